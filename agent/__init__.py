@@ -1,0 +1,1 @@
+"""The thing that is trained, measured and deployed: protocol, call graph, core, clocks, runtime, tools, models."""

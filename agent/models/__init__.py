@@ -1,0 +1,1 @@
+"""Model backends behind one interface: append ids, stream tokens, stop now, fork."""

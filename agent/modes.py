@@ -1,0 +1,65 @@
+"""The five modes: each a frozen row of settings of the one core.
+
+Owns the settings and their values. Nothing anywhere branches on a mode's name; a mode is only its row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the core behaves; the first four fields are what tells the modes apart."""
+
+    listens: bool = True
+    """Whether the model generates before the final update. Incoming speech is prefilled as it arrives either way."""
+    calls_per_action: int | None = None
+    """Most call lines in one action; None for any number."""
+    speculates: bool = True
+    """Whether reads start before the commit point."""
+    waits_for_calls: bool = False
+    """Whether generation waits for running calls."""
+    interrupt: Literal["token", "line", "action"] = "line"
+    """What new information cuts: ``token`` everything at once (the paper's); ``line`` lets a call line that has begun
+    finish; ``action`` lets an action that has begun finish. A thought is cut at once in all three."""
+    commit: Literal["action", "paper"] = "action"
+    """When held calls are released: at the end of an uncut, error-free action generated with the final update in its
+    context; or, the paper's rule, once the final update was heard and a new highest ID or a pause comes."""
+    revise_cascade: Literal["rerun", "cancel"] = "rerun"
+    """What happens to calls that depend on a revised one: they run again, or (the paper's) are cancelled."""
+    commit_grace_ns: int = 0
+    """How long released calls wait for speech that reopens the turn."""
+    allowed_egress: frozenset[str] = frozenset()
+    """Egress tools that the user lets run before the commit point."""
+    duplicate_writes: bool = False
+    """Whether the task asks for equal effects more than once; otherwise the second is refused."""
+    max_errors_in_row: int = 3
+    """Invalid actions in a row after which the episode ends as failed."""
+    max_context_tokens: int = 8192
+    """Context length at which the episode ends."""
+    max_generated_tokens: int = 2048
+    """Tokens the model may write in one turn."""
+
+
+MODES: dict[str, Settings] = {
+    "sequential": Settings(listens=False, calls_per_action=1, waits_for_calls=True),
+    "parallel": Settings(listens=False, waits_for_calls=True),
+    "async_tools": Settings(listens=False),
+    "async_io": Settings(speculates=False),
+    "speculative": Settings(),
+}
+"""``sequential`` is ReAct (the paper's baseline), ``parallel`` LLMCompiler's setting (the strong baseline),
+``async_tools`` AsyncLM's, ``async_io`` listens and plans with every tool held, ``speculative`` is all of it."""
+
+
+def settings(mode: str, **changes: Any) -> Settings:
+    """The row of ``mode``, with changes.
+
+    Raises:
+        ValueError: no such mode; the text lists those there are.
+    """
+    if mode not in MODES:
+        raise ValueError(f"unknown mode {mode!r}; use one of {', '.join(MODES)}")
+    return replace(MODES[mode], **changes)

@@ -1,0 +1,168 @@
+"""What a tool is: its name, parameters, class, resources and latency; and a toolbox that runs tools.
+
+Owns `ToolSpec` (pure data, all the core ever sees), the check of arguments against it, and the signature and JSON
+schema made from it. Refuses to know any particular tool, and when a call may run: that is the core's to decide.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from agent.clock import ns
+
+Access = Literal["read", "egress", "write"]
+"""*read* runs at once; *egress* reads, but its arguments leave the machine; *write* changes the world."""
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """One parameter, in the order in which a positional call gives it."""
+
+    name: str
+    schema: Mapping[str, Any]
+    """JSON schema of the value; ``{}`` accepts anything."""
+    required: bool = True
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """All that the core, the prompt and the grammar know of a tool."""
+
+    name: str
+    params: tuple[Param, ...] = ()
+    access: Access = "write"
+    """The default is the safe one: an unlabelled tool is held until the commit point."""
+    description: str = ""
+    reads: frozenset[str] = frozenset()
+    """Resources that a call reads; calls in conflict over a resource run in ID order."""
+    writes: frozenset[str] = frozenset()
+    """Resources that a call changes."""
+    timeout_ns: int = ns(30)
+    secret: frozenset[str] = frozenset()
+    """Parameters whose values logs must hide."""
+
+    def __post_init__(self) -> None:
+        if self.access not in ("read", "egress", "write"):
+            raise ValueError(f"tool {self.name!r}: access is {self.access!r}; use 'read', 'egress' or 'write'")
+
+    def conflicts_with(self, other: ToolSpec) -> bool:
+        """Whether one of the two changes a resource that the other reads or changes."""
+        return bool(self.writes & (other.reads | other.writes) or other.writes & self.reads)
+
+
+class ToolFailure(Exception):
+    """A tool's own "no": it did nothing, and says why in words that a model can act on."""
+
+
+class Toolbox(Protocol):
+    """A set of tools bound to a world. One toolbox serves one session."""
+
+    @property
+    def specs(self) -> Mapping[str, ToolSpec]:
+        """The tools by name; a session can run these and no others."""
+        ...
+
+    def run(self, name: str, args: Mapping[str, Json]) -> Json:
+        """Runs one tool to its end and returns its result.
+
+        Raises:
+            ToolFailure: the tool did nothing; the text says why.
+        """
+        ...
+
+    def latency_ns(self, name: str, args: Mapping[str, Json]) -> int:
+        """How long the call takes in virtual time: a function of its arguments, so that asking again rerolls nothing."""
+        ...
+
+
+def bind(spec: ToolSpec, positional: Sequence[Any], keyword: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments by parameter name, in the tool's own order.
+
+    Raises:
+        ValueError: too many, unknown, doubled or missing arguments; the text names the signature.
+    """
+    if len(positional) > len(spec.params):
+        raise ValueError(f"{spec.name} takes at most {len(spec.params)} arguments, got {len(positional)}: {signature(spec)}")
+    given = {param.name: value for param, value in zip(spec.params, positional)}
+    for name, value in keyword.items():
+        if name not in {param.name for param in spec.params}:
+            raise ValueError(f"{spec.name} has no parameter {name!r}: {signature(spec)}")
+        if name in given:
+            raise ValueError(f"{spec.name} got {name!r} twice: {signature(spec)}")
+        given[name] = value
+    missing = [param.name for param in spec.params if param.required and param.name not in given]
+    if missing:
+        raise ValueError(f"{spec.name} misses {', '.join(missing)}: {signature(spec)}")
+    return {param.name: given[param.name] for param in spec.params if param.name in given}
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,), "array": (list,), "object": (dict,),
+    "null": (type(None),),
+}
+
+
+def mismatch(value: Any, schema: Mapping[str, Any]) -> str | None:
+    """Why ``value`` does not fit ``schema``, or None if it does.
+
+    The subset of JSON schema that tool signatures use: ``type`` (one or a list), ``enum``, ``items``, ``properties``
+    and ``required``. Values that are not JSON (a reference still to be resolved) are left for later.
+    """
+    kind = schema.get("type")
+    if kind is not None:
+        kinds = [kind] if isinstance(kind, str) else list(kind)
+        fits = any(isinstance(value, _TYPES[k]) and not (isinstance(value, bool) and k != "boolean") for k in kinds)
+        if not fits:
+            return f"must be {' or '.join(kinds)}, got {json.dumps(value, ensure_ascii=False)}"
+    if "enum" in schema and value not in schema["enum"]:
+        return f"must be one of {json.dumps(list(schema['enum']), ensure_ascii=False)}, got {json.dumps(value, ensure_ascii=False)}"
+    if isinstance(value, list) and "items" in schema:
+        for item in value:
+            if (why := mismatch(item, schema["items"])) is not None:
+                return f"has an item that {why}"
+    if isinstance(value, dict):
+        for name in schema.get("required", ()):
+            if name not in value:
+                return f"misses the field {name!r}"
+        for name, part in schema.get("properties", {}).items():
+            if name in value and (why := mismatch(value[name], part)) is not None:
+                return f"has a field {name!r} that {why}"
+    return None
+
+
+def _type_word(schema: Mapping[str, Any]) -> str:
+    words = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "array": "list", "object": "dict", "null": "none"}
+    kind = schema.get("type")
+    if "enum" in schema:
+        return "|".join(json.dumps(value, ensure_ascii=False) for value in schema["enum"])
+    if kind is None:
+        return "any"
+    if kind == "array" and schema.get("items", {}).get("type"):
+        return f"list[{_type_word(schema['items'])}]"
+    return "|".join(words[k] for k in ([kind] if isinstance(kind, str) else kind))
+
+
+def signature(spec: ToolSpec) -> str:
+    """The compact signature that prompts and error texts show: ``send_sms(recipients: list[str], message: str)``."""
+    parts = [f"{param.name}{'' if param.required else '?'}: {_type_word(param.schema)}" for param in spec.params]
+    return f"{spec.name}({', '.join(parts)})"
+
+
+def json_schema(spec: ToolSpec) -> dict[str, Any]:
+    """The tool in the function-calling format of the OpenAI and Hugging Face chat interfaces."""
+    properties = {p.name: dict(p.schema) | ({"description": p.description} if p.description else {}) for p in spec.params}
+    required = [param.name for param in spec.params if param.required]
+    return {
+        "type": "function",
+        "function": {
+            "name": spec.name,
+            "description": spec.description,
+            "parameters": {"type": "object", "properties": properties, "required": required},
+        },
+    }

@@ -1,0 +1,60 @@
+"""The transcript: an append-only list of segments, each written by the model or by the environment.
+
+Owns the noun `Segment` and the persistent chain that makes appending to a pure state cost the same at any length.
+Refuses to know token ids of environment text: `agent.rendering` tokenises each segment by itself, so that the ids of
+a prefix never change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal[
+    "model",
+    "partial_query_update", "final_query_update", "tool_result", "tool_error", "cancel", "error",
+    "think_interrupted", "tool_call_interrupted", "answer_interrupted",
+]
+
+CLOSERS: frozenset[Kind] = frozenset({"think_interrupted", "tool_call_interrupted", "answer_interrupted"})
+"""Written by the environment, but inside the model's turn: they close the tag that a cut left open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A piece of the transcript."""
+
+    kind: Kind
+    """``model``, or the environment tag that opens the segment."""
+    text: str
+    """What the model wrote (derived from ``ids``), or the raw data of an environment segment, before escaping."""
+    at_ns: int
+    """When it was written: the end of its last token, or the arrival of the information."""
+    ids: tuple[int, ...] = ()
+    """Model segments *are* their token ids, as generated; empty for the environment's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """A persistent chain of segments; appending shares all that came before."""
+
+    last: Segment | None = None
+    before: Transcript | None = None
+    length: int = 0
+    """Number of segments."""
+
+    def append(self, segment: Segment) -> Transcript:
+        """A new transcript with ``segment`` at its end."""
+        return Transcript(segment, self, self.length + 1)
+
+    def __iter__(self) -> Iterator[Segment]:
+        segments = []
+        node: Transcript | None = self
+        while node is not None and node.last is not None:
+            segments.append(node.last)
+            node = node.before
+        return reversed(segments)
+
+    def __len__(self) -> int:
+        return self.length
