@@ -1,0 +1,308 @@
+"""Speech: when each word of a request is spoken, and when a streaming recogniser passes it on.
+
+Owns the word-timing model (`Voice`, `speak`) and the cutting of timed words into updates (`Chunking`, `updates`).
+Refuses to know what the words mean: no cut looks at anything but time. Both are causal: the timing of a word, and
+everything sent by then, depends on the words up to it and the seed, never on what follows, so two requests with one
+beginning and one seed give the same updates until they part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist
+from typing import Literal
+
+import numpy as np
+
+from data_gen.task import Word
+
+MS = 1_000_000
+"""Nanoseconds in a millisecond. Spoken times are whole milliseconds, far coarser than what two machines' ``exp`` and
+``log`` may differ by, so the same seed gives the same times everywhere."""
+
+FUNCTION_WORDS: frozenset[str] = frozenset(re.findall(
+    r"\w+",
+    "a an the and or but nor so if that than as of to in on at by for from with about into over after before between "
+    "i me my you your he him his she her it its we us our they them their this these those there here who whom whose "
+    "which what when where how why is am are was were be been being do does did has have had will would can could "
+    "shall should may might must not no please um uh er erm oh well like",
+))
+"""Closed-class words; every other word is a content word. Hesitation falls before content words."""
+
+_NORMAL = NormalDist()
+_LETTERS = re.compile(r"[^\W\d_]+")
+_VOWELS = re.compile(r"[aeiouyàáâäæèéêëìíîïòóôöøùúûüœ]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """How a speaker times words, in milliseconds at rate 1."""
+
+    word_ms: float = 60.0
+    """What any word takes, whatever its length."""
+    syllable_ms: float = 100.0
+    """Added for each syllable."""
+    character_ms: float = 18.0
+    """Added for each letter or digit."""
+    function_ms: float = -30.0
+    """Added for a function word, which is said in passing."""
+    comma_ms: float = 200.0
+    """Mean pause after a word that ends in a comma, semicolon, colon or dash."""
+    stop_ms: float = 450.0
+    """Mean pause after a word that ends a sentence."""
+    jitter: float = 0.15
+    """Standard deviation of a word's length around the model, as a share of it; at most 0.4."""
+    rate_spread: float = 0.15
+    """Standard deviation of the logarithm of the speaker's rate, one draw a request."""
+    hesitation_rate: float = 0.06
+    """Probability of a silent pause before a content word."""
+    hesitation_ms: float = 350.0
+    """Mean of such a pause beyond the 100 ms that make it one (exponential)."""
+    repair_rate: float = 0.5
+    """Probability of a silent pause where a reparandum is broken off."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.jitter <= 0.4:
+            raise ValueError(f"voice: jitter is {self.jitter}; it must lie in [0, 0.4], so that no word has negative length")
+        for field in ("hesitation_rate", "repair_rate"):
+            if not 0 <= getattr(self, field) <= 1:
+                raise ValueError(f"voice: {field} is {getattr(self, field)}; a probability must lie in [0, 1]")
+
+
+@dataclass(frozen=True, slots=True)
+class Chunking:
+    """How the recogniser cuts speech into updates."""
+
+    period_ns: int = 480 * MS
+    """Time between ticks; the first comes at a random phase, uniform in ``[0, period_ns)``."""
+    lag_ns: int = 200 * MS
+    """How long after its end a word is recognised; at most ``endpoint_delay_ns``."""
+    endpoint_delay_ns: int = 500 * MS
+    """Silence after which the end of speech is declared: the final update comes this long after the last word's end."""
+    false_endpoint_rate: float = 0.0
+    """Probability that a pause of at least ``endpoint_delay_ns`` is taken for the end: a final update, then more."""
+    revision_rate: float = 0.0
+    """Probability that a partial update mishears its last word; the next update takes it back."""
+    cut: Literal["word", "tick"] = "word"
+    """``word``: at the first word recognised since a tick, all that is recognised is sent, so nothing about an update
+    depends on what follows it. ``tick``: at the tick itself; the last chunk is then shorter than the others, because
+    speech ends within its period, and its size betrays the end."""
+
+    def __post_init__(self) -> None:
+        if self.period_ns < 1:
+            raise ValueError(f"chunking: period_ns is {self.period_ns}; it must be at least 1")
+        if not 0 <= self.lag_ns <= self.endpoint_delay_ns:
+            raise ValueError(
+                f"chunking: lag_ns is {self.lag_ns} with endpoint_delay_ns {self.endpoint_delay_ns}; the lag must lie "
+                "between 0 and the delay, for the final update carries every word"
+            )
+        for field in ("false_endpoint_rate", "revision_rate"):
+            if not 0 <= getattr(self, field) <= 1:
+                raise ValueError(f"chunking: {field} is {getattr(self, field)}; a probability must lie in [0, 1]")
+        if self.cut not in ("word", "tick"):
+            raise ValueError(f"chunking: cut is {self.cut!r}; use 'word' or 'tick'")
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A delta of whole words, as it arrives."""
+
+    at_ns: int
+    """When it arrives; never before the end of its last word."""
+    text: str
+    """Its words, joined by single spaces; empty only for a final update that has none left to bring."""
+    final: bool
+    """Whether the recogniser declares the end of speech with it."""
+    words: tuple[int, int]
+    """Half-open indices of the request's words that it brings; the last may be misheard in ``text``."""
+    retracts: int = 0
+    """How many words, last heard first, it takes back before it adds its own."""
+
+
+def speak(
+    texts: Sequence[str], seed: int, voice: Voice = Voice(), labels: Sequence[str] | None = None
+) -> tuple[Word, ...]:
+    """Says a request: gives each word a start and an end, in whole milliseconds as nanoseconds.
+
+    Causal: a word's times depend on ``seed`` and the words up to it.
+
+    Args:
+        texts: the words, punctuation attached.
+        seed: the request's own seed.
+        voice: the timing model.
+        labels: a disfluency label for each word; all fluent when left out.
+
+    Returns:
+        The words in order, without overlap; the first starts at 0.
+
+    Raises:
+        ValueError: a word is empty or has white space in it, or the labels are not as many as the words.
+    """
+    if labels is None:
+        labels = ("fluent",) * len(texts)
+    if len(labels) != len(texts):
+        raise ValueError(f"{len(texts)} words with {len(labels)} labels; give one label a word")
+    random = _generator(seed, "speak")
+    slowness = math.exp(-voice.rate_spread * _NORMAL.inv_cdf(random.random() or 0.5))
+    # row by row, so that the draws of a word do not depend on how many follow
+    draws = random.random((len(texts), 4)).tolist()
+    words: list[Word] = []
+    at_ms = 0
+    pause_ms = 0.0
+    for i, (text, (u, v, w, x)) in enumerate(zip(texts, draws)):
+        length_ms, after_ms, content = _shape(text, voice)
+        if i:
+            broken_off = labels[i - 1] == "reparandum" != labels[i]
+            if w < max(voice.hesitation_rate if content else 0.0, voice.repair_rate if broken_off else 0.0):
+                pause_ms += 100.0 - voice.hesitation_ms * math.log(1.0 - x)
+            at_ms += round(pause_ms * slowness)
+        # the sum of two uniforms has variance 1/6
+        end_ms = at_ms + max(1, round(length_ms * slowness * (1.0 + voice.jitter * math.sqrt(6.0) * (u + v - 1.0))))
+        words.append(Word(text, at_ms * MS, end_ms * MS, labels[i]))
+        at_ms, pause_ms = end_ms, after_ms * (0.5 + x)
+    return tuple(words)
+
+
+def updates(words: Sequence[Word], seed: int, chunking: Chunking = Chunking()) -> tuple[Update, ...]:
+    """Cuts timed words into the updates of a streaming recogniser: by time, with random phase.
+
+    The words' times are taken as they are, whether from `speak` or from a recording.
+
+    Args:
+        words: the request, at least one word, in order of start.
+        seed: the request's own seed.
+        chunking: the recogniser.
+
+    Returns:
+        Updates in order of time. The last is final and comes ``endpoint_delay_ns`` after the last word's end.
+
+    Raises:
+        ValueError: there are no words.
+    """
+    if not words:
+        raise ValueError("no words to cut into updates; give at least one")
+    random = _generator(seed, "updates")
+    phase_ns = int(random.random() * chunking.period_ns)
+    draws = random.random((len(words), 2)).tolist()
+    sent: list[Update] = []
+    begun = 0  # the first word that was not sent
+    misheard = 0
+    ticks = 0  # ticks that were served
+    end_ns = 0
+
+    def send(at_ns: int, stop: int, final: bool) -> None:
+        nonlocal begun, misheard
+        start = begun - misheard
+        said = [word.text for word in words[start:stop]]
+        wrong = None if final or draws[stop - 1][0] >= chunking.revision_rate else mishear(said[-1])
+        if wrong is not None:
+            said[-1] = wrong
+        sent.append(Update(at_ns, " ".join(said), final, (start, stop), misheard))
+        begun, misheard = stop, int(wrong is not None)
+
+    for i, word in enumerate(words):
+        end_ns = max(end_ns, word.end_ns)  # a recording's words may overlap
+        heard_ns = end_ns + chunking.lag_ns
+        endpoint_ns = end_ns + chunking.endpoint_delay_ns
+        last = i + 1 == len(words)
+        if last:
+            ends = True
+        else:
+            pauses = words[i + 1].start_ns >= endpoint_ns
+            ends = pauses and draws[i][1] < chunking.false_endpoint_rate
+        passed = (heard_ns - phase_ns) // chunking.period_ns + 1
+        if chunking.cut == "word":
+            if passed > ticks and heard_ns < endpoint_ns:
+                send(heard_ns, i + 1, final=False)
+                ticks = passed
+        else:
+            # the first tick at or after the word is heard, unless a later word is heard by then or the end comes first
+            tick_ns = phase_ns - (phase_ns - heard_ns) // chunking.period_ns * chunking.period_ns
+            tick_ns = max(tick_ns, phase_ns)
+            later = not ends and not last and max(end_ns, words[i + 1].end_ns) + chunking.lag_ns <= tick_ns
+            if not later and not (ends and tick_ns >= endpoint_ns):
+                send(tick_ns, i + 1, final=False)
+        if ends:
+            send(endpoint_ns, i + 1, final=True)
+    return tuple(sent)
+
+
+def heard(words: Sequence[Word], sent: Iterable[Update]) -> list[str]:
+    """The words as understood after the updates ``sent``, retractions applied; misheard words as they were misheard."""
+    so_far: list[str] = []
+    for update in sent:
+        if update.retracts:
+            del so_far[-update.retracts :]
+        start, stop = update.words
+        texts = [word.text for word in words[start:stop]]
+        if texts and update.text != " ".join(texts):
+            texts[-1] = update.text[len(" ".join(texts[:-1])) :].strip()
+        so_far += texts
+    return so_far
+
+
+_CONFUSED = {
+    "to": "two", "two": "to", "for": "four", "four": "for", "at": "that", "a": "the", "the": "a", "in": "an", "on": "one",
+    "my": "mine", "me": "may", "no": "know", "ten": "then", "one": "on", "is": "his", "it": "at", "i": "a",
+}
+
+
+def mishear(text: str) -> str | None:
+    """What a recogniser makes of a word before it knows what follows: a short word's double, or a long word's beginning.
+
+    Returns:
+        The mistaken word, without punctuation, or None where the word gives no room for a mistake.
+    """
+    found = _LETTERS.findall(text)
+    if len(found) != 1 or any(ch.isspace() for ch in text):
+        return None
+    word = found[0]
+    if word.lower() in _CONFUSED:
+        return _CONFUSED[word.lower()]
+    return word[: (2 * len(word) + 2) // 3] if len(word) >= 4 else None
+
+
+@lru_cache(maxsize=65536)
+def syllables(text: str) -> int:
+    """Estimated syllables of an English word: groups of vowels less a silent final e; a digit counts as one and a half.
+
+    A word without any (a sign, an initial) counts as one.
+    """
+    count = 0.0
+    for part in _LETTERS.findall(text.lower()):
+        groups = len(_VOWELS.findall(part))
+        if groups > 1 and part.endswith("e") and not part.endswith(("le", "ee", "ye")):
+            groups -= 1
+        count += max(1, groups)
+    count += 1.5 * sum(ch.isdigit() for ch in text)
+    return max(1, round(count))
+
+
+def is_content(text: str) -> bool:
+    """Whether a word is of an open class (anything but `FUNCTION_WORDS`)."""
+    return text.strip(".,;:!?\"'()-–—…").lower() not in FUNCTION_WORDS
+
+
+@lru_cache(maxsize=65536)
+def _shape(text: str, voice: Voice) -> tuple[float, float, bool]:
+    """A word's length and the mean pause after it, in milliseconds at rate 1, and whether it is a content word."""
+    if not text or any(ch.isspace() for ch in text):
+        raise ValueError(f"{text!r} is not one word; split the request at white space first")
+    content = is_content(text)
+    length_ms = voice.word_ms + voice.syllable_ms * syllables(text) + voice.character_ms * sum(map(str.isalnum, text))
+    if not content:
+        length_ms += voice.function_ms
+    last = text.rstrip("\"')]}”’")[-1:]
+    after_ms = voice.stop_ms if last in ".?!…" and last else voice.comma_ms if last in ",;:-–—" and last else 0.0
+    return length_ms, after_ms, content
+
+
+def _generator(seed: int, name: str) -> np.random.Generator:
+    """The child of ``seed`` that ``name`` draws from: its seed is a hash, the same on every machine."""
+    digest = hashlib.blake2b(f"{name}/{seed}".encode(), digest_size=16).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
