@@ -1,0 +1,200 @@
+"""The call graph: states, the one table of transitions, and the questions that the core asks of it.
+
+Owns what a call is, every legal transition (`TABLE`), and the graph made of ``$n`` references, which always point to
+smaller IDs. Refuses to know time, tokens and tags. `docs/calls.md` draws its diagram from the table.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Literal, NamedTuple
+
+from immutables import Map
+
+from agent.protocol import refs, write_value
+from agent.tools.tool import ToolSpec
+
+
+class State(StrEnum):
+    """Where a call is. The last five are terminal."""
+
+    BLOCKED = "blocked"
+    READY = "ready"
+    HELD = "held"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+    UNKNOWN = "unknown"
+
+
+TERMINAL = frozenset({State.DONE, State.FAILED, State.CANCELLED, State.SKIPPED, State.UNKNOWN})
+
+
+class Input(StrEnum):
+    """What can happen to a call."""
+
+    CLEAR = "clear"
+    HOLD = "hold"
+    START = "start"
+    RESULT = "result"
+    FAILURE = "failure"
+    LOST = "lost"
+    REWIND = "rewind"
+    REMOVE = "remove"
+    SKIP = "skip"
+    REFUSE = "refuse"
+    STALE = "stale"
+
+
+class Row(NamedTuple):
+    """One transition."""
+
+    state: State
+    input: Input
+    next: State
+    effect: Literal["", "start", "cancel", "void", "drop"]
+    """What the shell or the context must be told: start or cancel the tool, void the result, drop a late answer."""
+    why: str
+
+
+_S, _I = State, Input
+ROWS: tuple[Row, ...] = (
+    Row(_S.BLOCKED, _I.CLEAR, _S.READY, "", "all operands are there and the call may run now"),
+    Row(_S.BLOCKED, _I.HOLD, _S.HELD, "", "all operands are there, the commit point is not"),
+    Row(_S.BLOCKED, _I.SKIP, _S.SKIPPED, "", "what it needs failed, was removed or is unknown"),
+    Row(_S.BLOCKED, _I.REWIND, _S.BLOCKED, "", "revised before it ran"),
+    Row(_S.BLOCKED, _I.REMOVE, _S.CANCELLED, "", "removed before it ran"),
+    Row(_S.BLOCKED, _I.STALE, _S.BLOCKED, "drop", "an older version answers late"),
+    Row(_S.HELD, _I.CLEAR, _S.READY, "", "released at the commit point"),
+    Row(_S.HELD, _I.REWIND, _S.BLOCKED, "", "revised, or an operand was, while held"),
+    Row(_S.HELD, _I.REMOVE, _S.CANCELLED, "", "removed while held"),
+    Row(_S.HELD, _I.STALE, _S.HELD, "drop", "an older version answers late"),
+    Row(_S.READY, _I.START, _S.RUNNING, "start", "no conflicting call with a smaller ID is unfinished"),
+    Row(_S.READY, _I.HOLD, _S.HELD, "", "speech reopened the turn before it started"),
+    Row(_S.READY, _I.REFUSE, _S.FAILED, "", "its resolved arguments don't fit, or repeat an effect"),
+    Row(_S.READY, _I.REWIND, _S.BLOCKED, "", "revised, or an operand was, while waiting its turn"),
+    Row(_S.READY, _I.REMOVE, _S.CANCELLED, "", "removed while waiting its turn"),
+    Row(_S.READY, _I.STALE, _S.READY, "drop", "an older version answers late"),
+    Row(_S.RUNNING, _I.RESULT, _S.DONE, "", "the tool answers"),
+    Row(_S.RUNNING, _I.FAILURE, _S.FAILED, "", "the tool says it did nothing, or a read was lost"),
+    Row(_S.RUNNING, _I.LOST, _S.UNKNOWN, "", "a write timed out or crashed: nobody knows what it did"),
+    Row(_S.RUNNING, _I.REWIND, _S.BLOCKED, "cancel", "revised, or an operand was, while it ran"),
+    Row(_S.RUNNING, _I.REMOVE, _S.CANCELLED, "cancel", "removed while it ran"),
+    Row(_S.RUNNING, _I.STALE, _S.RUNNING, "drop", "an older version answers late"),
+    Row(_S.DONE, _I.REWIND, _S.BLOCKED, "void", "revised, an operand was, or an effect made it stale"),
+    Row(_S.DONE, _I.REMOVE, _S.CANCELLED, "void", "removed after it answered"),
+    Row(_S.DONE, _I.STALE, _S.DONE, "drop", "an older version, or a second answer"),
+    Row(_S.FAILED, _I.REWIND, _S.BLOCKED, "", "revised, retried, or an operand was revised"),
+    Row(_S.FAILED, _I.REMOVE, _S.CANCELLED, "", "removed after it failed"),
+    Row(_S.FAILED, _I.STALE, _S.FAILED, "drop", "an older version, or an answer after the time-out"),
+    Row(_S.SKIPPED, _I.REWIND, _S.BLOCKED, "", "revised, or what it needs runs again"),
+    Row(_S.SKIPPED, _I.REMOVE, _S.CANCELLED, "", "removed after it was skipped"),
+    Row(_S.SKIPPED, _I.STALE, _S.SKIPPED, "drop", "an older version answers late"),
+    Row(_S.CANCELLED, _I.STALE, _S.CANCELLED, "drop", "a tool that ignored its cancellation answers"),
+    Row(_S.UNKNOWN, _I.RESULT, _S.DONE, "", "the write answers after all"),
+    Row(_S.UNKNOWN, _I.FAILURE, _S.FAILED, "", "the write says, after all, that it did nothing"),
+    Row(_S.UNKNOWN, _I.STALE, _S.UNKNOWN, "drop", "an older version answers late"),
+)
+TABLE: dict[tuple[State, Input], Row] = {(row.state, row.input): row for row in ROWS}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call as it stands."""
+
+    id: int
+    spec: ToolSpec
+    args: Mapping[str, Any]
+    """By parameter name; references not yet resolved."""
+    version: int = 1
+    state: State = State.BLOCKED
+    released: bool = False
+    """Whether the commit point has let it go."""
+    result: Any = None
+    in_context: bool = False
+    """Whether the model has been shown the result of this version."""
+    started: int = 0
+    """Sequence number of its start, 0 while it has not started: tells which reads ran before which effects."""
+
+    @property
+    def needs(self) -> frozenset[int]:
+        """IDs of the calls whose results it takes."""
+        return frozenset(refs(list(self.args.values())))
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it is a write that has started, and so can't be taken back."""
+        return self.spec.access == "write" and self.state in (State.RUNNING, State.DONE, State.UNKNOWN)
+
+    @property
+    def text(self) -> str:
+        """Name and arguments in canonical form: equal texts are equal calls."""
+        return f"{self.spec.name}({', '.join(f'{name}={_canonical(value)}' for name, value in sorted(self.args.items()))})"
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False) if not any(refs(value)) else write_value(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """All calls of a session. Persistent: changing one shares the rest."""
+
+    calls: Map = Map()
+    """``Map[int, Call]``"""
+    dependants: Map = Map()
+    """``Map[int, frozenset[int]]``: who has ever named a call as an operand."""
+    live: frozenset[int] = frozenset()
+    """IDs of the calls that are not terminal."""
+    highest: int = 0
+    """The highest ID ever issued."""
+    effects: Map = Map()
+    """``Map[str, int]``: resolved text of every write that has started and did not say "no" → its ID."""
+
+    def __getitem__(self, id: int) -> Call:
+        return self.calls[id]
+
+    def __contains__(self, id: int) -> bool:
+        return id in self.calls
+
+    def put(self, call: Call) -> Graph:
+        """The graph with ``call`` in place of its older self."""
+        dependants = self.dependants
+        for need in call.needs:
+            dependants = dependants.set(need, dependants.get(need, frozenset()) | {call.id})
+        live = self.live - {call.id} if call.state in TERMINAL else self.live | {call.id}
+        return replace(
+            self, calls=self.calls.set(call.id, call), dependants=dependants, live=live, highest=max(self.highest, call.id)
+        )
+
+    def below(self, id: int) -> tuple[int, ...]:
+        """All that depends on a call, directly or not, in ID order, the removed left out."""
+        found: set[int] = set()
+        front = [id]
+        while front:
+            for child in self.dependants.get(front.pop(), ()):
+                call = self.calls[child]
+                # a call may have named an operand in an older version only
+                if child not in found and call.state is not State.CANCELLED and any(n == id or n in found for n in call.needs):
+                    found.add(child)
+                    front.append(child)
+        return tuple(sorted(found))
+
+    def in_state(self, *states: State) -> Iterator[Call]:
+        """Live calls in one of the states, in ID order."""
+        return (self.calls[id] for id in sorted(self.live) if self.calls[id].state in states)
+
+    def effect_below(self, id: int) -> int | None:
+        """The ID of a started write that is, or was computed from, this call; None if there is none."""
+        return next((i for i in (id, *self.below(id)) if self.calls[i].frozen), None)
+
+    def waits_for(self, call: Call) -> bool:
+        """Whether an unfinished call with a smaller ID is in conflict over a resource."""
+        return any(
+            other < call.id and self.calls[other].spec.conflicts_with(call.spec) for other in self.live
+        )
