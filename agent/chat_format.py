@@ -41,7 +41,7 @@ class ChatFormat:
         """
         name = getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
         if not getattr(tokenizer, "chat_template", None):
-            raise ValueError(f"tokenizer {name!r} has no chat template; use an instruct model's, or set tokenizer.chat_template")
+            raise ValueError(f"tokenizer {name!r} has no chat template; use an instruct model's or set one")
         system, user, model, again = _SENTINELS
         turns = [_message("user", user), _message("assistant", model), _message("user", again)]
         try:
@@ -52,7 +52,7 @@ class ChatFormat:
         if parts is None:
             parts = _split(_render(tokenizer, turns), _SENTINELS[1:])
             if parts is None:
-                raise ValueError(f"tokenizer {name!r}: its chat template does not write user, assistant, user in order; set another")
+                raise ValueError(f"tokenizer {name!r}: its chat template does not write the turns in order; set another")
             parts = [parts[0], "\n\n", *parts[1:]]
         return cls(*parts)
 

@@ -42,7 +42,7 @@ CLOCK_EDGES_NS = tuple(round(20_000_000 * (2 ** (k / 6) - 1)) for k in range(64)
 """``<clock_k>`` stands for an elapsed time in ``[edge k, edge k+1)``: six steps an octave, fine near 0 (2 ms), a
 ninth at 1 s, and all from 29 s on in the last."""
 
-_PROBES = ("", " a", "text Bob that 1,234 ", "\n\n", "naïve Ünïcode 日本語 👍🏽", "\"$1\" + 'x'", "   &lt;think&gt;", "don't DON'T")
+_PROBES = ("", " a", "text Bob 1,234 ", "\n\n", "naïve Ünïcode 日本語 👍🏽", "\"$1\" + 'x'", "   &lt;think&gt;", "don't DON'T")
 _MODEL_ROLE, _ENVIRONMENT_ROLE = "model", "environment"
 
 
