@@ -1,0 +1,245 @@
+"""Grounding: which words of a request reveal each argument of the calls that it asks for.
+
+Owns the choice among a value's mentions: by how literal they are, by nearness to the call's other arguments and to the
+words that name the tool, and by whether an earlier call used them already. What no words reveal is refused, never
+guessed. Gold is needed to ground gold; that a tool is meant is decided from the words alone, in `data_gen.naming`.
+
+    ground(words, [("send_sms", {"to": ["Bob"], "text": ["hi"]})], {spec.name: spec for spec in tools})
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agent.tools.tool import Param, ToolSpec, mismatch
+from data_gen.mentions import Heard, Mention, atoms, flag_mentions, identifier_words, number_mentions, stem, text_mentions
+from data_gen.naming import Lexicon, name_evidence
+from data_gen.task import BadTask, Evidence, GoldCall
+
+BEAM = 48
+SPREAD = 0.03
+"""Cost of a word of distance between a pick and the middle of its call."""
+REUSED = 0.6
+"""Cost of words that an earlier call to the same tool gave to the same parameter."""
+LEFT_OUT_COST = 1.0
+"""An optional argument is left out where nothing closer than this says it."""
+LEFT_OUT = ""
+"""Stands first among the accepted values of an argument that the canonical call leaves out."""
+
+_REFERENCE = re.compile(r"\$\d+")
+
+
+class Ungrounded(BadTask):
+    """No words reveal a required argument; the text names the call, the parameter and what was accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One value and one place that reveals it."""
+
+    value: Any
+    span: tuple[int, int] | None
+    """Half-open word indices; None where no words are needed (a call's result, an argument left out)."""
+    cost: float
+
+
+def canonical(call: GoldCall) -> dict[str, Any]:
+    """The arguments that the expert gives: the first accepted value of each, without those left out."""
+    return {name: values[0] for name, values in call.args.items() if values and not _left_out(values[0])}
+
+
+def _left_out(value: Any) -> bool:
+    return isinstance(value, str) and value == LEFT_OUT
+
+
+def ground(words: Sequence[str], calls: Sequence[tuple[str, Mapping[str, Sequence[Any]]]], tools: Mapping[str, ToolSpec]) -> tuple[GoldCall, ...]:
+    """Grounds gold calls in a request.
+
+    Args:
+        words: the request, a word each.
+        calls: tool name and, by parameter, the accepted values in the leaderboard's convention (``""`` for "may be left
+            out"; the fields of an object carry lists of accepted values of their own).
+        tools: all tools at hand, by name.
+
+    Raises:
+        Ungrounded: a required argument that no words reveal.
+    """
+    heard = Heard(words)
+    lexicon = Lexicon(tuple(tools.values()))
+    used: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    gold = []
+    for number, (name, accepted) in enumerate(calls, start=1):
+        if name not in tools:
+            raise BadTask(f"call {number} is to {name!r}, which is not among the tools: {', '.join(sorted(tools))}")
+        slots = _slots(heard, f"call {number}", tools[name], accepted, used)
+        anchors = [Candidate(None, (word, word + 1), 0.0) for word in lexicon.named_at(words, name)] if len(tools) > 1 else []
+        best = compose([*slots.values(), *([anchors] if anchors else [])], 0.05)[0]
+        picks = dict(zip(slots, best.value))
+        for param, pick in picks.items():
+            if pick.span is not None:
+                used.setdefault((name, param), []).append(pick.span)
+        spans = {param: Evidence(*pick.span) for param, pick in picks.items() if pick.span is not None}
+        args = {param: _ordered(pick.value, accepted[param]) for param, pick in picks.items()}
+        gold.append(GoldCall(name, args, name_evidence(words, lexicon, name, list(spans.values())), spans))
+    return tuple(gold)
+
+
+def _slots(heard: Heard, call: str, spec: ToolSpec, accepted: Mapping[str, Sequence[Any]],
+           used: Mapping[tuple[str, str], list[tuple[int, int]]]) -> dict[str, list[Candidate]]:
+    """The candidates of each argument, in the tool's own order of parameters."""
+    known = {param.name for param in spec.params}
+    if extra := [name for name in accepted if name not in known]:
+        raise BadTask(f"{call}: {spec.name} has no parameter {extra[0]!r}")
+    if missing := [param.name for param in spec.params if param.required and param.name not in accepted]:
+        raise BadTask(f"{call}: gold gives no value for the required {spec.name}.{missing[0]}")
+    slots = {}
+    for param in spec.params:
+        if param.name not in accepted:
+            continue
+        values = list(accepted[param.name])
+        optional = not param.required and any(_left_out(value) for value in values)
+        found = []
+        for candidate in candidates(heard, [value for value in values if not _left_out(value)], param.schema, param.name):
+            cost = candidate.cost
+            if candidate.span is not None:
+                hinted = _hinted(heard, candidate.span, param)
+                cost += -0.4 if hinted else (LEFT_OUT_COST if optional and isinstance(candidate.value, int | float) else 0.0)
+                cost += REUSED * (candidate.span in used.get((spec.name, param.name), ()))
+            found.append(Candidate(candidate.value, candidate.span, cost))
+        if optional:
+            found.append(Candidate(LEFT_OUT, None, LEFT_OUT_COST))
+        if not found:
+            raise Ungrounded(f"{call}: no words reveal {spec.name}.{param.name} ({_kind(values)}): {json.dumps(values, ensure_ascii=False)[:120]}")
+        slots[param.name] = found
+    return slots
+
+
+def _kind(values: Sequence[Any]) -> str:
+    value = next((value for value in values if not _left_out(value)), None)
+    return {bool: "yes or no", int: "number", float: "number", str: "text", list: "list", dict: "object"}.get(type(value), "no value accepted")
+
+
+def candidates(heard: Heard, accepted: Sequence[Any], schema: Mapping[str, Any], name: str, keep: int = 12) -> list[Candidate]:
+    """Every place that reveals one of the accepted values, the most literal first, one value for each span."""
+    found: list[Candidate] = []
+    for value in accepted:
+        value = _fitted(value, schema)
+        if isinstance(value, bool):
+            found += _here(value, flag_mentions(heard, value, name))
+        elif isinstance(value, int | float):
+            found += _here(value, number_mentions(heard, value, name))
+        elif isinstance(value, str):
+            found += _text(heard, value)
+        elif isinstance(value, list):
+            items = [candidates(heard, [item], schema.get("items", {}), name, 2 * keep) for item in value]
+            if items and all(items):
+                found += [Candidate([pick.value for pick in whole.value], whole.span, whole.cost) for whole in compose(items, 0.3)]
+        elif isinstance(value, dict):
+            found += _object(heard, value, schema)
+    best: dict[tuple[int, int] | None, Candidate] = {}
+    for candidate in found:
+        if mismatch(candidate.value, schema) is None and (candidate.span not in best or candidate.cost < best[candidate.span].cost):
+            best[candidate.span] = candidate
+    return sorted(best.values(), key=lambda c: (round(c.cost, 6), c.span or (0, 0)))[:keep]
+
+
+def _here(value: Any, mentions: Sequence[Mention]) -> list[Candidate]:
+    return [Candidate(value, (mention.start, mention.end), mention.cost) for mention in mentions]
+
+
+def _text(heard: Heard, value: str) -> list[Candidate]:
+    said = _REFERENCE.sub(" ", value)
+    if said != value and not atoms([said]):
+        return [Candidate(value, None, 0.0)]  # a call's result: known when that call is done
+    # of two equally literal names the longer is meant: "New York, NY" where "NY" would match as well
+    return _here(value, [Mention(m.start, m.end, m.cost - 0.1 * min(4, len(atoms([said])))) for m in text_mentions(heard, said)])
+
+
+def _object(heard: Heard, value: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Candidate]:
+    fields, slots = [], []
+    for name, options in value.items():
+        options = options if isinstance(options, list) else [options]
+        slot = candidates(heard, [option for option in options if not _left_out(option)], schema.get("properties", {}).get(name, {}), name)
+        for i, candidate in enumerate(slot):
+            if candidate.span is not None and _hinted(heard, candidate.span, Param(name, {})):
+                slot[i] = Candidate(candidate.value, candidate.span, candidate.cost - 0.4)
+        if any(_left_out(option) for option in options):
+            slot = [*slot, Candidate(LEFT_OUT, None, LEFT_OUT_COST)]
+        if not slot:
+            return []
+        fields.append(name)
+        slots.append(slot)
+    wholes = compose(slots, 0.05) if slots else []
+    return [Candidate({name: pick.value for name, pick in zip(fields, whole.value) if not _left_out(pick.value)}, whole.span, whole.cost)
+            for whole in wholes if whole.span is not None]
+
+
+def _hinted(heard: Heard, span: tuple[int, int], param: Param) -> bool:
+    """Whether the parameter's own name is spoken beside the words: ``3 rooms``, ``a radius of 5``."""
+    names = {stem(word) for word in identifier_words(param.name)} - {"a", "b", "n", "x", "y", "of"}
+    return any(stem(atom.text) in names for atom in heard.atoms
+               if span[0] - 4 <= atom.word < span[1] + 3 and not span[0] <= atom.word < span[1])
+
+
+def compose(slots: Sequence[Sequence[Candidate]], disorder: float) -> list[Candidate]:
+    """The best ways to pick one candidate a slot: literal, close together, apart from one another, in order.
+
+    A beam search. Returns candidates whose value is the tuple of picks and whose span covers them, best first, one a span.
+    """
+    beam: list[tuple[float, tuple[Candidate, ...]]] = [(0.0, ())]
+    for slot in slots:
+        grown = []
+        for cost, picks in beam:
+            placed = [pick.span for pick in picks if pick.span is not None]
+            for candidate in slot:
+                extra = candidate.cost
+                if candidate.span is not None and placed:
+                    extra += 0.6 * (candidate.span in placed) + disorder * (candidate.span[0] < placed[-1][0])
+                grown.append((cost + extra, (*picks, candidate)))
+        beam = sorted(grown, key=lambda entry: (round(entry[0] + SPREAD * _spread(entry[1]), 6), [pick.span or (0, 0) for pick in entry[1]]))[:BEAM]
+    best: dict[tuple[int, int] | None, Candidate] = {}
+    for cost, picks in beam:
+        spans = [pick.span for pick in picks if pick.span is not None]
+        span = (min(s for s, _ in spans), max(e for _, e in spans)) if spans else None
+        best.setdefault(span, Candidate(picks, span, (cost + SPREAD * _spread(picks)) / max(1, len(slots))))
+    return list(best.values())
+
+
+def _spread(picks: Sequence[Candidate]) -> float:
+    """Words of distance from the middle of all picks, summed: one shared word far away does not pull the others."""
+    middles = sorted((pick.span[0] + pick.span[1]) / 2 for pick in picks if pick.span is not None)
+    return sum(abs(middle - middles[len(middles) // 2]) for middle in middles)
+
+
+def _fitted(value: Any, schema: Mapping[str, Any]) -> Any:
+    """A number written as the schema wants it: 5.0 where a whole number is asked for is 5."""
+    if isinstance(value, float) and schema.get("type") == "integer" and value.is_integer():
+        return int(value)
+    return value
+
+
+def _ordered(first: Any, accepted: Sequence[Any]) -> tuple[Any, ...]:
+    """All accepted values as plain values, ``first`` in front."""
+    key = lambda value: json.dumps(value, sort_keys=True, ensure_ascii=False)  # noqa: E731
+    rest = itertools.islice(itertools.chain.from_iterable(_plain(value) for value in accepted), 64)
+    ordered = {key(first): first}
+    for value in rest:
+        ordered.setdefault(key(value), value)
+    return tuple(ordered.values())
+
+
+def _plain(value: Any) -> Iterator[Any]:
+    """An accepted value with the choices inside its objects written out."""
+    if isinstance(value, dict):
+        options = [[part for option in (o if isinstance(o, list) else [o]) for part in _plain(option)] for o in value.values()]
+        for combination in itertools.product(*options):
+            yield {name: part for name, part in zip(value, combination) if not _left_out(part)}
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        yield from (list(parts) for parts in itertools.product(*[list(itertools.islice(_plain(item), 8)) for item in value]))
+    else:
+        yield value

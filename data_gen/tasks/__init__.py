@@ -1,0 +1,1 @@
+"""Task sources: each yields the same `Task`."""

@@ -1,0 +1,1 @@
+"""Replays tasks, scores them, measures latency against the bound, writes reports."""
