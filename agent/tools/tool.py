@@ -111,8 +111,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
 def mismatch(value: Any, schema: Mapping[str, Any]) -> str | None:
     """Why ``value`` does not fit ``schema``, or None if it does.
 
-    The subset of JSON schema that tool signatures use: ``type`` (one or a list), ``enum``, ``items``, ``properties``
-    and ``required``. Values that are not JSON (a reference still to be resolved) are left for later.
+    The subset of JSON schema that tool signatures use: ``type`` (one or a list), ``enum``, ``items``, ``properties``,
+    ``additionalProperties`` and ``required``. Values that are not JSON (a reference still to be resolved) are left for later.
     """
     kind = schema.get("type")
     if kind is not None:
@@ -121,7 +121,8 @@ def mismatch(value: Any, schema: Mapping[str, Any]) -> str | None:
         if not fits:
             return f"must be {' or '.join(kinds)}, got {json.dumps(value, ensure_ascii=False)}"
     if "enum" in schema and value not in schema["enum"]:
-        return f"must be one of {json.dumps(list(schema['enum']), ensure_ascii=False)}, got {json.dumps(value, ensure_ascii=False)}"
+        choices = json.dumps(list(schema["enum"]), ensure_ascii=False)
+        return f"must be one of {choices}, got {json.dumps(value, ensure_ascii=False)}"
     if isinstance(value, list) and "items" in schema:
         for item in value:
             if (why := mismatch(item, schema["items"])) is not None:
@@ -133,24 +134,34 @@ def mismatch(value: Any, schema: Mapping[str, Any]) -> str | None:
         for name, part in schema.get("properties", {}).items():
             if name in value and (why := mismatch(value[name], part)) is not None:
                 return f"has a field {name!r} that {why}"
+        if isinstance(rest := schema.get("additionalProperties"), Mapping):
+            for name in [name for name in value if name not in schema.get("properties", {})]:
+                if (why := mismatch(value[name], rest)) is not None:
+                    return f"has a field {name!r} that {why}"
     return None
 
 
-def _type_word(schema: Mapping[str, Any]) -> str:
-    words = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "array": "list", "object": "dict", "null": "none"}
-    kind = schema.get("type")
+_WORDS = {
+    "string": "str", "integer": "int", "number": "float", "boolean": "bool", "array": "list", "object": "dict", "null": "none",
+}
+
+
+def _type_word(schema: Mapping[str, Any], optional: bool = False) -> str:
+    # an optional parameter's null is not shown: "?" already says that it may be left out, and prompts are paid for
     if "enum" in schema:
-        return "|".join(json.dumps(value, ensure_ascii=False) for value in schema["enum"])
+        shown = [value for value in schema["enum"] if not (optional and value is None)]
+        return "|".join(json.dumps(value, ensure_ascii=False) for value in shown)
+    kind = schema.get("type")
     if kind is None:
         return "any"
-    if kind == "array" and schema.get("items", {}).get("type"):
-        return f"list[{_type_word(schema['items'])}]"
-    return "|".join(words[k] for k in ([kind] if isinstance(kind, str) else kind))
+    kinds = [k for k in ([kind] if isinstance(kind, str) else kind) if not (optional and k == "null")]
+    items = schema.get("items", {})
+    return "|".join(f"list[{_type_word(items)}]" if k == "array" and items.get("type") else _WORDS[k] for k in kinds)
 
 
 def signature(spec: ToolSpec) -> str:
     """The compact signature that prompts and error texts show: ``send_sms(recipients: list[str], message: str)``."""
-    parts = [f"{param.name}{'' if param.required else '?'}: {_type_word(param.schema)}" for param in spec.params]
+    parts = [f"{p.name}{'' if p.required else '?'}: {_type_word(p.schema, not p.required)}" for p in spec.params]
     return f"{spec.name}({', '.join(parts)})"
 
 

@@ -1,0 +1,225 @@
+"""A plain Python function with type hints becomes a tool; a toolbox binds such tools to a world.
+
+Owns the `tool` decorator, `Tool`, `FunctionToolbox` and its log of effects. Refuses to know any particular tool, when
+a call may run, and what to do when one raises: the core decides the first, the shell the second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import inspect
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, overload
+
+from agent.clock import ns
+from agent.tools.hints import as_json, convert, read_docstring, read_signature
+from agent.tools.latency import Constant, Latency, LogNormal, Uniform, unit_of
+from agent.tools.text import either
+from agent.tools.tool import Access, Json, ToolFailure, ToolSpec, bind, mismatch, signature
+
+__all__ = ["Constant", "Did", "Effect", "FunctionToolbox", "Latency", "LogNormal", "Tool", "Uniform", "tool"]
+
+DEFAULT_LATENCY = Uniform(0.5, 1.0)
+"""TinyAgent's tools in the paper: uniform in 0.5-1 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One write that took place, or may have."""
+
+    name: str
+    args: Mapping[str, Json]
+    """What the tool took its arguments to mean: defaults filled in, names resolved, where the tool says so."""
+    result: Json = None
+    error: str = ""
+    """Not empty if the tool broke down half-way: the effect may have happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Did:
+    """What a write may return in the place of its result, to say exactly what it did.
+
+    Two calls that mean the same (``"bob"`` and ``"Bob Ray"``) then leave the same line in the log of effects.
+    """
+
+    result: Json
+    args: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function and what the agent may know of it. Calling the tool calls the function."""
+
+    spec: ToolSpec
+    fn: Callable[..., Any]
+    latency: Latency = DEFAULT_LATENCY
+    """Its latency in virtual time."""
+    hints: Mapping[str, Any] = field(default_factory=dict)
+    """Type hints by parameter."""
+    defaults: Mapping[str, Json] = field(default_factory=dict)
+    """Values of the parameters that may be left out."""
+    takes_state: bool = False
+    """Whether the function's first parameter is the toolbox's state, which the agent does not see."""
+
+    @classmethod
+    def from_function(
+        cls, fn: Callable[..., Any], *, name: str | None = None, access: Access = "write", reads: Iterable[str] = (),
+        writes: Iterable[str] = (), timeout_s: float = 30, latency: Latency = DEFAULT_LATENCY, secret: Collection[str] = (),
+        takes_state: bool = False,
+    ) -> Tool:
+        """Makes a tool of ``fn``, sync or async; parameters, schema and descriptions come from its hints and docstring.
+
+        Args:
+            fn: the function; its return value must be JSON.
+            name: the tool's name; the function's by default.
+            access: *read*, *egress* or *write*; unlabelled tools are writes, which are held until the commit point.
+            reads: resources that a call reads.
+            writes: resources that a call changes.
+            timeout_s: after this many seconds a live call is given up.
+            latency: latency in virtual time.
+            secret: parameters whose values logs must hide.
+            takes_state: whether the first parameter is the toolbox's state.
+
+        Raises:
+            TypeError: a parameter without a usable type hint.
+            ValueError: a secret or a described parameter that the function does not have.
+        """
+        named = name or fn.__name__
+        params, hints, defaults = read_signature(fn, skip=int(takes_state))
+        if unknown := set(secret) - set(hints):
+            raise ValueError(f"tool {named}: secret names {', '.join(sorted(unknown))}, which it has no parameter for")
+        if not timeout_s > 0:
+            raise ValueError(f"tool {named}: timeout_s is {timeout_s}; it must be more than 0 seconds")
+        spec = ToolSpec(
+            named, params, access, read_docstring(fn)[0], frozenset(reads), frozenset(writes), ns(timeout_s), frozenset(secret)
+        )
+        return cls(spec, fn, latency, hints, defaults, takes_state)
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the function is a coroutine function."""
+        return inspect.iscoroutinefunction(self.fn)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.fn(*args, **kwargs)
+
+
+@overload
+def tool(fn: Callable[..., Any], /) -> Tool: ...
+@overload
+def tool(**options: Any) -> Callable[[Callable[..., Any]], Tool]: ...
+def tool(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Decorator: ``@tool`` or ``@tool(access="read", …)`` with the options of `Tool.from_function`."""
+    return Tool.from_function(fn) if fn is not None else lambda given: Tool.from_function(given, **options)
+
+
+class FunctionToolbox:
+    """Function tools bound to one session's state.
+
+    Args:
+        tools: `Tool`s, or plain functions, which become writes.
+        seed: the task's or session's name; latencies are a hash of it, the tool and the arguments.
+        state: what the tools that take state get as their first argument.
+    """
+
+    def __init__(self, tools: Iterable[Tool | Callable[..., Any]], seed: str | int = "", state: Any = None) -> None:
+        made = [given if isinstance(given, Tool) else Tool.from_function(given) for given in tools]
+        self._tools = {each.spec.name: each for each in made}
+        if len(self._tools) < len(made):
+            names = [each.spec.name for each in made]
+            raise ValueError(f"two tools are called {max(names, key=names.count)!r}; give one of them another name")
+        self._specs = {each.spec.name: each.spec for each in made}
+        self._seed = str(seed)
+        self._lock = threading.Lock()
+        self.state_object = state
+        self.effects: list[Effect] = []
+        """Every write that took place, in order."""
+
+    @property
+    def specs(self) -> Mapping[str, ToolSpec]:
+        """The tools by name."""
+        return self._specs
+
+    def canonical(self, name: str, args: Mapping[str, Json]) -> dict[str, Json]:
+        """The arguments with what was left out filled in, in the tool's order: equal calls look equal. Never raises."""
+        defaults = self._tools[name].defaults if name in self._tools else {}
+        return dict(args) | {key: value for key, value in defaults.items() if key not in args}
+
+    def latency_ns(self, name: str, args: Mapping[str, Json]) -> int:
+        """The call's latency in virtual time, a hash of seed, tool and arguments; for any arguments at all."""
+        model = self._tools[name].latency if name in self._tools else DEFAULT_LATENCY
+        return model.draw_ns(unit_of(self._seed, name, self.canonical(name, args)))
+
+    def run(self, name: str, args: Mapping[str, Json]) -> Json:
+        """Runs a tool to its end, an async one in a loop of its own.
+
+        Raises:
+            ToolFailure: an unknown tool, arguments that do not fit, or the tool's own "no". Nothing was done.
+            Exception: whatever else the tool raised; a write may have taken effect and is in the log with its error.
+        """
+        chosen, given = self._admit(name, args)
+        try:
+            if chosen.is_async:
+                # a loop may be running in this thread already (a notebook): never nest
+                with ThreadPoolExecutor(1) as pool:
+                    returned = pool.submit(asyncio.run, self._call(chosen, given)).result()
+            elif chosen.takes_state:
+                with self._lock:
+                    returned = self._call(chosen, given)
+            else:
+                returned = self._call(chosen, given)
+            return self._done(chosen, given, returned)
+        except BaseException as failure:
+            self._broke(chosen, given, failure)
+            raise
+
+    async def arun(self, name: str, args: Mapping[str, Json]) -> Json:
+        """`run` for a live session: awaits async tools, runs sync ones in a thread. Raises as `run` does.
+
+        A thread can't be stopped: a sync write whose caller was cancelled ends on its own, and is logged when it does.
+        """
+        chosen, given = self._admit(name, args)
+        if not chosen.is_async:
+            return await asyncio.to_thread(self.run, name, args)
+        try:
+            return self._done(chosen, given, await self._call(chosen, given))
+        except BaseException as failure:
+            self._broke(chosen, given, failure)
+            raise
+
+    def _admit(self, name: str, args: Mapping[str, Json]) -> tuple[Tool, dict[str, Json]]:
+        if name not in self._tools:
+            known = either(self._tools) if self._tools else "none"
+            raise ToolFailure(f'no tool "{name}": use {known}')
+        chosen = self._tools[name]
+        try:
+            bound = bind(chosen.spec, (), args)
+        except ValueError as failure:
+            raise ToolFailure(str(failure)) from None
+        for param in chosen.spec.params:
+            if param.name in bound and (why := mismatch(bound[param.name], param.schema)) is not None:
+                raise ToolFailure(f"{name}: {param.name} {why}: {signature(chosen.spec)}")
+        # the tool gets its own copy: what it does to its arguments must not reach the caller's
+        return chosen, copy.deepcopy(self.canonical(name, bound))
+
+    def _call(self, chosen: Tool, given: Mapping[str, Json]) -> Any:
+        values = {key: convert(chosen.hints[key], copy.deepcopy(value)) for key, value in given.items()}
+        return chosen.fn(*([self.state_object] if chosen.takes_state else []), **values)
+
+    def _done(self, chosen: Tool, given: Mapping[str, Json], returned: Any) -> Json:
+        did = returned if isinstance(returned, Did) else Did(returned, given)
+        try:
+            result = as_json(did.result)
+        except TypeError as failure:
+            raise TypeError(f"tool {chosen.spec.name} returned {failure}; return text, numbers, lists, dicts or None") from None
+        if chosen.spec.access == "write":
+            self.effects.append(Effect(chosen.spec.name, as_json(did.args), copy.deepcopy(result)))
+        return result
+
+    def _broke(self, chosen: Tool, given: Mapping[str, Json], failure: BaseException) -> None:
+        if chosen.spec.access == "write" and not isinstance(failure, ToolFailure):
+            self.effects.append(Effect(chosen.spec.name, given, error=f"{type(failure).__name__}: {failure}"))
