@@ -1,0 +1,26 @@
+# Each target sets up .venv first (python >= 3.11; name another with `make test PYTHON=python3.12`) and does not redo it.
+PYTHON ?= python3
+RUN = .venv/bin/python
+SETUP = $(PYTHON) -m scripts.set_up
+
+.PHONY: demo quick test test-full clean
+
+demo:  ## the whole path on the embedded model: the table in outputs/demo/
+	@$(SETUP) --assets bfcl --model smollm2
+	@$(RUN) -m scripts.demo
+
+quick:  ## the expert on twenty tasks, no weights
+	@$(SETUP) --assets bfcl
+	@$(RUN) -m scripts.quick
+
+test:
+	@$(SETUP) --extras dev --assets bfcl smollm2 --optional qwen2.5 llama3.2
+	@$(RUN) -m pytest -q
+
+test-full:  ## also what is slow or needs extras (DeepSpeed, llama.cpp)
+	@$(SETUP) --extras dev deepspeed llamacpp --assets bfcl smollm2 qwen2.5 llama3.2
+	@$(RUN) -m pytest -q -m "slow or full or not slow"
+
+clean:  ## what was built and measured here; the cache folder stays
+	rm -rf .venv outputs build dist *.egg-info .pytest_cache .hypothesis .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The settings: one YAML a choice, grouped as Hydra groups them; found as ``pkg://configs``."""
