@@ -6,6 +6,21 @@ Open sets (which city lies in which state, who makes which share) are left out: 
 
 from __future__ import annotations
 
+MONTHS: tuple[str, ...] = (
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+)
+
 _STATES = """AL alabama|AK alaska|AZ arizona|AR arkansas|CA california|CO colorado|CT connecticut|DE delaware|FL florida
 GA georgia|HI hawaii|ID idaho|IL illinois|IN indiana|IA iowa|KS kansas|KY kentucky|LA louisiana|ME maine|MD maryland
 MA massachusetts|MI michigan|MN minnesota|MS mississippi|MO missouri|MT montana|NE nebraska|NV nevada|NH new hampshire
@@ -80,6 +95,7 @@ def _read() -> dict[tuple[str, ...], frozenset[tuple[str, ...]]]:
     for entry in _STATES.replace("\n", "|").split("|"):
         code, name = entry.split(" ", 1)
         groups.append(((code.casefold(),), tuple(name.split())))
+    groups += [((month,), (month[:3],)) for month in MONTHS]
     table: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
     for group in groups:
         for name in group:
@@ -91,22 +107,53 @@ ALIASES: dict[tuple[str, ...], frozenset[tuple[str, ...]]] = _read()
 """Atoms of a name (lower case, singular) to the atoms of its other names. The two meanings of a code (``la``, ``pound``)
 are both kept: a value is looked up, never a request, so the wrong one finds nothing."""
 
-ONES: dict[str, int] = {word: n for n, word in enumerate(
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen".split())}
-TENS: dict[str, int] = {word: 10 * n for n, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), start=2)}
+ONES: dict[str, int] = {
+    word: n
+    for n, word in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+        "eighteen nineteen".split()
+    )
+}
+TENS: dict[str, int] = {
+    word: 10 * n for n, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), start=2)
+}
 SCALES: dict[str, int] = {
-    "hundred": 10**2, "thousand": 10**3, "k": 10**3, "million": 10**6, "mn": 10**6, "billion": 10**9, "bn": 10**9, "trillion": 10**12,
+    "hundred": 10**2,
+    "thousand": 10**3,
+    "k": 10**3,
+    "million": 10**6,
+    "mn": 10**6,
+    "billion": 10**9,
+    "bn": 10**9,
+    "trillion": 10**12,
 }
 COUNTS: dict[str, float] = {
-    "half": 0.5, "quarter": 0.25, "dozen": 12, "couple": 2, "pair": 2, "twice": 2, "once": 1, "single": 1, "double": 2,
-    "first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10,
+    "half": 0.5,
+    "quarter": 0.25,
+    "decade": 10,
+    "fortnight": 14,
+    "dozen": 12,
+    "couple": 2,
+    "pair": 2,
+    "twice": 2,
+    "once": 1,
+    "single": 1,
+    "double": 2,
 }
 """Words that say a number without being a numeral; they count for less than a numeral does."""
+ORDINALS: dict[str, int] = {
+    word: n for n, word in enumerate("first second third fourth fifth sixth seventh eighth ninth tenth".split(), start=1)
+}
+"""They mostly count what is spoken of ("the third house"), so they count for least."""
 PER_YEAR: dict[str, int] = {
-    "annually": 1, "yearly": 1, "annual": 1, "semiannually": 2, "biannually": 2, "quarterly": 4, "monthly": 12, "weekly": 52, "daily": 365,
+    "annually": 1,
+    "yearly": 1,
+    "annual": 1,
+    "semiannually": 2,
+    "biannually": 2,
+    "quarterly": 4,
+    "monthly": 12,
+    "weekly": 52,
+    "daily": 365,
 }
 """How often a year: what ``compounded monthly`` says to a parameter that counts periods."""
-MONTHS: tuple[str, ...] = (
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december",
-)

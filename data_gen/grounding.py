@@ -17,16 +17,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.tools.tool import Param, ToolSpec, mismatch
-from data_gen.mentions import Heard, Mention, atoms, flag_mentions, identifier_words, number_mentions, stem, text_mentions
+from data_gen.atoms import Mention, atoms, identifier_words, stem
+from data_gen.mentions import Heard, flag_mentions, number_mentions, text_mentions
 from data_gen.naming import Lexicon, name_evidence
 from data_gen.task import BadTask, Evidence, GoldCall
 
 BEAM = 48
 SPREAD = 0.03
 """Cost of a word of distance between a pick and the middle of its call."""
-REUSED = 0.6
-"""Cost of words that an earlier call to the same tool gave to the same parameter."""
-LEFT_OUT_COST = 1.0
+REUSED, TAKEN = 0.6, 0.15
+"""Cost of words that an earlier call gave to the same parameter of the same tool, and to any other."""
+GAP = 0.05
+"""Cost of a word between the items of a list that is none of them."""
+SMALL = 12
+"""A number up to this says an optional argument only beside its parameter's name: small numbers stand for too much."""
+LEFT_OUT_COST = 1.6
 """An optional argument is left out where nothing closer than this says it."""
 LEFT_OUT = ""
 """Stands first among the accepted values of an argument that the canonical call leaves out."""
@@ -57,7 +62,9 @@ def _left_out(value: Any) -> bool:
     return isinstance(value, str) and value == LEFT_OUT
 
 
-def ground(words: Sequence[str], calls: Sequence[tuple[str, Mapping[str, Sequence[Any]]]], tools: Mapping[str, ToolSpec]) -> tuple[GoldCall, ...]:
+def ground(
+    words: Sequence[str], calls: Sequence[tuple[str, Mapping[str, Sequence[Any]]]], tools: Mapping[str, ToolSpec]
+) -> tuple[GoldCall, ...]:
     """Grounds gold calls in a request.
 
     Args:
@@ -78,8 +85,8 @@ def ground(words: Sequence[str], calls: Sequence[tuple[str, Mapping[str, Sequenc
             raise BadTask(f"call {number} is to {name!r}, which is not among the tools: {', '.join(sorted(tools))}")
         slots = _slots(heard, f"call {number}", tools[name], accepted, used)
         anchors = [Candidate(None, (word, word + 1), 0.0) for word in lexicon.named_at(words, name)] if len(tools) > 1 else []
-        best = compose([*slots.values(), *([anchors] if anchors else [])], 0.05)[0]
-        picks = dict(zip(slots, best.value))
+        best = compose([anchors or [Candidate(None, None, 0.0)], *slots.values()], 0.02)[0]
+        picks = dict(zip(slots, best.value[1:]))
         for param, pick in picks.items():
             if pick.span is not None:
                 used.setdefault((name, param), []).append(pick.span)
@@ -89,14 +96,20 @@ def ground(words: Sequence[str], calls: Sequence[tuple[str, Mapping[str, Sequenc
     return tuple(gold)
 
 
-def _slots(heard: Heard, call: str, spec: ToolSpec, accepted: Mapping[str, Sequence[Any]],
-           used: Mapping[tuple[str, str], list[tuple[int, int]]]) -> dict[str, list[Candidate]]:
+def _slots(
+    heard: Heard,
+    call: str,
+    spec: ToolSpec,
+    accepted: Mapping[str, Sequence[Any]],
+    used: Mapping[tuple[str, str], list[tuple[int, int]]],
+) -> dict[str, list[Candidate]]:
     """The candidates of each argument, in the tool's own order of parameters."""
     known = {param.name for param in spec.params}
     if extra := [name for name in accepted if name not in known]:
         raise BadTask(f"{call}: {spec.name} has no parameter {extra[0]!r}")
     if missing := [param.name for param in spec.params if param.required and param.name not in accepted]:
         raise BadTask(f"{call}: gold gives no value for the required {spec.name}.{missing[0]}")
+    taken = {span for spans in used.values() for span in spans}
     slots = {}
     for param in spec.params:
         if param.name not in accepted:
@@ -108,20 +121,33 @@ def _slots(heard: Heard, call: str, spec: ToolSpec, accepted: Mapping[str, Seque
             cost = candidate.cost
             if candidate.span is not None:
                 hinted = _hinted(heard, candidate.span, param)
-                cost += -0.4 if hinted else (LEFT_OUT_COST if optional and isinstance(candidate.value, int | float) else 0.0)
-                cost += REUSED * (candidate.span in used.get((spec.name, param.name), ()))
+                small = (
+                    isinstance(candidate.value, int | float)
+                    and not isinstance(candidate.value, bool)
+                    and abs(candidate.value) <= SMALL
+                )
+                cost += -0.4 if hinted else (LEFT_OUT_COST if optional and small else 0.0)
+                cost += REUSED if candidate.span in used.get((spec.name, param.name), ()) else TAKEN * (candidate.span in taken)
             found.append(Candidate(candidate.value, candidate.span, cost))
         if optional:
             found.append(Candidate(LEFT_OUT, None, LEFT_OUT_COST))
+        said = [plain for value in values if not _left_out(value) for plain in itertools.islice(_plain(value), 64)]
+        if not found and said and all(mismatch(_fitted(value, param.schema), param.schema) for value in said):
+            raise BadTask(f"{call}: no accepted value of {spec.name}.{param.name} fits its schema: {json.dumps(said)[:120]}")
         if not found:
-            raise Ungrounded(f"{call}: no words reveal {spec.name}.{param.name} ({_kind(values)}): {json.dumps(values, ensure_ascii=False)[:120]}")
+            raise Ungrounded(
+                f"{call}: no words reveal {spec.name}.{param.name} ({_kind(values)}): "
+                f"{json.dumps(values, ensure_ascii=False)[:120]}"
+            )
         slots[param.name] = found
     return slots
 
 
 def _kind(values: Sequence[Any]) -> str:
     value = next((value for value in values if not _left_out(value)), None)
-    return {bool: "yes or no", int: "number", float: "number", str: "text", list: "list", dict: "object"}.get(type(value), "no value accepted")
+    return {bool: "yes or no", int: "number", float: "number", str: "text", list: "list", dict: "object"}.get(
+        type(value), "no value accepted"
+    )
 
 
 def candidates(heard: Heard, accepted: Sequence[Any], schema: Mapping[str, Any], name: str, keep: int = 12) -> list[Candidate]:
@@ -138,12 +164,17 @@ def candidates(heard: Heard, accepted: Sequence[Any], schema: Mapping[str, Any],
         elif isinstance(value, list):
             items = [candidates(heard, [item], schema.get("items", {}), name, 2 * keep) for item in value]
             if items and all(items):
-                found += [Candidate([pick.value for pick in whole.value], whole.span, whole.cost) for whole in compose(items, 0.3)]
+                found += [
+                    Candidate([pick.value for pick in whole.value], whole.span, whole.cost + GAP * _gaps(whole))
+                    for whole in compose(items, 0.3)
+                ]
         elif isinstance(value, dict):
             found += _object(heard, value, schema)
     best: dict[tuple[int, int] | None, Candidate] = {}
     for candidate in found:
-        if mismatch(candidate.value, schema) is None and (candidate.span not in best or candidate.cost < best[candidate.span].cost):
+        if mismatch(candidate.value, schema) is None and (
+            candidate.span not in best or candidate.cost < best[candidate.span].cost
+        ):
             best[candidate.span] = candidate
     return sorted(best.values(), key=lambda c: (round(c.cost, 6), c.span or (0, 0)))[:keep]
 
@@ -157,14 +188,18 @@ def _text(heard: Heard, value: str) -> list[Candidate]:
     if said != value and not atoms([said]):
         return [Candidate(value, None, 0.0)]  # a call's result: known when that call is done
     # of two equally literal names the longer is meant: "New York, NY" where "NY" would match as well
-    return _here(value, [Mention(m.start, m.end, m.cost - 0.1 * min(4, len(atoms([said])))) for m in text_mentions(heard, said)])
+    return _here(
+        value, [Mention(m.start, m.end, m.cost - 0.1 * min(4, len(atoms([said])))) for m in text_mentions(heard, said)]
+    )
 
 
 def _object(heard: Heard, value: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Candidate]:
     fields, slots = [], []
     for name, options in value.items():
         options = options if isinstance(options, list) else [options]
-        slot = candidates(heard, [option for option in options if not _left_out(option)], schema.get("properties", {}).get(name, {}), name)
+        slot = candidates(
+            heard, [option for option in options if not _left_out(option)], schema.get("properties", {}).get(name, {}), name
+        )
         for i, candidate in enumerate(slot):
             if candidate.span is not None and _hinted(heard, candidate.span, Param(name, {})):
                 slot[i] = Candidate(candidate.value, candidate.span, candidate.cost - 0.4)
@@ -175,15 +210,23 @@ def _object(heard: Heard, value: Mapping[str, Any], schema: Mapping[str, Any]) -
         fields.append(name)
         slots.append(slot)
     wholes = compose(slots, 0.05) if slots else []
-    return [Candidate({name: pick.value for name, pick in zip(fields, whole.value) if not _left_out(pick.value)}, whole.span, whole.cost)
-            for whole in wholes if whole.span is not None]
+    return [
+        Candidate(
+            {name: pick.value for name, pick in zip(fields, whole.value) if not _left_out(pick.value)}, whole.span, whole.cost
+        )
+        for whole in wholes
+        if whole.span is not None
+    ]
 
 
 def _hinted(heard: Heard, span: tuple[int, int], param: Param) -> bool:
     """Whether the parameter's own name is spoken beside the words: ``3 rooms``, ``a radius of 5``."""
     names = {stem(word) for word in identifier_words(param.name)} - {"a", "b", "n", "x", "y", "of"}
-    return any(stem(atom.text) in names for atom in heard.atoms
-               if span[0] - 4 <= atom.word < span[1] + 3 and not span[0] <= atom.word < span[1])
+    return any(
+        stem(atom.text) in names
+        for atom in heard.atoms
+        if span[0] - 4 <= atom.word < span[1] + 3 and not span[0] <= atom.word < span[1]
+    )
 
 
 def compose(slots: Sequence[Sequence[Candidate]], disorder: float) -> list[Candidate]:
@@ -201,12 +244,15 @@ def compose(slots: Sequence[Sequence[Candidate]], disorder: float) -> list[Candi
                 if candidate.span is not None and placed:
                     extra += 0.6 * (candidate.span in placed) + disorder * (candidate.span[0] < placed[-1][0])
                 grown.append((cost + extra, (*picks, candidate)))
-        beam = sorted(grown, key=lambda entry: (round(entry[0] + SPREAD * _spread(entry[1]), 6), [pick.span or (0, 0) for pick in entry[1]]))[:BEAM]
+        beam = sorted(
+            grown,
+            key=lambda entry: (round(entry[0] + SPREAD * _spread(entry[1]), 6), [pick.span or (0, 0) for pick in entry[1]]),
+        )[:BEAM]
     best: dict[tuple[int, int] | None, Candidate] = {}
     for cost, picks in beam:
         spans = [pick.span for pick in picks if pick.span is not None]
         span = (min(s for s, _ in spans), max(e for _, e in spans)) if spans else None
-        best.setdefault(span, Candidate(picks, span, (cost + SPREAD * _spread(picks)) / max(1, len(slots))))
+        best.setdefault(span, Candidate(picks, span, cost + SPREAD * _spread(picks)))
     return list(best.values())
 
 
@@ -214,6 +260,11 @@ def _spread(picks: Sequence[Candidate]) -> float:
     """Words of distance from the middle of all picks, summed: one shared word far away does not pull the others."""
     middles = sorted((pick.span[0] + pick.span[1]) / 2 for pick in picks if pick.span is not None)
     return sum(abs(middle - middles[len(middles) // 2]) for middle in middles)
+
+
+def _gaps(whole: Candidate) -> int:
+    inside = {word for pick in whole.value if pick.span is not None for word in range(*pick.span)}
+    return whole.span[1] - whole.span[0] - len(inside) if whole.span else 0
 
 
 def _fitted(value: Any, schema: Mapping[str, Any]) -> Any:

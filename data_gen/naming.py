@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from agent.tools.tool import ToolSpec
-from data_gen.mentions import STOP, atoms, identifier_words, stem
+from data_gen.atoms import STOP, atoms, identifier_words, stem
 from data_gen.task import Evidence
 
 NAME, PARAM, TEXT = 3.0, 1.5, 1.0
@@ -20,7 +20,27 @@ CLAUSE_DECAY, SENTENCE_DECAY = 0.5, 0.2
 MARGIN = 0.25
 """How far the best tool must be ahead of the second."""
 
-_OPENERS = frozenset("and then also plus after afterwards finally next second secondly third thirdly fourth lastly additionally furthermore moreover".split())
+_OPENERS = frozenset((
+    "and then also plus after afterwards finally next second secondly third thirdly fourth lastly additionally furthermore moreover"
+).split())
+"""Words that open a clause."""
+
+
+_PLAIN = (
+    frozenset(
+        stem(word)
+        for word in (
+            "find get calculate compute fetch retrieve give provide tell show search look help need want know use determine "
+            "information info data value number function specific specified given based name details result return returns "
+            "i you me we he she it they this that these those what which who when where how why much many some any all each "
+            "can could would will should may please do does did has have had been being not if about into over between both "
+            "first second third next last then also only other another more most one two three new particular certain "
+            "default optional list string type format true false example like whether within per such there out up"
+        ).split()
+    )
+    | STOP
+)
+"""Stems that speak for no tool: every request and every document is full of them."""
 
 
 class Lexicon:
@@ -28,18 +48,25 @@ class Lexicon:
 
     def __init__(self, tools: Sequence[ToolSpec]) -> None:
         self.names = tuple(tool.name for tool in tools)
-        self._own = {tool.name: {stem(word) for word in identifier_words(tool.name)} - STOP for tool in tools}
+        self._own = {tool.name: {stem(word) for word in identifier_words(tool.name)} - _PLAIN for tool in tools}
         said: dict[str, dict[str, float]] = {}
         for tool in tools:
             choices = [str(choice) for param in tool.params for choice in param.schema.get("enum", ())]
-            for weight, words in ((TEXT, [atom.text for atom in atoms(tool.description.split())]),
-                                  (PARAM, [word for text in [*(param.name for param in tool.params), *choices] for word in identifier_words(text)]),
-                                  (NAME, self._own[tool.name])):
+            for weight, words in (
+                (TEXT, [atom.text for atom in atoms(tool.description.split())]),
+                (
+                    PARAM,
+                    [word for text in [*(param.name for param in tool.params), *choices] for word in identifier_words(text)],
+                ),
+                (NAME, self._own[tool.name]),
+            ):
                 for word in words:
-                    if word not in STOP:
+                    if stem(word) not in _PLAIN and not word.isdigit():
                         said.setdefault(stem(word), {})[tool.name] = weight
-        self._said = {word: {name: weight * math.log((1 + len(tools)) / (0.5 + len(by_tool))) for name, weight in by_tool.items()}
-                      for word, by_tool in said.items()}
+        self._said = {
+            word: {name: weight * math.log((1 + len(tools)) / (0.5 + len(by_tool))) for name, weight in by_tool.items()}
+            for word, by_tool in said.items()
+        }
 
     def said(self, word: str) -> Mapping[str, float]:
         """How much one spoken word speaks for each tool."""

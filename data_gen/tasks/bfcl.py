@@ -1,4 +1,4 @@
-"""Tasks from the Berkeley function-calling leaderboard (BFCL v4): single-turn requests with several calls, or one of several tools.
+"""Tasks from the Berkeley function-calling leaderboard (BFCL v4): single-turn, several calls or several tools.
 
 Owns the reading of its rows out of the wheel (as a zip; nothing of it is imported), the tools made from its function
 documents, and the fixed split. Refuses to know how arguments are found in words (`data_gen.grounding`) and how calls
@@ -70,7 +70,9 @@ def rows(wheel: Path | None = None, categories: Sequence[str] = CATEGORIES) -> t
         for category in categories:
             answers = {row["id"]: row["ground_truth"] for row in _lines(archive, f"possible_answer/BFCL_v4_{category}.json")}
             for row in _lines(archive, f"BFCL_v4_{category}.json"):
-                found.append(Row(row["id"], category, tuple(row["question"][0]), tuple(row["function"]), tuple(answers[row["id"]])))
+                found.append(
+                    Row(row["id"], category, tuple(row["question"][0]), tuple(row["function"]), tuple(answers[row["id"]]))
+                )
     return tuple(found)
 
 
@@ -103,7 +105,9 @@ def json_schema_of(doc: Mapping[str, Any]) -> dict[str, Any]:
 def tool_spec(doc: Mapping[str, Any]) -> ToolSpec:
     """A tool from its function document; its class comes from the reviewed table, ``write`` where that is silent."""
     properties, required = doc["parameters"]["properties"], set(doc["parameters"].get("required", ()))
-    params = tuple(Param(name, json_schema_of(part), name in required, part.get("description", "")) for name, part in properties.items())
+    params = tuple(
+        Param(name, json_schema_of(part), name in required, part.get("description", "")) for name, part in properties.items()
+    )
     return ToolSpec(doc["name"], params, classes().get(doc["name"], "write"), doc.get("description", ""))
 
 
@@ -167,7 +171,9 @@ def grounded(row: Row) -> tuple[tuple[str, ...], tuple[ToolSpec, ...], tuple[Gol
 
 
 @lru_cache(maxsize=8)
-def _sorted_out(wheel: Path | None, categories: tuple[str, ...]) -> tuple[tuple[tuple[Row, Any], ...], tuple[tuple[str, str], ...]]:
+def _sorted_out(
+    wheel: Path | None, categories: tuple[str, ...]
+) -> tuple[tuple[tuple[Row, Any], ...], tuple[tuple[str, str], ...]]:
     used, out = [], []
     for row in rows(wheel, categories):
         try:
@@ -196,7 +202,19 @@ def tasks(split: Split, seed: int, categories: Sequence[str] = CATEGORIES[:2], w
         child = int.from_bytes(hashlib.sha256(f"{seed}/{row.id}".encode()).digest()[:8], "big")
         meta = {"category": row.category, "functions": row.functions, "possible_answers": row.answers}
         live = ("live",) if row.category.startswith("live_") else ()
-        made.append(Task(row.id, "bfcl", split, speak(words, child), tools, gold, partial(AckToolbox, row.id, tools), tags=(row.category, *live), meta=meta))
+        made.append(
+            Task(
+                row.id,
+                "bfcl",
+                split,
+                speak(words, child),
+                tools,
+                gold,
+                partial(AckToolbox, row.id, tools),
+                tags=(row.category, *live),
+                meta=meta,
+            )
+        )
     return tuple(made)
 
 
@@ -214,8 +232,10 @@ def split_of(row: Row, table: Mapping[str, Split]) -> Split:
     """The split of a row's gold functions, which all have the same; ``train`` for functions that the table does not know."""
     found = {table.get(name, "train") for name in row.gold_names}
     if len(found) != 1:
-        raise ValueError(f"row {row.id}: its functions lie in several splits, {sorted(found)}; make the split anew with "
-                         "python -m data_gen.tasks.bfcl splits")
+        raise ValueError(
+            f"row {row.id}: its functions lie in several splits, {sorted(found)}; make the split anew with "
+            "python -m data_gen.tasks.bfcl splits"
+        )
     return found.pop()
 
 
@@ -237,8 +257,10 @@ def make_splits(all_rows: Sequence[Row], used: frozenset[str]) -> dict[str, Spli
         for other in others:
             parent[root(other)] = root(first)
     weight = Counter(root(min(row.gold_names)) for row in all_rows if row.id in used)
-    order = sorted({root(name) for name in list(parent) or ()} | {root(min(row.gold_names)) for row in all_rows},
-                   key=lambda name: (-weight[name], hashlib.sha256(name.encode()).hexdigest()))
+    order = sorted(
+        {root(name) for name in list(parent) or ()} | {root(min(row.gold_names)) for row in all_rows},
+        key=lambda name: (-weight[name], hashlib.sha256(name.encode()).hexdigest()),
+    )
     filled: Counter[str] = Counter()
     chosen: dict[str, Split] = {}
     for component in order:
@@ -258,19 +280,31 @@ def summary(wheel: Path | None = None) -> dict[str, Any]:
             for call in gold:
                 last = max((evidence.end for evidence in call.arg_evidence.values()), default=0)
                 end = call.name_evidence.end
-                named["only tool" if len(tools) == 1 else "with the last argument or before" if end <= last else
-                      "end of the request" if call.name_evidence.start == 0 and end == len(words) else "after the last argument"] += 1
+                named[
+                    "only tool"
+                    if len(tools) == 1
+                    else "with the last argument or before"
+                    if end <= last
+                    else "end of the request"
+                    if call.name_evidence.start == 0 and end == len(words)
+                    else "after the last argument"
+                ] += 1
         reasons = Counter(_kind(reason) for _, reason in out)
         by_split = Counter(split_of(row, splits()) for row, _ in used)
-        report[category] = {"rows": len(used) + len(out), "used": len(used), "kept_out": dict(reasons.most_common()),
-                            "splits": dict(by_split), "tool_is_clear": dict(named)}
+        report[category] = {
+            "rows": len(used) + len(out),
+            "used": len(used),
+            "kept_out": dict(reasons.most_common()),
+            "splits": dict(by_split),
+            "tool_is_clear": dict(named),
+        }
     return report
 
 
 def _kind(reason: str) -> str:
     if "no words reveal" in reason:
         return "no words reveal: " + reason.split("(", 1)[1].split(")", 1)[0]
-    return reason.split(": ", 1)[1].split(" ")[0] if False else ("gold and function document disagree" if reason.startswith("call ") else reason.split(":", 1)[0])
+    return "gold disagrees with the function document" if reason.startswith("call ") else reason.split(":", 1)[0]
 
 
 def main() -> None:
