@@ -34,6 +34,11 @@ FUNCTION_WORDS: frozenset[str] = frozenset(re.findall(
 ))
 """Closed-class words; every other word is a content word. Hesitation falls before content words."""
 
+PHRASE_OPENERS: frozenset[str] = frozenset(
+    re.findall(r"\w+", "and or but so because if then when while before after until although also which who with from for to")
+)
+"""Words that open a clause or phrase; a speaker may pause before them where a writer puts no comma."""
+
 CLAUSE_MARKS = ",;:-–—"
 STOP_MARKS = ".?!…"
 
@@ -70,10 +75,12 @@ class Voice:
     """Median rate of speakers, against the synthesiser's of about 195 words a minute; 2 is twice as fast."""
     rate_spread: float = 0.15
     """Standard deviation of the logarithm of the speaker's rate, one draw a request."""
+    phrase_rate: float = 0.06
+    """Probability of a silent pause before a word that opens a clause or phrase, whatever the punctuation."""
     hesitation_rate: float = 0.06
     """Probability of a silent pause before a content word."""
     hesitation_ms: float = 350.0
-    """Mean of such a pause beyond the 100 ms that make it one (exponential)."""
+    """Mean of a silent pause of any of these kinds beyond the 100 ms that make it one (exponential)."""
     repair_rate: float = 0.5
     """Probability of a silent pause where a reparandum is broken off."""
 
@@ -82,7 +89,7 @@ class Voice:
             raise ValueError(f"voice: rate is {self.rate}; it must be positive, 1 is the synthesiser's own")
         if not 0 <= self.jitter <= 0.4:
             raise ValueError(f"voice: jitter is {self.jitter}; it must lie in [0, 0.4], so that no word has negative length")
-        for field in ("hesitation_rate", "repair_rate"):
+        for field in ("phrase_rate", "hesitation_rate", "repair_rate"):
             if not 0 <= getattr(self, field) <= 1:
                 raise ValueError(f"voice: {field} is {getattr(self, field)}; a probability must lie in [0, 1]")
 
@@ -168,10 +175,11 @@ def speak(
     at_ms = 0
     pause_ms = 0.0
     for i, (text, (u, v, w, x, y)) in enumerate(zip(texts, draws)):
-        length_ms, after_ms, content = _shape(text, voice)
+        length_ms, after_ms, pause_rate = _shape(text, voice)
         if i:
-            broken_off = labels[i - 1] == "reparandum" != labels[i]
-            if w < max(voice.hesitation_rate if content else 0.0, voice.repair_rate if broken_off else 0.0):
+            if labels[i - 1] == "reparandum" != labels[i]:
+                pause_rate = max(pause_rate, voice.repair_rate)
+            if w < pause_rate:
                 pause_ms += 100.0 - voice.hesitation_ms * math.log(1.0 - x)
             at_ms += round(pause_ms * slowness)
         # the sum of two uniforms has variance 1/6
@@ -295,7 +303,12 @@ def syllables(text: str) -> int:
 
 def is_content(text: str) -> bool:
     """Whether a word is of an open class (anything but `FUNCTION_WORDS`)."""
-    return text.strip(".,;:!?\"'()-–—…").lower() not in FUNCTION_WORDS
+    return _plain(text) not in FUNCTION_WORDS
+
+
+def _plain(text: str) -> str:
+    """A word without its punctuation, in lower case."""
+    return text.strip(".,;:!?\"'()[]“”‘’-–—…").lower()
 
 
 def count_letters(text: str) -> int:
@@ -310,16 +323,18 @@ def ends_with(text: str, marks: str) -> bool:
 
 
 @lru_cache(maxsize=65536)
-def _shape(text: str, voice: Voice) -> tuple[float, float, bool]:
-    """A word's length and the mean pause after it, in milliseconds at rate 1, and whether it is a content word."""
+def _shape(text: str, voice: Voice) -> tuple[float, float, float]:
+    """A word's length and the mean pause after it, in milliseconds at rate 1, and the probability of one before."""
     if not text or any(ch.isspace() for ch in text):
         raise ValueError(f"{text!r} is not one word; split the request at white space first")
-    content = is_content(text)
     length_ms = voice.word_ms + voice.syllable_ms * syllables(text) + voice.character_ms * count_letters(text)
-    if not content:
+    pause_rate = voice.phrase_rate if _plain(text) in PHRASE_OPENERS else 0.0
+    if is_content(text):
+        pause_rate = max(pause_rate, voice.hesitation_rate)
+    else:
         length_ms = max(1.0, length_ms + voice.function_ms)
     after_ms = voice.stop_ms if ends_with(text, STOP_MARKS) else voice.comma_ms if ends_with(text, CLAUSE_MARKS) else 0.0
-    return length_ms, after_ms, content
+    return length_ms, after_ms, pause_rate
 
 
 def _generator(seed: int, name: str) -> np.random.Generator:

@@ -79,19 +79,21 @@ def test_the_same_seed_gives_the_same_times_everywhere():
 
 
 def test_a_voice_without_chance_adds_up_by_hand():
-    voice = Voice(100, 50, 10, -60, 200, 400, jitter=0, rate_spread=0, hesitation_rate=0)
+    voice = Voice(100, 50, 10, -60, 200, 400, jitter=0, rate_spread=0, phrase_rate=0, hesitation_rate=0)
     words = speak(["Text", "Bob", "the", "agenda"], 1, voice)
     # 100 + 50 + 40, 100 + 50 + 30, 100 + 50 + 30 - 60, 100 + 150 + 60
     assert [word.end_ns // MS for word in words] == [190, 370, 490, 800]
-    twice = speak(["Text", "Bob", "the", "agenda"], 1, Voice(100, 50, 10, -60, 200, 400, 0, 2.0, 0, 0))
+    twice = speak(["Text", "Bob", "the", "agenda"], 1, Voice(100, 50, 10, -60, 200, 400, 0, 2.0, 0, 0, 0))
     assert [word.end_ns // MS for word in twice] == [95, 185, 245, 400]
 
 
-def test_punctuation_pauses_and_only_content_words_are_hesitated_before():
-    still = Voice(jitter=0, rate_spread=0, hesitation_rate=0)
+def test_pauses_fall_after_punctuation_and_before_phrases_and_content_words():
+    still = Voice(jitter=0, rate_spread=0, phrase_rate=0, hesitation_rate=0)
     pauses = lambda words: [(after.start_ns - before.end_ns) // MS for before, after in pairwise(words)]  # noqa: E731
     comma, stop, none = pauses(speak(["yes,", "now.", "call", "him"], 5, still))
     assert 150 <= comma <= 452 and 162 <= stop <= 488 and none == 0
+    before_and, before_ask = pauses(speak(["call", "and", "ask"], 5, Voice(phrase_rate=1.0, hesitation_rate=0)))
+    assert before_and >= 60 and before_ask == 0
     before_call, before_him = pauses(speak(["please", "call", "him"], 5, Voice(hesitation_rate=1.0)))
     assert before_call >= 60 and before_him == 0
 
