@@ -21,7 +21,8 @@ MARGIN = 0.25
 """How far the best tool must be ahead of the second."""
 
 _OPENERS = frozenset((
-    "and then also plus after afterwards finally next second secondly third thirdly fourth lastly additionally furthermore moreover"
+    "and then also plus after afterwards finally next second secondly third thirdly fourth lastly additionally "
+    "furthermore moreover"
 ).split())
 """Words that open a clause."""
 
