@@ -78,6 +78,17 @@ def key():
     return digest.hexdigest()
 
 
+def made_by():
+    """The ``(major, minor)`` of the Python that made the environment, or None where there is none."""
+    try:
+        with open(os.path.join(VENV, "pyvenv.cfg"), encoding="utf-8") as file:
+            rows = dict(line.split("=", 1) for line in file if "=" in line)
+    except OSError:
+        return None
+    version = {name.strip(): value.strip() for name, value in rows.items()}.get("version", "")
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+
+
 def installed(stamp_key):
     """The extras that are installed in an environment made for ``stamp_key``, or None if it has to be made."""
     try:
@@ -112,8 +123,9 @@ def install(extras, stamp_key):
     cpu = wants_cpu_build(platform.system(), has_nvidia_gpu())
     what = "the CPU build of torch, some 200 MB" if cpu else "torch, some 100 MB on macOS, 3 GB where there is a GPU"
     say(f"installing into .venv: {what}; other packages, some 350 MB; extras: {', '.join(extras) or 'none'}")
-    if not os.path.exists(PYTHON):
-        must([sys.executable, "-m", "venv", VENV])
+    if not os.path.exists(PYTHON) or made_by() != sys.version_info[:2]:
+        # --clear: packages built for another Python are of no use to this one
+        must([sys.executable, "-m", "venv", "--clear", VENV])
     install_torch(cpu)
     project = f".[{','.join(extras)}]" if extras else "."
     must([PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off", "-e", project])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -126,6 +127,26 @@ def test_an_old_python_is_refused_in_one_line(monkeypatch):
     monkeypatch.setattr("platform.python_version", lambda: "3.10.4")
     with pytest.raises(SystemExit, match=r"is Python 3\.10\.4, but 3\.11 or later is needed; .*PYTHON=python3\.12$"):
         set_up.refuse_old_python()
+
+
+@pytest.mark.parametrize(
+    ("ci", "status", "said"), [("true", 1, "under CI=true nothing may be missing: asset 'smollm2'"), ("", 0, "SKIPPED [1]")]
+)
+def test_a_missing_asset_fails_under_ci_and_skips_elsewhere(tmp_path, ci, status, said):
+    environment = os.environ | {"CI": ci, "MIDSENTENCE_CACHE": str(tmp_path)}
+    one = ["-p", "no:cacheprovider", "tests/agent/test_embedded.py", "-k", "converted_tokenizer"]
+    command = [sys.executable, "-m", "pytest", *one]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == status, done.stdout
+    assert said in done.stdout
+    assert "fetch it with: python -m agent.assets fetch smollm2" in done.stdout
+
+
+def test_the_environment_says_which_python_made_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(set_up, "VENV", str(tmp_path))
+    assert set_up.made_by() is None
+    (tmp_path / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\nversion = 3.12.4\n")
+    assert set_up.made_by() == (3, 12)
 
 
 def test_the_stamp_stands_only_for_what_it_was_written_for(tmp_path, monkeypatch):
