@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable
 
 _ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof st jr sr gen gov sen rep rev hon lt col sgt capt no vol vs etc inc ltd co corp approx ca cf al fl b d "
+    "mr mrs ms dr prof st jr sr gen gov sen rep rev hon lt col sgt capt vol vs etc inc ltd co corp approx ca cf al fl b d "
     "jan feb mar apr jun jul aug sep sept oct nov dec".split()
 )
 """Words whose full stop does not end a sentence."""
@@ -41,6 +41,8 @@ def sentences(text: str) -> list[str]:
         word = re.split(r"[\s(\[\"'“‘]", text[start : match.start()])[-1]
         stop = text[match.start()] == "."
         upcoming = text[match.end() :].lstrip("\"'([“‘")
+        if stop and word.casefold() == "no" and upcoming[:1].isdigit():
+            continue
         if stop and (re.fullmatch(r"[^\W\d_]|(?:[^\W\d_]\.)+[^\W\d_]", word) or word.casefold() in _ABBREVIATIONS):
             continue
         if upcoming[:1].islower():

@@ -1,0 +1,350 @@
+"""TinyAgent's sixteen tools over a world in memory.
+
+Owns what each tool does, its class and its resources; names, and the order of parameters, are those of TinyAgent
+(SqueezeAILab, MIT). Refuses to know who calls and when. `docs/tools.md` has the table and the reasons for the classes.
+
+*Read* is what a wrong guess may do without anybody noticing. Whatever opens a window is therefore a write here:
+opened on a guess, the wrong file on a shared screen is an effect like any other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Literal
+from urllib.parse import urlencode
+
+from agent.tools.dates import DAY, MOMENT, moment, written
+from agent.tools.function import DEFAULT_LATENCY, Did, FunctionToolbox, Latency, Tool, tool
+from agent.tools.text import quote, sentences
+from agent.tools.tool import Json, ToolFailure, ToolSpec
+from agent.tools.world import Note, World, WorldData, addresses, phone_numbers
+
+Texts = list[str] | str
+SUMMARY_SENTENCES = 2
+
+
+def _filled(what: str, text: str) -> str:
+    if not text.strip():
+        raise ToolFailure(f"{what} is empty; ask the user for it")
+    return text.strip()
+
+
+def _somebody(what: str, found: list[str], finder: str) -> list[str]:
+    if not found:
+        raise ToolFailure(f"{what} is empty; give at least one, from {finder}")
+    return found
+
+
+def _paths(world: World, given: Texts | None) -> list[str]:
+    return sorted({world.file(name).path for name in given or ()})
+
+
+@tool(access="read", reads=("contacts",), takes_state=True)
+def get_phone_number(world: World, name: str) -> str:
+    """Returns the phone number of a contact."""
+    person = world.person(name)
+    if not person.phone:
+        raise ToolFailure(f"{quote(person.name)} has no phone number")
+    return person.phone
+
+
+@tool(access="read", reads=("contacts",), takes_state=True)
+def get_email_address(world: World, name: str) -> str:
+    """Returns the email address of a contact."""
+    person = world.person(name)
+    if not person.email:
+        raise ToolFailure(f"{quote(person.name)} has no email address")
+    return person.email
+
+
+@tool(access="write", takes_state=True)
+def create_calendar_event(
+    world: World, title: str, start_date: str, end_date: str | None = None, location: str | None = None,
+    invitees: Texts | None = None, notes: str | None = None, calendar: str | None = None,
+) -> Did:
+    """Creates a calendar event.
+
+    Args:
+        start_date: YYYY-MM-DD HH:MM:SS
+        end_date: YYYY-MM-DD HH:MM:SS; an hour after the start if left out
+        invitees: Email addresses
+    """
+    starts = moment("start_date", start_date)
+    ends = starts + timedelta(hours=1) if end_date is None else moment("end_date", end_date)
+    if ends < starts:
+        raise ToolFailure(f"end_date {quote(written(ends))} is before start_date {quote(written(starts))}")
+    event = {
+        "title": _filled("title", title), "start_date": written(starts), "end_date": written(ends), "location": location,
+        "invitees": addresses("invitees", invitees), "notes": notes, "calendar": world.calendar(calendar),
+    }
+    world.events.append(event)
+    return Did("created", event)
+
+
+@tool(access="write", reads=("files",), takes_state=True)
+def open_and_get_file_path(world: World, file_name: str) -> Did:
+    """Opens a file and returns its path."""
+    path = world.file(file_name).path
+    world.show(f"file {path}")
+    return Did(path, {"file_name": path})
+
+
+@tool(access="read", reads=("files",), takes_state=True)
+def summarize_pdf(world: World, pdf_path: str) -> str:
+    """Returns a summary of a PDF file, without opening it.
+
+    Args:
+        pdf_path: Path or file name
+    """
+    file = world.file(pdf_path)
+    if not file.path.lower().endswith(".pdf"):
+        raise ToolFailure(f"{quote(file.path)} is not a PDF; only PDF files can be summarized")
+    if not file.text.strip():
+        raise ToolFailure(f"{quote(file.path)} has no text to summarize")
+    return " ".join(sentences(file.text)[:SUMMARY_SENTENCES])
+
+
+def _send(world: World, kind: str, to: list[str], mail: dict[str, Json], said: dict[str, Json]) -> Did:
+    world.sent.append({"kind": kind, "to": to} | mail)
+    return Did("sent", said)
+
+
+@tool(access="write", reads=("files",), writes=("mail",), takes_state=True)
+def compose_new_email(
+    world: World, recipients: Texts, cc: Texts | None = None, subject: str | None = None, context: str | None = None,
+    attachments: Texts | None = None,
+) -> Did:
+    """Sends a new email.
+
+    Args:
+        recipients: Email addresses
+        cc: Email addresses
+        context: What the email says
+        attachments: File paths
+    """
+    to = _somebody("recipients", addresses("recipients", recipients), "get_email_address")
+    rest = {"cc": addresses("cc", cc), "subject": subject, "context": context, "attachments": _paths(world, attachments)}
+    return _send(world, "new", to, rest, {"recipients": to} | rest)
+
+
+@tool(access="write", reads=("files",), writes=("mail",), takes_state=True)
+def reply_to_email(world: World, cc: Texts | None = None, context: str | None = None, attachments: Texts | None = None) -> Did:
+    """Replies to the selected email.
+
+    Args:
+        cc: Email addresses
+        context: What the reply says
+        attachments: File paths
+    """
+    mail = world.selected_mail()
+    said = {"cc": addresses("cc", cc), "context": context, "attachments": _paths(world, attachments)}
+    return _send(world, "reply", [mail.sender], said | {"subject": f"Re: {mail.subject}"}, said)
+
+
+@tool(access="write", reads=("files",), writes=("mail",), takes_state=True)
+def forward_email(
+    world: World, recipients: Texts, cc: Texts | None = None, context: str | None = None, attachments: Texts | None = None,
+) -> Did:
+    """Forwards the selected email.
+
+    Args:
+        recipients: Email addresses
+        cc: Email addresses
+        context: What to say above it
+        attachments: File paths
+    """
+    mail = world.selected_mail()
+    to = _somebody("recipients", addresses("recipients", recipients), "get_email_address")
+    rest = {"cc": addresses("cc", cc), "context": context, "attachments": _paths(world, attachments)}
+    said: dict[str, Json] = {"recipients": to} | rest
+    return _send(world, "forward", to, rest | {"subject": f"Fwd: {mail.subject}", "quoted": mail.body}, said)
+
+
+@tool(access="write", writes=("map",), takes_state=True)
+def maps_open_location(world: World, location: str) -> Did:
+    """Shows a place on the map and returns its URL."""
+    place = _filled("location", location)
+    world.map = f"https://maps.apple.com/?{urlencode({'q': place})}"
+    return Did(world.map, {"location": place})
+
+
+@tool(access="write", writes=("map",), takes_state=True)
+def maps_show_directions(
+    world: World, start_location: str | None, end_location: str, transport: Literal["d", "w", "r", ""] | None = "d",
+) -> Did:
+    """Shows directions on the map and returns their URL.
+
+    Args:
+        start_location: Empty for where the user is
+        transport: d drive, w walk, r public transport
+    """
+    route = {"daddr": _filled("end_location", end_location), "dirflg": transport or "d"}
+    if start_location:
+        route["saddr"] = start_location.strip()
+    world.map = f"https://maps.apple.com/?{urlencode(route)}"
+    meant = {"start_location": route.get("saddr"), "end_location": route["daddr"], "transport": route["dirflg"]}
+    return Did(world.map, meant)
+
+
+@tool(access="write", writes=("notes",), takes_state=True)
+def create_note(world: World, name: str, content: str, folder: str | None = None) -> Did:
+    """Creates a note."""
+    note = Note(_filled("name", name), content, world.folder(folder))
+    if any(other.folder == note.folder and other.name.casefold() == note.name.casefold() for other in world.notes):
+        raise ToolFailure(f"{note.folder} has a note {quote(note.name)} already; use append_note_content or another name")
+    world.notes.append(note)
+    return Did("created", _as_args(note))
+
+
+@tool(access="write", reads=("notes",), takes_state=True)
+def open_note(world: World, name: str, folder: str | None = None) -> Did:
+    """Opens a note and returns its content."""
+    note = world.note(name, folder)
+    world.show(f"note {note.folder}/{note.name}")
+    return Did(note.content, {"name": note.name, "folder": note.folder})
+
+
+@tool(access="write", reads=("notes",), writes=("notes",), takes_state=True)
+def append_note_content(world: World, name: str, content: str, folder: str | None = None) -> Did:
+    """Adds a line to the end of a note."""
+    note = world.note(name, folder)
+    added = _filled("content", content)
+    longer = replace(note, content=f"{note.content}\n{added}" if note.content else added)
+    world.notes[world.notes.index(note)] = longer
+    return Did("appended", _as_args(replace(note, content=added)))
+
+
+def _as_args(note: Note) -> dict[str, Json]:
+    return {"name": note.name, "content": note.content, "folder": note.folder}
+
+
+@tool(access="write", takes_state=True)
+def create_reminder(
+    world: World, name: str, due_date: str | None = None, notes: str | None = None, list_name: str | None = None,
+    priority: int | None = 0, all_day: bool | None = False,
+) -> Did:
+    """Creates a reminder.
+
+    Args:
+        due_date: YYYY-MM-DD HH:MM:SS, or YYYY-MM-DD if all_day
+        priority: 0 (none) to 9
+    """
+    if not 0 <= (priority or 0) <= 9:
+        raise ToolFailure(f"priority is {priority}; it must be from 0 (none) to 9")
+    due = None
+    if due_date is not None:
+        at = moment("due_date", due_date, *((DAY, MOMENT) if all_day else (MOMENT,)))
+        due = f"{at:%Y-%m-%d}" if all_day else written(at)
+    elif all_day:
+        raise ToolFailure(f"all_day is true, but due_date is missing; give it as {DAY}")
+    reminder = {
+        "name": _filled("name", name), "due_date": due, "notes": notes, "list_name": world.list_of_reminders(list_name),
+        "priority": priority or 0, "all_day": bool(all_day),
+    }
+    world.reminders.append(reminder)
+    return Did("created", reminder)
+
+
+@tool(access="write", writes=("sms",), takes_state=True)
+def send_sms(world: World, recipients: Texts, message: str) -> Did:
+    """Sends a text message.
+
+    Args:
+        recipients: Phone numbers
+    """
+    to = _somebody("recipients", phone_numbers("recipients", recipients), "get_phone_number")
+    sms = {"recipients": to, "message": _filled("message", message)}
+    world.sms.append(sms)
+    return Did("sent", sms)
+
+
+@tool(access="write", takes_state=True)
+def get_zoom_meeting_link(world: World, topic: str, start_time: str, duration: int, meeting_invitees: Texts) -> Did:
+    """Creates a Zoom meeting and returns its link.
+
+    Args:
+        start_time: YYYY-MM-DD HH:MM:SS
+        duration: Minutes
+        meeting_invitees: Email addresses
+    """
+    if duration < 1:
+        raise ToolFailure(f"duration is {duration}; it must be at least 1 minute")
+    meeting: dict[str, Json] = {
+        "topic": _filled("topic", topic), "start_time": written(moment("start_time", start_time)), "duration": duration,
+        "meeting_invitees": addresses("meeting_invitees", meeting_invitees),
+    }
+    # from what the meeting is, so that the order of two meetings does not show in their links
+    number = int(hashlib.sha256(json.dumps(meeting, sort_keys=True).encode()).hexdigest(), 16) % 10**11
+    world.meetings.append(meeting)
+    return Did(f"https://zoom.us/j/{number:011d}", meeting)
+
+
+TOOLS: tuple[Tool, ...] = (
+    get_phone_number, get_email_address, create_calendar_event, open_and_get_file_path, summarize_pdf, compose_new_email,
+    reply_to_email, forward_email, maps_open_location, maps_show_directions, create_note, open_note, append_note_content,
+    create_reminder, send_sms, get_zoom_meeting_link,
+)
+"""The sixteen, in TinyAgent's order."""
+
+_OPENERS = frozenset({"open_note", "open_and_get_file_path"})
+
+
+def assistant_tools(opens: Literal["write", "read"] = "write", latency: Latency = DEFAULT_LATENCY) -> tuple[Tool, ...]:
+    """The sixteen tools.
+
+    Args:
+        opens: class of ``open_note`` and ``open_and_get_file_path``. As *write* they show a window; as *read* they look
+            up without showing one, and may be guessed at.
+        latency: latency in virtual time.
+    """
+    if opens not in ("write", "read"):
+        raise ValueError(f"opens is {opens!r}; use 'write' (opens a window) or 'read' (looks up silently)")
+    made = []
+    for each in TOOLS:
+        access = opens if each.spec.name in _OPENERS else each.spec.access
+        made.append(replace(each, spec=replace(each.spec, access=access), latency=latency))
+    return tuple(made)
+
+
+def assistant_specs(opens: Literal["write", "read"] = "write") -> tuple[ToolSpec, ...]:
+    """What the agent knows of the sixteen tools."""
+    return tuple(each.spec for each in assistant_tools(opens))
+
+
+class AssistantToolbox(FunctionToolbox):
+    """The sixteen tools over one world of their own.
+
+    Args:
+        data: what the world holds.
+        task: the task's id, which latencies are a hash of.
+        opens: see `assistant_tools`.
+        latency: latency in virtual time.
+    """
+
+    def __init__(
+        self, data: WorldData, task: str = "", opens: Literal["write", "read"] = "write", latency: Latency = DEFAULT_LATENCY,
+    ) -> None:
+        self.world = World(data, windows=opens == "write")
+        super().__init__(assistant_tools(opens, latency), task, self.world)
+
+    def canonical(self, name: str, args: Mapping[str, Json]) -> dict[str, Json]:
+        """See `FunctionToolbox.canonical`; as in TinyAgent, empty is left out, and one text is a list of one."""
+        if name not in self.specs:
+            return dict(args)
+        kept: dict[str, Json] = {}
+        for param in self.specs[name].params:
+            if param.name not in args or not param.required and args[param.name] in (None, "", []):
+                continue
+            value = args[param.name]
+            if "array" in param.schema["type"] and isinstance(value, str):
+                value = [value] if value else []
+            kept[param.name] = value
+        return super().canonical(name, kept)
+
+    def state(self) -> Json:
+        """All that the tools can change, comparable."""
+        return self.world.state()
