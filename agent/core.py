@@ -278,6 +278,9 @@ class _Draft:
 
     def proceed(self) -> None:
         """With the model at rest: append what waits, or say the answer, or write on."""
+        if self.answer is not None and not self.graph.live:
+            self.say(Emit(self.answer))
+            self.answer, self.answered = None, True
         if self.phase is not Phase.IDLE:
             return
         if self.inbox:
@@ -289,11 +292,7 @@ class _Draft:
                     self.final_in_context = self.final_heard
             self.say(Append(tuple(pending.segment for pending in self.inbox)))
             self.inbox, self.phase = (), Phase.APPENDING
-        elif self.answer is not None:
-            if not self.graph.live:
-                self.say(Emit(self.answer))
-                self.answer, self.answered = None, True
-        elif self.wake and not self.answered and (self.settings.listens or self.final_in_context):
+        elif self.wake and self.answer is None and not self.answered and (self.settings.listens or self.final_in_context):
             # a call that is ready but not running waits for one that runs, or for a commit that only the model can give
             if self.settings.waits_for_calls and (self.grace or any(self.graph.in_state(CallState.RUNNING))):
                 return

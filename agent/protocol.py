@@ -105,8 +105,8 @@ class Parser:
 
     @property
     def in_line(self) -> bool:
-        """Whether a call line has begun."""
-        return self.where == "tool_call" and bool(self.buffer.strip())
+        """Whether a call line has begun; the first one begins with its tag."""
+        return self.where == "tool_call" and (self.lines == 0 or bool(self.buffer.strip()))
 
     @property
     def open_tag(self) -> Literal["think", "tool_call", "answer"] | None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.tools.tool import Param, ToolSpec, mismatch
-from data_gen.atoms import Mention, atoms, identifier_words, stem
+from data_gen.atoms import STOP, Mention, atom_distance, atoms, identifier_words
 from data_gen.mentions import Heard, flag_mentions, number_mentions, text_mentions
 from data_gen.naming import Lexicon, name_evidence
 from data_gen.task import BadTask, Evidence, GoldCall
@@ -25,13 +25,13 @@ from data_gen.task import BadTask, Evidence, GoldCall
 BEAM = 48
 SPREAD = 0.03
 """Cost of a word of distance between a pick and the middle of its call."""
-REUSED, TAKEN = 0.6, 0.15
+REUSED, TAKEN = 0.9, 0.35
 """Cost of words that an earlier call gave to the same parameter of the same tool, and to any other."""
 GAP = 0.05
 """Cost of a word between the items of a list that is none of them."""
 SMALL = 12
 """A number up to this says an optional argument only beside its parameter's name: small numbers stand for too much."""
-LEFT_OUT_COST = 1.6
+LEFT_OUT_COST = 2.0
 """An optional argument is left out where nothing closer than this says it."""
 LEFT_OUT = ""
 """Stands first among the accepted values of an argument that the canonical call leaves out."""
@@ -109,7 +109,8 @@ def _slots(
         raise BadTask(f"{call}: {spec.name} has no parameter {extra[0]!r}")
     if missing := [param.name for param in spec.params if param.required and param.name not in accepted]:
         raise BadTask(f"{call}: gold gives no value for the required {spec.name}.{missing[0]}")
-    taken = {span for spans in used.values() for span in spans}
+    # by its last word: a list must not pass for fresh by beginning elsewhere
+    taken = {end for spans in used.values() for _, end in spans}
     slots = {}
     for param in spec.params:
         if param.name not in accepted:
@@ -127,7 +128,8 @@ def _slots(
                     and abs(candidate.value) <= SMALL
                 )
                 cost += -0.4 if hinted else (LEFT_OUT_COST if optional and small else 0.0)
-                cost += REUSED if candidate.span in used.get((spec.name, param.name), ()) else TAKEN * (candidate.span in taken)
+                again = candidate.span[1] in {end for _, end in used.get((spec.name, param.name), ())}
+                cost += REUSED if again else TAKEN * (candidate.span[1] in taken)
             found.append(Candidate(candidate.value, candidate.span, cost))
         if optional:
             found.append(Candidate(LEFT_OUT, None, LEFT_OUT_COST))
@@ -221,11 +223,12 @@ def _object(heard: Heard, value: Mapping[str, Any], schema: Mapping[str, Any]) -
 
 def _hinted(heard: Heard, span: tuple[int, int], param: Param) -> bool:
     """Whether the parameter's own name is spoken beside the words: ``3 rooms``, ``a radius of 5``."""
-    names = {stem(word) for word in identifier_words(param.name)} - {"a", "b", "n", "x", "y", "of"}
+    names = [name for name in atoms([" ".join(identifier_words(param.name))]) if len(name.text) > 1 and name.text not in STOP]
     return any(
-        stem(atom.text) in names
-        for atom in heard.atoms
-        if span[0] - 4 <= atom.word < span[1] + 3 and not span[0] <= atom.word < span[1]
+        atom_distance(name, heard_atom) is not None
+        for heard_atom in heard.atoms
+        if span[0] - 4 <= heard_atom.word < span[1] + 3 and not span[0] <= heard_atom.word < span[1]
+        for name in names
     )
 
 

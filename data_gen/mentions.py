@@ -139,6 +139,8 @@ def _runs(heard: Heard, wanted: Sequence[Atom], base: float, raw: str) -> Iterat
         first_word, last_word = heard.atoms[start].word, heard.atoms[last].word
         if len(wanted) == 1 and len(wanted[0].text) == 1 and raw and raw not in re.split(r"[^\w+#]", heard.words[first_word]):
             continue  # one letter says something only as it is written: C is a key, c may be anything
+        if raw == "A" and (first_word == 0 or heard.words[first_word - 1].endswith((".", "?", "!"))):
+            continue  # an article
         yield Mention(first_word, last_word + 1, cost)
 
 

@@ -20,10 +20,12 @@ CLAUSE_DECAY, SENTENCE_DECAY = 0.5, 0.2
 MARGIN = 0.25
 """How far the best tool must be ahead of the second."""
 
-_OPENERS = frozenset((
-    "and then also plus after afterwards finally next second secondly third thirdly fourth lastly additionally "
-    "furthermore moreover"
-).split())
+_OPENERS = frozenset(
+    (
+        "and then also plus after afterwards finally next second secondly third thirdly fourth lastly additionally "
+        "furthermore moreover"
+    ).split()
+)
 """Words that open a clause."""
 
 
@@ -62,7 +64,7 @@ class Lexicon:
                 (NAME, self._own[tool.name]),
             ):
                 for word in words:
-                    if stem(word) not in _PLAIN and not word.isdigit():
+                    if stem(word) not in _PLAIN and not word.isdigit() and len(word) > 1:
                         said.setdefault(stem(word), {})[tool.name] = weight
         self._said = {
             word: {name: weight * math.log((1 + len(tools)) / (0.5 + len(by_tool))) for name, weight in by_tool.items()}
@@ -112,7 +114,8 @@ def name_evidence(words: Sequence[str], lexicon: Lexicon, name: str, args: Seque
 
     The stretch of the call reaches from the start of the sentence of its first argument to the end of its last. Within
     it the last time that `revealed` turns to the tool counts; failing that, the first such time in the rest of the sentence;
-    failing that, the whole request. So the end depends on no word after the later of the two: itself, and the last argument.
+    failing that, the end of the first later sentence in which it does; failing that, the whole request. So the end
+    depends on no word after the later of the two: itself, and the last argument.
     """
     if len(lexicon.names) == 1:
         return Evidence(0, 0)
@@ -126,7 +129,9 @@ def name_evidence(words: Sequence[str], lexicon: Lexicon, name: str, args: Seque
             return Evidence(end - 1, end)
     if last > first and won[first]:
         return Evidence(0, first) if first else Evidence(0, 0)
-    for end in range(max(last, first) + 1, stop + 1):
+    for end in range(max(last, first) + 1, len(words) + 1):
         if won[end]:
-            return Evidence(end - 1, end)
+            # named in a later sentence, the call takes up words of an earlier one ("in these years"): that is said by its end
+            closed = next((start for start in starts if start >= end and start > 0), len(words))
+            return Evidence(end - 1, end if end <= stop else closed)
     return Evidence(0, len(words))

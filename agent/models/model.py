@@ -30,6 +30,9 @@ class Mask(Protocol):
 class Model(Protocol):
     """A loaded model that serves many streams."""
 
+    end_ids: frozenset[int]
+    """Tokens by which the model ends its turn of itself."""
+
     def open(self, prompt_ids: Sequence[int], seed: int = 0) -> Stream:
         """A new context that begins with ``prompt_ids``. Equal prompt prefixes are computed once and shared."""
         ...

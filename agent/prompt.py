@@ -1,0 +1,57 @@
+"""The system prompt: what the protocol is, what this session's settings allow, which tools there are.
+
+Owns the words of the prompt. Derived from a row of settings and the tools' specs alone, so that training, evaluation
+and deployment show a model the same text. Refuses to know token ids and the chat format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from agent.modes import Settings
+from agent.rendering import escape
+from agent.tools.tool import ToolSpec, signature
+
+Style = Literal["short", "full"]
+"""``short`` for models trained on the protocol, ``full`` explains it to those that are not."""
+
+_FULL = """\
+A user's request reaches you while it is being spoken, as <partial_query_update> lines and a last <final_query_update>.
+Each time, think briefly and then take exactly one action, in this form and with nothing around it:
+<think>what changed</think><tool_call>
+1. first_tool("text", 5)
+2. second_tool($1, unit="km")
+</tool_call>
+or <think>...</think><pause> when there is nothing to do yet,
+or <think>...</think><answer>one sentence to the user</answer> when all is done.
+Calls are numbered 1, 2, 3 over the whole conversation. $1 stands for the result of call 1. To change call 2, write it
+again under its number; to withdraw it, write REMOVE 2. Results come as <tool_result>. Arguments are JSON values.
+"""
+
+
+def system_prompt(settings: Settings, tools: Iterable[ToolSpec], now: str | None = None, style: Style = "short") -> str:
+    """The system text of a session. Texts that others wrote (descriptions) are escaped."""
+    lines = [_FULL.rstrip()] if style == "full" else ["Help the user by calling tools."]
+    lines.append(rules(settings))
+    if now is not None:
+        lines.append(f"Now: {now}")
+    lines.append("Tools:")
+    for spec in tools:
+        summary = _summary(spec.description)
+        lines.append(escape(signature(spec)) + (f" # {escape(summary)}" if summary else ""))
+    return "\n".join(lines)
+
+
+def rules(settings: Settings) -> str:
+    """What the settings ask of the model, in a line."""
+    return " ".join((
+        "Start while the user speaks." if settings.listens else "The user has finished when you start.",
+        "One call a turn." if settings.calls_per_action == 1 else "Many calls a turn.",
+        "You see results before you go on." if settings.waits_for_calls else "You may answer before results are in.",
+    ))
+
+
+def _summary(description: str, words: int = 14) -> str:
+    first = description.strip().split(". ")[0].rstrip(".").split()
+    return " ".join(first[:words])

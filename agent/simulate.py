@@ -1,0 +1,372 @@
+"""The core on the virtual clock: exact, repeatable, the same on any machine.
+
+Owns the event queue of an episode, the token clock of what a planner or a model writes, and tools that take the time
+their latency model says. Data generation runs it with the expert, evaluation with the expert or a model; `run_batch`
+keeps many episodes of one model going at once, which changes no episode. Refuses to know where requests come from and
+how an episode is scored.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from agent import core
+from agent.clock import NS_PER_S, Profile, ns
+from agent.core import Phase, State
+from agent.events import (
+    PRIORITY, Append, Appended, CancelTool, Command, Event, Generate, ModelEnded, ModelOutput, SetTimer, StartTool, Stop, Timer,
+    ToolError, ToolResult, UserUpdate,
+)
+from agent.models.model import Mask, Model, Stream
+from agent.modes import Settings
+from agent.rendering import Renderer, Rendering
+from agent.tools.tool import Toolbox, ToolFailure
+
+
+class Planner(Protocol):
+    """Plays the model: the expert, or a script."""
+
+    def plan(self, state: State) -> str:
+        """The whole next action, as text. A cut keeps the tokens that fit; the next call sees the new state."""
+        ...
+
+
+class Grammar(Protocol):
+    """Constrains what a model writes in one generation."""
+
+    def begin(self, state: State) -> Constraint:
+        """The constraint of a generation that starts in ``state``."""
+        ...
+
+
+class Constraint(Mask, Protocol):
+    """The grammar of one generation under way."""
+
+    def push(self, token: int) -> None:
+        """A token was written."""
+        ...
+
+    def forced(self) -> Sequence[int]:
+        """Tokens that must come next, with no choice left: they cost prefill, not decode."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A finished episode: its log, and what can be read off it."""
+
+    state: State
+    """The core's last state; holds the transcript and the call graph."""
+    prompt_ids: tuple[int, ...]
+    history: tuple[tuple[Event, tuple[Command, ...]], ...]
+    """Every event with the commands that came of it, in order. The events alone replay to the same state."""
+    outcome: str
+    """``answered``, ``stalled`` (nothing left to happen and no answer), ``too_long``, or the core's own."""
+    end_ns: int
+    """When the last event happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class NeedAppend:
+    """The episode's context must take in ids before anything else."""
+
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NeedToken:
+    """The episode needs the model's next token."""
+
+    mask: Mask | None
+
+
+@dataclass(slots=True)
+class _Span:
+    """What is being written: its tokens, and where its clock stands."""
+
+    generation: int
+    base_ns: int
+    planned: bool
+    ids: list[int]
+    texts: list[str]
+    stops: list[int] = field(default_factory=list)
+    """Counts of tokens after which the core must be told: a line, a tag or the text ends there."""
+    sent: int = 0
+    base: int = 0
+    """Tokens before ``base_ns``."""
+    constraint: Constraint | None = None
+    mark: int = 0
+    """Length of the model's context before this span and its header."""
+    headed: bool = False
+    decoder: Any = None
+
+
+class Episode:
+    """One session on the virtual clock."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        profile: Profile,
+        toolbox: Toolbox,
+        updates: Iterable[UserUpdate],
+        renderer: Renderer,
+        prompt_ids: Sequence[int],
+        planner: Planner | None = None,
+        grammar: Grammar | None = None,
+        session: str = "episode",
+        limit_ns: int = ns(120),
+    ) -> None:
+        self.profile, self.toolbox, self.renderer = profile, toolbox, renderer
+        self.planner, self.grammar, self.limit_ns = planner, grammar, limit_ns
+        self.prompt_ids = tuple(prompt_ids)
+        self.state = core.start(settings, toolbox.specs, session, len(self.prompt_ids))
+        self.history: list[tuple[Event, tuple[Command, ...]]] = []
+        self.stream: Stream | None = None
+        self.model: Model | None = None
+        self._rendering = Rendering(renderer)
+        self._unsent: list[int] = []
+        self._span: _Span | None = None
+        self._queue: list[tuple[int, int, int, Event | Callable[[int], Event | None]]] = []
+        self._seq = 0
+        self._users = 0
+        self._cancelled: set[tuple[int, int]] = set()
+        for update in updates:
+            self._users += 1
+            self._schedule(update.at_ns, PRIORITY[UserUpdate], update)
+
+    def run(self) -> Rollout:
+        """Runs to the end with the planner in the model's place.
+
+        Raises:
+            ValueError: the episode has no planner; `run_batch` drives one with a model.
+        """
+        if self.planner is None:
+            raise ValueError("this episode has no planner; run it with simulate.run_batch and a model")
+        steps = self.steps()
+        try:
+            while True:
+                next(steps)
+        except StopIteration as stop:
+            return stop.value
+
+    def steps(self) -> Generator[NeedAppend | NeedToken, int | None, Rollout]:
+        """The episode as a coroutine: yields what it needs of a model, is sent the token, returns the rollout."""
+        outcome = "stalled"
+        while self.state.phase is not Phase.FINISHED:
+            due = self._queue[0][0] if self._queue else None
+            if self._span is not None and (yield from self._write(due)):
+                continue
+            if due is None or self.state.answered and not self._users and not self.state.graph.live:
+                break
+            if due > self.limit_ns:
+                outcome = "too_long"
+                break
+            at_ns, _, _, what = heapq.heappop(self._queue)
+            event = what(at_ns) if callable(what) else what
+            if event is not None:
+                self._users -= isinstance(event, UserUpdate)
+                self._feed(event)
+        if self.state.answered:
+            outcome = "answered"
+        end_ns = self.history[-1][0].at_ns if self.history else 0
+        return Rollout(self.state, self.prompt_ids, tuple(self.history), self.state.outcome or outcome, end_ns)
+
+    def _schedule(self, at_ns: int, priority: int, what: Event | Callable[[int], Event | None]) -> None:
+        self._seq += 1
+        heapq.heappush(self._queue, (at_ns, priority, self._seq, what))
+
+    def _feed(self, event: Event) -> None:
+        self.state, commands = core.step(self.state, event)
+        self.history.append((event, commands))
+        for command in commands:
+            self._obey(command, event.at_ns)
+
+    def _obey(self, command: Command, now_ns: int) -> None:
+        match command:
+            case Append(segments):
+                ids = self._rendering.environment(segments)
+                self._unsent += ids
+                after_ns = now_ns + self.profile.append_ns(len(ids))
+                self._schedule(after_ns, PRIORITY[Appended], Appended(after_ns, len(ids)))
+            case Generate(generation):
+                self._span = self._begin(generation, now_ns)
+            case Stop(keep=keep):
+                self._stop(keep)
+            case StartTool():
+                self._start_tool(command, now_ns)
+            case CancelTool(call, version):
+                self._cancelled.add((call, version))
+            case SetTimer(at_ns, timer):
+                self._schedule(at_ns, PRIORITY[Timer], Timer(at_ns, timer))
+
+    # -- writing -----------------------------------------------------------------------------------------------
+
+    def _begin(self, generation: int, now_ns: int) -> _Span:
+        if self.planner is None:
+            constraint = self.grammar.begin(self.state) if self.grammar is not None else None
+            return _Span(generation, now_ns, False, [], [], constraint=constraint)
+        ids = list(self.renderer.action_ids(self.planner.plan(self.state)))
+        decoder = self.renderer.decoder()
+        texts = [decoder.push(id) for id in ids]
+        # every item of the protocol ends with one of these, so the core misses nothing between two stops
+        stops = [n for n, text in enumerate(texts, start=1) if ">" in text or "\n" in text]
+        return _Span(generation, now_ns, True, ids, texts, stops)
+
+    def _write(self, due_ns: int | None) -> Generator[NeedAppend | NeedToken, int | None, bool]:
+        """Writes on up to the next stop, unless an event is due before. Gives whether the core was told anything."""
+        span = self._span
+        assert span is not None
+        fits = span.base + self.profile.tokens_by(span.base_ns, due_ns) if due_ns is not None else 1 << 60
+        if span.planned:
+            stop = next((n for n in span.stops if n > span.sent), len(span.ids))
+            if span.sent == len(span.ids):
+                self._feed(ModelEnded(self._end_ns(span, span.sent), span.generation))
+                return True
+            upto = min(fits, stop)
+        else:
+            # a forced run takes no decode step; it is counted as taken in when the token before it ends
+            forced = yield from self._force(span)
+            if forced:
+                return True
+            upto = span.sent + 1
+            if upto > fits or self._end_ns(span, upto) > self.limit_ns:
+                upto = span.sent
+            elif (yield from self._draw(span)):
+                return True
+        if upto <= span.sent:
+            return False
+        self._tell(span, upto, self._end_ns(span, upto))
+        return True
+
+    def _end_ns(self, span: _Span, n: int) -> int:
+        return self.profile.token_end_ns(span.base_ns, n - span.base)
+
+    def _tell(self, span: _Span, upto: int, at_ns: int) -> None:
+        text, ids = "".join(span.texts[span.sent: upto]), tuple(span.ids[span.sent: upto])
+        span.sent = upto
+        self._feed(ModelOutput(at_ns, span.generation, text, ids))
+
+    def _head(self, span: _Span) -> Generator[NeedAppend, None, None]:
+        """Brings the model's context up to the start of the span."""
+        if span.headed:
+            return
+        span.headed, span.decoder = True, self.renderer.decoder()
+        if self._unsent:
+            yield NeedAppend(tuple(self._unsent))
+            self._unsent.clear()
+        span.mark = self.stream.length
+        if header := self._rendering.header():
+            yield NeedAppend(header)
+
+    def _draw(self, span: _Span) -> Generator[NeedAppend | NeedToken, int | None, bool]:
+        """Draws one token from the model. Gives whether it ended the text instead."""
+        yield from self._head(span)
+        token = yield NeedToken(span.constraint)
+        assert token is not None
+        if token in self.model.end_ids:
+            self._feed(ModelEnded(self._end_ns(span, span.sent + 1), span.generation))
+            return True
+        self._take(span, token)
+        return False
+
+    def _take(self, span: _Span, token: int) -> None:
+        span.ids.append(token)
+        span.texts.append(span.decoder.push(token))
+        if span.constraint is not None:
+            span.constraint.push(token)
+
+    def _force(self, span: _Span) -> Generator[NeedAppend | NeedToken, int | None, bool]:
+        if span.constraint is None or not (forced := tuple(span.constraint.forced())):
+            return False
+        yield from self._head(span)
+        yield NeedAppend(forced)
+        at_ns = self._end_ns(span, span.sent) + len(forced) * NS_PER_S // self.profile.prefill_tokens_per_s
+        for token in forced:
+            self._take(span, token)
+        span.base_ns, span.base = at_ns, len(span.ids)
+        self._tell(span, len(span.ids), at_ns)
+        return True
+
+    def _stop(self, keep: int) -> None:
+        span = self._span
+        self._span = None
+        if span is None:
+            return
+        if span.headed:
+            header = self._rendering.header()
+            self.model.crop(self.stream, span.mark + (len(header) + keep if keep else 0))
+        self._rendering.model(span.ids[:keep])
+
+    # -- tools -------------------------------------------------------------------------------------------------
+
+    def _start_tool(self, start: StartTool, now_ns: int) -> None:
+        latency_ns = self.toolbox.latency_ns(start.name, start.args)
+        if latency_ns > start.timeout_ns:
+            late = ToolError(now_ns + start.timeout_ns, start.call, start.version, f"no answer within {start.timeout_ns / 1e9:g} s", "timeout")
+            self._schedule(late.at_ns, PRIORITY[ToolError], late)
+        # what a tool does, it does at the end of its latency: a read that was cancelled by then does nothing
+        self._schedule(now_ns + latency_ns, PRIORITY[ToolResult], lambda at_ns: self._finish_tool(start, at_ns))
+
+    def _finish_tool(self, start: StartTool, at_ns: int) -> Event | None:
+        if (start.call, start.version) in self._cancelled:
+            return None
+        try:
+            return ToolResult(at_ns, start.call, start.version, self.toolbox.run(start.name, start.args))
+        except ToolFailure as failure:
+            return ToolError(at_ns, start.call, start.version, str(failure))
+        except Exception as error:  # a broken tool is data, not a crash
+            return ToolError(at_ns, start.call, start.version, f"{type(error).__name__}: {error}", "crashed")
+
+
+def run_batch(episodes: Sequence[Episode], model: Model, batch: int = 8, on_done: Callable[[int, Rollout], Any] | None = None) -> list[Rollout]:
+    """Runs episodes with a model, up to ``batch`` at once; each gives what it would give alone.
+
+    Args:
+        episodes: none of them with a planner.
+        model: the backend that all share.
+        batch: the most contexts kept at once.
+        on_done: called with an episode's index and rollout as soon as it ends.
+    """
+    done: dict[int, Rollout] = {}
+    waiting = iter(enumerate(episodes))
+    active: dict[int, tuple[Episode, Generator, NeedAppend | NeedToken]] = {}
+
+    def advance(index: int, episode: Episode, steps: Generator, reply: int | None) -> None:
+        try:
+            active[index] = (episode, steps, steps.send(reply))
+        except StopIteration as stop:
+            active.pop(index, None)
+            model.close(episode.stream)
+            done[index] = stop.value
+            if on_done is not None:
+                on_done(index, stop.value)
+
+    while True:
+        while len(active) < batch and (item := next(waiting, None)) is not None:
+            index, episode = item
+            episode.model, episode.stream = model, model.open(episode.prompt_ids, seed=index)
+            advance(index, episode, episode.steps(), None)
+        if not active:
+            return [done[index] for index in range(len(episodes))]
+        appends = [(index, *row) for index, row in active.items() if isinstance(row[2], NeedAppend)]
+        if appends:
+            model.append([(episode.stream, need.ids) for _, episode, _, need in appends])
+            for index, episode, steps, _ in appends:
+                advance(index, episode, steps, None)
+            continue
+        rows = [(index, *row) for index, row in active.items()]
+        tokens = model.decode([episode.stream for _, episode, _, _ in rows], [need.mask for *_, need in rows])
+        for (index, episode, steps, _), token in zip(rows, tokens, strict=True):
+            advance(index, episode, steps, token)
+
+
+def replay(rollout_state: State, events: Iterable[Event]) -> State:
+    """Folds recorded events over a fresh state: the same log gives the same transcript, byte for byte."""
+    for event in events:
+        rollout_state, _ = core.step(rollout_state, event)
+    return rollout_state

@@ -1,0 +1,199 @@
+"""The settings' types: one dataclass a group, so that an unknown key or a value of the wrong type is refused.
+
+Owns names, types and defaults. YAML files fill in values and add nothing. Imports nothing of the rooms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+
+
+@dataclass
+class ModelConfig:
+    """Which model, and how it writes the protocol."""
+
+    name: str = "smollm2"
+    """``smollm2`` (embedded), ``tiny`` (random, for debugging), a hub id or a folder."""
+    adapter: str | None = None
+    """Folder of a PEFT adapter or of a checkpoint made by `training.sft`; None for the model as it comes."""
+    tags: str = "token"
+    """``token``: each tag is one added token; ``text``: plain text, for models that were not trained here."""
+    dtype: str = "bfloat16"
+
+
+@dataclass
+class ProfileConfig:
+    """One device."""
+
+    decode_tokens_per_s: int = 40
+    prefill_tokens_per_s: int = 400
+    restart_s: float = 0.02
+
+
+@dataclass
+class ClockConfig:
+    """Device profiles, and the rates that training samples."""
+
+    stamps: str = "none"
+    """Clock stamps on environment segments: ``none``, ``text`` or ``token``."""
+    profiles: dict[str, ProfileConfig] = field(default_factory=dict)
+    """Device profiles by name."""
+    train_decode_tokens_per_s: list[int] = field(default_factory=lambda: [15, 250])
+    """Range of decode rates that training samples, log-uniform."""
+    train_prefill_ratio: list[float] = field(default_factory=lambda: [5.0, 60.0])
+    """Range of prefill rate over decode rate, log-uniform."""
+    train_restart_s: list[float] = field(default_factory=lambda: [0.005, 0.05])
+    held_out_decode_tokens_per_s: list[int] = field(default_factory=lambda: [35, 50])
+    """Decode rates that training never samples, for test: half-open."""
+
+
+@dataclass
+class AgentConfig:
+    """What a mode's row of settings is changed by."""
+
+    interrupt: str = "line"
+    commit: str = "action"
+    revise_cascade: str = "rerun"
+    commit_grace_s: float = 0.0
+    allowed_egress: list[str] = field(default_factory=list)
+    max_errors_in_row: int = 3
+    max_context_tokens: int = 4096
+    max_generated_tokens: int = 1024
+    prompt: str = "short"
+    """``short`` for trained models, ``full`` explains the protocol."""
+
+
+@dataclass
+class DataConfig:
+    """Which tasks, how they are spoken, and how trajectories are made of them."""
+
+    source: str = "bfcl"
+    categories: list[str] = field(default_factory=list)
+    """Parts of the source to use; empty for its default."""
+    sizes: dict[str, int] = field(default_factory=lambda: {"train": 400, "validation": 50, "test": 100})
+    """Trajectories a split; tasks are repeated with other speakers and devices where there are fewer."""
+    modes: list[str] = field(default_factory=lambda: ["speculative", "parallel", "sequential"])
+    """Modes that the expert plays, in turn."""
+    thoughts: str = "slots"
+    period_s: float = 0.48
+    """Time between the recogniser's updates."""
+    endpoint_delay_s: float = 0.5
+    false_endpoint_rate: float = 0.0
+    revision_rate: float = 0.0
+    workers: int = 1
+    shard_rows: int = 500
+    files: dict[str, str] = field(default_factory=dict)
+    """Local files of sources that read some (hotpotqa, disfl_qa …)."""
+
+
+@dataclass
+class TrainConfig:
+    """How a model is fine-tuned."""
+
+    data: list[str] = field(default_factory=list)
+    """Folders of trajectories."""
+    weights: list[float] = field(default_factory=list)
+    """Mixing weights of the folders; empty for in proportion to their rows."""
+    method: str = "lora"
+    """``lora``, ``qlora`` or ``full``."""
+    lora_rank: int = 32
+    lora_alpha: int = 64
+    lora_targets: list[str] = field(default_factory=lambda: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"])
+    learning_rate: float = 1e-3
+    schedule: str = "cosine"
+    warmup_ratio: float = 0.05
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    epochs: float = 1.0
+    max_tokens: int = 0
+    """Stop after this many tokens, prompt included; 0 for no limit."""
+    max_steps: int = 0
+    """Stop after this many steps; 0 for no limit."""
+    batch_rows: int = 8
+    """Global batch, in rows or packed rows."""
+    micro_batch_rows: int = 1
+    max_length: int = 2048
+    too_long: str = "drop"
+    """``drop`` (counted) or ``cut`` at a segment boundary."""
+    packing: bool = True
+    supervise_cut_spans: bool = True
+    loss: str = "chunked"
+    """``chunked`` builds logits for supervised positions only; ``full`` is the model's own."""
+    gradient_checkpointing: bool = False
+    checkpoint_every_s: float = 600.0
+    checkpoint_every_steps: int = 0
+    resume: bool = True
+    wandb: str = "disabled"
+    """``disabled``, ``offline`` or ``online``."""
+    callback: dict[str, Any] = field(default_factory=dict)
+    """``_target_`` of a validation callback; it lives in `eval`."""
+    validate_every_steps: int = 0
+
+
+@dataclass
+class EvalConfig:
+    """What is replayed and how it is reported."""
+
+    backends: list[str] = field(default_factory=lambda: ["expert"])
+    """``expert``, ``no_guess``, ``model`` (as in group model), ``untrained`` (the same without its adapter)."""
+    modes: list[str] = field(default_factory=lambda: ["sequential", "parallel", "speculative"])
+    profiles: list[str] = field(default_factory=lambda: ["laptop"])
+    split: str = "test"
+    tasks: int = 0
+    """Most tasks a row for a model; 0 for all."""
+    expert_tasks: int = 0
+    """Most tasks a row for the expert; 0 for all."""
+    batch: int = 8
+    seeds: list[int] = field(default_factory=lambda: [0])
+    temperature: float = 0.0
+    constrained: bool = False
+    resamples: int = 10000
+
+
+@dataclass
+class Config:
+    """All settings of a run. Every command reads the same tree, and its own part of it."""
+
+    name: str = "default"
+    """Names the run's folder; an experiment file sets it."""
+    seed: int = 0
+    out: str = ""
+    """Folder of the results; empty for ``outputs/<command>/<name>``."""
+    path: str = ""
+    """What `show`, `check` and `export` read."""
+    row: int = 0
+    runs: list[str] = field(default_factory=list)
+    """Folders of replays that `eval.report` reads."""
+    task: str = ""
+    """Task source of a replay; empty for that of group data."""
+    tools: str = ""
+    """Tools file of source jsonl, or ``assistant``."""
+    requests: str = ""
+    """Requests file of source jsonl."""
+    time: str = "virtual"
+    """``virtual`` or ``real``."""
+    json: bool = False
+    launcher: str = "single"
+    gpus: int = 1
+    max_tokens: int = 0
+    """Short for ``train.max_tokens``."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    clock: ClockConfig = field(default_factory=ClockConfig)
+    agent: AgentConfig = field(default_factory=AgentConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+
+
+def register() -> None:
+    """Makes the types known to Hydra. Calling it twice is harmless."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for group, node in (
+        ("model", ModelConfig), ("data", DataConfig), ("clock", ClockConfig), ("agent", AgentConfig), ("train", TrainConfig),
+        ("eval", EvalConfig),
+    ):
+        store.store(group=group, name="schema", node=node)

@@ -1,0 +1,59 @@
+"""The data card: what a folder of trajectories holds, how it was made and how to load it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as parquet
+
+from agent.clock import seconds
+from configs.schema import Config
+
+_LICENCES = {
+    "bfcl": "requests and gold calls: Berkeley Function-Calling Leaderboard, Apache-2.0",
+    "debug": "made by this code, Apache-2.0",
+}
+
+
+def write_card(folder: Path, config: Config, shards: dict[str, list[str]]) -> None:
+    """Writes ``README.md`` with the header that `datasets.load_dataset` reads splits from."""
+    lines = ["---", "configs:", "- config_name: default", "  data_files:"]
+    for split in shards:
+        lines += [f"  - split: {split}", f'    path: "{split}-*.parquet"']
+    lines += ["---", "", f"# Trajectories: {config.name}", ""]
+    lines += [f"Source `{config.task or config.data.source}`; {_LICENCES.get(config.data.source, 'see the source')}.", ""]
+    lines += ["| split | rows | modes | mean tokens | written by the model |", "|---|---|---|---|---|"]
+    example = None
+    for split, names in shards.items():
+        modes: Counter[str] = Counter()
+        tokens = own = 0
+        for name in names:
+            table = parquet.read_table(folder / name, columns=["mode", "tokens", "model_tokens"])
+            modes.update(table["mode"].to_pylist())
+            tokens += sum(table["tokens"].to_pylist())
+            own += sum(table["model_tokens"].to_pylist())
+        rows = sum(modes.values())
+        split_modes = ", ".join(f"{mode} {count}" for mode, count in sorted(modes.items()))
+        lines.append(f"| {split} | {rows} | {split_modes} | {tokens / rows:.0f} | {own / max(tokens, 1):.0%} |")
+        example = example or parquet.read_table(folder / names[0]).slice(0, 1).to_pylist()[0]
+    clock = config.clock
+    lines += [
+        "", f"Decode rates are log-uniform in {clock.train_decode_tokens_per_s} tokens a second without "
+        f"{clock.held_out_decode_tokens_per_s}; prefill is {clock.train_prefill_ratio} times as fast; "
+        f"clock stamps: {clock.stamps}; tags: {config.model.tags}; tokenizer of {config.model.name}.",
+        "", "Load it:", "", "    datasets.load_dataset(FOLDER)", "",
+        "Make it again: the settings are in `config.yaml`, seeds and versions in `manifest.json`.", "",
+        f"## One row ({example['mode']})", "", "```", *transcript_lines(example), "```", "",
+    ]
+    (folder / "README.md").write_text("\n".join(lines))
+
+
+def transcript_lines(row: dict) -> list[str]:
+    """A row's transcript, a line a segment: time in seconds, who wrote it, what."""
+    lines = []
+    for part in row["segments"]:
+        who = "model" if part["kind"] == "model" else "     "
+        text = part["text"] if part["kind"] == "model" else f"<{part['kind']}> {part['text']}"
+        lines.append(f"{seconds(part['at_ns']):8.2f} {who} {text!r}".replace("```", "'''"))
+    return lines

@@ -1,0 +1,92 @@
+"""From a task to an episode: one place where updates, settings, device and prompt are put together.
+
+Owns the composition that data generation and evaluation share, so that what is trained is what is measured. Refuses to
+know who plays the model and what becomes of the rollout.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+from agent.clock import Profile, ns
+from agent.events import UserUpdate
+from agent.modes import Settings, settings
+from agent.prompt import system_prompt
+from agent.rendering import Renderer
+from agent.simulate import Episode
+from agent.tools.tool import Toolbox
+from configs.schema import AgentConfig, ClockConfig, DataConfig
+from data_gen.seeds import child
+from data_gen.speech import Chunking, updates
+from data_gen.task import Task
+
+
+def settings_of(mode: str, config: AgentConfig) -> Settings:
+    """A mode's row with the configured changes."""
+    return settings(
+        mode, interrupt=config.interrupt, commit=config.commit, revise_cascade=config.revise_cascade,
+        commit_grace_ns=ns(config.commit_grace_s), allowed_egress=frozenset(config.allowed_egress),
+        max_errors_in_row=config.max_errors_in_row, max_context_tokens=config.max_context_tokens,
+        max_generated_tokens=config.max_generated_tokens,
+    )
+
+
+def profile_of(name: str, config: ClockConfig) -> Profile:
+    """A device profile by name.
+
+    Raises:
+        ValueError: no such profile; the text lists those there are.
+    """
+    if name not in config.profiles:
+        raise ValueError(f"unknown device profile {name!r}; use one of {', '.join(config.profiles)}")
+    row = config.profiles[name]
+    return Profile(name, row.decode_tokens_per_s, row.prefill_tokens_per_s, ns(row.restart_s))
+
+
+def sample_profile(config: ClockConfig, seed: int) -> Profile:
+    """A device for one training trajectory: log-uniform rates, the held-out ones left out."""
+    draw = random.Random(seed)
+    low, high = config.train_decode_tokens_per_s
+    held_low, held_high = config.held_out_decode_tokens_per_s
+    decode = held_low
+    while held_low <= decode < held_high:
+        decode = round(math.exp(draw.uniform(math.log(low), math.log(high))))
+    ratio = math.exp(draw.uniform(*map(math.log, config.train_prefill_ratio)))
+    restart = math.exp(draw.uniform(*map(math.log, config.train_restart_s)))
+    return Profile(f"sampled-{decode}", decode, round(decode * ratio), ns(round(restart, 4)))
+
+
+def chunking_of(config: DataConfig) -> Chunking:
+    """The configured recogniser."""
+    return Chunking(
+        period_ns=ns(config.period_s), endpoint_delay_ns=ns(config.endpoint_delay_s),
+        false_endpoint_rate=config.false_endpoint_rate, revision_rate=config.revision_rate,
+    )
+
+
+def make_episode(
+    task: Task, mode: str, profile: Profile, renderer: Renderer, *, agent: AgentConfig, data: DataConfig, seed: int,
+    toolbox: Toolbox | None = None, **plays: Any,
+) -> Episode:
+    """The episode of one task in one mode on one device.
+
+    Args:
+        task: the request and its tools.
+        mode: name of a row of settings.
+        profile: the device.
+        renderer: makes the ids.
+        agent: changes to the mode's row, and the prompt's style.
+        data: the recogniser.
+        seed: root seed; how the recogniser cuts follows from it and the task, and is the same in every mode.
+        toolbox: a world to run in; a fresh one by default.
+        **plays: ``planner`` or ``grammar``, see `agent.simulate.Episode`.
+    """
+    row = settings_of(mode, agent)
+    heard = updates(task.words, child(seed, task.id, "updates"), chunking_of(data))
+    return Episode(
+        settings=row, profile=profile, toolbox=toolbox if toolbox is not None else task.toolbox(), renderer=renderer,
+        updates=[UserUpdate(update.at_ns, update.text, update.final, update.retracts) for update in heard],
+        prompt_ids=renderer.prompt_ids(system_prompt(row, task.tools, task.now, agent.prompt)), session=task.id, **plays,
+    )

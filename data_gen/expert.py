@@ -1,0 +1,195 @@
+"""The expert: a reconciler that plays the model.
+
+From what has been understood so far follows the set of calls that are wanted; the call graph says which exist; the
+expert's action is the difference: issue, revise, remove, pause or answer. So it is short, repeats nothing by
+construction, and is defined on any state, a trained model's mistakes included. It obeys the row of settings it runs
+under, so that every mode, the baselines included, has an expert of its own.
+
+    no difference, speech goes on          → <pause>
+    calls wanted that are not there        → issue, or revise one that is there and not wanted
+    calls there that are not wanted        → REMOVE
+    nothing to change, final update heard  → <answer>, at once if the results don't matter, else when they are in
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from agent.calls import Call, State as CallState
+from agent.core import State
+from agent.protocol import write_call, write_value
+from agent.tools.tool import ToolSpec
+from data_gen.reading import Reading, Wanted, issued, references
+from data_gen.task import Task
+
+Thoughts = Literal["slots", "none"]
+"""``slots``: what changed since the model last wrote, as ``parameter=value``; ``none``: no thought at all."""
+
+_RETRACTED = re.compile(r"\[-(\d+)\] ?")
+_MOST_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Expert:
+    """Plays the model on one task; `agent.simulate` asks it for its next action."""
+
+    task: Task
+    reading: Reading
+    thoughts: Thoughts = "slots"
+
+    def plan(self, state: State) -> str:
+        """The next action in ``state``, as text."""
+        words = self.heard(state)
+        wanted = self.reading.wanted(words, state.final_in_context)
+        edits, ids = reconcile(wanted, state)
+        if (limit := state.settings.calls_per_action) is not None:
+            edits = edits[:limit]
+        thought = self._thought(state, wanted, edits, words) if self.thoughts == "slots" else ""
+        return thought + self._action(state, edits, ids)
+
+    def heard(self, state: State, segments: Iterable | None = None) -> int:
+        """How many words of the request have been heard, misheard ones not counted."""
+        heard: list[str] = []
+        for segment in state.transcript if segments is None else segments:
+            if segment.kind in ("partial_query_update", "final_query_update"):
+                text = segment.text
+                if (retracted := _RETRACTED.match(text)) is not None:
+                    del heard[max(0, len(heard) - int(retracted[1])):]
+                    text = text[retracted.end():]
+                heard += text.split()
+        said = (word.text for word in self.task.words)
+        return next((n for n, (a, b) in enumerate(zip(heard, said)) if a != b), min(len(heard), len(self.task.words)))
+
+    def _action(self, state: State, edits: Sequence[Edit], ids: Mapping[int, int]) -> str:
+        if edits:
+            return "<tool_call>\n" + "".join(f"{edit.line}\n" for edit in edits) + "</tool_call>"
+        if not state.final_in_context:
+            return "<pause>"
+        running = any(not call.frozen for call in state.graph.in_state(CallState.RUNNING, CallState.READY, CallState.BLOCKED))
+        if self.task.answer and running:
+            return "<pause>"
+        return f"<answer>{self._answer(state)}</answer>"
+
+    def _answer(self, state: State) -> str:
+        bad = [call for call in state.graph.calls.values() if call.state in (CallState.FAILED, CallState.SKIPPED, CallState.UNKNOWN)]
+        if bad:
+            return f"I could not finish {bad[0].spec.name}."
+        return self.task.answer[0] if self.task.answer else "Done."
+
+    def _thought(self, state: State, wanted: Sequence[Wanted], edits: Sequence[Edit], words: int) -> str:
+        """What has been understood since the model last wrote, of calls that are not written out below."""
+        segments = list(state.transcript)
+        last = max((n for n, segment in enumerate(segments) if segment.kind == "model"), default=-1)
+        before = {w.gold: w for w in self.reading.wanted(self.heard(state, segments[: max(last, 0)]), False)}
+        written = {edit.gold for edit in edits}
+        parts = []
+        for call in wanted:
+            if call.complete or call.gold in written:
+                continue
+            old = before[call.gold].args if call.gold in before else {}
+            # what follows from other calls is no news of the user's
+            news = [f"{n}={write_value(v)}" for n, v in call.args.items() if n not in old and not references(v)]
+            if news or call.gold not in before:
+                parts.append(" ".join([f"{call.spec.name}:", *news, *(f"{name}=?" for name in call.missing)]))
+        return f"<think>{'; '.join(parts)}</think>" if parts else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One line of an action."""
+
+    line: str
+    gold: int = 0
+    """The gold call that it issues or revises; 0 for a removal."""
+
+
+def reconcile(wanted: Sequence[Wanted], state: State) -> tuple[list[Edit], dict[int, int]]:
+    """The lines that turn the calls there are into the calls wanted, and the ID of each gold call.
+
+    Defined on any state: calls that nobody wants are revised into ones that are wanted, or removed; those that already
+    took effect are left alone.
+    """
+    there = [call for id, call in sorted(state.graph.calls.items()) if call.state is not CallState.CANCELLED]
+    ids: dict[int, int] = {}
+    missing: list[Wanted] = []
+    spare = list(there)
+    for want in wanted:
+        if not want.complete:
+            continue
+        match = next((call for call in spare if _serves(call, want, ids)), None)
+        if match is not None:
+            spare.remove(match)
+            ids[want.gold] = match.id
+        else:
+            missing.append(want)
+    edits: list[Edit] = []
+    next_id = state.graph.highest + 1
+    free = [call for call in spare if state.graph.effect_below(call.id) is None]
+    for want in missing:
+        old = _to_revise(free, want, ids)
+        if old is not None:
+            free.remove(old)
+        id = old.id if old is not None else next_id
+        next_id += old is None
+        ids[want.gold] = id
+        edits.append(Edit(_line(id, want.spec, {name: issued(value, ids) for name, value in want.args.items()}), want.gold))
+    edits += [Edit(f"REMOVE {call.id}") for call in _roots(free)]
+    edits += [
+        Edit(_line(call.id, call.spec, call.args), gold) for gold, id in ids.items()
+        if id in state.graph and _may_retry(call := state.graph[id])
+    ]
+    return edits, ids
+
+
+def _serves(call: Call, want: Wanted, ids: Mapping[int, int]) -> bool:
+    """Whether a call is what is wanted, with any accepted value."""
+    if call.spec.name != want.spec.name:
+        return False
+    if call.state is CallState.FAILED and call.spec.access == "write":
+        return False
+    for name, values in want.accepts.items():
+        if name not in call.args:
+            if "" not in values:
+                return False
+        elif not any(call.args[name] == issued(value, ids) for value in values):
+            return False
+    return all(name in want.accepts for name in call.args)
+
+
+def _to_revise(free: Sequence[Call], want: Wanted, ids: Mapping[int, int]) -> Call | None:
+    """The call to put the wanted one in place of: one of the same tool, with most in common."""
+    low = max((ids[k] for value in want.args.values() for k in _needs(value, ids)), default=0)
+    # operands must have smaller IDs, and a write that failed keeps its ID dead: a new attempt takes a new one
+    fits = [call for call in free if call.id > low and call.spec.name == want.spec.name and call.state is not CallState.FAILED]
+    return max(fits, key=lambda call: (sum(call.args.get(n) == issued(v, ids) for n, v in want.args.items()), -call.id), default=None)
+
+
+def _needs(value: Any, ids: Mapping[int, int]) -> list[int]:
+    return [k for k in references(value) if k in ids]
+
+
+def _roots(calls: Sequence[Call]) -> list[Call]:
+    """Calls whose removal takes the others with it; those that failed or were skipped harm nobody and stay."""
+    bad = (CallState.FAILED, CallState.SKIPPED, CallState.UNKNOWN)
+    calls = [call for call in calls if call.state not in bad]
+    return [call for call in calls if not any(other.id in call.needs for other in calls)]
+
+
+def _may_retry(call: Call) -> bool:
+    return call.state is CallState.FAILED and call.spec.access != "write" and call.version < _MOST_TRIES
+
+
+def _line(id: int, spec: ToolSpec, args: Mapping[str, Any]) -> str:
+    """A call line: positional as far as arguments come without a gap, then by name."""
+    positional: list[Any] = []
+    keyword: dict[str, Any] = {}
+    for param in spec.params:
+        if param.name in args:
+            if len(positional) == spec.params.index(param) and not keyword:
+                positional.append(args[param.name])
+            else:
+                keyword[param.name] = args[param.name]
+    return write_call(id, spec.name, tuple(positional), keyword)

@@ -1,0 +1,159 @@
+"""Makes a folder of trajectories: ``python -m data_gen.generate experiment=debug out=PATH``.
+
+Owns which task is told to whom, in which mode and on which device, and the shards on disk. Shards are made one by one,
+each from its own seeds, written under a temporary name and renamed: the same settings give the same bytes with any
+number of workers, a killed run resumes, and a half-written shard is never read. Refuses to know the trainer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from agent.models.load import load_renderer
+from agent.rendering import Renderer
+from configs.command import command, out_folder, write_manifest
+from configs.schema import Config
+from data_gen.card import write_card
+from data_gen.episodes import make_episode, sample_profile
+from data_gen.expert import Expert
+from data_gen.reading import GroundedReading
+from data_gen.seeds import child
+from data_gen.sources import load
+from data_gen.task import Task
+from data_gen.trajectory import FEATURES, MANIFEST, SCHEMA_VERSION, row_of, shard_name
+
+
+def main(config: Config) -> None:
+    """Makes what is not made yet, then the manifest and the card."""
+    folder = out_folder(config, "data")
+    key = recipe(config)
+    plan = shards(config)
+    prepare(folder, key, plan)
+    missing = [job for job in plan if not (folder / shard_name(*job)).exists()]
+    started = time.perf_counter()
+    made = sum(progress(config, folder, missing))
+    elapsed = time.perf_counter() - started
+    names: dict[str, list[str]] = {}
+    for job in plan:
+        names.setdefault(job[0], []).append(shard_name(*job))
+    write_card(folder, config, names)
+    write_manifest(folder, config, schema_version=SCHEMA_VERSION, recipe=key, shards=names, tokenizer=renderer(config).fingerprint)
+    (folder / "making.json").unlink(missing_ok=True)
+    if made:
+        print(f"{made} trajectories in {elapsed:.1f} s ({made / elapsed:.0f} a second, {config.data.workers} workers)")
+    print(f"data: {folder}")
+
+
+def recipe(config: Config) -> str:
+    """A hash of all that the bytes depend on."""
+    parts = {name: asdict(getattr(config, name)) for name in ("model", "data", "clock", "agent")}
+    parts["data"].pop("workers")
+    parts |= {"seed": config.seed, "task": config.task, "tools": config.tools, "requests": config.requests, "schema": SCHEMA_VERSION}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def shards(config: Config) -> list[tuple[str, int, int]]:
+    """``(split, index, count)`` of every shard."""
+    plan = []
+    for split, rows in config.data.sizes.items():
+        count = -(-rows // config.data.shard_rows)
+        plan += [(split, index, count) for index in range(count)]
+    if not plan:
+        raise ValueError(f"data.sizes is {config.data.sizes}: ask for at least one row in one split")
+    return plan
+
+
+def prepare(folder: Path, key: str, plan: list[tuple[str, int, int]]) -> None:
+    """Makes the folder, or checks that what is in it was made by the same recipe."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("making.json", MANIFEST):
+        if (folder / name).exists() and json.loads((folder / name).read_text()).get("recipe") != key:
+            raise ValueError(f"{folder} holds data made with other settings; give another out=, or delete the folder")
+    strange = {path.name for path in folder.glob("*.parquet")} - {shard_name(*job) for job in plan}
+    if strange:
+        raise ValueError(f"{folder} holds shards of another run ({min(strange)}); give another out=, or delete the folder")
+    for half in folder.glob("*.tmp"):
+        half.unlink()
+    if not (folder / MANIFEST).exists():
+        (folder / "making.json").write_text(json.dumps({"recipe": key}) + "\n")
+
+
+def progress(config: Config, folder: Path, jobs: list[tuple[str, int, int]]) -> Iterator[int]:
+    """Makes the shards, in this process or in several; yields the rows of each."""
+    with Progress(disable=not sys.stderr.isatty()) as bar:
+        shown = bar.add_task("shards", total=len(jobs))
+        if config.data.workers <= 1:
+            for job in jobs:
+                yield make_shard(config, folder, *job)
+                bar.advance(shown)
+            return
+        with ProcessPoolExecutor(config.data.workers, mp_context=get_context("spawn")) as pool:
+            for rows in pool.map(make_shard, *zip(*((config, folder, *job) for job in jobs))) if jobs else ():
+                yield rows
+                bar.advance(shown)
+
+
+def make_shard(config: Config, folder: Path, split: str, index: int, count: int) -> int:
+    """Makes one shard; gives its number of rows."""
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+    first = index * config.data.shard_rows
+    last = min(first + config.data.shard_rows, config.data.sizes[split])
+    pool = _tasks(config, split)
+    rows = [make_row(config, pool[n % len(pool)], split, n) for n in range(first, last)]
+    path = folder / shard_name(split, index, count)
+    half = path.with_suffix(".tmp")
+    # the features go along, so that `datasets` reads the types that were meant
+    table = pa.Table.from_pylist(rows, schema=FEATURES.arrow_schema)
+    parquet.write_table(table, half, compression="zstd")
+    half.rename(path)
+    return len(rows)
+
+
+def make_row(config: Config, task: Task, split: str, n: int) -> dict[str, Any]:
+    """The ``n``-th trajectory of a split."""
+    seed = child(config.seed, split, n)
+    mode = config.data.modes[n % len(config.data.modes)]
+    profile = sample_profile(config.clock, child(seed, "profile"))
+    expert = Expert(task, GroundedReading(task), config.data.thoughts)
+    made = renderer(config)
+    rollout = make_episode(
+        task, mode, profile, made, agent=config.agent, data=config.data, seed=child(seed, "speech"), planner=expert
+    ).run()
+    return row_of(rollout, task, mode, profile, made, id=f"{task.id}/{n}", seed=seed)
+
+
+def renderer(config: Config) -> Renderer:
+    """The renderer of the configured model, one a process."""
+    return _renderer(config.model.name, config.model.tags, config.clock.stamps)
+
+
+@cache
+def _renderer(name: str, tags: str, stamps: str) -> Renderer:
+    return load_renderer(name, tags, stamps)
+
+
+_loaded: dict[str, tuple[Task, ...]] = {}
+
+
+def _tasks(config: Config, split: str) -> tuple[Task, ...]:
+    key = f"{recipe(config)}/{split}"
+    if key not in _loaded:
+        _loaded[key] = load(config, split)
+    return _loaded[key]
+
+
+if __name__ == "__main__":
+    command(main)()

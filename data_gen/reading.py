@@ -1,0 +1,131 @@
+"""What has been understood so far: the calls that are wanted, given the words heard, and nothing else.
+
+Owns the causal reading of a request. A grounded reading restricts the gold calls to what their evidence says within
+the prefix: an argument counts once the word after its evidence (or the final update) closes it, because "New York" may
+yet become "New York City". Refuses to know the call graph and what to do about it: that is the expert's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from agent.protocol import Join, Ref
+from agent.tools.tool import ToolSpec
+from data_gen.task import GoldCall, Task
+
+_REF = re.compile(r"\$(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A call that is wanted, as far as it has been understood."""
+
+    gold: int
+    """Which gold call it is, from 1."""
+    spec: ToolSpec
+    args: Mapping[str, Any]
+    """Canonical values by parameter, in gold's own terms (``"$k"`` is the result of gold call k)."""
+    accepts: Mapping[str, tuple[Any, ...]]
+    """Every accepted value of those parameters."""
+    complete: bool
+    """Whether all that the call needs has been understood."""
+    missing: tuple[str, ...] = ()
+    """Required parameters that are not understood yet."""
+
+
+class Reading(Protocol):
+    """A causal reading of one request."""
+
+    def wanted(self, heard: int, final: bool) -> tuple[Wanted, ...]:
+        """What is wanted after ``heard`` words, in the order in which it became clear.
+
+        Depends on those words alone: two requests that share them share the answer, whatever follows.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class GroundedReading:
+    """The reading of a task whose gold arguments are grounded to words."""
+
+    task: Task
+
+    def wanted(self, heard: int, final: bool) -> tuple[Wanted, ...]:
+        """See `Reading`."""
+        specs = {spec.name: spec for spec in self.task.tools}
+        found: list[tuple[int, Wanted]] = []
+        complete: set[int] = set()
+        for k, gold in enumerate(self.task.gold, start=1):
+            spec = specs[gold.name]
+            if not self._closed(gold.name_evidence.end, heard, final):
+                continue
+            known = {name: at for name in gold.args if (at := self._known_at(gold, name, heard, final, complete)) is not None}
+            missing = tuple(p.name for p in spec.params if p.required and p.name in gold.args and p.name not in known)
+            at = max((gold.name_evidence.end, *(known[p] for p in known if spec_requires(spec, p))), default=0)
+            args = {p.name: gold.args[p.name][0] for p in spec.params if p.name in known}
+            found.append((at, Wanted(k, spec, args, {name: gold.args[name] for name in args}, not missing, missing)))
+            if not missing:
+                complete.add(k)
+        # by the time they became clear; what depends on a call comes after it all the same, for it needs it complete
+        return tuple(wanted for _, wanted in sorted(found, key=lambda item: (item[0], item[1].gold)))
+
+    def _closed(self, end: int, heard: int, final: bool) -> bool:
+        return end == 0 or heard > end or final and heard >= end
+
+    def _known_at(self, gold: GoldCall, name: str, heard: int, final: bool, complete: set[int]) -> int | None:
+        """The word after which an argument is understood, or None if it is not."""
+        value = gold.args[name][0]
+        if value == "" and len(gold.args[name]) > 1 and name not in gold.arg_evidence:
+            return None
+        if any(k not in complete for k in references(value)):
+            return None
+        evidence = gold.arg_evidence.get(name)
+        if evidence is None:
+            # nothing in the request says it: it follows from other calls' results, or may be left out
+            return gold.name_evidence.end if any(references(value)) else None
+        return evidence.end if self._closed(evidence.end, heard, final) else None
+
+
+def spec_requires(spec: ToolSpec, name: str) -> bool:
+    """Whether a parameter is required."""
+    return any(param.name == name and param.required for param in spec.params)
+
+
+def references(value: Any) -> tuple[int, ...]:
+    """Gold calls whose results a gold value names, in order of mention."""
+    match value:
+        case str():
+            return tuple(int(k) for k in _REF.findall(value))
+        case list() | tuple():
+            return tuple(k for item in value for k in references(item))
+        case dict():
+            return tuple(k for item in value.values() for k in references(item))
+    return ()
+
+
+def issued(value: Any, ids: Mapping[int, int]) -> Any:
+    """A gold value as a call line has it: ``"$k"`` becomes a reference to the ID that gold call k was issued under."""
+    match value:
+        case str() if _REF.fullmatch(value) and int(value[1:]) in ids:
+            return Ref(ids[int(value[1:])])
+        case str() if any(k in ids for k in references(value)):
+            return Join(tuple(_parts(value, ids)))
+        case list() | tuple():
+            return [issued(item, ids) for item in value]
+        case dict():
+            return {name: issued(item, ids) for name, item in value.items()}
+    return value
+
+
+def _parts(text: str, ids: Mapping[int, int]) -> Sequence[str | Ref]:
+    parts: list[str | Ref] = []
+    at = 0
+    for found in _REF.finditer(text):
+        if int(found[1]) in ids:
+            parts += [text[at: found.start()]] if found.start() > at else []
+            parts.append(Ref(ids[int(found[1])]))
+            at = found.end()
+    return [*parts, text[at:]] if at < len(text) else parts

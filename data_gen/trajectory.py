@@ -1,0 +1,141 @@
+"""Trajectories: recorded logs of episodes, as rows on disk.
+
+Owns the row's schema and its version, the making of a row from a rollout, and the reading of a folder. A row names the
+tokenizer and the clock it was made with. Refuses to know what a trainer does with it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets import Features, List, Value
+
+from agent.clock import Profile
+from agent.events import to_json
+from agent.rendering import Renderer
+from agent.simulate import Rollout
+from agent.transcript import Segment
+from data_gen.task import Task
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+
+_TEXT, _INT = Value("string"), Value("int64")
+FEATURES = Features({
+    "id": _TEXT, "task": _TEXT, "source": _TEXT, "split": _TEXT, "mode": _TEXT, "seed": _INT,
+    "request": _TEXT,
+    "words": List({"text": _TEXT, "start_ns": _INT, "end_ns": _INT, "label": _TEXT}),
+    "tags": List(_TEXT),
+    "tokenizer": _TEXT,
+    "profile": {"name": _TEXT, "decode_tokens_per_s": _INT, "prefill_tokens_per_s": _INT, "restart_ns": _INT},
+    "prompt_ids": List(Value("int32")),
+    "segments": List({"kind": _TEXT, "text": _TEXT, "at_ns": _INT, "ids": List(Value("int32")), "supervised": Value("bool")}),
+    "log": _TEXT,
+    "outcome": _TEXT, "speech_end_ns": _INT, "end_ns": _INT, "tokens": _INT, "model_tokens": _INT,
+})
+"""Times are integer nanoseconds from the start of the user's first word; ``log`` is a JSON list of the core's events."""
+
+
+class BadData(ValueError):
+    """A folder of trajectories that can't be used; the text names it and the fix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A segment, and whether the loss counts it."""
+
+    segment: Segment
+    supervised: bool
+
+
+def pieces(rollout: Rollout) -> tuple[Piece, ...]:
+    """The transcript with what the model wrote in one go put together."""
+    merged: list[Piece] = []
+    for segment in rollout.state.transcript:
+        if segment.kind == "model" and merged and merged[-1].segment.kind == "model" and not _ended(merged[-1].segment.text):
+            last = merged[-1].segment
+            whole = Segment("model", last.text + segment.text, segment.at_ns, last.ids + segment.ids)
+            merged[-1] = Piece(whole, True)
+        else:
+            merged.append(Piece(segment, segment.kind == "model"))
+    return tuple(merged)
+
+
+def _ended(text: str) -> bool:
+    """Whether an action is over: what follows is another generation's."""
+    return text.rstrip().endswith(("</tool_call>", "<pause>", "</answer>"))
+
+
+def row_of(rollout: Rollout, task: Task, mode: str, profile: Profile, renderer: Renderer, *, id: str, seed: int) -> dict[str, Any]:
+    """One trajectory as a row of `FEATURES`."""
+    parts = pieces(rollout)
+    ids = renderer.ids(rollout.prompt_ids, (piece.segment for piece in parts))
+    return {
+        "id": id, "task": task.id, "source": task.source, "split": task.split, "mode": mode, "seed": seed,
+        "request": task.request,
+        "words": [asdict(word) for word in task.words],
+        "tags": list(task.tags),
+        "tokenizer": renderer.fingerprint,
+        "profile": asdict(profile),
+        "prompt_ids": list(rollout.prompt_ids),
+        "segments": [
+            {"kind": p.segment.kind, "text": p.segment.text, "at_ns": p.segment.at_ns, "ids": list(p.segment.ids), "supervised": p.supervised}
+            for p in parts
+        ],
+        "log": json.dumps([to_json(event) for event, _ in rollout.history], ensure_ascii=False, separators=(",", ":")),
+        "outcome": rollout.outcome, "speech_end_ns": task.speech_end_ns, "end_ns": rollout.end_ns,
+        "tokens": len(ids), "model_tokens": sum(len(p.segment.ids) for p in parts),
+    }
+
+
+def segments_of(row: dict[str, Any]) -> list[Piece]:
+    """A row's segments, as the renderer takes them."""
+    return [
+        Piece(Segment(part["kind"], part["text"], part["at_ns"], tuple(part["ids"])), part["supervised"]) for part in row["segments"]
+    ]
+
+
+def shard_name(split: str, index: int, count: int) -> str:
+    """The file name of a shard, as `datasets` finds splits by."""
+    return f"{split}-{index:05d}-of-{count:05d}.parquet"
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a finished folder of trajectories.
+
+    Raises:
+        BadData: there is none, it is of another schema version, or shards are missing.
+    """
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        raise BadData(f"no folder of trajectories at {folder}; make one with: python -m data_gen.generate out={folder}")
+    if not path.exists():
+        raise BadData(f"{folder} holds no {MANIFEST}: it is empty or half-written; run data_gen.generate again, it resumes")
+    manifest = json.loads(path.read_text())
+    if manifest.get("schema_version") != SCHEMA_VERSION:
+        raise BadData(
+            f"{folder} has schema version {manifest.get('schema_version')}, this code reads {SCHEMA_VERSION}; generate the data again"
+        )
+    missing = [name for names in manifest["shards"].values() for name in names if not (folder / name).exists()]
+    if missing:
+        raise BadData(f"{folder} misses {len(missing)} of its shards, the first {missing[0]}; run data_gen.generate again")
+    return manifest
+
+
+def read_rows(folder: Path, split: str) -> Iterator[dict[str, Any]]:
+    """The rows of a split, in order.
+
+    Raises:
+        BadData: see `read_manifest`; or the split is empty.
+    """
+    import pyarrow.parquet as parquet
+    manifest = read_manifest(folder)
+    names: Sequence[str] = manifest["shards"].get(split, ())
+    if not names:
+        raise BadData(f"{folder} has no rows in split {split!r}; it has {', '.join(manifest['shards']) or 'none at all'}")
+    for name in names:
+        yield from parquet.read_table(folder / name).to_pylist()
