@@ -22,6 +22,7 @@ from agent.tools.tool import ToolFailure
 logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets itself to DEBUG
 
 SEARCH_LATENCY = Uniform(0.3, 0.8)
+MOST_OTHERS = 3
 TITLE_WEIGHT = 3
 """How many times the words of a title count: an article about a thing beats the articles that mention it."""
 _STOP = frozenset("a an and are as at by for from in is it of on or s the to was were who what which with".split())
@@ -61,7 +62,7 @@ class Corpus:
         documents = []
         for index, article in enumerate(self.articles):
             full = fold(article.title)
-            for key in dict.fromkeys((full, re.sub(r"\s*\([^)]*\)$", "", full))):
+            for key in dict.fromkeys((full, _bare(article.title))):
                 self._titles.setdefault(key, []).append(index)
             documents.append(_words(article.title) * TITLE_WEIGHT + _words(" ".join(article.sentences)))
         self._words = [frozenset(document) for document in documents]
@@ -72,9 +73,9 @@ class Corpus:
         return len(self.articles)
 
     def best(self, entity: str) -> Article:
-        """The article of this title; else the only one of this title but for brackets; else BM25's best.
+        """The article of this title; else one of this title but for brackets; else BM25's best.
 
-        A find by BM25 must hold at least half of the words asked for; otherwise it is about something else.
+        A find by BM25 must hold more than half of the words asked for, else it is about something else.
 
         Raises:
             ToolFailure: there is none; the text names near titles.
@@ -85,13 +86,22 @@ class Corpus:
         if exact or len(named) == 1:
             return self.articles[(exact or named)[0]]
         ranked = self._ranked(entity)
+        if named:
+            return self.articles[next((index for index in ranked if index in named), named[0])]
         asked = set(_words(entity))
         telling = asked - _STOP or asked
         for index in ranked[:10]:
-            if 2 * len(telling & self._words[index]) >= len(telling):
+            if 2 * len(telling & self._words[index]) > len(telling):
                 return self.articles[index]
-        near = similar(entity, (article.title for article in self.articles)) or [self.articles[index].title for index in ranked[:3]]
+        # half-known names by their known words, misspelt ones by their letters
+        sharing = [self.articles[index].title for index in ranked[:10] if telling & self._words[index]]
+        near = dict.fromkeys(sharing[:2] + similar(entity, (article.title for article in self.articles), most=2))
         raise ToolFailure(f"no article for {quote(entity)}" + (f"; near titles: {either(near)}" if near else ""))
+
+    def also(self, article: Article) -> list[str]:
+        """Titles that differ from the article's in their brackets alone, as an encyclopedia's first line lists them."""
+        titles = [self.articles[index].title for index in self._titles[_bare(article.title)]]
+        return [title for title in titles if title != article.title]
 
     def _ranked(self, entity: str) -> list[int]:
         """Articles that share a word with the query, best first; of equals the earlier."""
@@ -101,6 +111,10 @@ class Corpus:
         scores = self._index.get_scores(words)
         order = np.argsort(-scores, kind="stable")
         return [int(index) for index in order[: int((scores > 0).sum())]]
+
+
+def _bare(title: str) -> str:
+    return re.sub(r"\s*\([^)]*\)$", "", fold(title))
 
 
 def _words(text: str) -> list[str]:
@@ -118,7 +132,10 @@ def search(state: tuple[Corpus, int], entity: str) -> str:
     if not _words(entity):
         raise ToolFailure("entity is empty; give the name of a person, place, work or thing")
     article = corpus.best(entity)
-    return f"{article.title}: {' '.join(article.sentences[:most])}"
+    result = f"{article.title}: {' '.join(article.sentences[:most])}"
+    if fold(entity) == _bare(article.title) != fold(article.title) and (others := corpus.also(article)):
+        result += f" See also: {', '.join(others[:MOST_OTHERS])}."
+    return result
 
 
 class SearchToolbox(FunctionToolbox):
