@@ -30,8 +30,8 @@ def fold(text: str) -> str:
 
 
 def quote(text: str) -> str:
-    """``text`` in double quotes, as a model would write it."""
-    return json.dumps(text, ensure_ascii=False)
+    """``text`` in double quotes, as a model would write it; the start of a long one, for an error must not fill a context."""
+    return json.dumps(text if len(text) <= 120 else f"{text[:119]}…", ensure_ascii=False)
 
 
 def sentences(text: str) -> list[str]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent.tools.assistant import TOOLS, AssistantToolbox, assistant_specs, assistant_tools
 from agent.tools.function import Effect
-from agent.tools.text import fold, sentences, similar
+from agent.tools.text import fold, quote, sentences, similar
 from agent.tools.tool import ToolFailure, bind, signature
 from agent.tools.world import File, Mail, Note, Person, WorldData
 
@@ -377,3 +377,4 @@ def test_names_fold_and_find_their_likes() -> None:
     assert fold("  O’Brien  JOSÉ ") == "o'brien jose"
     assert similar("jon", ["John Ray", "Joan Poe", "Mary Jones", "Zoë Quux"]) == ["Mary Jones", "Joan Poe", "John Ray"]
     assert similar("", ["Anna"]) == []
+    assert quote('a "b" é') == '"a \\"b\\" é"' and len(quote("x" * 9999)) == 122

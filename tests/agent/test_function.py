@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import re
 import threading
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -323,6 +325,17 @@ def test_a_cancelled_write_is_logged_as_one_that_may_have_happened() -> None:
     box = FunctionToolbox([hang])
     asyncio.run(live(box, started))
     assert [(effect.name, effect.error) for effect in box.effects] == [("hang", "CancelledError: ")]
+
+
+def test_the_examples_in_the_docs_run() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "tools.md").read_text(encoding="utf-8")
+    scope: dict[str, Any] = {}
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    for block in blocks:
+        exec(block, scope)  # the page is ours
+    assert len(blocks) == 2
+    assert scope["toolbox"].run("price", {"dish": "soup", "portions": 2}) == 8.0
+    assert signature(scope["price"].spec) in page
 
 
 _HINTS = st.recursive(
