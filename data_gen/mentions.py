@@ -137,8 +137,13 @@ def _runs(heard: Heard, wanted: Sequence[Atom], base: float, raw: str) -> Iterat
         if k < len(wish) or last is None:
             continue
         first_word, last_word = heard.atoms[start].word, heard.atoms[last].word
-        if len(wanted) == 1 and len(wanted[0].text) == 1 and raw and raw not in re.split(r"[^\w+#]", heard.words[first_word]):
-            continue  # one letter says something only as it is written: C is a key, c may be anything
+        if len(wanted) == 1 and len(wanted[0].text) == 1 and wanted[0].number is None:
+            # one letter says something only as it is written, or after a number: C is a key, c may be anything
+            unit = re.search(r"[\d°]\s*$", " ".join(heard.words[max(0, first_word - 1) : first_word])) or re.search(
+                r"[\d°]", heard.words[first_word]
+            )
+            if not unit and (not raw or raw not in re.split(r"[^\w+#]", heard.words[first_word])):
+                continue
         if raw == "A" and (first_word == 0 or heard.words[first_word - 1].endswith((".", "?", "!"))):
             continue  # an article
         yield Mention(first_word, last_word + 1, cost)

@@ -50,7 +50,7 @@ def check(task: Task, calls: Sequence[tuple[str, Mapping[str, Any]]], wheel: Pat
     meta = task.meta or {}
     if missing := {"category", "functions", "possible_answers"} - set(meta):
         raise ValueError(
-            f"task {task.id} has no {sorted(missing)[0]} in its meta; BFCL's checker scores tasks of data_gen.tasks.bfcl only"
+            f"task {task.id} has no {sorted(missing)[0]!r} in its meta; the checker scores tasks of data_gen.tasks.bfcl only"
         )
     checker, language = load(wheel or asset_path("bfcl"))
     output = [{name: dict(args)} for name, args in calls]

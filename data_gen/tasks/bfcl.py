@@ -26,6 +26,7 @@ from agent.assets import asset_path
 from agent.clock import NS_PER_S
 from agent.tools.tool import Access, Json, Param, ToolSpec
 from data_gen.grounding import canonical, ground
+from data_gen.seeds import child
 from data_gen.speech import speak
 from data_gen.task import BadTask, GoldCall, Split, Task
 
@@ -199,7 +200,6 @@ def tasks(split: Split, seed: int, categories: Sequence[str] = CATEGORIES[:2], w
     for row, (words, tools, gold) in _sorted_out(wheel, tuple(categories))[0]:
         if split_of(row, table) != split:
             continue
-        child = int.from_bytes(hashlib.sha256(f"{seed}/{row.id}".encode()).digest()[:8], "big")
         meta = {"category": row.category, "functions": row.functions, "possible_answers": row.answers}
         live = ("live",) if row.category.startswith("live_") else ()
         made.append(
@@ -207,7 +207,7 @@ def tasks(split: Split, seed: int, categories: Sequence[str] = CATEGORIES[:2], w
                 row.id,
                 "bfcl",
                 split,
-                speak(words, child),
+                speak(words, child(seed, row.id)),
                 tools,
                 gold,
                 partial(AckToolbox, row.id, tools),
