@@ -113,8 +113,10 @@ class Call:
     """By parameter name; references not yet resolved."""
     version: int = 1
     state: State = State.BLOCKED
+    committed: bool = False
+    """Whether a commit point has passed since it was last written."""
     released: bool = False
-    """Whether the commit point has let it go."""
+    """Whether the commit point has let it go: at once, or after the grace."""
     result: Any = None
     in_context: bool = False
     """Whether the model has been shown the result of this version."""

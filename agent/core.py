@@ -161,8 +161,8 @@ class _Draft:
         self.answer, self.grace = None, False
         for id in sorted(self.graph.live):
             call = self.graph[id]
-            if call.released and call.state is not CallState.RUNNING:
-                self.graph = self.graph.put(replace(call, released=False))
+            if call.committed and call.state is not CallState.RUNNING:
+                self.graph = self.graph.put(replace(call, committed=False, released=False))
 
     # -- the model ---------------------------------------------------------------------------------------------
 
@@ -207,7 +207,7 @@ class _Draft:
             return "nothing is running and the user has finished: call a tool or answer"
         self.stop_writing()
         self.errors_in_row = 0
-        if self.saw_final if self.settings.commit == "action" else self.final_heard and action.kind == "pause":
+        if self.saw_final if self.settings.commit == "action" else self.final_heard and action.kind != "tool_call":
             self.commit()
         if action.kind == "answer":
             self.answer, self.wake = action.text, False
@@ -382,12 +382,13 @@ class _Draft:
         """
         voided = [old.id] if self.void(old) else []
         below = self.graph.below(old.id) if cascade else ()
-        self.move(old, Input.REWIND, spec=new.spec, args=new.args, released=committed and old.released)
+        kept = ("committed", "released") if committed else ()
+        self.move(old, Input.REWIND, spec=new.spec, args=new.args, **{name: getattr(old, name) for name in kept})
         for call in (self.graph[id] for id in below):
             if call.state is not CallState.BLOCKED:
                 if self.void(call):
                     voided.append(call.id)
-                self.move(call, Input.REWIND, released=committed and call.released)
+                self.move(call, Input.REWIND, **{name: getattr(call, name) for name in kept})
         return voided
 
     def remove(self, id: int) -> str | None:
@@ -434,19 +435,23 @@ class _Draft:
         if row.effect == "drop":
             return True
         if input is Input.REWIND:
-            changes = {"version": call.version + 1, "released": False, "result": None, "in_context": False, "started": 0} | changes
+            fresh = {"version": call.version + 1, "committed": False, "released": False, "result": None, "in_context": False, "started": 0}
+            changes = fresh | changes
         self.graph = self.graph.put(replace(call, state=row.next, **changes))
         return True
 
     # -- what lets calls run -----------------------------------------------------------------------------------
 
     def commit(self) -> None:
-        """The commit point: releases every held call, at once or after the grace."""
-        if self.settings.commit_grace_ns and not self.grace:
+        """The commit point: every call as it now stands may run, at once or after the grace."""
+        for id in sorted(self.graph.live):
+            if not self.graph[id].committed:
+                self.graph = self.graph.put(replace(self.graph[id], committed=True))
+        if not self.settings.commit_grace_ns:
+            self.release()
+        elif not self.grace:
             self.timer, self.grace = self.timer + 1, True
             self.say(SetTimer(self.now_ns + self.settings.commit_grace_ns, self.timer))
-        elif not self.settings.commit_grace_ns:
-            self.release()
 
     def timer_ran_out(self, timer: int) -> None:
         if self.grace and timer == self.timer:
@@ -456,8 +461,9 @@ class _Draft:
             self.say(Note("stale_timer"))
 
     def release(self) -> None:
+        """Lets go what was committed; what was written since then waits for a commit point of its own."""
         for id in sorted(self.graph.live):
-            if not self.graph[id].released:
+            if self.graph[id].committed and not self.graph[id].released:
                 self.graph = self.graph.put(replace(self.graph[id], released=True))
 
     def is_open(self, call: Call) -> bool:
@@ -540,7 +546,7 @@ class _Draft:
             return
         late = call.state is CallState.UNKNOWN
         self.move(call, Input.RESULT, result=event.value)
-        if late:
+        if late and not self.answered:  # an answer that counted it as failed has gone out: nothing may start behind it
             self.revive(call.id)
         self.tell("tool_result", f"{label(call)}: {write_value(event.value)}", call=call.id, cuts=not self.settings.waits_for_calls)
         if call.spec.access == "write":
