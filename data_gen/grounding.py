@@ -36,7 +36,7 @@ LEFT_OUT_COST = 2.0
 LEFT_OUT = ""
 """Stands first among the accepted values of an argument that the canonical call leaves out."""
 
-_REFERENCE = re.compile(r"\$\d+")
+_REFERENCE = re.compile(r"\$(\d+)")
 
 
 class Ungrounded(BadTask):
@@ -83,7 +83,7 @@ def ground(
     for number, (name, accepted) in enumerate(calls, start=1):
         if name not in tools:
             raise BadTask(f"call {number} is to {name!r}, which is not among the tools: {', '.join(sorted(tools))}")
-        slots = _slots(heard, f"call {number}", tools[name], accepted, used)
+        slots = _slots(heard, number, tools[name], accepted, used)
         anchors = [Candidate(None, (word, word + 1), 0.0) for word in lexicon.named_at(words, name)] if len(tools) > 1 else []
         best = compose([anchors or [Candidate(None, None, 0.0)], *slots.values()], 0.02)[0]
         picks = dict(zip(slots, best.value[1:]))
@@ -98,12 +98,13 @@ def ground(
 
 def _slots(
     heard: Heard,
-    call: str,
+    number: int,
     spec: ToolSpec,
     accepted: Mapping[str, Sequence[Any]],
     used: Mapping[tuple[str, str], list[tuple[int, int]]],
 ) -> dict[str, list[Candidate]]:
     """The candidates of each argument, in the tool's own order of parameters."""
+    call = f"call {number}"
     known = {param.name for param in spec.params}
     if extra := [name for name in accepted if name not in known]:
         raise BadTask(f"{call}: {spec.name} has no parameter {extra[0]!r}")
@@ -118,7 +119,8 @@ def _slots(
         values = list(accepted[param.name])
         optional = not param.required and any(_left_out(value) for value in values)
         found = []
-        for candidate in candidates(heard, [value for value in values if not _left_out(value)], param.schema, param.name):
+        wanted = [value for value in values if not _left_out(value)]
+        for candidate in candidates(heard, wanted, param.schema, param.name, number - 1):
             cost = candidate.cost
             if candidate.span is not None:
                 hinted = _hinted(heard, candidate.span, param)
@@ -152,8 +154,13 @@ def _kind(values: Sequence[Any]) -> str:
     )
 
 
-def candidates(heard: Heard, accepted: Sequence[Any], schema: Mapping[str, Any], name: str, keep: int = 12) -> list[Candidate]:
-    """Every place that reveals one of the accepted values, the most literal first, one value for each span."""
+def candidates(
+    heard: Heard, accepted: Sequence[Any], schema: Mapping[str, Any], name: str, earlier: int = 0, keep: int = 12
+) -> list[Candidate]:
+    """Every place that reveals one of the accepted values, the most literal first, one value for each span.
+
+    ``$1`` to ``$earlier`` are the results of earlier calls, which no words need to say; ``$20`` may well be a price.
+    """
     found: list[Candidate] = []
     for value in accepted:
         value = _fitted(value, schema)
@@ -162,21 +169,20 @@ def candidates(heard: Heard, accepted: Sequence[Any], schema: Mapping[str, Any],
         elif isinstance(value, int | float):
             found += _here(value, number_mentions(heard, value, name))
         elif isinstance(value, str):
-            found += _text(heard, value)
+            found += _text(heard, value, earlier)
         elif isinstance(value, list):
-            items = [candidates(heard, [item], schema.get("items", {}), name, 2 * keep) for item in value]
+            items = [candidates(heard, [item], schema.get("items", {}), name, earlier, 2 * keep) for item in value]
             if items and all(items):
                 found += [
                     Candidate([pick.value for pick in whole.value], whole.span, whole.cost + GAP * _gaps(whole))
                     for whole in compose(items, 0.3)
                 ]
         elif isinstance(value, dict):
-            found += _object(heard, value, schema)
+            found += _object(heard, value, schema, earlier)
     best: dict[tuple[int, int] | None, Candidate] = {}
     for candidate in found:
-        if mismatch(candidate.value, schema) is None and (
-            candidate.span not in best or candidate.cost < best[candidate.span].cost
-        ):
+        fits = _refers(candidate.value, earlier) or mismatch(candidate.value, schema) is None
+        if fits and (candidate.span not in best or candidate.cost < best[candidate.span].cost):
             best[candidate.span] = candidate
     return sorted(best.values(), key=lambda c: (round(c.cost, 6), c.span or (0, 0)))[:keep]
 
@@ -185,23 +191,27 @@ def _here(value: Any, mentions: Sequence[Mention]) -> list[Candidate]:
     return [Candidate(value, (mention.start, mention.end), mention.cost) for mention in mentions]
 
 
-def _text(heard: Heard, value: str) -> list[Candidate]:
-    said = _REFERENCE.sub(" ", value)
+def _refers(value: Any, earlier: int) -> bool:
+    """Whether a value names the result of an earlier call, whose type is not known here."""
+    return any(1 <= int(k) <= earlier for k in _REFERENCE.findall(json.dumps(value)))
+
+
+def _text(heard: Heard, value: str, earlier: int) -> list[Candidate]:
+    said = _REFERENCE.sub(lambda found: " " if 1 <= int(found[1]) <= earlier else found[0], value)
     if said != value and not atoms([said]):
-        return [Candidate(value, None, 0.0)]  # a call's result: known when that call is done
+        return [Candidate(value, None, 0.0)]  # known when that call is done
     # of two equally literal names the longer is meant: "New York, NY" where "NY" would match as well
     return _here(
         value, [Mention(m.start, m.end, m.cost - 0.1 * min(4, len(atoms([said])))) for m in text_mentions(heard, said)]
     )
 
 
-def _object(heard: Heard, value: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Candidate]:
+def _object(heard: Heard, value: Mapping[str, Any], schema: Mapping[str, Any], earlier: int) -> list[Candidate]:
     fields, slots = [], []
     for name, options in value.items():
         options = options if isinstance(options, list) else [options]
-        slot = candidates(
-            heard, [option for option in options if not _left_out(option)], schema.get("properties", {}).get(name, {}), name
-        )
+        wanted = [option for option in options if not _left_out(option)]
+        slot = candidates(heard, wanted, schema.get("properties", {}).get(name, {}), name, earlier)
         for i, candidate in enumerate(slot):
             if candidate.span is not None and _hinted(heard, candidate.span, Param(name, {})):
                 slot[i] = Candidate(candidate.value, candidate.span, candidate.cost - 0.4)
@@ -217,7 +227,7 @@ def _object(heard: Heard, value: Mapping[str, Any], schema: Mapping[str, Any]) -
             {name: pick.value for name, pick in zip(fields, whole.value) if not _left_out(pick.value)}, whole.span, whole.cost
         )
         for whole in wholes
-        if whole.span is not None
+        if any(not _left_out(pick.value) for pick in whole.value)
     ]
 
 

@@ -190,6 +190,18 @@ def test_a_result_of_an_earlier_call_needs_no_words() -> None:
     assert canonical(text) == {"to": ["$1"], "message": "$1"} and not text.arg_evidence
 
 
+def test_a_result_fits_any_type_and_a_price_is_no_result() -> None:
+    spec = ToolSpec("pay", (Param("sum", NUMBER), Param("range", STRING), Param("to", {"type": "object"})), "write")
+    args = {"sum": ["$1"], "range": ["$20-$30"], "to": [{"account": ["$1"]}]}
+    words = "get the total and pay it within $20-$30 to them".split()
+    tools = {"pay": spec, "total": ToolSpec("total", (), "read")}
+    pay = ground(words, [("total", {}), ("pay", args)], tools)[1]
+    assert canonical(pay) == {"sum": "$1", "range": "$20-$30", "to": {"account": "$1"}}
+    assert pay.arg_evidence == {"range": Evidence(7, 8)}
+    with pytest.raises(BadTask, match="no accepted value of pay.sum fits its schema"):
+        ground(words, [("pay", args)], tools)  # no call came before
+
+
 def test_what_no_words_reveal_is_refused_by_name() -> None:
     with pytest.raises(Ungrounded, match=r"call 1: no words reveal triangle.area.height \(number\): \[7\]"):
         ground("base 5".split(), [("triangle.area", {"base": [5], "height": [7]})], {"triangle.area": TRIANGLE})
