@@ -92,7 +92,9 @@ class Close:
 
 Event = UserUpdate | ModelOutput | ModelEnded | Appended | ToolResult | ToolError | Timer | Close
 
-PRIORITY: dict[type, int] = {ModelOutput: 0, ModelEnded: 0, Appended: 0, ToolResult: 1, ToolError: 1, UserUpdate: 2, Timer: 3, Close: 4}
+PRIORITY: dict[type, int] = {
+    ModelOutput: 0, ModelEnded: 0, Appended: 0, ToolResult: 1, ToolError: 1, UserUpdate: 2, Timer: 3, Close: 4,
+}
 """Order of events at equal times: model token, tool result, user update, timer; then sequence."""
 
 

@@ -17,8 +17,22 @@ from agent import core
 from agent.clock import NS_PER_S, Profile, ns
 from agent.core import Phase, State
 from agent.events import (
-    PRIORITY, Append, Appended, CancelTool, Command, Event, Generate, ModelEnded, ModelOutput, SetTimer, StartTool, Stop, Timer,
-    ToolError, ToolResult, UserUpdate,
+    PRIORITY,
+    Append,
+    Appended,
+    CancelTool,
+    Command,
+    Event,
+    Generate,
+    ModelEnded,
+    ModelOutput,
+    SetTimer,
+    StartTool,
+    Stop,
+    Timer,
+    ToolError,
+    ToolResult,
+    UserUpdate,
 )
 from agent.models.model import Mask, Model, Stream
 from agent.modes import Settings
@@ -307,7 +321,8 @@ class Episode:
     def _start_tool(self, start: StartTool, now_ns: int) -> None:
         latency_ns = self.toolbox.latency_ns(start.name, start.args)
         if latency_ns > start.timeout_ns:
-            late = ToolError(now_ns + start.timeout_ns, start.call, start.version, f"no answer within {start.timeout_ns / 1e9:g} s", "timeout")
+            why = f"no answer within {start.timeout_ns / NS_PER_S:g} s"
+            late = ToolError(now_ns + start.timeout_ns, start.call, start.version, why, "timeout")
             self._schedule(late.at_ns, PRIORITY[ToolError], late)
         # what a tool does, it does at the end of its latency: a read that was cancelled by then does nothing
         self._schedule(now_ns + latency_ns, PRIORITY[ToolResult], lambda at_ns: self._finish_tool(start, at_ns))
@@ -323,7 +338,9 @@ class Episode:
             return ToolError(at_ns, start.call, start.version, f"{type(error).__name__}: {error}", "crashed")
 
 
-def run_batch(episodes: Sequence[Episode], model: Model, batch: int = 8, on_done: Callable[[int, Rollout], Any] | None = None) -> list[Rollout]:
+def run_batch(
+    episodes: Sequence[Episode], model: Model, batch: int = 8, on_done: Callable[[int, Rollout], Any] | None = None
+) -> list[Rollout]:
     """Runs episodes with a model, up to ``batch`` at once; each gives what it would give alone.
 
     Args:

@@ -1,0 +1,103 @@
+"""What the model's call lines ask for: new calls, revisions, retries, removals, and what is wrong with them.
+
+Owns the judgement of a line that parsed. Every refusal says what is wrong and what is allowed. Refuses to know when a
+call runs.
+"""
+
+from __future__ import annotations
+
+from agent.calls import Call, Input
+from agent.calls import State as CallState
+from agent.events import Note
+from agent.gate import Gate
+from agent.protocol import CallLine, refs
+from agent.tools.tool import bind, mismatch, signature
+
+
+class Orders(Gate):
+    """The part of a step that concerns call lines."""
+
+    def issue(self, line: CallLine) -> str | None:
+        """A call line: a new call, a revision, a retry or a no-op. Gives what is wrong with it, if anything."""
+        self.span_lines += 1
+        if (limit := self.settings.calls_per_action) is not None and self.span_lines > limit:
+            return f"at most {limit} call{'s' if limit > 1 else ''} in one action"
+        spec = self.tools.get(line.name)
+        if spec is None:
+            return f"unknown tool {line.name!r}; there are: {', '.join(self.tools)}"
+        try:
+            args = bind(spec, line.positional, line.keyword)
+        except ValueError as error:
+            return str(error)
+        call = Call(line.id, spec, args)
+        for param in spec.params:
+            if param.name in args and not any(refs(args[param.name])) and (why := mismatch(args[param.name], param.schema)):
+                return f"{line.name}: {param.name} {why}: {signature(spec)}"
+        for need in sorted(call.needs):
+            if need >= line.id or need not in self.graph or self.graph[need].state is CallState.CANCELLED:
+                known = range(max(1, line.id - 8), min(line.id, self.graph.highest + 1))
+                legal = ", ".join(f"${id}" for id in known if self.graph[id].state is not CallState.CANCELLED)
+                return f"call {line.id} names ${need}; it can name {legal or 'no call yet'}"
+        if line.id in self.graph:
+            return self.reissue(self.graph[line.id], call)
+        if line.id != self.graph.highest + 1:
+            return f"call ID {line.id} is out of order: the next new ID is {self.graph.highest + 1}"
+        if (twin := self.repeated_write(call)) is not None:
+            return f"call {line.id} repeats call {twin}: equal effects are refused"
+        self.graph = self.graph.put(call)
+        if self.settings.commit == "paper" and self.final_heard:
+            self.commit()
+        return None
+
+    def repeated_write(self, call: Call) -> int | None:
+        if call.spec.access != "write" or self.settings.duplicate_writes:
+            return None
+        if call.text in self.graph.effects:
+            return self.graph.effects[call.text]
+        live = (self.graph[id] for id in sorted(self.graph.live) if id != call.id)
+        return next((other.id for other in live if other.spec is call.spec and other.text == call.text), None)
+
+    def reissue(self, old: Call, new: Call) -> str | None:
+        if old.state is CallState.CANCELLED:
+            return f"call {old.id} was removed; the next new ID is {self.graph.highest + 1}"
+        if old.text == new.text:
+            if old.state is CallState.FAILED and old.spec.access != "write":
+                self.say(Note("retry", old.id))
+                self.rewind(old, new)
+            else:
+                self.say(Note("identical_reissue", old.id))
+            return None
+        if (effect := self.graph.effect_below(old.id)) is not None:
+            return f"call {effect} already took effect: call {old.id} can't be revised"
+        if (twin := self.repeated_write(new)) is not None:
+            return f"call {new.id} repeats call {twin}: equal effects are refused"
+        self.say(Note("revise", old.id))
+        below = self.graph.below(old.id)
+        voided = self.rewind(old, new, cascade=self.settings.revise_cascade == "rerun")
+        if self.settings.revise_cascade == "cancel":
+            voided += self.cancel_all(below)
+        self.tell_void(voided)
+        return None
+
+    def remove(self, id: int) -> str | None:
+        if id not in self.graph:
+            return f"there is no call {id} to remove"
+        call = self.graph[id]
+        if call.state is CallState.CANCELLED:
+            self.say(Note("identical_reissue", id))
+            return None
+        if (effect := self.graph.effect_below(id)) is not None:
+            return f"call {effect} already took effect: call {id} can't be removed"
+        self.say(Note("remove", id))
+        below = self.graph.below(id)
+        voided = [id] if self.void(call) else []
+        self.move(call, Input.REMOVE)
+        self.tell_void(voided + self.cancel_all(below))
+        return None
+
+    def cancel_all(self, ids: tuple[int, ...]) -> list[int]:
+        """Cancels calls; gives all of them, so that the model learns which IDs are dead."""
+        for id in ids:
+            self.void(self.graph[id])
+            self.move(self.graph[id], Input.REMOVE)
+        return list(ids)

@@ -1,0 +1,85 @@
+"""All that a session is, as one frozen value.
+
+Owns `State` and how a fresh one is made. Refuses to know how it changes: that is `agent.core`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from agent.calls import Graph
+from agent.modes import Settings
+from agent.protocol import Parser
+from agent.tools.tool import ToolSpec
+from agent.transcript import Segment, Transcript
+
+
+class Phase(StrEnum):
+    """What the model is doing."""
+
+    IDLE = "idle"
+    APPENDING = "appending"
+    GENERATING = "generating"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A segment that waits to be appended, and the call version whose result it carries, if any."""
+
+    segment: Segment
+    call: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that a session is. Made by `start`, changed only by `step`."""
+
+    settings: Settings
+    tools: Mapping[str, ToolSpec]
+    session: str = "session"
+    """Prefix of idempotency keys."""
+    now_ns: int = 0
+    phase: Phase = Phase.IDLE
+    outcome: str = ""
+    """Why the session is finished; empty while it is not."""
+    transcript: Transcript = field(default_factory=Transcript)
+    inbox: tuple[Pending, ...] = ()
+    """What waits to be appended."""
+    graph: Graph = field(default_factory=Graph)
+    parser: Parser = field(default_factory=Parser)
+    generation: int = 0
+    span_tokens: int = 0
+    """Tokens accepted from the generation under way."""
+    span_lines: int = 0
+    """Call lines accepted from it."""
+    saw_final: bool = False
+    """Whether the generation under way began with the final update in its context."""
+    cut_pending: bool = False
+    """Whether new information waits for a line or an action to finish."""
+    wake: bool = False
+    """Whether there is a reason to generate."""
+    final_heard: bool = False
+    final_in_context: bool = False
+    answer: str | None = None
+    """A provisional answer, until every live call is terminal."""
+    answered: bool = False
+    """Whether this turn's answer has gone out."""
+    turn: int = 1
+    errors_in_row: int = 0
+    context_tokens: int = 0
+    turn_tokens: int = 0
+    """Tokens that the model has written in this turn."""
+    starts: int = 0
+    """Tools started so far."""
+    timer: int = 0
+    """Number of the commit grace that runs; a timer with another number is an old one."""
+    grace: bool = False
+    """Whether a commit grace runs."""
+
+
+def start(settings: Settings, tools: Mapping[str, ToolSpec], session: str = "session", prompt_tokens: int = 0) -> State:
+    """The state of a fresh session, its prompt already taken in."""
+    return State(settings, tools, session, context_tokens=prompt_tokens)
