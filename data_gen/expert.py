@@ -18,7 +18,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from agent.calls import Call, State as CallState
+from agent.calls import Call
+from agent.calls import State as CallState
 from agent.core import State
 from agent.protocol import write_call, write_value
 from agent.tools.tool import ToolSpec

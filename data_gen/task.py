@@ -80,7 +80,7 @@ class Task:
         known = {tool.name for tool in self.tools}
         for k, call in enumerate(self.gold, start=1):
             if call.name not in known:
-                raise BadTask(f"task {self.id}: gold call {k} is to {call.name!r}, which is not among its tools: {', '.join(sorted(known))}")
+                raise BadTask(f"task {self.id}: gold call {k} is to {call.name!r}; its tools are {', '.join(sorted(known))}")
         for before, after in zip(self.words, self.words[1:]):
             if after.start_ns < before.start_ns:
                 raise BadTask(f"task {self.id}: word {after.text!r} starts before {before.text!r}, which precedes it")

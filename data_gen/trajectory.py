@@ -83,8 +83,8 @@ def row_of(rollout: Rollout, task: Task, mode: str, profile: Profile, renderer: 
         "profile": asdict(profile),
         "prompt_ids": list(rollout.prompt_ids),
         "segments": [
-            {"kind": p.segment.kind, "text": p.segment.text, "at_ns": p.segment.at_ns, "ids": list(p.segment.ids), "supervised": p.supervised}
-            for p in parts
+            {"kind": s.kind, "text": s.text, "at_ns": s.at_ns, "ids": list(s.ids), "supervised": part.supervised}
+            for part in parts if (s := part.segment)
         ],
         "log": json.dumps([to_json(event) for event, _ in rollout.history], ensure_ascii=False, separators=(",", ":")),
         "outcome": rollout.outcome, "speech_end_ns": task.speech_end_ns, "end_ns": rollout.end_ns,

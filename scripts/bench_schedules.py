@@ -21,11 +21,26 @@ from pathlib import Path
 from typing import Any
 
 from agent import core
-from agent.calls import ROWS, State as CallState
+from agent.calls import ROWS
+from agent.calls import State as CallState
 from agent.clock import ns
 from agent.events import (
-    Append, Appended, CancelTool, Close, Event, Generate, ModelEnded, ModelOutput, Note, SetTimer, StartTool, Stop, Timer,
-    ToolError, ToolResult, UserUpdate,
+    Append,
+    Appended,
+    CancelTool,
+    Close,
+    Event,
+    Generate,
+    ModelEnded,
+    ModelOutput,
+    Note,
+    SetTimer,
+    StartTool,
+    Stop,
+    Timer,
+    ToolError,
+    ToolResult,
+    UserUpdate,
 )
 from agent.modes import MODES, Settings
 from agent.protocol import ActionEnded, CallLine, Parser, feed, write_value
