@@ -85,7 +85,7 @@ def stem(word: str) -> str:
         if rest != word and len(rest) >= 3 and re.search("[aeiouy]", rest):
             word = rest[:-1] if len(rest) > 3 and rest[-1] == rest[-2] and rest[-1] not in "lsz" else rest
             break
-    return word.removesuffix("e") if len(word) > 3 else word
+    return word.removesuffix("e") if len(word) > 5 else word
 
 
 _IRREGULAR = {
@@ -109,7 +109,7 @@ def atom_distance(value: Atom, heard: Atom, short: bool = False) -> float | None
         return None
     a, b = stem(value.text), stem(heard.text)
     if a == b:
-        return 0.3
+        return 0.02 if value.text.removesuffix("s") == heard.text.removesuffix("s") else 0.2
     common = 0
     for x, y in zip(a, b):
         if x != y:
@@ -117,4 +117,5 @@ def atom_distance(value: Atom, heard: Atom, short: bool = False) -> float | None
         common += 1
     if common >= 5 and common >= 0.55 * max(len(a), len(b)):
         return 1.2
-    return 1.2 if short and common >= 4 and common == min(len(a), len(b)) else None
+    longer, shorter = sorted((value.text.removesuffix("s"), heard.text.removesuffix("s")), key=len, reverse=True)
+    return 1.2 if short and len(shorter) >= 4 and longer.startswith(shorter) else None

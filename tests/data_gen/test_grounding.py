@@ -112,6 +112,7 @@ def test_a_whole_number_is_written_as_the_schema_wants_it() -> None:
         ("do not include stats please", False, "not include stats"),
         ("include stats", False, None),
         ("no stats", True, None),
+        ("in this state", True, None),
         ("the weather", True, None),
     ],
 )
