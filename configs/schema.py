@@ -122,6 +122,12 @@ class TrainConfig:
     supervise_cut_spans: bool = True
     loss: str = "chunked"
     """``chunked`` builds logits for supervised positions only; ``full`` is the model's own."""
+    share_prompts: bool = True
+    """Whether trajectories of a micro-batch that begin with the same prompt compute it once; gradients are the same."""
+    train_new_tokens: bool = True
+    """Whether the rows of added tags and clock stamps are trained along with LoRA."""
+    log_every_steps: int = 0
+    """0 for about fifty lines a run."""
     gradient_checkpointing: bool = False
     checkpoint_every_s: float = 600.0
     checkpoint_every_steps: int = 0
@@ -150,6 +156,8 @@ class EvalConfig:
     seeds: list[int] = field(default_factory=lambda: [0])
     temperature: float = 0.0
     constrained: bool = False
+    cap_s: float = 30.0
+    """Latency that an episode without an answer carries, from the end of speech; no episode carries more."""
     resamples: int = 10000
 
 

@@ -1,0 +1,62 @@
+"""Attention over packed rows: no trajectory sees another, nothing is padded, and a shared prompt is computed once.
+
+Owns the layout of a micro-batch: one flat row of blocks, each a trajectory, or the prompt that several have in common.
+Attention runs block by block, so no mask of the whole row is ever built. Refuses to know ids, labels and the loss.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.nn import functional
+from transformers import AttentionInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+ATTENTION = "midsentence_blocks"
+
+Layout = tuple[tuple[int, int, int, int], ...]
+"""A block each: positions ``[start, end)`` of the flat row, and ``[prefix start, prefix end)`` of the shared prompt that
+it continues (empty where it stands alone). Plain integers, so that any launcher can hand it on."""
+
+
+def attend(
+    module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention_mask: Any,
+    layout: Layout | None = None, scaling: float | None = None, dropout: float = 0.0, **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Block-diagonal causal attention: query (1, heads, N, d), key and value (1, kv_heads, N, d) → (1, N, heads, d)."""
+    if layout is None:  # the model is used in the ordinary way
+        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
+    longest = max(end - start + prefix_end - prefix for start, end, prefix, prefix_end in layout)
+    if (window := kwargs.get("sliding_window")) is not None and longest > window:
+        raise ValueError(f"{longest} tokens pass the model's attention window of {window}; set train.max_length={window}")
+    groups = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+    pieces = []
+    for start, end, prefix, prefix_end in layout:
+        mask, keys, values = None, key[:, :, start:end], value[:, :, start:end]
+        if past := prefix_end - prefix:
+            keys = torch.cat([key[:, :, prefix:prefix_end], keys], dim=2)
+            values = torch.cat([value[:, :, prefix:prefix_end], values], dim=2)
+            mask = torch.ones(end - start, past + end - start, dtype=torch.bool, device=query.device).tril(past)
+        pieces.append(functional.scaled_dot_product_attention(
+            query[:, :, start:end], keys, values, attn_mask=mask, is_causal=mask is None, scale=scaling, dropout_p=dropout
+        ))
+    return torch.cat(pieces, dim=2).transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register(ATTENTION, attend)
+
+
+def use_blocks(model: PreTrainedModel) -> None:
+    """Gives a model this attention.
+
+    Raises:
+        ValueError: its attention can't be set, or it has layers of another kind.
+    """
+    kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or ())
+    if odd := kinds - {"full_attention", "sliding_attention"}:
+        raise ValueError(f"{type(model).__name__} has layers of kind {', '.join(sorted(odd))}; use a model of attention only")
+    model.set_attn_implementation(ATTENTION)
+    if model.config._attn_implementation != ATTENTION:
+        raise ValueError(f"{type(model).__name__} does not let its attention be set; use another model")

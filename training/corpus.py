@@ -1,0 +1,99 @@
+"""Folders of trajectories as examples: read, checked, tokenised, and those that are too long dropped or cut.
+
+Owns the reading and the counts of what was left out. Refuses to know in which order examples are trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.rendering import Renderer
+from data_gen.trajectory import BadData, read_manifest, read_rows
+from training.tokens import IGNORED, Example, check_tokenizer, make_example
+
+
+@dataclass(slots=True)
+class Source:
+    """The examples of one folder, and what was left out."""
+
+    folder: Path
+    examples: list[Example] = field(default_factory=list)
+    dropped: int = 0
+    """Rows longer than the limit that were left out."""
+    cut: int = 0
+    """Rows longer than the limit that end early, at a segment boundary."""
+    empty: int = 0
+    """Rows in which nothing is supervised."""
+
+    @property
+    def tokens(self) -> int:
+        """Ids of all examples, prompts included."""
+        return sum(map(len, self.examples))
+
+    @property
+    def supervised_tokens(self) -> int:
+        """Ids that the loss counts."""
+        return sum(example.supervised_tokens for example in self.examples)
+
+
+def read_source(
+    folder: Path, renderer: Renderer, *, max_length: int, too_long: str = "drop", cut_spans: bool = True, split: str = "train",
+    model: str = "?",
+) -> Source:
+    """One folder's split.
+
+    Args:
+        folder: made by `data_gen.generate`.
+        renderer: of the model that is to be trained.
+        max_length: most tokens of an example.
+        too_long: ``drop`` (counted) or ``cut`` at the last segment boundary within the limit (counted).
+        cut_spans: see `training.tokens.make_example`.
+        split: which rows.
+        model: the model's name, for errors.
+
+    Raises:
+        BadData: the folder can't be used, or nothing in it can be trained on.
+    """
+    check_tokenizer(read_manifest(folder).get("tokenizer", "unknown"), renderer, str(folder), model)
+    source = Source(folder)
+    for row in read_rows(folder, split):
+        example: Example | None = make_example(row, renderer, cut_spans=cut_spans, model=model)
+        if len(example) > max_length:
+            example = cut(example, max_length) if too_long == "cut" else None
+            if example is None:
+                source.dropped += 1
+                continue
+            source.cut += 1
+        if example.supervised_tokens:
+            source.examples.append(example)
+        else:
+            source.empty += 1
+    if not source.examples:
+        raise BadData(
+            f"{folder} has nothing to train on in split {split!r}: {source.dropped} rows are longer than "
+            f"train.max_length={max_length}, {source.empty} have no supervised token; raise train.max_length or use other data"
+        )
+    return source
+
+
+def cut(example: Example, max_length: int) -> Example | None:
+    """The example up to its last segment boundary within ``max_length``; None if nothing supervised is left."""
+    end = max((start for start in example.starts if start <= max_length), default=0)
+    if not (example.labels[:end] != IGNORED).any():
+        return None
+    starts = tuple(start for start in example.starts if start < end)
+    return Example(example.ids[:end], example.labels[:end], example.kinds[:end], starts, example.prompt_tokens)
+
+
+def describe(sources: Sequence[Source]) -> str:
+    """What is trained on, in a line a folder."""
+    lines = []
+    for source in sources:
+        share = source.supervised_tokens / source.tokens
+        line = f"{source.folder}: {len(source.examples)} rows, {source.tokens} tokens, {share:.0%} supervised"
+        for count, what in ((source.dropped, "too long, dropped"), (source.cut, "cut"), (source.empty, "without a target")):
+            line += f", {count} {what}" if count else ""
+        lines.append(line)
+    return "\n".join(lines)

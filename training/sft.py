@@ -1,0 +1,230 @@
+"""Fine-tunes a model on trajectories: ``python -m training.sft experiment=debug``.
+
+Owns the run: settings checked, data read, model and new tokens prepared, trained, saved with its tokenizer. The same
+command under ``accelerate launch`` uses many devices. A killed run goes on where it was when the same command is given
+again. Refuses to know how a task is scored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import time
+import warnings
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+
+from agent.models.checkpoint import BASE
+from agent.models.embedded import resolve
+from agent.models.load import load_renderer, load_tokenizer
+from agent.rendering import Renderer
+from configs.command import UserError, command, out_folder, write_manifest
+from configs.schema import Config
+from data_gen.trajectory import read_manifest
+from training.checks import check_model, check_settings
+from training.corpus import Source, describe, read_source
+from training.packing import Schedule, schedule
+from training.trainer import Trainer, latest
+from training.vocabulary import add_rows, embedding_names, new_tokens
+from training.watch import SaveEvery, Watch
+
+CHECKPOINTS = "checkpoints"
+
+
+def main(config: Config) -> None:
+    """Checks, reads, trains, saves."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    processes = PartialState(cpu=not torch.cuda.is_available()).num_processes
+    if config.max_tokens:
+        config.train.max_tokens = config.max_tokens
+    check_settings(config, processes)
+    folder = out_folder(config, "train")
+    key = recipe(config)
+    if finished(folder, key):
+        say(f"finished before: {folder}")
+        return
+    check_model(config, resolve(config.model.name))
+    renderer = load_renderer(config.model.name, config.model.tags, config.clock.stamps)
+    sources, plan = read(config, renderer)
+    say(describe(sources))
+    say(f"{plan.steps} steps of {plan.batch_rows} rows, {plan.tokens} tokens")
+    with quiet():
+        trainer = build(config, folder, renderer, sources, plan)
+    started_s = time.perf_counter()
+    with quiet():
+        result = trainer.train(resume_from_checkpoint=resumable(config, folder, key))
+    elapsed_s = time.perf_counter() - started_s
+    save(config, folder, trainer, key, sources, plan, {"loss": result.training_loss, "elapsed_s": round(elapsed_s, 1)})
+    say(f"{plan.steps} steps in {elapsed_s:.0f} s, mean loss {result.training_loss:.3f}")
+    say(f"checkpoint: {folder}")
+
+
+def say(text: str) -> None:
+    """Prints, on the main process alone."""
+    if PartialState().is_main_process:
+        print(text, flush=True)
+
+
+def recipe(config: Config) -> str:
+    """A hash of all that the weights depend on: the settings, and how the data was made."""
+    train = asdict(config.train)
+    for name in ("resume", "wandb", "checkpoint_every_s", "checkpoint_every_steps", "callback", "validate_every_steps", "log_every_steps"):
+        train.pop(name, None)
+    made = [read_manifest(Path(folder)).get("recipe", folder) for folder in config.train.data]
+    parts = {"model": asdict(config.model), "clock": config.clock.stamps, "train": train, "seed": config.seed, "data": made}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def finished(folder: Path, key: str) -> bool:
+    """Whether the folder holds the end of this very run.
+
+    Raises:
+        UserError: it holds another run.
+    """
+    for path in (folder / "manifest.json", folder / CHECKPOINTS / "recipe.json"):
+        if path.exists() and json.loads(path.read_text()).get("recipe") != key:
+            raise UserError(f"{folder} holds a run with other settings or data; give another out=, or delete the folder")
+    return (folder / "manifest.json").exists()
+
+
+def resumable(config: Config, folder: Path, key: str) -> str | None:
+    """The last whole checkpoint of this run, if it is to go on from there; makes the folder for those to come."""
+    place = folder / CHECKPOINTS
+    state = PartialState()
+    if state.is_main_process:
+        if not config.train.resume:
+            shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "recipe.json").write_text(json.dumps({"recipe": key}) + "\n")
+    state.wait_for_everyone()
+    found = latest(place)
+    if found is not None:
+        say(f"going on from {found}")
+    return str(found) if found is not None else None
+
+
+def read(config: Config, renderer: Renderer) -> tuple[list[Source], Schedule]:
+    """The examples, and the order of training."""
+    train = config.train
+    sources = [
+        read_source(
+            Path(folder), renderer, max_length=train.max_length, too_long=train.too_long, cut_spans=train.supervise_cut_spans,
+            model=config.model.name,
+        )
+        for folder in train.data
+    ]
+    plan = schedule(
+        [len(example) for source in sources for example in source.examples], [len(source.examples) for source in sources],
+        seed=config.seed, batch_rows=train.batch_rows, max_length=train.max_length, weights=train.weights, packing=train.packing,
+        epochs=train.epochs, max_tokens=train.max_tokens, max_steps=train.max_steps,
+    )
+    return sources, plan
+
+
+def load_base(config: Config, renderer: Renderer) -> tuple[Any, dict[int, tuple[int, ...]]]:
+    """The model with room for the new tokens, and those tokens.
+
+    Full fine-tuning keeps its weights in float32 and computes in ``model.dtype``: bfloat16 weights lose small updates.
+    """
+    from transformers import AutoModelForCausalLM
+    train = config.train
+    dtype = torch.float32 if train.method == "full" else getattr(torch, config.model.dtype)
+    more: dict[str, Any] = {}
+    if train.method == "qlora":
+        from transformers import BitsAndBytesConfig
+        more["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype, bnb_4bit_use_double_quant=True
+        )
+    model = AutoModelForCausalLM.from_pretrained(resolve(config.model.name), dtype=dtype, **more)
+    new = new_tokens(load_tokenizer(config.model.name), renderer)
+    add_rows(model, renderer, new, config.seed)
+    return model, new
+
+
+def build(config: Config, folder: Path, renderer: Renderer, sources: list[Source], plan: Schedule) -> Trainer:
+    """The trainer, ready to start."""
+    torch.manual_seed(config.seed)
+    model, new = load_base(config, renderer)
+    return Trainer(
+        model, arguments(config, folder, plan), schedule=plan, examples=[e for source in sources for e in source.examples],
+        tokenizer=renderer.tokenizer, loss=config.train.loss, share_prompts=config.train.share_prompts,
+        peft_config=adapter(config, model, new),
+        callbacks=[Watch(folder), SaveEvery(config.train.checkpoint_every_steps, config.train.checkpoint_every_s)],
+    )
+
+
+def adapter(config: Config, model: Any, new: dict[int, tuple[int, ...]]) -> Any:
+    """The LoRA settings, with the new tokens' rows to train; None for full fine-tuning."""
+    train = config.train
+    if train.method == "full":
+        return None
+    from peft import LoraConfig
+    rows = {name: list(new) for name in embedding_names(model)} if new and train.train_new_tokens else None
+    return LoraConfig(
+        r=train.lora_rank, lora_alpha=train.lora_alpha, target_modules=list(train.lora_targets), lora_dropout=0.0,
+        task_type="CAUSAL_LM", trainable_token_indices=rows,
+    )
+
+
+def arguments(config: Config, folder: Path, plan: Schedule) -> Any:
+    """What TRL is told; what it would do to data is switched off, for ours comes ready."""
+    from trl import SFTConfig
+    train, cpu = config.train, not torch.cuda.is_available()
+    recomputing = {"gradient_checkpointing": train.gradient_checkpointing}
+    if "activation_checkpointing" in {field.name for field in fields(SFTConfig)}:  # the newer name
+        recomputing["activation_checkpointing"] = train.gradient_checkpointing
+    return SFTConfig(
+        output_dir=str(folder / CHECKPOINTS), max_steps=plan.steps, num_train_epochs=1, seed=config.seed, data_seed=config.seed,
+        per_device_train_batch_size=train.micro_batch_rows,
+        gradient_accumulation_steps=train.batch_rows // (train.micro_batch_rows * PartialState().num_processes),
+        learning_rate=train.learning_rate, lr_scheduler_type=train.schedule, warmup_steps=round(train.warmup_ratio * plan.steps),
+        weight_decay=train.weight_decay, max_grad_norm=train.max_grad_norm, optim="adamw_torch", bf16=config.model.dtype == "bfloat16",
+        use_cpu=cpu, **recomputing, logging_strategy="steps",
+        logging_steps=train.log_every_steps or max(1, plan.steps // 50), save_strategy="no", disable_tqdm=True,
+        report_to=["wandb"] if train.wandb != "disabled" else [], dataset_kwargs={"skip_prepare_dataset": True}, packing=False,
+        max_length=None, remove_unused_columns=False, average_tokens_across_devices=True, dataloader_pin_memory=not cpu,
+    )
+
+
+def save(
+    config: Config, folder: Path, trainer: Trainer, key: str, sources: list[Source], plan: Schedule, metrics: dict[str, Any]
+) -> None:
+    """Weights as safetensors, the tokenizer, the settings and the manifest; then the checkpoints on the way can go."""
+    if config.train.method == "full" and trainer.accelerator.num_processes == 1:
+        trainer.model.to(getattr(torch, config.model.dtype))
+    with quiet():
+        trainer.save_model(str(folder))
+    if trainer.accelerator.is_main_process:
+        whole = json.loads((resolve(config.model.name) / "config.json").read_text())
+        shape = {name: whole[name] for name in ("model_type", "hidden_size", "num_hidden_layers", "vocab_size") if name in whole}
+        (folder / BASE).write_text(json.dumps(shape) + "\n")
+        counts = {str(s.folder): {"rows": len(s.examples), "dropped": s.dropped, "cut": s.cut, "empty": s.empty} for s in sources}
+        write_manifest(
+            folder, config, recipe=key, data=counts, steps=plan.steps, tokens=plan.tokens, metrics=metrics,
+            tokenizer=load_renderer(config.model.name, config.model.tags, config.clock.stamps).fingerprint,
+            parameters=sum(p.numel() for p in trainer.model.parameters()),
+            trainable_parameters=sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+        )
+        shutil.rmtree(folder / CHECKPOINTS)
+    trainer.accelerator.wait_for_everyone()
+
+
+@contextlib.contextmanager
+def quiet() -> Any:
+    """Without what the libraries say of each other: names that one has renamed and another still uses; bars of loading."""
+    from transformers.utils import logging
+    logging.disable_progress_bar()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*(gradient|activation)_checkpointing` is deprecated")
+        yield
+
+
+if __name__ == "__main__":
+    command(main)()

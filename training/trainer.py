@@ -1,0 +1,132 @@
+"""TRL's trainer on packed rows: our order, our loss, checkpoints that are whole or not there.
+
+Owns the step's loss and its share by kind of segment, and how a checkpoint gets its name. Refuses to know where rows and
+models come from.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from datasets import Dataset
+from torch.utils.data import Sampler, SequentialSampler
+from transformers import PrinterCallback
+from trl import SFTConfig, SFTTrainer
+
+from training.attention import use_blocks
+from training.batch import Collator
+from training.loss import add_loss, full_losses
+from training.packing import Schedule
+from training.tokens import KINDS, Example
+
+_PARTIAL = ".partial"
+
+
+class Trainer(SFTTrainer):
+    """Trains on the rows of a `Schedule`, in its order."""
+
+    def __init__(
+        self, model: Any, args: SFTConfig, *, schedule: Schedule, examples: Sequence[Example], tokenizer: Any, loss: str,
+        share_prompts: bool = True, peft_config: Any = None, callbacks: Sequence[Any] = (),
+    ) -> None:
+        rows = Dataset.from_dict({"rows": [list(row) for row in schedule.rows]})
+        super().__init__(
+            model, args, data_collator=Collator(examples, share_prompts), train_dataset=rows, processing_class=tokenizer,
+            peft_config=peft_config, callbacks=list(callbacks),
+        )
+        # whole embeddings would be saved for a resized vocabulary; the adapter's token rows are all that differs
+        if peft_config is not None:
+            self.model.save_pretrained = partial(self.model.save_pretrained, save_embedding_layers=False)
+        self.remove_callback(PrinterCallback)
+        self.loss_name = loss
+        base = self.model.get_base_model() if peft_config is not None else self.model
+        use_blocks(base)
+        if loss == "chunked":
+            add_loss(base)
+        self.model_accepts_loss_kwargs = True  # the loss below divides by the ids of the whole batch
+        self.sums = torch.zeros(len(KINDS), 2, dtype=torch.float64)
+        """(K, 2): of each kind the sum of losses and the number of targets, since they were last read."""
+        self.tokens = 0
+        """Ids that went through the model in this process, a shared prompt counted once."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler:
+        return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+        """Mean loss of a target over the global batch; DDP's averaging over processes is undone by their number."""
+        places, targets, kinds = inputs["places"], inputs["targets"], inputs["kinds"]
+        ahead = {name: inputs[name] for name in ("input_ids", "position_ids", "layout")}
+        if self.loss_name == "chunked":
+            losses = model(**ahead, places=places, targets=targets).logits
+        else:
+            losses = full_losses(model(**ahead, use_cache=False).logits, places, targets)
+        with torch.no_grad():
+            mine = self.sums.new_zeros(self.sums.shape)
+            counted = torch.stack([losses.double().cpu(), torch.ones(len(losses), dtype=torch.float64)], dim=1)
+            self.sums += mine.index_add_(0, kinds.cpu(), counted)
+            self.tokens += inputs["input_ids"].numel()
+        total = num_items_in_batch if num_items_in_batch is not None else len(targets)
+        loss = losses.sum() / total
+        return loss * self.accelerator.num_processes if num_items_in_batch is not None else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Adds the loss of each kind of segment, over all processes."""
+        sums = self.sums
+        if self.accelerator.num_processes > 1:
+            gathered = self.accelerator.gather(sums.float().to(self.accelerator.device)[None])
+            sums = gathered.double().cpu().sum(dim=0)
+        self.sums = torch.zeros_like(self.sums)
+        for name, (total, count) in zip(KINDS, sums.tolist(), strict=True):
+            if count:
+                logs[f"loss_{name}"] = total / count
+        logs["targets"] = int(sums[:, 1].sum())
+        transformers.Trainer.log(self, logs, start_time)
+
+    # --- checkpoints
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return os.path.join(self.args.output_dir, _PARTIAL)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Writes the checkpoint under another name and then renames it: one that has its name is whole."""
+        place = Path(self.args.output_dir)
+        name = f"checkpoint-{self.state.global_step}"
+        if self.args.should_save:
+            shutil.rmtree(place / _PARTIAL, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+        transformers.Trainer._save_checkpoint(self, model, trial)  # TRL's own would add a model card
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            (place / _PARTIAL / name).rename(place / name)
+            (place / _PARTIAL).rmdir()
+            for old in sorted(checkpoints(place), key=step_of)[:-2]:
+                shutil.rmtree(old)
+        self.accelerator.wait_for_everyone()
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        super()._save(output_dir, state_dict)
+        folder = Path(output_dir or self.args.output_dir)
+        for name in ("training_args.bin", "README.md"):  # a pickle, and an empty model card
+            (folder / name).unlink(missing_ok=True)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Whole checkpoints in a folder."""
+    return [path for path in folder.glob("checkpoint-*") if path.is_dir()]
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step after which a checkpoint was made."""
+    return int(checkpoint.name.rsplit("-", 1)[1])
+
+
+def latest(folder: Path) -> Path | None:
+    """The last whole checkpoint, or None."""
+    return max(checkpoints(folder), key=step_of, default=None)
