@@ -154,6 +154,7 @@ class Gate(Draft):
         for child in self.graph.below(id):
             if self.graph[child].state is CallState.SKIPPED:
                 self.move(self.graph[child], Input.REWIND)
+                self.discard_answer()
 
     def reread(self, write: Call) -> None:
         """Reads with a higher ID that ran before this effect saw the world as it no longer is: they run again."""
