@@ -1,0 +1,132 @@
+"""Who plays the model in a replay: the expert, a reference, a trained checkpoint, or the model as it comes.
+
+Owns the names of backends and what each needs: prompt, tags, weights. Refuses to know tasks' scores and files of results.
+
+| backend | plays | prompt and tags |
+|---|---|---|
+| ``expert`` | the reconciler, with the configured thoughts | the trained model's |
+| ``no_guess`` | the same without thoughts: what the calls' and answer's own tokens cost | the trained model's |
+| ``model`` | the configured checkpoint, or ``outputs/sft/<name>`` where none is configured and that one is there | as trained |
+| ``untrained`` | the same base model as it comes | ``full`` prompt that explains the protocol, tags as plain text |
+
+An added tag is a token that an untrained model has never seen; asked to write those it could only fail. Plain text is what
+it can do best. It pays for it in tokens, as a deployment of it would.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from agent.models.load import load_renderer
+from agent.rendering import Renderer
+from agent.simulate import Planner
+from configs.schema import AgentConfig, Config, ModelConfig
+from data_gen.expert import Expert
+from data_gen.reading import GroundedReading
+from data_gen.task import Task
+
+BACKENDS = ("expert", "no_guess", "model", "untrained")
+PLANNED = ("expert", "no_guess")
+"""Backends without weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A backend as it is set up for a run."""
+
+    name: str
+    model: ModelConfig
+    """Name, checkpoint, tags and precision; for planned ones, whose tokens they count in."""
+    agent: AgentConfig
+    """The configured changes, with the prompt's style."""
+    stamps: str
+
+    @property
+    def planned(self) -> bool:
+        """Whether it runs without weights."""
+        return self.name in PLANNED
+
+    def renderer(self) -> Renderer:
+        """The renderer that its episodes run with."""
+        return _renderer(self.model.name, self.model.tags, self.stamps, self.model.adapter)
+
+    def planner(self, task: Task, thoughts: str) -> Planner | None:
+        """Who plans its actions on a task; None for a model."""
+        if not self.planned:
+            return None
+        return Expert(task, GroundedReading(task), "none" if self.name == "no_guess" else thoughts)
+
+    def load(self, temperature: float, max_tokens: int) -> Any:
+        """Loads its weights.
+
+        Raises:
+            ValueError: the weights have no row for a tag that the transcript needs.
+        """
+        from agent.models.transformers import TransformersModel
+        if self.model.adapter is not None:
+            from agent.models.checkpoint import load_model
+            model = load_model(self.model.name, self.model.adapter, self.model.dtype)
+        else:
+            from transformers import AutoModelForCausalLM
+
+            from agent.models.embedded import resolve
+            model = AutoModelForCausalLM.from_pretrained(resolve(self.model.name), dtype=self.model.dtype)
+        rows, needed = model.get_input_embeddings().num_embeddings, self.renderer().vocabulary_size
+        if rows < needed:
+            raise ValueError(
+                f"{self.model.name} has {rows} token embeddings and its transcripts need {needed}: the tags are not trained; "
+                "give model.adapter=CHECKPOINT, or use backend untrained"
+            )
+        return TransformersModel(
+            model, tokenizer=self.renderer().tokenizer, temperature=temperature, max_tokens=max_tokens, eager=False
+        )
+
+
+def backend(name: str, config: Config) -> Backend:
+    """A backend by name.
+
+    Raises:
+        ValueError: no such backend, or a setting that it can't follow.
+    """
+    if name not in BACKENDS:
+        raise ValueError(f"unknown backend {name!r}; use some of {', '.join(BACKENDS)}")
+    if name == "untrained":
+        model = replace(config.model, adapter=None, tags="text")
+        stamps = "none" if config.clock.stamps == "token" else config.clock.stamps
+        return Backend(name, model, replace(config.agent, prompt="full"), stamps)
+    return Backend(name, replace(config.model, adapter=checkpoint(config)), config.agent, config.clock.stamps)
+
+
+def checkpoint(config: Config) -> str | None:
+    """The configured checkpoint, or the one that `training.sft` left for this experiment, if it did."""
+    if config.model.adapter is not None:
+        return config.model.adapter
+    trained = Path("outputs/sft") / config.name
+    return str(trained) if (trained / "tokenizer.json").is_file() else None
+
+
+def weights_hash(adapter: str | None) -> str:
+    """Names a checkpoint by its content, so that results of one are never taken for those of another.
+
+    Raises:
+        FileNotFoundError: no weights there.
+    """
+    if adapter is None:
+        return ""
+    files = sorted(Path(adapter).glob("*.safetensors"))
+    if not files:
+        raise FileNotFoundError(f"no weights (*.safetensors) in {adapter}; train a checkpoint with: python -m training.sft out={adapter}")
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+@lru_cache(maxsize=4)
+def _renderer(name: str, tags: str, stamps: str, adapter: str | None) -> Renderer:
+    return load_renderer(name, tags, stamps, adapter)

@@ -1,0 +1,77 @@
+"""One episode of evaluation as a record: what it was, how it went, what it measured, and its log.
+
+Owns the record's schema and its version, and the making of it from a rollout. A record holds its whole log, so it can be
+replayed and drawn without the others. Refuses to know files and tables.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent import core
+from agent.clock import Profile
+from agent.core import State
+from agent.events import UserUpdate
+from agent.modes import Settings
+from agent.rendering import Renderer
+from agent.simulate import Rollout, replay
+from agent.tools.tool import Toolbox
+from data_gen.task import Task
+from eval.floor import floor
+from eval.latency import latency
+from eval.safety import counts
+from eval.scoring import score, specs_of
+from eval.trace import history_of, log_of, trace
+
+SCHEMA_VERSION = 1
+
+
+def record(
+    task: Task, rollout: Rollout, toolbox: Toolbox, *, settings: Settings, profile: Profile, renderer: Renderer, cap_ns: int,
+    forced: bool = False, **where: Any,
+) -> dict[str, Any]:
+    """A finished episode as JSON.
+
+    Args:
+        task: what was asked.
+        rollout: what came of it.
+        toolbox: the world that it ran in.
+        settings: the mode's row.
+        profile: the device.
+        renderer: the one that the episode ran with.
+        cap_ns: see `eval.latency.latency`.
+        forced: whether a grammar could force tokens.
+        **where: ``backend``, ``mode``, ``seed``: which row the episode belongs to.
+    """
+    seen = trace(rollout.history)
+    answer = seen.emits[-1][1] if seen.emits and rollout.outcome == "answered" else None
+    verdict = score(task, rollout.state, rollout.outcome, answer, toolbox)
+    times = latency(seen, rollout.outcome == "answered", task.speech_end_ns, cap_ns)
+    made = [(run.name, run.args) for run in seen.runs] if verdict.right else []
+    updates = [event for event, _ in rollout.history if isinstance(event, UserUpdate)]
+    bound = floor(task, updates, settings, profile, renderer, made, forced) if updates and updates[-1].final else None
+    waste = counts(seen, specs_of(task), verdict.useful, settings.commit_grace_ns, settings.duplicate_writes)
+    return {
+        "task": task.id, "source": task.source, "split": task.split, "tags": list(task.tags), **where, "profile": profile.name,
+        "outcome": rollout.outcome, "right": verdict.right, "calls_right": verdict.calls_right,
+        "answer_right": verdict.answer_right, "cause": verdict.cause, "why": verdict.why, "answer": answer,
+        "speech_end_ns": task.speech_end_ns, "final_ns": seen.final_ns, "end_ns": rollout.end_ns,
+        "latency_ns": times.total_ns, "first_token_ns": times.first_token_ns, "parts_ns": times.parts_ns,
+        "floor_ns": bound.total_ns if bound is not None else None,
+        "counts": waste.as_json(),
+        "words": [[word.text, word.start_ns, word.end_ns, word.label] for word in task.words],
+        "prompt_tokens": len(rollout.prompt_ids),
+        "log": log_of(rollout.history),
+    }
+
+
+def replayed(row: dict[str, Any], task: Task, settings: Settings) -> State:
+    """The core's last state, from a record's log alone.
+
+    Raises:
+        ValueError: the record is of another task.
+    """
+    if row["task"] != task.id:
+        raise ValueError(f"the record is of task {row['task']!r}, not of {task.id!r}; give that task")
+    state = core.start(settings, specs_of(task), task.id, row["prompt_tokens"])
+    return replay(state, (event for event, _ in history_of(row["log"])))

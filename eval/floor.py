@@ -1,0 +1,229 @@
+"""The floor: the least response latency of any agent that does a task right, a clairvoyant included.
+
+Owns the bound; `docs/floor.md` says why nothing beats it. Refuses to know any episode, but for the latencies of the calls
+that it made: a tool's latency hangs on its arguments, and there may be more right ones than gold spells out.
+
+    floor = max( words to the answer, the held calls, the first call's way from the first word ) − end of speech
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice, product
+from typing import Any
+
+from agent.clock import NS_PER_S, Profile
+from agent.events import UserUpdate
+from agent.modes import Settings
+from agent.rendering import Renderer
+from agent.tools.tool import ToolFailure, ToolSpec
+from agent.transcript import Segment
+from data_gen.reading import references
+from data_gen.task import Task
+from eval.scoring import filled, gold_args, normal
+
+_MOST_CHOICES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """The bound and what it is made of, in nanoseconds from the end of the last word."""
+
+    total_ns: int
+    answer_ns: int
+    """The final update arrives and is taken in, the shortest answer is written."""
+    held_ns: int
+    """It arrives and is taken in, the shortest action commits, the held calls run along their critical path."""
+    reads_ns: int
+    """The first update is taken in, a call is written, and the longest chain of calls runs."""
+
+
+def floor(
+    task: Task, updates: Sequence[UserUpdate], settings: Settings, profile: Profile, renderer: Renderer,
+    made: Iterable[tuple[str, Mapping[str, Any]]] = (), forced: bool = False,
+) -> Floor:
+    """The least latency with which the task can be done right.
+
+    Args:
+        task: what is asked.
+        updates: the recogniser's, in order; the last is final.
+        settings: any mode's row: the bound is that of the freest mode, with this row's commit rule, grace and egress.
+        profile: the device.
+        renderer: counts tokens.
+        made: calls that a right episode made; their latencies are allowed for beside those of gold's accepted values.
+        forced: whether a grammar may force tokens, which then cost prefill.
+    """
+    final = updates[-1]
+    first_final = next(update for update in updates if update.final)
+    rate = max(profile.decode_tokens_per_s, profile.prefill_tokens_per_s) if forced else profile.decode_tokens_per_s
+
+    def written_ns(tokens: int) -> int:
+        return tokens * NS_PER_S // rate
+
+    read_ns = final.at_ns + append_ns(final, profile, renderer)
+    answer_ns = read_ns + written_ns(answer_tokens(task, renderer))
+    commit_ns = first_final.at_ns
+    if settings.commit == "action":
+        # what counts is the first final update: a false end of speech can commit, and writes may then run before the last word
+        commit_ns += append_ns(first_final, profile, renderer) + written_ns(action_tokens(task, renderer))
+    commit_ns += settings.commit_grace_ns
+    heard_ns = updates[0].at_ns + append_ns(updates[0], profile, renderer)
+    issue_ns = heard_ns + written_ns(call_tokens(task, renderer))
+    held_ns, reads_ns = paths(task, settings, made)
+    parts = (answer_ns, commit_ns + held_ns if held_ns else answer_ns, issue_ns + reads_ns if task.gold else answer_ns)
+    answer, held, reads = (part - task.speech_end_ns for part in parts)
+    return Floor(max(answer, held, reads), answer, held, reads)
+
+
+def append_ns(update: UserUpdate, profile: Profile, renderer: Renderer) -> int:
+    """The least that taking in an update costs: it alone, with no switch of roles before it."""
+    text = f"[-{update.retracts}] {update.text}" if update.retracts else update.text
+    segment = Segment("final_query_update" if update.final else "partial_query_update", text, update.at_ns)
+    return profile.append_ns(len(renderer.environment_ids(segment)))
+
+
+def paths(task: Task, settings: Settings, made: Iterable[tuple[str, Mapping[str, Any]]] = ()) -> tuple[int, int]:
+    """``(held, all)``: the least time from a commit point to the end of all calls that wait for it, and of all calls.
+
+    Calls wait for one another where gold's arguments name results, and writes of one resource run one by one.
+    """
+    specs = {spec.name: spec for spec in task.tools}
+    least = least_latencies(task, made)
+    held_until: dict[int, int] = {}
+    until: dict[int, int] = {}
+    one_by_one: defaultdict[str, int] = defaultdict(int)
+    for k, gold in enumerate(task.gold, start=1):
+        # only what every accepted value names is needed for certain
+        needs = {n for values in gold.args.values() for n in set.intersection(*(set(references(v)) for v in values)) if n < k}
+        spec = specs[gold.name]
+        until[k] = least[k] + max((until[n] for n in needs), default=0)
+        waits = is_held(spec, settings) or any(n in held_until for n in needs)
+        if waits:
+            held_until[k] = least[k] + max((held_until[n] for n in needs if n in held_until), default=0)
+        if spec.access == "write":
+            for resource in spec.writes:
+                one_by_one[resource] += least[k]
+    return max([0, *held_until.values(), *one_by_one.values()]), max([0, *until.values()])
+
+
+def is_held(spec: ToolSpec, settings: Settings) -> bool:
+    """Whether a call to this tool can never start before the commit point."""
+    return spec.access == "write" or spec.access == "egress" and spec.name not in settings.allowed_egress
+
+
+def least_latencies(task: Task, made: Iterable[tuple[str, Mapping[str, Any]]] = ()) -> dict[int, int]:
+    """Each gold call's least latency over its accepted values and the calls that were made to its tool."""
+    toolbox, results = task.toolbox(), {}
+    for k, gold in enumerate(task.gold, start=1):
+        try:
+            results[k] = toolbox.run(gold.name, gold_args(gold, results))
+        except ToolFailure:
+            continue
+    of_tool: dict[str, int] = {}
+    for name, args in made:
+        of_tool[name] = min(of_tool.get(name, 1 << 62), toolbox.latency_ns(name, args))
+    least = {}
+    for k, gold in enumerate(task.gold, start=1):
+        names = list(gold.args)
+        choices = islice(product(*(_choices(values) for values in gold.args.values())), _MOST_CHOICES)
+        found = [
+            toolbox.latency_ns(gold.name, {n: filled(v, results) for n, v in zip(names, choice) if v is not _LEFT_OUT})
+            for choice in choices
+        ]
+        least[k] = min([*found, of_tool.get(gold.name, 1 << 62)])
+    return least
+
+
+_LEFT_OUT = object()
+
+
+def _choices(values: Sequence[Any]) -> list[Any]:
+    return [_LEFT_OUT if value == "" and len(values) > 1 else value for value in values]
+
+
+# -- fewest tokens -------------------------------------------------------------------------------------------------------
+
+
+def answer_tokens(task: Task, renderer: Renderer) -> int:
+    """Fewest tokens of an action that answers: the tags, and one of the accepted answers or any one token."""
+    text = min((_fewest_folded(renderer, words) for words in task.answer), default=1)
+    tags = fewest_tokens(renderer, "<answer>") + fewest_tokens(renderer, "</answer>")
+    # where tags are plain text, one token can end the one, hold the answer and begin the other
+    return tags + text if _single(renderer, "<answer>") and _single(renderer, "</answer>") else max(1, tags + text - 2)
+
+
+def action_tokens(task: Task, renderer: Renderer) -> int:
+    """Fewest tokens of an action that can commit: a pause, or an answer."""
+    return min(fewest_tokens(renderer, "<pause>"), answer_tokens(task, renderer))
+
+
+def call_tokens(task: Task, renderer: Renderer) -> int:
+    """Fewest tokens up to the end of the first call line: its tag and the name of its tool."""
+    names = min((fewest_tokens(renderer, call.name) for call in task.gold), default=0)
+    tag = fewest_tokens(renderer, "<tool_call>")
+    return tag + names if _single(renderer, "<tool_call>") else max(1, tag + names - 1)
+
+
+def _single(renderer: Renderer, tag: str) -> bool:
+    return tag in renderer.tag_ids
+
+
+def fewest_tokens(renderer: Renderer, text: str) -> int:
+    """A lower bound of the tokens that any spelling of ``text`` takes, those included that no tokenizer would choose.
+
+    The first token may begin before the text and the last may end after it.
+    """
+    if text in renderer.tag_ids:
+        return 1
+    return _fewest(_vocabulary(renderer), text.encode())
+
+
+def _fewest_folded(renderer: Renderer, answer: str) -> int:
+    """The same for an answer, which is compared without case, punctuation and articles."""
+    text = re.sub(r"\W", "", normal(answer))
+    # outside ASCII a token may be part of a character, which folding would lose
+    return _fewest(_folded_vocabulary(renderer), text.encode()) if text.isascii() and text else 1
+
+
+@lru_cache(maxsize=4)
+def _folded_vocabulary(renderer: Renderer) -> tuple[frozenset[bytes], frozenset[bytes], frozenset[bytes], int]:
+    whole = _vocabulary(renderer)[0]
+    return _parts(frozenset(re.sub(r"\W", "", token.decode(errors="ignore").lower()).encode() for token in whole) - {b""})
+
+
+@lru_cache(maxsize=4)
+def _vocabulary(renderer: Renderer) -> tuple[frozenset[bytes], frozenset[bytes], frozenset[bytes], int]:
+    """Whole tokens, their endings, their beginnings, and the length of the longest."""
+    tokens = {renderer.token_bytes(index) for index in range(renderer.vocabulary_size)} - {b""}
+    return _parts(frozenset(tokens))
+
+
+def _parts(tokens: frozenset[bytes]) -> tuple[frozenset[bytes], frozenset[bytes], frozenset[bytes], int]:
+    endings = frozenset(token[n:] for token in tokens for n in range(len(token)))
+    beginnings = frozenset(token[:n] for token in tokens for n in range(1, len(token) + 1))
+    return tokens, endings, beginnings, max(map(len, tokens))
+
+
+@lru_cache(maxsize=4096)
+def _fewest(vocabulary: tuple[frozenset[bytes], frozenset[bytes], frozenset[bytes], int], text: bytes) -> int:
+    tokens, endings, beginnings, longest = vocabulary
+    size = len(text)
+    if not size:
+        return 0
+    if text in endings or text in beginnings:
+        return 1
+    # best[n]: fewest tokens that spell text[:n]; the first may bring something before it
+    best = [0] + [size + 1] * size
+    for end in range(1, size + 1):
+        if text[:end] in endings:
+            best[end] = 1
+        for start in range(max(1, end - longest), end):
+            if text[start:end] in tokens:
+                best[end] = min(best[end], best[start] + 1)
+    # the last may bring something after it
+    tails = (best[start] + 1 for start in range(1, size) if text[start:] in beginnings)
+    return min(best[size], *tails, size + 1) if size > 1 else best[size]

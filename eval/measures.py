@@ -1,0 +1,166 @@
+"""From episodes to the rows of the report: what each row says, with intervals.
+
+Owns every figure of `docs/report.md` and how rows are paired. Refuses to know files, and how rows are shown. Seconds
+from here on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from agent.clock import seconds
+from data_gen.seeds import child
+from eval.latency import PARTS, success_area, success_by, success_curve
+from eval.results import Episodes, Key
+from eval.statistics import MIN_N, Interval, accuracy_difference, mean, proportion, ratio_of_means
+
+DEADLINES_S = (1, 2, 4)
+BASELINES = ("sequential", "parallel")
+MODE_ORDER = ("sequential", "parallel", "async_tools", "async_io", "speculative")
+BACKEND_ORDER = ("expert", "no_guess", "untrained", "model")
+
+Episode = Mapping[str, Any]
+
+
+def rows_of(episodes: Episodes, seed: int, resamples: int) -> list[dict[str, Any]]:
+    """The report's rows, in a fixed order."""
+    return [row_of(key, episodes, seed, resamples) for key in sorted(episodes, key=_order)]
+
+
+def _order(key: Key) -> tuple[Any, ...]:
+    def place(order: Sequence[str], name: str) -> tuple[int, str]:
+        return (order.index(name) if name in order else len(order), name)
+
+    return (key.source, key.split, key.profile, place(BACKEND_ORDER, key.backend), place(MODE_ORDER, key.mode))
+
+
+def row_of(key: Key, episodes: Episodes, seed: int, resamples: int) -> dict[str, Any]:
+    """One row: see `docs/report.md` for every field."""
+    own = episodes[key]
+    drawn = child(seed, "bootstrap", *(key.source, key.split, key.backend, key.profile))
+    tasks = sorted({episode["task"] for episode in own})
+    rights = [bool(episode["right"]) for episode in own]
+    lates = [_latency_s(episode) for episode in own]
+    accuracy = mean(_by_task(own, lambda e: float(e["right"])), drawn, resamples)
+    row: dict[str, Any] = {
+        "task": key.source, "split": key.split, "backend": key.backend, "mode": key.mode, "profile": key.profile,
+        "seeds": sorted({episode["seed"] for episode in own}), "n": len(tasks),
+        "accuracy": accuracy.value, "accuracy_ci95": _accuracy_ci(own, accuracy),
+        "success_by_s": {str(deadline): success_by(rights, lates, deadline) for deadline in DEADLINES_S},
+        "success_area": success_area(rights, lates),
+        "success_curve": success_curve(rights, lates, 0.25),
+        "latency_mean_s": float(np.mean(lates)), "latency_p95_s": float(np.quantile(lates, 0.95)) if len(lates) >= MIN_N else None,
+        "latency_first_token_mean_s": _mean([seconds(e["first_token_ns"]) for e in own if e["first_token_ns"] is not None]),
+        "time_s": {part: float(np.mean([seconds(episode["parts_ns"][part]) for episode in own])) for part in PARTS},
+    }
+    row |= _against(key, episodes, drawn, resamples)
+    row |= _waste(own, len(own))
+    row["causes"] = dict(sorted(Counter(episode["cause"] for episode in own if episode["cause"]).items()))
+    row["outcomes"] = dict(sorted(Counter(episode["outcome"] for episode in own).items()))
+    return row
+
+
+def _latency_s(episode: Episode) -> float:
+    return seconds(episode["latency_ns"])
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None
+
+
+def _by_task(episodes: Sequence[Episode], value: Callable[[Episode], float]) -> list[float]:
+    """The mean over a task's seeds, in the order of tasks."""
+    found: dict[str, list[float]] = {}
+    for episode in episodes:
+        found.setdefault(episode["task"], []).append(value(episode))
+    return [float(np.mean(found[task])) for task in sorted(found)]
+
+
+def _accuracy_ci(own: Sequence[Episode], accuracy: Interval) -> list[float] | None:
+    """Wilson's where each task ran once: it does not claim certainty from all-right; else the bootstrap's."""
+    if len({episode["seed"] for episode in own}) > 1:
+        return _ends(accuracy)
+    interval = proportion([bool(episode["right"]) for episode in own]).interval
+    return _ends(interval) if interval is not None else None
+
+
+def _ends(interval: Interval) -> list[float] | None:
+    return [interval.low, interval.high] if interval.n >= MIN_N else None
+
+
+def _against(key: Key, episodes: Episodes, seed: int, resamples: int) -> dict[str, Any]:
+    """What a row says in comparison: with each baseline, on tasks (and seeds) that both ran."""
+    own = {(e["task"], e["seed"]): e for e in episodes[key]}
+    row: dict[str, Any] = {}
+    for base in BASELINES:
+        other_key = Key(key.source, key.split, key.backend, base, key.profile)
+        others = {(e["task"], e["seed"]): e for e in episodes.get(other_key, ())}
+        shared = sorted(own.keys() & others.keys())
+        both = [pair for pair in shared if own[pair]["right"] and others[pair]["right"]]
+        ours, theirs = ([side[pair] for pair in both] for side in (own, others))
+        speedup = _ratio(_by_task(theirs, _latency_s), _by_task(ours, _latency_s), seed, resamples)
+        all_of = _ratio(
+            _by_task([others[pair] for pair in shared], _latency_s), _by_task([own[pair] for pair in shared], _latency_s), seed, resamples
+        )
+        share = _share(ours, theirs, seed, resamples)
+        suffix = "" if base == "sequential" else f"_{base}"
+        row |= {
+            f"n_both_right{suffix}": len({task for task, _ in both}) if others else None,
+            f"latency_both_right{suffix}_mean_s": _mean(_by_task(ours, _latency_s)),
+            f"speedup_vs_{base}": speedup.value if speedup else None,
+            f"speedup_vs_{base}_ci95": _ends(speedup) if speedup else None,
+            f"speedup_all_vs_{base}": all_of.value if all_of else None,
+            f"share_of_saving{suffix}": share.value if share else None,
+            f"share_of_saving{suffix}_ci95": _ends(share) if share else None,
+        }
+        difference = accuracy_difference(
+            _by_task([own[p] for p in shared], lambda e: float(e["right"])),
+            _by_task([others[p] for p in shared], lambda e: float(e["right"])), seed, resamples,
+        ) if shared and base != key.mode else None
+        row[f"accuracy_minus_{base}"] = difference.value if difference else None
+        row[f"accuracy_minus_{base}_ci95"] = _ends(difference) if difference else None
+    floors = [seconds(e["floor_ns"]) for e in episodes[key] if e["floor_ns"] is not None]
+    row["floor_mean_s"] = _mean(floors)
+    beaten = [e["task"] for e in episodes[key] if e["right"] and e["floor_ns"] is not None and e["latency_ns"] < e["floor_ns"]]
+    row["floor_beaten"] = len(beaten)
+    return row
+
+
+def _ratio(numerator: Sequence[float], denominator: Sequence[float], seed: int, resamples: int) -> Interval | None:
+    # a latency can be negative where an answer came during the last word; a ratio of such means says nothing
+    if not numerator or min(np.mean(numerator), np.mean(denominator)) <= 0:
+        return None
+    try:
+        return ratio_of_means(numerator, denominator, seed, resamples)
+    except ValueError:  # too few tasks with something in the denominator
+        return None
+
+
+def _share(ours: Sequence[Episode], theirs: Sequence[Episode], seed: int, resamples: int) -> Interval | None:
+    """Saved time over the time that could be saved, on tasks that both modes get right."""
+    if not ours or any(e["floor_ns"] is None for e in (*ours, *theirs)):
+        return None
+    least = {(e["task"], e["seed"]): seconds(e["floor_ns"]) for e in ours}
+    for e in theirs:
+        least[e["task"], e["seed"]] = min(least[e["task"], e["seed"]], seconds(e["floor_ns"]))
+    base, own = _by_task(theirs, _latency_s), _by_task(ours, _latency_s)
+    floors = _by_task(ours, lambda e: least[e["task"], e["seed"]])
+    return _ratio([b - o for b, o in zip(base, own)], [b - f for b, f in zip(base, floors)], seed, resamples)
+
+
+def _waste(own: Sequence[Episode], n: int) -> dict[str, Any]:
+    total: Counter[str] = Counter()
+    for episode in own:
+        total.update(episode["counts"])
+    return {
+        "started_calls_per_task": total["started_calls"] / n,
+        "early_calls_per_task": total["early_calls"] / n, "wasted_calls_per_task": total["wasted_calls"] / n,
+        "model_tokens_per_task": total["model_tokens"] / n, "wasted_tokens_per_task": total["wasted_tokens"] / n,
+        "cuts_per_task": total["cuts"] / n, "errors_per_task": total["errors"] / n,
+        "held_calls": total["held_calls"], "repeated_actions": total["repeated_actions"], "effects": total["effects"],
+        "effects_before_commit": total["effects_before_commit"], "effects_repeated": total["effects_repeated"],
+    }

@@ -1,0 +1,227 @@
+"""Runs tasks with each backend, mode and device, and keeps every episode: ``python -m eval.replay experiment=debug``.
+
+Owns which tasks a row runs, the files of results, and going on after a kill. The same tasks, cut into the same updates,
+go to every mode and backend, so rows are paired. On the virtual clock the result does not depend on the machine, the size
+of a batch, or on how often a run was killed. Refuses to know what figures are made of the episodes.
+
+A row's episodes are written line by line to ``episodes-….part``; when all are there they are put in order and the file is
+renamed to ``episodes-….jsonl``. The manifest comes last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from agent.clock import ns
+from agent.simulate import Rollout, run_batch
+from agent.tools.tool import Toolbox
+from configs.command import command, out_folder, write_manifest
+from configs.schema import Config
+from data_gen.episodes import make_episode, profile_of, settings_of
+from data_gen.seeds import child
+from data_gen.sources import load
+from data_gen.task import Task
+from eval.backends import Backend, backend, weights_hash
+from eval.episodes import SCHEMA_VERSION, record
+
+MANIFEST = "manifest.json"
+_MAKING = "making.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the table to be: everything but the tasks."""
+
+    backend: str
+    mode: str
+    profile: str
+    seed: int
+
+    @property
+    def file(self) -> str:
+        """Where its episodes are."""
+        return f"episodes-{self.backend}-{self.mode}-{self.profile}-{self.seed}.jsonl"
+
+
+@dataclass(slots=True)
+class Part:
+    """A row under way: what is done, on disk and here."""
+
+    path: Path
+    done: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Records by task ID."""
+
+    @classmethod
+    def open(cls, path: Path) -> Part:
+        """Reads what an earlier run left; a last line that it did not finish is dropped."""
+        done, kept = {}, 0
+        if path.exists():
+            for line in path.read_bytes().splitlines(keepends=True):
+                try:
+                    row = json.loads(line) if line.endswith(b"\n") else None
+                except ValueError:
+                    row = None
+                if row is None:
+                    break
+                done[row["task"]] = row
+                kept += len(line)
+            with path.open("r+b") as file:
+                file.truncate(kept)
+        return cls(path, done)
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Keeps a record."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(_line(row))
+        self.done[row["task"]] = row
+
+    def finish(self, tasks: Sequence[Task]) -> None:
+        """Puts the records in the tasks' order, under the final name."""
+        half = self.path.with_suffix(".tmp")
+        half.write_text("".join(_line(self.done[task.id]) for task in tasks), encoding="utf-8")
+        half.rename(self.path.with_suffix(".jsonl"))
+        self.path.unlink(missing_ok=True)
+
+
+def main(config: Config) -> None:
+    """Runs what is not there yet, then writes the manifest."""
+    folder = out_folder(config, "replay")
+    rows, backends = plan(config)
+    key = recipe(config, backends)
+    prepare(folder, key, rows)
+    missing = [row for row in rows if not (folder / row.file).exists()]
+    if missing:
+        run(config, folder, missing, backends)
+    if missing or not (folder / MANIFEST).exists():
+        write_manifest(
+            folder, config, schema_version=SCHEMA_VERSION, recipe=key, rows=[asdict(row) | {"file": row.file} for row in rows],
+            checkpoints={name: backend.model.adapter for name, backend in backends.items()},
+        )
+        (folder / _MAKING).unlink(missing_ok=True)
+    print(f"{len(rows) - len(missing)} of {len(rows)} rows were there already" if len(missing) < len(rows) else f"{len(rows)} rows")
+    print(f"replay: {folder}")
+
+
+def plan(config: Config) -> tuple[list[Row], dict[str, Backend]]:
+    """The rows that a run makes, and its backends by name.
+
+    Raises:
+        ValueError: a name that there is not, or nothing to run.
+    """
+    chosen = config.eval
+    if config.time != "virtual":
+        raise ValueError(f"time is {config.time!r}: replay runs on the virtual clock; use time=virtual")
+    if chosen.constrained:
+        raise ValueError("eval.constrained=true is not supported by replay yet; leave it out")
+    for name, values in (("backends", chosen.backends), ("modes", chosen.modes), ("profiles", chosen.profiles), ("seeds", chosen.seeds)):
+        if not values or len(set(values)) < len(values):
+            raise ValueError(f"eval.{name} is {list(values)}; give at least one, each once")
+    backends = {name: backend(name, config) for name in chosen.backends}
+    for mode in chosen.modes:
+        settings_of(mode, config.agent)
+    for profile in chosen.profiles:
+        profile_of(profile, config.clock)
+    rows = [
+        Row(name, mode, profile, seed)
+        for name in chosen.backends for profile in chosen.profiles for seed in chosen.seeds for mode in chosen.modes
+    ]
+    return rows, backends
+
+
+def recipe(config: Config, backends: dict[str, Backend]) -> str:
+    """A hash of all that episodes depend on: not the batch, not which rows are asked for."""
+    parts = {name: asdict(getattr(config, name)) for name in ("model", "data", "clock", "agent")}
+    for name in ("workers", "shard_rows", "sizes", "modes"):
+        parts["data"].pop(name)
+    parts |= {"seed": config.seed, "task": config.task, "tools": config.tools, "requests": config.requests, "schema": SCHEMA_VERSION}
+    kept = ("split", "tasks", "expert_tasks", "temperature", "cap_s")
+    parts["eval"] = {name: getattr(config.eval, name) for name in kept}
+    parts["weights"] = weights_hash(backends["model"].model.adapter) if "model" in backends else ""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def prepare(folder: Path, key: str, rows: Sequence[Row]) -> None:
+    """Makes the folder, or checks that what is in it was made by the same recipe."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (_MAKING, MANIFEST):
+        if (folder / name).exists() and json.loads((folder / name).read_text()).get("recipe") != key:
+            raise ValueError(f"{folder} holds a replay with other settings or weights; give another out=, or delete the folder")
+    strange = {path.name for path in folder.glob("episodes-*.jsonl")} - {row.file for row in rows}
+    if strange:
+        raise ValueError(f"{folder} holds rows that are not asked for ({min(strange)}); give another out=, or delete the folder")
+    if not (folder / MANIFEST).exists():
+        (folder / _MAKING).write_text(json.dumps({"recipe": key}) + "\n")
+
+
+def choose(tasks: Sequence[Task], most: int, seed: int) -> list[Task]:
+    """At most ``most`` tasks (0 for all) in an order that a hash of seed and ID gives, so that fewer are a part of more."""
+    ordered = sorted(tasks, key=lambda task: (child(seed, "choose", task.id), task.id))
+    return ordered[:most] if most else ordered
+
+
+def run(config: Config, folder: Path, rows: Sequence[Row], backends: dict[str, Backend]) -> None:
+    """Runs rows; a backend's weights are loaded once, when its first row comes."""
+    tasks = load(config, config.eval.split)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    loaded: tuple[str, Any] = ("", None)
+    with Progress(*columns, disable=not sys.stderr.isatty()) as bar:
+        for row in rows:
+            played = backends[row.backend]
+            chosen = choose(tasks, config.eval.expert_tasks if played.planned else config.eval.tasks, config.seed)
+            part = Part.open((folder / row.file).with_suffix(".part"))
+            todo = [task for task in chosen if task.id not in part.done]
+            shown = bar.add_task(f"{row.backend} {row.mode} {row.profile}", total=len(chosen), completed=len(chosen) - len(todo))
+            if todo and not played.planned and loaded[0] != row.backend:
+                loaded = (row.backend, played.load(config.eval.temperature, config.agent.max_context_tokens + 512))
+
+            def keep(made: dict[str, Any], part: Part = part, shown: Any = shown) -> None:
+                part.add(made)
+                bar.advance(shown)
+
+            run_row(config, row, played, loaded[1], todo, keep)
+            part.finish(chosen)
+            if bar.disable:
+                print(f"{row.backend} {row.mode} {row.profile}: {len(chosen)} episodes", flush=True)
+
+
+def run_row(config: Config, row: Row, played: Backend, model: Any, tasks: Sequence[Task], done: Callable[[dict[str, Any]], None]) -> None:
+    """Runs one row's tasks; ``done`` gets each record as soon as its episode ends."""
+    profile, renderer = profile_of(row.profile, config.clock), played.renderer()
+    settings = settings_of(row.mode, played.agent)
+    boxes: list[Toolbox] = [task.toolbox() for task in tasks]
+
+    def episode(n: int):
+        task = tasks[n]
+        # the seed names neither mode nor backend: every row hears the same updates
+        return make_episode(
+            task, row.mode, profile, renderer, agent=played.agent, data=config.data, seed=child(config.seed, "replay", row.seed),
+            toolbox=boxes[n], planner=played.planner(task, config.data.thoughts),
+        )
+
+    def keep(n: int, rollout: Rollout) -> None:
+        done(record(
+            tasks[n], rollout, boxes[n], settings=settings, profile=profile, renderer=renderer, cap_ns=ns(config.eval.cap_s),
+            backend=row.backend, mode=row.mode, seed=row.seed,
+        ))
+
+    if played.planned:
+        for n in range(len(tasks)):
+            keep(n, episode(n).run())
+    elif tasks:
+        run_batch([episode(n) for n in range(len(tasks))], model, config.eval.batch, keep)
+
+
+def _line(row: dict[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+if __name__ == "__main__":
+    command(main)()

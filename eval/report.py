@@ -1,0 +1,108 @@
+"""Makes the report of replays: ``python -m eval.report runs=[outputs/replay/debug] out=PATH``.
+
+Owns the files of a report: ``report.json`` (schema in `docs/report.md`), ``report.md``, ``timeline.png``. Everything is
+made before anything is written, so bad input leaves an earlier report as it was. Ends with status 1 if an effect came
+before commit or twice, or if an episode beat the floor: then something is broken, and no figure counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from configs.command import command, git_state
+from configs.schema import Config
+from eval.measures import rows_of
+from eval.results import Key, find_episode, read_manifest, read_runs
+from eval.tables import NOTE, markdown, terminal
+
+SCHEMA_VERSION = 1
+
+
+def main(config: Config) -> None:
+    """Reads, computes, writes, shows."""
+    folder = Path(config.out or f"outputs/{config.name}")
+    episodes = read_runs(config.runs)
+    rows = rows_of(episodes, config.seed, config.eval.resamples)
+    git = [read_manifest(Path(run)).get("git", {}) for run in config.runs]
+    report = {"schema_version": SCHEMA_VERSION, "git": git_state(), "runs": list(config.runs), "runs_git": git, "rows": rows}
+    picture = chosen(episodes)
+    write(folder, report, config.runs, picture)
+    show(rows)
+    print(f"report: {folder}/report.json, {folder}/report.md" + (f", {folder}/timeline.png" if picture else ""))
+    if faults := broken(rows):
+        print(*(f"FAILED: {fault}" for fault in faults), sep="\n", file=sys.stderr)
+        sys.exit(1)
+
+
+def write(folder: Path, report: dict[str, Any], runs: Sequence[str], picture: tuple[Key, Key, str] | None) -> None:
+    """Writes the files of a report, each whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if picture is not None:
+        from eval.timeline import draw
+        base, ours, task = picture
+        shown = [find_episode(runs, task, key.backend, key.mode, key.profile) for key in (base, ours)]
+        half = folder / "timeline.tmp.png"
+        draw(shown, half)
+        half.rename(folder / "timeline.png")
+    for name, text in (("report.json", json.dumps(report, indent=1) + "\n"), ("report.md", markdown(report["rows"]))):
+        half = folder / f"{name}.tmp"
+        half.write_text(text, encoding="utf-8")
+        half.rename(folder / name)
+
+
+def show(rows: Sequence[dict[str, Any]]) -> None:
+    """Prints the tables."""
+    # a file or a pipe has no width: the table is as wide as it needs to be
+    console = Console() if sys.stdout.isatty() else Console(width=int(os.environ.get("COLUMNS", "170")))
+    for table in terminal(rows):
+        console.print(table)
+    console.print(NOTE, style="dim")
+
+
+def broken(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """What must never be: each fault in a line."""
+    faults = []
+    for row in rows:
+        where = f"{row['backend']}, {row['mode']}, {row['profile']}"
+        if row["effects_before_commit"]:
+            faults.append(f"{where}: {row['effects_before_commit']} effects before commit")
+        if row["effects_repeated"]:
+            faults.append(f"{where}: {row['effects_repeated']} effects more than once")
+        if row["floor_beaten"]:
+            faults.append(f"{where}: {row['floor_beaten']} episodes beat the floor, so the bound or the clock is wrong")
+    return faults
+
+
+def chosen(episodes: dict[Key, list[dict[str, Any]]]) -> tuple[Key, Key, str] | None:
+    """Which request is drawn, in which two modes: one that both get right, with a held call and several started early, whose
+    speedup is typical. None where a mode lacks."""
+    for backend in ("model", "expert", "no_guess", "untrained"):
+        for ours in (key for key in episodes if key.backend == backend and key.mode == "speculative"):
+            base = Key(ours.source, ours.split, backend, "sequential", ours.profile)
+            others = {e["task"]: e for e in episodes.get(base, ())}
+            pairs = [(e, others[e["task"]]) for e in episodes[ours] if e["right"] and others.get(e["task"], {}).get("right")]
+            if not pairs:
+                continue
+            ratios = [b["latency_ns"] / max(1, a["latency_ns"]) for a, b in pairs]
+            typical = sorted(ratios)[len(ratios) // 2]
+            best = min(range(len(pairs)), key=lambda n: (_dull(pairs[n][0]), abs(ratios[n] - typical), pairs[n][0]["task"]))
+            return base, ours, pairs[best][0]["task"]
+    return None
+
+
+def _dull(episode: dict[str, Any]) -> int:
+    """How little there is to see: two to four calls, some begun while the user speaks and one held, none in vain, are best."""
+    counts = episode["counts"]
+    faults = (counts["held_calls"] == 0, counts["early_calls"] == 0, counts["started_calls"] not in (2, 3, 4), counts["wasted_calls"] > 0)
+    return sum(faults)
+
+
+if __name__ == "__main__":
+    command(main)()

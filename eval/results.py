@@ -1,0 +1,110 @@
+"""Reading folders of replays: finished ones only, of this schema, every line whole.
+
+Owns the check of a folder and the loading of its episodes. Refuses to know figures.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eval.episodes import SCHEMA_VERSION
+
+MANIFEST = "manifest.json"
+
+
+class BadResults(ValueError):
+    """A folder of replays that can't be used; the text names it and the fix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What one row of the table is about, seeds together."""
+
+    source: str
+    split: str
+    backend: str
+    mode: str
+    profile: str
+
+
+Episodes = Mapping[Key, Sequence[Mapping[str, Any]]]
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a finished replay.
+
+    Raises:
+        BadResults: there is none, or it is of another schema version, or files are missing.
+    """
+    again = f"python -m eval.replay out={folder}"
+    if not folder.is_dir():
+        raise BadResults(f"no folder of replays at {folder}; make one with: {again}")
+    if not (folder / MANIFEST).exists():
+        raise BadResults(f"{folder} holds no {MANIFEST}: it is empty or half-written; run eval.replay again, it resumes")
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+    except ValueError as error:
+        raise BadResults(f"{folder / MANIFEST} is no JSON ({error}); delete the folder and replay again") from None
+    version = manifest.get("schema_version") if isinstance(manifest, dict) else None
+    if version != SCHEMA_VERSION or not manifest.get("rows"):
+        raise BadResults(f"{folder} has schema version {version}, this code reads {SCHEMA_VERSION}; replay again into another out=")
+    if missing := [row["file"] for row in manifest["rows"] if not (folder / row["file"]).exists()]:
+        raise BadResults(f"{folder} misses {len(missing)} of its files, the first {missing[0]}; run eval.replay again")
+    return manifest
+
+
+def read_file(path: Path) -> Iterator[dict[str, Any]]:
+    """The episodes of one file.
+
+    Raises:
+        BadResults: a line is cut short or no record.
+    """
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                yield json.loads(line)
+            except ValueError:
+                raise BadResults(f"{path} line {number} is no record; delete the file and replay again") from None
+
+
+def read_runs(folders: Sequence[str]) -> dict[Key, list[dict[str, Any]]]:
+    """All episodes of some replays by row, without their logs, in a fixed order.
+
+    Raises:
+        BadResults: no folder given, one that can't be used, or an episode that is there twice.
+    """
+    if not folders:
+        raise BadResults("runs is empty; name folders of replays: runs=[outputs/replay/NAME]")
+    rows: dict[Key, list[dict[str, Any]]] = {}
+    for folder in map(Path, folders):
+        for entry in read_manifest(folder)["rows"]:
+            for episode in read_file(folder / entry["file"]):
+                del episode["log"], episode["words"]
+                key = Key(episode["source"], episode["split"], *(episode[name] for name in ("backend", "mode", "profile")))
+                rows.setdefault(key, []).append(episode)
+    for key, episodes in rows.items():
+        episodes.sort(key=lambda episode: (episode["task"], episode["seed"]))
+        ids = [(episode["task"], episode["seed"]) for episode in episodes]
+        if len(set(ids)) < len(ids):
+            raise BadResults(f"backend {key.backend}, mode {key.mode} is in more than one of runs={list(folders)}; give each row once")
+    return rows
+
+
+def find_episode(folders: Sequence[str], task: str, backend: str, mode: str, profile: str = "", seed: int | None = None) -> dict[str, Any]:
+    """One episode with its log.
+
+    Raises:
+        BadResults: it is not there.
+    """
+    for folder in map(Path, folders):
+        for entry in read_manifest(folder)["rows"]:
+            fits = entry["backend"] == backend and entry["mode"] == mode and profile in ("", entry["profile"])
+            if fits and seed in (None, entry["seed"]):
+                for episode in read_file(folder / entry["file"]):
+                    if episode["task"] == task:
+                        return episode
+    raise BadResults(f"no episode of task {task!r} with backend {backend!r} in mode {mode!r} in {', '.join(map(str, folders))}")

@@ -1,0 +1,108 @@
+"""Waste and safety: calls in vain, calls held, actions repeated, and effects that came too early or twice.
+
+Owns those counts, made from the log alone: the commit point is worked out anew here, from what the model had read when it
+wrote, and never taken from the core's own flag. Refuses to know gold, except for the IDs of the calls that were useful.
+
+An effect is *before commit* if a write starts at a time when no commit point covers it. A commit point is the end of an
+action that was neither cut nor refused, generated with the final update in its context; it covers the calls last written
+in that action or before, until the user says more. A grace moves it back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+
+from agent.tools.tool import ToolSpec
+from eval.trace import Run, Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """One episode's waste and safety."""
+
+    started_calls: int
+    wasted_calls: int
+    """Starts of tools that were cancelled, voided, failed, or not what gold asks for."""
+    early_calls: int
+    """Starts of tools before the final update arrived."""
+    held_calls: int
+    """Calls that were ever held for the commit point."""
+    repeated_actions: int
+    """Identical reissues, and reads started again under another ID with the same arguments."""
+    effects: int
+    """Writes that took effect, or may have."""
+    effects_before_commit: int
+    effects_repeated: int
+    """Effects beyond the first with the same tool and arguments, or of the same call."""
+    model_tokens: int
+    wasted_tokens: int
+    """Tokens of spans that were cut or refused."""
+    cuts: int
+    errors: int
+    """Actions that were refused."""
+
+    def as_json(self) -> dict[str, int]:
+        """Its fields."""
+        return asdict(self)
+
+
+def counts(
+    trace: Trace, specs: Mapping[str, ToolSpec], useful: Collection[int], grace_ns: int = 0, duplicates: bool = False
+) -> Counts:
+    """Counts over one episode.
+
+    Args:
+        trace: what happened.
+        specs: the tools by name.
+        useful: IDs of the calls that did what gold asks for.
+        grace_ns: the commit grace that was set.
+        duplicates: whether the task asks for equal effects more than once.
+    """
+    last_done = {run.call: run for run in trace.runs if run.ended == "done"}
+    useful_runs = sum(run is last_done.get(run.call) and run.call in useful for run in trace.runs)
+    whats = Counter(note.what for _, note in trace.notes)
+    held = {note.call for _, note in trace.notes if note.what.endswith(":hold")}
+    writes = [run for run in trace.runs if specs[run.name].access == "write"]
+    effects = [run for run in writes if run.ended != "failed"]
+    by_call = Counter(run.call for run in effects)
+    by_text = Counter(_text(run) for run in {run.call: run for run in effects}.values())
+    read_ids: dict[str, set[int]] = {}
+    for run in trace.runs:
+        if specs[run.name].access != "write":
+            read_ids.setdefault(_text(run), set()).add(run.call)
+    lost = [span.tokens for span in trace.spans if span.ended in ("cut", "error")]
+    return Counts(
+        started_calls=len(trace.runs),
+        wasted_calls=len(trace.runs) - useful_runs,
+        early_calls=sum(trace.final_ns is None or run.start_ns < trace.final_ns for run in trace.runs),
+        held_calls=len(held),
+        repeated_actions=whats["identical_reissue"] + sum(len(ids) - 1 for ids in read_ids.values()),
+        effects=len(effects),
+        effects_before_commit=sum(not committed(trace, run, grace_ns) for run in writes),
+        effects_repeated=sum(n - 1 for n in by_call.values()) + (0 if duplicates else sum(n - 1 for n in by_text.values())),
+        model_tokens=trace.model_tokens,
+        wasted_tokens=sum(lost),
+        cuts=sum(span.ended == "cut" for span in trace.spans),
+        errors=sum(span.ended == "error" for span in trace.spans),
+    )
+
+
+def committed(trace: Trace, run: Run, grace_ns: int = 0) -> bool:
+    """Whether a commit point covers a start: an uncut, unrefused action, written with the final update in its context, at
+    or after the call's last line, before the start by the grace, and with no word of the user's in between."""
+    written_ns = max((at for span in trace.spans for at, call in span.lines if call == run.call and at <= run.start_ns), default=None)
+    if written_ns is None:
+        return False
+    for span in trace.spans:
+        if span.saw_final and span.ended == "action" and written_ns <= span.end_ns <= run.start_ns - grace_ns:
+            # an update at the instant of the start comes after it: the core would have held the call otherwise
+            if not any(span.end_ns < update.at_ns < run.start_ns for update in trace.updates):
+                return True
+    return False
+
+
+def _text(run: Run) -> str:
+    return json.dumps([run.name, dict(run.args)], sort_keys=True, ensure_ascii=False)

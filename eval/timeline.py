@@ -1,0 +1,217 @@
+"""A picture of one request: what the user says, what the model writes, what the tools do, on one axis of time.
+
+Owns the drawing. Lanes from top to bottom: words as spoken, updates as they arrive, the model's spans in the colours of
+what it writes (a cut ends in a red edge), a lane for each call (hatched while held, filled while it runs), the answer. Two
+modes stand one under the other and share the axis. Refuses to choose the request and to measure anything.
+
+    python -m eval.timeline runs=[outputs/replay/debug] path=TASK out=FOLDER
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import MultipleLocator
+
+from agent.calls import State
+from agent.clock import seconds
+from agent.protocol import write_call
+from configs.command import command
+from configs.schema import Config
+from eval.trace import Run, Trace, history_of, trace
+
+INK, SOFT, LINE = "#22262e", "#6b7280", "#d6d9de"
+WORD, UPDATE = "#eceef1", "#9aa1ac"
+PARTS = {"think": "#b9c6e4", "tool_call": "#4568b2", "pause": "#d9dce2", "answer": "#3f9b6e", "other": "#e3b7b7"}
+RUNNING, HELD, VOID, CUT = "#e08a3c", "#f3d9b8", "#ead9c9", "#c8323c"
+LEGEND = (
+    ("thinks", {"color": PARTS["think"]}),
+    ("writes a call", {"color": PARTS["tool_call"]}),
+    ("pauses", {"color": PARTS["pause"]}),
+    ("answers", {"color": PARTS["answer"]}),
+    ("cut by new words", {"color": CUT}),
+    ("call held", {"facecolor": HELD, "hatch": "////", "edgecolor": RUNNING, "lw": 0}),
+    ("call runs", {"color": RUNNING}),
+    ("result not used", {"color": VOID}),
+)
+_WIDTH_IN, _LANE_IN = 14.0, 0.36
+_BAR = 0.62
+"""Height of a bar, in lanes."""
+
+
+def draw(episodes: Sequence[Mapping[str, Any]], path: Path, titles: Sequence[str] | None = None) -> None:
+    """Draws episodes of one request under one another, the first as what the others are compared with.
+
+    Args:
+        episodes: records with their logs.
+        path: the picture's file; its ending gives the format.
+        titles: one an episode; the mode and its latency by default.
+    """
+    traces = [trace(history_of(episode["log"])) for episode in episodes]
+    calls = [sorted({run.call for run in seen.runs}) for seen in traces]
+    ends_s = [seconds(episode["speech_end_ns"] + episode["latency_ns"]) for episode in episodes]
+    last_s = max(ends_s)
+    lanes = [4 + len(ids) for ids in calls]
+    height_in = _LANE_IN * (sum(lanes) + 1.5 * len(lanes)) + 0.9
+    figure = Figure(figsize=(_WIDTH_IN, height_in), dpi=160, facecolor="white")
+    FigureCanvasAgg(figure)
+    margins = {"left": 0.075, "right": 0.985, "top": 1 - 0.45 / height_in, "bottom": 0.95 / height_in}
+    grid = figure.add_gridspec(len(lanes), 1, height_ratios=lanes, hspace=1.9 / (sum(lanes) / len(lanes)), **margins)
+    first = None
+    for n, (episode, seen, ids) in enumerate(zip(episodes, traces, calls, strict=True)):
+        axes = figure.add_subplot(grid[n], sharex=first)
+        first = first or axes
+        axes.set_xlim(-0.02 * last_s, last_s * 1.02)
+        _Panel(axes, figure, episode, seen, ids).draw(titles[n] if titles else _title(episode, episodes[0]), n == len(lanes) - 1)
+    handles = [Patch(label=label, **look) for label, look in LEGEND]
+    look = {"frameon": False, "fontsize": 8.5, "labelcolor": INK, "handlelength": 1.4, "columnspacing": 1.6}
+    figure.legend(handles=handles, loc="lower center", ncols=len(handles), **look)
+    figure.savefig(path)
+
+
+def _title(episode: Mapping[str, Any], base: Mapping[str, Any]) -> str:
+    if episode is base or episode["latency_ns"] <= 0:
+        return episode["mode"]
+    return f"{episode['mode']}: {base['latency_ns'] / episode['latency_ns']:.1f} times as fast"
+
+
+class _Panel:
+    """One episode's lanes."""
+
+    def __init__(self, axes: Axes, figure: Figure, episode: Mapping[str, Any], seen: Trace, ids: Sequence[int]) -> None:
+        self.axes, self.figure, self.episode, self.seen, self.ids = axes, figure, episode, seen, ids
+        self.said_s = seconds(episode["speech_end_ns"])
+        self.end_s = self.said_s + seconds(episode["latency_ns"])
+
+    def draw(self, title: str, last: bool) -> None:
+        axes, lanes = self.axes, 4 + len(self.ids)
+        axes.set_ylim(lanes - 0.4, -0.55)
+        axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=INK, pad=5)
+        for side in ("top", "right", "left"):
+            axes.spines[side].set_visible(False)
+        axes.spines["bottom"].set_color(LINE)
+        axes.xaxis.set_major_locator(MultipleLocator(1))
+        axes.tick_params(axis="x", colors=SOFT, labelsize=8.5, length=3, labelbottom=last)
+        if last:
+            axes.set_xlabel("seconds since the first word", fontsize=9, color=SOFT)
+        axes.tick_params(axis="y", length=0, labelsize=9, colors=INK)
+        names = ["user says", "is heard", "model", *(f"call {id}" for id in self.ids), "user gets"]
+        axes.set_yticks(range(lanes), names)
+        axes.grid(axis="x", color=LINE, lw=0.5)
+        axes.set_axisbelow(True)
+        axes.axvspan(self.said_s, self.end_s, color="#fbf3d5", lw=0, zorder=0)
+        axes.axvline(self.said_s, color=SOFT, lw=1, ls=(0, (3, 2)), zorder=1)
+        self.words()
+        self.updates(1)
+        self.spans(2)
+        for lane, id in enumerate(self.ids, start=3):
+            self.call(lane, id)
+        self.answer(lanes - 1)
+
+    def words(self) -> None:
+        for text, start_ns, end_ns, label in self.episode["words"]:
+            start, end = seconds(start_ns), seconds(end_ns)
+            colour = "#f6dcdc" if label in ("reparandum", "interregnum") else WORD
+            self.axes.add_patch(Rectangle((start, -0.36), end - start - 0.012, 0.72, facecolor=colour, lw=0, zorder=2))
+            self.inside(text, start, end - 0.012, 0, colour=INK, sizes=(8.5, 7.5, 6.5, 5.5, 4.8))
+
+    def updates(self, lane: int) -> None:
+        for update in self.seen.updates:
+            marker, size, colour = ("D", 6, INK) if update.final else ("o", 4, UPDATE)
+            self.axes.plot([seconds(update.at_ns)], [lane], marker=marker, ms=size, color=colour, zorder=3)
+        if (final_ns := self.seen.final_ns) is not None:
+            look = {"textcoords": "offset points", "va": "center", "fontsize": 7.5, "color": SOFT}
+            self.axes.annotate("end of speech noticed", (seconds(final_ns), lane), xytext=(8, 0), **look)
+
+    def spans(self, lane: int) -> None:
+        for span in self.seen.spans:
+            for piece in span.pieces:
+                self.bar(lane, seconds(piece.start_ns), seconds(piece.end_ns), PARTS[piece.part])
+            if span.ended == "cut":
+                self.axes.plot([seconds(span.end_ns)] * 2, [lane - 0.4, lane + 0.4], color=CUT, lw=1.8, zorder=5, solid_capstyle="butt")
+
+    def call(self, lane: int, id: int) -> None:
+        runs = [run for run in self.seen.runs if run.call == id]
+        held = [stay for stay in self.seen.stays if stay.call == id and stay.state is State.HELD]
+        for stay in held:
+            corner, width = (seconds(stay.start_ns), lane - _BAR / 2), seconds(stay.end_ns - stay.start_ns)
+            self.axes.add_patch(Rectangle(corner, width, _BAR, facecolor=HELD, edgecolor=RUNNING, hatch="////", lw=0, zorder=3))
+        used = runs[-1] if runs else None
+        for run in runs:
+            in_vain = run is not used or run.ended != "done"
+            self.bar(lane, seconds(run.start_ns), seconds(run.end_ns), VOID if in_vain else RUNNING)
+        if used is not None:
+            begun = min([seconds(run.start_ns) for run in runs] + [seconds(stay.start_ns) for stay in held])
+            self.label(_call_text(used), begun, seconds(used.end_ns), lane)
+
+    def answer(self, lane: int) -> None:
+        if not self.seen.emits:
+            return
+        at, text = seconds(self.seen.emits[-1][0]), self.seen.emits[-1][1]
+        self.axes.plot([at], [lane], marker="o", ms=8, color=PARTS["answer"], zorder=5)
+        arrow = {"arrowstyle": "<->", "color": INK, "lw": 1.1, "shrinkA": 0, "shrinkB": 3}
+        self.axes.annotate("", (at - 0.03, lane), (self.said_s, lane), arrowprops=arrow)
+        middle = (self.said_s + at) / 2
+        self.axes.text(
+            middle, lane, f" {at - self.said_s:.2f} s ", ha="center", va="center", fontsize=10, fontweight="bold", color=INK, zorder=6,
+            bbox={"facecolor": "#fbf3d5", "edgecolor": "none", "pad": 1.0},
+        )
+        short = text if len(text) <= 60 else text[:59] + "…"
+        self.label(f"“{short}”", self.said_s, at + 0.04, lane)
+
+    def bar(self, lane: int, start: float, end: float, colour: str) -> None:
+        self.axes.add_patch(Rectangle((start, lane - _BAR / 2), max(end - start, 0.004), _BAR, facecolor=colour, lw=0, zorder=4))
+
+    def width(self, text: str, size: float) -> float:
+        """How wide a text is, in seconds of the axis."""
+        shown = self.axes.text(0, 0, text, fontsize=size)
+        box = shown.get_window_extent(self.figure.canvas.get_renderer())
+        shown.remove()
+        left, right = self.axes.transData.inverted().transform([(box.x0, 0), (box.x1, 0)])
+        return float(right[0] - left[0])
+
+    def inside(self, text: str, start: float, end: float, lane: float, colour: str, sizes: Sequence[float]) -> None:
+        """Writes into a bar, as large as fits; cut short where not even the smallest does."""
+        size = next((size for size in sizes if self.width(text, size) <= end - start), sizes[-1])
+        while len(text) > 1 and self.width(text, size) > (end - start) * 1.05:
+            text = text[:-2] + "…" if len(text) > 2 else text[:1]
+        self.axes.text((start + end) / 2, lane, text, ha="center", va="center", fontsize=size, color=colour, zorder=5)
+
+    def label(self, text: str, start: float, end: float, lane: float) -> None:
+        """Writes beside a bar, on the side that has more room."""
+        low, high = self.axes.get_xlim()
+        right = high - end >= start - low
+        room = (high - end if right else start - low) - 0.12
+        while len(text) > 4 and self.width(text, 8) > room:
+            text = text[:-2] + "…"
+        x, side = (end + 0.06, "left") if right else (start - 0.06, "right")
+        self.axes.text(x, lane, text, ha=side, va="center", fontsize=8, color=INK, zorder=6)
+
+
+def _call_text(run: Run) -> str:
+    return write_call(run.call, run.name, tuple(run.args.values())).partition(". ")[2]
+
+
+def main(config: Config) -> None:
+    """Draws the request named by ``path`` in its two modes."""
+    from eval.report import chosen
+    from eval.results import BadResults, find_episode, read_runs
+    picture = chosen(read_runs(config.runs))
+    if picture is None:
+        raise BadResults(f"runs={list(config.runs)} hold no request that was right in modes sequential and speculative; nothing to draw")
+    base, ours, task = picture
+    folder = Path(config.out or f"outputs/{config.name}")
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = [find_episode(config.runs, config.path or task, key.backend, key.mode, key.profile) for key in (base, ours)]
+    draw(shown, folder / "timeline.png")
+    print(f"timeline: {folder}/timeline.png")
+
+
+if __name__ == "__main__":
+    command(main)()
