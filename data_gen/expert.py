@@ -69,8 +69,9 @@ class Expert:
             return "<tool_call>\n" + "".join(f"{edit.line}\n" for edit in edits) + "</tool_call>"
         if not state.final_in_context:
             return "<pause>"
-        running = any(not call.frozen for call in state.graph.in_state(CallState.RUNNING, CallState.READY, CallState.BLOCKED))
-        if self.task.answer and running:
+        # what was looked up for the user's own sake must be known before one can answer; a write's "sent" need not
+        live = [state.graph[id] for id in sorted(state.graph.live)]
+        if any(call.spec.access != "write" and not any(call.id in other.needs for other in live) for call in live):
             return "<pause>"
         return f"<answer>{self._answer(state)}</answer>"
 
