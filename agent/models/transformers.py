@@ -21,6 +21,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from agent.models import embedded
 from agent.models.model import Mask
+from agent.models.packed_linear import can_pack, pack
 
 ATTENTION = "midsentence_packed"
 _CHUNK_TOKENS = 8192
@@ -156,7 +157,7 @@ class TransformersModel:
     @classmethod
     def load(
         cls, name_or_path: str | Path, *, adapter: str | Path | None = None, dtype: str | torch.dtype = "auto",
-        device: str | None = None, **options: Any,
+        device: str | None = None, packed: bool = True, **options: Any,
     ) -> TransformersModel:
         """Loads a model by name (see `agent.models.embedded.resolve`), with its tokenizer.
 
@@ -165,6 +166,7 @@ class TransformersModel:
             adapter: folder of a PEFT adapter, merged into the weights; its tokenizer, if it has one, goes before the model's.
             dtype: of weights and cache; ``auto`` is the checkpoint's own.
             device: where to compute; the accelerator if there is one.
+            packed: whether float32 weights on a CPU are laid out for speed (`agent.models.packed_linear`).
             options: of the constructor.
 
         Raises:
@@ -188,7 +190,10 @@ class TransformersModel:
             raise ValueError(f"{folder}: the tokenizer has {len(tokenizer)} tokens, the model {rows}; they are not a pair")
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        return cls(model.to(device), tokenizer=tokenizer, **options)
+        model = model.to(device)
+        if packed and can_pack(model):
+            pack(model)
+        return cls(model, tokenizer=tokenizer, **options)
 
     # --- the interface of agent.models.model.Model
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from transformers import AutoModelForCausalLM, GemmaConfig, LlamaConfig, MambaConfig, MistralConfig, Qwen2Config
 
+from agent.models.packed_linear import can_pack, pack
 from agent.models.transformers import TransformersModel
 
 V = 97
@@ -287,7 +288,7 @@ def test_load_takes_a_name_and_a_merged_adapter(tmp_path):
 
     base = TransformersModel.load("tiny", device="cpu")
     ids = base.tokenizer("hello there").input_ids
-    tuned = TransformersModel.load("tiny", device="cpu").model
+    tuned = TransformersModel.load("tiny", device="cpu", packed=False).model
     tuned.set_attn_implementation("sdpa")
     tuned = get_peft_model(tuned, LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False))
     tuned.save_pretrained(tmp_path)
@@ -297,3 +298,23 @@ def test_load_takes_a_name_and_a_merged_adapter(tmp_path):
     torch.testing.assert_close(logits(mine, mine.open(ids)), expected, atol=1e-4, rtol=1e-4)
     assert not torch.allclose(logits(base, base.open(ids)), expected, atol=1e-2)
     assert base.end_ids == {2}
+
+
+def test_packed_linear_layers_say_the_same():
+    backend, plain = pair("qwen2")  # with biases
+    if not can_pack(backend.model):
+        pytest.skip("this build of torch has no oneDNN operators")
+    assert pack(backend.model) == 2 * 7 + 1
+    assert not any(type(layer) is torch.nn.Linear for layer in backend.model.modules())
+    plain.set_attn_implementation("sdpa")
+    ids = [(7 * n) % V for n in range(50)]
+    with torch.no_grad():
+        expected = plain(torch.tensor([ids])).logits[0, -1]
+    streams = [backend.open(ids[:3]), backend.open(ids[:9])]
+    backend.append([(stream, ids[stream.length:]) for stream in streams])
+    for stream in streams:
+        torch.testing.assert_close(logits(backend, stream), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_only_float32_on_a_cpu_is_packed():
+    assert not can_pack(torch.nn.Linear(2, 2).to(torch.bfloat16))
