@@ -66,6 +66,12 @@ def chunking_of(config: DataConfig) -> Chunking:
     )
 
 
+def updates_of(task: Task, data: DataConfig, seed: int) -> list[UserUpdate]:
+    """What the recogniser passes on of a task, in order; it follows from the root seed and the task alone."""
+    heard = updates(task.words, child(seed, task.id, "updates"), chunking_of(data))
+    return [UserUpdate(update.at_ns, update.text, update.final, update.retracts) for update in heard]
+
+
 def make_episode(
     task: Task, mode: str, profile: Profile, renderer: Renderer, *, agent: AgentConfig, data: DataConfig, seed: int,
     toolbox: Toolbox | None = None, **plays: Any,
@@ -84,9 +90,8 @@ def make_episode(
         **plays: ``planner`` or ``grammar``, see `agent.simulate.Episode`.
     """
     row = settings_of(mode, agent)
-    heard = updates(task.words, child(seed, task.id, "updates"), chunking_of(data))
     return Episode(
         settings=row, profile=profile, toolbox=toolbox if toolbox is not None else task.toolbox(), renderer=renderer,
-        updates=[UserUpdate(update.at_ns, update.text, update.final, update.retracts) for update in heard],
+        updates=updates_of(task, data, seed),
         prompt_ids=renderer.prompt_ids(system_prompt(row, task.tools, task.now, agent.prompt)), session=task.id, **plays,
     )

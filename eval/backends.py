@@ -6,7 +6,7 @@ Owns the names of backends and what each needs: prompt, tags, weights. Refuses t
 |---|---|---|
 | ``expert`` | the reconciler, with the configured thoughts | the trained model's |
 | ``no_guess`` | the same without thoughts: what the calls' and answer's own tokens cost | the trained model's |
-| ``model`` | the configured checkpoint, or ``outputs/sft/<name>`` where none is configured and that one is there | as trained |
+| ``model`` | the configured checkpoint, or ``outputs/train/<name>`` where none is configured and that one is there | as trained |
 | ``untrained`` | the same base model as it comes | ``full`` prompt that explains the protocol, tags as plain text |
 
 An added tag is a token that an untrained model has never seen; asked to write those it could only fail. Plain text is what
@@ -61,29 +61,16 @@ class Backend:
         return Expert(task, GroundedReading(task), "none" if self.name == "no_guess" else thoughts)
 
     def load(self, temperature: float, max_tokens: int) -> Any:
-        """Loads its weights.
+        """Loads its weights, onto the accelerator if there is one."""
+        import torch
+        from transformers.utils import logging
 
-        Raises:
-            ValueError: the weights have no row for a tag that the transcript needs.
-        """
+        from agent.models.checkpoint import load_model
         from agent.models.transformers import TransformersModel
-        if self.model.adapter is not None:
-            from agent.models.checkpoint import load_model
-            model = load_model(self.model.name, self.model.adapter, self.model.dtype)
-        else:
-            from transformers import AutoModelForCausalLM
-
-            from agent.models.embedded import resolve
-            model = AutoModelForCausalLM.from_pretrained(resolve(self.model.name), dtype=self.model.dtype)
-        rows, needed = model.get_input_embeddings().num_embeddings, self.renderer().vocabulary_size
-        if rows < needed:
-            raise ValueError(
-                f"{self.model.name} has {rows} token embeddings and its transcripts need {needed}: the tags are not trained; "
-                "give model.adapter=CHECKPOINT, or use backend untrained"
-            )
-        return TransformersModel(
-            model, tokenizer=self.renderer().tokenizer, temperature=temperature, max_tokens=max_tokens, eager=False
-        )
+        logging.disable_progress_bar()
+        model, tokenizer = load_model(self.model.name, self.model.adapter, self.model.dtype)
+        model = model.to("cuda" if torch.cuda.is_available() else "cpu")
+        return TransformersModel(model, tokenizer=tokenizer, temperature=temperature, max_tokens=max_tokens, eager=False)
 
 
 def backend(name: str, config: Config) -> Backend:
@@ -98,15 +85,27 @@ def backend(name: str, config: Config) -> Backend:
         model = replace(config.model, adapter=None, tags="text")
         stamps = "none" if config.clock.stamps == "token" else config.clock.stamps
         return Backend(name, model, replace(config.agent, prompt="full"), stamps)
-    return Backend(name, replace(config.model, adapter=checkpoint(config)), config.agent, config.clock.stamps)
+    if name in PLANNED:
+        # what the expert's tokens cost is the same whether or not somebody has been trained on them
+        return Backend(name, replace(config.model, adapter=None), config.agent, config.clock.stamps)
+    adapter = checkpoint(config)
+    if adapter is None and (config.model.tags == "token" or config.clock.stamps == "token"):
+        trained = Path("outputs/train") / config.name
+        raise ValueError(
+            f"backend 'model' writes tags as tokens of their own, which {config.model.name!r} has never seen; give "
+            f"model.adapter=CHECKPOINT, train {trained} first (python -m training.sft), or use backend 'untrained'"
+        )
+    made = Backend(name, replace(config.model, adapter=adapter), config.agent, config.clock.stamps)
+    made.renderer()  # a checkpoint that lacks its tokenizer is found out before anything runs
+    return made
 
 
 def checkpoint(config: Config) -> str | None:
     """The configured checkpoint, or the one that `training.sft` left for this experiment, if it did."""
     if config.model.adapter is not None:
         return config.model.adapter
-    trained = Path("outputs/sft") / config.name
-    return str(trained) if (trained / "tokenizer.json").is_file() else None
+    trained = Path("outputs/train") / config.name
+    return str(trained) if (trained / "manifest.json").is_file() else None
 
 
 def weights_hash(adapter: str | None) -> str:

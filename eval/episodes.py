@@ -6,6 +6,7 @@ replayed and drawn without the others. Refuses to know files and tables.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from agent import core
@@ -27,8 +28,8 @@ SCHEMA_VERSION = 1
 
 
 def record(
-    task: Task, rollout: Rollout, toolbox: Toolbox, *, settings: Settings, profile: Profile, renderer: Renderer, cap_ns: int,
-    forced: bool = False, **where: Any,
+    task: Task, rollout: Rollout, toolbox: Toolbox, updates: Sequence[UserUpdate], *, settings: Settings, profile: Profile,
+    renderer: Renderer, cap_ns: int, forced: bool = False, **where: Any,
 ) -> dict[str, Any]:
     """A finished episode as JSON.
 
@@ -36,6 +37,7 @@ def record(
         task: what was asked.
         rollout: what came of it.
         toolbox: the world that it ran in.
+        updates: all of the recogniser's, those included that the episode did not live to hear.
         settings: the mode's row.
         profile: the device.
         renderer: the one that the episode ran with.
@@ -48,8 +50,7 @@ def record(
     verdict = score(task, rollout.state, rollout.outcome, answer, toolbox)
     times = latency(seen, rollout.outcome == "answered", task.speech_end_ns, cap_ns)
     made = [(run.name, run.args) for run in seen.runs] if verdict.right else []
-    updates = [event for event, _ in rollout.history if isinstance(event, UserUpdate)]
-    bound = floor(task, updates, settings, profile, renderer, made, forced) if updates and updates[-1].final else None
+    bound = floor(task, updates, settings, profile, renderer, made, forced)
     waste = counts(seen, specs_of(task), verdict.useful, settings.commit_grace_ns, settings.duplicate_writes)
     return {
         "task": task.id, "source": task.source, "split": task.split, "tags": list(task.tags), **where, "profile": profile.name,
@@ -57,7 +58,7 @@ def record(
         "answer_right": verdict.answer_right, "cause": verdict.cause, "why": verdict.why, "answer": answer,
         "speech_end_ns": task.speech_end_ns, "final_ns": seen.final_ns, "end_ns": rollout.end_ns,
         "latency_ns": times.total_ns, "first_token_ns": times.first_token_ns, "parts_ns": times.parts_ns,
-        "floor_ns": bound.total_ns if bound is not None else None,
+        "floor_ns": bound.total_ns,
         "counts": waste.as_json(),
         "words": [[word.text, word.start_ns, word.end_ns, word.label] for word in task.words],
         "prompt_tokens": len(rollout.prompt_ids),

@@ -21,14 +21,15 @@ from itertools import pairwise
 
 from eval.trace import Span, Trace
 
-PARTS = ("listening", "answering", "thinking", "waiting_for_tool", "waiting_for_commit")
+PARTS = ("listening", "answering", "thinking", "waiting_for_tool", "waiting_for_commit", "given_up")
 """What the time after the last word is spent on. Where two are true of an instant, the earlier here counts:
 
 - ``listening``: the final update has not arrived;
 - ``answering``: the answer that went out is being written;
 - ``thinking``: the model writes anything else, or takes in;
 - ``waiting_for_tool``: the model rests and a tool runs;
-- ``waiting_for_commit``: the model rests, no tool runs: a call is held for a grace, or nothing is left to happen."""
+- ``waiting_for_commit``: the model rests and no tool runs: calls are held, by a grace or for a word that reopens the turn;
+- ``given_up``: the episode is over without an answer, up to the cap."""
 
 AREA_S = 8
 """The area under the curve of success by deadline is taken over ``[0, AREA_S]`` and divided by it."""
@@ -81,12 +82,14 @@ def _first_token_ns(span: Span) -> int:
 
 def partition(trace: Trace, from_ns: int, to_ns: int) -> dict[str, int]:
     """Divides ``[from_ns, to_ns)`` among `PARTS`; the shares add up to its length, whatever the log says."""
-    heard_ns = trace.final_ns if trace.final_ns is not None else to_ns
+    # a session that ended before it heard the end is over, not listening
+    heard_ns = trace.final_ns if trace.final_ns is not None else trace.end_ns
     answer = _answer(trace) if trace.emits else None
     answering = [(piece.start_ns, piece.end_ns) for piece in answer.pieces if piece.part == "answer"] if answer is not None else []
     thinking = [(span.start_ns, span.end_ns) for span in trace.spans] + list(trace.appends)
     running = [(run.start_ns, run.end_ns) for run in trace.runs]
     layers = [[(min(from_ns, heard_ns), heard_ns)], answering, thinking, running]
+    layers.append([(from_ns, trace.end_ns)])
     edges = sorted({from_ns, to_ns, *(t for layer in layers for pair in layer for t in pair if from_ns < t < to_ns)})
     parts = dict.fromkeys(PARTS, 0)
     for start, end in pairwise(edges):

@@ -25,7 +25,7 @@ from agent.simulate import Rollout, run_batch
 from agent.tools.tool import Toolbox
 from configs.command import command, out_folder, write_manifest
 from configs.schema import Config
-from data_gen.episodes import make_episode, profile_of, settings_of
+from data_gen.episodes import make_episode, profile_of, settings_of, updates_of
 from data_gen.seeds import child
 from data_gen.sources import load
 from data_gen.task import Task
@@ -180,7 +180,7 @@ def run(config: Config, folder: Path, rows: Sequence[Row], backends: dict[str, B
             todo = [task for task in chosen if task.id not in part.done]
             shown = bar.add_task(f"{row.backend} {row.mode} {row.profile}", total=len(chosen), completed=len(chosen) - len(todo))
             if todo and not played.planned and loaded[0] != row.backend:
-                loaded = (row.backend, played.load(config.eval.temperature, config.agent.max_context_tokens + 512))
+                loaded = (row.backend, played.load(config.eval.temperature, 2 * config.agent.max_context_tokens))
 
             def keep(made: dict[str, Any], part: Part = part, shown: Any = shown) -> None:
                 part.add(made)
@@ -196,19 +196,21 @@ def run_row(config: Config, row: Row, played: Backend, model: Any, tasks: Sequen
     """Runs one row's tasks; ``done`` gets each record as soon as its episode ends."""
     profile, renderer = profile_of(row.profile, config.clock), played.renderer()
     settings = settings_of(row.mode, played.agent)
+    # it names neither mode nor backend: every row hears the same updates
+    seed = child(config.seed, "replay", row.seed)
     boxes: list[Toolbox] = [task.toolbox() for task in tasks]
 
     def episode(n: int):
         task = tasks[n]
-        # the seed names neither mode nor backend: every row hears the same updates
         return make_episode(
-            task, row.mode, profile, renderer, agent=played.agent, data=config.data, seed=child(config.seed, "replay", row.seed),
+            task, row.mode, profile, renderer, agent=played.agent, data=config.data, seed=seed,
             toolbox=boxes[n], planner=played.planner(task, config.data.thoughts),
         )
 
     def keep(n: int, rollout: Rollout) -> None:
+        heard = updates_of(tasks[n], config.data, seed)
         done(record(
-            tasks[n], rollout, boxes[n], settings=settings, profile=profile, renderer=renderer, cap_ns=ns(config.eval.cap_s),
+            tasks[n], rollout, boxes[n], heard, settings=settings, profile=profile, renderer=renderer, cap_ns=ns(config.eval.cap_s),
             backend=row.backend, mode=row.mode, seed=row.seed,
         ))
 
@@ -216,7 +218,22 @@ def run_row(config: Config, row: Row, played: Backend, model: Any, tasks: Sequen
         for n in range(len(tasks)):
             keep(n, episode(n).run())
     elif tasks:
-        run_batch([episode(n) for n in range(len(tasks))], model, config.eval.batch, keep)
+        seeds = [child(seed, task.id, "sampling") for task in tasks]
+        run_batch([episode(n) for n in range(len(tasks))], Seeded(model, seeds), config.eval.batch, keep)
+
+
+class Seeded:
+    """A model whose contexts sample by their task, not by their place in a batch that a resumed run would not have."""
+
+    def __init__(self, model: Any, seeds: Sequence[int]) -> None:
+        self.model, self.seeds, self.end_ids = model, seeds, model.end_ids
+
+    def open(self, prompt_ids: Sequence[int], seed: int = 0) -> Any:
+        """Opens the context of the episode at a place."""
+        return self.model.open(prompt_ids, self.seeds[seed])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
 
 
 def _line(row: dict[str, Any]) -> str:

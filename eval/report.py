@@ -16,9 +16,10 @@ from typing import Any
 
 from rich.console import Console
 
+from agent.clock import seconds
 from configs.command import command, git_state
 from configs.schema import Config
-from eval.measures import rows_of
+from eval.measures import BACKEND_ORDER, rows_of
 from eval.results import Key, find_episode, read_manifest, read_runs
 from eval.tables import NOTE, markdown, terminal
 
@@ -83,7 +84,7 @@ def broken(rows: Sequence[dict[str, Any]]) -> list[str]:
 def chosen(episodes: dict[Key, list[dict[str, Any]]]) -> tuple[Key, Key, str] | None:
     """Which request is drawn, in which two modes: one that both get right, with a held call and several started early, whose
     speedup is typical. None where a mode lacks."""
-    for backend in ("model", "expert", "no_guess", "untrained"):
+    for backend in BACKEND_ORDER:
         for ours in (key for key in episodes if key.backend == backend and key.mode == "speculative"):
             base = Key(ours.source, ours.split, backend, "sequential", ours.profile)
             others = {e["task"]: e for e in episodes.get(base, ())}
@@ -98,10 +99,20 @@ def chosen(episodes: dict[Key, list[dict[str, Any]]]) -> tuple[Key, Key, str] | 
 
 
 def _dull(episode: dict[str, Any]) -> int:
-    """How little there is to see: two to four calls, some begun while the user speaks and one held, none in vain, are best."""
-    counts = episode["counts"]
-    faults = (counts["held_calls"] == 0, counts["early_calls"] == 0, counts["started_calls"] not in (2, 3, 4), counts["wasted_calls"] > 0)
-    return sum(faults)
+    """How little there is to see: three or four calls, most begun while the user speaks and one held, none in vain, in a request
+    that is short enough for its words to be read, are best."""
+    counts, said_s = episode["counts"], seconds(episode["speech_end_ns"])
+    penalties = (
+        (counts["early_calls"] == 0, 3),
+        (counts["early_calls"] * 2 < counts["started_calls"], 1),
+        (counts["held_calls"] == 0, 1),
+        (counts["started_calls"] < 3, 1),
+        (counts["started_calls"] > 4, 2),
+        (counts["wasted_calls"] > 0, 1),
+        (counts["repeated_actions"] > 0, 1),
+        (said_s > 10, 3),
+    )
+    return sum(points for fault, points in penalties if fault)
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ def score(task: Task, state: State, outcome: str, answer: str | None, toolbox: T
     answer_right = answered and (not task.answer or any(normal(answer) == normal(gold) for gold in task.answer))
     right = answered and calls_right and answer_right
     cause = "" if right else _cause(task, state, outcome, answered, calls_right, ran, found)
-    if not right and (calls_right or not why):
+    if not right and (calls_right or not why or not answered):
         why = f"answered {answer!r}" if answered else f"ended as {outcome}"
     return Score(right, calls_right, answer_right, cause, "" if right else why, useful)
 

@@ -27,7 +27,7 @@ from configs.schema import Config
 from eval.trace import Run, Trace, history_of, trace
 
 INK, SOFT, LINE = "#22262e", "#6b7280", "#d6d9de"
-WORD, UPDATE = "#eceef1", "#9aa1ac"
+WORD, UPDATE = "#aab1bd", "#9aa1ac"
 PARTS = {"think": "#b9c6e4", "tool_call": "#4568b2", "pause": "#d9dce2", "answer": "#3f9b6e", "other": "#e3b7b7"}
 RUNNING, HELD, VOID, CUT = "#e08a3c", "#f3d9b8", "#ead9c9", "#c8323c"
 LEGEND = (
@@ -35,7 +35,7 @@ LEGEND = (
     ("writes a call", {"color": PARTS["tool_call"]}),
     ("pauses", {"color": PARTS["pause"]}),
     ("answers", {"color": PARTS["answer"]}),
-    ("cut by new words", {"color": CUT}),
+    ("cut by news", {"color": CUT}),
     ("call held", {"facecolor": HELD, "hatch": "////", "edgecolor": RUNNING, "lw": 0}),
     ("call runs", {"color": RUNNING}),
     ("result not used", {"color": VOID}),
@@ -43,6 +43,8 @@ LEGEND = (
 _WIDTH_IN, _LANE_IN = 14.0, 0.36
 _BAR = 0.62
 """Height of a bar, in lanes."""
+_TEXT_LANES = 1.45
+"""Room for the words' texts above their bars, in lanes."""
 
 
 def draw(episodes: Sequence[Mapping[str, Any]], path: Path, titles: Sequence[str] | None = None) -> None:
@@ -57,7 +59,7 @@ def draw(episodes: Sequence[Mapping[str, Any]], path: Path, titles: Sequence[str
     calls = [sorted({run.call for run in seen.runs}) for seen in traces]
     ends_s = [seconds(episode["speech_end_ns"] + episode["latency_ns"]) for episode in episodes]
     last_s = max(ends_s)
-    lanes = [4 + len(ids) for ids in calls]
+    lanes = [4 + _TEXT_LANES + len(ids) for ids in calls]
     height_in = _LANE_IN * (sum(lanes) + 1.5 * len(lanes)) + 0.9
     figure = Figure(figsize=(_WIDTH_IN, height_in), dpi=160, facecolor="white")
     FigureCanvasAgg(figure)
@@ -68,8 +70,11 @@ def draw(episodes: Sequence[Mapping[str, Any]], path: Path, titles: Sequence[str
         axes = figure.add_subplot(grid[n], sharex=first)
         first = first or axes
         axes.set_xlim(-0.02 * last_s, last_s * 1.02)
-        _Panel(axes, figure, episode, seen, ids).draw(titles[n] if titles else _title(episode, episodes[0]), n == len(lanes) - 1)
-    handles = [Patch(label=label, **look) for label, look in LEGEND]
+        _Panel(axes, figure, episode, seen, ids).draw(titles[n] if titles else _title(episode, episodes[0]), n == 0, n == len(lanes) - 1)
+    seen_states = {stay.state for seen in traces for stay in seen.stays}
+    in_vain = any(len([r for r in seen.runs if r.call == run.call]) > 1 or run.ended != "done" for seen in traces for run in seen.runs)
+    absent = {"call held"} - ({"call held"} if State.HELD in seen_states else set()) | (set() if in_vain else {"result not used"})
+    handles = [Patch(label=label, **look) for label, look in LEGEND if label not in absent]
     look = {"frameon": False, "fontsize": 8.5, "labelcolor": INK, "handlelength": 1.4, "columnspacing": 1.6}
     figure.legend(handles=handles, loc="lower center", ncols=len(handles), **look)
     figure.savefig(path)
@@ -89,10 +94,13 @@ class _Panel:
         self.said_s = seconds(episode["speech_end_ns"])
         self.end_s = self.said_s + seconds(episode["latency_ns"])
 
-    def draw(self, title: str, last: bool) -> None:
+    def draw(self, title: str, first: bool, last: bool) -> None:
         axes, lanes = self.axes, 4 + len(self.ids)
-        axes.set_ylim(lanes - 0.4, -0.55)
+        axes.set_ylim(lanes - 0.4, -0.55 - _TEXT_LANES)
         axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=INK, pad=5)
+        who = f"{self.episode['backend']}, {self.episode['source']} {self.episode['task']}, {self.episode['profile']}"
+        if first:
+            axes.set_title(who, loc="right", fontsize=8.5, color=SOFT, pad=5)
         for side in ("top", "right", "left"):
             axes.spines[side].set_visible(False)
         axes.spines["bottom"].set_color(LINE)
@@ -115,11 +123,17 @@ class _Panel:
         self.answer(lanes - 1)
 
     def words(self) -> None:
+        low, high = self.axes.get_xlim()
+        # slanted texts of this size don't touch where they begin ten points apart
+        apart, free = 10 * (high - low) / (self.axes.get_window_extent().width * 72 / self.figure.dpi), low
         for text, start_ns, end_ns, label in self.episode["words"]:
             start, end = seconds(start_ns), seconds(end_ns)
-            colour = "#f6dcdc" if label in ("reparandum", "interregnum") else WORD
-            self.axes.add_patch(Rectangle((start, -0.36), end - start - 0.012, 0.72, facecolor=colour, lw=0, zorder=2))
-            self.inside(text, start, end - 0.012, 0, colour=INK, sizes=(8.5, 7.5, 6.5, 5.5, 4.8))
+            colour = "#e2a5a9" if label in ("reparandum", "interregnum") else WORD
+            self.axes.add_patch(Rectangle((start, -_BAR / 2), end - start - 0.012, _BAR, facecolor=colour, lw=0, zorder=2))
+            shown = text if len(text) <= 14 else text[:13] + "…"
+            free = max(start + apart / 3, free)
+            self.axes.text(free, -0.42, shown, rotation=52, rotation_mode="anchor", fontsize=7.5, color=INK, zorder=5)
+            free += apart
 
     def updates(self, lane: int) -> None:
         for update in self.seen.updates:
@@ -176,18 +190,12 @@ class _Panel:
         left, right = self.axes.transData.inverted().transform([(box.x0, 0), (box.x1, 0)])
         return float(right[0] - left[0])
 
-    def inside(self, text: str, start: float, end: float, lane: float, colour: str, sizes: Sequence[float]) -> None:
-        """Writes into a bar, as large as fits; cut short where not even the smallest does."""
-        size = next((size for size in sizes if self.width(text, size) <= end - start), sizes[-1])
-        while len(text) > 1 and self.width(text, size) > (end - start) * 1.05:
-            text = text[:-2] + "…" if len(text) > 2 else text[:1]
-        self.axes.text((start + end) / 2, lane, text, ha="center", va="center", fontsize=size, color=colour, zorder=5)
-
     def label(self, text: str, start: float, end: float, lane: float) -> None:
         """Writes beside a bar, on the side that has more room."""
         low, high = self.axes.get_xlim()
-        right = high - end >= start - low
-        room = (high - end if right else start - low) - 0.12
+        rooms = (high - end - 0.12, start - low - 0.12)
+        right = rooms[0] >= min(rooms[1], self.width(text, 8))
+        room = rooms[0] if right else rooms[1]
         while len(text) > 4 and self.width(text, 8) > room:
             text = text[:-2] + "…"
         x, side = (end + 0.06, "left") if right else (start - 0.06, "right")
