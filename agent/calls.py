@@ -118,6 +118,8 @@ class Call:
     released: bool = False
     """Whether the commit point has let it go: at once, or after the grace."""
     result: Any = None
+    past_results: tuple[Any, ...] = ()
+    """Results of older versions that the model may have seen: they must not leave the machine uncommitted either."""
     in_context: bool = False
     """Whether the model has been shown the result of this version."""
     started: int = 0

@@ -77,6 +77,7 @@ class _Step(Orders):
 
     def hear(self, event: UserUpdate) -> None:
         if self.answered:
+            self.grace = False  # a grace that let nothing go counts for no later turn
             self.answered, self.turn, self.turn_tokens = False, self.turn + 1, 0
             self.final_heard = self.final_in_context = False
         elif self.final_heard:

@@ -6,6 +6,7 @@ the model writes.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -58,12 +59,15 @@ class Gate(Draft):
         if call.needs:
             return True
         given = list(_texts(dict(call.args)))
-        done = (other.result for other in self.graph.calls.values() if other.state is CallState.DONE)
-        return any(len(text) >= 3 and text in arg for result in done for text in _texts(result) for arg in given)
+        # what was removed or revised since was read all the same
+        read = (result for other in self.graph.calls.values() for result in (*other.past_results, other.result))
+        return any(len(text) >= 3 and text in arg for result in read for text in _texts(result) for arg in given)
 
     def advance_calls(self) -> None:
         """Moves every live call as far as it can go. Operands have smaller IDs, so one pass in ID order is enough."""
-        for id in sorted(self.graph.live):
+        id = 0
+        # the live ones change under way: a write that starts puts reads with higher IDs back
+        while id := min((other for other in self.graph.live if other > id), default=0):
             call = self.graph[id]
             if call.state is CallState.BLOCKED:
                 needs = [self.graph[need].state for need in call.needs]
@@ -93,6 +97,8 @@ class Gate(Draft):
         self.starts += 1
         self.move(call, Input.START, started=self.starts)
         self.say(StartTool(call.id, call.version, call.spec.name, args, f"{self.session}:{call.id}", call.spec.timeout_ns))
+        if call.spec.access == "write":
+            self.reread(self.graph[call.id])
 
     def resolved(self, call: Call) -> Call:
         return replace(call, args=resolve(dict(call.args), {need: self.graph[need].result for need in call.needs}))
@@ -121,14 +127,16 @@ class Gate(Draft):
         call = self.current(event.call, event.version, ran=True)
         if call is None:
             return
+        if (why := _not_json(event.value)) is not None:
+            self.tool_error(ToolError(event.at_ns, event.call, event.version, why, "crashed"))
+            return
         late = call.state is CallState.UNKNOWN
         self.move(call, Input.RESULT, result=event.value)
         if late and not self.answered:  # an answer that counted it as failed has gone out: nothing may start behind it
             self.revive(call.id)
+            self.reread(self.graph[call.id], late=True)
         cuts = not self.settings.waits_for_calls
         self.tell("tool_result", f"{label(call)}: {write_value(event.value)}", call=call.id, cuts=cuts)
-        if call.spec.access == "write":
-            self.reread(self.graph[call.id])
 
     def tool_error(self, event: ToolError) -> None:
         call = self.current(event.call, event.version, ran=event.kind == "failed")
@@ -156,12 +164,16 @@ class Gate(Draft):
                 self.move(self.graph[child], Input.REWIND)
                 self.discard_answer()
 
-    def reread(self, write: Call) -> None:
-        """Reads with a higher ID that ran before this effect saw the world as it no longer is: they run again."""
+    def reread(self, write: Call, *, late: bool = False) -> None:
+        """Reads with a higher ID that ran before an effect saw the world as it no longer is: they run again after it.
+
+        This happens when the write starts, so that nothing else is computed from them meanwhile; and again when a write
+        that was taken for lost answers ``late``, since reads have not waited for it.
+        """
         voided: list[int] = []
         for id in range(write.id + 1, self.graph.highest + 1):
             call = self.graph[id]
-            ran = call.state in (CallState.RUNNING, CallState.DONE) and 0 < call.started < write.started
+            ran = call.state in (CallState.RUNNING, CallState.DONE) and (late or call.started < write.started)
             if not ran or call.spec.access == "write" or not call.spec.conflicts_with(write.spec):
                 continue
             # what a later effect was computed from can't be taken back any more
@@ -172,10 +184,22 @@ class Gate(Draft):
         self.tell_void(voided)
 
 
+def _not_json(value: Any) -> str | None:
+    """Why a tool's answer can't be shown or handed on, or None."""
+    try:
+        json.dumps(value, sort_keys=True)
+        write_value(value)
+    except (TypeError, ValueError, RecursionError):
+        return f"its answer is no JSON value but {type(value).__name__}"
+    return None
+
+
 def _texts(value: Any) -> Iterator[str]:
     match value:
         case str():
             yield value
+        case int() | float() if not isinstance(value, bool):
+            yield str(value)
         case list():
             for item in value:
                 yield from _texts(item)

@@ -111,6 +111,8 @@ class _Span:
     sent: int = 0
     base: int = 0
     """Tokens before ``base_ns``."""
+    forced: int = 0
+    """Tokens up to here were taken in as a forced run, and end at the prefill rate."""
     constraint: Constraint | None = None
     mark: int = 0
     """Length of the model's context before this span and its header."""
@@ -175,9 +177,9 @@ class Episode:
             due = self._queue[0][0] if self._queue else None
             if self._span is not None and (yield from self._write(due)):
                 continue
-            if due is None or self.state.answered and not self._users and not self.state.graph.live:
+            if due is None and self._span is None or self.state.answered and not self._users and not self.state.graph.live:
                 break
-            if due > self.limit_ns:
+            if due is None or due > self.limit_ns:
                 outcome = "too_long"
                 break
             at_ns, _, _, what = heapq.heappop(self._queue)
@@ -227,8 +229,11 @@ class Episode:
         ids = list(self.renderer.action_ids(self.planner.plan(self.state)))
         decoder = self.renderer.decoder()
         texts = [decoder.push(id) for id in ids]
+        state, limits = self.state, self.state.settings
+        budgets = (limits.max_generated_tokens - state.turn_tokens, limits.max_context_tokens - state.context_tokens + 1)
+        ends = {max(1, tokens) for tokens in budgets}
         # every item of the protocol ends with one of these, so the core misses nothing between two stops
-        stops = [n for n, text in enumerate(texts, start=1) if ">" in text or "\n" in text]
+        stops = [n for n, text in enumerate(texts, start=1) if ">" in text or "\n" in text or n in ends]
         return _Span(generation, now_ns, True, ids, texts, stops)
 
     def _write(self, due_ns: int | None) -> Generator[NeedAppend | NeedToken, int | None, bool]:
@@ -243,21 +248,24 @@ class Episode:
                 return True
             upto = min(fits, stop)
         else:
-            # a forced run takes no decode step; it is counted as taken in when the token before it ends
-            forced = yield from self._force(span)
-            if forced:
-                return True
+            if span.sent == len(span.ids):
+                yield from self._force(span)
             upto = span.sent + 1
-            if upto > fits or self._end_ns(span, upto) > self.limit_ns:
-                upto = span.sent
-            elif (yield from self._draw(span)):
+            end_ns = self._end_ns(span, upto)
+            if end_ns > self.limit_ns or due_ns is not None and end_ns > due_ns:
+                return False
+            if span.sent == len(span.ids) and (yield from self._draw(span)):
                 return True
+            if upto == span.forced:
+                span.base_ns, span.base = end_ns, upto
         if upto <= span.sent:
             return False
         self._tell(span, upto, self._end_ns(span, upto))
         return True
 
     def _end_ns(self, span: _Span, n: int) -> int:
+        if n <= span.forced:
+            return span.base_ns + (n - span.base) * NS_PER_S // self.profile.prefill_tokens_per_s
         return self.profile.token_end_ns(span.base_ns, n - span.base)
 
     def _tell(self, span: _Span, upto: int, at_ns: int) -> None:
@@ -294,17 +302,16 @@ class Episode:
         if span.constraint is not None:
             span.constraint.push(token)
 
-    def _force(self, span: _Span) -> Generator[NeedAppend | NeedToken, int | None, bool]:
+    def _force(self, span: _Span) -> Generator[NeedAppend, None, None]:
+        """Takes in what must come next, if anything; it is told token by token, so that an event may cut it."""
         if span.constraint is None or not (forced := tuple(span.constraint.forced())):
-            return False
+            return
         yield from self._head(span)
         yield NeedAppend(forced)
-        at_ns = self._end_ns(span, span.sent) + len(forced) * NS_PER_S // self.profile.prefill_tokens_per_s
+        span.base_ns, span.base = self._end_ns(span, span.sent), span.sent
         for token in forced:
             self._take(span, token)
-        span.base_ns, span.base = at_ns, len(span.ids)
-        self._tell(span, len(span.ids), at_ns)
-        return True
+        span.forced = len(span.ids)
 
     def _stop(self, keep: int) -> None:
         span = self._span
