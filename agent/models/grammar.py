@@ -1,0 +1,205 @@
+"""Grammar-constrained decoding of the protocol, aware of the state: what is written is legal before it is judged.
+
+Owns the constraint of one generation: which tokens may come next, and which must. An action is cut into a *head* (the
+thought, and what follows it up to the first line break) and its *lines*, and each gets a grammar of its own, made when it
+begins from the calls as they then are: known tools with their parameters, IDs that may be issued, revised or removed,
+results that may be named, and no line that would ask for what already stands. The core itself keeps count: it is pure, so
+a shadow of the session is stepped along with each line. llguidance turns a grammar into masks. Refuses to judge: that is
+the core's, which reads constrained and free text alike.
+
+    grammar = ProtocolGrammar(renderer)         # one for any number of sessions and tools
+    Episode(..., grammar=grammar)
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
+from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
+
+from agent import core
+from agent.calls import Call
+from agent.calls import State as CallState
+from agent.core import Phase, State
+from agent.events import ModelOutput
+from agent.models.lines import LineRules, head_rules
+from agent.protocol import parse_line
+from agent.rendering import Renderer
+from agent.tools.tool import ToolSpec
+
+_KEPT_GRAMMARS = 512
+
+
+class ProtocolGrammar:
+    """Makes the constraint of each generation; compiled grammars are shared by all sessions."""
+
+    def __init__(self, renderer: Renderer, *, max_thought_chars: int = 400, max_answer_chars: int = 2000) -> None:
+        """Reads the tokenizer (a second for a large vocabulary), so make one and keep it.
+
+        Args:
+            renderer: the one that the sessions run with; tags are tokens or text as it has them.
+            max_thought_chars: the longest thought.
+            max_answer_chars: the longest answer.
+        """
+        self.renderer = renderer
+        self.max_thought_chars, self.max_answer_chars = max_thought_chars, max_answer_chars
+        self.tokenizer = LLTokenizer(TokenizerWrapper(_Vocabulary(renderer)), n_vocab=renderer.vocabulary_size)
+        self._kept: OrderedDict[tuple, LLMatcher] = OrderedDict()
+
+    def begin(self, state: State) -> ProtocolConstraint:
+        """The constraint of a generation that starts in ``state``."""
+        return ProtocolConstraint(self, state)
+
+    def head(self, state: State) -> LLMatcher:
+        """From the start of an action to its end, or to the first call line."""
+        pause = not state.saw_final or bool(state.graph.live)
+        calls = self._line(state, first=True) is not None
+        key = ("head", pause, state.saw_final, calls)
+        return self._matcher(key, lambda: head_rules(
+            self.renderer.tag_ids, pause=pause, answer=state.saw_final, calls=calls,
+            max_thought_chars=self.max_thought_chars, max_answer_chars=self.max_answer_chars,
+        ))
+
+    def line(self, state: State) -> LLMatcher:
+        """One line inside ``<tool_call>``, or its end."""
+        first = state.span_lines == 0 and state.parser.lines == 0
+        made = self._line(state, first)
+        if made is None:
+            raise ValueError(f"no call line is legal after {state.span_lines} lines; the head must not open <tool_call>")
+        return self._matcher(*made)
+
+    def _line(self, state: State, first: bool) -> tuple[tuple, Any] | None:
+        """Key and maker of a line's grammar, or None where no line at all is legal."""
+        limit = state.settings.calls_per_action
+        free = [id for id, call in sorted(state.graph.calls.items()) if may_change(state, call)]
+        specs = tuple(state.tools.values()) if limit is None or state.span_lines < limit else ()
+        ids = (*free, state.graph.highest + 1) if specs else ()
+        legal = [id for id, call in sorted(state.graph.calls.items()) if call.state is not CallState.CANCELLED]
+        refs = {id: tuple(ref for ref in legal if ref < id) for id in ids}
+        taken = {(id, spec.name): found for id in ids for spec in specs if (found := taken_args(state, id, spec))}
+        key = (
+            "line", first, tuple(free), ids, tuple(legal), tuple(map(_shape, specs)),
+            tuple((where, tuple(map(repr, found))) for where, found in taken.items()),
+        )
+        if key in self._kept:
+            return key, None
+        rules = LineRules(self.renderer.tag_ids, specs, refs, taken)
+        text = rules.text(ids, free, close=not first)
+        return None if text is None else (key, lambda: text)
+
+    def _matcher(self, key: tuple, make: Any) -> LLMatcher:
+        if key not in self._kept:
+            matcher = LLMatcher(self.tokenizer, make(), log_level=0)
+            if matcher.is_error():
+                raise ValueError(f"llguidance refuses the grammar of {key[:4]}: {matcher.get_error()}")
+            self._kept[key] = matcher
+            if len(self._kept) > _KEPT_GRAMMARS:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return self._kept[key].deep_copy()
+
+
+class ProtocolConstraint:
+    """One generation under way."""
+
+    def __init__(self, grammar: ProtocolGrammar, state: State) -> None:
+        self._grammar, self._state = grammar, state
+        self._decoder = grammar.renderer.decoder()
+        self._text = ""
+        self._matcher = grammar.head(state)
+        self._mask: np.ndarray | None = None
+
+    def allowed(self) -> np.ndarray:
+        """(V,) bool: True where the token may come next."""
+        if self._mask is None:
+            size = self._grammar.tokenizer.vocab_size
+            bits = allocate_token_bitmask(1, size)
+            fill_next_token_bitmask(self._matcher, bits)
+            self._mask = np.unpackbits(bits.view(np.uint8), bitorder="little")[:size].astype(bool)
+        return self._mask
+
+    def push(self, token: int) -> None:
+        """A token was written.
+
+        Raises:
+            ValueError: the grammar does not allow it here.
+        """
+        self._mask = None
+        if not self._matcher.consume_token(token):
+            raise ValueError(f"token {token} ({self._grammar.renderer.text([token])!r}) is not allowed after {self._text!r}")
+        self._text += self._decoder.push(token)
+        if self._matcher.is_accepting():
+            self._next()
+
+    def forced(self) -> Sequence[int]:
+        """Tokens that must come next, with no choice left, as the tokenizer would write them."""
+        if self._state.phase is not Phase.GENERATING:
+            return ()
+        if tokens := self._matcher.compute_ff_tokens():
+            return tokens
+        only = np.flatnonzero(self.allowed())
+        return only.tolist() if len(only) == 1 else ()
+
+    def _next(self) -> None:
+        """The head or a line is complete: the core says what became of the calls."""
+        written = ModelOutput(self._state.now_ns, self._state.generation, self._text, ())
+        self._state, _ = core.step(self._state, written)
+        self._text = ""
+        if self._state.phase is Phase.GENERATING:
+            self._matcher = self._grammar.line(self._state)
+
+
+def may_change(state: State, call: Call) -> bool:
+    """Whether a call can be revised or removed, now and until the line is written out.
+
+    A write that was let go may start while the line is being written, so it and what it depends on count as frozen.
+    """
+    if call.state is CallState.CANCELLED:
+        return False
+    around = (state.graph[id] for id in (call.id, *state.graph.below(call.id)))
+    return not any(
+        other.frozen or other.spec.access == "write" and other.id in state.graph.live and (other.committed or other.released)
+        for other in around
+    )
+
+
+def taken_args(state: State, id: int, spec: ToolSpec) -> list[Mapping[str, Any]]:
+    """Arguments that a line of this ID and tool can't have: the call as it stands, and equal effects."""
+    found: dict[str, Mapping[str, Any]] = {}
+    old = state.graph[id] if id in state.graph else None
+    if old is not None and old.spec.name == spec.name and not (old.state is CallState.FAILED and spec.access != "write"):
+        found[old.text] = old.args
+    if spec.access == "write" and not state.settings.duplicate_writes:
+        for other in (state.graph[live] for live in sorted(state.graph.live)):
+            if other.id != id and other.spec.name == spec.name:
+                found[other.text] = other.args
+        for text, by in state.graph.effects.items():
+            if state.graph[by].spec.name == spec.name and text not in found:
+                # effects are kept as text, their references resolved
+                found[text] = parse_line(f"1. {text}").keyword
+    return [found[text] for text in sorted(found)]
+
+
+def _shape(spec: ToolSpec) -> tuple:
+    """What the grammar depends on."""
+    params = ((param.name, param.required, json.dumps(dict(param.schema), sort_keys=True)) for param in spec.params)
+    return spec.name, *params
+
+
+class _Vocabulary:
+    """The renderer's tokens as llguidance wants them. Every added token counts as special: text can't hold one."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self._renderer = renderer
+        tokenizer = renderer.tokenizer
+        self.eos_token_id, self.bos_token_id = tokenizer.eos_token_id, tokenizer.bos_token_id
+        self.tokens = [renderer.token_bytes(index) for index in range(renderer.vocabulary_size)]
+        self.special_token_ids = sorted(tokenizer.added_tokens_decoder)
+
+    def __call__(self, text: bytes) -> list[int]:
+        return list(self._renderer.action_ids(text.decode()))

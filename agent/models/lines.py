@@ -1,0 +1,329 @@
+"""The protocol's grammar as text for llguidance: the head of an action, and one call line.
+
+Owns how tools, schemas and references become rules and terminals, and the one way in which a call is written: arguments
+by position as far as they go without a gap, then by name in the tool's order; values as `agent.protocol.write_value`
+writes them. Because each call has one text only, a call that must not be written again can be left out exactly. Refuses to
+know states and tokens' masks; what is legal is told to it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agent.protocol import TAGS, Join, Ref, write_value
+from agent.tools.tool import ToolSpec, mismatch
+
+_TOOL = re.compile(r"[A-Za-z_][\w.]*")
+_KEYWORD = re.compile(r"[A-Za-z_]\w*")
+_DEPTH = 3
+"""How deep lists and objects of unknown shape may nest."""
+_MOST_ORDERED = 3
+"""Objects with more declared fields than this are written in the declared order only."""
+
+_CONTROL, _CONTROL_BUT_NEWLINE = r"\x00-\x1f", r"\x00-\x09\x0b-\x1f"
+
+_TERMINALS = r"""
+STR: /"([^"\\\x00-\x1f]|\\["\\bfnrt]|\\u00(0[0-7bef]|1[0-9a-f]))*"/
+INT: /0|-?[1-9][0-9]{0,29}/
+NUM: INT | /-?(0\.(0|0{0,3}[1-9]([0-9]{0,18}[1-9])?)|[1-9][0-9]{0,15}\.(0|[0-9]{0,18}[1-9]))/ | EXP
+EXP: /-?[1-9](\.[0-9]{0,16}[1-9])?e(-(0[5-9]|[1-9][0-9]|[12][0-9][0-9])|\+(1[6-9]|[2-9][0-9]|[12][0-9][0-9]))/
+LONG: /-?[0-9.]{17,}(e[+-][0-9]+)?/
+"""
+# NUM has each number once as long as it has at most 15 digits; LONG is what might be another text of the same number
+
+_SCALARS = {"string": "STR", "integer": "INT", "number": "NUM"}
+
+
+def quoted(text: str) -> str:
+    """A literal of the grammar."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def tag_atom(tag: str, tag_ids: Mapping[str, int]) -> str:
+    """A tag as the tokenizer has it: its own token, or text."""
+    return f"<[{tag_ids[tag]}]>" if tag in tag_ids else quoted(tag)
+
+
+def head_rules(
+    tag_ids: Mapping[str, int], *, pause: bool, answer: bool, calls: bool, max_thought_chars: int, max_answer_chars: int
+) -> str:
+    """An optional thought, then the end of the action or the start of its first line."""
+    lines = [
+        f"THOUGHT: /{untagged(_CONTROL, max_thought_chars)}/",
+        f"WORDS: /{untagged(_CONTROL_BUT_NEWLINE, max_answer_chars)}/",
+    ]
+    ends = []
+    if calls:
+        ends.append(f'{tag_atom("<tool_call>", tag_ids)} "\\n"')
+    if pause:
+        ends.append(tag_atom("<pause>", tag_ids))
+    if answer:
+        ends.append("answer")
+        lines.append(f"answer: {_enclosed('answer', 'WORDS', tag_ids, lines)}")
+    lines.append(f"thought: {_enclosed('think', 'THOUGHT', tag_ids, lines)}")
+    return "\n".join([f"start: thought? ({' | '.join(ends)})", *lines])
+
+
+def _letter(character: str) -> str:
+    return "\\/" if character == "/" else character
+
+
+def untagged(control: str, most: int) -> str:
+    """A regex of 1 to ``most`` pieces of text that spell no tag; made without negation, so that its end is known at once.
+
+    ``<`` opens every tag and occurs nowhere else in one, so text is free of tags if each beginning of a tag is followed
+    by what does not continue it, by another beginning, or by the end.
+
+    Args:
+        control: character class of what may not stand in the text, besides.
+        most: the most pieces; nearly all are one character.
+    """
+    trie: dict[str, Any] = {}
+    for tag in TAGS:
+        node = trie
+        for character in tag[1:-1]:
+            node = node.setdefault(character, {})
+        node[">"] = None
+
+    def begun(node: Mapping[str, Any]) -> str:
+        inner = "|".join(_letter(c) + begun(after) for c, after in node.items() if after is not None)
+        return f"({inner})?" if inner else ""
+
+    def left(node: Mapping[str, Any]) -> str:
+        known = "".join(map(_letter, node))
+        inner = [_letter(c) + left(after) for c, after in node.items() if after is not None]
+        return f"({'|'.join([f'[^{control}<{known}]', *inner])})"
+
+    some = f"<{begun(trie)}"
+    return f"(([^{control}<]|({some})*<{left(trie)}){{1,{most}}}({some})?|{some})"
+
+
+def _enclosed(tag: str, body: str, tag_ids: Mapping[str, int], lines: list[str]) -> str:
+    opens, closes = f"<{tag}>", f"</{tag}>"
+    if closes in tag_ids:
+        return f"{tag_atom(opens, tag_ids)} {body} {tag_atom(closes, tag_ids)}"
+    # a closer that is text must be one terminal with what it closes, or its first letters count as more of that
+    lines.append(f"{tag.upper()}_CLOSED: {body} {quoted(closes)}")
+    return f"{tag_atom(opens, tag_ids)} {tag.upper()}_CLOSED"
+
+
+class LineRules:
+    """The rules of one line, gathered while they are made."""
+
+    def __init__(
+        self, tag_ids: Mapping[str, int], specs: Sequence[ToolSpec], refs: Mapping[int, tuple[int, ...]],
+        taken: Mapping[tuple[int, str], Sequence[Mapping[str, Any]]],
+    ) -> None:
+        """Takes what is legal.
+
+        Args:
+            tag_ids: tags that are tokens.
+            specs: the tools.
+            refs: for each ID, those whose results it may name.
+            taken: for an ID and a tool, arguments that the line must not have.
+        """
+        self._tag_ids, self._refs, self._taken = tag_ids, refs, taken
+        self._specs = [spec for spec in specs if _TOOL.fullmatch(spec.name)]
+        self._lines: list[str] = []
+        self._names: dict[str, str] = {}
+        self._nodes: dict[tuple, str | None] = {}
+
+    def text(self, ids: Sequence[int], removable: Sequence[int], *, close: bool) -> str | None:
+        """The grammar of a line with one of the IDs, or the removal of one, or the end of the action.
+
+        Gives None where neither a call nor a removal can be written.
+        """
+        options = []
+        for id in ids:
+            tools = [rule for spec in self._specs if (rule := self._tool(id, spec)) is not None]
+            if tools:
+                options.append(f"{quoted(f'{id}. ')} ({' | '.join(tools)})")
+        if removable:
+            options.append(f'"REMOVE " ({" | ".join(quoted(str(id)) for id in removable)})')
+        if not options and not close:
+            return None
+        starts = [f'({" | ".join(options)}) "\\n"'] if options else []
+        if close:
+            starts.append(tag_atom("</tool_call>", self._tag_ids))
+        return "\n".join([f"start: {' | '.join(starts)}", *self._lines, _TERMINALS])
+
+    def _tool(self, id: int, spec: ToolSpec) -> str | None:
+        """The rule of a call's name and arguments; None where all that could be written is taken."""
+        taken = [tuple(args.items()) for args in self._taken.get((id, spec.name), ())]
+        self._taken_here = [dict(items) for items in taken]
+        body = self._node(id, spec, 0, tuple(range(len(taken))), gap=False, first=True)
+        return None if body is None else f"{quoted(spec.name + '(')} {body}"
+
+    def _node(self, id: int, spec: ToolSpec, at: int, same: tuple[int, ...], *, gap: bool, first: bool) -> str | None:
+        """A rule for the parameters from ``at`` on.
+
+        Args:
+            id: the line's ID, which says what may be named.
+            spec: the tool.
+            at: index of the parameter.
+            same: which of the taken arguments are equal to what has been written so far.
+            gap: whether a parameter was left out, so that the rest go by name.
+            first: whether nothing has been written yet.
+
+        Returns:
+            The rule's name, or None where it has no text at all.
+        """
+        if at == len(spec.params):
+            return None if same else '")"'
+        taken = tuple(repr(sorted(self._taken_here[n].items())) for n in same)
+        key = (self._refs[id], spec.name, at, taken, gap, first)
+        if key in self._nodes:
+            return self._nodes[key]
+        param, options = spec.params[at], []
+        rest = {
+            "gap": gap, "first": False,
+        }
+        if not gap or _KEYWORD.fullmatch(param.name):
+            lead = ("" if first else ", ") + (f"{param.name}=" if gap else "")
+            lead = quoted(lead) + " " if lead else ""
+            groups: dict[str, list[int]] = {}
+            for n in same:
+                if param.name in self._taken_here[n]:
+                    groups.setdefault(self._same(self._taken_here[n][param.name]), []).append(n)
+            other = self._value(param.schema, self._refs[id], tuple(groups))
+            after = self._node(id, spec, at + 1, (), **rest) if other is not None else None
+            if after is not None:
+                options.append(f"{lead}{other} {after}")
+            for text, those in groups.items():
+                if (after := self._node(id, spec, at + 1, tuple(those), **rest)) is not None:
+                    options.append(f"{lead}{self._terminal(text)} {after}")
+        if not param.required:
+            left = tuple(n for n in same if param.name not in self._taken_here[n])
+            if (after := self._node(id, spec, at + 1, left, gap=True, first=first)) is not None:
+                options.append(after)
+        if not options:
+            self._nodes[key] = None
+            return None
+        self._nodes[key] = name = f"n{len(self._nodes)}"
+        self._lines.append(f"{name}: {' | '.join(options)}")
+        return name
+
+    # -- values ------------------------------------------------------------------------------------------------
+
+    def _terminal(self, expression: str) -> str:
+        """A terminal with this right-hand side; equal ones are one."""
+        if re.fullmatch(r"[A-Z][A-Z0-9_]*", expression):
+            return expression
+        if expression not in self._names:
+            self._names[expression] = f"T{len(self._names)}"
+            self._lines.append(f"{self._names[expression]}: {expression}")
+        return self._names[expression]
+
+    def _value(self, schema: Mapping[str, Any], refs: tuple[int, ...], but: tuple[str, ...]) -> str | None:
+        """A terminal of all values that fit, references among them, but for those given; None where there is none."""
+        few = _few(schema)
+        if few is not None:
+            texts = [quoted(text) for text in (*few, *(f"${ref}" for ref in refs))]
+            texts = [text for text in texts if text not in but]
+            return self._terminal(" | ".join(texts)) if texts else None
+        whole = self._terminal(" | ".join([*self._shapes(schema, refs, 0), *self._references(schema, refs)]))
+        return self._terminal(f"{whole} & ~({' | '.join(but)})") if but else whole
+
+    def _references(self, schema: Mapping[str, Any], refs: tuple[int, ...]) -> list[str]:
+        if not refs:
+            return []
+        ref = self._ref(refs)
+        if "string" not in _kinds(schema):
+            return [ref]
+        return [f'{ref} (" + " (STR | {ref}))*', f'STR " + " {ref} (" + " (STR | {ref}))*']
+
+    def _ref(self, refs: tuple[int, ...]) -> str:
+        return self._terminal(" | ".join(quoted(f"${ref}") for ref in refs))
+
+    def _shapes(self, schema: Mapping[str, Any], refs: tuple[int, ...], depth: int) -> list[str]:
+        """Right-hand sides, one a type."""
+        few = _few(schema)
+        if few is not None:
+            return [quoted(text) for text in few] or ["STR & ~STR"]
+        shapes = []
+        for kind in _kinds(schema):
+            match kind:
+                case "boolean":
+                    shapes += ['"true"', '"false"']
+                case "null":
+                    shapes.append('"null"')
+                case "array":
+                    item = self._part(schema.get("items", {}), refs, depth)
+                    shapes.append(f'"[" ({item} (", " {item})*)? "]"' if item else '"[]"')
+                case "object":
+                    shapes += self._objects(schema, refs, depth)
+                case _:
+                    shapes.append(_SCALARS[kind])
+        return shapes
+
+    def _part(self, schema: Mapping[str, Any], refs: tuple[int, ...], depth: int) -> str | None:
+        """What may stand inside a list or an object: no joined texts, and references too."""
+        if depth >= _DEPTH:
+            kinds = [kind for kind in _kinds(schema) if kind not in ("array", "object")]
+            if not kinds:
+                return None
+            schema = {**schema, "type": kinds}
+        shapes = self._shapes(schema, refs, depth + 1) + ([self._ref(refs)] if refs else [])
+        return self._terminal(" | ".join(shapes))
+
+    def _objects(self, schema: Mapping[str, Any], refs: tuple[int, ...], depth: int) -> list[str]:
+        fields: Mapping[str, Any] = schema.get("properties", {})
+        if not fields:
+            rest = schema.get("additionalProperties", {})
+            value = self._part(rest if isinstance(rest, Mapping) else {}, refs, depth)
+            return ['"{}"'] if value is None else [f'"{{" (STR ": " {value} (", " STR ": " {value})*)? "}}"']
+        pairs = {}
+        for name, part in fields.items():
+            if (value := self._part(part, refs, depth)) is not None:
+                pairs[name] = f"{quoted(json.dumps(name, ensure_ascii=False) + ': ')} {value}"
+        required = frozenset(schema.get("required", ())) & set(fields)
+        ordered = len(pairs) > _MOST_ORDERED
+        return [f'"{{" {self._fields(pairs, tuple(pairs), required, ordered, True)}']
+
+    def _fields(self, pairs: Mapping[str, str], left: tuple[str, ...], required: frozenset[str], ordered: bool, first: bool) -> str:
+        """A terminal of the fields still to come and the closing bracket."""
+        options = [] if required & set(left) else ['"}"']
+        for n, name in enumerate(left):
+            rest = left[n + 1:] if ordered else left[:n] + left[n + 1:]
+            after = self._fields(pairs, rest, required, ordered, False)
+            options.append(f"{'' if first else quoted(', ')} {pairs[name]} {after}")
+            if ordered and name in required:
+                break
+        return self._terminal(" | ".join(options))
+
+    def _same(self, value: Any) -> str:
+        """All texts of one value: one for nearly all; an object's fields may come in any order."""
+        match value:
+            case float():
+                return self._terminal(f"{quoted(write_value(value))} | LONG")
+            case dict() if value:
+                keys = " | ".join(quoted(json.dumps(key, ensure_ascii=False)) for key in value)
+                some = f'({keys}) ": " /(?s:.*)/'
+                found = [f'/(?s:.*)/ {quoted(json.dumps(key, ensure_ascii=False) + ": ")} {self._same(part)} /(?s:.*)/'
+                         for key, part in value.items()]
+                whole = self._terminal(f'"{{" {some} (", " {some})* "}}"')
+                return self._terminal(" & ".join([whole, *map(self._terminal, found)]))
+            case list() if value:
+                return self._terminal(f'"[" {quoted(", ").join(f" {self._same(item)} " for item in value)} "]"')
+            case Ref() | Join() | _:
+                return quoted(write_value(value))
+
+
+def _kinds(schema: Mapping[str, Any]) -> list[str]:
+    kind = schema.get("type")
+    if kind is None:
+        return ["string", "integer", "number", "boolean", "null", "array", "object"]
+    return [kind] if isinstance(kind, str) else list(kind)
+
+
+def _few(schema: Mapping[str, Any]) -> list[str] | None:
+    """The texts of all values that fit, where they are few; None where they can't be listed."""
+    if "enum" in schema:
+        return list(dict.fromkeys(write_value(value) for value in schema["enum"] if mismatch(value, schema) is None))
+    if set(_kinds(schema)) <= {"boolean", "null"}:
+        values = [value for kind in _kinds(schema) for value in ((True, False) if kind == "boolean" else (None,))]
+        return [write_value(value) for value in values]
+    return None
