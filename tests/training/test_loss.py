@@ -1,0 +1,135 @@
+"""The packed, chunked, prompt-sharing loss is the plain one, and so are its gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+
+from training.attention import use_blocks
+from training.batch import Collator
+from training.loss import add_loss, full_losses
+from training.tokens import IGNORED, Example
+
+SMALL = {
+    "vocab_size": 97, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "max_position_embeddings": 256,
+}
+
+
+def model_of(kind: str, **more: Any) -> Any:
+    torch.manual_seed(0)
+    if kind == "llama":
+        return LlamaForCausalLM(LlamaConfig(**SMALL, tie_word_embeddings=True, **more))
+    return Qwen2ForCausalLM(Qwen2Config(**SMALL, tie_word_embeddings=False, **more))
+
+
+def example(seed: int, length: int, prompt: int, prompt_seed: int = 0) -> Example:
+    """A prompt that depends on ``prompt_seed`` alone, and then random ids of which a third is supervised."""
+    shared, draw = np.random.default_rng(prompt_seed), np.random.default_rng(seed + 100)
+    ids = np.concatenate([shared.integers(0, 97, prompt), draw.integers(0, 97, length - prompt)]).astype(np.int32)
+    counts = draw.random(length) < 0.34
+    counts[: prompt + 1] = False
+    labels = np.where(counts, ids, IGNORED).astype(np.int32)
+    return Example(ids, labels, np.where(counts, 0, -1).astype(np.int8), (prompt,), prompt)
+
+
+def plain_losses(model: Any, examples: list[Example]) -> list[torch.Tensor]:
+    """Row by row, with the model's own attention and logits of every position."""
+    losses = []
+    for row in examples:
+        labels = torch.from_numpy(row.labels.astype(np.int64))
+        logits = model(torch.from_numpy(row.ids.astype(np.int64))[None]).logits[0]
+        losses.append(functional.cross_entropy(logits[:-1], labels[1:], ignore_index=IGNORED, reduction="sum"))
+    return losses
+
+
+def gradients(model: Any, loss: torch.Tensor) -> dict[str, torch.Tensor]:
+    model.zero_grad()
+    loss.backward()
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+def our_loss(model: Any, examples: list[Example], chunked: bool, share: bool) -> torch.Tensor:
+    batch = Collator(examples, share)([{"rows": list(range(len(examples)))}])
+    ahead = {name: batch[name] for name in ("input_ids", "position_ids", "layout")}
+    if chunked:
+        return model(**ahead, places=batch["places"], targets=batch["targets"]).logits.sum()
+    return full_losses(model(**ahead, use_cache=False).logits, batch["places"], batch["targets"]).sum()
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen"])
+@pytest.mark.parametrize("chunked", [True, False])
+@pytest.mark.parametrize("share", [True, False])
+@pytest.mark.parametrize("chunk", [7, 2048])
+def test_a_packed_row_has_the_loss_and_gradients_of_its_trajectories(kind, chunked, share, chunk):
+    examples = [example(1, 40, 12), example(2, 25, 12), example(3, 31, 9, prompt_seed=5), example(4, 50, 12)]
+    plain, ours = model_of(kind), model_of(kind)
+    use_blocks(ours)
+    add_loss(ours, chunk)
+    expected = torch.stack(plain_losses(plain, examples)).sum()
+    found = our_loss(ours, examples, chunked, share)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
+    wanted = gradients(plain, expected)
+    for name, gradient in gradients(ours, found).items():
+        torch.testing.assert_close(gradient, wanted[name], rtol=1e-4, atol=1e-5, msg=name)
+
+
+def test_a_shared_prompt_is_computed_once():
+    examples = [example(n, 30, 20) for n in range(4)]
+    assert Collator(examples)([{"rows": [0, 1]}, {"rows": [2, 3]}])["input_ids"].shape == (1, 20 + 4 * 10)
+    assert Collator(examples, share_prompts=False)([{"rows": [0, 1, 2, 3]}])["input_ids"].shape == (1, 120)
+
+
+def test_no_trajectory_sees_another():
+    model = model_of("llama")
+    use_blocks(model)
+    add_loss(model)
+    first, second, other = example(1, 40, 12), example(2, 25, 6, prompt_seed=1), example(9, 25, 6, prompt_seed=2)
+
+    def losses_of_the_first(beside: Example) -> torch.Tensor:
+        batch = Collator([beside, first])([{"rows": [0, 1]}])
+        out = model(**{n: batch[n] for n in ("input_ids", "position_ids", "layout", "places", "targets")}).logits
+        return out[-first.supervised_tokens:]
+
+    assert torch.equal(losses_of_the_first(second), losses_of_the_first(other))
+
+
+def test_logits_exist_for_supervised_positions_alone():
+    model = model_of("qwen")
+    use_blocks(model)
+    add_loss(model, chunk_positions=5)
+    seen = []
+    model.lm_head.register_forward_hook(lambda module, inputs, output: seen.append(output.shape))
+    examples = [example(1, 60, 10)]
+    with torch.no_grad():
+        our_loss(model, examples, True, True)
+    assert sum(shape[0] for shape in seen) == examples[0].supervised_tokens
+    assert max(shape[0] for shape in seen) == 5
+
+
+def test_ordinary_use_of_the_model_is_unchanged():
+    plain, ours = model_of("llama"), model_of("llama")
+    use_blocks(ours)
+    add_loss(ours)
+    ids = torch.arange(20)[None]
+    torch.testing.assert_close(ours(ids).logits, plain(ids).logits, rtol=1e-5, atol=1e-5)
+
+
+def test_a_model_that_scales_its_logits_is_refused():
+    model = model_of("llama")
+    model.config.final_logit_softcapping = 30.0
+    with pytest.raises(ValueError, match="final_logit_softcapping.*set train.loss=full"):
+        add_loss(model)
+
+
+def test_a_window_shorter_than_a_trajectory_is_refused():
+    model = AutoModelForCausalLM.from_config(Qwen2Config(**SMALL, use_sliding_window=True, sliding_window=16, max_window_layers=0))
+    use_blocks(model)
+    add_loss(model)
+    with pytest.raises(ValueError, match="window of 16; set train.max_length=16"):
+        our_loss(model, [example(1, 40, 5)], True, True)
