@@ -26,9 +26,9 @@ TAGS = MODEL_TAGS + ENVIRONMENT_TAGS
 
 _OPENERS = ("<think>", "<tool_call>", "<pause>", "<answer>")
 _ANY_TAG = re.compile("|".join(re.escape(tag) for tag in TAGS))
-_LINE = re.compile(r"\s*(\d{1,9})\s*\.\s*([A-Za-z_][\w.]*)\s*\(")
-_REMOVE = re.compile(r"\s*REMOVE\s+(\d{1,9})\s*$")
-_REF = re.compile(r"\$(\d{1,9})")
+_LINE = re.compile(r"\s*([0-9]{1,9})\s*\.\s*([A-Za-z_][\w.]*)\s*\(")
+_REMOVE = re.compile(r"\s*REMOVE\s+([0-9]{1,9})\s*$")
+_REF = re.compile(r"\$([1-9][0-9]{0,8})")  # IDs begin at 1, so a reference is never falsy
 _KEYWORD = re.compile(r"([A-Za-z_]\w*)\s*=(?!=)")
 _SCALAR = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true\b|false\b|null\b')
 _SPACE = re.compile(r"[ \t]*")

@@ -333,6 +333,7 @@ INVALID = {
     "twice": (PREFIX + "1. ask(1, who=2)\n", "ask got 'who' twice: ask(who: any)"),
     "wrong type": (PREFIX + '1. send("a", 5)\n', "send: text must be string, got 5: send(to: any, text?: str)"),
     "missing operand": (PREFIX + "1. look($7)\n", "call 1 names $7; it can name no call yet"),
+    "no such reference": (PREFIX + "1. look($0)\n", "in '1. look($0)': expected a JSON value or $n at '$0)'"),
     "itself": (PREFIX + "1. look($1)\n", "call 1 names $1; it can name no call yet"),
     "later operand": (PREFIX + '1. look("a")\n2. look($3)\n', "call 2 names $3; it can name $1"),
     "order": (PREFIX + '3. look("a")\n', "call ID 3 is out of order: the next new ID is 1"),
