@@ -7,6 +7,7 @@ and tokenizer are a pair. Refuses to know how a checkpoint was trained, and what
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,9 @@ def load_model(name: str, adapter: str | None = None, dtype: str = "bfloat16") -
     model = AutoModelForCausalLM.from_pretrained(resolve(name), dtype=torch.float32)
     if model.get_input_embeddings().num_embeddings < len(tokenizer):
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)  # the adapter holds the new rows
-    merged = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
+    with warnings.catch_warnings():  # peft reads a name that transformers has since changed
+        warnings.filterwarnings("ignore", message=".*_checkpointing` is deprecated", category=FutureWarning)
+        merged = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
     return _paired(merged.to(kind), tokenizer, adapter), tokenizer
 
 

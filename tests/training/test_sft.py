@@ -1,0 +1,260 @@
+"""Runs on the tiny model: what is saved, what is refused, and that a killed run ends as an undisturbed one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file
+
+from agent.models.checkpoint import load_model
+from agent.models.load import load_renderer
+from configs.command import UserError
+from training import sft
+from training.attention import use_blocks
+from training.batch import Collator
+from training.checks import check_model, check_settings
+from training.loss import add_loss
+from training.trainer import latest
+from training.watch import Watch
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def losses(folder: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    (path,) = folder.glob("*.safetensors")
+    return load_file(path)
+
+
+def assert_same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    assert found.keys() == expected.keys()
+    assert [name for name in found if not torch.equal(found[name], expected[name])] == []
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_run_learns_and_leaves_what_it_takes_to_use_it(settings, method):
+    config = settings(f"train.method={method}", "train.learning_rate=0.01")
+    sft.main(config)
+    folder = Path(config.out)
+    found = losses(folder)
+    assert len(found) == 5
+    assert found[-1] < found[0] - 0.3
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert (manifest["steps"], manifest["seed"]) == (5, 0)
+    assert {path.name for path in folder.iterdir()} >= {"config.yaml", "tokenizer.json", "base.json"}
+    assert not [path for path in folder.rglob("*") if path.suffix in (".bin", ".pt", ".pth")]
+    model, tokenizer = load_model("tiny", str(folder), "float32")
+    renderer = load_renderer("tiny", "token", "none", str(folder))
+    assert renderer.fingerprint == manifest["tokenizer"] == load_renderer("tiny", "token", "none").fingerprint
+    assert model.get_input_embeddings().num_embeddings >= len(tokenizer)
+
+
+def test_one_batch_can_be_learned_by_heart(settings):
+    config = settings("train.method=full")
+    renderer = load_renderer("tiny", "token", "none")
+    (source,), _ = sft.read(config, renderer)
+    model, _ = sft.load_base(config, renderer)
+    use_blocks(model)
+    add_loss(model)
+    batch = Collator(source.examples[:1])([{"rows": [0]}])
+    taken = {name: batch[name] for name in ("input_ids", "position_ids", "layout", "places", "targets")}
+    optimiser = torch.optim.AdamW(model.parameters(), lr=0.003, betas=(0.9, 0.99))
+    for _ in range(90):
+        loss = model(**taken).logits.mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert loss < 0.2
+
+
+def test_an_adapter_holds_the_rows_of_new_tokens_and_no_whole_embedding(settings):
+    config = settings()
+    sft.main(config)
+    saved = weights(Path(config.out))
+    (rows,) = [tensor for name, tensor in saved.items() if "embed_tokens" in name]
+    assert len(rows) == len(load_renderer("tiny", "token", "none").tag_ids)
+    assert not any("base_layer" in name for name in saved)
+    started, _ = sft.load_base(config, load_renderer("tiny", "token", "none"))
+    before = started.get_input_embeddings().weight[-len(rows):]
+    assert (rows - before).abs().max() > 1e-4  # they were trained
+
+
+def test_peft_loads_the_result_by_itself(settings, recwarn):
+    from peft import AutoPeftModelForCausalLM
+    config = settings()
+    sft.main(config)
+    with pytest.warns(FutureWarning):  # peft still uses a name that transformers has changed
+        theirs = AutoPeftModelForCausalLM.from_pretrained(config.out)
+    ours, _ = load_model("tiny", config.out, "float32")
+    ids = torch.tensor([[1, 1467, 500, 1480, 30]])
+    torch.testing.assert_close(theirs(ids).logits, ours(ids).logits, rtol=1e-4, atol=1e-5)
+
+
+def test_new_rows_begin_near_what_their_text_was_made_of(settings):
+    renderer = load_renderer("tiny", "token", "none")
+    model, new = sft.load_base(settings(), renderer)
+    matrix = model.get_input_embeddings().weight.detach()
+    assert {renderer.text([index]) for index in new} == set(renderer.tag_ids)
+    for index, pieces in new.items():
+        mean = matrix[list(pieces)].mean(dim=0)
+        assert torch.nn.functional.cosine_similarity(matrix[index], mean, dim=0) > 0.95
+    rows = matrix[list(new)]
+    assert len(rows.unique(dim=0)) == len(rows)
+
+
+class Killed(Exception):
+    pass
+
+
+def kill_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Watch.on_step_end
+
+    def on_step_end(self: Any, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == step:
+            raise Killed
+        plain(self, args, state, control, **kwargs)
+
+    monkeypatch.setattr(Watch, "on_step_end", on_step_end)
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_killed_run_ends_as_an_undisturbed_one_bit_by_bit(settings, tmp_path, method, monkeypatch):
+    whole, broken = (settings(f"train.method={method}", "train.checkpoint_every_steps=2", f"out={tmp_path / n}") for n in "ab")
+    sft.main(whole)
+    with monkeypatch.context() as patch:
+        kill_at(4, patch)
+        with pytest.raises(Killed):
+            sft.main(broken)
+    assert latest(tmp_path / "b" / sft.CHECKPOINTS).name == "checkpoint-2"
+    sft.main(broken)
+    assert_same(weights(tmp_path / "b"), weights(tmp_path / "a"))
+    assert losses(tmp_path / "b") == losses(tmp_path / "a")
+
+
+def test_a_half_written_checkpoint_is_never_resumed_from(settings, tmp_path, monkeypatch):
+    whole, broken = (settings("train.checkpoint_every_steps=2", f"out={tmp_path / name}") for name in "ab")
+    sft.main(whole)
+    plain = transformers.Trainer._save_optimizer_and_scheduler
+
+    def fails(self: Any, folder: str) -> None:
+        if "checkpoint-4" in folder:
+            raise Killed
+        plain(self, folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(transformers.Trainer, "_save_optimizer_and_scheduler", fails)
+        with pytest.raises(Killed):
+            sft.main(broken)
+    place = tmp_path / "b" / sft.CHECKPOINTS
+    assert (place / ".partial" / "checkpoint-4").is_dir()  # it had begun
+    assert latest(place).name == "checkpoint-2"
+    sft.main(broken)
+    assert_same(weights(tmp_path / "b"), weights(tmp_path / "a"))
+
+
+def test_a_finished_run_is_not_done_again_and_another_is_refused(settings, capsys):
+    sft.main(settings())
+    before = {path.name: path.stat().st_mtime_ns for path in Path(settings().out).iterdir()}
+    sft.main(settings())
+    assert "finished before" in capsys.readouterr().out
+    assert {path.name: path.stat().st_mtime_ns for path in Path(settings().out).iterdir()} == before
+    with pytest.raises(UserError, match="other settings or data; give another out="):
+        sft.main(settings("train.learning_rate=0.5"))
+
+
+def test_accumulation_equals_a_large_batch(settings, tmp_path):
+    for micro in (1, 2):
+        sft.main(settings(f"train.micro_batch_rows={micro}", f"out={tmp_path / str(micro)}"))
+    assert losses(tmp_path / "1") == pytest.approx(losses(tmp_path / "2"), rel=1e-4)
+
+
+def test_two_processes_train_as_one_with_the_same_global_batch(settings, debug_data, tmp_path):
+    config = settings("train.max_steps=3", f"out={tmp_path / 'one'}")
+    sft.main(config)
+    changes = [f"train.data=[{debug_data}]", f"out={tmp_path / 'two'}", "train.max_length=512", "train.batch_rows=2"]
+    changes += ["train.micro_batch_rows=1", "train.max_steps=3", "train.epochs=8"]
+    launch = ["-m", "accelerate.commands.launch", "--config_file", "configs/accelerate/ddp.yaml", "--cpu", "--num_processes", "2"]
+    launch += ["--main_process_port", "0"]
+    command = [sys.executable, *launch, "-m", "training.sft", "experiment=debug", *changes]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("train.data=[]", "names no folder"),
+        ("train.batch_rows=3", "batch_rows=3 does not divide by train.micro_batch_rows=2 times 1 processes; use a multiple of 2"),
+        ("train.method=dora", "train.method=dora is unknown; use one of lora, qlora, full"),
+        ("train.schedule=cosin", "train.schedule=cosin is unknown"),
+        ("train.train_new_tokens=false", "freezes their rows; set it to true, or use text"),
+        ("train.method=qlora", "needs a CUDA GPU"),
+        ("train.weights=[1, 2]", "for 1 folders"),
+        ("model.dtype=float16", "use model.dtype=bfloat16"),
+        ("train.epochs=0", "trains on nothing"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_before_anything_loads(settings, change, message):
+    with pytest.raises(UserError, match=message):
+        check_settings(settings("train.micro_batch_rows=2", "train.batch_rows=4", change), 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("train.lora_targets=[q_proj, wq]", "'wq' matches no layer of tiny; it has .*down_proj"),
+        ("train.lora_targets=[]", "lora_targets is empty"),
+        ("train.max_length=5000", "longer than the model's context of 4096"),
+    ],
+)
+def test_what_the_model_has_not_is_refused_before_its_weights_load(settings, change, message):
+    from agent.models.embedded import resolve
+    with pytest.raises(UserError, match=message):
+        check_model(settings(change), resolve("tiny"))
+
+
+def test_bad_data_folders_are_refused_in_a_line(settings, tmp_path, debug_data):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=f"no folder of trajectories at {tmp_path}/none"):
+        sft.main(settings(f"train.data=[{tmp_path}/none]"))
+    with pytest.raises(ValueError, match="holds no manifest.json"):
+        sft.main(settings(f"train.data=[{tmp_path}/empty]"))
+    with pytest.raises(ValueError, match="was made with tokenizer .*; generate the data again with model=tiny"):
+        sft.main(settings("model.tags=text"))
+    with pytest.raises(ValueError, match="12 rows are longer than train.max_length=20, .*; raise train.max_length"):
+        sft.main(settings("train.max_length=20"))
+
+
+def test_rows_that_are_too_long_are_dropped_or_cut_with_a_count(settings):
+    renderer = load_renderer("tiny", "token", "none")
+    (dropped,), _ = sft.read(settings("train.max_length=260"), renderer)
+    (cut,), _ = sft.read(settings("train.max_length=260", "train.too_long=cut"), renderer)
+    assert dropped.dropped > 0
+    assert dropped.dropped + len(dropped.examples) == 12
+    assert cut.cut == dropped.dropped
+    assert len(cut.examples) == 12
+    assert max(map(len, cut.examples)) <= 260
+
+
+def test_a_checkpoint_without_its_tokenizer_is_refused(settings):
+    config = settings()
+    sft.main(config)
+    (Path(config.out) / "tokenizer.json").unlink()
+    with pytest.raises(FileNotFoundError, match="has no tokenizer.json"):
+        load_model("tiny", config.out)
