@@ -6,6 +6,8 @@ an event. Zero is the start of the user's first word. Refuses to know what the t
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -68,3 +70,24 @@ class Clock(Protocol):
     def now_ns(self) -> int:
         """Nanoseconds since the start of the user's first word."""
         ...
+
+
+class WallClock:
+    """Real time since the start of the user's first word; 0 until the user starts.
+
+    Args:
+        source: nanoseconds from any fixed point, never running backwards.
+    """
+
+    def __init__(self, source: Callable[[], int] = time.monotonic_ns) -> None:
+        self._source = source
+        self._zero_ns: int | None = None
+
+    def start(self) -> None:
+        """The user's first word begins now. Only the first call counts."""
+        if self._zero_ns is None:
+            self._zero_ns = self._source()
+
+    def now_ns(self) -> int:
+        """Nanoseconds since `start`."""
+        return 0 if self._zero_ns is None else self._source() - self._zero_ns

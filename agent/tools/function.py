@@ -154,6 +154,10 @@ class FunctionToolbox:
         model = self._tools[name].latency if name in self._tools else DEFAULT_LATENCY
         return model.draw_ns(unit_of(self._seed, name, self.canonical(name, args)))
 
+    def is_async(self, name: str) -> bool:
+        """Whether `arun` awaits the tool in the caller's loop."""
+        return name in self._tools and self._tools[name].is_async
+
     def run(self, name: str, args: Mapping[str, Json]) -> Json:
         """Runs a tool to its end, an async one in a loop of its own.
 

@@ -1,0 +1,279 @@
+"""A session's log on disk, with what tools mark secret taken out of it; and its replay.
+
+Owns the rows of a log (JSON lines: a header, then every event with the commands that came of it) and redaction. Refuses
+to know how a session ran: it reads its history.
+
+A secret is the value of a parameter in `ToolSpec.secret`, and it shows up in many places: in what the model wrote, token
+by token, in the call's arguments, in what the user said, in an error that quotes it, in a result. All text of the log is
+searched for it, also across tokens and updates; the ids of tokens that spelt it become 0. A line that names such a tool
+and never became a call is blacked out from its bracket on. What nobody can find this way is a value that a tool or the
+model wrote in other words.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from agent import core
+from agent.events import (
+    Append,
+    Command,
+    Event,
+    ModelOutput,
+    StartTool,
+    UserUpdate,
+    from_json,
+    to_json,
+)
+from agent.protocol import CallLine, Join, as_text, parse_line
+from agent.rendering import escape
+from agent.state import State
+from agent.tools.tool import ToolSpec, bind
+
+SCHEMA = 1
+HIDDEN = "[secret]"
+_UPDATES = ("partial_query_update", "final_query_update")
+
+History = Sequence[tuple[Event, tuple[Command, ...]]]
+
+
+def replay(initial: State, events: Iterable[Event]) -> State:
+    """The state that the events lead to: a recorded session's gives its transcript, byte for byte."""
+    state = initial
+    for event in events:
+        state, _ = core.step(state, event)
+    return state
+
+
+def write_log(path: str | Path, initial: State, history: History, *, redact: bool = True) -> None:
+    """Writes a session's log as JSON lines.
+
+    Args:
+        path: of the file; an older one is replaced.
+        initial: the state before the first event.
+        history: every event with its commands.
+        redact: whether to take out what tools mark secret. Without it the log replays to the very same transcript.
+    """
+    hides = redact and any(spec.secret for spec in initial.tools.values())
+    rows = [header(initial, hides), *rows_of(history, initial.tools, redact=redact)]
+    Path(path).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8", errors="replace")
+
+
+def header(initial: State, redacted: bool) -> dict[str, Any]:
+    """A log's first row."""
+    settings = asdict(initial.settings)
+    settings["allowed_egress"] = sorted(settings["allowed_egress"])
+    return {
+        "type": "log", "schema": SCHEMA, "session": initial.session, "redacted": redacted, "settings": settings,
+        "tools": sorted(initial.tools), "prompt_tokens": initial.context_tokens,
+    }
+
+
+def read_log(path: str | Path) -> tuple[dict[str, Any], list[tuple[Event, tuple[Command, ...]]]]:
+    """Header and history of a log.
+
+    Raises:
+        ValueError: no log, or one of another schema.
+    """
+    rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    if not rows or rows[0].get("type") != "log" or rows[0].get("schema") != SCHEMA:
+        found = rows[0].get("schema") if rows else "nothing"
+        raise ValueError(f"{path} is no session log of schema {SCHEMA} (found {found!r}); record it again")
+    return rows[0], [(from_json(row["event"]), tuple(from_json(item) for item in row["commands"])) for row in rows[1:]]
+
+
+def rows_of(history: History, tools: Mapping[str, ToolSpec], *, redact: bool = True) -> list[dict[str, Any]]:
+    """A log's rows after the header: ``{"event": …, "commands": […]}``."""
+    if redact and any(spec.secret for spec in tools.values()):
+        history = redacted(history, tools)
+    return [{"event": to_json(event), "commands": [to_json(command) for command in commands]} for event, commands in history]
+
+
+# -- redaction ---------------------------------------------------------------------------------------------------------
+
+
+def redacted(history: History, tools: Mapping[str, ToolSpec]) -> list[tuple[Event, tuple[Command, ...]]]:
+    """The history without the values that tools mark secret; as many events and tokens as before."""
+    secretive = {name: spec for name, spec in tools.items() if spec.secret}
+    pattern, lines = _pattern(_secrets(history, secretive)), _named(secretive)
+    events = [event for event, _ in history]
+    orders = [list(commands) for _, commands in history]
+    heard = [n for n, event in enumerate(events) if isinstance(event, UserUpdate)]
+    for n, (text, _) in zip(heard, _across([events[n].text for n in heard], pattern, joint=" ")):
+        events[n] = replace(events[n], text=text)
+    for generation in dict.fromkeys(event.generation for event in events if isinstance(event, ModelOutput)):
+        mine = [n for n, event in enumerate(events) if isinstance(event, ModelOutput) and event.generation == generation]
+        for n, (text, touched) in zip(mine, _across([events[n].text for n in mine], pattern, unfit=lines)):
+            ids = (0,) * len(events[n].ids) if touched else events[n].ids
+            events[n] = replace(events[n], text=text, ids=ids)
+    # the user's words once more, as the transcript has them
+    shown = [(n, m, k) for n, row in enumerate(orders) for m, item in enumerate(row) if isinstance(item, Append)
+             for k, segment in enumerate(item.segments) if segment.kind in _UPDATES]
+    for (n, m, k), (text, _) in zip(shown, _across([orders[n][m].segments[k].text for n, m, k in shown], pattern, joint=" ")):
+        segments = list(orders[n][m].segments)
+        segments[k] = replace(segments[k], text=text)
+        orders[n][m] = Append(tuple(segments))
+    return [
+        (_clean(event, pattern, lines), tuple(_clean(command, pattern, lines, secretive) for command in row))
+        for event, row in zip(events, orders, strict=True)
+    ]
+
+
+def _secrets(history: History, tools: Mapping[str, ToolSpec]) -> set[str]:
+    """Every secret value, as text: of calls that ran, and of lines that the model only wrote."""
+    found: set[str] = set()
+    texts: dict[int, list[str]] = {}
+    for event, commands in history:
+        if isinstance(event, ModelOutput):
+            texts.setdefault(event.generation, []).append(event.text)
+        for command in commands:
+            if isinstance(command, StartTool) and command.name in tools:
+                for name in tools[command.name].secret & set(command.args):
+                    found.update(_leaves(command.args[name]))
+    for parts in texts.values():
+        for line in "".join(parts).splitlines():
+            found.update(_written(line, tools))
+    return {text for text in found if text.strip()}
+
+
+def _written(line: str, tools: Mapping[str, ToolSpec]) -> Iterator[str]:
+    """Secret values of a call line; all of its arguments if it is not one that could run."""
+    bare = line.partition("</tool_call>")[0].rpartition("<tool_call>")[2]
+    call = parse_line(bare)
+    if isinstance(call, CallLine) and call.name in tools:
+        spec = tools[call.name]
+        try:
+            args = bind(spec, call.positional, call.keyword)
+        except ValueError:
+            args = {name: value for name, value in enumerate([*call.positional, *call.keyword.values()])}
+            yield from _leaves(list(args.values()))
+            return
+        for name in spec.secret & set(args):
+            yield from _leaves(args[name])
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    match value:
+        case bool() | None:
+            return
+        case str() | int() | float():
+            yield as_text(value)
+        case Join(parts):
+            for part in parts:
+                yield from _leaves(part)
+        case list() | tuple():
+            for item in value:
+                yield from _leaves(item)
+        case dict():
+            for item in value.values():
+                yield from _leaves(item)
+
+
+def _pattern(secrets: Iterable[str]) -> re.Pattern[str]:
+    """Finds secrets in every spelling that a log has: as they are, in JSON, escaped for the transcript."""
+    spellings: set[str] = set()
+    for secret in secrets:
+        for text in (secret, secret.strip()):
+            for ascii_only in (False, True):
+                spellings.add(json.dumps(text, ensure_ascii=ascii_only)[1:-1])
+            spellings |= {text, escape(text)}
+    choices = []
+    for text in sorted(spellings, key=lambda text: (-len(text), text)):
+        # blanks match any blanks: words may have come in two updates
+        body = r"\s+".join(re.escape(part) for part in text.split())
+        # a short one is hidden where it stands by itself only: else a PIN of 1 would black out every figure
+        choices.append(body if len(text) >= 4 else rf"(?<!\w){body}(?!\w)")
+    return re.compile("|".join(choices) if choices else r"(?!)", re.IGNORECASE)
+
+
+def _named(tools: Mapping[str, ToolSpec]) -> re.Pattern[str]:
+    """A call of such a tool in free text, from its bracket to the end of the line."""
+    names = "|".join(re.escape(name) for name in sorted(tools, key=len, reverse=True))
+    return re.compile(rf"(?<![\w.])(?:{names})\s*\((?P<args>[^\n]*)")
+
+
+def _across(
+    texts: Sequence[str], pattern: re.Pattern[str], *, joint: str = "", unfit: re.Pattern[str] | None = None
+) -> list[tuple[str, bool]]:
+    """Hides secrets in texts that belong together: each keeps what is not part of one. Gives (text, whether it had a part)."""
+    whole = joint.join(texts)
+    spans = [match.span() for match in pattern.finditer(whole)]
+    if unfit is not None:
+        spans += [match.span("args") for match in unfit.finditer(whole) if not _fits(whole, match)]
+    spans = _joined(spans)
+    out, at = [], 0
+    for text in texts:
+        stop = at + len(text)
+        # a token without text holds the first bytes of a character
+        mine = [(a, b) for a, b in spans if (a <= at <= b if at == stop else at < b and stop > a)]
+        kept, begin = "", at
+        for a, b in mine:
+            # the mark stands where the secret begins
+            kept += whole[begin:max(a, begin)] + (HIDDEN if at <= a < stop else "")
+            begin = min(b, stop)
+        out.append((kept + whole[begin:stop], bool(mine)))
+        at = stop + len(joint)
+    return out
+
+
+def _fits(whole: str, match: re.Match[str]) -> bool:
+    """Whether a call in the model's text is a complete line that parses: then its values are known."""
+    begin = max(whole.rfind("\n", 0, match.start()), whole.rfind("<tool_call>", 0, match.start()) + len("<tool_call>") - 1) + 1
+    line = whole[begin:match.end()].partition("</tool_call>")[0]
+    return isinstance(parse_line(line), CallLine)
+
+
+def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Overlapping and touching spans as one."""
+    out: list[tuple[int, int]] = []
+    for start, end in sorted(span for span in spans if span[0] < span[1]):
+        if out and start <= out[-1][1]:
+            out[-1] = (out[-1][0], max(end, out[-1][1]))
+        else:
+            out.append((start, end))
+    return out
+
+
+def _clean(item: Any, pattern: re.Pattern[str], lines: re.Pattern[str], tools: Mapping[str, ToolSpec] | None = None) -> Any:
+    """An event or a command without secrets in its own texts. What `_across` has been through stays as it is."""
+    if isinstance(item, ModelOutput | UserUpdate):
+        return item
+    if isinstance(item, Append):
+        return Append(tuple(
+            # an error quotes the line that it refuses
+            replace(segment, text=_hide(lines.sub(_blank, segment.text) if segment.kind == "error" else segment.text, pattern))
+            for segment in item.segments
+        ))
+    if isinstance(item, StartTool) and item.name in (tools or {}):
+        secret = tools[item.name].secret
+        args = {name: HIDDEN if name in secret else _hide(value, pattern) for name, value in item.args.items()}
+        return replace(item, args=args)
+    changes = {}
+    for name in ("value", "message", "text", "why", "args"):
+        if hasattr(item, name):
+            changes[name] = _hide(getattr(item, name), pattern)
+    return replace(item, **changes) if changes else item
+
+
+def _blank(match: re.Match[str]) -> str:
+    return match[0][: match.start("args") - match.start()] + HIDDEN
+
+
+def _hide(value: Any, pattern: re.Pattern[str]) -> Any:
+    match value:
+        case str():
+            return pattern.sub(HIDDEN, value)
+        case bool() | None:
+            return value
+        case int() | float():
+            return HIDDEN if pattern.fullmatch(as_text(value)) else value
+        case list() | tuple():
+            return [_hide(item, pattern) for item in value]
+        case Mapping():
+            return {_hide(key, pattern): _hide(item, pattern) for key, item in value.items()}
+    return value

@@ -1,0 +1,533 @@
+"""The live loop: the same pure core as in simulation, on real time, with real tools. The one async file of the loop.
+
+    receive an event → core.step → execute its commands
+
+Owns the inbox, tasks, deadlines, cancellation and shut-down of a session. Everything a session starts lives in its one
+task group and ends with it; every wait has a deadline. Refuses to decide anything: what an event means is the core's,
+and what comes too late is dropped by the core's table, not here.
+
+    async with Session(model, toolbox, renderer, settings("speculative")) as session:
+        await session.hear("text Bob that the")
+        await session.hear("meeting is at ten", final=True)
+        print(await session.answer())
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import copy
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from agent import core
+from agent.clock import NS_PER_S, WallClock
+from agent.core import Phase, State
+from agent.events import (
+    PRIORITY,
+    Append,
+    Appended,
+    CancelTool,
+    Close,
+    Command,
+    Emit,
+    Event,
+    Generate,
+    ModelEnded,
+    ModelOutput,
+    SetTimer,
+    StartTool,
+    Stop,
+    Timer,
+    ToolError,
+    ToolResult,
+    UserUpdate,
+)
+from agent.models.live import ContextFull, LiveContext, LiveModel
+from agent.modes import Settings
+from agent.prompt import Style, system_prompt
+from agent.rendering import Renderer, Rendering
+from agent.simulate import Rollout
+from agent.tools.hints import as_json
+from agent.tools.tool import Toolbox, ToolFailure
+
+idempotency_key: contextvars.ContextVar[str] = contextvars.ContextVar("idempotency_key")
+"""Inside a tool: the same for every attempt at the same effect. A tool hands it on to services that take one."""
+
+
+class SessionEnded(Exception):
+    """The session is over; ``outcome`` says how (see `agent.events.Finish`; also ``idle``, ``model_failed``, ``model_timeout``)."""
+
+    def __init__(self, outcome: str) -> None:
+        super().__init__(f"the session is over ({outcome}); open a new one")
+        self.outcome = outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Deadlines and bounds of a session. A tool's own deadline is its ``timeout_s``."""
+
+    inbox_events: int = 64
+    """Events that wait for the core before those who bring more must wait too."""
+    backlog_segments: int = 16
+    """Segments that wait for the model before further words of the user are put together into one update."""
+    model_s: float = 60.0
+    """Longest wait for the model: for a token, or for an append to be taken in."""
+    idle_s: float = 600.0
+    """Longest time in which nothing at all happens."""
+    cancel_s: float = 1.0
+    """How long a cancelled tool has to clean up before it is abandoned."""
+    drain_s: float = 2.0
+    """At the end: how long writes that have started have to finish, since half a write is worst."""
+
+
+@dataclass(slots=True)
+class _Span:
+    """A generation under way."""
+
+    generation: int
+    header_tokens: int
+    decoder: Any
+    tokens: asyncio.Queue[tuple[int, int | Exception]] = field(default_factory=asyncio.Queue)
+    """(when, token or failure), as the model's thread writes them; the model runs only a few tokens ahead."""
+    ids: list[int] = field(default_factory=list)
+    task: asyncio.Task[None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """How a tool ended."""
+
+    value: Any = None
+    kind: str = "done"
+    message: str = ""
+
+
+class Session:
+    """One conversation. An async context manager: what it started is over when the block is.
+
+    Its outcome, and everything that happened, can be read afterwards.
+    """
+
+    def __init__(
+        self,
+        model: LiveModel,
+        toolbox: Toolbox,
+        renderer: Renderer,
+        settings: Settings,
+        *,
+        system: str | None = None,
+        style: Style = "short",
+        now: str | None = None,
+        name: str = "session",
+        seed: int = 0,
+        clock: WallClock | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        """Nothing runs before the block is entered.
+
+        Args:
+            model: shared by any number of sessions.
+            toolbox: this session's tools; it can run these and no others.
+            renderer: made for the model's tokenizer.
+            settings: a mode's row, see `agent.modes.settings`.
+            system: the system text; by default `agent.prompt.system_prompt`'s, in ``style``, with the date ``now``.
+            style: ``short`` for models trained on the protocol, ``full`` explains it.
+            now: the user's date and time, for the prompt.
+            name: prefix of idempotency keys: another for every session.
+            seed: of sampling.
+            clock: real time, by default.
+            limits: deadlines and bounds.
+        """
+        self.clock, self.limits = clock or WallClock(), limits or Limits()
+        specs = dict(toolbox.specs)
+        text = system if system is not None else system_prompt(settings, specs.values(), now, style)
+        self.prompt_ids = tuple(renderer.prompt_ids(text))
+        self.state: State = core.start(settings, specs, name, len(self.prompt_ids))
+        self.initial: State = self.state
+        """The state before the first event: what a log is replayed on."""
+        self.history: list[tuple[Event, tuple[Command, ...]]] = []
+        """Every event with the commands that came of it."""
+        self.failure: Exception | None = None
+        """What the model's backend raised, if it did."""
+        self.abandoned = 0
+        """Tools that ignored their cancellation and were left behind."""
+        self._model, self._toolbox, self._renderer, self._seed = model, toolbox, renderer, seed
+        self._rendering = Rendering(renderer)
+        self._inbox: asyncio.PriorityQueue[tuple[int, int, int, Event]] = asyncio.PriorityQueue(self.limits.inbox_events)
+        self._answers: asyncio.Queue[str | None] = asyncio.Queue()
+        self._tools: dict[tuple[int, int], asyncio.Task[None]] = {}
+        self._others: set[asyncio.Task[None]] = set()
+        self._backlog: UserUpdate | None = None
+        self._span: _Span | None = None
+        self._seq = 0
+        self._ended = asyncio.Event()
+        self._group = asyncio.TaskGroup()
+        self._context: LiveContext
+        self._loop: asyncio.AbstractEventLoop
+
+    # -- for the user of a session -----------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Session:
+        self._loop = asyncio.get_running_loop()
+        opening: Future[LiveContext] = self._model.open(self.prompt_ids, self._seed)
+        try:
+            async with asyncio.timeout(self.limits.model_s):
+                self._context = await asyncio.wrap_future(opening)
+        except BaseException:
+            opening.add_done_callback(_close_late)
+            raise
+        await self._group.__aenter__()
+        self._group.create_task(self._run(), name="session")
+        return self
+
+    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
+        try:
+            await self.close()
+        except BaseException as cancelled:
+            # the group ends its tasks, and raises this or the failure of its own that led to it
+            await self._group.__aexit__(type(cancelled), cancelled, cancelled.__traceback__)
+            raise
+        cancelled = (kind, error, trace) if kind is not None and issubclass(kind, asyncio.CancelledError) else (None, None, None)
+        # the body's own errors pass through as they are; nothing of the session runs any more
+        await self._group.__aexit__(*cancelled)
+
+    def speech_began(self) -> None:
+        """The user's first word begins now: zero of the session's clock. Without this it is the first update's arrival."""
+        self.clock.start()
+
+    async def hear(self, text: str, *, final: bool = False, retracts: int = 0) -> None:
+        """Words that the recogniser has heard since its last update.
+
+        Never waits for the model: while it can't keep up, updates are put together into one.
+
+        Args:
+            text: whole words.
+            final: whether the user seems to have finished; more words after that reopen the turn.
+            retracts: how many of the last words sent are taken back before ``text``.
+
+        Raises:
+            SessionEnded: nobody listens any more.
+        """
+        if self._ended.is_set() or self.state.phase is Phase.FINISHED:
+            raise SessionEnded(self.outcome)
+        self.clock.start()
+        update = UserUpdate(self.clock.now_ns(), text, final, retracts)
+        if self._backlog is not None:
+            self._backlog = merged(self._backlog, update)
+        elif self._inbox.full() or len(self.state.inbox) >= self.limits.backlog_segments:
+            self._backlog = update
+        else:
+            self._put_now(update)
+        await asyncio.sleep(0)  # lets the loop go round, however fast the words come
+
+    async def answer(self, timeout_s: float | None = None) -> str:
+        """The next answer.
+
+        Raises:
+            SessionEnded: there will be none.
+            TimeoutError: none within ``timeout_s``.
+        """
+        async with asyncio.timeout(timeout_s if timeout_s is not None else self.limits.idle_s):
+            text = await self._answers.get()
+        if text is None:
+            self._answers.put_nowait(None)  # for whoever asks next
+            raise SessionEnded(self.outcome) from self.failure
+        return text
+
+    async def answers(self) -> AsyncIterator[str]:
+        """Every answer, until the session is over."""
+        while True:
+            try:
+                yield await self.answer()
+            except SessionEnded:
+                return
+
+    async def close(self, why: str = "closed") -> None:
+        """Ends the session, and waits until all that it started is over. Closing twice is harmless."""
+        # the loop keeps its own deadlines; this one only guards against a fault in it
+        async with asyncio.timeout(self.limits.drain_s + 4 * self.limits.cancel_s + 10):
+            if self.state.phase is not Phase.FINISHED and not self._ended.is_set():
+                await self._put(Close(self.clock.now_ns(), why))
+            await self._ended.wait()
+
+    @property
+    def outcome(self) -> str:
+        """How it ended; empty while it runs."""
+        return self.state.outcome or ("crashed" if self._ended.is_set() else "")
+
+    def rollout(self) -> Rollout:
+        """The session as simulations give theirs."""
+        answered = self.state.answered and self.state.outcome in ("", "closed")
+        end_ns = self.history[-1][0].at_ns if self.history else 0
+        return Rollout(
+            self.state, self.prompt_ids, tuple(self.history), "answered" if answered else self.state.outcome or "stalled", end_ns
+        )
+
+    # -- the loop ----------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        try:
+            while self.state.phase is not Phase.FINISHED:
+                self._feed(await self._next(self.limits.idle_s) or Close(self.clock.now_ns(), "idle"))
+            await self._drain()
+        finally:
+            try:
+                self._context.close()
+                self._answers.put_nowait(None)
+                for task in (*self._tools.values(), *self._others):
+                    task.cancel()
+                if self._tools:
+                    # each gives its tool `cancel_s` to clean up
+                    await asyncio.wait(self._tools.values(), timeout=2 * self.limits.cancel_s)
+            finally:
+                self._ended.set()
+
+    async def _next(self, timeout_s: float) -> Event | None:
+        if self._backlog is not None and len(self.state.inbox) < self.limits.backlog_segments:
+            update, self._backlog = self._backlog, None
+            self._put_now(replace(update, at_ns=self.clock.now_ns()), force=True)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return (await self._inbox.get())[-1]
+        except TimeoutError:
+            return None
+
+    async def _drain(self) -> None:
+        """Lets writes that have started finish, so that the log says what they did; the core has cancelled all else."""
+        for task in self._others:
+            task.cancel()
+        end_s = self._loop.time() + self.limits.drain_s
+        while True:
+            while not self._inbox.empty():
+                self._feed(self._inbox.get_nowait()[-1])
+            writes = [task for task in self._tools.values() if not task.cancelling()]
+            left_s = end_s - self._loop.time()
+            if not writes or left_s <= 0:
+                return
+            await asyncio.wait(writes, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+
+    def _feed(self, event: Event) -> None:
+        self.state, commands = core.step(self.state, event)
+        self.history.append((event, commands))
+        for command in commands:
+            self._obey(command)
+
+    def _obey(self, command: Command) -> None:
+        match command:
+            case Append(segments):
+                self._start(self._append(self._rendering.environment(segments)))
+            case Generate(generation):
+                self._write(generation)
+            case Stop(keep=keep):
+                self._stop(keep)
+            case StartTool(call, version):
+                task = self._group.create_task(self._tool(command), name=f"tool {command.name} {call}v{version}")
+                self._tools[call, version] = task
+                task.add_done_callback(lambda _: self._tools.pop((call, version), None))
+            case CancelTool(call, version):
+                if (task := self._tools.get((call, version))) is not None:
+                    task.cancel()
+            case SetTimer(at_ns, timer):
+                self._start(self._timer(at_ns, timer))
+            case Emit(text):
+                self._answers.put_nowait(text)
+
+    def _start(self, work: Any) -> asyncio.Task[None]:
+        task = self._group.create_task(work)
+        self._others.add(task)
+        task.add_done_callback(self._others.discard)
+        return task
+
+    async def _put(self, event: Event) -> None:
+        self._seq += 1
+        await self._inbox.put((event.at_ns, PRIORITY[type(event)], self._seq, event))
+
+    def _put_now(self, event: Event, force: bool = False) -> None:
+        self._seq += 1
+        row = (event.at_ns, PRIORITY[type(event)], self._seq, event)
+        if force and self._inbox.full():
+            self._start(self._put(event))
+        else:
+            self._inbox.put_nowait(row)
+
+    async def _timer(self, at_ns: int, timer: int) -> None:
+        await asyncio.sleep(max(0, at_ns - self.clock.now_ns()) / NS_PER_S)
+        await self._put(Timer(max(at_ns, self.clock.now_ns()), timer))
+
+    # -- the model ---------------------------------------------------------------------------------------------
+
+    async def _append(self, ids: tuple[int, ...]) -> None:
+        try:
+            async with asyncio.timeout(self.limits.model_s):
+                await asyncio.wrap_future(self._context.append(ids))
+        except Exception as error:
+            await self._model_broke(error)
+        else:
+            await self._put(Appended(self.clock.now_ns(), len(ids)))
+
+    def _write(self, generation: int) -> None:
+        header = self._rendering.header()
+        span = self._span = _Span(generation, len(header), self._renderer.decoder())
+        loop, clock = self._loop, self.clock
+
+        def on_token(token: int | Exception) -> None:
+            loop.call_soon_threadsafe(span.tokens.put_nowait, (clock.now_ns(), token))
+
+        span.task = self._start(self._listen(span))
+        try:
+            self._context.write(header, self.state, on_token)
+        except Exception as error:  # a grammar or a backend that fails before its first token
+            on_token(error)
+
+    async def _listen(self, span: _Span) -> None:
+        """Brings a generation's tokens to the inbox. The model runs on as they are taken."""
+        while True:
+            try:
+                async with asyncio.timeout(self.limits.model_s):
+                    at_ns, token = await span.tokens.get()
+            except TimeoutError as error:
+                return await self._model_broke(error)
+            if isinstance(token, Exception):
+                return await self._model_broke(token)
+            if token in self._model.end_ids:
+                return await self._put(ModelEnded(at_ns, span.generation))
+            span.ids.append(token)
+            await self._put(ModelOutput(at_ns, span.generation, span.decoder.push(token), (token,)))
+            self._context.took()
+
+    def _stop(self, keep: int) -> None:
+        span, self._span = self._span, None
+        if span is not None:
+            span.task.cancel()
+            self._rendering.model(span.ids[:keep])
+            self._context.stop(keep)
+
+    async def _model_broke(self, error: Exception) -> None:
+        self.failure = error
+        why = "context_overflow" if isinstance(error, ContextFull) else "model_failed"
+        await self._put(Close(self.clock.now_ns(), "model_timeout" if isinstance(error, TimeoutError) else why))
+
+    # -- tools -------------------------------------------------------------------------------------------------
+
+    async def _tool(self, start: StartTool) -> None:
+        """Runs one call: a result, an error or a time-out comes of it, whatever the tool does."""
+        try:
+            work = self._launch(start)
+        except Exception as error:  # no thread to be had, or a toolbox that breaks before its tool runs
+            message = _described(error, f"{type(error).__name__}: ")
+            return await self._put(ToolError(self.clock.now_ns(), start.call, start.version, message, "crashed"))
+        try:
+            await asyncio.wait((work,), timeout=start.timeout_ns / NS_PER_S)
+            if not work.done():
+                why = f"no answer within {start.timeout_ns / NS_PER_S:g} s"
+                await self._put(ToolError(self.clock.now_ns(), start.call, start.version, why, "timeout"))
+                if self.state.tools[start.name].access != "write":
+                    return
+                # a write cut off half-way is worse than a late one, and the core takes a late answer
+                await asyncio.wait((work,), timeout=self.limits.idle_s)
+            if work.done():
+                await self._put(self._event_of(start, work))
+        finally:
+            await self._end(work)
+
+    def _event_of(self, start: StartTool, work: asyncio.Future[_Outcome]) -> Event:
+        at_ns = self.clock.now_ns()
+        outcome = _Outcome(kind="crashed", message="cancelled itself") if work.cancelled() else work.result()
+        if outcome.kind == "done":
+            return ToolResult(at_ns, start.call, start.version, outcome.value)
+        return ToolError(at_ns, start.call, start.version, outcome.message, outcome.kind)
+
+    def _launch(self, start: StartTool) -> asyncio.Future[_Outcome]:
+        """Starts a tool outside the task group: a group waits for its tasks, and a tool may never end."""
+        # the log's own copy must not be what a tool can change
+        args = copy.deepcopy(dict(start.args))
+        context = contextvars.copy_context()
+        context.run(idempotency_key.set, start.key)
+        is_async = getattr(self._toolbox, "is_async", None)
+        if is_async is not None and is_async(start.name):
+            return self._loop.create_task(_contained(lambda: self._toolbox.arun(start.name, args)), context=context)
+        done: asyncio.Future[_Outcome] = self._loop.create_future()
+
+        def settle(outcome: _Outcome) -> None:
+            if not done.done():
+                done.set_result(outcome)
+
+        def work() -> None:
+            outcome = _attempt(lambda: self._toolbox.run(start.name, args))
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(settle, outcome)
+
+        # a daemon: a tool that never returns must not keep the process from ending
+        threading.Thread(target=context.run, args=(work,), name=f"tool {start.name}", daemon=True).start()
+        return done
+
+    async def _end(self, work: asyncio.Future[_Outcome]) -> None:
+        """Cancels a tool that still runs, and gives it a moment. A thread can't be stopped; its result is dropped."""
+        if work.done():
+            return
+        work.cancel()
+        if not isinstance(work, asyncio.Task):
+            return
+        try:
+            await asyncio.wait((work,), timeout=self.limits.cancel_s)
+        finally:
+            if not work.done():
+                self.abandoned += 1
+                _abandon(work)
+
+
+def merged(old: UserUpdate, new: UserUpdate) -> UserUpdate:
+    """Two updates as one: what the second takes back is gone before anybody saw it."""
+    words = old.text.split()
+    kept = words[: max(0, len(words) - new.retracts)]
+    text = " ".join([*kept, *new.text.split()])
+    return UserUpdate(new.at_ns, text, new.final, old.retracts + max(0, new.retracts - len(words)))
+
+
+def _attempt(run: Callable[[], Any]) -> _Outcome:
+    """Runs a tool; whatever it raises becomes data. SystemExit and KeyboardInterrupt too: a tool ends no process, and
+    Ctrl-C reaches a session as the cancellation of its task."""
+    try:
+        return _Outcome(as_json(run()))
+    except ToolFailure as failure:
+        return _Outcome(kind="failed", message=_described(failure, ""))
+    except BaseException as error:
+        return _Outcome(kind="crashed", message=_described(error, f"{type(error).__name__}: "))
+
+
+async def _contained(run: Callable[[], Any]) -> _Outcome:
+    """`_attempt` for an async tool; only cancellation passes."""
+    try:
+        value = await run()
+    except asyncio.CancelledError:
+        raise
+    except ToolFailure as failure:
+        return _Outcome(kind="failed", message=_described(failure, ""))
+    except BaseException as error:
+        return _Outcome(kind="crashed", message=_described(error, f"{type(error).__name__}: "))
+    return _attempt(lambda: value)
+
+
+def _described(error: BaseException, prefix: str) -> str:
+    try:
+        return f"{prefix}{error}"
+    except Exception:  # an exception whose text raises
+        return f"{prefix}(no text)"
+
+
+def _abandon(work: asyncio.Task[_Outcome]) -> None:
+    """Takes the coroutine of a tool that ignores cancellation apart, so that the end of the loop does not wait for it."""
+    with suppress(RuntimeError):  # "coroutine ignored GeneratorExit": the frames around it have ended all the same
+        work.get_coro().close()
+    work.add_done_callback(lambda done: done.cancelled() or done.exception())
+    work.cancel()  # wakes the task, which finds its coroutine gone
+
+
+def _close_late(opening: Future[LiveContext]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
