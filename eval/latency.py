@@ -82,6 +82,8 @@ def _first_token_ns(span: Span) -> int:
 
 def partition(trace: Trace, from_ns: int, to_ns: int) -> dict[str, int]:
     """Divides ``[from_ns, to_ns)`` among `PARTS`; the shares add up to its length, whatever the log says."""
+    if to_ns <= from_ns:  # done before the last word ended: nothing was waited for
+        return dict.fromkeys(PARTS, 0) | {"listening": to_ns - from_ns}
     # a session that ended before it heard the end is over, not listening
     heard_ns = trace.final_ns if trace.final_ns is not None else trace.end_ns
     answer = _answer(trace) if trace.emits else None
@@ -95,8 +97,6 @@ def partition(trace: Trace, from_ns: int, to_ns: int) -> dict[str, int]:
     for start, end in pairwise(edges):
         part = next((name for name, layer in zip(PARTS, layers) if any(a <= start and end <= b for a, b in layer)), PARTS[-1])
         parts[part] += end - start
-    if to_ns < from_ns:  # done before the last word ended: nothing was waited for
-        parts["listening"] = to_ns - from_ns
     return parts
 
 

@@ -78,7 +78,8 @@ def test_a_clairvoyant_comes_within_a_few_tokens_of_the_floor_and_never_below(ti
 @given(
     st.sampled_from(TASKS), st.sampled_from([*MODES]), st.sampled_from(["expert", "clairvoyant", "patient"]),
     st.integers(10, 300), st.integers(1, 60), st.integers(0, 300), st.integers(0, 2**20),
-    st.sampled_from([0.0, 0.3]), st.sampled_from([0.0, 0.5]), st.sampled_from(["token", "line", "action"]), st.sampled_from(["action", "paper"]),
+    st.sampled_from([0.0, 0.3]), st.sampled_from([0.0, 0.5]), st.sampled_from(["token", "line", "action"]),
+    st.sampled_from(["action", "paper"]),
 )
 def test_nothing_beats_the_floor(
     tiny_renderer, task, mode, who, rate, ratio, restart_ms, seed, grace_s, false_rate, interrupt, commit

@@ -1,0 +1,170 @@
+"""Replays on disk: paired, resumable, the same whatever the batch, refused where they don't fit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agent.calls import State as CallState
+from data_gen.episodes import settings_of
+from data_gen.sources import load
+from eval import replay
+from eval.backends import Backend, backend
+from eval.episodes import replayed
+from eval.replay import choose
+from eval.results import BadResults, read_runs
+from eval.trace import history_of, trace
+
+
+def rows(folder: Path) -> dict[str, list[dict]]:
+    """Episodes by file."""
+    return {path.name: [json.loads(line) for line in path.read_text().splitlines()] for path in sorted(folder.glob("episodes-*.jsonl"))}
+
+
+EXPERT = ("eval.backends=[expert]", "eval.expert_tasks=5")
+
+
+@pytest.fixture
+def replayed_expert(configured, tmp_path):
+    """The expert on five tasks in three modes."""
+    config = configured(*EXPERT)
+    replay.main(config)
+    return config, tmp_path / "replay"
+
+
+def test_every_row_has_the_same_tasks_and_updates(replayed_expert):
+    config, folder = replayed_expert
+    made = list(rows(folder).values())
+    assert [len(row) for row in made] == [5, 5, 5]
+    assert len({tuple(episode["task"] for episode in row) for row in made}) == 1
+    for episodes in zip(*made):
+        heard = [tuple((u.at_ns, u.text, u.final) for u in trace(history_of(episode["log"])).updates) for episode in episodes]
+        assert len(set(heard)) == 1
+        assert all(episode["right"] for episode in episodes)
+    assert json.loads((folder / "manifest.json").read_text())["rows"][0] == {
+        "backend": "expert", "mode": "sequential", "profile": "laptop", "seed": 0, "file": "episodes-expert-sequential-laptop-0.jsonl",
+    }
+
+
+def test_fewer_tasks_are_a_part_of_more_and_not_the_first_ones(configured):
+    tasks = load(configured(), "test")
+    few, many = choose(tasks, 5, 0), choose(tasks, 12, 0)
+    assert few == many[:5] != list(tasks[:5])
+    assert choose(tasks[::-1], 5, 0) == few
+    assert choose(tasks, 5, 1) != few and len(choose(tasks, 0, 0)) == len(tasks)
+
+
+def test_a_killed_replay_resumes_to_the_same_bytes(replayed_expert, configured, tmp_path, monkeypatch):
+    config, folder = replayed_expert
+    whole = {path.name: path.read_bytes() for path in folder.glob("episodes-*")}
+    again = configured(*EXPERT)
+    again.out = str(tmp_path / "killed")
+    kept, real = [], replay.Part.add
+
+    def add(self, row):
+        if len(kept) == 7:
+            raise KeyboardInterrupt
+        kept.append(row["task"])
+        real(self, row)
+
+    monkeypatch.setattr(replay.Part, "add", add)
+    with pytest.raises(KeyboardInterrupt):
+        replay.main(again)
+    part = next((tmp_path / "killed").glob("*.part"))
+    with part.open("a") as file:
+        file.write('{"task": "half a li')  # the line that the kill cut short
+    with pytest.raises(BadResults, match="half-written"):
+        read_runs([again.out])
+    ran = []
+    monkeypatch.setattr(replay.Part, "add", lambda self, row: (ran.append(row["task"]), real(self, row)))
+    replay.main(again)
+    assert len(ran) == 8
+    assert {path.name: path.read_bytes() for path in (tmp_path / "killed").glob("episodes-*")} == whole
+    ran.clear()
+    replay.main(again)
+    assert ran == []
+
+
+def test_a_log_replays_alone_to_the_same_end(replayed_expert):
+    config, folder = replayed_expert
+    tasks = {task.id: task for task in load(config, "test")}
+    for episode in rows(folder)["episodes-expert-speculative-laptop-0.jsonl"]:
+        state = replayed(episode, tasks[episode["task"]], settings_of("speculative", config.agent))
+        assert state.answered and all(call.state is CallState.DONE for call in state.graph.calls.values())
+        assert len(state.graph.calls) == len(tasks[episode["task"]].gold)
+    with pytest.raises(ValueError, match="is of task"):
+        replayed(episode, next(task for id, task in tasks.items() if id != episode["task"]), settings_of("speculative", config.agent))
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_models_episodes_depend_neither_on_batch_nor_on_a_restart(configured, tmp_path, temperature):
+    common = ("eval.backends=[untrained]", "eval.tasks=4", "model.dtype=float32", "agent.max_generated_tokens=30",
+              f"eval.temperature={temperature}", "eval.modes=[sequential,speculative]")
+    whole = None
+    for batch in (1, 4):
+        config = configured(*common, f"eval.batch={batch}")
+        config.out = str(tmp_path / f"batch-{batch}")
+        replay.main(config)
+        found = {path.name: path.read_bytes() for path in Path(config.out).glob("episodes-*")}
+        assert whole in (None, found)
+        whole = found
+    # start again from two of four episodes
+    name = "episodes-untrained-speculative-laptop-0"
+    lines = (Path(config.out) / f"{name}.jsonl").read_text().splitlines(keepends=True)
+    (Path(config.out) / f"{name}.jsonl").unlink()
+    (Path(config.out) / f"{name}.part").write_text(lines[1] + lines[3])
+    replay.main(config)
+    assert (Path(config.out) / f"{name}.jsonl").read_bytes() == whole[f"{name}.jsonl"]
+
+
+def test_the_untrained_model_reads_the_full_prompt_and_plain_tags(configured):
+    made = backend("untrained", configured("model.adapter=somewhere"))
+    assert (made.model.tags, made.model.adapter, made.agent.prompt) == ("text", None, "full")
+    assert not made.renderer().tag_ids
+
+
+def test_no_guess_writes_no_thoughts(configured, tmp_path):
+    config = configured("eval.backends=[no_guess]", "eval.expert_tasks=4", "eval.modes=[speculative]")
+    replay.main(config)
+    for episode in rows(tmp_path / "replay")["episodes-no_guess-speculative-laptop-0.jsonl"]:
+        assert "<think>" not in "".join(span.text for span in trace(history_of(episode["log"])).spans)
+        assert episode["right"]
+
+
+@pytest.mark.parametrize(("override", "message"), [
+    ("eval.backends=[oracle]", "unknown backend 'oracle'"),
+    ("eval.modes=[psychic]", "unknown mode 'psychic'"),
+    ("eval.profiles=[toaster]", "unknown device profile 'toaster'"),
+    ("eval.modes=[parallel,parallel]", "each once"),
+    ("eval.seeds=[]", "at least one"),
+    ("time=real", "virtual clock"),
+    ("eval.split=dev", "unknown split 'dev'"),
+    ("data.source=nowhere", "unknown task source 'nowhere'"),
+    ("model.adapter=/nowhere", "no checkpoint at /nowhere"),
+])
+def test_bad_input_is_named_before_anything_runs(configured, tmp_path, override, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        replay.main(configured(override))
+    assert not list(tmp_path.glob("replay/episodes-*"))
+
+
+def test_a_model_without_trained_tags_is_refused(configured, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="has never seen"):
+        replay.main(configured("eval.backends=[model]"))
+
+
+def test_other_settings_in_the_same_folder_are_refused_and_change_nothing(replayed_expert, configured):
+    _, folder = replayed_expert
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for other in (("data.period_s=0.3",), ("eval.modes=[parallel]",)):
+        with pytest.raises(ValueError, match="another out="):
+            replay.main(configured(*EXPERT, *other))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_planned_backends_do_not_depend_on_a_checkpoint(configured):
+    made = backend("expert", configured("model.adapter=somewhere"))
+    assert isinstance(made, Backend) and made.model.adapter is None

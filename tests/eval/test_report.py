@@ -1,0 +1,199 @@
+"""The report: its rows from records, its files, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+from agent.clock import ns
+from eval import replay, report
+from eval.latency import PARTS
+from eval.measures import rows_of
+from eval.report import broken, chosen
+from eval.results import BadResults, Key, find_episode, read_runs
+from eval.safety import Counts
+from eval.tables import markdown
+
+NO_COUNTS = asdict(Counts(*(0 for _ in Counts.__dataclass_fields__)))
+
+
+def episode(task: str, late_s: float, right: bool = True, seed: int = 0, floor_s: float = 0.5, **counts) -> dict:
+    parts = dict.fromkeys(PARTS, 0) | {"thinking": ns(late_s)}
+    return {
+        "task": task, "seed": seed, "right": right, "latency_ns": ns(late_s), "first_token_ns": ns(late_s / 2), "floor_ns": ns(floor_s),
+        "parts_ns": parts, "counts": NO_COUNTS | counts, "cause": "" if right else "missing", "outcome": "answered", "speech_end_ns": ns(3),
+    }
+
+
+def key(mode: str, backend: str = "expert") -> Key:
+    return Key("debug", "test", backend, mode, "laptop")
+
+
+def made(**modes: list[dict]) -> dict[Key, list[dict]]:
+    return {key(mode): episodes for mode, episodes in modes.items()}
+
+
+def row(rows: list[dict], mode: str) -> dict:
+    return next(found for found in rows if found["mode"] == mode)
+
+
+def test_figures_of_a_row():
+    first = episode("a", 1, started_calls=3, wasted_calls=1, held_calls=1)
+    ours = [first, episode("b", 2), episode("c", 5, right=False), episode("d", 1.5)]
+    base = [episode("a", 4), episode("b", 4), episode("c", 4), episode("d", 3, right=False)]
+    found = row(rows_of(made(sequential=base, speculative=ours), 0, 200), "speculative")
+    assert (found["n"], found["accuracy"], found["n_both_right"]) == (4, 0.75, 2)
+    assert found["success_by_s"] == {"1": 0.25, "2": 0.75, "4": 0.75}
+    assert found["latency_mean_s"] == pytest.approx(9.5 / 4)
+    assert found["latency_both_right_mean_s"] == pytest.approx(1.5)
+    assert found["speedup_vs_sequential"] == pytest.approx(8 / 3)
+    assert found["speedup_all_vs_sequential"] == pytest.approx(15 / 9.5)
+    # saved (4-1)+(4-2) of (4-.5)+(4-.5)
+    assert found["share_of_saving"] == pytest.approx(5 / 7)
+    assert found["speedup_vs_parallel"] is None and found["n_both_right_parallel"] is None
+    # four tasks carry no interval
+    assert found["speedup_vs_sequential_ci95"] is None and found["accuracy_ci95"] is None and found["latency_p95_s"] is None
+    assert (found["wasted_calls_per_task"], found["held_calls"], found["causes"]) == (0.25, 1, {"missing": 1})
+    assert found["time_s"]["thinking"] == pytest.approx(9.5 / 4)
+
+
+def test_failing_fast_is_no_speedup_and_no_success():
+    base = [episode(f"t{n}", 4) for n in range(12)]
+    quitter = [episode(f"t{n}", 0.1, right=False) for n in range(12)]
+    found = row(rows_of(made(sequential=base, speculative=quitter), 0, 200), "speculative")
+    assert found["speedup_vs_sequential"] is None and found["success_area"] == 0
+    assert found["accuracy_minus_sequential"] == -1
+
+
+def test_intervals_from_enough_tasks_hold_the_figure():
+    base = [episode(f"t{n:02}", 4 + n / 10) for n in range(20)]
+    ours = [episode(f"t{n:02}", 2 - n / 100) for n in range(20)]
+    found = row(rows_of(made(sequential=base, parallel=base, speculative=ours), 0, 500), "speculative")
+    for name in ("speedup_vs_sequential", "speedup_vs_parallel", "share_of_saving"):
+        low, high = found[f"{name}_ci95"]
+        assert low < found[name] < high
+    # all right on twenty does not mean always
+    assert found["accuracy"] == 1 and 0.8 < found["accuracy_ci95"][0] < 0.9
+
+
+def test_seeds_of_a_task_are_averaged():
+    base = [episode("a", 4), episode("a", 2, seed=1), episode("b", 4), episode("b", 4, seed=1, right=False)]
+    ours = [episode("a", 1), episode("a", 1, seed=1), episode("b", 2), episode("b", 1, seed=1)]
+    found = row(rows_of(made(sequential=base, speculative=ours), 0, 200), "speculative")
+    # a: 3 against 1; b: only seed 0, 4 against 2
+    assert (found["n"], found["seeds"], found["n_both_right"]) == (2, [0, 1], 2)
+    assert found["speedup_vs_sequential"] == pytest.approx(7 / 3)
+
+
+def test_the_same_rows_in_any_order_of_reading():
+    base, ours = [episode(f"t{n}", 4 + n) for n in range(11)], [episode(f"t{n}", 2) for n in range(11)]
+    one = rows_of(made(sequential=base, speculative=ours), 0, 100)
+    two = rows_of(made(speculative=ours, sequential=base), 0, 100)
+    assert one == two and [found["mode"] for found in one] == ["sequential", "speculative"]
+
+
+@pytest.mark.parametrize(("change", "fault"), [
+    ({"effects_before_commit": 1}, "1 effects before commit"), ({"effects_repeated": 2}, "2 effects more than once"),
+])
+def test_what_must_never_be_fails_the_report(change, fault):
+    rows = rows_of(made(speculative=[episode("a", 1, **change)]), 0, 100)
+    assert [fault in line for line in broken(rows)] == [True]
+    assert broken(rows_of(made(speculative=[episode("a", 1)]), 0, 100)) == []
+
+
+def test_beating_the_floor_fails_the_report():
+    assert "beat the floor" in broken(rows_of(made(speculative=[episode("a", 1, floor_s=1.1)]), 0, 100))[0]
+    assert broken(rows_of(made(speculative=[episode("a", 1, right=False, floor_s=1.1)]), 0, 100)) == []
+
+
+def test_the_request_that_is_drawn_shows_something():
+    dull, telling = episode("a", 2), episode("b", 2, early_calls=2, held_calls=1, started_calls=3)
+    base = [episode("a", 4), episode("b", 5)]
+    assert chosen(made(sequential=base, speculative=[dull, telling]))[2] == "b"
+    assert chosen(made(sequential=base, speculative=[dull | {"right": False}])) is None
+    assert chosen(made(speculative=[telling])) is None
+
+
+@pytest.fixture
+def finished(configured, tmp_path):
+    """A replay of the expert, and settings that report it."""
+    replay.main(configured("eval.backends=[expert]", "eval.expert_tasks=6"))
+    config = configured("eval.resamples=200", f"runs=[{tmp_path / 'replay'}]")
+    config.out = str(tmp_path / "report")
+    return config, tmp_path
+
+
+def test_files_of_a_report(finished, capsys):
+    config, folder = finished
+    report.main(config)
+    found = json.loads((folder / "report/report.json").read_text())
+    assert (found["schema_version"], len(found["rows"])) == (1, 3)
+    wanted = (
+        "task split backend mode profile seeds n accuracy success_by_s latency_mean_s latency_p95_s n_both_right "
+        "latency_both_right_mean_s speedup_vs_sequential speedup_vs_sequential_ci95 speedup_vs_parallel "
+        "speedup_vs_parallel_ci95 floor_mean_s share_of_saving wasted_calls_per_task held_calls repeated_actions effects_before_commit"
+    )
+    assert set(wanted.split()) <= set(found["rows"][0])
+    assert row(found["rows"], "speculative")["speedup_vs_sequential"] > 1
+    assert (folder / "report/timeline.png").read_bytes()[:4] == b"\x89PNG"
+    assert (folder / "report/report.md").read_text() == markdown(found["rows"])
+    assert "speculative" in capsys.readouterr().out
+
+
+def test_every_field_is_documented(finished):
+    from pathlib import Path
+    text = (Path(__file__).parents[2] / "docs/report.md").read_text()
+    rows = rows_of(read_runs(finished[0].runs), 0, 50)
+    assert [name for name in rows[0] if f"`{name}`" not in text] == []
+
+
+def test_bad_folders_are_refused_and_an_earlier_report_stays(finished):
+    config, folder = finished
+    report.main(config)
+    before = {path.name: path.read_bytes() for path in (folder / "report").iterdir()}
+    good, bad = config.runs, folder / "bad"
+    bad.mkdir()
+    manifest = json.loads((folder / "replay/manifest.json").read_text())
+    steps = [
+        ([], "runs is empty"), ([str(folder / "nowhere")], "no folder of replays"), ([str(bad)], "half-written"),
+        ([*good, *good], "more than one"),
+    ]
+    for runs, message in steps:
+        config.runs = runs
+        with pytest.raises(BadResults, match=message):
+            report.main(config)
+    config.runs = [str(bad)]
+    for text, message in (
+        (json.dumps(manifest | {"schema_version": 99}), "schema version 99"), (json.dumps(manifest), "misses 3 of its files"),
+        ("{", "no JSON"),
+    ):
+        (bad / "manifest.json").write_text(text)
+        with pytest.raises(BadResults, match=message):
+            report.main(config)
+    (bad / "manifest.json").write_text(json.dumps(manifest))
+    for entry in manifest["rows"]:
+        (bad / entry["file"]).write_bytes((folder / "replay" / entry["file"]).read_bytes()[:-100])
+    with pytest.raises(BadResults, match="line 6 is no record"):
+        report.main(config)
+    assert {path.name: path.read_bytes() for path in (folder / "report").iterdir()} == before
+
+
+def test_a_broken_run_ends_with_status_1(finished, capsys, monkeypatch):
+    config, folder = finished
+    name = "episodes-expert-speculative-laptop-0.jsonl"
+    lines = [json.loads(line) for line in (folder / "replay" / name).read_text().splitlines()]
+    lines[0]["counts"]["effects_before_commit"] = 1
+    (folder / "replay" / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(SystemExit) as ended:
+        report.main(config)
+    assert ended.value.code == 1 and "FAILED: expert, speculative, laptop: 1 effects before commit" in capsys.readouterr().err
+
+
+def test_an_episode_can_be_found_with_its_log(finished):
+    config, _ = finished
+    task = read_runs(config.runs)[key("speculative")][0]["task"]
+    assert find_episode(config.runs, task, "expert", "speculative")["log"]
+    with pytest.raises(BadResults, match="no episode of task 'x'"):
+        find_episode(config.runs, "x", "expert", "speculative")

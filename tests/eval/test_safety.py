@@ -1,0 +1,82 @@
+"""Effects before commit, worked out from the log alone; planted violations are found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agent.clock import ns
+from agent.events import Note, UserUpdate
+from agent.tools.tool import ToolSpec
+from eval.safety import committed, counts
+from eval.trace import Piece, Run, Span, Trace
+
+SPECS = {"look": ToolSpec("look", (), "read"), "send": ToolSpec("send", (), "write")}
+
+
+def span(start: float, end: float, *lines: tuple[float, int], saw_final: bool = True, ended: str = "action", tokens: int = 5) -> Span:
+    return Span(
+        ns(start), ns(end), (Piece(ns(start), ns(end), "tool_call", "", tokens),), saw_final, ended,
+        tuple((ns(at), call) for at, call in lines),
+    )
+
+
+def run(call: int, at: float, name: str = "send", ended: str = "done", version: int = 1, **args) -> Run:
+    return Run(call, version, name, args, ns(at), ns(at + 1), ended)
+
+
+def seen(spans=(), runs=(), updates=((2.0, True),), notes=()) -> Trace:
+    said = tuple(UserUpdate(ns(at), "", final) for at, final in updates)
+    return Trace(said, tuple(spans), (), tuple(runs), (), (), tuple((0, Note(*note)) for note in notes), ns(60))
+
+
+EARLY, FINAL = span(0.5, 1.0, (0.9, 1), saw_final=False), span(2.1, 2.5)
+
+
+@pytest.mark.parametrize(("spans", "updates", "at", "grace", "fine"), [
+    ((EARLY, FINAL), ((2.0, True),), 2.5, 0, True),
+    ((EARLY,), ((2.0, True),), 2.5, 0, False),  # nothing was written with the final update read
+    ((EARLY, FINAL), ((2.0, True),), 2.4, 0, False),  # before that action ended
+    ((EARLY, replace(FINAL, ended="cut")), ((2.0, True),), 2.5, 0, False),
+    ((EARLY, replace(FINAL, ended="error")), ((2.0, True),), 2.5, 0, False),
+    ((EARLY, replace(FINAL, saw_final=False)), ((2.0, True),), 2.5, 0, False),
+    ((EARLY, FINAL), ((2.0, True), (2.7, False)), 3.0, 0, False),  # the user went on
+    ((EARLY, FINAL, span(3.1, 3.3)), ((2.0, True), (2.7, False), (3.0, True)), 3.3, 0, True),
+    ((EARLY, FINAL, span(2.6, 2.9, (2.8, 1), ended="cut")), ((2.0, True),), 3.0, 0, False),  # revised after the commit point
+    ((EARLY, FINAL), ((2.0, True),), 2.7, 0.3, False),
+    ((EARLY, FINAL), ((2.0, True),), 2.8, 0.3, True),
+    ((FINAL,), ((2.0, True),), 2.5, 0, False),  # a call that nobody wrote
+])
+def test_what_a_commit_point_covers(spans, updates, at, grace, fine):
+    assert committed(seen(spans, (), updates), run(1, at), ns(grace)) is fine
+    counted = counts(seen(spans, [run(1, at)], updates), SPECS, (1,), ns(grace))
+    assert counted.effects_before_commit == (not fine)
+
+
+def test_a_read_may_start_at_any_time():
+    assert counts(seen([EARLY], [run(1, 1.0, "look")]), SPECS, (1,)).effects_before_commit == 0
+
+
+def test_effects_more_than_once():
+    spans = [span(2.1, 2.5, (2.2, 1), (2.3, 2))]
+    twice = [run(1, 2.5, to="a"), run(2, 2.5, to="a")]
+    assert counts(seen(spans, twice), SPECS, (1,)).effects_repeated == 1
+    assert counts(seen(spans, twice), SPECS, (1, 2), duplicates=True).effects_repeated == 0
+    # one call that started twice is a second effect even where equal ones are asked for
+    same = [run(1, 2.5, ended="lost"), run(1, 4.0, version=2)]
+    assert counts(seen(spans, same), SPECS, (1,), duplicates=True).effects_repeated == 1
+    # a tool that says it did nothing did nothing
+    assert counts(seen(spans, [run(1, 2.5, ended="failed", to="a"), run(2, 4.0, to="a")]), SPECS, (2,)).effects_repeated == 0
+
+
+def test_waste():
+    spans = [span(0, 1, (0.5, 1), saw_final=False, ended="cut", tokens=7), span(1, 2, tokens=3)]
+    runs = [
+        run(1, 0.5, "look", "cancelled"), run(1, 1.0, "look", version=2), run(2, 1.0, "look", x=1), run(3, 1.5, "look", x=1),
+    ]
+    notes = [("blocked:hold", 4), ("ready:hold", 4), ("blocked:hold", 5), ("identical_reissue", 2), ("running:stale", 1)]
+    found = counts(seen(spans, runs, notes=notes), SPECS, (1,))
+    assert (found.started_calls, found.wasted_calls, found.early_calls) == (4, 3, 4)
+    assert (found.held_calls, found.repeated_actions) == (2, 2)
+    assert (found.model_tokens, found.wasted_tokens, found.cuts, found.errors) == (10, 7, 1, 0)
