@@ -240,11 +240,11 @@ class Episode:
         """Writes on up to the next stop, unless an event is due before. Gives whether the core was told anything."""
         span = self._span
         assert span is not None
-        fits = span.base + self.profile.tokens_by(span.base_ns, due_ns) if due_ns is not None else 1 << 60
         if span.planned:
+            fits = span.base + self.profile.tokens_by(span.base_ns, self.limit_ns if due_ns is None else min(due_ns, self.limit_ns))
             stop = next((n for n in span.stops if n > span.sent), len(span.ids))
-            if span.sent == len(span.ids):
-                self._feed(ModelEnded(self._end_ns(span, span.sent), span.generation))
+            if span.sent == len(span.ids) < fits:  # a model would spend a token on ending its turn
+                self._feed(ModelEnded(self._end_ns(span, span.sent + 1), span.generation))
                 return True
             upto = min(fits, stop)
         else:

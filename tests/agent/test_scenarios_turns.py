@@ -223,6 +223,12 @@ def test_a_tool_that_outlives_the_limit_ends_the_episode():
     assert (played.outcome, played.end_s) == ("too_long", 0.6)
 
 
+def test_a_model_that_writes_past_the_limit_ends_the_episode():
+    played = play(user=[(0.0, "x.")], model=["<think>" + "hm " * 300 + "</think><pause>"], limit_s=20)
+    assert (played.outcome, played.end_s) == ("too_long", 20.0)
+    assert played.rollout.state.turn_tokens == 199
+
+
 def test_the_budget_of_a_turn_ends_the_session_at_its_last_token():
     played = play(user=[(0.0, "x.")], model=["<think>" + "hm " * 30 + "</think><pause>"], max_generated_tokens=8)
     assert played.rows("model finish") == [
@@ -295,10 +301,10 @@ def test_a_model_that_stops_in_the_middle_is_told_how_to_end():
     played = play(user=[(0.0, "x.")], model=["<think>hm</think>", answer()])
     assert played.rows("model told say") == [
         (0.0, "told", "final_query_update x"),
-        (0.4, "model", "<think>hm</think>"),
-        (0.4, "told", "error end of text before the action was complete: end with </tool_call>, <pause> or </answer>"),
-        (0.85, "model", "<answer>done</answer>"),
-        (0.85, "say", "done"),
+        (0.5, "model", "<think>hm</think>"),
+        (0.5, "told", "error end of text before the action was complete: end with </tool_call>, <pause> or </answer>"),
+        (0.95, "model", "<answer>done</answer>"),
+        (0.95, "say", "done"),
     ]
 
 
