@@ -1,0 +1,188 @@
+"""How many sessions a minute the transformers backend replays in virtual time, one at a time and batched.
+
+    python -m scripts.bench replay [--model smollm2] [--sessions 16] [--batch 16] [--bfloat16]
+
+The model's tokens are forced to what a script wrote in the same sessions, so that an untrained model does a trained one's
+work: every forward pass is made, only the choice is given. Then the model writes freely from where the sessions end,
+alone and batched, and the outputs are compared. Prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from agent.clock import Profile, ns
+from agent.core import State
+from agent.events import UserUpdate
+from agent.models.model import Mask, Stream
+from agent.models.transformers import TransformersModel
+from agent.modes import settings
+from agent.prompt import system_prompt
+from agent.rendering import Renderer
+from agent.simulate import Episode, run_batch
+from agent.tools.tool import Json, Param, ToolSpec
+
+_PROFILE = Profile("replay", decode_tokens_per_s=60, prefill_tokens_per_s=1500, restart_ns=ns(0.02))
+_TOOLS = {
+    spec.name: spec
+    for spec in (
+        ToolSpec("find_contact", (Param("name", {"type": "string"}),), "read", "Look up a person's phone number and address."),
+        ToolSpec("send_sms", (Param("to", {}), Param("message", {"type": "string"})), "write", "Send a text message."),
+        ToolSpec("read_calendar", (Param("day", {"type": "string"}),), "read", "List the events of a day."),
+    )
+}
+_WORDS = "please text Ada that the review moves to Thursday at ten and ask Bo whether Friday works for the long run too".split()
+FREE_TOKENS = 24
+
+
+class _Box:
+    """Three tools whose results say enough to be read."""
+
+    specs = _TOOLS
+
+    def latency_ns(self, name: str, args: Any) -> int:
+        return ns(0.6)
+
+    def run(self, name: str, args: Any) -> Json:
+        return {"of": str(args.get("name", args.get("day", ""))), "result": "+1 555 0100", "note": "from the address book"}
+
+
+class _Script:
+    """A thought and a call for every other update; the text goes out at the end."""
+
+    def plan(self, state: State) -> str:
+        heard = [segment for segment in state.transcript if segment.kind.endswith("query_update")]
+        issued = len(state.graph.calls)
+        if issued < min(3, len(heard) // 2):
+            name = _WORDS[3 * issued + 2]
+            return f"<think>to: {name}; msg=?</think><tool_call>\n{issued + 1}. find_contact({json.dumps(name)})\n</tool_call>"
+        if not state.final_in_context:
+            return "<think>waiting for more</think><pause>"
+        if issued == 3:
+            return '<think>msg complete</think><tool_call>\n4. send_sms([$1], "The review moves to Thursday at ten.")\n</tool_call>'
+        return "<answer>I told Ada about Thursday and asked Bo about Friday.</answer>"
+
+
+class _Only:
+    """A mask that leaves one token."""
+
+    def __init__(self, index: int, size: int) -> None:
+        self._allowed = np.zeros(size, dtype=bool)
+        self._allowed[index] = True
+
+    def allowed(self) -> np.ndarray:
+        return self._allowed
+
+
+class Forced:
+    """A model that computes everything and writes what it is told: the next id of the session that the prompt names."""
+
+    def __init__(self, inner: TransformersModel, scripts: Sequence[Sequence[int]]) -> None:
+        self.inner, self.scripts = inner, scripts
+        self.end_ids = frozenset[int]()
+        self.decoded = 0
+        self._size = inner.model.get_input_embeddings().num_embeddings
+        self.append, self.crop, self.close = inner.append, inner.crop, inner.close
+
+    def open(self, prompt_ids: Sequence[int], seed: int = 0) -> Stream:
+        return self.inner.open(prompt_ids, seed)
+
+    def decode(self, streams: Sequence[Any], masks: Sequence[Mask | None] | None = None) -> list[int]:
+        self.decoded += len(streams)
+        # a stream's seed is its session's number; what follows its context is what the session's transcript has there
+        return self.inner.decode(streams, [_Only(self.scripts[s.seed][s.length], self._size) for s in streams])
+
+
+def episodes(renderer: Renderer, count: int, scripted: bool) -> list[Episode]:
+    """Sessions of the same request, its updates cut differently in each."""
+    mode = settings("speculative")
+    prompt = renderer.prompt_ids(system_prompt(mode, _TOOLS.values()))
+    made = []
+    for number in range(count):
+        rng = random.Random(number)
+        cuts = [0, *sorted(rng.sample(range(2, len(_WORDS) - 1), 6)), len(_WORDS)]
+        updates = [
+            UserUpdate(ns(0.35 * b + 0.1), " ".join(_WORDS[a:b]), final=b == len(_WORDS)) for a, b in zip(cuts, cuts[1:])
+        ]
+        made.append(Episode(
+            settings=mode, profile=_PROFILE, toolbox=_Box(), updates=updates, renderer=renderer, prompt_ids=prompt,
+            planner=_Script() if scripted else None, limit_ns=ns(60),
+        ))
+    return made
+
+
+def free(model: TransformersModel, contexts: Sequence[Sequence[int]], batch: int) -> list[list[int]]:
+    """What the model writes by itself after each context."""
+    written: list[list[int]] = []
+    for start in range(0, len(contexts), batch):
+        streams = [model.open(ids) for ids in contexts[start:start + batch]]
+        rows = [model.decode(streams) for _ in range(FREE_TOKENS)]
+        written += [list(column) for column in zip(*rows, strict=True)]
+        for stream in streams:
+            model.close(stream)
+    return written
+
+
+def agreement(model: TransformersModel, contexts: Sequence[Sequence[int]], expected: Sequence[Sequence[int]]) -> float:
+    """Share of the expected tokens that the model would choose too, each after the expected ones before it."""
+    same = 0
+    for ids, tokens in zip(contexts, expected, strict=True):
+        stream = model.open(ids)
+        for token in tokens:
+            same += model.decode([stream])[0] == token
+            model.crop(stream, stream.length - 1)
+            model.append([(stream, [token])])
+        model.close(stream)
+    return same / (len(expected) * FREE_TOKENS)
+
+
+def measure(model: TransformersModel, sessions: int, batch: int) -> tuple[dict[str, Any], list[list[int]], list[list[int]]]:
+    """Rates of both, whether all sessions came out the same, and the contexts with what was written freely after them."""
+    renderer = Renderer(model.tokenizer, "text")
+    scripted = [episode.run() for episode in episodes(renderer, sessions, scripted=True)]
+    contexts = [renderer.ids(rollout.prompt_ids, rollout.state.transcript) for rollout in scripted]
+    model.open(scripted[0].prompt_ids)  # the shared prompt is computed once, before the clock starts
+    rates, same, tokens = {}, True, 0
+    # one at a time takes long and varies little: a quarter of the sessions tells its rate
+    for size, count in ((1, max(1, sessions // 4)), (batch, sessions)):
+        forced = Forced(model, contexts)
+        start = time.perf_counter()
+        rollouts = run_batch(episodes(renderer, count, scripted=False), forced, size)
+        rates[size] = 60 * count / (time.perf_counter() - start)
+        same &= [renderer.ids(r.prompt_ids, r.state.transcript) for r in rollouts] == contexts[:count]
+        same &= [(r.outcome, r.end_ns) for r in rollouts] == [(r.outcome, r.end_ns) for r in scripted[:count]]
+        tokens = forced.decoded
+    alone, together = free(model, contexts, 1), free(model, contexts, batch)
+    report = {
+        "sessions": sessions, "decoded_tokens_per_session": round(tokens / sessions, 1),
+        "context_tokens": round(sum(map(len, contexts)) / sessions, 1), "sessions_per_minute_at_1": round(rates[1], 2),
+        f"sessions_per_minute_at_{batch}": round(rates[batch], 2), f"ratio_at_{batch}": round(rates[batch] / rates[1], 2),
+        "forced_sessions_identical": same, "greedy_identical": alone == together,
+    }
+    return report, contexts, alone
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Loads the model, measures, prints."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.bench replay", description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="smollm2", help="smollm2, tiny, a folder or a hub name")
+    parser.add_argument("--sessions", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--bfloat16", action="store_true", help="also report how often bfloat16 chooses the same token")
+    options = parser.parse_args(arguments)
+    model = TransformersModel.load(options.model, dtype=torch.float32, eager=False)
+    report, contexts, written = measure(model, options.sessions, options.batch)
+    if options.bfloat16:
+        half = TransformersModel.load(options.model, dtype=torch.bfloat16)
+        report["bfloat16_agreement"] = round(agreement(half, contexts[:4], written[:4]), 4)
+    head = {"bench": "replay", "model": options.model, "device": model.model.device.type, "threads": torch.get_num_threads()}
+    print(json.dumps(head | report))
+    return 0 if report["forced_sessions_identical"] and report["greedy_identical"] else 1

@@ -1,0 +1,21 @@
+"""The replay benchmark does the scripted sessions' work, and notices when it does another's."""
+
+from __future__ import annotations
+
+import json
+
+from scripts import bench_replay
+
+
+def test_the_command_prints_one_line_of_json(capsys):
+    assert bench_replay.main(["--model", "tiny", "--sessions", "4", "--batch", "4", "--bfloat16"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["bench"], report["forced_sessions_identical"], report["greedy_identical"]) == ("replay", True, True)
+    assert report["decoded_tokens_per_session"] > 50
+    assert 0.5 < report["bfloat16_agreement"] <= 1
+
+
+def test_another_course_of_the_sessions_is_noticed(capsys, monkeypatch):
+    monkeypatch.setattr(bench_replay.Forced, "decode", lambda self, streams, masks=None: self.inner.decode(streams))
+    bench_replay.main(["--model", "tiny", "--sessions", "2", "--batch", "2"])
+    assert json.loads(capsys.readouterr().out)["forced_sessions_identical"] is False
