@@ -78,6 +78,10 @@ class DataConfig:
     modes: list[str] = field(default_factory=lambda: ["speculative", "parallel", "sequential"])
     """Modes that the expert plays, in turn."""
     thoughts: str = "slots"
+    eagerness: float = 0.0
+    """Probability that the expert takes a value before a word closes it ("Sam" of "Sam Ortiz"); generated sources only."""
+    disfluency: dict[str, float] = field(default_factory=dict)
+    """Changes to `data_gen.disfluency.Rates` by name, and ``times`` for all of them; generated sources only."""
     period_s: float = 0.48
     """Time between the recogniser's updates."""
     endpoint_delay_s: float = 0.5

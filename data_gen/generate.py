@@ -11,7 +11,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from functools import cache
@@ -28,7 +28,7 @@ from configs.schema import Config
 from data_gen.card import write_card
 from data_gen.episodes import make_episode, sample_profile
 from data_gen.expert import Expert
-from data_gen.reading import GroundedReading
+from data_gen.reading import reading_of
 from data_gen.seeds import child
 from data_gen.sources import load
 from data_gen.task import Task
@@ -127,7 +127,7 @@ def make_row(config: Config, task: Task, split: str, n: int) -> dict[str, Any]:
     seed = child(config.seed, split, n)
     mode = config.data.modes[n % len(config.data.modes)]
     profile = sample_profile(config.clock, child(seed, "profile"))
-    expert = Expert(task, GroundedReading(task), config.data.thoughts)
+    expert = Expert(task, reading_of(task, config.data.eagerness, child(seed, "eager")), config.data.thoughts)
     made = renderer(config)
     rollout = make_episode(
         task, mode, profile, made, agent=config.agent, data=config.data, seed=child(seed, "speech"), planner=expert
@@ -145,10 +145,10 @@ def _renderer(name: str, tags: str, stamps: str) -> Renderer:
     return load_renderer(name, tags, stamps)
 
 
-_loaded: dict[str, tuple[Task, ...]] = {}
+_loaded: dict[str, Sequence[Task]] = {}
 
 
-def _tasks(config: Config, split: str) -> tuple[Task, ...]:
+def _tasks(config: Config, split: str) -> Sequence[Task]:
     key = f"{recipe(config)}/{split}"
     if key not in _loaded:
         _loaded[key] = load(config, split)

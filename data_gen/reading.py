@@ -89,6 +89,17 @@ class GroundedReading:
         return evidence.end if self._closed(evidence.end, heard, final) else None
 
 
+def reading_of(task: Task, eagerness: float = 0.0, seed: int = 0) -> Reading:
+    """The causal reading of a task: its derivation's, or else its grounding.
+
+    Args:
+        task: the request.
+        eagerness: probability of taking a value that may be complete before a word closes it; a derivation's only.
+        seed: what such draws follow from, beside the prefix.
+    """
+    return GroundedReading(task) if task.reading is None else task.reading.of(task, eagerness, seed)
+
+
 def spec_requires(spec: ToolSpec, name: str) -> bool:
     """Whether a parameter is required."""
     return any(param.name == name and param.required for param in spec.params)

@@ -5,13 +5,18 @@ Owns the one place where a source's name is looked up. Refuses to know how any o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from configs.schema import Config
+from data_gen.disfluency import Rates
 from data_gen.task import Split, Task
 
-SOURCES = ("bfcl", "debug")
+SOURCES = ("assistant", "bfcl", "debug", "naturalistic")
+DEFAULT_COUNT = 300
+"""Tasks of a generated source in a split that ``data.sizes`` does not name."""
 
 
-def load(config: Config, split: Split) -> tuple[Task, ...]:
+def load(config: Config, split: Split) -> Sequence[Task]:
     """All tasks of a split of the configured source.
 
     Raises:
@@ -27,6 +32,15 @@ def load(config: Config, split: Split) -> tuple[Task, ...]:
         case "bfcl":
             from data_gen.tasks import bfcl
             found = bfcl.tasks(split, config.seed, tuple(config.data.categories) or bfcl.CATEGORIES)
+        case "assistant":
+            from data_gen.tasks import assistant
+            style = assistant.Style(Rates.of(config.data.disfluency))
+            found = assistant.tasks(split, config.seed, config.data.sizes.get(split, DEFAULT_COUNT), style)
+        case "naturalistic":
+            from data_gen.tasks import naturalistic
+            found = naturalistic.tasks(
+                split, config.seed, config.data.sizes.get(split, DEFAULT_COUNT), Rates.of(config.data.disfluency, naturalistic.RATES)
+            )
         case _:
             raise ValueError(f"unknown task source {source!r}; use one of {', '.join(SOURCES)}")
     if not found:

@@ -73,6 +73,9 @@ class Task:
     """Labels that reports group by (category, disfluency types)."""
     meta: Mapping[str, Any] | None = None
     """What the source's own checker needs (BFCL: its function documents and possible answers)."""
+    reading: Any = None
+    """What the source knows of how the request is understood word by word (`data_gen.derivation.Derivation`); None where
+    the gold calls' evidence is all there is."""
 
     def __post_init__(self) -> None:
         if not self.words:

@@ -1,0 +1,224 @@
+"""Causal readings from derivations: what each word of a generated request added to, or changed in, what is wanted.
+
+Owns the record that a generator leaves beside the words (`Edit`: a clause opens, a slot is given, given anew or taken
+back), and the reading that folds it up to a prefix. An edit counts once the words that carry it are heard *and closed*:
+a value may still grow until the next word that is no filler, so "New York" waits for the word that is not "City". Only
+edits that end within the prefix are looked at, so what follows can't be seen. Refuses to know intents and wordings:
+what a set of clauses asks for is the source's own function (`Derivation.asks`).
+
+    text Bob no wait Alice that I'm late
+         ^put to=Bob    ^put to=Alice   ^put message="I'm late"      each from the word that closes it
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from agent.tools.tool import ToolSpec
+from data_gen.reading import Wanted
+from data_gen.task import Evidence, GoldCall, Task
+
+Key = tuple[Any, ...]
+"""Names one wanted call through all its changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What a run of words does to what is wanted."""
+
+    start: int
+    end: int
+    """Half-open indices of the words that say it."""
+    op: Literal["open", "stage", "put", "drop"]
+    """``open``: the clause is of this intent from now on, slots kept; ``stage``: its second tool is clear; ``put``: a
+    slot's value; ``drop``: the clause is withdrawn."""
+    clause: int
+    slot: str = ""
+    """``put``: the slot; ``open``: the intent."""
+    item: int = 0
+    """``put``: place in a slot that takes several values."""
+    value: tuple[Any, ...] = ()
+    """``put``: accepted values, canonical first."""
+    closes: int | None = None
+    """Words that must be heard for it to count while speech goes on; None where only the final update closes it."""
+    eager: bool = False
+    """Whether it could be all that is meant as soon as it is heard, so that an eager reading may take it."""
+
+
+class Said(NamedTuple):
+    """A slot's value, as far as it has been understood."""
+
+    values: tuple[Any, ...]
+    at: int
+    """Words that had been heard when it was said."""
+    span: Evidence | None
+
+
+@dataclass(slots=True)
+class Clause:
+    """One request of several in an utterance, as far as it has been understood."""
+
+    id: int
+    intent: str = ""
+    stages: list[Evidence] = field(default_factory=list)
+    """Words that made its first and second tool clear."""
+    slots: dict[str, dict[int, Said]] = field(default_factory=dict)
+
+
+class Use(NamedTuple):
+    """The result of another wanted call, in the place of a value."""
+
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A call that the clauses ask for, complete or not."""
+
+    key: Key
+    tool: str
+    name: Evidence
+    """Words that made the tool clear."""
+    args: Mapping[str, Said]
+    """What is understood of its arguments; values may be, or list, `Use`."""
+    needs: tuple[str, ...]
+    """Parameters without which it is not complete."""
+
+
+class Understood(NamedTuple):
+    """A draft with its arguments as far as what they use is complete."""
+
+    draft: Draft
+    args: dict[str, Said]
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """What the generator knows of its request."""
+
+    edits: tuple[Edit, ...]
+    """In the order of the words."""
+    asks: Callable[[Sequence[Clause]], Sequence[Draft]]
+    """The calls that clauses ask for, operands first. A function of the clauses alone."""
+
+    def of(self, task: Task, eagerness: float = 0.0, seed: int = 0) -> DerivedReading:
+        """The reading of the task that carries this derivation."""
+        return DerivedReading(task, self, eagerness, seed)
+
+    def gold(self, words: int, specs: Mapping[str, ToolSpec]) -> tuple[GoldCall, ...]:
+        """The gold calls: what is wanted when all has been said."""
+        found = understood(self.asks(clauses(self.edits, words, True, frozenset())))
+        numbers = {item.draft.key: n for n, item in enumerate(found, start=1)}
+        calls = []
+        for draft, args, missing in found:
+            if missing:
+                raise ValueError(f"the request never says {draft.tool}.{missing[0]}; mend its template or its intent")
+            order = [param.name for param in specs[draft.tool].params if param.name in args]
+            calls.append(GoldCall(
+                draft.tool, {name: tuple(lowered(value, numbers) for value in args[name].values) for name in order},
+                draft.name, {name: span for name in order if (span := args[name].span) is not None},
+            ))
+        return tuple(calls)
+
+
+def clauses(edits: Sequence[Edit], heard: int, final: bool, taken: frozenset[int]) -> list[Clause]:
+    """The clauses as they stand after ``heard`` words; ``taken`` are indices of edits that eagerness takes early."""
+    found: dict[int, Clause] = {}
+    for n, edit in enumerate(edits):
+        if edit.end > heard or not (final or n in taken or edit.closes is not None and heard >= edit.closes):
+            continue
+        clause = found.setdefault(edit.clause, Clause(edit.clause))
+        match edit.op:
+            case "open":
+                clause.intent, clause.stages = edit.slot, [Evidence(edit.start, edit.end)]
+            case "stage":
+                clause.stages.append(Evidence(edit.start, edit.end))
+            case "put":
+                said = Said(edit.value, edit.end, Evidence(edit.start, edit.end))
+                clause.slots.setdefault(edit.slot, {})[edit.item] = said
+            case "drop":
+                del found[edit.clause]
+    return [clause for _, clause in sorted(found.items()) if clause.stages]
+
+
+def understood(drafts: Sequence[Draft]) -> list[Understood]:
+    """The drafts in the order in which they became clear, what they use before them."""
+    clear: dict[Key, int] = {}
+    found: list[tuple[int, int, Understood]] = []
+    for position, draft in enumerate(drafts):
+        args: dict[str, Said] = {}
+        at = draft.name.end
+        for name, said in draft.args.items():
+            used = tuple(uses(said.values[0]))
+            if all(key in clear for key in used):
+                args[name] = said
+                at = max([at, *(clear[key] for key in used), *([said.at] if name in draft.needs else [])])
+        missing = tuple(name for name in draft.needs if name not in args)
+        if not missing:
+            clear[draft.key] = at
+        found.append((at, position, Understood(draft, args, missing)))
+    return [item for _, _, item in sorted(found, key=lambda entry: entry[:2])]
+
+
+def uses(value: Any) -> Iterator[Key]:
+    """The calls whose results a value takes."""
+    if isinstance(value, Use):
+        yield value.key
+    elif isinstance(value, list):
+        for item in value:
+            yield from uses(item)
+
+
+def lowered(value: Any, numbers: Mapping[Key, int]) -> Any:
+    """A value in gold's own terms: ``"$k"`` for the result of call k."""
+    if isinstance(value, Use):
+        return f"${numbers[value.key]}"
+    return [lowered(item, numbers) for item in value] if isinstance(value, list) else value
+
+
+@dataclass(slots=True)
+class DerivedReading:
+    """The reading of a task that carries its derivation."""
+
+    task: Task
+    derivation: Derivation
+    eagerness: float = 0.0
+    """Probability of taking a value that could be complete before a word closes it; drawn by the prefix alone."""
+    seed: int = 0
+    _specs: Mapping[str, ToolSpec] = field(init=False)
+    _taken: frozenset[int] = field(init=False)
+    _numbers: dict[Key, int] = field(init=False, default_factory=dict)
+    _known: dict[tuple[int, bool], tuple[Wanted, ...]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._specs = {spec.name: spec for spec in self.task.tools}
+        early = enumerate(self.derivation.edits) if self.eagerness > 0 else ()
+        self._taken = frozenset(n for n, edit in early if edit.eager and self._unit(edit.end) < self.eagerness)
+
+    def wanted(self, heard: int, final: bool) -> tuple[Wanted, ...]:
+        """See `data_gen.reading.Reading`."""
+        if (heard, final) not in self._known:
+            drafts = self.derivation.asks(clauses(self.derivation.edits, heard, final, self._taken))
+            self._known[heard, final] = tuple(self._wanted(item) for item in understood(drafts))
+        return self._known[heard, final]
+
+    def _wanted(self, item: Understood) -> Wanted:
+        draft, spec = item.draft, self._specs[item.draft.tool]
+        for key in (draft.key, *(key for said in item.args.values() for key in uses(said.values[0]))):
+            # only tells calls apart; no number reaches what the expert writes
+            self._numbers.setdefault(key, len(self._numbers) + 1)
+        accepts = {
+            param.name: tuple(lowered(value, self._numbers) for value in item.args[param.name].values)
+            for param in spec.params if param.name in item.args
+        }
+        args = {name: values[0] for name, values in accepts.items()}
+        return Wanted(self._numbers[draft.key], spec, args, accepts, not item.missing, item.missing)
+
+    def _unit(self, heard: int) -> float:
+        """A number in [0, 1) that follows from the seed and the prefix."""
+        text = " ".join([str(self.seed), *(word.text for word in self.task.words[:heard])])
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big") / (1 << 56)

@@ -1,0 +1,86 @@
+"""Seeded worlds: people, files, notes and mail for one user, from the names of one split.
+
+Owns how a world is drawn. No two people of a world share a first name, so a first name alone finds its owner; one pair
+goes by a short and a long form of it ("Sam Lee", "Samuel Ortiz"). Refuses to know requests.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+from agent.tools.world import File, Mail, Note, Person, WorldData
+from data_gen.seeds import child
+from data_gen.task import Split
+from data_gen.tasks.assistant.entities import pool
+
+COUNTS: dict[Split, int] = {"train": 400, "validation": 40, "test": 100}
+PEOPLE, FILES, NOTES = 12, 8, 8
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A world and the names in it, by kind."""
+
+    id: str
+    split: Split
+    data: WorldData
+    people: tuple[str, ...]
+    """Full names."""
+    short: tuple[str, str]
+    """A short first name that one contact goes by, and the full name of another whose first name is its long form."""
+    pdfs: tuple[str, ...]
+    files: tuple[str, ...]
+    notes: tuple[str, ...]
+    lists: tuple[str, ...]
+    folders: tuple[str, ...]
+    calendars: tuple[str, ...]
+    places: tuple[str, ...]
+    rooms: tuple[str, ...]
+    start: datetime
+    """The first day on which its user may speak."""
+
+
+@lru_cache(maxsize=1024)
+def setting(split: Split, index: int, seed: int = 0) -> Setting:
+    """The ``index``-th world of a split."""
+    id = f"{split}-{index}"
+    draw = random.Random(child(seed, "world", id))
+    lasts = draw.sample(pool("last", split), PEOPLE + 2)
+    firsts = draw.sample(pool("first", split), PEOPLE)
+    short, long = draw.choice(pool("nickname", split)).split()
+    names = [f"{a} {b}" for a, b in zip([*firsts, short, long], lasts)]
+    people = tuple(Person(name, f"+1{draw.randint(2_000_000_000, 9_999_999_999)}", _address(name, draw)) for name in names)
+    files = draw.sample(pool("file", split), FILES)
+    stored = tuple(_file(name, "pdf" if n < FILES * 3 // 4 else "docx", draw, split) for n, name in enumerate(files))
+    lists, folders, calendars = (tuple(pool(kind, split)) for kind in ("list", "folder", "calendar"))
+    notes = draw.sample(pool("note", split), NOTES)
+    mails = tuple(
+        Mail(person.email, draw.choice(pool("subject", split)), f"{draw.choice(pool('message', split)).capitalize()}.")
+        for person in draw.sample(people, 3)
+    )
+    data = WorldData(
+        people, stored,
+        tuple(Note(name, draw.choice(pool("message", split)), draw.choice(("Notes", *folders))) for name in notes),
+        mails, None, ("Notes", *folders), ("Calendar", *calendars), ("Reminders", *lists),
+    )
+    return Setting(
+        id, split, data, tuple(names), (short, names[-1]), tuple(files[: FILES * 3 // 4]), tuple(files), tuple(notes), lists, folders,
+        calendars, tuple(draw.sample(pool("place", split), 12)), tuple(pool("room", split)),
+        datetime(2024, 1, 1) + timedelta(days=draw.randrange(1000)),
+    )
+
+
+def _address(name: str, draw: random.Random) -> str:
+    first, last = name.lower().split()
+    host = draw.choice(("example.com", "example.org", "example.net"))
+    return draw.choice((f"{first}.{last}@{host}", f"{first[0]}{last}@{host}", f"{last}{draw.randint(1, 99)}@{host}"))
+
+
+def _file(name: str, ending: str, draw: random.Random, split: Split) -> File:
+    title = "".join(part.capitalize() for part in name.split())
+    whens = draw.sample(("in March", "in June", "in spring", "in autumn", "last year"), 2)
+    facts = [f"{fact.capitalize()} {when}." for fact, when in zip(draw.sample(pool("fact", split), 2), whens)]
+    return File(f"/Users/me/{draw.choice(('Documents', 'Desktop', 'Downloads'))}/{title}.{ending}", " ".join(facts))
