@@ -84,14 +84,17 @@ class Oracle:
         self.clean = True
         self.begun: dict[int, str] = {}
         """Write → its resolved text, while its effect stands or may stand."""
-        self.timers: dict[int, int] = {}
-        self.grace_due: int | None = None
+        self.answers: dict[str, set[str]] = {}
+        """Label → what the tool answered to that version."""
 
     def see(self, event: Event, commands: Iterable[Any], before: core.State, state: core.State) -> None:
         """Takes in one step of the core."""
         self.serial += 1
         commands = tuple(commands)
         self._hear(event, before)
+        if isinstance(event, ToolResult):
+            label = str(event.call) if event.version == 1 else f"{event.call}v{event.version}"
+            self.answers.setdefault(label, set()).add(write_value(event.value))
         ended = self._read(event, before, state, commands)
         if ended:
             self.committed = self.serial
@@ -145,9 +148,10 @@ class Oracle:
             if segment.kind == "final_query_update":
                 self.final_shown = self.final_heard
             if segment.kind == "tool_result":
-                label = segment.text.split(":")[0]
+                label, _, value = segment.text.partition(": ")
                 id = int(label.split("v")[0])
-                if core.label(state.graph[id]) != label or state.graph[id].state is not CallState.DONE:
+                current = core.label(state.graph[id]) == label and state.graph[id].state is CallState.DONE
+                if not current or value not in self.answers.get(label, ()):
                     self.counts["stale_results_seen"] += 1
 
     def _started(self, start: StartTool, state: core.State) -> None:
