@@ -50,6 +50,10 @@ class Trainer(SFTTrainer):
         use_blocks(base)
         if loss == "chunked":
             add_loss(base)
+        if args.bf16:  # autocast casts to bfloat16; peft's own cast of every input to float32 before it changes nothing
+            for module in self.model.modules():
+                if hasattr(module, "cast_input_dtype_enabled"):
+                    module.cast_input_dtype_enabled = False
         self.model_accepts_loss_kwargs = True  # the loss below divides by the ids of the whole batch
         self.sums = torch.zeros(len(KINDS), 2, dtype=torch.float64)
         """(K, 2): of each kind the sum of losses and the number of targets, since they were last read."""
