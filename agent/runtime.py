@@ -99,6 +99,16 @@ class _Span:
 
 
 @dataclass(frozen=True, slots=True)
+class _Broke:
+    """The model failed. Waits in the inbox behind what it wrote before: a failure after an action's end is no failure."""
+
+    at_ns: int
+    error: Exception
+    span: _Span | None
+    """The generation in which it did, or None for an append."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Outcome:
     """How a tool ended."""
 
@@ -127,6 +137,7 @@ class Session:
         seed: int = 0,
         clock: WallClock | None = None,
         limits: Limits | None = None,
+        watch: Callable[[Event, tuple[Command, ...]], None] | None = None,
     ) -> None:
         """Nothing runs before the block is entered.
 
@@ -142,6 +153,7 @@ class Session:
             seed: of sampling.
             clock: real time, by default.
             limits: deadlines and bounds.
+            watch: called with every event and its commands as they happen; must not block. What it raises ends the session.
         """
         self.clock, self.limits = clock or WallClock(), limits or Limits()
         specs = dict(toolbox.specs)
@@ -157,8 +169,9 @@ class Session:
         self.abandoned = 0
         """Tools that ignored their cancellation and were left behind."""
         self._model, self._toolbox, self._renderer, self._seed = model, toolbox, renderer, seed
+        self._watch = watch
         self._rendering = Rendering(renderer)
-        self._inbox: asyncio.PriorityQueue[tuple[int, int, int, Event]] = asyncio.PriorityQueue(self.limits.inbox_events)
+        self._inbox: asyncio.PriorityQueue[tuple[int, int, int, Event | _Broke]] = asyncio.PriorityQueue(self.limits.inbox_events)
         self._answers: asyncio.Queue[str | None] = asyncio.Queue()
         self._tools: dict[tuple[int, int], asyncio.Task[None]] = {}
         self._others: set[asyncio.Task[None]] = set()
@@ -273,7 +286,7 @@ class Session:
     async def _run(self) -> None:
         try:
             while self.state.phase is not Phase.FINISHED:
-                self._feed(await self._next(self.limits.idle_s) or Close(self.clock.now_ns(), "idle"))
+                self._take(await self._next(self.limits.idle_s) or Close(self.clock.now_ns(), "idle"))
             await self._drain()
         finally:
             try:
@@ -287,7 +300,7 @@ class Session:
             finally:
                 self._ended.set()
 
-    async def _next(self, timeout_s: float) -> Event | None:
+    async def _next(self, timeout_s: float) -> Event | _Broke | None:
         if self._backlog is not None and len(self.state.inbox) < self.limits.backlog_segments:
             update, self._backlog = self._backlog, None
             self._put_now(replace(update, at_ns=self.clock.now_ns()), force=True)
@@ -304,18 +317,30 @@ class Session:
         end_s = self._loop.time() + self.limits.drain_s
         while True:
             while not self._inbox.empty():
-                self._feed(self._inbox.get_nowait()[-1])
+                self._take(self._inbox.get_nowait()[-1])
             writes = [task for task in self._tools.values() if not task.cancelling()]
             left_s = end_s - self._loop.time()
             if not writes or left_s <= 0:
                 return
             await asyncio.wait(writes, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
 
+    def _take(self, item: Event | _Broke) -> None:
+        if not isinstance(item, _Broke):
+            self._feed(item)
+        elif item.span is None or item.span is self._span:
+            self.failure = item.error
+            why = "model_timeout" if isinstance(item.error, TimeoutError) else "model_failed"
+            self._feed(Close(item.at_ns, "context_overflow" if isinstance(item.error, ContextFull) else why))
+
     def _feed(self, event: Event) -> None:
         self.state, commands = core.step(self.state, event)
         self.history.append((event, commands))
         for command in commands:
             self._obey(command)
+        if isinstance(event, ModelOutput) and self._span is not None and self._span.generation == event.generation:
+            self._context.took()
+        if self._watch is not None:
+            self._watch(event, commands)
 
     def _obey(self, command: Command) -> None:
         match command:
@@ -343,9 +368,9 @@ class Session:
         task.add_done_callback(self._others.discard)
         return task
 
-    async def _put(self, event: Event) -> None:
+    async def _put(self, item: Event | _Broke) -> None:
         self._seq += 1
-        await self._inbox.put((event.at_ns, PRIORITY[type(event)], self._seq, event))
+        await self._inbox.put((item.at_ns, PRIORITY.get(type(item), 0), self._seq, item))
 
     def _put_now(self, event: Event, force: bool = False) -> None:
         self._seq += 1
@@ -366,7 +391,7 @@ class Session:
             async with asyncio.timeout(self.limits.model_s):
                 await asyncio.wrap_future(self._context.append(ids))
         except Exception as error:
-            await self._model_broke(error)
+            await self._put(_Broke(self.clock.now_ns(), error, None))
         else:
             await self._put(Appended(self.clock.now_ns(), len(ids)))
 
@@ -385,20 +410,19 @@ class Session:
             on_token(error)
 
     async def _listen(self, span: _Span) -> None:
-        """Brings a generation's tokens to the inbox. The model runs on as they are taken."""
+        """Brings a generation's tokens to the inbox; the model runs on as the core takes them."""
         while True:
             try:
                 async with asyncio.timeout(self.limits.model_s):
                     at_ns, token = await span.tokens.get()
             except TimeoutError as error:
-                return await self._model_broke(error)
+                return await self._put(_Broke(self.clock.now_ns(), error, span))
             if isinstance(token, Exception):
-                return await self._model_broke(token)
+                return await self._put(_Broke(at_ns, token, span))
             if token in self._model.end_ids:
                 return await self._put(ModelEnded(at_ns, span.generation))
             span.ids.append(token)
             await self._put(ModelOutput(at_ns, span.generation, span.decoder.push(token), (token,)))
-            self._context.took()
 
     def _stop(self, keep: int) -> None:
         span, self._span = self._span, None
@@ -406,11 +430,6 @@ class Session:
             span.task.cancel()
             self._rendering.model(span.ids[:keep])
             self._context.stop(keep)
-
-    async def _model_broke(self, error: Exception) -> None:
-        self.failure = error
-        why = "context_overflow" if isinstance(error, ContextFull) else "model_failed"
-        await self._put(Close(self.clock.now_ns(), "model_timeout" if isinstance(error, TimeoutError) else why))
 
     # -- tools -------------------------------------------------------------------------------------------------
 

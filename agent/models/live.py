@@ -119,17 +119,22 @@ class WorkerContext:
 
     def write(self, header: Sequence[int], state: State, on_token: OnToken) -> None:
         """See `LiveContext`."""
-        grammar = self._worker.grammar
-        begun = _Writing(on_token, grammar.begin(state) if grammar is not None else None, len(header))
+        begun, grammar = _Writing(on_token, None, len(header)), self._worker.grammar
         taken_in = _Append(self._stream, tuple(header))
 
         def mark() -> None:
             begun.mark = self._stream.length
 
         def begin() -> None:
-            if taken_in.done.exception() is None:
-                self.writing = begun
-                self._worker.contexts[self] = None
+            if taken_in.done.exception() is not None:
+                return
+            try:
+                begun.constraint = grammar.begin(state) if grammar is not None else None
+            except Exception as error:
+                _deliver(begun, error)
+                return
+            self.writing = begun
+            self._worker.contexts[self] = None
 
         def told(done: Future[None]) -> None:
             if (error := done.exception()) is not None:
@@ -143,9 +148,7 @@ class WorkerContext:
         writing = self.writing
         if writing is not None:
             writing.taken += 1
-            # the worker counts a token as sent before it looks at this count, so one of the two sees the other
-            if writing.sent - writing.taken >= self._worker.lead_tokens - 1:
-                self._worker.ask(lambda: None)
+            self._worker.ask(lambda: None)  # wakes the thread, if it waits for this
 
     def stop(self, keep: int) -> None:
         """See `LiveContext`."""
@@ -178,7 +181,8 @@ class ModelWorker:
         Args:
             model: used by the thread alone from now on.
             grammar: constrains what is written; None lets the model write anything.
-            lead_tokens: how far a generation may run ahead of its session.
+            lead_tokens: how far generations that share steps may run ahead of their sessions, so that none misses a step
+                for being a moment late. One that writes alone never does: what is written after an action's end is in vain.
         """
         if lead_tokens < 1:
             raise ValueError(f"lead_tokens is {lead_tokens}; it must be at least 1")
@@ -254,7 +258,7 @@ class ModelWorker:
 
     def _handle(self) -> bool:
         """Takes all requests there are, and waits for one if nothing can be written. False at the end."""
-        idle = not any(self._may_write(context) for context in self.contexts)
+        idle = not self._ready()
         appends: list[_Append] = []
         while idle or not self._requests.empty():
             request = self._requests.get()
@@ -283,9 +287,10 @@ class ModelWorker:
         else:
             request.done.set_result(WorkerContext(self, stream))
 
-    def _may_write(self, context: WorkerContext) -> bool:
-        writing = context.writing
-        return writing is not None and writing.sent - writing.taken < self.lead_tokens
+    def _ready(self) -> list[WorkerContext]:
+        """The contexts that may write a token now."""
+        lead = self.lead_tokens if len(self.contexts) > 1 else 1
+        return [context for context in self.contexts if context.writing.sent - context.writing.taken < lead]
 
     def _extend(self, appends: Sequence[_Append]) -> None:
         wanted = [append for append in appends if append.done.set_running_or_notify_cancel()]
@@ -321,9 +326,8 @@ class ModelWorker:
 
     def _step(self) -> None:
         """One token for every context that may write."""
-        ready = [context for context in self.contexts if self._may_write(context)]
         fitting = []
-        for context in ready:
+        for context in self._ready():
             if (error := self._overflow(context.stream, 1)) is not None:
                 self._give(context, error)
             elif not self._force(context):
@@ -345,10 +349,11 @@ class ModelWorker:
     def _force(self, context: WorkerContext) -> bool:
         """Tokens that the grammar leaves no choice about are taken in, not decoded."""
         constraint = context.writing.constraint
-        forced = tuple(constraint.forced()) if constraint is not None else ()
-        if not forced:
+        if constraint is None:
             return False
         try:
+            if not (forced := tuple(constraint.forced())):
+                return False
             if (full := self._overflow(context.stream, len(forced))) is not None:
                 raise full
             self.model.append([(context.stream, forced)])
@@ -361,12 +366,13 @@ class ModelWorker:
 
     def _give(self, context: WorkerContext, token: int | Exception) -> None:
         writing = context.writing
-        if writing is None:
-            return
         if isinstance(token, int):
             writing.sent += 1
-            if writing.constraint is not None and token not in self.end_ids:
-                writing.constraint.push(token)
+            try:
+                if writing.constraint is not None and token not in self.end_ids:
+                    writing.constraint.push(token)
+            except Exception as error:
+                token = error
         if not _deliver(writing, token) or isinstance(token, Exception) or token in self.end_ids:
             self.contexts.pop(context, None)  # nobody listens, or there is no more to say; `stop` crops
 

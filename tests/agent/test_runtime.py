@@ -9,6 +9,7 @@ import gc
 import random
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -1012,6 +1013,23 @@ class TestWorker:
         session = real(work)
         assert kept == [renderer.ids(session.prompt_ids, session.state.transcript)]
 
+    def test_the_protocols_grammar_keeps_a_random_model_in_line(self, renderer, tiny):
+        from agent.models.grammar import ProtocolGrammar
+
+        async def work():
+            grammar = ProtocolGrammar(renderer, max_thought_chars=12, max_answer_chars=12)
+            with ModelWorker(tiny, grammar=grammar) as worker:
+                row = settings("speculative", max_generated_tokens=80)
+                async with Session(worker, FunctionToolbox([]), renderer, row, system="") as session:
+                    await session.hear("well", final=True)
+                    with suppress(SessionEnded):
+                        await session.answer(30)
+                    return session
+
+        session = real(work)
+        assert session.state.answered or session.outcome == "out_of_budget"
+        assert "invalid_action" not in notes(session)
+
     def test_a_full_context_ends_one_session_and_no_other(self, renderer, tiny):
         async def work():
             with ModelWorker(tiny, grammar=self.forced(renderer, lambda state: "<answer>Fine.</answer>")) as worker:
@@ -1127,21 +1145,27 @@ class _Marked:
         return self.inner.length if self.inner is not None else 10
 
 
-def test_the_model_runs_only_a_few_tokens_ahead():
+@pytest.mark.parametrize(("contexts", "lead"), [(1, 1), (2, 3)])
+def test_the_model_runs_only_a_few_tokens_ahead_and_alone_not_at_all(contexts, lead):
     model, got = Lagging(), []
     with ModelWorker(model, lead_tokens=3) as worker:
-        context = worker.open([1]).result(5)
-        context.write((), None, got.append)
-        for _ in range(3):
+        opened = [worker.open([1]).result(5) for _ in range(contexts)]
+        for context in opened:
+            context.write((), None, got.append)
+        for context in opened:
+            context.append([1]).result(5)
+        while len(got) < lead * contexts:
             assert model.steps.acquire(timeout=5)
-        context.append([1]).result(5)  # the thread has gone round since
-        assert (model.decoded, got) == (3, [7] * 3)
-        context.took()
-        assert model.steps.acquire(timeout=5)
-        context.append([1]).result(5)
-        assert model.decoded == 4
-        context.stop(0)
-        context.close()
+        opened[0].append([1]).result(5)  # the thread has gone round since
+        assert got == [7] * lead * contexts
+        opened[0].took()
+        while len(got) < lead * contexts + 1:
+            assert model.steps.acquire(timeout=5)
+        opened[0].append([1]).result(5)
+        assert len(got) == lead * contexts + 1
+        for context in opened:
+            context.stop(0)
+            context.close()
 
 
 def test_the_example_of_the_docs(renderer, monkeypatch, capsys):
