@@ -114,30 +114,32 @@ def reconcile(wanted: Sequence[Wanted], state: State) -> tuple[list[Edit], dict[
     Defined on any state: calls that nobody wants are revised into ones that are wanted, or removed; those that already
     took effect are left alone.
     """
-    there = [call for id, call in sorted(state.graph.calls.items()) if call.state is not CallState.CANCELLED]
+    spare = [call for _, call in sorted(state.graph.calls.items()) if call.state is not CallState.CANCELLED]
     ids: dict[int, int] = {}
-    missing: list[Wanted] = []
-    spare = list(there)
-    for want in wanted:
-        if not want.complete:
-            continue
-        match = next((call for call in spare if _serves(call, want, ids)), None)
-        if match is not None:
-            spare.remove(match)
-            ids[want.gold] = match.id
-        else:
-            missing.append(want)
     edits: list[Edit] = []
     next_id = state.graph.highest + 1
-    free = [call for call in spare if state.graph.effect_below(call.id) is None]
-    for want in missing:
-        old = _to_revise(free, want, ids)
+    waiting = [want for want in wanted if want.complete]
+    while waiting:
+        unmatched = []
+        for want in waiting:
+            match = next((call for call in spare if _serves(call, want, ids)), None)
+            if match is not None:
+                spare.remove(match)
+                ids[want.gold] = match.id
+            else:
+                unmatched.append(want)
+        if not unmatched:
+            break
+        # one at a time: once it has its ID, what takes its result may turn out to stand already, and need no line
+        want, *waiting = unmatched
+        old = _to_revise([call for call in spare if state.graph.effect_below(call.id) is None], want, ids)
         if old is not None:
-            free.remove(old)
+            spare.remove(old)
         id = old.id if old is not None else next_id
         next_id += old is None
         ids[want.gold] = id
         edits.append(Edit(_line(id, want.spec, {name: issued(value, ids) for name, value in want.args.items()}), want.gold))
+    free = [call for call in spare if state.graph.effect_below(call.id) is None]
     edits += [Edit(f"REMOVE {call.id}") for call in _roots(free)]
     edits += [
         Edit(_line(call.id, call.spec, call.args), gold) for gold, id in ids.items()

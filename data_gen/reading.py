@@ -57,25 +57,25 @@ class GroundedReading:
         """See `Reading`."""
         specs = {spec.name: spec for spec in self.task.tools}
         found: list[tuple[int, Wanted]] = []
-        complete: set[int] = set()
+        complete: dict[int, int] = {}
         for k, gold in enumerate(self.task.gold, start=1):
             spec = specs[gold.name]
             if not self._closed(gold.name_evidence.end, heard, final):
                 continue
             known = {name: at for name in gold.args if (at := self._known_at(gold, name, heard, final, complete)) is not None}
             missing = tuple(p.name for p in spec.params if p.required and p.name in gold.args and p.name not in known)
-            at = max((gold.name_evidence.end, *(known[p] for p in known if spec_requires(spec, p))), default=0)
+            at = max(gold.name_evidence.end, *(known[p] for p in known if spec_requires(spec, p) or any(references(gold.args[p][0]))), 0)
             args = {p.name: gold.args[p.name][0] for p in spec.params if p.name in known}
             found.append((at, Wanted(k, spec, args, {name: gold.args[name] for name in args}, not missing, missing)))
             if not missing:
-                complete.add(k)
-        # by the time they became clear; what depends on a call comes after it all the same, for it needs it complete
+                complete[k] = at
+        # by the time they became clear; what takes a call's result became clear no earlier than it, and has a higher number
         return tuple(wanted for _, wanted in sorted(found, key=lambda item: (item[0], item[1].gold)))
 
     def _closed(self, end: int, heard: int, final: bool) -> bool:
         return end == 0 or heard > end or final and heard >= end
 
-    def _known_at(self, gold: GoldCall, name: str, heard: int, final: bool, complete: set[int]) -> int | None:
+    def _known_at(self, gold: GoldCall, name: str, heard: int, final: bool, complete: Mapping[int, int]) -> int | None:
         """The word after which an argument is understood, or None if it is not."""
         value = gold.args[name][0]
         if value == "" and len(gold.args[name]) > 1 and name not in gold.arg_evidence:
@@ -85,8 +85,10 @@ class GroundedReading:
         evidence = gold.arg_evidence.get(name)
         if evidence is None:
             # nothing in the request says it: it follows from other calls' results, or may be left out
-            return gold.name_evidence.end if any(references(value)) else None
-        return evidence.end if self._closed(evidence.end, heard, final) else None
+            return max(gold.name_evidence.end, *(complete[k] for k in references(value))) if any(references(value)) else None
+        if not self._closed(evidence.end, heard, final):
+            return None
+        return max(evidence.end, *(complete[k] for k in references(value)), 0)
 
 
 def reading_of(task: Task, eagerness: float = 0.0, seed: int = 0) -> Reading:

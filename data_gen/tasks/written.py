@@ -57,7 +57,9 @@ def task(row: Mapping[str, Any], source: str, tags: Sequence[str] = ()) -> Task:
     gold = []
     for call in row["calls"]:
         args = {name: tuple(values) for name, values in call["args"].items()}
-        said = [name for name, values in args.items() if values[0] != "" and not references(values[0])]
+        # "" is "left out", unless the tool insists on a value: then it is the value
+        needed = {param.name for spec in specs if spec.name == call["name"] for param in spec.params if param.required}
+        said = [name for name, values in args.items() if (values[0] != "" or name in needed) and not references(values[0])]
         gold.append(GoldCall(call["name"], args, Evidence(0, len(words)), {name: Evidence(0, len(words)) for name in said}))
     return Task(
         row["id"], source, "test", speak(words, child(0, row["id"])), specs, tuple(gold),
