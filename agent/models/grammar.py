@@ -14,6 +14,7 @@ the core's, which reads constrained and free text alike.
 from __future__ import annotations
 
 import json
+import warnings
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -54,6 +55,10 @@ class ProtocolGrammar:
     def begin(self, state: State) -> ProtocolConstraint:
         """The constraint of a generation that starts in ``state``."""
         return ProtocolConstraint(self, state)
+
+    def forget(self) -> None:
+        """Lets go of the compiled grammars: copies share what a matcher that gave up has spoilt."""
+        self._kept.clear()
 
     def head(self, state: State) -> LLMatcher:
         """From the start of an action to its end, or to the first call line."""
@@ -113,14 +118,19 @@ class ProtocolConstraint:
         self._text = ""
         self._matcher = grammar.head(state)
         self._mask: np.ndarray | None = None
+        self._free = False
 
-    def allowed(self) -> np.ndarray:
-        """(V,) bool: True where the token may come next."""
-        if self._mask is None:
+    def allowed(self) -> np.ndarray | None:
+        """(V,) bool: True where the token may come next; None where llguidance gave up, and anything may."""
+        if self._mask is None and not self._free:
             size = self._grammar.tokenizer.vocab_size
             bits = allocate_token_bitmask(1, size)
             fill_next_token_bitmask(self._matcher, bits)
             self._mask = np.unpackbits(bits.view(np.uint8), bitorder="little")[:size].astype(bool)
+            if self._matcher.is_error():  # a limit of its lexer; the core judges what is written, as it always does
+                warnings.warn(f"llguidance gave up, the action goes on unconstrained: {self._matcher.get_error()[:300]}", stacklevel=2)
+                self._grammar.forget()
+                self._free, self._mask = True, None
         return self._mask
 
     def push(self, token: int) -> None:
@@ -130,6 +140,8 @@ class ProtocolConstraint:
             ValueError: the grammar does not allow it here.
         """
         self._mask = None
+        if self._free:
+            return
         if not self._matcher.consume_token(token):
             raise ValueError(f"token {token} ({self._grammar.renderer.text([token])!r}) is not allowed after {self._text!r}")
         self._text += self._decoder.push(token)
@@ -138,11 +150,13 @@ class ProtocolConstraint:
 
     def forced(self) -> Sequence[int]:
         """Tokens that must come next, with no choice left, as the tokenizer would write them."""
-        if self._state.phase is not Phase.GENERATING:
+        if self._free or self._state.phase is not Phase.GENERATING:
             return ()
         if tokens := self._matcher.compute_ff_tokens():
             return tokens
-        only = np.flatnonzero(self.allowed())
+        if (allowed := self.allowed()) is None:
+            return ()
+        only = np.flatnonzero(allowed)
         return only.tolist() if len(only) == 1 else ()
 
     def _next(self) -> None:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from itertools import permutations
 from typing import Any
 
-from agent.protocol import TAGS, Join, Ref, write_value
+from agent.protocol import TAGS, write_value
 from agent.tools.tool import ToolSpec, mismatch
 
 _TOOL = re.compile(r"[A-Za-z_][\w.]*")
@@ -98,7 +99,8 @@ def untagged(control: str, most: int) -> str:
         return f"({'|'.join([f'[^{control}<{known}]', *inner])})"
 
     some = f"<{begun(trie)}"
-    return f"(([^{control}<]|({some})*<{left(trie)}){{1,{most}}}({some})?|{some})"
+    begun_more = f"({some}){{0,8}}"
+    return f"(([^{control}<]|{begun_more}<{left(trie)}){{1,{most}}}{begun_more}|({some}){{1,8}})"
 
 
 def _enclosed(tag: str, body: str, tag_ids: Mapping[str, int], lines: list[str]) -> str:
@@ -178,23 +180,28 @@ class LineRules:
         if key in self._nodes:
             return self._nodes[key]
         param, options = spec.params[at], []
-        rest = {
-            "gap": gap, "first": False,
-        }
+        rest = {"gap": gap, "first": False}
         if not gap or _KEYWORD.fullmatch(param.name):
             lead = ("" if first else ", ") + (f"{param.name}=" if gap else "")
             lead = quoted(lead) + " " if lead else ""
             groups: dict[str, list[int]] = {}
+            fields: dict[str, None] = {}
+            listed = _few(param.schema) is not None
             for n in same:
                 if param.name in self._taken_here[n]:
-                    groups.setdefault(self._same(self._taken_here[n][param.name]), []).append(n)
-            other = self._value(param.schema, self._refs[id], tuple(groups))
+                    value = self._taken_here[n][param.name]
+                    fields |= dict.fromkeys(value) if isinstance(value, dict) else {}
+                    text = quoted(write_value(value)) if listed else self._same(value, param.schema)
+                    groups.setdefault(text, []).append(n)
+            other = self._value(param.schema, self._refs[id], tuple(groups), tuple(fields))
             after = self._node(id, spec, at + 1, (), **rest) if other is not None else None
             if after is not None:
                 options.append(f"{lead}{other} {after}")
             for text, those in groups.items():
                 if (after := self._node(id, spec, at + 1, tuple(those), **rest)) is not None:
-                    options.append(f"{lead}{self._terminal(text)} {after}")
+                    # what is no literal is wider than the values that fit
+                    whole = text if text.startswith('"') else f"{self._value(param.schema, self._refs[id], (), tuple(fields))} & {text}"
+                    options.append(f"{lead}{self._terminal(whole)} {after}")
         if not param.required:
             left = tuple(n for n in same if param.name not in self._taken_here[n])
             if (after := self._node(id, spec, at + 1, left, gap=True, first=first)) is not None:
@@ -217,14 +224,19 @@ class LineRules:
             self._lines.append(f"{self._names[expression]}: {expression}")
         return self._names[expression]
 
-    def _value(self, schema: Mapping[str, Any], refs: tuple[int, ...], but: tuple[str, ...]) -> str | None:
-        """A terminal of all values that fit, references among them, but for those given; None where there is none."""
+    def _value(
+        self, schema: Mapping[str, Any], refs: tuple[int, ...], but: tuple[str, ...], fields: tuple[str, ...]
+    ) -> str | None:
+        """A terminal of all values that fit, references among them, but for those given; None where there is none.
+
+        An object of any shape has those ``fields`` in this order and once, so that each object made of them has one text.
+        """
         few = _few(schema)
         if few is not None:
             texts = [quoted(text) for text in (*few, *(f"${ref}" for ref in refs))]
             texts = [text for text in texts if text not in but]
             return self._terminal(" | ".join(texts)) if texts else None
-        whole = self._terminal(" | ".join([*self._shapes(schema, refs, 0), *self._references(schema, refs)]))
+        whole = self._terminal(" | ".join([*self._shapes(schema, refs, 0, fields), *self._references(schema, refs)]))
         return self._terminal(f"{whole} & ~({' | '.join(but)})") if but else whole
 
     def _references(self, schema: Mapping[str, Any], refs: tuple[int, ...]) -> list[str]:
@@ -238,7 +250,9 @@ class LineRules:
     def _ref(self, refs: tuple[int, ...]) -> str:
         return self._terminal(" | ".join(quoted(f"${ref}") for ref in refs))
 
-    def _shapes(self, schema: Mapping[str, Any], refs: tuple[int, ...], depth: int) -> list[str]:
+    def _shapes(
+        self, schema: Mapping[str, Any], refs: tuple[int, ...], depth: int, fields: tuple[str, ...] = ()
+    ) -> list[str]:
         """Right-hand sides, one a type."""
         few = _few(schema)
         if few is not None:
@@ -254,7 +268,7 @@ class LineRules:
                     item = self._part(schema.get("items", {}), refs, depth)
                     shapes.append(f'"[" ({item} (", " {item})*)? "]"' if item else '"[]"')
                 case "object":
-                    shapes += self._objects(schema, refs, depth)
+                    shapes += self._objects(schema, refs, depth, fields)
                 case _:
                     shapes.append(_SCALARS[kind])
         return shapes
@@ -269,19 +283,32 @@ class LineRules:
         shapes = self._shapes(schema, refs, depth + 1) + ([self._ref(refs)] if refs else [])
         return self._terminal(" | ".join(shapes))
 
-    def _objects(self, schema: Mapping[str, Any], refs: tuple[int, ...], depth: int) -> list[str]:
+    def _objects(self, schema: Mapping[str, Any], refs: tuple[int, ...], depth: int, known: tuple[str, ...]) -> list[str]:
         fields: Mapping[str, Any] = schema.get("properties", {})
         if not fields:
             rest = schema.get("additionalProperties", {})
             value = self._part(rest if isinstance(rest, Mapping) else {}, refs, depth)
-            return ['"{}"'] if value is None else [f'"{{" (STR ": " {value} (", " STR ": " {value})*)? "}}"']
+            return ['"{}"'] if value is None else [f'"{{" {self._any_fields(value, known)}']
         pairs = {}
         for name, part in fields.items():
             if (value := self._part(part, refs, depth)) is not None:
-                pairs[name] = f"{quoted(json.dumps(name, ensure_ascii=False) + ': ')} {value}"
+                pairs[name] = f"{_field(name)} {value}"
         required = frozenset(schema.get("required", ())) & set(fields)
         ordered = len(pairs) > _MOST_ORDERED
         return [f'"{{" {self._fields(pairs, tuple(pairs), required, ordered, True)}']
+
+    def _any_fields(self, value: str, known: tuple[str, ...]) -> str:
+        """A terminal of fields of any name and the closing bracket; the known ones come in order, each at most once."""
+        names = [_field(name) for name in known]
+        name = f"(STR & ~({' | '.join(quoted(json.dumps(name, ensure_ascii=False)) for name in known)}))" if known else "STR"
+        pair = self._terminal(f'{name} ": " {value}')
+        after = self._terminal(f'(", " {pair})* "}}"')
+        tails = [after]  # after each known field, from the last one back
+        for n in range(len(names) - 1, -1, -1):
+            nexts = " | ".join(f'", " {names[m]} {value} {tails[len(names) - 1 - m]}' for m in range(n, len(names)))
+            tails.append(self._terminal(f'(", " {pair})* ("}}" | {nexts})'))
+        firsts = [f"{names[m]} {value} {tails[len(names) - 1 - m]}" for m in range(len(names))]
+        return self._terminal(" | ".join(['"}"', f"{pair} {tails[-1]}", *firsts]))
 
     def _fields(self, pairs: Mapping[str, str], left: tuple[str, ...], required: frozenset[str], ordered: bool, first: bool) -> str:
         """A terminal of the fields still to come and the closing bracket."""
@@ -294,22 +321,26 @@ class LineRules:
                 break
         return self._terminal(" | ".join(options))
 
-    def _same(self, value: Any) -> str:
-        """All texts of one value: one for nearly all; an object's fields may come in any order."""
+    def _same(self, value: Any, schema: Mapping[str, Any], inside: bool = False) -> str:
+        """All texts of one value: a literal, or a terminal that holds them."""
         match value:
             case float():
                 return self._terminal(f"{quoted(write_value(value))} | LONG")
             case dict() if value:
-                keys = " | ".join(quoted(json.dumps(key, ensure_ascii=False)) for key in value)
-                some = f'({keys}) ": " /(?s:.*)/'
-                found = [f'/(?s:.*)/ {quoted(json.dumps(key, ensure_ascii=False) + ": ")} {self._same(part)} /(?s:.*)/'
-                         for key, part in value.items()]
-                whole = self._terminal(f'"{{" {some} (", " {some})* "}}"')
-                return self._terminal(" & ".join([whole, *map(self._terminal, found)]))
+                declared = schema.get("properties", {})
+                if not declared and inside:
+                    return self._terminal("/\\{(?s:.*)\\}/")  # in any order, any field twice: too many to list
+                pairs = [f"{_field(key)} {self._same(part, declared.get(key, {}), True)}" for key, part in value.items()]
+                orders = permutations(pairs) if declared and len(declared) <= _MOST_ORDERED else [pairs]
+                return self._terminal(" | ".join(f'"{{" {(" " + quoted(", ") + " ").join(order)} "}}"' for order in orders))
             case list() if value:
-                return self._terminal(f'"[" {quoted(", ").join(f" {self._same(item)} " for item in value)} "]"')
-            case Ref() | Join() | _:
-                return quoted(write_value(value))
+                items = [self._same(item, schema.get("items", {}), True) for item in value]
+                return self._terminal(f'"[" {(" " + quoted(", ") + " ").join(items)} "]"')
+        return quoted(write_value(value))
+
+
+def _field(name: str) -> str:
+    return quoted(json.dumps(name, ensure_ascii=False) + ": ")
 
 
 def _kinds(schema: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,489 @@
+"""The grammar: what the protocol allows is allowed, what the core would refuse can't be written, and nothing is stuck."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pytest
+
+from agent import core
+from agent.calls import State as CallState
+from agent.clock import NS_PER_S, Profile, ns
+from agent.events import Appended, ModelOutput, Note, ToolError, ToolResult, UserUpdate
+from agent.models.grammar import ProtocolGrammar
+from agent.models.lines import untagged
+from agent.modes import settings
+from agent.protocol import TAGS
+from agent.rendering import Renderer
+from agent.simulate import Episode, run_batch
+from agent.tools.tool import Param, ToolFailure, ToolSpec
+from configs.schema import AgentConfig, DataConfig
+from data_gen.episodes import make_episode
+from data_gen.expert import Expert
+from data_gen.reading import GroundedReading
+from data_gen.tasks import debug
+
+TEXT, WHOLE = {"type": "string"}, {"type": "integer"}
+FAST = Profile("fast", 300, 6000, ns(0.01))
+FORMS = [("tiny", "token"), ("tiny", "text"), ("smollm2", "token"), ("smollm2", "text"), ("qwen", "token"), ("qwen", "text")]
+MODES = ("sequential", "parallel", "async_tools", "async_io", "speculative")
+
+SHAPES: dict[str, tuple[ToolSpec, ...]] = {
+    "debug": debug.TOOLS,
+    "no_tools": (),
+    "bare": (ToolSpec("ping", access="read"), ToolSpec("stop")),
+    "few_values": (
+        ToolSpec("mode", (Param("to", {"enum": ["on", "off"]}), Param("now", {"type": "boolean"}, required=False))),
+        ToolSpec("unit", (Param("of", {"type": ["boolean", "null"]}),), "read"),
+    ),
+    "optional": (
+        ToolSpec("search", (Param("q", TEXT), Param("top", WHOLE, False), Param("near", {"type": "number"}, False)), "read"),
+        ToolSpec("search_all", (Param("a", TEXT, False), Param("b", WHOLE), Param("c", {"type": "boolean"}, False)), "egress"),
+    ),
+    "nested": (
+        ToolSpec("plot", (Param("points", {"type": "array", "items": {"type": "array", "items": {"type": "number"}}}),), "read"),
+        ToolSpec("put", (
+            Param("row", {"type": "object", "properties": {"a": WHOLE, "b": TEXT}, "required": ["a"]}), Param("any", {}, False),
+        )),
+        ToolSpec("bag", (Param("of", {"type": "object", "additionalProperties": WHOLE}),)),
+        ToolSpec("odd-name", (Param("x", TEXT),)),
+    ),
+}
+
+
+class Box:
+    """Tools that answer after a while; some calls fail, by a hash of their arguments."""
+
+    def __init__(self, specs: Sequence[ToolSpec]) -> None:
+        self.specs: Mapping[str, ToolSpec] = {spec.name: spec for spec in specs}
+
+    def run(self, name, args):
+        if self._draw(name, args, "fails") % 4 == 0:
+            raise ToolFailure("no luck")
+        return f"result {self._draw(name, args) % 100}"
+
+    def latency_ns(self, name, args):
+        return ns(0.05) + self._draw(name, args) % ns(0.6)
+
+    def _draw(self, *parts):
+        return int(hashlib.sha256(repr(parts).encode()).hexdigest()[:8], 16)
+
+
+class Line:
+    """A context of the model below: its ids."""
+
+    def __init__(self, ids, seed):
+        self.ids, self.rng = list(ids), random.Random(seed)
+
+    @property
+    def length(self):
+        return len(self.ids)
+
+
+class Dice:
+    """A model that draws among the allowed tokens: uniformly, or those that come to an end sooner more often."""
+
+    end_ids: frozenset[int] = frozenset()
+
+    def __init__(self, renderer: Renderer, brief: float) -> None:
+        self.brief = brief
+        self.ending = np.array([
+            any(c in renderer.token_bytes(index) for c in b'"]}),\n><') for index in range(renderer.vocabulary_size)
+        ])
+        self.decoded = 0
+
+    def open(self, prompt_ids, seed=0):
+        return Line(prompt_ids, seed)
+
+    def append(self, batch):
+        for line, ids in batch:
+            line.ids += ids
+
+    def decode(self, streams, masks=None):
+        drawn = []
+        for line, mask in zip(streams, masks, strict=True):
+            allowed = mask.allowed()
+            assert allowed.any()
+            ending = np.flatnonzero(allowed & self.ending)
+            choices = ending if len(ending) and line.rng.random() < self.brief else np.flatnonzero(allowed)
+            drawn.append(int(line.rng.choice(choices)))
+            line.ids.append(drawn[-1])
+            self.decoded += 1
+        return drawn
+
+    def crop(self, stream, length):
+        assert 0 < length <= stream.length
+        del stream.ids[length:]
+
+    def close(self, stream):
+        pass
+
+
+@pytest.fixture(scope="module")
+def grammars(request):
+    """Grammars on the tokenizers, made once each."""
+    made: dict[tuple[str, str], ProtocolGrammar] = {}
+
+    def get(name: str, tags: str = "token") -> ProtocolGrammar:
+        if (name, tags) not in made:
+            tokenizer = copy.deepcopy(request.getfixturevalue(f"{name}_tokenizer"))
+            made[name, tags] = ProtocolGrammar(Renderer.prepare(tokenizer, tags))
+        return made[name, tags]
+
+    return get
+
+
+def writing(*, tools=debug.TOOLS, final=False, mode="speculative", lines=(), results=(), **changes):
+    """A state in which the model is about to write, after lines that it has written and what came of them."""
+    state = core.start(settings(mode, **changes), {spec.name: spec for spec in tools})
+    events = [UserUpdate(0, "text Bob", False), Appended(1, 3)]
+    if lines:
+        written = "<tool_call>\n" + "".join(f"{line}\n" for line in lines) + "</tool_call>"
+        events += [ModelOutput(2, 1, written, (1,)), *results]
+    events += [UserUpdate(8, "now", final), Appended(9, 3), Appended(10, 3)]
+    for event in events:
+        state, _ = core.step(state, event)
+    assert state.phase is core.Phase.GENERATING, state.phase
+    return state
+
+
+def accepts(grammar: ProtocolGrammar, state, text: str) -> bool:
+    """Whether the text can be written token by token; what is forced must be how the tokenizer writes it."""
+    constraint = grammar.begin(state)
+    ids = grammar.renderer.action_ids(text)
+    for at, index in enumerate(ids):
+        forced = tuple(constraint.forced())
+        if not constraint.allowed()[index] or forced != ids[at: at + len(forced)]:
+            return False
+        constraint.push(index)
+    return True
+
+
+def play(grammar, specs, mode, seeds, brief=0.5, batch=4, **changes):
+    """Episodes of a model that rolls dice under the grammar."""
+    episodes = []
+    for seed in seeds:
+        draw = random.Random(seed)
+        times = sorted(draw.randrange(ns(2.5)) for _ in range(4))
+        said = [UserUpdate(at_ns, f"word {n}", n >= 3 or draw.random() < 0.15) for n, at_ns in enumerate(times)]
+        row = settings(mode, max_generated_tokens=250, **changes)
+        episodes.append(Episode(
+            settings=row, profile=FAST, toolbox=Box(specs), updates=said, renderer=grammar.renderer,
+            prompt_ids=grammar.renderer.prompt_ids("Help."), grammar=grammar, limit_ns=ns(20), session=str(seed),
+        ))
+    model = Dice(grammar.renderer, brief)
+    return episodes, run_batch(episodes, model, batch=batch), model
+
+
+def refused(rollouts):
+    """What the core had to say against lines and actions, with the line."""
+    found = []
+    for rollout in rollouts:
+        text = ""
+        for event, commands in rollout.history:
+            text = text + event.text if isinstance(event, ModelOutput) else ""
+            whats = [c.what for c in commands if isinstance(c, Note) and c.what in ("invalid_action", "identical_reissue")]
+            found += [(what, text[-200:]) for what in whats]
+        found += [segment.text for segment in rollout.state.transcript if segment.kind == "error"]
+    return found
+
+
+def writes(rollouts):
+    """Actions that came to their end."""
+    return sum(1 for r in rollouts for _, commands in r.history if any(type(c).__name__ == "Stop" for c in commands))
+
+
+@pytest.mark.parametrize(("name", "tags"), FORMS)
+def test_all_that_the_expert_writes_can_be_written(grammars, name, tags):
+    grammar = grammars(name, tags)
+    planned = []
+
+    class Checked(Expert):
+        def plan(self, state):
+            text = Expert.plan(self, state)
+            planned.append(text)
+            assert accepts(grammar, state, text), text
+            return text
+
+    for mode in MODES:
+        for task in debug.tasks("train", count=4):
+            expert = Checked(task, GroundedReading(task))
+            episode = make_episode(
+                task, mode, FAST, grammar.renderer, agent=AgentConfig(), data=DataConfig(false_endpoint_rate=0.3), seed=1,
+                planner=expert,
+            )
+            assert episode.run().outcome == "answered"
+    assert len(planned) > 60
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("mode", MODES)
+def test_dice_under_the_grammar_write_no_invalid_action(grammars, shape, mode):
+    grammar = grammars("tiny")
+    episodes, rollouts, _ = play(grammar, SHAPES[shape], mode, range(6))
+    assert refused(rollouts) == []
+    assert writes(rollouts) >= 6
+
+
+@pytest.mark.parametrize("changes", [
+    {"commit": "paper"}, {"revise_cascade": "cancel"}, {"interrupt": "token"}, {"interrupt": "action"}, {"commit_grace_ns": ns(0.3)},
+])
+def test_dice_write_no_invalid_action_under_other_rules(grammars, changes):
+    for shape in ("few_values", "optional"):
+        _, rollouts, _ = play(grammars("tiny"), SHAPES[shape], "speculative", range(8), **changes)
+        assert refused(rollouts) == []
+
+
+@pytest.mark.parametrize(("name", "tags"), FORMS)
+def test_dice_write_no_invalid_action_with_any_tokenizer(grammars, name, tags):
+    for shape in ("debug", "nested"):
+        _, rollouts, _ = play(grammars(name, tags), SHAPES[shape], "speculative", range(3), brief=0.9)
+        assert refused(rollouts) == []
+
+
+@pytest.mark.parametrize("tags", ["token", "text"])
+def test_what_the_core_would_refuse_is_masked(grammars, tags):
+    grammar = grammars("tiny", tags)
+    fresh = writing()
+    call = '<tool_call>\n{}\n</tool_call>'
+    assert accepts(grammar, fresh, call.format('1. get_weather("Lima")'))
+    for line in (
+        '1. get_wether("Lima")',  # no such tool
+        '2. get_weather("Lima")',  # out of order
+        "1. get_weather()", '1. get_weather("Lima", "Oslo")', "1. get_weather(5)", '1. get_weather(town="Lima")',
+        "1. get_weather($1)", '1. get_weather("Lima" + "x")', "REMOVE 1", '1. get_weather("\\ud800")',
+    ):
+        assert not accepts(grammar, fresh, call.format(line)), line
+    assert not accepts(grammar, fresh, "<tool_call>\n</tool_call>")
+    assert not accepts(grammar, fresh, "<answer>Done.</answer>")
+    assert not accepts(grammar, fresh, "<think>a</think><think>b</think><pause>")
+    assert accepts(grammar, fresh, "<think>x < y, a<b> & <thin</think><pause>")
+    for tag in TAGS:
+        assert not accepts(grammar, fresh, f"<think>so {tag}</think><pause>") or tag == "</think>"
+    done = writing(final=True)
+    assert accepts(grammar, done, "<answer>Done.</answer>")
+    assert not accepts(grammar, done, "<pause>")  # nothing runs and the user has finished
+    assert accepts(grammar, writing(final=True, lines=['1. get_weather("Lima")']), "<pause>")
+
+
+def test_a_call_is_not_written_again_as_it_stands_but_a_failed_read_is(grammars):
+    grammar = grammars("tiny")
+    running = writing(lines=['1. get_weather("Lima")'])
+    again, other = (f'<tool_call>\n1. get_weather({city})\n</tool_call>' for city in ('"Lima"', '"Limas"'))
+    assert not accepts(grammar, running, again)
+    assert accepts(grammar, running, other)
+    assert accepts(grammar, running, '<tool_call>\n1. get_phone_number("Lima")\n</tool_call>')
+    assert accepts(grammar, running, other.replace("</", "1. get_weather(\"Lima\")\n</"))  # changed, and changed back
+    assert not accepts(grammar, running, other.replace("</", "1. get_weather(\"Limas\")\n</"))
+    assert accepts(grammar, running, '<tool_call>\n2. get_weather("Lima")\n</tool_call>')  # an equal read is no reissue
+    failed = writing(lines=['1. get_weather("Lima")'], results=[ToolError(3, 1, 1, "no luck")])
+    assert failed.graph[1].state is CallState.FAILED
+    assert accepts(grammar, failed, again)
+
+
+def test_numbers_and_objects_have_one_text_so_that_none_slips_through(grammars):
+    grammar = grammars("tiny")
+    tools = (
+        ToolSpec("at", (Param("x", {"type": "number"}), Param("where", {"type": "object"}, False)), "read"),
+    )
+    running = writing(tools=tools, lines=['1. at(0.5, {"a": 1, "b": [2]})'])
+    wrap = "<tool_call>\n1. at({})\n</tool_call>".format
+    for same in ('0.5, {"a": 1, "b": [2]}', '0.5, {"b": [2], "a": 1}', '0.5, {"a": 3, "b": [2], "a": 1}', '0.50, {"a": 1, "b": [2]}',
+                 '5e-1, {"a": 1, "b": [2]}', '0.50000000000000000001, {"a": 1, "b": [2]}', 'x=0.5, where={"a": 1, "b": [2]}'):
+        assert not accepts(grammar, running, wrap(same)), same
+    for new in ("0.5", '0.5, {"a": 1, "b": [3]}', '0.5, {"a": 1}', '0.51, {"a": 1, "b": [2]}', '-2, {"a": 1, "b": [2]}', "1e-05"):
+        assert accepts(grammar, running, wrap(new)), new
+
+
+def test_a_write_is_not_asked_for_twice_unless_the_task_does(grammars):
+    grammar = grammars("tiny")
+    tools = SHAPES["few_values"]
+    first = ['1. mode("on")', '2. mode("off", true)']
+    wrap = "<tool_call>\n3. {}\n</tool_call>".format
+    held = writing(tools=tools, lines=first)
+    assert not accepts(grammar, held, wrap('mode("on")'))
+    assert accepts(grammar, held, wrap('mode("on", false)'))
+    assert accepts(grammar, writing(tools=tools, lines=first, duplicate_writes=True), wrap('mode("on")'))
+    # every value taken: the tool itself is out of reach
+    stop = writing(tools=SHAPES["bare"], lines=["1. stop()"])
+    assert not accepts(grammar, stop, wrap("stop()").replace("3.", "2."))
+    assert accepts(grammar, stop, wrap("ping()").replace("3.", "2."))
+
+
+def test_ids_are_legal_in_references_revisions_and_removals(grammars):
+    grammar = grammars("tiny")
+    lines = ['1. get_phone_number("Bob")', '2. get_weather("Oslo")', "REMOVE 2", '3. send_sms([$1], "x")']
+    state = writing(lines=lines)
+    wrap = "<tool_call>\n{}\n</tool_call>".format
+    assert accepts(grammar, state, wrap('4. send_sms([$1, $3, "+1"], "y " + $1)'))
+    for line in ('4. send_sms([$2], "y")', '4. send_sms([$4], "y")', '2. get_weather("Rome")', "REMOVE 2", "5. get_weather(\"Rome\")"):
+        assert not accepts(grammar, state, wrap(line)), line
+    assert accepts(grammar, state, wrap('1. get_phone_number("Sam")\nREMOVE 3\n4. get_weather($1)'))
+    assert not accepts(grammar, state, wrap('REMOVE 1\n4. get_weather($1)'))
+    # the text message has gone out: it and the number it was sent to are frozen
+    sent = writing(lines=lines, results=[ToolResult(3, 1, 1, "+1")], final=True)
+    for event in (ModelOutput(11, sent.generation, "<pause>", (1,)), UserUpdate(12, "and", False), Appended(13, 1)):
+        sent, _ = core.step(sent, event)
+    assert sent.graph[3].frozen
+    for line in ('1. get_phone_number("Sam")', "REMOVE 3", "REMOVE 1", '3. send_sms([$1], "z")'):
+        assert not accepts(grammar, sent, wrap(line)), line
+
+
+def test_one_call_an_action_where_the_mode_says_so(grammars):
+    grammar, state = grammars("tiny"), writing(mode="sequential", final=True)
+    one = '<tool_call>\n1. get_weather("Oslo")\n'
+    assert accepts(grammar, state, one + "</tool_call>")
+    assert not accepts(grammar, state, one + '2. get_weather("Rome")\n</tool_call>')
+
+
+def test_text_without_tags_is_exactly_that():
+    import re
+
+    pattern = re.compile(untagged(r"\x00-\x1f", 60))
+    draw = random.Random(3)
+    # five pieces at most: the pattern takes no more than eight beginnings of tags in a row
+    pieces = [*TAGS, "<", "</", ">", "think", "<thin", "<tool_", "call>", "a", "_interrupted>", "<partial", "/"]
+    both = set()
+    for _ in range(3000):
+        text = "".join(draw.choices(pieces, k=draw.randrange(1, 6)))
+        free = not any(tag in text for tag in TAGS)
+        assert bool(pattern.fullmatch(text)) == free, text
+        both.add(free)
+    assert both == {True, False}
+
+
+def test_tokens_that_are_added_to_the_tokenizer_never_come_inside_text(grammars):
+    for name in ("tiny", "smollm2", "qwen"):
+        grammar = grammars(name)
+        constraint = grammar.begin(writing())
+        for index in grammar.renderer.action_ids("<think>to: B"):
+            constraint.push(index)
+        allowed = set(np.flatnonzero(constraint.allowed()))
+        assert allowed & set(grammar.renderer.tokenizer.added_tokens_decoder) == {grammar.renderer.tag_ids["</think>"]}
+        assert len(allowed) > grammar.renderer.vocabulary_size // 2
+
+
+def test_where_llguidance_gives_up_the_core_still_judges(grammars):
+    grammar = ProtocolGrammar(grammars("tiny").renderer)
+    constraint = grammar.begin(writing())
+    constraint._matcher.consume_token(0)  # an error of its own stands for any limit that it may reach
+    with pytest.warns(UserWarning, match="goes on unconstrained"):
+        assert constraint.forced() == ()
+    assert constraint.allowed() is None
+    constraint.push(0)
+    assert accepts(grammar, writing(), "<pause>")
+
+
+def test_a_token_that_is_not_allowed_is_an_error(grammars):
+    grammar = grammars("tiny")
+    with pytest.raises(ValueError, match="not allowed after ''"):
+        grammar.begin(writing()).push(grammar.renderer.tag_ids["<answer>"])
+
+
+# --- through the simulator
+
+
+class Same:
+    """A grammar that forces the given runs of tokens and lets the model choose one token between them."""
+
+    def __init__(self, renderer, *runs):
+        self.runs = [renderer.action_ids(run) for run in runs]
+
+    def begin(self, state):
+        return Run(list(self.runs))
+
+
+class Run:
+    def __init__(self, runs):
+        self.runs, self.at, self.forcing = runs, 0, False
+
+    def allowed(self):
+        mask = np.zeros(4096, dtype=bool)
+        mask[self.runs[0][0] if self.runs else 0] = True
+        return mask
+
+    def forced(self):
+        return self.runs[0] if self.at % 2 and self.runs else ()
+
+    def push(self, token):
+        if not self.runs:
+            return
+        assert self.runs[0][0] == token
+        self.runs[0] = self.runs[0][1:]
+        if not self.runs[0]:
+            self.runs.pop(0)
+            self.at += 1
+
+
+def one_episode(grammar, updates, renderer, specs=debug.TOOLS, limit_ns=20 * NS_PER_S):
+    slow = Profile("slow", 10, 100, 0)
+    episode = Episode(
+        settings=settings("speculative"), profile=slow, toolbox=Box(specs), updates=updates, renderer=renderer,
+        prompt_ids=renderer.prompt_ids("Help."), grammar=grammar, limit_ns=limit_ns,
+    )
+    model = Dice(renderer, 0.5)
+    model.ending = np.zeros(4096, dtype=bool)
+    return episode, run_batch([episode], model)[0], model
+
+
+def outputs(rollout):
+    return [(event.at_ns, event.text) for event, _ in rollout.history if isinstance(event, ModelOutput)]
+
+
+def test_forced_tokens_take_the_time_of_prefill(grammars):
+    renderer = grammars("tiny").renderer
+    _, rollout, model = one_episode(Same(renderer, "<tool_call>", "\n1. get", "_"), [UserUpdate(0, "hi")], renderer, limit_ns=ns(4))
+    appended = next(event.at_ns for event, _ in rollout.history if isinstance(event, Appended))
+    run = renderer.action_ids("\n1. get")
+    drawn_ns = appended + NS_PER_S // 10
+    forced = [drawn_ns + (n + 1) * NS_PER_S // 100 for n in range(len(run))]
+    expected = [drawn_ns, *forced, forced[-1] + NS_PER_S // 10]
+    assert [at_ns for at_ns, _ in outputs(rollout)][: len(expected)] == expected
+    assert model.decoded == len(outputs(rollout)) - len(run)
+
+
+@pytest.mark.parametrize("after", range(1, 6))
+def test_an_event_cuts_inside_a_forced_run(grammars, after):
+    renderer = grammars("tiny").renderer
+    thought = "to: Bob; and so on"
+    grammar = Same(renderer, "<think>", thought, "</think>", "<pause>")
+    start_ns = one_episode(grammar, [UserUpdate(0, "hi")], renderer)[1].history[1][0].at_ns
+    due = start_ns + NS_PER_S // 10 + after * NS_PER_S // 100
+    episode, rollout, _ = one_episode(grammar, [UserUpdate(0, "hi"), UserUpdate(due, "there")], renderer)
+    # at equal times the model's token comes first
+    told = renderer.text(renderer.action_ids(thought)[:after])
+    texts = [segment.text for segment in rollout.state.transcript if segment.kind in ("model", "think_interrupted")]
+    assert "".join(texts).startswith("<think>" + told)
+    kinds = [segment.kind for segment in rollout.state.transcript]
+    assert kinds[1: 4 + after] == ["model"] * (after + 1) + ["think_interrupted", "partial_query_update"]
+    times = [event.at_ns for event, _ in rollout.history]
+    assert times == sorted(times)
+    assert episode.stream.ids == renderer.ids(rollout.prompt_ids, rollout.state.transcript)
+
+
+@pytest.mark.parametrize("name", ["tiny", "smollm2"])
+@pytest.mark.parametrize("interrupt", ["token", "line", "action"])
+def test_the_models_context_is_the_transcript(grammars, name, interrupt):
+    grammar = grammars(name)
+    episodes, rollouts, _ = play(grammar, SHAPES["optional"], "speculative", range(6), brief=0.9, interrupt=interrupt)
+    cuts = 0
+    for episode, rollout in zip(episodes, rollouts, strict=True):
+        times = [event.at_ns for event, _ in rollout.history]
+        assert times == sorted(times)
+        whole = grammar.renderer.ids(rollout.prompt_ids, rollout.state.transcript)
+        there = episode.stream.ids
+        cuts += sum(c.what == "cut" for _, commands in rollout.history for c in commands if isinstance(c, Note))
+        # what came after the last generation waits to be taken in
+        last = max(n for n, segment in enumerate(rollout.state.transcript) if segment.kind == "model")
+        written = grammar.renderer.ids(rollout.prompt_ids, list(rollout.state.transcript)[: last + 1])
+        assert whole[: len(there)] == there and len(there) >= len(written)
+    assert cuts > 0
+
+
+def test_a_batch_changes_no_episode(grammars):
+    together, alone = (play(grammars("tiny"), SHAPES["debug"], "speculative", range(4), batch=size)[1] for size in (4, 1))
+    assert [rollout.history for rollout in together] == [rollout.history for rollout in alone]
