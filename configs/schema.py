@@ -132,6 +132,10 @@ class TrainConfig:
     """Whether the rows of added tags and clock stamps are trained along with LoRA."""
     log_every_steps: int = 0
     """0 for about fifty lines a run."""
+    mfu: float = 0.4
+    """Share of the device's peak that `training.plan` reckons with."""
+    device_tflops: float = 989.0
+    """Peak of one device in bfloat16, in 10¹² operations a second: an H100's."""
     gradient_checkpointing: bool = False
     checkpoint_every_s: float = 600.0
     checkpoint_every_steps: int = 0
@@ -188,6 +192,8 @@ class Config:
     time: str = "virtual"
     """``virtual`` or ``real``."""
     json: bool = False
+    gguf: bool = False
+    """Whether `training.export` writes a GGUF file too, for llama.cpp."""
     launcher: str = "single"
     gpus: int = 1
     max_tokens: int = 0
