@@ -4,8 +4,8 @@ Owns the names of backends and what each needs: prompt, tags, weights. Refuses t
 
 | backend | plays | prompt and tags |
 |---|---|---|
-| ``expert`` | the reconciler, with the configured thoughts | the trained model's |
-| ``no_guess`` | the same without thoughts: what the calls' and answer's own tokens cost | the trained model's |
+| ``expert`` | the reconciler, with the configured thoughts and eagerness | the trained model's |
+| ``no_guess`` | the same without thoughts and guesses: what the calls' and answer's own tokens cost | the trained model's |
 | ``model`` | the configured checkpoint, or ``outputs/train/<name>`` where none is configured and that one is there | as trained |
 | ``untrained`` | the same base model as it comes | ``full`` prompt that explains the protocol, tags as plain text |
 
@@ -24,9 +24,9 @@ from typing import Any
 from agent.models.load import load_renderer
 from agent.rendering import Renderer
 from agent.simulate import Planner
-from configs.schema import AgentConfig, Config, ModelConfig
+from configs.schema import AgentConfig, Config, DataConfig, ModelConfig
 from data_gen.expert import Expert
-from data_gen.reading import GroundedReading
+from data_gen.reading import reading_of
 from data_gen.task import Task
 
 BACKENDS = ("expert", "no_guess", "model", "untrained")
@@ -54,11 +54,13 @@ class Backend:
         """The renderer that its episodes run with."""
         return _renderer(self.model.name, self.model.tags, self.stamps, self.model.adapter)
 
-    def planner(self, task: Task, thoughts: str) -> Planner | None:
-        """Who plans its actions on a task; None for a model."""
+    def planner(self, task: Task, data: DataConfig, seed: int) -> Planner | None:
+        """Who plans its actions on a task; None for a model. What it guesses at follows from ``seed``."""
         if not self.planned:
             return None
-        return Expert(task, GroundedReading(task), "none" if self.name == "no_guess" else thoughts)
+        if self.name == "no_guess":
+            return Expert(task, reading_of(task), "none")
+        return Expert(task, reading_of(task, data.eagerness, seed), data.thoughts)
 
     def load(self, temperature: float, max_tokens: int) -> Any:
         """Loads its weights, onto the accelerator if there is one."""

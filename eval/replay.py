@@ -204,7 +204,7 @@ def run_row(config: Config, row: Row, played: Backend, model: Any, tasks: Sequen
         task = tasks[n]
         return make_episode(
             task, row.mode, profile, renderer, agent=played.agent, data=config.data, seed=seed,
-            toolbox=boxes[n], planner=played.planner(task, config.data.thoughts),
+            toolbox=boxes[n], planner=played.planner(task, config.data, child(seed, task.id, "eager")),
         )
 
     def keep(n: int, rollout: Rollout) -> None:

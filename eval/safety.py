@@ -4,7 +4,7 @@ Owns those counts, made from the log alone: the commit point is worked out anew 
 wrote, and never taken from the core's own flag. Refuses to know gold, except for the IDs of the calls that were useful.
 
 An effect is *before commit* if a write starts at a time when no commit point covers it. A commit point is the end of an
-action that was neither cut nor refused, generated with the final update in its context; it covers the calls last written
+action that was neither cut nor refused, generated with the final update in its context; it covers the calls last changed
 in that action or before, until the user says more. A grace moves it back.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 
 from agent.tools.tool import ToolSpec
-from eval.trace import Run, Trace
+from eval.trace import Line, Run, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +92,9 @@ def counts(
 
 def committed(trace: Trace, run: Run, grace_ns: int = 0) -> bool:
     """Whether a commit point covers a start: an uncut, unrefused action, written with the final update in its context, at
-    or after the call's last line, before the start by the grace, and with no word of the user's in between."""
-    written_ns = max((at for span in trace.spans for at, call in span.lines if call == run.call and at <= run.start_ns), default=None)
+    or after the last change of the call or of one that it needs, before the start by the grace, and with no word of the
+    user's in between."""
+    written_ns = _changed_ns(trace, run.call, run.start_ns)
     if written_ns is None:
         return False
     for span in trace.spans:
@@ -102,6 +103,23 @@ def committed(trace: Trace, run: Run, grace_ns: int = 0) -> bool:
             if not any(span.end_ns < update.at_ns < run.start_ns for update in trace.updates):
                 return True
     return False
+
+
+def _changed_ns(trace: Trace, call: int, by_ns: int) -> int | None:
+    """When a call, or one that it needs, was last written in other words than before; None if it never was written."""
+    last: dict[int, Line] = {}
+    for line in (line for span in trace.spans for line in span.lines if line.at_ns <= by_ns):
+        # the same line again changes nothing
+        if line.call not in last or last[line.call].text != line.text:
+            last[line.call] = line
+    if call not in last:
+        return None
+    needed, front = {call}, [call]
+    while front:
+        new = (last[front.pop()].needs & last.keys()) - needed
+        needed |= new
+        front += new
+    return max(last[id].at_ns for id in needed)
 
 
 def _text(run: Run) -> str:

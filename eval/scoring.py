@@ -82,13 +82,15 @@ def score(task: Task, state: State, outcome: str, answer: str | None, toolbox: T
     else:
         effects = effects_of(toolbox)
         gold_effects, gold_state = gold_world(task)
-        same = Counter(map(_text, effects)) == Counter(map(_text, gold_effects)) and _state(toolbox) == gold_state
+        # where gold itself is refused by its world, only the match of calls can say anything
+        same = gold_effects is not None and Counter(map(_text, effects)) == Counter(map(_text, gold_effects))
+        same = same and _state(toolbox) == gold_state
         writes = {call.id for call in ran if state.tools[call.name].access == "write"}
-        all_matched = len(found) == len(task.gold) and writes <= set(useful) and len(effects) == len(gold_effects)
+        all_matched = len(found) == len(task.gold) and writes <= set(useful) and len(effects) <= len(writes)
         reads_there = all(k in found for k, gold in enumerate(task.gold, 1) if state.tools[gold.name].access != "write")
         # arguments that mean the same to the world are as good as accepted ones
         calls_right = all_matched or same and reads_there
-        why = "" if calls_right else f"effects {_short(effects)}, gold {_short(gold_effects)}"
+        why = "" if calls_right else f"effects {_short(effects)}, gold {_short(gold_effects or ())}"
         if same:
             useful = tuple(sorted({*useful, *writes}))
     answered = outcome == "answered" and bool(answer and answer.strip())
@@ -190,15 +192,18 @@ def effects_of(toolbox: Toolbox) -> list[Any]:
     return found
 
 
-def gold_world(task: Task) -> tuple[list[Any], Any]:
-    """The log of effects and the final state of a fresh world after gold's calls, first accepted values, in order."""
+def gold_world(task: Task) -> tuple[list[Any] | None, Any]:
+    """The log of effects and the final state of a fresh world after gold's calls, first accepted values, in order.
+
+    The log is None if a call was refused: a task whose gold can't be done has nothing that doing nothing could equal.
+    """
     toolbox = task.toolbox()
     results: dict[int, Any] = {}
     for k, gold in enumerate(task.gold, start=1):
         try:
             results[k] = toolbox.run(gold.name, gold_args(gold, results))
         except ToolFailure:
-            continue
+            return None, None
     return effects_of(toolbox), _state(toolbox)
 
 

@@ -31,7 +31,7 @@ from agent.events import (
     from_json,
     to_json,
 )
-from agent.protocol import ActionEnded, CallLine, Malformed, Parser, RemoveLine, feed
+from agent.protocol import ActionEnded, CallLine, Malformed, Parser, RemoveLine, feed, refs, write_call
 
 History = Sequence[tuple[Event, tuple[Command, ...]]]
 Part = Literal["think", "tool_call", "pause", "answer", "other"]
@@ -50,6 +50,18 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """One call line, or a removal, that the model completed."""
+
+    at_ns: int
+    call: int
+    text: str
+    """What it asks for: equal texts ask for the same."""
+    needs: frozenset[int] = frozenset()
+    """IDs of the calls that it names."""
+
+
+@dataclass(frozen=True, slots=True)
 class Span:
     """One generation, from the command that began it to the one that stopped it."""
 
@@ -61,8 +73,8 @@ class Span:
     """Whether the final update was in its context when it began."""
     ended: Literal["action", "cut", "error", "closed"]
     """``action``: it came to its end; ``error``: what it wrote was refused; ``closed``: the session ended."""
-    lines: tuple[tuple[int, int], ...]
-    """``(time, call ID)`` of each call line and removal that it completed."""
+    lines: tuple[Line, ...]
+    """Call lines and removals that it completed, in order."""
 
     @property
     def text(self) -> str:
@@ -175,8 +187,8 @@ class _Reader:
                 self.final_heard, self.final_waits, self.final_read = event.final, False, False
             case ModelOutput() if self.writing is not None and event.generation == self.writing.generation:
                 self.writing.read(self.now_ns, event.text, len(event.ids))
-                for at_ns, call in self.writing.lines:
-                    self.states.setdefault(call, (State.BLOCKED, at_ns))
+                for line in self.writing.lines:
+                    self.states.setdefault(line.call, (State.BLOCKED, line.at_ns))
             case Appended() if self.reading_ns is not None:
                 self.appends.append((self.reading_ns, self.now_ns))
                 self.reading_ns = None
@@ -256,7 +268,7 @@ class _Writing:
         self.generation, self.start_ns, self.saw_final = generation, start_ns, saw_final
         self.parser = Parser()
         self.pieces: list[tuple[int, int, Part | None, str, int]] = []
-        self.lines: list[tuple[int, int]] = []
+        self.lines: list[Line] = []
 
     def read(self, at_ns: int, text: str, tokens: int) -> None:
         began = self.pieces[-1][1] if self.pieces else self.start_ns
@@ -269,8 +281,11 @@ class _Writing:
             part = before
         for item in items:
             match item:
-                case CallLine() | RemoveLine():
-                    self.lines.append((at_ns, item.id))
+                case CallLine(id, name, positional, keyword):
+                    needs = frozenset(refs([*positional, *keyword.values()]))
+                    self.lines.append(Line(at_ns, id, write_call(id, name, positional, keyword), needs))
+                case RemoveLine(id):
+                    self.lines.append(Line(at_ns, id, f"REMOVE {id}"))
                 case ActionEnded():
                     part = item.kind
                 case Malformed():

@@ -10,15 +10,15 @@ from agent.clock import ns
 from agent.events import Note, UserUpdate
 from agent.tools.tool import ToolSpec
 from eval.safety import committed, counts
-from eval.trace import Piece, Run, Span, Trace
+from eval.trace import Line, Piece, Run, Span, Trace
 
 SPECS = {"look": ToolSpec("look", (), "read"), "send": ToolSpec("send", (), "write")}
 
 
-def span(start: float, end: float, *lines: tuple[float, int], saw_final: bool = True, ended: str = "action", tokens: int = 5) -> Span:
+def span(start: float, end: float, *lines: tuple, saw_final: bool = True, ended: str = "action", tokens: int = 5) -> Span:
     return Span(
         ns(start), ns(end), (Piece(ns(start), ns(end), "tool_call", "", tokens),), saw_final, ended,
-        tuple((ns(at), call) for at, call in lines),
+        tuple(Line(ns(at), call, *(more or (f"text at {at}",))) for at, call, *more in lines),
     )
 
 
@@ -31,6 +31,7 @@ def seen(spans=(), runs=(), updates=((2.0, True),), notes=()) -> Trace:
     return Trace(said, tuple(spans), (), tuple(runs), (), (), tuple((0, Note(*note)) for note in notes), ns(60))
 
 
+USES = span(0.5, 1.0, (0.8, 7, "old"), (0.9, 1, "of $7", frozenset({7})), saw_final=False)
 EARLY, FINAL = span(0.5, 1.0, (0.9, 1), saw_final=False), span(2.1, 2.5)
 
 
@@ -44,6 +45,9 @@ EARLY, FINAL = span(0.5, 1.0, (0.9, 1), saw_final=False), span(2.1, 2.5)
     ((EARLY, FINAL), ((2.0, True), (2.7, False)), 3.0, 0, False),  # the user went on
     ((EARLY, FINAL, span(3.1, 3.3)), ((2.0, True), (2.7, False), (3.0, True)), 3.3, 0, True),
     ((EARLY, FINAL, span(2.6, 2.9, (2.8, 1), ended="cut")), ((2.0, True),), 3.0, 0, False),  # revised after the commit point
+    ((EARLY, FINAL, span(2.6, 2.9, (2.8, 1, "text at 0.9"), ended="cut")), ((2.0, True),), 3.0, 0, True),  # the same again
+    ((USES, FINAL, span(2.6, 2.9, (2.8, 7, "new"), ended="cut")), ((2.0, True),), 3.0, 0, False),  # what it needs was revised
+    ((EARLY, FINAL, span(2.6, 2.9, (2.8, 7, "new"), ended="cut")), ((2.0, True),), 3.0, 0, True),  # that is no business of its
     ((EARLY, FINAL), ((2.0, True),), 2.7, 0.3, False),
     ((EARLY, FINAL), ((2.0, True),), 2.8, 0.3, True),
     ((FINAL,), ((2.0, True),), 2.5, 0, False),  # a call that nobody wrote
