@@ -83,7 +83,9 @@ class _Step(Orders):
         elif self.final_heard:
             self.reopen()
         self.final_heard = event.final
-        text = f"[-{event.retracts}] {event.text}" if event.retracts else event.text
+        text = event.text.replace("[-", "[ -")  # a user who says "[-1]" takes nothing back
+        if event.retracts:
+            text = f"[-{event.retracts}] {text}"
         self.tell("final_query_update" if event.final else "partial_query_update", text, cuts=True)
 
     def reopen(self) -> None:

@@ -357,8 +357,9 @@ def write_value(value: Any) -> str:
         case list() | tuple():
             return f"[{', '.join(write_value(item) for item in value)}]"
         case dict():
-            return f"{{{', '.join(f'{json.dumps(k, ensure_ascii=False)}: {write_value(v)}' for k, v in value.items())}}}"
-    return json.dumps(value, ensure_ascii=False)
+            return f"{{{', '.join(f'{write_value(name)}: {write_value(item)}' for name, item in value.items())}}}"
+    # no bracket of a tag ever stands in a value: what a text says can't be taken for a tag when it is tokenised
+    return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")
 
 
 def write_call(id: int, name: str, positional: tuple[Any, ...] = (), keyword: Mapping[str, Any] | None = None) -> str:
