@@ -5,21 +5,26 @@ Owns the defaults that `agent.runtime.Session` refuses to have. Refuses to know 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from agent.models.live import LiveModel, ModelWorker
-from agent.modes import settings
-from agent.rendering import Renderer
+from agent.modes import Settings, settings
+from agent.rendering import Renderer, Stamps
 from agent.runtime import Session
 from agent.tools.function import FunctionToolbox, Tool
 from agent.tools.tool import Toolbox
 
+MAX_TOKENS = 8192
+"""The longest context that `load_backend` asks a model for."""
 
-@contextmanager
-def load(name: str = "smollm2", adapter: str | None = None, *, dtype: str = "bfloat16", temperature: float = 0.0, stamps: str = "none"):
-    """A model in a thread of its own, for any number of sessions: gives (`ModelWorker`, `Renderer`).
+
+def load_backend(
+    name: str = "smollm2", adapter: str | None = None, *, dtype: str = "bfloat16", temperature: float = 0.0,
+    stamps: Stamps = "none",
+) -> tuple[Any, Renderer]:
+    """A model's weights behind `agent.models.transformers.TransformersModel`, and the renderer of its tokenizer.
 
     Args:
         name: ``smollm2``, ``tiny``, a folder or a hub id.
@@ -27,7 +32,12 @@ def load(name: str = "smollm2", adapter: str | None = None, *, dtype: str = "bfl
         dtype: of the weights.
         temperature: 0 is greedy.
         stamps: the clock stamps that the checkpoint was trained with.
+
+    Raises:
+        ValueError: the weights have no row for a token that the transcript needs.
     """
+    import torch
+
     from agent.models.checkpoint import load_model
     from agent.models.transformers import TransformersModel
 
@@ -36,25 +46,50 @@ def load(name: str = "smollm2", adapter: str | None = None, *, dtype: str = "bfl
     rows = model.get_input_embeddings().num_embeddings
     if rows < renderer.vocabulary_size:
         raise ValueError(f"{name} has {rows} token embeddings and its transcripts need {renderer.vocabulary_size}: give a checkpoint")
-    most = getattr(model.config, "max_position_embeddings", None) or 4096
-    backend = TransformersModel(model, tokenizer=tokenizer, temperature=temperature, max_tokens=min(most, 8192))
-    with ModelWorker(backend) as worker:
+    most = getattr(model.config, "max_position_embeddings", None) or MAX_TOKENS
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return TransformersModel(
+        model.to(device), tokenizer=tokenizer, temperature=temperature, max_tokens=min(most, MAX_TOKENS)
+    ), renderer
+
+
+@contextmanager
+def load(name: str = "smollm2", adapter: str | None = None, *, constrained: bool = False, **options: Any) -> Iterator[
+    tuple[ModelWorker, Renderer]
+]:
+    """A model in a thread of its own, for any number of sessions.
+
+    Args:
+        name: as in `load_backend`.
+        adapter: as in `load_backend`.
+        constrained: whether what it writes is kept to the protocol's grammar.
+        options: of `load_backend`.
+    """
+    backend, renderer = load_backend(name, adapter, **options)
+    grammar = None
+    if constrained:
+        from agent.models.grammar import ProtocolGrammar
+
+        grammar = ProtocolGrammar(renderer)
+    with ModelWorker(backend, grammar=grammar) as worker:
         yield worker, renderer
 
 
 def open_session(
-    model: tuple[LiveModel, Renderer], tools: Toolbox | Iterable[Tool | Callable[..., Any]], mode: str = "speculative",
-    *, changes: dict[str, Any] | None = None, **options: Any,
+    model: tuple[LiveModel, Renderer], tools: Toolbox | Iterable[Tool | Callable[..., Any]], mode: str | Settings = "speculative",
+    **options: Any,
 ) -> Session:
     """A session, to be entered with ``async with``.
 
     Args:
         model: what `load` gives.
         tools: a toolbox, or functions and `Tool`s of which one is made.
-        mode: one of `agent.modes.MODES`.
-        changes: of the mode's settings.
+        mode: one of `agent.modes.MODES`, or a row of one's own.
         options: of `Session`.
+
+    Raises:
+        ValueError: no such mode.
     """
     live, renderer = model
     toolbox = tools if hasattr(tools, "specs") else FunctionToolbox(tools)
-    return Session(live, toolbox, renderer, settings(mode, **(changes or {})), **options)
+    return Session(live, toolbox, renderer, settings(mode) if isinstance(mode, str) else mode, **options)

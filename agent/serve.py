@@ -1,0 +1,117 @@
+"""A live session in the terminal: type words, and watch the agent start before you are done.
+
+Owns the reading of lines and the printing of what happens. Refuses to decide anything. Each line is an update; one that
+ends in ``.``, ``!`` or ``?`` (or is empty) ends the request, and more after that is the next. The tools are those of
+`agent.tools.assistant`, over a small world of their own.
+
+    python -m agent.serve model.adapter=outputs/sft/NAME        # eval.modes=[parallel] for another mode, the last counts
+    echo "what is the phone number of Bob Ray?" | python -m agent.serve model=tiny
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+
+from agent import record
+from agent.clock import ns, seconds
+from agent.events import Command, Emit, Event, StartTool, ToolError, ToolResult, UserUpdate
+from agent.modes import Settings, settings
+from agent.protocol import write_call, write_value
+from agent.runtime import Session, SessionEnded
+from agent.session import load, open_session
+from agent.tools.assistant import AssistantToolbox
+from agent.tools.world import File, Note, Person, WorldData
+from configs.command import command, out_folder
+from configs.schema import AgentConfig, Config
+
+WORLD = WorldData(
+    people=(
+        Person("Bob Ray", phone="+1 555 0100", email="bob@example.com"),
+        Person("Alice Kim", phone="+1 555 0101", email="alice@example.com"),
+        Person("Samuel Ortiz", phone="+1 555 0102", email="sam@example.com"),
+    ),
+    files=(File("/documents/budget.pdf", "The budget for next year. It grows by a tenth."),),
+    notes=(Note("Groceries", "milk, eggs"),),
+)
+
+
+def lines_of(event: Event, commands: Iterable[Command]) -> list[str]:
+    """What a terminal shows of an event and what came of it."""
+    shown = []
+    match event:
+        case UserUpdate(text=text, final=final):
+            shown.append(f"you    {text}{' ⏎' if final else ' …'}")
+        case ToolResult(call=call, value=value):
+            shown.append(f"tool   {call} = {write_value(value)}")
+        case ToolError(call=call, message=message):
+            shown.append(f"tool   {call} failed: {message}")
+    for item in commands:
+        if isinstance(item, StartTool):
+            shown.append(f"agent  {write_call(item.call, item.name, (), item.args)}")
+        elif isinstance(item, Emit):
+            shown.append(f"agent  “{item.text}”")
+    return [f"{seconds(event.at_ns):7.2f} s  {line}" for line in shown]
+
+
+async def talk(session: Session, lines: Iterable[str], patience_s: float = 60.0) -> None:
+    """Feeds lines to a session as they come; after the last, waits for the answer that is due."""
+    loop, typed = asyncio.get_running_loop(), asyncio.Queue()
+
+    def read() -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody reads on
+            for line in lines:
+                loop.call_soon_threadsafe(typed.put_nowait, line)
+            loop.call_soon_threadsafe(typed.put_nowait, None)
+
+    # a daemon: a terminal that says nothing must not keep the process from ending
+    threading.Thread(target=read, name="terminal", daemon=True).start()
+    async with session:
+        final = True
+        try:
+            while (line := await typed.get()) is not None:
+                final = not line.strip() or line.strip()[-1] in ".!?"
+                await session.hear(line.strip(), final=final)
+            if not final:
+                await session.hear("", final=True)
+            if not session.state.answered:
+                await session.answer(patience_s)
+        except SessionEnded as ended:
+            print(f"the session is over: {ended.outcome}", file=sys.stderr)
+        except TimeoutError:
+            print(f"no answer within {patience_s:g} s", file=sys.stderr)
+
+
+def main(config: Config) -> None:
+    """Runs one session on the standard input, and leaves its log behind."""
+    bare = config.model.adapter is None
+    row = settings_of(config.eval.modes[-1] if config.eval.modes else "speculative", config.agent)
+    options = {"dtype": config.model.dtype, "stamps": config.clock.stamps, "constrained": config.eval.constrained}
+    with load(config.model.name, config.model.adapter, **options) as model:
+        session = open_session(
+            model, AssistantToolbox(WORLD), row, style="full" if bare else config.agent.prompt,
+            watch=lambda event, commands: [print(line, flush=True) for line in lines_of(event, commands)],
+        )
+        print("Type what you want, line by line; end it with . or ? — Ctrl-D ends the session.", file=sys.stderr)
+        asyncio.run(talk(session, sys.stdin))
+    folder = out_folder(config, "serve")
+    folder.mkdir(parents=True, exist_ok=True)
+    record.write_log(folder / "log.jsonl", session.initial, session.history)
+    print(f"log: {folder / 'log.jsonl'}")
+
+
+def settings_of(mode: str, config: AgentConfig) -> Settings:
+    """A mode's row with the configured changes."""
+    return settings(
+        mode, interrupt=config.interrupt, commit=config.commit, revise_cascade=config.revise_cascade,
+        commit_grace_ns=ns(config.commit_grace_s), allowed_egress=frozenset(config.allowed_egress),
+        max_errors_in_row=config.max_errors_in_row, max_context_tokens=config.max_context_tokens,
+        max_generated_tokens=config.max_generated_tokens,
+    )
+
+
+if __name__ == "__main__":
+    command(main)()

@@ -1,0 +1,62 @@
+"""The terminal: lines in, what happens out."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+
+from agent import serve
+from agent.clock import Profile
+from agent.models.live import PlannedModel
+from agent.models.scripted import Scripted
+from agent.rendering import Renderer
+from agent.session import open_session
+from agent.tools.assistant import AssistantToolbox
+from configs.schema import AgentConfig, Config, EvalConfig, ModelConfig
+
+PROFILE = Profile("fast", decode_tokens_per_s=100_000, prefill_tokens_per_s=100_000, restart_ns=0)
+
+
+def talk(tiny_tokenizer, lines, actions, capsys) -> list[str]:
+    renderer = Renderer.prepare(copy.deepcopy(tiny_tokenizer))
+
+    async def work():
+        model = PlannedModel(Scripted(actions), renderer, PROFILE, asyncio.get_running_loop().call_later)
+        session = open_session(
+            (model, renderer), AssistantToolbox(serve.WORLD), "sequential",
+            watch=lambda event, commands: [print(line) for line in serve.lines_of(event, commands)],
+        )
+        await serve.talk(session, lines, 30)
+
+    asyncio.run(asyncio.wait_for(work(), 60))
+    out = capsys.readouterr()
+    return [line.split(" s  ", 1)[1] for line in out.out.splitlines()] + out.err.splitlines()
+
+
+def test_a_request_in_two_lines(tiny_tokenizer, capsys):
+    call = '<tool_call>\n1. get_phone_number("Bob")\n</tool_call>'
+    assert talk(tiny_tokenizer, ["the number\n", "of Bob?\n"], [call, "<answer>It is +1 555 0100.</answer>"], capsys) == [
+        "you    the number …", "you    of Bob? ⏎", 'agent  1. get_phone_number(name="Bob")', 'tool   1 = "+1 555 0100"',
+        "agent  “It is +1 555 0100.”",
+    ]
+
+
+def test_the_end_of_input_is_the_end_of_the_request(tiny_tokenizer, capsys):
+    assert talk(tiny_tokenizer, ["hello"], ["<answer>Hi.</answer>"], capsys) == ["you    hello …", "you     ⏎", "agent  “Hi.”"]
+
+
+def test_a_session_that_ends_before_its_user(tiny_tokenizer, capsys):
+    assert talk(tiny_tokenizer, ["hello.", "hello?"], [], capsys)[-1] == "the session is over: model_failed"
+
+
+def test_the_command_on_the_tiny_model_leaves_a_log(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("sys.stdin", ["well?\n"])
+    serve.main(Config(
+        out=str(tmp_path), model=ModelConfig(name="tiny", dtype="float32"), agent=AgentConfig(max_generated_tokens=20),
+        eval=EvalConfig(modes=["speculative"]),
+    ))
+    out = capsys.readouterr()
+    assert "you    well? ⏎" in out.out and "the session is over" in out.err
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert rows[0]["type"] == "log" and rows[-1]["commands"][-1]["type"] == "Finish"
