@@ -13,7 +13,7 @@ from configs.schema import Config, register
 from data_gen import generate
 
 
-def composed(*overrides: str) -> Config:
+def compose_settings(*overrides: str) -> Config:
     """The settings of a command line."""
     register()
     with initialize_config_module("configs", version_base="1.3"):
@@ -24,8 +24,14 @@ def composed(*overrides: str) -> Config:
 def debug_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve trajectories for the tiny model."""
     folder = tmp_path_factory.mktemp("data") / "debug"
-    generate.main(composed("experiment=debug", "data.sizes={train: 12, validation: 2, test: 2}", f"out={folder}"))
+    generate.main(compose_settings("experiment=debug", "data.sizes={train: 12, validation: 2, test: 2}", f"out={folder}"))
     return folder
+
+
+@pytest.fixture
+def composed() -> Callable[..., Config]:
+    """Settings from overrides, as on a command line."""
+    return compose_settings
 
 
 @pytest.fixture
@@ -34,6 +40,6 @@ def settings(debug_data: Path, tmp_path: Path) -> Callable[..., Config]:
 
     def make(*overrides: str) -> Config:
         few = ("train.max_length=512", "train.batch_rows=2", "train.micro_batch_rows=1", "train.max_steps=5", "train.epochs=8")
-        return composed("experiment=debug", f"train.data=[{debug_data}]", f"out={tmp_path / 'run'}", *few, *overrides)
+        return compose_settings("experiment=debug", f"train.data=[{debug_data}]", f"out={tmp_path / 'run'}", *few, *overrides)
 
     return make

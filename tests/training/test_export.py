@@ -1,0 +1,116 @@
+"""From a training run to folders and files that others load: the same greedy tokens at the end of the chain."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+
+from agent.models.checkpoint import load_model
+from agent.models.embedded import TINY
+from agent.models.load import load_renderer
+from configs.command import UserError
+from training import export, sft
+
+SHAPE = {
+    "vocab_size": 1470, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "max_position_embeddings": 4096, "initializer_range": 0.3, "bos_token_id": None, "eos_token_id": 2,
+    "pad_token_id": 0,
+}
+LLAMA3 = {
+    "rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+
+
+def base_model(kind: str, folder: Path) -> str:
+    """A small random model of the real architecture, with the tiny model's tokenizer."""
+    torch.manual_seed(3)
+    if kind == "qwen2":
+        model: Any = Qwen2ForCausalLM(Qwen2Config(**SHAPE, tie_word_embeddings=True))
+    else:
+        model = LlamaForCausalLM(LlamaConfig(**SHAPE, tie_word_embeddings=False, rope_parameters=LLAMA3))
+    model.generation_config.eos_token_id = None
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(TINY).save_pretrained(folder)
+    return str(folder)
+
+
+def greedy(model: Any, count: int = 16) -> list[int]:
+    ids = torch.tensor([[1, 1467, 500, 780, 30, 7, 8, 9, 200]])
+    out = model.generate(ids, max_new_tokens=count, do_sample=False, pad_token_id=0, attention_mask=torch.ones_like(ids))
+    return out[0, ids.shape[1]:].tolist()
+
+
+def trained(kind: str, settings: Any, tmp_path: Path) -> tuple[str, Path]:
+    name = base_model(kind, tmp_path / "base")
+    config = settings(f"model.name={name}", "train.max_steps=2", "train.learning_rate=0.01", f"out={tmp_path / 'trained'}")
+    sft.main(config)
+    return name, tmp_path / "trained"
+
+
+def exported(source: Path, folder: Path, settings: Any) -> Path:
+    export.main(settings(f"path={source}", f"out={folder}", "gguf=true"))
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+def test_the_exported_model_writes_the_same_greedy_tokens(kind, settings, tmp_path):
+    name, source = trained(kind, settings, tmp_path)
+    folder = exported(source, tmp_path / "model", settings)
+    ours, _ = load_model(name, str(source), "float32")
+    theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    assert greedy(theirs) == greedy(ours)
+    assert greedy(theirs) != greedy(AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32))
+    renderer = load_renderer(str(folder), "token", "none")
+    assert renderer.fingerprint == json.loads((source / "manifest.json").read_text())["tokenizer"]
+    assert {path.suffix for path in folder.iterdir()} <= {".json", ".jinja", ".safetensors", ".md", ".yaml", ".gguf"}
+
+
+def test_the_gguf_file_holds_the_same_model(settings, tmp_path):
+    _, source = trained("qwen2", settings, tmp_path)
+    folder = exported(source, tmp_path / "model", settings)
+    plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    read = AutoModelForCausalLM.from_pretrained(folder, gguf_file="trained.gguf", dtype=torch.float32)
+    ids = torch.arange(5, 60)[None]
+    torch.testing.assert_close(read(ids).logits, plain(ids).logits, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+def test_llama_cpp_writes_the_same_greedy_tokens(kind, settings, tmp_path):
+    xllamacpp = pytest.importorskip("xllamacpp", reason="install it with: pip install -e '.[llamacpp]'")
+    _, source = trained(kind, settings, tmp_path)
+    folder = exported(source, tmp_path / "model", settings)
+    params = xllamacpp.CommonParams()
+    params.model.path = str(folder / "trained.gguf")
+    params.n_ctx, params.n_parallel, params.cpuparams.n_threads = 256, 1, 1
+    server = xllamacpp.Server(params)
+    question = {"prompt": [1, 1467, 500, 780, 30, 7, 8, 9, 200], "max_tokens": 16, "temperature": 0, "logprobs": 1}
+    answer = server.handle_completions({**question, "ignore_eos": True})
+    written = [token["id"] for token in answer["choices"][0]["logprobs"]["content"]]
+    plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    assert written == greedy(plain)
+
+
+def test_the_card_names_data_settings_and_commit(settings, tmp_path, debug_data):
+    config = settings()
+    sft.main(config)
+    folder = exported(Path(config.out), tmp_path / "model", settings)
+    card = (folder / "README.md").read_text()
+    commit = json.loads((Path(config.out) / "manifest.json").read_text())["git"].get("commit", "unknown")
+    for said in (f"`{debug_data}`: 12 trajectories", "base_model: tiny", f"commit {commit}", "lora, 5 steps", "seed 0"):
+        assert said in card
+    with pytest.raises(UserError, match="holds a model already"):
+        exported(Path(config.out), tmp_path / "model", settings)
+
+
+def test_what_is_no_run_is_refused(settings, tmp_path):
+    with pytest.raises(UserError, match="path= names no checkpoint"):
+        export.main(settings())
+    with pytest.raises(UserError, match="has no config.yaml: it is no finished run"):
+        export.main(settings(f"path={tmp_path}"))

@@ -1,0 +1,95 @@
+"""A trained checkpoint as a model's folder: ``python -m training.export path=outputs/train/debug out=outputs/export/debug``.
+
+Owns the merge of an adapter, and a folder that transformers and vLLM load as it is: safetensors, tokenizer, chat
+template, a card that says what it was trained on. With ``gguf=true`` a file for llama.cpp beside it. Refuses to know how
+well the model does; the card quotes what the training run measured.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+from transformers.utils.logging import disable_progress_bar
+
+from agent.models.checkpoint import load_model
+from configs.command import UserError, command, out_folder
+from configs.schema import Config
+from training.gguf_file import write_gguf
+
+
+def main(config: Config) -> None:
+    """Merges, writes, and says where."""
+    source = Path(config.path)
+    settings, manifest = run_of(source, config.path)
+    folder = Path(config.out) if config.out else out_folder(config, "export").with_name(source.name)
+    if (folder / "config.json").exists():
+        raise UserError(f"{folder} holds a model already; give another out=, or delete it")
+    half = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(half, ignore_errors=True)
+    half.mkdir(parents=True)
+    disable_progress_bar()
+    model, tokenizer = load_model(settings["model"]["name"], str(source), settings["model"]["dtype"])
+    model.save_pretrained(half)
+    tokenizer.save_pretrained(half)
+    (half / "README.md").write_text(card(settings, manifest))
+    for name in ("config.yaml", "manifest.json"):
+        shutil.copy(source / name, half / f"training-{name}")
+    if config.gguf:
+        write_gguf(model, tokenizer, half / f"{source.name}.gguf", source.name)
+    if folder.exists():
+        folder.rmdir()  # empty, or this says so
+    half.rename(folder)
+    print(f"model: {folder}")
+
+
+def run_of(source: Path, given: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings and the manifest of a training run.
+
+    Raises:
+        UserError: the folder is none.
+    """
+    if not given:
+        raise UserError("path= names no checkpoint; give the folder of a training run: path=outputs/train/NAME")
+    for name in ("config.yaml", "manifest.json"):
+        if not (source / name).exists():
+            raise UserError(f"{source} has no {name}: it is no finished run of training.sft; give another path=")
+    return yaml.safe_load((source / "config.yaml").read_text()), json.loads((source / "manifest.json").read_text())
+
+
+def card(settings: dict[str, Any], manifest: dict[str, Any]) -> str:
+    """The model's card."""
+    git, metrics = manifest.get("git", {}), manifest.get("metrics", {})
+    commit = git.get("commit", "unknown") + (" (with changes)" if git.get("dirty") else "")
+    data = "\n".join(
+        f"- `{folder}`: {count['rows']} trajectories ({count['dropped']} too long, dropped; {count['cut']} cut)"
+        for folder, count in manifest.get("data", {}).items()
+    )
+    train = settings["train"]
+    return f"""---
+library_name: transformers
+base_model: {settings['model']['name']}
+tags: [midsentence]
+---
+# {settings['name']}
+
+`{settings['model']['name']}` trained with *midsentence* to call tools while its user is still speaking.
+Tags: {settings['model']['tags']}; clock stamps: {settings['clock']['stamps']}; tokenizer {manifest.get('tokenizer')}.
+
+## Data
+{data}
+
+## Training
+{train['method']}, {manifest.get('steps')} steps, {manifest.get('tokens')} tokens, learning rate {train['learning_rate']},
+seed {manifest.get('seed')}, commit {commit}. All settings are in `training-config.yaml`.
+
+## Results
+Mean training loss {metrics.get('loss', float('nan')):.3f}. Success, latency and safety are measured by `eval.replay`.
+"""
+
+
+if __name__ == "__main__":
+    command(main)()
