@@ -26,11 +26,12 @@ from agent.events import (
     Event,
     ModelOutput,
     StartTool,
+    ToolResult,
     UserUpdate,
     from_json,
     to_json,
 )
-from agent.protocol import CallLine, Join, as_text, parse_line
+from agent.protocol import CallLine, Join, as_text, parse_line, refs
 from agent.rendering import escape
 from agent.state import State
 from agent.tools.tool import ToolSpec, bind
@@ -128,7 +129,10 @@ def _secrets(history: History, tools: Mapping[str, ToolSpec]) -> set[str]:
     """Every secret value, as text: of calls that ran, and of lines that the model only wrote."""
     found: set[str] = set()
     texts: dict[int, list[str]] = {}
+    results: dict[int, list[Any]] = {}
     for event, commands in history:
+        if isinstance(event, ToolResult):
+            results.setdefault(event.call, []).append(event.value)
         if isinstance(event, ModelOutput):
             texts.setdefault(event.generation, []).append(event.text)
         for command in commands:
@@ -137,24 +141,23 @@ def _secrets(history: History, tools: Mapping[str, ToolSpec]) -> set[str]:
                     found.update(_leaves(command.args[name]))
     for parts in texts.values():
         for line in "".join(parts).splitlines():
-            found.update(_written(line, tools))
+            found.update(_written(line, tools, results))
     return {text for text in found if text.strip()}
 
 
-def _written(line: str, tools: Mapping[str, ToolSpec]) -> Iterator[str]:
-    """Secret values of a call line; all of its arguments if it is not one that could run."""
-    bare = line.partition("</tool_call>")[0].rpartition("<tool_call>")[2]
-    call = parse_line(bare)
-    if isinstance(call, CallLine) and call.name in tools:
-        spec = tools[call.name]
-        try:
-            args = bind(spec, call.positional, call.keyword)
-        except ValueError:
-            args = {name: value for name, value in enumerate([*call.positional, *call.keyword.values()])}
-            yield from _leaves(list(args.values()))
-            return
-        for name in spec.secret & set(args):
-            yield from _leaves(args[name])
+def _written(line: str, tools: Mapping[str, ToolSpec], results: Mapping[int, list[Any]]) -> Iterator[str]:
+    """Secret values of a call line, with the results that they name; all of its values if it is not one that could run."""
+    call = parse_line(line.partition("</tool_call>")[0].rpartition("<tool_call>")[2])
+    if not isinstance(call, CallLine) or call.name not in tools:
+        return
+    try:
+        args = bind(tools[call.name], call.positional, call.keyword)
+        secret = [args[name] for name in tools[call.name].secret & set(args)]
+    except ValueError:
+        secret = [*call.positional, *call.keyword.values()]
+    yield from _leaves(secret)
+    for need in refs(secret):
+        yield from _leaves(results.get(need, []))
 
 
 def _leaves(value: Any) -> Iterator[str]:

@@ -96,7 +96,8 @@ def main(config: Config) -> None:
             watch=lambda event, commands: [print(line, flush=True) for line in lines_of(event, commands)],
         )
         print("Type what you want, line by line; end it with . or ? — Ctrl-D ends the session.", file=sys.stderr)
-        asyncio.run(talk(session, sys.stdin))
+        with suppress(KeyboardInterrupt):  # it has closed the session by then
+            asyncio.run(talk(session, sys.stdin))
     folder = out_folder(config, "serve")
     folder.mkdir(parents=True, exist_ok=True)
     record.write_log(folder / "log.jsonl", session.initial, session.history)

@@ -7,6 +7,7 @@ import asyncio
 import copy
 import gc
 import random
+import signal
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -675,6 +676,20 @@ class TestEnds:
         fake(work)
         assert [session.outcome for session in kept] in ([], ["closed"])
 
+    def test_ctrl_c_ends_the_session_and_then_the_program(self, renderer):
+        kept = []
+
+        async def work():
+            async with planned(renderer, Script([call('1. phone("Bob")')], "<pause>"), [phone]) as session:
+                kept.append(session)
+                await say(session, (0, "text Bob", False))
+                asyncio.get_running_loop().call_later(0.02, signal.raise_signal, signal.SIGINT)
+                await asyncio.sleep(30)
+
+        with pytest.raises(KeyboardInterrupt):
+            asyncio.run(work())
+        assert kept[0].outcome == "closed"
+
     def test_a_fault_of_the_core_is_loud(self, renderer, monkeypatch):
         def broken(state, event):
             raise ZeroDivisionError("core")
@@ -786,6 +801,29 @@ class TestLog:
         assert [(note, "marm" in text, "2. login" in text) for note, text in self.cuts(session)] == [("cut", True, True)]
         log = self.written(session, tmp_path / "log.jsonl")
         assert "marm" not in log and "trombone" not in log
+
+    def test_a_result_that_becomes_a_secret_is_one_from_the_start(self, renderer, tmp_path):
+        @tool(access="read", latency=Constant(0.1))
+        async def code() -> str:
+            """Gives a code."""
+            return "98761"
+
+        @tool(access="read", secret=("code",), latency=Constant(0.1))
+        async def enter(code: str) -> str:
+            """Enters."""
+            return "open"
+
+        async def work():
+            script = Script([call("1. code()", '2. enter("no. " + $1)')], "<answer>Open.</answer>")
+            async with planned(renderer, script, [code, enter], "sequential", changes={"calls_per_action": None}) as session:
+                await say(session, (0, "open it", True))
+                await session.answer()
+                return session
+
+        session = fake(work)
+        assert events(session, ToolResult)[0].value == "98761"
+        assert "98761" in self.written(session, tmp_path / "plain.jsonl", redact=False)
+        assert "98761" not in self.written(session, tmp_path / "log.jsonl")
 
     def cuts(self, session: Session) -> list[tuple[str, str]]:
         """What the model had written at each cut."""
@@ -1082,6 +1120,35 @@ class TestWorker:
 
         text, cause = real(work)
         assert (text, str(cause)) == ("Fine.", "out of memory")
+
+    def test_a_worker_that_breaks_tells_everybody(self, renderer, tiny):
+        class Brittle:
+            end_ids = frozenset()
+
+            def __getattr__(self, name):
+                return getattr(tiny, name)
+
+            def crop(self, stream, length):
+                raise MemoryError("crop")
+
+        async def work():
+            worker = ModelWorker(Brittle(), grammar=self.forced(renderer, lambda state: "<answer>Fine.</answer>"))
+            box, row = FunctionToolbox([]), settings("speculative", interrupt="token")
+            async with Session(worker, box, renderer, row, system="") as one, Session(worker, box, renderer, row, system="") as two:
+                await one.hear("a")
+                while not events(one, ModelOutput):
+                    await asyncio.sleep(0.001)
+                await one.hear("b")
+                for session in (one, two):
+                    with suppress(SessionEnded):
+                        await session.hear("c", final=True)
+                    with pytest.raises(SessionEnded, match="model_failed") as ended:
+                        await session.answer(30)
+                    assert str(ended.value.__cause__) == "the model's worker broke: MemoryError: crop"
+            worker.close()
+            return worker
+
+        assert not real(work).alive
 
     def test_a_closed_worker_says_so_and_leaves_nobody_waiting(self, renderer, tiny):
         async def work():
