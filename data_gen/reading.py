@@ -64,7 +64,7 @@ class GroundedReading:
                 continue
             known = {name: at for name in gold.args if (at := self._known_at(gold, name, heard, final, complete)) is not None}
             missing = tuple(p.name for p in spec.params if p.required and p.name in gold.args and p.name not in known)
-            at = max(gold.name_evidence.end, *(known[p] for p in known if spec_requires(spec, p) or any(references(gold.args[p][0]))), 0)
+            at = max(gold.name_evidence.end, *(known[p] for p in known if spec_requires(spec, p) or self._names(gold.args[p][0])), 0)
             args = {p.name: gold.args[p.name][0] for p in spec.params if p.name in known}
             found.append((at, Wanted(k, spec, args, {name: gold.args[name] for name in args}, not missing, missing)))
             if not missing:
@@ -80,15 +80,18 @@ class GroundedReading:
         value = gold.args[name][0]
         if value == "" and len(gold.args[name]) > 1 and name not in gold.arg_evidence:
             return None
-        if any(k not in complete for k in references(value)):
+        if any(k not in complete for k in self._names(value)):
             return None
         evidence = gold.arg_evidence.get(name)
         if evidence is None:
             # nothing in the request says it: it follows from other calls' results, or may be left out
-            return max(gold.name_evidence.end, *(complete[k] for k in references(value))) if any(references(value)) else None
+            return max(gold.name_evidence.end, *(complete[k] for k in names)) if (names := self._names(value)) else None
         if not self._closed(evidence.end, heard, final):
             return None
-        return max(evidence.end, *(complete[k] for k in references(value)), 0)
+        return max(evidence.end, *(complete[k] for k in self._names(value)), 0)
+
+    def _names(self, value: Any) -> tuple[int, ...]:
+        return references(value, len(self.task.gold))
 
 
 def reading_of(task: Task, eagerness: float = 0.0, seed: int = 0) -> Reading:
@@ -107,15 +110,20 @@ def spec_requires(spec: ToolSpec, name: str) -> bool:
     return any(param.name == name and param.required for param in spec.params)
 
 
-def references(value: Any) -> tuple[int, ...]:
-    """Gold calls whose results a gold value names, in order of mention."""
+def references(value: Any, calls: int | None = None) -> tuple[int, ...]:
+    """Gold calls whose results a gold value names, in order of mention.
+
+    Args:
+        value: a gold value.
+        calls: how many gold calls there are; ``$20`` where there are two is a price. None where it is not known.
+    """
     match value:
         case str():
-            return tuple(int(k) for k in _REF.findall(value))
+            return tuple(int(k) for k in _REF.findall(value) if calls is None or 1 <= int(k) <= calls)
         case list() | tuple():
-            return tuple(k for item in value for k in references(item))
+            return tuple(k for item in value for k in references(item, calls))
         case dict():
-            return tuple(k for item in value.values() for k in references(item))
+            return tuple(k for item in value.values() for k in references(item, calls))
     return ()
 
 
