@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from agent.clock import ns
-from agent.models.scripted import Scripted, ScriptRanOut
 from agent.modes import MODES
 from tests.agent.scenarios import PAUSE, ToolFailure, answer, calls, play
 
@@ -308,19 +309,6 @@ def test_a_model_that_stops_in_the_middle_is_told_how_to_end():
     ]
 
 
-def test_a_script_that_runs_out_fails_loudly():
-    with pytest.raises(ScriptRanOut, match=r"generation 2 begins at 500000000 ns, .* has 1 actions; .* ends in model '</tool_call>'"):
-        play(user=[(0.0, "x.")], model=[calls('1. look("a")')])
-
-
-def test_an_action_of_a_script_may_depend_on_the_state():
-    played = play(user=[(0.0, "x.")], model=[lambda state: answer(f"generation{state.generation}")])
-    assert played.rows("say") == [
-        (0.4, "say", "generation1"),
-    ]
-    assert Scripted(["a", "b"]).left == 2
-
-
 PREFIX = "<tool_call>\n"
 INVALID = {
     "no tag": ("hello", "expected <think>, <tool_call>, <pause> or <answer>, got 'h'"),
@@ -482,3 +470,22 @@ def test_the_five_modes_side_by_side():
         "async_io": 5.4,
         "speculative": 4.4,
     }
+
+
+def test_the_worked_example_of_the_docs():
+    played = play(
+        user=[(0.0, "text Bob"), (1.0, "no"), (1.3, "Alice"), (2.5, "that the meeting is at ten.")],
+        model=[
+            calls('1. look("Bob")', "2. send($1)", think="to: Bob; msg=?"),
+            "<think>to: not Bob</think><pause>",
+            calls('1. look("Alice")', think="to: Bob→Alice; msg=?"),
+            "<think>msg: The meeting is at ten.</think>",
+            calls('2. send($1, "The meeting is at ten.")'),
+            answer("I texted Alice."),
+        ],
+        takes={"look(Bob)": 2},
+        answers={"look(Alice)": "555"},
+    )
+    rows = [f"{at_s:4.2f}  {who:7}{what.replace(chr(10), ' ⏎ ')}".rstrip() for at_s, who, what in played.rows()]
+    page = (Path(__file__).parent.parent.parent / "docs" / "protocol.md").read_text()
+    assert page.split("```text\n")[1].split("\n```")[0].split("\n") == rows

@@ -10,6 +10,7 @@ import pytest
 from agent import core
 from agent.clock import ns
 from agent.events import ModelOutput, UserUpdate, from_json, to_json
+from agent.models.scripted import Scripted, ScriptRanOut
 from agent.modes import settings
 from agent.simulate import Episode, replay, run_batch
 from tests.agent.scenarios import PAUSE, ROUND, Played, ToolFailure, Tools, WordRenderer, answer, calls, play
@@ -201,3 +202,16 @@ def test_a_cancelled_read_does_nothing():
 def test_a_log_row_of_no_known_type_is_refused():
     with pytest.raises(ValueError, match="a log row has type 'Nonsense'; expected one of UserUpdate, ModelOutput"):
         from_json({"type": "Nonsense"})
+
+
+def test_a_script_that_runs_out_fails_loudly():
+    with pytest.raises(ScriptRanOut, match=r"generation 2 begins at 500000000 ns, .* has 1 actions; .* ends in model '</tool_call>'"):
+        play(user=[(0.0, "x.")], model=[calls('1. look("a")')])
+
+
+def test_an_action_of_a_script_may_depend_on_the_state():
+    played = play(user=[(0.0, "x.")], model=[lambda state: answer(f"generation{state.generation}")])
+    assert played.rows("say") == [
+        (0.4, "say", "generation1"),
+    ]
+    assert Scripted(["a", "b"]).left == 2
