@@ -167,6 +167,12 @@ class EvalConfig:
     cap_s: float = 30.0
     """Latency that an episode without an answer carries, from the end of speech; no episode carries more."""
     resamples: int = 10000
+    margin: float = 0.02
+    """Loss of accuracy, as a share of tasks, within which a mode may be called non-inferior to a baseline."""
+    price_input: float = 0.0
+    """Price of a million tokens that are taken in, each once (the context is kept); 0 for no cost in the report."""
+    price_output: float = 0.0
+    """Price of a million tokens that are written."""
 
 
 @dataclass

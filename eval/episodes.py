@@ -19,9 +19,10 @@ from agent.simulate import Rollout, replay
 from agent.tools.tool import Toolbox
 from data_gen.task import Task
 from eval.floor import floor
+from eval.graphs import gold_graph, graph_of, isomorphic
 from eval.latency import latency
 from eval.safety import counts
-from eval.scoring import score, specs_of
+from eval.scoring import answer_f1, score, specs_of
 from eval.trace import history_of, log_of, trace
 
 SCHEMA_VERSION = 1
@@ -55,13 +56,14 @@ def record(
     return {
         "task": task.id, "source": task.source, "split": task.split, "tags": list(task.tags), **where, "profile": profile.name,
         "outcome": rollout.outcome, "right": verdict.right, "calls_right": verdict.calls_right,
-        "answer_right": verdict.answer_right, "cause": verdict.cause, "why": verdict.why, "answer": answer,
+        "answer_right": verdict.answer_right, "answer_f1": answer_f1(answer, task.answer),
+        "graph_right": isomorphic(graph_of(rollout.state), gold_graph(task)), "cause": verdict.cause, "why": verdict.why, "answer": answer,
         "speech_end_ns": task.speech_end_ns, "final_ns": seen.final_ns, "end_ns": rollout.end_ns,
         "latency_ns": times.total_ns, "first_token_ns": times.first_token_ns, "parts_ns": times.parts_ns,
         "floor_ns": bound.total_ns,
         "counts": waste.as_json(),
         "words": [[word.text, word.start_ns, word.end_ns, word.label] for word in task.words],
-        "prompt_tokens": len(rollout.prompt_ids),
+        "prompt_tokens": len(rollout.prompt_ids), "context_tokens": rollout.state.context_tokens,
         "log": log_of(rollout.history),
     }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from agent.clock import seconds
 from data_gen.seeds import child
 from eval.latency import PARTS, success_area, success_by, success_curve
 from eval.results import Episodes, Key
-from eval.statistics import MIN_N, Interval, accuracy_difference, mean, proportion, ratio_of_means
+from eval.statistics import MIN_N, Interval, accuracy_difference, mean, non_inferior, proportion, ratio_of_means
 
 DEADLINES_S = (1, 2, 4)
 BASELINES = ("sequential", "parallel")
@@ -26,9 +27,24 @@ BACKEND_ORDER = ("expert", "no_guess", "untrained", "model")
 Episode = Mapping[str, Any]
 
 
-def rows_of(episodes: Episodes, seed: int, resamples: int) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What figures are computed under."""
+
+    seed: int = 0
+    """Of the bootstrap."""
+    resamples: int = 10_000
+    margin: float = 0.02
+    """See `EvalConfig.margin`."""
+    price_input: float = 0.0
+    """Of a million tokens taken in."""
+    price_output: float = 0.0
+    """Of a million tokens written."""
+
+
+def rows_of(episodes: Episodes, terms: Terms) -> list[dict[str, Any]]:
     """The report's rows, in a fixed order."""
-    return [row_of(key, episodes, seed, resamples) for key in sorted(episodes, key=_order)]
+    return [row_of(key, episodes, terms) for key in sorted(episodes, key=_order)]
 
 
 def _order(key: Key) -> tuple[Any, ...]:
@@ -38,10 +54,10 @@ def _order(key: Key) -> tuple[Any, ...]:
     return (key.source, key.split, key.profile, place(BACKEND_ORDER, key.backend), place(MODE_ORDER, key.mode))
 
 
-def row_of(key: Key, episodes: Episodes, seed: int, resamples: int) -> dict[str, Any]:
+def row_of(key: Key, episodes: Episodes, terms: Terms) -> dict[str, Any]:
     """One row: see `docs/report.md` for every field."""
     own = episodes[key]
-    drawn = child(seed, "bootstrap", *(key.source, key.split, key.backend, key.profile))
+    drawn, resamples = child(terms.seed, "bootstrap", key.source, key.split, key.backend, key.profile), terms.resamples
     tasks = sorted({episode["task"] for episode in own})
     rights = [bool(episode["right"]) for episode in own]
     lates = [_latency_s(episode) for episode in own]
@@ -57,8 +73,11 @@ def row_of(key: Key, episodes: Episodes, seed: int, resamples: int) -> dict[str,
         "latency_first_token_mean_s": _mean([seconds(e["first_token_ns"]) for e in own if e["first_token_ns"] is not None]),
         "time_s": {part: float(np.mean([seconds(episode["parts_ns"][part]) for episode in own])) for part in PARTS},
     }
-    row |= _against(key, episodes, drawn, resamples)
+    row |= _answers(own)
+    row |= _against(key, episodes, drawn, terms)
     row |= _waste(own, len(own))
+    row["cost_per_task"] = _cost(own, terms)
+    row["by_tag"] = _by_tag(own)
     row["causes"] = dict(sorted(Counter(episode["cause"] for episode in own if episode["cause"]).items()))
     row["outcomes"] = dict(sorted(Counter(episode["outcome"] for episode in own).items()))
     return row
@@ -92,9 +111,41 @@ def _ends(interval: Interval) -> list[float] | None:
     return [interval.low, interval.high] if interval.n >= MIN_N else None
 
 
-def _against(key: Key, episodes: Episodes, seed: int, resamples: int) -> dict[str, Any]:
+def _answers(own: Sequence[Episode]) -> dict[str, Any]:
+    """What is beside accuracy, for comparison with others' figures."""
+    asked = [episode for episode in own if episode["answer_f1"] is not None]
+    return {
+        "graph_accuracy": float(np.mean([episode["graph_right"] for episode in own])),
+        "answer_exact": _mean([float(episode["answer_right"]) for episode in asked]),
+        "answer_f1": _mean([episode["answer_f1"] for episode in asked]),
+    }
+
+
+def _cost(own: Sequence[Episode], terms: Terms) -> float | None:
+    """Price of a task's tokens with a context that is kept: each is taken in once."""
+    if not (terms.price_input or terms.price_output):
+        return None
+    written = [episode["counts"]["model_tokens"] for episode in own]
+    taken = [max(episode["context_tokens"] - tokens, episode["prompt_tokens"]) for episode, tokens in zip(own, written)]
+    return float(np.mean(taken) * terms.price_input + np.mean(written) * terms.price_output) / 1e6
+
+
+def _by_tag(own: Sequence[Episode]) -> dict[str, dict[str, Any]]:
+    """Episodes, right ones and causes of failure by the tasks' tags: category, kinds of disfluency."""
+    found: dict[str, dict[str, Any]] = {}
+    for episode in own:
+        for tag in episode["tags"]:
+            entry = found.setdefault(tag, {"n": 0, "right": 0, "causes": Counter()})
+            entry["n"] += 1
+            entry["right"] += bool(episode["right"])
+            entry["causes"].update([episode["cause"]] if episode["cause"] else [])
+    return {tag: entry | {"causes": dict(sorted(entry["causes"].items()))} for tag, entry in sorted(found.items())}
+
+
+def _against(key: Key, episodes: Episodes, seed: int, terms: Terms) -> dict[str, Any]:
     """What a row says in comparison: with each baseline, on tasks (and seeds) that both ran."""
     own = {(e["task"], e["seed"]): e for e in episodes[key]}
+    resamples = terms.resamples
     row: dict[str, Any] = {}
     for base in BASELINES:
         other_key = Key(key.source, key.split, key.backend, base, key.profile)
@@ -123,6 +174,7 @@ def _against(key: Key, episodes: Episodes, seed: int, resamples: int) -> dict[st
         ) if shared and base != key.mode else None
         row[f"accuracy_minus_{base}"] = difference.value if difference else None
         row[f"accuracy_minus_{base}_ci95"] = _ends(difference) if difference else None
+        row[f"non_inferior_to_{base}"] = non_inferior(difference, terms.margin) if difference and difference.n >= MIN_N else None
     floors = [seconds(e["floor_ns"]) for e in episodes[key] if e["floor_ns"] is not None]
     row["floor_mean_s"] = _mean(floors)
     beaten = [e["task"] for e in episodes[key] if e["right"] and e["floor_ns"] is not None and e["latency_ns"] < e["floor_ns"]]

@@ -19,7 +19,7 @@ from rich.console import Console
 from agent.clock import seconds
 from configs.command import command, git_state
 from configs.schema import Config
-from eval.measures import BACKEND_ORDER, rows_of
+from eval.measures import BACKEND_ORDER, Terms, rows_of
 from eval.results import Key, find_episode, read_manifest, read_runs
 from eval.tables import NOTE, markdown, terminal
 
@@ -30,7 +30,9 @@ def main(config: Config) -> None:
     """Reads, computes, writes, shows."""
     folder = Path(config.out or f"outputs/{config.name}")
     episodes = read_runs(config.runs)
-    rows = rows_of(episodes, config.seed, config.eval.resamples)
+    asked = config.eval
+    terms = Terms(config.seed, asked.resamples, asked.margin, asked.price_input, asked.price_output)
+    rows = rows_of(episodes, terms)
     git = [read_manifest(Path(run)).get("git", {}) for run in config.runs]
     report = {"schema_version": SCHEMA_VERSION, "git": git_state(), "runs": list(config.runs), "runs_git": git, "rows": rows}
     picture = chosen(episodes)

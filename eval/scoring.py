@@ -183,6 +183,24 @@ def normal(text: str) -> str:
     return " ".join(word for word in words if word not in ("a", "an", "the"))
 
 
+def answer_f1(answer: str | None, accepted: Sequence[str]) -> float | None:
+    """F1 of an answer's words against the accepted answer that it is nearest to; None where a task asks for no answer.
+
+    As HotpotQA's own evaluation has it: yes, no and no answer count only if they are exactly right.
+    """
+    if not accepted:
+        return None
+    return max(_f1(normal(answer or ""), normal(gold)) for gold in accepted)
+
+
+def _f1(ours: str, gold: str) -> float:
+    if {ours, gold} & {"yes", "no", "noanswer"}:
+        return float(ours == gold)
+    ours_words, gold_words = ours.split(), gold.split()
+    shared = sum((Counter(ours_words) & Counter(gold_words)).values())
+    return 2 * shared / (len(ours_words) + len(gold_words)) if shared else 0.0
+
+
 def effects_of(toolbox: Toolbox) -> list[Any]:
     """What a toolbox's log of effects holds, as JSON, in order; nothing for one that keeps none."""
     found = []

@@ -11,13 +11,18 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from eval.statistics import MIN_N
+
 Row = Mapping[str, Any]
 
 NONE = "–"
 
 
-def _percent(value: float | None) -> str:
-    return NONE if value is None else f"{100 * value:.0f}%"
+def _share(row: Row, value: float, ends: Sequence[float] | None = None) -> str:
+    """A share in percent, from fewer than ten tasks as k/n."""
+    if row["n"] < MIN_N:
+        return f"{round(value * row['n'] * len(row['seeds']))}/{row['n'] * len(row['seeds'])}"
+    return _ranged(value, ends, lambda x: f"{100 * x:.0f}%")
 
 
 def _ranged(value: float | None, ends: Sequence[float] | None, one: Callable[[float], str], n: int | None = None) -> str:
@@ -43,12 +48,12 @@ COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
     ("backend", lambda r: r["backend"]),
     ("mode", lambda r: r["mode"]),
     ("n", lambda r: str(r["n"])),
-    ("accuracy", lambda r: _ranged(r["accuracy"], r["accuracy_ci95"], lambda x: f"{100 * x:.0f}%")),
+    ("accuracy", lambda r: _share(r, r["accuracy"], r["accuracy_ci95"])),
     ("mean s", lambda r: _seconds(r["latency_mean_s"])),
     ("p95 s", lambda r: _seconds(r["latency_p95_s"])),
-    ("by 1 s", lambda r: _percent(r["success_by_s"]["1"])),
-    ("by 2 s", lambda r: _percent(r["success_by_s"]["2"])),
-    ("by 4 s", lambda r: _percent(r["success_by_s"]["4"])),
+    ("by 1 s", lambda r: _share(r, r["success_by_s"]["1"])),
+    ("by 2 s", lambda r: _share(r, r["success_by_s"]["2"])),
+    ("by 4 s", lambda r: _share(r, r["success_by_s"]["4"])),
     ("× sequential", lambda r: _times(r, "sequential")),
     ("× parallel", lambda r: _times(r, "parallel")),
     ("wasted calls", lambda r: f"{r['wasted_calls_per_task']:.2f}"),

@@ -10,7 +10,7 @@ import pytest
 from agent.clock import ns
 from eval import replay, report
 from eval.latency import PARTS
-from eval.measures import rows_of
+from eval.measures import Terms, rows_of
 from eval.report import broken, chosen
 from eval.results import BadResults, Key, find_episode, read_runs
 from eval.safety import Counts
@@ -24,6 +24,7 @@ def episode(task: str, late_s: float, right: bool = True, seed: int = 0, floor_s
     return {
         "task": task, "seed": seed, "right": right, "latency_ns": ns(late_s), "first_token_ns": ns(late_s / 2), "floor_ns": ns(floor_s),
         "parts_ns": parts, "counts": NO_COUNTS | counts, "cause": "" if right else "missing", "outcome": "answered", "speech_end_ns": ns(3),
+        "tags": ["short"], "graph_right": right, "answer_right": right, "answer_f1": None, "prompt_tokens": 100, "context_tokens": 160,
     }
 
 
@@ -43,7 +44,7 @@ def test_figures_of_a_row():
     first = episode("a", 1, started_calls=3, wasted_calls=1, held_calls=1)
     ours = [first, episode("b", 2), episode("c", 5, right=False), episode("d", 1.5)]
     base = [episode("a", 4), episode("b", 4), episode("c", 4), episode("d", 3, right=False)]
-    found = row(rows_of(made(sequential=base, speculative=ours), 0, 200), "speculative")
+    found = row(rows_of(made(sequential=base, speculative=ours), Terms(0, 200)), "speculative")
     assert (found["n"], found["accuracy"], found["n_both_right"]) == (4, 0.75, 2)
     assert found["success_by_s"] == {"1": 0.25, "2": 0.75, "4": 0.75}
     assert found["latency_mean_s"] == pytest.approx(9.5 / 4)
@@ -62,15 +63,43 @@ def test_figures_of_a_row():
 def test_failing_fast_is_no_speedup_and_no_success():
     base = [episode(f"t{n}", 4) for n in range(12)]
     quitter = [episode(f"t{n}", 0.1, right=False) for n in range(12)]
-    found = row(rows_of(made(sequential=base, speculative=quitter), 0, 200), "speculative")
+    found = row(rows_of(made(sequential=base, speculative=quitter), Terms(0, 200)), "speculative")
     assert found["speedup_vs_sequential"] is None and found["success_area"] == 0
     assert found["accuracy_minus_sequential"] == -1
+
+
+def test_non_inferior_only_if_the_whole_interval_says_so():
+    base = [episode(f"t{n:03}", 4) for n in range(300)]
+    ours = [episode(f"t{n:03}", 2) for n in range(300)]
+    few = made(sequential=base[:20], speculative=ours[:20])
+    many = made(sequential=base, speculative=ours)
+    found = [row(rows_of(rows, Terms(0, 100)), "speculative")["non_inferior_to_sequential"] for rows in (few, many)]
+    assert found == [False, True]
+    assert row(rows_of(many, Terms(0, 100, margin=0.001)), "speculative")["non_inferior_to_sequential"] is False
+    assert row(rows_of(made(sequential=base[:5], speculative=ours[:5]), Terms(0, 100)), "speculative")["non_inferior_to_sequential"] is None
+
+
+def test_cost_tags_and_what_stands_beside_accuracy():
+    ours = [episode("a", 1, model_tokens=40), episode("b", 1, right=False, model_tokens=20) | {"tags": ["long"], "answer_f1": 0.5}]
+    found = row(rows_of(made(speculative=ours), Terms(0, 100, price_input=1.0, price_output=10.0)), "speculative")
+    # 120 and 140 taken in, 40 and 20 written
+    assert found["cost_per_task"] == pytest.approx((130 * 1 + 30 * 10) / 1e6)
+    assert found["by_tag"] == {"long": {"n": 1, "right": 0, "causes": {"missing": 1}}, "short": {"n": 1, "right": 1, "causes": {}}}
+    assert (found["graph_accuracy"], found["answer_exact"], found["answer_f1"]) == (0.5, 0.0, 0.5)
+    assert row(rows_of(made(speculative=ours), Terms(0, 100)), "speculative")["cost_per_task"] is None
+
+
+def test_shares_of_fewer_than_ten_tasks_are_counts():
+    few = rows_of(made(speculative=[episode("a", 1), episode("b", 1, right=False)]), Terms(0, 100))
+    many = rows_of(made(speculative=[episode(f"t{n}", 1) for n in range(10)]), Terms(0, 100))
+    assert "| 1/2 |" in markdown(few) and "%" not in markdown(few).split("right")[0]
+    assert "| 100% [" in markdown(many)
 
 
 def test_intervals_from_enough_tasks_hold_the_figure():
     base = [episode(f"t{n:02}", 4 + n / 10) for n in range(20)]
     ours = [episode(f"t{n:02}", 2 - n / 100) for n in range(20)]
-    found = row(rows_of(made(sequential=base, parallel=base, speculative=ours), 0, 500), "speculative")
+    found = row(rows_of(made(sequential=base, parallel=base, speculative=ours), Terms(0, 500)), "speculative")
     for name in ("speedup_vs_sequential", "speedup_vs_parallel", "share_of_saving"):
         low, high = found[f"{name}_ci95"]
         assert low < found[name] < high
@@ -81,7 +110,7 @@ def test_intervals_from_enough_tasks_hold_the_figure():
 def test_seeds_of_a_task_are_averaged():
     base = [episode("a", 4), episode("a", 2, seed=1), episode("b", 4), episode("b", 4, seed=1, right=False)]
     ours = [episode("a", 1), episode("a", 1, seed=1), episode("b", 2), episode("b", 1, seed=1)]
-    found = row(rows_of(made(sequential=base, speculative=ours), 0, 200), "speculative")
+    found = row(rows_of(made(sequential=base, speculative=ours), Terms(0, 200)), "speculative")
     # a: 3 against 1; b: only seed 0, 4 against 2
     assert (found["n"], found["seeds"], found["n_both_right"]) == (2, [0, 1], 2)
     assert found["speedup_vs_sequential"] == pytest.approx(7 / 3)
@@ -89,8 +118,8 @@ def test_seeds_of_a_task_are_averaged():
 
 def test_the_same_rows_in_any_order_of_reading():
     base, ours = [episode(f"t{n}", 4 + n) for n in range(11)], [episode(f"t{n}", 2) for n in range(11)]
-    one = rows_of(made(sequential=base, speculative=ours), 0, 100)
-    two = rows_of(made(speculative=ours, sequential=base), 0, 100)
+    one = rows_of(made(sequential=base, speculative=ours), Terms(0, 100))
+    two = rows_of(made(speculative=ours, sequential=base), Terms(0, 100))
     assert one == two and [found["mode"] for found in one] == ["sequential", "speculative"]
 
 
@@ -98,14 +127,14 @@ def test_the_same_rows_in_any_order_of_reading():
     ({"effects_before_commit": 1}, "1 effects before commit"), ({"effects_repeated": 2}, "2 effects more than once"),
 ])
 def test_what_must_never_be_fails_the_report(change, fault):
-    rows = rows_of(made(speculative=[episode("a", 1, **change)]), 0, 100)
+    rows = rows_of(made(speculative=[episode("a", 1, **change)]), Terms(0, 100))
     assert [fault in line for line in broken(rows)] == [True]
-    assert broken(rows_of(made(speculative=[episode("a", 1)]), 0, 100)) == []
+    assert broken(rows_of(made(speculative=[episode("a", 1)]), Terms(0, 100))) == []
 
 
 def test_beating_the_floor_fails_the_report():
-    assert "beat the floor" in broken(rows_of(made(speculative=[episode("a", 1, floor_s=1.1)]), 0, 100))[0]
-    assert broken(rows_of(made(speculative=[episode("a", 1, right=False, floor_s=1.1)]), 0, 100)) == []
+    assert "beat the floor" in broken(rows_of(made(speculative=[episode("a", 1, floor_s=1.1)]), Terms(0, 100)))[0]
+    assert broken(rows_of(made(speculative=[episode("a", 1, right=False, floor_s=1.1)]), Terms(0, 100))) == []
 
 
 def test_the_request_that_is_drawn_shows_something():
@@ -145,7 +174,7 @@ def test_files_of_a_report(finished, capsys):
 def test_every_field_is_documented(finished):
     from pathlib import Path
     text = (Path(__file__).parents[2] / "docs/report.md").read_text()
-    rows = rows_of(read_runs(finished[0].runs), 0, 50)
+    rows = rows_of(read_runs(finished[0].runs), Terms(0, 50))
     assert [name for name in rows[0] if f"`{name}`" not in text] == []
 
 

@@ -13,7 +13,8 @@ from agent.modes import MODES
 from agent.protocol import Ref
 from agent.tools.tool import Param, ToolFailure, ToolSpec
 from data_gen.task import Evidence, GoldCall, Task, Word
-from eval.scoring import CAUSES, Ran, equal, filled, match, normal, score
+from eval.graphs import gold_graph, graph_of, isomorphic
+from eval.scoring import CAUSES, Ran, answer_f1, equal, filled, match, normal, score
 
 ANY = {}
 NONE = Evidence(0, 0)
@@ -108,6 +109,37 @@ def test_causes(calls, how, cause):
 
 def test_undoing_is_no_success_for_the_log_keeps_both():
     assert judged(task(), ("send", {"to": ["a"], "text": "b"}), ("drop", {"x": "b"})).cause == "extra"
+
+
+def test_f1_of_an_answer():
+    assert answer_f1("The red cat", ("a red dog", "red hen house")) == pytest.approx(0.5)
+    assert answer_f1("yes it is", ("yes",)) == 0 and answer_f1("Yes!", ("yes",)) == 1
+    assert answer_f1("anything", ()) is None and answer_f1(None, ("x",)) == 0
+
+
+@pytest.mark.parametrize(("ours", "same"), [
+    ([("a", ()), ("b", (0,)), ("a", ())], True),
+    ([("a", ()), ("a", ()), ("b", (0,))], True),  # in another order
+    ([("a", ()), ("a", ()), ("b", (1,))], True),
+    ([("a", ()), ("a", ()), ("b", ())], False),  # without the dependency
+    ([("a", ()), ("a", ()), ("b", (0, 1))], False),
+    ([("a", ()), ("b", (0,))], False),
+    ([("a", ()), ("c", (0,)), ("a", ())], False),
+])
+def test_graphs_are_compared_by_names_and_dependencies(ours, same):
+    def graph(rows):
+        return [(name, frozenset(needs)) for name, needs in rows]
+
+    gold = graph([("a", ()), ("b", (0,)), ("a", ())])
+    assert isomorphic(graph(ours), gold) is same
+    assert isomorphic(gold, graph(ours)) is same
+
+
+def test_the_graph_of_an_episode():
+    state, _ = episode(RIGHT[0], ("drop", {"x": 1}, CallState.CANCELLED), ("send", {"to": [Ref(1)], "text": "whatever"}))
+    assert isomorphic(graph_of(state), gold_graph(BOTH))
+    state, _ = episode(RIGHT[0], ("send", {"to": ["number of bob"], "text": "hi"}))
+    assert not isomorphic(graph_of(state), gold_graph(BOTH))
 
 
 def test_an_answer_slot_is_compared_without_case_articles_and_punctuation():
