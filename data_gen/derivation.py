@@ -46,6 +46,8 @@ class Edit:
     """Words that must be heard for it to count while speech goes on; None where only the final update closes it."""
     eager: bool = False
     """Whether it could be all that is meant as soon as it is heard, so that an eager reading may take it."""
+    grows: bool = False
+    """Whether the next word went on with it: no word closes it, only the end of speech."""
 
 
 class Said(NamedTuple):
@@ -141,7 +143,7 @@ def clauses(edits: Sequence[Edit], heard: int, final: bool, taken: frozenset[int
                 said = Said(edit.value, edit.end, Evidence(edit.start, edit.end))
                 clause.slots.setdefault(edit.slot, {})[edit.item] = said
             case "drop":
-                del found[edit.clause]
+                found.pop(edit.clause, None)
     return [clause for _, clause in sorted(found.items()) if clause.stages]
 
 

@@ -136,6 +136,6 @@ def edits(marks: Iterable[Mark], soft: Sequence[bool]) -> tuple[Edit, ...]:
         closes = mark.end if mark.op != "put" else closers[mark.end]
         found.append(Edit(
             mark.start, mark.end, mark.op, mark.clause, mark.slot, mark.item, mark.value,
-            None if mark.grows or closes > len(soft) else closes, mark.eager,
+            None if mark.grows or closes > len(soft) else closes, mark.eager, mark.grows,
         ))
     return tuple(found)

@@ -1,0 +1,349 @@
+"""Checks a folder of trajectories, every row of it: ``python -m data_gen.check path=PATH``.
+
+Prints one line of JSON. Owns what must hold of a row: its log replays to its transcript and its ids (`prefix_broken`), no
+word of the model's was written before the expert could know it (`peeked`, `twins_diverged_early`), it ends with what
+was asked for (`gold_not_reached`) and repeats nothing (`repeated_actions`); and between rows, that splits share nothing
+(`split_overlap`). Tasks are made again from the folder's own settings. Refuses to know the trainer.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from agent import core
+from agent.calls import State as CallState
+from agent.clock import Profile
+from agent.core import State
+from agent.events import Generate, ModelOutput, Note, from_json
+from agent.rendering import Renderer
+from agent.transcript import Segment
+from configs.command import UserError, command
+from configs.schema import Config
+from data_gen.disfluency import CORRECTIONS
+from data_gen.episodes import make_episode, settings_of
+from data_gen.expert import Expert, reconcile
+from data_gen.reading import reading_of
+from data_gen.seeds import child
+from data_gen.sources import load
+from data_gen.task import Task
+from data_gen.trajectory import Piece, pieces, read_manifest, segments_of
+from data_gen.twins import known_by, twin
+
+COUNTERS = ("peeked", "twins_diverged_early", "gold_not_reached", "repeated_actions", "prefix_broken")
+_SHARED = ("moment:", "day:", "length:", "priority:", "transport:")
+"""Kinds of values that are no names: every split says "tomorrow"."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was counted in some rows."""
+
+    rows: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    templates: Counter[str] = field(default_factory=Counter)
+    corrected: int = 0
+    tokens: Counter[str] = field(default_factory=Counter)
+    owned: dict[str, set[str]] = field(default_factory=dict)
+    """What each split's rows contain that no other split's may."""
+
+    def add(self, other: Tally) -> None:
+        """Takes in another tally."""
+        self.rows += other.rows
+        self.corrected += other.corrected
+        for name in ("counts", "templates", "tokens"):
+            getattr(self, name).update(getattr(other, name))
+        for split, things in other.owned.items():
+            self.owned.setdefault(split, set()).update(things)
+
+    def report(self) -> dict[str, Any]:
+        """The line that is printed."""
+        splits = list(self.owned.values())
+        overlap = set().union(*(a & b for n, a in enumerate(splits) for b in splits[n + 1:])) if splits else set()
+        told = sum(self.templates.values())
+        return {
+            "rows": self.rows, **{name: self.counts[name] for name in COUNTERS}, "split_overlap": len(overlap),
+            "templates": len(self.templates),
+            "largest_template_share": round(max(self.templates.values()) / told, 4) if told else None,
+            "share_with_correction": round(self.corrected / self.rows, 4) if self.rows else None,
+            "mean_tokens": {name: round(total / self.rows) for name, total in self.tokens.items()},
+        }
+
+
+def main(config: Config) -> None:
+    """Checks every shard and prints the line."""
+    if not config.path:
+        raise UserError("give the folder of trajectories: path=PATH")
+    print(json.dumps(check(Path(config.path), config.data.workers)))
+
+
+def check(folder: Path, workers: int = 1) -> dict[str, Any]:
+    """Checks a folder.
+
+    Args:
+        folder: made by `data_gen.generate`.
+        workers: processes to use.
+    """
+    manifest = read_manifest(folder)
+    config = config_of(folder)
+    shards = [folder / name for names in manifest["shards"].values() for name in names]
+    total = Tally()
+    if workers > 1:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            for tally in pool.map(partial(_shard, config), shards):
+                total.add(tally)
+    else:
+        for path in shards:
+            total.add(_shard(config, path))
+    return total.report()
+
+
+def config_of(folder: Path) -> Config:
+    """The settings that a folder was made with."""
+    return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(folder / "config.yaml")))
+
+
+def _shard(config: Config, path: Path) -> Tally:
+    import pyarrow.parquet as parquet
+
+    return check_rows(config, parquet.read_table(path).to_pylist())
+
+
+def check_rows(config: Config, rows: Iterable[dict[str, Any]]) -> Tally:
+    """Checks rows that were made with ``config``."""
+    from data_gen.generate import renderer
+
+    made = renderer(config)
+    others = _renderers(config.model.name)
+    tally = Tally()
+    for row in rows:
+        tally.rows += 1
+        owned = tally.owned.setdefault(row["split"], set())
+        owned.add(f"request: {row['request']}")
+        tally.corrected += bool(CORRECTIONS & set(row["tags"]))
+        task, other = _tasks_of(config, row)
+        if task.meta and "templates" in task.meta:
+            tally.templates.update(task.meta["templates"])
+            owned |= {*task.meta["templates"], f"world: {task.meta['world']}", *map(str, task.meta["pairs"])}
+            owned |= {entity for entity in task.meta["entities"] if not entity.startswith(_SHARED)}
+        tally.counts.update(faults(config, row, task, other, made))
+        for name, renders in others.items():
+            tally.tokens[name] += _tokens(row, renders) if renders is not None else row["tokens"]
+    return tally
+
+
+def _tasks_of(config: Config, row: dict[str, Any]) -> tuple[Task, Task]:
+    """The row's task, and the next one of its split."""
+    pool = _pool(_Key(config), row["split"])
+    n = int(row["id"].rsplit("/", 1)[1])
+    task = pool[n % len(pool)]
+    if task.id != row["task"]:
+        task = next((found for found in pool if found.id == row["task"]), None) or next(
+            found for split in ("train", "validation", "test") for found in _pool(_Key(config), split) if found.id == row["task"]
+        )
+    return task, pool[(n + 1) % len(pool)]
+
+
+class _Key:
+    """Settings as a key: equal recipes are equal."""
+
+    def __init__(self, config: Config) -> None:
+        from data_gen.generate import recipe
+
+        self.config, self.recipe = config, recipe(config)
+
+    def __hash__(self) -> int:
+        return hash(self.recipe)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and other.recipe == self.recipe
+
+
+@lru_cache
+def _pool(key: _Key, split: str) -> Sequence[Task]:
+    return load(key.config, split)  # type: ignore[arg-type]
+
+
+def faults(config: Config, row: dict[str, Any], task: Task, other: Task, made: Renderer) -> set[str]:
+    """Which counters a row adds to.
+
+    Args:
+        config: what it was made with.
+        row: the row.
+        task: its task.
+        other: another task of its source, for the twin.
+        made: the renderer that it was made with.
+    """
+    found: set[str] = set()
+    parts = segments_of(row)
+    eager = (config.data.eagerness, child(row["seed"], "eager"))
+    try:
+        state, notes, peeked = _replay(config, row, task, eager, made)
+    except ValueError:  # the log itself can't be read
+        return {"prefix_broken"}
+    if peeked:
+        found.add("peeked")
+    if notes & {"identical_reissue", "retry", "twice"}:
+        found.add("repeated_actions")
+    if row["outcome"] != "answered" or not _reached(task, state, eager):
+        found.add("gold_not_reached")
+    if _broken(row, state, parts, made):
+        found.add("prefix_broken")
+    if len(task.words) > 1 and _diverges(config, row, task, other, parts, eager, made):
+        found.add("twins_diverged_early")
+    return found
+
+
+def _replay(config: Config, row: dict[str, Any], task: Task, eager: tuple[float, int], made: Renderer) -> tuple[State, set[str], bool]:
+    """The log through the core again: the last state, what was noted, and whether anything was known too early."""
+    tools = {spec.name: spec for spec in task.tools}
+    state = core.start(settings_of(row["mode"], config.agent), tools, row["task"], len(row["prompt_ids"]))
+    notes: set[str] = set()
+    plan, written, peeked = "", "", False
+    experts: dict[int, Expert] = {}
+    for item in json.loads(row["log"]):
+        event = from_json(item)
+        if isinstance(event, ModelOutput):
+            written += event.text
+            peeked = peeked or not plan.startswith(written)
+        before = state
+        state, commands = core.step(state, event)
+        for command_ in commands:
+            if isinstance(command_, Note):
+                notes.add(command_.what)
+            elif isinstance(command_, Generate):
+                heard = Expert(task, reading_of(task)).heard(state)
+                if heard not in experts:
+                    # the expert that knows nothing of what comes later must have planned the same
+                    known = known_by(task, heard)
+                    experts[heard] = Expert(known, reading_of(known, *eager), config.data.thoughts)
+                expert = experts[heard] if not state.final_in_context or heard < len(task.words) else Expert(
+                    task, reading_of(task, *eager), config.data.thoughts)
+                plan, written = made.text(made.action_ids(expert.plan(state))), ""
+        new = [id for id in state.graph.calls if id not in before.graph]
+        texts = Counter(call.text for call in before.graph.calls.values() if call.state is not CallState.CANCELLED)
+        if any(texts[state.graph[id].text] for id in new):
+            notes.add("twice")
+    return state, notes, peeked
+
+
+def _reached(task: Task, state: State, eager: tuple[float, int]) -> bool:
+    """Whether the calls at the end are the wanted ones, all done, and no other write took effect."""
+    wanted = reading_of(task, *eager).wanted(len(task.words), True)
+    edits, ids = reconcile(wanted, state)
+    mine = set(ids.values())
+    if edits or len(ids) < len(task.gold):
+        return False
+    return all(state.graph[id].state is CallState.DONE for id in mine) and not any(
+        call.frozen and call.id not in mine for call in state.graph.calls.values()
+    )
+
+
+def _broken(row: dict[str, Any], state: State, parts: Sequence[Piece], made: Renderer) -> bool:
+    """Whether ids, texts and log disagree."""
+    replayed = _merged([(s.kind, s.text, s.ids) for s in state.transcript])
+    stored = _merged([(p.segment.kind, p.segment.text, p.segment.ids) for p in parts])
+    if replayed != stored:
+        return True
+    if any(made.text(p.segment.ids) != p.segment.text for p in parts if p.segment.kind == "model"):
+        return True
+    return len(made.ids(row["prompt_ids"], (p.segment for p in parts))) != row["tokens"]
+
+
+def _merged(segments: Iterable[tuple[str, str, tuple[int, ...]]]) -> list[tuple[str, str, tuple[int, ...]]]:
+    """Segments with neighbours of the model's put together."""
+    found: list[tuple[str, str, tuple[int, ...]]] = []
+    for kind, text, ids in segments:
+        if kind == "model" and found and found[-1][0] == "model":
+            found[-1] = (kind, found[-1][1] + text, found[-1][2] + tuple(ids))
+        else:
+            found.append((kind, text, tuple(ids)))
+    return found
+
+
+def _diverges(
+    config: Config, row: dict[str, Any], task: Task, other: Task, parts: Sequence[Piece], eager: tuple[float, int], made: Renderer
+) -> bool:
+    """Whether the row differs from its twin's rollout before the two have heard different things."""
+    cut = random.Random(child(row["seed"], "twin")).randrange(1, len(task.words))
+    double = twin(task, other, cut)
+    episodes = [
+        make_episode(each, row["mode"], Profile(**row["profile"]), made, agent=config.agent, data=config.data,
+                     seed=child(row["seed"], "speech"), planner=Expert(each, reading_of(each, *eager), config.data.thoughts))
+        for each in (task, double)
+    ]
+    heard = [[what for *_, what in sorted(episode._queue)] for episode in episodes]
+    apart_ns = min(
+        (min(a.at_ns, b.at_ns) for a, b in zip(*heard) if a != b), default=min(updates[-1].at_ns for updates in heard)
+    )
+    mine = [part.segment for part in parts]
+    theirs = [part.segment for part in pieces(episodes[1].run())]
+    return part_early(mine, theirs, apart_ns)
+
+
+def part_early(mine: Sequence[Segment], theirs: Sequence[Segment], apart_ns: int) -> bool:
+    """Whether two transcripts differ in what was written before ``apart_ns``.
+
+    An action under way then may have gone on in one and been cut in the other; a segment bears the time of its end.
+    """
+    n = max(sum(segment.at_ns < apart_ns for segment in each) for each in (mine, theirs))
+    if n > min(len(mine), len(theirs)):
+        return True
+    for k, (a, b) in enumerate(zip(mine[:n], theirs[:n])):
+        if (a.kind, a.text, a.ids) == (b.kind, b.text, b.ids):
+            continue
+        short, long = sorted((a.ids, b.ids), key=len)
+        if not (a.kind == b.kind == "model" and k == n - 1 and short == long[: len(short)]):
+            return True
+    return False
+
+
+@lru_cache
+def _renderers(name: str) -> dict[str, Renderer | None]:
+    """The three tokenizers that are counted; the row's own is None, and one that is not at hand is left out."""
+    from agent.models.load import load_renderer
+
+    found: dict[str, Renderer | None] = {name: None}
+    for other in ("smollm2", "qwen2.5", "llama3.2"):
+        if other not in found and (folder := _folder(other)) is not None:
+            found[other] = load_renderer(folder, "token", "none")
+    return found
+
+
+def _folder(name: str) -> str | None:
+    from agent import assets
+    from agent.models.embedded import ModelNotFound, converted
+
+    if name == "smollm2":
+        try:
+            return "smollm2" if converted() is not None else None
+        except ModelNotFound:
+            return None
+    try:
+        return str(assets.asset_path(name))
+    except assets.MissingAsset:
+        return None
+
+
+def _tokens(row: dict[str, Any], made: Renderer) -> int:
+    """The row's length in another tokenizer."""
+    total = len(row["prompt_ids"])
+    segments = []
+    for part in segments_of(row):
+        s = part.segment
+        segments.append(Segment(s.kind, s.text, s.at_ns, made.action_ids(s.text)) if s.kind == "model" else s)
+    return total + len(made.ids((), segments))
+
+
+if __name__ == "__main__":
+    command(main)()
