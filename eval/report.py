@@ -64,7 +64,7 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
     """Prints the tables."""
     # a file or a pipe has no width: the table is as wide as it needs to be
     console = Console() if sys.stdout.isatty() else Console(width=int(os.environ.get("COLUMNS", "170")))
-    for table in terminal(rows):
+    for table in terminal(rows, console.width):
         console.print(table)
     console.print(NOTE, style="dim")
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from eval.statistics import MIN_N
@@ -16,6 +17,8 @@ from eval.statistics import MIN_N
 Row = Mapping[str, Any]
 
 NONE = "–"
+WIDE = 150
+"""Columns of text from which on a row is one line."""
 
 
 def _share(row: Row, value: float, ends: Sequence[float] | None = None) -> str:
@@ -77,19 +80,29 @@ def groups(rows: Sequence[Row]) -> dict[tuple[str, str, str], list[Row]]:
     return found
 
 
-def terminal(rows: Sequence[Row]) -> list[Table]:
-    """A table for each group."""
+def _stacked(text: str) -> str:
+    """A figure with its interval below it, in a form that is not broken again."""
+    figure, bracket, interval = text.partition(" [")
+    return figure + "\n" + interval.rstrip("]").replace(", ", "–") if bracket else text.replace(" ", "\n", 1)
+
+
+def terminal(rows: Sequence[Row], width: int = WIDE) -> list[Table]:
+    """A table for each group; where there are fewer columns of text than `WIDE`, intervals stand under their figures."""
+    wide = width >= WIDE
     tables = []
     for (source, split, profile), group in groups(rows).items():
-        table = Table(title=f"{source}, {split}, {profile}", box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+        look = {"box": box.SIMPLE_HEAD, "title_justify": "left", "pad_edge": False, "collapse_padding": not wide}
+        table = Table(title=f"{source}, {split}, {profile}", **look)
         for n, (head, _) in enumerate(COLUMNS):
-            table.add_column(head, justify="left" if n < 2 else "right", no_wrap=n < 2)
+            text, side = head if wide else head.replace(" ", "\n"), "left" if n < 2 else "right"
+            table.add_column(text, justify=side, no_wrap=n < 2, overflow="fold")
         before = group[0]["backend"]
         for row in group:
             if row["backend"] != before:
                 table.add_section()
                 before = row["backend"]
-            table.add_row(*(cell(row) for _, cell in COLUMNS))
+            cells = (cell(row) for _, cell in COLUMNS)
+            table.add_row(*(escape(text if wide else _stacked(text)) for text in cells))
         tables.append(table)
     return tables
 
