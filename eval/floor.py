@@ -24,7 +24,7 @@ from agent.tools.tool import ToolFailure, ToolSpec
 from agent.transcript import Segment
 from data_gen.reading import references
 from data_gen.task import Task
-from eval.scoring import filled, gold_args, normal
+from eval.scoring import filled, gold_args, is_question, normal
 
 _MOST_CHOICES = 512
 
@@ -73,8 +73,9 @@ def floor(
     commit_ns += settings.commit_grace_ns
     heard_ns = updates[0].at_ns + append_ns(updates[0], profile, renderer)
     issue_ns = heard_ns + written_ns(call_tokens(task, renderer))
-    held_ns, reads_ns = paths(task, settings, made)
-    parts = (answer_ns, commit_ns + held_ns if held_ns else answer_ns, issue_ns + reads_ns if task.gold else answer_ns)
+    # a question can be answered without any call, by who knows the answer
+    held_ns, reads_ns = (0, 0) if is_question(task) else paths(task, settings, made)
+    parts = (answer_ns, commit_ns + held_ns if held_ns else answer_ns, issue_ns + reads_ns if reads_ns else answer_ns)
     answer, held, reads = (part - task.speech_end_ns for part in parts)
     return Floor(max(answer, held, reads), answer, held, reads)
 

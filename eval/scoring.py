@@ -6,7 +6,8 @@ failure. Refuses to know time. BFCL's rows are judged by BFCL's own checker.
 An episode is right if it ended by answering, its calls are right and its answer is. Calls are right if every gold call
 was run to its end with accepted arguments (references resolved) and the whole log of effects, in the order in which it
 happened, is what gold's would be: no effect more, none less. Doing nothing is no success. A read too many is no failure;
-it counts as waste.
+it counts as waste. Of a question, a task that has accepted answers and asks for no effect, the answer is judged: by which
+reads it was found is not asked, only that there was no effect.
 """
 
 from __future__ import annotations
@@ -79,6 +80,9 @@ def score(task: Task, state: State, outcome: str, answer: str | None, toolbox: T
         verdict = bfcl.check(task, [(call.name, call.args) for call in ran])
         calls_right, why = verdict.valid, verdict.error
         useful = tuple(call.id for call in ran) if verdict.valid else useful
+    elif is_question(task):
+        effects = effects_of(toolbox)
+        calls_right, why = not effects, f"effects {_short(effects)} of a question" if effects else ""
     else:
         effects = effects_of(toolbox)
         gold_effects, gold_state = gold_world(task)
@@ -100,6 +104,12 @@ def score(task: Task, state: State, outcome: str, answer: str | None, toolbox: T
     if not right and (calls_right or not why or not answered):
         why = f"answered {answer!r}" if answered else f"ended as {outcome}"
     return Score(right, calls_right, answer_right, cause, "" if right else why, useful)
+
+
+def is_question(task: Task) -> bool:
+    """Whether a task is done by the right answer alone."""
+    specs = specs_of(task)
+    return bool(task.answer) and not any(specs[call.name].access == "write" for call in task.gold)
 
 
 def calls_run(state: State) -> list[Ran]:
@@ -255,6 +265,8 @@ def _cause(
         return "held too long" if held else "no answer"
     if calls_right:
         return "wrong answer"
+    if is_question(task):
+        return "extra"
     spare = [call for call in ran if call.id not in found.values()]
     absent = Counter(gold.name for k, gold in enumerate(task.gold, start=1) if k not in found)
     left = Counter(call.name for call in spare)

@@ -136,6 +136,13 @@ def test_an_egress_that_the_user_allows_is_not_held():
     assert paths(task_of(("ask", (2,))), settings("speculative", allowed_egress=frozenset({"ask"})))[0] == 0
 
 
+def test_a_question_needs_no_call(tiny_renderer):
+    asked = replace(task_of(("read", (9,))), answer=("Oslo", "The Oslo"))
+    found = floor(asked, [UserUpdate(ns(1.5), "", True)], MODES["speculative"], LAPTOP, tiny_renderer)
+    assert found.total_ns == found.answer_ns < ns(2)
+    assert 3 <= answer_tokens(asked, tiny_renderer) <= 2 + len(tiny_renderer.action_ids("Oslo"))
+
+
 def test_calls_that_were_made_lower_the_bound():
     task = task_of(("save", (4,)))
     assert paths(task, MODES["speculative"], [("save", {"x": 1})]) == (ns(1), ns(1))

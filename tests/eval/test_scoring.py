@@ -111,6 +111,14 @@ def test_undoing_is_no_success_for_the_log_keeps_both():
     assert judged(task(), ("send", {"to": ["a"], "text": "b"}), ("drop", {"x": "b"})).cause == "extra"
 
 
+def test_a_question_is_judged_by_its_answer_whatever_was_read():
+    asked = task(FIND, answer=("Oslo",))
+    assert judged(asked, ("find", {"x": "Ann"}), answer="oslo").right and judged(asked, answer="Oslo.").right
+    assert judged(asked, *RIGHT, answer="Oslo").cause == "extra"
+    assert judged(asked, RIGHT[0], answer="Bergen").cause == "wrong answer"
+    assert judged(asked, RIGHT[0], answer=None, outcome="stalled").cause == "no answer"
+
+
 def test_f1_of_an_answer():
     assert answer_f1("The red cat", ("a red dog", "red hen house")) == pytest.approx(0.5)
     assert answer_f1("yes it is", ("yes",)) == 0 and answer_f1("Yes!", ("yes",)) == 1
