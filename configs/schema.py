@@ -154,6 +154,8 @@ class EvalConfig:
     backends: list[str] = field(default_factory=lambda: ["expert"])
     """``expert``, ``no_guess``, ``model`` (as in group model), ``untrained`` (the same without its adapter)."""
     modes: list[str] = field(default_factory=lambda: ["sequential", "parallel", "speculative"])
+    sources: list[str] = field(default_factory=list)
+    """Task sources, each with the settings of its own file in group data; empty for the one source that is configured."""
     profiles: list[str] = field(default_factory=lambda: ["laptop"])
     split: str = "test"
     tasks: int = 0

@@ -14,17 +14,19 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from agent.clock import ns
 from agent.simulate import Rollout, run_batch
 from agent.tools.tool import Toolbox
 from configs.command import command, out_folder, write_manifest
-from configs.schema import Config
+from configs.schema import Config, DataConfig
 from data_gen.episodes import make_episode, profile_of, settings_of, updates_of
 from data_gen.seeds import child
 from data_gen.sources import load
@@ -44,11 +46,18 @@ class Row:
     mode: str
     profile: str
     seed: int
+    source: str = ""
+    """One of ``eval.sources``; empty for the configured source."""
+
+    @property
+    def name(self) -> str:
+        """The row in a word."""
+        return "-".join(filter(None, (self.source, self.backend, self.mode, self.profile, str(self.seed))))
 
     @property
     def file(self) -> str:
         """Where its episodes are."""
-        return f"episodes-{self.backend}-{self.mode}-{self.profile}-{self.seed}.jsonl"
+        return f"episodes-{self.name}.jsonl"
 
 
 @dataclass(slots=True)
@@ -129,20 +138,43 @@ def plan(config: Config) -> tuple[list[Row], dict[str, Backend]]:
         settings_of(mode, config.agent)
     for profile in chosen.profiles:
         profile_of(profile, config.clock)
+    for source in chosen.sources:
+        of_source(config, source)
     rows = [
-        Row(name, mode, profile, seed)
-        for name in chosen.backends for profile in chosen.profiles for seed in chosen.seeds for mode in chosen.modes
+        Row(name, mode, profile, seed, source)
+        for name in chosen.backends for source in chosen.sources or [""] for profile in chosen.profiles
+        for seed in chosen.seeds for mode in chosen.modes
     ]
     return rows, backends
+
+
+def of_source(config: Config, source: str) -> Config:
+    """The settings with those of one source in group data; the configured ones for an empty name.
+
+    Raises:
+        ValueError: no such source.
+    """
+    if not source:
+        return config
+    known = {path.name.removesuffix(".yaml"): path for path in files("configs").joinpath("data").iterdir() if path.name.endswith(".yaml")}
+    if source not in known:
+        raise ValueError(f"unknown task source {source!r} in eval.sources; use some of {', '.join(sorted(known))}")
+    settings = OmegaConf.create(known[source].read_text(encoding="utf-8"))
+    settings.pop("defaults", None)
+    data = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DataConfig), settings))
+    # local files are named once, for all sources
+    return replace(config, task="", data=replace(data, files=config.data.files))
 
 
 def recipe(config: Config, backends: dict[str, Backend]) -> str:
     """A hash of all that episodes depend on: not the batch, not which rows are asked for."""
     parts = {name: asdict(getattr(config, name)) for name in ("model", "data", "clock", "agent")}
-    for name in ("workers", "shard_rows", "sizes", "modes"):
+    for name in ("workers", "shard_rows", "modes"):
         parts["data"].pop(name)
+    # a generated source makes as many tasks as it is asked for
+    parts["data"]["sizes"] = config.data.sizes.get(config.eval.split)
     parts |= {"seed": config.seed, "task": config.task, "tools": config.tools, "requests": config.requests, "schema": SCHEMA_VERSION}
-    kept = ("split", "tasks", "expert_tasks", "temperature", "cap_s")
+    kept = ("split", "sources", "tasks", "expert_tasks", "temperature", "cap_s")
     parts["eval"] = {name: getattr(config.eval, name) for name in kept}
     parts["weights"] = weights_hash(backends["model"].model.adapter) if "model" in backends else ""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
@@ -169,16 +201,18 @@ def choose(tasks: Sequence[Task], most: int, seed: int) -> list[Task]:
 
 def run(config: Config, folder: Path, rows: Sequence[Row], backends: dict[str, Backend]) -> None:
     """Runs rows; a backend's weights are loaded once, when its first row comes."""
-    tasks = load(config, config.eval.split)
+    tasks: dict[str, Sequence[Task]] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     loaded: tuple[str, Any] = ("", None)
     with Progress(*columns, disable=not sys.stderr.isatty()) as bar:
         for row in rows:
-            played = backends[row.backend]
-            chosen = choose(tasks, config.eval.expert_tasks if played.planned else config.eval.tasks, config.seed)
+            played, own = backends[row.backend], of_source(config, row.source)
+            if row.source not in tasks:
+                tasks[row.source] = load(own, config.eval.split)
+            chosen = choose(tasks[row.source], config.eval.expert_tasks if played.planned else config.eval.tasks, config.seed)
             part = Part.open((folder / row.file).with_suffix(".part"))
             todo = [task for task in chosen if task.id not in part.done]
-            shown = bar.add_task(f"{row.backend} {row.mode} {row.profile}", total=len(chosen), completed=len(chosen) - len(todo))
+            shown = bar.add_task(row.name, total=len(chosen), completed=len(chosen) - len(todo))
             if todo and not played.planned and loaded[0] != row.backend:
                 loaded = (row.backend, played.load(config.eval.temperature, 2 * config.agent.max_context_tokens))
 
@@ -186,10 +220,10 @@ def run(config: Config, folder: Path, rows: Sequence[Row], backends: dict[str, B
                 part.add(made)
                 bar.advance(shown)
 
-            run_row(config, row, played, loaded[1], todo, keep)
+            run_row(own, row, played, loaded[1], todo, keep)
             part.finish(chosen)
             if bar.disable:
-                print(f"{row.backend} {row.mode} {row.profile}: {len(chosen)} episodes", flush=True)
+                print(f"{row.name}: {len(chosen)} episodes", flush=True)
 
 
 def run_row(config: Config, row: Row, played: Backend, model: Any, tasks: Sequence[Task], done: Callable[[dict[str, Any]], None]) -> None:

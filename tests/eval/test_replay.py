@@ -13,7 +13,7 @@ from data_gen.sources import load
 from eval import replay
 from eval.backends import Backend, backend
 from eval.episodes import replayed
-from eval.replay import choose
+from eval.replay import choose, of_source
 from eval.results import BadResults, read_runs
 from eval.trace import history_of, trace
 
@@ -44,7 +44,8 @@ def test_every_row_has_the_same_tasks_and_updates(replayed_expert):
         assert len(set(heard)) == 1
         assert all(episode["right"] for episode in episodes)
     assert json.loads((folder / "manifest.json").read_text())["rows"][0] == {
-        "backend": "expert", "mode": "sequential", "profile": "laptop", "seed": 0, "file": "episodes-expert-sequential-laptop-0.jsonl",
+        "backend": "expert", "mode": "sequential", "profile": "laptop", "seed": 0, "source": "",
+        "file": "episodes-expert-sequential-laptop-0.jsonl",
     }
 
 
@@ -133,7 +134,17 @@ def test_no_guess_writes_no_thoughts(configured, tmp_path):
         assert episode["right"]
 
 
+def test_several_sources_each_with_its_own_settings(configured, tmp_path):
+    config = configured("eval.backends=[expert]", "eval.expert_tasks=2", "eval.modes=[parallel]", "eval.sources=[assistant,naturalistic]")
+    assert of_source(config, "assistant").data.eagerness == 0.3 and of_source(config, "").data.source == "debug"
+    replay.main(config)
+    found = {name: {episode["source"] for episode in episodes} for name, episodes in rows(tmp_path / "replay").items()}
+    assert found == {f"episodes-{source}-expert-parallel-laptop-0.jsonl": {source} for source in ("assistant", "naturalistic")}
+    assert {key.source for key in read_runs([config.out])} == {"assistant", "naturalistic"}
+
+
 @pytest.mark.parametrize(("override", "message"), [
+    ("eval.sources=[nowhere]", "unknown task source 'nowhere'"),
     ("eval.backends=[oracle]", "unknown backend 'oracle'"),
     ("eval.modes=[psychic]", "unknown mode 'psychic'"),
     ("eval.profiles=[toaster]", "unknown device profile 'toaster'"),
