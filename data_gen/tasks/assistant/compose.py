@@ -90,7 +90,7 @@ class Teller:
 
     def plan(self) -> None:
         """Draws the intents, their wordings and values."""
-        n = self.draw.choices(range(1, 6), self.style.sizes)[0]
+        n = self.draw.choices(range(1, len(self.style.sizes) + 1), self.style.sizes)[0]
         while len(self.clauses) < n:
             last = self.clauses[len(self.clauses) - 1].intent.tool if self.clauses else None
             told = {telling.intent.name for telling in self.clauses.values()}

@@ -41,7 +41,7 @@ _STATES = (
     "is twice as expensive,is on schedule,has changed again,will take longer,is finally fixed,costs forty dollars"
 ).split(",")
 _CHORES = (
-    "check on,pick up,order,return,sort out,ask about,photograph,pay for,look into,get rid of,deal with,arrange,replace,inspect,"
+    "check on,pick up,order,return,sort out,ask about,photograph,pay for,look into,get rid of,take care of,arrange,replace,inspect,"
     "measure,move"
 ).split(",")
 _OBJECTS = (

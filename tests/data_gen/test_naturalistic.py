@@ -1,0 +1,102 @@
+"""Naturalistic requests: what the test holds out, and those written by hand."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+
+from agent.models.load import load_renderer
+from configs.schema import AgentConfig, ClockConfig, Config, DataConfig
+from data_gen.disfluency import HELD_OUT, TRAIN
+from data_gen.episodes import make_episode, sample_profile
+from data_gen.expert import Expert
+from data_gen.reading import reading_of
+from data_gen.sources import load
+from data_gen.task import BadTask
+from data_gen.tasks import naturalistic, written
+
+ROW = {
+    "id": "row-1", "now": "2025-03-01 10:00:00", "request": "find the budget file and text Sam Lee what it says",
+    "calls": [{"name": "summarize_pdf", "args": {"pdf_path": ["budget"]}},
+              {"name": "get_phone_number", "args": {"name": ["Sam", "Sam Lee"]}},
+              {"name": "send_sms", "args": {"recipients": [["$2"]], "message": ["$1"]}}],
+}
+
+
+def made(split: str, count: int):
+    offset = len(naturalistic.handwritten()) if split == "test" else 0
+    found = naturalistic.tasks(split, 0, count + offset)
+    return [found[n] for n in range(offset, offset + count)]
+
+
+def test_every_request_is_disfluent_and_half_are_indirect():
+    for split in ("train", "test"):
+        tasks = made(split, 60)
+        assert all(len({tag for tag in task.tags if ":" not in tag} - {"filler", "repetition"}) >= 1 for task in tasks)
+    asked = [name for task in made("train", 60) for name in task.meta["templates"]]
+    assert 0.1 < sum(name.startswith("~") for name in asked) / len(asked) < 0.6
+
+
+def test_training_has_no_held_out_kind_and_the_test_has_them_all():
+    train = Counter(tag for split in ("train", "validation") for task in made(split, 120) for tag in task.tags)
+    test = Counter(tag for task in made("test", 120) for tag in task.tags)
+    for kind in HELD_OUT:
+        assert train[kind] == 0 and test[kind] >= 3
+    assert test["part:known"] == test["part:new_kinds"] == test["part:new_words"] == 40
+
+
+def test_the_tests_words_come_from_disfl_qa_and_are_not_in_training():
+    lexicon = naturalistic.held_out_words()
+    assert len(lexicon.terms) > 40 and not {term.lower() for term in lexicon.terms} & {term.lower() for term in TRAIN.terms}
+    said = [
+        " ".join(word.text for word in task.words if word.label == "interregnum") for task in made("test", 90)
+        if "part:new_words" in task.tags and "correction" in task.tags
+    ]
+    patterns = json.loads(naturalistic.PATTERNS_FILE.read_text())["terms"]
+    assert any(term in text for text in said for term in patterns)
+
+
+def test_requests_written_by_hand_come_first_and_can_be_done():
+    renderer = load_renderer("tiny", "token", "none")
+    tasks = naturalistic.handwritten()
+    if not tasks:
+        pytest.skip("no handwritten.jsonl")
+    assert len(tasks) >= 100
+    assert naturalistic.tasks("test", 0, 300)[5].id == tasks[5].id and "handwritten" in tasks[5].tags
+    assert len(naturalistic.tasks("test", 0, 3)) == len(tasks) and naturalistic.tasks("train", 0, 3)[0].id != tasks[0].id
+    for n, task in enumerate(tasks):
+        expert = Expert(task, reading_of(task))
+        rollout = make_episode(task, "parallel", sample_profile(ClockConfig(), n), renderer, agent=AgentConfig(), data=DataConfig(),
+                               seed=0, planner=expert).run()
+        states = Counter(call.state for call in rollout.state.graph.calls.values())
+        assert rollout.outcome == "answered" and states == {"done": len(task.gold)}, task.request
+
+
+def test_a_written_row_gets_a_world_that_knows_what_it_names(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(ROW) + "\n\n")
+    (task,) = written.read(path, "naturalistic", ("handwritten",))
+    box = task.toolbox()
+    summary = box.run("summarize_pdf", {"pdf_path": "budget"})
+    assert summary.startswith("This is about budget") and box.run("get_phone_number", {"name": "Sam"}).startswith("+1")
+    assert task.tags == ("handwritten",) and task.now == ROW["now"] and task.split == "test"
+    assert reading_of(task).wanted(len(task.words) - 1, False) == ()
+
+
+def test_a_bad_row_is_named(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(ROW) + "\n" + json.dumps(ROW | {"calls": [{"name": "fly", "args": {}}]}) + "\n")
+    with pytest.raises(BadTask, match=r"rows.jsonl, line 2: .*'fly'"):
+        written.read(path, "naturalistic")
+    path.write_text('{"id": "x"}\n')
+    with pytest.raises(BadTask, match="line 1: 'request'"):
+        written.read(path, "naturalistic")
+
+
+def test_the_source_is_registered():
+    config = Config(data=DataConfig(source="naturalistic", sizes={"train": 5}, disfluency={"times": 0.0}))
+    assert [task.source for task in load(config, "train")] == ["naturalistic"] * 5
+    config = Config(data=DataConfig(source="assistant", sizes={"train": 4}, disfluency={"times": 0.0}))
+    assert all(word.label == "fluent" for task in load(config, "train") for word in task.words)
