@@ -30,9 +30,12 @@ from data_gen.episodes import make_episode, sample_profile
 from data_gen.expert import Expert
 from data_gen.reading import reading_of
 from data_gen.seeds import child
-from data_gen.sources import load
+from data_gen.sources import inputs, load, rejected
 from data_gen.task import Task
 from data_gen.trajectory import FEATURES, MANIFEST, SCHEMA_VERSION, row_of, shard_name
+
+MOST_SHOWN = 20
+"""Rejected rows that are printed; the file has them all."""
 
 
 def main(config: Config) -> None:
@@ -51,15 +54,29 @@ def main(config: Config) -> None:
     write_card(folder, config, names)
     write_manifest(folder, config, schema_version=SCHEMA_VERSION, recipe=key, shards=names, tokenizer=renderer(config).fingerprint)
     (folder / "making.json").unlink(missing_ok=True)
+    report_rejected(folder, rejected(config))
     if made:
         print(f"{made} trajectories in {elapsed:.1f} s ({made / elapsed:.0f} a second, {config.data.workers} workers)")
     print(f"data: {folder}")
+
+
+def report_rejected(folder: Path, rows: Sequence[tuple[str, str]]) -> None:
+    """Names the rows of the user's files that could not be used, and leaves all of them in ``rejected.jsonl``."""
+    if not rows:
+        return
+    text = "".join(json.dumps({"row": name, "reason": reason}, ensure_ascii=False) + "\n" for name, reason in rows)
+    (folder / "rejected.jsonl").write_text(text, encoding="utf-8")
+    for name, reason in rows[:MOST_SHOWN]:
+        print(f"rejected {name}: {reason}")
+    rest = f", {len(rows) - MOST_SHOWN} of them not shown" if len(rows) > MOST_SHOWN else ""
+    print(f"rejected rows: {len(rows)}{rest} ({folder / 'rejected.jsonl'})")
 
 
 def recipe(config: Config) -> str:
     """A hash of all that the bytes depend on."""
     parts = {name: asdict(getattr(config, name)) for name in ("model", "data", "clock", "agent")}
     parts["data"].pop("workers")
+    parts |= {"inputs": found} if (found := inputs(config)) else {}
     parts |= {"seed": config.seed, "task": config.task, "tools": config.tools, "requests": config.requests, "schema": SCHEMA_VERSION}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

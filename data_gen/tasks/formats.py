@@ -1,0 +1,179 @@
+"""Rows of other projects, turned into rows of `data_gen.tasks.jsonl`: xLAM/APIGen, Glaive v2 and TinyAgent.
+
+Owns the look of a requests file: one JSON row a line, a list of rows, or TinyAgent's object of rows by id; what a row is shows
+in its own fields. Refuses to know whether a row can be used. What can't even be read comes out as the reason.
+
+    xLAM/APIGen  {"query", "tools": JSON text, "answers": JSON text of [{"name", "arguments"}]}
+    Glaive v2    {"system": "… functions … {JSON} {JSON}", "chat": "USER: … ASSISTANT: <functioncall> {…} …"}
+    TinyAgent    {id: {"input", "output": [{"type": "plan", "parsed_output": [{"tool_name", "tool_args"}]}, …]}}
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agent.tools.tool import ToolSpec
+from data_gen.task import BadTask
+
+_TURN = re.compile(r"(USER|ASSISTANT|FUNCTION RESPONSE):\s*")
+_GLAIVE_CALL = re.compile(
+    r"""<functioncall>\s*\{\s*"name"\s*:\s*"([^"]+)"\s*(?:,\s*"arguments"\s*:\s*(.*?)\s*)?\}\s*(?:<\|endoftext\|>|$)""", re.S
+)
+
+
+def rows(path: Path, tools: Sequence[ToolSpec]) -> Iterator[tuple[str, Mapping[str, Any] | BadTask]]:
+    """Every row of a file: what it is called, and the row in our own format, or why it can't be read.
+
+    Args:
+        path: the requests file.
+        tools: the tools at hand; TinyAgent's arguments are positional, so their order is needed.
+    """
+    for name, row in _read(path):
+        if isinstance(row, BadTask):
+            yield name, row
+            continue
+        try:
+            yield name, ours(row, tools)
+        except BadTask as error:
+            yield name, error
+        except (ValueError, KeyError, TypeError, AttributeError, SyntaxError) as error:
+            yield name, BadTask(f"can't be read as {kind(row)}: {type(error).__name__}: {error}")
+
+
+def _read(path: Path) -> Iterator[tuple[str, Any]]:
+    text = path.read_text(encoding="utf-8")
+    try:
+        whole = json.loads(text)
+    except json.JSONDecodeError:
+        whole = None
+    if isinstance(whole, list):
+        yield from ((_name(f"row {n}", row), row) for n, row in enumerate(whole, start=1))
+    elif isinstance(whole, dict) and kind(whole) == "unknown" and all(kind(row) == "tinyagent" for row in whole.values()):
+        yield from ((f"row {id}", {"id": id, **row}) for id, row in whole.items())
+    else:
+        for n, line in enumerate(text.splitlines(), start=1):
+            if line.strip():
+                try:
+                    row = json.loads(line)
+                    yield _name(f"line {n}", row), row
+                except json.JSONDecodeError as error:
+                    yield f"line {n}", BadTask(f"is no JSON: {error}")
+
+
+def _name(place: str, row: Any) -> str:
+    return f"{place} ({row['id']})" if isinstance(row, Mapping) and "id" in row else place
+
+
+def kind(row: Any) -> str:
+    """Whose row it is: ``own``, ``xlam``, ``glaive``, ``tinyagent`` or ``unknown``."""
+    fields = set(row) if isinstance(row, Mapping) else set()
+    for name, needs in (
+        ("own", {"request"}), ("xlam", {"query", "answers"}), ("glaive", {"system", "chat"}), ("tinyagent", {"input", "output"}),
+    ):
+        if needs <= fields:
+            return name
+    return "unknown"
+
+
+def ours(row: Any, tools: Sequence[ToolSpec]) -> Mapping[str, Any]:
+    """A row in our own format.
+
+    Raises:
+        BadTask: nobody's row, or one without calls to learn from.
+    """
+    match kind(row):
+        case "own":
+            return row
+        case "xlam":
+            return _xlam(row)
+        case "glaive":
+            return _glaive(row)
+        case "tinyagent":
+            return _tinyagent(row, tools)
+    raise BadTask(
+        "is in no known format: give fields id, request and calls; xLAM's query and answers; Glaive's system and chat; or "
+        f"TinyAgent's input and output; got {', '.join(map(str, row)) if isinstance(row, Mapping) else json.dumps(row)[:60]}"
+    )
+
+
+def _xlam(row: Mapping[str, Any]) -> dict[str, Any]:
+    listed, answers = _json(row.get("tools", "[]")), _json(row["answers"])
+    calls = [_call(answer["name"], answer.get("arguments", {}), listed) for answer in answers]
+    made = {"id": _id("xlam", row, row["query"]), "request": row["query"].strip(), "calls": calls, "tags": ["xlam"]}
+    return made | ({"tools": listed} if listed else {})
+
+
+def _glaive(row: Mapping[str, Any]) -> dict[str, Any]:
+    listed = list(_objects(row["system"]))
+    parts = _TURN.split(row["chat"])[1:]
+    turns = [(who, said.strip()) for who, said in zip(parts[::2], parts[1::2])]
+    if len(turns) < 2 or turns[0][0] != "USER":
+        raise BadTask("the chat does not begin with a user's turn and an answer to it")
+    found = _GLAIVE_CALL.search(turns[1][1])
+    if found is None:
+        raise BadTask("the first answer calls no function, so there is nothing to learn about streaming")
+    name, text = found.groups()
+    text = (text or "{}").strip()
+    # arguments stand as JSON text in single quotes
+    arguments = json.loads(text[1:-1].replace("\\'", "'")) if text.startswith("'") else _json(json.loads(text))
+    request = turns[0][1].replace("<|endoftext|>", "").strip()
+    return {
+        "id": _id("glaive", row, row["system"] + row["chat"]), "request": request, "calls": [_call(name, arguments, listed)],
+        "tools": listed, "tags": ["glaive"],
+    }
+
+
+def _tinyagent(row: Mapping[str, Any], tools: Sequence[ToolSpec]) -> dict[str, Any]:
+    plans = [step for step in row["output"] if step.get("type") == "plan"]
+    if len(plans) != 1:
+        raise BadTask(f"has {len(plans)} plans; only rows that were planned once are used")
+    params = {spec.name: [param.name for param in spec.params] for spec in tools}
+    calls = []
+    for step in plans[0]["parsed_output"]:
+        name, given = step["tool_name"], step["tool_args"]
+        if name == "join":
+            continue
+        if name not in params:
+            raise BadTask(f"calls {name!r}, which is not among the tools; give tools=assistant for TinyAgent's sixteen")
+        given = list(ast.literal_eval(given)) if isinstance(given, str) else given
+        named = given if isinstance(given, Mapping) else dict(zip(params[name], given))
+        # as in TinyAgent, nothing stands for "left out"
+        calls.append({"name": name, "args": {param: [value] for param, value in named.items() if value not in (None, "", [])}})
+    return {"id": _id("tinyagent", row, row["input"]), "request": row["input"].strip(), "calls": calls, "tags": ["tinyagent"]}
+
+
+def _call(name: str, arguments: Mapping[str, Any], listed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A gold call; a value that is its parameter's default may be left out as well."""
+    doc = next((entry.get("function", entry) for entry in listed if entry.get("function", entry).get("name") == name), {})
+    shape = doc.get("parameters") or {}
+    properties = shape.get("properties", shape)
+    args = {}
+    for param, value in arguments.items():
+        part = properties.get(param)
+        free = isinstance(part, Mapping) and "default" in part and str(part["default"]) == str(value)
+        args[param] = [value, ""] if free else [value]
+    return {"name": name, "args": args}
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects that stand in a text, one after another."""
+    decoder, at = json.JSONDecoder(), text.find("{")
+    while at >= 0:
+        found, end = decoder.raw_decode(text, at)
+        yield found
+        at = text.find("{", end)
+
+
+def _json(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def _id(prefix: str, row: Mapping[str, Any], text: str) -> str:
+    """The row's own id, else one that follows from its text."""
+    return f"{prefix}-{row['id']}" if "id" in row else f"{prefix}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

@@ -1,0 +1,373 @@
+"""Bring your own: tools and spoken requests from two files become the same `Task` as everybody else's.
+
+Owns the reading of the two files, the split, and the reasons why a row can't be used. Refuses to know how values are found in
+words (`data_gen.grounding`) and what other projects' rows look like (`data_gen.tasks.formats` turns them into ours).
+`docs/bring-your-own.md` has a worked example.
+
+    {"id", "request", "calls": [{"name", "args": {parameter: [accepted values]}}],
+     "now"?, "words"?: [[text, start_s, end_s]], "answer"?: [accepted], "tags"?: [], "split"?, "tools"?, "hear_out"?}
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+from agent.clock import NS_PER_S
+from agent.protocol import Join, Ref
+from agent.tools.assistant import AssistantToolbox, assistant_specs
+from agent.tools.function import FunctionToolbox, Tool
+from agent.tools.tool import Json, Param, Toolbox, ToolFailure, ToolSpec, mismatch
+from data_gen.grounding import canonical, ground
+from data_gen.reading import issued, references
+from data_gen.seeds import child
+from data_gen.speech import speak
+from data_gen.task import BadTask, Evidence, GoldCall, Split, Task, Word
+from data_gen.tasks import formats, written
+from data_gen.tasks.bfcl import AckToolbox
+
+SHARES: Mapping[Split, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
+_KEYS = frozenset("id now request words calls answer tags split tools hear_out".split())
+RESULTS = ("string", "integer", "number", "boolean", "array", "object")
+"""What a tool without an implementation may say that it returns."""
+_PYTHON_TYPES = {
+    "str": "string", "int": "integer", "float": "number", "bool": "boolean", "list": "array", "tuple": "array", "set": "array",
+    "dict": "object", "any": None,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a tools file holds."""
+
+    specs: tuple[ToolSpec, ...]
+    toolbox: Callable[[str, Sequence[Mapping[str, Any]]], Toolbox]
+    """From a task's id and its row's calls, a fresh world."""
+
+
+def tools_of(given: str) -> Tools | None:
+    """The tools that ``tools=`` names: ``assistant``, a Python file, or a JSON file; None for none.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file holds no usable tools; the text names the tool and the fix.
+    """
+    if not given:
+        return None
+    if given == "assistant":
+        return Tools(assistant_specs(), _assistant)
+    path = Path(given).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"no tools file {given}; give a .json or .py file, or tools=assistant")
+    if path.suffix == ".py":
+        return _python_tools(path)
+    try:
+        listed = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{given} is no JSON ({error}); give a list of tools with JSON schemas") from None
+    return acknowledged(listed, given)
+
+
+@dataclass(slots=True)
+class Acknowledging(AckToolbox):
+    """Tools without an implementation: every call succeeds and says so in the type that the tool declares."""
+
+    returns: Mapping[str, str] = field(default_factory=dict)
+    """Types of results by tool, as the tools file's field "returns" has them; text where it is silent."""
+
+    def run(self, name: str, args: Mapping[str, Json]) -> Json:
+        """A pseudo result, the same whenever it is asked again; writes go into the log of effects."""
+        if name not in self.specs:
+            raise ToolFailure(f"no tool {name!r}: use {', '.join(self.specs)}")
+        if self.specs[name].access == "write":
+            self.effects.append((name, dict(args)))
+        digest = self._digest("result", name, args)
+        number = int.from_bytes(digest[:4], "big")
+        match self.returns.get(name, "string"):
+            case "integer":
+                return number % 100
+            case "number":
+                return number % 10_000 / 100
+            case "boolean":
+                return bool(number % 2)
+            case "array":
+                return [f"{name}-{digest.hex()[:6]}"]
+            case "object":
+                return {"status": "ok", "id": digest.hex()[:6]}
+        return f"{name}-{digest.hex()[:6]}"
+
+
+def acknowledged(listed: Any, where: str) -> Tools:
+    """Tools from a list of JSON-schema functions, all of which acknowledge their calls."""
+    specs = tool_specs(listed, where)
+    returns = {}
+    for entry, spec in zip(listed, specs):
+        kind = entry.get("returns", entry.get("function", entry).get("returns", "string"))
+        returns[spec.name] = kind.get("type", "string") if isinstance(kind, Mapping) else kind
+        if returns[spec.name] not in RESULTS:
+            raise ValueError(f"{where}: tool {spec.name} returns {kind!r}; use one of {', '.join(RESULTS)}")
+    return Tools(specs, partial(_acknowledging, specs, returns))
+
+
+def tool_specs(listed: Any, where: str) -> tuple[ToolSpec, ...]:
+    """Tools from a list of JSON-schema functions, in the chat interfaces' wrapping or bare, each with its class ``access``."""
+    if not isinstance(listed, list) or not listed:
+        raise ValueError(f"{where}: tools must be a list of JSON-schema functions, at least one; got {json.dumps(listed)[:60]}")
+    specs = tuple(_spec(entry, where) for entry in listed)
+    if twice := [name for name, count in Counter(spec.name for spec in specs).items() if count > 1]:
+        raise ValueError(f"{where}: two tools are called {twice[0]!r}; rename one")
+    return specs
+
+
+def _spec(entry: Any, where: str) -> ToolSpec:
+    doc = entry.get("function", entry) if isinstance(entry, Mapping) else {}
+    if not isinstance(doc, Mapping) or not isinstance(doc.get("name"), str):
+        raise ValueError(f"{where}: a tool has no name: {json.dumps(entry)[:100]}")
+    shape = doc.get("parameters") or {}
+    # xLAM lists parameters bare, without the object around them
+    properties = shape.get("properties", {} if shape.get("type") in ("object", "dict") else shape)
+    required = shape.get("required", [] if "properties" in shape else [n for n, p in properties.items() if not _optional(p)])
+    try:
+        params = tuple(
+            Param(name, schema_of(part), name in required, part.get("description", "")) for name, part in properties.items()
+        )
+        return ToolSpec(
+            doc["name"], params, entry.get("access", doc.get("access", "write")), doc.get("description", ""),
+            frozenset(entry.get("reads", ())), frozenset(entry.get("writes", ())),
+        )
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{where}: tool {doc['name']}: {error}") from None
+
+
+def _optional(part: Mapping[str, Any]) -> bool:
+    return "default" in part or "optional" in str(part.get("type", "")).casefold()
+
+
+def schema_of(part: Mapping[str, Any]) -> dict[str, Any]:
+    """A parameter's JSON schema without prose and defaults; types by Python's names ("str, optional") are translated."""
+    schema: dict[str, Any] = {}
+    kind = part.get("type")
+    if isinstance(kind, str):
+        word = kind.split(",")[0].strip().split("[")[0].casefold()
+        kind = _PYTHON_TYPES.get(word, word)
+    if kind is not None:
+        schema["type"] = kind
+    for key in ("enum", "required"):
+        if part.get(key):
+            schema[key] = list(part[key])
+    if isinstance(part.get("items"), Mapping):
+        schema["items"] = schema_of(part["items"])
+    if isinstance(part.get("properties"), Mapping):
+        schema["properties"] = {name: schema_of(inner) for name, inner in part["properties"].items()}
+    return schema
+
+
+def _python_tools(path: Path) -> Tools:
+    """The `@tool` functions of a Python file; ``new_state()`` in it makes the state of those that take one."""
+    spec = importlib.util.spec_from_file_location(f"own_tools_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{path} can't be loaded as Python")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    made = [value for value in vars(module).values() if isinstance(value, Tool)]
+    if not made:
+        raise ValueError(f"{path} has no tools; write functions with @tool of agent.tools.function")
+    new_state = getattr(module, "new_state", None)
+    if new_state is None and (needy := [tool.spec.name for tool in made if tool.takes_state]):
+        raise ValueError(f"{path}: {needy[0]} takes state; add a function new_state() that makes a fresh one")
+    return Tools(
+        tuple(tool.spec for tool in made), lambda id, calls: FunctionToolbox(made, id, new_state() if new_state else None)
+    )
+
+
+def _assistant(id: str, calls: Sequence[Mapping[str, Any]]) -> Toolbox:
+    return AssistantToolbox(written.world(calls), id)
+
+
+def _acknowledging(specs: tuple[ToolSpec, ...], returns: Mapping[str, str], id: str, calls: Sequence[Mapping[str, Any]]) -> Toolbox:
+    return Acknowledging(id, specs, returns=returns)
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What became of a requests file."""
+
+    tasks: list[Task] = field(default_factory=list)
+    rejected: list[tuple[str, str]] = field(default_factory=list)
+    """Name and reason of every row that can't be used."""
+
+
+def load(requests: str, tools: str, seed: int = 0, source: str = "jsonl", hear_out: bool = False) -> Loaded:
+    """All usable rows of a requests file, of every split, and the reasons against the others.
+
+    Args:
+        requests: a file of rows, see the module and `data_gen.tasks.formats`.
+        tools: see `tools_of`.
+        seed: root seed of the speech.
+        source: the tasks' source.
+        hear_out: whether the whole request is the evidence of every row, as a row's own field "hear_out" says of it.
+    """
+    path = Path(requests).expanduser()
+    if not requests or not path.is_file():
+        raise FileNotFoundError(f"no requests file {requests!r}; give requests=FILE, a JSON row a line")
+    content = hashlib.sha256(path.read_bytes()).hexdigest()
+    return _load(str(path), tools, seed, source, hear_out, content)
+
+
+@lru_cache(maxsize=4)
+def _load(requests: str, tools: str, seed: int, source: str, hear_out: bool, content: str) -> Loaded:
+    shared = tools_of(tools)
+    loaded = Loaded()
+    seen: dict[str, str] = {}
+    for name, row in formats.rows(Path(requests), shared.specs if shared else ()):
+        try:
+            if isinstance(row, BadTask):
+                raise row
+            made = task({"hear_out": hear_out} | dict(row), shared, seed, source)
+            if made.id in seen:
+                raise BadTask(f"its id {made.id!r} is that of {seen[made.id]} already")
+            seen[made.id] = name
+            loaded.tasks.append(made)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            loaded.rejected.append((name, str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"))
+    return loaded
+
+
+def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: str = "jsonl") -> Task:
+    """One row as a task.
+
+    Raises:
+        BadTask: the row can't be used; the text says why.
+    """
+    if unknown := set(row) - _KEYS:
+        raise BadTask(f"unknown field {min(unknown)!r}; use {', '.join(sorted(_KEYS))}")
+    if missing := [name for name in ("id", "request", "calls") if not row.get(name)]:
+        raise BadTask(f"field {missing[0]!r} is missing or empty")
+    id, calls = str(row["id"]), row["calls"]
+    tools = acknowledged(row["tools"], "the row") if "tools" in row else shared
+    if tools is None:
+        raise BadTask("no tools: give tools=FILE or tools=assistant, or a field 'tools'")
+    words = _words(row, child(seed, id))
+    specs = {spec.name: spec for spec in tools.specs}
+    for k, call in enumerate(calls, start=1):
+        for name, values in call["args"].items():
+            if not isinstance(values, list) or not values:
+                raise BadTask(f"call {k}: {name} must be a list of accepted values, as [{json.dumps(values)}]")
+    asked = [(call["name"], call["args"]) for call in calls]
+    texts = [word.text for word in words]
+    if strange := [name for name, _ in asked if name not in specs]:
+        raise BadTask(f"calls {strange[0]!r}, which is not among the tools: {', '.join(sorted(specs))}")
+    gold = _heard_out(texts, asked, specs) if row.get("hear_out") else ground(texts, asked, specs)
+    keys = [json.dumps([call.name, canonical(call)], sort_keys=True) for call in gold]
+    if len(set(keys)) < len(keys):
+        raise BadTask("the same call twice: the protocol refuses a second equal call")
+    _rehearse(gold, specs, tools.toolbox(id, calls))
+    split = row.get("split") or split_of(id)
+    if split not in SHARES:
+        raise BadTask(f"split is {split!r}; use one of {', '.join(SHARES)}, or leave it out")
+    return Task(
+        id, source, split, words, tools.specs, gold, partial(tools.toolbox, id, calls), tuple(_listed(row.get("answer", ()))),
+        row.get("now"), tuple(_listed(row.get("tags", ()))),
+    )
+
+
+def _listed(value: Any) -> Sequence[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def _words(row: Mapping[str, Any], seed: int) -> tuple[Word, ...]:
+    """The row's own timings, unchanged, or spoken ones."""
+    if not row.get("words"):
+        return speak(row["request"].split(), seed)
+    words = tuple(Word(text, round(start_s * NS_PER_S), round(end_s * NS_PER_S)) for text, start_s, end_s in row["words"])
+    if [word.text for word in words] != row["request"].split():
+        raise BadTask(f"its words say {' '.join(word.text for word in words)[:60]!r}, which is not the request")
+    for word in words:
+        if not 0 <= word.start_ns <= word.end_ns:
+            raise BadTask(f"word {word.text!r} lasts from {word.start_ns / NS_PER_S} to {word.end_ns / NS_PER_S} s")
+    return words
+
+
+def _heard_out(
+    words: Sequence[str], asked: Sequence[tuple[str, Mapping[str, Sequence[Any]]]], specs: Mapping[str, ToolSpec]
+) -> tuple[GoldCall, ...]:
+    """Gold whose evidence is the whole request: nobody said which words mean what, so the expert hears it out."""
+    whole = Evidence(0, len(words))
+    gold = []
+    for k, (name, args) in enumerate(asked, start=1):
+        needed = {param.name for param in specs[name].params if param.required}
+        said = [p for p, values in args.items() if (values[0] != "" or p in needed) and not references(values[0], k - 1)]
+        gold.append(GoldCall(name, {p: tuple(values) for p, values in args.items()}, whole, dict.fromkeys(said, whole)))
+    return tuple(gold)
+
+
+def _rehearse(gold: Sequence[GoldCall], specs: Mapping[str, ToolSpec], toolbox: Toolbox) -> None:
+    """Makes sure that the tools themselves take the gold calls."""
+    results: dict[int, Json] = {}
+    for k, call in enumerate(gold, start=1):
+        # nothing at all, for a parameter that can't be left out, is a value like any other
+        args = {p.name: "" for p in specs[call.name].params if p.required and call.args.get(p.name, (None,))[0] == ""} | canonical(call)
+        if late := [n for value in args.values() for n in references(value, len(gold)) if n >= k]:
+            raise BadTask(f"call {k} takes ${late[0]}, the result of a call that is not before it")
+        filled = {name: _filled(value, results) for name, value in args.items()}
+        for param in specs[call.name].params:
+            if param.name in filled and (why := mismatch(filled[param.name], param.schema)) is not None:
+                raise BadTask(f"call {k}: {call.name}.{param.name} {why}; mend the value, or what the tool that it comes from returns")
+        try:
+            results[k] = toolbox.run(call.name, filled)
+        except ToolFailure as error:
+            raise BadTask(f"call {k} is refused by its own tool: {error}") from None
+
+
+def _filled(value: Any, results: Mapping[int, Json]) -> Any:
+    """A gold value with results in the place of ``"$k"``."""
+    if isinstance(value, list):
+        return [_filled(item, results) for item in value]
+    if isinstance(value, dict):
+        return {name: _filled(item, results) for name, item in value.items()}
+    match issued(value, {k: k for k in results}):
+        case Ref(call):
+            return results[call]
+        case Join(parts):
+            return "".join(part if isinstance(part, str) else _as_text(results[part.call]) for part in parts)
+    return value
+
+
+def _as_text(result: Json) -> str:
+    return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
+
+
+def split_of(id: str) -> Split:
+    """The split that an id hashes to."""
+    unit = child(0, "jsonl", id) / (1 << 63)
+    return "train" if unit < SHARES["train"] else "validation" if unit < SHARES["train"] + SHARES["validation"] else "test"
+
+
+def tasks(split: Split, requests: str, tools: str, seed: int = 0) -> tuple[Task, ...]:
+    """The split's tasks.
+
+    Raises:
+        ValueError: the split has none; the text says how many the others have.
+    """
+    loaded = load(requests, tools, seed)
+    found = tuple(task for task in loaded.tasks if task.split == split)
+    if not found:
+        counts = Counter(task.split for task in loaded.tasks)
+        why = f"; the first of {len(loaded.rejected)} rejected: {': '.join(loaded.rejected[0])}" if loaded.rejected else ""
+        raise ValueError(
+            f"{requests} has no usable row in split {split!r} (train {counts['train']}, validation {counts['validation']}, "
+            f"test {counts['test']}); add rows, give rows a field \"split\", or set data.sizes.{split}=0{why}"
+        )
+    return found
+
+
+def rejected(requests: str, tools: str, seed: int = 0) -> tuple[tuple[str, str], ...]:
+    """The rows kept out: name and reason."""
+    return tuple(load(requests, tools, seed).rejected)
