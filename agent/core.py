@@ -179,7 +179,7 @@ class _Step(Orders):
         """With the model at rest: append what waits, or say the answer, or write on."""
         if self.answer is not None and not self.graph.live:
             self.say(Emit(self.answer))
-            self.answer, self.answered = None, True
+            self.answer, self.answered, self.settled = None, True, self.graph.highest
         if self.phase is not Phase.IDLE:
             return
         if self.inbox:

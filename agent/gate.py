@@ -132,7 +132,7 @@ class Gate(Draft):
             return
         late = call.state is CallState.UNKNOWN
         self.move(call, Input.RESULT, result=event.value)
-        if late and not self.answered:  # an answer that counted it as failed has gone out: nothing may start behind it
+        if late and not self.answered:
             self.revive(call.id)
             self.reread(self.graph[call.id], late=True)
         cuts = not self.settings.waits_for_calls
@@ -158,9 +158,9 @@ class Gate(Draft):
         self.tell("tool_error", f"{label(self.graph[id])}: {why}", cuts=not self.settings.waits_for_calls)
 
     def revive(self, id: int) -> None:
-        """A write answered after all: what was skipped for it can run."""
+        """A write answered after all: what was skipped for it can run, unless an answer that knew it as skipped is out."""
         for child in self.graph.below(id):
-            if self.graph[child].state is CallState.SKIPPED:
+            if child > self.settled and self.graph[child].state is CallState.SKIPPED:
                 self.move(self.graph[child], Input.REWIND)
                 self.discard_answer()
 

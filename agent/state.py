@@ -67,6 +67,8 @@ class State:
     """A provisional answer, until every live call is terminal."""
     answered: bool = False
     """Whether this turn's answer has gone out."""
+    settled: int = 0
+    """The highest call ID when the last answer went out: what was skipped by then is not revived by a late result."""
     turn: int = 1
     errors_in_row: int = 0
     context_tokens: int = 0

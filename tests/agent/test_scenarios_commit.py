@@ -569,6 +569,27 @@ def test_an_unknown_write_that_answers_after_all_is_done_and_revives_what_was_sk
     ]
 
 
+def test_what_was_skipped_when_the_answer_went_out_stays_skipped():
+    """Call 1 answers at 10.7, in the next turn; the user was told that nothing was sent, so call 2 must not start."""
+    played = play(
+        user=[(0.0, "x."), (7.0, "and z.")],
+        model=[calls('1. note("a")', "2. send($1)"), PAUSE, answer("failed"), calls('3. look("z")'), PAUSE, PAUSE, answer("found")],
+        takes={"note": 10, "look": 5},
+    )
+    assert played.rows("user start error result say") == [
+        (0.0, "user", "x."),
+        (0.7, "start", "1 note(a)"),
+        (5.7, "error", "1 timeout: no answer within 5 s"),
+        (6.25, "say", "failed"),
+        (7.0, "user", "and z."),
+        (7.4, "start", "3 look(z)"),
+        (10.7, "result", "1 ok"),
+        (12.4, "result", "3 ok"),
+        (12.8, "say", "found"),
+    ]
+    assert played.states() == {1: "done", 2: "skipped", 3: "done"}
+
+
 def test_reads_that_did_not_wait_for_an_unknown_write_read_again_when_it_answers():
     played = play(
         user=[(0.0, "x.")],
