@@ -1,0 +1,367 @@
+"use strict";
+// Draws the episodes of the page's data. Every text becomes a text node: nothing of the data is ever parsed as HTML.
+
+const tasks = JSON.parse(document.getElementById("data").textContent).tasks;
+const $ = (id) => document.getElementById(id);
+const SVG = $("words").namespaceURI;
+const GUTTER = 102, PAD = 18, ROW = 27, BAR = 15;
+const PART = { think: "--think", tool_call: "--tool-call", pause: "--pause", answer: "--answer", other: "--other" };
+const LEGEND = [
+  ["thinks", "--think"], ["writes a call", "--tool-call"], ["pauses", "--pause"], ["answers", "--answer"], ["cut by news", "--cut"],
+  ["call held", "held"], ["call runs", "--running"], ["result not used", "--void"], ["taken back by the speaker", "--slip"],
+  ["after the last word", "--wait"],
+];
+const WHO = {
+  partial_query_update: "hears", final_query_update: "end of it", tool_result: "result", tool_error: "failure", cancel: "void",
+  error: "refused", model: "writes", out: "answers", said: "",
+};
+const SLIPS = new Set(["reparandum", "interregnum"]);
+
+let task = null, shown = [null, null], t = 0, from = 0, to = 1, playing = null, follow = [];
+
+const secs = (x) => x.toFixed(2) + " s";
+const width = () => $("plot").clientWidth - 2;
+const x = (s) => GUTTER + ((s - from) / (to - from)) * (width() - GUTTER - PAD);
+
+function node(name, attributes, ...children) {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children);
+  return made;
+}
+
+function html(name, className, ...children) {
+  const made = document.createElement(name);
+  if (className) made.className = className;
+  made.append(...children);
+  return made;
+}
+
+// ---- what is chosen
+
+const label = (episode) => [episode.backend, episode.mode, episode.profile].join(" · ") + (episode.seed ? " · seed " + episode.seed : "");
+
+function fillTasks() {
+  tasks.forEach((one, n) => {
+    const wrong = one.episodes.filter((e) => !e.right).length;
+    const said = one.words.map((word) => word[0]).join(" ");
+    const text = one.source + " " + one.task + (wrong ? " (" + wrong + " of " + one.episodes.length + " wrong)" : "") + ": " + said;
+    $("task").append(new Option(text.length > 150 ? text.slice(0, 149) + "…" : text, n));
+  });
+  for (const [name, look] of LEGEND) {
+    const mark = html("i");
+    mark.style.background = look === "held" ? "repeating-linear-gradient(135deg, var(--running) 0 1.5px, var(--held) 1.5px 5px)" : "var(" + look + ")";
+    $("legend").append(html("li", "", mark, name));
+  }
+}
+
+function choose(n, wanted = [], at = null) {
+  task = tasks[n];
+  $("task").value = n;
+  const best = (mode) => task.episodes.findIndex((e) => e.mode === mode);
+  const kept = (place, mode) => {
+    const now = wanted[place] !== undefined ? wanted[place] : shown[place] && label(shown[place]);
+    if (now === "") return -1;
+    const same = task.episodes.findIndex((e) => label(e) === now);
+    return same >= 0 ? same : best(mode) >= 0 ? best(mode) : 0;
+  };
+  const places = [kept(0, "sequential"), kept(1, "speculative")];
+  ["one", "two"].forEach((name, place) => {
+    const options = task.episodes.map((e, i) => new Option(label(e) + (e.right ? "" : " (wrong)"), i));
+    $(name).replaceChildren(...(place ? [new Option("nothing", -1)] : []), ...options);
+    $(name).value = places[place];
+  });
+  compare(at);
+}
+
+function compare(at = null) {
+  shown = ["one", "two"].map((name) => task.episodes[$(name).value] || null);
+  const ends = shown.filter(Boolean).map((e) => e.end_s);
+  from = -0.1;
+  to = Math.max(task.speech_end_s, ...ends) * 1.03 + 0.15;
+  $("time").max = (to - 0.05).toFixed(2);
+  $("second").hidden = $("second-text").hidden = !shown[1];
+  $("request").replaceChildren(...task.words.flatMap(([text, , , kind]) => [html("span", SLIPS.has(kind) ? "slip" : "", text), " "]));
+  ["one", "two"].forEach((name, place) => shown[place] && writeTexts(name, shown[place]));
+  draw();
+  move(at === null ? (shown[0] ? shown[0].end_s : to) : at);
+}
+
+// ---- the lanes
+
+function draw() {
+  follow = [];
+  drawWords();
+  ["one", "two"].forEach((name, place) => shown[place] && drawLanes(name, shown[place], place && shown[0]));
+  const range = $("time").style;
+  range.marginLeft = x(0) - 12 - 36 - 8 + "px";  // the knob of a range is about 16 px wide
+  range.marginRight = Math.max(0, width() - x(to - 0.05) - 8) + "px";
+  move(t);
+}
+
+function sheet(svg, height, about) {
+  svg.setAttribute("viewBox", "0 0 " + width() + " " + height);
+  svg.setAttribute("height", height);
+  svg.setAttribute("aria-label", about);
+  svg.replaceChildren();
+  svg.append(node("rect", { width: width(), height, fill: "var(--paper)" }));  // so that dragging begins anywhere
+  return svg;
+}
+
+function ticks(svg, top, bottom, numbers) {
+  const step = to - from > 40 ? 5 : to - from > 16 ? 2 : 1;
+  for (let s = 0; s <= to; s += step) {
+    svg.append(node("line", { x1: x(s), x2: x(s), y1: top, y2: bottom, stroke: "var(--line)", "stroke-width": 0.6 }));
+    if (numbers) svg.append(node("text", { x: x(s), y: bottom + 15, "text-anchor": "middle", fill: "var(--soft)", "font-size": 11 }, String(s)));
+  }
+  const said = x(task.speech_end_s);
+  svg.append(node("line", { x1: said, x2: said, y1: top, y2: bottom, stroke: "var(--soft)", "stroke-dasharray": "4 3" }));
+}
+
+function cursor(svg, height) {
+  const line = node("line", { y1: 0, y2: height, stroke: "var(--ink)", "stroke-width": 1.4, opacity: 0.75 });
+  svg.append(line);
+  follow.push(line);
+}
+
+const name = (svg, y, text) => svg.append(node("text", { x: GUTTER - 12, y: y + 4, "text-anchor": "end", fill: "var(--ink)" }, text));
+
+function bar(svg, start, end, y, fill, about, more = {}) {
+  const rect = node("rect", { x: x(start), y: y - BAR / 2, width: Math.max(1, x(end) - x(start)), height: BAR, fill, ...more });
+  if (about) rect.append(node("title", {}, about));
+  svg.append(rect);
+}
+
+function drawWords() {
+  const height = 118, y = height - 26;
+  const svg = sheet($("words"), height, "The user says: " + task.words.map((word) => word[0]).join(" "));
+  ticks(svg, y - 14, height, false);
+  name(svg, y, "user says");
+  let free = -Infinity;
+  for (const [text, start, end, kind] of task.words) {
+    bar(svg, start, Math.max(start, end - 0.012), y, SLIPS.has(kind) ? "var(--slip)" : "var(--word)", text + ", " + secs(start) + " to " + secs(end) + ", " + kind, { rx: 1.5 });
+    const left = Math.max(x(start) + 6, free);
+    if (left > x(start) + 30) continue;  // crowded: the request above the lanes has it
+    free = left + 13;
+    const short = text.length > 14 ? text.slice(0, 13) + "…" : text;
+    svg.append(node("text", { transform: "translate(" + left + " " + (y - 13) + ") rotate(-50)", fill: "var(--ink)", "font-size": 11.5 }, short));
+  }
+  cursor(svg, height);
+}
+
+function beside(svg, text, start, end, y) {
+  const made = node("text", { y: y + 4, fill: "var(--ink)" }, text);
+  svg.append(made);
+  const rooms = [width() - PAD - x(end) - 7, x(start) - GUTTER - 7];
+  const right = rooms[0] >= Math.min(rooms[1], made.getComputedTextLength());
+  const room = right ? rooms[0] : rooms[1];
+  let cut = text;
+  while (cut.length > 3 && made.getComputedTextLength() > room) {
+    cut = cut.slice(0, Math.min(cut.length - 1, Math.floor((cut.length * room) / made.getComputedTextLength())));
+    made.textContent = cut + "…";
+  }
+  made.setAttribute("x", right ? x(end) + 7 : x(start) - 7);
+  made.setAttribute("text-anchor", right ? "start" : "end");
+  made.append(node("title", {}, text));
+}
+
+function drawLanes(which, episode, base) {
+  const lanes = 3 + episode.calls.length, top = 12, bottom = top + lanes * ROW, height = bottom + 22;
+  const title = $("title-" + which), facts = html("small", "");
+  const times = base && base.right && episode.right && episode.latency_s > 0 ? base.latency_s / episode.latency_s : 0;
+  const verdict = html("small", episode.right ? "right" : "wrong", episode.right ? "✓ right" : "✗ " + (episode.cause || "wrong") + (episode.why ? ": " + episode.why : ""));
+  const late = episode.outcome === "answered" ? "answer " + secs(episode.latency_s) + " after the last word" : "no answer (" + episode.outcome + ")";
+  facts.append(late + (times ? ", " + times.toFixed(1) + " times as fast" : "") + (episode.floor_s === null ? "" : "; at best " + secs(episode.floor_s)));
+  title.replaceChildren(episode.mode, verdict, facts, html("small", "", episode.backend + ", " + episode.profile));
+  const svg = sheet($("lanes-" + which), height, label(episode) + ": " + late + ", " + episode.calls.length + " calls");
+  const y = (lane) => top + (lane + 0.5) * ROW;
+  const said = task.speech_end_s, done = episode.end_s;
+  svg.append(node("rect", { x: x(said), y: top, width: Math.max(0, x(done) - x(said)), height: bottom - top, fill: "var(--wait)" }));
+  ticks(svg, top, bottom, true);
+  const pattern = "held-" + which;
+  svg.append(node("defs", {}, node("pattern", { id: pattern, width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
+    node("rect", { width: 6, height: 6, fill: "var(--held)" }), node("rect", { width: 1.6, height: 6, fill: "var(--running)" }))));
+
+  name(svg, y(0), "is heard");
+  for (const [at, final, text] of episode.updates) {
+    const mark = final
+      ? node("path", { d: "M" + x(at) + " " + (y(0) - 6) + "l6 6l-6 6l-6 -6z", fill: "var(--ink)" })
+      : node("circle", { cx: x(at), cy: y(0), r: 3.6, fill: "var(--update)" });
+    mark.append(node("title", {}, secs(at) + (final ? ", end of speech: " : ": ") + text));
+    svg.append(mark);
+    if (final && at === episode.updates[episode.updates.length - 1][0]) {
+      const note = node("text", { x: x(at) + 11, y: y(0) + 4, fill: "var(--soft)", "font-size": 11 }, "end of speech noticed");
+      svg.append(note);
+      if (x(at) + 11 + note.getComputedTextLength() > width()) { note.setAttribute("x", x(at) - 11); note.setAttribute("text-anchor", "end"); }
+    }
+  }
+
+  name(svg, y(1), "model");
+  for (const span of episode.spans) {
+    for (const [start, end, part, text] of span.pieces) bar(svg, start, end, y(1), "var(" + PART[part] + ")", secs(start) + ": " + text);
+    if (span.ended === "cut" || span.ended === "error") {
+      const about = span.ended === "cut" ? "cut by news" : "refused";
+      svg.append(node("line", { x1: x(span.end_s), x2: x(span.end_s), y1: y(1) - 11, y2: y(1) + 11, stroke: "var(--cut)", "stroke-width": 2.2 }, node("title", {}, about + " at " + secs(span.end_s))));
+    }
+  }
+
+  episode.calls.forEach((call, n) => {
+    const row = y(2 + n);
+    name(svg, row, "call " + call.id);
+    let first = Infinity, last = -Infinity, text = "";
+    for (const [state, start, end] of call.stays) {
+      if (state === "held") bar(svg, start, end, row, "url(#" + pattern + ")", "held " + secs(start) + " to " + secs(end));
+      else if (state === "blocked" || state === "ready") svg.append(node("line", { x1: x(start), x2: x(end), y1: row, y2: row, stroke: "var(--soft)", "stroke-dasharray": "1 3", "stroke-width": 1.4 }, node("title", {}, state + " " + secs(start) + " to " + secs(end))));
+      else continue;
+      first = Math.min(first, start);
+      last = Math.max(last, end);
+    }
+    for (const run of call.runs) {
+      const outcome = run.ended + (run.result === null ? "" : ": " + run.result);
+      bar(svg, run.start_s, run.end_s, row, run.used ? "var(--running)" : "var(--void)", run.text + "\n" + secs(run.start_s) + " to " + secs(run.end_s) + ", " + outcome, { rx: 1.5 });
+      first = Math.min(first, run.start_s);
+      last = Math.max(last, run.end_s);
+      text = run.text;
+    }
+    if (text) beside(svg, text, first, last, row);
+    else if (call.stays.length) beside(svg, "never ran: " + call.stays[call.stays.length - 1][0], isFinite(first) ? first : call.stays[0][1], isFinite(last) ? last : call.stays[0][1], row);
+  });
+
+  const row = y(lanes - 1);
+  name(svg, row, "user gets");
+  for (const [at, text] of episode.emits.slice(-1)) {
+    svg.append(node("line", { x1: x(said), x2: x(at), y1: row, y2: row, stroke: "var(--ink)", "stroke-width": 1.2 }));
+    svg.append(node("circle", { cx: x(at), cy: row, r: 5.5, fill: "var(--answer)" }, node("title", {}, text)));
+    const chip = node("text", { x: (x(said) + x(at)) / 2, y: row + 4.5, "text-anchor": "middle", fill: "var(--ink)", "font-weight": 700 }, secs(episode.latency_s));
+    svg.append(chip);
+    const wide = chip.getComputedTextLength() + 10;
+    if (wide > x(at) - x(said) - 12) chip.setAttribute("x", x(said) - wide / 2 - 2);
+    else chip.before(node("rect", { x: (x(said) + x(at) - wide) / 2, y: row - 9, width: wide, height: 18, fill: "var(--wait)" }));
+    const before = Math.min(x(said), Number(chip.getAttribute("x")) - wide / 2);
+    beside(svg, "“" + text + "”", from + ((before - GUTTER) * (to - from)) / (width() - GUTTER - PAD), at + 0.08, row);
+  }
+  cursor(svg, bottom);
+}
+
+// ---- the transcripts
+
+function writeTexts(which, episode) {
+  $("name-" + which).replaceChildren(label(episode));
+  const rows = [];
+  for (const [at, kind, text] of episode.told) rows.push({ at, kind, parts: [[at, at, kind === "error" || kind === "tool_error" ? "bad" : "", text]] });
+  for (const span of episode.spans) {
+    const parts = span.pieces.map((piece) => [...piece]);
+    if (span.ended === "cut") parts.push([span.end_s, span.end_s, "cut", " ✂ cut"]);
+    rows.push({ at: span.start_s, kind: "model", parts });
+  }
+  for (const [at, text] of episode.emits) rows.push({ at, kind: "out", parts: [[at, at, "answer", text]] });
+  rows.sort((a, b) => a.at - b.at);
+  const list = $("text-" + which);
+  list.setAttribute("aria-label", "Transcript of " + label(episode));
+  list.replaceChildren(...rows.map((row) => {
+    const text = html("span", "text", ...row.parts.map((part) => html("span", part[2])));
+    const item = html("li", row.kind === "model" ? "model" : "", html("time", "", row.at.toFixed(2)), html("b", "", WHO[row.kind] ?? row.kind), text);
+    item.update = () => {
+      item.hidden = row.at > t;
+      row.parts.forEach(([start, end, , whole], n) => {
+        const share = end > start ? Math.min(1, Math.max(0, (t - start) / (end - start))) : t >= start ? 1 : 0;
+        const now = whole.slice(0, Math.floor(share * whole.length + 1e-9)), place = text.children[n];
+        if (place.textContent !== now) place.textContent = now;
+      });
+      return !item.hidden;
+    };
+    return item;
+  }));
+}
+
+// ---- time
+
+function move(to_s) {
+  t = Math.min(Math.max(0, to_s), Number($("time").max));
+  $("time").value = t;
+  $("time").setAttribute("aria-valuetext", secs(t));
+  $("now").textContent = secs(t);
+  for (const line of follow) { line.setAttribute("x1", x(t)); line.setAttribute("x2", x(t)); }
+  task.words.forEach(([, start], n) => $("request").children[n].classList.toggle("said", start <= t));
+  for (const which of ["one", "two"]) {
+    let last = null;
+    for (const item of $("text-" + which).children) if (item.update()) last = item;
+    if (last) $("text-" + which).scrollTop = last.offsetTop + last.offsetHeight - $("text-" + which).offsetTop - $("text-" + which).clientHeight + 8;
+  }
+}
+
+function keep() {
+  const parts = new URLSearchParams({ task: task.task, above: label(shown[0]), below: shown[1] ? label(shown[1]) : "", t: t.toFixed(2) });
+  const theme = document.documentElement.dataset.choice;
+  if (theme !== "auto") parts.set("theme", theme);
+  try { history.replaceState(null, "", "#" + parts); } catch (error) { /* some browsers forbid it for files */ }
+}
+
+function play() {
+  if (playing !== null) { cancelAnimationFrame(playing); playing = null; }
+  else {
+    if (t >= Number($("time").max) - 0.02) move(0);
+    let before = null;
+    const frame = (now_ms) => {
+      if (before !== null) move(t + (now_ms - before) / 1000);
+      before = now_ms;
+      if (t >= Number($("time").max) - 0.001) { playing = null; paint(); keep(); return; }
+      playing = requestAnimationFrame(frame);
+    };
+    playing = requestAnimationFrame(frame);
+  }
+  paint();
+}
+
+function paint() {
+  $("play").textContent = playing === null ? "▶" : "❚❚";
+  $("play").setAttribute("aria-label", playing === null ? "Play" : "Pause");
+}
+
+function colours(choice) {
+  const dark = choice === "dark" || (choice === "auto" && matchMedia("(prefers-color-scheme: dark)").matches);
+  document.documentElement.dataset.choice = choice;
+  document.documentElement.dataset.theme = dark ? "dark" : "light";
+  document.documentElement.style.colorScheme = dark ? "dark" : "light";
+  $("theme").textContent = "◐ " + choice;
+  $("theme").setAttribute("aria-label", "Colours: " + (choice === "auto" ? "as the system" : choice));
+}
+
+function begin() {
+  const asked = new URLSearchParams(location.hash.slice(1));
+  colours(["light", "dark"].includes(asked.get("theme")) ? asked.get("theme") : "auto");
+  if (!tasks.length) { $("request").textContent = "This report holds no episodes."; return; }
+  fillTasks();
+  const found = tasks.findIndex((one) => one.task === asked.get("task"));
+  const at = asked.has("t") && isFinite(asked.get("t")) ? Number(asked.get("t")) : null;
+  choose(Math.max(0, found), [asked.get("above") ?? undefined, asked.get("below") ?? undefined], at);
+  $("task").addEventListener("change", () => { choose(Number($("task").value)); keep(); });
+  const step = (by) => { choose((Number($("task").value) + by + tasks.length) % tasks.length); keep(); };
+  $("before").addEventListener("click", () => step(-1));
+  $("after").addEventListener("click", () => step(1));
+  for (const which of ["one", "two"]) $(which).addEventListener("change", () => { compare(t); keep(); });
+  $("time").addEventListener("input", () => move(Number($("time").value)));
+  $("time").addEventListener("change", keep);
+  $("time").addEventListener("keydown", (event) => {
+    const by = { ArrowLeft: -0.1, ArrowDown: -0.1, ArrowRight: 0.1, ArrowUp: 0.1, PageDown: -1, PageUp: 1 }[event.key];
+    if (by) { event.preventDefault(); move(t + by); keep(); }
+  });
+  $("play").addEventListener("click", play);
+  $("theme").addEventListener("click", () => { colours({ auto: "light", light: "dark", dark: "auto" }[document.documentElement.dataset.choice]); keep(); });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => colours(document.documentElement.dataset.choice));
+  document.addEventListener("keydown", (event) => {
+    if (event.key === " " && !["BUTTON", "SELECT"].includes(event.target.tagName)) { event.preventDefault(); play(); }
+  });
+  const drag = (event) => {
+    const box = $("plot").getBoundingClientRect();
+    move(from + ((event.clientX - box.left - 1 - GUTTER) / (width() - GUTTER - PAD)) * (to - from));
+  };
+  for (const svg of document.querySelectorAll("svg")) {
+    svg.addEventListener("pointerdown", (event) => { svg.setPointerCapture(event.pointerId); drag(event); });
+    svg.addEventListener("pointermove", (event) => { if (svg.hasPointerCapture(event.pointerId)) drag(event); });
+    svg.addEventListener("pointerup", keep);
+  }
+  new ResizeObserver(() => draw()).observe($("plot"));
+}
+
+begin();

@@ -1,0 +1,161 @@
+"""A page to look at episodes with: one HTML file that needs nothing but itself.
+
+Owns what the page is told of an episode (`lanes`), which episodes it holds (`pick`), and the putting together of the
+file from `page.html`, `page.css` and `page.js`. The page makes every piece of text a text node, its data can't close its script
+element, and its content policy lets no other script run and nothing be fetched: what users say and tools return stays
+data. Refuses to measure anything. Seconds from here on.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agent.clock import seconds
+from agent.events import Append
+from agent.protocol import write_call
+from eval.measures import BACKEND_ORDER, MODE_ORDER
+from eval.results import Episodes, read_file, read_manifest
+from eval.timeline import CUT, HELD, INK, LINE, PARTS, RUNNING, SOFT, UPDATE, VOID, WORD
+from eval.trace import Run, history_of, trace
+
+MOST_EPISODES = 400
+"""About 5 kB each."""
+MOST_TASKS = 24
+"""For each source and split."""
+
+_HERE = Path(__file__).parent
+_PALETTE = {
+    "ink": INK, "soft": SOFT, "line": LINE, "word": WORD, "update": UPDATE, "running": RUNNING, "held": HELD, "void": VOID, "cut": CUT,
+} | {part.replace("_", "-"): colour for part, colour in PARTS.items()}
+
+
+def write_page(path: Path, runs: Sequence[str], episodes: Episodes, pictured: str | None = None) -> None:
+    """Writes the page of some folders of replays, whole or not at all.
+
+    Args:
+        path: the file.
+        runs: the folders.
+        episodes: what `eval.results.read_runs` found in them.
+        pictured: ID of the task that is shown first.
+    """
+    wanted = pick(episodes, pictured)
+    found = [
+        episode for run in map(Path, runs) for entry in read_manifest(run)["rows"] for episode in read_file(run / entry["file"])
+        if (episode["source"], episode["split"], episode["task"]) in wanted
+    ]
+    half = path.with_name(path.name + ".tmp")
+    half.write_text(page(found, pictured), encoding="utf-8")
+    half.rename(path)
+
+
+def pick(episodes: Episodes, pictured: str | None = None) -> set[tuple[str, str, str]]:
+    """Source, split and ID of the tasks that a page holds: the pictured one, some that went wrong, and others."""
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for key, own in episodes.items():
+        groups.setdefault((key.source, key.split), []).extend(own)
+    most = max(1, min(MOST_TASKS, MOST_EPISODES // max(1, len(episodes))))
+    picked = set()
+    for (source, split), own in groups.items():
+        wrong = sorted({episode["task"] for episode in own if not episode["right"]} - {pictured})[: most // 2]
+        others = sorted({episode["task"] for episode in own} - {pictured} - set(wrong))
+        first = [pictured] if pictured is not None and any(episode["task"] == pictured for episode in own) else []
+        picked |= {(source, split, task) for task in [*first, *wrong, *others][:most]}
+    return picked
+
+
+def page(episodes: Iterable[Mapping[str, Any]], pictured: str | None = None) -> str:
+    """The page as text.
+
+    Args:
+        episodes: records with their words and logs.
+        pictured: ID of the task that is shown first.
+    """
+    tasks: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for episode in sorted(episodes, key=_order):
+        key = (episode["source"], episode["split"], episode["task"])
+        if key not in tasks:
+            words = [[text, seconds(start), seconds(end), label] for text, start, end, label in episode["words"]]
+            said_s = seconds(episode["speech_end_ns"])
+            tasks[key] = dict(zip(("source", "split", "task"), key)) | {"words": words, "speech_end_s": said_s, "episodes": []}
+        tasks[key]["episodes"].append(lanes(episode))
+    ordered = sorted(tasks.values(), key=lambda task: (task["task"] != pictured, task["source"], task["split"], task["task"]))
+    script = (_HERE / "page.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    palette = "".join(f"--{name}:{colour};" for name, colour in _PALETTE.items())
+    parts = {
+        "policy": f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
+        "style": (_HERE / "page.css").read_text(encoding="utf-8").replace("/*palette*/", palette),
+        "data": safe_json({"tasks": ordered}),
+        "script": script,
+    }
+    # split once, so that nothing in a part is taken for a place
+    head, *places = (_HERE / "page.html").read_text(encoding="utf-8").split("{{")
+    return head + "".join(parts[name] + rest for place in places for name, _, rest in [place.partition("}}")])
+
+
+def safe_json(value: Any) -> str:
+    """JSON that can stand inside a script element: ASCII, without any character that HTML gives a meaning to."""
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def lanes(episode: Mapping[str, Any]) -> dict[str, Any]:
+    """An episode as the page draws it; times in seconds from the first word."""
+    history = history_of(episode["log"])
+    seen = trace(history)
+    said_ns = episode["speech_end_ns"]
+    answered = episode["outcome"] == "answered"
+    told = [
+        [seconds(event.at_ns), segment.kind, segment.text.rstrip("\n")]
+        for event, commands in history for command in commands if isinstance(command, Append) for segment in command.segments
+    ]
+    return {name: episode[name] for name in ("backend", "mode", "profile", "seed", "outcome", "right", "cause", "why")} | {
+        "latency_s": seconds(episode["latency_ns"]),
+        "floor_s": None if episode["floor_ns"] is None else seconds(episode["floor_ns"]),
+        "end_s": seconds(said_ns + episode["latency_ns"] if answered else max(seen.end_ns, said_ns)),
+        "updates": [[seconds(update.at_ns), update.final, update.text, update.retracts] for update in seen.updates],
+        "spans": [
+            {
+                "start_s": seconds(span.start_ns), "end_s": seconds(span.end_ns), "ended": span.ended,
+                "pieces": [[seconds(piece.start_ns), seconds(piece.end_ns), piece.part, piece.text] for piece in span.pieces],
+            }
+            for span in seen.spans
+        ],
+        "appends": [[seconds(start), seconds(end)] for start, end in seen.appends],
+        "calls": [
+            {
+                "id": id,
+                "stays": [[str(stay.state), seconds(stay.start_ns), seconds(stay.end_ns)] for stay in seen.stays if stay.call == id],
+                "runs": _runs([run for run in seen.runs if run.call == id]),
+            }
+            for id in sorted({stay.call for stay in seen.stays} | {run.call for run in seen.runs})
+        ],
+        "emits": [[seconds(at), text] for at, text in seen.emits],
+        "told": told,
+    }
+
+
+def _runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """A call's starts; of these only the last can be of use."""
+    return [
+        {
+            "start_s": seconds(run.start_ns), "end_s": seconds(run.end_ns), "ended": run.ended, "version": run.version,
+            "used": run is runs[-1] and run.ended == "done",
+            "text": write_call(run.call, run.name, tuple(run.args.values())).partition(". ")[2],
+            "result": None if run.value is None else json.dumps(run.value, ensure_ascii=False),
+        }
+        for run in runs
+    ]
+
+
+def _order(episode: Mapping[str, Any]) -> tuple[Any, ...]:
+    def place(order: Sequence[str], name: str) -> tuple[int, str]:
+        return (order.index(name) if name in order else len(order), name)
+
+    backend, mode = place(BACKEND_ORDER, episode["backend"]), place(MODE_ORDER, episode["mode"])
+    return (episode["source"], episode["split"], episode["task"], backend, episode["profile"], mode, episode["seed"])

@@ -1,0 +1,220 @@
+"""The page of episodes: what it is told, that text stays text, and, in a real browser, that it draws."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from matplotlib.image import imread
+
+from agent.clock import ns
+from agent.events import (
+    Append,
+    Appended,
+    Emit,
+    Generate,
+    ModelOutput,
+    Note,
+    StartTool,
+    Stop,
+    ToolResult,
+    UserUpdate,
+)  # fmt: skip
+from agent.transcript import Segment
+from eval import replay, timeline
+from eval.page import _PALETTE, lanes, page, pick, safe_json, write_page
+from eval.results import Key, read_runs
+from eval.trace import log_of
+
+HOSTILE = "</script><img src=x onerror=\"document.title='owned'\"><!--<script>\u2028&lt;{{data}}'"
+
+
+def episode(mode: str = "speculative", text: str = "text Bob", task: str = "one", right: bool = True) -> dict:
+    """One word heard at 1 s, a call written by 2 s that runs to 3 s, an answer at 4 s; speech ends at 1 s."""
+    history = [
+        (UserUpdate(ns(1), text, True), (Append((Segment("final_query_update", text + "\n", ns(1)),)),)),
+        (Appended(ns(1.2), 4), (Generate(1),)),
+        (ModelOutput(ns(2), 1, "<tool_call>\n1. look(\"x\")\n</tool_call>", (1, 2)), (
+            Stop(1, 0), Note("blocked:clear", 1), Note("ready:start", 1), StartTool(1, 1, "look", {"q": text}, "key", ns(30)),
+        )),
+        (ToolResult(ns(3), 1, 1, text), (Note("running:result", 1), Append((Segment("tool_result", f"1: {text}\n", ns(3)),)))),
+        (Appended(ns(3.1), 2), (Generate(2),)),
+        (ModelOutput(ns(4), 2, f"<answer>{text}</answer>", (3,)), (Stop(2, 0), Emit(text))),
+    ]  # fmt: skip
+    return {
+        "task": task, "source": "debug", "split": "test", "backend": "expert", "mode": mode, "profile": text, "seed": 0,
+        "outcome": "answered", "right": right, "cause": "" if right else "extra", "why": "" if right else text,
+        "speech_end_ns": ns(1), "latency_ns": ns(3), "floor_ns": ns(1),
+        "words": [[text, 0, ns(1), "fluent"]], "log": json.loads(json.dumps(log_of(history))),
+    }  # fmt: skip
+
+
+class Elements(HTMLParser):
+    """Tags with their attributes, and the text of each script."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_data(self, data):
+        if self.found and self.found[-1][0] == "script" and self.scripts:
+            self.scripts[-1] += data
+
+    def handle_endtag(self, tag):
+        self.found.append((f"/{tag}", {}))
+
+
+def elements(text: str) -> Elements:
+    read = Elements()
+    read.feed(text)
+    return read
+
+
+def test_lanes_of_an_episode():
+    found = lanes(episode())
+    assert (found["latency_s"], found["end_s"], found["floor_s"]) == (3.0, 4.0, 1.0)
+    assert found["updates"] == [[1.0, True, "text Bob", 0]]
+    assert [(span["start_s"], span["end_s"], span["ended"]) for span in found["spans"]] == [(1.2, 2.0, "action"), (3.1, 4.0, "action")]
+    assert [piece[2] for span in found["spans"] for piece in span["pieces"]] == ["tool_call", "answer"]
+    (call,) = found["calls"]
+    assert call["runs"] == [
+        {"start_s": 2.0, "end_s": 3.0, "ended": "done", "version": 1, "used": True, "text": 'look("text Bob")', "result": '"text Bob"'}
+    ]  # fmt: skip
+    assert ["running", 2.0, 3.0] in call["stays"]
+    assert found["told"] == [[1.0, "final_query_update", "text Bob"], [3.0, "tool_result", "1: text Bob"]]
+    assert found["emits"] == [[4.0, "text Bob"]]
+
+
+def test_an_episode_without_an_answer_is_drawn_to_its_end_and_not_to_the_cap():
+    failed = episode() | {"outcome": "errors", "right": False, "latency_ns": ns(30)}
+    assert lanes(failed)["end_s"] == 4.0
+
+
+@pytest.mark.parametrize("text", [HOSTILE, "</SCRIPT >", "<!--<script>", "]]>", "\ud800"])
+def test_hostile_text_stays_data(text):
+    plain = elements(page([episode()]))
+    made = page([episode(text=text, task=text, right=False)])
+    made.encode("utf-8")
+    read = elements(made)
+    # the same elements, attribute for attribute, whatever the data say
+    assert read.found == plain.found
+    told = json.loads(read.scripts[0])["tasks"][0]
+    assert told["task"] == text and told["words"][0][0] == text
+    assert told["episodes"][0]["calls"][0]["runs"][0]["result"] == json.dumps(text, ensure_ascii=False)
+
+
+def test_safe_json_has_nothing_that_html_reads():
+    text = safe_json({HOSTILE: [HOSTILE, 1.5, None]})
+    assert text.isascii() and not set("<>&") & set(text)
+    assert json.loads(text) == {HOSTILE: [HOSTILE, 1.5, None]}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        safe_json(float("nan"))
+
+
+def test_the_page_asks_for_nothing_and_runs_one_script():
+    made = page([episode()])
+    read = elements(made)
+    for tag, attributes in read.found:
+        assert not {"src", "href", "srcset", "action"} & set(attributes), f"<{tag}> fetches"
+        assert not [name for name in attributes if name.startswith("on")], f"<{tag}> has a handler"
+    assert not re.search(r"https?:|url\((?!#)|@import|innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", made)
+    policy = next(a["content"] for tag, a in read.found if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy")
+    digest = base64.b64encode(hashlib.sha256(read.scripts[1].encode()).digest()).decode()
+    assert "default-src 'none'" in policy and f"script-src 'sha256-{digest}'" in policy
+
+
+def test_every_control_has_a_name_and_every_id_is_there_once():
+    read = elements(page([episode()]))
+    labels = {attributes.get("for") for tag, attributes in read.found if tag == "label"}
+    for tag, attributes in read.found:
+        if tag in ("select", "input", "button"):
+            assert attributes.get("aria-label") or attributes["id"] in labels, attributes
+    ids = [attributes["id"] for _, attributes in read.found if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    asked = set(re.findall(r'\$\("([a-z-]+)"\)', (Path(timeline.__file__).parent / "page.js").read_text()))
+    assert asked <= set(ids)
+
+
+def test_the_page_has_the_colours_of_the_timeline():
+    made = page([episode()])
+    assert all(f"--{part.replace('_', '-')}:{colour};" in made for part, colour in timeline.PARTS.items())
+    # every colour that the script names is defined
+    used = set(re.findall(r"--([a-z][a-z-]*)", made[made.index("const tasks") :]))
+    defined = set(_PALETTE) | set(re.findall(r"--([a-z-]+):", made))
+    assert used <= defined
+
+
+def test_picked_are_the_pictured_some_that_went_wrong_and_others():
+    key = Key("debug", "test", "expert", "speculative", "laptop")
+    own = [episode(task=f"t{n:02d}", right=n % 2 == 0) for n in range(60)]
+    found = {task for _, _, task in pick({key: own}, "t58")}
+    assert len(found) == 24 and "t58" in found
+    assert len([task for task in found if int(task[1:]) % 2]) >= 12
+
+
+def test_written_beside_other_files_in_one_go(configured, tmp_path):
+    folder = tmp_path / "replay"
+    config = configured("eval.backends=[expert]", "eval.expert_tasks=3")
+    replay.main(config)
+    path = tmp_path / "page.html"
+    write_page(path, [str(folder)], read_runs([str(folder)]), "debug-test-1")
+    told = json.loads(elements(path.read_text()).scripts[0])["tasks"]
+    assert len(told) == 3 and all([e["mode"] for e in task["episodes"]] == ["sequential", "parallel", "speculative"] for task in told)
+    assert [file.name for file in tmp_path.glob("page*")] == ["page.html"]
+    one = told[0]["episodes"][2]
+    assert one["end_s"] == pytest.approx(told[0]["speech_end_s"] + one["latency_s"])
+
+
+# ---- in a browser
+
+
+def browse(path: Path, fragment: str, folder: Path, *options: str) -> str:
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("needs chromium: apt-get install chromium")
+    quiet = "--no-first-run --disable-background-networking --disable-component-update --disable-sync --hide-scrollbars".split()
+    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", *quiet, f"--user-data-dir={folder}", "--window-size=1400,1250"]
+    done = subprocess.run([*command, *options, f"file://{path}{fragment}"], capture_output=True, text=True, timeout=90, check=True)
+    return done.stdout
+
+
+@pytest.mark.full
+def test_hostile_text_in_a_browser(tmp_path):
+    path = tmp_path / "page.html"
+    path.write_text(page([episode("sequential", HOSTILE, HOSTILE), episode("speculative", HOSTILE, HOSTILE, right=False)]))
+    read = elements(browse(path, "", tmp_path / "profile", "--dump-dom"))
+    tags = [tag for tag, _ in read.found]
+    assert tags.count("script") == 2 and "img" not in tags
+    # the script ran to its end: both panels are drawn and the transcript is there
+    assert tags.count("rect") > 10 and tags.count("li") >= 10
+    dump = browse(path, "", tmp_path / "profile", "--dump-dom")
+    assert "<title>midsentence: episodes</title>" in dump
+    assert "2.00 s" in dump or "4.00 s" in dump
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_screenshot_shows_the_lanes(tmp_path, theme):
+    path, shot = tmp_path / "page.html", tmp_path / "shot.png"
+    path.write_text(page([episode("sequential"), episode("speculative")]))
+    browse(path, f"#theme={theme}&t=2.5", tmp_path / "profile", f"--screenshot={shot}")
+    seen = (imread(shot)[:, :, :3] * 255).round().astype(int)
+    assert seen.shape[:2] == (1250, 1400)
+    ground = {"light": (246, 247, 249), "dark": (18, 20, 25)}[theme]
+    assert tuple(seen[5, 5]) == ground
+    running = {"light": (224, 138, 60), "dark": (232, 151, 78)}[theme]
+    # two calls of 1 s each, 15 pixels high, on an axis of about 300 pixels a second
+    assert 4000 < (seen == running).all(axis=2).sum() < 14000
