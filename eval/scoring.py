@@ -138,7 +138,7 @@ def match(gold: Sequence[GoldCall], ran: Sequence[Ran]) -> dict[int, int]:
         if k > len(gold) or steps > _MOST_STEPS or len(best) == len(gold):
             return
         for call in ran:
-            if call.id not in pairs.values() and serves(call, gold[k - 1], results):
+            if call.id not in pairs.values() and serves(call, gold[k - 1], results, len(gold)):
                 search(k + 1, {**pairs, k: call.id}, {**results, k: call.result})
         if len(best) < len(gold):
             search(k + 1, pairs, results)
@@ -147,21 +147,21 @@ def match(gold: Sequence[GoldCall], ran: Sequence[Ran]) -> dict[int, int]:
     return best
 
 
-def serves(call: Ran, gold: GoldCall, results: Mapping[int, Any]) -> bool:
-    """Whether a call is what a gold call asks for."""
+def serves(call: Ran, gold: GoldCall, results: Mapping[int, Any], calls: int | None = None) -> bool:
+    """Whether a call is what a gold call asks for; ``$20`` is a price where there are only two gold ``calls``."""
     if call.name != gold.name or any(name not in gold.args for name in call.args):
         return False
     for name, accepted in gold.args.items():
         if name not in call.args:
             if "" not in accepted:
                 return False
-        elif not any(equal(call.args[name], filled(value, results)) for value in accepted if _known(value, results)):
+        elif not any(equal(call.args[name], filled(value, results)) for value in accepted if _known(value, results, calls)):
             return False
     return True
 
 
-def _known(value: Any, results: Mapping[int, Any]) -> bool:
-    return all(k in results for k in references(value))
+def _known(value: Any, results: Mapping[int, Any], calls: int | None) -> bool:
+    return all(k in results for k in references(value, calls))
 
 
 def filled(value: Any, results: Mapping[int, Any]) -> Any:
