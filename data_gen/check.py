@@ -275,8 +275,7 @@ def _diverges(
     config: Config, row: dict[str, Any], task: Task, other: Task, parts: Sequence[Piece], eager: tuple[float, int], made: Renderer
 ) -> bool:
     """Whether the row differs from its twin's rollout before the two have heard different things."""
-    cut = random.Random(child(row["seed"], "twin")).randrange(1, len(task.words))
-    double = twin(task, other, cut)
+    double = twin(task, other, cut_of(row["seed"], len(task.words)))
     episodes = [
         make_episode(each, row["mode"], Profile(**row["profile"]), made, agent=config.agent, data=config.data,
                      seed=child(row["seed"], "speech"), planner=Expert(each, reading_of(each, *eager), config.data.thoughts))
@@ -289,6 +288,11 @@ def _diverges(
     mine = [part.segment for part in parts]
     theirs = [part.segment for part in pieces(episodes[1].run())]
     return part_early(mine, theirs, apart_ns)
+
+
+def cut_of(seed: int, words: int) -> int:
+    """How many words a row's twin shares with it: at least one, not all."""
+    return random.Random(child(seed, "twin")).randrange(1, words)
 
 
 def part_early(mine: Sequence[Segment], theirs: Sequence[Segment], apart_ns: int) -> bool:

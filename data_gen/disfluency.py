@@ -346,12 +346,20 @@ class Disfluent:
         label = script.labels[start]
         if label not in ("fluent", "repair") or any(script.labels[n] != label or script.soft[n] for n in range(start, at)):
             return False
+        marks = [mark for mark in script.marks if start < mark.end <= at and not mark.grows]
+        if sum(mark.op in ("open", "stage") for mark in marks) > 1:
+            return False
         words = script.words[start:at]
         script.relabel(start, at, "reparandum")
-        # the copy closes nothing: it is no new word
+        # the copy closes nothing, for it is no new word; what the words say, it says again
         script.insert(at, Script(words, ["repair"] * len(words), [True] * len(words)))
-        # what the first copy says has been said; what counts as said in the fluent request is the second
+        script.marks += [replace(mark, start=_copied(mark.start, start, at), end=_copied(mark.end - 1, start, at) + 1) for mark in marks]
         return True
+
+
+def _copied(n: int, start: int, at: int) -> int:
+    """Where word ``n`` stands once words ``start`` to ``at`` have been said again."""
+    return n + (at - start) * (n >= start)
 
 
 def _label(fragment: Script, label: Label) -> None:

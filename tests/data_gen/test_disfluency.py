@@ -57,8 +57,8 @@ def test_each_kind_occurs_and_leaves_the_same_request(kind):
 
 def test_all_kinds_together_leave_the_calls_of_the_fluent_request():
     for index in range(150):
-        script, _, kinds = told(index, Rates().times(4), seed=1)
-        assert gold(script) == gold(script.fluent()) or "withdrawal" in " ".join(kinds) or _renumbered(script), " ".join(script.words)
+        script, _, _ = told(index, Rates().times(4), seed=1)
+        assert gold(script) == gold(script.fluent()) or _renumbered(script), " ".join(script.words)
         assert len(script.words) == len(script.labels) == len(script.soft)
 
 

@@ -1,0 +1,118 @@
+"""The check of a folder: nothing to find in good rows, and each counter counts what was spoiled."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+
+from configs.schema import Config, DataConfig, ModelConfig
+from data_gen import check
+from data_gen.generate import _tasks, make_row
+from data_gen.sources import load
+from data_gen.twins import known_by, twin
+
+
+@pytest.fixture(scope="module", params=["assistant", "debug"])
+def config(request) -> Config:
+    data = DataConfig(source=request.param, sizes={"train": 6, "validation": 2, "test": 2}, eagerness=0.3, disfluency={"times": 3.0})
+    if request.param == "debug":
+        data.disfluency = {}
+    return Config(data=data, model=ModelConfig(name="tiny"))
+
+
+@pytest.fixture(scope="module")
+def rows(config) -> list[dict]:
+    return [make_row(config, _tasks(config, split)[n], split, n) for split, count in config.data.sizes.items() for n in range(count)]
+
+
+def report(config, rows) -> dict:
+    return check.check_rows(config, rows).report()
+
+
+def spoil_log(row: dict, change) -> dict:
+    """A copy of a row with the events of its log changed."""
+    row = copy.deepcopy(row)
+    events = json.loads(row["log"])
+    change(events)
+    row["log"] = json.dumps(events)
+    return row
+
+
+def outputs(events: list[dict]) -> list[dict]:
+    return [event for event in events if event["type"] == "ModelOutput"]
+
+
+def test_good_rows_have_nothing_to_count(config, rows):
+    found = report(config, rows)
+    assert found["rows"] == 10 and all(found[name] == 0 for name in check.COUNTERS) and found["split_overlap"] == 0
+    if config.data.source == "assistant":
+        assert found["templates"] > 5 and 0 < found["largest_template_share"] < 0.5 and found["share_with_correction"] > 0
+    assert found["mean_tokens"]["tiny"] > 100
+
+
+def early_write(rows: list[dict]) -> dict:
+    """A row whose model says something before it pauses for the first time."""
+    listening = (row for row in rows if row["mode"] == "speculative")
+    return next(row for row in listening if any("<pause>" in out["text"] for out in outputs(json.loads(row["log"]))))
+
+
+def test_words_written_too_early_are_peeked(config, rows):
+    def change(events):
+        out = next(event for event in outputs(events) if "<pause>" in event["text"])
+        out["text"] = "<think>he will say more</think>" + out["text"]
+
+    assert report(config, [spoil_log(early_write(rows), change)])["peeked"] == 1
+
+
+def test_a_row_unlike_its_twin_diverges_early(config, rows, monkeypatch):
+    row = copy.deepcopy(early_write(rows))
+    monkeypatch.setattr(check, "cut_of", lambda seed, words: words - 1)
+    assert report(config, [row])["twins_diverged_early"] == 0
+    part = next(part for part in row["segments"] if part["kind"] == "model")
+    part["ids"] = [*part["ids"][:-1], part["ids"][-1] + 1]
+    assert report(config, [row])["twins_diverged_early"] == 1
+
+
+def test_a_missing_call_is_gold_not_reached(config, rows):
+    def change(events):
+        events[:] = [event for event in events if event["type"] not in ("ToolResult",)]
+
+    assert report(config, [spoil_log(rows[0], change)])["gold_not_reached"] == 1
+
+
+def test_a_call_made_twice_is_a_repeated_action(config, rows):
+    def change(events):
+        out = next(event for event in outputs(events) if event["text"].rstrip("\n").startswith(("1. ", "<tool_call>\n1. ")))
+        line = out["text"].split("\n")[-2]
+        out["text"] += line + "\n"  # the same line again: an identical reissue
+
+    assert report(config, [spoil_log(rows[0], change)])["repeated_actions"] == 1
+
+
+def test_ids_that_are_not_the_texts_are_a_broken_prefix(config, rows):
+    row = copy.deepcopy(rows[0])
+    part = [part for part in row["segments"] if part["kind"] == "model"][-1]
+    part["text"] += "!"
+    assert report(config, [row])["prefix_broken"] == 1
+    row = copy.deepcopy(rows[0])
+    row["tokens"] += 1
+    assert report(config, [row])["prefix_broken"] == 1
+    assert report(config, [spoil_log(rows[0], lambda events: events.insert(0, {"type": "Nonsense"}))])["prefix_broken"] == 1
+
+
+def test_a_row_in_two_splits_is_an_overlap(config, rows):
+    moved = copy.deepcopy(rows[0]) | {"split": "test"}
+    found = report(config, [*rows, moved])
+    assert found["split_overlap"] >= 1
+
+
+def test_twins_share_their_beginning_and_want_something_else(config):
+    tasks = load(config, "train")
+    for task, other in zip(tasks[:4], tasks[1:5]):
+        cut = len(task.words) // 2
+        double = twin(task, other, cut)
+        assert double.words[:cut] == task.words[:cut] and double.words[cut].text != task.words[cut].text
+        assert double.gold != task.gold and double.id == task.id
+        assert len(known_by(task, cut).words) == cut and known_by(task, len(task.words)) is task
