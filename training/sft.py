@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
+from hydra.utils import get_object
 
 from agent.models.checkpoint import BASE
 from agent.models.embedded import resolve
@@ -55,6 +56,7 @@ def main(config: Config) -> None:
     sources, plan = read(config, renderer)
     say(describe(sources))
     say(f"{plan.steps} steps of {plan.batch_rows} rows, {plan.tokens} tokens")
+    use_wandb(config, folder)
     with quiet():
         trainer = build(config, folder, renderer, sources, plan)
     started_s = time.perf_counter()
@@ -156,8 +158,39 @@ def build(config: Config, folder: Path, renderer: Renderer, sources: list[Source
         model, arguments(config, folder, plan), schedule=plan, examples=[e for source in sources for e in source.examples],
         tokenizer=renderer.tokenizer, loss=config.train.loss, share_prompts=config.train.share_prompts,
         peft_config=adapter(config, model, new),
-        callbacks=[Watch(folder), SaveEvery(config.train.checkpoint_every_steps, config.train.checkpoint_every_s)],
+        callbacks=[
+            Watch(folder), SaveEvery(config.train.checkpoint_every_steps, config.train.checkpoint_every_s),
+            *injected(config, folder),
+        ],
     )
+
+
+def injected(config: Config, folder: Path) -> list[Any]:
+    """The validation callback that the settings name; it lives where tasks are scored, which this room may not import.
+
+    Raises:
+        UserError: no such class.
+    """
+    if not config.train.callback:
+        return []
+    options = dict(config.train.callback)
+    target = options.pop("_target_", "")
+    try:
+        kind = get_object(target)
+    except Exception as error:  # hydra's locator raises several kinds
+        raise UserError(f"train.callback._target_={target!r} can't be imported; name a class such as eval.module.Class") from error
+    return [kind(config=config, folder=folder, every_steps=config.train.validate_every_steps, **options)]
+
+
+def use_wandb(config: Config, folder: Path) -> None:
+    """Tells W&B where to write; without a key it stays offline, so that it never asks and never blocks."""
+    mode = config.train.wandb
+    if mode == "online" and not os.environ.get("WANDB_API_KEY"):
+        mode = "offline"
+    os.environ["WANDB_MODE"] = mode
+    os.environ.setdefault("WANDB_PROJECT", "midsentence")
+    if mode != "disabled":
+        os.environ.setdefault("WANDB_DIR", str(folder))
 
 
 def adapter(config: Config, model: Any, new: dict[int, tuple[int, ...]]) -> Any:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -250,6 +251,39 @@ def test_rows_that_are_too_long_are_dropped_or_cut_with_a_count(settings):
     assert cut.cut == dropped.dropped
     assert len(cut.examples) == 12
     assert max(map(len, cut.examples)) <= 260
+
+
+def test_a_validation_callback_is_named_by_the_settings(settings, monkeypatch):
+    seen = []
+
+    class Validate(transformers.TrainerCallback):
+        def __init__(self, config: Any, folder: Path, every_steps: int, tasks: int) -> None:
+            self.every_steps = every_steps
+            assert (folder, tasks) == (Path(config.out), 7)
+
+        def on_step_end(self, args: Any, state: Any, control: Any, model: Any, **kwargs: Any) -> None:
+            if state.global_step % self.every_steps == 0:
+                seen.append((state.global_step, type(model).__name__))
+
+    module = ModuleType("named_by_settings")
+    module.Validate = Validate
+    monkeypatch.setitem(sys.modules, "named_by_settings", module)
+    sft.main(settings("+train.callback={_target_: named_by_settings.Validate, tasks: 7}", "train.validate_every_steps=2"))
+    assert seen == [(2, "PeftModelForCausalLM"), (4, "PeftModelForCausalLM")]
+
+
+def test_a_callback_that_is_not_there_is_refused(settings):
+    with pytest.raises(UserError, match="nowhere.Class' can't be imported"):
+        sft.main(settings("+train.callback={_target_: nowhere.Class}"))
+
+
+@pytest.mark.parametrize(("asked", "key", "mode"), [("online", "", "offline"), ("online", "k", "online"), ("disabled", "k", "disabled")])
+def test_wandb_never_asks_for_a_key(settings, monkeypatch, tmp_path, asked, key, mode):
+    for name in ("WANDB_MODE", "WANDB_PROJECT", "WANDB_DIR"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    sft.use_wandb(settings(f"train.wandb={asked}"), tmp_path)
+    assert os.environ["WANDB_MODE"] == mode
 
 
 def test_a_checkpoint_without_its_tokenizer_is_refused(settings):
