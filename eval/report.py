@@ -1,6 +1,7 @@
 """Makes the report of replays: ``python -m eval.report runs=[outputs/replay/debug] out=PATH``.
 
-Owns the files of a report: ``report.json`` (schema in `docs/report.md`), ``report.md``, ``timeline.png``. Everything is
+Owns the files of a report: ``report.json`` (schema in `docs/report.md`), ``report.md``, ``timeline.png``, the plots of
+`eval.plots` and the page of `eval.page`. Everything is
 made before anything is written, so bad input leaves an earlier report as it was. Ends with status 1 if an effect came
 before commit or twice, or if an episode beat the floor: then something is broken, and no figure counts.
 """
@@ -20,6 +21,8 @@ from agent.clock import seconds
 from configs.command import command, git_state
 from configs.schema import Config
 from eval.measures import BACKEND_ORDER, Terms, rows_of
+from eval.page import write_page
+from eval.plots import write_plots
 from eval.results import Key, find_episode, read_manifest, read_runs
 from eval.tables import NOTE, markdown, terminal
 
@@ -37,8 +40,11 @@ def main(config: Config) -> None:
     report = {"schema_version": SCHEMA_VERSION, "git": git_state(), "runs": list(config.runs), "runs_git": git, "rows": rows}
     picture = chosen(episodes)
     write(folder, report, config.runs, picture)
+    plots = write_plots(folder, rows, episodes)
+    write_page(folder / "report.html", config.runs, episodes, picture[2] if picture else None)
     show(rows)
     print(f"report: {folder}/report.json, {folder}/report.md" + (f", {folder}/timeline.png" if picture else ""))
+    print(f"to look at: {folder}/report.html" + "".join(f", {path}" for path in plots))
     if faults := broken(rows):
         print(*(f"FAILED: {fault}" for fault in faults), sep="\n", file=sys.stderr)
         sys.exit(1)

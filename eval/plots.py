@@ -1,0 +1,196 @@
+"""The report's pictures of whole rows: how late, how often right, what it costs, how much of the saving.
+
+Owns four figures, made from the report's rows and, for the distribution of latencies, from the episodes. Colours are those
+of modes, everywhere the same; a backend is a kind of line or marker. A figure that lacks what it shows is left out.
+Refuses to compute any figure that `eval.measures` has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import PercentFormatter
+
+from agent.clock import seconds
+from eval.measures import BACKEND_ORDER, MODE_ORDER
+from eval.results import Episodes, Key
+from eval.tables import groups
+from eval.timeline import INK, LINE, PARTS, RUNNING, SOFT
+
+Row = Mapping[str, Any]
+
+MODE_COLOURS = {
+    "sequential": SOFT, "parallel": "#8a5fb0", "async_tools": "#3a9fb5", "async_io": PARTS["answer"], "speculative": RUNNING,
+}
+LINES = {"expert": "-", "no_guess": (0, (1, 1.2)), "untrained": (0, (4, 2)), "model": (0, (7, 1.5))}
+MARKERS = {"expert": "o", "no_guess": "s", "untrained": "^", "model": "D"}
+MOST_S = 8.0
+"""Latencies are drawn up to here, as the area under success by deadline is."""
+_PANEL_IN = (5.4, 3.7)
+_ACROSS = 3
+
+
+def write_plots(folder: Path, rows: Sequence[Row], episodes: Episodes) -> list[Path]:
+    """Draws what can be drawn; gives the files, in order.
+
+    Args:
+        folder: where they go; it is there.
+        rows: the report's.
+        episodes: what the rows were made of.
+    """
+    drawn: Mapping[str, Callable[[Path], bool]] = {
+        "success.png": lambda path: success(rows, episodes, path),
+        "latency.png": lambda path: latencies(rows, episodes, path),
+        "accuracy.png": lambda path: accuracy(rows, path),
+        "saving.png": lambda path: saving(rows, path),
+    }
+    written = []
+    for name, draw in drawn.items():
+        half = folder / f"{name.removesuffix('.png')}.tmp.png"
+        (folder / name).unlink(missing_ok=True)  # a picture of an earlier report would belie this one
+        if draw(half):
+            half.rename(folder / name)
+            written.append(folder / name)
+    return written
+
+
+def success(rows: Sequence[Row], episodes: Episodes, path: Path) -> bool:
+    """Success by deadline: the share that is right within so many seconds of the end of speech. A failure never is."""
+    return _arrivals(rows, episodes, path, "Right by the deadline", "deadline", lambda episode: episode["right"])
+
+
+def latencies(rows: Sequence[Row], episodes: Episodes, path: Path) -> bool:
+    """Distribution of latencies over all requests, right or wrong; an episode without an answer never arrives."""
+    answered = "Answered by then, right or wrong"
+    return _arrivals(rows, episodes, path, answered, "latency", lambda episode: episode["outcome"] == "answered")
+
+
+def _arrivals(
+    rows: Sequence[Row], episodes: Episodes, path: Path, title: str, late: str, counts: Callable[[Mapping[str, Any]], bool],
+) -> bool:
+    def draw(axes: Axes, group: Sequence[Row]) -> None:
+        for row in group:
+            own = episodes[Key(row["task"], row["split"], row["backend"], row["mode"], row["profile"])]
+            at_s, share = arrivals([seconds(episode["latency_ns"]) for episode in own if counts(episode)], len(own))
+            axes.plot(at_s, share, **_line(row), drawstyle="steps-post")
+        _shares(axes)
+        axes.set_xlim(0, MOST_S)
+        axes.set_xlabel(f"{late}, seconds after the last word")
+    return _panels(rows, path, title, "share of requests", draw)
+
+
+def arrivals(lates_s: Sequence[float], n: int) -> tuple[list[float], list[float]]:
+    """The exact curve of the share of ``n`` that has arrived, as the corners of steps from 0 (or earlier) to `MOST_S` (or later)."""
+    ordered = sorted(lates_s)
+    share = [k / n for k in range(len(ordered) + 1)]
+    return [min([0.0, *ordered]), *ordered, max([MOST_S, *ordered])], [*share, share[-1]]
+
+
+def accuracy(rows: Sequence[Row], path: Path) -> bool:
+    """Accuracy against mean latency, with intervals where there are enough requests."""
+    def draw(axes: Axes, group: Sequence[Row]) -> None:
+        for row in group:
+            low, high = row["accuracy_ci95"] or (row["accuracy"], row["accuracy"])
+            colour = MODE_COLOURS.get(row["mode"], INK)
+            at = row["latency_mean_s"]
+            axes.plot([at, at], [low, high], color=colour, lw=1.4, alpha=0.55, zorder=2, solid_capstyle="butt")
+            axes.plot([at], [row["accuracy"]], marker=MARKERS.get(row["backend"], "o"), ms=8, color=colour, mec="white", mew=1, zorder=3)
+        floors = [row["floor_mean_s"] for row in group if row["floor_mean_s"] is not None]
+        if floors:
+            axes.axvline(min(floors), color=INK, lw=1, ls=(0, (3, 2)), zorder=1)
+            look = {"textcoords": "offset points", "fontsize": 8, "color": SOFT, "rotation": 90, "va": "bottom", "ha": "right"}
+            axes.annotate("floor", (min(floors), 0.02), xycoords=axes.get_xaxis_transform(), xytext=(-2, 0), **look)
+        _shares(axes)
+        least = min(min(row["accuracy_ci95"] or [row["accuracy"]]) for row in group)
+        axes.set_ylim(0.5 if least >= 0.55 else 0, 1.03)
+        axes.set_xlim(0, 1.1 * max(row["latency_mean_s"] for row in group))
+        axes.set_xlabel("mean latency, seconds after the last word")
+    return _panels(rows, path, "Accuracy against latency", "share right", draw)
+
+
+def saving(rows: Sequence[Row], path: Path) -> bool:
+    """Share of the time that could be saved against `sequential` that each mode saves."""
+    shown = [row for row in rows if row["share_of_saving"] is not None and row["mode"] != "sequential"]
+
+    def draw(axes: Axes, group: Sequence[Row]) -> None:
+        names = [f"{row['backend']}\n{row['mode'].replace('_', ' ')}" for row in group]
+        for n, row in enumerate(group):
+            value, ends = row["share_of_saving"], row["share_of_saving_ci95"]
+            axes.bar(n, value, width=0.66, color=MODE_COLOURS.get(row["mode"], INK), zorder=2)
+            if ends is not None:
+                axes.plot([n, n], ends, color=INK, lw=1.4, zorder=3, solid_capstyle="butt")
+            top = max(value, ends[1] if ends else value, 0)
+            axes.annotate(f"{100 * value:.0f}%", (n, top), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=8.5, color=INK)
+        axes.set_xticks(range(len(group)), names, fontsize=7.5 if len(group) > 4 else 8.5, rotation=90 if len(group) > 8 else 0)
+        axes.tick_params(axis="x", length=0)
+        axes.set_xlim(-0.6, len(group) - 0.4)
+        _shares(axes)
+        low = min(0.0, *(min([row["share_of_saving"], *(row["share_of_saving_ci95"] or [])]) for row in group))
+        axes.set_ylim(1.1 * low, 1.1)
+        axes.axhline(1, color=INK, lw=1, ls=(0, (3, 2)), zorder=1)
+        look = {"textcoords": "offset points", "ha": "right", "fontsize": 8, "color": SOFT}
+        axes.annotate("all that is possible", (axes.get_xlim()[1], 1), xytext=(-2, 3), **look)
+    return _panels(shown, path, "Share of the possible saving over sequential", "", draw, legend=False)
+
+
+def _line(row: Row) -> dict[str, Any]:
+    return {"color": MODE_COLOURS.get(row["mode"], INK), "ls": LINES.get(row["backend"], "-"), "lw": 1.9}
+
+
+def _shares(axes: Axes) -> None:
+    axes.set_ylim(0, 1.02)
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+
+
+def styled(axes: Axes, grid: Literal["both", "x", "y"] = "both") -> None:
+    """The look that all plots share."""
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(LINE)
+    axes.tick_params(colors=SOFT, labelsize=8.5, length=3)
+    axes.grid(axis=grid, color=LINE, lw=0.5)
+    axes.set_axisbelow(True)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set(fontsize=9, color=SOFT)
+
+
+def _panels(
+    rows: Sequence[Row], path: Path, title: str, says: str, draw: Callable[[Axes, Sequence[Row]], None], legend: bool = True,
+) -> bool:
+    """A panel for each source, split and device; False where there is none."""
+    found = groups(rows)
+    if not found:
+        return False
+    across = min(_ACROSS, len(found))
+    down = -(-len(found) // across)
+    size = (_PANEL_IN[0] * across + 0.4, _PANEL_IN[1] * down + 0.9)
+    figure = Figure(figsize=size, dpi=150, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(down, across, squeeze=False)
+    for axes in grid.flat[len(found):]:
+        axes.set_visible(False)
+    for n, (axes, ((source, split, profile), group)) in enumerate(zip(grid.flat, found.items())):
+        draw(axes, group)
+        axes.set_title(f"{source}, {split}, {profile}, n = {max(row['n'] for row in group)}", loc="left", fontsize=9.5, color=INK)
+        if n % across == 0:
+            axes.set_ylabel(says)
+        styled(axes, "both" if legend else "y")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK)
+    if legend:
+        modes = [mode for mode in MODE_ORDER if any(row["mode"] == mode for row in rows)]
+        backends = [name for name in BACKEND_ORDER if any(row["backend"] == name for row in rows)]
+        handles = [Line2D([], [], color=MODE_COLOURS[mode], lw=3, label=mode.replace("_", " ")) for mode in modes]
+        if len(backends) > 1:
+            looks = {name: {"marker": MARKERS[name], "ls": LINES[name]} for name in backends}
+            handles += [Line2D([], [], color=INK, lw=1.4, ms=6, label=name.replace("_", " "), **looks[name]) for name in backends]
+        look = {"frameon": False, "fontsize": 9, "labelcolor": INK, "handlelength": 2.2, "columnspacing": 1.6}
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 3 * across + 1), **look)
+    figure.savefig(path)
+    return True
