@@ -155,7 +155,8 @@ class Gate(Draft):
     def failed(self, id: int, why: str) -> None:
         """Tells the model, and discards the provisional answer: it did not know."""
         self.discard_answer()
-        self.tell("tool_error", f"{label(self.graph[id])}: {why}", cuts=not self.settings.waits_for_calls)
+        cuts = not self.settings.waits_for_calls or self.parser.where == "answer"
+        self.tell("tool_error", f"{label(self.graph[id])}: {why}", cuts=cuts)
 
     def revive(self, id: int) -> None:
         """A write answered after all: what was skipped for it can run, unless an answer that knew it as skipped is out."""

@@ -132,6 +132,23 @@ def test_a_failure_cuts_an_answer():
     ]
 
 
+def test_a_failure_cuts_an_answer_in_modes_that_wait_for_calls_too():
+    """Nothing runs while such a mode writes; but a write that timed out may say late that it did nothing."""
+    played = play(
+        user=[(0.0, "x.")], model=[calls('1. note("a")'), "<answer>" + "word " * 30 + "</answer>", answer("sorry")], mode="parallel",
+        takes={"note": 7}, answers={"note": ToolFailure("no ink")},
+    )
+    assert played.rows("start error model say") == [
+        (0.5, "model", '<tool_call>\n1. note("a")\n</tool_call>'),
+        (0.5, "start", "1 note(a)"),
+        (5.5, "error", "1 timeout: no answer within 5 s"),
+        (7.5, "error", "1 failed: no ink"),
+        (7.5, "model", "<answer>word word word word word word word word word word word word word word word word word ✂"),
+        (7.9, "model", "<answer>sorry</answer>"),
+        (7.9, "say", "sorry"),
+    ]
+
+
 def test_speech_cuts_an_answer():
     played = play(user=[(0.0, "text Bob."), (0.4, "no.")], model=[LONG, answer("well")])
     assert played.rows("user model told say") == [
