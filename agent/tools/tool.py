@@ -117,7 +117,7 @@ def mismatch(value: Any, schema: Mapping[str, Any]) -> str | None:
     kind = schema.get("type")
     if kind is not None:
         kinds = [kind] if isinstance(kind, str) else list(kind)
-        fits = any(isinstance(value, _TYPES[k]) and not (isinstance(value, bool) and k != "boolean") for k in kinds)
+        fits = any(isinstance(value, _TYPES.get(k, object)) and not (isinstance(value, bool) and k != "boolean") for k in kinds)
         if not fits:
             return f"must be {' or '.join(kinds)}, got {json.dumps(value, ensure_ascii=False)}"
     if "enum" in schema and value not in schema["enum"]:
@@ -156,7 +156,7 @@ def _type_word(schema: Mapping[str, Any], optional: bool = False) -> str:
         return "any"
     kinds = [k for k in ([kind] if isinstance(kind, str) else kind) if not (optional and k == "null")]
     items = schema.get("items", {})
-    return "|".join(f"list[{_type_word(items)}]" if k == "array" and items.get("type") else _WORDS[k] for k in kinds)
+    return "|".join(f"list[{_type_word(items)}]" if k == "array" and items.get("type") else _WORDS.get(k, "any") for k in kinds)
 
 
 def signature(spec: ToolSpec) -> str:
