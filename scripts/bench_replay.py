@@ -1,10 +1,11 @@
 """How many sessions a minute the transformers backend replays in virtual time, one at a time and batched.
 
-    python -m scripts.bench replay [--model smollm2] [--sessions 16] [--batch 16] [--bfloat16]
+    python -m scripts.bench replay [--model smollm2] [--sessions 16] [--batches 4 8 16]
 
 The model's tokens are forced to what a script wrote in the same sessions, so that an untrained model does a trained one's
-work: every forward pass is made, only the choice is given. Then the model writes freely from where the sessions end,
-alone and batched, and the outputs are compared. Prints one line of JSON.
+work: every forward pass is made, only the choice is given. Then the model writes freely from the middle of each session,
+alone and batched in float32, and the outputs are compared; and bfloat16 is asked, token by token, whether it would have
+chosen the same. Prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -40,7 +41,10 @@ _TOOLS = {
     )
 }
 _WORDS = "please text Ada that the review moves to Thursday at ten and ask Bo whether Friday works for the long run too".split()
-FREE_TOKENS = 24
+FREE_TOKENS = 16
+FREE_CONTEXT_TOKENS = 160
+"""The shortest context that the model writes freely after; each session's is a few tokens longer than the one before."""
+BFLOAT16_CONTEXTS = 2
 
 
 class _Box:
@@ -144,30 +148,33 @@ def agreement(model: TransformersModel, contexts: Sequence[Sequence[int]], expec
     return same / (len(expected) * FREE_TOKENS)
 
 
-def measure(model: TransformersModel, sessions: int, batch: int) -> tuple[dict[str, Any], list[list[int]], list[list[int]]]:
-    """Rates of both, whether all sessions came out the same, and the contexts with what was written freely after them."""
+def measure(
+    model: TransformersModel, sessions: int, batches: Sequence[int]
+) -> tuple[dict[str, Any], list[list[int]], list[list[int]]]:
+    """Rates alone and batched, whether all sessions came out the same, and contexts with what was written after them."""
     renderer = Renderer(model.tokenizer, "text")
     scripted = [episode.run() for episode in episodes(renderer, sessions, scripted=True)]
     contexts = [renderer.ids(rollout.prompt_ids, rollout.state.transcript) for rollout in scripted]
     model.open(scripted[0].prompt_ids)  # the shared prompt is computed once, before the clock starts
     rates, same, tokens = {}, True, 0
-    # one at a time takes long and varies little: a quarter of the sessions tells its rate
-    for size, count in ((1, max(1, sessions // 4)), (batch, sessions)):
+    # one at a time takes long and varies little: a few of the sessions tell its rate; a batch is filled once
+    for size, count in ((1, max(1, sessions // 16)), *((size, min(size, sessions)) for size in batches)):
         forced = Forced(model, contexts)
         start = time.perf_counter()
         rollouts = run_batch(episodes(renderer, count, scripted=False), forced, size)
         rates[size] = 60 * count / (time.perf_counter() - start)
         same &= [renderer.ids(r.prompt_ids, r.state.transcript) for r in rollouts] == contexts[:count]
         same &= [(r.outcome, r.end_ns) for r in rollouts] == [(r.outcome, r.end_ns) for r in scripted[:count]]
-        tokens = forced.decoded
-    alone, together = free(model, contexts, 1), free(model, contexts, batch)
-    report = {
-        "sessions": sessions, "decoded_tokens_per_session": round(tokens / sessions, 1),
-        "context_tokens": round(sum(map(len, contexts)) / sessions, 1), "sessions_per_minute_at_1": round(rates[1], 2),
-        f"sessions_per_minute_at_{batch}": round(rates[batch], 2), f"ratio_at_{batch}": round(rates[batch] / rates[1], 2),
-        "forced_sessions_identical": same, "greedy_identical": alone == together,
+        tokens = forced.decoded / count
+    report: dict[str, Any] = {
+        "sessions": sessions, "decoded_tokens_per_session": round(tokens, 1),
+        "context_tokens": round(sum(map(len, contexts)) / sessions, 1),
     }
-    return report, contexts, alone
+    report |= {f"sessions_per_minute_at_{size}": round(rate, 2) for size, rate in rates.items()}
+    report |= {f"ratio_at_{size}": round(rates[size] / rates[1], 2) for size in batches}
+    begun = [ids[: FREE_CONTEXT_TOKENS + 5 * n] for n, ids in enumerate(contexts)]
+    alone, together = free(model, begun, 1), free(model, begun, max(batches))
+    return report | {"forced_sessions_identical": same, "greedy_identical": alone == together}, begun, alone
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -175,14 +182,12 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.bench replay", description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="smollm2", help="smollm2, tiny, a folder or a hub name")
     parser.add_argument("--sessions", type=int, default=16)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--bfloat16", action="store_true", help="also report how often bfloat16 chooses the same token")
+    parser.add_argument("--batches", type=int, nargs="+", default=(4, 8, 16), help="sessions at once")
     options = parser.parse_args(arguments)
     model = TransformersModel.load(options.model, dtype=torch.float32, eager=False)
-    report, contexts, written = measure(model, options.sessions, options.batch)
-    if options.bfloat16:
-        half = TransformersModel.load(options.model, dtype=torch.bfloat16)
-        report["bfloat16_agreement"] = round(agreement(half, contexts[:4], written[:4]), 4)
+    report, contexts, written = measure(model, options.sessions, options.batches)
+    half = TransformersModel.load(options.model, dtype=torch.bfloat16, eager=False)
+    report["bfloat16_agreement"] = round(agreement(half, contexts[:BFLOAT16_CONTEXTS], written[:BFLOAT16_CONTEXTS]), 4)
     head = {"bench": "replay", "model": options.model, "device": model.model.device.type, "threads": torch.get_num_threads()}
     print(json.dumps(head | report))
     return 0 if report["forced_sessions_identical"] and report["greedy_identical"] else 1

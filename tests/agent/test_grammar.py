@@ -209,24 +209,24 @@ def test_all_that_the_expert_writes_can_be_written(grammars, name, tags):
             assert accepts(grammar, state, text), text
             return text
 
-    for mode in MODES:
-        for task in debug.tasks("train", count=4):
+    for mode in MODES if name == "tiny" else ("sequential", "speculative"):
+        for task in debug.tasks("train", count=4 if name == "tiny" else 3):
             expert = Checked(task, GroundedReading(task))
             episode = make_episode(
                 task, mode, FAST, grammar.renderer, agent=AgentConfig(), data=DataConfig(false_endpoint_rate=0.3), seed=1,
                 planner=expert,
             )
             assert episode.run().outcome == "answered"
-    assert len(planned) > 60
+    assert len(planned) > (60 if name == "tiny" else 20)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("mode", MODES)
 def test_dice_under_the_grammar_write_no_invalid_action(grammars, shape, mode):
     grammar = grammars("tiny")
-    episodes, rollouts, _ = play(grammar, SHAPES[shape], mode, range(6))
+    episodes, rollouts, _ = play(grammar, SHAPES[shape], mode, range(4))
     assert refused(rollouts) == []
-    assert writes(rollouts) >= 6
+    assert writes(rollouts) >= 4
 
 
 @pytest.mark.parametrize("changes", [
@@ -241,7 +241,7 @@ def test_dice_write_no_invalid_action_under_other_rules(grammars, changes):
 @pytest.mark.parametrize(("name", "tags"), FORMS)
 def test_dice_write_no_invalid_action_with_any_tokenizer(grammars, name, tags):
     for shape in ("debug", "nested"):
-        _, rollouts, _ = play(grammars(name, tags), SHAPES[shape], "speculative", range(3), brief=0.9)
+        _, rollouts, _ = play(grammars(name, tags), SHAPES[shape], "speculative", range(2), brief=0.9)
         assert refused(rollouts) == []
 
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from scripts import bench_replay
 
 
 def test_the_command_prints_one_line_of_json(capsys):
-    assert bench_replay.main(["--model", "tiny", "--sessions", "4", "--batch", "4", "--bfloat16"]) == 0
+    assert bench_replay.main(["--model", "tiny", "--sessions", "4", "--batches", "2", "4"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["bench"], report["forced_sessions_identical"], report["greedy_identical"]) == ("replay", True, True)
     assert report["decoded_tokens_per_session"] > 50
     assert 0.5 < report["bfloat16_agreement"] <= 1
+    for size in (2, 4):
+        ratio = report[f"sessions_per_minute_at_{size}"] / report["sessions_per_minute_at_1"]
+        assert report[f"ratio_at_{size}"] == pytest.approx(ratio, rel=0.02)
 
 
 def test_another_course_of_the_sessions_is_noticed(capsys, monkeypatch):
     monkeypatch.setattr(bench_replay.Forced, "decode", lambda self, streams, masks=None: self.inner.decode(streams))
-    bench_replay.main(["--model", "tiny", "--sessions", "2", "--batch", "2"])
+    bench_replay.main(["--model", "tiny", "--sessions", "2", "--batches", "2"])
     assert json.loads(capsys.readouterr().out)["forced_sessions_identical"] is False
