@@ -1,0 +1,127 @@
+"""Looking at trajectories: rates, distributions, one transcript with its loss mask, and what a timeline is drawn from.
+
+Owns what `notebooks/01_look_at_the_data.ipynb` shows. Refuses to know how trajectories are made and what a model learns
+of them.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import OmegaConf
+
+from agent import core
+from agent.clock import seconds
+from agent.events import from_json, to_json
+from configs.schema import Config
+from data_gen.episodes import settings_of
+from data_gen.sources import load
+from data_gen.trajectory import read_rows
+
+Row = Mapping[str, Any]
+
+_LINE = re.compile(r"^\s*(?:(\d+)\. |REMOVE (\d+))", re.MULTILINE)
+
+
+def read(folder: Path, split: str = "train", most: int = 2000) -> list[dict[str, Any]]:
+    """The first rows of a split."""
+    return [row for _, row in zip(range(most), read_rows(folder, split))]
+
+
+def rates(rows: Sequence[Row]) -> dict[str, float]:
+    """How disfluent the requests are, and how often what was understood changed; shares."""
+    labels = Counter(word["label"] for row in rows for word in row["words"])
+    words = sum(labels.values())
+    changed = [revisions(row) for row in rows]
+    return {
+        "requests with a disfluency": _share(any(word["label"] != "fluent" for word in row["words"]) for row in rows),
+        "words taken back (reparandum)": labels["reparandum"] / words,
+        "words between (interregnum)": labels["interregnum"] / words,
+        "words of repairs": labels["repair"] / words,
+        "trajectories with a call revised": _share(revised > 0 for revised, _ in changed),
+        "trajectories with a call removed": _share(removed > 0 for _, removed in changed),
+        "trajectories with an answer": _share(row["outcome"] == "answered" for row in rows),
+    }
+
+
+def revisions(row: Row) -> tuple[int, int]:
+    """Calls issued anew under an ID that was there already, and removals."""
+    seen: set[str] = set()
+    revised = removed = 0
+    for part in row["segments"]:
+        if part["kind"] == "model":
+            for issued, dropped in _LINE.findall(part["text"]):
+                revised += issued in seen
+                removed += bool(dropped)
+                seen.add(issued)
+    return revised, removed
+
+
+def _share(values) -> float:
+    return float(np.mean(list(values)))
+
+
+MEASURES: Mapping[str, Callable[[Row], float]] = {
+    "words of a request": lambda row: len(row["words"]),
+    "tokens of a trajectory": lambda row: row["tokens"],
+    "tokens that the model writes": lambda row: row["model_tokens"],
+    "seconds of speech": lambda row: seconds(row["speech_end_ns"]),
+    "seconds from the last word to the end": lambda row: seconds(row["end_ns"] - row["speech_end_ns"]),
+    "decode rate, tokens/s": lambda row: row["profile"]["decode_tokens_per_s"],
+}
+
+
+def distributions(rows: Sequence[Row]) -> Any:
+    """A figure: a histogram of each of `MEASURES`, modes over one another."""
+    from matplotlib.figure import Figure
+    figure = Figure(figsize=(13, 5.6), layout="constrained")
+    modes = sorted({row["mode"] for row in rows})
+    for axes, (name, measure) in zip(figure.subplots(2, 3).flat, MEASURES.items()):
+        values = [[measure(row) for row in rows if row["mode"] == mode] for mode in modes]
+        axes.hist(values, bins=24, stacked=True, label=modes)
+        axes.set_xlabel(name)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(modes), frameon=False)
+    return figure
+
+
+def episode_of(row: Row, folder: Path) -> dict[str, Any]:
+    """What `eval.timeline.draw` takes of a row: its events put through the core again, with the commands that come of them.
+
+    Raises:
+        ValueError: the folder's settings have no such task.
+    """
+    config: Config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(folder / "config.yaml")))
+    task = next((task for task in load(config, row["split"]) if task.id == row["task"]), None)
+    if task is None:
+        raise ValueError(f"{folder} has a row of task {row['task']!r}, which its source does not make any more; generate it again")
+    specs = {spec.name: spec for spec in task.tools}
+    state = core.start(settings_of(row["mode"], config.agent), specs, task.id, len(row["prompt_ids"]))
+    log = []
+    for event in map(from_json, json.loads(row["log"])):
+        state, commands = core.step(state, event)
+        log.append([to_json(event), [to_json(command) for command in commands]])
+    words = [[word["text"], word["start_ns"], word["end_ns"], word["label"]] for word in row["words"]]
+    return {
+        "task": row["task"], "source": row["source"], "backend": "expert", "mode": row["mode"], "profile": row["profile"]["name"],
+        "words": words, "speech_end_ns": row["speech_end_ns"], "latency_ns": row["end_ns"] - row["speech_end_ns"], "log": log,
+    }
+
+
+def transcript_html(row: Row) -> str:
+    """A row's transcript as HTML: what the loss counts on green, the rest grey; every text escaped."""
+    parts = [f"<p><b>{html.escape(row['id'])}</b>, {html.escape(row['mode'])}: {html.escape(row['request'])}</p><pre>"]
+    for part in row["segments"]:
+        tag = "" if part["kind"] == "model" else f"<{part['kind']}> "
+        look = "background:#cfe8d8;color:#12351f" if part["supervised"] else "color:#6b7280"
+        text = html.escape(tag + part["text"].rstrip("\n"))
+        parts.append(f'<span style="{look}">{seconds(part["at_ns"]):7.2f} s  {text}</span>\n')
+    return "".join([*parts, "</pre>"])
