@@ -581,6 +581,28 @@ class TestEnds:
         assert ended.__cause__ is session.failure is not None
         assert seconds(events(session, Close)[0].at_ns) == after_s
 
+    def test_a_failure_after_the_end_of_an_action_is_none(self, renderer):
+        class Hasty(Silent):
+            """Writes a whole action at once, and then something goes wrong."""
+
+            def write(self, header, state, on_token):
+                for token in renderer.action_ids("<answer>Yes.</answer>"):
+                    on_token(token)
+                on_token(ValueError("nothing may follow"))
+
+        async def work():
+            loop = asyncio.get_running_loop()
+            box, clock = FunctionToolbox([]), WallClock(lambda: ns(loop.time()))
+            async with Session(Hasty(loop), box, renderer, settings("speculative"), clock=clock, system="") as session:
+                for _ in range(2):
+                    await say(session, (0, "well", True))
+                    assert await session.answer() == "Yes."
+                    await asyncio.sleep(1)
+            return session
+
+        session = fake(work)
+        assert (session.outcome, session.failure) == ("closed", None)
+
     def test_a_script_that_runs_out_is_heard_of(self, renderer):
         async def work():
             async with planned(renderer, Script([]), []) as session:
@@ -1122,23 +1144,14 @@ class TestWorker:
         assert (text, str(cause)) == ("Fine.", "out of memory")
 
     def test_a_worker_that_breaks_tells_everybody(self, renderer, tiny):
-        class Brittle:
-            end_ids = frozenset()
-
-            def __getattr__(self, name):
-                return getattr(tiny, name)
-
-            def crop(self, stream, length):
-                raise MemoryError("crop")
+        def broken():
+            raise MemoryError("crop")
 
         async def work():
-            worker = ModelWorker(Brittle(), grammar=self.forced(renderer, lambda state: "<answer>Fine.</answer>"))
-            box, row = FunctionToolbox([]), settings("speculative", interrupt="token")
+            worker = ModelWorker(tiny, grammar=self.forced(renderer, lambda state: "<answer>Fine.</answer>"))
+            box, row = FunctionToolbox([]), settings("speculative")
             async with Session(worker, box, renderer, row, system="") as one, Session(worker, box, renderer, row, system="") as two:
-                await one.hear("a")
-                while not events(one, ModelOutput):
-                    await asyncio.sleep(0.001)
-                await one.hear("b")
+                worker.ask(broken)
                 for session in (one, two):
                     with suppress(SessionEnded):
                         await session.hear("c", final=True)
@@ -1210,6 +1223,81 @@ class _Marked:
     @property
     def length(self) -> int:
         return self.inner.length if self.inner is not None else 10
+
+
+@pytest.mark.parametrize(("keep", "length"), [(0, 10), (1, 13), (3, 15)])
+def test_a_stop_that_keeps_nothing_takes_the_header_back(keep, length):
+    cropped = []
+
+    class Stub(Lagging):
+        def append(self, batch):
+            for stream, ids in batch:
+                stream.size += len(ids)
+
+        def open(self, prompt_ids, seed=0):
+            return _Sized(10)
+
+        def decode(self, streams, masks=None):
+            for stream in streams:
+                stream.size += 1
+            return super().decode(streams, masks)
+
+        def crop(self, stream, length):
+            cropped.append(length)
+            stream.size = length
+
+    model = Stub()
+    with ModelWorker(model) as worker:
+        context, got = worker.open([1]).result(5), []
+        context.write((5, 6), None, got.append)
+        for _ in range(4):
+            assert model.steps.acquire(timeout=5)
+            context.append(()).result(5)
+            context.took()
+        context.stop(keep)
+        context.append(()).result(5)
+        assert (cropped, context.stream.length) == ([length], length)
+
+
+@dataclass(eq=False)
+class _Sized:
+    size: int
+
+    @property
+    def length(self) -> int:
+        return self.size
+
+
+def test_one_context_that_fails_in_a_shared_step_fails_alone():
+    batches = []
+
+    class Stub(Lagging):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gate = threading.Event()
+
+        def open(self, prompt_ids, seed=0):
+            if seed == 9:
+                assert self.gate.wait(5)
+            return _Marked(None, seed)
+
+        def decode(self, streams, masks=None):
+            batches.append([stream.seed for stream in streams])
+            if any(stream.seed == 1 for stream in streams):
+                raise ValueError("bad numbers")
+            return super().decode(streams, masks)
+
+    model, good, bad = Stub(), [], []
+    with ModelWorker(model) as worker:
+        one, two = worker.open([1], 1).result(5), worker.open([1], 2).result(5)
+        worker.open([1], 9)  # holds the thread, so that both begin at once
+        one.write((), None, bad.append)
+        two.write((), None, good.append)
+        model.gate.set()
+        assert model.steps.acquire(timeout=5)
+        two.append(()).result(5)
+        assert batches[:3] == [[1, 2], [1], [2]]
+        assert [str(error) for error in bad] == ["bad numbers"] and good[0] == 7
 
 
 @pytest.mark.parametrize(("contexts", "lead"), [(1, 1), (2, 3)])
