@@ -11,6 +11,9 @@ from agent.clock import seconds
 from configs.schema import Config
 
 _LICENCES = {
+    "assistant": "made by this code, Apache-2.0; cities from GeoNames (CC BY 4.0), names from Faker (MIT)",
+    "naturalistic": "made by this code, Apache-2.0; cities from GeoNames (CC BY 4.0), names from Faker (MIT), some editing terms "
+    "from Disfl-QA's dev set (CC BY 4.0)",
     "bfcl": "requests and gold calls: Berkeley Function-Calling Leaderboard, Apache-2.0",
     "debug": "made by this code, Apache-2.0",
 }
