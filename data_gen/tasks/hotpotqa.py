@@ -277,7 +277,7 @@ def tasks(split: Split, seed: int, path: str | None, extra: str | None = None, r
         extra: the corpus file; needed by plain questions.
         rates: of fillers, repetitions and corrections; `Rates()` by default.
     """
-    if path is None:
+    if not path:
         questions(path)
     here = [usable for usable in sorted_out(path, extra)[0] if split_of(usable.question) == split]
     names = list(dict.fromkeys(accepted[0] for usable in here for accepted in usable.accepted))

@@ -217,7 +217,8 @@ def load(requests: str, tools: str, seed: int = 0, source: str = "jsonl", hear_o
     path = Path(requests).expanduser()
     if not requests or not path.is_file():
         raise FileNotFoundError(f"no requests file {requests!r}; give requests=FILE, a JSON row a line")
-    content = hashlib.sha256(path.read_bytes()).hexdigest()
+    own = Path(tools).expanduser()
+    content = hashlib.sha256(path.read_bytes() + (own.read_bytes() if own.is_file() else b"")).hexdigest()
     return _load(str(path), tools, seed, source, hear_out, content)
 
 

@@ -1,0 +1,326 @@
+"""Tools and requests of one's own: the page's example, what is refused and why, and other projects' rows."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from agent.clock import Profile, ns
+from agent.models.load import load_renderer
+from data_gen import generate
+from data_gen.episodes import make_episode
+from data_gen.expert import Expert
+from data_gen.reading import reading_of, references
+from data_gen.task import BadTask
+from data_gen.tasks import formats, jsonl
+from data_gen.trajectory import read_rows
+from tests.test_configs import composed
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "docs/examples/restaurant"
+HANDWRITTEN = ROOT / "data_gen/tasks/handwritten.jsonl"
+TOOLS = [
+    {"name": "lookup", "access": "read", "description": "Looks up a city", "returns": "string",
+     "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}},
+    {"type": "function", "function": {"name": "pay", "description": "Pays somebody", "parameters": {
+        "type": "object", "required": ["amount"], "properties": {"amount": {"type": "string"}, "note": {"type": "string"}}}}},
+]
+ROW = {"id": "a", "request": "look up Lima and pay $20 please", "calls": [
+    {"name": "lookup", "args": {"city": ["Lima"]}}, {"name": "pay", "args": {"amount": ["$20"], "note": [""]}},
+]}
+
+
+def rows_file(folder: Path, *rows: object, name: str = "requests.jsonl") -> str:
+    path = folder / name
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def tools_file(folder: Path, tools: object = TOOLS) -> str:
+    path = folder / "tools.json"
+    path.write_text(json.dumps(tools))
+    return str(path)
+
+
+def load(folder: Path, *rows: object, tools: object = TOOLS) -> jsonl.Loaded:
+    return jsonl.load(rows_file(folder, *rows), tools_file(folder, tools))
+
+
+def reason(folder: Path, change: dict) -> str:
+    loaded = load(folder, ROW | change)
+    assert not loaded.tasks and len(loaded.rejected) == 1
+    return loaded.rejected[0][1]
+
+
+def played(task) -> list[tuple[str, dict]]:
+    """What the expert does on a task, as (tool, arguments)."""
+    rollout = make_episode(
+        task, "speculative", Profile("p", 60, 600, ns(0.01)), load_renderer("tiny", "token", "none"),
+        agent=composed().agent, data=composed().data, seed=0, planner=Expert(task, reading_of(task)),
+    ).run()
+    assert rollout.outcome == "answered"
+    return [(call.spec.name, dict(call.args)) for call in rollout.state.graph.calls.values()]
+
+
+# -- the page -------------------------------------------------------------------------------------------------------
+
+
+def test_the_pages_example_gives_the_output_on_the_page(tmp_path, capsys):
+    page = (ROOT / "docs/bring-your-own.md").read_text()
+    command = re.search(r"python -m data_gen\.generate (experiment=jsonl (?:.|\\\n)*?)\n\n", page)[1].replace("\\\n", " ")
+    options = [part.strip("'") for part in re.findall(r"'[^']*'|\S+", command)]
+    options = [f"{o.split('=')[0]}={ROOT / o.split('=', 1)[1]}" if o.startswith(("tools=", "requests=")) else o for o in options]
+    generate.main(composed(*[o for o in options if not o.startswith("out=")], f"out={tmp_path}", "model=tiny"))
+    said = capsys.readouterr().out.replace(str(tmp_path), "outputs/data/restaurant").splitlines()
+    untimed = [re.sub(r" in [\d.]+ s \(\d+ a second", " in … s (… a second", line) for line in said]
+    assert untimed == [
+        "rejected line 8 (r8): call 1: no words reveal find_table.people (number): [2]",
+        "rejected rows: 1 (outputs/data/restaurant/rejected.jsonl)",
+        "21 trajectories in … s (… a second, 1 workers)",
+        "data: outputs/data/restaurant",
+    ]
+    for line in (*untimed[:2], untimed[3]):
+        assert line in page, f"docs/bring-your-own.md does not show: {line}"
+    assert json.loads((tmp_path / "rejected.jsonl").read_text())["row"] == "line 8 (r8)"
+    outcomes = [row["outcome"] for split in ("train", "validation", "test") for row in read_rows(tmp_path, split)]
+    assert outcomes == ["answered"] * 21
+
+
+def test_the_example_reaches_gold_prices_and_all():
+    loaded = jsonl.load(str(EXAMPLE / "requests.jsonl"), str(EXAMPLE / "tools.json"))
+    tasks = {task.id: task for task in loaded.tasks}
+    assert [task.split for task in tasks.values()] == ["train"] * 4 + ["validation"] + ["test"] * 2
+    assert played(tasks["r3"]) == [("buy_voucher", {"amount": "$20", "restaurant": "The Blue Door"})]
+    assert [name for name, _ in played(tasks["r1"])] == ["find_table", "book"]
+
+
+# -- rows of our own ------------------------------------------------------------------------------------------------
+
+
+def test_a_price_is_no_reference(tmp_path):
+    (task,) = load(tmp_path, ROW).tasks
+    assert references(["$2", "from $20"]) == (2, 20) and references(["$2", "from $20"], 2) == (2,)
+    assert sorted(played(task)) == [("lookup", {"city": "Lima"}), ("pay", {"amount": "$20"})]
+
+
+def test_real_timings_pass_through_unchanged(tmp_path):
+    timed = [[text, 0.1 + 0.5 * n, 0.4 + 0.5 * n] for n, text in enumerate(ROW["request"].split())]
+    (task,) = load(tmp_path, ROW | {"words": timed}).tasks
+    assert [(word.text, word.start_ns, word.end_ns) for word in task.words] == [(t, round(a * 1e9), round(b * 1e9)) for t, a, b in timed]
+    assert task.words[0].start_ns == 100_000_000
+
+
+@pytest.mark.parametrize(("change", "says"), [
+    ({"request": ""}, "field 'request' is missing or empty"),
+    ({"speech": 1}, "unknown field 'speech'; use answer, calls"),
+    ({"calls": [{"name": "sell", "args": {}}]}, "calls 'sell', which is not among the tools: lookup, pay"),
+    ({"calls": [{"name": "lookup", "args": {"city": "Lima"}}]}, 'call 1: city must be a list of accepted values, as ["Lima"]'),
+    ({"calls": [{"name": "lookup", "args": {"city": ["Oslo"]}}]}, "call 1: no words reveal lookup.city (text): [\"Oslo\"]"),
+    ({"calls": [{"name": "lookup", "args": {"town": ["Lima"]}}]}, "call 1: lookup has no parameter 'town'"),
+    ({"calls": [ROW["calls"][0]] * 2}, "the same call twice: the protocol refuses a second equal call"),
+    ({"calls": [{"name": "pay", "args": {"amount": ["$2"]}}, ROW["calls"][0]], "hear_out": True},
+     "call 1 takes $2, the result of a call that is not before it"),
+    ({"words": [["look", 0, 1]]}, "its words say 'look', which is not the request"),
+    ({"words": [[t, 1.0, 0.5] for t in ROW["request"].split()]}, "word 'look' lasts from 1.0 to 0.5 s"),
+    ({"split": "dev"}, "split is 'dev'; use one of train, validation, test"),
+    ({"calls": [{"args": {}}]}, "KeyError: 'name'"),
+])
+def test_every_row_that_cant_be_used_is_named_with_its_reason(tmp_path, change, says):
+    assert says in reason(tmp_path, change)
+
+
+def test_bad_lines_and_doubles_are_named_by_their_line(tmp_path):
+    path = rows_file(tmp_path, ROW, ROW)
+    Path(path).write_text(Path(path).read_text() + "{nonsense\n[1]\n")
+    loaded = jsonl.load(path, tools_file(tmp_path))
+    assert [name for name, _ in loaded.rejected] == ["line 2 (a)", "line 3", "line 4"]
+    assert loaded.rejected[0][1] == "its id 'a' is that of line 1 (a) already"
+    assert loaded.rejected[1][1].startswith("is no JSON") and "is in no known format" in loaded.rejected[2][1]
+
+
+def test_a_result_must_fit_where_it_goes(tmp_path):
+    row = {"id": "b", "request": "look up Lima and pay it", "calls": [ROW["calls"][0], {"name": "pay", "args": {"amount": ["$1"]}}]}
+    assert len(load(tmp_path, row).tasks) == 1
+    numbers = [TOOLS[0] | {"returns": "integer"}, TOOLS[1]]
+    assert "call 2: pay.amount must be string, got" in load(tmp_path, row, tools=numbers).rejected[0][1]
+
+
+def test_splits_follow_from_ids_unless_a_row_says(tmp_path):
+    rows = [ROW | {"id": f"n{n}"} for n in range(200)] + [ROW | {"id": "own", "split": "test"}]
+    tasks = load(tmp_path, *rows).tasks
+    counts = {split: sum(task.split == split for task in tasks) for split in jsonl.SHARES}
+    assert sum(counts.values()) == 201 and 140 < counts["train"] < 180 and min(counts.values()) > 5
+    assert next(task.split for task in tasks if task.id == "own") == "test"
+    assert [task.split for task in load(tmp_path, *rows[::-1]).tasks[::-1]] == [task.split for task in tasks]
+
+
+def test_an_empty_split_says_what_there_is(tmp_path):
+    path, tools = rows_file(tmp_path, ROW | {"split": "train"}), tools_file(tmp_path)
+    with pytest.raises(ValueError, match=r"no usable row in split 'test' \(train 1, validation 0, test 0\); add rows"):
+        jsonl.tasks("test", path, tools)
+
+
+# -- tools ----------------------------------------------------------------------------------------------------------
+
+
+def test_tools_without_a_class_are_writes_and_acknowledge_alike(tmp_path):
+    tools = jsonl.tools_of(tools_file(tmp_path))
+    assert {spec.name: spec.access for spec in tools.specs} == {"lookup": "read", "pay": "write"}
+    first, second = tools.toolbox("t", ()), tools.toolbox("t", ())
+    assert first.run("lookup", {"city": "Lima"}) == second.run("lookup", {"city": "Lima"}) != first.run("lookup", {"city": "Oslo"})
+    first.run("pay", {"amount": "1"})
+    assert first.effects == [("pay", {"amount": "1"})] and second.effects == []
+
+
+@pytest.mark.parametrize(("tools", "says"), [
+    ({}, "tools must be a list of JSON-schema functions"),
+    ([{"description": "x"}], "a tool has no name"),
+    ([TOOLS[0], TOOLS[0]], "two tools are called 'lookup'; rename one"),
+    ([TOOLS[0] | {"access": "safe"}], "access is 'safe'; use 'read', 'egress' or 'write'"),
+    ([TOOLS[0] | {"returns": "text"}], "tool lookup returns 'text'; use one of string, integer"),
+])
+def test_a_bad_tools_file_says_what_is_wrong(tmp_path, tools, says):
+    with pytest.raises(ValueError, match=re.escape(says)):
+        jsonl.tools_of(tools_file(tmp_path, tools))
+
+
+def test_missing_files_and_missing_tools_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no tools file nowhere.json; give a .json or .py file, or tools=assistant"):
+        jsonl.tools_of("nowhere.json")
+    with pytest.raises(FileNotFoundError, match="no requests file ''; give requests=FILE"):
+        jsonl.load("", "assistant")
+    assert "no tools: give tools=FILE or tools=assistant" in jsonl.load(rows_file(tmp_path, ROW), "").rejected[0][1]
+
+
+PYTHON_TOOLS = '''
+from agent.tools.function import tool
+from agent.tools.tool import ToolFailure
+
+def new_state():
+    return {"Lima": 11}
+
+@tool(access="read", takes_state=True)
+def lookup(state: dict, city: str) -> int:
+    """Looks up a city"""
+    if city not in state:
+        raise ToolFailure(f"no city {city}")
+    return state[city]
+
+@tool
+def pay(amount: str, note: str = "") -> str:
+    """Pays somebody"""
+    return "paid"
+'''
+
+
+def test_python_tools_run_and_their_refusals_keep_rows_out(tmp_path):
+    path = tmp_path / "own.py"
+    path.write_text(PYTHON_TOOLS)
+    bad = {"id": "b", "request": "look up Oslo", "calls": [{"name": "lookup", "args": {"city": ["Oslo"]}}]}
+    loaded = jsonl.load(rows_file(tmp_path, ROW, bad), str(path))
+    assert [task.id for task in loaded.tasks] == ["a"]
+    assert loaded.tasks[0].toolbox().run("lookup", {"city": "Lima"}) == 11
+    assert loaded.rejected == [("line 2 (b)", "call 1 is refused by its own tool: no city Oslo")]
+    path.write_text(PYTHON_TOOLS.replace("def new_state", "def old_state"))
+    with pytest.raises(ValueError, match=r"lookup takes state; add a function new_state\(\)"):
+        jsonl.tools_of(str(path))
+
+
+def test_the_assistants_world_knows_whom_a_row_names(tmp_path):
+    row = {"id": "s", "request": "text Zelda Quux that lunch is ready", "calls": [
+        {"name": "get_phone_number", "args": {"name": ["Zelda Quux"]}},
+        {"name": "send_sms", "args": {"recipients": [["$1"]], "message": ["lunch is ready"]}},
+    ]}
+    loaded = jsonl.load(rows_file(tmp_path, row), "assistant")
+    assert loaded.rejected == []
+    assert played(loaded.tasks[0])[0] == ("get_phone_number", {"name": "Zelda Quux"})
+
+
+def test_the_requests_written_by_hand_load_through_the_same_reader():
+    heard_out = jsonl.load(str(HANDWRITTEN), "assistant", hear_out=True)
+    assert (len(heard_out.tasks), heard_out.rejected) == (120, [])
+    grounded = jsonl.load(str(HANDWRITTEN), "assistant")
+    assert len(grounded.tasks) + len(grounded.rejected) == 120
+    # most of the others need a relative date to be worked out
+    assert len(grounded.tasks) >= 60 and all(": no words reveal" in why for _, why in grounded.rejected)
+
+
+# -- other projects' rows -------------------------------------------------------------------------------------------
+
+XLAM = {
+    "id": 7, "query": "What is the weather in Lima in celsius",
+    "tools": json.dumps([{"name": "weather", "description": "Weather of a city", "parameters": {
+        "city": {"description": "City", "type": "str"}, "days": {"type": "int, optional", "default": 1}}}]),
+    "answers": json.dumps([{"name": "weather", "arguments": {"city": "Lima", "days": 1}}]),
+}
+GLAIVE = {
+    "system": 'SYSTEM: You may use functions -\n{"name": "convert", "description": "Converts money", "parameters": {"type": "object", '
+              '"properties": {"amount": {"type": "number"}, "to": {"type": "string"}}, "required": ["amount", "to"]}}\n',
+    "chat": "USER: convert 500 dollars to euros\n\n\nASSISTANT: <functioncall> {\"name\": \"convert\", \"arguments\": "
+            "'{\"amount\": 500, \"to\": \"euros\"}'} <|endoftext|>\n\n\nFUNCTION RESPONSE: {\"x\": 1}\n\n\nASSISTANT: done <|endoftext|>",
+}
+TINYAGENT = {
+    "t1": {"input": "Email Sid Roy that the demo works", "output": [
+        {"type": "plan", "parsed_output": [
+            {"tool_name": "get_email_address", "tool_args": ["Sid Roy"]},
+            {"tool_name": "compose_new_email", "tool_args": [["$1"], [], "", "the demo works", []]},
+            {"tool_name": "join", "tool_args": []}]},
+        {"type": "join", "parsed_output": []}]},
+    "t2": {"input": "Email Sid", "output": [{"type": "plan", "parsed_output": []}, {"type": "replan", "parsed_output": []},
+                                           {"type": "plan", "parsed_output": []}]},
+}
+
+
+def test_xlam_rows_bring_their_tools_and_defaults_may_be_left_out(tmp_path):
+    loaded = jsonl.load(rows_file(tmp_path, XLAM), "")
+    assert loaded.rejected == []
+    (task,) = loaded.tasks
+    assert task.id == "xlam-7" and [param.required for param in task.tools[0].params] == [True, False]
+    assert task.tools[0].params[1].schema == {"type": "integer"} and "" in task.gold[0].args["days"]
+    assert played(task) == [("weather", {"city": "Lima"})]
+
+
+def test_glaive_rows_give_the_first_call(tmp_path):
+    loaded = jsonl.load(rows_file(tmp_path, GLAIVE, GLAIVE | {"chat": "USER: hi\n\n\nASSISTANT: hello <|endoftext|>"}), "")
+    assert [task.request for task in loaded.tasks] == ["convert 500 dollars to euros"]
+    assert played(loaded.tasks[0]) == [("convert", {"amount": 500, "to": "euros"})]
+    assert loaded.rejected == [("line 2", "the first answer calls no function, so there is nothing to learn about streaming")]
+
+
+def test_tinyagent_plans_become_calls_of_the_sixteen(tmp_path):
+    path = tmp_path / "tiny.json"
+    path.write_text(json.dumps(TINYAGENT))
+    loaded = jsonl.load(str(path), "assistant")
+    (task,) = loaded.tasks
+    assert [(call.name, dict(call.args)) for call in task.gold] == [
+        ("get_email_address", {"name": ("Sid Roy",)}),
+        ("compose_new_email", {"recipients": (["$1"],), "context": ("the demo works",)}),
+    ]
+    assert loaded.rejected == [("row t2", "has 2 plans; only rows that were planned once are used")]
+
+
+@pytest.mark.parametrize(("row", "whose"), [
+    (ROW, "own"), (XLAM, "xlam"), (GLAIVE, "glaive"), (TINYAGENT["t1"], "tinyagent"), ([1], "unknown"),
+])
+def test_formats_are_told_by_their_fields(row, whose):
+    assert formats.kind(row) == whose
+
+
+def test_a_broken_foreign_row_says_whose_it_was_taken_for():
+    with pytest.raises(BadTask, match="is in no known format"):
+        formats.ours({"question": "?"}, ())
+
+
+def test_a_broken_xlam_row_is_named(tmp_path):
+    loaded = jsonl.load(rows_file(tmp_path, XLAM | {"answers": "[{]"}), "")
+    assert loaded.rejected[0][0] == "line 1 (7)" and loaded.rejected[0][1].startswith("can't be read as xlam: JSONDecodeError")
+
+
+def test_other_content_under_the_same_name_is_other_data(tmp_path):
+    path, tools = rows_file(tmp_path, ROW), tools_file(tmp_path)
+    before = generate.recipe(composed("experiment=jsonl", f"tools={tools}", f"requests={path}"))
+    rows_file(tmp_path, ROW | {"id": "z"})
+    assert generate.recipe(composed("experiment=jsonl", f"tools={tools}", f"requests={path}")) != before
