@@ -1,29 +1,18 @@
-"""Requests to the assistant that people wrote, one a line of JSON, with the calls that they ask for.
+"""The assistant's world that requests of other people's making need: everybody and everything that their calls name.
 
-Owns the reading of such a file and the world that its calls need: every person, file and note that a row's calls name
-is there. Nobody marked which words say what, and a repair makes guessing unsafe, so the whole request is the evidence of
-everything: the expert hears it out. Refuses to know how requests are generated.
-
-    {"id", "now", "request", "calls": [{"name", "args": {parameter: [accepted values]}}], "answer"?: [...], "tags"?: [...]}
+Owns that world. Refuses to know how requests are read (`data_gen.tasks.jsonl`) and how they are generated.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any
 
-from agent.tools.assistant import AssistantToolbox, assistant_specs
 from agent.tools.text import fold
 from agent.tools.world import File, Mail, Note, Person, WorldData
 from data_gen.reading import references
-from data_gen.seeds import child
-from data_gen.speech import speak
-from data_gen.task import BadTask, Evidence, GoldCall, Task
 
 _PEOPLE = (("get_phone_number", "name"), ("get_email_address", "name"))
 _FILES = (
@@ -31,41 +20,6 @@ _FILES = (
     ("reply_to_email", "attachments"), ("forward_email", "attachments"),
 )
 _NOTES = (("open_note", "name"), ("append_note_content", "name"))
-
-
-def read(path: Path, source: str, tags: Sequence[str] = ()) -> tuple[Task, ...]:
-    """All rows of a file as test tasks.
-
-    Raises:
-        BadTask: a row that can't be used; the text names the file, the line and the reason.
-    """
-    made = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            made.append(task(json.loads(line), source, tags))
-        except (ValueError, KeyError, TypeError) as error:
-            raise BadTask(f"{path.name}, line {number}: {error!s}") from error
-    return tuple(made)
-
-
-def task(row: Mapping[str, Any], source: str, tags: Sequence[str] = ()) -> Task:
-    """One row as a task."""
-    specs = assistant_specs()
-    words = row["request"].split()
-    gold = []
-    for call in row["calls"]:
-        args = {name: tuple(values) for name, values in call["args"].items()}
-        # "" is "left out", unless the tool insists on a value: then it is the value
-        needed = {param.name for spec in specs if spec.name == call["name"] for param in spec.params if param.required}
-        said = [name for name, values in args.items() if (values[0] != "" or name in needed) and not references(values[0])]
-        gold.append(GoldCall(call["name"], args, Evidence(0, len(words)), {name: Evidence(0, len(words)) for name in said}))
-    return Task(
-        row["id"], source, "test", speak(words, child(0, row["id"])), specs, tuple(gold),
-        partial(AssistantToolbox, world(row["calls"]), row["id"]), tuple(row.get("answer", ())), row["now"],
-        (*row.get("tags", ()), *tags),
-    )
 
 
 def world(calls: Sequence[Mapping[str, Any]]) -> WorldData:
