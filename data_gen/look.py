@@ -7,6 +7,7 @@ of them.
 from __future__ import annotations
 
 import html
+import io
 import json
 import re
 from collections import Counter
@@ -78,8 +79,8 @@ MEASURES: Mapping[str, Callable[[Row], float]] = {
 }
 
 
-def distributions(rows: Sequence[Row]) -> Any:
-    """A figure: a histogram of each of `MEASURES`, modes over one another."""
+def distributions(rows: Sequence[Row]) -> bytes:
+    """A picture (PNG): a histogram of each of `MEASURES`, modes over one another."""
     from matplotlib.figure import Figure
     figure = Figure(figsize=(13, 5.6), layout="constrained")
     modes = sorted({row["mode"] for row in rows})
@@ -90,7 +91,9 @@ def distributions(rows: Sequence[Row]) -> Any:
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(modes), frameon=False)
-    return figure
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=110)
+    return picture.getvalue()
 
 
 def episode_of(row: Row, folder: Path) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def _data(base: Surroundings, **changes: Any) -> Surroundings:
 
 
 AXES = (
-    Axis("decode_tokens_per_s", "decode rate, tokens/s", (15, 30, 60, 120, 240), _decode, lambda base: base.profile.decode_tokens_per_s),
+    Axis("decode_tokens_per_s", "decode rate, tokens/s", (10, 20, 40, 80, 160), _decode, lambda base: base.profile.decode_tokens_per_s),
     Axis("tool_latency_times", "tools' latency, times its own", (0.1, 0.3, 1, 3, 10), lambda base, x: replace(base, tool_times=x),
          lambda base: 1.0),
     Axis("speech_rate_times", "speaking rate, times its own", (0.5, 0.7, 1, 1.4, 2), lambda base, x: replace(base, speech_times=x),
