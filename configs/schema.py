@@ -124,6 +124,8 @@ class TrainConfig:
     """``drop`` (counted) or ``cut`` at a segment boundary."""
     packing: bool = True
     supervise_cut_spans: bool = True
+    idle_pauses: float = 1.0
+    """Share of the bare pauses that the loss counts."""
     loss: str = "chunked"
     """``chunked`` builds logits for supervised positions only; ``full`` is the model's own."""
     share_prompts: bool = True

@@ -129,8 +129,6 @@ def plan(config: Config) -> tuple[list[Row], dict[str, Backend]]:
     chosen = config.eval
     if config.time != "virtual":
         raise ValueError(f"time is {config.time!r}: replay runs on the virtual clock; use time=virtual")
-    if chosen.constrained:
-        raise ValueError("eval.constrained=true is not supported by replay yet; leave it out")
     for name, values in (("backends", chosen.backends), ("modes", chosen.modes), ("profiles", chosen.profiles), ("seeds", chosen.seeds)):
         if not values or len(set(values)) < len(values):
             raise ValueError(f"eval.{name} is {list(values)}; give at least one, each once")
@@ -175,7 +173,7 @@ def recipe(config: Config, backends: dict[str, Backend]) -> str:
     # a generated source makes as many tasks as it is asked for
     parts["data"]["sizes"] = config.data.sizes.get(config.eval.split)
     parts |= {"seed": config.seed, "task": config.task, "tools": config.tools, "requests": config.requests, "schema": SCHEMA_VERSION}
-    kept = ("split", "sources", "tasks", "expert_tasks", "temperature", "cap_s")
+    kept = ("split", "sources", "tasks", "expert_tasks", "temperature", "cap_s", "constrained")
     parts["eval"] = {name: getattr(config.eval, name) for name in kept}
     parts["weights"] = weights_hash(backends["model"].model.adapter) if "model" in backends else ""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
@@ -234,19 +232,23 @@ def run_row(config: Config, row: Row, played: Backend, model: Any, tasks: Sequen
     # it names neither mode nor backend: every row hears the same updates
     seed = child(config.seed, "replay", row.seed)
     boxes: list[Toolbox] = [task.toolbox() for task in tasks]
+    aids: dict[str, Any] = {}
+    if config.eval.constrained and not played.planned:
+        from agent.models.grammar import ProtocolGrammar
+        aids = {"grammar": ProtocolGrammar(renderer)}
 
     def episode(n: int):
         task = tasks[n]
         return make_episode(
             task, row.mode, profile, renderer, agent=played.agent, data=config.data, seed=seed,
-            toolbox=boxes[n], planner=played.planner(task, config.data, child(seed, task.id, "eager")),
+            toolbox=boxes[n], planner=played.planner(task, config.data, child(seed, task.id, "eager")), **aids,
         )
 
     def keep(n: int, rollout: Rollout) -> None:
         heard = updates_of(tasks[n], config.data, seed)
         done(record(
             tasks[n], rollout, boxes[n], heard, settings=settings, profile=profile, renderer=renderer, cap_ns=ns(config.eval.cap_s),
-            backend=row.backend, mode=row.mode, seed=row.seed,
+            backend=row.backend, mode=row.mode, seed=row.seed, forced=bool(aids),
         ))
 
     if played.planned:

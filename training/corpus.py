@@ -39,8 +39,8 @@ class Source:
 
 
 def read_source(
-    folder: Path, renderer: Renderer, *, max_length: int, too_long: str = "drop", cut_spans: bool = True, split: str = "train",
-    model: str = "?",
+    folder: Path, renderer: Renderer, *, max_length: int, too_long: str = "drop", cut_spans: bool = True,
+    idle_pauses: float = 1.0, split: str = "train", model: str = "?",
 ) -> Source:
     """One folder's split.
 
@@ -50,6 +50,7 @@ def read_source(
         max_length: most tokens of an example.
         too_long: ``drop`` (counted) or ``cut`` at the last segment boundary within the limit (counted).
         cut_spans: see `training.tokens.make_example`.
+        idle_pauses: likewise.
         split: which rows.
         model: the model's name, for errors.
 
@@ -59,7 +60,7 @@ def read_source(
     check_tokenizer(read_manifest(folder).get("tokenizer", "unknown"), renderer, str(folder), model)
     source = Source(folder)
     for row in read_rows(folder, split):
-        example: Example | None = make_example(row, renderer, cut_spans=cut_spans, model=model)
+        example: Example | None = make_example(row, renderer, cut_spans=cut_spans, idle_pauses=idle_pauses, model=model)
         if len(example) > max_length:
             example = cut(example, max_length) if too_long == "cut" else None
             if example is None:

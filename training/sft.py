@@ -118,6 +118,7 @@ def read(config: Config, renderer: Renderer) -> tuple[list[Source], Schedule]:
     sources = [
         read_source(
             Path(folder), renderer, max_length=train.max_length, too_long=train.too_long, cut_spans=train.supervise_cut_spans,
+            idle_pauses=train.idle_pauses,
             model=config.model.name,
         )
         for folder in train.data

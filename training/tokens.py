@@ -16,6 +16,7 @@ import numpy as np
 
 from agent.rendering import Renderer
 from agent.transcript import CLOSERS
+from data_gen.seeds import child
 from data_gen.trajectory import BadData, Piece, segments_of
 
 IGNORED = -100
@@ -68,13 +69,17 @@ def check_tokenizer(found: str, renderer: Renderer, where: str, model: str) -> N
         )
 
 
-def make_example(row: dict[str, Any], renderer: Renderer, *, cut_spans: bool = True, model: str = "?") -> Example:
+def make_example(
+    row: dict[str, Any], renderer: Renderer, *, cut_spans: bool = True, idle_pauses: float = 1.0, model: str = "?"
+) -> Example:
     """Ids and labels of one row.
 
     Args:
         row: a row of `data_gen.trajectory.FEATURES`.
         renderer: must be the one that the row was made with.
         cut_spans: whether the tokens of a span that an interruption cut count, up to the cut.
+        idle_pauses: share of the bare pauses that count, picked by a hash of row and place. They are most of what a
+            listening agent writes: where all count, a small model learns first, and for long only, to pause.
         model: the model's name, for the error's text.
 
     Raises:
@@ -97,7 +102,11 @@ def make_example(row: dict[str, Any], renderer: Renderer, *, cut_spans: bool = T
             continue
         spelled = [renderer.token_bytes(index) for index in span.ids]
         kinds += token_kinds(spelled, issued)
-        counted = _counted(pieces, span.segment, spelled, cut_spans)
+        idle = pieces[span.segment].segment.text.strip() == "<pause>"
+        if idle and child(0, row["id"], "pause", span.segment) % 1_000_000 >= idle_pauses * 1_000_000:
+            counted = 0
+        else:
+            counted = _counted(pieces, span.segment, spelled, cut_spans)
         labels += span.ids[:counted]
         labels += [IGNORED] * (len(span.ids) - counted)
     return Example(

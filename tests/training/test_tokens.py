@@ -40,6 +40,19 @@ def row(renderer: Renderer, lines: list[tuple[str, str, bool]], tokenizer: str |
     }
 
 
+def test_a_share_of_the_bare_pauses_can_be_left_out_and_nothing_else(tiny_tokenizer):
+    renderer = renderer_of(tiny_tokenizer)
+    lines = [(kind, text, True) for n in range(40) for kind, text in (("partial_query_update", "so"), ("model", "<pause>"))]
+    lines += [("model", "<think>to: Bob</think><pause>", True)]
+    whole, none = (make_example(row(renderer, lines), renderer, idle_pauses=share) for share in (1.0, 0.0))
+    thought = [*renderer.action_ids("<think>to: Bob</think><pause>")]
+    assert supervised(whole) == [*renderer.action_ids("<pause>")] * 40 + thought
+    assert supervised(none) == thought
+    half = supervised(make_example(row(renderer, lines), renderer, idle_pauses=0.5))
+    assert 10 < len(half) - len(thought) < 30
+    assert half == supervised(make_example(row(renderer, lines), renderer, idle_pauses=0.5))
+
+
 def supervised(example: Any) -> list[int]:
     return example.labels[example.labels != IGNORED].tolist()
 
