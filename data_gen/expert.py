@@ -119,6 +119,7 @@ def reconcile(wanted: Sequence[Wanted], state: State) -> tuple[list[Edit], dict[
     edits: list[Edit] = []
     next_id = state.graph.highest + 1
     waiting = [want for want in wanted if want.complete]
+    stands: dict[str, int] = {}
     while waiting:
         unmatched = []
         for want in waiting:
@@ -126,18 +127,23 @@ def reconcile(wanted: Sequence[Wanted], state: State) -> tuple[list[Edit], dict[
             if match is not None:
                 spare.remove(match)
                 ids[want.gold] = match.id
+                stands[_same(want, ids)] = match.id
             else:
                 unmatched.append(want)
         if not unmatched:
             break
         # one at a time: once it has its ID, what takes its result may turn out to stand already, and need no line
         want, *waiting = unmatched
+        if not state.final_in_context and (one := stands.get(_same(want, ids))) is not None:
+            ids[want.gold] = one  # what makes the two different may still be said; until then one call does
+            continue
         old = _to_revise([call for call in spare if state.graph.effect_below(call.id) is None], want, ids)
         if old is not None:
             spare.remove(old)
         id = old.id if old is not None else next_id
         next_id += old is None
         ids[want.gold] = id
+        stands[_same(want, ids)] = id
         edits.append(Edit(_line(id, want.spec, {name: issued(value, ids) for name, value in want.args.items()}), want.gold))
     free = [call for call in spare if state.graph.effect_below(call.id) is None]
     edits += [Edit(f"REMOVE {call.id}") for call in _roots(free)]
@@ -146,6 +152,11 @@ def reconcile(wanted: Sequence[Wanted], state: State) -> tuple[list[Edit], dict[
         if id in state.graph and _may_retry(call := state.graph[id])
     ]
     return edits, ids
+
+
+def _same(want: Wanted, ids: Mapping[int, int]) -> str:
+    """A text that two wanted calls share when they would be the same call."""
+    return _line(0, want.spec, {name: issued(value, ids) for name, value in want.args.items()})
 
 
 def _serves(call: Call, want: Wanted, ids: Mapping[int, int]) -> bool:
