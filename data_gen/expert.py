@@ -127,7 +127,7 @@ def reconcile(wanted: Sequence[Wanted], state: State) -> tuple[list[Edit], dict[
             if match is not None:
                 spare.remove(match)
                 ids[want.gold] = match.id
-                stands[_same(want, ids)] = match.id
+                stands[_line(0, match.spec, match.args)] = match.id
             else:
                 unmatched.append(want)
         if not unmatched:

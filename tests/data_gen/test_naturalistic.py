@@ -8,13 +8,13 @@ from collections import Counter
 import pytest
 
 from agent.models.load import load_renderer
+from agent.tools.assistant import AssistantToolbox
 from configs.schema import AgentConfig, ClockConfig, Config, DataConfig
 from data_gen.disfluency import HELD_OUT, TRAIN
 from data_gen.episodes import make_episode, sample_profile
 from data_gen.expert import Expert
 from data_gen.reading import reading_of
 from data_gen.sources import load
-from data_gen.task import BadTask
 from data_gen.tasks import naturalistic, written
 
 ROW = {
@@ -74,25 +74,10 @@ def test_requests_written_by_hand_come_first_and_can_be_done():
         assert rollout.outcome == "answered" and states == {"done": len(task.gold)}, task.request
 
 
-def test_a_written_row_gets_a_world_that_knows_what_it_names(tmp_path):
-    path = tmp_path / "rows.jsonl"
-    path.write_text(json.dumps(ROW) + "\n\n")
-    (task,) = written.read(path, "naturalistic", ("handwritten",))
-    box = task.toolbox()
-    summary = box.run("summarize_pdf", {"pdf_path": "budget"})
-    assert summary.startswith("This is about budget") and box.run("get_phone_number", {"name": "Sam"}).startswith("+1")
-    assert task.tags == ("handwritten",) and task.now == ROW["now"] and task.split == "test"
-    assert reading_of(task).wanted(len(task.words) - 1, False) == ()
-
-
-def test_a_bad_row_is_named(tmp_path):
-    path = tmp_path / "rows.jsonl"
-    path.write_text(json.dumps(ROW) + "\n" + json.dumps(ROW | {"calls": [{"name": "fly", "args": {}}]}) + "\n")
-    with pytest.raises(BadTask, match=r"rows.jsonl, line 2: .*'fly'"):
-        written.read(path, "naturalistic")
-    path.write_text('{"id": "x"}\n')
-    with pytest.raises(BadTask, match="line 1: 'request'"):
-        written.read(path, "naturalistic")
+def test_a_written_row_gets_a_world_that_knows_what_it_names():
+    box = AssistantToolbox(written.world(ROW["calls"]), "row")
+    assert box.run("summarize_pdf", {"pdf_path": "budget"}).startswith("This is about budget")
+    assert box.run("get_phone_number", {"name": "Sam"}).startswith("+1")
 
 
 def test_the_source_is_registered():
