@@ -1323,11 +1323,12 @@ def test_the_model_runs_only_a_few_tokens_ahead_and_alone_not_at_all(contexts, l
             context.close()
 
 
-def test_the_example_of_the_docs(renderer, monkeypatch, capsys):
-    """The ten lines of docs/runtime.md, with a script in the place of the weights."""
+@pytest.mark.parametrize("page", ["README.md", "docs/runtime.md"])
+def test_the_example_of_a_page(page, renderer, monkeypatch, capsys):
+    """The ten lines, with a script in the place of the weights."""
     from contextlib import contextmanager
 
-    text = (Path(__file__).parents[2] / "docs/runtime.md").read_text()
+    text = (Path(__file__).parents[2] / page).read_text()
     code = text.split("```python\n")[1].split("```")[0]
     assert len([line for line in code.splitlines() if line.strip() and not line.startswith(("import", "from"))]) <= 12
 
@@ -1341,5 +1342,5 @@ def test_the_example_of_the_docs(renderer, monkeypatch, capsys):
         return scripted()
 
     monkeypatch.setattr("agent.session.load", load)
-    exec(compile(code, "docs/runtime.md", "exec"), {"__name__": "__main__"})
+    exec(compile(code, page, "exec"), {"__name__": "__main__"})
     assert capsys.readouterr().out == "It is sunny in Oslo.\n"
