@@ -248,7 +248,7 @@ def run_row(config: Config, row: Row, played: Backend, model: Any, tasks: Sequen
         heard = updates_of(tasks[n], config.data, seed)
         done(record(
             tasks[n], rollout, boxes[n], heard, settings=settings, profile=profile, renderer=renderer, cap_ns=ns(config.eval.cap_s),
-            backend=row.backend, mode=row.mode, seed=row.seed, forced=bool(aids),
+            backend=row.backend, mode=row.mode, seed=row.seed, **({"source": row.source} if row.source else {}), forced=bool(aids),
         ))
 
     if played.planned:

@@ -179,3 +179,13 @@ def test_other_settings_in_the_same_folder_are_refused_and_change_nothing(replay
 def test_planned_backends_do_not_depend_on_a_checkpoint(configured):
     made = backend("expert", configured("model.adapter=somewhere"))
     assert isinstance(made, Backend) and made.model.adapter is None
+
+
+def test_what_is_replayed_under_a_name_of_its_own_is_reported_under_it(bfcl_wheel, configured, tmp_path):
+    """Rows that ask for one call are told apart from those that ask for several, though both are the leaderboard's."""
+    replay.main(configured("eval.backends=[expert]", "eval.modes=[parallel]", "eval.expert_tasks=2", "eval.sources=[bfcl,bfcl_multiple]"))
+    named = {name: {row["source"] for row in made} for name, made in rows(tmp_path / "replay").items()}
+    assert named == {
+        "episodes-bfcl-expert-parallel-laptop-0.jsonl": {"bfcl"},
+        "episodes-bfcl_multiple-expert-parallel-laptop-0.jsonl": {"bfcl_multiple"},
+    }
