@@ -14,7 +14,7 @@ under, so that every mode, the baselines included, has an expert of its own.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,6 +31,9 @@ Thoughts = Literal["slots", "none"]
 
 _RETRACTED = re.compile(r"\[-(\d+)\] ?")
 _MOST_TRIES = 3
+_MOST_WRITES = 2
+"""Calls that are made for one effect while the tool says that it did nothing; then the user is told."""
+_BAD = (CallState.FAILED, CallState.SKIPPED, CallState.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,7 @@ class Expert:
         words = self.heard(state)
         wanted = self.reading.wanted(words, state.final_in_context)
         edits, ids = reconcile(wanted, state)
-        if (limit := state.settings.calls_per_action) is not None:
-            edits = edits[:limit]
+        edits = _first(edits, state)
         thought = self._thought(state, wanted, edits, words) if self.thoughts == "slots" else ""
         return thought + self._action(state, edits, ids)
 
@@ -73,10 +75,11 @@ class Expert:
         live = [state.graph[id] for id in sorted(state.graph.live)]
         if any(call.spec.access != "write" and not any(call.id in other.needs for other in live) for call in live):
             return "<pause>"
-        return f"<answer>{self._answer(state)}</answer>"
+        return f"<answer>{self._answer(state, ids)}</answer>"
 
-    def _answer(self, state: State) -> str:
-        bad = [call for call in state.graph.calls.values() if call.state in (CallState.FAILED, CallState.SKIPPED, CallState.UNKNOWN)]
+    def _answer(self, state: State, ids: Mapping[int, int]) -> str:
+        # what failed and was never wanted, or was done by a later call, is nothing to the user
+        bad = [state.graph[id] for id in sorted(ids.values()) if state.graph[id].state in _BAD]
         if bad:
             return f"I could not finish {bad[0].spec.name}."
         return self.task.answer[0] if self.task.answer else "Done."
@@ -106,13 +109,15 @@ class Edit:
     line: str
     gold: int = 0
     """The gold call that it issues or revises; 0 for a removal."""
+    id: int = 0
+    """The ID of that call."""
 
 
 def reconcile(wanted: Sequence[Wanted], state: State) -> tuple[list[Edit], dict[int, int]]:
     """The lines that turn the calls there are into the calls wanted, and the ID of each gold call.
 
     Defined on any state: calls that nobody wants are revised into ones that are wanted, or removed; those that already
-    took effect are left alone.
+    took effect are left alone. What failed for good stands for what is wanted; what needs its result gets no line and no ID.
     """
     spare = [call for _, call in sorted(state.graph.calls.items()) if call.state is not CallState.CANCELLED]
     ids: dict[int, int] = {}
@@ -120,14 +125,20 @@ def reconcile(wanted: Sequence[Wanted], state: State) -> tuple[list[Edit], dict[
     next_id = state.graph.highest + 1
     waiting = [want for want in wanted if want.complete]
     stands: dict[str, int] = {}
+    lost: set[int] = set()
     while waiting:
         unmatched = []
         for want in waiting:
-            match = next((call for call in spare if _serves(call, want, ids)), None)
+            unknown = {other.gold for other in waiting} - ids.keys()
+            match = _standing([call for call in spare if _serves(call, want, ids, unknown)])
             if match is not None:
                 spare.remove(match)
                 ids[want.gold] = match.id
                 stands[_line(0, match.spec, match.args)] = match.id
+                if match.state is CallState.UNKNOWN or match.state is CallState.FAILED and not _may_retry(match):
+                    lost.add(want.gold)
+            elif lost & {k for value in want.args.values() for k in references(value)}:
+                lost.add(want.gold)
             else:
                 unmatched.append(want)
         if not unmatched:
@@ -144,14 +155,26 @@ def reconcile(wanted: Sequence[Wanted], state: State) -> tuple[list[Edit], dict[
         next_id += old is None
         ids[want.gold] = id
         stands[_same(want, ids)] = id
-        edits.append(Edit(_line(id, want.spec, {name: issued(value, ids) for name, value in want.args.items()}), want.gold))
+        edits.append(Edit(_line(id, want.spec, {name: issued(value, ids) for name, value in want.args.items()}), want.gold, id))
     free = [call for call in spare if state.graph.effect_below(call.id) is None]
-    edits += [Edit(f"REMOVE {call.id}") for call in _roots(free)]
-    edits += [
-        Edit(_line(call.id, call.spec, call.args), gold) for gold, id in ids.items()
-        if id in state.graph and _may_retry(call := state.graph[id])
+    # what is tried again comes first: other lines may need its result, and one call a turn is all that some modes have
+    again = [
+        Edit(_line(call.id, call.spec, call.args), gold, id)
+        for id, gold in {id: gold for gold, id in ids.items()}.items() if id in state.graph and _may_retry(call := state.graph[id])
     ]
+    edits = [*again, *edits, *(Edit(f"REMOVE {call.id}", id=call.id) for call in _roots(free))]
     return edits, ids
+
+
+def _first(edits: Sequence[Edit], state: State) -> list[Edit]:
+    """As many calls as one action may have, and every removal: this action is a commit point for all that is there.
+
+    A write that would be revised by a later action is removed instead.
+    """
+    calls = [edit for edit in edits if edit.gold]
+    limit = len(calls) if state.settings.calls_per_action is None else state.settings.calls_per_action
+    wrong = [edit.id for edit in calls[limit:] if edit.id in state.graph.live and state.graph[edit.id].spec.access == "write"]
+    return [*calls[:limit], *(edit for edit in edits if not edit.gold), *(Edit(f"REMOVE {id}", id=id) for id in wrong)]
 
 
 def _same(want: Wanted, ids: Mapping[int, int]) -> str:
@@ -159,17 +182,22 @@ def _same(want: Wanted, ids: Mapping[int, int]) -> str:
     return _line(0, want.spec, {name: issued(value, ids) for name, value in want.args.items()})
 
 
-def _serves(call: Call, want: Wanted, ids: Mapping[int, int]) -> bool:
-    """Whether a call is what is wanted, with any accepted value."""
+def _standing(calls: Sequence[Call]) -> Call | None:
+    """The call that stands, of those that are what is wanted; a write that failed does when it was tried often enough."""
+    failed = [call for call in calls if call.state is CallState.FAILED and call.spec.access == "write"]
+    standing = [call for call in calls if call not in failed]
+    return next(iter(standing or failed[_MOST_WRITES - 1:]), None)
+
+
+def _serves(call: Call, want: Wanted, ids: Mapping[int, int], unknown: Set[int]) -> bool:
+    """Whether a call is what is wanted, with any accepted value; ``unknown`` are gold calls that have no ID yet."""
     if call.spec.name != want.spec.name:
-        return False
-    if call.state is CallState.FAILED and call.spec.access == "write":
         return False
     for name, values in want.accepts.items():
         if name not in call.args:
             if "" not in values:
                 return False
-        elif not any(call.args[name] == issued(value, ids) for value in values):
+        elif not any(call.args[name] == issued(value, ids) for value in values if unknown.isdisjoint(references(value))):
             return False
     return all(name in want.accepts for name in call.args)
 
@@ -188,8 +216,7 @@ def _needs(value: Any, ids: Mapping[int, int]) -> list[int]:
 
 def _roots(calls: Sequence[Call]) -> list[Call]:
     """Calls whose removal takes the others with it; those that failed or were skipped harm nobody and stay."""
-    bad = (CallState.FAILED, CallState.SKIPPED, CallState.UNKNOWN)
-    calls = [call for call in calls if call.state not in bad]
+    calls = [call for call in calls if call.state not in _BAD]
     return [call for call in calls if not any(other.id in call.needs for other in calls)]
 
 

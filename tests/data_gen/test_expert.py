@@ -1,0 +1,181 @@
+"""The expert goes on from any state, a model's mistakes included, to what was asked for; and tries no effect for ever."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from agent.calls import State as CallState
+from agent.clock import Profile
+from agent.core import State
+from agent.events import Generate, Note
+from agent.models.load import load_renderer
+from agent.modes import MODES
+from agent.protocol import write_value
+from agent.simulate import Rollout
+from agent.tools.tool import ToolFailure
+from configs.schema import AgentConfig, DataConfig
+from data_gen.disfluency import Rates
+from data_gen.episodes import make_episode
+from data_gen.expert import Expert, reconcile
+from data_gen.reading import reading_of
+from data_gen.task import Task
+from data_gen.tasks import assistant, bfcl, debug
+from tests.data_gen.bfcl_rows import write_wheel
+from tests.data_gen.erratic import Erratic
+
+SEEDS = 8
+
+
+@pytest.fixture(scope="module")
+def renderer():
+    return load_renderer("tiny", "token", "none")
+
+
+@pytest.fixture(scope="module", params=["assistant", "bfcl", "debug"])
+def tasks(request, tmp_path_factory) -> list[Task]:
+    """Requests of one source: disfluent ones, grounded ones, plain ones."""
+    if request.param == "assistant":
+        return list(assistant.tasks("train", 0, SEEDS, assistant.Style(Rates.of({"times": 3.0}))))
+    if request.param == "debug":
+        return list(debug.tasks("train"))[:SEEDS]
+    wheel: Path = write_wheel(tmp_path_factory.mktemp("rows") / "rows.whl")
+    return [task for split in bfcl.SHARES for task in bfcl.tasks(split, 0, bfcl.CATEGORIES, wheel)]
+
+
+def play(task: Task, mode: str, renderer, planner, seed: int = 0, toolbox=None) -> Rollout:
+    rate = (20, 60, 200)[seed % 3]
+    return make_episode(
+        task, mode, Profile("test", rate, 10 * rate, 0), renderer, agent=AgentConfig(), data=DataConfig(), seed=seed, planner=planner,
+        toolbox=toolbox,
+    ).run()
+
+
+def after(rollout: Rollout, generation: int) -> list[str]:
+    """What the core noted from the beginning of a generation on."""
+    notes: list[str] = []
+    begun = False
+    for _, commands in rollout.history:
+        for command in commands:
+            begun = begun or isinstance(command, Generate) and command.generation >= generation
+            if begun and isinstance(command, Note):
+                notes.append(command.what)
+    return notes
+
+
+def asked_for(task: Task, state: State, reading) -> set[int]:
+    """The IDs of the gold calls, all of which must be done, with nothing left to change."""
+    edits, ids = reconcile(reading.wanted(len(task.words), True), state)
+    assert not edits and len(ids) == len(task.gold)
+    assert {state.graph[id].state for id in ids.values()} == {CallState.DONE}
+    return set(ids.values())
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_whatever_a_model_did_the_expert_reaches_gold_and_repeats_nothing(tasks, mode, renderer):
+    mistakes = 0
+    for seed in range(SEEDS):
+        task = tasks[seed % len(tasks)]
+        draw = random.Random(f"{mode}/{task.id}/{seed}")
+        reading = reading_of(task, 0.3 if task.reading is not None else 0.0, seed)
+        planner = Erratic(task, Expert(task, reading), draw, draw.randint(1, 8))
+        rollout = play(task, mode, renderer, planner, seed)
+        state = rollout.state
+        where = f"{task.id} in {mode} with seed {seed}: {planner.written}"
+        assert rollout.outcome == "answered" and planner.handed_over, where
+        mine = asked_for(task, state, reading)
+        left = [call for id, call in state.graph.calls.items() if id not in mine]
+        assert {call.state for call in left} <= {CallState.CANCELLED, CallState.FAILED, CallState.SKIPPED}, where
+        notes = after(rollout, planner.handed_over)
+        assert not {"identical_reissue", "invalid_action"} & set(notes), where
+        mistakes += len(planner.written)
+    assert mistakes > SEEDS  # or nothing was tested
+
+
+def test_the_erratic_model_makes_every_kind_of_mistake(renderer):
+    seen: set[str] = set()
+    states: set[CallState] = set()
+    for seed in range(24):
+        task = debug.tasks("train")[seed]
+        draw = random.Random(seed)
+        planner = Erratic(task, Expert(task, reading_of(task)), draw, 8)
+        rollout = play(task, "speculative", renderer, planner, seed)
+        for _, commands in rollout.history:
+            seen |= {c.what for c in commands if isinstance(c, Note)}
+        states |= {call.state for call in rollout.state.graph.calls.values()}
+    assert {"invalid_action", "identical_reissue", "revise", "remove", "cut"} <= seen
+    assert {CallState.CANCELLED, CallState.DONE} <= states
+
+
+class Refusing:
+    """A world in which a tool says no some times."""
+
+    def __init__(self, world, name: str, times: int) -> None:
+        self.world, self.name, self.times, self.asked = world, name, times, 0
+        self.specs, self.latency_ns = world.specs, world.latency_ns
+
+    def run(self, name, args):
+        if name == self.name:
+            self.asked += 1
+            if self.asked <= self.times:
+                raise ToolFailure("no signal")
+        return self.world.run(name, args)
+
+
+def refused(renderer, mode: str, name: str, times: int, task: Task | None = None) -> tuple[Rollout, Refusing]:
+    task = task or debug.tasks("train")[2]  # a look-up and a text
+    world = Refusing(task.toolbox(), name, times)
+    rollout = play(task, mode, renderer, Expert(task, reading_of(task)), toolbox=world)
+    assert not {"identical_reissue", "invalid_action"} & set(after(rollout, 1))
+    assert rollout.outcome == "answered"
+    return rollout, world
+
+
+def said(rollout: Rollout) -> str:
+    return "".join(segment.text for segment in rollout.state.transcript if segment.kind == "model").rsplit("<answer>", 1)[1]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_write_that_fails_is_tried_twice_and_then_the_user_is_told(mode, renderer):
+    rollout, world = refused(renderer, mode, "send_sms", 99)
+    assert world.asked == 2
+    assert said(rollout) == "I could not finish send_sms.</answer>"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_write_that_works_the_second_time_is_no_failure(mode, renderer):
+    rollout, world = refused(renderer, mode, "send_sms", 1)
+    assert world.asked == 2 and len(world.world.effects) == 1
+    assert said(rollout) == "Done.</answer>"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_read_that_fails_is_tried_three_times_and_nothing_is_asked_of_its_result(mode, renderer):
+    rollout, world = refused(renderer, mode, "get_phone_number", 99)
+    assert world.asked == 3 and not world.world.effects
+    assert said(rollout) == "I could not finish get_phone_number.</answer>"
+    if mode == "sequential":  # where the write was not there yet, it is not asked for
+        assert len(rollout.state.graph.calls) == 1
+
+
+def test_one_call_a_turn_removes_every_wrong_write_before_it_commits(renderer):
+    task = debug.tasks("train")[2]
+    wrong = ['<tool_call>\n1. send_sms(["+1"], "a")\nno line\n', '<tool_call>\n2. send_sms(["+2"], "b")\nno line\n']
+    planner = Erratic(task, Expert(task, reading_of(task)), random.Random(0), 2)
+    planner.mistake = lambda state: wrong.pop(0)
+    rollout = play(task, "sequential", renderer, planner)
+    assert [call.state for _, call in sorted(rollout.state.graph.calls.items())] == [
+        CallState.CANCELLED, CallState.CANCELLED, CallState.DONE, CallState.DONE,
+    ]
+
+
+def test_a_text_that_looks_like_a_reference_is_none(renderer):
+    task = debug.tasks("train")[2]
+    planner = Erratic(task, Expert(task, reading_of(task)), random.Random(0), 1)
+    message = write_value(task.gold[1].args["message"][0])
+    planner.mistake = lambda state: f'<tool_call>\n1. send_sms(["$1"], {message})\nno line\n'
+    rollout = play(task, "parallel", renderer, planner)
+    assert rollout.state.graph[1].state is CallState.CANCELLED
+    assert len(asked_for(task, rollout.state, reading_of(task))) == 2
