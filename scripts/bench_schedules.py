@@ -98,6 +98,10 @@ class Oracle:
         ended = self._read(event, before, state, commands)
         if ended:
             self.committed = self.serial
+        # a write that says it did nothing frees its effect at once: an equal one that waited may start in the same step
+        if isinstance(event, ToolError) and event.kind == "failed" and f"{CallState.FAILED}" == state_of(state, event.call):
+            if state_of(before, event.call) in (CallState.RUNNING, CallState.UNKNOWN):
+                self.begun.pop(event.call, None)
         for command in commands:
             match command:
                 case Append(segments):
@@ -108,9 +112,6 @@ class Oracle:
                     self._started(command, state)
                 case Note(what):
                     self.covered.add(what)
-        if isinstance(event, ToolError) and event.kind == "failed" and f"{CallState.FAILED}" == state_of(state, event.call):
-            if state_of(before, event.call) in (CallState.RUNNING, CallState.UNKNOWN):
-                self.begun.pop(event.call, None)
         for id in state.graph.live:
             call = state.graph[id]
             if call.state is CallState.RUNNING and any(state.graph[need].state is not CallState.DONE for need in call.needs):
