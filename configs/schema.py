@@ -67,6 +67,20 @@ class AgentConfig:
 
 
 @dataclass
+class ParaphraseConfig:
+    """An OpenAI-compatible endpoint that rewords the wordings of source assistant; never required."""
+
+    url: str = ""
+    """Its base, such as ``http://localhost:8000/v1``; empty for none."""
+    model: str = ""
+    key_env: str = "OPENAI_API_KEY"
+    """Environment variable that holds the key, if one is needed."""
+    cache: str = "outputs/paraphrases.jsonl"
+    """File of all answers: with it the same data can be made again."""
+    timeout_s: float = 30.0
+
+
+@dataclass
 class DataConfig:
     """Which tasks, how they are spoken, and how trajectories are made of them."""
 
@@ -91,6 +105,7 @@ class DataConfig:
     shard_rows: int = 500
     files: dict[str, str] = field(default_factory=dict)
     """Local files of sources that read some (hotpotqa, disfl_qa …)."""
+    paraphrase: ParaphraseConfig = field(default_factory=ParaphraseConfig)
 
 
 @dataclass

@@ -30,7 +30,7 @@ from data_gen.episodes import make_episode, sample_profile
 from data_gen.expert import Expert
 from data_gen.reading import reading_of
 from data_gen.seeds import child
-from data_gen.sources import inputs, load, rejected
+from data_gen.sources import inputs, load, rejected, rewordings
 from data_gen.task import Task
 from data_gen.trajectory import FEATURES, MANIFEST, SCHEMA_VERSION, row_of, shard_name
 
@@ -44,6 +44,8 @@ def main(config: Config) -> None:
     key = recipe(config)
     plan = shards(config)
     prepare(folder, key, plan)
+    # asked before the workers start, who then find all answers in the file
+    asked = {split: record for split in config.data.sizes if (record := rewordings(config, split)[1])}
     missing = [job for job in plan if not (folder / shard_name(*job)).exists()]
     started = time.perf_counter()
     made = sum(progress(config, folder, missing))
@@ -52,7 +54,8 @@ def main(config: Config) -> None:
     for job in plan:
         names.setdefault(job[0], []).append(shard_name(*job))
     write_card(folder, config, names)
-    write_manifest(folder, config, schema_version=SCHEMA_VERSION, recipe=key, shards=names, tokenizer=renderer(config).fingerprint)
+    write_manifest(folder, config, schema_version=SCHEMA_VERSION, recipe=key, shards=names, tokenizer=renderer(config).fingerprint,
+                   **({"paraphrase": asked} if asked else {}))
     (folder / "making.json").unlink(missing_ok=True)
     report_rejected(folder, rejected(config))
     if made:
@@ -76,6 +79,9 @@ def recipe(config: Config) -> str:
     """A hash of all that the bytes depend on."""
     parts = {name: asdict(getattr(config, name)) for name in ("model", "data", "clock", "agent")}
     parts["data"].pop("workers")
+    paraphrase = parts["data"].pop("paraphrase")
+    if paraphrase["url"]:
+        parts["paraphrase"] = paraphrase["model"]  # what it answered lies in its file, wherever that and the endpoint are
     parts |= {"inputs": found} if (found := inputs(config)) else {}
     parts |= {"seed": config.seed, "task": config.task, "tools": config.tools, "requests": config.requests, "schema": SCHEMA_VERSION}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -6,12 +6,16 @@ Owns the one place where a source's name is looked up. Refuses to know how any o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from configs.schema import Config
 from data_gen.disfluency import Rates
 from data_gen.task import Split, Task
+
+if TYPE_CHECKING:
+    from data_gen.tasks.assistant.templates import Template
 
 SOURCES = ("assistant", "bfcl", "debug", "hotpotqa", "jsonl", "naturalistic")
 DEFAULT_COUNT = 300
@@ -36,7 +40,7 @@ def load(config: Config, split: Split) -> Sequence[Task]:
             found = bfcl.tasks(split, config.seed, tuple(config.data.categories) or bfcl.CATEGORIES)
         case "assistant":
             from data_gen.tasks import assistant
-            style = assistant.Style(Rates.of(config.data.disfluency))
+            style = assistant.Style(Rates.of(config.data.disfluency), rewordings=rewordings(config, split)[0])
             found = assistant.tasks(split, config.seed, config.data.sizes.get(split, DEFAULT_COUNT), style)
         case "naturalistic":
             from data_gen.tasks import naturalistic
@@ -55,6 +59,26 @@ def load(config: Config, split: Split) -> Sequence[Task]:
     if not found:
         raise ValueError(f"source {source!r} has no tasks in split {split!r} of categories {config.data.categories}")
     return found
+
+
+def rewordings(config: Config, split: Split) -> tuple[Mapping[str, Template], dict[str, Any]]:
+    """A split's templates in an endpoint's words, by their id, and what to record of it; both empty where none is configured.
+
+    Raises:
+        ValueError: an endpoint without a model's name, or for another source.
+    """
+    settings = config.data.paraphrase
+    if not settings.url:
+        return {}, {}
+    if (source := config.task or config.data.source) != "assistant":
+        raise ValueError(f"data.paraphrase is for source assistant, not {source!r}; leave data.paraphrase.url empty")
+    if not settings.model:
+        raise ValueError(f"data.paraphrase.url is {settings.url!r}, but data.paraphrase.model is empty; name the model to ask")
+    from data_gen.paraphrase import Paraphraser
+    from data_gen.tasks.assistant.intents import INTENTS
+    from data_gen.tasks.assistant.templates import templates
+    asker = Paraphraser(settings)
+    return asker.all(template for intent in INTENTS for template in templates(intent, split)), asker.record()
 
 
 def rejected(config: Config) -> Sequence[tuple[str, str]]:

@@ -54,6 +54,8 @@ class Style:
     """Shares of requests with one, two, … intents."""
     least: int = 0
     """Disfluencies beyond fillers and repetitions that a request must have; drawn again until it has."""
+    rewordings: Mapping[str, Template] = field(default_factory=dict)
+    """Other wordings of templates, by the template's id (`data_gen.paraphrase`); each is drawn as often as its original."""
 
 
 @dataclass(slots=True)
@@ -108,6 +110,8 @@ class Teller:
         draw = self.draw
         wordings = templates(intent.name, self.split, draw.random() < self.style.indirect) or templates(intent.name, self.split)
         template = draw.choice(wordings)
+        if template.id in self.style.rewordings and draw.random() < 0.5:
+            template = self.style.rewordings[template.id]
         missing = [slot for slot in intent.extras if slot not in template.slots]
         chosen = [slot for slot in missing if draw.random() < 0.25][:2]
         extras = [draw.choice(tails(slot, self.split)) for slot in chosen]

@@ -599,11 +599,21 @@ def _lines(intent: str, indirect: bool) -> list[str]:
     return [line.lstrip("~ ") for line in lines if line.startswith("~") == indirect]
 
 
-def _parse(line: str, intent: str, prefix: str) -> Template:
+def every_line() -> list[str]:
+    """Every wording of every intent and split, without marks."""
+    return [line.replace("^", "") for intent in WORDINGS for indirect in (False, True) for line in _lines(intent, indirect)]
+
+
+def parts_of(line: str) -> list[Part]:
+    """A line's words and slots, with their marks."""
     parts = []
     for token in line.split():
         mark = token.count("^")
         token = token.replace("^", "")
         found = _SLOT.fullmatch(token)
         parts.append(Part(found[2], found[1]) if found else Part(token, mark=mark))
-    return Template(f"{prefix}: {line.replace('^', '')}", intent, tuple(parts))
+    return parts
+
+
+def _parse(line: str, intent: str, prefix: str) -> Template:
+    return Template(f"{prefix}: {line.replace('^', '')}", intent, tuple(parts_of(line)))

@@ -1,0 +1,184 @@
+"""Other wordings from an OpenAI-compatible endpoint: optional, cached, recorded, never required.
+
+Owns the question, the check of the answer, and the file in which every answer is kept: each wording is asked about once,
+so the same file gives the same data again, without the endpoint. An answer that can't be used, or none at all, is kept in
+the file too, with its reason, and the wording stays as it is. Only wordings are sent, never values. Refuses to know how
+requests are composed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from configs.schema import ParaphraseConfig
+from data_gen.tasks.assistant.templates import Part, Template, every_line, parts_of
+
+PROMPT = (
+    "Reword this spoken request to an assistant so that it means the same. Keep every placeholder in braces exactly as it "
+    "is, each exactly once, as a word of its own. Answer with the request alone, on one line: no quotes, no explanation."
+)
+TRIES = 3
+"""Attempts at one wording while the endpoint is busy or can't be reached."""
+GIVE_UP = 3
+"""Wordings in a row without any answer, after which the endpoint is not asked again."""
+
+
+class NoAnswer(Exception):
+    """The endpoint gave no answer; the text says why."""
+
+
+class Unusable(ValueError):
+    """The answer can't be a wording; the text says why."""
+
+
+@dataclass(slots=True)
+class Paraphraser:
+    """Asks for wordings, or finds them in its file."""
+
+    config: ParaphraseConfig
+    counts: Counter[str] = field(default_factory=Counter)
+    """``reworded`` and ``kept``."""
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Why wordings were kept."""
+    _known: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _silent: int = 0
+
+    def __post_init__(self) -> None:
+        path = Path(self.config.cache)
+        for n, line in enumerate(path.read_text(encoding="utf-8").splitlines() if path.exists() else (), start=1):
+            try:
+                entry = json.loads(line)
+                self._known[entry["key"]] = entry
+            except (ValueError, KeyError, TypeError):
+                # a run that was killed while it wrote leaves a part of a line; the wording is asked about again
+                self.reasons[f"{path}:{n} is no entry"] += 1
+
+    def all(self, templates: Iterable[Template]) -> Mapping[str, Template]:
+        """The templates that have another wording, by their id."""
+        taken = set(every_line())
+        found: dict[str, Template] = {}
+        for template in templates:
+            entry = self._entry(template)
+            why = entry.get("error")
+            if why is None:
+                try:
+                    made = reworded(template, entry["answer"])
+                    if plain(made) in taken:
+                        raise Unusable("it is another template's wording")
+                    taken.add(plain(made))
+                    found[template.id] = made
+                except Unusable as error:
+                    why = str(error)
+            self.counts["reworded" if why is None else "kept"] += 1
+            if why is not None:
+                self.reasons[why] += 1
+        return found
+
+    def record(self) -> dict[str, Any]:
+        """What the manifest says of it; the key is no part of it."""
+        return {
+            "url": self.config.url, "model": self.config.model, "prompt": PROMPT, "cache": self.config.cache,
+            "reworded": self.counts["reworded"], "kept": self.counts["kept"], "reasons": dict(sorted(self.reasons.items())),
+        }
+
+    def _entry(self, template: Template) -> dict[str, Any]:
+        text = plain(template)
+        key = hashlib.sha256("\n".join([self.config.model, PROMPT, text]).encode()).hexdigest()[:24]
+        if key not in self._known:
+            entry: dict[str, Any] = {"key": key, "model": self.config.model, "wording": text}
+            try:
+                entry["answer"] = self._ask(text)
+                self._silent = 0
+            except NoAnswer as error:
+                entry["error"] = str(error)
+                self._silent += 1
+            self._known[key] = entry
+            path = Path(self.config.cache)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        return self._known[key]
+
+    def _ask(self, text: str) -> str:
+        if self._silent >= GIVE_UP:
+            raise NoAnswer(f"not asked: {GIVE_UP} wordings in a row had no answer")
+        body = {
+            "model": self.config.model, "temperature": 0, "max_tokens": 200,
+            "messages": [{"role": "system", "content": PROMPT}, {"role": "user", "content": text}],
+        }
+        headers = {"Content-Type": "application/json"}
+        if key := os.environ.get(self.config.key_env):
+            headers["Authorization"] = f"Bearer {key}"
+        url = self.config.url.rstrip("/") + "/chat/completions"
+        why = ""
+        for _ in range(TRIES):
+            try:
+                request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+                with urllib.request.urlopen(request, timeout=self.config.timeout_s) as reply:
+                    return _content(reply.read())
+            except urllib.error.HTTPError as error:
+                why = f"HTTP {error.code}"
+                error.close()
+                if error.code < 500 and error.code != 429:
+                    break  # asking again the same way helps nobody
+            except TimeoutError:
+                why = f"no answer within {self.config.timeout_s:g} s"
+            except (OSError, ValueError) as error:
+                timed_out = isinstance(getattr(error, "reason", None), TimeoutError)
+                why = f"no answer within {self.config.timeout_s:g} s" if timed_out else f"can't be reached ({type(error).__name__})"
+        raise NoAnswer(f"the endpoint: {why}; delete this line of the cache to ask again")
+
+
+def _content(reply: bytes) -> str:
+    try:
+        text = json.loads(reply)["choices"][0]["message"]["content"]
+    except (ValueError, LookupError, TypeError):
+        text = None
+    if not isinstance(text, str):
+        raise NoAnswer("the endpoint: its reply is no chat completion in JSON; is data.paraphrase.url its base, ending in /v1?")
+    return text
+
+
+def plain(template: Template) -> str:
+    """A template as a line of text, without marks."""
+    return " ".join(f"{{{part.slot}}}{part.text}" if part.slot else part.text for part in template.parts)
+
+
+def reworded(template: Template, text: str) -> Template:
+    """The template in another wording, its marks where its tool is clear in the new words.
+
+    A mark stands after the word that bore it before; where that word is gone, one mark stands after the last word,
+    so that nothing is understood too early.
+
+    Raises:
+        Unusable: a slot is missing, doubled or new, or the line can't be a template.
+    """
+    line = " ".join(text.split())
+    if not line or any(mark in line for mark in "^~/\"\n"):
+        raise Unusable("it is empty, or holds one of ^ ~ / \"")
+    parts = parts_of(line)
+    if any(not part.slot and set(part.text) & set("{}") for part in parts):
+        raise Unusable("a placeholder is no word of its own")
+    had, has = Counter(template.slots), Counter(part.slot for part in parts if part.slot)
+    for slot in sorted(had.keys() | has.keys()):
+        if had[slot] != has[slot]:
+            raise Unusable(f"slot {{{slot}}} occurs {has[slot]} times, not {had[slot]}")
+    words = [part.text for part in parts]
+    marked = [part for part in template.parts if part.mark]
+    places = [words.index(part.text) if words.count(part.text) == 1 and part.text else -1 for part in marked]
+    if len(marked) == 1 and places[0] < 0:
+        places = [max((n for n, part in enumerate(parts) if not part.slot), default=-1)]
+    if not places or min(places) < 0 or places != sorted(set(places)):
+        raise Unusable("the words that make its tools clear are gone, or in another order")
+    for place, part in zip(places, marked):
+        parts[place] = Part(parts[place].text, mark=part.mark)
+    return Template(f"{template.intent}: {line}", template.intent, tuple(parts), template.indirect)
