@@ -170,6 +170,9 @@ def recipe(config: Config, backends: dict[str, Backend]) -> str:
     parts = {name: asdict(getattr(config, name)) for name in ("model", "data", "clock", "agent")}
     for name in ("workers", "shard_rows", "modes"):
         parts["data"].pop(name)
+    paraphrase = parts["data"].pop("paraphrase")
+    if paraphrase["url"]:
+        parts["paraphrase"] = paraphrase["model"]
     # a generated source makes as many tasks as it is asked for
     parts["data"]["sizes"] = config.data.sizes.get(config.eval.split)
     parts |= {"seed": config.seed, "task": config.task, "tools": config.tools, "requests": config.requests, "schema": SCHEMA_VERSION}
