@@ -708,8 +708,13 @@ class TestEnds:
                 asyncio.get_running_loop().call_later(0.02, signal.raise_signal, signal.SIGINT)
                 await asyncio.sleep(30)
 
-        with pytest.raises(KeyboardInterrupt):
-            asyncio.run(work())
+        # a shell that starts the tests in the background has them ignore Ctrl-C
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                asyncio.run(work())
+        finally:
+            signal.signal(signal.SIGINT, before)
         assert kept[0].outcome == "closed"
 
     def test_a_fault_of_the_core_is_loud(self, renderer, monkeypatch):

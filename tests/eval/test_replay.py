@@ -156,8 +156,10 @@ def test_several_sources_each_with_its_own_settings(configured, tmp_path):
     ("model.adapter=/nowhere", "no checkpoint at /nowhere"),
 ])
 def test_bad_input_is_named_before_anything_runs(configured, tmp_path, override, message):
+    # without a checkpoint beside it a model is refused first, unless the checkpoint is what is asked about
+    backends = [] if override.startswith("model.") else ["eval.backends=[expert]"]
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        replay.main(configured(override))
+        replay.main(configured(*backends, override))
     assert not list(tmp_path.glob("replay/episodes-*"))
 
 
