@@ -6,7 +6,7 @@ import pytest
 
 from agent import core
 from agent.calls import ROWS, TABLE, TERMINAL, Call, Graph, Input, State
-from agent.events import Appended, CancelTool, ModelOutput, Note, StartTool, UserUpdate
+from agent.events import Appended, CancelTool, ModelOutput, Note, StartTool, ToolError, UserUpdate
 from agent.modes import settings
 from agent.protocol import Join, Ref
 from agent.tools.tool import Param, ToolSpec
@@ -173,3 +173,17 @@ def test_a_schema_of_a_foreign_kind_stops_nothing():
     assert state.inbox == () and state.transcript.last.text == 'odd: b must be string, got 5: odd(a: any, b: str)'
     state, commands = written(odd, '<tool_call>\n1. odd("here", "x")\n')
     assert any(isinstance(c, StartTool) for c in commands)
+
+
+def test_two_equal_writes_that_are_allowed_may_both_fail():
+    """Each frees only its own effect; the first had taken the other's entry with it, and the second raised."""
+    send = ToolSpec("send", (Param("to", {}),), "write")
+    state = core.start(settings("parallel", duplicate_writes=True), {"send": send})
+    text = '<tool_call>\n1. send("Bob")\n2. send("Bob")\n</tool_call>'
+    for event in (
+        UserUpdate(0, "twice to Bob", final=True), Appended(1, 5), ModelOutput(2, 1, text, (1,)),
+        ToolError(3, 1, 1, "no"), ToolError(4, 2, 1, "no"),
+    ):
+        state, _ = core.step(state, event)
+    assert [state.graph[id].state for id in (1, 2)] == [State.FAILED, State.FAILED]
+    assert not state.graph.effects
