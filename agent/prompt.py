@@ -1,7 +1,8 @@
-"""The system prompt: what the protocol is, what this session's settings allow, which tools there are.
+"""The system prompt: what the protocol is, which tools there are, what this session's settings allow.
 
-Owns the words of the prompt. Derived from a row of settings and the tools' specs alone, so that training, evaluation
-and deployment show a model the same text. Refuses to know token ids and the chat format.
+Owns the words of the prompt, in the order of how seldom they change, so that sessions share as long a prefix as they can.
+Derived from a row of settings and the tools' specs alone, so that training, evaluation and deployment show a model the
+same text. Refuses to know token ids and the chat format.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ again under its number; to withdraw it, write REMOVE 2. Results come as <tool_re
 def system_prompt(settings: Settings, tools: Iterable[ToolSpec], now: str | None = None, style: Style = "short") -> str:
     """The system text of a session. Texts that others wrote (descriptions) are escaped."""
     lines = [_FULL.rstrip()] if style == "full" else ["Help the user by calling tools."]
-    lines.append(rules(settings))
-    if now is not None:
-        lines.append(f"Now: {now}")
     lines.append("Tools:")
     for spec in tools:
         summary = _summary(spec.description)
         lines.append(escape(signature(spec)) + (f" # {escape(summary)}" if summary else ""))
+    lines.append(rules(settings))
+    if now is not None:
+        lines.append(f"Now: {now}")
     return "\n".join(lines)
 
 

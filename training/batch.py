@@ -1,6 +1,6 @@
 """From packed rows to one micro-batch of tensors.
 
-Owns the flat row: examples end to end, position ids that begin anew with each, and a prompt that several examples share
+Owns the flat row: examples end to end, position ids that begin anew with each, and what several prompts begin with
 written once. Nothing is padded, so no pad token can be mistaken for anything. Refuses to know models.
 """
 
@@ -14,6 +14,9 @@ import torch
 
 from training.attention import Layout
 from training.tokens import IGNORED, Example
+
+LEAST_SHARED = 32
+"""Prompts whose first so many ids differ are not looked at for more: a shorter prefix would not pay."""
 
 
 class Collator:
@@ -45,25 +48,41 @@ class Collator:
             layout.append((at, at + end - begin, *prefix))
             at += end - begin
 
-        for group in self._groups([self.examples[index] for row in rows for index in row["rows"]]):
-            prompt = group[0].prompt_tokens if len(group) > 1 else 0
-            prefix = (at, at + prompt)
-            if prompt:
-                add(group[0], 0, prompt, (0, 0))
+        for group, common in self._groups([index for row in rows for index in row["rows"]]):
+            prefix = (at, at + common)
+            if common:
+                add(group[0], 0, common, (0, 0))
             for example in group:
-                add(example, prompt, len(example), prefix if prompt else (0, 0))
+                add(example, common, len(example), prefix if common else (0, 0))
         return _tensors(ids, labels, kinds, positions, tuple(layout))
 
-    def _groups(self, examples: Sequence[Example]) -> list[list[Example]]:
-        """Examples that begin alike; the id after a shared prompt is the environment's, so no target is lost."""
-        if not self.share_prompts:
-            return [[example] for example in examples]
+    def tokens(self, rows: Sequence[Sequence[int]]) -> int:
+        """Ids that a micro-batch of packed rows has, what is shared counted once."""
+        return sum(
+            sum(map(len, group)) - common * (len(group) - 1)
+            for group, common in self._groups([index for row in rows for index in row])
+        )
+
+    def _groups(self, indices: Sequence[int]) -> list[tuple[list[Example], int]]:
+        """Examples that begin alike, with how many ids they have in common; those that share nothing stand alone."""
         groups: dict[bytes, list[Example]] = {}
-        for n, example in enumerate(examples):
-            shared = 0 < example.prompt_tokens < len(example) and example.labels[example.prompt_tokens] == IGNORED
-            key = example.ids[:example.prompt_tokens].tobytes() if shared else repr(n).encode()
-            groups.setdefault(key, []).append(example)
-        return list(groups.values())
+        for n, index in enumerate(indices):
+            example = self.examples[index]
+            opening = example.ids[:LEAST_SHARED] if example.prompt_tokens > LEAST_SHARED and self.share_prompts else np.array([~n])
+            groups.setdefault(opening.tobytes(), []).append(example)
+        return [(group, common_prefix(group) if len(group) > 1 else 0) for group in groups.values()]
+
+
+def common_prefix(examples: Sequence[Example]) -> int:
+    """How many of their first ids are the same in all of them, within the prompts and short of their last id.
+
+    The id after it is the prompt's own, and no target: so none is lost where several continue one prefix.
+    """
+    first, most = examples[0].ids, min(example.prompt_tokens for example in examples) - 1
+    for example in examples[1:]:
+        differs = np.flatnonzero(first[:most] != example.ids[:most])
+        most = int(differs[0]) if len(differs) else most
+    return most
 
 
 def _tensors(

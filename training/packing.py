@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -22,7 +22,7 @@ class Schedule:
     batch_rows: int
     """Rows of a global batch."""
     tokens: int
-    """Ids trained on, prompts included."""
+    """Ids that go through the model, prompts included."""
 
     @property
     def steps(self) -> int:
@@ -90,7 +90,8 @@ def pack(order: Sequence[int], lengths: Sequence[int], max_length: int, window: 
 
 def schedule(
     lengths: Sequence[int], sizes: Sequence[int], *, seed: int, batch_rows: int, max_length: int, weights: Sequence[float] = (),
-    packing: bool = True, epochs: float = 1.0, max_tokens: int = 0, max_steps: int = 0,
+    packing: bool = True, epochs: float = 1.0, max_tokens: int = 0, max_steps: int = 0, micro_batch_rows: int = 0,
+    cost: Callable[[Sequence[Sequence[int]]], int] | None = None,
 ) -> Schedule:
     """The rows of the whole run, in whole global batches.
 
@@ -105,7 +106,14 @@ def schedule(
         epochs: passes over the data; the last batch is filled up from the next pass.
         max_tokens: ends the run with the last batch that keeps within; 0 for no limit. At least one batch is trained on.
         max_steps: most batches; 0 for no limit.
+        micro_batch_rows: rows that go through the model together; 0 for the whole batch.
+        cost: ids that the rows of a micro-batch have, `training.batch.Collator.tokens`; by default the sum of their lengths.
     """
+    def tokens_of(batch: Sequence[Sequence[int]]) -> int:
+        parts = [batch[at:at + micro] for at in range(0, len(batch), micro)]
+        return sum(cost(part) if cost else sum(lengths[index] for row in part for index in row) for part in parts)
+
+    micro = micro_batch_rows or batch_rows
     rows: list[tuple[int, ...]] = []
     wanted, left = 0, epochs
     for order in _epochs(sizes, weights, seed):
@@ -119,7 +127,7 @@ def schedule(
     steps = min(steps, max_steps) if max_steps else steps
     tokens, kept = 0, 0
     while kept < steps:
-        batch = sum(lengths[index] for row in rows[kept * batch_rows:(kept + 1) * batch_rows] for index in row)
+        batch = tokens_of(rows[kept * batch_rows:(kept + 1) * batch_rows])
         if max_tokens and kept and tokens + batch > max_tokens:
             break
         tokens, kept = tokens + batch, kept + 1

@@ -29,6 +29,7 @@ from agent.rendering import Renderer
 from configs.command import UserError, command, out_folder, write_manifest
 from configs.schema import Config
 from data_gen.trajectory import read_manifest
+from training.batch import Collator
 from training.checks import check_model, check_settings
 from training.corpus import Source, describe, read_source
 from training.packing import Schedule, schedule
@@ -123,10 +124,12 @@ def read(config: Config, renderer: Renderer) -> tuple[list[Source], Schedule]:
         )
         for folder in train.data
     ]
+    examples = [example for source in sources for example in source.examples]
     plan = schedule(
-        [len(example) for source in sources for example in source.examples], [len(source.examples) for source in sources],
+        [len(example) for example in examples], [len(source.examples) for source in sources],
         seed=config.seed, batch_rows=train.batch_rows, max_length=train.max_length, weights=train.weights, packing=train.packing,
         epochs=train.epochs, max_tokens=train.max_tokens, max_steps=train.max_steps,
+        micro_batch_rows=train.micro_batch_rows, cost=Collator(examples, train.share_prompts).tokens,
     )
     return sources, plan
 

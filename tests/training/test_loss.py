@@ -28,10 +28,11 @@ def model_of(kind: str, **more: Any) -> Any:
     return Qwen2ForCausalLM(Qwen2Config(**SMALL, tie_word_embeddings=False, **more))
 
 
-def example(seed: int, length: int, prompt: int, prompt_seed: int = 0) -> Example:
-    """A prompt that depends on ``prompt_seed`` alone, and then random ids of which a third is supervised."""
+def example(seed: int, length: int, prompt: int, prompt_seed: int = 0, own: int = 0) -> Example:
+    """A prompt that depends on ``prompt_seed`` but for its last ``own`` ids, and then random ids, a third of them supervised."""
     shared, draw = np.random.default_rng(prompt_seed), np.random.default_rng(seed + 100)
-    ids = np.concatenate([shared.integers(0, 97, prompt), draw.integers(0, 97, length - prompt)]).astype(np.int32)
+    prompt_ids = np.concatenate([shared.integers(0, 97, prompt - own), 97 - 1 - np.full(own, seed)])
+    ids = np.concatenate([prompt_ids, draw.integers(0, 97, length - prompt)]).astype(np.int32)
     counts = draw.random(length) < 0.34
     counts[: prompt + 1] = False
     labels = np.where(counts, ids, IGNORED).astype(np.int32)
@@ -67,7 +68,9 @@ def our_loss(model: Any, examples: list[Example], chunked: bool, share: bool) ->
 @pytest.mark.parametrize("share", [True, False])
 @pytest.mark.parametrize("chunk", [7, 2048])
 def test_a_packed_row_has_the_loss_and_gradients_of_its_trajectories(kind, chunked, share, chunk):
-    examples = [example(1, 40, 12), example(2, 25, 12), example(3, 31, 9, prompt_seed=5), example(4, 50, 12)]
+    examples = [
+        example(1, 70, 42), example(2, 55, 42, own=3), example(3, 61, 39, prompt_seed=5), example(4, 80, 44, own=5), example(5, 60, 42),
+    ]
     plain, ours = model_of(kind), model_of(kind)
     use_blocks(ours)
     add_loss(ours, chunk)
@@ -79,10 +82,22 @@ def test_a_packed_row_has_the_loss_and_gradients_of_its_trajectories(kind, chunk
         torch.testing.assert_close(gradient, wanted[name], rtol=1e-4, atol=1e-5, msg=name)
 
 
-def test_a_shared_prompt_is_computed_once():
-    examples = [example(n, 30, 20) for n in range(4)]
-    assert Collator(examples)([{"rows": [0, 1]}, {"rows": [2, 3]}])["input_ids"].shape == (1, 20 + 4 * 10)
-    assert Collator(examples, share_prompts=False)([{"rows": [0, 1, 2, 3]}])["input_ids"].shape == (1, 120)
+def test_what_prompts_begin_with_is_computed_once():
+    examples = [example(n, 50, 40, own=3 + n) for n in range(4)] + [example(9, 50, 40, prompt_seed=1)]
+    rows = [[0, 1], [2, 3, 4]]
+    common = 34  # the longest prompt of one's own takes 6 of the 40
+    collator = Collator(examples)
+    assert collator([{"rows": row} for row in rows])["input_ids"].shape == (1, collator.tokens(rows)) == (1, common + 4 * 16 + 50)
+    apart = Collator(examples, share_prompts=False)
+    assert apart([{"rows": row} for row in rows])["input_ids"].shape == (1, apart.tokens(rows)) == (1, 250)
+
+
+def test_a_prompt_that_is_all_the_same_leaves_its_last_id_to_each():
+    examples = [example(n, 50, 40) for n in range(3)]
+    batch = Collator(examples)([{"rows": [0, 1, 2]}])
+    assert batch["input_ids"].shape == (1, 39 + 3 * 11)
+    assert batch["layout"] == ((0, 39, 0, 0), (39, 50, 0, 39), (50, 61, 0, 39), (61, 72, 0, 39))
+    assert batch["position_ids"][0, [0, 38, 39, 49, 50]].tolist() == [0, 38, 39, 49, 39]
 
 
 def test_no_trajectory_sees_another():

@@ -51,6 +51,11 @@ def test_steps_and_tokens_end_a_run():
     budget = schedule(lengths, [20], seed=0, batch_rows=2, max_length=10, max_tokens=99)
     assert (budget.steps, budget.tokens) == (4, 80)
     assert schedule(lengths, [20], seed=0, batch_rows=2, max_length=10, max_tokens=1).steps == 1
+    shared = schedule(
+        lengths, [20], seed=0, batch_rows=4, max_length=10, max_tokens=99, micro_batch_rows=2,
+        cost=lambda rows: 10 + 2 * (sum(map(len, rows)) - 1),
+    )
+    assert (shared.steps, shared.tokens) == (4, 4 * 2 * 12)  # the cost is that of micro-batches, not of examples
     whole = schedule(lengths, [20], seed=0, batch_rows=2, max_length=10)
     assert whole.rows[:8] == budget.rows  # the budget shortens the run and changes nothing else
 
