@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from training.attention import use_blocks
+from training.attention import PlainAttention, use_blocks
 from training.batch import Collator
 from training.loss import add_loss, full_losses
 from training.tokens import IGNORED, Example
@@ -148,3 +148,32 @@ def test_a_window_shorter_than_a_trajectory_is_refused():
     add_loss(model)
     with pytest.raises(ValueError, match="window of 16; set train.max_length=16"):
         our_loss(model, [example(1, 40, 5)], True, True)
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (7, 7), (7, 12)])
+def test_plain_attention_is_the_library_s_with_its_gradients(n, m):
+    draw = torch.Generator().manual_seed(n + m)
+    query, key, value, grad = (
+        torch.randn(1, heads, length, 8, dtype=torch.float64, generator=draw, requires_grad=True)
+        for heads, length in ((6, n), (2, m), (2, m), (6, n))
+    )
+    found = PlainAttention.apply(query, key, value, 0.3)
+    sees = torch.ones(n, m, dtype=torch.bool).tril(m - n)
+    wanted = functional.scaled_dot_product_attention(
+        query, key.repeat_interleave(3, 1), value.repeat_interleave(3, 1), attn_mask=sees, scale=0.3
+    )
+    torch.testing.assert_close(found, wanted)
+    for ours, theirs in zip(
+        torch.autograd.grad(found, (query, key, value), grad), torch.autograd.grad(wanted, (query, key, value), grad), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_packed_bfloat16_on_a_cpu_is_close_to_the_rows_alone():
+    examples = [example(1, 70, 42), example(2, 55, 42, own=3), example(3, 61, 39, prompt_seed=5)]
+    plain, ours = model_of("llama").bfloat16(), model_of("llama").bfloat16()
+    use_blocks(ours)
+    add_loss(ours)
+    torch.testing.assert_close(
+        our_loss(ours, examples, True, True).float(), torch.stack(plain_losses(plain, examples)).sum().float(), rtol=0.01, atol=0.0
+    )
