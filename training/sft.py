@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import json
 import os
 import shutil
@@ -22,7 +23,7 @@ import torch
 from accelerate import PartialState
 from hydra.utils import get_object
 
-from agent.models.checkpoint import BASE
+from agent.models.checkpoint import BASE, load_model
 from agent.models.embedded import resolve
 from agent.models.load import load_renderer, load_tokenizer
 from agent.rendering import Renderer
@@ -38,6 +39,8 @@ from training.vocabulary import add_rows, embedding_names, new_tokens
 from training.watch import SaveEvery, Watch
 
 CHECKPOINTS = "checkpoints"
+LAST = "last"
+"""Where the last weights are, if a validation chose others."""
 
 
 def main(config: Config) -> None:
@@ -80,6 +83,8 @@ def recipe(config: Config) -> str:
     train = asdict(config.train)
     for name in ("resume", "wandb", "checkpoint_every_s", "checkpoint_every_steps", "callback", "validate_every_steps", "log_every_steps"):
         train.pop(name, None)
+    if config.train.callback:  # it chooses among the weights
+        train |= {"callback": dict(config.train.callback), "validate_every_steps": config.train.validate_every_steps}
     made = [read_manifest(Path(folder)).get("recipe", folder) for folder in config.train.data]
     parts = {"model": asdict(config.model), "clock": config.clock.stamps, "train": train, "seed": config.seed, "data": made}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
@@ -173,7 +178,7 @@ def injected(config: Config, folder: Path) -> list[Any]:
     """The validation callback that the settings name; it lives where tasks are scored, which this room may not import.
 
     Raises:
-        UserError: no such class.
+        UserError: no such class, or options that it does not take.
     """
     if not config.train.callback:
         return []
@@ -183,7 +188,12 @@ def injected(config: Config, folder: Path) -> list[Any]:
         kind = get_object(target)
     except Exception as error:  # hydra's locator raises several kinds
         raise UserError(f"train.callback._target_={target!r} can't be imported; name a class such as eval.module.Class") from error
-    return [kind(config=config, folder=folder, every_steps=config.train.validate_every_steps, **options)]
+    options |= {"config": config, "folder": folder, "every_steps": config.train.validate_every_steps}
+    try:
+        inspect.signature(kind).bind(**options)
+    except TypeError as error:
+        raise UserError(f"train.callback: {target} {error}; correct the options beside _target_") from error
+    return [kind(**options)]
 
 
 def use_wandb(config: Config, folder: Path) -> None:
@@ -233,24 +243,47 @@ def arguments(config: Config, folder: Path, plan: Schedule) -> Any:
 def save(
     config: Config, folder: Path, trainer: Trainer, key: str, sources: list[Source], plan: Schedule, metrics: dict[str, Any]
 ) -> None:
-    """Weights as safetensors, the tokenizer, the settings and the manifest; then the checkpoints on the way can go."""
+    """Weights as safetensors, the tokenizer, the settings and the manifest; then the checkpoints on the way can go.
+
+    Where a validation chose the weights of an earlier step, those are the run's, and the last ones go to a folder inside.
+    """
+    best = trainer.validation.best() if trainer.validation is not None else None
+    ours = folder if best is None or best[1]["step"] == trainer.state.global_step else folder / LAST
     if config.train.method == "full" and trainer.accelerator.num_processes == 1:
         trainer.model.to(getattr(torch, config.model.dtype))
     with quiet():
-        trainer.save_model(str(folder))
+        trainer.save_model(str(ours))
+    trainer.accelerator.wait_for_everyone()  # all have read which weights were chosen
     if trainer.accelerator.is_main_process:
         whole = json.loads((resolve(config.model.name) / "config.json").read_text())
         shape = {name: whole[name] for name in ("model_type", "hidden_size", "num_hidden_layers", "vocab_size") if name in whole}
-        (folder / BASE).write_text(json.dumps(shape) + "\n")
+        for place in {folder, ours}:
+            (place / BASE).write_text(json.dumps(shape) + "\n")
+        if ours != folder:
+            promote(config, best[0], folder)
         counts = {str(s.folder): {"rows": len(s.examples), "dropped": s.dropped, "cut": s.cut, "empty": s.empty} for s in sources}
         write_manifest(
             folder, config, recipe=key, data=counts, steps=plan.steps, tokens=plan.tokens, metrics=metrics,
             tokenizer=load_renderer(config.model.name, config.model.tags, config.clock.stamps).fingerprint,
             parameters=sum(p.numel() for p in trainer.model.parameters()),
             trainable_parameters=sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+            **({"best": best[1]} if best is not None else {}),
         )
         shutil.rmtree(folder / CHECKPOINTS)
+        if best is not None:
+            shutil.rmtree(best[0])
     trainer.accelerator.wait_for_everyone()
+
+
+def promote(config: Config, best: Path, folder: Path) -> None:
+    """Copies chosen weights and their tokenizer to where a run's are; they stay where they were until the run has ended."""
+    if config.train.method != "full":
+        shutil.copytree(best, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("best.json"))
+        return
+    with quiet():  # training keeps them in float32; what was validated, and is used, is model.dtype
+        model, tokenizer = load_model(config.model.name, str(best), config.model.dtype)
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
 
 
 @contextlib.contextmanager

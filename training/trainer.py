@@ -1,17 +1,17 @@
 """TRL's trainer on packed rows: our order, our loss, checkpoints that are whole or not there.
 
-Owns the step's loss and its share by kind of segment, and how a checkpoint gets its name. Refuses to know where rows and
-models come from.
+Owns the step's loss and its share by kind of segment, how a checkpoint gets its name, and what a callback that chooses
+weights is given. Refuses to know where rows and models come from, and how weights are chosen.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import transformers
@@ -27,6 +27,17 @@ from training.packing import Schedule
 from training.tokens import KINDS, Example
 
 _PARTIAL = ".partial"
+
+
+@runtime_checkable
+class Validation(Protocol):
+    """A callback that chooses among the weights of a run. It lives where tasks are scored."""
+
+    def attach(self, save: Callable[[str], None], log: Callable[[dict[str, float]], None], wait: Callable[[], None]) -> None:
+        """Takes how weights are saved to a folder (by all processes together), figures logged and processes waited for."""
+
+    def best(self) -> tuple[Path, dict[str, Any]] | None:
+        """The folder with the chosen weights and what is known of them, their ``step`` at least; None where none are chosen."""
 
 
 class Trainer(SFTTrainer):
@@ -59,6 +70,9 @@ class Trainer(SFTTrainer):
         """(K, 2): of each kind the sum of losses and the number of targets, since they were last read."""
         self.tokens = 0
         """Ids that went through the model in this process, a shared prompt counted once."""
+        self.validation = next((callback for callback in callbacks if isinstance(callback, Validation)), None)
+        if self.validation is not None:
+            self.validation.attach(self.save_model, self.log, self.accelerator.wait_for_everyone)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler:
         return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
@@ -81,7 +95,10 @@ class Trainer(SFTTrainer):
         return loss * self.accelerator.num_processes if num_items_in_batch is not None else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Adds the loss of each kind of segment, over all processes."""
+        """Adds to training's own lines the loss of each kind of segment, over all processes."""
+        if "loss" not in logs:  # figures of a validation, of the main process alone, must not use up the sums
+            transformers.Trainer.log(self, logs, start_time)
+            return
         sums = self.sums
         if self.accelerator.num_processes > 1:
             gathered = self.accelerator.gather(sums.float().to(self.accelerator.device)[None])
