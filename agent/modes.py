@@ -6,7 +6,12 @@ Owns the settings and their values. Nothing anywhere branches on a mode's name; 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from agent.clock import ns
+
+if TYPE_CHECKING:
+    from configs.schema import AgentConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +68,13 @@ def settings(mode: str, **changes: Any) -> Settings:
     if mode not in MODES:
         raise ValueError(f"unknown mode {mode!r}; use one of {', '.join(MODES)}")
     return replace(MODES[mode], **changes)
+
+
+def settings_of(mode: str, config: AgentConfig) -> Settings:
+    """A mode's row with the configured changes."""
+    return settings(
+        mode, interrupt=config.interrupt, commit=config.commit, revise_cascade=config.revise_cascade,
+        commit_grace_ns=ns(config.commit_grace_s), allowed_egress=frozenset(config.allowed_egress),
+        max_errors_in_row=config.max_errors_in_row, max_context_tokens=config.max_context_tokens,
+        max_generated_tokens=config.max_generated_tokens,
+    )

@@ -17,16 +17,16 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from agent import record
-from agent.clock import ns, seconds
+from agent.clock import seconds
 from agent.events import Command, Emit, Event, StartTool, ToolError, ToolResult, UserUpdate
-from agent.modes import Settings, settings
+from agent.modes import settings_of
 from agent.protocol import write_call, write_value
 from agent.runtime import Session, SessionEnded
 from agent.session import load, open_session
 from agent.tools.assistant import AssistantToolbox
 from agent.tools.world import File, Note, Person, WorldData
 from configs.command import command, out_folder
-from configs.schema import AgentConfig, Config
+from configs.schema import Config
 
 WORLD = WorldData(
     people=(
@@ -102,16 +102,6 @@ def main(config: Config) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     record.write_log(folder / "log.jsonl", session.initial, session.history)
     print(f"log: {folder / 'log.jsonl'}")
-
-
-def settings_of(mode: str, config: AgentConfig) -> Settings:
-    """A mode's row with the configured changes."""
-    return settings(
-        mode, interrupt=config.interrupt, commit=config.commit, revise_cascade=config.revise_cascade,
-        commit_grace_ns=ns(config.commit_grace_s), allowed_egress=frozenset(config.allowed_egress),
-        max_errors_in_row=config.max_errors_in_row, max_context_tokens=config.max_context_tokens,
-        max_generated_tokens=config.max_generated_tokens,
-    )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 
 from agent.clock import Profile, ns
 from agent.events import UserUpdate
-from agent.modes import Settings, settings
+from agent.modes import settings_of
 from agent.prompt import system_prompt
 from agent.rendering import Renderer
 from agent.simulate import Episode
@@ -21,16 +21,6 @@ from configs.schema import AgentConfig, ClockConfig, DataConfig
 from data_gen.seeds import child
 from data_gen.speech import Chunking, updates
 from data_gen.task import Task
-
-
-def settings_of(mode: str, config: AgentConfig) -> Settings:
-    """A mode's row with the configured changes."""
-    return settings(
-        mode, interrupt=config.interrupt, commit=config.commit, revise_cascade=config.revise_cascade,
-        commit_grace_ns=ns(config.commit_grace_s), allowed_egress=frozenset(config.allowed_egress),
-        max_errors_in_row=config.max_errors_in_row, max_context_tokens=config.max_context_tokens,
-        max_generated_tokens=config.max_generated_tokens,
-    )
 
 
 def profile_of(name: str, config: ClockConfig) -> Profile:
