@@ -17,8 +17,8 @@ import torch
 _ARCHITECTURES = {"llama": "LLAMA", "qwen2": "QWEN2"}
 
 
-def write_gguf(model: Any, tokenizer: Any, path: Path, name: str) -> None:
-    """Writes model and tokenizer; matrices in the model's dtype, vectors in float32.
+def write_gguf(model: Any, tokenizer: Any, path: Path, name: str, eight_bits: bool = False) -> None:
+    """Writes model and tokenizer; matrices in the model's dtype, or rounded to 8 bits (Q8_0), vectors in float32.
 
     Raises:
         ValueError: an architecture or a tokenizer that is not known here; the text says what to use instead.
@@ -41,7 +41,7 @@ def write_gguf(model: Any, tokenizer: Any, path: Path, name: str) -> None:
         target = names.get_name(source, try_suffixes=(".weight", ".bias"))
         if target is None:
             raise ValueError(f"gguf=true has no place for tensor {source}; run llama.cpp's convert_hf_to_gguf.py on the folder")
-        _tensor(writer, target, _permuted(source, tensor, config), gguf)
+        _tensor(writer, target, _permuted(source, tensor, config), gguf, eight_bits)
     if (factors := _rope_factors(config)) is not None:
         writer.add_tensor("rope_freqs.weight", factors)
     half = path.with_suffix(".tmp")
@@ -125,9 +125,12 @@ def _permuted(name: str, tensor: torch.Tensor, config: Any) -> torch.Tensor:
     return tensor.reshape(heads, 2, tensor.shape[0] // heads // 2, *tensor.shape[1:]).swapaxes(1, 2).reshape(tensor.shape)
 
 
-def _tensor(writer: Any, name: str, tensor: torch.Tensor, gguf: Any) -> None:
+def _tensor(writer: Any, name: str, tensor: torch.Tensor, gguf: Any, eight_bits: bool) -> None:
     data = tensor.detach().float().contiguous().numpy()
-    if tensor.ndim > 1 and tensor.dtype == torch.bfloat16:
+    if eight_bits and tensor.ndim > 1 and tensor.shape[-1] % 32 == 0:  # a block of 32 shares a scale
+        kind = gguf.GGMLQuantizationType.Q8_0
+        writer.add_tensor(name, gguf.quants.quantize(data, kind), raw_dtype=kind)
+    elif tensor.ndim > 1 and tensor.dtype == torch.bfloat16:
         kind = gguf.GGMLQuantizationType.BF16
         writer.add_tensor(name, gguf.quants.quantize(data, kind), raw_dtype=kind)
     elif tensor.ndim > 1 and tensor.dtype == torch.float16:
