@@ -169,12 +169,15 @@ class EvalConfig:
     """What is replayed and how it is reported."""
 
     backends: list[str] = field(default_factory=lambda: ["expert"])
-    """``expert``, ``no_guess``, ``model`` (as in group model), ``untrained`` (the same without its adapter)."""
+    """``expert``, ``no_guess``, ``model`` (as in group model), ``untrained`` (the same without its adapter), and `checkpoints`."""
+    checkpoints: dict[str, str] = field(default_factory=dict)
+    """Checkpoints of the model in group model by names of their own, to be compared: ``{baseline: FOLDER, async: FOLDER}``."""
     modes: list[str] = field(default_factory=lambda: ["sequential", "parallel", "speculative"])
     sources: list[str] = field(default_factory=list)
     """Task sources, each with the settings of its own file in group data; empty for the one source that is configured."""
     profiles: list[str] = field(default_factory=lambda: ["laptop"])
     split: str = "test"
+    """``train``, ``validation``, ``test``, or ``all``: every split for whoever was not trained, test for checkpoints."""
     tasks: int = 0
     """Most tasks a row for a model; 0 for all."""
     expert_tasks: int = 0
@@ -192,6 +195,10 @@ class EvalConfig:
     """Price of a million tokens that are taken in, each once (the context is kept); 0 for no cost in the report."""
     price_output: float = 0.0
     """Price of a million tokens that are written."""
+    price_call: float = 0.0
+    """Price of a thousand starts of tools."""
+    paper: bool = False
+    """Whether the report puts the figures that others published beside ours."""
 
 
 @dataclass

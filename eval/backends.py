@@ -8,6 +8,7 @@ Owns the names of backends and what each needs: prompt, tags, weights. Refuses t
 | ``no_guess`` | the same without thoughts and guesses: what the calls' and answer's own tokens cost | the trained model's |
 | ``model`` | the configured checkpoint, or ``outputs/train/<name>`` where none is configured and that one is there | as trained |
 | ``untrained`` | the same base model as it comes | ``full`` prompt that explains the protocol, tags as plain text |
+| one of ``eval.checkpoints`` | that checkpoint of the configured model | as trained |
 
 An added tag is a token that an untrained model has never seen; asked to write those it could only fail. Plain text is what
 it can do best. It pays for it in tokens, as a deployment of it would.
@@ -16,6 +17,7 @@ it can do best. It pays for it in tokens, as a deployment of it would.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -32,6 +34,8 @@ from data_gen.task import Task
 BACKENDS = ("expert", "no_guess", "model", "untrained")
 PLANNED = ("expert", "no_guess")
 """Backends without weights."""
+UNTRAINED = (*PLANNED, "untrained")
+"""Backends that nobody trained on any split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,11 @@ class Backend:
     def planned(self) -> bool:
         """Whether it runs without weights."""
         return self.name in PLANNED
+
+    @property
+    def trained(self) -> bool:
+        """Whether it may have been trained on tasks."""
+        return self.name not in UNTRAINED
 
     def renderer(self) -> Renderer:
         """The renderer that its episodes run with."""
@@ -81,8 +90,11 @@ def backend(name: str, config: Config) -> Backend:
     Raises:
         ValueError: no such backend, or a setting that it can't follow.
     """
-    if name not in BACKENDS:
-        raise ValueError(f"unknown backend {name!r}; use some of {', '.join(BACKENDS)}")
+    named = config.eval.checkpoints
+    if odd := [own for own in named if own in BACKENDS or not re.fullmatch(r"\w+", own)]:
+        raise ValueError(f"eval.checkpoints names {odd[0]!r}; give it a name of its own, of letters, digits and _")
+    if name not in BACKENDS and name not in named:
+        raise ValueError(f"unknown backend {name!r}; use some of {', '.join((*BACKENDS, *named))}")
     if name == "untrained":
         model = replace(config.model, adapter=None, tags="text")
         stamps = "none" if config.clock.stamps == "token" else config.clock.stamps
@@ -90,7 +102,12 @@ def backend(name: str, config: Config) -> Backend:
     if name in PLANNED:
         # what the expert's tokens cost is the same whether or not somebody has been trained on them
         return Backend(name, replace(config.model, adapter=None), config.agent, config.clock.stamps)
-    adapter = checkpoint(config)
+    adapter = named.get(name) or checkpoint(config)
+    if name in named and not Path(named[name]).is_dir():
+        raise FileNotFoundError(
+            f"backend {name!r} is the checkpoint {named[name]}, which is not there; train it with "
+            f"python -m training.sft out={named[name]}, or leave it out of eval.backends"
+        )
     if adapter is None and (config.model.tags == "token" or config.clock.stamps == "token"):
         trained = Path("outputs/train") / config.name
         raise ValueError(

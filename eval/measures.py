@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from agent.clock import seconds
+from data_gen.disfluency import Rates
 from data_gen.seeds import child
 from eval.latency import PARTS, success_area, success_by, success_curve
 from eval.results import Episodes, Key
@@ -23,6 +24,9 @@ DEADLINES_S = (1, 2, 4)
 BASELINES = ("sequential", "parallel")
 MODE_ORDER = ("sequential", "parallel", "async_tools", "async_io", "speculative")
 BACKEND_ORDER = ("expert", "no_guess", "untrained", "model")
+KINDS = frozenset(entry.name for entry in fields(Rates))
+"""Kinds of disfluency, as tasks are tagged with them."""
+FLUENT = "fluent"
 
 Episode = Mapping[str, Any]
 
@@ -40,11 +44,23 @@ class Terms:
     """Of a million tokens taken in."""
     price_output: float = 0.0
     """Of a million tokens written."""
+    price_call: float = 0.0
+    """Of a thousand starts of tools."""
+
+    @property
+    def priced(self) -> bool:
+        """Whether any price is set."""
+        return bool(self.price_input or self.price_output or self.price_call)
 
 
 def rows_of(episodes: Episodes, terms: Terms) -> list[dict[str, Any]]:
     """The report's rows, in a fixed order."""
-    return [row_of(key, episodes, terms) for key in sorted(episodes, key=_order)]
+    return [row_of(key, episodes, terms) for key in sorted_keys(episodes)]
+
+
+def sorted_keys(episodes: Episodes) -> list[Key]:
+    """Which rows there are, in the report's order."""
+    return sorted(episodes, key=_order)
 
 
 def _order(key: Key) -> tuple[Any, ...]:
@@ -76,8 +92,8 @@ def row_of(key: Key, episodes: Episodes, terms: Terms) -> dict[str, Any]:
     row |= _answers(own)
     row |= _against(key, episodes, drawn, terms)
     row |= _waste(own, len(own))
-    row["cost_per_task"] = _cost(own, terms)
-    row["by_tag"] = _by_tag(own)
+    row["cost_per_task"], row["wasted_cost_per_task"] = _cost(own, terms), _wasted_cost(own, terms)
+    row["by_tag"], row["by_label"] = _grouped(own, lambda e: e["tags"]), _grouped(own, labels_of)
     row["causes"] = dict(sorted(Counter(episode["cause"] for episode in own if episode["cause"]).items()))
     row["outcomes"] = dict(sorted(Counter(episode["outcome"] for episode in own).items()))
     return row
@@ -122,19 +138,33 @@ def _answers(own: Sequence[Episode]) -> dict[str, Any]:
 
 
 def _cost(own: Sequence[Episode], terms: Terms) -> float | None:
-    """Price of a task's tokens with a context that is kept: each is taken in once."""
-    if not (terms.price_input or terms.price_output):
+    """Price of a task's tokens, with a context that is kept (each is taken in once), and of its starts of tools."""
+    if not terms.priced:
         return None
     written = [episode["counts"]["model_tokens"] for episode in own]
     taken = [max(episode["context_tokens"] - tokens, episode["prompt_tokens"]) for episode, tokens in zip(own, written)]
-    return float(np.mean(taken) * terms.price_input + np.mean(written) * terms.price_output) / 1e6
+    started = np.mean([episode["counts"]["started_calls"] for episode in own])
+    return float(np.mean(taken) * terms.price_input + np.mean(written) * terms.price_output) / 1e6 + float(started) * terms.price_call / 1e3
 
 
-def _by_tag(own: Sequence[Episode]) -> dict[str, dict[str, Any]]:
-    """Episodes, right ones and causes of failure by the tasks' tags: category, kinds of disfluency."""
+def _wasted_cost(own: Sequence[Episode], terms: Terms) -> float | None:
+    """The part of it that was in vain: tokens in spans that were cut or refused, and starts of tools for nothing."""
+    if not terms.priced:
+        return None
+    tokens, calls = (np.mean([episode["counts"][name] for episode in own]) for name in ("wasted_tokens", "wasted_calls"))
+    return float(tokens * terms.price_output / 1e6 + calls * terms.price_call / 1e3)
+
+
+def labels_of(episode: Episode) -> list[str]:
+    """The kinds of disfluency in what was said; ``fluent`` where there is none."""
+    return [tag for tag in episode["tags"] if tag in KINDS] or [FLUENT]
+
+
+def _grouped(own: Sequence[Episode], groups: Callable[[Episode], Sequence[str]]) -> dict[str, dict[str, Any]]:
+    """Episodes, right ones and causes of failure by groups of which a task may be in several."""
     found: dict[str, dict[str, Any]] = {}
     for episode in own:
-        for tag in episode["tags"]:
+        for tag in groups(episode):
             entry = found.setdefault(tag, {"n": 0, "right": 0, "causes": Counter()})
             entry["n"] += 1
             entry["right"] += bool(episode["right"])

@@ -31,11 +31,12 @@ from configs.schema import Config, DataConfig
 from data_gen.episodes import make_episode, profile_of, settings_of, updates_of
 from data_gen.seeds import child
 from data_gen.sources import load
-from data_gen.task import Task
+from data_gen.task import Split, Task
 from eval.backends import Backend, backend, weights_hash
 from eval.episodes import SCHEMA_VERSION, record
 
 MANIFEST = "manifest.json"
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _MAKING = "making.json"
 
 
@@ -174,11 +175,13 @@ def recipe(config: Config, backends: dict[str, Backend]) -> str:
     if paraphrase["url"]:
         parts["paraphrase"] = paraphrase["model"]
     # a generated source makes as many tasks as it is asked for
-    parts["data"]["sizes"] = config.data.sizes.get(config.eval.split)
+    parts["data"]["sizes"] = config.data.sizes if config.eval.split == "all" else config.data.sizes.get(config.eval.split)
     parts |= {"seed": config.seed, "task": config.task, "tools": config.tools, "requests": config.requests, "schema": SCHEMA_VERSION}
     kept = ("split", "sources", "tasks", "expert_tasks", "temperature", "cap_s", "constrained")
     parts["eval"] = {name: getattr(config.eval, name) for name in kept}
     parts["weights"] = weights_hash(backends["model"].model.adapter) if "model" in backends else ""
+    if named := sorted(config.eval.checkpoints.keys() & backends.keys()):
+        parts["checkpoints"] = {name: weights_hash(backends[name].model.adapter) for name in named}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -195,6 +198,13 @@ def prepare(folder: Path, key: str, rows: Sequence[Row]) -> None:
         (folder / _MAKING).write_text(json.dumps({"recipe": key}) + "\n")
 
 
+def tasks_of(config: Config, played: Backend) -> Sequence[Task]:
+    """The tasks of the configured split; of ``all``, for a checkpoint only those of test, for it may have seen the others."""
+    if config.eval.split != "all":
+        return load(config, config.eval.split)
+    return load(config, "test") if played.trained else [task for split in SPLITS for task in load(config, split)]
+
+
 def choose(tasks: Sequence[Task], most: int, seed: int) -> list[Task]:
     """At most ``most`` tasks (0 for all) in an order that a hash of seed and ID gives, so that fewer are a part of more."""
     ordered = sorted(tasks, key=lambda task: (child(seed, "choose", task.id), task.id))
@@ -203,15 +213,16 @@ def choose(tasks: Sequence[Task], most: int, seed: int) -> list[Task]:
 
 def run(config: Config, folder: Path, rows: Sequence[Row], backends: dict[str, Backend]) -> None:
     """Runs rows; a backend's weights are loaded once, when its first row comes."""
-    tasks: dict[str, Sequence[Task]] = {}
+    tasks: dict[tuple[str, bool], Sequence[Task]] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     loaded: tuple[str, Any] = ("", None)
     with Progress(*columns, disable=not sys.stderr.isatty()) as bar:
         for row in rows:
             played, own = backends[row.backend], of_source(config, row.source)
-            if row.source not in tasks:
-                tasks[row.source] = load(own, config.eval.split)
-            chosen = choose(tasks[row.source], config.eval.expert_tasks if played.planned else config.eval.tasks, config.seed)
+            heard = (row.source, played.trained)
+            if heard not in tasks:
+                tasks[heard] = tasks_of(own, played)
+            chosen = choose(tasks[heard], config.eval.expert_tasks if played.planned else config.eval.tasks, config.seed)
             part = Part.open((folder / row.file).with_suffix(".part"))
             todo = [task for task in chosen if task.id not in part.done]
             shown = bar.add_task(row.name, total=len(chosen), completed=len(chosen) - len(todo))

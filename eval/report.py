@@ -20,11 +20,12 @@ from rich.console import Console
 from agent.clock import seconds
 from configs.command import command, git_state
 from configs.schema import Config
-from eval.measures import BACKEND_ORDER, Terms, rows_of
+from eval import closed_book, paper
+from eval.measures import BACKEND_ORDER, Terms, rows_of, sorted_keys
 from eval.page import write_page
 from eval.plots import write_plots
 from eval.results import Key, find_episode, read_manifest, read_runs
-from eval.tables import NOTE, markdown, terminal
+from eval.tables import NOTE, Grid, answers, markdown, terminal
 
 SCHEMA_VERSION = 1
 
@@ -34,15 +35,20 @@ def main(config: Config) -> None:
     folder = Path(config.out or f"outputs/{config.name}")
     episodes = read_runs(config.runs)
     asked = config.eval
-    terms = Terms(config.seed, asked.resamples, asked.margin, asked.price_input, asked.price_output)
+    terms = Terms(config.seed, asked.resamples, asked.margin, asked.price_input, asked.price_output, asked.price_call)
     rows = rows_of(episodes, terms)
+    held = closed_book.read(config.runs)
+    for row, key in zip(rows, sorted_keys(episodes), strict=True):
+        row |= closed_book.beside(key, episodes[key], held)
+    tables = paper.beside(episodes, config.runs, terms) if asked.paper else []
     git = [read_manifest(Path(run)).get("git", {}) for run in config.runs]
     report = {"schema_version": SCHEMA_VERSION, "git": git_state(), "runs": list(config.runs), "runs_git": git, "rows": rows}
+    report |= {"paper": tables} if asked.paper else {}
     picture = chosen(episodes)
     write(folder, report, config.runs, picture)
     plots = write_plots(folder, rows, episodes)
     write_page(folder / "report.html", config.runs, episodes, picture[2] if picture else None)
-    show(rows)
+    show(rows, paper.grids(tables))
     print(f"report: {folder}/report.json, {folder}/report.md" + (f", {folder}/timeline.png" if picture else ""))
     print(f"to look at: {folder}/report.html" + "".join(f", {path}" for path in plots))
     if faults := broken(rows):
@@ -52,6 +58,7 @@ def main(config: Config) -> None:
 
 def write(folder: Path, report: dict[str, Any], runs: Sequence[str], picture: tuple[Key, Key, str] | None) -> None:
     """Writes the files of a report, each whole or not at all."""
+    beside = paper.grids(report.get("paper", []))
     folder.mkdir(parents=True, exist_ok=True)
     if picture is not None:
         from eval.timeline import draw
@@ -60,19 +67,22 @@ def write(folder: Path, report: dict[str, Any], runs: Sequence[str], picture: tu
         half = folder / "timeline.tmp.png"
         draw(shown, half)
         half.rename(folder / "timeline.png")
-    for name, text in (("report.json", json.dumps(report, indent=1) + "\n"), ("report.md", markdown(report["rows"]))):
+    for name, text in (("report.json", json.dumps(report, indent=1) + "\n"), ("report.md", markdown(report["rows"], beside))):
         half = folder / f"{name}.tmp"
         half.write_text(text, encoding="utf-8")
         half.rename(folder / name)
 
 
-def show(rows: Sequence[dict[str, Any]]) -> None:
-    """Prints the tables."""
+def show(rows: Sequence[dict[str, Any]], beside: Sequence[Grid] = ()) -> None:
+    """Prints the tables: the rows, what questions were answered, and ``beside``."""
     # a file or a pipe has no width: the table is as wide as it needs to be
     console = Console() if sys.stdout.isatty() else Console(width=int(os.environ.get("COLUMNS", "170")))
     for table in terminal(rows, console.width):
         console.print(table)
     console.print(NOTE, style="dim")
+    for grid in (*answers(rows), *beside):
+        console.print()
+        console.print(grid.terminal())
 
 
 def broken(rows: Sequence[dict[str, Any]]) -> list[str]:

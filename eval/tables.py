@@ -6,13 +6,14 @@ Owns columns, their order and how figures are rounded. Refuses to compute any.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from eval.statistics import MIN_N
+from eval.statistics import MIN_N, Proportion
 
 Row = Mapping[str, Any]
 
@@ -66,10 +67,115 @@ COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
 """Head and cell of every column. Latencies are from the end of the last word; ``×`` is how many times as fast, on the
 requests that both modes get right, with its 95% interval."""
 
+COST_COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
+    ("cost/1,000", lambda r: f"{1000 * r['cost_per_task']:.2f}"),
+    ("of it wasted", lambda r: f"{1000 * r['wasted_cost_per_task']:.2f}"),
+)
+"""Where prices are set: of a thousand requests, in the prices' currency."""
+
 NOTE = (
     "Latency from the end of the user's last word. × is how many times as fast as that mode, over the requests that both get "
     "right, with 95% bootstrap intervals over requests. An episode without an answer counts as the cap, 30 s unless set."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table of texts, to be shown in a terminal or in Markdown."""
+
+    title: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    """Sentences below it."""
+    left: int = 2
+    """Columns that are aligned to the left; the others hold figures."""
+
+    def markdown(self) -> list[str]:
+        """Its lines."""
+        lines = [f"## {self.title}", ""] if self.title else []
+        lines += [_line(self.heads), "|" + "|".join("---" if n < self.left else "---:" for n in range(len(self.heads))) + "|"]
+        lines += [_line(row) for row in self.rows]
+        return [*lines, "", *(f"- {note}" for note in self.notes), *([""] if self.notes else [])]
+
+    def terminal(self) -> Table:
+        """The same for `rich`, the notes as its caption."""
+        notes = "\n".join(f"- {note}" for note in self.notes)
+        table = Table(
+            title=escape(self.title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, caption=escape(notes) or None,
+            caption_justify="left",
+        )
+        for n, head in enumerate(self.heads):
+            table.add_column(escape(head), justify="left" if n < self.left else "right", overflow="fold")
+        for row in self.rows:
+            table.add_row(*map(escape, row))
+        return table
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def columns(rows: Sequence[Row]) -> tuple[tuple[str, Callable[[Row], str]], ...]:
+    """The columns of some rows: costs are shown where prices are set."""
+    return COLUMNS + (COST_COLUMNS if any(row["cost_per_task"] is not None for row in rows) else ())
+
+
+def answers(rows: Sequence[Row]) -> list[Grid]:
+    """Of sources of questions: what was answered, beside what is answered without a tool. A grid for each group that has some."""
+    grids = []
+    for (source, split, profile), group in groups(rows).items():
+        asked = [row for row in group if row["answer_exact"] is not None]
+        if not asked or source != "hotpotqa" and all(row.get("majority_exact") is None for row in asked):
+            continue
+        lines = tuple(
+            (row["backend"], row["mode"], str(row["n"]), _exact(row, "answer"), _f1(row, "answer"), _exact(row, "closed_book"),
+             _f1(row, "closed_book"), _exact(row, "majority"), _f1(row, "majority"))
+            for row in asked
+        )
+        known = next((row for row in asked if row.get("majority_answer") is not None), None)
+        note = (
+            f'Majority: every question is answered {known["majority_answer"]!r}, the most frequent answer of {known["majority_train_n"]} '
+            f'training questions. Closed book: the written question, a short prompt, no tool; the expert has no such figure.'
+            if known else
+            "No closed-book and majority figures here: make them with python -m eval.closed_book and the replay's own settings."
+        )
+        heads = ("backend", "mode", "n", "exact match", "F1", "closed book exact", "F1", "majority exact", "F1")
+        grids.append(Grid(f"answers: {source}, {split}, {profile}", heads, lines, (note,)))
+    return grids
+
+
+def _exact(row: Row, name: str) -> str:
+    share = row.get(f"{name}_exact")
+    if share is None:
+        return NONE
+    # over several seeds a share is no count of cases
+    return Proportion(round(share * row["n"]), row["n"]).text if len(row["seeds"]) == 1 else f"{100 * share:.1f}%"
+
+
+def _f1(row: Row, name: str) -> str:
+    return NONE if row.get(f"{name}_f1") is None else f"{row[f'{name}_f1']:.2f}"
+
+
+def failures(rows: Sequence[Row]) -> list[Grid]:
+    """Right requests and causes of failure, by mode and by label of disfluency: a grid for each backend that failed at some."""
+    grids = []
+    for (source, split, profile), group in groups(rows).items():
+        for backend in dict.fromkeys(row["backend"] for row in group if row["causes"]):
+            own = [row for row in group if row["backend"] == backend]
+            labels = sorted({label for row in own for label in row["by_label"]})
+            lines = [("all", *(_failed(len(row["seeds"]) * row["n"], row["causes"]) for row in own))]
+            for label in labels if len(labels) > 1 else ():
+                entries = [row["by_label"].get(label) for row in own]
+                lines.append((label, *(NONE if entry is None else _failed(entry["n"], entry["causes"]) for entry in entries)))
+            title = f"right, and why not: {source}, {split}, {profile}, {backend}"
+            grids.append(Grid(title, ("label", *(row["mode"] for row in own)), tuple(lines), left=len(own) + 1))
+    return grids
+
+
+def _failed(n: int, causes: Mapping[str, int]) -> str:
+    said = ", ".join(f"{cause} {count}" for cause, count in sorted(causes.items(), key=lambda item: (-item[1], item[0])))
+    return f"{n - sum(causes.values())}/{n}" + (f": {said}" if said else "")
 
 
 def groups(rows: Sequence[Row]) -> dict[tuple[str, str, str], list[Row]]:
@@ -93,7 +199,8 @@ def terminal(rows: Sequence[Row], width: int = WIDE) -> list[Table]:
     for (source, split, profile), group in groups(rows).items():
         look = {"box": box.SIMPLE_HEAD, "title_justify": "left", "pad_edge": False, "collapse_padding": not wide}
         table = Table(title=f"{source}, {split}, {profile}", **look)
-        for n, (head, _) in enumerate(COLUMNS):
+        shown = columns(group)
+        for n, (head, _) in enumerate(shown):
             text, side = head if wide else head.replace(" ", "\n"), "left" if n < 2 else "right"
             table.add_column(text, justify=side, no_wrap=n < 2, overflow="fold")
         before = group[0]["backend"]
@@ -101,25 +208,20 @@ def terminal(rows: Sequence[Row], width: int = WIDE) -> list[Table]:
             if row["backend"] != before:
                 table.add_section()
                 before = row["backend"]
-            cells = (cell(row) for _, cell in COLUMNS)
+            cells = (cell(row) for _, cell in shown)
             table.add_row(*(escape(text if wide else _stacked(text)) for text in cells))
         tables.append(table)
     return tables
 
 
-def markdown(rows: Sequence[Row]) -> str:
-    """The same as Markdown."""
+def markdown(rows: Sequence[Row], beside: Sequence[Grid] = ()) -> str:
+    """The rows, what questions were answered, why requests failed, and ``beside`` as Markdown."""
     lines: list[str] = []
     for (source, split, profile), group in groups(rows).items():
-        lines += [f"## {source}, {split}, {profile}", "", "| " + " | ".join(head for head, _ in COLUMNS) + " |"]
-        lines.append("|" + "|".join("---" if n < 2 else "---:" for n in range(len(COLUMNS))) + "|")
-        lines += ["| " + " | ".join(cell(row) for _, cell in COLUMNS) + " |" for row in group]
-        lines.append("")
-        failed = [row for row in group if row["causes"]]
-        if failed:
-            lines += ["Why requests failed:", ""]
-            for row in failed:
-                causes = ", ".join(f"{cause} {count}" for cause, count in sorted(row["causes"].items(), key=lambda item: -item[1]))
-                lines.append(f"- {row['backend']}, {row['mode']}: {causes}")
-            lines.append("")
-    return "\n".join([*lines, NOTE, ""])
+        shown = columns(group)
+        cells = tuple(tuple(cell(row) for _, cell in shown) for row in group)
+        lines += Grid(f"{source}, {split}, {profile}", tuple(head for head, _ in shown), cells).markdown()
+    lines += [NOTE, ""]
+    for grid in (*answers(rows), *failures(rows), *beside):
+        lines += grid.markdown()
+    return "\n".join(lines)

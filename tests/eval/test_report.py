@@ -10,7 +10,7 @@ import pytest
 from agent.clock import ns
 from eval import replay, report
 from eval.latency import PARTS
-from eval.measures import Terms, rows_of
+from eval.measures import Terms, labels_of, rows_of
 from eval.report import broken, chosen
 from eval.results import BadResults, Key, find_episode, read_runs
 from eval.safety import Counts
@@ -87,6 +87,59 @@ def test_cost_tags_and_what_stands_beside_accuracy():
     assert found["by_tag"] == {"long": {"n": 1, "right": 0, "causes": {"missing": 1}}, "short": {"n": 1, "right": 1, "causes": {}}}
     assert (found["graph_accuracy"], found["answer_exact"], found["answer_f1"]) == (0.5, 0.0, 0.5)
     assert row(rows_of(made(speculative=ours), Terms(0, 100)), "speculative")["cost_per_task"] is None
+
+
+def test_what_was_in_vain_costs_too_and_is_shown_where_prices_are_set():
+    ours = [episode("a", 1, model_tokens=40, wasted_tokens=10, started_calls=3, wasted_calls=1)]
+    priced = rows_of(made(speculative=ours), Terms(0, 100, price_input=1.0, price_output=10.0, price_call=2.0))
+    assert priced[0]["cost_per_task"] == pytest.approx((120 * 1 + 40 * 10) / 1e6 + 3 * 2 / 1e3)
+    assert priced[0]["wasted_cost_per_task"] == pytest.approx(10 * 10 / 1e6 + 1 * 2 / 1e3)
+    assert "| cost/1,000 | of it wasted |" in markdown(priced) and "| 6.52 | 2.10 |" in markdown(priced)
+    free = rows_of(made(speculative=ours), Terms(0, 100))
+    assert free[0]["wasted_cost_per_task"] is None and "cost/1,000" not in markdown(free)
+    assert rows_of(made(speculative=ours), Terms(0, 100, price_call=2.0))[0]["cost_per_task"] == pytest.approx(0.006)
+
+
+def test_causes_are_counted_by_mode_and_by_label_of_disfluency():
+    def spoken(task: str, *tags: str, cause: str = "") -> dict:
+        return episode(task, 1, not cause) | {"cause": cause, "tags": ["intents:2", *tags]}
+
+    base = [spoken("a"), spoken("b", "filler", "correction"), spoken("c", "correction")]
+    ours = [
+        spoken("a", cause="missing"), spoken("b", "filler", "correction", cause="wrong argument"), spoken("c", "correction", cause="extra")
+    ]
+    rows = rows_of(made(sequential=base, speculative=ours), Terms(0, 50))
+    assert row(rows, "speculative")["by_label"] == {
+        "correction": {"n": 2, "right": 0, "causes": {"extra": 1, "wrong argument": 1}},
+        "filler": {"n": 1, "right": 0, "causes": {"wrong argument": 1}}, "fluent": {"n": 1, "right": 0, "causes": {"missing": 1}},
+    }
+    text = markdown(rows)
+    assert "| label | sequential | speculative |" in text
+    assert "| all | 3/3 | 0/3: extra 1, missing 1, wrong argument 1 |" in text
+    assert "| correction | 2/2 | 0/2: extra 1, wrong argument 1 |" in text and "| fluent | 1/1 | 0/1: missing 1 |" in text
+    assert "intents:2" not in text
+    # where nothing failed there is nothing to say
+    assert "| label |" not in markdown(rows_of(made(sequential=base), Terms(0, 50)))
+
+
+def test_labels_go_from_the_words_of_a_request_to_the_report(configured, tmp_path):
+    """Naturalistic requests, with a budget that no plan fits: every failure is counted under the kinds that were said."""
+    config = configured(
+        "eval.backends=[expert]", "eval.modes=[parallel]", "eval.sources=[naturalistic]", "eval.expert_tasks=12",
+        "agent.max_generated_tokens=3",
+    )
+    replay.main(config)
+    found, = rows_of(read_runs([config.out]), Terms(0, 50))
+    assert found["causes"] == {"out of budget": 12}
+    labels = {label: entry["causes"] for label, entry in found["by_label"].items()}
+    assert len(labels) > 2 and all(set(causes) == {"out of budget"} for causes in labels.values())
+    records = [json.loads(line) for line in next((tmp_path / "replay").glob("episodes-*.jsonl")).read_text().splitlines()]
+    for label in labels:
+        said = [record for record in records if label in labels_of(record)]
+        assert sum(labels[label].values()) == len(said) > 0
+    # nobody marked the words of requests written by hand
+    corrected = [record for record in records if "correction" in record["tags"] and "handwritten" not in record["tags"]]
+    assert corrected and all({"reparandum", "repair"} & {word[3] for word in record["words"]} for record in corrected)
 
 
 def test_shares_of_fewer_than_ten_tasks_are_counts():
