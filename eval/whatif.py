@@ -2,15 +2,19 @@
 
 Owns the map's axes and points, and how a task or its world is changed for each: one thing at a time is moved away from
 the configured surroundings, and the same tasks run again in every mode. The expert plays, so this says what
-the mode is worth to a model that understands as it does; `docs/whatif.md` says how to read it. Seconds from here on.
+the mode is worth to a model that understands as it does; `docs/whatif.md` says how to read it. Points are independent, so
+``data.workers`` processes share them, and the map is the same for any number. Seconds from here on.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +43,8 @@ from eval.timeline import INK, SOFT
 from eval.trace import trace
 
 SCHEMA_VERSION = 1
+REQUESTS = 40
+"""Requests a point where ``eval.expert_tasks`` leaves it open (0): more make the intervals narrower, and each runs some eighty times."""
 OURS = "speculative"
 MODES = (*BASELINES, OURS)
 TRAILING = "and thanks so much for taking care of all that for me whenever you get to it today".split()
@@ -120,33 +126,52 @@ def axes_for(config: Config) -> tuple[Axis, ...]:
 def explore(base: Surroundings, axes: Sequence[Axis], played: Backend) -> dict[str, Any]:
     """The map as JSON: ``{schema_version, task, split, profile, seed, axes: [{name, label, usual, points}]}``."""
     config = base.config
-    known: dict[tuple[str, float | None], dict[str, Any]] = {}
-    made = []
+    places = [[(axis, value, _is_usual(axis, value, base)) for value in axis.values] for axis in axes]
+    # the configured surroundings are a point of every axis, and run once
+    asked = {_key(*place): base if place[2] else place[0].change(base, place[1]) for row in places for place in row}
+    found: dict[tuple[str, float | None], dict[str, Any]] = {}
     with Progress(disable=not sys.stderr.isatty()) as bar:
-        shown = bar.add_task("points", total=sum(len(axis.values) for axis in axes))
-        for axis in axes:
-            points = []
-            for value in axis.values:
-                usual = axis.usual is not None and axis.usual(base) == value
-                key = ("usual", None) if usual else (axis.name, value)
-                if key not in known:
-                    known[key] = point(base if usual else axis.change(base, value), played)
-                points.append({"value": value} | known[key])
-                bar.advance(shown)
-            made.append({"name": axis.name, "label": axis.label, "usual": axis.usual(base) if axis.usual else None, "points": points})
+        shown = bar.add_task("points", total=len(asked))
+        for key, made in zip(asked, _points(list(asked.values()), played, config.data.workers)):
+            found[key] = made
+            bar.advance(shown)
             if bar.disable:
-                print(f"{axis.name}: {len(points)} points", flush=True)
+                print(f"{len(found)} of {len(asked)} points: {key[0]}" + ("" if key[1] is None else f" {key[1]:g}"), flush=True)
     source = config.task or config.data.source
     return {
         "schema_version": SCHEMA_VERSION, "task": source, "split": config.eval.split, "profile": base.profile.name, "seed": config.seed,
-        "axes": made,
+        "axes": [
+            {
+                "name": axis.name, "label": axis.label, "usual": axis.usual(base) if axis.usual else None,
+                "points": [{"value": place[1]} | found[_key(*place)] for place in row],
+            }
+            for axis, row in zip(axes, places)
+        ],
     }
+
+
+def _is_usual(axis: Axis, value: float, base: Surroundings) -> bool:
+    return axis.usual is not None and axis.usual(base) == value
+
+
+def _key(axis: Axis, value: float, usual: bool) -> tuple[str, float | None]:
+    return ("usual", None) if usual else (axis.name, value)
+
+
+def _points(wheres: Sequence[Surroundings], played: Backend, workers: int) -> Iterator[dict[str, Any]]:
+    """The points in order, made here or by as many processes."""
+    if workers <= 1:
+        yield from (point(where, played) for where in wheres)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(partial(point, played=played), wheres)
 
 
 def point(where: Surroundings, played: Backend) -> dict[str, Any]:
     """One point: accuracy and mean latency by mode, and speedups over the tasks that both modes get right."""
     config = where.config
-    tasks = [changed(task, where) for task in choose(load(config, config.eval.split), config.eval.expert_tasks, config.seed)]
+    chosen = choose(load(config, config.eval.split), config.eval.expert_tasks or REQUESTS, config.seed)
+    tasks = [changed(task, where) for task in chosen]
     found = {mode: [outcome(task, mode, where, played) for task in tasks] for mode in MODES}
     result: dict[str, Any] = {
         "n": len(tasks),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -109,3 +110,41 @@ def test_the_map_and_its_picture(base, tmp_path):
         assert point["speedup_vs_sequential_ci95"] is None
     whatif.draw(found, tmp_path / "map.png")
     assert imread(tmp_path / "map.png").std() > 0.02
+
+
+def test_the_map_is_the_same_for_any_number_of_processes_and_runs_no_point_twice(base, monkeypatch):
+    axes = [replace(axis("tool_latency_times"), values=(1, 3)), replace(axis("trailing_words"), values=(0, 2))]
+    played = backend("expert", base.config)
+    found = explore(base, axes, played)
+    asked = []
+
+    class Pool:
+        """Stands for the processes: what they are given must travel."""
+
+        def __init__(self, workers, **_) -> None:
+            self.workers = workers
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_) -> None:
+            pass
+
+        def map(self, work, wheres):
+            assert self.workers == 2
+            for where in wheres:
+                asked.append(where)
+                work_here, where_here = pickle.loads(pickle.dumps((work, where)))
+                yield work_here(where_here)
+
+    monkeypatch.setattr(whatif, "ProcessPoolExecutor", Pool)
+    shared = replace(base, config=replace(base.config, data=replace(base.config.data, workers=2)))
+    assert explore(shared, axes, played) == found
+    assert len(asked) == 3  # the configured surroundings stand on both axes
+
+
+def test_a_point_runs_so_many_requests_where_none_are_asked_for(base, monkeypatch):
+    monkeypatch.setattr(whatif, "REQUESTS", 1)
+    open_ = replace(base, config=replace(base.config, eval=replace(base.config.eval, expert_tasks=0)))
+    point = whatif.point(open_, backend("expert", base.config))
+    assert point["n"] == 1
