@@ -1,0 +1,173 @@
+"""Episodes on the wall clock: words come when they were spoken, through the live shell, and times are what was measured.
+
+Owns the user's side of a live episode (who speaks, until when one waits) and tools that really take their time. The loop
+is `agent.runtime`'s, as in a deployment; what comes of it is a `Rollout` like a simulated one's. Refuses to know where
+episodes come from and how they are scored. One episode runs at a time: two would share the machine, and so their times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agent.clock import NS_PER_S, Profile, WallClock
+from agent.events import UserUpdate
+from agent.models.live import LiveModel, ModelWorker, PlannedModel
+from agent.models.model import Model
+from agent.modes import Settings
+from agent.rendering import Renderer
+from agent.runtime import Limits, Session, SessionEnded
+from agent.simulate import Grammar, Planner, Rollout
+from agent.tools.tool import Json, Toolbox, ToolSpec
+
+WALL = Profile("wall", decode_tokens_per_s=NS_PER_S, prefill_tokens_per_s=NS_PER_S, restart_ns=0)
+"""The device of a measured episode: whatever it was. Its rates serve the floor alone, which must hold for any device."""
+LIMIT_S = 120.0
+"""An episode ends so long after the first word, as in simulation."""
+
+
+def paced(profile: Profile) -> Profile:
+    """A device profile under the name that its live rows have, so that they are never paired with simulated ones."""
+    return replace(profile, name=f"{WALL.name}-{profile.name}")
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """One episode to be."""
+
+    toolbox: Toolbox
+    """Its world; calls take as long as its latencies say."""
+    updates: Sequence[UserUpdate]
+    """The recogniser's, in order, with their times."""
+    settings: Settings
+    system: str
+    name: str
+    """The session's: prefix of idempotency keys."""
+    seed: int = 0
+    """Of sampling."""
+    planner: Planner | None = None
+    """Who plays the model, at the device's rates; None for a real one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """Where real time comes from: a test puts another in its place."""
+
+    run: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run
+    clock: Callable[[], WallClock] = WallClock
+    aside: Callable[..., Coroutine[Any, Any, Any]] = asyncio.to_thread
+    """Runs a function that may block."""
+
+
+REAL = Time()
+
+
+class WaitingToolbox:
+    """A task's tools in real time: a call waits for its latency, then does what it does, as in simulation."""
+
+    def __init__(self, toolbox: Toolbox, time: Time = REAL) -> None:
+        self._toolbox, self._time = toolbox, time
+
+    @property
+    def specs(self) -> Mapping[str, ToolSpec]:
+        """See `Toolbox`."""
+        return self._toolbox.specs
+
+    def latency_ns(self, name: str, args: Mapping[str, Json]) -> int:
+        """See `Toolbox`."""
+        return self._toolbox.latency_ns(name, args)
+
+    def is_async(self, name: str) -> bool:
+        """Always: waiting for a call blocks nobody, and a cancelled one stops waiting."""
+        return True
+
+    def run(self, name: str, args: Mapping[str, Json]) -> Json:
+        """See `Toolbox`; takes no time."""
+        return self._toolbox.run(name, args)
+
+    async def arun(self, name: str, args: Mapping[str, Json]) -> Json:
+        """`run` after the call's latency. Raises as `run` does."""
+        await asyncio.sleep(self.latency_ns(name, args) / NS_PER_S)  # noqa: TID251  (a tool that takes its time)
+        return await self._time.aside(self._toolbox.run, name, args)
+
+
+def run_live(
+    lives: Sequence[Live], renderer: Renderer, done: Callable[[int, Rollout], Any], *, profile: Profile = WALL,
+    model: Model | None = None, grammar: Grammar | None = None, idle_s: float = 30.0, time: Time = REAL,
+) -> None:
+    """Runs episodes one after the other, each at the speed of its speech.
+
+    Args:
+        lives: the episodes.
+        renderer: made for the model's tokenizer.
+        done: called with an episode's index and rollout as soon as it ends.
+        profile: how fast planners write and read; a model is as fast as it is.
+        model: who writes where there is no planner.
+        grammar: constrains the model.
+        idle_s: an episode in which nothing happens for so long, and for longer than any tool may take, has stalled.
+        time: real time, but in tests.
+
+    Raises:
+        Exception: what a model or a planner raised, as in simulation.
+    """
+    if model is not None and lives:
+        # the first pass of a process compiles and allocates, which no episode should pay for
+        prompt = renderer.prompt_ids(lives[0].system)
+        stream = model.open(prompt)
+        model.append([(stream, prompt[-1:])])
+        model.decode([stream])
+        model.close(stream)
+
+    async def all_of(worker: ModelWorker | None) -> None:
+        later = asyncio.get_running_loop().call_later
+        for n, live in enumerate(lives):
+            writer = worker if live.planner is None else PlannedModel(live.planner, renderer, profile, later)
+            if writer is None:
+                raise ValueError(f"episode {live.name} has no planner; give run_live a model")
+            done(n, await play(live, writer, renderer, idle_s, time))
+
+    with ModelWorker(model, grammar=grammar) if model is not None else nullcontext() as worker:
+        time.run(all_of(worker))
+
+
+async def play(live: Live, model: LiveModel, renderer: Renderer, idle_s: float = 30.0, time: Time = REAL) -> Rollout:
+    """One episode, to its answer, its failure or its end in time."""
+    longest_s = max((spec.timeout_ns / NS_PER_S for spec in live.toolbox.specs.values()), default=0.0)
+    session = Session(
+        model, WaitingToolbox(live.toolbox, time), renderer, live.settings, system=live.system, name=live.name, seed=live.seed,
+        clock=time.clock(), limits=Limits(idle_s=max(idle_s, longest_s + 1)),
+    )
+    async with session:
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                await _converse(session, live.updates)
+                return session.rollout()
+        except TimeoutError:
+            await session.close("too_long")
+        except SessionEnded:
+            pass
+    rollout = session.rollout()
+    if rollout.outcome == "model_failed" and session.failure is not None:
+        raise session.failure
+    return replace(rollout, outcome="stalled") if rollout.outcome == "idle" else rollout
+
+
+async def _converse(session: Session, updates: Sequence[UserUpdate]) -> None:
+    """Says what is to be said when it is due, and waits for the answer to all of it."""
+    session.speech_began()
+    for update in updates:
+        while (left_ns := update.at_ns - session.clock.now_ns()) > 0:
+            await asyncio.sleep(left_ns / NS_PER_S)  # noqa: TID251  (a user who takes their time)
+        last_ns = session.clock.now_ns()
+        await session.hear(update.text, final=update.final, retracts=update.retracts)
+
+    def heard_out() -> bool:
+        # an answer may have come before the last words, if the end of speech was taken for reached too early
+        said = any(isinstance(event, UserUpdate) and event.at_ns >= last_ns for event, _ in session.history)
+        return said and session.state.answered and not session.state.graph.live
+
+    while not heard_out():
+        await session.answer(LIMIT_S)
