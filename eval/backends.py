@@ -71,8 +71,8 @@ class Backend:
             return Expert(task, reading_of(task), "none")
         return Expert(task, reading_of(task, data.eagerness, seed), data.thoughts)
 
-    def load(self, temperature: float, max_tokens: int) -> Any:
-        """Loads its weights, onto the accelerator if there is one."""
+    def load(self, temperature: float, max_tokens: int, eager: bool = False) -> Any:
+        """Loads its weights, onto the accelerator if there is one; ``eager`` takes in what is appended at once, as a live session must."""
         import torch
         from transformers.utils import logging
 
@@ -81,7 +81,7 @@ class Backend:
         logging.disable_progress_bar()
         model, tokenizer = load_model(self.model.name, self.model.adapter, self.model.dtype)
         model = model.to("cuda" if torch.cuda.is_available() else "cpu")
-        return TransformersModel(model, tokenizer=tokenizer, temperature=temperature, max_tokens=max_tokens, eager=False)
+        return TransformersModel(model, tokenizer=tokenizer, temperature=temperature, max_tokens=max_tokens, eager=eager)
 
 
 def backend(name: str, config: Config) -> Backend:

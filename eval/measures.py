@@ -80,7 +80,7 @@ def row_of(key: Key, episodes: Episodes, terms: Terms) -> dict[str, Any]:
     accuracy = mean(_by_task(own, lambda e: float(e["right"])), drawn, resamples)
     row: dict[str, Any] = {
         "task": key.source, "split": key.split, "backend": key.backend, "mode": key.mode, "profile": key.profile,
-        "seeds": sorted({episode["seed"] for episode in own}), "n": len(tasks),
+        "time": own[0].get("time", "virtual"), "seeds": sorted({episode["seed"] for episode in own}), "n": len(tasks),
         "accuracy": accuracy.value, "accuracy_ci95": _accuracy_ci(own, accuracy),
         "success_by_s": {str(deadline): success_by(rights, lates, deadline) for deadline in DEADLINES_S},
         "success_area": success_area(rights, lates),

@@ -3,10 +3,12 @@
 Owns which tasks a row runs, the files of results, and going on after a kill. The same tasks, cut into the same updates,
 go to every mode and backend, so rows are paired. On the virtual clock the result does not depend on how fast the machine
 is, on the size of a batch, or on how often a run was killed; for a model that holds in float32 (in fewer bits, sums in
-another order now and then choose another token). Refuses to know what figures are made of the episodes.
+another order now and then choose another token). With ``time=real`` the same episodes run on the wall clock (`eval.realtime`).
+Refuses to know what figures are made of the episodes.
 
 A row's episodes are written line by line to ``episodes-….part``; when all are there they are put in order and the file is
-renamed to ``episodes-….jsonl``. The manifest comes last.
+renamed to ``episodes-….jsonl``. The manifest comes last. Under ``accelerate launch`` processes share a row's tasks
+(`eval.sharding`), and the files come out the same.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -23,17 +25,21 @@ from typing import Any
 from omegaconf import OmegaConf
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from agent.clock import ns
-from agent.simulate import Rollout, run_batch
+from agent.clock import Profile, ns, seconds
+from agent.prompt import system_prompt
+from agent.simulate import Episode, Planner, Rollout, run_batch
 from agent.tools.tool import Toolbox
 from configs.command import command, out_folder, write_manifest
 from configs.schema import Config, DataConfig
 from data_gen.episodes import make_episode, profile_of, settings_of, updates_of
 from data_gen.seeds import child
-from data_gen.sources import load
+from data_gen.sources import inputs, load
 from data_gen.task import Split, Task
+from data_gen.tasks import jsonl
 from eval.backends import Backend, backend, weights_hash
 from eval.episodes import SCHEMA_VERSION, record
+from eval.realtime import WALL, Live, paced, run_live
+from eval.sharding import ALONE, Part, Share, share
 
 MANIFEST = "manifest.json"
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -62,59 +68,25 @@ class Row:
         return f"episodes-{self.name}.jsonl"
 
 
-@dataclass(slots=True)
-class Part:
-    """A row under way: what is done, on disk and here."""
-
-    path: Path
-    done: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Records by task ID."""
-
-    @classmethod
-    def open(cls, path: Path) -> Part:
-        """Reads what an earlier run left; a last line that it did not finish is dropped."""
-        done, kept = {}, 0
-        if path.exists():
-            for line in path.read_bytes().splitlines(keepends=True):
-                try:
-                    row = json.loads(line) if line.endswith(b"\n") else None
-                except ValueError:
-                    row = None
-                if row is None:
-                    break
-                done[row["task"]] = row
-                kept += len(line)
-            with path.open("r+b") as file:
-                file.truncate(kept)
-        return cls(path, done)
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Keeps a record."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(_line(row))
-        self.done[row["task"]] = row
-
-    def finish(self, tasks: Sequence[Task]) -> None:
-        """Puts the records in the tasks' order, under the final name."""
-        half = self.path.with_suffix(".tmp")
-        half.write_text("".join(_line(self.done[task.id]) for task in tasks), encoding="utf-8")
-        half.rename(self.path.with_suffix(".jsonl"))
-        self.path.unlink(missing_ok=True)
-
-
 def main(config: Config) -> None:
     """Runs what is not there yet, then writes the manifest."""
     folder = out_folder(config, "replay")
     rows, backends = plan(config)
     key = recipe(config, backends)
-    prepare(folder, key, rows)
+    own = share()
+    with own.main_first():
+        prepare(folder, key, rows)
     missing = [row for row in rows if not (folder / row.file).exists()]
     if missing:
-        run(config, folder, missing, backends)
+        run(config, folder, missing, backends, own)
+    own.close()
+    if not own.main:
+        return
     if missing or not (folder / MANIFEST).exists():
+        clock = {"time": config.time} | ({"processes": own.count} if config.time == "real" else {})
         write_manifest(
             folder, config, schema_version=SCHEMA_VERSION, recipe=key, rows=[asdict(row) | {"file": row.file} for row in rows],
-            checkpoints={name: backend.model.adapter for name, backend in backends.items()},
+            checkpoints={name: backend.model.adapter for name, backend in backends.items()}, **clock,
         )
         (folder / _MAKING).unlink(missing_ok=True)
     print(f"{len(rows) - len(missing)} of {len(rows)} rows were there already" if len(missing) < len(rows) else f"{len(rows)} rows")
@@ -128,8 +100,8 @@ def plan(config: Config) -> tuple[list[Row], dict[str, Backend]]:
         ValueError: a name that there is not, or nothing to run.
     """
     chosen = config.eval
-    if config.time != "virtual":
-        raise ValueError(f"time is {config.time!r}: replay runs on the virtual clock; use time=virtual")
+    if config.time not in ("virtual", "real"):
+        raise ValueError(f"time is {config.time!r}; use virtual, or real for the wall clock")
     for name, values in (("backends", chosen.backends), ("modes", chosen.modes), ("profiles", chosen.profiles), ("seeds", chosen.seeds)):
         if not values or len(set(values)) < len(values):
             raise ValueError(f"eval.{name} is {list(values)}; give at least one, each once")
@@ -137,15 +109,33 @@ def plan(config: Config) -> tuple[list[Row], dict[str, Backend]]:
     for mode in chosen.modes:
         settings_of(mode, config.agent)
     for profile in chosen.profiles:
+        if profile.startswith(WALL.name):
+            raise ValueError(f"eval.profiles names {profile!r}: names that begin with {WALL.name!r} are for time=real; rename the profile")
         profile_of(profile, config.clock)
     for source in chosen.sources:
         of_source(config, source)
     rows = [
         Row(name, mode, profile, seed, source)
-        for name in chosen.backends for source in chosen.sources or [""] for profile in chosen.profiles
+        for name in chosen.backends for source in chosen.sources or [""] for profile in devices(config, backends[name])
         for seed in chosen.seeds for mode in chosen.modes
     ]
     return rows, backends
+
+
+def devices(config: Config, played: Backend) -> list[str]:
+    """The devices that a backend runs on: the configured profiles, or on the wall clock, for a model, this machine."""
+    if config.time == "virtual":
+        return list(config.eval.profiles)
+    if not played.planned:
+        return [WALL.name]
+    return [paced(profile_of(name, config.clock)).name for name in config.eval.profiles]
+
+
+def device(row: Row, played: Backend, config: Config) -> Profile:
+    """The device of a row that `plan` made."""
+    if config.time == "virtual":
+        return profile_of(row.profile, config.clock)
+    return paced(profile_of(row.profile.removeprefix(f"{WALL.name}-"), config.clock)) if played.planned else WALL
 
 
 def of_source(config: Config, source: str) -> Config:
@@ -182,27 +172,41 @@ def recipe(config: Config, backends: dict[str, Backend]) -> str:
     parts["weights"] = weights_hash(backends["model"].model.adapter) if "model" in backends else ""
     if named := sorted(config.eval.checkpoints.keys() & backends.keys()):
         parts["checkpoints"] = {name: weights_hash(backends[name].model.adapter) for name in named}
+    if config.time != "virtual":
+        parts["time"] = config.time
+    if config.requests:
+        parts["inputs"] = inputs(config)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def prepare(folder: Path, key: str, rows: Sequence[Row]) -> None:
     """Makes the folder, or checks that what is in it was made by the same recipe."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (_MAKING, MANIFEST):
-        if (folder / name).exists() and json.loads((folder / name).read_text()).get("recipe") != key:
-            raise ValueError(f"{folder} holds a replay with other settings or weights; give another out=, or delete the folder")
+    made = {name: json.loads((folder / name).read_text()).get("recipe") for name in (_MAKING, MANIFEST) if (folder / name).exists()}
+    # a run that failed before its first episode binds nobody
+    if set(made.values()) - {key} and (MANIFEST in made or any(folder.glob("episodes-*"))):
+        raise ValueError(f"{folder} holds a replay with other settings or weights; give another out=, or delete the folder")
     strange = {path.name for path in folder.glob("episodes-*.jsonl")} - {row.file for row in rows}
     if strange:
         raise ValueError(f"{folder} holds rows that are not asked for ({min(strange)}); give another out=, or delete the folder")
-    if not (folder / MANIFEST).exists():
+    if MANIFEST not in made and made.get(_MAKING) != key:
         (folder / _MAKING).write_text(json.dumps({"recipe": key}) + "\n")
 
 
 def tasks_of(config: Config, played: Backend) -> Sequence[Task]:
-    """The tasks of the configured split; of ``all``, for a checkpoint only those of test, for it may have seen the others."""
-    if config.eval.split != "all":
-        return load(config, config.eval.split)
-    return load(config, "test") if played.trained else [task for split in SPLITS for task in load(config, split)]
+    """The tasks of the configured split; of ``all``, for a checkpoint only those of test, for it may have seen the others.
+
+    A file of one's own may be too small to have a row in every split. Who was not trained plays all of it then.
+    """
+    split = "test" if played.trained and config.eval.split == "all" else config.eval.split
+    if (config.task or config.data.source) == "jsonl" and not played.trained and split in ("all", *SPLITS):
+        found = jsonl.load(config.requests, config.tools, config.seed).tasks
+        if split != "all" and found and not any(task.split == split for task in found):
+            print(f"no row of {config.requests} is in split {split!r}: all {len(found)} usable rows are replayed", flush=True)
+            split = "all"
+        if found and split == "all":
+            return tuple(found)
+    return load(config, split) if split != "all" else [task for each in SPLITS for task in load(config, each)]
 
 
 def choose(tasks: Sequence[Task], most: int, seed: int) -> list[Task]:
@@ -211,66 +215,102 @@ def choose(tasks: Sequence[Task], most: int, seed: int) -> list[Task]:
     return ordered[:most] if most else ordered
 
 
-def run(config: Config, folder: Path, rows: Sequence[Row], backends: dict[str, Backend]) -> None:
-    """Runs rows; a backend's weights are loaded once, when its first row comes."""
-    tasks: dict[tuple[str, bool], Sequence[Task]] = {}
+def run(config: Config, folder: Path, rows: Sequence[Row], backends: dict[str, Backend], own: Share = ALONE) -> None:
+    """Runs rows, or this process's share of them; a backend's weights are loaded once, when its first row comes."""
+    paths = {row: (folder / row.file).with_suffix(".part") for row in rows}
+    with own.main_first():
+        if own.main:
+            for path in paths.values():
+                Part.gather(path)
+        chosen = chosen_tasks(config, rows, backends)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     loaded: tuple[str, Any] = ("", None)
-    with Progress(*columns, disable=not sys.stderr.isatty()) as bar:
+    with Progress(*columns, disable=not (own.main and sys.stderr.isatty())) as bar:
         for row in rows:
-            played, own = backends[row.backend], of_source(config, row.source)
-            heard = (row.source, played.trained)
-            if heard not in tasks:
-                tasks[heard] = tasks_of(own, played)
-            chosen = choose(tasks[heard], config.eval.expert_tasks if played.planned else config.eval.tasks, config.seed)
-            part = Part.open((folder / row.file).with_suffix(".part"))
-            todo = [task for task in chosen if task.id not in part.done]
-            shown = bar.add_task(row.name, total=len(chosen), completed=len(chosen) - len(todo))
+            played = backends[row.backend]
+            part = Part.open(paths[row]).own(own)
+            todo = own.of([task for task in chosen[row] if task.id not in part.done])
+            shown = bar.add_task(row.name, total=len(part.done) + len(todo), completed=len(part.done))
             if todo and not played.planned and loaded[0] != row.backend:
-                loaded = (row.backend, played.load(config.eval.temperature, 2 * config.agent.max_context_tokens))
+                loaded = (row.backend, played.load(config.eval.temperature, 2 * config.agent.max_context_tokens, config.time == "real"))
+            if todo and config.time == "real" and own.main:
+                said_s = seconds(sum(task.speech_end_ns for task in todo))
+                print(f"{row.name}: {len(todo)} episodes on the wall clock, {said_s:.0f} s of speech", flush=True)
 
             def keep(made: dict[str, Any], part: Part = part, shown: Any = shown) -> None:
                 part.add(made)
                 bar.advance(shown)
 
-            run_row(own, row, played, loaded[1], todo, keep)
-            part.finish(chosen)
-            if bar.disable:
-                print(f"{row.name}: {len(chosen)} episodes", flush=True)
+            run_row(of_source(config, row.source), row, played, loaded[1], todo, keep)
+            if own.count == 1:
+                part.finish(chosen[row])
+            if bar.disable and own.main:
+                print(f"{row.name}: {len(chosen[row])} episodes" + (f", {len(todo)} of them here" if own.count > 1 else ""), flush=True)
+    own.wait()
+    if own.main and own.count > 1:
+        for row in rows:
+            Part.gather(paths[row]).finish(chosen[row])
+
+
+def chosen_tasks(config: Config, rows: Sequence[Row], backends: dict[str, Backend]) -> dict[Row, list[Task]]:
+    """What each row runs; a source's tasks are made once."""
+    found: dict[tuple[str, bool], Sequence[Task]] = {}
+    chosen = {}
+    for row in rows:
+        played = backends[row.backend]
+        heard = (row.source, played.trained)
+        if heard not in found:
+            found[heard] = tasks_of(of_source(config, row.source), played)
+        chosen[row] = choose(found[heard], config.eval.expert_tasks if played.planned else config.eval.tasks, config.seed)
+    return chosen
 
 
 def run_row(config: Config, row: Row, played: Backend, model: Any, tasks: Sequence[Task], done: Callable[[dict[str, Any]], None]) -> None:
     """Runs one row's tasks; ``done`` gets each record as soon as its episode ends."""
-    profile, renderer = profile_of(row.profile, config.clock), played.renderer()
+    profile, renderer = device(row, played, config), played.renderer()
     settings = settings_of(row.mode, played.agent)
     # it names neither mode nor backend: every row hears the same updates
     seed = child(config.seed, "replay", row.seed)
     boxes: list[Toolbox] = [task.toolbox() for task in tasks]
-    aids: dict[str, Any] = {}
+    grammar = None
     if config.eval.constrained and not played.planned:
         from agent.models.grammar import ProtocolGrammar
-        aids = {"grammar": ProtocolGrammar(renderer)}
+        grammar = ProtocolGrammar(renderer)
+    where = {"backend": row.backend, "mode": row.mode, "seed": row.seed} | ({"source": row.source} if row.source else {})
+    where |= {"time": config.time} if config.time != "virtual" else {}
+    samplings = [child(seed, task.id, "sampling") for task in tasks]
 
-    def episode(n: int):
-        task = tasks[n]
+    def planner(task: Task) -> Planner | None:
+        return played.planner(task, config.data, child(seed, task.id, "eager"))
+
+    def episode(n: int) -> Episode:
+        aids = {"grammar": grammar} if grammar is not None else {}
         return make_episode(
-            task, row.mode, profile, renderer, agent=played.agent, data=config.data, seed=seed,
-            toolbox=boxes[n], planner=played.planner(task, config.data, child(seed, task.id, "eager")), **aids,
+            tasks[n], row.mode, profile, renderer, agent=played.agent, data=config.data, seed=seed,
+            toolbox=boxes[n], planner=planner(tasks[n]), **aids,
         )
+
+    def live(n: int) -> Live:
+        task = tasks[n]
+        system = system_prompt(settings, task.tools, task.now, played.agent.prompt)
+        return Live(boxes[n], updates_of(task, config.data, seed), settings, system, task.id, samplings[n], planner(task))
 
     def keep(n: int, rollout: Rollout) -> None:
         heard = updates_of(tasks[n], config.data, seed)
         done(record(
             tasks[n], rollout, boxes[n], heard, settings=settings, profile=profile, renderer=renderer, cap_ns=ns(config.eval.cap_s),
-            backend=row.backend, mode=row.mode, seed=row.seed, **({"source": row.source} if row.source else {}), forced=bool(aids),
+            forced=grammar is not None, **where,
         ))
 
-    if played.planned:
+    if config.time == "real":
+        lives = [live(n) for n in range(len(tasks))]
+        writer = None if played.planned else model
+        run_live(lives, renderer, keep, profile=profile, model=writer, grammar=grammar, idle_s=config.eval.cap_s)
+    elif played.planned:
         for n in range(len(tasks)):
             keep(n, episode(n).run())
     elif tasks:
-        seeds = [child(seed, task.id, "sampling") for task in tasks]
-        run_batch([episode(n) for n in range(len(tasks))], Seeded(model, seeds), config.eval.batch, keep)
+        run_batch([episode(n) for n in range(len(tasks))], Seeded(model, samplings), config.eval.batch, keep)
 
 
 class Seeded:
@@ -285,10 +325,6 @@ class Seeded:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)
-
-
-def _line(row: dict[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 if __name__ == "__main__":
