@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from agent.models.live import LiveModel, ModelWorker
+from agent.models.load import load_runtime
 from agent.modes import Settings, settings
 from agent.rendering import Renderer, Stamps
 from agent.runtime import Session
@@ -22,7 +23,7 @@ MAX_TOKENS = 8192
 
 def load_backend(
     name: str = "smollm2", adapter: str | None = None, *, dtype: str = "bfloat16", temperature: float = 0.0,
-    stamps: Stamps = "none",
+    stamps: Stamps = "none", runtime: str = "transformers",
 ) -> tuple[Any, Renderer]:
     """A model's weights behind `agent.models.transformers.TransformersModel`, and the renderer of its tokenizer.
 
@@ -32,17 +33,23 @@ def load_backend(
         dtype: of the weights.
         temperature: 0 is greedy.
         stamps: the clock stamps that the checkpoint was trained with.
+        runtime: ``transformers``, or ``llamacpp``, which takes the GGUF file of an exported checkpoint and needs no accelerator.
 
     Raises:
         ValueError: the weights have no row for a token that the transcript needs.
     """
+    tags = "text" if adapter is None else "token"
+    if runtime != "transformers":
+        backend = load_runtime(name, adapter, dtype, runtime, temperature=temperature)
+        backend.max_tokens = min(backend.weights.context_tokens, MAX_TOKENS)
+        return backend, Renderer.prepare(backend.tokenizer, tags, stamps)
     import torch
 
     from agent.models.checkpoint import load_model
     from agent.models.transformers import TransformersModel
 
     model, tokenizer = load_model(name, adapter, dtype)
-    renderer = Renderer.prepare(tokenizer, "text" if adapter is None else "token", stamps)
+    renderer = Renderer.prepare(tokenizer, tags, stamps)
     rows = model.get_input_embeddings().num_embeddings
     if rows < renderer.vocabulary_size:
         raise ValueError(f"{name} has {rows} token embeddings and its transcripts need {renderer.vocabulary_size}: give a checkpoint")

@@ -186,6 +186,8 @@ class EvalConfig:
     seeds: list[int] = field(default_factory=lambda: [0])
     temperature: float = 0.0
     constrained: bool = False
+    runtime: str = "transformers"
+    """What runs a checkpoint: ``transformers``, or ``llamacpp``, with the GGUF file that `training.export` wrote into it."""
     cap_s: float = 30.0
     """Latency that an episode without an answer carries, from the end of speech; no episode carries more."""
     resamples: int = 10000
@@ -226,6 +228,8 @@ class Config:
     json: bool = False
     gguf: bool = False
     """Whether `training.export` writes a GGUF file too, for llama.cpp."""
+    gguf_q8: bool = False
+    """Whether its matrices are rounded to 8 bits: faster, and now and then another token."""
     launcher: str = "single"
     gpus: int = 1
     max_tokens: int = 0

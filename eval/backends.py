@@ -23,7 +23,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from agent.models.load import load_renderer
+from agent.models.embedded import resolve
+from agent.models.llamacpp import gguf_in
+from agent.models.load import RUNTIMES, load_renderer, load_runtime
 from agent.rendering import Renderer
 from agent.simulate import Planner
 from configs.schema import AgentConfig, Config, DataConfig, ModelConfig
@@ -48,6 +50,8 @@ class Backend:
     agent: AgentConfig
     """The configured changes, with the prompt's style."""
     stamps: str
+    runtime: str = "transformers"
+    """What runs the model, one of `agent.models.load.RUNTIMES`."""
 
     @property
     def planned(self) -> bool:
@@ -73,15 +77,12 @@ class Backend:
 
     def load(self, temperature: float, max_tokens: int, eager: bool = False) -> Any:
         """Loads its weights, onto the accelerator if there is one; ``eager`` takes in what is appended at once, as a live session must."""
-        import torch
         from transformers.utils import logging
-
-        from agent.models.checkpoint import load_model
-        from agent.models.transformers import TransformersModel
         logging.disable_progress_bar()
-        model, tokenizer = load_model(self.model.name, self.model.adapter, self.model.dtype)
-        model = model.to("cuda" if torch.cuda.is_available() else "cpu")
-        return TransformersModel(model, tokenizer=tokenizer, temperature=temperature, max_tokens=max_tokens, eager=eager)
+        model = self.model
+        return load_runtime(
+            model.name, model.adapter, model.dtype, self.runtime, temperature=temperature, max_tokens=max_tokens, eager=eager
+        )
 
 
 def backend(name: str, config: Config) -> Backend:
@@ -114,8 +115,12 @@ def backend(name: str, config: Config) -> Backend:
             f"backend 'model' writes tags as tokens of their own, which {config.model.name!r} has never seen; give "
             f"model.adapter=CHECKPOINT, train {trained} first (python -m training.sft), or use backend 'untrained'"
         )
-    made = Backend(name, replace(config.model, adapter=adapter), config.agent, config.clock.stamps)
+    made = Backend(name, replace(config.model, adapter=adapter), config.agent, config.clock.stamps, config.eval.runtime)
     made.renderer()  # a checkpoint that lacks its tokenizer is found out before anything runs
+    if made.runtime == "llamacpp":
+        gguf_in(adapter or resolve(config.model.name))  # and one that lacks the file
+    elif made.runtime not in RUNTIMES:
+        raise ValueError(f"unknown eval.runtime {made.runtime!r}; use {' or '.join(RUNTIMES)}")
     return made
 
 
@@ -136,6 +141,7 @@ def weights_hash(adapter: str | None) -> str:
     if adapter is None:
         return ""
     files = sorted(Path(adapter).glob("*.safetensors"))
+    files += sorted(Path(adapter).glob("*.gguf")) if files else []
     if not files:
         raise FileNotFoundError(f"no weights (*.safetensors) in {adapter}; train a checkpoint with: python -m training.sft out={adapter}")
     digest = hashlib.sha256()

@@ -172,6 +172,8 @@ def recipe(config: Config, backends: dict[str, Backend]) -> str:
     parts["weights"] = weights_hash(backends["model"].model.adapter) if "model" in backends else ""
     if named := sorted(config.eval.checkpoints.keys() & backends.keys()):
         parts["checkpoints"] = {name: weights_hash(backends[name].model.adapter) for name in named}
+    if config.eval.runtime != "transformers":  # sums in another order, or fewer bits
+        parts["runtime"] = config.eval.runtime
     if config.time != "virtual":
         parts["time"] = config.time
     if config.requests:

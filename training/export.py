@@ -1,8 +1,8 @@
 """A trained checkpoint as a model's folder: ``python -m training.export path=outputs/train/debug out=outputs/export/debug``.
 
 Owns the merge of an adapter, and a folder that transformers and vLLM load as it is: safetensors, tokenizer, chat
-template, a card that says what it was trained on. With ``gguf=true`` a file for llama.cpp beside it. Refuses to know how
-well the model does; the card quotes what the training run measured.
+template, a card that says what it was trained on. With ``gguf=true`` a file for llama.cpp beside it, in 8 bits with
+``gguf_q8=true``. Refuses to know how well the model does; the card quotes what the training run measured.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main(config: Config) -> None:
     for name in ("config.yaml", "manifest.json"):
         shutil.copy(source / name, half / f"training-{name}")
     if config.gguf:
-        write_gguf(model, tokenizer, half / f"{source.name}.gguf", source.name)
+        write_gguf(model, tokenizer, half / f"{source.name}.gguf", source.name, config.gguf_q8)
     if folder.exists():
         folder.rmdir()  # empty, or this says so
     half.rename(folder)

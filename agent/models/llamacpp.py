@@ -195,6 +195,10 @@ class LlamaCppModel:
             self._cache.free()
         self.weights.free()
 
+    def __del__(self) -> None:
+        if hasattr(self, "_cache"):  # what Python's own collector knows nothing of
+            self.free()
+
     # --- inside
 
     def _usable(self, stream: LlamaCppStream) -> None:
