@@ -1,11 +1,12 @@
-"""How many sessions a minute the transformers backend replays in virtual time, one at a time and batched.
+"""How many sessions a minute a model backend replays in virtual time, one at a time and batched: transformers, llama.cpp.
 
-    python -m scripts.bench replay [--model smollm2] [--sessions 16] [--batches 4 8 16]
+    python -m scripts.bench replay [--model smollm2] [--sessions 16] [--batches 4 8 16] [--runtimes transformers llamacpp]
 
 The model's tokens are forced to what a script wrote in the same sessions, so that an untrained model does a trained one's
 work: every forward pass is made, only the choice is given. Then the model writes freely from the middle of each session,
 alone and batched in float32, and the outputs are compared; and bfloat16 is asked, token by token, whether it would have
-chosen the same. Prints one line of JSON.
+chosen the same. Then llama.cpp does the same sessions at the largest batch, from a GGUF in float32 and from one in 8 bits,
+with its ratio to transformers, and the share of the tokens written freely that it chooses too. Prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,13 +26,16 @@ import torch
 from agent.clock import Profile, ns
 from agent.core import State
 from agent.events import UserUpdate
-from agent.models.model import Mask, Stream
+from agent.models.checkpoint import load_model
+from agent.models.llamacpp import LlamaCppModel
+from agent.models.model import Mask, Model, Stream
 from agent.models.transformers import TransformersModel
 from agent.modes import settings
 from agent.prompt import system_prompt
 from agent.rendering import Renderer
-from agent.simulate import Episode, run_batch
+from agent.simulate import Episode, Rollout, run_batch
 from agent.tools.tool import Json, Param, ToolSpec
+from training.gguf_file import write_gguf
 
 _PROFILE = Profile("replay", decode_tokens_per_s=60, prefill_tokens_per_s=1500, restart_ns=ns(0.02))
 _TOOLS = {
@@ -45,6 +51,8 @@ FREE_TOKENS = 16
 FREE_CONTEXT_TOKENS = 160
 """The shortest context that the model writes freely after; each session's is a few tokens longer than the one before."""
 BFLOAT16_CONTEXTS = 2
+LLAMACPP_CONTEXTS = 4
+RUNTIMES = ("transformers", "llamacpp")
 
 
 class _Box:
@@ -89,11 +97,11 @@ class _Only:
 class Forced:
     """A model that computes everything and writes what it is told: the next id of the session that the prompt names."""
 
-    def __init__(self, inner: TransformersModel, scripts: Sequence[Sequence[int]]) -> None:
+    def __init__(self, inner: Model, scripts: Sequence[Sequence[int]]) -> None:
         self.inner, self.scripts = inner, scripts
         self.end_ids = frozenset[int]()
         self.decoded = 0
-        self._size = inner.model.get_input_embeddings().num_embeddings
+        self._size = 1 + max(max(ids) for ids in scripts)
         self.append, self.crop, self.close = inner.append, inner.crop, inner.close
 
     def open(self, prompt_ids: Sequence[int], seed: int = 0) -> Stream:
@@ -123,7 +131,7 @@ def episodes(renderer: Renderer, count: int, scripted: bool) -> list[Episode]:
     return made
 
 
-def free(model: TransformersModel, contexts: Sequence[Sequence[int]], batch: int) -> list[list[int]]:
+def free(model: Model, contexts: Sequence[Sequence[int]], batch: int) -> list[list[int]]:
     """What the model writes by itself after each context."""
     written: list[list[int]] = []
     for start in range(0, len(contexts), batch):
@@ -135,7 +143,7 @@ def free(model: TransformersModel, contexts: Sequence[Sequence[int]], batch: int
     return written
 
 
-def agreement(model: TransformersModel, contexts: Sequence[Sequence[int]], expected: Sequence[Sequence[int]]) -> float:
+def agreement(model: Model, contexts: Sequence[Sequence[int]], expected: Sequence[Sequence[int]]) -> float:
     """Share of the expected tokens that the model would choose too, each after the expected ones before it."""
     same = 0
     for ids, tokens in zip(contexts, expected, strict=True):
@@ -146,6 +154,17 @@ def agreement(model: TransformersModel, contexts: Sequence[Sequence[int]], expec
             model.append([(stream, [token])])
         model.close(stream)
     return same / (len(expected) * FREE_TOKENS)
+
+
+def timed(forced: Forced, renderer: Renderer, scripted: Sequence[Rollout], batch: int) -> tuple[float, bool]:
+    """Sessions a minute, and whether they came out as the scripted ones did."""
+    start = time.perf_counter()
+    rollouts = run_batch(episodes(renderer, len(scripted), scripted=False), forced, batch)
+    rate = 60 * len(scripted) / (time.perf_counter() - start)
+    found, expected = (
+        [(r.outcome, r.end_ns, renderer.ids(r.prompt_ids, r.state.transcript)) for r in rows] for rows in (rollouts, scripted)
+    )
+    return rate, found == expected
 
 
 def measure(
@@ -160,11 +179,8 @@ def measure(
     # one at a time takes long and varies little: a few of the sessions tell its rate; a batch is filled once
     for size, count in ((1, max(1, sessions // 16)), *((size, min(size, sessions)) for size in batches)):
         forced = Forced(model, contexts)
-        start = time.perf_counter()
-        rollouts = run_batch(episodes(renderer, count, scripted=False), forced, size)
-        rates[size] = 60 * count / (time.perf_counter() - start)
-        same &= [renderer.ids(r.prompt_ids, r.state.transcript) for r in rollouts] == contexts[:count]
-        same &= [(r.outcome, r.end_ns) for r in rollouts] == [(r.outcome, r.end_ns) for r in scripted[:count]]
+        rates[size], identical = timed(forced, renderer, scripted[:count], size)
+        same &= identical
         tokens = forced.decoded / count
     report: dict[str, Any] = {
         "sessions": sessions, "decoded_tokens_per_session": round(tokens, 1),
@@ -177,17 +193,59 @@ def measure(
     return report | {"forced_sessions_identical": same, "greedy_identical": alone == together}, begun, alone
 
 
+def llamacpp(
+    name: str, sessions: int, batch: int, reference: float, contexts: Sequence[Sequence[int]], expected: Sequence[Sequence[int]]
+) -> dict[str, Any]:
+    """llama.cpp on the same sessions: rate at one batch, its ratio to ``reference``, and the share of expected tokens.
+
+    Args:
+        name: of the model.
+        sessions: how many.
+        batch: sessions at once.
+        reference: sessions a minute of transformers at that batch, in float32.
+        contexts: what the model writes freely after.
+        expected: what transformers wrote there.
+    """
+    report: dict[str, Any] = {}
+    weights, tokenizer = load_model(name, None, "float32")
+    with tempfile.TemporaryDirectory(prefix="bench-gguf-") as folder:
+        for form, eight_bits in (("float32", False), ("q8", True)):
+            path = Path(folder) / f"{form}.gguf"
+            write_gguf(weights, tokenizer, path, form, eight_bits)
+            model = LlamaCppModel(path, tokenizer=tokenizer, float32=not eight_bits, eager=False, threads=torch.get_num_threads())
+            renderer = Renderer(tokenizer, "text")
+            scripted = [episode.run() for episode in episodes(renderer, sessions, scripted=True)]
+            scripts = [renderer.ids(rollout.prompt_ids, rollout.state.transcript) for rollout in scripted]
+            model.open(scripted[0].prompt_ids)
+            rate, same = timed(Forced(model, scripts), renderer, scripted, batch)
+            report |= {
+                f"llamacpp_{form}_sessions_per_minute_at_{batch}": round(rate, 2),
+                f"llamacpp_{form}_ratio_at_{batch}": round(rate / reference, 2),
+                f"llamacpp_{form}_forced_sessions_identical": same,
+                f"llamacpp_{form}_agreement": round(agreement(model, contexts, expected), 4),
+            }
+            model.free()
+            path.unlink()
+    return report
+
+
 def main(arguments: Sequence[str]) -> int:
     """Loads the model, measures, prints."""
     parser = argparse.ArgumentParser(prog="python -m scripts.bench replay", description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="smollm2", help="smollm2, tiny, a folder or a hub name")
     parser.add_argument("--sessions", type=int, default=16)
     parser.add_argument("--batches", type=int, nargs="+", default=(4, 8, 16), help="sessions at once")
+    parser.add_argument("--runtimes", nargs="+", choices=RUNTIMES, default=RUNTIMES, help="transformers always runs: it is compared with")
     options = parser.parse_args(arguments)
     model = TransformersModel.load(options.model, dtype=torch.float32, eager=False)
     report, contexts, written = measure(model, options.sessions, options.batches)
     half = TransformersModel.load(options.model, dtype=torch.bfloat16, eager=False)
     report["bfloat16_agreement"] = round(agreement(half, contexts[:BFLOAT16_CONTEXTS], written[:BFLOAT16_CONTEXTS]), 4)
+    if "llamacpp" in options.runtimes:
+        del half
+        batch, few = max(options.batches), LLAMACPP_CONTEXTS
+        reference = report[f"sessions_per_minute_at_{batch}"]
+        report |= llamacpp(options.model, min(batch, options.sessions), batch, reference, contexts[:few], written[:few])
     head = {"bench": "replay", "model": options.model, "device": model.model.device.type, "threads": torch.get_num_threads()}
     print(json.dumps(head | report))
     return 0 if report["forced_sessions_identical"] and report["greedy_identical"] else 1
