@@ -62,7 +62,7 @@ def beside(episodes: Episodes, runs: Sequence[str], terms: Terms) -> list[dict[s
                 found.append({
                     "task": task, "profile": profile, "paper": table["paper"], "measure": table["measure"],
                     "measure_name": table["measure_name"], "published": table["published"], "ours": ours,
-                    "differs": [*_models(names, models), *table["differs"], *_sizes(ours)], "sources": _sources(table),
+                    "differs": [*_models(names, models, table["models"]), *table["differs"], *_sizes(ours)], "sources": _sources(table),
                 })
     return found
 
@@ -150,8 +150,8 @@ def _by_task(episodes: Sequence[Episode], value: Callable[[Episode], float]) -> 
     return [sum(found[task]) / len(found[task]) for task in sorted(found)]
 
 
-def _models(names: Sequence[str], models: Mapping[str, str]) -> list[str]:
-    """What stands behind our rows; model size is what differs most."""
+def _models(names: Sequence[str], models: Mapping[str, str], theirs: str) -> list[str]:
+    """What stands behind our rows, and behind ``theirs``; model size is what differs most."""
     said = []
     if any(name in PLANNED for name in names):
         said.append(
@@ -161,9 +161,7 @@ def _models(names: Sequence[str], models: Mapping[str, str]) -> list[str]:
     known = published()["models"]
     for model in dict.fromkeys(models[name] for name in names if name in models):
         who = ", ".join(name for name in names if models.get(name) == model)
-        said.append(
-            f"Model size, above all: {who} is {known.get(model, model)}; the paper's are a cloud model and models of 3 billion parameters."
-        )
+        said.append(f"Model size, above all: {who} is {known.get(model, model)}; {theirs}.")
     return said
 
 
@@ -185,7 +183,8 @@ def grids(tables: Sequence[Mapping[str, Any]]) -> list[Grid]:
     heads = ("whose", "n", "accuracy: sync → async, %", "strict, %", "latency s", "× faster", "× faster, both right")
     found = []
     for table in tables:
-        rows = [_published_row(table["paper"], entry) for entry in table["published"]] + [_own_row(pair) for pair in table["ours"]]
+        rows = [_published_row(table["paper"], entry) for entry in table["published"]]
+        rows += [_own_row(pair, table["measure"]) for pair in table["ours"]]
         notes = (
             f"Accuracy is by {table['measure_name']}; strict is this project's own. Intervals are 95%. Latency is a mean over all "
             "requests, ours from the end of the last word; × faster is the ratio of those means, in the last column over requests that "
@@ -202,7 +201,8 @@ def _published_row(paper: str, entry: Mapping[str, Any]) -> tuple[str, ...]:
         if not there:
             return NONE
         sources = ", ".join(dict.fromkeys(figure["source"] for figure in there))
-        return f"{' → '.join(map(_figure, there))} ({sources})"
+        lone = "→ " if len(names) > len(there) and names[-1] in entry else ""  # only the asynchronous side is known
+        return f"{lone}{' → '.join(map(_figure, there))} ({sources})"
 
     accuracy = of("accuracy_sync", "accuracy_async")
     if (change := entry.get("accuracy_change")) is not None:
@@ -219,7 +219,7 @@ def _figure(figure: Mapping[str, Any]) -> str:
     return ("about " if figure.get("about") else "< " if figure.get("below") else "") + text
 
 
-def _own_row(pair: Mapping[str, Any]) -> tuple[str, ...]:
+def _own_row(pair: Mapping[str, Any], measure: str) -> tuple[str, ...]:
     sync, other = pair["sync"], pair["async"]
     who = f"ours, {sync['backend']} {sync['mode']} → {other['backend'] + ' ' if other['backend'] != sync['backend'] else ''}{other['mode']}"
     faster = pair["speedup_all"]
@@ -227,7 +227,7 @@ def _own_row(pair: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         who + ("" if pair["splits"] == ["test"] else f" ({', '.join(pair['splits'])})"), str(pair["n"]),
         f"{_percent(pair['accuracy_sync'])} → {_percent(pair['accuracy_async'])}",
-        f"{_percent(pair['strict_sync'])} → {_percent(pair['strict_async'])}",
+        "the same" if _MEASURES[measure] == "right" else f"{_percent(pair['strict_sync'])} → {_percent(pair['strict_async'])}",
         f"{pair['latency_sync_s']:.2f} → {pair['latency_async_s']:.2f}",
         NONE if faster is None else _ranged(faster["value"], None if faster["low"] is None else (faster["low"], faster["high"])),
         NONE if both is None else f"{_ranged(both, pair['speedup_both_right_ci95'])} (n={pair['n_both_right']})",

@@ -115,7 +115,7 @@ def test_the_text_gives_published_figures_as_they_were_published(tmp_path):
     compared = tables(made, tmp_path)
     found = {table["task"]: grid for table, grid in zip(compared, paper.grids(compared))}
     text = {task: "\n".join(grid.markdown()) for task, grid in found.items()}
-    assert "22 → 13.6 (readings) | – | 9.3–14.3 (readings) | < 1 (readings)" in text["naturalistic"]
+    assert "22 → 13.6 (readings) | – | → 9.3–14.3 (readings) | < 1 (readings)" in text["naturalistic"]
     assert "carry no claim" not in text["naturalistic"]
     assert "54.9 → 53.2 (readings) | – | about 7.6 → about 4.4 (readings) | 1.7 (readings)" in text["assistant"]
     assert "1 to 3 points lower (readings)" in text["assistant"]
