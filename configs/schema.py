@@ -143,6 +143,10 @@ class TrainConfig:
     """Share of the bare pauses that the loss counts."""
     loss: str = "chunked"
     """``chunked`` builds logits for supervised positions only; ``full`` is the model's own."""
+    attention: str = "auto"
+    """``flash`` (flash-attn on a CUDA GPU), ``blocks`` (torch's own), or ``auto``: flash where it can be had."""
+    kernels: str = "auto"
+    """``liger`` (its norm, gated MLP and rotary embedding, on a CUDA GPU), ``torch``, or ``auto``: liger where it can be had."""
     share_prompts: bool = True
     """Whether trajectories of a micro-batch that begin with the same prompt compute it once; gradients are the same."""
     train_new_tokens: bool = True

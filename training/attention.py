@@ -14,6 +14,8 @@ from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 ATTENTION = "midsentence_blocks"
+FLASH = "midsentence_varlen"
+"""The same by flash attention: `training.kernels`. A name with "flash" in it would make transformers look for a package of that name."""
 
 Layout = tuple[tuple[int, int, int, int], ...]
 """A block each: positions ``[start, end)`` of the flat row, and ``[prefix start, prefix end)`` of the shared prompt that
@@ -27,9 +29,7 @@ def attend(
     """Block-diagonal causal attention: query (1, heads, N, d), key and value (1, kv_heads, N, d) → (1, N, heads, d)."""
     if layout is None:  # the model is used in the ordinary way
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
-    longest = max(end - start + prefix_end - prefix for start, end, prefix, prefix_end in layout)
-    if (window := kwargs.get("sliding_window")) is not None and longest > window:
-        raise ValueError(f"{longest} tokens pass the model's attention window of {window}; set train.max_length={window}")
+    check_window(layout, kwargs.get("sliding_window"))
     plain = query.device.type == "cpu" and query.dtype == torch.bfloat16
     if not plain:
         groups = query.shape[1] // key.shape[1]
@@ -49,6 +49,17 @@ def attend(
             query[:, :, start:end], keys, values, attn_mask=mask, is_causal=mask is None, scale=scaling, dropout_p=dropout
         ))
     return torch.cat(pieces, dim=2).transpose(1, 2).contiguous(), None
+
+
+def check_window(layout: Layout, window: int | None) -> None:
+    """Refuses blocks that a sliding window would cut.
+
+    Raises:
+        ValueError: a block and its prompt are longer than the window.
+    """
+    longest = max(end - start + prefix_end - prefix for start, end, prefix, prefix_end in layout)
+    if window is not None and longest > window:
+        raise ValueError(f"{longest} tokens pass the model's attention window of {window}; set train.max_length={window}")
 
 
 class PlainAttention(torch.autograd.Function):
@@ -86,7 +97,7 @@ AttentionInterface.register(ATTENTION, attend)
 
 
 def use_blocks(model: PreTrainedModel) -> None:
-    """Gives a model this attention.
+    """Gives a model this attention, unless it was given flash attention over the same blocks.
 
     Raises:
         ValueError: its attention can't be set, or it has layers of another kind.
@@ -94,6 +105,8 @@ def use_blocks(model: PreTrainedModel) -> None:
     kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or ())
     if odd := kinds - {"full_attention", "sliding_attention"}:
         raise ValueError(f"{type(model).__name__} has layers of kind {', '.join(sorted(odd))}; use a model of attention only")
+    if model.config._attn_implementation == FLASH:
+        return
     model.set_attn_implementation(ATTENTION)
     if model.config._attn_implementation != ATTENTION:
         raise ValueError(f"{type(model).__name__} does not let its attention be set; use another model")

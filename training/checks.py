@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, SchedulerType
 
 from configs.command import UserError
 from configs.schema import Config
+from training.kernels import ATTENTIONS, KERNELS, Machine, choose_attention, choose_kernels
 
 METHODS = ("lora", "qlora", "full")
 LOSSES = ("chunked", "full")
@@ -30,6 +31,8 @@ def check_settings(config: Config, processes: int) -> None:
         raise UserError("train.data names no folder; make one with data_gen.generate and set train.data=[FOLDER]")
     _one_of("train.method", train.method, METHODS)
     _one_of("train.loss", train.loss, LOSSES)
+    _one_of("train.attention", train.attention, ATTENTIONS)
+    _one_of("train.kernels", train.kernels, KERNELS)
     _one_of("train.too_long", train.too_long, ("drop", "cut"))
     _one_of("train.schedule", train.schedule, [kind.value for kind in SchedulerType])
     _one_of("train.wandb", train.wandb, ("disabled", "offline", "online"))
@@ -68,6 +71,9 @@ def check_model(config: Config, folder: Path) -> Any:
     """
     train = config.train
     settings = AutoConfig.from_pretrained(folder)
+    machine = Machine.here()
+    choose_attention(train.attention, config.model.dtype, machine)
+    choose_kernels(train.kernels, settings.model_type, machine)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(settings)
     limit = getattr(settings.get_text_config(), "max_position_embeddings", None)

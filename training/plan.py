@@ -1,58 +1,82 @@
 """What a training run will need: ``python -m training.plan experiment=qwen25_3b launcher=zero3 gpus=4``.
 
-Owns counts of parameters, tokens, steps, memory a device and time, from the settings, the data folders and the model's
-configuration alone: no weights are loaded, the model is built on the meta device. Refuses to know the trainer.
+Owns counts of parameters, tokens, steps, memory a device and time, from the settings, the data folders (or, before they
+are made, a sample of the trajectories that they will hold) and the model's configuration alone: no weights are loaded, the
+model is built on the meta device. Refuses to know the trainer.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-from dataclasses import asdict, dataclass
+import sys
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from agent.assets import MissingAsset, asset_path
 from agent.models.embedded import ModelNotFound, resolve
-from agent.models.load import load_renderer, load_tokenizer
 from agent.protocol import TAGS
-from agent.rendering import CLOCK_TOKENS
+from agent.rendering import CLOCK_TOKENS, Renderer
 from configs.command import UserError, command
 from configs.schema import Config
-from data_gen.trajectory import BadData
+from data_gen import generate
+from data_gen.sources import load
+from data_gen.trajectory import MANIFEST
 from training import sft
+from training.corpus import Source
 from training.loss import CHUNK_POSITIONS
+from training.packing import Schedule
+from training.tokens import make_example
 from training.vocabulary import new_tokens
 
 ARCHITECTURES = Path(__file__).parent / "architectures"
+TOKENIZERS = {"Qwen2.5-3B-Instruct": "qwen2.5", "Llama-3.2-3B-Instruct": "llama3.2"}
+"""Pinned files with the tokenizers of the models whose configurations come along."""
 LAUNCHERS = ("single", "ddp", "fsdp2", "zero3")
+SAMPLE = 24
+"""Trajectories that are made to learn how long they are, where the data is not there yet."""
 
 _BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
-_ADAM_BYTES = 12
-"""Per trainable parameter: gradient and Adam's two moments in float32; its own weight is counted apart."""
+_TRAINED_BYTES = 16
+"""Of a trained parameter: weight, gradient and Adam's two moments in float32."""
+_ZERO3_BYTES = 18
+"""The same under ZeRO-3 in mixed precision, which keeps a 16-bit copy of the weight too: DeepSpeed's own figure."""
 _GIB = 2**30
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run needs. ``None`` where the data has not been generated yet."""
+    """What a run needs. ``None`` where the data can be neither read nor sampled."""
 
     model: str
     parameters: int
     """Of the model as it comes."""
     trainable_parameters: int
-    """Of adapter and new token rows, or of the whole model."""
+    """Of adapter and new token rows, or of the whole model with them."""
     new_tokens: int
+    data: str
+    """``read``, ``sampled`` (not made yet: reckoned from the first trajectories of it) or ``unknown``."""
     tokens: int | None
-    """Of the whole run, prompts included."""
+    """Ids of the examples of an epoch, prompts included."""
     supervised_tokens: int | None
-    """Of one pass over the data."""
+    """Of those, what the loss counts."""
     steps: int | None
+    run_tokens: int | None
+    """Ids that go through the model in the whole run, shared prompts counted once."""
+    launcher: str
+    devices: int
     memory_gib: dict[str, float]
-    """Per device: weights, gradients and optimiser, activations, logits, all."""
+    """Each device's: weights, gradients and optimiser, activations, logits, all."""
+    host_memory_gib: float
+    """All processes' while the model is loaded, before it is sharded."""
+    mfu: float
+    device_tflops: float
     hours: float | None
-    """At ``train.mfu`` of ``train.device_tflops`` on every device."""
+    """At ``mfu`` of ``device_tflops`` on every device."""
 
 
 def main(config: Config) -> None:
@@ -61,14 +85,18 @@ def main(config: Config) -> None:
     if config.json:
         print(json.dumps(asdict(made), indent=1))
         return
-    print(f"{made.model}: {made.parameters:,} parameters, {made.trainable_parameters:,} trainable, {made.new_tokens} new tokens")
+    print(f"{made.model}: {made.parameters:,} parameters")
+    print(f"train.method={config.train.method}: {made.trainable_parameters:,} trainable, {made.new_tokens} new tokens")
+    folders = ", ".join(config.train.data) or "none named"
     if made.tokens is None:
-        print(f"data: {', '.join(config.train.data) or 'none named'}: not generated yet; tokens, steps and time are unknown")
+        print(f"data: {folders}: not made yet, and its tokenizer or source is not at hand; tokens, steps and time are unknown")
     else:
-        print(f"{made.tokens:,} tokens in {made.steps:,} steps; {made.supervised_tokens:,} supervised an epoch; "
-              f"{made.hours:.2f} h on {config.gpus} devices at {config.train.mfu:.0%} of {config.train.device_tflops:.0f} TFLOP/s")
-    parts = ", ".join(f"{name} {value:.1f}" for name, value in made.memory_gib.items())
-    print(f"memory a device with launcher={config.launcher}, GiB: {parts}")
+        note = f" (not made yet: reckoned from {SAMPLE} of its trajectories)" if made.data == "sampled" else ""
+        print(f"data: {folders}{note}: {made.tokens:,} tokens an epoch, {made.supervised_tokens:,} of them supervised")
+        print(f"run: {made.steps:,} steps of {config.train.batch_rows} rows, {made.run_tokens:,} tokens")
+        print(f"time: {made.hours:.2f} h on {made.devices} devices at {made.mfu:.0%} of {made.device_tflops:.0f} TFLOP/s")
+    parts = ", ".join(f"{name} {value:.2f}" for name, value in made.memory_gib.items())
+    print(f"memory of each of {made.devices} devices, launcher={made.launcher}, GiB: {parts}; of the host, {made.host_memory_gib:.1f}")
 
 
 def plan(config: Config) -> Plan:
@@ -81,18 +109,26 @@ def plan(config: Config) -> Plan:
         raise UserError(f"launcher={config.launcher} is unknown; use one of {', '.join(LAUNCHERS)}")
     if config.gpus < 1 or (config.launcher == "single" and config.gpus > 1):
         raise UserError(f"gpus={config.gpus} with launcher={config.launcher}; use launcher=ddp, fsdp2 or zero3 for several")
+    train = config.train
     model = skeleton(config.model.name)
     parameters = sum(p.numel() for p in model.parameters())
-    new = count_new_tokens(config)
-    train = config.train
-    trainable = parameters if train.method == "full" else adapter_parameters(model, train.lora_targets, train.lora_rank, new)
-    rows = counts(config)
-    tokens, supervised, steps = rows or (None, None, None)
+    base = tokenizer_folder(config.model.name)
+    renderer = None if base is None else Renderer.prepare(AutoTokenizer.from_pretrained(base), config.model.tags, config.clock.stamps)
+    new = count_new_tokens(config, base, renderer)
+    trainable = full_parameters(model, renderer) if train.method == "full" else \
+        adapter_parameters(model, train.lora_targets, train.lora_rank, new)
+    found, data = (None, "unknown") if renderer is None else read_or_sample(config, base, renderer)
+    sources, schedule = found or ([], None)
     # forward and backward of activations; backward of weights only where they are trained
-    flops = None if tokens is None else tokens * (4 * parameters + 2 * trainable)
-    hours = None if flops is None else flops / (train.mfu * train.device_tflops * 1e12 * config.gpus) / 3600
-    memory = device_memory(config, model, parameters, trainable)
-    return Plan(config.model.name, parameters, trainable, new, tokens, supervised, steps, memory, hours)
+    flops = schedule.tokens * (4 * parameters + 2 * trainable) if schedule else None
+    return Plan(
+        config.model.name, parameters, trainable, new, data,
+        sum(source.tokens for source in sources) if schedule else None,
+        sum(source.supervised_tokens for source in sources) if schedule else None,
+        schedule.steps if schedule else None, schedule.tokens if schedule else None, config.launcher, config.gpus,
+        device_memory(config, model, parameters, trainable), host_memory(config, parameters), train.mfu, train.device_tflops,
+        flops / (train.mfu * train.device_tflops * 1e12 * config.gpus) / 3600 if flops else None,
+    )
 
 
 def skeleton(name: str) -> Any:
@@ -106,59 +142,132 @@ def skeleton(name: str) -> Any:
         return AutoModelForCausalLM.from_config(settings)
 
 
-def count_new_tokens(config: Config) -> int:
-    """Tags and stamps that the tokenizer lacks; where it is not at hand, all of them."""
-    wanted = (len(TAGS) if config.model.tags == "token" else 0) + (len(CLOCK_TOKENS) if config.clock.stamps == "token" else 0)
+def tokenizer_folder(name: str) -> Path | None:
+    """Where the model's tokenizer is; None if it is not at hand. For the two 3B models nothing is fetched."""
+    pinned = TOKENIZERS.get(Path(name).name)
     try:
-        renderer = load_renderer(config.model.name, config.model.tags, config.clock.stamps)
-        return len(new_tokens(load_tokenizer(config.model.name), renderer))
-    except ModelNotFound:
-        return wanted
+        return resolve(name) if pinned is None or Path(name).is_dir() else asset_path(pinned)
+    except (ModelNotFound, MissingAsset):
+        return None
+
+
+def count_new_tokens(config: Config, base: Path | None, renderer: Renderer | None) -> int:
+    """Tags and stamps that the tokenizer lacks; where it is not at hand, all but those that the model is known to have."""
+    if renderer is not None:
+        return len(new_tokens(AutoTokenizer.from_pretrained(base), renderer))
+    own = 2 if "Qwen2.5" in config.model.name else 0  # <tool_call> and </tool_call>
+    return (len(TAGS) - own if config.model.tags == "token" else 0) + (len(CLOCK_TOKENS) if config.clock.stamps == "token" else 0)
 
 
 def adapter_parameters(model: Any, targets: list[str], rank: int, new: int) -> int:
     """LoRA's two matrices on every target, and the rows of new tokens (one matrix where they are tied)."""
     layers = [m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear) and name.rsplit(".", 1)[-1] in targets]
+    return sum(rank * (m.in_features + m.out_features) for m in layers) + new * _row(model)
+
+
+def full_parameters(model: Any, renderer: Renderer | None) -> int:
+    """The whole model's, with the rows by which its embedding grows: some models have room for new tokens as they come."""
+    more = 0 if renderer is None else max(0, renderer.vocabulary_size - model.get_input_embeddings().num_embeddings)
+    return sum(p.numel() for p in model.parameters()) + more * _row(model)
+
+
+def _row(model: Any) -> int:
+    """Parameters of one token: a row of the embedding, and one of the head where that is another matrix."""
     matrices = 1 if model.config.get_text_config().tie_word_embeddings else 2
-    return sum(rank * (m.in_features + m.out_features) for m in layers) + new * matrices * model.get_input_embeddings().embedding_dim
+    return matrices * model.get_input_embeddings().embedding_dim
 
 
-def counts(config: Config) -> tuple[int, int, int] | None:
-    """Tokens of the run, supervised tokens of an epoch, steps; None where the data or the tokenizer is not there yet."""
+def read_or_sample(config: Config, base: Path, renderer: Renderer) -> tuple[tuple[list[Source], Schedule] | None, str]:
+    """Examples and schedule, and ``read``, ``sampled`` or ``unknown``.
+
+    Only a single folder can be sampled: it is taken to be made with the settings at hand.
+    """
+    folders = [Path(folder) for folder in config.train.data]
+    if folders and all((folder / MANIFEST).exists() for folder in folders):
+        return sft.read(config, renderer), "read"
+    if len(folders) != 1 or not config.data.sizes.get("train"):
+        return None, "unknown"
     try:
-        renderer = load_renderer(config.model.name, config.model.tags, config.clock.stamps)
-        sources, schedule = sft.read(config, renderer)
-    except ModelNotFound:
-        return None
-    except BadData as error:
-        if "no folder" in str(error):
-            return None
-        raise
-    return schedule.tokens, sum(source.supervised_tokens for source in sources), schedule.steps
+        source = sample(replace(config, model=replace(config.model, name=str(base))), folders[0], renderer)
+    except MissingAsset:
+        return None, "unknown"
+    return ([source], sft.order(config, [source])), "sampled"
+
+
+def sample(config: Config, folder: Path, renderer: Renderer) -> Source:
+    """The first trajectories of a folder that is not made yet, again and again up to its size."""
+    train, size = config.train, config.data.sizes["train"]
+    tasks = load(config, "train")
+    rows = [generate.make_row(config, tasks[n % len(tasks)], "train", n) for n in range(min(SAMPLE, size))]
+    options = {"cut_spans": train.supervise_cut_spans, "idle_pauses": train.idle_pauses, "model": config.model.name}
+    examples = [example for row in rows if len(example := make_example(row, renderer, **options)) <= train.max_length]
+    if not examples:
+        raise UserError(f"all of the first {len(rows)} trajectories are longer than train.max_length={train.max_length}; raise it")
+    kept = size * len(examples) // len(rows)
+    return Source(folder, [examples[n % len(examples)] for n in range(max(kept, 1))], dropped=size - kept)
 
 
 def device_memory(config: Config, model: Any, parameters: int, trainable: int) -> dict[str, float]:
     """Estimated peak on one device, in GiB.
 
-    ZeRO-3 and FSDP2 shard weights, gradients and optimiser over the devices, as DeepSpeed's estimator has it; the
-    largest layer is gathered whole. Activations: 34 bytes · tokens · hidden a layer (Korthikanti et al. 2022, without
-    the attention matrix, which is never kept), or 2 with recomputation, and one layer.
+    Weights, gradients and optimiser: `zero3_states` for ZeRO-3. FSDP2 shards the same over the devices, keeps what it trains
+    in float32, and gathers two blocks at a time, this one and the next, in ``model.dtype``. Activations: 34 bytes · tokens ·
+    hidden a layer (Korthikanti et al. 2022, without the attention matrix, which is never kept), or 2 with recomputation, and
+    one layer.
     """
     train, shape = config.train, model.config.get_text_config()
-    shards = config.gpus if config.launcher in ("fsdp2", "zero3") else 1
-    width = 4 if train.method == "full" else 0.5625 if train.method == "qlora" else _BYTES[config.model.dtype]
-    weights = (parameters * width + (0 if train.method == "full" else trainable * 4)) / shards
-    if shards > 1:
-        blocks = [*model.base_model.layers, model.get_input_embeddings()]
-        weights += width * max(sum(p.numel() for p in block.parameters()) for block in blocks)
+    width = 0.5625 if train.method == "qlora" else _BYTES[config.model.dtype]
+    frozen = 0 if train.method == "full" else parameters
+    if config.launcher == "zero3":
+        largest = max(sum(p.numel() for p in module.parameters(recurse=False)) for module in model.modules())
+        weights, states = zero3_states(frozen, trainable, largest, config.gpus, width)
+    else:
+        shards = config.gpus if config.launcher == "fsdp2" else 1
+        states = trainable * (_TRAINED_BYTES - 4) / shards
+        weights = (frozen * width + trainable * 4) / shards
+        if config.launcher == "fsdp2":
+            weights += 2 * width * max(sum(p.numel() for p in block.parameters()) for block in model.base_model.layers)
+        elif train.method == "full" and width < 4:
+            weights += trainable * width  # autocast's copy
     tokens = train.max_length * train.micro_batch_rows
     each = 34 * tokens * shape.hidden_size
     layers = shape.num_hidden_layers
     activations = each + 2 * tokens * shape.hidden_size * layers if train.gradient_checkpointing else each * layers
     positions = min(tokens, CHUNK_POSITIONS) if train.loss == "chunked" else tokens
     logits = positions * shape.vocab_size * (2 + 4 + 4)  # as computed, in float32, and their gradient
-    parts = {"weights": weights, "optimiser": trainable * _ADAM_BYTES / shards, "activations": activations, "logits": logits}
+    parts = {"weights": weights, "optimiser": states, "activations": activations, "logits": logits}
     return {name: round(value / _GIB, 2) for name, value in (parts | {"all": sum(parts.values())}).items()}
+
+
+def zero3_states(frozen: int, trainable: int, largest: int, devices: int, width: float) -> tuple[float, float]:
+    """Bytes of weights, and of gradients and optimiser, on one device under ZeRO-3 without offload.
+
+    DeepSpeed's own `estimate_zero3_model_states_mem_needs` where it is installed, and its formula (4 bytes of the largest
+    layer, gathered whole, and 18 of each parameter over the devices) where not. It knows only parameters that are trained: a
+    frozen one adds ``width`` bytes, sharded.
+    """
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # it greets
+            from deepspeed.runtime.zero.stage3 import estimate_zero3_model_states_mem_needs
+    except ImportError:
+        trained = zero3_formula(trainable, largest, devices)
+    else:
+        _, trained, _ = estimate_zero3_model_states_mem_needs(
+            trainable, largest, devices, cpu_offload=False, cpu_offload_params=False, zero_init=False
+        )
+    optimiser = trainable * (_ZERO3_BYTES - 2) / devices
+    return trained - optimiser + frozen * width / devices, optimiser
+
+
+def zero3_formula(trainable: int, largest: int, devices: int) -> int:
+    """Bytes of model states a device, as DeepSpeed 0.19 reckons them."""
+    return 4 * largest + _ZERO3_BYTES * trainable // devices
+
+
+def host_memory(config: Config, parameters: int) -> float:
+    """GiB of all processes together: each loads the whole model before anything is sharded."""
+    width = 4 if config.train.method == "full" else _BYTES[config.model.dtype]
+    return round(config.gpus * parameters * width / _GIB, 2)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from data_gen.trajectory import read_manifest
 from training.batch import Collator
 from training.checks import check_model, check_settings
 from training.corpus import Source, describe, read_source
+from training.kernels import Machine, choose_attention, choose_kernels, use_kernels
 from training.packing import Schedule, schedule
 from training.trainer import Trainer, latest
 from training.vocabulary import add_rows, embedding_names, new_tokens
@@ -81,7 +82,8 @@ def say(text: str) -> None:
 def recipe(config: Config) -> str:
     """A hash of all that the weights depend on: the settings, and how the data was made."""
     train = asdict(config.train)
-    for name in ("resume", "wandb", "checkpoint_every_s", "checkpoint_every_steps", "callback", "validate_every_steps", "log_every_steps"):
+    for name in ("resume", "wandb", "checkpoint_every_s", "checkpoint_every_steps", "callback", "validate_every_steps", "log_every_steps",
+                 "attention", "kernels"):
         train.pop(name, None)
     if config.train.callback:  # it chooses among the weights
         train |= {"callback": dict(config.train.callback), "validate_every_steps": config.train.validate_every_steps}
@@ -129,14 +131,19 @@ def read(config: Config, renderer: Renderer) -> tuple[list[Source], Schedule]:
         )
         for folder in train.data
     ]
+    return sources, order(config, sources)
+
+
+def order(config: Config, sources: list[Source]) -> Schedule:
+    """The order of training on these examples."""
+    train = config.train
     examples = [example for source in sources for example in source.examples]
-    plan = schedule(
+    return schedule(
         [len(example) for example in examples], [len(source.examples) for source in sources],
         seed=config.seed, batch_rows=train.batch_rows, max_length=train.max_length, weights=train.weights, packing=train.packing,
         epochs=train.epochs, max_tokens=train.max_tokens, max_steps=train.max_steps,
         micro_batch_rows=train.micro_batch_rows, cost=Collator(examples, train.share_prompts).tokens,
     )
-    return sources, plan
 
 
 def load_base(config: Config, renderer: Renderer) -> tuple[Any, dict[int, tuple[int, ...]]]:
@@ -156,6 +163,11 @@ def load_base(config: Config, renderer: Renderer) -> tuple[Any, dict[int, tuple[
     model = AutoModelForCausalLM.from_pretrained(resolve(config.model.name), dtype=dtype, **more)
     new = new_tokens(load_tokenizer(config.model.name), renderer)
     add_rows(model, renderer, new, config.seed)
+    machine = Machine.here()
+    use_kernels(
+        model, choose_attention(train.attention, config.model.dtype, machine),
+        choose_kernels(train.kernels, model.config.model_type, machine),
+    )
     return model, new
 
 
@@ -163,10 +175,16 @@ def build(config: Config, folder: Path, renderer: Renderer, sources: list[Source
     """The trainer, ready to start."""
     torch.manual_seed(config.seed)
     model, new = load_base(config, renderer)
+    if (wanted := adapter(config, model, new)) is not None:
+        from peft import get_peft_model
+        # before the arguments exist: once they say ZeRO-3, peft collects the new tokens' rows on GPUs, where the model is not yet.
+        # ZeRO-3 wants one type of weights, and keeps float32 copies of what it trains
+        torch.manual_seed(config.seed)
+        whole = os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE") != "3"
+        model = get_peft_model(model, wanted, autocast_adapter_dtype=whole)
     return Trainer(
         model, arguments(config, folder, plan), schedule=plan, examples=[e for source in sources for e in source.examples],
         tokenizer=renderer.tokenizer, loss=config.train.loss, share_prompts=config.train.share_prompts,
-        peft_config=adapter(config, model, new),
         callbacks=[
             Watch(folder), SaveEvery(config.train.checkpoint_every_steps, config.train.checkpoint_every_s),
             *injected(config, folder),
@@ -265,14 +283,19 @@ def save(
         write_manifest(
             folder, config, recipe=key, data=counts, steps=plan.steps, tokens=plan.tokens, metrics=metrics,
             tokenizer=load_renderer(config.model.name, config.model.tags, config.clock.stamps).fingerprint,
-            parameters=sum(p.numel() for p in trainer.model.parameters()),
-            trainable_parameters=sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+            parameters=sum(map(_numel, trainer.model.parameters())),
+            trainable_parameters=sum(_numel(p) for p in trainer.model.parameters() if p.requires_grad),
             **({"best": best[1]} if best is not None else {}),
         )
         shutil.rmtree(folder / CHECKPOINTS)
         if best is not None:
             shutil.rmtree(best[0])
     trainer.accelerator.wait_for_everyone()
+
+
+def _numel(parameter: torch.Tensor) -> int:
+    """How many numbers it has on all devices together: ZeRO-3 leaves an empty tensor on each and notes the count."""
+    return getattr(parameter, "ds_numel", parameter.numel())
 
 
 def promote(config: Config, best: Path, folder: Path) -> None:
@@ -293,6 +316,7 @@ def quiet() -> Any:
     logging.disable_progress_bar()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*(gradient|activation)_checkpointing` is deprecated")
+        warnings.filterwarnings("ignore", message="`torch.distributed.* is deprecated")  # DeepSpeed's
         yield
 
 

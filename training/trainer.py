@@ -15,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 import transformers
+from accelerate.utils import is_peft_model
 from datasets import Dataset
 from torch.utils.data import Sampler, SequentialSampler
 from transformers import PrinterCallback
@@ -53,11 +54,12 @@ class Trainer(SFTTrainer):
             peft_config=peft_config, callbacks=list(callbacks),
         )
         # whole embeddings would be saved for a resized vocabulary; the adapter's token rows are all that differs
-        if peft_config is not None:
+        adapted = is_peft_model(self.model)
+        if adapted:
             self.model.save_pretrained = partial(self.model.save_pretrained, save_embedding_layers=False)
         self.remove_callback(PrinterCallback)
         self.loss_name = loss
-        base = self.model.get_base_model() if peft_config is not None else self.model
+        base = self.model.get_base_model() if adapted else self.model
         use_blocks(base)
         if loss == "chunked":
             add_loss(base)

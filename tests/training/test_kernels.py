@@ -1,0 +1,149 @@
+"""Which kernels a run uses on which machine, and that flash attention is told to see the same blocks."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+import pytest
+import torch
+from torch.nn import functional
+
+from agent.models.load import load_renderer
+from configs.command import UserError
+from training import kernels, sft
+from training.attention import ATTENTION, FLASH, attend, use_blocks
+from training.checks import check_settings
+from training.kernels import Machine, choose_attention, choose_kernels, flash_attend
+
+BOTH = frozenset({"flash_attn", "liger_kernel"})
+H100 = Machine((9, 0), BOTH)
+LAPTOP = Machine(None, BOTH)
+
+
+@pytest.mark.parametrize(
+    ("asked", "dtype", "machine", "used"),
+    [
+        ("auto", "bfloat16", H100, "flash"),
+        ("flash", "bfloat16", H100, "flash"),
+        ("blocks", "bfloat16", H100, "blocks"),
+        ("auto", "bfloat16", LAPTOP, "blocks"),
+        ("auto", "bfloat16", Machine((7, 5), BOTH), "blocks"),
+        ("auto", "bfloat16", Machine((9, 0), frozenset()), "blocks"),
+        ("auto", "float32", H100, "blocks"),
+    ],
+)
+def test_flash_attention_is_used_where_it_can_be(asked, dtype, machine, used):
+    assert choose_attention(asked, dtype, machine) == used
+
+
+@pytest.mark.parametrize(
+    ("dtype", "machine", "message"),
+    [
+        ("bfloat16", LAPTOP, "train.attention=flash can't be used: there is no CUDA GPU here; use train.attention=auto"),
+        ("bfloat16", Machine((7, 5), BOTH), "compute capability 8.0 and this GPU has 7.5"),
+        ("bfloat16", Machine((9, 0), frozenset({"liger_kernel"})), "the package flash-attn is not installed"),
+        ("float32", H100, "model.dtype=float32"),
+    ],
+)
+def test_flash_attention_asked_for_in_vain_is_refused(dtype, machine, message):
+    with pytest.raises(UserError, match=message):
+        choose_attention("flash", dtype, machine)
+
+
+@pytest.mark.parametrize(
+    ("asked", "architecture", "machine", "used"),
+    [
+        ("auto", "qwen2", H100, "liger"),
+        ("liger", "llama", H100, "liger"),
+        ("torch", "llama", H100, "torch"),
+        ("auto", "llama", LAPTOP, "torch"),
+        ("auto", "llama", Machine((9, 0), frozenset({"flash_attn"})), "torch"),
+        ("auto", "mamba", H100, "torch"),
+    ],
+)
+def test_ligers_layers_are_used_where_they_can_be(asked, architecture, machine, used):
+    assert choose_kernels(asked, architecture, machine) == used
+
+
+@pytest.mark.parametrize(
+    ("architecture", "machine", "message"),
+    [
+        ("llama", LAPTOP, "train.kernels=liger can't be used: there is no CUDA GPU here; use train.kernels=auto"),
+        ("llama", Machine((9, 0), frozenset()), "the package liger-kernel is not installed"),
+        ("mamba", H100, "models of type mamba are not among llama"),
+    ],
+)
+def test_ligers_layers_asked_for_in_vain_are_refused(architecture, machine, message):
+    with pytest.raises(UserError, match=message):
+        choose_kernels("liger", architecture, machine)
+
+
+@pytest.mark.parametrize(("change", "message"), [("train.attention=eager", "use one of auto, flash"), ("train.kernels=x", "auto, liger")])
+def test_unknown_kernels_are_refused(settings, change, message):
+    with pytest.raises(UserError, match=message):
+        check_settings(settings(change), 1)
+
+
+def varlen(q, k, v, cu_seqlens_q, cu_seqlens_k, max_seqlen_q, max_seqlen_k, dropout_p, softmax_scale, causal):
+    """What flash_attn_varlen_func is documented to compute: causal, aligned at the last of both."""
+    assert causal
+    assert (q.dtype, cu_seqlens_q.dtype, cu_seqlens_k.dtype) == (torch.bfloat16, torch.int32, torch.int32)
+    pieces = []
+    for n in range(len(cu_seqlens_q) - 1):
+        a, b, c, d = (int(x) for x in (*cu_seqlens_q[n:n + 2], *cu_seqlens_k[n:n + 2]))
+        assert (b - a <= max_seqlen_q, d - c <= max_seqlen_k) == (True, True)
+        mask = torch.ones(b - a, d - c, dtype=torch.bool).tril(d - c - (b - a))
+        one = [x.float().transpose(0, 1)[None] for x in (q[a:b], k[c:d], v[c:d])]
+        made = functional.scaled_dot_product_attention(*one, attn_mask=mask, scale=softmax_scale, enable_gqa=True)
+        pieces.append(made[0].transpose(0, 1))
+    return torch.cat(pieces)
+
+
+@pytest.fixture
+def flash(monkeypatch):
+    """A package flash_attn whose function is plain PyTorch."""
+    package = ModuleType("flash_attn")
+    package.flash_attn_varlen_func = varlen
+    monkeypatch.setitem(sys.modules, "flash_attn", package)
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        ((0, 7, 0, 0), (7, 9, 0, 0), (9, 20, 0, 0)),  # three trajectories
+        ((0, 6, 0, 0), (6, 11, 0, 6), (11, 13, 0, 6), (13, 20, 0, 0)),  # a prompt, two that continue it, one alone
+    ],
+)
+def test_flash_attention_sees_the_same_blocks(layout, flash):
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(1, heads, 20, 8).bfloat16() for heads in (4, 2, 2))
+    found, _ = flash_attend(None, query, key, value, None, layout=layout, scaling=0.3)
+    expected, _ = attend(None, query.float(), key.float(), value.float(), None, layout=layout, scaling=0.3)
+    torch.testing.assert_close(found.float(), expected, rtol=1e-2, atol=1e-2)
+
+
+def test_flash_attention_too_refuses_a_window_that_would_cut(flash):
+    query = torch.randn(1, 2, 8, 4)
+    with pytest.raises(ValueError, match="8 tokens pass the model's attention window of 4"):
+        flash_attend(None, query, query, query, None, layout=((0, 8, 0, 0),), sliding_window=4)
+
+
+def test_a_run_on_a_gpu_gives_its_model_both(settings, monkeypatch):
+    given = []
+    monkeypatch.setattr(Machine, "here", classmethod(lambda cls: H100))
+    monkeypatch.setattr("transformers.integrations.liger.apply_liger_kernel", lambda model, options: given.append(options))
+    model, _ = sft.load_base(settings("model.dtype=bfloat16"), load_renderer("tiny", "token", "none"))
+    use_blocks(model)
+    assert model.config._attn_implementation == FLASH
+    (options,) = given
+    assert {name for name, on in options.items() if on} == {"rope", "rms_norm", "swiglu"}
+    assert not options["fused_linear_cross_entropy"]  # our loss is ours
+
+
+def test_a_run_without_one_gives_it_neither(settings, monkeypatch):
+    monkeypatch.setattr(Machine, "here", classmethod(lambda cls: LAPTOP))
+    monkeypatch.setattr(kernels, "_LIGER", None)  # nothing may look at it
+    model, _ = sft.load_base(settings(), load_renderer("tiny", "token", "none"))
+    use_blocks(model)
+    assert model.config._attn_implementation == ATTENTION

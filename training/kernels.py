@@ -1,0 +1,142 @@
+"""Faster kernels where the machine has them: flash attention over packed blocks, and liger's layers.
+
+Owns which of them a run uses, and why one that was asked for by name can't be. The blocks that attention sees, and the
+loss, stay ours: flash attention gets the layout of `training.attention`, and of liger only its norm, its gated MLP and
+its rotary embedding are used, for our loss builds few logits as it is. Refuses to know ids, labels and the trainer.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from transformers import AttentionInterface, PreTrainedModel
+
+from configs.command import UserError
+from training.attention import FLASH, Layout, attend, check_window
+
+ATTENTIONS = ("auto", "flash", "blocks")
+KERNELS = ("auto", "liger", "torch")
+_LIGER = {"rope": True, "rms_norm": True, "swiglu": True, "cross_entropy": False, "fused_linear_cross_entropy": False}
+_LIGER_MODELS = ("llama", "mistral", "qwen2", "qwen3")
+"""Architectures whose layers liger has under these four names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What decides about kernels."""
+
+    capability: tuple[int, int] | None
+    """CUDA compute capability; None without a CUDA GPU."""
+    packages: frozenset[str]
+    """Those of ``flash_attn`` and ``liger_kernel`` that can be imported."""
+
+    @classmethod
+    def here(cls) -> Machine:
+        """This one."""
+        names = (name for name in ("flash_attn", "liger_kernel") if importlib.util.find_spec(name) is not None)
+        return cls(torch.cuda.get_device_capability() if torch.cuda.is_available() else None, frozenset(names))
+
+
+def choose_attention(asked: str, dtype: str, machine: Machine) -> str:
+    """``flash`` or ``blocks``.
+
+    Args:
+        asked: ``train.attention``, one of `ATTENTIONS`.
+        dtype: ``model.dtype``.
+        machine: where the run is.
+
+    Raises:
+        UserError: flash attention was asked for by name and can't be had.
+    """
+    if asked == "blocks":
+        return asked
+    why = ""
+    if machine.capability is None:
+        why = "there is no CUDA GPU here"
+    elif machine.capability < (8, 0):
+        why = f"it needs compute capability 8.0 and this GPU has {machine.capability[0]}.{machine.capability[1]}"
+    elif "flash_attn" not in machine.packages:
+        why = "the package flash-attn is not installed"
+    elif dtype != "bfloat16":
+        why = f"it computes in bfloat16 and model.dtype={dtype}"
+    if why and asked == "flash":
+        raise UserError(f"train.attention=flash can't be used: {why}; use train.attention=auto")
+    return "blocks" if why else "flash"
+
+
+def choose_kernels(asked: str, architecture: str, machine: Machine) -> str:
+    """``liger`` or ``torch``.
+
+    Args:
+        asked: ``train.kernels``, one of `KERNELS`.
+        architecture: the model's ``model_type``.
+        machine: where the run is.
+
+    Raises:
+        UserError: liger's were asked for by name and can't be had.
+    """
+    if asked == "torch":
+        return asked
+    why = ""
+    if machine.capability is None:
+        why = "there is no CUDA GPU here"
+    elif "liger_kernel" not in machine.packages:
+        why = "the package liger-kernel is not installed"
+    elif architecture not in _LIGER_MODELS:
+        why = f"models of type {architecture} are not among {', '.join(_LIGER_MODELS)}"
+    if why and asked == "liger":
+        raise UserError(f"train.kernels=liger can't be used: {why}; use train.kernels=auto")
+    return "torch" if why else "liger"
+
+
+def use_kernels(model: PreTrainedModel, attention: str, kernels: str) -> None:
+    """Gives a model what was chosen; blocks and torch's own layers need nothing.
+
+    Raises:
+        ValueError: its attention can't be set.
+    """
+    if attention == "flash":
+        model.set_attn_implementation(FLASH)
+        if model.config._attn_implementation != FLASH:
+            raise ValueError(f"{type(model).__name__} does not let its attention be set; use train.attention=blocks")
+    if kernels == "liger":
+        from transformers.integrations.liger import apply_liger_kernel
+        apply_liger_kernel(model, _LIGER)
+
+
+def flash_attend(
+    module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention_mask: Any,
+    layout: Layout | None = None, scaling: float | None = None, dropout: float = 0.0, **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """What `training.attention.attend` computes, in one call: the same shapes in and out, computed in bfloat16.
+
+    A block that continues a shared prompt has more keys than queries; flash attention's causal mask ends at the last of
+    both, which is just what it sees.
+    """
+    if layout is None:
+        return attend(module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **kwargs)
+    from flash_attn import flash_attn_varlen_func
+    check_window(layout, kwargs.get("sliding_window"))
+    places, ends, key_ends, longest, longest_key = _spans(layout, query.device)
+    q, k, v = (tensor[0].transpose(0, 1).to(torch.bfloat16) for tensor in (query, key, value))
+    out = flash_attn_varlen_func(
+        q, k[places], v[places], ends, key_ends, longest, longest_key, dropout_p=dropout, softmax_scale=scaling, causal=True
+    )
+    return out[None], None
+
+
+@lru_cache(maxsize=4)
+def _spans(layout: Layout, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int, int]:
+    """Places of the keys that each block sees, one block after another; where blocks and their keys end; the longest of each."""
+    queries = [end - start for start, end, _, _ in layout]
+    keys = [end - start + prefix_end - prefix for start, end, prefix, prefix_end in layout]
+    places = torch.cat([torch.cat([torch.arange(p, q), torch.arange(start, end)]) for start, end, p, q in layout])
+    ends, key_ends = (torch.tensor([0, *lengths]).cumsum(0).to(device, torch.int32) for lengths in (queries, keys))
+    return places.to(device), ends, key_ends, max(queries), max(keys)
+
+
+AttentionInterface.register(FLASH, flash_attend)
