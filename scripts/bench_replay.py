@@ -5,7 +5,7 @@
 The model's tokens are forced to what a script wrote in the same sessions, so that an untrained model does a trained one's
 work: every forward pass is made, only the choice is given. Then the model writes freely from the middle of each session,
 alone and batched in float32, and the outputs are compared; and bfloat16 is asked, token by token, whether it would have
-chosen the same. Then llama.cpp does the same sessions at the largest batch, from a GGUF in float32 and from one in 8 bits,
+chosen the same. Then llama.cpp does the same sessions, alone and at the largest batch, from a GGUF in float32 and from one in 8 bits,
 with its ratio to transformers, and the share of the tokens written freely that it chooses too. Prints one line of JSON.
 """
 
@@ -194,15 +194,14 @@ def measure(
 
 
 def llamacpp(
-    name: str, sessions: int, batch: int, reference: float, contexts: Sequence[Sequence[int]], expected: Sequence[Sequence[int]]
+    name: str, counts: dict[int, int], reference: dict[int, float], contexts: Sequence[Sequence[int]], expected: Sequence[Sequence[int]]
 ) -> dict[str, Any]:
-    """llama.cpp on the same sessions: rate at one batch, its ratio to ``reference``, and the share of expected tokens.
+    """llama.cpp on the same sessions: rates, their ratios to ``reference``, and the share of expected tokens.
 
     Args:
         name: of the model.
-        sessions: how many.
-        batch: sessions at once.
-        reference: sessions a minute of transformers at that batch, in float32.
+        counts: how many sessions, by how many at once.
+        reference: sessions a minute of transformers in float32, by how many at once.
         contexts: what the model writes freely after.
         expected: what transformers wrote there.
     """
@@ -214,16 +213,17 @@ def llamacpp(
             write_gguf(weights, tokenizer, path, form, eight_bits)
             model = LlamaCppModel(path, tokenizer=tokenizer, float32=not eight_bits, eager=False, threads=torch.get_num_threads())
             renderer = Renderer(tokenizer, "text")
-            scripted = [episode.run() for episode in episodes(renderer, sessions, scripted=True)]
+            scripted = [episode.run() for episode in episodes(renderer, max(counts.values()), scripted=True)]
             scripts = [renderer.ids(rollout.prompt_ids, rollout.state.transcript) for rollout in scripted]
             model.open(scripted[0].prompt_ids)
-            rate, same = timed(Forced(model, scripts), renderer, scripted, batch)
-            report |= {
-                f"llamacpp_{form}_sessions_per_minute_at_{batch}": round(rate, 2),
-                f"llamacpp_{form}_ratio_at_{batch}": round(rate / reference, 2),
-                f"llamacpp_{form}_forced_sessions_identical": same,
-                f"llamacpp_{form}_agreement": round(agreement(model, contexts, expected), 4),
-            }
+            same = True
+            for size, count in counts.items():
+                rate, identical = timed(Forced(model, scripts), renderer, scripted[:count], size)
+                same &= identical
+                report[f"llamacpp_{form}_sessions_per_minute_at_{size}"] = round(rate, 2)
+                report[f"llamacpp_{form}_ratio_at_{size}"] = round(rate / reference[size], 2)
+            report[f"llamacpp_{form}_forced_sessions_identical"] = same
+            report[f"llamacpp_{form}_agreement"] = round(agreement(model, contexts, expected), 4)
             model.free()
             path.unlink()
     return report
@@ -244,8 +244,9 @@ def main(arguments: Sequence[str]) -> int:
     if "llamacpp" in options.runtimes:
         del half
         batch, few = max(options.batches), LLAMACPP_CONTEXTS
-        reference = report[f"sessions_per_minute_at_{batch}"]
-        report |= llamacpp(options.model, min(batch, options.sessions), batch, reference, contexts[:few], written[:few])
+        counts = {1: max(1, options.sessions // 16), batch: min(batch, options.sessions)}
+        reference = {size: report[f"sessions_per_minute_at_{size}"] for size in counts}
+        report |= llamacpp(options.model, counts, reference, contexts[:few], written[:few])
     head = {"bench": "replay", "model": options.model, "device": model.model.device.type, "threads": torch.get_num_threads()}
     print(json.dumps(head | report))
     return 0 if report["forced_sessions_identical"] and report["greedy_identical"] else 1

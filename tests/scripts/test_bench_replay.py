@@ -22,8 +22,9 @@ def test_the_command_prints_one_line_of_json(capsys):
         assert report[f"ratio_at_{size}"] == pytest.approx(ratio, rel=0.02)
     for form in ("float32", "q8"):
         assert report[f"llamacpp_{form}_forced_sessions_identical"] is True
-        ratio = report[f"llamacpp_{form}_sessions_per_minute_at_4"] / report["sessions_per_minute_at_4"]
-        assert report[f"llamacpp_{form}_ratio_at_4"] == pytest.approx(ratio, abs=0.02)
+        for size in (1, 4):
+            ratio = report[f"llamacpp_{form}_sessions_per_minute_at_{size}"] / report[f"sessions_per_minute_at_{size}"]
+            assert report[f"llamacpp_{form}_ratio_at_{size}"] == pytest.approx(ratio, abs=0.02)
     assert report["llamacpp_float32_agreement"] == 1
     assert 0.5 < report["llamacpp_q8_agreement"] <= 1
 
