@@ -8,6 +8,7 @@ who the model is. Live sessions, data generation and evaluation all run on it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from agent.calls import TERMINAL, Input
@@ -37,6 +38,9 @@ from agent.state import Phase, State, start
 from agent.transcript import Segment
 
 __all__ = ["Phase", "State", "label", "start", "step"]
+
+_TAKES_BACK = re.compile(r"^\[-(?=\d+\])")
+"""What the core itself puts before an update that takes words back."""
 
 
 def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
@@ -83,7 +87,7 @@ class _Step(Orders):
         elif self.final_heard:
             self.reopen()
         self.final_heard = event.final
-        text = event.text.replace("[-", "[ -")  # a user who says "[-1]" takes nothing back
+        text = _TAKES_BACK.sub("[ -", event.text)  # a user who says "[-1]" takes nothing back
         if event.retracts:
             text = f"[-{event.retracts}] {text}"
         self.tell("final_query_update" if event.final else "partial_query_update", text, cuts=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -41,6 +42,8 @@ from data_gen.trajectory import Piece, pieces, read_manifest, segments_of
 from data_gen.twins import known_by, twin
 
 COUNTERS = ("peeked", "twins_diverged_early", "gold_not_reached", "repeated_actions", "prefix_broken")
+MOST_SHOWN = 20
+"""Rows at fault that are named."""
 _SHARED = ("moment:", "day:", "length:", "priority:", "transport:")
 """Kinds of values that are no names: every split says "tomorrow"."""
 
@@ -56,10 +59,13 @@ class Tally:
     tokens: Counter[str] = field(default_factory=Counter)
     owned: dict[str, set[str]] = field(default_factory=dict)
     """What each split's rows contain that no other split's may."""
+    faulty: list[str] = field(default_factory=list)
+    """Rows at fault, and with what."""
 
     def add(self, other: Tally) -> None:
         """Takes in another tally."""
         self.rows += other.rows
+        self.faulty += other.faulty
         self.corrected += other.corrected
         for name in ("counts", "templates", "tokens"):
             getattr(self, name).update(getattr(other, name))
@@ -81,13 +87,18 @@ class Tally:
 
 
 def main(config: Config) -> None:
-    """Checks every shard and prints the line."""
+    """Checks every shard and prints the line; the rows at fault are named on the standard error."""
     if not config.path:
         raise UserError("give the folder of trajectories: path=PATH")
-    print(json.dumps(check(Path(config.path), config.data.workers)))
+    total = check(Path(config.path), config.data.workers)
+    for line in total.faulty[:MOST_SHOWN]:
+        print(line, file=sys.stderr)
+    if (rest := len(total.faulty) - MOST_SHOWN) > 0:
+        print(f"{rest} more rows at fault", file=sys.stderr)
+    print(json.dumps(total.report()))
 
 
-def check(folder: Path, workers: int = 1) -> dict[str, Any]:
+def check(folder: Path, workers: int = 1) -> Tally:
     """Checks a folder.
 
     Args:
@@ -105,7 +116,7 @@ def check(folder: Path, workers: int = 1) -> dict[str, Any]:
     else:
         for path in shards:
             total.add(_shard(config, path))
-    return total.report()
+    return total
 
 
 def config_of(folder: Path) -> Config:
@@ -136,7 +147,9 @@ def check_rows(config: Config, rows: Iterable[dict[str, Any]]) -> Tally:
             tally.templates.update(task.meta["templates"])
             owned |= {*task.meta["templates"], f"world: {task.meta['world']}", *map(str, task.meta["pairs"])}
             owned |= {entity for entity in task.meta["entities"] if not entity.startswith(_SHARED)}
-        tally.counts.update(faults(config, row, task, other, made))
+        found = sorted(faults(config, row, task, other, made))
+        tally.counts.update(found)
+        tally.faulty += [f"{row['id']}: {', '.join(found)}"] if found else []
         for name, renders in others.items():
             tally.tokens[name] += _tokens(row, renders) if renders is not None else row["tokens"]
     return tally
@@ -302,16 +315,16 @@ def part_early(mine: Sequence[Segment], theirs: Sequence[Segment], apart_ns: int
 
     An action under way then may have gone on in one and been cut in the other; a segment bears the time of its end.
     """
-    n = max(sum(segment.at_ns < apart_ns for segment in each) for each in (mine, theirs))
-    if n > min(len(mine), len(theirs)):
+    told = [[(s.kind, s.text, s.ids) for s in each if s.kind != "model" and s.at_ns < apart_ns] for each in (mine, theirs)]
+    wrote = [[s for s in each if s.kind == "model"] for each in (mine, theirs)]
+    n = max(sum(segment.at_ns < apart_ns for segment in each) for each in wrote)
+    if told[0] != told[1] or n > min(map(len, wrote)):
         return True
-    for k, (a, b) in enumerate(zip(mine[:n], theirs[:n])):
-        if (a.kind, a.text, a.ids) == (b.kind, b.text, b.ids):
-            continue
-        short, long = sorted((a.ids, b.ids), key=len)
-        if not (a.kind == b.kind == "model" and k == n - 1 and short == long[: len(short)]):
-            return True
-    return False
+    pairs = [(a.ids, b.ids) for a, b in zip(wrote[0][:n], wrote[1][:n])]
+    if any(a != b for a, b in pairs[:-1]):
+        return True
+    short, long = sorted(pairs[-1], key=len) if pairs else ((), ())
+    return short != long[: len(short)]
 
 
 @lru_cache

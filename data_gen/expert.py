@@ -7,7 +7,7 @@ under, so that every mode, the baselines included, has an expert of its own.
 
     no difference, speech goes on          → <pause>
     calls wanted that are not there        → issue, or revise one that is there and not wanted
-    calls there that are not wanted        → REMOVE
+    calls there that are not wanted        → REMOVE; what was looked up stays until the request is over
     nothing to change, final update heard  → <answer>, at once if the results don't matter, else when they are in
 """
 
@@ -30,9 +30,12 @@ Thoughts = Literal["slots", "none"]
 """``slots``: what changed since the model last wrote, as ``parameter=value``; ``none``: no thought at all."""
 
 _RETRACTED = re.compile(r"\[-(\d+)\] ?")
+_SPARED = re.compile(r"^\[ -(?=\d+\])")
+"""A user's own "[-1]" at the beginning of an update, as the core shows it."""
 _MOST_TRIES = 3
 _MOST_WRITES = 2
 """Calls that are made for one effect while the tool says that it did nothing; then the user is told."""
+_LOOKED_UP = (CallState.RUNNING, CallState.DONE)
 _BAD = (CallState.FAILED, CallState.SKIPPED, CallState.UNKNOWN)
 
 
@@ -62,6 +65,7 @@ class Expert:
                 if (retracted := _RETRACTED.match(text)) is not None:
                     del heard[max(0, len(heard) - int(retracted[1])):]
                     text = text[retracted.end():]
+                text = _SPARED.sub("[-", text)
                 heard += text.split()
         said = (word.text for word in self.task.words)
         return next((n for n, (a, b) in enumerate(zip(heard, said)) if a != b), min(len(heard), len(self.task.words)))
@@ -157,6 +161,8 @@ def reconcile(wanted: Sequence[Wanted], state: State) -> tuple[list[Edit], dict[
         stands[_same(want, ids)] = id
         edits.append(Edit(_line(id, want.spec, {name: issued(value, ids) for name, value in want.args.items()}), want.gold, id))
     free = [call for call in spare if state.graph.effect_below(call.id) is None]
+    if not state.final_in_context:  # a later clause may ask for it, and to look it up again would be a repetition
+        free = [call for call in free if call.spec.access == "write" or call.state not in _LOOKED_UP]
     # what is tried again comes first: other lines may need its result, and one call a turn is all that some modes have
     again = [
         Edit(_line(call.id, call.spec, call.args), gold, id)

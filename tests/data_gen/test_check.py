@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from agent.transcript import Segment
 from configs.schema import Config, DataConfig, ModelConfig
 from data_gen import check
 from data_gen.generate import _tasks, make_row
@@ -116,3 +117,26 @@ def test_twins_share_their_beginning_and_want_something_else(config):
         assert double.words[:cut] == task.words[:cut] and double.words[cut].text != task.words[cut].text
         assert double.gold != task.gold and double.id == task.id
         assert len(known_by(task, cut).words) == cut and known_by(task, len(task.words)) is task
+
+
+def segments(*parts: tuple[str, str, int]) -> list[Segment]:
+    return [Segment(kind, text, at_ns, tuple(text.encode()) if kind == "model" else ()) for kind, text, at_ns in parts]
+
+
+def test_an_action_that_one_goes_on_with_and_the_other_cuts_is_no_early_divergence():
+    going_on = segments(("update", "and", 10), ("model", "1. a()\nmore", 30), ("cancel", "1", 20), ("update", "yes", 40))
+    cut = segments(("update", "and", 10), ("model", "1. a()\n", 20), ("closer", "", 25), ("cancel", "1", 20), ("update", "no", 25))
+    assert not check.part_early(going_on, cut, 25) and not check.part_early(cut, going_on, 25)
+    other_word = segments(("update", "or", 10), *((s.kind, s.text, s.at_ns) for s in cut[1:]))
+    other_line = segments(("update", "and", 10), ("model", "1. b()\n", 20), ("cancel", "1", 20))
+    no_cancel = [segment for segment in cut if segment.kind != "cancel"]
+    assert all(check.part_early(going_on, bad, 25) for bad in (other_word, other_line, no_cancel, cut[:1]))
+
+
+def test_rows_at_fault_are_named(config, rows, tmp_path, monkeypatch, capsys):
+    row = copy.deepcopy(rows[0])
+    row["tokens"] += 1
+    monkeypatch.setattr(check, "check", lambda folder, workers: check.check_rows(config, [row, *rows[1:3]]))
+    check.main(Config(path=str(tmp_path)))
+    shown = capsys.readouterr()
+    assert shown.err == f"{row['id']}: prefix_broken\n" and json.loads(shown.out)["prefix_broken"] == 1

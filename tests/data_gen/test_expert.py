@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from agent import core
 from agent.calls import State as CallState
 from agent.clock import Profile
 from agent.core import State
-from agent.events import Generate, Note
+from agent.events import Appended, Generate, Note, StartTool, UserUpdate
 from agent.models.load import load_renderer
-from agent.modes import MODES
+from agent.modes import MODES, Settings
 from agent.protocol import write_value
 from agent.simulate import Rollout
 from agent.tools.tool import ToolFailure
@@ -21,8 +23,8 @@ from data_gen.disfluency import Rates
 from data_gen.episodes import make_episode
 from data_gen.expert import Expert, reconcile
 from data_gen.reading import reading_of
-from data_gen.task import Task
-from data_gen.tasks import assistant, bfcl, debug
+from data_gen.task import Task, Word
+from data_gen.tasks import assistant, bfcl, debug, naturalistic
 from tests.data_gen.bfcl_rows import write_wheel
 from tests.data_gen.erratic import Erratic
 
@@ -179,3 +181,26 @@ def test_a_text_that_looks_like_a_reference_is_none(renderer):
     rollout = play(task, "parallel", renderer, planner)
     assert rollout.state.graph[1].state is CallState.CANCELLED
     assert len(asked_for(task, rollout.state, reading_of(task))) == 2
+
+
+def test_what_was_looked_up_for_a_clause_that_is_withdrawn_is_not_looked_up_again(renderer):
+    task = naturalistic.tasks("validation")[60]
+    assert "withdrawal" in task.tags
+    rollout = play(task, "speculative", renderer, Expert(task, reading_of(task), "none"), seed=2)
+    ids: dict[str, set[int]] = {}
+    for _, commands in rollout.history:
+        for command in commands:
+            if isinstance(command, StartTool) and rollout.state.graph[command.call].spec.access != "write":
+                ids.setdefault(f"{command.name} {command.args}", set()).add(command.call)
+    assert ids and all(len(calls) == 1 for calls in ids.values())
+    asked_for(task, rollout.state, reading_of(task))
+
+
+def test_a_user_s_own_marker_of_words_taken_back_takes_nothing_back(renderer):
+    said = [Word(text, 300_000_000 * n, 300_000_000 * (n + 1)) for n, text in enumerate(["from", "[-1]", "to", "[-2,", "3]"])]
+    task = replace(debug.tasks("train")[2], words=tuple(said), gold=())
+    state = core.start(Settings(), {}, "s", 0)
+    for n, text in enumerate(["from", "[-1] to [-2,", "3]"]):
+        for event in (UserUpdate(n, text, n == 2), Appended(n, 1)):
+            state, _ = core.step(state, event)
+    assert Expert(task, reading_of(task)).heard(state) == 5
