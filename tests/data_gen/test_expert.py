@@ -183,9 +183,9 @@ def test_a_text_that_looks_like_a_reference_is_none(renderer):
     assert len(asked_for(task, rollout.state, reading_of(task))) == 2
 
 
-def test_what_was_looked_up_for_a_clause_that_is_withdrawn_is_not_looked_up_again(renderer):
+def test_what_was_looked_up_for_a_change_of_tool_is_not_looked_up_again(renderer):
     task = naturalistic.tasks("validation")[60]
-    assert "withdrawal" in task.tags
+    assert "tool_change" in task.tags
     rollout = play(task, "speculative", renderer, Expert(task, reading_of(task), "none"), seed=2)
     ids: dict[str, set[int]] = {}
     for _, commands in rollout.history:
