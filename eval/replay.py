@@ -30,6 +30,7 @@ from agent.prompt import system_prompt
 from agent.simulate import Episode, Planner, Rollout, run_batch
 from agent.tools.tool import Toolbox
 from configs.command import command, out_folder, write_manifest
+from configs.launch import start_all
 from configs.schema import Config, DataConfig
 from data_gen.episodes import make_episode, profile_of, settings_of, updates_of
 from data_gen.seeds import child
@@ -330,4 +331,5 @@ class Seeded:
 
 
 if __name__ == "__main__":
+    start_all("eval.replay")
     command(main)()

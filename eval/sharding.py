@@ -12,7 +12,6 @@ from __future__ import annotations
 import glob
 import json
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -83,9 +82,6 @@ ALONE = Share()
 def share(environ: Mapping[str, str] = os.environ) -> Share:
     """This process's place; nothing of torch is imported for a process on its own."""
     if not any(int(environ.get(name) or 1) > 1 for name in _LAUNCHERS):
-        if environ.get("ACCELERATE_USE_CPU") == "True" and environ.get("MASTER_ADDR"):
-            why = "accelerate launch --cpu starts one process; with --multi_gpu in its place it starts several, on CPUs too"
-            print(why, file=sys.stderr)
         return ALONE
     import torch
     from accelerate import PartialState

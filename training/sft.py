@@ -28,6 +28,7 @@ from agent.models.embedded import resolve
 from agent.models.load import load_renderer, load_tokenizer
 from agent.rendering import Renderer
 from configs.command import UserError, command, out_folder, write_manifest
+from configs.launch import start_all
 from configs.schema import Config
 from data_gen.trajectory import read_manifest
 from training.batch import Collator
@@ -60,7 +61,7 @@ def main(config: Config) -> None:
     renderer = load_renderer(config.model.name, config.model.tags, config.clock.stamps)
     sources, plan = read(config, renderer)
     say(describe(sources))
-    say(f"{plan.steps} steps of {plan.batch_rows} rows, {plan.tokens} tokens")
+    say(f"{plan.steps} steps of {plan.batch_rows} rows, {plan.tokens} tokens" + (f", {processes} processes" if processes > 1 else ""))
     use_wandb(config, folder)
     with quiet():
         trainer = build(config, folder, renderer, sources, plan)
@@ -282,6 +283,7 @@ def save(
         counts = {str(s.folder): {"rows": len(s.examples), "dropped": s.dropped, "cut": s.cut, "empty": s.empty} for s in sources}
         write_manifest(
             folder, config, recipe=key, data=counts, steps=plan.steps, tokens=plan.tokens, metrics=metrics,
+            processes=trainer.accelerator.num_processes,
             tokenizer=load_renderer(config.model.name, config.model.tags, config.clock.stamps).fingerprint,
             parameters=sum(map(_numel, trainer.model.parameters())),
             trainable_parameters=sum(_numel(p) for p in trainer.model.parameters() if p.requires_grad),
@@ -321,4 +323,5 @@ def quiet() -> Any:
 
 
 if __name__ == "__main__":
+    start_all("training.sft")
     command(main)()

@@ -121,12 +121,9 @@ def test_what_was_gathered_before_a_kill_is_not_lost(tmp_path):
     assert sorted(Part.open(base).done) == ["a", "b", "c", "d"] == sorted(Part.gather(base).done)
 
 
-@pytest.mark.parametrize(("environ", "said"), [
-    ({}, ""), ({"WORLD_SIZE": "1", "RANK": "0"}, ""), ({"ACCELERATE_USE_CPU": "True", "MASTER_ADDR": "127.0.0.1"}, "starts one process"),
-])
-def test_one_process_is_alone_and_imports_nothing_for_it(environ, said, capsys):
+@pytest.mark.parametrize("environ", [{}, {"WORLD_SIZE": "1", "RANK": "0"}])
+def test_one_process_is_alone_and_imports_nothing_for_it(environ):
     assert share(environ) is ALONE
-    assert said in capsys.readouterr().err
     code = f"import sys; from eval.sharding import share; share({environ}); sys.exit('torch.distributed' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True).returncode == 0
 
