@@ -173,7 +173,7 @@ class EvalConfig:
     """What is replayed and how it is reported."""
 
     backends: list[str] = field(default_factory=lambda: ["expert"])
-    """``expert``, ``no_guess``, ``model`` (as in group model), ``untrained`` (the same without its adapter), and `checkpoints`."""
+    """``expert``, ``no_thoughts``, ``no_guess``, ``model`` (as in group model), ``untrained`` (it without adapter), and `checkpoints`."""
     checkpoints: dict[str, str] = field(default_factory=dict)
     """Checkpoints of the model in group model by names of their own, to be compared: ``{baseline: FOLDER, async: FOLDER}``."""
     modes: list[str] = field(default_factory=lambda: ["sequential", "parallel", "speculative"])

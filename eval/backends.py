@@ -5,6 +5,7 @@ Owns the names of backends and what each needs: prompt, tags, weights. Refuses t
 | backend | plays | prompt and tags |
 |---|---|---|
 | ``expert`` | the reconciler, with the configured thoughts and eagerness | the trained model's |
+| ``no_thoughts`` | the same without thoughts | the trained model's |
 | ``no_guess`` | the same without thoughts and guesses: what the calls' and answer's own tokens cost | the trained model's |
 | ``model`` | the configured checkpoint, or ``outputs/train/<name>`` where none is configured and that one is there | as trained |
 | ``untrained`` | the same base model as it comes | ``full`` prompt that explains the protocol, tags as plain text |
@@ -33,8 +34,8 @@ from data_gen.expert import Expert
 from data_gen.reading import reading_of
 from data_gen.task import Task
 
-BACKENDS = ("expert", "no_guess", "model", "untrained")
-PLANNED = ("expert", "no_guess")
+BACKENDS = ("expert", "no_thoughts", "no_guess", "model", "untrained")
+PLANNED = ("expert", "no_thoughts", "no_guess")
 """Backends without weights."""
 UNTRAINED = (*PLANNED, "untrained")
 """Backends that nobody trained on any split."""
@@ -73,7 +74,7 @@ class Backend:
             return None
         if self.name == "no_guess":
             return Expert(task, reading_of(task), "none")
-        return Expert(task, reading_of(task, data.eagerness, seed), data.thoughts)
+        return Expert(task, reading_of(task, data.eagerness, seed), "none" if self.name == "no_thoughts" else data.thoughts)
 
     def load(self, temperature: float, max_tokens: int, eager: bool = False) -> Any:
         """Loads its weights, onto the accelerator if there is one; ``eager`` takes in what is appended at once, as a live session must."""

@@ -23,7 +23,7 @@ from eval.statistics import MIN_N, Interval, accuracy_difference, mean, non_infe
 DEADLINES_S = (1, 2, 4)
 BASELINES = ("sequential", "parallel")
 MODE_ORDER = ("sequential", "parallel", "async_tools", "async_io", "speculative")
-BACKEND_ORDER = ("expert", "no_guess", "untrained", "model")
+BACKEND_ORDER = ("expert", "no_thoughts", "no_guess", "untrained", "model")
 KINDS = frozenset(entry.name for entry in fields(Rates))
 """Kinds of disfluency, as tasks are tagged with them."""
 FLUENT = "fluent"

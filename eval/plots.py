@@ -28,8 +28,8 @@ Row = Mapping[str, Any]
 MODE_COLOURS = {
     "sequential": SOFT, "parallel": "#8a5fb0", "async_tools": "#3a9fb5", "async_io": PARTS["answer"], "speculative": RUNNING,
 }
-LINES = {"expert": "-", "no_guess": (0, (1, 1.2)), "untrained": (0, (4, 2)), "model": (0, (7, 1.5))}
-MARKERS = {"expert": "o", "no_guess": "s", "untrained": "^", "model": "D"}
+LINES = {"expert": "-", "no_thoughts": (0, (3, 1, 1, 1)), "no_guess": (0, (1, 1.2)), "untrained": (0, (4, 2)), "model": (0, (7, 1.5))}
+MARKERS = {"expert": "o", "no_thoughts": "v", "no_guess": "s", "untrained": "^", "model": "D"}
 MOST_S = 8.0
 """Latencies are drawn up to here, as the area under success by deadline is."""
 _PANEL_IN = (5.4, 3.7)
