@@ -34,14 +34,15 @@ def main(arguments: list[str]) -> int:
     context = multiprocessing.get_context("spawn")
     pipes: dict[str, Connection] = {}
     workers = []
+    left: dict[str, int] = {}
     for name in VARIANTS:
         mine, theirs = context.Pipe()
         worker = context.Process(target=_serve, args=(name, model, examples, length, threads, theirs), daemon=True)
         worker.start()
         pipes[name] = mine
         workers.append(worker)
+        left[name] = mine.recv()  # its steps, once it has warmed up: one after the other, for memory's sake
     taken = {name: [0.0, 0] for name in VARIANTS}
-    left = {name: pipes[name].recv() for name in VARIANTS}  # steps of each, once it has warmed up
     while any(left.values()):
         for name in VARIANTS:
             if left[name]:
