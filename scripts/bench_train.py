@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import resource
 import sys
 import time
@@ -31,6 +32,7 @@ def main(arguments: list[str]) -> int:
         print(f"bench train: unknown option {min(options)}; use model=, tokens=, length= and threads=", file=sys.stderr)
         return 2
     examples = trajectories(model, tokens, length)
+    os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(1 << 20))  # what a step frees goes back to the system, for the next variant
     context = multiprocessing.get_context("spawn")
     pipes: dict[str, Connection] = {}
     workers = []
