@@ -8,7 +8,6 @@ who the model is. Live sessions, data generation and evaluation all run on it.
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from agent.calls import TERMINAL, Input
@@ -35,12 +34,9 @@ from agent.gate import label
 from agent.orders import Orders
 from agent.protocol import ActionEnded, AnswerOpened, CallLine, Item, Malformed, Parser, RemoveLine, feed
 from agent.state import Phase, State, start
-from agent.transcript import Segment
+from agent.transcript import Segment, update_text
 
 __all__ = ["Phase", "State", "label", "start", "step"]
-
-_TAKES_BACK = re.compile(r"^\[-(?=\d+\])")
-"""What the core itself puts before an update that takes words back."""
 
 
 def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
@@ -87,10 +83,8 @@ class _Step(Orders):
         elif self.final_heard:
             self.reopen()
         self.final_heard = event.final
-        text = _TAKES_BACK.sub("[ -", event.text)  # a user who says "[-1]" takes nothing back
-        if event.retracts:
-            text = f"[-{event.retracts}] {text}"
-        self.tell("final_query_update" if event.final else "partial_query_update", text, cuts=True)
+        data = update_text(event.text, event.retracts)
+        self.tell("final_query_update" if event.final else "partial_query_update", data, cuts=True)
 
     def reopen(self) -> None:
         """The end of speech was none: writes that have not started are held again."""

@@ -1,12 +1,14 @@
 """The transcript: an append-only list of segments, each written by the model or by the environment.
 
-Owns the noun `Segment` and the persistent chain that makes appending to a pure state cost the same at any length.
+Owns the noun `Segment`, the persistent chain that makes appending to a pure state cost the same at any length, and how the
+text of an update says that words are taken back.
 Refuses to know token ids of environment text: `agent.rendering` tokenises each segment by itself, so that the ids of
 a prefix never change.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -58,3 +60,20 @@ class Transcript:
 
     def __len__(self) -> int:
         return self.length
+
+
+_TAKES_BACK = re.compile(r"^\[-(\d+)\] ?")
+_SAYS_SO = re.compile(r"^\[-(?=\d+\])")
+_SPARED = re.compile(r"^\[ -(?=\d+\])")
+
+
+def update_text(text: str, retracts: int = 0) -> str:
+    """The data of an update: ``[-2] words`` takes the last two words back first. A user who says "[-1]" takes nothing back."""
+    text = _SAYS_SO.sub("[ -", text)
+    return f"[-{retracts}] {text}" if retracts else text
+
+
+def read_update(data: str) -> tuple[str, int]:
+    """What was said in an update, and how many words it takes back first: the inverse of `update_text`."""
+    taken = _TAKES_BACK.match(data)
+    return _SPARED.sub("[-", data[taken.end():] if taken else data), int(taken[1]) if taken else 0

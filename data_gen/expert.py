@@ -13,7 +13,6 @@ under, so that every mode, the baselines included, has an expert of its own.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,15 +22,13 @@ from agent.calls import State as CallState
 from agent.core import State
 from agent.protocol import write_call, write_value
 from agent.tools.tool import ToolSpec
+from agent.transcript import read_update
 from data_gen.reading import Reading, Wanted, issued, references
 from data_gen.task import Task
 
 Thoughts = Literal["slots", "none"]
 """``slots``: what changed since the model last wrote, as ``parameter=value``; ``none``: no thought at all."""
 
-_RETRACTED = re.compile(r"\[-(\d+)\] ?")
-_SPARED = re.compile(r"^\[ -(?=\d+\])")
-"""A user's own "[-1]" at the beginning of an update, as the core shows it."""
 _MOST_TRIES = 3
 _MOST_WRITES = 2
 """Calls that are made for one effect while the tool says that it did nothing; then the user is told."""
@@ -61,11 +58,8 @@ class Expert:
         heard: list[str] = []
         for segment in state.transcript if segments is None else segments:
             if segment.kind in ("partial_query_update", "final_query_update"):
-                text = segment.text
-                if (retracted := _RETRACTED.match(text)) is not None:
-                    del heard[max(0, len(heard) - int(retracted[1])):]
-                    text = text[retracted.end():]
-                text = _SPARED.sub("[-", text)
+                text, retracts = read_update(segment.text)
+                del heard[max(0, len(heard) - retracts):]
                 heard += text.split()
         said = (word.text for word in self.task.words)
         return next((n for n, (a, b) in enumerate(zip(heard, said)) if a != b), min(len(heard), len(self.task.words)))

@@ -21,7 +21,7 @@ from agent.events import UserUpdate
 from agent.modes import Settings
 from agent.rendering import Renderer
 from agent.tools.tool import ToolFailure, ToolSpec
-from agent.transcript import Segment
+from agent.transcript import Segment, update_text
 from data_gen.reading import references
 from data_gen.task import Task
 from eval.scoring import filled, gold_args, is_question, normal
@@ -82,8 +82,8 @@ def floor(
 
 def append_ns(update: UserUpdate, profile: Profile, renderer: Renderer) -> int:
     """The least that taking in an update costs: it alone, with no switch of roles before it."""
-    text = f"[-{update.retracts}] {update.text}" if update.retracts else update.text
-    segment = Segment("final_query_update" if update.final else "partial_query_update", text, update.at_ns)
+    data = update_text(update.text, update.retracts)
+    segment = Segment("final_query_update" if update.final else "partial_query_update", data, update.at_ns)
     return profile.append_ns(len(renderer.environment_ids(segment)))
 
 
