@@ -25,7 +25,7 @@ def load_backend(
     name: str = "smollm2", adapter: str | None = None, *, dtype: str = "bfloat16", temperature: float = 0.0,
     stamps: Stamps = "none", runtime: str = "transformers",
 ) -> tuple[Any, Renderer]:
-    """A model's weights behind `agent.models.transformers.TransformersModel`, and the renderer of its tokenizer.
+    """A model that serves streams (`agent.models.load.load_runtime`), and the renderer of its tokenizer.
 
     Args:
         name: ``smollm2``, ``tiny``, a folder or a hub id.
@@ -38,26 +38,14 @@ def load_backend(
     Raises:
         ValueError: the weights have no row for a token that the transcript needs.
     """
-    tags = "text" if adapter is None else "token"
-    if runtime != "transformers":
-        backend = load_runtime(name, adapter, dtype, runtime, temperature=temperature)
-        backend.max_tokens = min(backend.weights.context_tokens, MAX_TOKENS)
-        return backend, Renderer.prepare(backend.tokenizer, tags, stamps)
-    import torch
-
-    from agent.models.checkpoint import load_model
-    from agent.models.transformers import TransformersModel
-
-    model, tokenizer = load_model(name, adapter, dtype)
-    renderer = Renderer.prepare(tokenizer, tags, stamps)
-    rows = model.get_input_embeddings().num_embeddings
-    if rows < renderer.vocabulary_size:
-        raise ValueError(f"{name} has {rows} token embeddings and its transcripts need {renderer.vocabulary_size}: give a checkpoint")
-    most = getattr(model.config, "max_position_embeddings", None) or MAX_TOKENS
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return TransformersModel(
-        model.to(device), tokenizer=tokenizer, temperature=temperature, max_tokens=min(most, MAX_TOKENS)
-    ), renderer
+    backend = load_runtime(name, adapter, dtype, runtime, temperature=temperature)
+    renderer = Renderer.prepare(backend.tokenizer, "text" if adapter is None else "token", stamps)
+    if backend.embeddings < renderer.vocabulary_size:
+        raise ValueError(
+            f"{name} has {backend.embeddings} token embeddings and its transcripts need {renderer.vocabulary_size}: give a checkpoint"
+        )
+    backend.max_tokens = min(backend.context_tokens or MAX_TOKENS, MAX_TOKENS)
+    return backend, renderer
 
 
 @contextmanager

@@ -72,7 +72,8 @@ class LlamaCppModel:
         self.temperature, self.max_tokens, self.eager, self.float32 = temperature, max_tokens, eager, float32
         self.threads = threads or available_threads()
         self.weights = Weights(self.path)
-        rows = self.weights.vocabulary_tokens
+        rows = self.embeddings = self.weights.vocabulary_tokens
+        self.context_tokens = self.weights.context_tokens
         self.vocabulary_tokens = len(tokenizer) if tokenizer is not None else rows
         if self.vocabulary_tokens > rows:
             self.weights.free()

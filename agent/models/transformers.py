@@ -147,6 +147,10 @@ class TransformersModel:
         self.temperature, self.max_tokens, self.eager = temperature, max_tokens, eager
         self.layers = config.num_hidden_layers
         self.vocabulary_tokens = len(tokenizer) if tokenizer is not None else None
+        self.embeddings: int = model.get_input_embeddings().num_embeddings
+        """Tokens that the weights have a row for."""
+        self.context_tokens: int | None = getattr(config, "max_position_embeddings", None)
+        """The longest context that it was made for, where it says so."""
         ends = getattr(model.generation_config, "eos_token_id", None)
         self.end_ids = frozenset([ends] if isinstance(ends, int) else ends or ())
         """Tokens with which the model ends a turn; a caller decides what they mean."""
