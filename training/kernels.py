@@ -52,8 +52,6 @@ def choose_attention(asked: str, dtype: str, machine: Machine) -> str:
     Raises:
         UserError: flash attention was asked for by name and can't be had.
     """
-    if asked == "blocks":
-        return asked
     why = ""
     if machine.capability is None:
         why = "there is no CUDA GPU here"
@@ -63,9 +61,7 @@ def choose_attention(asked: str, dtype: str, machine: Machine) -> str:
         why = "the package flash-attn is not installed"
     elif dtype != "bfloat16":
         why = f"it computes in bfloat16 and model.dtype={dtype}"
-    if why and asked == "flash":
-        raise UserError(f"train.attention=flash can't be used: {why}; use train.attention=auto")
-    return "blocks" if why else "flash"
+    return _chosen("attention", asked, "flash", "blocks", why)
 
 
 def choose_kernels(asked: str, architecture: str, machine: Machine) -> str:
@@ -79,8 +75,6 @@ def choose_kernels(asked: str, architecture: str, machine: Machine) -> str:
     Raises:
         UserError: liger's were asked for by name and can't be had.
     """
-    if asked == "torch":
-        return asked
     why = ""
     if machine.capability is None:
         why = "there is no CUDA GPU here"
@@ -88,9 +82,14 @@ def choose_kernels(asked: str, architecture: str, machine: Machine) -> str:
         why = "the package liger-kernel is not installed"
     elif architecture not in _LIGER_MODELS:
         why = f"models of type {architecture} are not among {', '.join(_LIGER_MODELS)}"
-    if why and asked == "liger":
-        raise UserError(f"train.kernels=liger can't be used: {why}; use train.kernels=auto")
-    return "torch" if why else "liger"
+    return _chosen("kernels", asked, "liger", "torch", why)
+
+
+def _chosen(setting: str, asked: str, fast: str, plain: str, why: str) -> str:
+    """``fast`` where it can be had and ``plain`` was not asked for; ``why`` says what stands against it."""
+    if why and asked == fast:
+        raise UserError(f"train.{setting}={fast} can't be used: {why}; use train.{setting}=auto")
+    return plain if why or asked == plain else fast
 
 
 def use_kernels(model: PreTrainedModel, attention: str, kernels: str) -> None:

@@ -21,62 +21,48 @@ H100 = Machine((9, 0), BOTH)
 LAPTOP = Machine(None, BOTH)
 
 
-@pytest.mark.parametrize(
-    ("asked", "dtype", "machine", "used"),
-    [
-        ("auto", "bfloat16", H100, "flash"),
-        ("flash", "bfloat16", H100, "flash"),
-        ("blocks", "bfloat16", H100, "blocks"),
-        ("auto", "bfloat16", LAPTOP, "blocks"),
-        ("auto", "bfloat16", Machine((7, 5), BOTH), "blocks"),
-        ("auto", "bfloat16", Machine((9, 0), frozenset()), "blocks"),
-        ("auto", "float32", H100, "blocks"),
-    ],
-)
-def test_flash_attention_is_used_where_it_can_be(asked, dtype, machine, used):
-    assert choose_attention(asked, dtype, machine) == used
+OLD = Machine((7, 5), BOTH)
+BARE = Machine((9, 0), frozenset())
 
 
 @pytest.mark.parametrize(
-    ("dtype", "machine", "message"),
+    ("choose", "asked", "what", "machine", "used"),
     [
-        ("bfloat16", LAPTOP, "train.attention=flash can't be used: there is no CUDA GPU here; use train.attention=auto"),
-        ("bfloat16", Machine((7, 5), BOTH), "compute capability 8.0 and this GPU has 7.5"),
-        ("bfloat16", Machine((9, 0), frozenset({"liger_kernel"})), "the package flash-attn is not installed"),
-        ("float32", H100, "model.dtype=float32"),
+        (choose_attention, "auto", "bfloat16", H100, "flash"),
+        (choose_attention, "flash", "bfloat16", H100, "flash"),
+        (choose_attention, "blocks", "bfloat16", H100, "blocks"),
+        (choose_attention, "auto", "bfloat16", LAPTOP, "blocks"),
+        (choose_attention, "auto", "bfloat16", OLD, "blocks"),
+        (choose_attention, "auto", "bfloat16", BARE, "blocks"),
+        (choose_attention, "auto", "float32", H100, "blocks"),
+        (choose_kernels, "auto", "qwen2", H100, "liger"),
+        (choose_kernels, "liger", "llama", H100, "liger"),
+        (choose_kernels, "torch", "llama", H100, "torch"),
+        (choose_kernels, "auto", "llama", LAPTOP, "torch"),
+        (choose_kernels, "auto", "llama", Machine((9, 0), frozenset({"flash_attn"})), "torch"),
+        (choose_kernels, "auto", "mamba", H100, "torch"),
     ],
 )
-def test_flash_attention_asked_for_in_vain_is_refused(dtype, machine, message):
+def test_what_is_faster_is_used_where_it_can_be(choose, asked, what, machine, used):
+    assert choose(asked, what, machine) == used
+
+
+@pytest.mark.parametrize(
+    ("choose", "asked", "what", "machine", "message"),
+    [
+        (choose_attention, "flash", "bfloat16", LAPTOP,
+         "train.attention=flash can't be used: there is no CUDA GPU here; use train.attention=auto"),
+        (choose_attention, "flash", "bfloat16", OLD, "compute capability 8.0 and this GPU has 7.5"),
+        (choose_attention, "flash", "bfloat16", Machine((9, 0), frozenset({"liger_kernel"})), "the package flash-attn is not installed"),
+        (choose_attention, "flash", "float32", H100, "model.dtype=float32"),
+        (choose_kernels, "liger", "llama", LAPTOP, "train.kernels=liger can't be used: there is no CUDA GPU here; use train.kernels=auto"),
+        (choose_kernels, "liger", "llama", BARE, "the package liger-kernel is not installed"),
+        (choose_kernels, "liger", "mamba", H100, "models of type mamba are not among llama"),
+    ],
+)
+def test_what_is_asked_for_in_vain_is_refused(choose, asked, what, machine, message):
     with pytest.raises(UserError, match=message):
-        choose_attention("flash", dtype, machine)
-
-
-@pytest.mark.parametrize(
-    ("asked", "architecture", "machine", "used"),
-    [
-        ("auto", "qwen2", H100, "liger"),
-        ("liger", "llama", H100, "liger"),
-        ("torch", "llama", H100, "torch"),
-        ("auto", "llama", LAPTOP, "torch"),
-        ("auto", "llama", Machine((9, 0), frozenset({"flash_attn"})), "torch"),
-        ("auto", "mamba", H100, "torch"),
-    ],
-)
-def test_ligers_layers_are_used_where_they_can_be(asked, architecture, machine, used):
-    assert choose_kernels(asked, architecture, machine) == used
-
-
-@pytest.mark.parametrize(
-    ("architecture", "machine", "message"),
-    [
-        ("llama", LAPTOP, "train.kernels=liger can't be used: there is no CUDA GPU here; use train.kernels=auto"),
-        ("llama", Machine((9, 0), frozenset()), "the package liger-kernel is not installed"),
-        ("mamba", H100, "models of type mamba are not among llama"),
-    ],
-)
-def test_ligers_layers_asked_for_in_vain_are_refused(architecture, machine, message):
-    with pytest.raises(UserError, match=message):
-        choose_kernels("liger", architecture, machine)
+        choose(asked, what, machine)
 
 
 @pytest.mark.parametrize(("change", "message"), [("train.attention=eager", "use one of auto, flash"), ("train.kernels=x", "auto, liger")])
