@@ -130,11 +130,13 @@ def _packed(examples: list[Example], length: int) -> Any:
 
 
 def _ours(name: str, examples: list[Example], length: int) -> tuple[Any, list[Any]]:
+    from peft import get_peft_model
+
     from training.trainer import Trainer
     model, lora, tokenizer = _base(name)
     plan = _packed(examples, length)
-    arguments = _arguments(length)
-    trainer = Trainer(model, arguments, schedule=plan, examples=examples, tokenizer=tokenizer, loss="chunked", peft_config=lora)
+    model = get_peft_model(model, lora)
+    trainer = Trainer(model, _arguments(length), schedule=plan, examples=examples, tokenizer=tokenizer, loss="chunked")
     return _step(trainer), [trainer.data_collator([{"rows": row}]) for row in plan.rows]
 
 

@@ -46,12 +46,12 @@ class Trainer(SFTTrainer):
 
     def __init__(
         self, model: Any, args: SFTConfig, *, schedule: Schedule, examples: Sequence[Example], tokenizer: Any, loss: str,
-        share_prompts: bool = True, peft_config: Any = None, callbacks: Sequence[Any] = (),
+        share_prompts: bool = True, callbacks: Sequence[Any] = (),
     ) -> None:
         rows = Dataset.from_dict({"rows": [list(row) for row in schedule.rows]})
         super().__init__(
             model, args, data_collator=Collator(examples, share_prompts), train_dataset=rows, processing_class=tokenizer,
-            peft_config=peft_config, callbacks=list(callbacks),
+            callbacks=list(callbacks),
         )
         # whole embeddings would be saved for a resized vocabulary; the adapter's token rows are all that differs
         adapted = is_peft_model(self.model)
