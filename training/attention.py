@@ -30,7 +30,7 @@ def attend(
     if layout is None:  # the model is used in the ordinary way
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
     check_window(layout, kwargs.get("sliding_window"))
-    plain = query.device.type == "cpu" and query.dtype == torch.bfloat16
+    plain = query.device.type == "cpu" and query.dtype == torch.bfloat16 and not dropout
     if not plain:
         groups = query.shape[1] // key.shape[1]
         key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
