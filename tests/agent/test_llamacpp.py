@@ -26,6 +26,7 @@ from agent.simulate import run_batch  # noqa: E402
 from configs.schema import register  # noqa: E402
 from eval import replay  # noqa: E402
 from scripts.bench_replay import episodes  # noqa: E402
+from tests.agent.contract import masks_bind_only_their_own_stream, what_does_not_fit_is_named  # noqa: E402
 from training.gguf_file import write_gguf  # noqa: E402
 
 
@@ -236,26 +237,8 @@ def test_sampling_depends_on_seed_and_position_alone(make, reference):
     assert write(backend, [stream], 6)[0] == alone[0][4:]
 
 
-class Only:
-    """A mask that allows the given ids, out of the first ``size``."""
-
-    def __init__(self, ids, size=1467):
-        self._allowed = np.zeros(size, dtype=bool)
-        self._allowed[list(ids)] = True
-
-    def allowed(self):
-        return self._allowed
-
-
 def test_masks_bind_only_their_own_stream(make):
-    backend = make()
-    free = backend.decode([backend.open([1, 20, 3])])[0]
-    streams = [backend.open([1, 20, 3]) for _ in range(3)]
-    other = (free + 1) % 1467
-    assert backend.decode(streams, [Only([other]), None, Only([30], size=50)]) == [other, free, 30]
-    with pytest.raises(ValueError, match="allows no token"):
-        backend.decode(streams, [None, Only([]), None])
-    assert [stream.length for stream in streams] == [4, 4, 4]
+    masks_bind_only_their_own_stream(make(), 1467)
 
 
 def test_replays_with_a_grammar_are_those_of_transformers(make, reference, tiny):
@@ -275,17 +258,8 @@ def test_replays_with_a_grammar_are_those_of_transformers(make, reference, tiny)
 
 def test_what_does_not_fit_is_named(make):
     backend = make(max_tokens=8)
-    stream, other = backend.open([1, 2, 3]), backend.open([1])
-    with pytest.raises(ValueError, match="3 tokens, 6 more pass max_tokens = 8"):
-        backend.append([(other, [1]), (stream, [5] * 6)])
-    assert (stream.length, other.length) == (3, 1)
-    backend.append([(stream, [5] * 5)])
-    with pytest.raises(ValueError, match="end the episode"):
-        backend.decode([stream])
-    with pytest.raises(ValueError, match="can't crop a context of 8 tokens to 9"):
-        backend.crop(stream, 9)
-    with pytest.raises(ValueError, match="empty prompt"):
-        backend.open([])
+    what_does_not_fit_is_named(backend)
+    stream = backend.open([1, 2])
     backend.close(stream)
     with pytest.raises(ValueError, match="is closed"):
         backend.append([(stream, [5])])

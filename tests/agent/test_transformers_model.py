@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, GemmaConfig, LlamaConfig, MambaCo
 
 from agent.models.packed_linear import can_pack, pack
 from agent.models.transformers import TransformersModel
+from tests.agent.contract import masks_bind_only_their_own_stream, what_does_not_fit_is_named
 
 V = 97
 SHAPE = {
@@ -27,17 +28,6 @@ CONFIGS = {
     "one_kv_head": GemmaConfig(**SHAPE | {"num_key_value_heads": 1}, head_dim=16),
     "sliding": MistralConfig(**SHAPE, sliding_window=6),
 }
-
-
-class Fixed:
-    """A mask that allows the given ids, out of the first ``size``."""
-
-    def __init__(self, ids, size=V):
-        self._allowed = np.zeros(size, dtype=bool)
-        self._allowed[list(ids)] = True
-
-    def allowed(self):
-        return self._allowed
 
 
 def pair(kind: str, **options) -> tuple[TransformersModel, torch.nn.Module]:
@@ -242,13 +232,7 @@ def test_samples_follow_the_distribution():
 
 
 def test_masks_bind_only_their_own_stream(llama):
-    streams = [llama.open([1, 2, 3]) for _ in range(3)]
-    free = llama.decode([llama.open([1, 2, 3])])[0]
-    other = (free + 1) % V
-    assert llama.decode(streams, [Fixed([other]), None, Fixed([3], size=50)]) == [other, free, 3]
-    with pytest.raises(ValueError, match="allows no token"):
-        llama.decode(streams, [None, Fixed([]), None])
-    assert [stream.length for stream in streams] == [4, 4, 4]
+    masks_bind_only_their_own_stream(llama, V)
 
 
 def test_ids_beyond_the_tokenizer_are_never_chosen():
@@ -261,19 +245,7 @@ def test_ids_beyond_the_tokenizer_are_never_chosen():
 
 
 def test_what_does_not_fit_is_named(llama):
-    backend = TransformersModel(llama.model, max_tokens=8)
-    stream = backend.open([1, 2, 3])
-    other = backend.open([1])
-    with pytest.raises(ValueError, match="3 tokens, 6 more pass max_tokens = 8"):
-        backend.append([(other, [1]), (stream, [0] * 6)])
-    assert (stream.length, other.length) == (3, 1)
-    backend.append([(stream, [0] * 5)])
-    with pytest.raises(ValueError, match="end the episode"):
-        backend.decode([stream])
-    with pytest.raises(ValueError, match="can't crop a context of 8 tokens to 9"):
-        backend.crop(stream, 9)
-    with pytest.raises(ValueError, match="empty prompt"):
-        backend.open([])
+    what_does_not_fit_is_named(TransformersModel(llama.model, max_tokens=8))
 
 
 def test_models_with_a_state_are_refused():
