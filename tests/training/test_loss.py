@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from training.attention import PlainAttention, use_blocks
+from training.attention import PlainAttention, attend, use_blocks
 from training.batch import Collator
 from training.loss import add_loss, full_losses
 from training.tokens import IGNORED, Example
@@ -177,3 +177,11 @@ def test_packed_bfloat16_on_a_cpu_is_close_to_the_rows_alone():
     torch.testing.assert_close(
         our_loss(ours, examples, True, True).float(), torch.stack(plain_losses(plain, examples)).sum().float(), rtol=0.01, atol=0.0
     )
+
+
+def test_dropout_of_attention_is_not_left_out_on_a_cpu():
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(1, heads, 12, 8, dtype=torch.bfloat16) for heads in (6, 2, 2))
+    layout = ((0, 12, 0, 0),)
+    kept, dropped = (attend(None, query, key, value, None, layout, 0.3, dropout)[0] for dropout in (0.0, 0.5))
+    assert not torch.allclose(kept, dropped, atol=0.1)
