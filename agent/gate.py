@@ -15,7 +15,7 @@ from agent.calls import TERMINAL, Call, Input
 from agent.calls import State as CallState
 from agent.draft import Draft
 from agent.events import Note, SetTimer, StartTool, ToolError, ToolResult
-from agent.protocol import resolve, write_value
+from agent.protocol import NoSuchPart, resolve, write_value
 from agent.tools.tool import mismatch, signature
 
 
@@ -83,7 +83,11 @@ class Gate(Draft):
                 self.start_tool(self.graph[id])
 
     def start_tool(self, call: Call) -> None:
-        resolved = self.resolved(call)
+        try:
+            resolved = self.resolved(call)
+        except NoSuchPart as missing:
+            self.refuse(call, str(missing))
+            return
         args = resolved.args
         for param in call.spec.params:
             if param.name in args and (why := mismatch(args[param.name], param.schema)):
