@@ -17,6 +17,7 @@ from agent.draft import Draft
 from agent.events import Note, SetTimer, StartTool, ToolError, ToolResult
 from agent.protocol import NoSuchPart, resolve, write_value
 from agent.tools.tool import mismatch, signature
+from agent.transcript import shortened
 
 
 class Gate(Draft):
@@ -131,7 +132,7 @@ class Gate(Draft):
         call = self.current(event.call, event.version, ran=True)
         if call is None:
             return
-        if (why := _not_json(event.value)) is not None:
+        if (why := not_json(event.value)) is not None:
             self.tool_error(ToolError(event.at_ns, event.call, event.version, why, "crashed"))
             return
         late = call.state is CallState.UNKNOWN
@@ -140,7 +141,8 @@ class Gate(Draft):
             self.revive(call.id)
             self.reread(self.graph[call.id], late=True)
         cuts = not self.settings.waits_for_calls
-        self.tell("tool_result", f"{label(call)}: {write_value(event.value)}", call=call.id, cuts=cuts)
+        shown = shortened(write_value(event.value), self.settings.max_result_chars)
+        self.tell("tool_result", f"{label(call)}: {shown}", call=call.id, cuts=cuts)
 
     def tool_error(self, event: ToolError) -> None:
         call = self.current(event.call, event.version, ran=event.kind == "failed")
@@ -162,7 +164,7 @@ class Gate(Draft):
         """Tells the model, and discards the provisional answer: it did not know."""
         self.discard_answer()
         cuts = not self.settings.waits_for_calls or self.parser.where == "answer"
-        self.tell("tool_error", f"{label(self.graph[id])}: {why}", cuts=cuts)
+        self.tell("tool_error", f"{label(self.graph[id])}: {shortened(why, self.settings.max_result_chars)}", cuts=cuts)
 
     def revive(self, id: int) -> None:
         """A write answered after all: what was skipped for it can run, unless an answer that knew it as skipped is out."""
@@ -191,10 +193,10 @@ class Gate(Draft):
         self.tell_void(voided)
 
 
-def _not_json(value: Any) -> str | None:
+def not_json(value: Any) -> str | None:
     """Why a tool's answer can't be shown or handed on, or None."""
     try:
-        json.dumps(value, sort_keys=True)
+        json.dumps(value, sort_keys=True)  # logs and equality of calls sort the fields
         write_value(value)
     except (TypeError, ValueError, RecursionError):
         return f"its answer is no JSON value but {type(value).__name__}"
