@@ -113,10 +113,8 @@ class Call:
     """By parameter name; references not yet resolved."""
     version: int = 1
     state: State = State.BLOCKED
-    committed: bool = False
-    """Whether a commit point has passed since it was last written."""
-    released: bool = False
-    """Whether the commit point has let it go: at once, or after the grace."""
+    commit: int = 0
+    """Number of the commit that covers this version as it stands; 0 for none. Whether that still lets it go: `Commits`."""
     result: Any = None
     past_results: tuple[Any, ...] = ()
     """Results of older versions that the model may have seen: they must not leave the machine uncommitted either."""
@@ -143,6 +141,30 @@ class Call:
 
 def _canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False) if not any(refs(value)) else write_value(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Commits:
+    """The commits of a session, by number, and which of them still let anything go.
+
+    A call is released by one commit and by no other: its number stands in the call, is wiped with every new version, and
+    counts for nothing once the user has spoken again. So no release outlives what it was given for.
+    """
+
+    given: int = 0
+    """How many there have been; the number of the last one."""
+    over: int = 0
+    """All up to this one are over: the user has spoken since."""
+    open: int = 0
+    """All up to this one let go what they cover: at once, or when the grace has passed."""
+
+    def covers(self, call: Call) -> bool:
+        """Whether a commit that is not over covers the call; it may still wait for the grace."""
+        return call.commit > self.over
+
+    def lets_go(self, call: Call) -> bool:
+        """Whether the call may run for its commit's sake."""
+        return self.over < call.commit <= self.open
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,9 @@ class Orders(Gate):
         if old.state is CallState.CANCELLED:
             return f"call {old.id} was removed; the next new ID is {self.graph.highest + 1}"
         if old.text == new.text:
-            if old.state is CallState.FAILED and old.spec.access != "write":
+            if old.state is CallState.SKIPPED or old.state is CallState.FAILED and old.spec.access != "write":
+                if (twin := self.repeated_write(new)) is not None:
+                    return f"call {new.id} repeats call {twin}: equal effects are refused"
                 self.say(Note("retry", old.id))
                 self.rewind(old, new)
             else:
