@@ -6,7 +6,6 @@ smaller IDs. Refuses to know time, tokens and tags. `docs/calls.md` draws its di
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -15,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 from immutables import Map
 
 from agent.protocol import refs, write_value
+from agent.tools.normal import normal_form
 from agent.tools.tool import ToolSpec
 
 
@@ -135,12 +135,14 @@ class Call:
 
     @property
     def text(self) -> str:
-        """Name and arguments in canonical form: equal texts are equal calls."""
-        return f"{self.spec.name}({', '.join(f'{name}={_canonical(value)}' for name, value in sorted(self.args.items()))})"
+        """Name and arguments in normal form, see `call_text`."""
+        return call_text(self.spec, self.args)
 
 
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False) if not any(refs(value)) else write_value(value)
+def call_text(spec: ToolSpec, args: Mapping[str, Any]) -> str:
+    """A call's name and arguments in normal form: equal texts are equal calls, whoever compares them."""
+    form = normal_form(spec, args, own=not any(refs(list(args.values()))))
+    return f"{spec.name}({', '.join(f'{name}={write_value(value)}' for name, value in form.items())})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,7 @@ class Graph:
     highest: int = 0
     """The highest ID ever issued."""
     effects: Map = Map()
-    """``Map[str, int]``: resolved text of every write that has started and did not say "no" → its ID."""
+    """``Map[str, int]``: resolved text of every write of this turn that has started and did not say "no" → its ID."""
 
     def __getitem__(self, id: int) -> Call:
         return self.calls[id]

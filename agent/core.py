@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from immutables import Map
+
 from agent.calls import TERMINAL, Input
 from agent.calls import State as CallState
 from agent.events import (
@@ -79,6 +81,7 @@ class _Step(Orders):
         if self.answered:
             self.answered, self.turn, self.turn_tokens = False, self.turn + 1, 0
             self.final_heard = self.final_in_context = False
+            self.graph = replace(self.graph, effects=Map())  # a later turn may ask for the same again
         elif self.final_heard:
             self.reopen()
         self.end_release()

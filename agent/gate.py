@@ -6,6 +6,7 @@ the model writes.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +17,9 @@ from agent.calls import State as CallState
 from agent.draft import Draft
 from agent.events import Note, SetTimer, StartTool, ToolError, ToolResult
 from agent.protocol import resolve, write_value
-from agent.tools.tool import mismatch, signature
+from agent.tools.tool import ToolSpec, mismatch, signature
+
+NOT_TWICE = "equal effects are refused within a turn; if it is meant, the user can ask again in the next"
 
 
 class Gate(Draft):
@@ -94,16 +97,21 @@ class Gate(Draft):
             if param.name in args and (why := mismatch(args[param.name], param.schema)):
                 self.refuse(call, f"{param.name} {why}: {signature(call.spec)}")
                 return
+        text = resolved.text
         if call.spec.access == "write":
-            if resolved.text in self.graph.effects and not self.settings.duplicate_writes:
-                self.refuse(call, f"repeats call {self.graph.effects[resolved.text]}: equal effects are refused")
+            if text in self.graph.effects and not self.may_repeat(call.spec):
+                self.refuse(call, f"repeats call {self.graph.effects[text]}: {NOT_TWICE}")
                 return
-            self.graph = replace(self.graph, effects=self.graph.effects.set(resolved.text, call.id))
+            self.graph = replace(self.graph, effects=self.graph.effects.set(text, call.id))
         self.starts += 1
         self.move(call, Input.START, started=self.starts)
-        self.say(StartTool(call.id, call.version, call.spec.name, args, f"{self.session}:{call.id}", call.spec.timeout_ns))
+        self.say(StartTool(call.id, call.version, call.spec.name, args, effect_key(self.session, call.id, text), call.spec.timeout_ns))
         if call.spec.access == "write":
             self.reread(self.graph[call.id])
+
+    def may_repeat(self, spec: ToolSpec) -> bool:
+        """Whether equal effects of a tool are allowed within one turn."""
+        return spec.repeatable or self.settings.duplicate_writes
 
     def resolved(self, call: Call) -> Call:
         return replace(call, args=resolve(dict(call.args), {need: self.graph[need].result for need in call.needs}))
@@ -225,6 +233,11 @@ def _texts(value: Any) -> Iterator[str]:
         case dict():
             for item in value.values():
                 yield from _texts(item)
+
+
+def effect_key(session: str, id: int, text: str) -> str:
+    """The idempotency key of one effect: of one session, one call and what it does. The same whenever it is tried again."""
+    return f"{session}:{id}:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 
 def label(call: Call) -> str:

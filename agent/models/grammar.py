@@ -29,7 +29,7 @@ from agent.calls import State as CallState
 from agent.core import Phase, State
 from agent.events import ModelOutput
 from agent.models.lines import LineRules, head_rules
-from agent.protocol import parse_line
+from agent.protocol import CallLine, parse_line
 from agent.rendering import Renderer
 from agent.tools.tool import ToolSpec
 
@@ -189,14 +189,16 @@ def taken_args(state: State, id: int, spec: ToolSpec) -> list[Mapping[str, Any]]
     again = old is not None and (old.state is CallState.SKIPPED or old.state is CallState.FAILED and spec.access != "write")
     if old is not None and old.spec.name == spec.name and not again:
         found[old.text] = old.args
-    if spec.access == "write" and not state.settings.duplicate_writes:
+    if spec.access == "write" and not (spec.repeatable or state.settings.duplicate_writes):
         for other in (state.graph[live] for live in sorted(state.graph.live)):
             if other.id != id and other.spec.name == spec.name:
                 found[other.text] = other.args
         for text, by in state.graph.effects.items():
             if state.graph[by].spec.name == spec.name and text not in found:
-                # effects are kept as text, their references resolved
-                found[text] = parse_line(f"1. {text}").keyword
+                # effects are kept as text, in normal form, their references resolved
+                written = parse_line(f"1. {text}")
+                if isinstance(written, CallLine):
+                    found[text] = written.keyword
     return [found[text] for text in sorted(found)]
 
 

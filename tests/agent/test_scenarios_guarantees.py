@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from agent.events import StartTool
+from agent.tools.tool import ToolSpec
 from tests.agent.scenarios import PAUSE, ToolFailure, answer, calls, play
 
 NO_FUNDS = ToolFailure("no funds")
@@ -270,3 +272,50 @@ def test_a_skipped_write_that_is_written_again_is_tried_again():
         (6.4, "result", "2v2 ok"),
         (6.4, "say", "done"),
     ]
+
+
+# --- equal effects
+
+
+def test_equal_effects_however_they_are_spelled_are_one():
+    played = play(
+        user=[(0.0, "x.")],
+        model=[calls('1. send("a", "b c")', '2. send(text=" b  c", to="a")'), calls('1. send("a", "b c ")'), answer()],
+    )
+    assert played.rows("start say") == [
+        (2.06, "start", "1 send(a, b c)"),
+        (3.06, "say", "done"),
+    ]
+    assert "invalid_action" in played.notes and "identical_reissue 1" in played.notes
+
+
+def test_a_later_turn_may_ask_for_the_same_again():
+    played = play(
+        user=[(0.0, "x."), (3.0, "again.")],
+        model=[calls('1. send("a")'), answer("one"), calls('2. send("a")'), answer("two")],
+    )
+    assert played.rows("user start say") == [
+        (0.0, "user", "x."),
+        (0.5, "start", "1 send(a)"),
+        (1.5, "say", "one"),
+        (3.0, "user", "again."),
+        (3.5, "start", "2 send(a)"),
+        (4.5, "say", "two"),
+    ]
+
+
+def test_a_tool_that_may_be_repeated_is():
+    played = play(user=[(0.0, "skip two.")], model=[calls("1. skip()", "2. skip()"), answer()], specs=[ToolSpec("skip", repeatable=True)])
+    assert played.rows("start say") == [
+        (0.7, "start", "1 skip()"),
+        (0.7, "start", "2 skip()"),
+        (1.7, "say", "done"),
+    ]
+
+
+def test_a_failed_write_that_is_revised_has_another_key():
+    played = play(
+        user=[(0.0, "x.")], model=[calls('1. send("a")'), PAUSE, calls('1. send("b")'), answer()], answers={"send(a)": NO_FUNDS}
+    )
+    keys = [c.key for _, commands in played.rollout.history for c in commands if isinstance(c, StartTool)]
+    assert [key.rpartition(":")[0] for key in keys] == ["episode:1", "episode:1"] and keys[0] != keys[1]
