@@ -78,6 +78,13 @@ class Use(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """A text around the results of other wanted calls."""
+
+    parts: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """A call that the clauses ask for, complete or not."""
 
@@ -171,8 +178,8 @@ def uses(value: Any) -> Iterator[Key]:
     """The calls whose results a value takes."""
     if isinstance(value, Use):
         yield value.key
-    elif isinstance(value, list):
-        for item in value:
+    elif isinstance(value, list | Told):
+        for item in value if isinstance(value, list) else value.parts:
             yield from uses(item)
 
 
@@ -180,6 +187,8 @@ def lowered(value: Any, numbers: Mapping[Key, int]) -> Any:
     """A value in gold's own terms: ``"$k"`` for the result of call k."""
     if isinstance(value, Use):
         return f"${numbers[value.key]}"
+    if isinstance(value, Told):
+        return "".join(lowered(part, numbers) for part in value.parts)
     return [lowered(item, numbers) for item in value] if isinstance(value, list) else value
 
 
@@ -224,7 +233,7 @@ class DerivedReading:
 
     def _wanted(self, item: Understood) -> Wanted:
         draft, spec = item.draft, self._specs[item.draft.tool]
-        for key in (draft.key, *(key for said in item.args.values() for key in uses(said.values[0]))):
+        for key in (draft.key, *(key for said in item.args.values() for value in said.values for key in uses(value))):
             # only tells calls apart; no number reaches what the expert writes
             self._numbers.setdefault(key, len(self._numbers) + 1)
         accepts = {

@@ -91,6 +91,8 @@ class GroundedReading:
             return None
         evidence = gold.arg_evidence.get(name)
         if evidence is None:
+            if value == "" and any(spec.name == gold.name and spec_requires(spec, name) for spec in self.task.tools):
+                return gold.name_evidence.end  # what a required parameter is given until something is said of it
             # nothing in the request says it: it follows from other calls' results, or may be left out
             return max(gold.name_evidence.end, *(complete[k] for k in names)) if (names := self._names(value)) else None
         if not heard.closed(evidence.end):
