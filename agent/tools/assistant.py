@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Literal
 from urllib.parse import urlencode
 
 from agent.tools.dates import DAY, MOMENT, moment, written
 from agent.tools.function import DEFAULT_LATENCY, Did, FunctionToolbox, Latency, Tool, tool
 from agent.tools.text import quote, sentences
-from agent.tools.tool import Json, ToolFailure, ToolSpec
+from agent.tools.tool import Json, Param, ToolFailure, ToolSpec
 from agent.tools.world import Note, World, WorldData, addresses, phone_numbers
 
 Texts = list[str] | str
@@ -293,6 +294,19 @@ TOOLS: tuple[Tool, ...] = (
 _OPENERS = frozenset({"open_note", "open_and_get_file_path"})
 
 
+def canonical(params: Iterable[Param], args: Mapping[str, Json]) -> dict[str, Json]:
+    """Arguments as TinyAgent takes them: empty is left out, and one text is a list of one."""
+    kept: dict[str, Json] = {}
+    for param in params:
+        if param.name not in args or not param.required and args[param.name] in (None, "", []):
+            continue
+        value = args[param.name]
+        if "array" in param.schema["type"] and isinstance(value, str):
+            value = [value] if value else []
+        kept[param.name] = value
+    return kept
+
+
 def assistant_tools(opens: Literal["write", "read"] = "write", latency: Latency = DEFAULT_LATENCY) -> tuple[Tool, ...]:
     """The sixteen tools.
 
@@ -306,7 +320,7 @@ def assistant_tools(opens: Literal["write", "read"] = "write", latency: Latency 
     made = []
     for each in TOOLS:
         access = opens if each.spec.name in _OPENERS else each.spec.access
-        made.append(replace(each, spec=replace(each.spec, access=access), latency=latency))
+        made.append(replace(each, spec=replace(each.spec, access=access, canonical=partial(canonical, each.spec.params)), latency=latency))
     return tuple(made)
 
 
@@ -340,17 +354,7 @@ class AssistantToolbox(FunctionToolbox):
 
     def canonical(self, name: str, args: Mapping[str, Json]) -> dict[str, Json]:
         """See `FunctionToolbox.canonical`; as in TinyAgent, empty is left out, and one text is a list of one."""
-        if name not in self.specs:
-            return dict(args)
-        kept: dict[str, Json] = {}
-        for param in self.specs[name].params:
-            if param.name not in args or not param.required and args[param.name] in (None, "", []):
-                continue
-            value = args[param.name]
-            if "array" in param.schema["type"] and isinstance(value, str):
-                value = [value] if value else []
-            kept[param.name] = value
-        return super().canonical(name, kept)
+        return super().canonical(name, canonical(self.specs[name].params, args)) if name in self.specs else dict(args)
 
     def state(self) -> Json:
         """All that the tools can change, comparable."""
