@@ -125,7 +125,7 @@ def compose_new_email(
         recipients: Email addresses
         cc: Email addresses
         context: What the email says
-        attachments: File paths
+        attachments: File names or paths
     """
     to = _somebody("recipients", addresses("recipients", recipients), "get_email_address")
     rest = {"cc": addresses("cc", cc), "subject": subject, "context": context, "attachments": _paths(world, attachments)}
@@ -139,7 +139,7 @@ def reply_to_email(world: World, cc: Texts | None = None, context: str | None = 
     Args:
         cc: Email addresses
         context: What the reply says
-        attachments: File paths
+        attachments: File names or paths
     """
     mail = world.selected_mail()
     said = {"cc": addresses("cc", cc), "context": context, "attachments": _paths(world, attachments)}
@@ -156,7 +156,7 @@ def forward_email(
         recipients: Email addresses
         cc: Email addresses
         context: What to say above it
-        attachments: File paths
+        attachments: File names or paths
     """
     mail = world.selected_mail()
     to = _somebody("recipients", addresses("recipients", recipients), "get_email_address")
@@ -278,8 +278,8 @@ def get_zoom_meeting_link(world: World, topic: str, start_time: str, duration: i
         "topic": _filled("topic", topic), "start_time": written(moment("start_time", start_time)), "duration": duration,
         "meeting_invitees": addresses("meeting_invitees", meeting_invitees),
     }
-    # from what the meeting is, so that the order of two meetings does not show in their links
-    number = int(hashlib.sha256(json.dumps(meeting, sort_keys=True).encode()).hexdigest(), 16) % 10**11
+    # from what the meeting is, so that the order of two meetings does not show in their links, and from what only the service knows
+    number = int(hashlib.sha256(json.dumps([world.key, meeting], sort_keys=True).encode()).hexdigest(), 16) % 10**11
     world.meetings.append(meeting)
     return Did(f"https://zoom.us/j/{number:011d}", meeting)
 
@@ -339,11 +339,18 @@ class AssistantToolbox(FunctionToolbox):
         latency: latency in virtual time.
     """
 
+    shows = _OPENERS
+    """Writes whose one effect is that something is seen; see `eval.scoring`."""
+
     def __init__(
         self, data: WorldData, task: str = "", opens: Literal["write", "read"] = "write", latency: Latency = DEFAULT_LATENCY,
     ) -> None:
-        self.world = World(data, windows=opens == "write")
+        self.world = World(data, opens == "write", task)
         super().__init__(assistant_tools(opens, latency), task, self.world)
+
+    def elsewhere(self) -> AssistantToolbox:
+        """The same tools over a fresh world that what the user says can't tell from this one; see `WorldData.elsewhere`."""
+        return AssistantToolbox(self.world.data.elsewhere(), f"{self._seed}/elsewhere", "write" if self.world.windows else "read")
 
     def canonical(self, name: str, args: Mapping[str, Json]) -> dict[str, Json]:
         """See `FunctionToolbox.canonical`; as in TinyAgent, empty is left out, and one text is a list of one."""
