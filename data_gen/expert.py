@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from agent.calls import Call
 from agent.calls import State as CallState
@@ -45,6 +45,10 @@ class Expert:
     reading: Reading
     thoughts: Thoughts = "slots"
     answers: Answers = "sentence"
+
+    def __post_init__(self) -> None:
+        if self.answers not in get_args(Answers):
+            raise ValueError(f"data.answers is {self.answers!r}; use {' or '.join(get_args(Answers))}")
 
     def plan(self, state: State) -> str:
         """The next action in ``state``, as text."""
