@@ -94,6 +94,8 @@ class DataConfig:
     modes: list[str] = field(default_factory=lambda: ["speculative", "parallel", "sequential"])
     """Modes that the expert plays, in turn."""
     thoughts: str = "slots"
+    answers: str = "sentence"
+    """What the expert says where no answer is asked for: ``sentence`` tells what was done or found, ``short`` says "Done."."""
     eagerness: float = 0.0
     """Probability that the expert takes a value before a word closes it ("Sam" of "Sam Ortiz"); generated sources only."""
     disfluency: dict[str, float] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from agent.calls import Call
 from agent.calls import State as CallState
@@ -23,6 +23,7 @@ from agent.core import State
 from agent.protocol import write_call, write_value
 from agent.tools.tool import ToolSpec
 from agent.transcript import Segment, read_update
+from data_gen.answers import SHORT, Answers, sentence, told
 from data_gen.reading import Reading, Wanted, issued, references, within
 from data_gen.task import Task
 
@@ -43,6 +44,11 @@ class Expert:
     task: Task
     reading: Reading
     thoughts: Thoughts = "slots"
+    answers: Answers = "sentence"
+
+    def __post_init__(self) -> None:
+        if self.answers not in get_args(Answers):
+            raise ValueError(f"data.answers is {self.answers!r}; use {' or '.join(get_args(Answers))}")
 
     def plan(self, state: State) -> str:
         """The next action in ``state``, as text."""
@@ -65,10 +71,12 @@ class Expert:
 
     def _answer(self, state: State, ids: Mapping[int, int]) -> str:
         # what failed and was never wanted, or was done by a later call, is nothing to the user
-        bad = [state.graph[id] for id in sorted(ids.values()) if state.graph[id].state in _BAD]
-        if bad:
-            return f"I could not finish {bad[0].spec.name}."
-        return self.task.answer[0] if self.task.answer else "Done."
+        bad = next((state.graph[id] for id in sorted(ids.values()) if state.graph[id].state in _BAD), None)
+        if bad is None and self.task.answer and len(heard_in(state.transcript)) >= len(self.task.words):
+            return self.task.answer[0]  # of a request that is not over nobody knows what it will have asked
+        if self.answers == "sentence":
+            return sentence(told(ids.values(), state.graph.calls), state.graph.calls, bad)
+        return SHORT if bad is None else f"I could not finish {bad.spec.name}."
 
     def _thought(self, state: State, wanted: Sequence[Wanted], edits: Sequence[Edit]) -> str:
         """What has been understood since the model last wrote, of calls that are not written out below."""
