@@ -116,8 +116,6 @@ class Call:
     commit: int = 0
     """Number of the commit that covers this version as it stands; 0 for none. Whether that still lets it go: `Commits`."""
     result: Any = None
-    past_results: tuple[Any, ...] = ()
-    """Results of older versions that the model may have seen: they must not leave the machine uncommitted either."""
     in_context: bool = False
     """Whether the model has been shown the result of this version."""
     started: int = 0

@@ -184,6 +184,7 @@ class _Step(Orders):
                 self.transcript = self.transcript.append(pending.segment)
                 if pending.call:
                     self.graph = self.graph.put(replace(self.graph[pending.call], in_context=True))
+                self.informed = self.informed or pending.segment.kind in ("tool_result", "tool_error")
                 if pending.segment.kind == "final_query_update":
                     self.final_in_context = self.final_heard
             self.say(Append(tuple(pending.segment for pending in self.inbox)))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +16,7 @@ from agent.calls import State as CallState
 from agent.draft import Draft
 from agent.events import Note, SetTimer, StartTool, ToolError, ToolResult
 from agent.protocol import resolve, write_value
+from agent.said import only_said, words_said
 from agent.tools.tool import ToolSpec, mismatch, signature
 
 NOT_TWICE = "equal effects are refused within a turn; if it is meant, the user can ask again in the next"
@@ -63,13 +63,8 @@ class Gate(Draft):
         return call.spec.access == "read" and self.settings.speculates
 
     def leaks(self, call: Call) -> bool:
-        """Whether an uncommitted egress would carry a tool's result away: by reference, or copied into its text."""
-        if call.needs:
-            return True
-        given = list(_texts(dict(call.args)))
-        # what was removed or revised since was read all the same
-        read = (result for other in self.graph.calls.values() for result in (*other.past_results, other.result))
-        return any(len(text) >= 3 and text in arg for result in read for text in _texts(result) for arg in given)
+        """Whether an uncommitted egress might carry away what a tool said: anything but the user's own words might."""
+        return bool(call.needs) or self.informed and not only_said(call.args, words_said(self.transcript))
 
     def advance_calls(self) -> None:
         """Moves every live call as far as it can go. Operands have smaller IDs, so one pass in ID order is enough."""
@@ -219,20 +214,6 @@ def _not_json(value: Any) -> str | None:
     except (TypeError, ValueError, RecursionError):
         return f"its answer is no JSON value but {type(value).__name__}"
     return None
-
-
-def _texts(value: Any) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case int() | float() if not isinstance(value, bool):
-            yield str(value)
-        case list():
-            for item in value:
-                yield from _texts(item)
-        case dict():
-            for item in value.values():
-                yield from _texts(item)
 
 
 def effect_key(session: str, id: int, text: str) -> str:

@@ -64,6 +64,8 @@ class State:
     """Whether there is a reason to generate."""
     final_heard: bool = False
     final_in_context: bool = False
+    informed: bool = False
+    """Whether a result or an error of a tool has ever been in the context, of a removed call even."""
     answer: str | None = None
     """A provisional answer, until every live call is terminal."""
     answered: bool = False
