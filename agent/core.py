@@ -82,6 +82,9 @@ class _Step(Orders):
             self.answered, self.turn, self.turn_tokens = False, self.turn + 1, 0
             self.final_heard = self.final_in_context = False
             self.graph = replace(self.graph, effects=Map())  # a later turn may ask for the same again
+            self.turn_writes = 0
+            if self.asked_more:
+                self.extra_writes, self.asked_more = self.extra_writes + self.settings.max_writes_per_turn, False
         elif self.final_heard:
             self.reopen()
         self.end_release()

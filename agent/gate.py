@@ -97,7 +97,11 @@ class Gate(Draft):
             if text in self.graph.effects and not self.may_repeat(call.spec):
                 self.refuse(call, f"repeats call {self.graph.effects[text]}: {NOT_TWICE}")
                 return
+            if (why := self.needs_the_user(call.spec, text)) is not None:
+                self.refuse(call, why)
+                return
             self.graph = replace(self.graph, effects=self.graph.effects.set(text, call.id))
+            self.turn_writes, self.session_writes = self.turn_writes + 1, self.session_writes + 1
         self.starts += 1
         self.move(call, Input.START, started=self.starts)
         self.say(StartTool(call.id, call.version, call.spec.name, args, effect_key(self.session, call.id, text), call.spec.timeout_ns))
@@ -107,6 +111,20 @@ class Gate(Draft):
     def may_repeat(self, spec: ToolSpec) -> bool:
         """Whether equal effects of a tool are allowed within one turn."""
         return spec.repeatable or self.settings.duplicate_writes
+
+    def needs_the_user(self, spec: ToolSpec, text: str) -> str | None:
+        """Why a write may not start before the user has spoken again, if so: it wants confirmation, or there were enough."""
+        limits = self.settings
+        if spec.confirm and self.asked.get(text) != self.turn - 1:
+            self.asked = self.asked.set(text, self.turn)
+            return f"{spec.name} needs the user's confirmation: ask, and order it anew in the next turn if the user agrees"
+        if self.turn_writes >= limits.max_writes_per_turn:
+            return f"{self.turn_writes} writes have run in this turn, the most it may have: ask the user, who can go on in the next"
+        if self.session_writes >= limits.max_writes_per_session + self.extra_writes:
+            self.asked_more = True
+            more = limits.max_writes_per_turn
+            return f"{self.session_writes} writes have run in this session: ask the user, whose next turn allows {more} more"
+        return None
 
     def resolved(self, call: Call) -> Call:
         return replace(call, args=resolve(dict(call.args), {need: self.graph[need].result for need in call.needs}))
