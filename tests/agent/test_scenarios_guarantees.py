@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from agent.events import StartTool
 from agent.tools.tool import Param, ToolSpec
 from tests.agent.scenarios import PAUSE, ToolFailure, answer, calls, play
@@ -427,8 +425,3 @@ def test_the_confirmation_is_for_that_effect_and_that_turn_only():
         (10.1, "say", "sure"),
     ]
     assert played.states() == {1: "failed", 2: "failed", 3: "failed"}
-
-
-def test_only_writes_are_confirmed():
-    with pytest.raises(ValueError, match="confirm is for writes, but access is 'read'"):
-        ToolSpec("look", access="read", confirm=True)
