@@ -34,7 +34,7 @@ from agent.events import (
 )
 from agent.gate import label
 from agent.orders import Orders
-from agent.protocol import ActionEnded, AnswerOpened, CallLine, Item, Malformed, Parser, RemoveLine, feed
+from agent.protocol import ActionEnded, AmendLine, AnswerOpened, CallLine, CommitLine, Item, Malformed, Parser, RemoveLine, feed
 from agent.state import Phase, State, start
 from agent.transcript import Segment, update_text
 
@@ -126,6 +126,8 @@ class _Step(Orders):
                 error = self.issue(item)
             case RemoveLine():
                 error = self.remove(item.id)
+            case AmendLine() | CommitLine():
+                error = "only whole calls and REMOVE are known here: write the call anew under its number"
             case AnswerOpened():
                 error = None if self.saw_final else "no answer before the final update: <pause> or call a tool"
             case Malformed():

@@ -15,9 +15,10 @@ from agent.calls import TERMINAL, Call, Input
 from agent.calls import State as CallState
 from agent.draft import Draft
 from agent.events import Note, SetTimer, StartTool, ToolError, ToolResult
-from agent.protocol import resolve, write_value
+from agent.protocol import NoSuchPart, resolve, write_value
 from agent.said import only_said, words_said
 from agent.tools.tool import ToolSpec, mismatch, signature
+from agent.transcript import shortened
 
 NOT_TWICE = "equal effects are refused within a turn; if it is meant, the user can ask again in the next"
 
@@ -86,7 +87,11 @@ class Gate(Draft):
                 self.start_tool(self.graph[id])
 
     def start_tool(self, call: Call) -> None:
-        resolved = self.resolved(call)
+        try:
+            resolved = self.resolved(call)
+        except NoSuchPart as missing:
+            self.refuse(call, str(missing))
+            return
         args = resolved.args
         for param in call.spec.params:
             if param.name in args and (why := mismatch(args[param.name], param.schema)):
@@ -153,7 +158,7 @@ class Gate(Draft):
         call = self.current(event.call, event.version, ran=True)
         if call is None:
             return
-        if (why := _not_json(event.value)) is not None:
+        if (why := not_json(event.value)) is not None:
             self.tool_error(ToolError(event.at_ns, event.call, event.version, why, "crashed"))
             return
         late = call.state is CallState.UNKNOWN
@@ -162,7 +167,8 @@ class Gate(Draft):
             self.revive(call.id)
             self.reread(self.graph[call.id], late=True)
         cuts = not self.settings.waits_for_calls
-        self.tell("tool_result", f"{label(call)}: {write_value(event.value)}", call=call.id, cuts=cuts)
+        shown = shortened(write_value(event.value), self.settings.max_result_chars)
+        self.tell("tool_result", f"{label(call)}: {shown}", call=call.id, cuts=cuts)
 
     def tool_error(self, event: ToolError) -> None:
         call = self.current(event.call, event.version, ran=event.kind == "failed")
@@ -184,7 +190,7 @@ class Gate(Draft):
         """Tells the model, and discards the provisional answer: it did not know."""
         self.discard_answer()
         cuts = not self.settings.waits_for_calls or self.parser.where == "answer"
-        self.tell("tool_error", f"{label(self.graph[id])}: {why}", cuts=cuts)
+        self.tell("tool_error", f"{label(self.graph[id])}: {shortened(why, self.settings.max_result_chars)}", cuts=cuts)
 
     def revive(self, id: int) -> None:
         """A write answered after all: reads that were skipped for it can run, unless an answer that knew them as skipped is out.
@@ -224,10 +230,10 @@ class Gate(Draft):
         self.tell_void(voided)
 
 
-def _not_json(value: Any) -> str | None:
+def not_json(value: Any) -> str | None:
     """Why a tool's answer can't be shown or handed on, or None."""
     try:
-        json.dumps(value, sort_keys=True)
+        json.dumps(value, sort_keys=True)  # logs and equality of calls sort the fields
         write_value(value)
     except (TypeError, ValueError, RecursionError):
         return f"its answer is no JSON value but {type(value).__name__}"

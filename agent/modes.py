@@ -49,6 +49,8 @@ class Settings:
     """Invalid actions in a row after which the episode ends as failed."""
     max_context_tokens: int = 8192
     """Context length at which the episode ends."""
+    max_result_chars: int = 4000
+    """How much of a tool's result or error the model is shown; ``$n`` carries all of it."""
     max_generated_tokens: int = 2048
     """Tokens the model may write in one turn."""
 

@@ -31,7 +31,20 @@ from agent.events import (
     from_json,
     to_json,
 )
-from agent.protocol import ActionEnded, CallLine, Malformed, Parser, RemoveLine, feed, refs, write_call
+from agent.protocol import (
+    ActionEnded,
+    AmendLine,
+    CallLine,
+    CommitLine,
+    Malformed,
+    Parser,
+    RemoveLine,
+    feed,
+    refs,
+    write_amend,
+    write_call,
+    write_commit,
+)
 
 History = Sequence[tuple[Event, tuple[Command, ...]]]
 Part = Literal["think", "tool_call", "pause", "answer", "other"]
@@ -51,7 +64,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One call line, or a removal, that the model completed."""
+    """One line that the model completed: a call, an amendment, a removal, or a commit (of call 0)."""
 
     at_ns: int
     call: int
@@ -292,6 +305,10 @@ class _Writing:
                     self.lines.append(Line(at_ns, id, write_call(id, name, positional, keyword), needs, item))
                 case RemoveLine(id):
                     self.lines.append(Line(at_ns, id, f"REMOVE {id}"))
+                case AmendLine(id, name, value, append):
+                    self.lines.append(Line(at_ns, id, write_amend(id, name, value, append), frozenset(refs(value))))
+                case CommitLine(ids):
+                    self.lines.append(Line(at_ns, 0, write_commit(ids)))
                 case ActionEnded():
                     part = item.kind
                 case Malformed():

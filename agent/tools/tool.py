@@ -71,6 +71,14 @@ class ToolFailure(Exception):
     """A tool's own "no": it did nothing, and says why in words that a model can act on."""
 
 
+def described(error: BaseException) -> str:
+    """An exception's text, also where asking for it raises: a tool's or a backend's exception is not ours to trust."""
+    try:
+        return f"{error}"
+    except BaseException:
+        return "(no text)"
+
+
 class Toolbox(Protocol):
     """A set of tools bound to a world. One toolbox serves one session."""
 
