@@ -61,6 +61,9 @@ class AgentConfig:
     allowed_egress: list[str] = field(default_factory=list)
     duplicate_writes: bool = False
     """Whether equal effects are allowed within one turn."""
+    max_writes_per_turn: int = 12
+    max_writes_per_session: int = 32
+    """Beyond either, a write is refused until the user has spoken again."""
     max_errors_in_row: int = 3
     max_context_tokens: int = 4096
     max_generated_tokens: int = 1024

@@ -17,10 +17,11 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from agent.calls import Call
+from agent.calls import Call, call_text
 from agent.calls import State as CallState
 from agent.core import State
 from agent.protocol import write_call, write_value
+from agent.tools.normal import normal_form
 from agent.tools.tool import ToolSpec
 from agent.transcript import Segment, read_update
 from data_gen.answers import SHORT, Answers, sentence, told
@@ -205,13 +206,17 @@ def _serves(call: Call, want: Wanted, ids: Mapping[int, int], unknown: Set[int])
     """Whether a call is what is wanted, with any accepted value; ``unknown`` are gold calls that have no ID yet."""
     if call.spec.name != want.spec.name:
         return False
+    if unknown.isdisjoint(k for value in want.args.values() for k in references(value)):
+        if call.text == call_text(want.spec, {name: issued(value, ids) for name, value in want.args.items()}):
+            return True
     for name, values in want.accepts.items():
         if name not in call.args:
             if "" not in values:
                 return False
         elif not any(call.args[name] == issued(value, ids) for value in values if unknown.isdisjoint(references(value))):
             return False
-    return all(name in want.accepts for name in call.args)
+    # what means nothing (a null, a default) asks for nothing else
+    return all(name in want.accepts for name in normal_form(call.spec, call.args, own=False))
 
 
 def _to_revise(free: Sequence[Call], want: Wanted, ids: Mapping[int, int]) -> Call | None:
