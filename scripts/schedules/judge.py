@@ -225,7 +225,7 @@ class Judge:
                 self.commit_at = self.commit_ever_at = self.at
             return None
         if old.spec is spec and meaning(spec, old.args) == meaning(spec, args):
-            if spec.access != "write" and old.status in ("failed", "waiting"):
+            if spec.access != "write" and (old.status == "failed" or self.calls.is_skipped(old)):
                 old.line_at, old.context_at_line = self.at, self.context_holds_data
                 if old.status == "failed":
                     old.status, old.valid, old.changed_at = "waiting", False, self.at
@@ -318,7 +318,7 @@ class Judge:
             case "cancel":
                 for id in map(int, re.findall(r"\d+", segment.text)):
                     call = self.calls.get(id)
-                    if call is None or not (call.shown or call.error_shown or call.must_cancel):
+                    if call is None or not (call.shown or call.error_shown or call.must_cancel or call.removed or call.perhaps_gone):
                         self.count("false_cancel")
                     if call is not None:
                         call.shown = call.must_cancel = False

@@ -6,6 +6,7 @@ tool's own canonical form") and from nothing in the core.
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -29,7 +30,7 @@ def normal(value: Any) -> Any:
     match value:
         case bool() | None:
             return ("constant", value)
-        case int() | float():
+        case int() | float() if math.isfinite(value):
             return ("number", Fraction(value))
         case str():
             return ("text", unicodedata.normalize("NFC", value))
@@ -73,7 +74,7 @@ def said_by(value: Any) -> Iterator[str]:
         case bool() | None:
             return
         case int() | float():
-            yield str(int(value)) if value == int(value) else str(value)
+            yield str(int(value)) if math.isfinite(value) and value == int(value) else str(value)
         case list() | tuple():
             for item in value:
                 yield from said_by(item)

@@ -61,42 +61,40 @@ class Schedule:
         self.gone: list[tuple[int, int]] = []  # answered, lost or cancelled: they may answer again
         self.timers: dict[int, int] = {}
         self.fed: list[Event] = []
+        self.error: Exception | None = None
         self.answered = False
         self.wrote = False  # whether the generation under way has given anything
 
     def run(self) -> Judge:
         """Draws the schedule to its end."""
-        try:
-            for _ in range(self.draw.randint(5, 70)):
-                self.feed(self.any_event())
-            self.settle()
-        except Exception as error:
-            self._raised(error)
+        for _ in range(self.draw.randint(5, 70)):
+            self.feed(self.any_event())
+        self.settle()
         return self.judge
 
     def replayed(self, events: Iterable[Event], step: Step | None = None) -> Judge:
         """Feeds these events to a fresh session; what the model writes is of whatever generation runs."""
         self.draw = random.Random(0)
         self.begin(step or self.step)
-        try:
-            for event in events:
-                if isinstance(event, ModelOutput | ModelEnded) and event.generation >= 0 and self.judge.generation is not None:
-                    event = replace(event, generation=self.judge.generation)
-                self.feed(event)
-            self.settle()
-        except Exception as error:
-            self._raised(error)
+        for event in events:
+            if isinstance(event, ModelOutput | ModelEnded) and event.generation >= 0 and self.judge.generation is not None:
+                event = replace(event, generation=self.judge.generation)
+            self.feed(event)
+        self.settle()
         return self.judge
-
-    def _raised(self, error: Exception) -> None:
-        self.error = error
-        self.judge.count("raised")
 
     def feed(self, event: Event) -> None:
         """Hands the core an event, shows the judge the step, and does what it commands."""
         self.fed.append(event)
         before, speech = self.state, isinstance(event, UserUpdate)
-        self.state, commands = self.step(before, event)
+        if self.judge.finished and self.error is not None:
+            return
+        try:
+            self.state, commands = self.step(before, event)
+        except Exception as error:
+            self.error, self.judge.finished = error, True
+            self.judge.count("raised")
+            return
         if len(self.fed) % 64 == 63 and core.step(before, event)[1] != core.step(before, event)[1]:
             self.judge.count("impure")
         self.answered &= not (speech and bool(event.text or event.retracts))
