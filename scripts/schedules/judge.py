@@ -62,6 +62,7 @@ RULES: dict[str, str] = {
     "overlap": "a second append or generation began before the first had ended",
     "bad_line_accepted": "a line was taken that names no tool, no such ID, or arguments that do not fit",
     "budget_of_effects": "more writes started than a turn or a session may have",
+    "unconfirmed": "a write whose tool asks for confirmation started in the turn that first ordered it",
     "after_the_end": "something was done after the session had finished",
 }
 """Each rule's counter, and what it counts."""
@@ -101,6 +102,7 @@ class Judge:
         self.failure_at = 0
         self.effects: list[tuple[int, tuple, str, Told, int]] = []  # turn, meaning, key, call, version
         self.keys: set[str] = set()
+        self.ordered_in: dict[str, int] = {}  # tool -> the turn that first ordered it
 
     def see(self, event: Event, commands: Iterable[Command]) -> None:
         """Judges one step."""
@@ -218,6 +220,7 @@ class Judge:
         needs = frozenset(refs(list(args.values())))
         if any(need not in self.calls or self.calls[need].removed and not self.calls[need].perhaps_gone for need in needs):
             return self.count("bad_line_accepted")
+        self.ordered_in.setdefault(spec.name, self.turn)
         if old is None:
             self.highest = line.id
             self.calls[line.id] = Told(line.id, spec, args, self.at, self.context_holds_data, needs, changed_at=self.at)
@@ -389,8 +392,8 @@ class Judge:
             for other in self.calls.below(call):
                 if not other.frozen and other.valid:
                     self._void(other)
-        if again:
-            call.changed_at = self.at
+        if again and call.started_at >= self._changed_at(call):
+            call.changed_at = self.at  # run again as it was: what it gives may be another thing
         call.version, call.status, call.valid, call.started_at, call.perhaps_gone = start.version, "running", True, self.at, False
         return None
 
@@ -432,10 +435,18 @@ class Judge:
                 self.count("key_shared")
         self.effects.append((self.turn, form, start.key, call, start.version))
         self.keys.add(start.key)
-        for field, writes in (("max_writes_per_turn", [e for e in self.effects if e[0] == self.turn]), ("max_writes", self.effects)):
-            most = getattr(self.settings, field, None)
-            if most is not None and len(writes) > most:
-                self.count("budget_of_effects")
+        self._judge_budget(call)
+
+    def _judge_budget(self, call: Told) -> None:
+        took = [turn for turn, _, _, other, version in self.effects if other.version != version or other.status != "failed"]
+        in_turn, in_session = (getattr(self.settings, f"max_writes_per_{of}", None) for of in ("turn", "session"))
+        if in_turn is not None and took.count(self.turn) > in_turn:
+            self.count("budget_of_effects")
+        # a user who speaks again allows a turn's number more
+        if in_turn is not None and in_session is not None and len(took) > in_session + in_turn * (self.turn - 1):
+            self.count("budget_of_effects")
+        if getattr(call.spec, "confirm", False) and self.ordered_in.get(call.spec.name, self.turn) >= self.turn:
+            self.count("unconfirmed")
 
     def _judge_order(self, call: Told) -> None:
         chain = self.calls.chain(call)

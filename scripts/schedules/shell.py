@@ -7,6 +7,7 @@ in part (`replayed`) and made shorter (`shortest`).
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import random
 from collections.abc import Callable, Iterable
@@ -30,12 +31,16 @@ _NAMES_SESSIONS = "session" in inspect.signature(core.start).parameters
 
 def any_settings(draw: random.Random) -> Settings:
     """A mode with settings at random."""
+    names = {field.name for field in dataclasses.fields(Settings)}
+    in_turn, in_session = draw.choice(((2, 3), (3, 2), (12, 32), (12, 32), (12, 32), (12, 32)))
+    budget = {"max_writes_per_turn": in_turn, "max_writes_per_session": in_session}
     return replace(
         draw.choice(list(MODES.values())), interrupt=draw.choice(("token", "line", "action")),
         commit=draw.choice(("action", "action", "action", "paper")), revise_cascade=draw.choice(("rerun", "rerun", "cancel")),
         commit_grace_ns=draw.choice((0, 0, ns(0.3))), allowed_egress=draw.choice((frozenset(), frozenset({"ask"}))),
         duplicate_writes=draw.random() < 0.1, max_errors_in_row=draw.choice((3, 8, 8)),
         max_context_tokens=draw.choice((600, 8192, 8192, 8192)), max_generated_tokens=draw.choice((300, 2048, 2048)),
+        **{name: most for name, most in budget.items() if name in names},
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ def _param(name: str, schema: dict[str, Any], required: bool = True, default: An
     return Param(name, schema, required, **({"default": default} if default is not None and "default" in fields else {}))
 
 
+_CONFIRM: dict[str, Any] = {"confirm": True} if "confirm" in {field.name for field in dataclasses.fields(ToolSpec)} else {}
 _MANY = {"type": ["array", "string"], "items": {"type": "string"}}
 _MAYBE = {"type": ["string", "null"]}
 TOOLS: dict[str, ToolSpec] = {
@@ -35,6 +36,7 @@ TOOLS: dict[str, ToolSpec] = {
             "pay", (_param("sum", {}), _param("times", {"type": ["integer", "number", "null"], "default": 1}, False, 1), _param("note", _MAYBE, False)),
             "write",
         ),
+        ToolSpec("wire", (_param("sum", {}),), "write", **_CONFIRM),
         ToolSpec("file", (_param("what", {}),), "write", reads=frozenset({"book"}), writes=frozenset({"book"})),
     )
 }  # fmt: skip
@@ -78,9 +80,9 @@ class Writer:
             name, values = draw.choice(self.written)
             values = [self._again(value) for value in values]
         else:
-            name = draw.choice(("look", "look", "ask", "mail", "pay", "file"))
+            name = draw.choice(("look", "look", "look", "ask", "ask", "mail", "mail", "pay", "pay", "file", "file", "wire"))
             values = self._values(name, id)
-        if name in ("mail", "pay", "file") and not any("$" in value for value in values):
+        if name in ("mail", "pay", "file", "wire") and not any("$" in value for value in values):
             self.written.append((name, values))
         return f"{id}. {name}({', '.join(self._padded(name, values))})", next_id + (id == next_id)
 
@@ -96,7 +98,7 @@ class Writer:
                 return [operand or self._leak() if draw.random() < 0.4 else self._text()]
             case "mail":
                 return [draw.choice(SPELLINGS[2]), *([operand] if operand else [])]
-            case "pay":
+            case "pay" | "wire":
                 return [operand or draw.choice(SPELLINGS[0] + SPELLINGS[3])]
         return [operand or draw.choice((self._text(), *SPELLINGS[1]))]
 
