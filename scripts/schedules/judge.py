@@ -178,8 +178,10 @@ class Judge:
             return
         if call.status == "unknown":
             call.changed_at = self.at
+        else:
+            self.failure_at = self.at
         call.status = "unknown" if kind != "failed" and call.spec.access == "write" else "failed"
-        call.trouble_at = self.failure_at = self.at
+        call.trouble_at = self.at
         for other in self.calls.below(call):
             if not other.frozen:
                 other.trouble_at = self.at
@@ -258,8 +260,8 @@ class Judge:
     def _void(self, call: Told) -> None:
         """The call is not what it was: its result and those of all that depends on it are void."""
         for one in (call, *self.calls.below(call)):
-            if one.frozen and one is not call:
-                continue
+            if one is not call and one.spec.access == "write" and (one.frozen or one.status == "failed"):
+                continue  # nothing but its own line makes another of it
             one.must_stop |= one.status == "running" and one.valid
             one.must_cancel |= one.shown
             one.valid, one.error_shown, one.status = False, False, "waiting"
@@ -379,7 +381,7 @@ class Judge:
         if self._is_held(call):
             self._judge_release(call)
         elif call.spec.access == "egress" and call.context_at_line and not self._covers(call):
-            if not self.said.issuperset(said_by(dict(start.args))):
+            if not self.said.issuperset(said_by(list(start.args.values()))):
                 self.count("early_egress_carried")
         if call.spec.access == "write":
             self._judge_write(call, start)

@@ -51,6 +51,7 @@ class Schedule:
         self.draw = random.Random(seed)
         self.settings = any_settings(self.draw)
         self.name = f"s{seed}" if seed % 8 else None
+        self.trace: list[tuple[Event, tuple[Command, ...], list[str]]] | None = None
         self.begin(step or core.step)
 
     def begin(self, step: Step) -> None:
@@ -103,7 +104,10 @@ class Schedule:
         if len(self.fed) % 64 == 63 and core.step(before, event)[1] != core.step(before, event)[1]:
             self.judge.count("impure")
         self.answered &= not (speech and bool(event.text or event.retracts))
+        before_counts = dict(self.judge.counts)
         self.judge.see(event, commands)
+        if self.trace is not None:
+            self.trace.append((event, commands, [rule for rule, n in self.judge.counts.items() if n != before_counts.get(rule, 0)]))
         if isinstance(event, ToolResult | ToolError) and (event.call, event.version) in self.running:
             self.running.remove((event.call, event.version))
             self.gone.append((event.call, event.version))
