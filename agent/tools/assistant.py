@@ -13,13 +13,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 from urllib.parse import urlencode
 
-from agent.tools.dates import DAY, MOMENT, moment, written
+from agent.tools import spoken
+from agent.tools.dates import DAY, MOMENT, length_in_minutes, moment, written
 from agent.tools.function import DEFAULT_LATENCY, Did, FunctionToolbox, Latency, Tool, tool
-from agent.tools.text import quote, sentences
+from agent.tools.text import either, quote, sentences
 from agent.tools.tool import Json, ToolFailure, ToolSpec
 from agent.tools.world import Note, World, WorldData, addresses, phone_numbers
 
@@ -69,12 +70,12 @@ def create_calendar_event(
     """Creates a calendar event.
 
     Args:
-        start_date: YYYY-MM-DD HH:MM:SS
-        end_date: YYYY-MM-DD HH:MM:SS; an hour after the start if left out
+        start_date: As said, "Friday at half past nine am", or YYYY-MM-DD HH:MM:SS
+        end_date: Like start_date; an hour after the start if left out
         invitees: Email addresses
     """
-    starts = moment("start_date", start_date)
-    ends = starts + timedelta(hours=1) if end_date is None else moment("end_date", end_date)
+    starts = moment("start_date", start_date, now=world.now)
+    ends = starts + timedelta(hours=1) if end_date is None else moment("end_date", end_date, now=world.now)
     if ends < starts:
         raise ToolFailure(f"end_date {quote(written(ends))} is before start_date {quote(written(starts))}")
     event = {
@@ -225,28 +226,37 @@ def _as_args(note: Note) -> dict[str, Json]:
 @tool(access="write", takes_state=True)
 def create_reminder(
     world: World, name: str, due_date: str | None = None, notes: str | None = None, list_name: str | None = None,
-    priority: int | None = 0, all_day: bool | None = False,
+    priority: int | str | None = 0, all_day: bool | None = False,
 ) -> Did:
     """Creates a reminder.
 
     Args:
-        due_date: YYYY-MM-DD HH:MM:SS, or YYYY-MM-DD if all_day
-        priority: 0 (none) to 9
+        due_date: As said, "tomorrow at noon", or YYYY-MM-DD HH:MM:SS; if all_day a day, "on Friday", or YYYY-MM-DD
+        priority: high, medium, low, or 0 (none) to 9
     """
-    if not 0 <= (priority or 0) <= 9:
-        raise ToolFailure(f"priority is {priority}; it must be from 0 (none) to 9")
+    rank = _rank(priority)
     due = None
     if due_date is not None:
-        at = moment("due_date", due_date, *((DAY, MOMENT) if all_day else (MOMENT,)))
+        at = moment("due_date", due_date, *((DAY, MOMENT) if all_day else (MOMENT,)), now=world.now)
         due = f"{at:%Y-%m-%d}" if all_day else written(at)
     elif all_day:
         raise ToolFailure(f"all_day is true, but due_date is missing; give it as {DAY}")
     reminder = {
         "name": _filled("name", name), "due_date": due, "notes": notes, "list_name": world.list_of_reminders(list_name),
-        "priority": priority or 0, "all_day": bool(all_day),
+        "priority": rank, "all_day": bool(all_day),
     }
     world.reminders.append(reminder)
     return Did("created", reminder)
+
+
+def _rank(priority: int | str | None) -> int:
+    try:
+        rank = spoken.priority(priority) if isinstance(priority, str) else priority or 0
+    except spoken.Unclear:
+        rank = -1
+    if not 0 <= rank <= 9:
+        raise ToolFailure(f"priority is {priority}; it must be {either(spoken.PRIORITIES)}, or from 0 (none) to 9")
+    return rank
 
 
 @tool(access="write", writes=("sms",), takes_state=True)
@@ -263,18 +273,19 @@ def send_sms(world: World, recipients: Texts, message: str) -> Did:
 
 
 @tool(access="write", takes_state=True)
-def get_zoom_meeting_link(world: World, topic: str, start_time: str, duration: int, meeting_invitees: Texts) -> Did:
+def get_zoom_meeting_link(world: World, topic: str, start_time: str, duration: int | str, meeting_invitees: Texts) -> Did:
     """Creates a Zoom meeting and returns its link.
 
     Args:
-        start_time: YYYY-MM-DD HH:MM:SS
-        duration: Minutes
+        start_time: As said, "Friday at half past nine am", or YYYY-MM-DD HH:MM:SS
+        duration: As said, "half an hour", or minutes
         meeting_invitees: Email addresses
     """
-    if duration < 1:
+    lasts = length_in_minutes("duration", duration)
+    if lasts < 1:
         raise ToolFailure(f"duration is {duration}; it must be at least 1 minute")
     meeting: dict[str, Json] = {
-        "topic": _filled("topic", topic), "start_time": written(moment("start_time", start_time)), "duration": duration,
+        "topic": _filled("topic", topic), "start_time": written(moment("start_time", start_time, now=world.now)), "duration": lasts,
         "meeting_invitees": addresses("meeting_invitees", meeting_invitees),
     }
     # from what the meeting is, so that the order of two meetings does not show in their links
@@ -323,12 +334,14 @@ class AssistantToolbox(FunctionToolbox):
         task: the task's id, which latencies are a hash of.
         opens: see `assistant_tools`.
         latency: latency in virtual time.
+        now: the user's date and time, ``YYYY-MM-DD HH:MM:SS``, from which dates in words count; without one they are refused.
     """
 
     def __init__(
         self, data: WorldData, task: str = "", opens: Literal["write", "read"] = "write", latency: Latency = DEFAULT_LATENCY,
+        now: str | None = None,
     ) -> None:
-        self.world = World(data, windows=opens == "write")
+        self.world = World(data, windows=opens == "write", now=now and datetime.fromisoformat(now))
         super().__init__(assistant_tools(opens, latency), task, self.world)
 
     def canonical(self, name: str, args: Mapping[str, Json]) -> dict[str, Json]:
