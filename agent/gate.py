@@ -6,6 +6,7 @@ the model writes.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,19 +16,22 @@ from agent.calls import TERMINAL, Call, Input
 from agent.calls import State as CallState
 from agent.draft import Draft
 from agent.events import Note, SetTimer, StartTool, ToolError, ToolResult
-from agent.protocol import resolve, write_value
-from agent.tools.tool import mismatch, signature
+from agent.protocol import NoSuchPart, resolve, write_value
+from agent.tools.tool import ToolSpec, mismatch, signature
 from agent.transcript import shortened
+
+NOT_TWICE = "equal effects are refused within a turn; if it is meant, the user can ask again in the next"
 
 
 class Gate(Draft):
     """The part of a step that concerns running calls."""
 
     def commit(self) -> None:
-        """The commit point: every call as it now stands may run, at once or after the grace."""
+        """The commit point: every live call as it now stands may run, at once or after the grace."""
+        self.commits = replace(self.commits, given=self.commits.given + 1)
         for id in sorted(self.graph.live):
-            if not self.graph[id].committed:
-                self.graph = self.graph.put(replace(self.graph[id], committed=True))
+            if not self.commits.covers(self.graph[id]):
+                self.graph = self.graph.put(replace(self.graph[id], commit=self.commits.given))
         if not self.settings.commit_grace_ns:
             self.release()
         elif not self.grace:
@@ -43,14 +47,18 @@ class Gate(Draft):
 
     def release(self) -> None:
         """Lets go what was committed; what was written since then waits for a commit point of its own."""
-        for id in sorted(self.graph.live):
-            if self.graph[id].committed and not self.graph[id].released:
-                self.graph = self.graph.put(replace(self.graph[id], released=True))
+        self.commits = replace(self.commits, open=self.commits.given)
+
+    def end_release(self) -> None:
+        """The user speaks: no commit up to now lets anything go any more, and no grace runs on."""
+        self.commits, self.grace = replace(self.commits, over=self.commits.given), False
 
     def is_open(self, call: Call) -> bool:
         """Whether a call whose operands are there may run now."""
-        if call.released:
-            return True
+        return self.commits.lets_go(call) or self.is_free(call)
+
+    def is_free(self, call: Call) -> bool:
+        """Whether a call needs no commit at all: it changes nothing, and nothing leaves the machine by it."""
         if call.spec.access == "egress":
             return self.settings.speculates and call.spec.name in self.settings.allowed_egress and not self.leaks(call)
         return call.spec.access == "read" and self.settings.speculates
@@ -84,22 +92,31 @@ class Gate(Draft):
                 self.start_tool(self.graph[id])
 
     def start_tool(self, call: Call) -> None:
-        resolved = self.resolved(call)
+        try:
+            resolved = self.resolved(call)
+        except NoSuchPart as missing:
+            self.refuse(call, str(missing))
+            return
         args = resolved.args
         for param in call.spec.params:
             if param.name in args and (why := mismatch(args[param.name], param.schema)):
                 self.refuse(call, f"{param.name} {why}: {signature(call.spec)}")
                 return
+        text = resolved.text
         if call.spec.access == "write":
-            if resolved.text in self.graph.effects and not self.settings.duplicate_writes:
-                self.refuse(call, f"repeats call {self.graph.effects[resolved.text]}: equal effects are refused")
+            if text in self.graph.effects and not self.may_repeat(call.spec):
+                self.refuse(call, f"repeats call {self.graph.effects[text]}: {NOT_TWICE}")
                 return
-            self.graph = replace(self.graph, effects=self.graph.effects.set(resolved.text, call.id))
+            self.graph = replace(self.graph, effects=self.graph.effects.set(text, call.id))
         self.starts += 1
         self.move(call, Input.START, started=self.starts)
-        self.say(StartTool(call.id, call.version, call.spec.name, args, f"{self.session}:{call.id}", call.spec.timeout_ns))
+        self.say(StartTool(call.id, call.version, call.spec.name, args, effect_key(self.session, call.id, text), call.spec.timeout_ns))
         if call.spec.access == "write":
             self.reread(self.graph[call.id])
+
+    def may_repeat(self, spec: ToolSpec) -> bool:
+        """Whether equal effects of a tool are allowed within one turn."""
+        return spec.repeatable or self.settings.duplicate_writes
 
     def resolved(self, call: Call) -> Call:
         return replace(call, args=resolve(dict(call.args), {need: self.graph[need].result for need in call.needs}))
@@ -163,29 +180,40 @@ class Gate(Draft):
         self.tell("tool_error", f"{label(self.graph[id])}: {shortened(why, self.settings.max_result_chars)}", cuts=cuts)
 
     def revive(self, id: int) -> None:
-        """A write answered after all: what was skipped for it can run, unless an answer that knew it as skipped is out."""
+        """A write answered after all: reads that were skipped for it can run, unless an answer that knew them as skipped is out.
+
+        Nothing that needs a commit comes back: a late answer starts nothing that the model would not start anew.
+        """
+        back = {id}
         for child in self.graph.below(id):
-            if child > self.settled and self.graph[child].state is CallState.SKIPPED:
-                self.move(self.graph[child], Input.REWIND)
+            call = self.graph[child]
+            there = all(need in back or self.graph[need].state is CallState.DONE for need in call.needs)
+            if child > self.settled and call.state is CallState.SKIPPED and there and self.is_free(call):
+                back.add(child)
+                self.move(call, Input.REWIND)
                 self.discard_answer()
 
     def reread(self, write: Call, *, late: bool = False) -> None:
         """Reads with a higher ID that ran before an effect saw the world as it no longer is: they run again after it.
 
         This happens when the write starts, so that nothing else is computed from them meanwhile; and again when a write
-        that was taken for lost answers ``late``, since reads have not waited for it.
+        that was taken for lost answers ``late``, since reads have not waited for it. A call that is computed from them loses
+        its release, for nobody has seen what it would be now: it waits for a new commit.
         """
         voided: list[int] = []
         for id in range(write.id + 1, self.graph.highest + 1):
             call = self.graph[id]
             ran = call.state in (CallState.RUNNING, CallState.DONE) and (late or call.started < write.started)
-            if not ran or call.spec.access == "write" or not call.spec.conflicts_with(write.spec):
+            if not ran or call.spec.access == "write" or not call.spec.conflicts_with(write.spec) or self.is_over(call, asked=False):
+                continue
+            if late and call.spec.access == "egress":  # a late answer sends nothing out
                 continue
             # what a later effect was computed from can't be taken back any more
             if self.graph.effect_below(id) is None:
                 self.say(Note("stale_read", id))
-                voided += self.rewind(call, call, committed=True)
+                voided += self.rewind(call, call, asked=False)
                 self.discard_answer()
+                self.wake = True  # what lost its release waits for a commit, which only the model can give
         self.tell_void(voided)
 
 
@@ -211,6 +239,11 @@ def _texts(value: Any) -> Iterator[str]:
         case dict():
             for item in value.values():
                 yield from _texts(item)
+
+
+def effect_key(session: str, id: int, text: str) -> str:
+    """The idempotency key of one effect: of one session, one call and what it does. The same whenever it is tried again."""
+    return f"{session}:{id}:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 
 def label(call: Call) -> str:

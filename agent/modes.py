@@ -39,7 +39,7 @@ class Settings:
     allowed_egress: frozenset[str] = frozenset()
     """Egress tools that the user lets run before the commit point."""
     duplicate_writes: bool = False
-    """Whether the task asks for equal effects more than once; otherwise the second is refused."""
+    """Whether equal effects are allowed within one turn; otherwise the second is refused, unless its tool is repeatable."""
     max_errors_in_row: int = 3
     """Invalid actions in a row after which the episode ends as failed."""
     max_context_tokens: int = 8192
@@ -78,5 +78,5 @@ def settings_of(mode: str, config: AgentConfig) -> Settings:
         mode, interrupt=config.interrupt, commit=config.commit, revise_cascade=config.revise_cascade,
         commit_grace_ns=ns(config.commit_grace_s), allowed_egress=frozenset(config.allowed_egress),
         max_errors_in_row=config.max_errors_in_row, max_context_tokens=config.max_context_tokens,
-        max_generated_tokens=config.max_generated_tokens,
+        max_generated_tokens=config.max_generated_tokens, duplicate_writes=config.duplicate_writes,
     )

@@ -15,6 +15,7 @@ and what comes too late is dropped by the core's table, not here.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -123,7 +124,7 @@ class Session:
         system: str | None = None,
         style: Style = "short",
         now: str | None = None,
-        name: str = "session",
+        name: str | None = None,
         seed: int = 0,
         clock: WallClock | None = None,
         limits: Limits | None = None,
@@ -139,7 +140,7 @@ class Session:
             system: the system text; by default `agent.prompt.system_prompt`'s, in ``style``, with the date ``now``.
             style: ``short`` for models trained on the protocol, ``full`` explains it.
             now: the user's date and time, for the prompt.
-            name: prefix of idempotency keys: another for every session.
+            name: prefix of idempotency keys, which must be another for every session; a random one by default.
             seed: of sampling.
             clock: real time, by default.
             limits: deadlines and bounds.
@@ -149,7 +150,7 @@ class Session:
         specs = dict(toolbox.specs)
         text = system if system is not None else system_prompt(settings, specs.values(), now, style)
         self.prompt_ids = tuple(renderer.prompt_ids(text))
-        self.state: State = core.start(settings, specs, name, len(self.prompt_ids))
+        self.state: State = core.start(settings, specs, name or f"session-{secrets.token_hex(8)}", len(self.prompt_ids))
         self.initial: State = self.state
         """The state before the first event: what a log is replayed on."""
         self.history: list[tuple[Event, tuple[Command, ...]]] = []

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from agent.calls import Graph
+from agent.calls import Commits, Graph
 from agent.modes import Settings
 from agent.protocol import Parser
 from agent.tools.tool import ToolSpec
@@ -49,6 +49,7 @@ class State:
     inbox: tuple[Pending, ...] = ()
     """What waits to be appended."""
     graph: Graph = field(default_factory=Graph)
+    commits: Commits = Commits()
     parser: Parser = field(default_factory=Parser)
     generation: int = 0
     span_tokens: int = 0
@@ -68,7 +69,7 @@ class State:
     answered: bool = False
     """Whether this turn's answer has gone out."""
     settled: int = 0
-    """The highest call ID when the last answer went out: what was skipped by then is not revived by a late result."""
+    """The highest call ID when the last answer went out: what failed or was skipped by then is over for good."""
     turn: int = 1
     errors_in_row: int = 0
     context_tokens: int = 0

@@ -59,6 +59,8 @@ class AgentConfig:
     revise_cascade: str = "rerun"
     commit_grace_s: float = 0.0
     allowed_egress: list[str] = field(default_factory=list)
+    duplicate_writes: bool = False
+    """Whether equal effects are allowed within one turn."""
     max_errors_in_row: int = 3
     max_context_tokens: int = 4096
     max_generated_tokens: int = 1024

@@ -17,7 +17,7 @@ from data_gen.task import Split, Task
 if TYPE_CHECKING:
     from data_gen.tasks.assistant.templates import Template
 
-SOURCES = ("assistant", "bfcl", "debug", "hotpotqa", "jsonl", "naturalistic")
+SOURCES = ("assistant", "bfcl", "debug", "hotpotqa", "jsonl", "naturalistic", "written")
 DEFAULT_COUNT = 300
 """Tasks of a generated source in a split that ``data.sizes`` does not name."""
 
@@ -47,6 +47,9 @@ def load(config: Config, split: Split) -> Sequence[Task]:
             found = naturalistic.tasks(
                 split, config.seed, config.data.sizes.get(split, DEFAULT_COUNT), Rates.of(config.data.disfluency, naturalistic.RATES)
             )
+        case "written":
+            from data_gen.tasks import written
+            found = written.tasks(split)
         case "hotpotqa":
             from data_gen.tasks import hotpotqa
             files = config.data.files

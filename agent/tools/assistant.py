@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Literal
 from urllib.parse import urlencode
 
@@ -21,7 +23,7 @@ from agent.tools import spoken
 from agent.tools.dates import DAY, MOMENT, length_in_minutes, moment, written
 from agent.tools.function import DEFAULT_LATENCY, Did, FunctionToolbox, Latency, Tool, tool
 from agent.tools.text import either, quote, sentences
-from agent.tools.tool import Json, ToolFailure, ToolSpec
+from agent.tools.tool import Json, Param, ToolFailure, ToolSpec
 from agent.tools.world import Note, World, WorldData, addresses, phone_numbers
 
 Texts = list[str] | str
@@ -304,26 +306,61 @@ TOOLS: tuple[Tool, ...] = (
 _OPENERS = frozenset({"open_note", "open_and_get_file_path"})
 
 
-def assistant_tools(opens: Literal["write", "read"] = "write", latency: Latency = DEFAULT_LATENCY) -> tuple[Tool, ...]:
+def canonical(params: Iterable[Param], args: Mapping[str, Json], now: datetime | None = None) -> dict[str, Json]:
+    """Arguments as TinyAgent takes them: empty is left out, one text is a list of one, what was said of times is written out."""
+    kept: dict[str, Json] = {}
+    for param in params:
+        if param.name not in args or not param.required and args[param.name] in (None, "", []):
+            continue
+        value = args[param.name]
+        if "array" in param.schema["type"] and isinstance(value, str):
+            value = [value] if value else []
+        kept[param.name] = _written_out(param.name, value, bool(args.get("all_day")), now)
+    return kept
+
+
+def _written_out(name: str, value: Json, all_day: bool, now: datetime | None) -> Json:
+    """A value in the form that calls are compared in; one that the tool would refuse stays as it is."""
+    if not isinstance(value, str):
+        return value
+    with suppress(ToolFailure):
+        match name:
+            case "start_date" | "end_date" | "start_time":
+                return written(moment(name, value, now=now))
+            case "due_date":
+                return f"{moment(name, value, DAY, MOMENT, now=now):%Y-%m-%d}" if all_day else written(moment(name, value, now=now))
+            case "duration":
+                return length_in_minutes(name, value)
+            case "priority":
+                return _rank(value)
+    return value
+
+
+def assistant_tools(
+    opens: Literal["write", "read"] = "write", latency: Latency = DEFAULT_LATENCY, now: str | None = None,
+) -> tuple[Tool, ...]:
     """The sixteen tools.
 
     Args:
         opens: class of ``open_note`` and ``open_and_get_file_path``. As *write* they show a window; as *read* they look
             up without showing one, and may be guessed at.
         latency: latency in virtual time.
+        now: the user's date and time, from which what is said of dates counts when calls are compared.
     """
     if opens not in ("write", "read"):
         raise ValueError(f"opens is {opens!r}; use 'write' (opens a window) or 'read' (looks up silently)")
+    here = now and datetime.fromisoformat(now)
     made = []
     for each in TOOLS:
         access = opens if each.spec.name in _OPENERS else each.spec.access
-        made.append(replace(each, spec=replace(each.spec, access=access), latency=latency))
+        form = partial(canonical, each.spec.params, now=here)
+        made.append(replace(each, spec=replace(each.spec, access=access, canonical=form), latency=latency))
     return tuple(made)
 
 
-def assistant_specs(opens: Literal["write", "read"] = "write") -> tuple[ToolSpec, ...]:
+def assistant_specs(opens: Literal["write", "read"] = "write", now: str | None = None) -> tuple[ToolSpec, ...]:
     """What the agent knows of the sixteen tools."""
-    return tuple(each.spec for each in assistant_tools(opens))
+    return tuple(each.spec for each in assistant_tools(opens, now=now))
 
 
 class AssistantToolbox(FunctionToolbox):
@@ -342,21 +379,11 @@ class AssistantToolbox(FunctionToolbox):
         now: str | None = None,
     ) -> None:
         self.world = World(data, windows=opens == "write", now=now and datetime.fromisoformat(now))
-        super().__init__(assistant_tools(opens, latency), task, self.world)
+        super().__init__(assistant_tools(opens, latency, now), task, self.world)
 
     def canonical(self, name: str, args: Mapping[str, Json]) -> dict[str, Json]:
-        """See `FunctionToolbox.canonical`; as in TinyAgent, empty is left out, and one text is a list of one."""
-        if name not in self.specs:
-            return dict(args)
-        kept: dict[str, Json] = {}
-        for param in self.specs[name].params:
-            if param.name not in args or not param.required and args[param.name] in (None, "", []):
-                continue
-            value = args[param.name]
-            if "array" in param.schema["type"] and isinstance(value, str):
-                value = [value] if value else []
-            kept[param.name] = value
-        return super().canonical(name, kept)
+        """See `FunctionToolbox.canonical`, and the module's own."""
+        return super().canonical(name, canonical(self.specs[name].params, args, self.world.now)) if name in self.specs else dict(args)
 
     def state(self) -> Json:
         """All that the tools can change, comparable."""

@@ -70,7 +70,7 @@ class Tool:
     def from_function(
         cls, fn: Callable[..., Any], *, name: str | None = None, access: Access = "write", reads: Iterable[str] = (),
         writes: Iterable[str] = (), timeout_s: float = 30, latency: Latency = DEFAULT_LATENCY, secret: Collection[str] = (),
-        takes_state: bool = False,
+        takes_state: bool = False, canonical: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None, repeatable: bool = False,
     ) -> Tool:
         """Makes a tool of ``fn``, sync or async; parameters, schema and descriptions come from its hints and docstring.
 
@@ -84,6 +84,8 @@ class Tool:
             latency: latency in virtual time.
             secret: parameters whose values logs must hide.
             takes_state: whether the first parameter is the toolbox's state.
+            canonical: canonical form of the arguments, see `ToolSpec.canonical`.
+            repeatable: whether the same effect twice in one turn is meant.
 
         Raises:
             TypeError: a parameter without a usable type hint.
@@ -96,7 +98,8 @@ class Tool:
         if not timeout_s > 0:
             raise ValueError(f"tool {named}: timeout_s is {timeout_s}; it must be more than 0 seconds")
         spec = ToolSpec(
-            named, params, access, read_docstring(fn)[0], frozenset(reads), frozenset(writes), ns(timeout_s), frozenset(secret)
+            named, params, access, read_docstring(fn)[0], frozenset(reads), frozenset(writes), ns(timeout_s), frozenset(secret),
+            canonical, repeatable,
         )
         return cls(spec, fn, latency, hints, defaults, takes_state)
 

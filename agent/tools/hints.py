@@ -149,12 +149,13 @@ def read_signature(fn: Callable[..., Any], skip: int = 0) -> tuple[tuple[Param, 
         notes = getattr(hint, "__metadata__", ())
         text = described.get(parameter.name) or " ".join(note for note in notes if isinstance(note, str))
         required = parameter.default is parameter.empty
-        params.append(Param(parameter.name, schema, required, text))
+        default = None
         if not required:
             default = as_json(parameter.default)
             if (why := mismatch(default, schema)) is not None:
                 raise TypeError(f"tool {name}: the default of {parameter.name!r} {why}; widen the hint (X | None)")
             defaults[parameter.name] = default
+        params.append(Param(parameter.name, schema, required, text, default))
     return tuple(params), {param.name: hints[param.name] for param in params}, defaults
 
 

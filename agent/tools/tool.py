@@ -7,8 +7,8 @@ schema made from it. Refuses to know any particular tool, and when a call may ru
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from agent.clock import ns
@@ -28,6 +28,8 @@ class Param:
     """JSON schema of the value; ``{}`` accepts anything."""
     required: bool = True
     description: str = ""
+    default: Json = None
+    """What the parameter means when it is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,10 @@ class ToolSpec:
     timeout_ns: int = ns(30)
     secret: frozenset[str] = frozenset()
     """Parameters whose values logs must hide."""
+    canonical: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = field(default=None, repr=False, compare=False)
+    """The tool's own canonical form of its arguments, a pure function: calls of equal form are one effect."""
+    repeatable: bool = False
+    """Whether the same effect twice in one turn is meant (``next_track()``); otherwise the second is refused."""
 
     def __post_init__(self) -> None:
         if self.access not in ("read", "egress", "write"):

@@ -59,7 +59,7 @@ CLOCKS: dict[str, time] = dict(Every().all(clock_phrase))
 
 def test_the_draws_are_all_of_them():
     holidays = {said for said in DAYS if said.endswith(" Day")}
-    assert len(holidays) == 7 and len(DAYS) == 1 + 8 + len(holidays) + 2 * 82 + 2 * 5
+    assert len(holidays) == 8 and len(DAYS) == 1 + 8 + len(holidays) + 2 * 82 + 2 * 5
     assert {"tomorrow", "in nine days", "on the seventh of March", "this coming Friday", "on Sunday", "on Veterans Day"} <= set(DAYS)
     assert {"at noon", "at half past twelve pm", "at 12:15 pm", "at eight forty-five am", "at six in the evening"} <= set(CLOCKS)
 

@@ -39,7 +39,7 @@ class Clairvoyant:
     def plan(self, state) -> str:
         left = range(state.graph.highest + 1, len(self.task.gold) + 1)
         if not left and state.final_in_context:
-            waits = [call for call in state.graph.calls.values() if call.id in state.graph.live and not call.released]
+            waits = [call for call in state.graph.calls.values() if call.id in state.graph.live and not state.commits.lets_go(call)]
             return "<pause>" if self.patient and waits else "<answer>.</answer>"
         if not left:
             return "<pause>"
