@@ -21,6 +21,7 @@ from agent.calls import Call
 from agent.calls import State as CallState
 from agent.core import State
 from agent.protocol import write_call, write_value
+from agent.tools.normal import normal_form
 from agent.tools.tool import ToolSpec
 from agent.transcript import Segment, read_update
 from data_gen.reading import Reading, Wanted, issued, references, within
@@ -198,12 +199,16 @@ def _serves(call: Call, want: Wanted, ids: Mapping[int, int], unknown: Set[int])
     if call.spec.name != want.spec.name:
         return False
     for name, values in want.accepts.items():
-        if name not in call.args:
-            if "" not in values:
-                return False
-        elif not any(call.args[name] == issued(value, ids) for value in values if unknown.isdisjoint(references(value))):
+        given = _meant(call.spec, name, call.args.get(name))
+        accepted = [_meant(call.spec, name, issued(value, ids)) for value in values if unknown.isdisjoint(references(value))]
+        if given not in accepted and not (name not in call.args and "" in values):
             return False
-    return all(name in want.accepts for name in call.args)
+    return all(name in want.accepts or _meant(call.spec, name, value) is None for name, value in call.args.items())
+
+
+def _meant(spec: ToolSpec, name: str, value: Any) -> Any:
+    """One argument as the core compares it: null and the default are nothing at all."""
+    return normal_form(spec, {name: value}, own=False).get(name)
 
 
 def _to_revise(free: Sequence[Call], want: Wanted, ids: Mapping[int, int]) -> Call | None:
