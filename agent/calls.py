@@ -76,7 +76,7 @@ ROWS: tuple[Row, ...] = (
     Row(_S.HELD, _I.STALE, _S.HELD, "drop", "an older version answers late"),
     Row(_S.READY, _I.START, _S.RUNNING, "start", "no conflicting call with a smaller ID is unfinished"),
     Row(_S.READY, _I.HOLD, _S.HELD, "", "speech reopened the turn before it started"),
-    Row(_S.READY, _I.REFUSE, _S.FAILED, "", "its resolved arguments don't fit, or repeat an effect"),
+    Row(_S.READY, _I.REFUSE, _S.FAILED, "", "its resolved arguments don't fit, repeat an effect, or it needs the user's word"),
     Row(_S.READY, _I.REWIND, _S.BLOCKED, "", "revised, or an operand was, while waiting its turn"),
     Row(_S.READY, _I.REMOVE, _S.CANCELLED, "", "removed while waiting its turn"),
     Row(_S.READY, _I.STALE, _S.READY, "drop", "an older version answers late"),
@@ -116,8 +116,6 @@ class Call:
     commit: int = 0
     """Number of the commit that covers this version as it stands; 0 for none. Whether that still lets it go: `Commits`."""
     result: Any = None
-    past_results: tuple[Any, ...] = ()
-    """Results of older versions that the model may have seen: they must not leave the machine uncommitted either."""
     in_context: bool = False
     """Whether the model has been shown the result of this version."""
     started: int = 0

@@ -82,6 +82,9 @@ class _Step(Orders):
             self.answered, self.turn, self.turn_tokens = False, self.turn + 1, 0
             self.final_heard = self.final_in_context = False
             self.graph = replace(self.graph, effects=Map())  # a later turn may ask for the same again
+            self.turn_writes = 0
+            if self.asked_more:
+                self.extra_writes, self.asked_more = self.extra_writes + self.settings.max_writes_per_turn, False
         elif self.final_heard:
             self.reopen()
         self.end_release()
@@ -186,6 +189,7 @@ class _Step(Orders):
                 self.transcript = self.transcript.append(pending.segment)
                 if pending.call:
                     self.graph = self.graph.put(replace(self.graph[pending.call], in_context=True))
+                self.informed = self.informed or pending.segment.kind in ("tool_result", "tool_error")
                 if pending.segment.kind == "final_query_update":
                     self.final_in_context = self.final_heard
             self.say(Append(tuple(pending.segment for pending in self.inbox)))

@@ -48,8 +48,7 @@ class Draft:
             return True
         if input is Input.REWIND:
             fresh = {"version": call.version + 1, "commit": 0}
-            past = (*call.past_results, call.result) if call.state is CallState.DONE else call.past_results
-            changes = fresh | {"result": None, "past_results": past, "in_context": False, "started": 0} | changes
+            changes = fresh | {"result": None, "in_context": False, "started": 0} | changes
         self.graph = self.graph.put(replace(call, state=row.next, **changes))
         return True
 

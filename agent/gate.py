@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +16,7 @@ from agent.calls import State as CallState
 from agent.draft import Draft
 from agent.events import Note, SetTimer, StartTool, ToolError, ToolResult
 from agent.protocol import NoSuchPart, resolve, write_value
+from agent.said import only_said, words_said
 from agent.tools.tool import ToolSpec, mismatch, signature
 from agent.transcript import shortened
 
@@ -64,13 +64,8 @@ class Gate(Draft):
         return call.spec.access == "read" and self.settings.speculates
 
     def leaks(self, call: Call) -> bool:
-        """Whether an uncommitted egress would carry a tool's result away: by reference, or copied into its text."""
-        if call.needs:
-            return True
-        given = list(_texts(dict(call.args)))
-        # what was removed or revised since was read all the same
-        read = (result for other in self.graph.calls.values() for result in (*other.past_results, other.result))
-        return any(len(text) >= 3 and text in arg for result in read for text in _texts(result) for arg in given)
+        """Whether an uncommitted egress might carry away what a tool said: anything but the user's own words might."""
+        return bool(call.needs) or self.informed and not only_said(call.args, words_said(self.transcript))
 
     def advance_calls(self) -> None:
         """Moves every live call as far as it can go. Operands have smaller IDs, so one pass in ID order is enough."""
@@ -107,7 +102,11 @@ class Gate(Draft):
             if text in self.graph.effects and not self.may_repeat(call.spec):
                 self.refuse(call, f"repeats call {self.graph.effects[text]}: {NOT_TWICE}")
                 return
+            if (why := self.needs_the_user(call.spec, text)) is not None:
+                self.refuse(call, why)
+                return
             self.graph = replace(self.graph, effects=self.graph.effects.set(text, call.id))
+            self.turn_writes, self.session_writes = self.turn_writes + 1, self.session_writes + 1
         self.starts += 1
         self.move(call, Input.START, started=self.starts)
         self.say(StartTool(call.id, call.version, call.spec.name, args, effect_key(self.session, call.id, text), call.spec.timeout_ns))
@@ -117,6 +116,20 @@ class Gate(Draft):
     def may_repeat(self, spec: ToolSpec) -> bool:
         """Whether equal effects of a tool are allowed within one turn."""
         return spec.repeatable or self.settings.duplicate_writes
+
+    def needs_the_user(self, spec: ToolSpec, text: str) -> str | None:
+        """Why a write may not start before the user has spoken again, if so: it wants confirmation, or there were enough."""
+        limits = self.settings
+        if spec.confirm and self.asked.get(text) != self.turn - 1:
+            self.asked = self.asked.set(text, self.turn)
+            return f"{spec.name} needs the user's confirmation: ask, and order it anew in the next turn if the user agrees"
+        if self.turn_writes >= limits.max_writes_per_turn:
+            return f"{self.turn_writes} writes have run in this turn, the most it may have: ask the user, who can go on in the next"
+        if self.session_writes >= limits.max_writes_per_session + self.extra_writes:
+            self.asked_more = True
+            more = limits.max_writes_per_turn
+            return f"{self.session_writes} writes have run in this session: ask the user, whose next turn allows {more} more"
+        return None
 
     def resolved(self, call: Call) -> Call:
         return replace(call, args=resolve(dict(call.args), {need: self.graph[need].result for need in call.needs}))
@@ -225,20 +238,6 @@ def not_json(value: Any) -> str | None:
     except (TypeError, ValueError, RecursionError):
         return f"its answer is no JSON value but {type(value).__name__}"
     return None
-
-
-def _texts(value: Any) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case int() | float() if not isinstance(value, bool):
-            yield str(value)
-        case list():
-            for item in value:
-                yield from _texts(item)
-        case dict():
-            for item in value.values():
-                yield from _texts(item)
 
 
 def effect_key(session: str, id: int, text: str) -> str:

@@ -40,6 +40,11 @@ class Settings:
     """Egress tools that the user lets run before the commit point."""
     duplicate_writes: bool = False
     """Whether equal effects are allowed within one turn; otherwise the second is refused, unless its tool is repeatable."""
+    max_writes_per_turn: int = 12
+    """Writes that may start in one turn; the rest are refused until the next."""
+    max_writes_per_session: int = 32
+    """Writes that may start in one session; the rest are refused until the user, asked, has spoken again: each such turn allows
+    ``max_writes_per_turn`` more."""
     max_errors_in_row: int = 3
     """Invalid actions in a row after which the episode ends as failed."""
     max_context_tokens: int = 8192
@@ -79,4 +84,5 @@ def settings_of(mode: str, config: AgentConfig) -> Settings:
         commit_grace_ns=ns(config.commit_grace_s), allowed_egress=frozenset(config.allowed_egress),
         max_errors_in_row=config.max_errors_in_row, max_context_tokens=config.max_context_tokens,
         max_generated_tokens=config.max_generated_tokens, duplicate_writes=config.duplicate_writes,
+        max_writes_per_turn=config.max_writes_per_turn, max_writes_per_session=config.max_writes_per_session,
     )

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from immutables import Map
+
 from agent.calls import Commits, Graph
 from agent.modes import Settings
 from agent.protocol import Parser
@@ -64,6 +66,8 @@ class State:
     """Whether there is a reason to generate."""
     final_heard: bool = False
     final_in_context: bool = False
+    informed: bool = False
+    """Whether a result or an error of a tool has ever been in the context, of a removed call even."""
     answer: str | None = None
     """A provisional answer, until every live call is terminal."""
     answered: bool = False
@@ -75,6 +79,15 @@ class State:
     context_tokens: int = 0
     turn_tokens: int = 0
     """Tokens that the model has written in this turn."""
+    turn_writes: int = 0
+    """Writes started in this turn."""
+    session_writes: int = 0
+    extra_writes: int = 0
+    """Writes that the user's word allows beyond the session's own number."""
+    asked_more: bool = False
+    """Whether a write was refused because the session's number is used up."""
+    asked: Map = Map()
+    """``Map[str, int]``: resolved text of a write that was refused for want of confirmation → the turn."""
     starts: int = 0
     """Tools started so far."""
     timer: int = 0

@@ -265,7 +265,11 @@ def _unknowing(
     whole = final and len(heard) >= len(task.words)
     tasks = {"peeked": task if whole else known_by(task, len(heard))}
     tasks |= {} if whole else {f"knew_{secret}": other for secret, other in others(task, heard, final).items()}
-    return {name: Expert(each, reading_of(each, *eager), config.data.thoughts) for name, each in tasks.items()}
+    return {name: _expert(config, each, eager) for name, each in tasks.items()}
+
+
+def _expert(config: Config, task: Task, eager: tuple[float, int]) -> Expert:
+    return Expert(task, reading_of(task, *eager), config.data.thoughts, config.data.answers)
 
 
 def _reached(task: Task, state: State, eager: tuple[float, int]) -> bool:
@@ -308,7 +312,7 @@ def _diverges(
     """Whether the row differs from its twin's rollout before the two have heard different things."""
     episodes = [
         make_episode(each, row["mode"], Profile(**row["profile"]), made, agent=config.agent, data=config.data,
-                     seed=child(row["seed"], "speech"), planner=Expert(each, reading_of(each, *eager), config.data.thoughts))
+                     seed=child(row["seed"], "speech"), planner=_expert(config, each, eager))
         for each in (task, double)
     ]
     heard = [[what for *_, what in sorted(episode._queue)] for episode in episodes]

@@ -15,15 +15,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from agent.calls import Call
+from agent.calls import Call, call_text
 from agent.calls import State as CallState
 from agent.core import State
 from agent.protocol import write_call, write_value
 from agent.tools.normal import normal_form
 from agent.tools.tool import ToolSpec
 from agent.transcript import Segment, read_update
+from data_gen.answers import SHORT, Answers, sentence, told
 from data_gen.reading import Reading, Wanted, issued, references, within
 from data_gen.task import Task
 
@@ -44,6 +45,11 @@ class Expert:
     task: Task
     reading: Reading
     thoughts: Thoughts = "slots"
+    answers: Answers = "sentence"
+
+    def __post_init__(self) -> None:
+        if self.answers not in get_args(Answers):
+            raise ValueError(f"data.answers is {self.answers!r}; use {' or '.join(get_args(Answers))}")
 
     def plan(self, state: State) -> str:
         """The next action in ``state``, as text."""
@@ -66,10 +72,12 @@ class Expert:
 
     def _answer(self, state: State, ids: Mapping[int, int]) -> str:
         # what failed and was never wanted, or was done by a later call, is nothing to the user
-        bad = [state.graph[id] for id in sorted(ids.values()) if state.graph[id].state in _BAD]
-        if bad:
-            return f"I could not finish {bad[0].spec.name}."
-        return self.task.answer[0] if self.task.answer else "Done."
+        bad = next((state.graph[id] for id in sorted(ids.values()) if state.graph[id].state in _BAD), None)
+        if bad is None and self.task.answer and len(heard_in(state.transcript)) >= len(self.task.words):
+            return self.task.answer[0]  # of a request that is not over nobody knows what it will have asked
+        if self.answers == "sentence":
+            return sentence(told(ids.values(), state.graph.calls), state.graph.calls, bad)
+        return SHORT if bad is None else f"I could not finish {bad.spec.name}."
 
     def _thought(self, state: State, wanted: Sequence[Wanted], edits: Sequence[Edit]) -> str:
         """What has been understood since the model last wrote, of calls that are not written out below."""
@@ -198,17 +206,17 @@ def _serves(call: Call, want: Wanted, ids: Mapping[int, int], unknown: Set[int])
     """Whether a call is what is wanted, with any accepted value; ``unknown`` are gold calls that have no ID yet."""
     if call.spec.name != want.spec.name:
         return False
+    if unknown.isdisjoint(k for value in want.args.values() for k in references(value)):
+        if call.text == call_text(want.spec, {name: issued(value, ids) for name, value in want.args.items()}):
+            return True
     for name, values in want.accepts.items():
-        given = _meant(call.spec, name, call.args.get(name))
-        accepted = [_meant(call.spec, name, issued(value, ids)) for value in values if unknown.isdisjoint(references(value))]
-        if given not in accepted and not (name not in call.args and "" in values):
+        if name not in call.args:
+            if "" not in values:
+                return False
+        elif not any(call.args[name] == issued(value, ids) for value in values if unknown.isdisjoint(references(value))):
             return False
-    return all(name in want.accepts or _meant(call.spec, name, value) is None for name, value in call.args.items())
-
-
-def _meant(spec: ToolSpec, name: str, value: Any) -> Any:
-    """One argument as the core compares it: null and the default are nothing at all."""
-    return normal_form(spec, {name: value}, own=False).get(name)
+    # what means nothing (a null, a default) asks for nothing else
+    return all(name in want.accepts for name in normal_form(call.spec, call.args, own=False))
 
 
 def _to_revise(free: Sequence[Call], want: Wanted, ids: Mapping[int, int]) -> Call | None:

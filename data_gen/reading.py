@@ -123,11 +123,19 @@ class _Heard:
 
 
 def _told_apart(found: Sequence[Wanted]) -> tuple[Wanted, ...]:
-    """Without the incomplete calls of which nothing is known that is not known of another: nobody can tell that there are two."""
+    """Without the calls of which nothing is known that is not known of another: nobody can tell that there are two.
+
+    A call whose result another one takes stays.
+    """
+    used = {k for want in found for value in want.args.values() for k in references(value)}
     kept: list[Wanted] = []
-    for n, want in enumerate(found):
-        others = (other for m, other in enumerate(found) if m != n and other.spec.name == want.spec.name)
-        if want.complete or not any(within(want, o) and (o.complete or not within(o, want) or o in kept) for o in others):
+    for want in found:
+        alike = [other for other in found if other is not want and other.spec.name == want.spec.name and within(want, other)]
+        if want.complete:
+            hidden = want.gold not in used and any(other.complete and within(other, want) and other in kept for other in alike)
+        else:
+            hidden = any(other.complete or not within(other, want) or other in kept for other in alike)
+        if not hidden:
             kept.append(want)
     return tuple(kept)
 

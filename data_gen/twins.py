@@ -54,8 +54,8 @@ def _more(task: Task, far: int) -> list[GoldCall]:
     required = {spec.name: [param.name for param in spec.params if param.required] for spec in task.tools}
     calls = []
     for call in task.gold:
-        said = sorted((span.end, name) for name, span in call.arg_evidence.items() if name in required[call.name])
-        late = {name for end, name in said if end > far} or {name for _, name in said[-1:]}
+        said = sorted((span.end, name) for name, span in call.arg_evidence.items())
+        late = {name for end, name in said if end > far} or {name for _, name in said[-1:] if name in required[call.name]}
         args = {name: (UNKNOWN,) if name in late else values for name, values in call.args.items()}
         spans = {name: Evidence(far, far + 1) if name in late else span for name, span in call.arg_evidence.items()}
         calls += [GoldCall(call.name, args, call.name_evidence, spans)] if late else []
@@ -66,7 +66,11 @@ def _longer(task: Task, heard: Sequence[str], far: int) -> Task:
     """The task with every value that no word has closed yet going on behind word ``far``."""
     n = len(heard)
     if task.reading is not None:
-        edits = tuple(edit for edit in task.reading.edits if edit.op != "put" or edit.eager or edit.grows or edit.closes is not None)
+        last = max(misheard(task, heard), default=-1)  # which, as it was heard, may close what it does not close as it was said
+        edits = tuple(
+            edit for edit in task.reading.edits
+            if edit.op != "put" or edit.eager or edit.grows or edit.closes is not None or edit.end <= last
+        )
         return replace(task, reading=replace(task.reading, edits=edits))
     calls = []
     for call in task.gold:

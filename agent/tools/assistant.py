@@ -19,7 +19,7 @@ from functools import partial
 from typing import Literal
 from urllib.parse import urlencode
 
-from agent.tools import spoken
+from agent.tools import times
 from agent.tools.dates import DAY, MOMENT, length_in_minutes, moment, written
 from agent.tools.function import DEFAULT_LATENCY, Did, FunctionToolbox, Latency, Tool, tool
 from agent.tools.text import either, quote, sentences
@@ -127,7 +127,7 @@ def compose_new_email(
         recipients: Email addresses
         cc: Email addresses
         context: What the email says
-        attachments: File paths
+        attachments: File names or paths
     """
     to = _somebody("recipients", addresses("recipients", recipients), "get_email_address")
     rest = {"cc": addresses("cc", cc), "subject": subject, "context": context, "attachments": _paths(world, attachments)}
@@ -141,7 +141,7 @@ def reply_to_email(world: World, cc: Texts | None = None, context: str | None = 
     Args:
         cc: Email addresses
         context: What the reply says
-        attachments: File paths
+        attachments: File names or paths
     """
     mail = world.selected_mail()
     said = {"cc": addresses("cc", cc), "context": context, "attachments": _paths(world, attachments)}
@@ -158,7 +158,7 @@ def forward_email(
         recipients: Email addresses
         cc: Email addresses
         context: What to say above it
-        attachments: File paths
+        attachments: File names or paths
     """
     mail = world.selected_mail()
     to = _somebody("recipients", addresses("recipients", recipients), "get_email_address")
@@ -253,11 +253,11 @@ def create_reminder(
 
 def _rank(priority: int | str | None) -> int:
     try:
-        rank = spoken.priority(priority) if isinstance(priority, str) else priority or 0
-    except spoken.Unclear:
+        rank = times.priority(priority) if isinstance(priority, str) else priority or 0
+    except times.Unclear:
         rank = -1
     if not 0 <= rank <= 9:
-        raise ToolFailure(f"priority is {priority}; it must be {either(spoken.PRIORITIES)}, or from 0 (none) to 9")
+        raise ToolFailure(f"priority is {priority}; it must be {either(times.PRIORITIES)}, or from 0 (none) to 9")
     return rank
 
 
@@ -290,8 +290,8 @@ def get_zoom_meeting_link(world: World, topic: str, start_time: str, duration: i
         "topic": _filled("topic", topic), "start_time": written(moment("start_time", start_time, now=world.now)), "duration": lasts,
         "meeting_invitees": addresses("meeting_invitees", meeting_invitees),
     }
-    # from what the meeting is, so that the order of two meetings does not show in their links
-    number = int(hashlib.sha256(json.dumps(meeting, sort_keys=True).encode()).hexdigest(), 16) % 10**11
+    # from what the meeting is, so that the order of two meetings does not show in their links, and from what only the service knows
+    number = int(hashlib.sha256(json.dumps([world.key, meeting], sort_keys=True).encode()).hexdigest(), 16) % 10**11
     world.meetings.append(meeting)
     return Did(f"https://zoom.us/j/{number:011d}", meeting)
 
@@ -374,12 +374,22 @@ class AssistantToolbox(FunctionToolbox):
         now: the user's date and time, ``YYYY-MM-DD HH:MM:SS``, from which dates in words count; without one they are refused.
     """
 
+    shows = _OPENERS
+    """Writes whose one effect is that something is seen; see `eval.scoring`."""
+
     def __init__(
         self, data: WorldData, task: str = "", opens: Literal["write", "read"] = "write", latency: Latency = DEFAULT_LATENCY,
         now: str | None = None,
     ) -> None:
-        self.world = World(data, windows=opens == "write", now=now and datetime.fromisoformat(now))
+        self.world = World(data, opens == "write", task, now and datetime.fromisoformat(now))
         super().__init__(assistant_tools(opens, latency, now), task, self.world)
+
+    def elsewhere(self) -> AssistantToolbox:
+        """The same tools over a fresh world that what the user says can't tell from this one; see `WorldData.elsewhere`."""
+        world = self.world
+        return AssistantToolbox(
+            world.data.elsewhere(), f"{self._seed}/elsewhere", "write" if world.windows else "read", now=world.now and str(world.now)
+        )
 
     def canonical(self, name: str, args: Mapping[str, Json]) -> dict[str, Json]:
         """See `FunctionToolbox.canonical`, and the module's own."""

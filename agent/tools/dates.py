@@ -1,6 +1,6 @@
 """The two forms in which tools take dates: as the user said them, and ``YYYY-MM-DD HH:MM:SS``, local time.
 
-Owns which are taken, and the refusals. What people say is `agent.tools.spoken`'s. Never asks what time it is: a task says that.
+Owns which are taken, and the refusals. What people say is `agent.tools.times`'s. Never asks what time it is: a task says that.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, time
 
-from agent.tools import spoken
+from agent.tools import times
 from agent.tools.text import quote
 from agent.tools.tool import ToolFailure
 
@@ -47,8 +47,8 @@ def moment(what: str, text: str, *forms: str, now: datetime | None = None) -> da
 
 def _said(what: str, text: str, forms: tuple[str, ...], now: datetime) -> datetime:
     try:
-        return datetime.combine(spoken.day(text, now), time()) if forms[0] == DAY else spoken.moment(text, now)
-    except (spoken.Unclear, OverflowError) as failure:
+        return datetime.combine(times.day(text, now), time()) if forms[0] == DAY else times.moment(text, now)
+    except (times.Unclear, OverflowError) as failure:
         example = "this coming Friday" if forms[0] == DAY else "Friday at half past nine am"
         raise ToolFailure(
             f"{what}: {quote(text)} can't be read: {failure}; give the day{'' if forms[0] == DAY else ' and the time'} as the user would "
@@ -63,8 +63,8 @@ def length_in_minutes(what: str, given: int | str) -> int:
         ToolFailure: neither; the text names ``what`` and both forms.
     """
     try:
-        return spoken.minutes(given) if isinstance(given, str) else given
-    except spoken.Unclear:
+        return times.minutes(given) if isinstance(given, str) else given
+    except times.Unclear:
         raise ToolFailure(f'{what}: {quote(given)} is no length; give minutes, or words as in "an hour and a half"') from None
 
 

@@ -70,7 +70,8 @@ class Tool:
     def from_function(
         cls, fn: Callable[..., Any], *, name: str | None = None, access: Access = "write", reads: Iterable[str] = (),
         writes: Iterable[str] = (), timeout_s: float = 30, latency: Latency = DEFAULT_LATENCY, secret: Collection[str] = (),
-        takes_state: bool = False, canonical: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None, repeatable: bool = False,
+        takes_state: bool = False,
+        canonical: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None, repeatable: bool = False, confirm: bool = False,
     ) -> Tool:
         """Makes a tool of ``fn``, sync or async; parameters, schema and descriptions come from its hints and docstring.
 
@@ -85,6 +86,7 @@ class Tool:
             secret: parameters whose values logs must hide.
             takes_state: whether the first parameter is the toolbox's state.
             canonical: canonical form of the arguments, see `ToolSpec.canonical`.
+            confirm: whether a write needs the user's confirmation, see `ToolSpec.confirm`.
             repeatable: whether the same effect twice in one turn is meant.
 
         Raises:
@@ -99,7 +101,7 @@ class Tool:
             raise ValueError(f"tool {named}: timeout_s is {timeout_s}; it must be more than 0 seconds")
         spec = ToolSpec(
             named, params, access, read_docstring(fn)[0], frozenset(reads), frozenset(writes), ns(timeout_s), frozenset(secret),
-            canonical, repeatable,
+            canonical, confirm, repeatable,
         )
         return cls(spec, fn, latency, hints, defaults, takes_state)
 

@@ -50,12 +50,17 @@ class ToolSpec:
     """Parameters whose values logs must hide."""
     canonical: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = field(default=None, repr=False, compare=False)
     """The tool's own canonical form of its arguments, a pure function: calls of equal form are one effect."""
+    confirm: bool = False
+    """Whether a write needs the user's own word: it is refused in the turn in which it is first ordered, and runs when it is
+    ordered and committed again in the turn after, the user having heard the question and spoken."""
     repeatable: bool = False
     """Whether the same effect twice in one turn is meant (``next_track()``); otherwise the second is refused."""
 
     def __post_init__(self) -> None:
         if self.access not in ("read", "egress", "write"):
             raise ValueError(f"tool {self.name!r}: access is {self.access!r}; use 'read', 'egress' or 'write'")
+        if self.confirm and self.access != "write":
+            raise ValueError(f"tool {self.name!r}: confirm is for writes, but access is {self.access!r}; leave it out")
 
     def conflicts_with(self, other: ToolSpec) -> bool:
         """Whether one of the two changes a resource that the other reads or changes."""

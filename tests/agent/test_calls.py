@@ -190,3 +190,8 @@ def test_two_equal_writes_that_are_allowed_may_both_fail():
         state, _ = core.step(state, event)
     assert [state.graph[id].state for id in (1, 2)] == [State.FAILED, State.FAILED]
     assert not state.graph.effects
+
+
+def test_only_writes_are_confirmed():
+    with pytest.raises(ValueError, match="confirm is for writes, but access is 'read'"):
+        ToolSpec("look", access="read", confirm=True)

@@ -46,15 +46,15 @@ def test_an_allowed_egress_runs_at_once_unless_it_names_a_result():
     ]
 
 
-def test_an_allowed_egress_is_held_if_it_repeats_what_a_tool_said():
+def test_with_a_result_in_the_context_an_allowed_egress_carries_only_what_the_user_said():
     played = play(
-        user=[(0.0, "x"), (3.0, "y.")],
+        user=[(0.0, "x other"), (3.0, "y.")],
         model=[calls('1. look("a")'), calls('2. ask("call 555 now")', '3. ask("other")'), PAUSE, answer()],
         answers={"look": "555"},
         allowed_egress=ASK,
     )
     assert played.rows("user start result say") == [
-        (0.0, "user", "x"),
+        (0.0, "user", "x other"),
         (0.4, "start", "1 look(a)"),
         (1.4, "result", "1 555"),
         (2.2, "start", "3 ask(other)"),
@@ -66,15 +66,15 @@ def test_an_allowed_egress_is_held_if_it_repeats_what_a_tool_said():
     ]
 
 
-def test_a_number_that_a_tool_said_is_held_too():
+def test_so_it_is_with_a_number():
     played = play(
-        user=[(0.0, "x"), (3.0, "y.")],
+        user=[(0.0, "x other"), (3.0, "y.")],
         model=[calls('1. look("a")'), calls("2. ask(4711)"), PAUSE, answer()],
         answers={"look": {"pin": 4711}},
         allowed_egress=ASK,
     )
     assert played.rows("user start result say") == [
-        (0.0, "user", "x"),
+        (0.0, "user", "x other"),
         (0.4, "start", "1 look(a)"),
         (1.4, "result", '1 {"pin": 4711}'),
         (3.0, "user", "y."),
@@ -84,15 +84,15 @@ def test_a_number_that_a_tool_said_is_held_too():
     ]
 
 
-def test_what_a_removed_call_said_is_held_too():
+def test_and_when_the_call_that_said_it_was_removed():
     played = play(
-        user=[(0.0, "x"), (3.0, "y.")],
+        user=[(0.0, "x other"), (3.0, "y.")],
         model=[calls('1. look("a")'), calls("REMOVE 1", '2. ask("4711")'), answer()],
         answers={"look": "4711"},
         allowed_egress=ASK,
     )
     assert played.rows("user start result say") == [
-        (0.0, "user", "x"),
+        (0.0, "user", "x other"),
         (0.4, "start", "1 look(a)"),
         (1.4, "result", "1 4711"),
         (3.0, "user", "y."),
@@ -102,15 +102,15 @@ def test_what_a_removed_call_said_is_held_too():
     ]
 
 
-def test_what_an_older_version_said_is_held_too():
+def test_or_revised():
     played = play(
-        user=[(0.0, "x"), (3.0, "y.")],
+        user=[(0.0, "x other"), (3.0, "y.")],
         model=[calls('1. look("a")'), calls('1. look("b")', '2. ask("4711")'), PAUSE, answer()],
         answers={"look": ["4711", "9"]},
         allowed_egress=ASK,
     )
     assert played.rows("user start result say") == [
-        (0.0, "user", "x"),
+        (0.0, "user", "x other"),
         (0.4, "start", "1 look(a)"),
         (1.4, "result", "1 4711"),
         (1.8, "start", "1v2 look(b)"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.events import StartTool
-from agent.tools.tool import ToolSpec
+from agent.tools.tool import Param, ToolSpec
 from tests.agent.scenarios import PAUSE, ToolFailure, answer, calls, play
 
 NO_FUNDS = ToolFailure("no funds")
@@ -319,3 +319,109 @@ def test_a_failed_write_that_is_revised_has_another_key():
     )
     keys = [c.key for _, commands in played.rollout.history for c in commands if isinstance(c, StartTool)]
     assert [key.rpartition(":")[0] for key in keys] == ["episode:1", "episode:1"] and keys[0] != keys[1]
+
+
+# --- the number of writes, and the user's confirmation
+
+
+def test_a_turn_has_a_largest_number_of_writes():
+    played = play(
+        user=[(0.0, "x."), (4.0, "go on.")],
+        model=[calls('1. send("a")', '2. send("b")', '3. send("c")'), answer("two"), calls('4. send("c")'), answer()],
+        max_writes_per_turn=2,
+        all_used=False,
+    )
+    assert played.rows("user start told say") == [
+        (0.0, "user", "x."),
+        (0.0, "told", "final_query_update x"),
+        (0.9, "start", "1 send(a)"),
+        (0.9, "start", "2 send(b)"),
+        (0.9, "told", "tool_error 3: 2 writes have run in this turn, the most it may have: ask the user, who can go on in the next"),
+        (1.9, "told", 'tool_result 1: "ok"'),
+        (1.9, "say", "two"),
+        (2.0, "told", 'tool_result 2: "ok"'),
+        (4.0, "user", "go on."),
+        (4.0, "told", "final_query_update go on"),
+        (4.5, "start", "4 send(c)"),
+        (5.5, "say", "done"),
+        (5.5, "told", 'tool_result 4: "ok"'),
+    ]
+
+
+def test_a_session_has_a_largest_number_of_writes_that_the_users_word_extends():
+    played = play(
+        user=[(0.0, "x."), (3.0, "y."), (6.0, "yes."), (9.0, "z.")],
+        model=[
+            calls('1. send("a")'), answer("one"), calls('2. send("b")'), answer("asks"), calls('3. send("b")'), answer("two"),
+            calls('4. send("c")'), answer("asks"),
+        ],
+        max_writes_per_session=1,
+        max_writes_per_turn=1,
+        all_used=False,
+    )
+    assert played.rows("user start error told say") == [
+        (0.0, "user", "x."),
+        (0.0, "told", "final_query_update x"),
+        (0.5, "start", "1 send(a)"),
+        (1.5, "say", "one"),
+        (1.5, "told", 'tool_result 1: "ok"'),
+        (3.0, "user", "y."),
+        (3.0, "told", "final_query_update y"),
+        (3.5, "told", "tool_error 2: 1 writes have run in this session: ask the user, whose next turn allows 1 more"),
+        (3.98, "say", "asks"),
+        (6.0, "user", "yes."),
+        (6.0, "told", "final_query_update yes"),
+        (6.5, "start", "3 send(b)"),
+        (7.5, "say", "two"),
+        (7.5, "told", 'tool_result 3: "ok"'),
+        (9.0, "user", "z."),
+        (9.0, "told", "final_query_update z"),
+        (9.5, "told", "tool_error 4: 2 writes have run in this session: ask the user, whose next turn allows 1 more"),
+        (9.98, "say", "asks"),
+    ]
+
+
+PAY = ToolSpec("pay", (Param("to", {}), Param("amount", {})), confirm=True)
+
+
+def test_a_write_that_wants_confirmation_runs_in_the_turn_after_it_was_asked_for():
+    played = play(
+        user=[(0.0, "pay Bob ten."), (3.0, "yes.")],
+        model=[calls('1. pay("Bob", 10)'), answer("sure"), calls('2. pay("Bob", 10.0)'), answer("paid")],
+        specs=[PAY],
+        all_used=False,
+    )
+    assert played.rows("user start told say") == [
+        (0.0, "user", "pay Bob ten."),
+        (0.0, "told", "final_query_update pay Bob ten"),
+        (0.6, "told", "tool_error 1: pay needs the user's confirmation: ask, and order it anew in the next turn if the user agrees"),
+        (1.1, "say", "sure"),
+        (3.0, "user", "yes."),
+        (3.0, "told", "final_query_update yes"),
+        (3.6, "start", "2 pay(Bob, 10.0)"),
+        (4.6, "say", "paid"),
+        (4.6, "told", 'tool_result 2: "ok"'),
+    ]
+
+
+def test_the_confirmation_is_for_that_effect_and_that_turn_only():
+    played = play(
+        user=[(0.0, "pay Bob ten."), (3.0, "how late is it."), (6.0, "pay."), (9.0, "yes eleven.")],
+        model=[
+            calls('1. pay("Bob", 10)'), answer("sure"), answer("noon"), calls('2. pay("Bob", 10)'), answer("sure"),
+            calls('3. pay("Bob", 11)'), answer("sure"),
+        ],
+        specs=[PAY],
+        all_used=False,
+    )
+    assert played.rows("user start say") == [
+        (0.0, "user", "pay Bob ten."),
+        (1.1, "say", "sure"),
+        (3.0, "user", "how late is it."),
+        (3.4, "say", "noon"),
+        (6.0, "user", "pay."),
+        (7.1, "say", "sure"),
+        (9.0, "user", "yes eleven."),
+        (10.1, "say", "sure"),
+    ]
+    assert played.states() == {1: "failed", 2: "failed", 3: "failed"}

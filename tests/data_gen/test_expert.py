@@ -142,21 +142,21 @@ def said(rollout: Rollout) -> str:
 def test_a_write_that_fails_is_tried_twice_and_then_the_user_is_told(mode, renderer):
     rollout, world = refused(renderer, mode, "send_sms", 99)
     assert world.asked == 2
-    assert said(rollout) == "I could not finish send_sms.</answer>"
+    assert said(rollout) == 'I could not text Ann Lee "I am late".</answer>'
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_write_that_works_the_second_time_is_no_failure(mode, renderer):
     rollout, world = refused(renderer, mode, "send_sms", 1)
     assert world.asked == 2 and len(world.world.effects) == 1
-    assert said(rollout) == "Done.</answer>"
+    assert said(rollout) == 'I texted Ann Lee "I am late".</answer>'
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_read_that_fails_is_tried_three_times_and_nothing_is_asked_of_its_result(mode, renderer):
     rollout, world = refused(renderer, mode, "get_phone_number", 99)
     assert world.asked == 3 and not world.world.effects
-    assert said(rollout) == "I could not finish get_phone_number.</answer>"
+    assert said(rollout) == "I could not find the phone number for Ann Lee.</answer>"
     if mode == "sequential":  # where the write was not there yet, it is not asked for
         assert len(rollout.state.graph.calls) == 1
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.tools import spoken
+from agent.tools import times
 from data_gen.tasks.assistant.moments import clock_phrase, day_phrase, length_phrase, moment_phrase
 
 
@@ -70,7 +70,7 @@ def test_every_day_with_every_time_in_either_order(order):
     for said_day, day in DAYS.items():
         for said_clock, clock in CLOCKS.items():
             phrase = order.format(day=said_day, clock=said_clock)
-            if spoken.moment(phrase, NOW) != datetime.combine(day, clock):
+            if times.moment(phrase, NOW) != datetime.combine(day, clock):
                 wrong.append(phrase)
     assert wrong == []
 
@@ -81,7 +81,7 @@ def test_every_day_from_every_day_of_which_a_task_can_be():
     for ahead in range(1060):
         now = datetime(2024, 1, 1, 9, 30) + timedelta(days=ahead)
         for said, day in dict(Every().all(day_phrase, now)).items():
-            if spoken.day(said, now) != day:
+            if times.day(said, now) != day:
                 wrong.append((said, now))
     assert wrong == []
 
@@ -93,18 +93,18 @@ def test_every_span_from_now():
 
     spans = dict(Spans().all(moment_phrase, NOW))
     assert len(spans) == 12
-    assert {phrase: spoken.moment(phrase, NOW) for phrase in spans} == spans
+    assert {phrase: times.moment(phrase, NOW) for phrase in spans} == spans
 
 
 def test_every_length():
     lengths = dict(Every().all(length_phrase))
     assert len(lengths) == 10
-    assert {phrase: spoken.minutes(phrase) for phrase in lengths} == lengths
+    assert {phrase: times.minutes(phrase) for phrase in lengths} == lengths
 
 
 def test_what_is_drawn_is_among_what_was_tested():
     draw = random.Random(1)
     for _ in range(2000):
         phrase, at = moment_phrase(draw, NOW)
-        assert spoken.moment(phrase, NOW) == at
+        assert times.moment(phrase, NOW) == at
         assert phrase.startswith("in ") or any(phrase.startswith(said) or phrase.endswith(said) for said in CLOCKS)

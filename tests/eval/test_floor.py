@@ -101,12 +101,20 @@ TOOLS = (
 
 
 class Slow:
-    """A tool takes as many seconds as its first argument says."""
+    """A tool takes as many seconds as its first argument says, and returns what only this world knows."""
 
     specs = {tool.name: tool for tool in TOOLS}
 
+    def __init__(self, place="here"):
+        self.place, self.effects = place, []
+
+    def elsewhere(self):
+        return Slow("elsewhere")
+
     def run(self, name, args):
-        return args["x"]
+        if self.specs[name].access == "write":
+            self.effects.append((name, dict(args)))
+        return [args["x"], self.place]
 
     def latency_ns(self, name, args):
         return ns(float(args["x"][0] if isinstance(args["x"], list) else args["x"]))

@@ -16,6 +16,7 @@ from itertools import product
 from agent.tools.assistant import AssistantToolbox, assistant_specs
 from data_gen.derivation import Derivation
 from data_gen.disfluency import TRAIN, Disfluent, Lexicon, Rates
+from data_gen.gold import rehearse
 from data_gen.script import Mark, Place, Script
 from data_gen.seeds import child
 from data_gen.speech import Voice, speak
@@ -325,7 +326,7 @@ def task_of(
     gold = derivation.gold(len(script.words), BY_NAME)
     place = teller.drawer.setting
     tools = [telling.intent.tool for telling in teller.clauses.values()]
-    return Task(
+    task = Task(
         name, source, split, speak(script.words, seed, voice, script.labels), assistant_specs(now=now), gold,
         partial(AssistantToolbox, place.data, name, now=now),
         answer=_answer(gold, place, {telling.intent.name for telling in teller.clauses.values()}), now=now,
@@ -337,6 +338,8 @@ def task_of(
         },
         reading=derivation,
     )
+    rehearse(task)
+    return task
 
 
 def _answer(gold, place, intents: set[str]) -> tuple[str, ...]:
