@@ -14,8 +14,22 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from agent.events import (
-    Append, Appended, CancelTool, Close, Command, Emit, Event, Finish, Generate, ModelEnded, ModelOutput, StartTool, Stop,
-    ToolError, ToolResult, UserUpdate,
+    Append,
+    Appended,
+    CancelTool,
+    Close,
+    Command,
+    Emit,
+    Event,
+    Finish,
+    Generate,
+    ModelEnded,
+    ModelOutput,
+    StartTool,
+    Stop,
+    ToolError,
+    ToolResult,
+    UserUpdate,
 )  # fmt: skip
 from agent.modes import Settings
 from agent.protocol import ActionEnded, CallLine, Item, Parser, RemoveLine, feed, refs

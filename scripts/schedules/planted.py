@@ -11,7 +11,20 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from agent.events import (
-    Append, CancelTool, Command, Emit, Event, Finish, Generate, ModelOutput, Note, StartTool, Timer, ToolError, ToolResult, UserUpdate,
+    Append,
+    CancelTool,
+    Command,
+    Emit,
+    Event,
+    Finish,
+    Generate,
+    ModelOutput,
+    Note,
+    StartTool,
+    Timer,
+    ToolError,
+    ToolResult,
+    UserUpdate,
 )  # fmt: skip
 from agent.modes import Settings
 from agent.tools.tool import Param, ToolSpec
