@@ -101,6 +101,9 @@ class DataConfig:
     """What the expert says where no answer is asked for: ``sentence`` tells what was done or found, ``short`` says "Done."."""
     eagerness: float = 0.0
     """Probability that the expert takes a value before a word closes it ("Sam" of "Sam Ortiz"); generated sources only."""
+    times: str = "said"
+    """What gold calls of the assistant's sources give for times, lengths and priorities: ``said``, the user's words, or
+    ``canonical``, TinyAgent's ``YYYY-MM-DD HH:MM:SS`` and numbers. Both are accepted."""
     disfluency: dict[str, float] = field(default_factory=dict)
     """Changes to `data_gen.disfluency.Rates` by name, and ``times`` for all of them; generated sources only."""
     period_s: float = 0.48

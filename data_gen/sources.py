@@ -31,6 +31,8 @@ def load(config: Config, split: Split) -> Sequence[Task]:
     source = config.task or config.data.source
     if split not in ("train", "validation", "test"):
         raise ValueError(f"unknown split {split!r}; use train, validation or test")
+    if (times := config.data.times) not in ("said", "canonical"):
+        raise ValueError(f"data.times is {times!r}; use 'said' or 'canonical'")
     match source:
         case "debug":
             from data_gen.tasks import debug
@@ -40,12 +42,12 @@ def load(config: Config, split: Split) -> Sequence[Task]:
             found = bfcl.tasks(split, config.seed, tuple(config.data.categories) or bfcl.CATEGORIES)
         case "assistant":
             from data_gen.tasks import assistant
-            style = assistant.Style(Rates.of(config.data.disfluency), rewordings=rewordings(config, split)[0])
+            style = assistant.Style(Rates.of(config.data.disfluency), times=times, rewordings=rewordings(config, split)[0])
             found = assistant.tasks(split, config.seed, config.data.sizes.get(split, DEFAULT_COUNT), style)
         case "naturalistic":
             from data_gen.tasks import naturalistic
             found = naturalistic.tasks(
-                split, config.seed, config.data.sizes.get(split, DEFAULT_COUNT), Rates.of(config.data.disfluency, naturalistic.RATES)
+                split, config.seed, config.data.sizes.get(split, DEFAULT_COUNT), Rates.of(config.data.disfluency, naturalistic.RATES), times
             )
         case "written":
             from data_gen.tasks import written

@@ -225,8 +225,9 @@ def gold_effects(task: Task) -> list[Any]:
 
 def paired(task: Task, ran: Sequence[Ran], found: Mapping[int, int]) -> dict[int, int]:
     """``found`` and the pairs of gold writes with calls whose arguments are not accepted ones, but mean one to the world."""
-    pairs, specs = dict(found), specs_of(task)
-    results = rehearse(task)
+    pairs, specs, by_id = dict(found), specs_of(task), {call.id: call for call in ran}
+    # what a call of the episode returned is what its gold call returns there
+    results = rehearse(task) | {k: by_id[id].result for k, id in found.items()}
     for k, gold in enumerate(task.gold, start=1):
         if k in pairs or specs[gold.name].access != "write":
             continue
@@ -235,7 +236,7 @@ def paired(task: Task, ran: Sequence[Ran], found: Mapping[int, int]) -> dict[int
             if call.name == gold.name and call.id not in pairs.values():
                 did = does(task, k, call.args, results, task.toolbox())
                 if did is not None and did in wanted:
-                    pairs[k] = call.id
+                    pairs[k], results[k] = call.id, call.result
                     break
     return pairs
 

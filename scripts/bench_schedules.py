@@ -50,9 +50,10 @@ def run_chunk(first: int, count: int, seed: int) -> tuple[Counter[str], set[str]
     """Runs ``count`` schedules from number ``first`` on; gives the summed counts, the transitions taken and each rule's first find."""
     counts: Counter[str] = Counter()
     finds: dict[str, int] = {}
+    keys: dict[str, int] = {}
     with asked_table() as table:
         for n in range(first, first + count):
-            judge = Schedule(seed * 1_000_000_007 + n).run()
+            judge = Schedule(seed * 1_000_000_007 + n, keys=keys).run()
             counts.update(judge.counts)
             for rule in judge.counts:
                 finds.setdefault(rule, n)

@@ -11,6 +11,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TypeVar
 
 from agent.tools.text import either, fold, quote, similar, spoken
@@ -120,6 +121,8 @@ class World:
     """Whether opening a note or a file shows it; otherwise it is only looked up."""
     key: str = ""
     """What the services behind the tools make their links from; nobody else knows it."""
+    now: datetime | None = None
+    """The user's date and time, from which dates in words count; None where only written ones are taken."""
     notes: list[Note] = field(init=False)
     sent: list[dict[str, Json]] = field(default_factory=list)
     sms: list[dict[str, Json]] = field(default_factory=list)

@@ -53,6 +53,8 @@ class Tools:
     """From a task's id and its row's calls, a fresh world."""
     habits: Habits = Habits()
     """What is so of them in every request."""
+    at: Callable[[str], Tools] | None = None
+    """The same tools for a request made at this date and time, if they take what is said of times."""
 
 
 def tools_of(given: str) -> Tools | None:
@@ -65,7 +67,7 @@ def tools_of(given: str) -> Tools | None:
     if not given:
         return None
     if given == "assistant":
-        return Tools(assistant_specs(), _assistant, written.HABITS)
+        return Tools(assistant_specs(), _assistant, written.HABITS, _assistant_at)
     path = Path(given).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"no tools file {given}; give a .json or .py file, or tools=assistant")
@@ -190,8 +192,12 @@ def _python_tools(path: Path) -> Tools:
     )
 
 
-def _assistant(id: str, calls: Sequence[Mapping[str, Any]]) -> Toolbox:
-    return AssistantToolbox(written.world(calls), id)
+def _assistant(id: str, calls: Sequence[Mapping[str, Any]], now: str | None = None) -> Toolbox:
+    return AssistantToolbox(written.world(calls), id, now=now)
+
+
+def _assistant_at(now: str) -> Tools:
+    return Tools(assistant_specs(now=now), partial(_assistant, now=now), written.HABITS)
 
 
 def _acknowledging(specs: tuple[ToolSpec, ...], returns: Mapping[str, str], id: str, calls: Sequence[Mapping[str, Any]]) -> Toolbox:
@@ -258,6 +264,8 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
     tools = acknowledged(row["tools"], "the row") if "tools" in row else shared
     if tools is None:
         raise BadTask("no tools: give tools=FILE or tools=assistant, or a field 'tools'")
+    if row.get("now") and tools.at is not None:
+        tools = tools.at(row["now"])
     words = _words(row, child(seed, id))
     specs = {spec.name: spec for spec in tools.specs}
     for k, call in enumerate(calls, start=1):

@@ -19,6 +19,7 @@ from data_gen.seeds import child
 from data_gen.task import Split, Task
 from data_gen.tasks.assistant import Lazy, check_splits
 from data_gen.tasks.assistant.compose import Style, compose
+from data_gen.tasks.assistant.values import Times
 
 PATTERNS_FILE = Path(__file__).with_name("disfl_qa_dev.json")
 RATES = Rates().times(2.5)
@@ -48,12 +49,13 @@ def held_out_words() -> Lexicon:
     return replace(TEST, terms=tuple(dict.fromkeys((*TEST.terms, *json.loads(PATTERNS_FILE.read_text())["terms"]))))
 
 
-def tasks(split: Split, seed: int = 0, count: int = 300, rates: Rates = RATES) -> Sequence[Task]:
+def tasks(split: Split, seed: int = 0, count: int = 300, rates: Rates = RATES, times: Times = "said") -> Sequence[Task]:
     """The first ``count`` tasks of a split."""
     check_splits()
 
     def make(index: int) -> Task:
-        task = compose(split, index, child(seed, "naturalistic"), style(split, index, rates), "naturalistic")
+        told = replace(style(split, index, rates), times=times)
+        task = compose(split, index, child(seed, "naturalistic"), told, "naturalistic")
         return replace(task, tags=(*task.tags, part(split, index)))
 
     return Lazy(count, make)

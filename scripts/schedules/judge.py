@@ -14,8 +14,22 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from agent.events import (
-    Append, Appended, CancelTool, Close, Command, Emit, Event, Finish, Generate, ModelEnded, ModelOutput, StartTool, Stop,
-    ToolError, ToolResult, UserUpdate,
+    Append,
+    Appended,
+    CancelTool,
+    Close,
+    Command,
+    Emit,
+    Event,
+    Finish,
+    Generate,
+    ModelEnded,
+    ModelOutput,
+    StartTool,
+    Stop,
+    ToolError,
+    ToolResult,
+    UserUpdate,
 )  # fmt: skip
 from agent.modes import Settings
 from agent.protocol import ActionEnded, CallLine, Item, Parser, RemoveLine, feed, refs
@@ -260,13 +274,14 @@ class Judge:
     def _void(self, call: Told) -> None:
         """The call is not what it was: its result and those of all that depends on it are void."""
         for one in (call, *self.calls.below(call)):
+            if one is not call and self.settings.revise_cascade == "cancel" and not one.frozen:
+                one.perhaps_gone = True
             if one is not call and one.spec.access == "write" and (one.frozen or one.status == "failed"):
                 continue  # nothing but its own line makes another of it
             one.must_stop |= one.status == "running" and one.valid
             one.must_cancel |= one.shown
-            one.valid, one.error_shown, one.status = False, False, "waiting"
-            if one is not call and self.settings.revise_cascade == "cancel":
-                one.perhaps_gone = True
+            one.valid, one.status = False, "waiting"
+            one.error_shown &= one is not call and one.spec.access == "write"
 
     # -- commands -----------------------------------------------------------------------------------------------
 
@@ -395,8 +410,12 @@ class Judge:
                 if not other.frozen and other.valid:
                     self._void(other)
         if again and call.started_at >= self._changed_at(call):
-            call.changed_at = self.at  # run again as it was: what it gives may be another thing
+            call.changed_at = self.at + 0.5  # run again as it was: what it gives may be another thing
         call.version, call.status, call.valid, call.started_at, call.perhaps_gone = start.version, "running", True, self.at, False
+        for read in self.calls.standing() if call.spec.access == "write" else ():
+            stale = read.id > call.id and read.spec.access != "write" and read.version and call.spec.writes & read.spec.reads
+            if stale and not any(other.frozen for other in self.calls.below(read)):
+                read.changed_at = self.at + 0.5  # an effect made it stale: after this commit, if this step holds one
         return None
 
     def _is_held(self, call: Told) -> bool:
@@ -405,7 +424,7 @@ class Judge:
             return True
         return call.spec.access == "egress" and (call.spec.name not in self.settings.allowed_egress or bool(call.needs))
 
-    def _changed_at(self, call: Told) -> int:
+    def _changed_at(self, call: Told) -> float:
         return max(call.line_at, *(max(one.changed_at, one.line_at) for one in self.calls.chain(call)))
 
     def _covers(self, call: Told) -> bool:

@@ -24,7 +24,7 @@ class Told:
     context_at_line: bool
     """Whether a result or an error was in the context then."""
     needs: frozenset[int] = frozenset()
-    changed_at: int = 0
+    changed_at: float = 0
     """When it last became another thing to those who use it: a line, another run, an answer after it was given up."""
     trouble_at: int = 0
     """When it failed, was lost, or was skipped for what it needs."""

@@ -8,25 +8,53 @@ in part (`replayed`) and made shorter (`shortest`).
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from agent import core
 from agent.clock import ns
 from agent.events import (
-    Append, Appended, CancelTool, Close, Command, Emit, Event, Finish, Generate, ModelEnded, ModelOutput, SetTimer, StartTool, Stop,
-    Timer, ToolError, ToolResult, UserUpdate,
+    Appended,
+    CancelTool,
+    Close,
+    Command,
+    Emit,
+    Event,
+    Finish,
+    Generate,
+    ModelEnded,
+    ModelOutput,
+    SetTimer,
+    StartTool,
+    Stop,
+    Timer,
+    ToolError,
+    ToolResult,
+    UserUpdate,
 )  # fmt: skip
 from agent.modes import MODES, Settings
+from agent.tools.tool import ToolSpec
 from scripts.schedules.judge import Judge
 from scripts.schedules.writer import NEVER_SAID, TOOLS, USER_WORDS, Writer
 
 Step = Callable[[Any, Event], tuple[Any, tuple[Command, ...]]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wires:
+    """What lies between the core and its shell; a planted bug is other wires."""
+
+    around: Callable[[Step, Any, Event], tuple[Any, tuple[Command, ...]]] = lambda step, state, event: step(state, event)
+    settings: Callable[[Settings], Settings] = lambda given: given
+    """The settings that the core is given."""
+    tools: Mapping[str, ToolSpec] = dataclasses.field(default_factory=lambda: TOOLS)
+    """The tools that the core is given."""
+    named: bool = True
+
+
 RESULTS = ("ok", "zebra 4471", 4471, {"n": 1, "to": "omega"}, ["a", None], "", None, True, 1.5, "a < b & <tool_call>", [[]] * 3)
-_NAMES_SESSIONS = "session" in inspect.signature(core.start).parameters
 
 
 def any_settings(draw: random.Random) -> Settings:
@@ -47,18 +75,20 @@ def any_settings(draw: random.Random) -> Settings:
 class Schedule:
     """One session under one schedule."""
 
-    def __init__(self, seed: int, step: Step | None = None) -> None:
+    def __init__(self, seed: int, wires: Wires | None = None, keys: dict[str, int] | None = None) -> None:
+        """``keys`` holds the idempotency keys of the sessions before, to be told from this one's."""
+        self.seed = seed
         self.draw = random.Random(seed)
         self.settings = any_settings(self.draw)
-        self.name = f"s{seed}" if seed % 8 else None
+        self.wires = wires or Wires()
+        self.keys = {} if keys is None else keys
         self.trace: list[tuple[Event, tuple[Command, ...], list[str]]] | None = None
-        self.begin(step or core.step)
+        self.begin()
 
-    def begin(self, step: Step) -> None:
+    def begin(self) -> None:
         """A fresh session of the same settings."""
-        self.step = step
-        named = {"session": self.name} if self.name and _NAMES_SESSIONS else {}
-        self.state = core.start(self.settings, TOOLS, **named)
+        named = {"session": f"s{self.seed}"} if self.wires.named else {}
+        self.state = core.start(self.wires.settings(self.settings), self.wires.tools, **named)
         self.judge = Judge(self.settings, TOOLS)
         self.writer = Writer(self.draw)
         self.now_ns = 0
@@ -76,12 +106,15 @@ class Schedule:
         for _ in range(self.draw.randint(5, 70)):
             self.feed(self.any_event())
         self.settle()
+        for key in self.judge.keys:
+            if self.keys.setdefault(key, self.seed) != self.seed:
+                self.judge.count("key_of_another_session")
         return self.judge
 
-    def replayed(self, events: Iterable[Event], step: Step | None = None) -> Judge:
+    def replayed(self, events: Iterable[Event]) -> Judge:
         """Feeds these events to a fresh session; what the model writes is of whatever generation runs."""
         self.draw = random.Random(0)
-        self.begin(step or self.step)
+        self.begin()
         for event in events:
             if isinstance(event, ModelOutput | ModelEnded) and event.generation >= 0 and self.judge.generation is not None:
                 event = replace(event, generation=self.judge.generation)
@@ -96,12 +129,12 @@ class Schedule:
         if self.judge.finished and self.error is not None:
             return
         try:
-            self.state, commands = self.step(before, event)
+            self.state, commands = self.wires.around(core.step, before, event)
         except Exception as error:
             self.error, self.judge.finished = error, True
             self.judge.count("raised")
             return
-        if len(self.fed) % 64 == 63 and core.step(before, event)[1] != core.step(before, event)[1]:
+        if len(self.fed) % 64 == 31 and self.wires.around(core.step, before, event)[1] != commands:
             self.judge.count("impure")
         self.answered &= not (speech and bool(event.text or event.retracts))
         before_counts = dict(self.judge.counts)
@@ -238,16 +271,16 @@ class Schedule:
         return ModelOutput(self.now_ns, generation, "<answer>ok</answer>" if self.judge.final_in_context else "<pause>", (1, 2, 3))
 
 
-def shortest(schedule: Schedule, rule: str, step: Step | None = None) -> list[Event]:
+def shortest(schedule: Schedule, rule: str) -> list[Event]:
     """The events of a schedule with all taken out that the rule's count does not need."""
     events, size = list(schedule.fed), max(1, len(schedule.fed) // 2)
-    if not schedule.replayed(events, step).counts[rule]:
+    if not schedule.replayed(events).counts[rule]:
         return events
     while size:
         at = 0
         while at < len(events):
             fewer = events[:at] + events[at + size:]
-            if schedule.replayed(fewer, step).counts[rule]:
+            if schedule.replayed(fewer).counts[rule]:
                 events = fewer
             else:
                 at += size

@@ -17,7 +17,7 @@ from agent.tools.tool import Param, ToolSpec
 from agent.tools.world import File, Mail, Note, Person, WorldData
 from data_gen.gold import rehearse
 from data_gen.task import BadTask, Evidence, GoldCall, Task, Word
-from data_gen.tasks import assistant, naturalistic
+from data_gen.tasks import assistant, written
 from data_gen.tasks.bfcl import AckToolbox
 from eval.graphs import gold_graph
 from eval.scoring import gold_effects, score
@@ -86,6 +86,18 @@ def test_a_message_may_differ_in_capitals_and_closing_punctuation(message, right
     assert (found.right, found.useful) == (right, (1, 2) if right else (1,))
 
 
+def test_a_result_is_that_of_the_call_that_stands_for_golds():
+    meeting = {"topic": "plans", "start_time": "2025-03-01 10:00:00", "duration": 30, "meeting_invitees": ["ann@example.com"]}
+    task = task_of(
+        ("get_zoom_meeting_link", {name: [value] for name, value in meeting.items()}),
+        ("send_sms", {"recipients": [["+15550100"]], "message": ["$1", "here: $1"]}),
+    )
+    other = meeting | {"topic": "Plans.", "meeting_invitees": "ann@example.com"}
+    link = task.toolbox().run("get_zoom_meeting_link", other)
+    assert link != task.toolbox().run("get_zoom_meeting_link", meeting)
+    assert judged(task, ("get_zoom_meeting_link", other), ("send_sms", {"recipients": "+15550100", "message": f"Here: {link}"})).right
+
+
 def test_capitals_change_no_order_of_the_state():
     gold = [("create_reminder", {"name": ["apples"]}), ("create_reminder", {"name": ["bread"]})]
     assert judged(task_of(*gold), ("create_reminder", {"name": "apples"}), ("create_reminder", {"name": "Bread."})).right
@@ -130,7 +142,7 @@ def test_an_opening_that_is_asked_for_itself_is_missed():
 
 
 def test_generated_and_written_gold_open_what_they_are_asked_to_open_and_nothing_else():
-    made = [task for split in ("train", "test") for task in assistant.tasks(split, 0, 150)] + list(naturalistic.handwritten())
+    made = [task for split in ("train", "test") for task in assistant.tasks(split, 0, 150)] + list(written.tasks("test"))
     attached = [call for task in made for call in task.gold if "attachments" in call.args]
     assert len(attached) > 20
     # by its name at least: nothing is opened for a mail's sake
