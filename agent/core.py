@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from immutables import Map
+
 from agent.calls import TERMINAL, Input
 from agent.calls import State as CallState
 from agent.events import (
@@ -77,24 +79,24 @@ class _Step(Orders):
 
     def hear(self, event: UserUpdate) -> None:
         if self.answered:
-            self.grace = False  # a grace that let nothing go counts for no later turn
             self.answered, self.turn, self.turn_tokens = False, self.turn + 1, 0
             self.final_heard = self.final_in_context = False
+            self.graph = replace(self.graph, effects=Map())  # a later turn may ask for the same again
+            self.turn_writes = 0
+            if self.asked_more:
+                self.extra_writes, self.asked_more = self.extra_writes + self.settings.max_writes_per_turn, False
         elif self.final_heard:
             self.reopen()
+        self.end_release()
         self.final_heard = event.final
         data = update_text(event.text, event.retracts)
         self.tell("final_query_update" if event.final else "partial_query_update", data, cuts=True)
 
     def reopen(self) -> None:
-        """The end of speech was none: writes that have not started are held again."""
+        """The end of speech was none."""
         self.say(Note("reopened"))
         self.final_in_context = self.saw_final = False
-        self.answer, self.grace = None, False
-        for id in sorted(self.graph.live):
-            call = self.graph[id]
-            if call.committed and call.state is not CallState.RUNNING:
-                self.graph = self.graph.put(replace(call, committed=False, released=False))
+        self.answer = None
 
     # -- the model ---------------------------------------------------------------------------------------------
 
@@ -187,6 +189,7 @@ class _Step(Orders):
                 self.transcript = self.transcript.append(pending.segment)
                 if pending.call:
                     self.graph = self.graph.put(replace(self.graph[pending.call], in_context=True))
+                self.informed = self.informed or pending.segment.kind in ("tool_result", "tool_error")
                 if pending.segment.kind == "final_query_update":
                     self.final_in_context = self.final_heard
             self.say(Append(tuple(pending.segment for pending in self.inbox)))

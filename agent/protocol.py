@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -465,6 +466,10 @@ def as_text(value: Any) -> str:
 
 def write_value(value: Any) -> str:
     """A value as a call line has it."""
+    if isinstance(value, list | dict):
+        # a long result has to be quick: what holds no reference is JSON as it stands
+        with suppress(TypeError):
+            return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")
     match value:
         case Ref(call, path):
             return f"${call}{''.join(map(_write_step, path))}"

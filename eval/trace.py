@@ -72,6 +72,8 @@ class Line:
     """What it asks for: equal texts ask for the same."""
     needs: frozenset[int] = frozenset()
     """IDs of the calls that it names."""
+    order: CallLine | None = None
+    """The line itself; None for a removal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,10 @@ class Trace:
     def final_ns(self) -> int | None:
         """When the last final update arrived; None if none has."""
         return next((update.at_ns for update in reversed(self.updates) if update.final), None)
+
+    def turn_at(self, at_ns: int) -> int:
+        """The number of the turn that a time lies in: one begins when the user speaks after an answer."""
+        return 1 + sum(any(said <= update.at_ns <= at_ns for update in self.updates) for said, _ in self.emits)
 
     @property
     def model_tokens(self) -> int:
@@ -296,7 +302,7 @@ class _Writing:
             match item:
                 case CallLine(id, name, positional, keyword):
                     needs = frozenset(refs([*positional, *keyword.values()]))
-                    self.lines.append(Line(at_ns, id, write_call(id, name, positional, keyword), needs))
+                    self.lines.append(Line(at_ns, id, write_call(id, name, positional, keyword), needs, item))
                 case RemoveLine(id):
                     self.lines.append(Line(at_ns, id, f"REMOVE {id}"))
                 case AmendLine(id, name, value, append):

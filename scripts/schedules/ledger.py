@@ -1,0 +1,105 @@
+"""What the judge remembers of each call that the model wrote: lines, starts, answers, and what the context was shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from agent.protocol import Join, Ref, as_text
+from agent.tools.tool import ToolSpec
+
+Status = Literal["waiting", "running", "done", "failed", "unknown"]
+
+
+@dataclass(slots=True)
+class Told:
+    """One call. Moments are numbers of steps; 0 is never."""
+
+    id: int
+    spec: ToolSpec
+    args: Mapping[str, Any]
+    line_at: int
+    """When its last line that says something new was written."""
+    context_at_line: bool
+    """Whether a result or an error was in the context then."""
+    needs: frozenset[int] = frozenset()
+    changed_at: float = 0
+    """When it last became another thing to those who use it: a line, another run, an answer after it was given up."""
+    trouble_at: int = 0
+    """When it failed, was lost, or was skipped for what it needs."""
+    status: Status = "waiting"
+    removed: bool = False
+    perhaps_gone: bool = False
+    """A cascade that cancels may have removed it: no rule waits for it."""
+    version: int = 0
+    """The version that was started last."""
+    value: Any = None
+    valid: bool = False
+    """Whether the last start is of the call as it stands."""
+    started_at: int = 0
+    must_stop: bool = False
+    """Whether it runs for nothing, and nobody has said stop."""
+    shown: bool = False
+    """Whether the context holds its result, with no ``<cancel>`` after it."""
+    error_shown: bool = False
+    must_cancel: bool = False
+    """Whether the context holds a result of it that is void, and no ``<cancel>`` has said so."""
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it is an effect that has begun, or may have."""
+        return self.spec.access == "write" and self.status in ("running", "done", "unknown")
+
+
+class Ledger(dict[int, Told]):
+    """The calls by ID."""
+
+    def chain(self, call: Told) -> list[Told]:
+        """The call and all that it is computed from."""
+        found, front = {call.id: call}, [call]
+        while front:
+            for need in front.pop().needs:
+                if need in self and need not in found:
+                    found[need] = self[need]
+                    front.append(self[need])
+        return list(found.values())
+
+    def below(self, call: Told) -> list[Told]:
+        """All that is computed from the call, itself left out."""
+        found, grew = {call.id}, True
+        while grew:
+            grew = False
+            for other in self.values():
+                if other.id not in found and not other.removed and not found.isdisjoint(other.needs):
+                    found.add(other.id)
+                    grew = True
+        return [self[id] for id in sorted(found - {call.id})]
+
+    def is_skipped(self, call: Told) -> bool:
+        """Whether something that it needs has failed, is lost or is gone."""
+        return any(one.removed or one.perhaps_gone or one.status in ("failed", "unknown") for one in self.chain(call)[1:])
+
+    def standing(self) -> Iterator[Told]:
+        """The calls that have not been removed."""
+        return (call for call in self.values() if not call.removed)
+
+
+def resolved(value: Any, ledger: Ledger) -> Any:
+    """A value with the current results in place of its references.
+
+    Raises:
+        LookupError: a result is not there.
+    """
+    match value:
+        case Ref(call):
+            if call not in ledger or ledger[call].status != "done" or not ledger[call].valid or ledger[call].removed:
+                raise LookupError(call)
+            return ledger[call].value
+        case Join(parts):
+            return "".join(as_text(resolved(part, ledger)) for part in parts)
+        case list():
+            return [resolved(item, ledger) for item in value]
+        case dict():
+            return {name: resolved(item, ledger) for name, item in value.items()}
+    return value
