@@ -66,7 +66,7 @@ class ProtocolGrammar:
         calls = self._line(state, first=True) is not None
         key = ("head", pause, state.saw_final, calls)
         return self._matcher(key, lambda: head_rules(
-            self.renderer.tag_ids, pause=pause, answer=state.saw_final, calls=calls,
+            self.renderer.tag_ids, pause=pause, answer=state.saw_final, calls=calls, flat=self.renderer.turns == "flat",
             max_thought_chars=self.max_thought_chars, max_answer_chars=self.max_answer_chars,
         ))
 

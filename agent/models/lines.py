@@ -49,16 +49,16 @@ def tag_atom(tag: str, tag_ids: Mapping[str, int]) -> str:
 
 
 def head_rules(
-    tag_ids: Mapping[str, int], *, pause: bool, answer: bool, calls: bool, max_thought_chars: int, max_answer_chars: int
+    tag_ids: Mapping[str, int], *, pause: bool, answer: bool, calls: bool, flat: bool, max_thought_chars: int, max_answer_chars: int,
 ) -> str:
-    """An optional thought, then the end of the action or the start of its first line."""
+    """An optional thought, then the end of the action or the start of its first line, which in ``flat`` turns follows directly."""
     lines = [
         f"THOUGHT: /{untagged(_CONTROL, max_thought_chars)}/",
         f"WORDS: /{untagged(_CONTROL_BUT_NEWLINE, max_answer_chars)}/",
     ]
     ends = []
     if calls:
-        ends.append(f'{tag_atom("<tool_call>", tag_ids)} "\\n"')
+        ends.append(tag_atom("<tool_call>", tag_ids) + ("" if flat else ' "\\n"'))
     if pause:
         ends.append(tag_atom("<pause>", tag_ids))
     if answer:
