@@ -26,6 +26,15 @@ class UserUpdate:
 
 
 @dataclass(frozen=True, slots=True)
+class Silence:
+    """Nobody speaks. Told in growing steps while it lasts, from the recogniser's lag on."""
+
+    at_ns: int
+    silent_ns: int
+    """For how long nobody has spoken."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelOutput:
     """Tokens of a generation, and the text that they complete."""
 
@@ -90,10 +99,10 @@ class Close:
     why: str = "closed"
 
 
-Event = UserUpdate | ModelOutput | ModelEnded | Appended | ToolResult | ToolError | Timer | Close
+Event = UserUpdate | Silence | ModelOutput | ModelEnded | Appended | ToolResult | ToolError | Timer | Close
 
 PRIORITY: dict[type, int] = {
-    ModelOutput: 0, ModelEnded: 0, Appended: 0, ToolResult: 1, ToolError: 1, UserUpdate: 2, Timer: 3, Close: 4,
+    ModelOutput: 0, ModelEnded: 0, Appended: 0, ToolResult: 1, ToolError: 1, UserUpdate: 2, Silence: 2, Timer: 3, Close: 4,
 }
 """Order of events at equal times: model token, tool result, user update, timer; then sequence."""
 
@@ -178,7 +187,7 @@ Command = Append | Generate | Stop | StartTool | CancelTool | SetTimer | Emit | 
 _BY_NAME: dict[str, type] = {
     kind.__name__: kind
     for kind in (
-        UserUpdate, ModelOutput, ModelEnded, Appended, ToolResult, ToolError, Timer, Close,
+        UserUpdate, Silence, ModelOutput, ModelEnded, Appended, ToolResult, ToolError, Timer, Close,
         Append, Generate, Stop, StartTool, CancelTool, SetTimer, Emit, Finish, Note,
     )
 }

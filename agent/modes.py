@@ -29,9 +29,16 @@ class Settings:
     interrupt: Literal["token", "line", "action"] = "line"
     """What new information cuts: ``token`` everything at once (the paper's); ``line`` lets a call line that has begun
     finish; ``action`` lets an action that has begun finish. A thought is cut at once in all three."""
-    commit: Literal["action", "paper"] = "action"
-    """When held calls are released: at the end of an uncut, error-free action generated with the final update in its
-    context; or, the paper's rule, once the final update was heard and a new highest ID or a pause comes."""
+    commit: Literal["line", "action", "paper"] = "action"
+    """When held calls are released: ``line`` by a COMMIT line, for the calls that it names and what they need, or by an answer;
+    ``action`` at the end of an uncut, error-free action generated with the final update in its context; ``paper``, the paper's
+    rule, once the final update was heard and a new highest ID or a pause comes."""
+    commit_on: Literal["final", "silence"] = "final"
+    """From when on there may be a commit or an answer: with the final update in the context, as in the paper, or already with a
+    ``<silence>`` after the last word in it. With ``silence``, the shells tell how long nobody has spoken."""
+    revise: Literal["amend", "reissue"] = "reissue"
+    """``amend``: a call may be issued with required arguments missing, to be given by ``2. message = "…"``; ``reissue``: a call is
+    written whole. The core takes amendments either way; what a planner writes is the setting's."""
     revise_cascade: Literal["rerun", "cancel"] = "rerun"
     """What happens to calls that depend on a revised one: they run again, or (the paper's) are cancelled."""
     commit_grace_ns: int = 0
@@ -80,7 +87,8 @@ def settings(mode: str, **changes: Any) -> Settings:
 def settings_of(mode: str, config: AgentConfig) -> Settings:
     """A mode's row with the configured changes."""
     return settings(
-        mode, interrupt=config.interrupt, commit=config.commit, revise_cascade=config.revise_cascade,
+        mode, interrupt=config.interrupt, commit=config.commit, commit_on=config.commit_on,
+        revise=config.revise, revise_cascade=config.revise_cascade,
         commit_grace_ns=ns(config.commit_grace_s), allowed_egress=frozenset(config.allowed_egress),
         max_errors_in_row=config.max_errors_in_row, max_context_tokens=config.max_context_tokens,
         max_generated_tokens=config.max_generated_tokens, duplicate_writes=config.duplicate_writes,

@@ -27,6 +27,7 @@ from agent.events import (
     ModelEnded,
     ModelOutput,
     SetTimer,
+    Silence,
     StartTool,
     Stop,
     Timer,
@@ -130,6 +131,7 @@ class Episode:
         profile: Profile,
         toolbox: Toolbox,
         updates: Iterable[UserUpdate],
+        silences: Iterable[Silence] = (),
         renderer: Renderer,
         prompt_ids: Sequence[int],
         planner: Planner | None = None,
@@ -154,6 +156,8 @@ class Episode:
         for update in updates:
             self._users += 1
             self._schedule(update.at_ns, PRIORITY[UserUpdate], update)
+        for silence in silences if settings.commit_on == "silence" else ():
+            self._schedule(silence.at_ns, PRIORITY[Silence], silence)
 
     def run(self) -> Rollout:
         """Runs to the end with the planner in the model's place.

@@ -60,12 +60,18 @@ class State:
     """Call lines accepted from it."""
     saw_final: bool = False
     """Whether the generation under way began with the final update in its context."""
+    saw_silence: bool = False
+    """Whether it began with a silence after the last word in its context."""
     cut_pending: bool = False
     """Whether new information waits for a line or an action to finish."""
     wake: bool = False
     """Whether there is a reason to generate."""
+    spoken: bool = False
+    """Whether the user has ever said a word."""
     final_heard: bool = False
     final_in_context: bool = False
+    silence_in_context: bool = False
+    """Whether the last thing in the context that was heard is a silence."""
     informed: bool = False
     """Whether a result or an error of a tool has ever been in the context, of a removed call even."""
     answer: str | None = None

@@ -28,6 +28,7 @@ from agent.events import (
     Finish,
     ModelOutput,
     Note,
+    Silence,
     StartTool,
     Stop,
     Timer,
@@ -176,6 +177,8 @@ class Played:
             match event:
                 case UserUpdate(text=heard, final=final):
                     row("user", heard + "." * final)
+                case Silence(silent_ns=silent_ns):
+                    row("user", f"({seconds(silent_ns):g} s)")
                 case ToolResult(call=call, version=version, value=value):
                     row("result", f"{name(call, version)} {value if isinstance(value, str) else json.dumps(value, default=repr)}")
                 case ToolError(call=call, version=version, message=message, kind=kind):
@@ -239,6 +242,7 @@ def play(
     all_used: bool = True,
     limit_s: float = 60,
     specs: Iterable[ToolSpec] = (),
+    silences: Iterable[tuple[float, float]] = (),
     **changes: Any,
 ) -> Played:
     """Plays a scenario to its end.
@@ -250,6 +254,7 @@ def play(
         takes: seconds by tool, or by call as `spell` spells it; else 1.
         answers: results likewise, else ``ok``; an exception is raised; a list gives one after the other.
         specs: tools beside the five.
+        silences: as (seconds, how long nobody has spoken by then).
         all_used: whether the script must have been asked for all of its actions.
     """
     chosen: Settings = settings(mode, **changes)
@@ -257,7 +262,7 @@ def play(
     updates = [UserUpdate(ns(at_s), text.removesuffix("."), text.endswith(".")) for at_s, text in user]
     episode = Episode(
         settings=chosen, profile=profile, toolbox=tools, updates=updates, renderer=WordRenderer(), prompt_ids=(),
-        planner=script, limit_ns=ns(limit_s),
+        planner=script, limit_ns=ns(limit_s), silences=[Silence(ns(at_s), ns(silent_s)) for at_s, silent_s in silences],
     )
     played = Played(episode.run(), tools, script)
     assert not (all_used and script.left), f"{script.left} actions of the script were never asked for: {script.actions[script.taken:]}"
