@@ -68,8 +68,8 @@ class Session(RuleBasedStateMachine):
     )  # fmt: skip
     def begin(self, mode, interrupt, grace, commit, on, revise, cascade, errors, egress, budget) -> None:
         self.settings = settings_of(
-            mode, interrupt=interrupt, commit=commit, commit_on=on, revise=revise, commit_grace_ns=grace, revise_cascade=cascade, max_errors_in_row=errors,
-            allowed_egress=egress, max_generated_tokens=budget,
+            mode, interrupt=interrupt, commit=commit, commit_on=on, revise=revise, commit_grace_ns=grace, revise_cascade=cascade,
+            max_errors_in_row=errors, allowed_egress=egress, max_generated_tokens=budget,
         )  # fmt: skip
         self.state = core.start(self.settings, SPECS)
         self.log: list[Event] = []
