@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from agent.modes import Settings
-from agent.rendering import escape
+from agent.rendering import as_data
 from agent.tools.tool import ToolSpec, signature
 
 Style = Literal["short", "full"]
@@ -32,12 +32,12 @@ again under its number; to withdraw it, write REMOVE 2. Results come as <tool_re
 
 
 def system_prompt(settings: Settings, tools: Iterable[ToolSpec], now: str | None = None, style: Style = "short") -> str:
-    """The system text of a session. Texts that others wrote (descriptions) are escaped."""
+    """The system text of a session. Texts that others wrote (descriptions) are data."""
     lines = [_FULL.rstrip()] if style == "full" else ["Help the user by calling tools."]
     lines.append("Tools:")
     for spec in tools:
         summary = _summary(spec.description)
-        lines.append(escape(signature(spec)) + (f" # {escape(summary)}" if summary else ""))
+        lines.append(as_data(signature(spec)) + (f" # {as_data(summary)}" if summary else ""))
     lines.append(rules(settings))
     if now is not None:
         lines.append(f"Now: {now}")

@@ -22,6 +22,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+EDITION = 2
+"""Names the protocol as a whole: tags, lines, turns and what each looks like in ids. What was made in another edition is refused."""
+
 MODEL_TAGS = ("<think>", "</think>", "<tool_call>", "</tool_call>", "<pause>", "<answer>", "</answer>")
 ENVIRONMENT_TAGS = (
     "<partial_query_update>", "<final_query_update>", "<tool_result>", "<tool_error>", "<cancel>", "<error>",
@@ -31,6 +34,7 @@ TAGS = MODEL_TAGS + ENVIRONMENT_TAGS
 
 _OPENERS = ("<think>", "<tool_call>", "<pause>", "<answer>")
 _ANY_TAG = re.compile("|".join(re.escape(tag) for tag in TAGS))
+_OPENS_TAG = re.compile("|".join(re.escape(tag[0]) + f"(?={re.escape(tag[1:])})" for tag in TAGS))
 TOOL_NAME = re.compile(r"[\w./-]+")
 """Names of tools that can be called."""
 PARAMETER_NAME = re.compile(r"[\w.-]+")
@@ -475,8 +479,8 @@ def write_value(value: Any) -> str:
             return f"[{', '.join(write_value(item) for item in value)}]"
         case dict():
             return f"{{{', '.join(f'{write_value(name)}: {write_value(item)}' for name, item in value.items())}}}"
-    # no bracket of a tag ever stands in a value: what a text says can't be taken for a tag when it is tokenised
-    return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")
+    # no tag ever stands in a value, all else stands as it is: what a text says can't be taken for a tag when it is tokenised
+    return _OPENS_TAG.sub(r"\\u003c", json.dumps(value, ensure_ascii=False))
 
 
 def write_call(id: int, name: str, positional: tuple[Any, ...] = (), keyword: Mapping[str, Any] | None = None) -> str:

@@ -34,7 +34,7 @@ from agent.events import (
 )
 from agent.gate import not_json
 from agent.protocol import CallLine, Join, as_text, parse_line, refs
-from agent.rendering import escape
+from agent.rendering import as_data
 from agent.state import State
 from agent.tools.tool import ToolSpec, bind
 
@@ -194,7 +194,7 @@ def _pattern(secrets: Iterable[str]) -> re.Pattern[str]:
         for text in (secret, secret.strip()):
             for ascii_only in (False, True):
                 spellings.add(json.dumps(text, ensure_ascii=ascii_only)[1:-1])
-            spellings |= {text, escape(text)}
+            spellings |= {text, as_data(text)}
     choices = []
     for text in sorted(spellings, key=lambda text: (-len(text), text)):
         # blanks match any blanks: words may have come in two updates

@@ -1,11 +1,16 @@
 """From a transcript to token ids and back: the only place where the ids of a transcript are made.
 
-Owns the fold over segments, role switches, clock stamps, the escaping of data, and the text of generated ids. Model
+Owns the fold over segments, turns, clock stamps, what data looks like, and the text of generated ids. Model
 segments are their ids already; environment segments are tokenised one by one, so the ids of a prefix of a transcript
 are a prefix of the ids of the whole: a KV cache is only ever extended, and training sees the ids that inference sees.
 
-Data (a user's words, a tool's results) is escaped and then tokenised by a copy of the tokenizer that knows no added
-token at all, so that it can't open or close a tag or become a special token. Refuses to know what the tags mean.
+Turns are *flat* or *chat*. Flat: after the prompt there is one stream, in which single tokens, the tags, say who writes, and
+nothing else stands between segments. Chat: who writes is said by the role headers of the model's own chat format, and a segment
+of the environment ends with a line break.
+
+Data (a user's words, a tool's results) is tokenised by a copy of the tokenizer that knows no added token at all, so that it
+can't become a tag's token or a special one; and what would read as a tag is broken first, so that its text can't be taken for one
+either. All else reads as it was said. Refuses to know what the tags mean.
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ import json
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Literal
@@ -25,12 +30,15 @@ from tokenizers import AddedToken, Tokenizer
 
 from agent.chat_format import ChatFormat
 from agent.clock import NS_PER_S
-from agent.protocol import TAGS
+from agent.protocol import EDITION, TAGS
 from agent.transcript import CLOSERS, Segment
 
 Tags = Literal["token", "text"]
 """Whether tags are single tokens, added where the tokenizer lacks them, or plain text. A tag that the tokenizer has as
 a token of its own (Qwen's ``<tool_call>``) is that token either way: it is how the model writes it."""
+
+Turns = Literal["flat", "chat"]
+"""One stream, where tags are tokens; or the turns of the model's chat format, between role headers."""
 
 Stamps = Literal["none", "text", "token"]
 """The clock on environment segments: nothing; ``@3.2``, seconds since the user's first word; or one of 64 tokens for
@@ -44,6 +52,7 @@ ninth at 1 s, and all from 29 s on in the last."""
 
 _PROBES = ("", " a", "text Bob 1,234 ", "\n\n", "naïve Ünïcode 日本語 👍🏽", "\"$1\" + 'x'", "   &lt;think&gt;", "don't DON'T")
 _MODEL_ROLE, _ENVIRONMENT_ROLE = "model", "environment"
+_LOOSE_LINE = re.compile(r"(?<=<tool_call>)\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,50 +67,67 @@ class Span:
 
 
 def _fold(character: str) -> str:
-    """What one character of data becomes, given that it may not stand as it is."""
+    """What one character of data becomes where it may not stand as it is."""
     if unicodedata.category(character) in ("Cc", "Zl", "Zp"):
         return " "  # one line a segment: no newline, no other separator that anything might read as one
     if unicodedata.category(character) == "Cs":
         return "\ufffd"  # half a surrogate pair is no text, and no tokenizer takes it
-    compatible = unicodedata.normalize("NFKC", character)
-    if any(c in "<>&" for c in compatible):
-        return compatible.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return character
+
+
+def _skeleton(character: str) -> str:
+    """What a character may be read as, at the worst: by a normaliser, by a filter of invisible characters, in any case."""
+    parts = unicodedata.normalize("NFKD", character)
+    return "".join(part for part in parts if unicodedata.category(part) not in ("Cf", "Mn")).casefold()
 
 
 class _Folding(dict[int, str]):
     """A table for ``str.translate`` that fills itself."""
 
+    def __init__(self, fold: Callable[[str], str]) -> None:
+        self._fold = fold
+
     def __missing__(self, code: int) -> str:
-        self[code] = folded = _fold(chr(code))
+        self[code] = folded = self._fold(chr(code))
         return folded
 
 
-_FOLDING = _Folding()
+_FOLDED, _SKELETONS = _Folding(_fold), _Folding(_skeleton)
+_TAG_LIKE = re.compile("|".join(map(re.escape, TAGS)))
 
 
-def escape(text: str) -> str:
-    """Data on one line without a ``<`` or ``>``, nor a character that a normaliser could turn into one (``＜``)."""
-    return text.translate(_FOLDING)
+def as_data(text: str) -> str:
+    """What others wrote, on one line and as they wrote it, but that nothing in it reads as a tag: ``&lt;think>``.
 
-
-def unescape(text: str) -> str:
-    """The inverse of `escape`, but for what it folds together (line breaks, full-width brackets)."""
-    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    A tag counts however it is disguised: in capitals, full-width letters or brackets, with marks or invisible characters inside.
+    """
+    text = text.translate(_FOLDED)
+    if not _TAG_LIKE.search(text.translate(_SKELETONS)):
+        return text
+    origin = [n for n, character in enumerate(text) for _ in _SKELETONS[ord(character)]]
+    brackets = {origin[found.start()] for found in _TAG_LIKE.finditer(text.translate(_SKELETONS))}
+    return "".join("&lt;" if n in brackets else character for n, character in enumerate(text))
 
 
 class Renderer:
-    """Makes ids of transcripts for one tokenizer, one form of tags and one kind of clock stamp."""
+    """Makes ids of transcripts for one tokenizer, one form of tags and turns, and one kind of clock stamp."""
 
-    def __init__(self, tokenizer: Any, tags: Tags = "token", clock: Stamps = "none") -> None:
+    def __init__(self, tokenizer: Any, tags: Tags = "token", clock: Stamps = "none", turns: Turns | None = None) -> None:
         """Reads the tokenizer and changes nothing in it.
+
+        Args:
+            tokenizer: of Hugging Face.
+            tags: their form.
+            clock: stamps on environment segments.
+            turns: None for flat where tags are tokens, and chat where they are text.
 
         Raises:
             TypeError: the tokenizer has no fast backend.
-            ValueError: it has no chat template, or lacks the tokens; `prepare` adds them.
+            ValueError: it has no chat template, or lacks the tokens; `prepare` adds them. Or turns are flat and tags text.
         """
         if tags not in ("token", "text") or clock not in ("none", "text", "token"):
             raise ValueError(f"tags is {tags!r} and clock {clock!r}; use 'token' or 'text', and 'none', 'text' or 'token'")
+        self.turns = turns_of(tags, turns)
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if not isinstance(backend, Tokenizer):
             raise TypeError(f"tokenizer {type(tokenizer).__name__} has no fast (Rust) backend; load it with AutoTokenizer")
@@ -127,11 +153,14 @@ class Renderer:
         self._bytes: dict[int, bytes] = {}
         self._byte_level = backend.decoder is not None and b"ByteLevel" in backend.decoder.__getstate__()
         self._encode_short = lru_cache(maxsize=16384)(self._encode)
-        self.environment_to_model = self._trusted(self.format.environment_to_model)
-        self.model_to_environment = self._trusted(self.format.model_to_environment)
+        self.environment_to_model: tuple[int, ...] = ()
+        self.model_to_environment: tuple[int, ...] = ()
+        if self.turns == "chat":
+            self.environment_to_model = self.format_ids(self.format.environment_to_model)
+            self.model_to_environment = self.format_ids(self.format.model_to_environment)
 
     @classmethod
-    def prepare(cls, tokenizer: Any, tags: Tags = "token", clock: Stamps = "none") -> Renderer:
+    def prepare(cls, tokenizer: Any, tags: Tags = "token", clock: Stamps = "none", turns: Turns | None = None) -> Renderer:
         """Adds what the tokenizer lacks (in place) and returns its renderer; save the tokenizer with the model.
 
         They are added as ordinary, not special, tokens: `decode` shows them whatever it is told to skip.
@@ -139,7 +168,7 @@ class Renderer:
         wanted = [*(TAGS if tags == "token" else ()), *(CLOCK_TOKENS if clock == "token" else ())]
         known = {token.content for token in tokenizer.added_tokens_decoder.values()}
         tokenizer.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in wanted if tag not in known])
-        return cls(tokenizer, tags, clock)
+        return cls(tokenizer, tags, clock, turns)
 
     @property
     def vocabulary_size(self) -> int:
@@ -148,12 +177,12 @@ class Renderer:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Names everything that ids depend on: vocabulary, added tokens, how text is cut, chat format, tags and clock."""
+        """Names all that ids depend on: vocabulary, added tokens, how text is cut, chat format, tags, turns, clock, edition."""
         vocabulary = sorted(self._backend.get_vocab(with_added_tokens=True).items(), key=lambda item: item[1])
         behaviour = [self._encode(probe) for probe in _PROBES]  # merges and pre-tokenizer, by what they do
-        chat = [self._trusted(self.format.start), self._trusted(self.format.system_to_environment)]
+        chat = [self.format_ids(self.format.start), self.format_ids(self.format.system_to_environment)]
         chat += [self.environment_to_model, self.model_to_environment]
-        whole = json.dumps([vocabulary, behaviour, chat, TAGS, self.tags, self.clock, 1], ensure_ascii=True)
+        whole = json.dumps([vocabulary, behaviour, chat, TAGS, self.tags, self.turns, self.clock, EDITION], ensure_ascii=True)
         return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
     # --- text to ids
@@ -162,13 +191,18 @@ class Renderer:
         """Chat start, system text, opening of the environment's first turn.
 
         The system text is the developer's: tags in it are tags, other special tokens are not. Text in it that others
-        wrote (a foreign tool's description) must have gone through `escape`.
+        wrote (a foreign tool's description) must have gone through `as_data`.
         """
-        head, tail = self._trusted(self.format.start), self._trusted(self.format.system_to_environment)
+        head, tail = self.format_ids(self.format.start), self.format_ids(self.format.system_to_environment)
         return head + self.action_ids(system) + tail
 
     def action_ids(self, text: str) -> tuple[int, ...]:
-        """Ids of what an expert writes in the model's place: tags are tags, all else is plain text."""
+        """Ids of what an expert writes in the model's place: tags are tags, all else is plain text.
+
+        In flat turns the first line of a ``<tool_call>`` follows its tag directly.
+        """
+        if self.turns == "flat":
+            text = _LOOSE_LINE.sub("", text)
         if self._tag_pattern is None:
             return self._encode(text)
         ids: list[int] = []
@@ -188,11 +222,13 @@ class Renderer:
         """
         if segment.kind in CLOSERS:
             return self._tag(f"</{segment.kind}>")
-        tag, data = f"<{segment.kind}>", escape(segment.text)
-        rest = f" {data}\n" if data else "\n"
+        tag, data = f"<{segment.kind}>", as_data(segment.text)
+        # a blank joins the word after it in one token; before a figure it would be a token of its own
+        rest = f" {data}" if data and not (self.turns == "flat" and data[0].isdigit()) else data
+        rest += "\n" if self.turns == "chat" else ""
         if self.clock == "text":
             tenths = segment.at_ns * 10 // NS_PER_S
-            rest = f" @{tenths // 10}.{tenths % 10}{rest}"
+            rest = f" @{tenths // 10}.{tenths % 10}{rest if rest[:1].isspace() or not rest else f' {rest}'}"
         if self.clock == "token":
             step = bisect_right(CLOCK_EDGES_NS, max(0, segment.at_ns - since_ns)) - 1
             return (*self._tag(tag), self._clock_ids[step], *self._encode(rest))
@@ -216,7 +252,7 @@ class Renderer:
     def _tag(self, tag: str) -> tuple[int, ...]:
         return (self.tag_ids[tag],) if tag in self.tag_ids else self._encode_short(tag)
 
-    def _trusted(self, text: str) -> tuple[int, ...]:
+    def format_ids(self, text: str) -> tuple[int, ...]:
         """Ids of the chat format's own text: the one place where special tokens are recognised."""
         return tuple(self._backend.encode(text, add_special_tokens=False).ids)
 
@@ -225,23 +261,29 @@ class Renderer:
         if not text:
             return ()
         ids = self._plain.encode(text, add_special_tokens=False).ids
-        if self._guarded.isdisjoint(ids) and self._stays_escaped(text):
+        if self._guarded.isdisjoint(ids) and not self._makes_tags(text):
             return tuple(ids)
         # a vocabulary that holds its special tokens as ordinary entries, or a normaliser that makes brackets of other
         # characters: character by character nothing can come together, and what still offends is left out
         ids = []
         for character in text:
             one = self._plain.encode(character, add_special_tokens=False).ids
-            if self._guarded.isdisjoint(one) and self._stays_escaped(character):
+            if self._guarded.isdisjoint(one) and not self._makes_brackets(character):
                 ids += one
         return tuple(ids)
 
-    def _stays_escaped(self, text: str) -> bool:
-        """Whether the tokenizer's normaliser makes no bracket that the text does not have."""
-        if self._plain.normalizer is None or text.isascii():
-            return True
-        normal = self._plain.normalizer.normalize_str(text)
-        return all(c in text or c not in normal for c in "<>")
+    def _makes_tags(self, text: str) -> bool:
+        """Whether the tokenizer's normaliser makes a tag that the text does not have."""
+        normal = self._normal(text)
+        return normal is not text and len(_TAG_LIKE.findall(normal.casefold())) > len(_TAG_LIKE.findall(text.casefold()))
+
+    def _makes_brackets(self, character: str) -> bool:
+        normal = self._normal(character)
+        return any(c in normal and c != character for c in "<>")
+
+    def _normal(self, text: str) -> str:
+        normalizer = self._plain.normalizer
+        return text if normalizer is None else normalizer.normalize_str(text)
 
     # --- ids to text
 
@@ -271,6 +313,19 @@ class Renderer:
         if match := re.fullmatch(r"<0x([0-9A-F]{2})>", token):  # byte fallback of SentencePiece vocabularies
             return bytes([int(match[1], 16)])
         return token.replace("▁", " ").encode()
+
+
+def turns_of(tags: Tags, turns: Turns | None) -> Turns:
+    """The form of turns that is meant.
+
+    Raises:
+        ValueError: no such form, or one that the tags can't carry.
+    """
+    if turns not in (None, "flat", "chat"):
+        raise ValueError(f"turns is {turns!r}; use 'flat' or 'chat'")
+    if turns == "flat" and tags == "text":
+        raise ValueError("turns='flat' needs tags that are tokens: a tag of text may be taken for more of the text before it; use 'chat'")
+    return turns or ("flat" if tags == "token" else "chat")
 
 
 def _byte_of() -> dict[str, int]:
@@ -319,7 +374,7 @@ class Rendering:
         return other
 
     def header(self) -> tuple[int, ...]:
-        """What must stand before the model's next token: the switch to its turn, or nothing if it has the turn.
+        """What must stand before the model's next token: the switch to its turn, or nothing if it has the turn or turns are flat.
 
         Changes nothing: the switch counts as written once `model` records a token after it. A backend that was given
         the header, and then kept no token, crops the header off again.

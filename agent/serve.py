@@ -90,7 +90,7 @@ def main(config: Config) -> None:
     bare = config.model.adapter is None
     row = settings_of(config.eval.modes[-1] if config.eval.modes else "speculative", config.agent)
     options = {"dtype": config.model.dtype, "stamps": config.clock.stamps, "constrained": config.eval.constrained}
-    options["runtime"] = config.eval.runtime
+    options |= {"runtime": config.eval.runtime, "turns": config.model.turns}
     with load(config.model.name, config.model.adapter, **options) as model:
         session = open_session(
             model, AssistantToolbox(WORLD), row, style="full" if bare else config.agent.prompt,

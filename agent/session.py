@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from agent.models.live import LiveModel, ModelWorker
-from agent.models.load import load_runtime
+from agent.models.load import load_renderer, load_runtime
 from agent.modes import Settings, settings
-from agent.rendering import Renderer, Stamps
+from agent.rendering import Renderer, Stamps, Turns
 from agent.runtime import Session
 from agent.tools.function import FunctionToolbox, Tool
 from agent.tools.tool import Toolbox
@@ -23,7 +23,7 @@ MAX_TOKENS = 8192
 
 def load_backend(
     name: str = "smollm2", adapter: str | None = None, *, dtype: str = "bfloat16", temperature: float = 0.0,
-    stamps: Stamps = "none", runtime: str = "transformers",
+    stamps: Stamps = "none", runtime: str = "transformers", turns: Turns | None = None,
 ) -> tuple[Any, Renderer]:
     """A model that serves streams (`agent.models.load.load_runtime`), and the renderer of its tokenizer.
 
@@ -33,13 +33,14 @@ def load_backend(
         dtype: of the weights.
         temperature: 0 is greedy.
         stamps: the clock stamps that the checkpoint was trained with.
+        turns: the form of turns that the checkpoint was trained with; None for the usual one.
         runtime: ``transformers``, or ``llamacpp``, which takes the GGUF file of an exported checkpoint and needs no accelerator.
 
     Raises:
-        ValueError: the weights have no row for a token that the transcript needs.
+        ValueError: the weights have no row for a token that the transcript needs, or the checkpoint was trained in another form.
     """
+    renderer = load_renderer(name, "text" if adapter is None else "token", stamps, adapter, turns if adapter is not None else None)
     backend = load_runtime(name, adapter, dtype, runtime, temperature=temperature)
-    renderer = Renderer.prepare(backend.tokenizer, "text" if adapter is None else "token", stamps)
     if backend.embeddings < renderer.vocabulary_size:
         raise ValueError(
             f"{name} has {backend.embeddings} token embeddings and its transcripts need {renderer.vocabulary_size}: give a checkpoint"

@@ -21,6 +21,8 @@ class ModelConfig:
     """Folder of a PEFT adapter or of a checkpoint made by `training.sft`; None for the model as it comes."""
     tags: str = "token"
     """``token``: each tag is one added token; ``text``: plain text, for models that were not trained here."""
+    turns: str | None = None
+    """``flat``: one stream without role headers, the default where tags are tokens; ``chat``: in the model's chat format."""
     dtype: str = "bfloat16"
 
 

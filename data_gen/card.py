@@ -8,6 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as parquet
 
 from agent.clock import seconds
+from agent.protocol import EDITION
+from agent.rendering import turns_of
 from configs.schema import Config
 
 _LICENCES = {
@@ -45,7 +47,8 @@ def write_card(folder: Path, config: Config, shards: dict[str, list[str]]) -> No
     lines += [
         "", f"Decode rates are log-uniform in {clock.train_decode_tokens_per_s} tokens a second without "
         f"{clock.held_out_decode_tokens_per_s}; prefill is {clock.train_prefill_ratio} times as fast; "
-        f"clock stamps: {clock.stamps}; tags: {config.model.tags}; tokenizer of {config.model.name}.",
+        f"clock stamps: {clock.stamps}; tags: {config.model.tags}; "
+        f"turns: {turns_of(config.model.tags, config.model.turns)}; protocol edition {EDITION}; tokenizer of {config.model.name}.",
         "", "Load it:", "", "    datasets.load_dataset(FOLDER)", "",
         "Make it again: the settings are in `config.yaml`, seeds and versions in `manifest.json`.", "",
         f"## One row ({example['mode']})", "", "```", *transcript_lines(example), "```", "",

@@ -22,6 +22,7 @@ from typing import Any
 from rich.progress import Progress
 
 from agent.models.load import load_renderer
+from agent.protocol import EDITION
 from agent.rendering import Renderer
 from configs.command import command, out_folder, write_manifest
 from configs.schema import Config
@@ -54,8 +55,11 @@ def main(config: Config) -> None:
     for job in plan:
         names.setdefault(job[0], []).append(shard_name(*job))
     write_card(folder, config, names)
-    write_manifest(folder, config, schema_version=SCHEMA_VERSION, recipe=key, shards=names, tokenizer=renderer(config).fingerprint,
-                   **({"paraphrase": asked} if asked else {}))
+    made_for = renderer(config)
+    write_manifest(
+        folder, config, schema_version=SCHEMA_VERSION, recipe=key, shards=names, tokenizer=made_for.fingerprint, edition=EDITION,
+        tags=made_for.tags, turns=made_for.turns, **({"paraphrase": asked} if asked else {}),
+    )
     (folder / "making.json").unlink(missing_ok=True)
     report_rejected(folder, rejected(config))
     if made:
@@ -83,7 +87,8 @@ def recipe(config: Config) -> str:
     if paraphrase["url"]:
         parts["paraphrase"] = paraphrase["model"]  # what it answered lies in its file, wherever that and the endpoint are
     parts |= {"inputs": found} if (found := inputs(config)) else {}
-    parts |= {"seed": config.seed, "task": config.task, "tools": config.tools, "requests": config.requests, "schema": SCHEMA_VERSION}
+    parts |= {"seed": config.seed, "task": config.task, "tools": config.tools, "requests": config.requests, "schema": SCHEMA_VERSION,
+              "edition": EDITION}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -160,12 +165,12 @@ def make_row(config: Config, task: Task, split: str, n: int) -> dict[str, Any]:
 
 def renderer(config: Config) -> Renderer:
     """The renderer of the configured model, one a process."""
-    return _renderer(config.model.name, config.model.tags, config.clock.stamps)
+    return _renderer(config.model.name, config.model.tags, config.clock.stamps, config.model.turns)
 
 
 @cache
-def _renderer(name: str, tags: str, stamps: str) -> Renderer:
-    return load_renderer(name, tags, stamps)
+def _renderer(name: str, tags: str, stamps: str, turns: str | None) -> Renderer:
+    return load_renderer(name, tags, stamps, turns=turns)
 
 
 _loaded: dict[str, Sequence[Task]] = {}

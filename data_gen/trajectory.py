@@ -16,6 +16,7 @@ from datasets import Features, List, Value
 
 from agent.clock import Profile
 from agent.events import to_json
+from agent.protocol import EDITION
 from agent.rendering import Renderer
 from agent.simulate import Rollout
 from agent.transcript import Segment
@@ -108,7 +109,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a finished folder of trajectories.
 
     Raises:
-        BadData: there is none, it is of another schema version, or shards are missing.
+        BadData: there is none, it is of another schema version or protocol edition, or shards are missing.
     """
     path = folder / MANIFEST
     if not folder.is_dir():
@@ -119,6 +120,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if manifest.get("schema_version") != SCHEMA_VERSION:
         raise BadData(
             f"{folder} has schema version {manifest.get('schema_version')}, this code reads {SCHEMA_VERSION}; generate the data again"
+        )
+    if (edition := manifest.get("edition", 1)) != EDITION:
+        raise BadData(
+            f"{folder} was made in edition {edition} of the protocol, and this code speaks edition {EDITION}; "
+            f"generate the data again with the settings in its config.yaml, into another folder"
         )
     missing = [name for names in manifest["shards"].values() for name in names if not (folder / name).exists()]
     if missing:

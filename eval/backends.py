@@ -66,7 +66,7 @@ class Backend:
 
     def renderer(self) -> Renderer:
         """The renderer that its episodes run with."""
-        return _renderer(self.model.name, self.model.tags, self.stamps, self.model.adapter)
+        return _renderer(self.model.name, self.model.tags, self.stamps, self.model.adapter, self.model.turns)
 
     def planner(self, task: Task, data: DataConfig, seed: int) -> Planner | None:
         """Who plans its actions on a task; None for a model. What it guesses at follows from ``seed``."""
@@ -99,7 +99,7 @@ def backend(name: str, config: Config) -> Backend:
     if name not in BACKENDS and name not in named:
         raise ValueError(f"unknown backend {name!r}; use some of {', '.join((*BACKENDS, *named))}")
     if name == "untrained":
-        model = replace(config.model, adapter=None, tags="text")
+        model = replace(config.model, adapter=None, tags="text", turns=None)
         stamps = "none" if config.clock.stamps == "token" else config.clock.stamps
         return Backend(name, model, replace(config.agent, prompt="full"), stamps)
     if name in PLANNED:
@@ -154,5 +154,5 @@ def weights_hash(adapter: str | None) -> str:
 
 
 @lru_cache(maxsize=4)
-def _renderer(name: str, tags: str, stamps: str, adapter: str | None) -> Renderer:
-    return load_renderer(name, tags, stamps, adapter)
+def _renderer(name: str, tags: str, stamps: str, adapter: str | None, turns: str | None) -> Renderer:
+    return load_renderer(name, tags, stamps, adapter, turns)

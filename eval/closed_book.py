@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.models.model import Model
-from agent.rendering import Renderer, escape
+from agent.rendering import Renderer, as_data
 from configs.command import command, out_folder
 from configs.schema import Config
 from data_gen.sources import load
@@ -96,9 +96,9 @@ def closed_book(played: Backend, tasks: Sequence[Task], config: Config) -> list[
 
 def ask(model: Model, renderer: Renderer, questions: Sequence[str]) -> list[str]:
     """Answers in one batch, each at most `MOST_TOKENS` long."""
-    head, turn = renderer.prompt_ids(PROMPT), renderer.environment_to_model
+    head, turn = renderer.prompt_ids(PROMPT), renderer.format_ids(renderer.format.environment_to_model)
     # the question is data: nothing in it is a tag or a special token
-    streams = [model.open((*head, *renderer.action_ids(escape(question)), *turn)) for question in questions]
+    streams = [model.open((*head, *renderer.action_ids(as_data(question)), *turn)) for question in questions]
     written: list[list[int]] = [[] for _ in streams]
     going = list(range(len(streams)))
     for _ in range(MOST_TOKENS):

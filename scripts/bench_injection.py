@@ -4,8 +4,10 @@
 
 Every forgery (tags, special tokens of the tokenizers, other models' markers, each in many disguises) goes through a whole
 episode of the core: in one update, split across updates, inside a tool's result or its error. It is forged if the
-tokenizer shows a special token or a tag that the environment did not write, if a segment is more than one line, or if the
-episode takes any other course than it does with harmless words. Prints one line of JSON.
+tokenizer shows a special token or a tag that the environment did not write, if its text reads as a tag, if a segment is more
+than one line, or if the episode takes any other course than it does with harmless words. It is changed if what is harmless, but
+looks a little like markup, does not read as it was said, or does not come back from the quotes of a call line. Prints one line
+of JSON.
 """
 
 from __future__ import annotations
@@ -28,10 +30,11 @@ from agent.core import State
 from agent.events import UserUpdate
 from agent.models import embedded
 from agent.modes import settings
-from agent.protocol import TAGS
+from agent.protocol import TAGS, CallLine, parse_line, write_call
 from agent.rendering import CLOCK_TOKENS, Renderer
 from agent.simulate import Episode, Rollout
 from agent.tools.tool import Json, Param, ToolFailure, ToolSpec
+from agent.transcript import Segment
 
 TOKENIZERS = ("qwen", "llama", "smollm2")
 CHANNELS: tuple[Channel, ...] = ("update", "split", "result", "nested", "error")
@@ -41,9 +44,19 @@ OTHERS = (
     "<s>", "</s>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<start_of_turn>", "<end_of_turn>", "<bos>", "<eos>", "<|user|>",
     "<|assistant|>", "<|system|>", "<|channel|>final<|message|>", "<|start|>assistant", "<｜Assistant｜>", "<｜tool▁calls▁begin｜>",
     "[TOOL_CALLS]", "<function_calls>", "<tool_response>", "</tool_response>", "<unk>", "<pad>", "<0x0A>", "<|fim_middle|>",
-    "### Instruction:", "\n\nHuman:", "\n\nAssistant:", "### System:", "REMOVE 1", "2. send(\"x\")", "$1", "@3.2",
+    "### Instruction:", "\n\nHuman:", "\n\nAssistant:", "### System:", "REMOVE 1", "COMMIT 1",
+    "COMMIT", '2. text = "x"', '2. text += "x"', "$1.email", "$1[0]", "2. send(\"x\")", "$1", "@3.2",
 )
 """Collected: the markers of other models' formats, and lines that would mean something to the parser."""
+
+HARMLESS = (
+    "AT&T", "a < b", "a<b && c>d", "&lt;", "&amp; co", "5 > 3", "<b>bold</b>", "I <3 you", "Q&A <at> x.org", "<thinking>", "< pause >",
+    "-> <-", "std::vector<int>", "<|im_end|>", "</s>", "＜強＞", "naïve ≤ ≮", "100% & more", "<answer", "tool_call>", "{\"a\": \"<x>\"}",
+)
+"""What must read as it was said: no tag is in it."""
+
+FORMS: tuple[tuple[Any, Any], ...] = (("token", "flat"), ("token", "chat"), ("text", "chat"))
+"""Tags and turns."""
 
 # prefill costs the same for any text, so that the length of a forgery shifts no event
 _PROFILE = Profile("flat", decode_tokens_per_s=200, prefill_tokens_per_s=10**9, restart_ns=0)
@@ -141,8 +154,7 @@ class Judge:
     def __init__(self, renderer: Renderer) -> None:
         self.renderer = renderer
         self.added = {index: token.content for index, token in renderer.tokenizer.added_tokens_decoder.items()}
-        marks = {content for content in (*self.added.values(), *TAGS, *CLOCK_TOKENS) if content.strip()}
-        self.marks = re.compile("|".join(re.escape(mark) for mark in sorted(marks)), re.IGNORECASE)
+        self.marks = re.compile("|".join(re.escape(mark) for mark in TAGS), re.IGNORECASE)
 
     def forged(self, rollout: Rollout) -> bool:
         """Whether any environment segment says more than its own tag and a line of data."""
@@ -158,7 +170,7 @@ class Judge:
                 return True
             body = text.removeprefix(own)
             lines = body.splitlines()
-            if len(lines) > 1 or "\n" in body[:-1]:
+            if len(lines) > 1 or "\n" in body[:-1] or ("\n" in body) != (self.renderer.turns == "chat"):
                 return True
             seen = unicodedata.normalize("NFKC", body)
             bare = "".join(c for c in seen if unicodedata.category(c) not in ("Cf", "Mn"))
@@ -166,9 +178,17 @@ class Judge:
                 return True
         return False
 
+    def changed(self, text: str) -> bool:
+        """Whether harmless text reads otherwise than it was said, as data or in a call line."""
+        ids = self.renderer.environment_ids(Segment("partial_query_update", text, 0))
+        shown = self.renderer.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        line = self.renderer.action_ids(write_call(1, "send", (text,)))
+        back = parse_line(self.renderer.text(line))
+        return shown.removeprefix("<partial_query_update>").strip() != text or back != CallLine(1, "send", (text,), {})
+
 
 def measure(tokenizers: dict[str, Any], seed: int, count: int | None = None) -> dict[str, int]:
-    """Every forgery on every tokenizer, channels and forms of tags in turn.
+    """Every forgery on every tokenizer, in every form of tags and turns, channels in turn.
 
     Args:
         tokenizers: by name; they are not changed.
@@ -178,10 +198,11 @@ def measure(tokenizers: dict[str, Any], seed: int, count: int | None = None) -> 
     rng = random.Random(seed)
     texts = forgeries(list(tokenizers.values()))
     texts = texts[:: max(1, len(texts) // count)] if count else texts
-    tried, bad, shift = 0, 0, 0
+    tried, bad, changed, shift = 0, 0, 0, 0
     for tokenizer in tokenizers.values():
-        for tags in ("token", "text"):
-            judge = Judge(Renderer.prepare(copy.deepcopy(tokenizer), tags))
+        for tags, turns in FORMS:
+            judge = Judge(Renderer.prepare(copy.deepcopy(tokenizer), tags, turns=turns))
+            changed += sum(map(judge.changed, HARMLESS))
             shift += 1  # so that a forgery meets each renderer through another channel
             usual = {channel: course(*episode(judge.renderer, "abcdefgh", channel, (2, 4, 6))) for channel in CHANNELS}
             for number, text in enumerate(texts):
@@ -190,7 +211,7 @@ def measure(tokenizers: dict[str, Any], seed: int, count: int | None = None) -> 
                 rollout, box = episode(judge.renderer, text, channel, cut)
                 tried += 1
                 bad += judge.forged(rollout) or course(rollout, box) != usual[channel]
-    return {"tried": tried, "forged": bad}
+    return {"tried": tried, "forged": bad, "harmless": len(HARMLESS) * len(FORMS) * len(tokenizers), "changed": changed}
 
 
 def load(name: str) -> Any:
@@ -200,7 +221,7 @@ def load(name: str) -> Any:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Tries all, prints, and fails if anything was forged."""
+    """Tries all, prints, and fails if anything was forged, or harmless text changed."""
     parser = argparse.ArgumentParser(prog="python -m scripts.bench injection", description=__doc__.splitlines()[0])
     parser.add_argument("--tokenizers", nargs="+", default=TOKENIZERS, help="qwen, llama, smollm2 or tiny")
     parser.add_argument("--seed", type=int, default=0)
@@ -213,4 +234,4 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     report = measure(tokenizers, options.seed, options.count)
     print(json.dumps({"bench": "injection", "tokenizers": list(tokenizers)} | report))
-    return 1 if report["forged"] else 0
+    return 1 if report["forged"] or report["changed"] else 0

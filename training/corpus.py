@@ -57,7 +57,14 @@ def read_source(
     Raises:
         BadData: the folder can't be used, or nothing in it can be trained on.
     """
-    check_tokenizer(read_manifest(folder).get("tokenizer", "unknown"), renderer, str(folder), model)
+    manifest = read_manifest(folder)
+    for setting, wanted in (("tags", renderer.tags), ("turns", renderer.turns)):
+        if (made := manifest.get(setting, wanted)) != wanted:
+            raise BadData(
+                f"{folder} was made with model.{setting}={made}, and model.{setting}={wanted} is to be trained; "
+                f"set model.{setting}={made}, or generate the data again with model.{setting}={wanted}"
+            )
+    check_tokenizer(manifest.get("tokenizer", "unknown"), renderer, str(folder), model)
     source = Source(folder)
     for row in read_rows(folder, split):
         example: Example | None = make_example(row, renderer, cut_spans=cut_spans, idle_pauses=idle_pauses, model=model)

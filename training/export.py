@@ -16,6 +16,9 @@ import yaml
 from transformers.utils.logging import disable_progress_bar
 
 from agent.models.checkpoint import load_model
+from agent.models.load import PROTOCOL
+from agent.protocol import EDITION
+from agent.rendering import turns_of
 from configs.command import UserError, command, out_folder
 from configs.schema import Config
 from training.gguf_file import write_gguf
@@ -36,6 +39,7 @@ def main(config: Config) -> None:
     model.save_pretrained(half)
     tokenizer.save_pretrained(half)
     (half / "README.md").write_text(card(settings, manifest))
+    shutil.copy(source / PROTOCOL, half / PROTOCOL)
     for name in ("config.yaml", "manifest.json"):
         shutil.copy(source / name, half / f"training-{name}")
     if config.gguf:
@@ -69,6 +73,7 @@ def card(settings: dict[str, Any], manifest: dict[str, Any]) -> str:
         for folder, count in manifest.get("data", {}).items()
     )
     train = settings["train"]
+    turns = turns_of(settings["model"]["tags"], settings["model"].get("turns"))
     return f"""---
 library_name: transformers
 base_model: {settings['model']['name']}
@@ -77,7 +82,8 @@ tags: [midsentence]
 # {settings['name']}
 
 `{settings['model']['name']}` trained with *midsentence* to call tools while its user is still speaking.
-Tags: {settings['model']['tags']}; clock stamps: {settings['clock']['stamps']}; tokenizer {manifest.get('tokenizer')}.
+Protocol edition {EDITION}; tags: {settings['model']['tags']}; turns: {turns}; clock stamps:
+{settings['clock']['stamps']}; tokenizer {manifest.get('tokenizer')}.
 
 ## Data
 {data}

@@ -113,7 +113,7 @@ def plan(config: Config) -> Plan:
     model = skeleton(config.model.name)
     parameters = sum(p.numel() for p in model.parameters())
     base = tokenizer_folder(config.model.name)
-    renderer = None if base is None else Renderer.prepare(AutoTokenizer.from_pretrained(base), config.model.tags, config.clock.stamps)
+    renderer = None if base is None else renderer_of(config, base)
     new = count_new_tokens(config, base, renderer)
     trainable = full_parameters(model, renderer) if train.method == "full" else \
         adapter_parameters(model, train.lora_targets, train.lora_rank, new)
@@ -129,6 +129,11 @@ def plan(config: Config) -> Plan:
         device_memory(config, model, parameters, trainable), host_memory(config, parameters), train.mfu, train.device_tflops,
         flops / (train.mfu * train.device_tflops * 1e12 * config.gpus) / 3600 if flops else None,
     )
+
+
+def renderer_of(config: Config, base: Path) -> Renderer:
+    """The renderer that the run would have."""
+    return Renderer.prepare(AutoTokenizer.from_pretrained(base), config.model.tags, config.clock.stamps, config.model.turns)
 
 
 def skeleton(name: str) -> Any:

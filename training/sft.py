@@ -25,7 +25,7 @@ from hydra.utils import get_object
 
 from agent.models.checkpoint import BASE, load_model
 from agent.models.embedded import resolve
-from agent.models.load import load_renderer, load_tokenizer
+from agent.models.load import load_renderer, load_tokenizer, note_protocol
 from agent.rendering import Renderer
 from configs.command import UserError, command, out_folder, write_manifest
 from configs.launch import start_all
@@ -58,7 +58,7 @@ def main(config: Config) -> None:
         say(f"finished before: {folder}")
         return
     check_model(config, resolve(config.model.name))
-    renderer = load_renderer(config.model.name, config.model.tags, config.clock.stamps)
+    renderer = load_renderer(config.model.name, config.model.tags, config.clock.stamps, turns=config.model.turns)
     sources, plan = read(config, renderer)
     say(describe(sources))
     say(f"{plan.steps} steps of {plan.batch_rows} rows, {plan.tokens} tokens" + (f", {processes} processes" if processes > 1 else ""))
@@ -276,15 +276,17 @@ def save(
     if trainer.accelerator.is_main_process:
         whole = json.loads((resolve(config.model.name) / "config.json").read_text())
         shape = {name: whole[name] for name in ("model_type", "hidden_size", "num_hidden_layers", "vocab_size") if name in whole}
+        renderer = load_renderer(config.model.name, config.model.tags, config.clock.stamps, turns=config.model.turns)
         for place in {folder, ours}:
             (place / BASE).write_text(json.dumps(shape) + "\n")
+            note_protocol(place, renderer)
         if ours != folder:
             promote(config, best[0], folder)
         counts = {str(s.folder): {"rows": len(s.examples), "dropped": s.dropped, "cut": s.cut, "empty": s.empty} for s in sources}
         write_manifest(
             folder, config, recipe=key, data=counts, steps=plan.steps, tokens=plan.tokens, metrics=metrics,
             processes=trainer.accelerator.num_processes,
-            tokenizer=load_renderer(config.model.name, config.model.tags, config.clock.stamps).fingerprint,
+            tokenizer=renderer.fingerprint,
             parameters=sum(map(_numel, trainer.model.parameters())),
             trainable_parameters=sum(_numel(p) for p in trainer.model.parameters() if p.requires_grad),
             **({"best": best[1]} if best is not None else {}),

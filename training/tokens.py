@@ -28,7 +28,7 @@ KINDS = ("thought", "call", "pause", "answer", "revision")
 _THOUGHT, _CALL, _PAUSE, _ANSWER, _REVISION = range(len(KINDS))
 _TAG = re.compile(rb"<think>|<tool_call>|<pause>|<answer>")
 _KIND_OF_TAG = {b"<think>": _THOUGHT, b"<tool_call>": _CALL, b"<pause>": _PAUSE, b"<answer>": _ANSWER}
-_LINE = re.compile(rb"^[ \t]*(?:(REMOVE)[ \t]+\d+|(\d{1,9})[ \t]*\.)[^\n]*", re.MULTILINE)
+_LINE = re.compile(rb"(?:^|(?<=<tool_call>))[ \t]*(?:(REMOVE)[ \t]+\d+|(COMMIT)\b|(\d{1,9})[ \t]*\.)[^\n]*", re.MULTILINE)
 _CLOSED_BY = {"think_interrupted": b"<think>", "tool_call_interrupted": b"<tool_call>", "answer_interrupted": b"<answer>"}
 
 
@@ -64,7 +64,8 @@ def check_tokenizer(found: str, renderer: Renderer, where: str, model: str) -> N
     """
     if found != renderer.fingerprint:
         raise BadData(
-            f"{where} was made with tokenizer {found}, but model={model} with tags={renderer.tags} and stamps={renderer.clock} "
+            f"{where} was made with tokenizer {found}, but model={model} with tags={renderer.tags}, "
+            f"turns={renderer.turns} and stamps={renderer.clock} "
             f"is {renderer.fingerprint}; generate the data again with model={model}"
         )
 
@@ -120,16 +121,16 @@ def token_kinds(spelled: Sequence[bytes], issued: set[bytes]) -> list[int]:
     Args:
         spelled: the bytes of each token.
         issued: IDs of the calls seen so far; those of this segment are added. A line with an ID that was already
-            issued, or ``REMOVE``, is a revision.
+            issued, or ``REMOVE``, is a revision; a ``COMMIT`` counts as a call.
     """
     text = b"".join(spelled)
     marks = [(0, _THOUGHT), *((m.start(), _KIND_OF_TAG[m.group()]) for m in _TAG.finditer(text))]
     for begin, end in [(m.end(), _end(text, m.end())) for m in re.finditer(rb"<tool_call>", text)]:
         for line in _LINE.finditer(text, begin, end):
-            known = line[1] is not None or line[2] in issued
+            known = line[1] is not None or line[3] in issued
             marks.append((line.start(), _REVISION if known else _CALL))
-            if line[2] is not None:
-                issued.add(line[2])
+            if line[3] is not None:
+                issued.add(line[3])
         marks.append((end, _CALL))
     marks.sort(key=lambda mark: mark[0])
     kinds, at, mark = [], 0, 0

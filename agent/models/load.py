@@ -1,18 +1,50 @@
 """Tokenizers and running models by the same names as models.
 
-Owns the loading of a tokenizer from a model's folder, or from a checkpoint that brings its own, and which runtime loads
-the weights. Refuses to know how either does.
+Owns the loading of a tokenizer from a model's folder, or from a checkpoint that brings its own, which runtime loads
+the weights, and that a checkpoint speaks the protocol that is asked of it. Refuses to know how either is loaded.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from agent.models.embedded import resolve
+from agent.protocol import EDITION
 from agent.rendering import Renderer
 
 RUNTIMES = ("transformers", "llamacpp")
+PROTOCOL = "protocol.json"
+"""Beside a checkpoint's weights: the edition of the protocol and the form of it that it was trained in."""
+_FIRST_EDITION = ("base.json", "training-manifest.json")
+"""What checkpoints and exports of the first edition have in the place of `PROTOCOL`."""
+
+
+def note_protocol(folder: Path, renderer: Renderer) -> None:
+    """Leaves `PROTOCOL` in a checkpoint's folder."""
+    form = {"edition": EDITION, "tags": renderer.tags, "turns": renderer.turns, "stamps": renderer.clock}
+    (folder / PROTOCOL).write_text(json.dumps(form) + "\n")
+
+
+def protocol_of(folder: Path) -> dict[str, Any] | None:
+    """What a checkpoint was trained in; None for a model that was not trained here, or a checkpoint in the middle of its training.
+
+    Raises:
+        ValueError: it was trained in another edition.
+    """
+    if (folder / PROTOCOL).is_file():
+        form = json.loads((folder / PROTOCOL).read_text())
+    elif any((folder / name).is_file() for name in _FIRST_EDITION):
+        form = {"edition": 1}
+    else:
+        return None
+    if form["edition"] != EDITION:
+        raise ValueError(
+            f"{folder} was trained in edition {form['edition']} of the protocol, and this code speaks edition {EDITION}; generate "
+            "the data again (data_gen.generate) and train on it (training.sft), or use the release that it was trained with"
+        )
+    return form
 
 
 def load_tokenizer(name: str, adapter: str | None = None) -> Any:
@@ -20,21 +52,34 @@ def load_tokenizer(name: str, adapter: str | None = None) -> Any:
 
     Raises:
         FileNotFoundError: the checkpoint has no tokenizer, so its tokens can't be known.
+        ValueError: it was trained in another edition of the protocol.
     """
     from transformers import AutoTokenizer
     if adapter is None:
+        protocol_of(Path(resolve(name)))
         return AutoTokenizer.from_pretrained(resolve(name))
     folder = Path(adapter)
     if not folder.is_dir():
         raise FileNotFoundError(f"no checkpoint at {adapter}; train one with: python -m training.sft out={adapter}")
     if not (folder / "tokenizer.json").exists():
         raise FileNotFoundError(f"checkpoint {adapter} has no tokenizer.json: it was not saved by training.sft; copy its tokenizer there")
+    protocol_of(folder)
     return AutoTokenizer.from_pretrained(folder)
 
 
-def load_renderer(name: str, tags: str, stamps: str, adapter: str | None = None) -> Renderer:
-    """The renderer of a model or checkpoint; tags and stamps that its tokenizer lacks are added to it."""
-    return Renderer.prepare(load_tokenizer(name, adapter), tags, stamps)
+def load_renderer(name: str, tags: str, stamps: str, adapter: str | None = None, turns: str | None = None) -> Renderer:
+    """The renderer of a model or checkpoint; tags and stamps that its tokenizer lacks are added to it.
+
+    Raises:
+        ValueError: the checkpoint was trained with other tags, turns or stamps, or in another edition.
+    """
+    renderer = Renderer.prepare(load_tokenizer(name, adapter), tags, stamps, turns)
+    if adapter is not None and (form := protocol_of(Path(adapter))) is not None:
+        asked = {"model.tags": renderer.tags, "model.turns": renderer.turns, "clock.stamps": renderer.clock}
+        for setting, value in asked.items():
+            if (trained := form[setting.partition(".")[2]]) != value:
+                raise ValueError(f"{adapter} was trained with {setting}={trained}, and {setting}={value} is asked of it; set the former")
+    return renderer
 
 
 def load_runtime(name: str, adapter: str | None = None, dtype: str = "bfloat16", runtime: str = "transformers", **options: Any) -> Any:

@@ -14,12 +14,15 @@ from transformers import PreTrainedTokenizerFast
 
 from agent.chat_format import ChatFormat
 from agent.clock import ns
-from agent.protocol import ENVIRONMENT_TAGS, TAGS
-from agent.rendering import CLOCK_EDGES_NS, Renderer, Rendering, escape, unescape
+from agent.protocol import EDITION, ENVIRONMENT_TAGS, TAGS, parse_line, write_call
+from agent.rendering import CLOCK_EDGES_NS, Renderer, Rendering, as_data
 from agent.transcript import CLOSERS, Segment
 
 NAMES = ("qwen", "llama", "smollm2")
-FORMS = (("token", "none"), ("text", "none"), ("token", "token"), ("text", "text"))
+FORMS = (
+    ("token", "none", "flat"), ("token", "none", "chat"), ("text", "none", "chat"),
+    ("token", "token", "flat"), ("token", "text", "flat"), ("text", "text", "chat"),
+)
 CHATML = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
 
 
@@ -40,13 +43,13 @@ def small_tokenizer(normalizer=None, specials=("<|im_start|>", "<|im_end|>")) ->
 @pytest.fixture(scope="module")
 def real(request):
     """Renderers on the real tokenizers, made once each."""
-    made: dict[tuple[str, str, str], Renderer] = {}
+    made: dict[tuple[str, str, str, str | None], Renderer] = {}
 
-    def get(name: str, tags: str = "token", clock: str = "none") -> Renderer:
-        if (name, tags, clock) not in made:
+    def get(name: str, tags: str = "token", clock: str = "none", turns: str | None = None) -> Renderer:
+        if (name, tags, clock, turns) not in made:
             tokenizer = copy.deepcopy(request.getfixturevalue(f"{name}_tokenizer"))
-            made[name, tags, clock] = Renderer.prepare(tokenizer, tags, clock)
-        return made[name, tags, clock]
+            made[name, tags, clock, turns] = Renderer.prepare(tokenizer, tags, clock, turns)
+        return made[name, tags, clock, turns]
 
     return get
 
@@ -56,7 +59,7 @@ def transcript(rng: random.Random, renderer: Renderer, length: int = 12) -> list
     environment = [tag[1:-1] for tag in ENVIRONMENT_TAGS if not tag.startswith("</")]
     data = [
         "text Bob", "", "</think>", "<|im_end|>\n<|im_start|>assistant\n", "<|eot_id|>", "a\u2028b\x85c", "naïve 👍🏽",
-        "＜think＞", "x < y & z",
+        "＜think＞", "x < y & z", "10", " ", "<pau",
     ]
     actions = [
         "<think>to: Bob</think>", '<tool_call>\n1. f("é")\n', "</tool_call>", "<pause>", "<answer>Done 👍🏽.</answer>", "ha",
@@ -78,9 +81,10 @@ def transcript(rng: random.Random, renderer: Renderer, length: int = 12) -> list
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("tags", "clock"), FORMS)
-def test_ids_of_every_prefix_are_a_prefix_of_the_ids_of_the_whole(real, name, tags, clock):
-    renderer = real(name, tags, clock)
+@pytest.mark.parametrize(("tags", "clock", "turns"), FORMS)
+def test_ids_of_every_prefix_are_a_prefix_of_the_ids_of_the_whole(real, name, tags, clock, turns):
+    renderer = real(name, tags, clock, turns)
+    assert renderer.turns == turns
     prompt = renderer.prompt_ids("You listen.\n<pause> waits.")
     for seed in range(8):
         segments = transcript(random.Random(seed), renderer)
@@ -95,9 +99,9 @@ def test_ids_of_every_prefix_are_a_prefix_of_the_ids_of_the_whole(real, name, ta
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("tags", ["token", "text"])
-def test_data_becomes_no_tag_and_no_added_token(real, name, tags):
-    renderer = real(name, tags)
+@pytest.mark.parametrize(("tags", "turns"), [("token", "flat"), ("token", "chat"), ("text", "chat")])
+def test_data_becomes_no_tag_and_no_added_token(real, name, tags, turns):
+    renderer = real(name, tags, turns=turns)
     added = set(renderer.tokenizer.added_tokens_decoder)
     contents = [token.content for token in renderer.tokenizer.added_tokens_decoder.values() if "reserved" not in token.content]
     frame = set(renderer.environment_ids(Segment("tool_result", "", 0)))
@@ -108,8 +112,66 @@ def test_data_becomes_no_tag_and_no_added_token(real, name, tags):
             ids = renderer.environment_ids(Segment("tool_result", data, 0))
             assert added.isdisjoint(set(ids) - frame), data
             body = renderer.text(ids).removeprefix("<tool_result>")
-            assert body.endswith("\n"), data
-            assert not set(body[:-1]) & set("<>\n\r"), data
+            assert turns == "flat" or body.endswith("\n"), data
+            assert not set(body[:-1]) & set("\n\r") and not any(tag in body for tag in TAGS), data
+
+
+HARMLESS = ["AT&T", "a < b", "if a<b && c>d", "&lt;b&gt;", "<b>", "I <3 you", "<thinking>", "< think >", "</s>", "<think", "＜強＞"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("tags", "turns"), [("token", "flat"), ("token", "chat"), ("text", "chat")])
+def test_what_only_looks_like_markup_reads_as_it_was_said(real, name, tags, turns):
+    renderer = real(name, tags, turns=turns)
+    for text in HARMLESS:
+        shown = renderer.text(renderer.environment_ids(Segment("partial_query_update", text, 0)))
+        assert shown.strip() == f"<partial_query_update> {text}"
+        line = renderer.action_ids(write_call(1, "send", (text,)))
+        assert renderer.text(line) == f'1. send("{text}")' and parse_line(renderer.text(line)).positional == (text,)
+
+
+def test_what_would_read_as_a_tag_is_broken_where_it_begins():
+    assert as_data("say <think> & </TOOL_CALL> <b>") == "say &lt;think> & &lt;/TOOL_CALL> <b>"
+    assert as_data("＜ｐａｕｓｅ＞ <th\u200bink> <\u0338answer>") == "&lt;ｐａｕｓｅ＞ &lt;th\u200bink> &lt;\u0338answer>"
+    assert as_data("a\n<pau\nse>") == "a <pau se>"
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_a_tag_in_an_argument_comes_back_and_is_no_token(real, tag):
+    for renderer in (real("smollm2"), real("smollm2", "text")):
+        ids = renderer.action_ids(write_call(1, "send", (f"a {tag} <b>",)))
+        assert set(renderer.tag_ids.values()).isdisjoint(ids)
+        assert parse_line(renderer.text(ids)).positional == (f"a {tag} <b>",)
+
+
+def test_the_text_of_a_transcript_in_flat_turns(real):
+    for name in NAMES:
+        renderer = real(name)
+        act = renderer.action_ids('<think>to: Bob</think><tool_call>\n1. get("Bob")\n')
+        segments = [
+            Segment("partial_query_update", "text Bob & <b>", ns(1)),
+            Segment("model", "", ns(2), act),
+            Segment("tool_call_interrupted", "", ns(2)),
+            Segment("tool_result", '1: "ok"', ns(3)),
+            Segment("final_query_update", "", ns(3)),
+            Segment("model", "", ns(4), renderer.action_ids("<pause>")),
+        ]
+        spans = renderer.spans(renderer.prompt_ids("Help."), segments)
+        assert [(span.kind, span.segment, renderer.text(span.ids)) for span in spans[1:]] == [
+            ("partial_query_update", 0, "<partial_query_update> text Bob & <b>"),
+            ("model", 1, '<think>to: Bob</think><tool_call>1. get("Bob")\n'),
+            ("tool_call_interrupted", 2, "</tool_call_interrupted>"),
+            ("tool_result", 3, '<tool_result>1: "ok"'),
+            ("final_query_update", 4, "<final_query_update>"),
+            ("model", 5, "<pause>"),
+        ]
+
+
+def test_flat_turns_need_tags_that_are_tokens():
+    with pytest.raises(ValueError, match="turns='flat' needs tags that are tokens.*use 'chat'"):
+        Renderer(small_tokenizer(), "text", turns="flat")
+    with pytest.raises(ValueError, match="turns is 'long'"):
+        Renderer(small_tokenizer(), "text", turns="long")
 
 
 def test_the_model_may_be_quoted_but_only_tags_become_tokens(real):
@@ -122,7 +184,7 @@ def test_the_model_may_be_quoted_but_only_tags_become_tokens(real):
 
 
 def test_the_text_of_a_transcript_in_qwens_own_format(real):
-    renderer = real("qwen")
+    renderer = real("qwen", turns="chat")
     act = renderer.action_ids('<think>to: Bob</think><tool_call>\n1. get("Bob")\n')
     segments = [
         Segment("partial_query_update", "text Bob & <b>", ns(1)),
@@ -135,7 +197,7 @@ def test_the_text_of_a_transcript_in_qwens_own_format(real):
     spans = renderer.spans(renderer.prompt_ids("Help."), segments)
     assert [(span.kind, span.segment, renderer.text(span.ids)) for span in spans] == [
         ("prompt", None, "<|im_start|>system\nHelp.<|im_end|>\n<|im_start|>user\n"),
-        ("partial_query_update", 0, "<partial_query_update> text Bob &amp; &lt;b&gt;\n"),
+        ("partial_query_update", 0, "<partial_query_update> text Bob & <b>\n"),
         ("role", None, "<|im_end|>\n<|im_start|>assistant\n"),
         ("model", 1, '<think>to: Bob</think><tool_call>\n1. get("Bob")\n'),
         ("tool_call_interrupted", 2, "</tool_call_interrupted>"),
@@ -180,9 +242,11 @@ def test_a_character_cut_in_half_waits_and_then_is_replaced(real):
 
 def test_clock_stamps():
     segments = [Segment("partial_query_update", "a", ns(0.5)), Segment("tool_result", "1: 2", ns(3.24))]
-    text = Renderer.prepare(small_tokenizer(), "token", "text")
+    text = Renderer.prepare(small_tokenizer(), "token", "text", "chat")
     assert text.text(text.ids((), segments)) == "<partial_query_update> @0.5 a\n<tool_result> @3.2 1: 2\n"
-    token = Renderer.prepare(small_tokenizer(), "token", "token")
+    flat = Renderer.prepare(small_tokenizer(), "token", "text")
+    assert flat.text(flat.ids((), segments)) == "<partial_query_update> @0.5 a<tool_result> @3.2 1: 2"
+    token = Renderer.prepare(small_tokenizer(), "token", "token", "chat")
     assert token.text(token.ids((), segments)) == "<partial_query_update><clock_28> a\n<tool_result><clock_42> 1: 2\n"
     late = [replace(segments[0], at_ns=ns(1000)), replace(segments[1], at_ns=ns(1000))]
     assert token.text(token.ids((), late)) == "<partial_query_update><clock_63> a\n<tool_result><clock_0> 1: 2\n"
@@ -190,7 +254,7 @@ def test_clock_stamps():
 
 
 def test_a_turn_that_the_model_ended_itself_is_not_ended_twice():
-    renderer = Renderer.prepare(small_tokenizer())
+    renderer = Renderer.prepare(small_tokenizer(), turns="chat")
     end = renderer.tokenizer.convert_tokens_to_ids("<|im_end|>")
     rendering = Rendering(renderer)
     rendering.model((*renderer.action_ids("<pause>"), end))
@@ -198,7 +262,7 @@ def test_a_turn_that_the_model_ended_itself_is_not_ended_twice():
 
 
 def test_a_header_that_no_token_follows_is_not_written():
-    renderer = Renderer.prepare(small_tokenizer())
+    renderer = Renderer.prepare(small_tokenizer(), turns="chat")
     rendering = Rendering(renderer)
     assert renderer.text(rendering.header()) == "<|im_end|>\n<|im_start|>assistant\n"
     assert rendering.model(()) == ()
@@ -220,7 +284,7 @@ def test_a_normaliser_makes_no_brackets_of_data(normalizer):
     for data in ("＜think＞", "﹤think﹥", "≮ ≯", "‹think›", "<\u0338", "&lt;", "a‹/think>"):
         ids = renderer.environment_ids(Segment("tool_result", data, 0))
         said = renderer.text(ids).removeprefix("<tool_result>")
-        assert "<" not in said, data
+        assert not any(tag in said.casefold() for tag in TAGS), data
         assert ids[1:] and all(index < 256 for index in ids[1:]), data
 
 
@@ -241,35 +305,38 @@ def test_a_vocabulary_whose_special_tokens_are_ordinary_entries():
     assert renderer.text(ids) == "say[INST]"
 
 
-@given(text=st.text(max_size=40))
+@given(text=st.text(max_size=40) | st.lists(st.sampled_from([*TAGS, "<", "a", "\n", "＜", "\u0338"]), max_size=5).map("".join))
 @settings(max_examples=100, deadline=None)
-def test_escaping_is_one_line_without_brackets_and_comes_back(text):
-    escaped = escape(text)
-    assert not set(escaped) & set("<>＜＞﹤﹥\n\r\x0b\x0c\x85\u2028\u2029")
-    assert escaped.splitlines() in ([], [escaped])
-    if text.isascii() and text.isprintable():
-        assert unescape(escaped) == text
+def test_data_is_one_line_without_a_tag_and_otherwise_as_it_was(text):
+    said = as_data(text)
+    assert not any(tag in said for tag in TAGS)
+    assert said.splitlines() in ([], [said])
+    if text.isprintable() and "<" not in text and "＜" not in text:
+        assert said == text
 
 
 def test_half_a_surrogate_pair_is_replaced():
     renderer = Renderer.prepare(small_tokenizer())
-    assert renderer.text(renderer.environment_ids(Segment("tool_result", "a\ud83d", 0))) == "<tool_result> a\ufffd\n"
+    assert renderer.text(renderer.environment_ids(Segment("tool_result", "a\ud83d", 0))) == "<tool_result> a\ufffd"
 
 
-def test_the_fingerprint_names_everything_that_ids_depend_on():
+def test_the_fingerprint_names_everything_that_ids_depend_on(monkeypatch):
     base = Renderer.prepare(small_tokenizer())
     assert base.fingerprint == Renderer.prepare(small_tokenizer()).fingerprint
     template = small_tokenizer()
     template.chat_template = CHATML.replace("\n", "\\n\\n")
     others = [
         Renderer(small_tokenizer(), "text"),
+        Renderer.prepare(small_tokenizer(), turns="chat"),
         Renderer.prepare(small_tokenizer(), "token", "text"),
         Renderer.prepare(small_tokenizer(), "token", "token"),
         Renderer.prepare(small_tokenizer(normalizers.Lowercase())),
         Renderer.prepare(small_tokenizer(specials=("<|im_start|>", "<|im_end|>", "<|x|>"))),
         Renderer.prepare(template),
     ]
-    assert len({base.fingerprint, *(other.fingerprint for other in others)}) == 7
+    monkeypatch.setattr("agent.rendering.EDITION", EDITION + 1)
+    others.append(Renderer.prepare(small_tokenizer()))
+    assert len({base.fingerprint, *(other.fingerprint for other in others)}) == 9
 
 
 def test_what_a_saved_tokenizer_renders_is_the_same(tmp_path, real):

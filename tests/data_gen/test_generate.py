@@ -11,6 +11,7 @@ from datasets import load_dataset
 from agent import core
 from agent.events import from_json
 from agent.models.load import load_renderer
+from agent.protocol import EDITION
 from agent.tools.tool import ToolSpec
 from data_gen import generate
 from data_gen.episodes import settings_of
@@ -112,6 +113,14 @@ def test_another_schema_version_is_refused(made, tmp_path):
     manifest = json.loads((made / "manifest.json").read_text()) | {"schema_version": 99}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(BadData, match="has schema version 99, this code reads 1; generate the data again"):
+        read_manifest(tmp_path)
+
+
+def test_another_edition_of_the_protocol_is_refused(made, tmp_path):
+    manifest = json.loads((made / "manifest.json").read_text())
+    assert (manifest["edition"], manifest["tags"], manifest["turns"]) == (EDITION, "token", "flat")
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest | {"edition": EDITION - 1}))
+    with pytest.raises(BadData, match=f"edition {EDITION - 1} of the protocol, and this code speaks edition {EDITION}; generate the data"):
         read_manifest(tmp_path)
 
 

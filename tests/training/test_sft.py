@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from agent.models.checkpoint import load_model
 from agent.models.load import load_renderer
+from agent.protocol import EDITION
 from configs.command import UserError
 from training import sft
 from training.attention import use_blocks
@@ -53,12 +54,29 @@ def test_a_run_learns_and_leaves_what_it_takes_to_use_it(settings, method):
     assert found[-1] < found[0] - 0.3
     manifest = json.loads((folder / "manifest.json").read_text())
     assert (manifest["steps"], manifest["seed"]) == (5, 0)
-    assert {path.name for path in folder.iterdir()} >= {"config.yaml", "tokenizer.json", "base.json"}
+    assert {path.name for path in folder.iterdir()} >= {"config.yaml", "tokenizer.json", "base.json", "protocol.json"}
     assert not [path for path in folder.rglob("*") if path.suffix in (".bin", ".pt", ".pth")]
     model, tokenizer = load_model("tiny", str(folder), "float32")
     renderer = load_renderer("tiny", "token", "none", str(folder))
     assert renderer.fingerprint == manifest["tokenizer"] == load_renderer("tiny", "token", "none").fingerprint
     assert model.get_input_embeddings().num_embeddings >= len(tokenizer)
+
+
+def test_a_checkpoint_of_another_form_of_the_protocol_is_refused_with_the_fix(settings):
+    sft.main(settings("train.max_steps=1"))
+    folder = Path(settings().out)
+    assert json.loads((folder / "protocol.json").read_text()) == {"edition": EDITION, "tags": "token", "turns": "flat", "stamps": "none"}
+    with pytest.raises(ValueError, match=r"was trained with model.turns=flat, and model.turns=chat is asked of it; set the former"):
+        load_renderer("tiny", "token", "none", str(folder), "chat")
+    with pytest.raises(ValueError, match=r"was trained with clock.stamps=none, and clock.stamps=token is asked of it"):
+        load_renderer("tiny", "token", "token", str(folder))
+    for name in ("base.json", "training-manifest.json"):  # as checkpoints and exports of the first edition have them
+        (folder / "protocol.json").unlink(missing_ok=True)
+        (folder / "base.json").rename(folder / name)
+        for load in (lambda: load_model("tiny", str(folder), "float32"), lambda: load_renderer("tiny", "token", "none", str(folder))):
+            with pytest.raises(ValueError, match="was trained in edition 1 of the protocol, and this code speaks edition .*train on it"):
+                load()
+        (folder / name).rename(folder / "base.json")
 
 
 def test_one_batch_can_be_learned_by_heart(settings):
@@ -237,8 +255,20 @@ def test_bad_data_folders_are_refused_in_a_line(settings, tmp_path, debug_data):
         sft.main(settings(f"train.data=[{tmp_path}/none]"))
     with pytest.raises(ValueError, match="holds no manifest.json"):
         sft.main(settings(f"train.data=[{tmp_path}/empty]"))
-    with pytest.raises(ValueError, match="was made with tokenizer .*; generate the data again with model=tiny"):
+    with pytest.raises(ValueError, match="made with model.tags=token, and model.tags=text is to be trained; set model.tags=token, or"):
         sft.main(settings("model.tags=text"))
+    with pytest.raises(ValueError, match="made with model.turns=flat, and model.turns=chat is to be trained; set model.turns=flat, or"):
+        sft.main(settings("model.turns=chat"))
+    manifest = json.loads((debug_data / "manifest.json").read_text())
+    (tmp_path / "empty" / "manifest.json").write_text(json.dumps({**manifest, "tokenizer": "0123"}))
+    for path in debug_data.glob("*.parquet"):
+        (tmp_path / "empty" / path.name).symlink_to(path)
+    with pytest.raises(ValueError, match="was made with tokenizer .*; generate the data again with model=tiny"):
+        sft.main(settings(f"train.data=[{tmp_path}/empty]"))
+    del manifest["edition"]
+    (tmp_path / "empty" / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match=f"was made in edition 1 of the protocol, .* speaks edition {EDITION}; generate the data"):
+        sft.main(settings(f"train.data=[{tmp_path}/empty]"))
     with pytest.raises(ValueError, match="12 rows are longer than train.max_length=20, .*; raise train.max_length"):
         sft.main(settings("train.max_length=20"))
 

@@ -23,8 +23,13 @@ THREE_LINES = [
 ]
 
 
-def renderer_of(tokenizer: Any, stamps: str = "none") -> Renderer:
-    return Renderer.prepare(copy.deepcopy(tokenizer), "token", stamps)
+def renderer_of(tokenizer: Any, stamps: str = "none", turns: str = "flat") -> Renderer:
+    return Renderer.prepare(copy.deepcopy(tokenizer), "token", stamps, turns)
+
+
+def flat(text: str) -> str:
+    """What the model wrote, as flat turns have it."""
+    return text.replace("<tool_call>\n", "<tool_call>")
 
 
 def row(renderer: Renderer, lines: list[tuple[str, str, bool]], tokenizer: str | None = None) -> dict[str, Any]:
@@ -60,22 +65,22 @@ def supervised(example: Any) -> list[int]:
 EXPECTED = {
     "qwen": [
         151665, 983, 25, 14261, 151666, 151667,  # <think>, to, :, Bob, </think>, <pause>
-        151657, 198, 16, 13, 3624, 58567, 445, 32388, 497, 330, 14990, 1138, 151658,  # Qwen's own <tool_call> … </tool_call>
+        151657, 16, 13, 3624, 58567, 445, 32388, 497, 330, 14990, 1138, 151658,  # Qwen's own <tool_call> … </tool_call>
         151668, 17453, 13, 151669,  # <answer>, Done, ., </answer>
     ],
     "llama": [
         128256, 998, 25, 14596, 128257, 128260,
-        128258, 198, 16, 13, 3708, 59667, 446, 33488, 498, 330, 15339, 1158, 128259,
+        128258, 16, 13, 3708, 59667, 446, 33488, 498, 330, 15339, 1158, 128259,
         128261, 17911, 13, 128262,
     ],
     "smollm2": [
         49152, 1141, 42, 8363, 49153, 49156,
-        49154, 198, 33, 30, 5091, 79, 99, 686, 1470, 6777, 1002, 476, 28120, 1715, 198, 49155,
+        49154, 33, 30, 5091, 79, 99, 686, 1470, 6777, 1002, 476, 28120, 1715, 198, 49155,
         49157, 41462, 30, 49158,
     ],
     "tiny": [
         1467, 282, 28, 738, 1468, 1471,
-        1469, 201, 19, 16, 380, 65, 537, 399, 748, 292, 283, 261, 776, 81, 337, 201, 1470,
+        1469, 19, 16, 380, 65, 537, 399, 748, 292, 283, 261, 776, 81, 337, 201, 1470,
         1472, 622, 16, 1473,
     ],
 }
@@ -86,13 +91,13 @@ def test_the_supervised_ids_are_what_the_model_wrote(name, request):
     renderer = renderer_of(request.getfixturevalue(f"{name}_tokenizer"))
     example = make_example(row(renderer, THREE_LINES), renderer)
     assert supervised(example) == EXPECTED[name]
-    assert renderer.text(supervised(example)) == "".join(text for kind, text, _ in THREE_LINES if kind == "model")
+    assert renderer.text(supervised(example)) == flat("".join(text for kind, text, _ in THREE_LINES if kind == "model"))
 
 
 @pytest.mark.parametrize("name", ["qwen", "llama", "smollm2", "tiny"])
-@pytest.mark.parametrize("stamps", ["none", "text", "token"])
-def test_the_ids_are_those_of_the_renderer_whatever_the_clock(name, stamps, request):
-    renderer = renderer_of(request.getfixturevalue(f"{name}_tokenizer"), stamps)
+@pytest.mark.parametrize(("stamps", "turns"), [("none", "flat"), ("text", "flat"), ("token", "flat"), ("none", "chat")])
+def test_the_ids_are_those_of_the_renderer_whatever_the_clock_and_the_turns(name, stamps, turns, request):
+    renderer = renderer_of(request.getfixturevalue(f"{name}_tokenizer"), stamps, turns)
     made = row(renderer, THREE_LINES)
     example = make_example(made, renderer)
     segments = [Segment(s["kind"], s["text"], s["at_ns"], tuple(s["ids"])) for s in made["segments"]]
@@ -101,7 +106,7 @@ def test_the_ids_are_those_of_the_renderer_whatever_the_clock(name, stamps, requ
     counted = example.labels != IGNORED
     assert (example.labels[counted] == example.ids[counted]).all()
     texts = "".join(text for kind, text, _ in THREE_LINES if kind == "model")
-    assert renderer.text(supervised(example)) == texts  # no stamp and no header among them
+    assert renderer.text(supervised(example)) == (texts if turns == "chat" else flat(texts))  # no stamp and no header among them
 
 
 def test_each_segment_begins_where_its_tag_stands(tiny_tokenizer):
@@ -123,7 +128,7 @@ CUT = [
 def test_a_cut_span_counts_up_to_the_cut_and_its_closer_never(tiny_tokenizer):
     renderer = renderer_of(tiny_tokenizer)
     example = make_example(row(renderer, CUT), renderer)
-    assert renderer.text(supervised(example)) == "<think>to: Bob</think><tool_call>\n1. send<pause>"
+    assert renderer.text(supervised(example)) == "<think>to: Bob</think><tool_call>1. send<pause>"
     assert renderer.tag_ids["</tool_call_interrupted>"] in example.ids
 
 
@@ -137,16 +142,17 @@ def test_an_injected_error_does_not_count_and_its_repair_does(tiny_tokenizer):
     renderer = renderer_of(tiny_tokenizer)
     lines = [THREE_LINES[2], ("model", "<tool_call>\n1. wrong()\n</tool_call>", False), ("error", "no tool wrong", True), THREE_LINES[3]]
     example = make_example(row(renderer, lines), renderer)
-    assert renderer.text(supervised(example)) == THREE_LINES[3][1]
+    assert renderer.text(supervised(example)) == flat(THREE_LINES[3][1])
 
 
-def test_the_kind_of_each_token(tiny_tokenizer):
-    renderer = renderer_of(tiny_tokenizer)
+@pytest.mark.parametrize("turns", ["flat", "chat"])
+def test_the_kind_of_each_token(tiny_tokenizer, turns):
+    renderer = renderer_of(tiny_tokenizer, turns=turns)
     lines = [
         THREE_LINES[2],
         ("model", "<think>t</think><tool_call>\n1. f()\n2. g()\n</tool_call>", True),
         ("tool_result", "1: 1", True),
-        ("model", "<tool_call>\n2. h()\nREMOVE 1\n3. k()\n</tool_call>", True),
+        ("model", "<tool_call>\n2. h()\nREMOVE 1\n3. k()\n2. text += \"a\"\nCOMMIT 2\n</tool_call>", True),
         ("tool_result", "2: 1", True),
         ("model", "<pause>", True),
         ("tool_result", "3: 1", True),
@@ -157,10 +163,11 @@ def test_the_kind_of_each_token(tiny_tokenizer):
     for index, kind in zip(example.ids.tolist(), example.kinds.tolist(), strict=True):
         if kind >= 0:
             spelled[KINDS[kind]] += renderer.text([index])
+    calls = "<tool_call>\n1. f()\n2. g()\n</tool_call><tool_call>\n3. k()\nCOMMIT 2\n</tool_call>"
     assert spelled == {
         "thought": "<think>t</think>",
-        "call": "<tool_call>\n1. f()\n2. g()\n</tool_call><tool_call>\n3. k()\n</tool_call>",
-        "revision": "2. h()\nREMOVE 1\n",
+        "call": calls if turns == "chat" else flat(calls),
+        "revision": "2. h()\nREMOVE 1\n2. text += \"a\"\n",
         "pause": "<pause>",
         "answer": "<answer>2. not a call</answer>",
     }
