@@ -78,6 +78,9 @@ class _Step(Orders):
     # -- the user ----------------------------------------------------------------------------------------------
 
     def hear(self, event: UserUpdate) -> None:
+        if self.final_heard and not event.text.strip() and not event.retracts:
+            self.say(Note("nothing_said"))  # an endpoint's word that comes twice, or after the answer, is no speech
+            return
         if self.answered:
             self.answered, self.turn, self.turn_tokens = False, self.turn + 1, 0
             self.final_heard = self.final_in_context = False

@@ -233,7 +233,7 @@ class Gate(Draft):
 def not_json(value: Any) -> str | None:
     """Why a tool's answer can't be shown or handed on, or None."""
     try:
-        json.dumps(value, sort_keys=True)  # logs and equality of calls sort the fields
+        json.dumps(value, sort_keys=True, allow_nan=False)  # logs and equality of calls sort the fields
         write_value(value)
     except (TypeError, ValueError, RecursionError):
         return f"its answer is no JSON value but {type(value).__name__}"
