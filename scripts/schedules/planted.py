@@ -11,7 +11,20 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from agent.events import (
-    Append, CancelTool, Command, Emit, Event, Finish, Generate, ModelOutput, Note, StartTool, Timer, ToolError, ToolResult, UserUpdate,
+    Append,
+    CancelTool,
+    Command,
+    Emit,
+    Event,
+    Finish,
+    Generate,
+    ModelOutput,
+    Note,
+    StartTool,
+    Timer,
+    ToolError,
+    ToolResult,
+    UserUpdate,
 )  # fmt: skip
 from agent.modes import Settings
 from agent.tools.tool import Param, ToolSpec
@@ -170,7 +183,9 @@ BUGS: dict[str, Bug] = {
     "a late answer starts a payment": Bug("release_outlived_change", hears=_lost_is_slow),
     "equal effects are equal by their spelling": Bug("equal_effect_twice", tool=_loose),
     "an early egress carries what tools said": Bug("early_egress_carried", tool=_as("read", "egress")),
-    "sessions of no name share their keys": Bug("key_of_another_session", named=False, says=_start(lambda s: (replace(s, key=f"session:{s.call}"),))),
+    "sessions of no name share their keys": Bug(
+        "key_of_another_session", named=False, says=_start(lambda s: (replace(s, key=f"session:{s.call}"),))
+    ),
     # one for each other rule
     "a key is one ID's, whatever the call": Bug("key_shared", says=_start(lambda s: (replace(s, key=":".join(s.key.split(":")[:2])),))),
     "a key is the same for all": Bug("key_shared", says=_start(lambda s: (replace(s, key="key"),))),
@@ -197,7 +212,9 @@ BUGS: dict[str, Bug] = {
     "a result is shown under a later version": Bug(
         "void_result_shown", says=_told("tool_result", lambda s: (replace(s, text=s.text.replace(":", "v9:", 1)),))
     ),
-    "a result is shown as another": Bug("wrong_result_shown", says=_told("tool_result", lambda s: (replace(s, text=s.text[:1] + ": 12345"),))),
+    "a result is shown as another": Bug(
+        "wrong_result_shown", says=_told("tool_result", lambda s: (replace(s, text=s.text[:1] + ": 12345"),))
+    ),
     "a cancel is left out": Bug("missing_cancel", says=_told("cancel", lambda s: ())),
     "a cancel names too much": Bug("false_cancel", says=_told("cancel", lambda s: (replace(s, text=s.text + ", 88"),))),
     "a result is left out": Bug("result_lost", says=_told("tool_result", lambda s: ())),
