@@ -6,7 +6,6 @@ smaller IDs. Refuses to know time, tokens and tags. `docs/calls.md` draws its di
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -15,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 from immutables import Map
 
 from agent.protocol import refs, write_value
+from agent.tools.normal import normal_form
 from agent.tools.tool import ToolSpec
 
 
@@ -76,7 +76,7 @@ ROWS: tuple[Row, ...] = (
     Row(_S.HELD, _I.STALE, _S.HELD, "drop", "an older version answers late"),
     Row(_S.READY, _I.START, _S.RUNNING, "start", "no conflicting call with a smaller ID is unfinished"),
     Row(_S.READY, _I.HOLD, _S.HELD, "", "speech reopened the turn before it started"),
-    Row(_S.READY, _I.REFUSE, _S.FAILED, "", "its resolved arguments don't fit, or repeat an effect"),
+    Row(_S.READY, _I.REFUSE, _S.FAILED, "", "its resolved arguments don't fit, repeat an effect, or it needs the user's word"),
     Row(_S.READY, _I.REWIND, _S.BLOCKED, "", "revised, or an operand was, while waiting its turn"),
     Row(_S.READY, _I.REMOVE, _S.CANCELLED, "", "removed while waiting its turn"),
     Row(_S.READY, _I.STALE, _S.READY, "drop", "an older version answers late"),
@@ -113,13 +113,9 @@ class Call:
     """By parameter name; references not yet resolved."""
     version: int = 1
     state: State = State.BLOCKED
-    committed: bool = False
-    """Whether a commit point has passed since it was last written."""
-    released: bool = False
-    """Whether the commit point has let it go: at once, or after the grace."""
+    commit: int = 0
+    """Number of the commit that covers this version as it stands; 0 for none. Whether that still lets it go: `Commits`."""
     result: Any = None
-    past_results: tuple[Any, ...] = ()
-    """Results of older versions that the model may have seen: they must not leave the machine uncommitted either."""
     in_context: bool = False
     """Whether the model has been shown the result of this version."""
     started: int = 0
@@ -137,12 +133,38 @@ class Call:
 
     @property
     def text(self) -> str:
-        """Name and arguments in canonical form: equal texts are equal calls."""
-        return f"{self.spec.name}({', '.join(f'{name}={_canonical(value)}' for name, value in sorted(self.args.items()))})"
+        """Name and arguments in normal form, see `call_text`."""
+        return call_text(self.spec, self.args)
 
 
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False) if not any(refs(value)) else write_value(value)
+def call_text(spec: ToolSpec, args: Mapping[str, Any]) -> str:
+    """A call's name and arguments in normal form: equal texts are equal calls, whoever compares them."""
+    form = normal_form(spec, args, own=not any(refs(list(args.values()))))
+    return f"{spec.name}({', '.join(f'{name}={write_value(value)}' for name, value in form.items())})"
+
+
+@dataclass(frozen=True, slots=True)
+class Commits:
+    """The commits of a session, by number, and which of them still let anything go.
+
+    A call is released by one commit and by no other: its number stands in the call, is wiped with every new version, and
+    counts for nothing once the user has spoken again. So no release outlives what it was given for.
+    """
+
+    given: int = 0
+    """How many there have been; the number of the last one."""
+    over: int = 0
+    """All up to this one are over: the user has spoken since."""
+    open: int = 0
+    """All up to this one let go what they cover: at once, or when the grace has passed."""
+
+    def covers(self, call: Call) -> bool:
+        """Whether a commit that is not over covers the call; it may still wait for the grace."""
+        return call.commit > self.over
+
+    def lets_go(self, call: Call) -> bool:
+        """Whether the call may run for its commit's sake."""
+        return self.over < call.commit <= self.open
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +180,7 @@ class Graph:
     highest: int = 0
     """The highest ID ever issued."""
     effects: Map = Map()
-    """``Map[str, int]``: resolved text of every write that has started and did not say "no" → its ID."""
+    """``Map[str, int]``: resolved text of every write of this turn that has started and did not say "no" → its ID."""
 
     def __getitem__(self, id: int) -> Call:
         return self.calls[id]

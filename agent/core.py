@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from immutables import Map
+
 from agent.calls import TERMINAL, Input
 from agent.calls import State as CallState
 from agent.events import (
@@ -32,7 +34,7 @@ from agent.events import (
 )
 from agent.gate import label
 from agent.orders import Orders
-from agent.protocol import ActionEnded, AnswerOpened, CallLine, Item, Malformed, Parser, RemoveLine, feed
+from agent.protocol import ActionEnded, AmendLine, AnswerOpened, CallLine, CommitLine, Item, Malformed, Parser, RemoveLine, feed
 from agent.state import Phase, State, start
 from agent.transcript import Segment, update_text
 
@@ -76,25 +78,28 @@ class _Step(Orders):
     # -- the user ----------------------------------------------------------------------------------------------
 
     def hear(self, event: UserUpdate) -> None:
+        if self.final_heard and not event.text.strip() and not event.retracts:
+            self.say(Note("nothing_said"))  # an endpoint's word that comes twice, or after the answer, is no speech
+            return
         if self.answered:
-            self.grace = False  # a grace that let nothing go counts for no later turn
             self.answered, self.turn, self.turn_tokens = False, self.turn + 1, 0
             self.final_heard = self.final_in_context = False
+            self.graph = replace(self.graph, effects=Map())  # a later turn may ask for the same again
+            self.turn_writes = 0
+            if self.asked_more:
+                self.extra_writes, self.asked_more = self.extra_writes + self.settings.max_writes_per_turn, False
         elif self.final_heard:
             self.reopen()
+        self.end_release()
         self.final_heard = event.final
         data = update_text(event.text, event.retracts)
         self.tell("final_query_update" if event.final else "partial_query_update", data, cuts=True)
 
     def reopen(self) -> None:
-        """The end of speech was none: writes that have not started are held again."""
+        """The end of speech was none."""
         self.say(Note("reopened"))
         self.final_in_context = self.saw_final = False
-        self.answer, self.grace = None, False
-        for id in sorted(self.graph.live):
-            call = self.graph[id]
-            if call.committed and call.state is not CallState.RUNNING:
-                self.graph = self.graph.put(replace(call, committed=False, released=False))
+        self.answer = None
 
     # -- the model ---------------------------------------------------------------------------------------------
 
@@ -124,6 +129,8 @@ class _Step(Orders):
                 error = self.issue(item)
             case RemoveLine():
                 error = self.remove(item.id)
+            case AmendLine() | CommitLine():
+                error = "only whole calls and REMOVE are known here: write the call anew under its number"
             case AnswerOpened():
                 error = None if self.saw_final else "no answer before the final update: <pause> or call a tool"
             case Malformed():
@@ -185,6 +192,7 @@ class _Step(Orders):
                 self.transcript = self.transcript.append(pending.segment)
                 if pending.call:
                     self.graph = self.graph.put(replace(self.graph[pending.call], in_context=True))
+                self.informed = self.informed or pending.segment.kind in ("tool_result", "tool_error")
                 if pending.segment.kind == "final_query_update":
                     self.final_in_context = self.final_heard
             self.say(Append(tuple(pending.segment for pending in self.inbox)))

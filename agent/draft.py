@@ -47,9 +47,8 @@ class Draft:
         if row.effect == "drop":
             return True
         if input is Input.REWIND:
-            fresh = {"version": call.version + 1, "committed": False, "released": False}
-            past = (*call.past_results, call.result) if call.state is CallState.DONE else call.past_results
-            changes = fresh | {"result": None, "past_results": past, "in_context": False, "started": 0} | changes
+            fresh = {"version": call.version + 1, "commit": 0}
+            changes = fresh | {"result": None, "in_context": False, "started": 0} | changes
         self.graph = self.graph.put(replace(call, state=row.next, **changes))
         return True
 
@@ -95,21 +94,42 @@ class Draft:
         if ids:
             self.tell("cancel", ", ".join(str(id) for id in sorted(ids)), wakes=False)
 
-    def rewind(self, old: Call, new: Call, *, cascade: bool = True, committed: bool = False) -> list[int]:
+    def rewind(self, old: Call, new: Call, *, cascade: bool = True, asked: bool = True) -> list[int]:
         """Puts a call and, with ``cascade``, its dependants back to blocked. Gives the IDs whose results are void.
 
-        With ``committed``, what the commit point released stays released: the model asked for nothing new.
+        Whatever is put back loses its release: what it is computed from has changed. Not all of it comes back: see `is_over`.
+
+        Args:
+            old: the call as it stands.
+            new: what it becomes.
+            cascade: whether its dependants go with it.
+            asked: whether a line of the model's asks for it; otherwise the core itself reads again what an effect made stale.
         """
         voided = [old.id] if self.void(old) else []
         below = self.graph.below(old.id) if cascade else ()
-        kept = ("committed", "released") if committed else ()
-        self.move(old, Input.REWIND, spec=new.spec, args=new.args, **{name: getattr(old, name) for name in kept})
+        self.move(old, Input.REWIND, spec=new.spec, args=new.args)
+        over: set[int] = set()
         for call in (self.graph[id] for id in below):
-            if call.state is not CallState.BLOCKED:
+            if self.is_over(call, asked) or call.state is CallState.SKIPPED and call.needs & over:
+                over.add(call.id)
+            elif call.state is CallState.BLOCKED:
+                self.graph = self.graph.put(replace(call, commit=0))
+            else:
                 if self.void(call):
                     voided.append(call.id)
-                self.move(call, Input.REWIND, **{name: getattr(call, name) for name in kept})
+                self.move(call, Input.REWIND)
         return voided
+
+    def is_over(self, call: Call, asked: bool) -> bool:
+        """Whether a call stays as it ended though what it is computed from changes: only a line of its own starts it anew.
+
+        So does a write that failed; a write that was skipped, once the answer that knew it so is out; and, where the model has
+        asked for nothing, all that would need a commit and ended without a result or in an earlier turn.
+        """
+        ended_badly = call.state in (CallState.FAILED, CallState.SKIPPED)
+        if call.spec.access == "write" and ended_badly and (call.state is CallState.FAILED or call.id <= self.settled):
+            return True
+        return not asked and not self.is_free(call) and (ended_badly or call.state is CallState.DONE and call.id <= self.settled)
 
     def discard_answer(self) -> None:
         if self.answer is not None:

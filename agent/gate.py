@@ -6,8 +6,8 @@ the model writes.
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,18 +15,23 @@ from agent.calls import TERMINAL, Call, Input
 from agent.calls import State as CallState
 from agent.draft import Draft
 from agent.events import Note, SetTimer, StartTool, ToolError, ToolResult
-from agent.protocol import resolve, write_value
-from agent.tools.tool import mismatch, signature
+from agent.protocol import NoSuchPart, resolve, write_value
+from agent.said import only_said, words_said
+from agent.tools.tool import ToolSpec, mismatch, signature
+from agent.transcript import shortened
+
+NOT_TWICE = "equal effects are refused within a turn; if it is meant, the user can ask again in the next"
 
 
 class Gate(Draft):
     """The part of a step that concerns running calls."""
 
     def commit(self) -> None:
-        """The commit point: every call as it now stands may run, at once or after the grace."""
+        """The commit point: every live call as it now stands may run, at once or after the grace."""
+        self.commits = replace(self.commits, given=self.commits.given + 1)
         for id in sorted(self.graph.live):
-            if not self.graph[id].committed:
-                self.graph = self.graph.put(replace(self.graph[id], committed=True))
+            if not self.commits.covers(self.graph[id]):
+                self.graph = self.graph.put(replace(self.graph[id], commit=self.commits.given))
         if not self.settings.commit_grace_ns:
             self.release()
         elif not self.grace:
@@ -42,26 +47,25 @@ class Gate(Draft):
 
     def release(self) -> None:
         """Lets go what was committed; what was written since then waits for a commit point of its own."""
-        for id in sorted(self.graph.live):
-            if self.graph[id].committed and not self.graph[id].released:
-                self.graph = self.graph.put(replace(self.graph[id], released=True))
+        self.commits = replace(self.commits, open=self.commits.given)
+
+    def end_release(self) -> None:
+        """The user speaks: no commit up to now lets anything go any more, and no grace runs on."""
+        self.commits, self.grace = replace(self.commits, over=self.commits.given), False
 
     def is_open(self, call: Call) -> bool:
         """Whether a call whose operands are there may run now."""
-        if call.released:
-            return True
+        return self.commits.lets_go(call) or self.is_free(call)
+
+    def is_free(self, call: Call) -> bool:
+        """Whether a call needs no commit at all: it changes nothing, and nothing leaves the machine by it."""
         if call.spec.access == "egress":
             return self.settings.speculates and call.spec.name in self.settings.allowed_egress and not self.leaks(call)
         return call.spec.access == "read" and self.settings.speculates
 
     def leaks(self, call: Call) -> bool:
-        """Whether an uncommitted egress would carry a tool's result away: by reference, or copied into its text."""
-        if call.needs:
-            return True
-        given = list(_texts(dict(call.args)))
-        # what was removed or revised since was read all the same
-        read = (result for other in self.graph.calls.values() for result in (*other.past_results, other.result))
-        return any(len(text) >= 3 and text in arg for result in read for text in _texts(result) for arg in given)
+        """Whether an uncommitted egress might carry away what a tool said: anything but the user's own words might."""
+        return bool(call.needs) or self.informed and not only_said(call.args, words_said(self.transcript))
 
     def advance_calls(self) -> None:
         """Moves every live call as far as it can go. Operands have smaller IDs, so one pass in ID order is enough."""
@@ -83,22 +87,49 @@ class Gate(Draft):
                 self.start_tool(self.graph[id])
 
     def start_tool(self, call: Call) -> None:
-        resolved = self.resolved(call)
+        try:
+            resolved = self.resolved(call)
+        except NoSuchPart as missing:
+            self.refuse(call, str(missing))
+            return
         args = resolved.args
         for param in call.spec.params:
             if param.name in args and (why := mismatch(args[param.name], param.schema)):
                 self.refuse(call, f"{param.name} {why}: {signature(call.spec)}")
                 return
+        text = resolved.text
         if call.spec.access == "write":
-            if resolved.text in self.graph.effects and not self.settings.duplicate_writes:
-                self.refuse(call, f"repeats call {self.graph.effects[resolved.text]}: equal effects are refused")
+            if text in self.graph.effects and not self.may_repeat(call.spec):
+                self.refuse(call, f"repeats call {self.graph.effects[text]}: {NOT_TWICE}")
                 return
-            self.graph = replace(self.graph, effects=self.graph.effects.set(resolved.text, call.id))
+            if (why := self.needs_the_user(call.spec, text)) is not None:
+                self.refuse(call, why)
+                return
+            self.graph = replace(self.graph, effects=self.graph.effects.set(text, call.id))
+            self.turn_writes, self.session_writes = self.turn_writes + 1, self.session_writes + 1
         self.starts += 1
         self.move(call, Input.START, started=self.starts)
-        self.say(StartTool(call.id, call.version, call.spec.name, args, f"{self.session}:{call.id}", call.spec.timeout_ns))
+        self.say(StartTool(call.id, call.version, call.spec.name, args, effect_key(self.session, call.id, text), call.spec.timeout_ns))
         if call.spec.access == "write":
             self.reread(self.graph[call.id])
+
+    def may_repeat(self, spec: ToolSpec) -> bool:
+        """Whether equal effects of a tool are allowed within one turn."""
+        return spec.repeatable or self.settings.duplicate_writes
+
+    def needs_the_user(self, spec: ToolSpec, text: str) -> str | None:
+        """Why a write may not start before the user has spoken again, if so: it wants confirmation, or there were enough."""
+        limits = self.settings
+        if spec.confirm and self.asked.get(text) != self.turn - 1:
+            self.asked = self.asked.set(text, self.turn)
+            return f"{spec.name} needs the user's confirmation: ask, and order it anew in the next turn if the user agrees"
+        if self.turn_writes >= limits.max_writes_per_turn:
+            return f"{self.turn_writes} writes have run in this turn, the most it may have: ask the user, who can go on in the next"
+        if self.session_writes >= limits.max_writes_per_session + self.extra_writes:
+            self.asked_more = True
+            more = limits.max_writes_per_turn
+            return f"{self.session_writes} writes have run in this session: ask the user, whose next turn allows {more} more"
+        return None
 
     def resolved(self, call: Call) -> Call:
         return replace(call, args=resolve(dict(call.args), {need: self.graph[need].result for need in call.needs}))
@@ -127,7 +158,7 @@ class Gate(Draft):
         call = self.current(event.call, event.version, ran=True)
         if call is None:
             return
-        if (why := _not_json(event.value)) is not None:
+        if (why := not_json(event.value)) is not None:
             self.tool_error(ToolError(event.at_ns, event.call, event.version, why, "crashed"))
             return
         late = call.state is CallState.UNKNOWN
@@ -136,7 +167,8 @@ class Gate(Draft):
             self.revive(call.id)
             self.reread(self.graph[call.id], late=True)
         cuts = not self.settings.waits_for_calls
-        self.tell("tool_result", f"{label(call)}: {write_value(event.value)}", call=call.id, cuts=cuts)
+        shown = shortened(write_value(event.value), self.settings.max_result_chars)
+        self.tell("tool_result", f"{label(call)}: {shown}", call=call.id, cuts=cuts)
 
     def tool_error(self, event: ToolError) -> None:
         call = self.current(event.call, event.version, ran=event.kind == "failed")
@@ -158,57 +190,59 @@ class Gate(Draft):
         """Tells the model, and discards the provisional answer: it did not know."""
         self.discard_answer()
         cuts = not self.settings.waits_for_calls or self.parser.where == "answer"
-        self.tell("tool_error", f"{label(self.graph[id])}: {why}", cuts=cuts)
+        self.tell("tool_error", f"{label(self.graph[id])}: {shortened(why, self.settings.max_result_chars)}", cuts=cuts)
 
     def revive(self, id: int) -> None:
-        """A write answered after all: what was skipped for it can run, unless an answer that knew it as skipped is out."""
+        """A write answered after all: reads that were skipped for it can run, unless an answer that knew them as skipped is out.
+
+        Nothing that needs a commit comes back: a late answer starts nothing that the model would not start anew.
+        """
+        back = {id}
         for child in self.graph.below(id):
-            if child > self.settled and self.graph[child].state is CallState.SKIPPED:
-                self.move(self.graph[child], Input.REWIND)
+            call = self.graph[child]
+            there = all(need in back or self.graph[need].state is CallState.DONE for need in call.needs)
+            if child > self.settled and call.state is CallState.SKIPPED and there and self.is_free(call):
+                back.add(child)
+                self.move(call, Input.REWIND)
                 self.discard_answer()
 
     def reread(self, write: Call, *, late: bool = False) -> None:
         """Reads with a higher ID that ran before an effect saw the world as it no longer is: they run again after it.
 
         This happens when the write starts, so that nothing else is computed from them meanwhile; and again when a write
-        that was taken for lost answers ``late``, since reads have not waited for it.
+        that was taken for lost answers ``late``, since reads have not waited for it. A call that is computed from them loses
+        its release, for nobody has seen what it would be now: it waits for a new commit.
         """
         voided: list[int] = []
         for id in range(write.id + 1, self.graph.highest + 1):
             call = self.graph[id]
             ran = call.state in (CallState.RUNNING, CallState.DONE) and (late or call.started < write.started)
-            if not ran or call.spec.access == "write" or not call.spec.conflicts_with(write.spec):
+            if not ran or call.spec.access == "write" or not call.spec.conflicts_with(write.spec) or self.is_over(call, asked=False):
+                continue
+            if late and call.spec.access == "egress":  # a late answer sends nothing out
                 continue
             # what a later effect was computed from can't be taken back any more
             if self.graph.effect_below(id) is None:
                 self.say(Note("stale_read", id))
-                voided += self.rewind(call, call, committed=True)
+                voided += self.rewind(call, call, asked=False)
                 self.discard_answer()
+                self.wake = True  # what lost its release waits for a commit, which only the model can give
         self.tell_void(voided)
 
 
-def _not_json(value: Any) -> str | None:
+def not_json(value: Any) -> str | None:
     """Why a tool's answer can't be shown or handed on, or None."""
     try:
-        json.dumps(value, sort_keys=True)
+        json.dumps(value, sort_keys=True, allow_nan=False)  # logs and equality of calls sort the fields
         write_value(value)
     except (TypeError, ValueError, RecursionError):
         return f"its answer is no JSON value but {type(value).__name__}"
     return None
 
 
-def _texts(value: Any) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case int() | float() if not isinstance(value, bool):
-            yield str(value)
-        case list():
-            for item in value:
-                yield from _texts(item)
-        case dict():
-            for item in value.values():
-                yield from _texts(item)
+def effect_key(session: str, id: int, text: str) -> str:
+    """The idempotency key of one effect: of one session, one call and what it does. The same whenever it is tried again."""
+    return f"{session}:{id}:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 
 def label(call: Call) -> str:

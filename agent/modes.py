@@ -39,11 +39,18 @@ class Settings:
     allowed_egress: frozenset[str] = frozenset()
     """Egress tools that the user lets run before the commit point."""
     duplicate_writes: bool = False
-    """Whether the task asks for equal effects more than once; otherwise the second is refused."""
+    """Whether equal effects are allowed within one turn; otherwise the second is refused, unless its tool is repeatable."""
+    max_writes_per_turn: int = 12
+    """Writes that may start in one turn; the rest are refused until the next."""
+    max_writes_per_session: int = 32
+    """Writes that may start in one session; the rest are refused until the user, asked, has spoken again: each such turn allows
+    ``max_writes_per_turn`` more."""
     max_errors_in_row: int = 3
     """Invalid actions in a row after which the episode ends as failed."""
     max_context_tokens: int = 8192
     """Context length at which the episode ends."""
+    max_result_chars: int = 4000
+    """How much of a tool's result or error the model is shown; ``$n`` carries all of it."""
     max_generated_tokens: int = 2048
     """Tokens the model may write in one turn."""
 
@@ -76,5 +83,6 @@ def settings_of(mode: str, config: AgentConfig) -> Settings:
         mode, interrupt=config.interrupt, commit=config.commit, revise_cascade=config.revise_cascade,
         commit_grace_ns=ns(config.commit_grace_s), allowed_egress=frozenset(config.allowed_egress),
         max_errors_in_row=config.max_errors_in_row, max_context_tokens=config.max_context_tokens,
-        max_generated_tokens=config.max_generated_tokens,
+        max_generated_tokens=config.max_generated_tokens, duplicate_writes=config.duplicate_writes,
+        max_writes_per_turn=config.max_writes_per_turn, max_writes_per_session=config.max_writes_per_session,
     )

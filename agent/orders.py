@@ -9,7 +9,7 @@ from __future__ import annotations
 from agent.calls import Call, Input
 from agent.calls import State as CallState
 from agent.events import Note
-from agent.gate import Gate
+from agent.gate import NOT_TWICE, Gate
 from agent.protocol import CallLine, refs
 from agent.tools.tool import bind, mismatch, signature
 
@@ -43,25 +43,28 @@ class Orders(Gate):
         if line.id != self.graph.highest + 1:
             return f"call ID {line.id} is out of order: the next new ID is {self.graph.highest + 1}"
         if (twin := self.repeated_write(call)) is not None:
-            return f"call {line.id} repeats call {twin}: equal effects are refused"
+            return f"call {line.id} repeats call {twin}: {NOT_TWICE}"
         self.graph = self.graph.put(call)
         if self.settings.commit == "paper" and self.final_heard:
             self.commit()
         return None
 
     def repeated_write(self, call: Call) -> int | None:
-        if call.spec.access != "write" or self.settings.duplicate_writes:
+        if call.spec.access != "write" or self.may_repeat(call.spec):
             return None
-        if call.text in self.graph.effects:
-            return self.graph.effects[call.text]
+        text = call.text
+        if text in self.graph.effects:
+            return self.graph.effects[text]
         live = (self.graph[id] for id in sorted(self.graph.live) if id != call.id)
-        return next((other.id for other in live if other.spec is call.spec and other.text == call.text), None)
+        return next((other.id for other in live if other.spec is call.spec and other.text == text), None)
 
     def reissue(self, old: Call, new: Call) -> str | None:
         if old.state is CallState.CANCELLED:
             return f"call {old.id} was removed; the next new ID is {self.graph.highest + 1}"
         if old.text == new.text:
-            if old.state is CallState.FAILED and old.spec.access != "write":
+            if old.state is CallState.SKIPPED or old.state is CallState.FAILED and old.spec.access != "write":
+                if (twin := self.repeated_write(new)) is not None:
+                    return f"call {new.id} repeats call {twin}: {NOT_TWICE}"
                 self.say(Note("retry", old.id))
                 self.rewind(old, new)
             else:
@@ -70,7 +73,7 @@ class Orders(Gate):
         if (effect := self.graph.effect_below(old.id)) is not None:
             return f"call {effect} already took effect: call {old.id} can't be revised"
         if (twin := self.repeated_write(new)) is not None:
-            return f"call {new.id} repeats call {twin}: equal effects are refused"
+            return f"call {new.id} repeats call {twin}: {NOT_TWICE}"
         self.say(Note("revise", old.id))
         below = self.graph.below(old.id)
         voided = self.rewind(old, new, cascade=self.settings.revise_cascade == "rerun")

@@ -6,14 +6,19 @@ split of the same text gives the same items.
 
     action = [ "<think>" thought "</think>" ] ( calls | "<pause>" | "<answer>" text "</answer>" )
     calls  = "<tool_call>" { line "\\n" } "</tool_call>"
-    line   = id "." name "(" arguments ")"  |  "REMOVE" id
+    line   = id "." name "(" arguments ")"  |  id "." parameter ( "=" | "+=" ) argument
+           | "REMOVE" id  |  "COMMIT" [ id { "," id } ]
+
+A tool's name may hold what MCP and OpenAI allow: letters, digits, ``_``, ``-``, ``.`` and ``/``, in any place. The first full
+stop after the digits ends the ID, and what follows the name tells the lines apart: ``(`` a call, ``=`` or ``+=`` an amendment.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -26,10 +31,18 @@ TAGS = MODEL_TAGS + ENVIRONMENT_TAGS
 
 _OPENERS = ("<think>", "<tool_call>", "<pause>", "<answer>")
 _ANY_TAG = re.compile("|".join(re.escape(tag) for tag in TAGS))
-_LINE = re.compile(r"\s*([0-9]{1,9})\s*\.\s*([A-Za-z_][\w.]*)\s*\(")
+TOOL_NAME = re.compile(r"[\w./-]+")
+"""Names of tools that can be called."""
+PARAMETER_NAME = re.compile(r"[\w.-]+")
+"""Names of parameters that can be given by name, and amended."""
+_LINE = re.compile(rf"\s*([0-9]{{1,9}})\s*\.\s*({TOOL_NAME.pattern})\s*\(")
+_AMEND = re.compile(rf"\s*([0-9]{{1,9}})\s*\.\s*({PARAMETER_NAME.pattern})\s*(\+?=)(?!=)")
 _REMOVE = re.compile(r"\s*REMOVE\s+([0-9]{1,9})\s*$")
+_COMMIT = re.compile(r"\s*COMMIT(?:\s+([0-9]{1,9}(?:\s*,\s*[0-9]{1,9})*))?\s*$")
 _REF = re.compile(r"\$([1-9][0-9]{0,8})")  # IDs begin at 1, so a reference is never falsy
-_KEYWORD = re.compile(r"([A-Za-z_]\w*)\s*=(?!=)")
+_PART = re.compile(r'\.([A-Za-z_][\w-]*)|\[(0|[1-9][0-9]{0,8})\]|\[("(?:[^"\\]|\\.)*")\]')
+_FIELD = re.compile(r"[A-Za-z_][\w-]*")
+_KEYWORD = re.compile(rf"({PARAMETER_NAME.pattern})\s*=(?!=)")
 _SCALAR = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true\b|false\b|null\b')
 _SPACE = re.compile(r"[ \t]*")
 _MAX_DEPTH = 16
@@ -37,9 +50,11 @@ _MAX_DEPTH = 16
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """``$n``: the result of call n."""
+    """``$n``: the result of call n, or a part of it: ``$1.email``, ``$2[0].id``, ``$1["first name"]``."""
 
     call: int
+    path: tuple[str | int, ...] = ()
+    """Fields by name, items by index from 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +82,26 @@ class RemoveLine:
 
 
 @dataclass(frozen=True, slots=True)
+class AmendLine:
+    """``id. name = value`` sets one argument of a call that stands; ``id. name += value`` adds to a text."""
+
+    id: int
+    name: str
+    """The parameter's."""
+    value: Any
+    append: bool
+    """Whether it is ``+=``; then the value is a text, a `Ref` or a `Join`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitLine:
+    """``COMMIT 1, 2``: these held calls may go. ``COMMIT``: all may."""
+
+    ids: tuple[int, ...]
+    """As written; empty for all."""
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerOpened:
     """An answer begins: early enough to refuse one that is out of place."""
 
@@ -89,7 +124,8 @@ class Malformed:
     why: str
 
 
-Item = CallLine | RemoveLine | AnswerOpened | ActionEnded | Malformed
+Line = CallLine | AmendLine | RemoveLine | CommitLine
+Item = Line | AnswerOpened | ActionEnded | Malformed
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,20 +244,40 @@ class _Bad(Exception):
     pass
 
 
-def parse_line(line: str) -> CallLine | RemoveLine | Malformed:
+def parse_line(line: str) -> Line | Malformed:
     """One line inside ``<tool_call>``."""
     if (removed := _REMOVE.match(line)) is not None:
         return RemoveLine(int(removed[1]))
-    head = _LINE.match(line)
-    if head is None:
-        return Malformed(f'expected a call such as 1. tool("value"), or REMOVE 1, got {line.strip()!r}')
+    if (committed := _COMMIT.match(line)) is not None:
+        return CommitLine(tuple(int(id) for id in committed[1].split(",")) if committed[1] else ())
+    call, amended = _LINE.match(line), _AMEND.match(line)
+    if call is None and amended is None:
+        return Malformed(
+            'expected a call such as 1. tool("value"), a change such as 1. text = "value", REMOVE 1, or COMMIT 1, '
+            f"got {line.strip()!r}"
+        )
     try:
-        positional, keyword, at = _arguments(line, head.end())
+        if amended is not None:
+            return _amendment(line, amended)
+        positional, keyword, at = _arguments(line, call.end())
+        _nothing_after(line, at, "the closing bracket")
     except _Bad as bad:
         return Malformed(f"in {line.strip()!r}: {bad}")
+    return CallLine(int(call[1]), call[2], tuple(positional), keyword)
+
+
+def _amendment(line: str, head: re.Match[str]) -> AmendLine:
+    value, at = _joined(line, _skip(line, head.end()))
+    _nothing_after(line, at, "the value")
+    append = head[3] == "+="
+    if append and not isinstance(value, str | Ref | Join):
+        raise _Bad("only a text or a result ($n) can be added with +=")
+    return AmendLine(int(head[1]), head[2], value, append)
+
+
+def _nothing_after(line: str, at: int, what: str) -> None:
     if line[at:].strip():
-        return Malformed(f"in {line.strip()!r}: nothing may follow the closing bracket, got {line[at:].strip()!r}")
-    return CallLine(int(head[1]), head[2], tuple(positional), keyword)
+        raise _Bad(f"nothing may follow {what}, got {line[at:].strip()!r}")
 
 
 def _arguments(line: str, at: int) -> tuple[list[Any], dict[str, Any], int]:
@@ -264,7 +320,8 @@ def _value(line: str, at: int, depth: int) -> tuple[Any, int]:
     if depth > _MAX_DEPTH:
         raise _Bad(f"values are nested deeper than {_MAX_DEPTH}")
     if (ref := _REF.match(line, at)) is not None:
-        return Ref(int(ref[1])), ref.end()
+        path, at = _path(line, ref.end())
+        return Ref(int(ref[1]), path), at
     if (scalar := _SCALAR.match(line, at)) is not None:
         return _scalar(scalar[0]), scalar.end()
     if line[at: at + 1] == "[":
@@ -288,6 +345,15 @@ def _value(line: str, at: int, depth: int) -> tuple[Any, int]:
             at = _skip(line, at)
         return fields, at + 1
     raise _Bad(f"expected a JSON value or $n at {line[at:at + 12]!r}")
+
+
+def _path(line: str, at: int) -> tuple[tuple[str | int, ...], int]:
+    path: list[str | int] = []
+    while (part := _PART.match(line, at)) is not None:
+        field, index, quoted = part.groups()
+        path.append(field if field is not None else int(index) if index is not None else _scalar(quoted))
+        at = part.end()
+    return tuple(path), at
 
 
 def _scalar(text: str) -> Any:
@@ -328,11 +394,58 @@ def refs(value: Any) -> Iterator[int]:
                 yield from refs(item)
 
 
+class NoSuchPart(KeyError):
+    """A reference names a part that the result does not have; the text says what is there."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # a KeyError shows its text in quotes
+
+
+_SHOWN_FIELDS = 12
+
+
+def part_of(value: Any, ref: Ref) -> Any:
+    """The part of call ``ref.call``'s result ``value`` that the reference names.
+
+    Raises:
+        NoSuchPart: there is none.
+    """
+    for n, step in enumerate(ref.path):
+        match value:
+            case dict() if isinstance(step, str) and step in value:
+                value = value[step]
+            case list() if isinstance(step, int) and step < len(value):
+                value = value[step]
+            case _:
+                whole = write_value(Ref(ref.call, ref.path[:n]))
+                raise NoSuchPart(f"there is no {write_value(Ref(ref.call, ref.path[:n + 1]))}: {whole} is {_what_is_there(value)}")
+    return value
+
+
+def _what_is_there(value: Any) -> str:
+    match value:
+        case dict():
+            more = f" and {len(value) - _SHOWN_FIELDS} more" if len(value) > _SHOWN_FIELDS else ""
+            names = ", ".join(json.dumps(str(name), ensure_ascii=False) for name in list(value)[:_SHOWN_FIELDS])
+            return f"an object with {names}{more}" if value else "an empty object"
+        case list():
+            return f"a list of {len(value)}" if value else "an empty list"
+        case str():
+            return "a text"
+        case bool() | None:
+            return write_value(value)
+    return "a number"
+
+
 def resolve(value: Any, results: Mapping[int, Any]) -> Any:
-    """``value`` with every reference replaced by the result it names."""
+    """``value`` with every reference replaced by the result, or the part of one, that it names.
+
+    Raises:
+        NoSuchPart: a result lacks the part.
+    """
     match value:
         case Ref(call):
-            return results[call]
+            return part_of(results[call], value)
         case Join(parts):
             return "".join(as_text(resolve(part, results)) for part in parts)
         case list():
@@ -349,9 +462,13 @@ def as_text(value: Any) -> str:
 
 def write_value(value: Any) -> str:
     """A value as a call line has it."""
+    if isinstance(value, list | dict):
+        # a long result has to be quick: what holds no reference is JSON as it stands
+        with suppress(TypeError):
+            return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")
     match value:
-        case Ref(call):
-            return f"${call}"
+        case Ref(call, path):
+            return f"${call}{''.join(map(_write_step, path))}"
         case Join(parts):
             return " + ".join(write_value(part) for part in parts)
         case list() | tuple():
@@ -367,3 +484,19 @@ def write_call(id: int, name: str, positional: tuple[Any, ...] = (), keyword: Ma
     parts = [write_value(value) for value in positional]
     parts += [f"{key}={write_value(value)}" for key, value in (keyword or {}).items()]
     return f"{id}. {name}({', '.join(parts)})"
+
+
+def write_amend(id: int, name: str, value: Any, append: bool = False) -> str:
+    """A line that sets one argument, or adds to it; without its newline."""
+    return f"{id}. {name} {'+=' if append else '='} {write_value(value)}"
+
+
+def write_commit(ids: Iterable[int] = ()) -> str:
+    """A line that commits these calls, or all; without its newline."""
+    return " ".join(("COMMIT", ", ".join(str(id) for id in ids))).rstrip()
+
+
+def _write_step(step: str | int) -> str:
+    if isinstance(step, str) and _FIELD.fullmatch(step):
+        return f".{step}"
+    return f"[{write_value(step)}]"

@@ -26,11 +26,13 @@ from agent.events import (
     Event,
     ModelOutput,
     StartTool,
+    ToolError,
     ToolResult,
     UserUpdate,
     from_json,
     to_json,
 )
+from agent.gate import not_json
 from agent.protocol import CallLine, Join, as_text, parse_line, refs
 from agent.rendering import escape
 from agent.state import State
@@ -90,9 +92,17 @@ def read_log(path: str | Path) -> tuple[dict[str, Any], list[tuple[Event, tuple[
 
 def rows_of(history: History, tools: Mapping[str, ToolSpec], *, redact: bool = True) -> list[dict[str, Any]]:
     """A log's rows after the header: ``{"event": …, "commands": […]}``."""
+    history = [(_writable(event), commands) for event, commands in history]
     if redact and any(spec.secret for spec in tools.values()):
         history = redacted(history, tools)
     return [{"event": to_json(event), "commands": [to_json(command) for command in commands]} for event, commands in history]
+
+
+def _writable(event: Event) -> Event:
+    """The event as JSON can hold it: a result that is no JSON value is kept as the error that the core made of it."""
+    if isinstance(event, ToolResult) and (why := not_json(event.value)) is not None:
+        return ToolError(event.at_ns, event.call, event.version, why, "crashed")
+    return event
 
 
 # -- redaction ---------------------------------------------------------------------------------------------------------

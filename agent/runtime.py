@@ -15,12 +15,9 @@ and what comes too late is dropped by the core's table, not here.
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import copy
-import threading
+import secrets
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -51,12 +48,13 @@ from agent.models.live import ContextFull, LiveContext, LiveModel
 from agent.modes import Settings
 from agent.prompt import Style, system_prompt
 from agent.rendering import Renderer, Rendering
+from agent.running import Outcome, end, failed, idempotency_key, launch
 from agent.simulate import Rollout
-from agent.tools.hints import as_json
-from agent.tools.tool import Toolbox, ToolFailure
+from agent.tools.bulk import off_loop
+from agent.tools.tool import Toolbox
+from agent.transcript import Segment
 
-idempotency_key: contextvars.ContextVar[str] = contextvars.ContextVar("idempotency_key")
-"""Inside a tool: the same for every attempt at the same effect. A tool hands it on to services that take one."""
+__all__ = ["Limits", "Session", "SessionEnded", "idempotency_key", "merged"]
 
 
 class SessionEnded(Exception):
@@ -75,6 +73,8 @@ class Limits:
     """Events that wait for the core before those who bring more must wait too."""
     backlog_segments: int = 16
     """Segments that wait for the model before further words of the user are put together into one update."""
+    update_chars: int = 100_000
+    """Longest text of one update: an hour of speech has 50,000."""
     model_s: float = 60.0
     """Longest wait for the model: for a token, or for an append to be taken in."""
     idle_s: float = 600.0
@@ -108,15 +108,6 @@ class _Broke:
     """The generation in which it did, or None for an append."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """How a tool ended."""
-
-    value: Any = None
-    kind: str = "done"
-    message: str = ""
-
-
 class Session:
     """One conversation. An async context manager: what it started is over when the block is.
 
@@ -133,7 +124,7 @@ class Session:
         system: str | None = None,
         style: Style = "short",
         now: str | None = None,
-        name: str = "session",
+        name: str | None = None,
         seed: int = 0,
         clock: WallClock | None = None,
         limits: Limits | None = None,
@@ -149,7 +140,7 @@ class Session:
             system: the system text; by default `agent.prompt.system_prompt`'s, in ``style``, with the date ``now``.
             style: ``short`` for models trained on the protocol, ``full`` explains it.
             now: the user's date and time, for the prompt.
-            name: prefix of idempotency keys: another for every session.
+            name: prefix of idempotency keys, which must be another for every session; a random one by default.
             seed: of sampling.
             clock: real time, by default.
             limits: deadlines and bounds.
@@ -159,7 +150,7 @@ class Session:
         specs = dict(toolbox.specs)
         text = system if system is not None else system_prompt(settings, specs.values(), now, style)
         self.prompt_ids = tuple(renderer.prompt_ids(text))
-        self.state: State = core.start(settings, specs, name, len(self.prompt_ids))
+        self.state: State = core.start(settings, specs, name or f"session-{secrets.token_hex(8)}", len(self.prompt_ids))
         self.initial: State = self.state
         """The state before the first event: what a log is replayed on."""
         self.history: list[tuple[Event, tuple[Command, ...]]] = []
@@ -170,7 +161,7 @@ class Session:
         """Tools that ignored their cancellation and were left behind."""
         self._model, self._toolbox, self._renderer, self._seed = model, toolbox, renderer, seed
         self._watch = watch
-        self._rendering = Rendering(renderer)
+        self._rendering, self._vocabulary = Rendering(renderer), renderer.vocabulary_size
         self._inbox: asyncio.PriorityQueue[tuple[int, int, int, Event | _Broke]] = asyncio.PriorityQueue(self.limits.inbox_events)
         self._answers: asyncio.Queue[str | None] = asyncio.Queue()
         self._tools: dict[tuple[int, int], asyncio.Task[None]] = {}
@@ -225,7 +216,15 @@ class Session:
 
         Raises:
             SessionEnded: nobody listens any more.
+            TypeError: ``text`` is no text; nothing was heard.
+            ValueError: it is longer than `Limits.update_chars`, or takes back fewer than no words; nothing was heard.
         """
+        if not isinstance(text, str):
+            raise TypeError(f"hear was given {type(text).__name__} for text; give whole words as str, \"\" for none")
+        if len(text) > self.limits.update_chars:
+            raise ValueError(f"hear was given {len(text)} characters, and an update holds {self.limits.update_chars}; give them in parts")
+        if type(retracts) is not int or retracts < 0:
+            raise ValueError(f"hear was given retracts={retracts!r}; give how many words are taken back, from 0 on")
         if self._ended.is_set() or self.state.phase is Phase.FINISHED:
             raise SessionEnded(self.outcome)
         self.clock.start()
@@ -290,7 +289,10 @@ class Session:
             await self._drain()
         finally:
             try:
-                self._context.close()
+                try:
+                    self._context.close()
+                except Exception as error:
+                    self.failure = self.failure or error
                 self._answers.put_nowait(None)
                 for task in (*self._tools.values(), *self._others):
                     task.cancel()
@@ -338,14 +340,14 @@ class Session:
         for command in commands:
             self._obey(command)
         if isinstance(event, ModelOutput) and self._span is not None and self._span.generation == event.generation:
-            self._context.took()
+            self._tell_model(self._context.took)
         if self._watch is not None:
             self._watch(event, commands)
 
     def _obey(self, command: Command) -> None:
         match command:
             case Append(segments):
-                self._start(self._append(self._rendering.environment(segments)))
+                self._start(self._append(segments))
             case Generate(generation):
                 self._write(generation)
             case Stop(keep=keep):
@@ -386,9 +388,10 @@ class Session:
 
     # -- the model ---------------------------------------------------------------------------------------------
 
-    async def _append(self, ids: tuple[int, ...]) -> None:
+    async def _append(self, segments: tuple[Segment, ...]) -> None:
         try:
             async with asyncio.timeout(self.limits.model_s):
+                ids = await off_loop(self._rendering.environment, segments, over=[segment.text for segment in segments])
                 await asyncio.wrap_future(self._context.append(ids))
         except Exception as error:
             await self._put(_Broke(self.clock.now_ns(), error, None))
@@ -419,27 +422,37 @@ class Session:
                 return await self._put(_Broke(self.clock.now_ns(), error, span))
             if isinstance(token, Exception):
                 return await self._put(_Broke(at_ns, token, span))
-            if token in self._model.end_ids:
+            if isinstance(token, int) and token in self._model.end_ids:
                 return await self._put(ModelEnded(at_ns, span.generation))
+            if not isinstance(token, int) or not 0 <= token < self._vocabulary:
+                error = ValueError(f"the model wrote token {token!r}, and the tokenizer has {self._vocabulary}; load its own")
+                return await self._put(_Broke(at_ns, error, span))
             span.ids.append(token)
             await self._put(ModelOutput(at_ns, span.generation, span.decoder.push(token), (token,)))
+
+    def _tell_model(self, what: Callable[..., None], *args: Any) -> None:
+        """Calls a backend that may be anybody's: what it raises ends this session, as the model's failure."""
+        try:
+            what(*args)
+        except Exception as error:
+            self.failure = self.failure or error
+            self._start(self._put(_Broke(self.clock.now_ns(), error, None)))
 
     def _stop(self, keep: int) -> None:
         span, self._span = self._span, None
         if span is not None:
             span.task.cancel()
             self._rendering.model(span.ids[:keep])
-            self._context.stop(keep)
+            self._tell_model(self._context.stop, keep)
 
     # -- tools -------------------------------------------------------------------------------------------------
 
     async def _tool(self, start: StartTool) -> None:
         """Runs one call: a result, an error or a time-out comes of it, whatever the tool does."""
         try:
-            work = self._launch(start)
-        except Exception as error:  # no thread to be had, or a toolbox that breaks before its tool runs
-            message = _described(error, f"{type(error).__name__}: ")
-            return await self._put(ToolError(self.clock.now_ns(), start.call, start.version, message, "crashed"))
+            work = launch(self._toolbox, start.name, start.args, start.key)
+        except Exception as error:
+            return await self._put(self._event_of(start, failed(error)))
         try:
             await asyncio.wait((work,), timeout=start.timeout_ns / NS_PER_S)
             if not work.done():
@@ -450,54 +463,16 @@ class Session:
                 # a write cut off half-way is worse than a late one, and the core takes a late answer
                 await asyncio.wait((work,), timeout=self.limits.idle_s)
             if work.done():
-                await self._put(self._event_of(start, work))
+                outcome = Outcome(kind="crashed", message="cancelled itself") if work.cancelled() else work.result()
+                await self._put(self._event_of(start, outcome))
         finally:
-            await self._end(work)
+            self.abandoned += await end(work, self.limits.cancel_s)
 
-    def _event_of(self, start: StartTool, work: asyncio.Future[_Outcome]) -> Event:
+    def _event_of(self, start: StartTool, outcome: Outcome) -> Event:
         at_ns = self.clock.now_ns()
-        outcome = _Outcome(kind="crashed", message="cancelled itself") if work.cancelled() else work.result()
         if outcome.kind == "done":
             return ToolResult(at_ns, start.call, start.version, outcome.value)
         return ToolError(at_ns, start.call, start.version, outcome.message, outcome.kind)
-
-    def _launch(self, start: StartTool) -> asyncio.Future[_Outcome]:
-        """Starts a tool outside the task group: a group waits for its tasks, and a tool may never end."""
-        # the log's own copy must not be what a tool can change
-        args = copy.deepcopy(dict(start.args))
-        context = contextvars.copy_context()
-        context.run(idempotency_key.set, start.key)
-        is_async = getattr(self._toolbox, "is_async", None)
-        if is_async is not None and is_async(start.name):
-            return self._loop.create_task(_contained(lambda: self._toolbox.arun(start.name, args)), context=context)
-        done: asyncio.Future[_Outcome] = self._loop.create_future()
-
-        def settle(outcome: _Outcome) -> None:
-            if not done.done():
-                done.set_result(outcome)
-
-        def work() -> None:
-            outcome = _attempt(lambda: self._toolbox.run(start.name, args))
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                self._loop.call_soon_threadsafe(settle, outcome)
-
-        # a daemon: a tool that never returns must not keep the process from ending
-        threading.Thread(target=context.run, args=(work,), name=f"tool {start.name}", daemon=True).start()
-        return done
-
-    async def _end(self, work: asyncio.Future[_Outcome]) -> None:
-        """Cancels a tool that still runs, and gives it a moment. A thread can't be stopped; its result is dropped."""
-        if work.done():
-            return
-        work.cancel()
-        if not isinstance(work, asyncio.Task):
-            return
-        try:
-            await asyncio.wait((work,), timeout=self.limits.cancel_s)
-        finally:
-            if not work.done():
-                self.abandoned += 1
-                _abandon(work)
 
 
 def merged(old: UserUpdate, new: UserUpdate) -> UserUpdate:
@@ -506,45 +481,6 @@ def merged(old: UserUpdate, new: UserUpdate) -> UserUpdate:
     kept = words[: max(0, len(words) - new.retracts)]
     text = " ".join([*kept, *new.text.split()])
     return UserUpdate(new.at_ns, text, new.final, old.retracts + max(0, new.retracts - len(words)))
-
-
-def _attempt(run: Callable[[], Any]) -> _Outcome:
-    """Runs a tool; whatever it raises becomes data. SystemExit and KeyboardInterrupt too: a tool ends no process, and
-    Ctrl-C reaches a session as the cancellation of its task."""
-    try:
-        return _Outcome(as_json(run()))
-    except ToolFailure as failure:
-        return _Outcome(kind="failed", message=_described(failure, ""))
-    except BaseException as error:
-        return _Outcome(kind="crashed", message=_described(error, f"{type(error).__name__}: "))
-
-
-async def _contained(run: Callable[[], Any]) -> _Outcome:
-    """`_attempt` for an async tool; only cancellation passes."""
-    try:
-        value = await run()
-    except asyncio.CancelledError:
-        raise
-    except ToolFailure as failure:
-        return _Outcome(kind="failed", message=_described(failure, ""))
-    except BaseException as error:
-        return _Outcome(kind="crashed", message=_described(error, f"{type(error).__name__}: "))
-    return _attempt(lambda: value)
-
-
-def _described(error: BaseException, prefix: str) -> str:
-    try:
-        return f"{prefix}{error}"
-    except Exception:  # an exception whose text raises
-        return f"{prefix}(no text)"
-
-
-def _abandon(work: asyncio.Task[_Outcome]) -> None:
-    """Takes the coroutine of a tool that ignores cancellation apart, so that the end of the loop does not wait for it."""
-    with suppress(RuntimeError):  # "coroutine ignored GeneratorExit": the frames around it have ended all the same
-        work.get_coro().close()
-    work.add_done_callback(lambda done: done.cancelled() or done.exception())
-    work.cancel()  # wakes the task, which finds its coroutine gone
 
 
 def _close_late(opening: Future[LiveContext]) -> None:

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from agent.calls import Graph
+from immutables import Map
+
+from agent.calls import Commits, Graph
 from agent.modes import Settings
 from agent.protocol import Parser
 from agent.tools.tool import ToolSpec
@@ -49,6 +51,7 @@ class State:
     inbox: tuple[Pending, ...] = ()
     """What waits to be appended."""
     graph: Graph = field(default_factory=Graph)
+    commits: Commits = Commits()
     parser: Parser = field(default_factory=Parser)
     generation: int = 0
     span_tokens: int = 0
@@ -63,17 +66,28 @@ class State:
     """Whether there is a reason to generate."""
     final_heard: bool = False
     final_in_context: bool = False
+    informed: bool = False
+    """Whether a result or an error of a tool has ever been in the context, of a removed call even."""
     answer: str | None = None
     """A provisional answer, until every live call is terminal."""
     answered: bool = False
     """Whether this turn's answer has gone out."""
     settled: int = 0
-    """The highest call ID when the last answer went out: what was skipped by then is not revived by a late result."""
+    """The highest call ID when the last answer went out: what failed or was skipped by then is over for good."""
     turn: int = 1
     errors_in_row: int = 0
     context_tokens: int = 0
     turn_tokens: int = 0
     """Tokens that the model has written in this turn."""
+    turn_writes: int = 0
+    """Writes started in this turn."""
+    session_writes: int = 0
+    extra_writes: int = 0
+    """Writes that the user's word allows beyond the session's own number."""
+    asked_more: bool = False
+    """Whether a write was refused because the session's number is used up."""
+    asked: Map = Map()
+    """``Map[str, int]``: resolved text of a write that was refused for want of confirmation → the turn."""
     starts: int = 0
     """Tools started so far."""
     timer: int = 0

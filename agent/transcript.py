@@ -62,6 +62,15 @@ class Transcript:
         return self.length
 
 
+def shortened(text: str, most_chars: int) -> str:
+    """A text in at most about ``most_chars``: its head and its tail, and between them how much was left out."""
+    if len(text) <= most_chars:
+        return text
+    tail = most_chars // 4
+    head = most_chars - tail
+    return f"{text[:head]} … [{len(text) - head - tail} characters left out] … {text[len(text) - tail:]}"
+
+
 _TAKES_BACK = re.compile(r"^\[-(\d+)\] ?")
 _SAYS_SO = re.compile(r"^\[-(?=\d+\])")
 _SPARED = re.compile(r"^\[ -(?=\d+\])")

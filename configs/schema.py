@@ -59,6 +59,11 @@ class AgentConfig:
     revise_cascade: str = "rerun"
     commit_grace_s: float = 0.0
     allowed_egress: list[str] = field(default_factory=list)
+    duplicate_writes: bool = False
+    """Whether equal effects are allowed within one turn."""
+    max_writes_per_turn: int = 12
+    max_writes_per_session: int = 32
+    """Beyond either, a write is refused until the user has spoken again."""
     max_errors_in_row: int = 3
     max_context_tokens: int = 4096
     max_generated_tokens: int = 1024
@@ -92,8 +97,13 @@ class DataConfig:
     modes: list[str] = field(default_factory=lambda: ["speculative", "parallel", "sequential"])
     """Modes that the expert plays, in turn."""
     thoughts: str = "slots"
+    answers: str = "sentence"
+    """What the expert says where no answer is asked for: ``sentence`` tells what was done or found, ``short`` says "Done."."""
     eagerness: float = 0.0
     """Probability that the expert takes a value before a word closes it ("Sam" of "Sam Ortiz"); generated sources only."""
+    times: str = "said"
+    """What gold calls of the assistant's sources give for times, lengths and priorities: ``said``, the user's words, or
+    ``canonical``, TinyAgent's ``YYYY-MM-DD HH:MM:SS`` and numbers. Both are accepted."""
     disfluency: dict[str, float] = field(default_factory=dict)
     """Changes to `data_gen.disfluency.Rates` by name, and ``times`` for all of them; generated sources only."""
     period_s: float = 0.48

@@ -107,6 +107,13 @@ ALIASES: dict[tuple[str, ...], frozenset[tuple[str, ...]]] = _read()
 """Atoms of a name (lower case, singular) to the atoms of its other names. The two meanings of a code (``la``, ``pound``)
 are both kept: a value is looked up, never a request, so the wrong one finds nothing."""
 
+CHOICES: dict[str, tuple[str, ...]] = {
+    "public transport": ("public transit", "train", "subway", "underground", "metro", "bus", "tram"),
+    "drive": ("car",),
+    "walk": ("foot",),
+}
+"""What a choice is called in a parameter's description, to what people say instead; only where there is such a choice."""
+
 ONES: dict[str, int] = {
     word: n
     for n, word in enumerate(

@@ -1,9 +1,11 @@
 """Checks a folder of trajectories, every row of it: ``python -m data_gen.check path=PATH``.
 
 Prints one line of JSON. Owns what must hold of a row: its log replays to its transcript and its ids (`prefix_broken`), no
-word of the model's was written before the expert could know it (`peeked`, `twins_diverged_early`), it ends with what
-was asked for (`gold_not_reached`) and repeats nothing (`repeated_actions`); and between rows, that splits share nothing
-(`split_overlap`). Tasks are made again from the folder's own settings. Refuses to know the trainer.
+word of the model's was written before the expert could know it (`peeked`, `twins_diverged_early`), or shows how many calls
+will be asked for (`knew_number`), how far a value will go (`knew_extent`), what was misheard (`knew_misheard`) or where
+speech ends (`knew_end`), it ends with what was asked for (`gold_not_reached`) and repeats nothing (`repeated_actions`); and
+between rows, that splits share nothing (`split_overlap`). Tasks are made again from the folder's own settings. Refuses to
+know the trainer.
 """
 
 from __future__ import annotations
@@ -33,15 +35,20 @@ from configs.command import UserError, command
 from configs.schema import Config
 from data_gen.disfluency import CORRECTIONS
 from data_gen.episodes import make_episode, settings_of
-from data_gen.expert import Expert, reconcile
+from data_gen.expert import Expert, heard_in, reconcile
 from data_gen.reading import reading_of
 from data_gen.seeds import child
 from data_gen.sources import load
 from data_gen.task import Task
 from data_gen.trajectory import Piece, pieces, read_manifest, segments_of
-from data_gen.twins import known_by, twin
+from data_gen.twins import known_by, others, twin
 
-COUNTERS = ("peeked", "twins_diverged_early", "gold_not_reached", "repeated_actions", "prefix_broken")
+SECRETS = ("number", "extent", "misheard")
+"""What of a request a listener can't know yet, beside its values; see `data_gen.twins.others`."""
+COUNTERS = (
+    "peeked", *(f"knew_{secret}" for secret in SECRETS), "knew_end", "twins_diverged_early",
+    "gold_not_reached", "repeated_actions", "prefix_broken",
+)
 MOST_SHOWN = 20
 """Rows at fault that are named."""
 _SHARED = ("moment:", "day:", "length:", "priority:", "transport:")
@@ -201,60 +208,73 @@ def faults(config: Config, row: dict[str, Any], task: Task, other: Task, made: R
     parts = segments_of(row)
     eager = (config.data.eagerness, child(row["seed"], "eager"))
     try:
-        state, notes, peeked = _replay(config, row, task, eager, made)
+        state, notes, knew = _replay(config, row, task, eager, made)
     except ValueError:  # the log itself can't be read
         return {"prefix_broken"}
-    if peeked:
-        found.add("peeked")
+    found |= knew
     if notes & {"identical_reissue", "retry", "twice"}:
         found.add("repeated_actions")
     if row["outcome"] != "answered" or not _reached(task, state, eager):
         found.add("gold_not_reached")
     if _broken(row, state, parts, made):
         found.add("prefix_broken")
-    if len(task.words) > 1 and _diverges(config, row, task, other, parts, eager, made):
-        found.add("twins_diverged_early")
+    if len(task.words) > 1:
+        cut = cut_of(row["seed"], len(task.words))
+        doubles = {"twins_diverged_early": twin(task, other, cut), "knew_end": known_by(task, cut)}
+        found |= {name for name, double in doubles.items() if _diverges(config, row, task, double, parts, eager, made)}
     return found
 
 
-def _replay(config: Config, row: dict[str, Any], task: Task, eager: tuple[float, int], made: Renderer) -> tuple[State, set[str], bool]:
-    """The log through the core again: the last state, what was noted, and whether anything was known too early."""
+def _replay(config: Config, row: dict[str, Any], task: Task, eager: tuple[float, int], made: Renderer) -> tuple[State, set[str], set[str]]:
+    """The log through the core again: the last state, what was noted, and the counters of what was known too early."""
     tools = {spec.name: spec for spec in task.tools}
     state = core.start(settings_of(row["mode"], config.agent), tools, row["task"], len(row["prompt_ids"]))
     notes: set[str] = set()
-    plan, written, peeked = "", "", False
-    experts: dict[int, Expert] = {}
+    plans: dict[str, str] = {"peeked": ""}
+    written = ""
+    knew: set[str] = set()
+    experts: dict[tuple[tuple[str, ...], bool], dict[str, Expert]] = {}
     asked = [f"{call.name}({[values[0] for values in call.args.values()]})" for call in task.gold]
     alike = len(set(asked)) < len(asked)  # the request itself wants the same twice
     for item in json.loads(row["log"]):
         event = from_json(item)
         if isinstance(event, ModelOutput):
             written += event.text
-            peeked = peeked or not plan.startswith(written)
+            knew |= {name for name, plan in plans.items() if not plan.startswith(written)}
         before = state
         state, commands = core.step(state, event)
         for command_ in commands:
             if isinstance(command_, Note):
                 notes.add(command_.what)
             elif isinstance(command_, Generate):
-                heard = Expert(task, reading_of(task)).heard(state)
-                if heard not in experts:
-                    # the expert that knows nothing of what comes later must have planned the same
-                    known = known_by(task, heard)
-                    experts[heard] = Expert(known, reading_of(known, *eager), config.data.thoughts)
-                expert = experts[heard] if not state.final_in_context or heard < len(task.words) else Expert(
-                    task, reading_of(task, *eager), config.data.thoughts)
-                plan, written = made.text(made.action_ids(expert.plan(state))), ""
+                key = heard_in(state.transcript), state.final_in_context
+                if key not in experts:
+                    experts[key] = _unknowing(config, task, *key, eager)
+                plans, written = {name: made.text(made.action_ids(expert.plan(state))) for name, expert in experts[key].items()}, ""
         new = [id for id in state.graph.calls if id not in before.graph]
         texts = Counter(call.text for call in before.graph.calls.values() if call.state is not CallState.CANCELLED)
         if not alike and any(texts[state.graph[id].text] for id in new):
             notes.add("twice")
-    return state, notes, peeked
+    return state, notes, knew
+
+
+def _unknowing(
+    config: Config, task: Task, heard: tuple[str, ...], final: bool, eager: tuple[float, int]
+) -> dict[str, Expert]:
+    """Experts who know nothing of what comes later, or believe another thing; each must have planned the same."""
+    whole = final and len(heard) >= len(task.words)
+    tasks = {"peeked": task if whole else known_by(task, len(heard))}
+    tasks |= {} if whole else {f"knew_{secret}": other for secret, other in others(task, heard, final).items()}
+    return {name: _expert(config, each, eager) for name, each in tasks.items()}
+
+
+def _expert(config: Config, task: Task, eager: tuple[float, int]) -> Expert:
+    return Expert(task, reading_of(task, *eager), config.data.thoughts, config.data.answers)
 
 
 def _reached(task: Task, state: State, eager: tuple[float, int]) -> bool:
     """Whether the calls at the end are the wanted ones, all done, and no other write took effect."""
-    wanted = reading_of(task, *eager).wanted(len(task.words), True)
+    wanted = reading_of(task, *eager).wanted(task.said(), True)
     edits, ids = reconcile(wanted, state)
     mine = set(ids.values())
     if edits or len(ids) < len(task.gold):
@@ -287,13 +307,12 @@ def _merged(segments: Iterable[tuple[str, str, tuple[int, ...]]]) -> list[tuple[
 
 
 def _diverges(
-    config: Config, row: dict[str, Any], task: Task, other: Task, parts: Sequence[Piece], eager: tuple[float, int], made: Renderer
+    config: Config, row: dict[str, Any], task: Task, double: Task, parts: Sequence[Piece], eager: tuple[float, int], made: Renderer
 ) -> bool:
     """Whether the row differs from its twin's rollout before the two have heard different things."""
-    double = twin(task, other, cut_of(row["seed"], len(task.words)))
     episodes = [
         make_episode(each, row["mode"], Profile(**row["profile"]), made, agent=config.agent, data=config.data,
-                     seed=child(row["seed"], "speech"), planner=Expert(each, reading_of(each, *eager), config.data.thoughts))
+                     seed=child(row["seed"], "speech"), planner=_expert(config, each, eager))
         for each in (task, double)
     ]
     heard = [[what for *_, what in sorted(episode._queue)] for episode in episodes]

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from agent.tools.tool import ToolSpec
+from data_gen.heard import as_heard, misheard
 from data_gen.reading import Wanted
 from data_gen.task import Evidence, GoldCall, Task
 
@@ -74,6 +75,13 @@ class Use(NamedTuple):
     """The result of another wanted call, in the place of a value."""
 
     key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A text around the results of other wanted calls."""
+
+    parts: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +178,8 @@ def uses(value: Any) -> Iterator[Key]:
     """The calls whose results a value takes."""
     if isinstance(value, Use):
         yield value.key
-    elif isinstance(value, list):
-        for item in value:
+    elif isinstance(value, list | Told):
+        for item in value if isinstance(value, list) else value.parts:
             yield from uses(item)
 
 
@@ -179,6 +187,8 @@ def lowered(value: Any, numbers: Mapping[Key, int]) -> Any:
     """A value in gold's own terms: ``"$k"`` for the result of call k."""
     if isinstance(value, Use):
         return f"${numbers[value.key]}"
+    if isinstance(value, Told):
+        return "".join(lowered(part, numbers) for part in value.parts)
     return [lowered(item, numbers) for item in value] if isinstance(value, list) else value
 
 
@@ -194,23 +204,36 @@ class DerivedReading:
     _specs: Mapping[str, ToolSpec] = field(init=False)
     _taken: frozenset[int] = field(init=False)
     _numbers: dict[Key, int] = field(init=False, default_factory=dict)
-    _known: dict[tuple[int, bool], tuple[Wanted, ...]] = field(init=False, default_factory=dict)
+    _known: dict[tuple[tuple[str, ...], bool], tuple[Wanted, ...]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._specs = {spec.name: spec for spec in self.task.tools}
         early = enumerate(self.derivation.edits) if self.eagerness > 0 else ()
         self._taken = frozenset(n for n, edit in early if edit.eager and self._unit(edit.end) < self.eagerness)
 
-    def wanted(self, heard: int, final: bool) -> tuple[Wanted, ...]:
+    def wanted(self, heard: Sequence[str], final: bool) -> tuple[Wanted, ...]:
         """See `data_gen.reading.Reading`."""
-        if (heard, final) not in self._known:
-            drafts = self.derivation.asks(clauses(self.derivation.edits, heard, final, self._taken))
-            self._known[heard, final] = tuple(self._wanted(item) for item in understood(drafts))
-        return self._known[heard, final]
+        key = (tuple(heard), final)
+        if key not in self._known:
+            self._known[key] = self._of(heard)._understood(len(heard), final)
+        return self._known[key]
+
+    def _of(self, heard: Sequence[str]) -> DerivedReading:
+        """The reading of the task in which the words that were heard were said; the same but for words misheard."""
+        if not misheard(self.task, heard):
+            return self
+        task = as_heard(self.task, heard)
+        reading = DerivedReading(task, task.reading, self.eagerness, self.seed)
+        reading._numbers = self._numbers  # so that a call is the same before and after
+        return reading
+
+    def _understood(self, heard: int, final: bool) -> tuple[Wanted, ...]:
+        drafts = self.derivation.asks(clauses(self.derivation.edits, heard, final, self._taken))
+        return tuple(self._wanted(item) for item in understood(drafts))
 
     def _wanted(self, item: Understood) -> Wanted:
         draft, spec = item.draft, self._specs[item.draft.tool]
-        for key in (draft.key, *(key for said in item.args.values() for key in uses(said.values[0]))):
+        for key in (draft.key, *(key for said in item.args.values() for value in said.values for key in uses(value))):
             # only tells calls apart; no number reaches what the expert writes
             self._numbers.setdefault(key, len(self._numbers) + 1)
         accepts = {

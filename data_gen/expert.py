@@ -15,15 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from agent.calls import Call
+from agent.calls import Call, call_text
 from agent.calls import State as CallState
 from agent.core import State
 from agent.protocol import write_call, write_value
+from agent.tools.normal import normal_form
 from agent.tools.tool import ToolSpec
-from agent.transcript import read_update
-from data_gen.reading import Reading, Wanted, issued, references
+from agent.transcript import Segment, read_update
+from data_gen.answers import SHORT, Answers, sentence, told
+from data_gen.reading import Reading, Wanted, issued, references, within
 from data_gen.task import Task
 
 Thoughts = Literal["slots", "none"]
@@ -43,26 +45,19 @@ class Expert:
     task: Task
     reading: Reading
     thoughts: Thoughts = "slots"
+    answers: Answers = "sentence"
+
+    def __post_init__(self) -> None:
+        if self.answers not in get_args(Answers):
+            raise ValueError(f"data.answers is {self.answers!r}; use {' or '.join(get_args(Answers))}")
 
     def plan(self, state: State) -> str:
         """The next action in ``state``, as text."""
-        words = self.heard(state)
-        wanted = self.reading.wanted(words, state.final_in_context)
+        wanted = self.reading.wanted(heard_in(state.transcript), state.final_in_context)
         edits, ids = reconcile(wanted, state)
         edits = _first(edits, state)
-        thought = self._thought(state, wanted, edits, words) if self.thoughts == "slots" else ""
+        thought = self._thought(state, wanted, edits) if self.thoughts == "slots" else ""
         return thought + self._action(state, edits, ids)
-
-    def heard(self, state: State, segments: Iterable | None = None) -> int:
-        """How many words of the request have been heard, misheard ones not counted."""
-        heard: list[str] = []
-        for segment in state.transcript if segments is None else segments:
-            if segment.kind in ("partial_query_update", "final_query_update"):
-                text, retracts = read_update(segment.text)
-                del heard[max(0, len(heard) - retracts):]
-                heard += text.split()
-        said = (word.text for word in self.task.words)
-        return next((n for n, (a, b) in enumerate(zip(heard, said)) if a != b), min(len(heard), len(self.task.words)))
 
     def _action(self, state: State, edits: Sequence[Edit], ids: Mapping[int, int]) -> str:
         if edits:
@@ -77,27 +72,42 @@ class Expert:
 
     def _answer(self, state: State, ids: Mapping[int, int]) -> str:
         # what failed and was never wanted, or was done by a later call, is nothing to the user
-        bad = [state.graph[id] for id in sorted(ids.values()) if state.graph[id].state in _BAD]
-        if bad:
-            return f"I could not finish {bad[0].spec.name}."
-        return self.task.answer[0] if self.task.answer else "Done."
+        bad = next((state.graph[id] for id in sorted(ids.values()) if state.graph[id].state in _BAD), None)
+        if bad is None and self.task.answer and len(heard_in(state.transcript)) >= len(self.task.words):
+            return self.task.answer[0]  # of a request that is not over nobody knows what it will have asked
+        if self.answers == "sentence":
+            return sentence(told(ids.values(), state.graph.calls), state.graph.calls, bad)
+        return SHORT if bad is None else f"I could not finish {bad.spec.name}."
 
-    def _thought(self, state: State, wanted: Sequence[Wanted], edits: Sequence[Edit], words: int) -> str:
+    def _thought(self, state: State, wanted: Sequence[Wanted], edits: Sequence[Edit]) -> str:
         """What has been understood since the model last wrote, of calls that are not written out below."""
         segments = list(state.transcript)
         last = max((n for n, segment in enumerate(segments) if segment.kind == "model"), default=-1)
-        before = {w.gold: w for w in self.reading.wanted(self.heard(state, segments[: max(last, 0)]), False)}
+        before = {w.gold: w for w in self.reading.wanted(heard_in(segments[: max(last, 0)]), False)}
         written = {edit.gold for edit in edits}
+        # of several that could not be told apart, which one turns out to be meant is no news
+        gone = [w for k, w in before.items() if not w.complete and all(call.gold != k for call in wanted)]
         parts = []
         for call in wanted:
             if call.complete or call.gold in written:
                 continue
-            old = before[call.gold].args if call.gold in before else {}
+            old = before.get(call.gold) or next((w for w in gone if w.spec is call.spec and within(w, call)), None)
             # what follows from other calls is no news of the user's
-            news = [f"{n}={write_value(v)}" for n, v in call.args.items() if n not in old and not references(v)]
-            if news or call.gold not in before:
+            news = [f"{n}={write_value(v)}" for n, v in call.args.items() if not (old and n in old.args) and not references(v)]
+            if news or old is None:
                 parts.append(" ".join([f"{call.spec.name}:", *news, *(f"{name}=?" for name in call.missing)]))
         return f"<think>{'; '.join(parts)}</think>" if parts else ""
+
+
+def heard_in(segments: Iterable[Segment]) -> tuple[str, ...]:
+    """The words as they were heard, what was taken back left out: all that a transcript tells of what was said."""
+    heard: list[str] = []
+    for segment in segments:
+        if segment.kind in ("partial_query_update", "final_query_update"):
+            text, retracts = read_update(segment.text)
+            del heard[max(0, len(heard) - retracts):]
+            heard += text.split()
+    return tuple(heard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +143,9 @@ def reconcile(wanted: Sequence[Wanted], state: State) -> tuple[list[Edit], dict[
                 spare.remove(match)
                 ids[want.gold] = match.id
                 stands[_line(0, match.spec, match.args)] = match.id
-                if match.state is CallState.UNKNOWN or match.state is CallState.FAILED and not _may_retry(match):
+                # what failed may have been misheard, so nothing is tried again before all has been heard
+                hopeless = not (_may_retry(match) and state.final_in_context)
+                if match.state is CallState.UNKNOWN or match.state is CallState.FAILED and hopeless:
                     lost.add(want.gold)
             elif lost & {k for value in want.args.values() for k in references(value)}:
                 lost.add(want.gold)
@@ -160,7 +172,8 @@ def reconcile(wanted: Sequence[Wanted], state: State) -> tuple[list[Edit], dict[
     # what is tried again comes first: other lines may need its result, and one call a turn is all that some modes have
     again = [
         Edit(_line(call.id, call.spec, call.args), gold, id)
-        for id, gold in {id: gold for gold, id in ids.items()}.items() if id in state.graph and _may_retry(call := state.graph[id])
+        for id, gold in {id: gold for gold, id in ids.items()}.items()
+        if state.final_in_context and id in state.graph and _may_retry(call := state.graph[id])
     ]
     edits = [*again, *edits, *(Edit(f"REMOVE {call.id}", id=call.id) for call in _roots(free))]
     return edits, ids
@@ -193,13 +206,17 @@ def _serves(call: Call, want: Wanted, ids: Mapping[int, int], unknown: Set[int])
     """Whether a call is what is wanted, with any accepted value; ``unknown`` are gold calls that have no ID yet."""
     if call.spec.name != want.spec.name:
         return False
+    if unknown.isdisjoint(k for value in want.args.values() for k in references(value)):
+        if call.text == call_text(want.spec, {name: issued(value, ids) for name, value in want.args.items()}):
+            return True
     for name, values in want.accepts.items():
         if name not in call.args:
             if "" not in values:
                 return False
         elif not any(call.args[name] == issued(value, ids) for value in values if unknown.isdisjoint(references(value))):
             return False
-    return all(name in want.accepts for name in call.args)
+    # what means nothing (a null, a default) asks for nothing else
+    return all(name in want.accepts for name in normal_form(call.spec, call.args, own=False))
 
 
 def _to_revise(free: Sequence[Call], want: Wanted, ids: Mapping[int, int]) -> Call | None:

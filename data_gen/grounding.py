@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.tools.tool import Param, ToolSpec, mismatch
+from data_gen.aliases import CHOICES
 from data_gen.atoms import STOP, Mention, atom_distance, atoms, identifier_words
 from data_gen.mentions import Heard, flag_mentions, number_mentions, text_mentions
 from data_gen.naming import Lexicon, name_evidence
@@ -63,7 +64,8 @@ def _left_out(value: Any) -> bool:
 
 
 def ground(
-    words: Sequence[str], calls: Sequence[tuple[str, Mapping[str, Sequence[Any]]]], tools: Mapping[str, ToolSpec]
+    words: Sequence[str], calls: Sequence[tuple[str, Mapping[str, Sequence[Any]]]], tools: Mapping[str, ToolSpec],
+    now: str | None = None,
 ) -> tuple[GoldCall, ...]:
     """Grounds gold calls in a request.
 
@@ -72,11 +74,12 @@ def ground(
         calls: tool name and, by parameter, the accepted values in the leaderboard's convention (``""`` for "may be left
             out"; the fields of an object carry lists of accepted values of their own).
         tools: all tools at hand, by name.
+        now: the user's date and time; without it no date that is said relative to it can be found.
 
     Raises:
         Ungrounded: a required argument that no words reveal.
     """
-    heard = Heard(words)
+    heard = Heard(words, now)
     lexicon = Lexicon(tuple(tools.values()))
     used: dict[tuple[str, str], list[tuple[int, int]]] = {}
     gold = []
@@ -117,10 +120,11 @@ def _slots(
         if param.name not in accepted:
             continue
         values = list(accepted[param.name])
-        optional = not param.required and any(_left_out(value) for value in values)
+        # nothing at all, as the one value of a required parameter, is what the call is given where nothing is said
+        optional = any(_left_out(value) for value in values) and (not param.required or len(values) == 1)
         found = []
         wanted = [value for value in values if not _left_out(value)]
-        for candidate in candidates(heard, wanted, param.schema, param.name, number - 1):
+        for candidate in (*candidates(heard, wanted, param.schema, param.name, number - 1), *_choices(heard, wanted, param)):
             cost = candidate.cost
             if candidate.span is not None:
                 hinted = _hinted(heard, candidate.span, param)
@@ -145,6 +149,19 @@ def _slots(
             )
         slots[param.name] = found
     return slots
+
+
+def _choices(heard: Heard, wanted: Sequence[Any], param: Param) -> Iterator[Candidate]:
+    """Where a choice of an enum is said by what the parameter's description calls it ("r public transport"), or otherwise."""
+    if "enum" not in param.schema:
+        return
+    for value in wanted:
+        for part in re.split(r"[,;]", param.description):
+            code, _, name = part.strip().partition(" ")
+            if isinstance(value, str) and code == value and name:
+                for text in (name, *CHOICES.get(name, ())):
+                    for mention in text_mentions(heard, text):
+                        yield Candidate(value, (mention.start, mention.end), mention.cost + (0.3 if text == name else 0.5))
 
 
 def _kind(values: Sequence[Any]) -> str:

@@ -12,6 +12,7 @@ from functools import cached_property
 
 from data_gen.aliases import ALIASES, PER_YEAR
 from data_gen.atoms import CAMEL, STOP, Atom, Mention, atom_distance, atoms, identifier_words, stem
+from data_gen.moments import moment_mentions
 from data_gen.quantities import dates, numbers, times
 
 NEGATIONS = frozenset(
@@ -19,11 +20,20 @@ NEGATIONS = frozenset(
 )
 
 
+_LENGTHS = {
+    tuple(said.split()): minutes
+    for said, minutes in {"an hour": 60, "one hour": 60, "half an hour": 30, "quarter of an hour": 15, "two hours": 120}.items()
+}
+"""What people call some numbers of minutes."""
+
+
 class Heard:
     """A request's words, read once: its atoms, numbers, dates and times."""
 
-    def __init__(self, words: Sequence[str]) -> None:
+    def __init__(self, words: Sequence[str], now: str | None = None) -> None:
         self.words = tuple(words)
+        self.now = now
+        """The user's date and time, where relative dates can be worked out."""
         self.atoms = atoms(words)
 
     @cached_property
@@ -69,6 +79,13 @@ def number_mentions(heard: Heard, value: float, param: str = "") -> list[Mention
     ]
     if any(part in param.casefold() for part in ("compound", "freq", "period", "times")):
         found += [Mention(atom.word, atom.word + 1, 0.8) for atom in heard.atoms if PER_YEAR.get(atom.text) == value]
+    if any(part in param.casefold() for part in ("duration", "minute")):
+        found += [
+            Mention(at, at + len(said), 0.3) for said, minutes in _LENGTHS.items() if minutes == value
+            for at in range(len(heard.words) - len(said) + 1)
+            if tuple(word.casefold().strip(",.?!") for word in heard.words[at: at + len(said)]) == said
+            and not (said[0] == "an" and at and heard.words[at - 1].casefold() in ("half", "of"))
+        ]
     if value == 7 and "day" in param.casefold():
         found += [Mention(atom.word, atom.word + 1, 0.8) for atom in heard.atoms if atom.text == "week"]
     return found
@@ -77,6 +94,8 @@ def number_mentions(heard: Heard, value: float, param: str = "") -> list[Mention
 def text_mentions(heard: Heard, value: str) -> list[Mention]:
     """Where the words say the text ``value``."""
     wanted = atoms([value])
+    if heard.now is not None and (told := moment_mentions(heard.words, value, heard.now)):
+        return told
     found = [mention for wanted_date, _ in dates(value) for mention in _same_date(heard, wanted_date)]
     if found:
         return found  # never by its bare numbers: "the 1st of 2022" is not in "2022-01-01 and 2022-02-01"

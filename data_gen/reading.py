@@ -1,19 +1,21 @@
 """What has been understood so far: the calls that are wanted, given the words heard, and nothing else.
 
 Owns the causal reading of a request. A grounded reading restricts the gold calls to what their evidence says within
-the prefix: an argument counts once the word after its evidence (or the final update) closes it, because "New York" may
-yet become "New York City". Refuses to know the call graph and what to do about it: that is the expert's.
+the words as they were heard: an argument counts once a word that can't go on with it (or the final update) closes it,
+because "New York" may yet become "New York City", and "milk" may become "milk and eggs". How many calls there will be is
+not known before something tells them apart. Refuses to know the call graph and what to do about it: that is the expert's.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from agent.protocol import Join, Ref
 from agent.tools.tool import ToolSpec
+from data_gen.heard import as_heard, closes, misheard
 from data_gen.task import GoldCall, Task
 
 _REF = re.compile(r"\$(\d+)")
@@ -39,30 +41,38 @@ class Wanted:
 class Reading(Protocol):
     """A causal reading of one request."""
 
-    def wanted(self, heard: int, final: bool) -> tuple[Wanted, ...]:
-        """What is wanted after ``heard`` words, in the order in which it became clear.
+    def wanted(self, heard: Sequence[str], final: bool) -> tuple[Wanted, ...]:
+        """What is wanted after the words that were heard, in the order in which it became clear.
 
-        Depends on those words alone: two requests that share them share the answer, whatever follows.
+        Depends on those words alone: two requests in which they are heard share the answer, whatever was said and follows.
         """
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class GroundedReading:
     """The reading of a task whose gold arguments are grounded to words."""
 
     task: Task
+    _known: dict[tuple[tuple[str, ...], bool], tuple[Wanted, ...]] = field(init=False, default_factory=dict)
 
-    def wanted(self, heard: int, final: bool) -> tuple[Wanted, ...]:
+    def wanted(self, heard: Sequence[str], final: bool) -> tuple[Wanted, ...]:
         """See `Reading`."""
+        key = (tuple(heard), final)
+        if key not in self._known:
+            reading = GroundedReading(as_heard(self.task, heard)) if misheard(self.task, heard) else self
+            self._known[key] = reading._wanted(_Heard(heard, final))
+        return self._known[key]
+
+    def _wanted(self, heard: _Heard) -> tuple[Wanted, ...]:
         specs = {spec.name: spec for spec in self.task.tools}
         found: list[tuple[int, Wanted]] = []
         complete: dict[int, int] = {}
         for k, gold in enumerate(self.task.gold, start=1):
             spec = specs[gold.name]
-            if not self._closed(gold.name_evidence.end, heard, final):
+            if not heard.named(gold.name_evidence.end):
                 continue
-            known = {name: at for name in gold.args if (at := self._known_at(gold, name, heard, final, complete)) is not None}
+            known = {name: at for name in gold.args if (at := self._known_at(gold, name, heard, complete)) is not None}
             missing = tuple(p.name for p in spec.params if p.required and p.name in gold.args and p.name not in known)
             at = max(gold.name_evidence.end, *(known[p] for p in known if spec_requires(spec, p) or self._names(gold.args[p][0])), 0)
             args = {p.name: gold.args[p.name][0] for p in spec.params if p.name in known}
@@ -70,12 +80,9 @@ class GroundedReading:
             if not missing:
                 complete[k] = at
         # by the time they became clear; what takes a call's result became clear no earlier than it, and has a higher number
-        return tuple(wanted for _, wanted in sorted(found, key=lambda item: (item[0], item[1].gold)))
+        return _told_apart([wanted for _, wanted in sorted(found, key=lambda item: (item[0], item[1].gold))])
 
-    def _closed(self, end: int, heard: int, final: bool) -> bool:
-        return end == 0 or heard > end or final and heard >= end
-
-    def _known_at(self, gold: GoldCall, name: str, heard: int, final: bool, complete: Mapping[int, int]) -> int | None:
+    def _known_at(self, gold: GoldCall, name: str, heard: _Heard, complete: Mapping[int, int]) -> int | None:
         """The word after which an argument is understood, or None if it is not."""
         value = gold.args[name][0]
         if value == "" and len(gold.args[name]) > 1 and name not in gold.arg_evidence:
@@ -84,14 +91,58 @@ class GroundedReading:
             return None
         evidence = gold.arg_evidence.get(name)
         if evidence is None:
+            if value == "" and any(spec.name == gold.name and spec_requires(spec, name) for spec in self.task.tools):
+                return gold.name_evidence.end  # what a required parameter is given until something is said of it
             # nothing in the request says it: it follows from other calls' results, or may be left out
             return max(gold.name_evidence.end, *(complete[k] for k in names)) if (names := self._names(value)) else None
-        if not self._closed(evidence.end, heard, final):
+        if not heard.closed(evidence.end):
             return None
         return max(evidence.end, *(complete[k] for k in self._names(value)), 0)
 
     def _names(self, value: Any) -> tuple[int, ...]:
         return references(value, len(self.task.gold))
+
+
+class _Heard:
+    """What of a request has been heard, and which stretches of it are over."""
+
+    def __init__(self, words: Sequence[str], final: bool) -> None:
+        self.count, self.final = len(words), final
+        # by place, how many words there are up to the first from there on that closes what stands before it
+        self._closers = [self.count + 1] * (self.count + 1)
+        for n in range(self.count - 1, -1, -1):
+            self._closers[n] = n + 1 if closes(words[n]) else self._closers[n + 1]
+
+    def named(self, end: int) -> bool:
+        """Whether the words up to ``end`` have been heard that name a tool, and one more."""
+        return end == 0 or self.count > end or self.final and self.count >= end
+
+    def closed(self, end: int) -> bool:
+        """Whether a value that is said by the words up to ``end`` is over."""
+        return end == 0 or self.count >= end and (self.final or self._closers[end] <= self.count)
+
+
+def _told_apart(found: Sequence[Wanted]) -> tuple[Wanted, ...]:
+    """Without the calls of which nothing is known that is not known of another: nobody can tell that there are two.
+
+    A call whose result another one takes stays.
+    """
+    used = {k for want in found for value in want.args.values() for k in references(value)}
+    kept: list[Wanted] = []
+    for want in found:
+        alike = [other for other in found if other is not want and other.spec.name == want.spec.name and within(want, other)]
+        if want.complete:
+            hidden = want.gold not in used and any(other.complete and within(other, want) and other in kept for other in alike)
+        else:
+            hidden = any(other.complete or not within(other, want) or other in kept for other in alike)
+        if not hidden:
+            kept.append(want)
+    return tuple(kept)
+
+
+def within(want: Wanted, other: Wanted) -> bool:
+    """Whether all that is known of a call's arguments is known of another's."""
+    return all(name in other.args and other.args[name] == value for name, value in want.args.items())
 
 
 def reading_of(task: Task, eagerness: float = 0.0, seed: int = 0) -> Reading:

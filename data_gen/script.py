@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from data_gen.derivation import Edit
+from data_gen.heard import SOFT
 
 Label = Literal["fluent", "reparandum", "interregnum", "repair"]
-SOFT = frozenset("uh um er err erm hmm ah ahh uhh umm".split())
-"""Filled pauses: they close nothing, for a speaker may make one in the middle of a name."""
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from data_gen.task import Split, Task
 if TYPE_CHECKING:
     from data_gen.tasks.assistant.templates import Template
 
-SOURCES = ("assistant", "bfcl", "debug", "hotpotqa", "jsonl", "naturalistic")
+SOURCES = ("assistant", "bfcl", "debug", "hotpotqa", "jsonl", "naturalistic", "written")
 DEFAULT_COUNT = 300
 """Tasks of a generated source in a split that ``data.sizes`` does not name."""
 
@@ -31,6 +31,8 @@ def load(config: Config, split: Split) -> Sequence[Task]:
     source = config.task or config.data.source
     if split not in ("train", "validation", "test"):
         raise ValueError(f"unknown split {split!r}; use train, validation or test")
+    if (times := config.data.times) not in ("said", "canonical"):
+        raise ValueError(f"data.times is {times!r}; use 'said' or 'canonical'")
     match source:
         case "debug":
             from data_gen.tasks import debug
@@ -40,13 +42,16 @@ def load(config: Config, split: Split) -> Sequence[Task]:
             found = bfcl.tasks(split, config.seed, tuple(config.data.categories) or bfcl.CATEGORIES)
         case "assistant":
             from data_gen.tasks import assistant
-            style = assistant.Style(Rates.of(config.data.disfluency), rewordings=rewordings(config, split)[0])
+            style = assistant.Style(Rates.of(config.data.disfluency), times=times, rewordings=rewordings(config, split)[0])
             found = assistant.tasks(split, config.seed, config.data.sizes.get(split, DEFAULT_COUNT), style)
         case "naturalistic":
             from data_gen.tasks import naturalistic
             found = naturalistic.tasks(
-                split, config.seed, config.data.sizes.get(split, DEFAULT_COUNT), Rates.of(config.data.disfluency, naturalistic.RATES)
+                split, config.seed, config.data.sizes.get(split, DEFAULT_COUNT), Rates.of(config.data.disfluency, naturalistic.RATES), times
             )
+        case "written":
+            from data_gen.tasks import written
+            found = written.tasks(split)
         case "hotpotqa":
             from data_gen.tasks import hotpotqa
             files = config.data.files

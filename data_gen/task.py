@@ -93,6 +93,10 @@ class Task:
         """The request as text, words joined by single spaces."""
         return " ".join(word.text for word in self.words)
 
+    def said(self, words: int | None = None) -> tuple[str, ...]:
+        """The texts of the first ``words`` words; of all by default."""
+        return tuple(word.text for word in self.words[:words])
+
     @property
     def speech_end_ns(self) -> int:
         """The end of the last word: where every latency starts to count."""

@@ -1,14 +1,17 @@
 """Counterfactual twins: requests that share a beginning and then want something else.
 
-Owns two cuts of a task: what of it is known after n words (`known_by`), and a twin with the same words up to n, another
-continuation and another gold (`twin`). An agent that can't see the future writes the same in both until they part.
+Owns a twin with the same words up to n, another continuation and another gold (`twin`), and what a task may yet turn out
+to be when some of its words have been heard (`known_by`, `others`): with other values, more calls, longer values, or the
+words said that were heard. An agent that can't see the future writes the same in all of them until they part.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from data_gen.derivation import Derivation, Edit
+from data_gen.heard import as_heard, closes, misheard
 from data_gen.task import Evidence, GoldCall, Task, Word
 
 _TAKE_BACK = "no wait scratch all that"
@@ -17,7 +20,10 @@ UNKNOWN = "something that has not been said"
 
 
 def known_by(task: Task, heard: int) -> Task:
-    """The task with all that comes after ``heard`` words removed, or, in gold, moved out of reach."""
+    """The task with all that comes after ``heard`` words removed, or, in gold, moved out of reach.
+
+    It is also the request of a speaker who says no more than that.
+    """
     if heard >= len(task.words):
         return task
     words = task.words[: max(1, heard)]
@@ -25,6 +31,54 @@ def known_by(task: Task, heard: int) -> Task:
         reading = Derivation(_edits(task.reading.edits, heard, None), task.reading.asks)
         return replace(task, words=words, gold=(), reading=reading, answer=())
     return replace(task, words=words, gold=_unseen(task.gold, heard, len(task.words)), answer=())
+
+
+def others(task: Task, heard: Sequence[str], final: bool) -> dict[str, Task]:
+    """What else the request may be of which these words were heard, by the secret that it does not share with the task.
+
+    ``number``: it goes on to ask for one more of each call; ``extent``: each value that is not closed goes on;
+    ``misheard``: the words that were heard are those that were said. Secrets that there is nothing of are left out.
+    """
+    known = known_by(task, len(heard))
+    far = len(task.words)
+    found = {"number": replace(known, gold=(*known.gold, *_more(known, far)))}
+    if not final:
+        found["extent"] = _longer(known, heard, far)
+    if misheard(task, heard):
+        found["misheard"] = as_heard(known, heard)
+    return {name: other for name, other in found.items() if other != known}
+
+
+def _more(task: Task, far: int) -> list[GoldCall]:
+    """Each call a second time, of another value that will be said after word ``far``."""
+    required = {spec.name: [param.name for param in spec.params if param.required] for spec in task.tools}
+    calls = []
+    for call in task.gold:
+        said = sorted((span.end, name) for name, span in call.arg_evidence.items())
+        late = {name for end, name in said if end > far} or {name for _, name in said[-1:] if name in required[call.name]}
+        args = {name: (UNKNOWN,) if name in late else values for name, values in call.args.items()}
+        spans = {name: Evidence(far, far + 1) if name in late else span for name, span in call.arg_evidence.items()}
+        calls += [GoldCall(call.name, args, call.name_evidence, spans)] if late else []
+    return calls
+
+
+def _longer(task: Task, heard: Sequence[str], far: int) -> Task:
+    """The task with every value that no word has closed yet going on behind word ``far``."""
+    n = len(heard)
+    if task.reading is not None:
+        last = max(misheard(task, heard), default=-1)  # which, as it was heard, may close what it does not close as it was said
+        edits = tuple(
+            edit for edit in task.reading.edits
+            if edit.op != "put" or edit.eager or edit.grows or edit.closes is not None or edit.end <= last
+        )
+        return replace(task, reading=replace(task.reading, edits=edits))
+    calls = []
+    for call in task.gold:
+        open_ = {name for name, span in call.arg_evidence.items() if 0 < span.end <= n and not any(map(closes, heard[span.end:]))}
+        args = {name: (f"{values[0]} and more",) if name in open_ else values for name, values in call.args.items()}
+        spans = {name: Evidence(span.start, far + 1) if name in open_ else span for name, span in call.arg_evidence.items()}
+        calls.append(GoldCall(call.name, args, call.name_evidence, spans))
+    return replace(task, gold=tuple(calls))
 
 
 def twin(task: Task, other: Task, cut: int) -> Task:

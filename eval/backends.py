@@ -73,8 +73,9 @@ class Backend:
         if not self.planned:
             return None
         if self.name == "no_guess":
-            return Expert(task, reading_of(task), "none")
-        return Expert(task, reading_of(task, data.eagerness, seed), "none" if self.name == "no_thoughts" else data.thoughts)
+            return Expert(task, reading_of(task), "none", data.answers)
+        thoughts = "none" if self.name == "no_thoughts" else data.thoughts
+        return Expert(task, reading_of(task, data.eagerness, seed), thoughts, data.answers)
 
     def load(self, temperature: float, max_tokens: int, eager: bool = False) -> Any:
         """Loads its weights, onto the accelerator if there is one; ``eager`` takes in what is appended at once, as a live session must."""

@@ -13,20 +13,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice, product
 from typing import Any
 
 from agent.clock import NS_PER_S, Profile
 from agent.events import UserUpdate
 from agent.modes import Settings
 from agent.rendering import Renderer
-from agent.tools.tool import ToolFailure, ToolSpec
+from agent.tools.tool import ToolSpec
 from agent.transcript import Segment, update_text
-from data_gen.reading import references
+from data_gen.gold import rehearse
 from data_gen.task import Task
-from eval.scoring import filled, gold_args, is_question, normal
-
-_MOST_CHOICES = 512
+from eval.needs import binding
+from eval.scoring import accepted_args, is_question, normal, specs_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +88,16 @@ def append_ns(update: UserUpdate, profile: Profile, renderer: Renderer) -> int:
 def paths(task: Task, settings: Settings, made: Iterable[tuple[str, Mapping[str, Any]]] = ()) -> tuple[int, int]:
     """``(held, all)``: the least time from a commit point to the end of all calls that wait for it, and of all calls.
 
-    Calls wait for one another where gold's arguments name results, and writes of one resource run one by one.
+    Calls wait for one another where no argument would do without a result (`eval.needs`), and writes of one resource run one
+    by one.
     """
-    specs = {spec.name: spec for spec in task.tools}
+    specs = specs_of(task)
     least = least_latencies(task, made)
     held_until: dict[int, int] = {}
     until: dict[int, int] = {}
     one_by_one: defaultdict[str, int] = defaultdict(int)
-    for k, gold in enumerate(task.gold, start=1):
-        # only what every accepted value names is needed for certain
-        needs = {n for values in gold.args.values() for n in set.intersection(*(set(references(v)) for v in values)) if n < k}
-        spec = specs[gold.name]
+    for k, needs in binding(task).items():
+        spec = specs[task.gold[k - 1].name]
         until[k] = least[k] + max((until[n] for n in needs), default=0)
         waits = is_held(spec, settings) or any(n in held_until for n in needs)
         if waits:
@@ -118,32 +115,15 @@ def is_held(spec: ToolSpec, settings: Settings) -> bool:
 
 def least_latencies(task: Task, made: Iterable[tuple[str, Mapping[str, Any]]] = ()) -> dict[int, int]:
     """Each gold call's least latency over its accepted values and the calls that were made to its tool."""
-    toolbox, results = task.toolbox(), {}
-    for k, gold in enumerate(task.gold, start=1):
-        try:
-            results[k] = toolbox.run(gold.name, gold_args(gold, results))
-        except ToolFailure:
-            continue
+    toolbox, results, specs = task.toolbox(), rehearse(task), specs_of(task)
     of_tool: dict[str, int] = {}
     for name, args in made:
         of_tool[name] = min(of_tool.get(name, 1 << 62), toolbox.latency_ns(name, args))
     least = {}
     for k, gold in enumerate(task.gold, start=1):
-        names = list(gold.args)
-        choices = islice(product(*(_choices(values) for values in gold.args.values())), _MOST_CHOICES)
-        found = [
-            toolbox.latency_ns(gold.name, {n: filled(v, results) for n, v in zip(names, choice) if v is not _LEFT_OUT})
-            for choice in choices
-        ]
+        found = [toolbox.latency_ns(gold.name, args) for args in accepted_args(gold, specs[gold.name], results)]
         least[k] = min([*found, of_tool.get(gold.name, 1 << 62)])
     return least
-
-
-_LEFT_OUT = object()
-
-
-def _choices(values: Sequence[Any]) -> list[Any]:
-    return [_LEFT_OUT if value == "" and len(values) > 1 else value for value in values]
 
 
 # -- fewest tokens -------------------------------------------------------------------------------------------------------

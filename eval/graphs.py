@@ -28,7 +28,9 @@ def graph_of(state: State) -> list[Node]:
 def gold_graph(task: Task) -> list[Node]:
     """The graph of a task's gold calls, by the first accepted values."""
     return [
-        (call.name, frozenset(k - 1 for values in call.args.values() for k in references(values[0]))) for call in task.gold
+        # "$20" of two calls is a price
+        (call.name, frozenset(k - 1 for values in call.args.values() for k in references(values[0], len(task.gold)) if k < place))
+        for place, call in enumerate(task.gold, start=1)
     ]
 
 

@@ -10,12 +10,12 @@ in that action or before, until the user says more. A grace moves it back.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 
-from agent.tools.tool import ToolSpec
+from agent.calls import call_text
+from agent.tools.tool import ToolSpec, bind
 from eval.trace import Line, Run, Trace
 
 
@@ -36,7 +36,7 @@ class Counts:
     """Writes that took effect, or may have."""
     effects_before_commit: int
     effects_repeated: int
-    """Effects beyond the first with the same tool and arguments, or of the same call."""
+    """Effects beyond the first that mean the same within one turn (`agent.calls.call_text`), or of the same call."""
     model_tokens: int
     wasted_tokens: int
     """Tokens of spans that were cut or refused."""
@@ -68,11 +68,14 @@ def counts(
     writes = [run for run in trace.runs if specs[run.name].access == "write"]
     effects = [run for run in writes if run.ended != "failed"]
     by_call = Counter(run.call for run in effects)
-    by_text = Counter(_text(run) for run in {run.call: run for run in effects}.values())
+    by_text = Counter(
+        (trace.turn_at(run.start_ns), _text(specs, run)) for run in {run.call: run for run in effects}.values()
+        if not specs[run.name].repeatable
+    )
     read_ids: dict[str, set[int]] = {}
     for run in trace.runs:
         if specs[run.name].access != "write":
-            read_ids.setdefault(_text(run), set()).add(run.call)
+            read_ids.setdefault(_text(specs, run), set()).add(run.call)
     lost = [span.tokens for span in trace.spans if span.ended in ("cut", "error")]
     return Counts(
         started_calls=len(trace.runs),
@@ -81,7 +84,7 @@ def counts(
         held_calls=len(held),
         repeated_actions=whats["identical_reissue"] + sum(len(ids) - 1 for ids in read_ids.values()),
         effects=len(effects),
-        effects_before_commit=sum(not committed(trace, run, grace_ns) for run in writes),
+        effects_before_commit=sum(not committed(trace, run, grace_ns, specs) for run in writes),
         effects_repeated=sum(n - 1 for n in by_call.values()) + (0 if duplicates else sum(n - 1 for n in by_text.values())),
         model_tokens=trace.model_tokens,
         wasted_tokens=sum(lost),
@@ -90,11 +93,11 @@ def counts(
     )
 
 
-def committed(trace: Trace, run: Run, grace_ns: int = 0) -> bool:
+def committed(trace: Trace, run: Run, grace_ns: int = 0, specs: Mapping[str, ToolSpec] | None = None) -> bool:
     """Whether a commit point covers a start: an uncut, unrefused action, written with the final update in its context, at
     or after the last change of the call or of one that it needs, before the start by the grace, and with no word of the
     user's in between."""
-    written_ns = _changed_ns(trace, run.call, run.start_ns)
+    written_ns = _changed_ns(trace, run.call, run.start_ns, specs or {})
     if written_ns is None:
         return False
     for span in trace.spans:
@@ -105,12 +108,12 @@ def committed(trace: Trace, run: Run, grace_ns: int = 0) -> bool:
     return False
 
 
-def _changed_ns(trace: Trace, call: int, by_ns: int) -> int | None:
-    """When a call, or one that it needs, was last written in other words than before; None if it never was written."""
+def _changed_ns(trace: Trace, call: int, by_ns: int, specs: Mapping[str, ToolSpec]) -> int | None:
+    """When a call, or one that it needs, was last written to mean another thing than before; None if it never was written."""
     last: dict[int, Line] = {}
     for line in (line for span in trace.spans for line in span.lines if line.at_ns <= by_ns):
-        # the same line again changes nothing
-        if line.call not in last or last[line.call].text != line.text:
+        # the same again, in whatever words, changes nothing
+        if line.call not in last or _asks(last[line.call], specs) != _asks(line, specs):
             last[line.call] = line
     if call not in last:
         return None
@@ -122,5 +125,15 @@ def _changed_ns(trace: Trace, call: int, by_ns: int) -> int | None:
     return max(last[id].at_ns for id in needed)
 
 
-def _text(run: Run) -> str:
-    return json.dumps([run.name, dict(run.args)], sort_keys=True, ensure_ascii=False)
+def _asks(line: Line, specs: Mapping[str, ToolSpec]) -> str:
+    order = line.order
+    if order is None or order.name not in specs:
+        return line.text
+    try:
+        return call_text(specs[order.name], bind(specs[order.name], order.positional, order.keyword))
+    except ValueError:  # refused
+        return line.text
+
+
+def _text(specs: Mapping[str, ToolSpec], run: Run) -> str:
+    return call_text(specs[run.name], run.args)

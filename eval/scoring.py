@@ -4,10 +4,15 @@ Owns the match of calls to gold calls, the comparison of the log of effects, the
 failure. Refuses to know time. BFCL's rows are judged by BFCL's own checker.
 
 An episode is right if it ended by answering, its calls are right and its answer is. Calls are right if every gold call
-was run to its end with accepted arguments (references resolved) and the whole log of effects, in the order in which it
-happened, is what gold's would be: no effect more, none less. Doing nothing is no success. A read too many is no failure;
-it counts as waste. Of a question, a task that has accepted answers and asks for no effect, the answer is judged: by which
-reads it was found is not asked, only that there was no effect.
+was run to its end with accepted arguments (references resolved) and the whole log of effects is what gold's would be: no
+effect more, none less, and in gold's order wherever the order shows: in the final state of a world that has one, and in a
+world that has none, among the writes of one resource. Texts count as said: capitals and closing punctuation are style, and
+a write whose arguments mean the same to the world is the same write. Doing nothing is no success. A read too many is no
+failure; it counts as waste. Of a question, a task that has accepted answers and asks for no effect, the answer is judged:
+by which reads it was found is not asked, only that there was no effect.
+
+Opening something for its result alone is right with and without, for the tools that a toolbox names in ``shows``: an opening
+more is no fault if a call that gold asks for takes its result; gold's own is not asked for if gold takes its result.
 """
 
 from __future__ import annotations
@@ -15,25 +20,29 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice, product
 from typing import Any
 
 from agent.calls import State as CallState
 from agent.core import State
 from agent.protocol import as_text, resolve
-from agent.tools.tool import Toolbox, ToolFailure, ToolSpec
+from agent.tools.text import spoken
+from agent.tools.tool import Toolbox, ToolSpec
+from data_gen.gold import filled, gold_args, may_be_left_out, rehearse
 from data_gen.reading import references
 from data_gen.task import GoldCall, Task
 
 CAUSES = (
     "malformed", "out of budget", "held too long", "no answer", "wrong tool", "wrong argument", "missing", "repeated", "extra",
-    "wrong answer",
+    "wrong order", "wrong answer",
 )
 """Why an episode is not right; the first that applies is its cause."""
 
 _OUTCOMES = {"invalid_actions": "malformed"} | dict.fromkeys(("out_of_budget", "context_overflow", "too_long"), "out of budget")
 _MOST_STEPS = 20_000
+_MOST_CHOICES = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +93,11 @@ def score(task: Task, state: State, outcome: str, answer: str | None, toolbox: T
         effects = effects_of(toolbox)
         calls_right, why = not effects, f"effects {_short(effects)} of a question" if effects else ""
     else:
-        effects = effects_of(toolbox)
-        gold_effects, gold_state = gold_world(task)
-        # where gold itself is refused by its world, only the match of calls can say anything
-        same = gold_effects is not None and Counter(map(_text, effects)) == Counter(map(_text, gold_effects))
-        same = same and _state(toolbox) == gold_state
-        writes = {call.id for call in ran if state.tools[call.name].access == "write"}
-        all_matched = len(found) == len(task.gold) and writes <= set(useful) and len(effects) <= len(writes)
-        reads_there = all(k in found for k, gold in enumerate(task.gold, 1) if state.tools[gold.name].access != "write")
-        # arguments that mean the same to the world are as good as accepted ones
-        calls_right = all_matched or same and reads_there
-        why = "" if calls_right else f"effects {_short(effects)}, gold {_short(gold_effects or ())}"
-        if same:
-            useful = tuple(sorted({*useful, *writes}))
+        found = paired(task, ran, found)
+        used = openings_used(toolbox, ran, found)
+        calls_right = done_right(task, toolbox, ran, found, used)
+        useful = tuple(sorted({*found.values(), *(call.id for call in used)}))
+        why = "" if calls_right else f"effects {_short(effects_of(toolbox))}, gold {_short(gold_effects(task))}"
     answered = outcome == "answered" and bool(answer and answer.strip())
     answer_right = answered and (not task.answer or any(normal(answer) == normal(gold) for gold in task.answer))
     right = answered and calls_right and answer_right
@@ -155,27 +156,13 @@ def serves(call: Ran, gold: GoldCall, results: Mapping[int, Any], calls: int | N
         if name not in call.args:
             if "" not in accepted:
                 return False
-        elif not any(equal(call.args[name], filled(value, results)) for value in accepted if _known(value, results, calls)):
+        elif not any(alike(call.args[name], filled(value, results)) for value in accepted if _known(value, results, calls)):
             return False
     return True
 
 
 def _known(value: Any, results: Mapping[int, Any], calls: int | None) -> bool:
     return all(k in results for k in references(value, calls))
-
-
-def filled(value: Any, results: Mapping[int, Any]) -> Any:
-    """A gold value with ``$k`` replaced by results."""
-    match value:
-        case str() if (whole := re.fullmatch(r"\$(\d+)", value)) and int(whole[1]) in results:
-            return results[int(whole[1])]
-        case str():
-            return re.sub(r"\$(\d+)", lambda found: as_text(results[int(found[1])]) if int(found[1]) in results else found[0], value)
-        case list() | tuple():
-            return [filled(item, results) for item in value]
-        case dict():
-            return {name: filled(item, results) for name, item in value.items()}
-    return value
 
 
 def equal(a: Any, b: Any) -> bool:
@@ -185,6 +172,11 @@ def equal(a: Any, b: Any) -> bool:
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
     return isinstance(a, bool) == isinstance(b, bool) and a == b
+
+
+def alike(a: Any, b: Any) -> bool:
+    """Equality as speech can tell: texts may differ in capitals and closing punctuation."""
+    return equal(a, b) or equal(spoken(a), spoken(b))
 
 
 def normal(text: str) -> str:
@@ -220,24 +212,123 @@ def effects_of(toolbox: Toolbox) -> list[Any]:
     return found
 
 
-def gold_world(task: Task) -> tuple[list[Any] | None, Any]:
-    """The log of effects and the final state of a fresh world after gold's calls, first accepted values, in order.
+def gold_effects(task: Task) -> list[Any]:
+    """The log of effects of a fresh world after gold's calls, first accepted values, in order.
 
-    The log is None if a call was refused: a task whose gold can't be done has nothing that doing nothing could equal.
+    Raises:
+        BadTask: its own world refuses a gold call.
     """
     toolbox = task.toolbox()
-    results: dict[int, Any] = {}
+    rehearse(task, toolbox)
+    return effects_of(toolbox)
+
+
+def paired(task: Task, ran: Sequence[Ran], found: Mapping[int, int]) -> dict[int, int]:
+    """``found`` and the pairs of gold writes with calls whose arguments are not accepted ones, but mean one to the world."""
+    pairs, specs, by_id = dict(found), specs_of(task), {call.id: call for call in ran}
+    # what a call of the episode returned is what its gold call returns there
+    results = rehearse(task) | {k: by_id[id].result for k, id in found.items()}
     for k, gold in enumerate(task.gold, start=1):
-        try:
-            results[k] = toolbox.run(gold.name, gold_args(gold, results))
-        except ToolFailure:
-            return None, None
-    return effects_of(toolbox), _state(toolbox)
+        if k in pairs or specs[gold.name].access != "write":
+            continue
+        wanted = [does(task, k, args, results, task.toolbox()) for args in accepted_args(gold, specs[gold.name], results)]
+        for call in ran:
+            if call.name == gold.name and call.id not in pairs.values():
+                did = does(task, k, call.args, results, task.toolbox())
+                if did is not None and did in wanted:
+                    pairs[k], results[k] = call.id, call.result
+                    break
+    return pairs
 
 
-def gold_args(gold: GoldCall, results: Mapping[int, Any]) -> dict[str, Any]:
-    """A gold call's arguments, first accepted values, what may be left out left out where the first value says so."""
-    return {name: filled(values[0], results) for name, values in gold.args.items() if not (values[0] == "" and len(values) > 1)}
+def accepted_args(gold: GoldCall, spec: ToolSpec, results: Mapping[int, Any]) -> Iterator[dict[str, Any]]:
+    """The arguments that gold spells out, canonical first, at most `_MOST_CHOICES` of them."""
+    left_out = object()
+    options = [
+        [left_out if value == "" and may_be_left_out(gold, name, spec) else filled(value, results) for value in values]
+        for name, values in gold.args.items()
+    ]
+    for choice in islice(product(*options), _MOST_CHOICES):
+        yield {name: value for name, value in zip(gold.args, choice) if value is not left_out}
+
+
+def does(task: Task, k: int, args: Mapping[str, Any], results: Mapping[int, Any], toolbox: Toolbox) -> Any:
+    """What a call does and returns in the place of gold call k, as speech can tell it; None if it is refused.
+
+    Args:
+        task: whose gold.
+        k: place in gold.
+        args: the call's.
+        results: of the gold calls before it.
+        toolbox: a fresh world.
+    """
+    specs, asked = specs_of(task), task.gold[k - 1]
+    for gold in task.gold[: k - 1]:
+        if specs[gold.name].access == "write":
+            toolbox.run(gold.name, gold_args(gold, specs[gold.name], results))
+    before = len(effects_of(toolbox))
+    try:
+        result = toolbox.run(asked.name, args)
+    except Exception:  # a tool of the user's own may break down on what it was not given in the episode
+        return None
+    return spoken([effects_of(toolbox)[before:], None if specs[asked.name].access == "write" else result])
+
+
+def openings_used(toolbox: Toolbox, ran: Sequence[Ran], found: Mapping[int, int]) -> list[Ran]:
+    """Calls that gold does not ask for, that only show something, and whose result a call takes that gold asks for."""
+    shows, asked = getattr(toolbox, "shows", ()), set(found.values())
+    takers = [as_text(value) for call in ran if call.id in asked for value in call.args.values()]
+    return [
+        call for call in ran
+        if call.name in shows and call.id not in asked and (text := as_text(call.result)) and any(text in taken for taken in takers)
+    ]
+
+
+def opened_for_result(task: Task, shows: Collection[str]) -> set[int]:
+    """Gold calls that only show something, where gold takes the result whatever accepted value is chosen: it is all they are for."""
+    taken = {k for gold in task.gold for k in needed(gold, len(task.gold))}
+    return {k for k, gold in enumerate(task.gold, start=1) if gold.name in shows and k in taken}
+
+
+def needed(gold: GoldCall, calls: int) -> set[int]:
+    """Gold calls whose results every accepted value of some argument names."""
+    return {k for values in gold.args.values() for k in set.intersection(*(set(references(value, calls)) for value in values))}
+
+
+def done_right(task: Task, toolbox: Toolbox, ran: Sequence[Ran], found: Mapping[int, int], used: Sequence[Ran]) -> bool:
+    """Whether the calls of an episode are gold's, and what they did is what they do in gold's order.
+
+    Args:
+        task: what was asked.
+        toolbox: the world that the episode ran in.
+        ran: the calls that were run to their end.
+        found: gold calls with the calls that serve them.
+        used: see `openings_used`.
+    """
+    specs, by_id = specs_of(task), {call.id: call for call in ran}
+    spare = {k for k in range(1, len(task.gold) + 1)} - found.keys() - opened_for_result(task, getattr(toolbox, "shows", ()))
+    known = {*found.values(), *(call.id for call in used)}
+    if spare or any(call.id not in known for call in ran if specs[call.name].access == "write"):
+        return False
+    world = task.toolbox()
+    try:
+        for call in [*used, *(by_id[found[k]] for k in sorted(found))]:
+            if specs[call.name].access == "write":
+                world.run(call.name, call.args)
+    except Exception:  # in gold's order they can't be done
+        return False
+    ours, gold = effects_of(toolbox), effects_of(world)
+    if Counter(map(_text, ours)) != Counter(map(_text, gold)):
+        return False
+    return _state(toolbox) == _state(world) if callable(getattr(world, "state", None)) else _in_order(ours, gold, specs)
+
+
+def _in_order(ours: Sequence[Any], gold: Sequence[Any], specs: Mapping[str, ToolSpec]) -> bool:
+    """Whether the effects on each resource came in gold's order."""
+    def on(resource: str, effects: Sequence[Any]) -> list[str]:
+        return [_text(effect) for effect in effects if resource in specs[effect[0]].writes]
+
+    return all(on(resource, ours) == on(resource, gold) for resource in {name for spec in specs.values() for name in spec.writes})
 
 
 def _state(toolbox: Toolbox) -> Any:
@@ -277,7 +368,7 @@ def _cause(
     seen = Counter(_text([call.name, dict(call.args)]) for call in ran)
     if any(count > 1 for count in seen.values()):
         return "repeated"
-    return "extra" if spare else "wrong argument"
+    return "extra" if spare else "wrong order"
 
 
 def specs_of(task: Task) -> dict[str, ToolSpec]:

@@ -31,7 +31,20 @@ from agent.events import (
     from_json,
     to_json,
 )
-from agent.protocol import ActionEnded, CallLine, Malformed, Parser, RemoveLine, feed, refs, write_call
+from agent.protocol import (
+    ActionEnded,
+    AmendLine,
+    CallLine,
+    CommitLine,
+    Malformed,
+    Parser,
+    RemoveLine,
+    feed,
+    refs,
+    write_amend,
+    write_call,
+    write_commit,
+)
 
 History = Sequence[tuple[Event, tuple[Command, ...]]]
 Part = Literal["think", "tool_call", "pause", "answer", "other"]
@@ -51,7 +64,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One call line, or a removal, that the model completed."""
+    """One line that the model completed: a call, an amendment, a removal, or a commit (of call 0)."""
 
     at_ns: int
     call: int
@@ -59,6 +72,8 @@ class Line:
     """What it asks for: equal texts ask for the same."""
     needs: frozenset[int] = frozenset()
     """IDs of the calls that it names."""
+    order: CallLine | None = None
+    """The line itself; None for a removal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +147,10 @@ class Trace:
     def final_ns(self) -> int | None:
         """When the last final update arrived; None if none has."""
         return next((update.at_ns for update in reversed(self.updates) if update.final), None)
+
+    def turn_at(self, at_ns: int) -> int:
+        """The number of the turn that a time lies in: one begins when the user speaks after an answer."""
+        return 1 + sum(any(said <= update.at_ns <= at_ns for update in self.updates) for said, _ in self.emits)
 
     @property
     def model_tokens(self) -> int:
@@ -283,9 +302,13 @@ class _Writing:
             match item:
                 case CallLine(id, name, positional, keyword):
                     needs = frozenset(refs([*positional, *keyword.values()]))
-                    self.lines.append(Line(at_ns, id, write_call(id, name, positional, keyword), needs))
+                    self.lines.append(Line(at_ns, id, write_call(id, name, positional, keyword), needs, item))
                 case RemoveLine(id):
                     self.lines.append(Line(at_ns, id, f"REMOVE {id}"))
+                case AmendLine(id, name, value, append):
+                    self.lines.append(Line(at_ns, id, write_amend(id, name, value, append), frozenset(refs(value))))
+                case CommitLine(ids):
+                    self.lines.append(Line(at_ns, 0, write_commit(ids)))
                 case ActionEnded():
                     part = item.kind
                 case Malformed():

@@ -29,7 +29,7 @@ from agent.calls import State as CallState
 from agent.core import Phase, State
 from agent.events import ModelOutput
 from agent.models.lines import LineRules, head_rules
-from agent.protocol import parse_line
+from agent.protocol import CallLine, parse_line
 from agent.rendering import Renderer
 from agent.tools.tool import ToolSpec
 
@@ -177,7 +177,7 @@ def may_change(state: State, call: Call) -> bool:
         return False
     around = (state.graph[id] for id in (call.id, *state.graph.below(call.id)))
     return not any(
-        other.frozen or other.spec.access == "write" and other.id in state.graph.live and (other.committed or other.released)
+        other.frozen or other.spec.access == "write" and other.id in state.graph.live and state.commits.covers(other)
         for other in around
     )
 
@@ -186,16 +186,19 @@ def taken_args(state: State, id: int, spec: ToolSpec) -> list[Mapping[str, Any]]
     """Arguments that a line of this ID and tool can't have: the call as it stands, and equal effects."""
     found: dict[str, Mapping[str, Any]] = {}
     old = state.graph[id] if id in state.graph else None
-    if old is not None and old.spec.name == spec.name and not (old.state is CallState.FAILED and spec.access != "write"):
+    again = old is not None and (old.state is CallState.SKIPPED or old.state is CallState.FAILED and spec.access != "write")
+    if old is not None and old.spec.name == spec.name and not again:
         found[old.text] = old.args
-    if spec.access == "write" and not state.settings.duplicate_writes:
+    if spec.access == "write" and not (spec.repeatable or state.settings.duplicate_writes):
         for other in (state.graph[live] for live in sorted(state.graph.live)):
             if other.id != id and other.spec.name == spec.name:
                 found[other.text] = other.args
         for text, by in state.graph.effects.items():
             if state.graph[by].spec.name == spec.name and text not in found:
-                # effects are kept as text, their references resolved
-                found[text] = parse_line(f"1. {text}").keyword
+                # effects are kept as text, in normal form, their references resolved
+                written = parse_line(f"1. {text}")
+                if isinstance(written, CallLine):
+                    found[text] = written.keyword
     return [found[text] for text in sorted(found)]
 
 

@@ -7,6 +7,7 @@ steps. Refuses to know events, tools and the core's rules, and awaits nothing: i
 
 from __future__ import annotations
 
+import operator
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from agent.models.model import Model, Stream
 from agent.rendering import Renderer
 from agent.simulate import Constraint, Grammar, Planner
 from agent.state import State
+from agent.tools.tool import described
 
 OnToken = Callable[[int | Exception], None]
 """Takes the next token of a generation, or why there will be none. Called from any thread; must not block."""
@@ -70,9 +72,13 @@ class LiveModel(Protocol):
 class _Append:
     """Ids on their way into a context."""
 
-    stream: Stream
+    context: WorkerContext
     ids: Sequence[int]
     done: Future[None] = field(default_factory=Future)
+
+    @property
+    def stream(self) -> Stream:
+        return self.context.stream
 
 
 @dataclass(slots=True)
@@ -105,6 +111,8 @@ class WorkerContext:
         self._worker, self._stream = worker, stream
         self.writing: _Writing | None = None
         """Touched by the worker's thread alone, but for the count of tokens taken."""
+        self.failure: Exception | None = None
+        """What the model raised outside of an append and a step, or None: whatever is asked for next fails with it."""
 
     @property
     def stream(self) -> Stream:
@@ -113,14 +121,14 @@ class WorkerContext:
 
     def append(self, ids: Sequence[int]) -> Future[None]:
         """See `LiveContext`."""
-        request = _Append(self._stream, tuple(ids))
+        request = _Append(self, tuple(ids))
         self._worker.ask(request)
         return request.done
 
     def write(self, header: Sequence[int], state: State, on_token: OnToken) -> None:
         """See `LiveContext`."""
         begun, grammar = _Writing(on_token, None, len(header)), self._worker.grammar
-        taken_in = _Append(self._stream, tuple(header))
+        taken_in = _Append(self, tuple(header))
 
         def mark() -> None:
             begun.mark = self._stream.length
@@ -141,7 +149,7 @@ class WorkerContext:
                 _deliver(begun, error)
 
         taken_in.done.add_done_callback(told)
-        self._worker.ask(mark, taken_in, begin)
+        self._worker.ask(lambda: self._try(mark), taken_in, begin)
 
     def took(self) -> None:
         """See `LiveContext`."""
@@ -152,11 +160,19 @@ class WorkerContext:
 
     def stop(self, keep: int) -> None:
         """See `LiveContext`."""
-        self._worker.ask(lambda: self._stop(keep))
+        self._worker.ask(lambda: self._try(lambda: self._stop(keep)))
 
     def close(self) -> None:
         """See `LiveContext`."""
-        self._worker.ask(lambda: self._close())
+        self._worker.ask(lambda: self._try(self._close))
+
+    def _try(self, work: Callable[[], None]) -> None:
+        """Work of this context alone, in the worker's thread: one whose model fails is no longer to be trusted, the others are."""
+        try:
+            work()
+        except Exception as error:
+            self.failure = self.failure or error
+            self._worker.contexts.pop(self, None)
 
     def _stop(self, keep: int) -> None:
         self._worker.contexts.pop(self, None)
@@ -242,7 +258,7 @@ class ModelWorker:
             while self._handle():
                 self._step()
         except BaseException as error:  # a bug here, or the end of the interpreter: nobody may wait for ever
-            self._refuse(RuntimeError(f"the model's worker broke: {type(error).__name__}: {error}"))
+            self._refuse(RuntimeError(f"the model's worker broke: {type(error).__name__}: {described(error)}"))
         finally:
             for context in self.contexts:
                 if context.writing is not None and self._closed is not None:
@@ -296,7 +312,7 @@ class ModelWorker:
         wanted = [append for append in appends if append.done.set_running_or_notify_cancel()]
         fitting = []
         for append in wanted:
-            if (error := self._overflow(append.stream, len(append.ids))) is not None:
+            if (error := append.context.failure or self._overflow(append.stream, len(append.ids))) is not None:
                 append.done.set_exception(error)
             elif append.ids:
                 fitting.append(append)
@@ -309,19 +325,26 @@ class ModelWorker:
     def _extend_group(self, group: Sequence[_Append]) -> None:
         if not group:
             return
+        lengths = [self._length(append.context) for append in group]
         try:
             self.model.append([(append.stream, append.ids) for append in group])
         except Exception as error:
-            for append in group:
-                append.done.set_exception(error)
+            for append, length in zip(group, lengths):
+                if len(group) > 1 and self._length(append.context) == length:
+                    self._extend_group([append])  # one that fails must not take the others with it
+                else:
+                    append.done.set_exception(error)
         else:
             for append in group:
                 append.done.set_result(None)
 
-    def _overflow(self, stream: Stream, more: int) -> ContextFull | None:
+    def _overflow(self, stream: Stream, more: int) -> Exception | None:
         most = getattr(self.model, "max_tokens", None)
-        if most is None or stream.length + more <= most:
-            return None
+        try:
+            if most is None or stream.length + more <= most:
+                return None
+        except Exception as error:
+            return error
         return ContextFull(f"the context has {stream.length} tokens, {more} more pass the model's {most}")
 
     def _step(self) -> None:
@@ -336,15 +359,25 @@ class ModelWorker:
             for context, token in zip(fitting, self._decode(fitting), strict=True):
                 self._give(context, token)
 
-    def _decode(self, contexts: Sequence[WorkerContext]) -> list[int | Exception]:
+    def _length(self, context: WorkerContext) -> int | None:
         try:
-            streams = [context.stream for context in contexts]
-            return list(self.model.decode(streams, [context.writing.constraint for context in contexts]))
+            return context.stream.length
+        except Exception:  # then what is asked of the model fails too, and says so
+            return None
+
+    def _decode(self, contexts: Sequence[WorkerContext]) -> list[int | Exception]:
+        streams, lengths = [context.stream for context in contexts], [self._length(context) for context in contexts]
+        try:
+            tokens = list(self.model.decode(streams, [context.writing.constraint for context in contexts]))
+            if len(tokens) != len(streams):
+                raise ValueError(f"the model gave {len(tokens)} tokens for {len(streams)} contexts; it must give one for each")
+            return tokens
         except Exception as error:
             if len(contexts) == 1:
                 return [error]
-            # one that fails must not take the others with it
-            return [self._decode([context])[0] for context in contexts]
+            # one that fails must not take the others with it; who has a token already that nobody saw can't go on
+            same = [self._length(context) == length for context, length in zip(contexts, lengths)]
+            return [self._decode([context])[0] if fits else error for context, fits in zip(contexts, same)]
 
     def _force(self, context: WorkerContext) -> bool:
         """Tokens that the grammar leaves no choice about are taken in, not decoded."""
@@ -366,6 +399,11 @@ class ModelWorker:
 
     def _give(self, context: WorkerContext, token: int | Exception) -> None:
         writing = context.writing
+        if not isinstance(token, Exception):
+            try:
+                token = operator.index(token)  # backends give what their arrays hold
+            except TypeError:
+                token = ValueError(f"the model gave {type(token).__name__} for a token; it must give an id")
         if isinstance(token, int):
             writing.sent += 1
             try:

@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Literal
 from urllib.parse import urlencode
 
-from agent.tools.dates import DAY, MOMENT, moment, written
+from agent.tools import times
+from agent.tools.dates import DAY, MOMENT, length_in_minutes, moment, written
 from agent.tools.function import DEFAULT_LATENCY, Did, FunctionToolbox, Latency, Tool, tool
-from agent.tools.text import quote, sentences
-from agent.tools.tool import Json, ToolFailure, ToolSpec
+from agent.tools.text import either, quote, sentences
+from agent.tools.tool import Json, Param, ToolFailure, ToolSpec
 from agent.tools.world import Note, World, WorldData, addresses, phone_numbers
 
 Texts = list[str] | str
@@ -69,12 +72,12 @@ def create_calendar_event(
     """Creates a calendar event.
 
     Args:
-        start_date: YYYY-MM-DD HH:MM:SS
-        end_date: YYYY-MM-DD HH:MM:SS; an hour after the start if left out
+        start_date: As said, "Friday at half past nine am", or YYYY-MM-DD HH:MM:SS
+        end_date: Like start_date; an hour after the start if left out
         invitees: Email addresses
     """
-    starts = moment("start_date", start_date)
-    ends = starts + timedelta(hours=1) if end_date is None else moment("end_date", end_date)
+    starts = moment("start_date", start_date, now=world.now)
+    ends = starts + timedelta(hours=1) if end_date is None else moment("end_date", end_date, now=world.now)
     if ends < starts:
         raise ToolFailure(f"end_date {quote(written(ends))} is before start_date {quote(written(starts))}")
     event = {
@@ -124,7 +127,7 @@ def compose_new_email(
         recipients: Email addresses
         cc: Email addresses
         context: What the email says
-        attachments: File paths
+        attachments: File names or paths
     """
     to = _somebody("recipients", addresses("recipients", recipients), "get_email_address")
     rest = {"cc": addresses("cc", cc), "subject": subject, "context": context, "attachments": _paths(world, attachments)}
@@ -138,7 +141,7 @@ def reply_to_email(world: World, cc: Texts | None = None, context: str | None = 
     Args:
         cc: Email addresses
         context: What the reply says
-        attachments: File paths
+        attachments: File names or paths
     """
     mail = world.selected_mail()
     said = {"cc": addresses("cc", cc), "context": context, "attachments": _paths(world, attachments)}
@@ -155,7 +158,7 @@ def forward_email(
         recipients: Email addresses
         cc: Email addresses
         context: What to say above it
-        attachments: File paths
+        attachments: File names or paths
     """
     mail = world.selected_mail()
     to = _somebody("recipients", addresses("recipients", recipients), "get_email_address")
@@ -225,28 +228,37 @@ def _as_args(note: Note) -> dict[str, Json]:
 @tool(access="write", takes_state=True)
 def create_reminder(
     world: World, name: str, due_date: str | None = None, notes: str | None = None, list_name: str | None = None,
-    priority: int | None = 0, all_day: bool | None = False,
+    priority: int | str | None = 0, all_day: bool | None = False,
 ) -> Did:
     """Creates a reminder.
 
     Args:
-        due_date: YYYY-MM-DD HH:MM:SS, or YYYY-MM-DD if all_day
-        priority: 0 (none) to 9
+        due_date: As said, "tomorrow at noon", or YYYY-MM-DD HH:MM:SS; if all_day a day, "on Friday", or YYYY-MM-DD
+        priority: high, medium, low, or 0 (none) to 9
     """
-    if not 0 <= (priority or 0) <= 9:
-        raise ToolFailure(f"priority is {priority}; it must be from 0 (none) to 9")
+    rank = _rank(priority)
     due = None
     if due_date is not None:
-        at = moment("due_date", due_date, *((DAY, MOMENT) if all_day else (MOMENT,)))
+        at = moment("due_date", due_date, *((DAY, MOMENT) if all_day else (MOMENT,)), now=world.now)
         due = f"{at:%Y-%m-%d}" if all_day else written(at)
     elif all_day:
         raise ToolFailure(f"all_day is true, but due_date is missing; give it as {DAY}")
     reminder = {
         "name": _filled("name", name), "due_date": due, "notes": notes, "list_name": world.list_of_reminders(list_name),
-        "priority": priority or 0, "all_day": bool(all_day),
+        "priority": rank, "all_day": bool(all_day),
     }
     world.reminders.append(reminder)
     return Did("created", reminder)
+
+
+def _rank(priority: int | str | None) -> int:
+    try:
+        rank = times.priority(priority) if isinstance(priority, str) else priority or 0
+    except times.Unclear:
+        rank = -1
+    if not 0 <= rank <= 9:
+        raise ToolFailure(f"priority is {priority}; it must be {either(times.PRIORITIES)}, or from 0 (none) to 9")
+    return rank
 
 
 @tool(access="write", writes=("sms",), takes_state=True)
@@ -263,22 +275,23 @@ def send_sms(world: World, recipients: Texts, message: str) -> Did:
 
 
 @tool(access="write", takes_state=True)
-def get_zoom_meeting_link(world: World, topic: str, start_time: str, duration: int, meeting_invitees: Texts) -> Did:
+def get_zoom_meeting_link(world: World, topic: str, start_time: str, duration: int | str, meeting_invitees: Texts) -> Did:
     """Creates a Zoom meeting and returns its link.
 
     Args:
-        start_time: YYYY-MM-DD HH:MM:SS
-        duration: Minutes
+        start_time: As said, "Friday at half past nine am", or YYYY-MM-DD HH:MM:SS
+        duration: As said, "half an hour", or minutes
         meeting_invitees: Email addresses
     """
-    if duration < 1:
+    lasts = length_in_minutes("duration", duration)
+    if lasts < 1:
         raise ToolFailure(f"duration is {duration}; it must be at least 1 minute")
     meeting: dict[str, Json] = {
-        "topic": _filled("topic", topic), "start_time": written(moment("start_time", start_time)), "duration": duration,
+        "topic": _filled("topic", topic), "start_time": written(moment("start_time", start_time, now=world.now)), "duration": lasts,
         "meeting_invitees": addresses("meeting_invitees", meeting_invitees),
     }
-    # from what the meeting is, so that the order of two meetings does not show in their links
-    number = int(hashlib.sha256(json.dumps(meeting, sort_keys=True).encode()).hexdigest(), 16) % 10**11
+    # from what the meeting is, so that the order of two meetings does not show in their links, and from what only the service knows
+    number = int(hashlib.sha256(json.dumps([world.key, meeting], sort_keys=True).encode()).hexdigest(), 16) % 10**11
     world.meetings.append(meeting)
     return Did(f"https://zoom.us/j/{number:011d}", meeting)
 
@@ -293,26 +306,61 @@ TOOLS: tuple[Tool, ...] = (
 _OPENERS = frozenset({"open_note", "open_and_get_file_path"})
 
 
-def assistant_tools(opens: Literal["write", "read"] = "write", latency: Latency = DEFAULT_LATENCY) -> tuple[Tool, ...]:
+def canonical(params: Iterable[Param], args: Mapping[str, Json], now: datetime | None = None) -> dict[str, Json]:
+    """Arguments as TinyAgent takes them: empty is left out, one text is a list of one, what was said of times is written out."""
+    kept: dict[str, Json] = {}
+    for param in params:
+        if param.name not in args or not param.required and args[param.name] in (None, "", []):
+            continue
+        value = args[param.name]
+        if "array" in param.schema["type"] and isinstance(value, str):
+            value = [value] if value else []
+        kept[param.name] = _written_out(param.name, value, bool(args.get("all_day")), now)
+    return kept
+
+
+def _written_out(name: str, value: Json, all_day: bool, now: datetime | None) -> Json:
+    """A value in the form that calls are compared in; one that the tool would refuse stays as it is."""
+    if not isinstance(value, str):
+        return value
+    with suppress(ToolFailure):
+        match name:
+            case "start_date" | "end_date" | "start_time":
+                return written(moment(name, value, now=now))
+            case "due_date":
+                return f"{moment(name, value, DAY, MOMENT, now=now):%Y-%m-%d}" if all_day else written(moment(name, value, now=now))
+            case "duration":
+                return length_in_minutes(name, value)
+            case "priority":
+                return _rank(value)
+    return value
+
+
+def assistant_tools(
+    opens: Literal["write", "read"] = "write", latency: Latency = DEFAULT_LATENCY, now: str | None = None,
+) -> tuple[Tool, ...]:
     """The sixteen tools.
 
     Args:
         opens: class of ``open_note`` and ``open_and_get_file_path``. As *write* they show a window; as *read* they look
             up without showing one, and may be guessed at.
         latency: latency in virtual time.
+        now: the user's date and time, from which what is said of dates counts when calls are compared.
     """
     if opens not in ("write", "read"):
         raise ValueError(f"opens is {opens!r}; use 'write' (opens a window) or 'read' (looks up silently)")
+    here = now and datetime.fromisoformat(now)
     made = []
     for each in TOOLS:
         access = opens if each.spec.name in _OPENERS else each.spec.access
-        made.append(replace(each, spec=replace(each.spec, access=access), latency=latency))
+        form = partial(canonical, each.spec.params, now=here)
+        made.append(replace(each, spec=replace(each.spec, access=access, canonical=form), latency=latency))
     return tuple(made)
 
 
-def assistant_specs(opens: Literal["write", "read"] = "write") -> tuple[ToolSpec, ...]:
+def assistant_specs(opens: Literal["write", "read"] = "write", now: str | None = None) -> tuple[ToolSpec, ...]:
     """What the agent knows of the sixteen tools."""
-    return tuple(each.spec for each in assistant_tools(opens))
+    return tuple(each.spec for each in assistant_tools(opens, now=now))
 
 
 class AssistantToolbox(FunctionToolbox):
@@ -323,27 +371,29 @@ class AssistantToolbox(FunctionToolbox):
         task: the task's id, which latencies are a hash of.
         opens: see `assistant_tools`.
         latency: latency in virtual time.
+        now: the user's date and time, ``YYYY-MM-DD HH:MM:SS``, from which dates in words count; without one they are refused.
     """
+
+    shows = _OPENERS
+    """Writes whose one effect is that something is seen; see `eval.scoring`."""
 
     def __init__(
         self, data: WorldData, task: str = "", opens: Literal["write", "read"] = "write", latency: Latency = DEFAULT_LATENCY,
+        now: str | None = None,
     ) -> None:
-        self.world = World(data, windows=opens == "write")
-        super().__init__(assistant_tools(opens, latency), task, self.world)
+        self.world = World(data, opens == "write", task, now and datetime.fromisoformat(now))
+        super().__init__(assistant_tools(opens, latency, now), task, self.world)
+
+    def elsewhere(self) -> AssistantToolbox:
+        """The same tools over a fresh world that what the user says can't tell from this one; see `WorldData.elsewhere`."""
+        world = self.world
+        return AssistantToolbox(
+            world.data.elsewhere(), f"{self._seed}/elsewhere", "write" if world.windows else "read", now=world.now and str(world.now)
+        )
 
     def canonical(self, name: str, args: Mapping[str, Json]) -> dict[str, Json]:
-        """See `FunctionToolbox.canonical`; as in TinyAgent, empty is left out, and one text is a list of one."""
-        if name not in self.specs:
-            return dict(args)
-        kept: dict[str, Json] = {}
-        for param in self.specs[name].params:
-            if param.name not in args or not param.required and args[param.name] in (None, "", []):
-                continue
-            value = args[param.name]
-            if "array" in param.schema["type"] and isinstance(value, str):
-                value = [value] if value else []
-            kept[param.name] = value
-        return super().canonical(name, kept)
+        """See `FunctionToolbox.canonical`, and the module's own."""
+        return super().canonical(name, canonical(self.specs[name].params, args, self.world.now)) if name in self.specs else dict(args)
 
     def state(self) -> Json:
         """All that the tools can change, comparable."""

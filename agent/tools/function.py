@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from typing import Any, overload
 
 from agent.clock import ns
+from agent.tools.bulk import off_loop
 from agent.tools.hints import as_json, convert, read_docstring, read_signature
 from agent.tools.latency import Constant, Latency, LogNormal, Uniform, unit_of
 from agent.tools.text import either
-from agent.tools.tool import Access, Json, ToolFailure, ToolSpec, bind, mismatch, signature
+from agent.tools.tool import Access, Json, ToolFailure, ToolSpec, bind, described, mismatch, signature
 
 __all__ = ["Constant", "Did", "Effect", "FunctionToolbox", "Latency", "LogNormal", "Tool", "Uniform", "tool"]
 
@@ -70,6 +71,7 @@ class Tool:
         cls, fn: Callable[..., Any], *, name: str | None = None, access: Access = "write", reads: Iterable[str] = (),
         writes: Iterable[str] = (), timeout_s: float = 30, latency: Latency = DEFAULT_LATENCY, secret: Collection[str] = (),
         takes_state: bool = False,
+        canonical: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None, repeatable: bool = False, confirm: bool = False,
     ) -> Tool:
         """Makes a tool of ``fn``, sync or async; parameters, schema and descriptions come from its hints and docstring.
 
@@ -83,6 +85,9 @@ class Tool:
             latency: latency in virtual time.
             secret: parameters whose values logs must hide.
             takes_state: whether the first parameter is the toolbox's state.
+            canonical: canonical form of the arguments, see `ToolSpec.canonical`.
+            confirm: whether a write needs the user's confirmation, see `ToolSpec.confirm`.
+            repeatable: whether the same effect twice in one turn is meant.
 
         Raises:
             TypeError: a parameter without a usable type hint.
@@ -95,7 +100,8 @@ class Tool:
         if not timeout_s > 0:
             raise ValueError(f"tool {named}: timeout_s is {timeout_s}; it must be more than 0 seconds")
         spec = ToolSpec(
-            named, params, access, read_docstring(fn)[0], frozenset(reads), frozenset(writes), ns(timeout_s), frozenset(secret)
+            named, params, access, read_docstring(fn)[0], frozenset(reads), frozenset(writes), ns(timeout_s), frozenset(secret),
+            canonical, confirm, repeatable,
         )
         return cls(spec, fn, latency, hints, defaults, takes_state)
 
@@ -170,12 +176,12 @@ class FunctionToolbox:
             if chosen.is_async:
                 # a loop may be running in this thread already (a notebook): never nest
                 with ThreadPoolExecutor(1) as pool:
-                    returned = pool.submit(asyncio.run, self._call(chosen, given)).result()
+                    returned = pool.submit(asyncio.run, self._call(chosen, self._values(chosen, given))).result()
             elif chosen.takes_state:
                 with self._lock:
-                    returned = self._call(chosen, given)
+                    returned = self._call(chosen, self._values(chosen, given))
             else:
-                returned = self._call(chosen, given)
+                returned = self._call(chosen, self._values(chosen, given))
             return self._done(chosen, given, returned)
         except BaseException as failure:
             self._broke(chosen, given, failure)
@@ -186,11 +192,13 @@ class FunctionToolbox:
 
         A thread can't be stopped: a sync write whose caller was cancelled ends on its own, and is logged when it does.
         """
-        chosen, given = self._admit(name, args)
-        if not chosen.is_async:
+        if not self.is_async(name):
             return await asyncio.to_thread(self.run, name, args)
+        chosen, given = await off_loop(self._admit, name, args, over=args)
         try:
-            return self._done(chosen, given, await self._call(chosen, given))
+            values = await off_loop(self._values, chosen, given, over=given)
+            returned = await self._call(chosen, values)
+            return await off_loop(self._done, chosen, given, returned, over=returned.result if isinstance(returned, Did) else returned)
         except BaseException as failure:
             self._broke(chosen, given, failure)
             raise
@@ -210,8 +218,10 @@ class FunctionToolbox:
         # the tool gets its own copy: what it does to its arguments must not reach the caller's
         return chosen, copy.deepcopy(self.canonical(name, bound))
 
-    def _call(self, chosen: Tool, given: Mapping[str, Json]) -> Any:
-        values = {key: convert(chosen.hints[key], copy.deepcopy(value)) for key, value in given.items()}
+    def _values(self, chosen: Tool, given: Mapping[str, Json]) -> dict[str, Any]:
+        return {key: convert(chosen.hints[key], copy.deepcopy(value)) for key, value in given.items()}
+
+    def _call(self, chosen: Tool, values: Mapping[str, Any]) -> Any:
         return chosen.fn(*([self.state_object] if chosen.takes_state else []), **values)
 
     def _done(self, chosen: Tool, given: Mapping[str, Json], returned: Any) -> Json:
@@ -226,4 +236,4 @@ class FunctionToolbox:
 
     def _broke(self, chosen: Tool, given: Mapping[str, Json], failure: BaseException) -> None:
         if chosen.spec.access == "write" and not isinstance(failure, ToolFailure):
-            self.effects.append(Effect(chosen.spec.name, given, error=f"{type(failure).__name__}: {failure}"))
+            self.effects.append(Effect(chosen.spec.name, given, error=f"{type(failure).__name__}: {described(failure)}"))

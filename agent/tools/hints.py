@@ -16,6 +16,8 @@ from typing import Annotated, Any, Literal, Union
 from agent.tools.tool import Json, Param, mismatch
 
 _SCALARS: dict[Any, str] = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
+MAX_INT_BITS = 14_000
+"""Python writes no whole number of more than 4,300 digits (`sys.set_int_max_str_digits`), and no log could hold one."""
 _ALLOWED = "str, int, float, bool, list[...], dict[str, ...], Literal, an Enum of strings or numbers, or a union of these"
 
 
@@ -102,8 +104,14 @@ def as_json(value: Any) -> Json:
     """
     if isinstance(value, enum.Enum):
         return as_json(value.value)
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, int) and value.bit_length() > MAX_INT_BITS:
+        raise TypeError(f"a whole number of about {value.bit_length() * 0.30103:,.0f} digits, which JSON can't carry; give it as text")
+    for kind in (str, int, float):
+        if isinstance(value, kind):
+            # a subclass can say what it likes of itself; what is kept is the plain value
+            return value if type(value) is kind else str.__str__(value) if kind is str else kind.__pos__(value)
     if isinstance(value, (list, tuple)):
         return [as_json(item) for item in value]
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
@@ -141,12 +149,13 @@ def read_signature(fn: Callable[..., Any], skip: int = 0) -> tuple[tuple[Param, 
         notes = getattr(hint, "__metadata__", ())
         text = described.get(parameter.name) or " ".join(note for note in notes if isinstance(note, str))
         required = parameter.default is parameter.empty
-        params.append(Param(parameter.name, schema, required, text))
+        default = None
         if not required:
             default = as_json(parameter.default)
             if (why := mismatch(default, schema)) is not None:
                 raise TypeError(f"tool {name}: the default of {parameter.name!r} {why}; widen the hint (X | None)")
             defaults[parameter.name] = default
+        params.append(Param(parameter.name, schema, required, text, default))
     return tuple(params), {param.name: hints[param.name] for param in params}, defaults
 
 

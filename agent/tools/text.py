@@ -9,7 +9,8 @@ import difflib
 import json
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 _ABBREVIATIONS = frozenset(
     "mr mrs ms dr prof st jr sr gen gov sen rep rev hon lt col sgt capt vol vs etc inc ltd co corp approx ca cf al fl b d "
@@ -27,6 +28,18 @@ def fold(text: str) -> str:
     """
     bare = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     return " ".join(bare.replace("’", "'").casefold().split())
+
+
+def spoken(value: Any) -> Any:
+    """A JSON value as far as speech can tell: no capitals, and no punctuation or spaces at the end of a line of text."""
+    match value:
+        case str():
+            return "\n".join(re.sub(r"[\s.,;:!?…]+$", "", line.strip().casefold()) for line in value.split("\n"))
+        case list() | tuple():
+            return [spoken(item) for item in value]
+        case Mapping():
+            return {name: spoken(item) for name, item in value.items()}
+    return value
 
 
 def quote(text: str) -> str:

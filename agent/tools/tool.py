@@ -7,8 +7,8 @@ schema made from it. Refuses to know any particular tool, and when a call may ru
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from agent.clock import ns
@@ -28,6 +28,8 @@ class Param:
     """JSON schema of the value; ``{}`` accepts anything."""
     required: bool = True
     description: str = ""
+    default: Json = None
+    """What the parameter means when it is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,19 @@ class ToolSpec:
     timeout_ns: int = ns(30)
     secret: frozenset[str] = frozenset()
     """Parameters whose values logs must hide."""
+    canonical: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = field(default=None, repr=False, compare=False)
+    """The tool's own canonical form of its arguments, a pure function: calls of equal form are one effect."""
+    confirm: bool = False
+    """Whether a write needs the user's own word: it is refused in the turn in which it is first ordered, and runs when it is
+    ordered and committed again in the turn after, the user having heard the question and spoken."""
+    repeatable: bool = False
+    """Whether the same effect twice in one turn is meant (``next_track()``); otherwise the second is refused."""
 
     def __post_init__(self) -> None:
         if self.access not in ("read", "egress", "write"):
             raise ValueError(f"tool {self.name!r}: access is {self.access!r}; use 'read', 'egress' or 'write'")
+        if self.confirm and self.access != "write":
+            raise ValueError(f"tool {self.name!r}: confirm is for writes, but access is {self.access!r}; leave it out")
 
     def conflicts_with(self, other: ToolSpec) -> bool:
         """Whether one of the two changes a resource that the other reads or changes."""
@@ -58,6 +69,14 @@ class ToolSpec:
 
 class ToolFailure(Exception):
     """A tool's own "no": it did nothing, and says why in words that a model can act on."""
+
+
+def described(error: BaseException) -> str:
+    """An exception's text, also where asking for it raises: a tool's or a backend's exception is not ours to trust."""
+    try:
+        return f"{error}"
+    except BaseException:
+        return "(no text)"
 
 
 class Toolbox(Protocol):

@@ -10,10 +10,11 @@ import json
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TypeVar
 
-from agent.tools.text import either, fold, quote, similar
+from agent.tools.text import either, fold, quote, similar, spoken
 from agent.tools.tool import Json, ToolFailure
 
 T = TypeVar("T")
@@ -96,6 +97,20 @@ class WorldData:
             if not getattr(self, name):
                 raise ValueError(f"{name} is empty; name at least the default one")
 
+    def elsewhere(self) -> WorldData:
+        """A world in which everybody and everything is called the same, and all else about them is different.
+
+        What a tool returns or does alike in both takes no knowledge of the world.
+        """
+        people = tuple(
+            replace(person, phone=person.phone and f"+9{n:010d}", email=person.email and f"{n}@elsewhere.example")
+            for n, person in enumerate(self.people)
+        )
+        files = tuple(File(f"/elsewhere/{file.path.lstrip('/')}", file.text and f"Elsewhere {n}.") for n, file in enumerate(self.files))
+        notes = tuple(replace(note, content=f"elsewhere {n}") for n, note in enumerate(self.notes))
+        inbox = tuple(Mail(f"{n}@elsewhere.example", f"elsewhere {n}", f"Elsewhere {n}.") for n in range(len(self.inbox)))
+        return replace(self, people=people, files=files, notes=notes, inbox=inbox)
+
 
 @dataclass(slots=True)
 class World:
@@ -104,6 +119,10 @@ class World:
     data: WorldData
     windows: bool = True
     """Whether opening a note or a file shows it; otherwise it is only looked up."""
+    key: str = ""
+    """What the services behind the tools make their links from; nobody else knows it."""
+    now: datetime | None = None
+    """The user's date and time, from which dates in words count; None where only written ones are taken."""
     notes: list[Note] = field(init=False)
     sent: list[dict[str, Json]] = field(default_factory=list)
     sms: list[dict[str, Json]] = field(default_factory=list)
@@ -293,4 +312,5 @@ def _letters(name: str) -> str:
 
 
 def _sorted(rows: list[dict[str, Json]]) -> list[Json]:
-    return sorted(rows, key=lambda row: json.dumps(row, ensure_ascii=False, sort_keys=True))
+    # as spoken first, so that a capital does not change which of two rows comes first
+    return sorted(rows, key=lambda row: [json.dumps(form, ensure_ascii=False, sort_keys=True) for form in (spoken(row), row)])

@@ -17,7 +17,7 @@ import sys
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, get_args
@@ -147,6 +147,10 @@ class AckToolbox:
         """Uniform over 0.5 to 1 s, drawn by a hash of task, tool and arguments."""
         draw = int.from_bytes(self._digest("latency", name, args)[:8], "big")
         return NS_PER_S // 2 + draw % (NS_PER_S // 2)
+
+    def elsewhere(self) -> AckToolbox:
+        """The same tools where they acknowledge with other values, which nobody knows before."""
+        return replace(self, task_id=f"{self.task_id}/elsewhere", effects=[])
 
     def _digest(self, use: str, name: str, args: Mapping[str, Json]) -> bytes:
         text = json.dumps([use, self.task_id, name, dict(args)], sort_keys=True, ensure_ascii=False)

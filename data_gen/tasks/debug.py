@@ -33,8 +33,8 @@ class World:
 
     specs: Mapping[str, ToolSpec] = {spec.name: spec for spec in TOOLS}
 
-    def __init__(self, task_id: str) -> None:
-        self.task_id = task_id
+    def __init__(self, task_id: str, place: str = "") -> None:
+        self.task_id, self.place = task_id, place
         self.effects: list[tuple[str, Mapping[str, Json]]] = []
 
     def run(self, name: str, args: Mapping[str, Json]) -> Json:
@@ -44,8 +44,12 @@ class World:
                 raise ToolFailure("send_sms needs at least one recipient")
             self.effects.append((name, args))
             return "sent"
-        number = int(_hash(name, *map(str, args.values())), 16)
+        number = int(_hash(*filter(None, [self.place]), name, *map(str, args.values())), 16)
         return f"+1 555 {number % 10_000:04d}" if name == "get_phone_number" else {"celsius": number % 30}
+
+    def elsewhere(self) -> World:
+        """A world with other numbers and other weather."""
+        return World(self.task_id, "elsewhere")
 
     def latency_ns(self, name: str, args: Mapping[str, Json]) -> int:
         """Uniform in 0.5 to 1 s, by a hash of task, tool and arguments."""

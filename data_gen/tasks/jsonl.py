@@ -5,7 +5,7 @@ words (`data_gen.grounding`) and what other projects' rows look like (`data_gen.
 `docs/bring-your-own.md` has a worked example.
 
     {"id", "request", "calls": [{"name", "args": {parameter: [accepted values]}}],
-     "now"?, "words"?: [[text, start_s, end_s]], "answer"?: [accepted], "tags"?: [], "split"?, "tools"?, "hear_out"?}
+     "now"?, "words"?: [[text, start_s, end_s]], "answer"?: [accepted], "tags"?: [], "split"?, "tools"?, "spans"?: [marks], "hear_out"?}
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ from agent.tools.tool import Json, Param, Toolbox, ToolFailure, ToolSpec, mismat
 from data_gen.grounding import canonical, ground
 from data_gen.reading import issued, references
 from data_gen.seeds import child
+from data_gen.spans import Habits, marked, meant
 from data_gen.speech import speak
 from data_gen.task import BadTask, Evidence, GoldCall, Split, Task, Word
 from data_gen.tasks import formats, written
 from data_gen.tasks.bfcl import AckToolbox
 
 SHARES: Mapping[Split, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
-_KEYS = frozenset("id now request words calls answer tags split tools hear_out".split())
+_KEYS = frozenset("id now request words calls answer tags split tools spans hear_out".split())
 RESULTS = ("string", "integer", "number", "boolean", "array", "object")
 """What a tool without an implementation may say that it returns."""
 _PYTHON_TYPES = {
@@ -50,6 +51,10 @@ class Tools:
     specs: tuple[ToolSpec, ...]
     toolbox: Callable[[str, Sequence[Mapping[str, Any]]], Toolbox]
     """From a task's id and its row's calls, a fresh world."""
+    habits: Habits = Habits()
+    """What is so of them in every request."""
+    at: Callable[[str], Tools] | None = None
+    """The same tools for a request made at this date and time, if they take what is said of times."""
 
 
 def tools_of(given: str) -> Tools | None:
@@ -62,7 +67,7 @@ def tools_of(given: str) -> Tools | None:
     if not given:
         return None
     if given == "assistant":
-        return Tools(assistant_specs(), _assistant)
+        return Tools(assistant_specs(), _assistant, written.HABITS, _assistant_at)
     path = Path(given).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"no tools file {given}; give a .json or .py file, or tools=assistant")
@@ -187,8 +192,12 @@ def _python_tools(path: Path) -> Tools:
     )
 
 
-def _assistant(id: str, calls: Sequence[Mapping[str, Any]]) -> Toolbox:
-    return AssistantToolbox(written.world(calls), id)
+def _assistant(id: str, calls: Sequence[Mapping[str, Any]], now: str | None = None) -> Toolbox:
+    return AssistantToolbox(written.world(calls), id, now=now)
+
+
+def _assistant_at(now: str) -> Tools:
+    return Tools(assistant_specs(now=now), partial(_assistant, now=now), written.HABITS)
 
 
 def _acknowledging(specs: tuple[ToolSpec, ...], returns: Mapping[str, str], id: str, calls: Sequence[Mapping[str, Any]]) -> Toolbox:
@@ -255,6 +264,8 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
     tools = acknowledged(row["tools"], "the row") if "tools" in row else shared
     if tools is None:
         raise BadTask("no tools: give tools=FILE or tools=assistant, or a field 'tools'")
+    if row.get("now") and tools.at is not None:
+        tools = tools.at(row["now"])
     words = _words(row, child(seed, id))
     specs = {spec.name: spec for spec in tools.specs}
     for k, call in enumerate(calls, start=1):
@@ -265,17 +276,24 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
     texts = [word.text for word in words]
     if strange := [name for name, _ in asked if name not in specs]:
         raise BadTask(f"calls {strange[0]!r}, which is not among the tools: {', '.join(sorted(specs))}")
-    gold = _heard_out(texts, asked, specs) if row.get("hear_out") else ground(texts, asked, specs)
+    reading = None
+    if row.get("hear_out") and "spans" in row:
+        raise BadTask("it has both spans and hear_out; spans say which words mean what, so drop hear_out")
+    if "spans" in row:
+        gold, reading = marked(texts, asked, row["spans"], specs, tools.habits)
+    else:
+        gold = _heard_out(texts, asked, specs) if row.get("hear_out") else ground(texts, asked, specs, row.get("now"))
     keys = [json.dumps([call.name, canonical(call)], sort_keys=True) for call in gold]
     if len(set(keys)) < len(keys):
         raise BadTask("the same call twice: the protocol refuses a second equal call")
-    _rehearse(gold, specs, tools.toolbox(id, calls))
+    named = [*calls, *meant(calls, row.get("spans", ()))]
+    _rehearse(gold, specs, tools.toolbox(id, named))
     split = row.get("split") or split_of(id)
     if split not in SHARES:
         raise BadTask(f"split is {split!r}; use one of {', '.join(SHARES)}, or leave it out")
     return Task(
-        id, source, split, words, tools.specs, gold, partial(tools.toolbox, id, calls), tuple(_listed(row.get("answer", ()))),
-        row.get("now"), tuple(_listed(row.get("tags", ()))),
+        id, source, split, words, tools.specs, gold, partial(tools.toolbox, id, named), tuple(_listed(row.get("answer", ()))),
+        row.get("now"), tuple(_listed(row.get("tags", ()))), reading=reading,
     )
 
 

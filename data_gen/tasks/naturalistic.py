@@ -1,9 +1,9 @@
 """Requests as people make them: disfluent, indirect, revised while they are spoken.
 
 Owns the source `naturalistic`: the same intents and worlds as `assistant`, told in indirect wordings and with many
-disfluencies. Its test holds out whole kinds of repair and a lexicon of editing terms, uses the interregna of Disfl-QA's dev
-set, and is joined by requests that people wrote by hand (`handwritten.jsonl`, tag ``handwritten``), which no code here
-was made from. Refuses to know how any of it is scored.
+disfluencies. Its test holds out whole kinds of repair and a lexicon of editing terms, and uses the interregna of Disfl-QA's dev
+set. Refuses to know how any of it is scored, and requests that people wrote: they are a source of their own,
+`data_gen.tasks.written`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from pathlib import Path
 
 from data_gen.disfluency import HELD_OUT, TEST, TRAIN, Lexicon, Rates
 from data_gen.seeds import child
-from data_gen.task import BadTask, Split, Task
+from data_gen.task import Split, Task
 from data_gen.tasks.assistant import Lazy, check_splits
 from data_gen.tasks.assistant.compose import Style, compose
+from data_gen.tasks.assistant.values import Times
 
 PATTERNS_FILE = Path(__file__).with_name("disfl_qa_dev.json")
 RATES = Rates().times(2.5)
@@ -48,36 +49,18 @@ def held_out_words() -> Lexicon:
     return replace(TEST, terms=tuple(dict.fromkeys((*TEST.terms, *json.loads(PATTERNS_FILE.read_text())["terms"]))))
 
 
-def tasks(split: Split, seed: int = 0, count: int = 300, rates: Rates = RATES) -> Sequence[Task]:
-    """The first ``count`` tasks of a split; in test, those written by hand come first."""
+def tasks(split: Split, seed: int = 0, count: int = 300, rates: Rates = RATES, times: Times = "said") -> Sequence[Task]:
+    """The first ``count`` tasks of a split."""
     check_splits()
-    written: Sequence[Task] = handwritten() if split == "test" else ()
 
     def make(index: int) -> Task:
-        if index < len(written):
-            return written[index]
-        number = index - len(written)
-        task = compose(split, number, child(seed, "naturalistic"), style(split, number, rates), "naturalistic")
-        return replace(task, tags=(*task.tags, part(split, number)))
+        told = replace(style(split, index, rates), times=times)
+        task = compose(split, index, child(seed, "naturalistic"), told, "naturalistic")
+        return replace(task, tags=(*task.tags, part(split, index)))
 
-    return Lazy(max(count, len(written)), make)
+    return Lazy(count, make)
 
 
 def part(split: Split, index: int) -> str:
     """The tag that says what of a request training lacks."""
     return ("part:known", "part:new_kinds", "part:new_words")[index % 3] if split == "test" else "part:known"
-
-
-@lru_cache
-def handwritten() -> tuple[Task, ...]:
-    """The requests that people wrote; none while there is no file."""
-    path = Path(__file__).with_name("handwritten.jsonl")
-    if not path.exists():
-        return ()
-    from data_gen.tasks import jsonl
-
-    # nobody marked which words say what, and a repair makes guessing unsafe, so the expert hears these out
-    loaded = jsonl.load(str(path), "assistant", source="naturalistic", hear_out=True)
-    if loaded.rejected:
-        raise BadTask(f"{path.name}, {': '.join(loaded.rejected[0])}")
-    return tuple(replace(task, split="test", tags=(*task.tags, "handwritten")) for task in loaded.tasks)

@@ -1,6 +1,7 @@
-"""The assistant's world that requests of other people's making need: everybody and everything that their calls name.
+"""Requests that people wrote by hand, and the assistant's world that such requests need: all that their calls name.
 
-Owns that world. Refuses to know how requests are read (`data_gen.tasks.jsonl`) and how they are generated.
+Owns the source `written` (`handwritten.jsonl`: a test set alone, every row marked with the words that say what), and that
+world. Refuses to know how rows are read (`data_gen.tasks.jsonl`) and how requests are generated.
 """
 
 from __future__ import annotations
@@ -8,11 +9,23 @@ from __future__ import annotations
 import hashlib
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from agent.tools.text import fold
 from agent.tools.world import File, Mail, Note, Person, WorldData
 from data_gen.reading import references
+from data_gen.spans import Habits
+from data_gen.task import BadTask, Split, Task
+
+REQUESTS = Path(__file__).with_name("handwritten.jsonl")
+HABITS = Habits(
+    {"compose_new_email": ("context", "attachments"), "reply_to_email": ("context", "attachments")},
+    {"maps_show_directions": {"start_location": ""}},
+)
+"""A mail says something; a way begins where the user is until another place is said."""
 
 _PEOPLE = (("get_phone_number", "name"), ("get_email_address", "name"))
 _FILES = (
@@ -22,6 +35,25 @@ _FILES = (
 _NOTES = (("open_note", "name"), ("append_note_content", "name"))
 
 
+def tasks(split: Split) -> tuple[Task, ...]:
+    """The requests; all of them are for testing.
+
+    Raises:
+        BadTask: a row can't be used; none may be.
+    """
+    return _tasks() if split == "test" else ()
+
+
+@lru_cache
+def _tasks() -> tuple[Task, ...]:
+    from data_gen.tasks import jsonl
+
+    loaded = jsonl.load(str(REQUESTS), "assistant", source="written")
+    if loaded.rejected:
+        raise BadTask(f"{REQUESTS.name}, {': '.join(loaded.rejected[0])}")
+    return tuple(replace(task, split="test") for task in loaded.tasks)
+
+
 def world(calls: Sequence[Mapping[str, Any]]) -> WorldData:
     """A world that knows every person, file, note, folder, list and calendar that the calls name."""
     names = _distinct(_named(calls, _PEOPLE))
@@ -29,7 +61,7 @@ def world(calls: Sequence[Mapping[str, Any]]) -> WorldData:
     found = {name: sorted(_given(calls, name)) for name in ("folder", "list_name", "calendar")}
     notes = [
         Note(values[0], "one line of it", next(iter(call["args"].get("folder", ())), "") or "Notes")
-        for call in calls for tool, param in _NOTES if call["name"] == tool for values in [call["args"][param]]
+        for call in calls for tool, param in _NOTES if call["name"] == tool and (values := call["args"].get(param))
     ]
     return WorldData(
         people, tuple(_file(name) for name in dict.fromkeys(_named(calls, _FILES))),

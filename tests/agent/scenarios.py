@@ -92,7 +92,7 @@ class WordRenderer:
 
 
 class Tools:
-    """The five tools, with declared latencies and answers; keeps what was run."""
+    """The tools, with declared latencies and answers; keeps what was run."""
 
     def __init__(self, takes: Mapping[str, float], answers: Mapping[str, Any], specs: Iterable[ToolSpec] = TOOLS) -> None:
         self.specs = {spec.name: spec for spec in specs}
@@ -238,6 +238,7 @@ def play(
     profile: Profile = ROUND,
     all_used: bool = True,
     limit_s: float = 60,
+    specs: Iterable[ToolSpec] = (),
     **changes: Any,
 ) -> Played:
     """Plays a scenario to its end.
@@ -248,10 +249,11 @@ def play(
         mode: the row of settings, with ``changes``.
         takes: seconds by tool, or by call as `spell` spells it; else 1.
         answers: results likewise, else ``ok``; an exception is raised; a list gives one after the other.
+        specs: tools beside the five.
         all_used: whether the script must have been asked for all of its actions.
     """
     chosen: Settings = settings(mode, **changes)
-    tools, script = Tools(takes or {}, answers or {}), Scripted(model)
+    tools, script = Tools(takes or {}, answers or {}, (*TOOLS, *specs)), Scripted(model)
     updates = [UserUpdate(ns(at_s), text.removesuffix("."), text.endswith(".")) for at_s, text in user]
     episode = Episode(
         settings=chosen, profile=profile, toolbox=tools, updates=updates, renderer=WordRenderer(), prompt_ids=(),

@@ -174,10 +174,12 @@ def test_refusals_that_a_model_can_act_on(call_: tuple[Any, ...], says: str) -> 
         (("create_reminder", "x", "soon", "", "", 0, True), 'of the form YYYY-MM-DD or YYYY-MM-DD HH:MM:SS, as in "2025-0'),
         (("create_reminder", "x", "", "", "", 0, True), "all_day is true, but due_date is missing; give it as YYYY-MM-DD"),
         (("create_reminder", "x", None, None, "Chores"), 'no list of reminders "Chores": use "Reminders" or "Shopping"'),
-        (("create_reminder", "x", None, None, None, 10), "priority is 10; it must be from 0 (none) to 9"),
+        (("create_reminder", "x", None, None, None, 10),
+         'priority is 10; it must be "none", "high", "medium", "normal" or "low", or from 0 (none) to 9'),
         (("get_zoom_meeting_link", "x", "10 am", 30, []), 'start_time: "10 am" is not a date'),
         (("get_zoom_meeting_link", "x", "2025-03-01 10:00:00", 0, []), "duration is 0; it must be at least 1 minute"),
-        (("get_zoom_meeting_link", "x", "2025-03-01 10:00:00", "30", []), 'duration must be integer, got "30"'),
+        (("get_zoom_meeting_link", "x", "2025-03-01 10:00:00", "a while", []),
+         'duration: "a while" is no length; give minutes, or words as in'),
     ],
 )
 def test_dates_and_numbers_are_refused_with_the_form_named(call_: tuple[Any, ...], says: str) -> None:

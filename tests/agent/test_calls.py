@@ -6,7 +6,8 @@ import pytest
 
 from agent import core
 from agent.calls import ROWS, TABLE, TERMINAL, Call, Graph, Input, State
-from agent.events import Appended, CancelTool, ModelOutput, Note, StartTool, ToolError, UserUpdate
+from agent.events import Appended, CancelTool, ModelOutput, Note, StartTool, ToolError, ToolResult, UserUpdate
+from agent.gate import effect_key
 from agent.modes import settings
 from agent.protocol import Join, Ref
 from agent.tools.tool import Param, ToolSpec
@@ -153,7 +154,9 @@ def written(specs, *texts: str) -> tuple[core.State, list]:
 
 def test_the_key_of_an_effect_is_the_same_for_every_attempt_and_another_for_every_call():
     _, commands = written(SPECS, '<tool_call>\n1. look("a")\n1. look("b")\n2. look("c")\n</tool_call>')
-    assert [(c.call, c.version, c.key) for c in commands if isinstance(c, StartTool)] == [(1, 2, "session:1"), (2, 1, "session:2")]
+    keys = [(c.call, c.version, c.key) for c in commands if isinstance(c, StartTool)]
+    assert keys == [(1, 2, effect_key("session", 1, 'look(what="b")')), (2, 1, effect_key("session", 2, 'look(what="c")'))]
+    assert effect_key("session", 1, "a") != effect_key("session", 1, "b") != effect_key("other", 1, "b")
 
 
 def test_a_cancelled_tool_is_named_with_the_version_that_runs():
@@ -187,3 +190,14 @@ def test_two_equal_writes_that_are_allowed_may_both_fail():
         state, _ = core.step(state, event)
     assert [state.graph[id].state for id in (1, 2)] == [State.FAILED, State.FAILED]
     assert not state.graph.effects
+
+
+def test_only_writes_are_confirmed():
+    with pytest.raises(ValueError, match="confirm is for writes, but access is 'read'"):
+        ToolSpec("look", access="read", confirm=True)
+
+
+def test_a_number_that_json_does_not_have_is_no_answer():
+    state, _ = written(SPECS, '<tool_call>\n1. look("a")\n</tool_call>')
+    state, _ = core.step(state, ToolResult(0, 1, 1, {"n": float("nan")}))
+    assert state.graph[1].state is State.FAILED

@@ -70,6 +70,8 @@ class Session(RuleBasedStateMachine):
         self.now_ns = 0
         self.informed = False
         """Whether the generation under way began with a final update as the last thing heard."""
+        self.changed: dict[tuple[int, int], int] = {}
+        """Place in the log at which a call got its version: revised, tried again, or read again."""
         self.spoke, self.committed = 0, -1
         """Place in the log of the last update, and of the last commit point by DESIGN's rule."""
 
@@ -91,6 +93,8 @@ class Session(RuleBasedStateMachine):
         wrote = isinstance(event, ModelOutput) and any(isinstance(command, Stop) for command in commands)
         if wrote and self.informed and not notes & {"cut", "invalid_action"} and self.state.phase is not Phase.FINISHED:
             self.committed = len(self.log)
+        for id, call in self.state.graph.calls.items():
+            self.changed.setdefault((id, call.version), len(self.log))
         for command in commands:
             match command:
                 case Append(segments):
@@ -103,8 +107,9 @@ class Session(RuleBasedStateMachine):
                     heard = [s.kind for s in self.state.transcript if s.kind.endswith("query_update")]
                     waiting = [p for p in self.state.inbox if p.segment.kind.endswith("query_update")]
                     self.informed = bool(heard) and heard[-1] == "final_query_update" and not waiting
-                case StartTool(name=name) if SPECS[name].access == "write" and self.settings.commit == "action":
+                case StartTool(id, version, name) if SPECS[name].access == "write" and self.settings.commit == "action":
                     assert self.committed > self.spoke, "an effect before its commit point"
+                    assert self.committed >= self.changed.get((id, version), 0), "an effect of a version that nobody committed"
                 case StartTool(name="ask") if not self.settings.allowed_egress and self.settings.commit == "action":
                     assert self.committed > self.spoke, "an egress before its commit point"
                 case Emit():

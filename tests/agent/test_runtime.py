@@ -21,6 +21,7 @@ import pytest
 from agent import record
 from agent.clock import Profile, WallClock, ns, seconds
 from agent.events import Append, Close, Emit, ModelOutput, Note, StartTool, ToolError, ToolResult, UserUpdate, from_json, to_json
+from agent.gate import effect_key
 from agent.models.live import ContextFull, ModelWorker, PlannedModel
 from agent.modes import MODES, settings
 from agent.rendering import Renderer
@@ -454,7 +455,24 @@ class TestTools:
 
         session = real(work)
         assert commands(session, StartTool)[0][1].args == {"items": ["a"]}
-        assert keys == ["s7:1"]
+        assert keys == [effect_key("s7", 1, 'grow(items=["a"])')]
+
+    def test_two_sessions_without_names_have_keys_of_their_own(self, renderer):
+        keys = []
+
+        @tool
+        def pay(to: str) -> str:
+            keys.append(idempotency_key.get())
+            return "paid"
+
+        async def work():
+            async with planned(renderer, Script([call('1. pay("Ann")')], "<answer>Ok.</answer>"), [pay]) as session:
+                await say(session, (0, "go", True))
+                await session.answer()
+
+        real(work)
+        real(work)
+        assert len({key.split(":")[0] for key in keys}) == 2 and len(keys) == 2
 
 
 def _grow(items: list[str]) -> int:
@@ -753,7 +771,7 @@ class TestLog:
         session = fake(work)
         record.write_log(tmp_path / "log.jsonl", session.initial, session.history)
         header, history = record.read_log(tmp_path / "log.jsonl")
-        assert header["session"] == "session" and not header["redacted"]
+        assert header["session"] == session.initial.session and not header["redacted"]
         again = record.replay(session.initial, [event for event, _ in history])
         assert list(again.transcript) == list(session.state.transcript)
         assert renderer.ids(session.prompt_ids, again.transcript) == renderer.ids(session.prompt_ids, session.state.transcript)

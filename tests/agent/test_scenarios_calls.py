@@ -279,3 +279,25 @@ def test_a_result_for_an_old_version_is_dropped():
         (61.2, "say", "done"),
     ]
     assert played.states() == {1: "failed"}
+
+
+def test_a_part_of_a_result_is_an_argument():
+    played = play(
+        user=[(0.0, "text Bob.")],
+        model=[calls('1. look("Bob")', "2. look($1.phones[0])"), PAUSE, PAUSE, answer()],
+        answers={"look(Bob)": {"phones": ["555"]}},
+    )
+    assert "2 look(555)" in [what for _, who, what in played.rows("start")]
+    assert played.outcome == "answered"
+
+
+def test_a_part_that_is_not_there_fails_the_call():
+    played = play(
+        user=[(0.0, "text Bob.")],
+        model=[calls('1. look("Bob")', "2. look($1.mail)"), PAUSE, answer()],
+        answers={"look(Bob)": {"phone": "555"}},
+    )
+    assert [what for _, who, what in played.rows("told")][-1] == (
+        'tool_error 2: there is no $1.mail: $1 is an object with "phone"'
+    )
+    assert played.states()[2] == "failed" and played.outcome == "answered"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent.clock import ns
+from agent.gate import NOT_TWICE
 from tests.agent.scenarios import PAUSE, ToolFailure, answer, calls, play
 
 ASK = frozenset({"ask"})
@@ -45,15 +46,15 @@ def test_an_allowed_egress_runs_at_once_unless_it_names_a_result():
     ]
 
 
-def test_an_allowed_egress_is_held_if_it_repeats_what_a_tool_said():
+def test_with_a_result_in_the_context_an_allowed_egress_carries_only_what_the_user_said():
     played = play(
-        user=[(0.0, "x"), (3.0, "y.")],
+        user=[(0.0, "x other"), (3.0, "y.")],
         model=[calls('1. look("a")'), calls('2. ask("call 555 now")', '3. ask("other")'), PAUSE, answer()],
         answers={"look": "555"},
         allowed_egress=ASK,
     )
     assert played.rows("user start result say") == [
-        (0.0, "user", "x"),
+        (0.0, "user", "x other"),
         (0.4, "start", "1 look(a)"),
         (1.4, "result", "1 555"),
         (2.2, "start", "3 ask(other)"),
@@ -65,15 +66,15 @@ def test_an_allowed_egress_is_held_if_it_repeats_what_a_tool_said():
     ]
 
 
-def test_a_number_that_a_tool_said_is_held_too():
+def test_so_it_is_with_a_number():
     played = play(
-        user=[(0.0, "x"), (3.0, "y.")],
+        user=[(0.0, "x other"), (3.0, "y.")],
         model=[calls('1. look("a")'), calls("2. ask(4711)"), PAUSE, answer()],
         answers={"look": {"pin": 4711}},
         allowed_egress=ASK,
     )
     assert played.rows("user start result say") == [
-        (0.0, "user", "x"),
+        (0.0, "user", "x other"),
         (0.4, "start", "1 look(a)"),
         (1.4, "result", '1 {"pin": 4711}'),
         (3.0, "user", "y."),
@@ -83,15 +84,15 @@ def test_a_number_that_a_tool_said_is_held_too():
     ]
 
 
-def test_what_a_removed_call_said_is_held_too():
+def test_and_when_the_call_that_said_it_was_removed():
     played = play(
-        user=[(0.0, "x"), (3.0, "y.")],
+        user=[(0.0, "x other"), (3.0, "y.")],
         model=[calls('1. look("a")'), calls("REMOVE 1", '2. ask("4711")'), answer()],
         answers={"look": "4711"},
         allowed_egress=ASK,
     )
     assert played.rows("user start result say") == [
-        (0.0, "user", "x"),
+        (0.0, "user", "x other"),
         (0.4, "start", "1 look(a)"),
         (1.4, "result", "1 4711"),
         (3.0, "user", "y."),
@@ -101,15 +102,15 @@ def test_what_a_removed_call_said_is_held_too():
     ]
 
 
-def test_what_an_older_version_said_is_held_too():
+def test_or_revised():
     played = play(
-        user=[(0.0, "x"), (3.0, "y.")],
+        user=[(0.0, "x other"), (3.0, "y.")],
         model=[calls('1. look("a")'), calls('1. look("b")', '2. ask("4711")'), PAUSE, answer()],
         answers={"look": ["4711", "9"]},
         allowed_egress=ASK,
     )
     assert played.rows("user start result say") == [
-        (0.0, "user", "x"),
+        (0.0, "user", "x other"),
         (0.4, "start", "1 look(a)"),
         (1.4, "result", "1 4711"),
         (1.8, "start", "1v2 look(b)"),
@@ -318,12 +319,12 @@ def test_a_write_equal_to_one_that_runs_or_is_done_is_refused():
         (0.0, "told", "final_query_update x"),
         (0.5, "start", "1 send(a)"),
         (0.8, "told", "/tool_call_interrupted"),
-        (0.8, "told", "error call 2 repeats call 1: equal effects are refused"),
+        (0.8, "told", f"error call 2 repeats call 1: {NOT_TWICE}"),
         (1.5, "result", "1 ok"),
         (1.5, "told", 'tool_result 1: "ok"'),
         (1.9, "told", "/tool_call_interrupted"),
-        (1.9, "told", "error call 2 repeats call 1: equal effects are refused"),
-        (2.31, "say", "done"),
+        (1.9, "told", f"error call 2 repeats call 1: {NOT_TWICE}"),
+        (2.46, "say", "done"),
     ]
 
 
@@ -333,7 +334,7 @@ def test_a_write_equal_to_one_that_is_held_is_refused():
         (0.0, "user", "x"),
         (0.0, "told", "partial_query_update x"),
         (0.6, "told", "/tool_call_interrupted"),
-        (0.6, "told", "error call 2 repeats call 1: equal effects are refused"),
+        (0.6, "told", f"error call 2 repeats call 1: {NOT_TWICE}"),
         (1.0, "user", "y."),
         (1.0, "told", "final_query_update y"),
         (1.4, "start", "1 send(a)"),
@@ -354,10 +355,10 @@ def test_a_write_that_turns_out_equal_once_its_operand_is_there_is_refused():
         (0.9, "start", "3 send(Bob)"),
         (1.4, "result", "1 Bob"),
         (1.4, "told", 'tool_result 1: "Bob"'),
-        (1.4, "told", "tool_error 2: repeats call 3: equal effects are refused"),
+        (1.4, "told", f"tool_error 2: repeats call 3: {NOT_TWICE}"),
         (1.9, "result", "3 ok"),
-        (1.9, "say", "once"),
-        (1.9, "told", 'tool_result 3: "ok"'),
+        (1.97, "say", "once"),
+        (1.97, "told", 'tool_result 3: "ok"'),
     ]
 
 
@@ -539,8 +540,8 @@ def test_a_write_that_timed_out_is_unknown_and_never_tried_again():
         (6.65, "told", "/tool_call_interrupted"),
         (6.65, "told", "error call 1 already took effect: call 1 can't be revised"),
         (7.07, "told", "/tool_call_interrupted"),
-        (7.07, "told", "error call 3 repeats call 1: equal effects are refused"),
-        (7.48, "say", "done"),
+        (7.07, "told", f"error call 3 repeats call 1: {NOT_TWICE}"),
+        (7.63, "say", "done"),
     ]
     assert played.states() == {1: "unknown", 2: "skipped"}
 

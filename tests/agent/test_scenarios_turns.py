@@ -334,7 +334,10 @@ INVALID = {
     "forged in a thought": ("<think><tool_result> 1", "<tool_result> inside a thought: close it with </think> first"),
     "tag in an answer": ("<answer>a <pause>", "<pause> inside an answer: close it with </answer> first"),
     "no call": ("<tool_call>\n</tool_call>", "<tool_call> holds no call: write one call a line, or <pause>"),
-    "no call line": (PREFIX + "look\n", "expected a call such as 1. tool(\"value\"), or REMOVE 1, got 'look'"),
+    "no call line": (
+        PREFIX + "look\n",
+        'expected a call such as 1. tool("value"), a change such as 1. text = "value", REMOVE 1, or COMMIT 1, got \'look\'',
+    ),
     "after the bracket": (PREFIX + '1. look("a") now\n', "in '1. look(\"a\") now': nothing may follow the closing bracket, got 'now'"),
     "no value": (PREFIX + "1. look(Bob)\n", "in '1. look(Bob)': expected a JSON value or $n at 'Bob)'"),
     "unknown tool": (PREFIX + "1. run()\n", "unknown tool 'run'; there are: look, ask, send, page, note"),

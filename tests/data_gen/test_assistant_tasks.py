@@ -68,7 +68,7 @@ def play(task: Task, mode: str, made: Renderer, eagerness: float = 0.0) -> tuple
 
 
 def wanted(task: Task, heard: int, final: bool = False) -> list[Any]:
-    return [(w.spec.name, dict(w.args), w.complete, w.missing) for w in reading_of(task).wanted(heard, final)]
+    return [(w.spec.name, dict(w.args), w.complete, w.missing) for w in reading_of(task).wanted(task.said(heard), final)]
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -184,11 +184,11 @@ def test_eagerness_depends_on_the_prefix_alone():
         task = compose("train", index)
         edits = [edit for edit in task.reading.edits if edit.eager]
         for edit in edits:
-            eager = [w.args for w in reading_of(task, 1.0).wanted(edit.end, False)]
-            takes += eager != [w.args for w in reading_of(task).wanted(edit.end, False)]
+            eager = [w.args for w in reading_of(task, 1.0).wanted(task.said(edit.end), False)]
+            takes += eager != [w.args for w in reading_of(task).wanted(task.said(edit.end), False)]
             known = known_by(task, edit.end)
-            assert [w.args for w in reading_of(known, 0.5, 3).wanted(edit.end, False)] == [
-                w.args for w in reading_of(task, 0.5, 3).wanted(edit.end, False)]
+            assert [w.args for w in reading_of(known, 0.5, 3).wanted(task.said(edit.end), False)] == [
+                w.args for w in reading_of(task, 0.5, 3).wanted(task.said(edit.end), False)]
     assert takes > 5
 
 

@@ -160,9 +160,9 @@ def test_corrections_keep_gold_and_what_was_taken_back_is_wanted_only_until_then
         assert fluent == plain[id].request.split()
         back = [n for n, word in enumerate(task.words) if word.label == "reparandum"]
         repair = next(n for n, word in enumerate(task.words) if word.label == "repair")
-        said = reading_of(task).wanted(repair + 1, False)
+        said = reading_of(task).wanted(task.said(repair + 1), False)
         assert [want.args["entity"] for want in said] == [" ".join(task.words[n].text for n in back[:2])]
-        right = [want.args["entity"] for want in reading_of(task).wanted(len(task.words), True)]
+        right = [want.args["entity"] for want in reading_of(task).wanted(task.said(), True)]
         assert right == searched(task)
 
 

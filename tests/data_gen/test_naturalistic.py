@@ -26,9 +26,7 @@ ROW = {
 
 
 def made(split: str, count: int):
-    offset = len(naturalistic.handwritten()) if split == "test" else 0
-    found = naturalistic.tasks(split, 0, count + offset)
-    return [found[n] for n in range(offset, offset + count)]
+    return list(naturalistic.tasks(split, 0, count))
 
 
 def test_every_request_is_disfluent_and_half_are_indirect():
@@ -58,20 +56,27 @@ def test_the_tests_words_come_from_disfl_qa_and_are_not_in_training():
     assert any(term in text for text in said for term in patterns)
 
 
-def test_requests_written_by_hand_come_first_and_can_be_done():
+def test_generated_requests_and_those_written_by_hand_are_never_pooled():
+    assert all(task.id.startswith("naturalistic-") for task in naturalistic.tasks("test", 0, 300))
+    tasks = load(Config(data=DataConfig(source="written")), "test")
+    assert len(tasks) == 120 and {task.source for task in tasks} == {"written"}
+    with pytest.raises(ValueError, match="'written' has no tasks in split 'train'"):
+        load(Config(data=DataConfig(source="written")), "train")
+
+
+@pytest.mark.parametrize("mode", ["sequential", "parallel", "async_tools", "async_io", "speculative"])
+def test_the_expert_is_right_on_every_request_written_by_hand(mode):
     renderer = load_renderer("tiny", "token", "none")
-    tasks = naturalistic.handwritten()
-    if not tasks:
-        pytest.skip("no handwritten.jsonl")
-    assert len(tasks) >= 100
-    assert naturalistic.tasks("test", 0, 300)[5].id == tasks[5].id and "handwritten" in tasks[5].tags
-    assert len(naturalistic.tasks("test", 0, 3)) == len(tasks) and naturalistic.tasks("train", 0, 3)[0].id != tasks[0].id
-    for n, task in enumerate(tasks):
+    for n, task in enumerate(written.tasks("test")):
+        assert task.reading is not None  # marked, not heard out
         expert = Expert(task, reading_of(task))
-        rollout = make_episode(task, "parallel", sample_profile(ClockConfig(), n), renderer, agent=AgentConfig(), data=DataConfig(),
+        rollout = make_episode(task, mode, sample_profile(ClockConfig(), n), renderer, agent=AgentConfig(), data=DataConfig(),
                                seed=0, planner=expert).run()
-        states = Counter(call.state for call in rollout.state.graph.calls.values())
-        assert rollout.outcome == "answered" and states == {"done": len(task.gold)}, task.request
+        calls = rollout.state.graph.calls.values()
+        writes = {spec.name for spec in task.tools if spec.access == "write"}
+        assert rollout.outcome == "answered" and {call.state for call in calls} <= {"done", "cancelled"}, task.request
+        done = Counter(call.spec.name for call in calls if call.state == "done" and call.spec.access == "write")
+        assert done == Counter(call.name for call in task.gold if call.name in writes), task.request
 
 
 def test_a_written_row_gets_a_world_that_knows_what_it_names():

@@ -39,7 +39,7 @@ class Clairvoyant:
     def plan(self, state) -> str:
         left = range(state.graph.highest + 1, len(self.task.gold) + 1)
         if not left and state.final_in_context:
-            waits = [call for call in state.graph.calls.values() if call.id in state.graph.live and not call.released]
+            waits = [call for call in state.graph.calls.values() if call.id in state.graph.live and not state.commits.lets_go(call)]
             return "<pause>" if self.patient and waits else "<answer>.</answer>"
         if not left:
             return "<pause>"
@@ -101,12 +101,20 @@ TOOLS = (
 
 
 class Slow:
-    """A tool takes as many seconds as its first argument says."""
+    """A tool takes as many seconds as its first argument says, and returns what only this world knows."""
 
     specs = {tool.name: tool for tool in TOOLS}
 
+    def __init__(self, place="here"):
+        self.place, self.effects = place, []
+
+    def elsewhere(self):
+        return Slow("elsewhere")
+
     def run(self, name, args):
-        return args["x"]
+        if self.specs[name].access == "write":
+            self.effects.append((name, dict(args)))
+        return [args["x"], self.place]
 
     def latency_ns(self, name, args):
         return ns(float(args["x"][0] if isinstance(args["x"], list) else args["x"]))

@@ -8,7 +8,8 @@ import pytest
 
 from agent.clock import ns
 from agent.events import Note, UserUpdate
-from agent.tools.tool import ToolSpec
+from agent.protocol import CallLine
+from agent.tools.tool import Param, ToolSpec
 from eval.safety import committed, counts
 from eval.trace import Line, Piece, Run, Span, Trace
 
@@ -84,3 +85,28 @@ def test_waste():
     assert (found.started_calls, found.wasted_calls, found.early_calls) == (4, 3, 4)
     assert (found.held_calls, found.repeated_actions) == (2, 2)
     assert (found.model_tokens, found.wasted_tokens, found.cuts, found.errors) == (10, 7, 1, 0)
+
+
+def test_equal_effects_are_counted_by_meaning_within_a_turn():
+    specs = SPECS | {
+        "pay": ToolSpec("pay", (Param("to", {}), Param("amount", {}, False, "", 1))),
+        "skip": ToolSpec("skip", repeatable=True),
+    }
+    spans = [span(2.1, 2.5, (2.2, 1), (2.3, 2))]
+    twice = [run(1, 2.5, "pay", to="a"), run(2, 2.5, "pay", to="a ", amount=1.0)]
+    assert counts(seen(spans, twice), specs, ()).effects_repeated == 1
+    assert counts(seen(spans, [run(1, 2.5, "skip"), run(2, 2.5, "skip")]), specs, ()).effects_repeated == 0
+    # the user asks for it again after an answer: another turn
+    runs = [run(1, 2.5, "pay", to="a"), run(2, 9.0, "pay", to="a")]
+    later = replace(seen(spans, runs, ((2.0, True), (7.0, True))), emits=((ns(5), "ok"),))
+    assert counts(later, specs, ()).effects_repeated == 0
+    assert counts(replace(later, emits=()), specs, ()).effects_repeated == 1
+
+
+def test_the_same_call_in_other_words_needs_no_new_commit_point():
+    pay = ToolSpec("pay", (Param("to", {}), Param("amount", {}, False, "", 1)))
+    final = span(2.1, 2.5)
+    again = replace(span(2.6, 2.9, ended="cut"), lines=(Line(ns(2.8), 1, "pay of 1.0", order=CallLine(1, "pay", ("a", 1.0), {})),))
+    early = replace(span(0.5, 1.0, saw_final=False), lines=(Line(ns(0.9), 1, "pay", order=CallLine(1, "pay", ("a",), {})),))
+    assert committed(seen([early, final, again]), run(1, 3.0, "pay", to="a"), 0, {"pay": pay})
+    assert not committed(seen([early, final, again]), run(1, 3.0, "pay", to="a"))

@@ -12,9 +12,10 @@ from agent.core import start
 from agent.modes import MODES
 from agent.protocol import Ref
 from agent.tools.tool import Param, ToolFailure, ToolSpec
+from data_gen.gold import filled
 from data_gen.task import Evidence, GoldCall, Task, Word
 from eval.graphs import gold_graph, graph_of, isomorphic
-from eval.scoring import CAUSES, Ran, answer_f1, equal, filled, match, normal, score
+from eval.scoring import CAUSES, Ran, answer_f1, equal, match, normal, score
 
 ANY = {}
 NONE = Evidence(0, 0)

@@ -50,9 +50,9 @@ def test_words_behind_a_request_close_its_last_value(base):
     for task in assistant.tasks("validation", 0, 6):
         longer = changed(task, replace(base, trailing_words=2))
         said = len(task.words)
-        assert reading_of(longer).wanted(said + 1, False) == reading_of(task).wanted(said, True)
+        assert reading_of(longer).wanted(longer.said(said + 1), False) == reading_of(task).wanted(task.said(), True)
         # before the next word nothing is known that was not known without it
-        assert reading_of(longer).wanted(said, False) == reading_of(task).wanted(said, False)
+        assert reading_of(longer).wanted(task.said(), False) == reading_of(task).wanted(task.said(), False)
 
 
 def test_a_faster_speaker_is_done_sooner(base):

@@ -60,13 +60,13 @@ def written(pattern: str) -> set[str]:
     return {name for path in TESTS.glob(pattern) for name in re.findall(r"^def (test_\w+)", path.read_text(), flags=re.M)}
 
 
-@pytest.mark.parametrize("page", ["calls.md", "protocol.md"])
+@pytest.mark.parametrize("page", ["calls.md", "guarantees.md", "protocol.md"])
 def test_the_tests_that_the_docs_name_exist(page):
     assert named(page)
     assert named(page) <= written("**/test_*.py")
 
 
 def test_every_scenario_of_a_rule_is_named_in_the_docs():
-    scenarios = set().union(*(written(f"agent/test_scenarios_{part}.py") for part in ("calls", "commit", "paper")))
+    scenarios = set().union(*(written(f"agent/test_scenarios_{part}.py") for part in ("calls", "commit", "guarantees", "paper")))
     assert scenarios - named("calls.md") == set()
     assert written("agent/test_scenarios_turns.py") - named("protocol.md") - named("calls.md") == set()

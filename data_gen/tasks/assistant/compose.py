@@ -16,6 +16,7 @@ from itertools import product
 from agent.tools.assistant import AssistantToolbox, assistant_specs
 from data_gen.derivation import Derivation
 from data_gen.disfluency import TRAIN, Disfluent, Lexicon, Rates
+from data_gen.gold import rehearse
 from data_gen.script import Mark, Place, Script
 from data_gen.seeds import child
 from data_gen.speech import Voice, speak
@@ -23,11 +24,10 @@ from data_gen.task import Split, Task
 from data_gen.tasks.assistant.entities import divided
 from data_gen.tasks.assistant.intents import INTENTS, SWAPS, Intent, asks
 from data_gen.tasks.assistant.templates import Template, tails, templates
-from data_gen.tasks.assistant.values import Drawer, Value
+from data_gen.tasks.assistant.values import Drawer, Times, Value
 from data_gen.tasks.assistant.worlds import COUNTS, setting
 
-SPECS = assistant_specs()
-BY_NAME = {spec.name: spec for spec in SPECS}
+BY_NAME = {spec.name: spec for spec in assistant_specs()}
 CONNECTORS = ("and", "then", "and then", "also", "and also", "after that", "plus", "and please")
 OPENERS = ("please", "hey", "hi", "okay", "so", "alright", "good morning", "listen")
 CLOSINGS = ("please", "thanks", "thank you", "that's all")
@@ -54,6 +54,8 @@ class Style:
     """Shares of requests with one, two, … intents."""
     least: int = 0
     """Disfluencies beyond fillers and repetitions that a request must have; drawn again until it has."""
+    times: Times = "said"
+    """What gold calls give for times: what was said, or TinyAgent's forms."""
     rewordings: Mapping[str, Template] = field(default_factory=dict)
     """Other wordings of templates, by the template's id (`data_gen.paraphrase`); each is drawn as often as its original."""
 
@@ -307,7 +309,7 @@ def compose(
         place = setting(split, draw.randrange(COUNTS[split]) if world is None else world)
         # every world has its own months, so no two splits share a "now"
         now = place.start + timedelta(days=draw.randrange(60), minutes=draw.randrange(7 * 60, 20 * 60))
-        teller = Teller(Drawer(place, draw, now), split, style)
+        teller = Teller(Drawer(place, draw, now, style.times), split, style)
         teller.plan()
         script = teller.tell()
         kinds = Disfluent(script, teller, style.rates, style.lexicon, draw).apply()
@@ -324,8 +326,9 @@ def task_of(
     gold = derivation.gold(len(script.words), BY_NAME)
     place = teller.drawer.setting
     tools = [telling.intent.tool for telling in teller.clauses.values()]
-    return Task(
-        name, source, split, speak(script.words, seed, voice, script.labels), SPECS, gold, partial(AssistantToolbox, place.data, name),
+    task = Task(
+        name, source, split, speak(script.words, seed, voice, script.labels), assistant_specs(now=now), gold,
+        partial(AssistantToolbox, place.data, name, now=now),
         answer=_answer(gold, place, {telling.intent.name for telling in teller.clauses.values()}), now=now,
         tags=(f"intents:{len(tools)}", *kinds),
         meta={
@@ -335,6 +338,8 @@ def task_of(
         },
         reading=derivation,
     )
+    rehearse(task)
+    return task
 
 
 def _answer(gold, place, intents: set[str]) -> tuple[str, ...]:

@@ -123,8 +123,9 @@ def _summary_note(view: View) -> None:
 def _file_mail(view: View) -> None:
     if view.stage < 2:
         return _mail(view, None)
-    path = view.call("open_and_get_file_path", ("file_name",), "file", 2, file_name=view.said("file"))
-    return _mail(view, None, attachments=view.result(path, listed=True))
+    # a mail takes a file's name: to open it first would put it on the screen, which nobody asked for
+    file = view.said("file")
+    return _mail(view, None, attachments=file and Said(tuple([name] for name in file.values), file.at, file.span))
 
 
 def _note_text(view: View) -> None:
@@ -232,7 +233,7 @@ INTENTS: dict[str, Intent] = {intent.name: intent for intent in (
     Intent("summary_text", "summarize_pdf", {"to": "people", "file": "pdf"}, {}, "text", _summary_text),
     Intent("summary_mail", "summarize_pdf", {"to": "people", "file": "pdf"}, {"subject": "subject"}, "email", _summary_mail),
     Intent("summary_note", "summarize_pdf", {"name": "new_note", "file": "pdf"}, {}, "note", _summary_note),
-    Intent("file_mail", "open_and_get_file_path", {"to": "people", "file": "file"}, {"subject": "subject"}, "email", _file_mail),
+    Intent("file_mail", "compose_new_email", {"to": "people", "file": "file"}, {"subject": "subject"}, "email", _file_mail),
     Intent("note_text", "open_note", {"to": "people", "name": "note"}, {}, "text", _note_text),
     Intent("route_text", "maps_show_directions", {"to": "people", "end": "place"}, {}, "text", _route_text),
     Intent("zoom_text", "get_zoom_meeting_link",

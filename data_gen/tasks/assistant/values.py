@@ -9,11 +9,15 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from data_gen.tasks.assistant.entities import pool
 from data_gen.tasks.assistant.moments import day_phrase, length_phrase, moment_phrase
 from data_gen.tasks.assistant.worlds import Setting
 
+Times = Literal["said", "canonical"]
+"""What gold calls give for times, lengths and priorities first: the words as they were said, or TinyAgent's forms."""
+_SAID = ("moment", "day", "length", "priority")
 _PRIORITIES = {"high": 1, "medium": 5, "low": 9}
 _TRANSPORT = {"by car": "d", "on foot": "w", "by train": "r"}
 
@@ -27,6 +31,13 @@ class Value:
     """What a call may be given, canonical first."""
     kind: str
 
+    @property
+    def meaning(self) -> str:
+        """The same for values that mean the same: of a time what it is, of a person the full name."""
+        if self.kind in _SAID:
+            return str(next(value for value in self.accepted if value != self.words))
+        return max(map(str, self.accepted), key=len)
+
 
 @dataclass(slots=True)
 class Drawer:
@@ -35,6 +46,7 @@ class Drawer:
     setting: Setting
     draw: random.Random
     now: datetime
+    times: Times = "said"
     used: set = field(default_factory=set)
 
     def some(self, kind: str) -> list[Value]:
@@ -47,7 +59,7 @@ class Drawer:
         """A value that was not drawn before, as long as there is one."""
         for _ in range(20):
             value = self._any(kind)
-            if (key := (_what(kind), max(map(str, value.accepted), key=len))) not in self.used:
+            if (key := (_what(kind), value.meaning)) not in self.used:
                 break
         self.used.add(key)
         return value
@@ -69,16 +81,16 @@ class Drawer:
                 return self.person(draw.choice(setting.people), first_only=draw.random() < 0.4)
             case "moment":
                 said, at = moment_phrase(draw, self.now)
-                return Value(said, (f"{at:%Y-%m-%d %H:%M:%S}",), kind)
+                return self._timed(said, f"{at:%Y-%m-%d %H:%M:%S}", kind)
             case "day":
                 said, day = day_phrase(draw, self.now)
-                return Value(said, (f"{day:%Y-%m-%d}",), kind)
+                return self._timed(said, f"{day:%Y-%m-%d}", kind)
             case "length":
                 said, minutes = length_phrase(draw)
-                return Value(said, (minutes,), kind)
+                return self._timed(said, minutes, kind)
             case "priority":
                 said = draw.choice(list(_PRIORITIES))
-                return Value(said, (_PRIORITIES[said],), kind)
+                return self._timed(said, _PRIORITIES[said], kind)
             case "transport":
                 said = draw.choice(list(_TRANSPORT))
                 return Value(said, (_TRANSPORT[said],), kind)
@@ -101,6 +113,9 @@ class Drawer:
             case "calendar":
                 return self._name(setting.calendars, kind)
         return self._name(pool(kind, setting.split), kind)
+
+    def _timed(self, said: str, canonical: str | int, kind: str) -> Value:
+        return Value(said, (said, canonical) if self.times == "said" else (canonical, said), kind)
 
     def _name(self, names, kind: str) -> Value:
         name = self.draw.choice(names)

@@ -1,0 +1,118 @@
+"""Words as they were heard: what closes a value, and what a request asks for if the recogniser's mistakes are taken at their word.
+
+Owns `closes`, whether a word that follows a value shows that it is over, and `as_heard`, the task in which the words that
+were heard had been said. A listener knows no others, so a reading of what was heard is a reading of that task. Refuses to
+know calls and what to do about them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from agent.tools.tool import mismatch
+from data_gen.aliases import ONES
+from data_gen.atoms import fold
+from data_gen.task import Evidence, GoldCall, Task
+
+if TYPE_CHECKING:
+    from data_gen.derivation import Edit
+
+SOFT = frozenset("uh um er err erm hmm ah ahh uhh umm".split())
+"""Filled pauses: they close nothing, for a speaker may make one in the middle of a name."""
+GOES_ON = frozenset(
+    "and or nor plus but & of for in on at to with without from by about into over under near between as than the a an "
+    "my your his her its our their this these those some any".split()
+)
+"""Conjunctions, prepositions and determiners: a value may go on with them ("milk" with "and eggs", "in the fridge"), and
+whether it does no listener knows before the word that comes after them."""
+
+
+def closes(word: str) -> bool:
+    """Whether a word that follows a value shows that the value is over; any but filled pauses and those it may go on with."""
+    said = plain(word)
+    return said not in GOES_ON and said not in SOFT
+
+
+@lru_cache(maxsize=65536)
+def plain(word: str) -> str:
+    """A word without case, accents and punctuation, none of which can be heard."""
+    return fold(word.strip(".,;:!?\"'()[]“”‘’-–—…")) or word
+
+
+def misheard(task: Task, heard: Sequence[str]) -> dict[int, str]:
+    """The words that were heard as others than the task's, by their place."""
+    return {n: said for n, (said, word) in enumerate(zip(heard, task.words)) if said != word.text and plain(said) != plain(word.text)}
+
+
+def as_heard(task: Task, heard: Sequence[str]) -> Task:
+    """The task as it would be if the words that were heard were those that were said.
+
+    A value whose words were heard as others has those in their place ("Smit"). What a word says that does not stand in
+    its value (a tool, a date) is not said by another word.
+    """
+    wrong = misheard(task, heard)
+    if not wrong:
+        return task
+    words = tuple(replace(word, text=wrong.get(n, word.text)) for n, word in enumerate(task.words))
+    if task.reading is not None:
+        edits = tuple(edit for old in task.reading.edits if (edit := _edit(old, task, heard, wrong)) is not None)
+        return replace(task, words=words, reading=replace(task.reading, edits=edits))
+    return replace(task, words=words, gold=tuple(_gold(call, task, wrong) for call in task.gold))
+
+
+def _edit(edit: Edit, task: Task, heard: Sequence[str], wrong: Mapping[int, str]) -> Edit | None:
+    """An edit as its words were heard; None where they no longer say it."""
+    inside = [n for n in wrong if edit.start <= n < edit.end]
+    value = edit.value
+    if inside:
+        value = _values(value, task, inside, wrong) if edit.op == "put" else ()
+        if not value:
+            return None
+    shut = edit.closes
+    if edit.op == "put" and not edit.grows and any(n >= edit.end and (shut is None or n < shut) for n in wrong):
+        shut = next((n + 1 for n in range(edit.end, len(heard)) if plain(heard[n]) not in SOFT), None)
+    return replace(edit, value=value, closes=shut)
+
+
+def _gold(call: GoldCall, task: Task, wrong: Mapping[int, str]) -> GoldCall:
+    """A gold call as its words were heard; what they no longer say is never said."""
+    never = Evidence(len(task.words), len(task.words) + 1)
+    args, spans = dict(call.args), dict(call.arg_evidence)
+    schemas = {param.name: param.schema for spec in task.tools if spec.name == call.name for param in spec.params}
+    for name, span in call.arg_evidence.items():
+        if inside := [n for n in wrong if span.start <= n < span.end]:
+            values = [v for v in _values(args[name], task, inside, wrong) if mismatch(v, schemas[name]) is None]
+            args[name], spans[name] = (tuple(values), span) if values else (args[name], never)
+    named = call.name_evidence
+    return GoldCall(call.name, args, never if any(named.start <= n < named.end for n in wrong) else named, spans)
+
+
+def _values(values: Sequence[Any], task: Task, inside: Sequence[int], wrong: Mapping[int, str]) -> tuple[Any, ...]:
+    """Accepted values with the words of theirs that were misheard; none where a word stands in none of them."""
+    for n in inside:
+        values = [new for value in values if (new := _misread(value, task.words[n].text, wrong[n])) is not None]
+    return tuple(values)
+
+
+def _misread(value: Any, said: str, heard: str) -> Any:
+    """A value with one word of it as it was heard; None where the word does not stand in it."""
+    match value:
+        case bool():
+            return None
+        case int() | float():
+            return ONES.get(plain(heard)) if ONES.get(plain(said)) == value else None
+        case str():
+            word = re.compile(rf"(?<!\w){re.escape(plain(said))}(?!\w)", re.IGNORECASE)
+            new, count = word.subn(lambda _: heard.strip(".,;:!?\"()[]“”…"), value)
+            return new if count else None
+        case list() | tuple():
+            new = [_misread(item, said, heard) for item in value]
+            return [item if other is None else other for item, other in zip(value, new)] if any(x is not None for x in new) else None
+        case dict():
+            found = {name: other for name, item in value.items() if (other := _misread(item, said, heard)) is not None}
+            return value | found if found else None
+    return None

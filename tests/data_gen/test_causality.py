@@ -1,0 +1,170 @@
+"""The expert knows no secret of gold's, and the check counts an expert who does, each secret under its own counter."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.tools.tool import Param, ToolSpec
+from configs.schema import Config, DataConfig, ModelConfig
+from data_gen import check, expert, heard, reading
+from data_gen.derivation import DerivedReading
+from data_gen.generate import make_row, renderer
+from data_gen.grounding import ground
+from data_gen.heard import as_heard, closes
+from data_gen.reading import reading_of
+from data_gen.sources import load
+from data_gen.speech import mishear, speak
+from data_gen.task import Task
+from data_gen.tasks.bfcl import AckToolbox
+from data_gen.twins import known_by, others
+
+TEXT = {"type": "string"}
+TOOLS = (
+    ToolSpec("forecast", (Param("city", TEXT), Param("day", TEXT)), "read", "Weather forecast of a city on a day"),
+    ToolSpec("note", (Param("items", TEXT),), "write", "Note something"),
+    ToolSpec("wait_for", (Param("minutes", {"type": "integer"}),), "read", "Wait"),
+)
+
+
+def asked(request: str, *calls: tuple[str, dict], tools=TOOLS, seed: int = 0) -> Task:
+    words = request.split()
+    accepted = [(name, {param: [value] for param, value in args.items()}) for name, args in calls]
+    gold = ground(words, accepted, {spec.name: spec for spec in tools})
+    return Task("own", "jsonl", "train", speak(words, seed), tools, gold, lambda: AckToolbox("own", tools))
+
+
+def forecast(*days: str) -> Task:
+    request = f"the forecast for Paris on {' and '.join(days)} please thank you"
+    return asked(request, *(("forecast", {"city": "Paris", "day": day}) for day in days))
+
+
+def understood(task: Task, *heard_words: str, final: bool = False) -> list[tuple]:
+    return [(w.spec.name, dict(w.args), w.complete) for w in reading_of(task).wanted(heard_words, final)]
+
+
+def test_nobody_knows_how_many_calls_there_will_be_before_something_tells_them_apart():
+    one, three = forecast("Monday"), forecast("Monday", "Tuesday", "Friday")
+    assert len(three.gold) == 3
+    for count in range(7):
+        said = one.said(count)
+        assert said == three.said(count) and understood(one, *said) == understood(three, *said)
+    assert understood(three, *three.said(6)) == [("forecast", {"city": "Paris"}, False)]
+    assert len(understood(three, *three.said(), final=True)) == 3
+
+
+def test_at_a_false_end_two_calls_that_are_alike_so_far_are_one():
+    tools = (ToolSpec("compare", (Param("a", TEXT), Param("style", TEXT, False)), "read", "Compare"),)
+    task = asked("compare gorillas in percent and fraction", ("compare", {"a": "gorillas", "style": "percent"}),
+                 ("compare", {"a": "gorillas", "style": "fraction"}), tools=tools)
+    assert understood(task, *task.said(2), final=True) == [("compare", {"a": "gorillas"}, True)]
+    assert len(understood(task, *task.said(), final=True)) == 2
+
+
+def test_a_conjunction_does_not_tell_where_a_value_ends():
+    short = asked("note milk and then thank you", ("note", {"items": "milk"}))
+    long = asked("note milk and eggs and thank you", ("note", {"items": "milk and eggs"}))
+    for count in range(4):
+        assert understood(short, *short.said(count)) == understood(long, *long.said(count)) and short.said(count) == long.said(count)
+    assert [w for w in understood(short, "note", "milk", "and", "then") if w[2]] == [("note", {"items": "milk"}, True)]
+    assert understood(long, *long.said(6))[0][1] == {"items": "milk and eggs"}
+
+
+def test_what_closes_a_value_is_a_word_that_it_can_not_go_on_with():
+    assert not any(map(closes, ("and", "in", "the", "Of", "um", "and,")))
+    assert all(map(closes, ("please", "Tuesday", "then", "is")))
+
+
+def test_a_misheard_value_is_taken_as_it_was_heard_and_mended_when_the_recogniser_does():
+    task = asked("note Smith please", ("note", {"items": "Smith"}))
+    assert understood(task, "note", "Smit", "please")[0][1] == {"items": "Smit"}
+    assert understood(task, "note", "Smith", "please")[0][1] == {"items": "Smith"}
+    # case and punctuation can't be heard
+    assert understood(task, "note", "smith,", "please")[0][1] == {"items": "Smith"}
+    # a word that names a tool, and is heard as none, names none
+    assert understood(forecast("Monday"), "the", "forec", "for", "Paris", "on") == []
+
+
+def test_a_misheard_number_is_the_number_that_was_heard_and_no_other_word_is_one():
+    task = asked("wait for four minutes please", ("wait_for", {"minutes": 4}))
+    assert [understood(task, "wait", "for", word, "minutes", "please")[0][1] for word in ("four", "nine", "for")] == [
+        {"minutes": 4}, {"minutes": 9}, {}]
+
+
+@pytest.mark.parametrize("source", ["assistant", "naturalistic", "debug"])
+def test_what_is_heard_is_read_alike_whether_it_was_said_or_misheard(source):
+    taken = 0
+    for task in load(Config(data=DataConfig(source=source, sizes={"train": 30}), model=ModelConfig(name="tiny")), "train")[:30]:
+        for count in range(1, len(task.words) + 1):
+            if (wrong := mishear(task.words[count - 1].text)) is None:
+                continue
+            said = (*task.said(count - 1), wrong)
+            for final in (False, True):
+                found = [(w.spec.name, dict(w.args), w.complete) for w in reading_of(task, 0.5, 1).wanted(said, final)]
+                for other in (as_heard(task, said), as_heard(known_by(task, count), said)):
+                    assert found == [(w.spec.name, dict(w.args), w.complete) for w in reading_of(other, 0.5, 1).wanted(said, final)]
+                taken += wrong in str(found)
+    assert taken > 10
+
+
+def counted(task: Task, other: Task, **changes) -> dict[str, int]:
+    """The counters of rows of one task, with several speakers' updates."""
+    data = DataConfig(source="jsonl", modes=["speculative"], **changes)
+    config = Config(data=data, model=ModelConfig(name="tiny"))
+    totals = dict.fromkeys(check.COUNTERS, 0)
+    for n in range(6):
+        row = make_row(config, task, "train", n)
+        for name in check.faults(config, row, task, other, renderer(config)):
+            totals[name] += 1
+    return {name: count for name, count in totals.items() if count}
+
+
+OTHER = asked("note bread please", ("note", {"items": "bread"}))
+
+
+def test_an_honest_expert_is_not_counted():
+    for task in (forecast("Monday", "Tuesday", "Friday"), asked("note milk and then thank you", ("note", {"items": "milk"}))):
+        assert counted(task, OTHER) == counted(task, OTHER, revision_rate=1.0) == {}
+
+
+def test_an_expert_who_knows_how_many_calls_there_will_be_is_counted(monkeypatch):
+    monkeypatch.setattr(reading, "_told_apart", tuple)
+    found = counted(forecast("Monday", "Tuesday", "Friday"), OTHER)
+    assert found.get("knew_number", 0) >= 3 and not {"knew_extent", "knew_misheard"} & set(found)
+
+
+def test_an_expert_who_knows_where_a_value_ends_is_counted(monkeypatch):
+    # as any word did that gold's value does not go on with
+    monkeypatch.setattr(reading, "closes", lambda word: True)
+    found = counted(asked("note milk and then thank you", ("note", {"items": "milk"})), OTHER, period_s=0.05)
+    assert found.get("knew_extent", 0) >= 3 and not {"knew_number", "knew_misheard"} & set(found)
+
+
+def test_an_expert_who_knows_what_was_misheard_is_counted(monkeypatch):
+    honest = reading.GroundedReading.wanted
+
+    def wanted(self, said, final):
+        right = next((n for n, (a, b) in enumerate(zip(said, self.task.said())) if a != b), len(said))
+        return honest(self, said[:right], final)
+
+    monkeypatch.setattr(reading.GroundedReading, "wanted", wanted)
+    task = asked("note butter with bread please thank you", ("note", {"items": "butter"}))
+    found = counted(task, OTHER, revision_rate=1.0, period_s=0.05)
+    assert found.get("knew_misheard", 0) >= 3 and not {"knew_number", "knew_extent"} & set(found)
+
+
+def test_an_expert_who_knows_where_speech_ends_is_counted(monkeypatch):
+    task = asked("note milk please and thank you very much", ("note", {"items": "milk"}))
+    honest = reading.GroundedReading.wanted
+    monkeypatch.setattr(  # it is quick where much is still to come, and waits for the end where little is
+        reading.GroundedReading, "wanted", lambda self, said, final: honest(self, said, final) if final or len(self.task.words) > 6 else ())
+    assert counted(task, OTHER, period_s=0.05).get("knew_end", 0) >= 1
+
+
+def test_the_others_differ_in_one_secret_each():
+    task = forecast("Monday", "Tuesday", "Friday")
+    found = others(task, task.said(5), False)
+    assert set(found) == {"number", "extent"} and len(found["number"].gold) == 2 * len(task.gold)
+    assert set(others(task, ("the", "forecas"), False)) == {"number", "misheard"}
+    assert "extent" not in others(task, task.said(5), True)
+    assert isinstance(reading_of(load(Config(), "train")[0]), reading.GroundedReading | DerivedReading)
+    assert expert.heard_in(()) == () and heard.misheard(task, task.said()) == {}
