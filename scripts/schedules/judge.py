@@ -65,6 +65,7 @@ class Judge:
         self.final_in_context = False
         self.commit_at = 0
         self.commit_ever_at = 0
+        self.grace_ends_ns = 0  # of the first commit since the user spoke: later ones share its grace
         self.said: set[str] = set()
         self.heard: list[str] = []
         self.read: list[str] = []
@@ -179,9 +180,14 @@ class Judge:
     def _commit_at_end(self, item: ActionEnded) -> None:
         if self.settings.commit == "paper":
             if self.final_heard and item.kind != "tool_call":
-                self.commit_at = self.commit_ever_at = self.at
+                self._commit()
         elif self.began_final and self.speech_at <= self.began_at:
-            self.commit_at = self.commit_ever_at = self.at
+            self._commit()
+
+    def _commit(self) -> None:
+        if not self.commit_at:
+            self.grace_ends_ns = self.now_ns + self.settings.commit_grace_ns
+        self.commit_at = self.commit_ever_at = self.at
 
     def _line(self, line: CallLine) -> None:
         old, spec = self.calls.get(line.id), self.tools.get(line.name)
@@ -199,7 +205,7 @@ class Judge:
             self.highest = line.id
             self.calls[line.id] = Told(line.id, spec, args, self.at, self.context_holds_data, needs, changed_at=self.at)
             if self.settings.commit == "paper" and self.final_heard:
-                self.commit_at = self.commit_ever_at = self.at
+                self._commit()
             return None
         if old.spec is spec and meaning(spec, old.args) == meaning(spec, args):
             if spec.access != "write" and (old.status == "failed" or self.calls.is_skipped(old)):

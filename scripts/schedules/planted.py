@@ -196,6 +196,7 @@ BUGS: dict[str, Bug] = {
     "egress is not held": Bug("egress_without_commit", tool=_as("read", "egress")),
     "reads are never held": Bug("read_without_commit", settings=_with(speculates=True)),
     "speech that goes on is not heard": Bug("release_outlived_speech", hears=_deaf),
+    "there is no grace": Bug("grace_cut_short", settings=_with(commit_grace_ns=0)),
     "a failure is taken for a slow tool": Bug("dead_write_started", hears=_no_is_slow),
     "a write is sent twice": Bug("write_twice", says=_start(lambda s: (s, replace(s, version=s.version + 1)))),
     "a write is sent again, spelled otherwise": Bug("write_twice", says=_start(_respelled)),

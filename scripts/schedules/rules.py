@@ -11,6 +11,7 @@ RULES: dict[str, str] = {
     "read_without_commit": "a read started without a commit of its own time, in a mode that holds everything",
     "release_outlived_speech": "a held call started on a commit that later speech had ended",
     "release_outlived_change": "a held call started on a commit older than a change of what it is computed from",
+    "grace_cut_short": "a held call started before the commit grace was over",
     "dead_write_started": "a write that failed, was skipped or is unknown started again without a new line",
     "write_twice": "an effect started twice under one ID",
     "equal_effect_twice": "effects of equal meaning started twice in one turn",

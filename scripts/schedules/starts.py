@@ -32,6 +32,7 @@ def is_held(judge: Judge, call: Told) -> bool:
 
 
 def changed_at(judge: Judge, call: Told) -> float:
+    """When the call, or anything that it is computed from, was last changed."""
     return max(call.line_at, *(max(one.changed_at, one.line_at) for one in judge.calls.chain(call)))
 
 
@@ -42,6 +43,8 @@ def covers(judge: Judge, call: Told) -> bool:
 
 def _release(judge: Judge, call: Told) -> None:
     if covers(judge, call):
+        if judge.now_ns < judge.grace_ends_ns:
+            judge.count("grace_cut_short")
         return
     if judge.commit_ever_at >= changed_at(judge, call):
         judge.count("release_outlived_speech")
