@@ -78,7 +78,10 @@ class Ledger(dict[int, Told]):
 
     def is_skipped(self, call: Told) -> bool:
         """Whether something that it needs has failed, is lost or is gone."""
-        return any(one.removed or one.perhaps_gone or one.status in ("failed", "unknown") for one in self.chain(call)[1:])
+        return any(
+            one.removed or one.perhaps_gone or one.status in ("failed", "unknown") or one.status == "waiting" and one.error_shown
+            for one in self.chain(call)[1:]
+        )
 
     def standing(self) -> Iterator[Told]:
         """The calls that have not been removed."""
