@@ -240,7 +240,7 @@ class Judge:
         for one in (call, *self.calls.below(call)):
             if one is not call and self.settings.revise_cascade == "cancel" and not one.frozen:
                 one.perhaps_gone = True
-            if one is not call and one.spec.access == "write" and (one.frozen or one.status == "failed"):
+            if one is not call and one.settled:
                 continue  # nothing but its own line makes another of it
             one.must_stop |= one.status == "running" and one.valid
             one.must_cancel |= one.shown
@@ -364,7 +364,7 @@ class Judge:
             call.must_stop = False
         elif again:
             for other in self.calls.below(call):
-                if not other.frozen and other.valid:
+                if other.valid and not other.settled:
                     self._void(other)
         if again and call.started_at >= changed_at(self, call):
             call.changed_at = self.at + 0.5  # run again as it was: what it gives may be another thing
