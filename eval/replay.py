@@ -33,8 +33,9 @@ from configs.command import command, out_folder, write_manifest
 from configs.launch import start_all
 from configs.schema import Config, DataConfig
 from data_gen.episodes import make_episode, profile_of, settings_of, updates_of
+from data_gen.rejected import report_rejected
 from data_gen.seeds import child
-from data_gen.sources import inputs, load
+from data_gen.sources import inputs, load, rejected
 from data_gen.task import Split, Task
 from data_gen.tasks import jsonl
 from eval.backends import Backend, backend, weights_hash
@@ -77,6 +78,7 @@ def main(config: Config) -> None:
     own = share()
     with own.main_first():
         prepare(folder, key, rows)
+    left_out = kept_out(config, folder) if own.main else []
     missing = [row for row in rows if not (folder / row.file).exists()]
     if missing:
         run(config, folder, missing, backends, own)
@@ -87,11 +89,26 @@ def main(config: Config) -> None:
         clock = {"time": config.time} | ({"processes": own.count} if config.time == "real" else {})
         write_manifest(
             folder, config, schema_version=SCHEMA_VERSION, recipe=key, rows=[asdict(row) | {"file": row.file} for row in rows],
-            checkpoints={name: backend.model.adapter for name, backend in backends.items()}, **clock,
+            checkpoints={name: backend.model.adapter for name, backend in backends.items()}, rejected=left_out, **clock,
         )
         (folder / _MAKING).unlink(missing_ok=True)
     print(f"{len(rows) - len(missing)} of {len(rows)} rows were there already" if len(missing) < len(rows) else f"{len(rows)} rows")
     print(f"replay: {folder}")
+
+
+def kept_out(config: Config, folder: Path) -> list[dict[str, Any]]:
+    """Names the rows that can't be used, as `data_gen.generate` does, and gives for each source how many and which they are."""
+    split = config.eval.split
+    found, all_rows = [], []
+    for name in config.eval.sources or [""]:
+        own = of_source(config, name)
+        out = rejected(own, split if split in SPLITS else None)
+        if out:
+            source = own.task or own.data.source
+            found.append({"source": source, "split": split, "count": len(out), "rows": [row for row, _ in out]})
+            all_rows += out
+    report_rejected(folder, all_rows)
+    return found
 
 
 def plan(config: Config) -> tuple[list[Row], dict[str, Backend]]:

@@ -186,6 +186,16 @@ def groups(rows: Sequence[Row]) -> dict[tuple[str, str, str], list[Row]]:
     return found
 
 
+def kept_out(rejected: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for each source that has rows that can't be used: no ``n`` counts them."""
+    lines = []
+    for entry in rejected:
+        some = f", {', '.join(entry['rows'][:10])}" + (", …" if entry["count"] > 10 else "")
+        where = f"{entry['source']}, {entry['split']} ({entry['run']})"
+        lines.append(f"Kept out of {where}, and counted in no n: {entry['count']} row{'s' * (entry['count'] > 1)}{some}.")
+    return lines
+
+
 def _stacked(text: str) -> str:
     """A figure with its interval below it, in a form that is not broken again."""
     figure, bracket, interval = text.partition(" [")

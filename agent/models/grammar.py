@@ -17,7 +17,7 @@ import json
 import warnings
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
@@ -28,7 +28,7 @@ from agent.calls import Call
 from agent.calls import State as CallState
 from agent.core import Phase, State
 from agent.events import ModelOutput
-from agent.models.lines import LineRules, head_rules
+from agent.models.lines import Amendable, Legal, LineRules, head_rules
 from agent.protocol import CallLine, parse_line
 from agent.rendering import Renderer
 from agent.tools.tool import ToolSpec
@@ -84,17 +84,22 @@ class ProtocolGrammar:
         free = [id for id, call in sorted(state.graph.calls.items()) if may_change(state, call)]
         specs = tuple(state.tools.values()) if limit is None or state.span_lines < limit else ()
         ids = (*free, state.graph.highest + 1) if specs else ()
-        legal = [id for id, call in sorted(state.graph.calls.items()) if call.state is not CallState.CANCELLED]
-        refs = {id: tuple(ref for ref in legal if ref < id) for id in ids}
+        amends = speaks(state, "amend")
+        refs = {id: may_name(state, id, later=amends) for id in ids}
         taken = {(id, spec.name): found for id in ids for spec in specs if (found := taken_args(state, id, spec))}
+        amendable = tuple(Amendable(id, call.spec, call.args) for id in free if specs and amends and (call := state.graph[id]))
+        commits = may_commit(state) if speaks(state, "commit") else ()
+        legal = Legal(ids, tuple(free), amendable, commits, bool(commits) and not any(map(is_open, live(state))), close=not first)
+        done = (call for call in state.graph.calls.values() if call.state is CallState.DONE)
+        whole = frozenset(call.id for call in done if not isinstance(call.result, dict | list))
         key = (
-            "line", first, tuple(free), ids, tuple(legal), tuple(map(_shape, specs)),
-            tuple((where, tuple(map(repr, found))) for where, found in taken.items()),
+            "line", legal.ids, legal.removable, legal.commits, legal.commits_all, legal.close, amends, whole, tuple(refs.items()),
+            tuple(map(_shape, specs)), tuple((where, tuple(map(repr, found))) for where, found in taken.items()),
+            tuple((call.id, call.spec.name, repr(sorted(call.args.items()))) for call in amendable),
         )
         if key in self._kept:
             return key, None
-        rules = LineRules(self.renderer.tag_ids, specs, refs, taken)
-        text = rules.text(ids, free, close=not first)
+        text = LineRules(self.renderer.tag_ids, specs, refs, taken, whole=whole, open=amends).text(legal)
         return None if text is None else (key, lambda: text)
 
     def _matcher(self, key: tuple, make: Any) -> LLMatcher:
@@ -166,6 +171,38 @@ class ProtocolConstraint:
         self._text = ""
         if self._state.phase is Phase.GENERATING:
             self._matcher = self._grammar.line(self._state)
+
+
+def speaks(state: State, line: Literal["amend", "commit"]) -> bool:
+    """Whether amendments (and open calls), or commit lines, mean anything under these settings."""
+    if line == "amend":
+        return getattr(state.settings, "revise", "reissue") == "amend"
+    may = state.saw_final or getattr(state.settings, "commit_on", "final") == "silence"
+    return str(state.settings.commit) == "line" and may
+
+
+def live(state: State) -> list[Call]:
+    """Calls that are not over, in ID order."""
+    return [state.graph[id] for id in sorted(state.graph.live)]
+
+
+def is_open(call: Call) -> bool:
+    """Whether it still lacks an argument that it needs."""
+    return any(param.required and param.name not in call.args for param in call.spec.params)
+
+
+def may_name(state: State, id: int, *, later: bool) -> tuple[int, ...]:
+    """IDs whose results a line under ``id`` may name: with ``later``, any that does not depend on it, else smaller ones."""
+    below = {id, *(state.graph.below(id) if id in state.graph else ())}
+    standing = (other for other, call in sorted(state.graph.calls.items()) if call.state is not CallState.CANCELLED)
+    return tuple(other for other in standing if (other not in below if later else other < id))
+
+
+def may_commit(state: State) -> tuple[int, ...]:
+    """IDs of the held calls that a commit may name: live, whole, and not let go before."""
+    waiting = {call.id for call in live(state) if call.state is not CallState.RUNNING and not state.commits.covers(call)}
+    lacking = {below for call in live(state) if is_open(call) for below in (call.id, *state.graph.below(call.id))}
+    return tuple(sorted(waiting - lacking))
 
 
 def may_change(state: State, call: Call) -> bool:

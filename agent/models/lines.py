@@ -1,9 +1,9 @@
-"""The protocol's grammar as text for llguidance: the head of an action, and one call line.
+"""The protocol's grammar as text for llguidance: the head of an action, and one line.
 
 Owns how tools, schemas and references become rules and terminals, and the one way in which a call is written: arguments
 by position as far as they go without a gap, then by name in the tool's order; values as `agent.protocol.write_value`
-writes them. Because each call has one text only, a call that must not be written again can be left out exactly. Refuses to
-know states and tokens' masks; what is legal is told to it.
+writes them. Because each call has one text only, a call that must not be written again can be left out exactly, and so can an
+amendment that would make such a call. Refuses to know states and tokens' masks; what is legal is told to it.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
 
-from agent.protocol import TAGS, write_value
-from agent.tools.tool import ToolSpec, mismatch
+from agent.protocol import PARAMETER_NAME, TAGS, TOOL_NAME, Join, Ref, write_value
+from agent.tools.tool import Param, ToolSpec, mismatch
 
-_TOOL = re.compile(r"[A-Za-z_][\w.]*")
-_KEYWORD = re.compile(r"[A-Za-z_]\w*")
 _DEPTH = 3
 """How deep lists and objects of unknown shape may nest."""
 _MOST_ORDERED = 3
@@ -32,6 +31,7 @@ INT: /0|-?[1-9][0-9]{0,29}/
 NUM: INT | /-?(0\.(0|0{0,3}[1-9]([0-9]{0,18}[1-9])?)|[1-9][0-9]{0,15}\.(0|[0-9]{0,18}[1-9]))/ | EXP
 EXP: /-?[1-9](\.[0-9]{0,16}[1-9])?e(-(0[5-9]|[1-9][0-9]|[12][0-9][0-9])|\+(1[6-9]|[2-9][0-9]|[12][0-9][0-9]))/
 LONG: /-?[0-9.]{17,}(e[+-][0-9]+)?/
+PART: /\.[A-Za-z_][A-Za-z0-9_-]*|\[(0|[1-9][0-9]{0,3})\]/
 """
 # NUM has each number once as long as it has at most 15 digits; LONG is what might be another text of the same number
 
@@ -112,12 +112,38 @@ def _enclosed(tag: str, body: str, tag_ids: Mapping[str, int], lines: list[str])
     return f"{tag_atom(opens, tag_ids)} {tag.upper()}_CLOSED"
 
 
+@dataclass(frozen=True, slots=True)
+class Amendable:
+    """A call that may be amended."""
+
+    id: int
+    spec: ToolSpec
+    args: Mapping[str, Any]
+    """As they stand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Legal:
+    """Which lines may be written."""
+
+    ids: tuple[int, ...] = ()
+    """IDs that a call may be written under."""
+    removable: tuple[int, ...] = ()
+    amendable: tuple[Amendable, ...] = ()
+    commits: tuple[int, ...] = ()
+    """IDs that a commit may name, in order."""
+    commits_all: bool = False
+    """Whether a commit may name none, and so mean all."""
+    close: bool = False
+    """Whether the action may end here."""
+
+
 class LineRules:
     """The rules of one line, gathered while they are made."""
 
     def __init__(
         self, tag_ids: Mapping[str, int], specs: Sequence[ToolSpec], refs: Mapping[int, tuple[int, ...]],
-        taken: Mapping[tuple[int, str], Sequence[Mapping[str, Any]]],
+        taken: Mapping[tuple[int, str], Sequence[Mapping[str, Any]]], *, whole: frozenset[int] = frozenset(), open: bool = False,
     ) -> None:
         """Takes what is legal.
 
@@ -126,31 +152,73 @@ class LineRules:
             specs: the tools.
             refs: for each ID, those whose results it may name.
             taken: for an ID and a tool, arguments that the line must not have.
+            whole: calls whose results have no parts.
+            open: whether a call may lack arguments that it needs.
         """
         self._tag_ids, self._refs, self._taken = tag_ids, refs, taken
-        self._specs = [spec for spec in specs if _TOOL.fullmatch(spec.name)]
+        self._whole, self._open = whole, open
+        self._specs = [spec for spec in specs if TOOL_NAME.fullmatch(spec.name)]
         self._lines: list[str] = []
         self._names: dict[str, str] = {}
         self._nodes: dict[tuple, str | None] = {}
 
-    def text(self, ids: Sequence[int], removable: Sequence[int], *, close: bool) -> str | None:
-        """The grammar of a line with one of the IDs, or the removal of one, or the end of the action.
-
-        Gives None where neither a call nor a removal can be written.
-        """
+    def text(self, legal: Legal) -> str | None:
+        """The grammar of one legal line, or the end of the action. Gives None where no line at all can be written."""
         options = []
-        for id in ids:
-            tools = [rule for spec in self._specs if (rule := self._tool(id, spec)) is not None]
-            if tools:
-                options.append(f"{quoted(f'{id}. ')} ({' | '.join(tools)})")
-        if removable:
-            options.append(f'"REMOVE " ({" | ".join(quoted(str(id)) for id in removable)})')
-        if not options and not close:
+        amendable = {call.id: call for call in legal.amendable}
+        for id in sorted({*legal.ids, *amendable}):
+            bodies = [rule for spec in self._specs if id in legal.ids and (rule := self._tool(id, spec)) is not None]
+            bodies += self._amendments(amendable[id]) if id in amendable else []
+            if bodies:
+                options.append(f"{quoted(f'{id}. ')} ({' | '.join(bodies)})")
+        if legal.removable:
+            options.append(f'"REMOVE " ({" | ".join(quoted(str(id)) for id in legal.removable)})')
+        if legal.commits:
+            options.append(f'"COMMIT " {self._in_order(legal.commits)}')
+        if legal.commits_all:
+            options.append('"COMMIT"')
+        if not options and not legal.close:
             return None
         starts = [f'({" | ".join(options)}) "\\n"'] if options else []
-        if close:
+        if legal.close:
             starts.append(tag_atom("</tool_call>", self._tag_ids))
         return "\n".join([f"start: {' | '.join(starts)}", *self._lines, _TERMINALS])
+
+    def _in_order(self, ids: Sequence[int]) -> str:
+        """A rule of some of the IDs, each at most once, in their order."""
+        rest = ""
+        for id in reversed(ids):
+            self._lines.append(f"c{id}: {quoted(str(id))}" + (f' (", " ({rest}))?' if rest else ""))
+            rest = f"c{id} | {rest}" if rest else f"c{id}"
+        return f"({rest})"
+
+    def _amendments(self, call: Amendable) -> list[str]:
+        """Rules of what may follow the ID: a parameter that is set, or a text that is added to."""
+        rules = []
+        for param in call.spec.params:
+            if not PARAMETER_NAME.fullmatch(param.name):
+                continue
+            held = self._held(call, param)
+            if (value := self._other_value(param.schema, self._refs[call.id], held)) is not None:
+                rules.append(f"{quoted(f'{param.name} = ')} {value}")
+            old = call.args.get(param.name)
+            if isinstance(old, str | Ref | Join) and "string" in _kinds(param.schema) and _few(param.schema) is None:
+                more = [value[len(old):] for value in held if isinstance(old, str) and isinstance(value, str) and value.startswith(old)]
+                if (value := self._other_value({"type": "string"}, self._refs[call.id], ["", *more])) is not None:
+                    rules.append(f"{quoted(f'{param.name} += ')} {value}")
+        return rules
+
+    def _held(self, call: Amendable, param: Param) -> list[Any]:
+        """Values that would make the call one that it already is, or must not be."""
+        held = [args.get(param.name) for args in self._taken.get((call.id, call.spec.name), ())
+                if {**args, param.name: None} == {**call.args, param.name: None} and param.name in args]
+        return held + ([call.args[param.name]] if param.name in call.args else [])
+
+    def _other_value(self, schema: Mapping[str, Any], refs: tuple[int, ...], but: Sequence[Any]) -> str | None:
+        listed = _few(schema) is not None
+        texts = dict.fromkeys(quoted(write_value(value)) if listed else self._same(value, schema) for value in but)
+        fields = dict.fromkeys(name for value in but if isinstance(value, dict) for name in value)
+        return self._value(schema, refs, tuple(texts), tuple(fields))
 
     def _tool(self, id: int, spec: ToolSpec) -> str | None:
         """The rule of a call's name and arguments; None where all that could be written is taken."""
@@ -181,7 +249,7 @@ class LineRules:
             return self._nodes[key]
         param, options = spec.params[at], []
         rest = {"gap": gap, "first": False}
-        if not gap or _KEYWORD.fullmatch(param.name):
+        if not gap or PARAMETER_NAME.fullmatch(param.name):
             lead = ("" if first else ", ") + (f"{param.name}=" if gap else "")
             lead = quoted(lead) + " " if lead else ""
             groups: dict[str, list[int]] = {}
@@ -202,7 +270,7 @@ class LineRules:
                     # what is no literal is wider than the values that fit
                     whole = text if text.startswith('"') else f"{self._value(param.schema, self._refs[id], (), tuple(fields))} & {text}"
                     options.append(f"{lead}{self._terminal(whole)} {after}")
-        if not param.required:
+        if not param.required or self._open:
             left = tuple(n for n in same if param.name not in self._taken_here[n])
             if (after := self._node(id, spec, at + 1, left, gap=True, first=first)) is not None:
                 options.append(after)
@@ -235,6 +303,8 @@ class LineRules:
         if few is not None:
             texts = [quoted(text) for text in (*few, *(f"${ref}" for ref in refs))]
             texts = [text for text in texts if text not in but]
+            if parted := [quoted(f"${ref}") for ref in refs if ref not in self._whole]:
+                texts.append(f"({' | '.join(parted)}) PART{{1,4}}")
             return self._terminal(" | ".join(texts)) if texts else None
         whole = self._terminal(" | ".join([*self._shapes(schema, refs, 0, fields), *self._references(schema, refs)]))
         return self._terminal(f"{whole} & ~({' | '.join(but)})") if but else whole
@@ -248,7 +318,9 @@ class LineRules:
         return [f'{ref} (" + " (STR | {ref}))*', f'STR " + " {ref} (" + " (STR | {ref}))*']
 
     def _ref(self, refs: tuple[int, ...]) -> str:
-        return self._terminal(" | ".join(quoted(f"${ref}") for ref in refs))
+        whole = [quoted(f"${ref}") for ref in refs if ref in self._whole]
+        parted = [quoted(f"${ref}") for ref in refs if ref not in self._whole]
+        return self._terminal(" | ".join([*whole, *([f"({' | '.join(parted)}) PART{{0,4}}"] if parted else [])]))
 
     def _shapes(
         self, schema: Mapping[str, Any], refs: tuple[int, ...], depth: int, fields: tuple[str, ...] = ()

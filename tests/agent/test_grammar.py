@@ -6,14 +6,17 @@ import copy
 import hashlib
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from agent import core
+from agent.calls import Commits
 from agent.calls import State as CallState
 from agent.clock import NS_PER_S, Profile, ns
 from agent.events import Appended, ModelOutput, Note, ToolError, ToolResult, UserUpdate
+from agent.models import grammar as grammar_module
 from agent.models.grammar import ProtocolGrammar
 from agent.models.lines import untagged
 from agent.modes import settings
@@ -163,6 +166,12 @@ def accepts(grammar: ProtocolGrammar, state, text: str) -> bool:
     return True
 
 
+def one_line(grammar: ProtocolGrammar, state, line: str) -> bool:
+    """Whether the line may be the first of a state's action, as its grammar has it, whatever the core would say."""
+    matcher = grammar.line(state)
+    return all(matcher.consume_token(index) for index in grammar.renderer.action_ids(f"{line}\n")) and matcher.is_accepting()
+
+
 def play(grammar, specs, mode, seeds, brief=0.5, batch=4, **changes):
     """Episodes of a model that rolls dice under the grammar."""
     episodes = []
@@ -283,6 +292,74 @@ def test_a_call_is_not_written_again_as_it_stands_but_a_failed_read_is(grammars)
     failed = writing(lines=['1. get_weather("Lima")'], results=[ToolError(3, 1, 1, "no luck")])
     assert failed.graph[1].state is CallState.FAILED
     assert accepts(grammar, failed, again)
+
+
+@pytest.fixture
+def amending(monkeypatch):
+    """Amendments and commit lines, as if the settings said so."""
+    monkeypatch.setattr(grammar_module, "speaks", lambda state, line: line == "amend" or state.saw_final)
+
+
+NOTED = (
+    *debug.TOOLS, ToolSpec("send-note", (Param("to", TEXT), Param("text", TEXT), Param("loud", {"type": "boolean"}, False))),
+)
+
+
+def test_amendments_change_what_stands_and_make_no_call_that_is_there(grammars, amending):
+    grammar = grammars("tiny")
+    lines = ['1. get_phone_number("Bob")', '2. send-note($1, "on my way")', '3. send-note("Ann", "on my way now")']
+    state = writing(tools=NOTED, lines=lines, results=[ToolResult(3, 1, 1, {"phone": "555"})])
+    for line in (
+        '2. text = "soon"', '2. text += " in ten"', "2. text += $1.phone", '2. text = "to " + $1', "2. loud = true", '2. to = "Bob"',
+        "2. to = $1.phone", '1. name = "Ann"', '1. name += " Ray"', '3. to = "Bob"', '2. text = $3', '3. to = $2', "1. name = $3.x[0]",
+        "2. text += $3",
+    ):
+        assert one_line(grammar, state, line), line
+    for line in (
+        '4. text = "soon"', '2. txt = "soon"', "2. loud = 1", '2. loud += "x"', "2. to = $2", "2. to += $2", "1. name = $2",
+        '2. text = "on my way"', '2. text += ""', "2. to = $1", '1. name = "Bob"', "2. to = $4", '2. text += 5', '2. to = ["a"]',
+    ):
+        assert not one_line(grammar, state, line), line
+    near = writing(tools=NOTED, lines=['1. send-note("Ann", "on my way")', '2. send-note("Ann", "on my way now")'])
+    assert not one_line(grammar, near, '1. text += " now"') and not one_line(grammar, near, '1. text = "on my way now"')
+    assert one_line(grammar, near, '1. text += " nowadays"') and one_line(grammar, near, '1. to = "Bob"')
+
+
+def test_an_open_call_may_be_written_and_is_not_committed(grammars, amending):
+    grammar = grammars("tiny")
+    fresh = writing(tools=NOTED)
+    for line in ('1. send-note("Ann")', '1. send-note(text="hi")', "1. send-note()", '1. send-note("Ann", loud=true)'):
+        assert one_line(grammar, fresh, line), line
+    held = writing(tools=NOTED, lines=['1. send-note("Ann", "a")', '2. send-note("Bob", "b")', '3. send-note("Bob", "c")'], final=True)
+    for line in ("COMMIT", "COMMIT 1", "COMMIT 2", "COMMIT 1, 2", "COMMIT 1, 3", "COMMIT 1, 2, 3"):
+        assert one_line(grammar, replace(held, commits=Commits()), line), line
+    for line in ("COMMIT 4", "COMMIT 2, 1", "COMMIT 1, 1", "COMMIT 1,", "COMMIT 0"):
+        assert not one_line(grammar, replace(held, commits=Commits()), line), line
+    opened = held.graph[2]
+    lacking = replace(held, graph=held.graph.put(replace(opened, args={"to": "Bob"})))
+    assert one_line(grammar, lacking, "COMMIT 1, 3")
+    assert not one_line(grammar, lacking, "COMMIT") and not one_line(grammar, lacking, "COMMIT 2")
+    early = writing(tools=NOTED, lines=['1. send-note("Ann", "a")'])
+    assert not one_line(grammar, early, "COMMIT")  # the user has not finished
+
+
+def test_without_the_settings_there_are_no_amendments_and_no_commits(grammars):
+    grammar = grammars("tiny")
+    state = writing(tools=NOTED, lines=['1. send-note("Ann", "a")'], final=True)
+    assert one_line(grammar, state, '2. send-note("Ann", "b")')
+    for line in ('1. text = "b"', '1. text += "b"', "COMMIT", "COMMIT 1", '2. send-note("Ann")', '1. send-note($2, "a")'):
+        assert not one_line(grammar, state, line), line
+
+
+def test_parts_of_results_are_named_where_there_may_be_some(grammars):
+    grammar = grammars("tiny")
+    lines = ['1. get_phone_number("Bob")', '2. get_phone_number("Ann")', '3. get_phone_number("Sam")']
+    state = writing(lines=lines, results=[ToolResult(3, 1, 1, "555"), ToolResult(4, 2, 1, {"phone": ["555"]})])
+    wrap = "<tool_call>\n4. send_sms([{}], \"x\" + $2.phone[0])\n</tool_call>".format
+    for ref in ("$1", "$2", "$2.phone[0]", "$3", "$3.phone"):
+        assert accepts(grammar, state, wrap(ref)), ref
+    for ref in ("$1.phone", "$2.", "$2[-1]", "$2[01]"):
+        assert not accepts(grammar, state, wrap(ref)), ref
 
 
 def test_numbers_and_objects_have_one_text_so_that_none_slips_through(grammars):
