@@ -21,6 +21,7 @@ from agent.events import (
     Close,
     Command,
     Emit,
+    EndPredicted,
     Event,
     Finish,
     Generate,
@@ -53,6 +54,8 @@ def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
             draft.hear(event)
         case Silence():
             draft.hear_nothing(event)
+        case EndPredicted():
+            draft.end_predicted()
         case ModelOutput():
             draft.read(event)
         case ModelEnded():
@@ -82,6 +85,13 @@ class _Step(Orders):
     # -- the user ----------------------------------------------------------------------------------------------
 
     def hear(self, event: UserUpdate) -> None:
+        if self.predicted:
+            self.predicted = False
+            if event.final and not event.text and not event.retracts:
+                self.final_heard = True  # it was the end, and the model has been told so: the attempt stands
+                self.let_go()
+                return
+            self.throw_away()
         spoken = bool(event.text.strip() or event.retracts)
         if not spoken and (self.final_heard or self.answered):
             self.say(Note("nothing_said"))  # an endpoint's word that comes twice, or after the answer, is no speech
@@ -116,6 +126,26 @@ class _Step(Orders):
         self.final_in_context = self.saw_final = False
         self.answer = None
 
+    def end_predicted(self) -> None:
+        """An eager mode takes a predicted end for the end, as far as it can be taken back."""
+        spoken = any(segment.kind == "partial_query_update" for segment in self.transcript)
+        spoken = spoken or any(pending.segment.kind == "partial_query_update" for pending in self.inbox)
+        if not self.settings.eager or self.predicted or self.final_heard or self.answered or not spoken:
+            self.say(Note("prediction_ignored"))
+            return
+        self.predicted, self.attempt = True, self.graph.highest
+        self.tell("final_query_update", "", cuts=True)
+
+    def throw_away(self) -> None:
+        """Speech goes on after a predicted end: what was begun on it stops, and none of its calls stands."""
+        self.reopen()
+        self.end_release()
+        if self.phase is Phase.GENERATING:
+            self.cut()
+        calls = [call for id in range(self.attempt + 1, self.graph.highest + 1) if not (call := self.graph[id]).frozen]
+        dead = [call.id for call in calls if call.state is not CallState.CANCELLED]
+        self.tell_void(self.cancel_all(tuple(dead)))
+
     # -- the model ---------------------------------------------------------------------------------------------
 
     def read(self, event: ModelOutput) -> None:
@@ -142,6 +172,8 @@ class _Step(Orders):
         match item:
             case CallLine():
                 error = self.issue(item)
+                if error is None and self.settings.runs_lines and self.saw_final:
+                    self.run_line(item.id)
             case RemoveLine():
                 error = self.remove(item.id)
             case AmendLine():
@@ -156,6 +188,12 @@ class _Step(Orders):
                 error = self.end_action(item)
         if error is not None:
             self.fail_action(error)
+
+    def run_line(self, id: int) -> None:
+        """Nothing can revise the line any more: it commits the call and what that needs."""
+        ids = self.graph.above([id])
+        if self.settings.commit == "action" and not self.settings.commit_grace_ns and self.still_open(ids) is None:
+            self.commit(ids)
 
     def may_commit(self) -> bool:
         """Whether what is being written may commit, or answer: it was begun in the knowledge that the user has finished."""
@@ -247,7 +285,7 @@ class _Step(Orders):
 
     def proceed(self) -> None:
         """With the model at rest: append what waits, or say the answer, or write on."""
-        if self.answer is not None and not self.graph.live:
+        if self.answer is not None and not self.graph.live and not self.predicted:
             self.say(Emit(self.answer))
             self.answer, self.answered, self.settled = None, True, self.graph.highest
         if self.phase is not Phase.IDLE:
@@ -263,7 +301,7 @@ class _Step(Orders):
                     silent = pending.segment.kind == "silence" or not pending.segment.text
                     self.silence_in_context = silent and (self.silence_in_context or pending.segment.kind == "silence")
                 if pending.segment.kind == "final_query_update":
-                    self.final_in_context = self.final_heard
+                    self.final_in_context = self.final_heard or self.predicted
             self.say(Append(tuple(pending.segment for pending in self.inbox)))
             self.inbox, self.phase = (), Phase.APPENDING
         elif self.wake and self.answer is None and not self.answered and (self.settings.listens or self.final_in_context):

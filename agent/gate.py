@@ -41,6 +41,12 @@ class Gate(Draft):
         for id in sorted(self.graph.live if ids is None else self.graph.live & set(ids)):
             if not self.commits.covers(self.graph[id]):
                 self.graph = self.graph.put(replace(self.graph[id], commit=self.commits.given))
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Releases what was committed, at once or after the grace; on a predicted end of speech, not before the real one."""
+        if self.predicted:
+            return
         if not self.settings.commit_grace_ns:
             self.release()
         elif not self.grace:

@@ -25,6 +25,8 @@ from agent.events import (
     Append,
     CancelTool,
     Emit,
+    EndPredicted,
+    Event,
     Finish,
     ModelOutput,
     Note,
@@ -229,6 +231,8 @@ def answer(text: str = "done") -> str:
 
 
 PAUSE = "<pause>"
+PREDICTED = "?"
+"""In the place of words: the recogniser predicts the end of speech."""
 
 
 def play(
@@ -248,7 +252,7 @@ def play(
     """Plays a scenario to its end.
 
     Args:
-        user: updates as (seconds, words); words that end in ``.`` are a final update.
+        user: updates as (seconds, words); words that end in ``.`` are a final update, ``?`` is a predicted end.
         model: the actions, one a generation; see `agent.models.scripted.Scripted`.
         mode: the row of settings, with ``changes``.
         takes: seconds by tool, or by call as `spell` spells it; else 1.
@@ -259,14 +263,18 @@ def play(
     """
     chosen: Settings = settings(mode, **changes)
     tools, script = Tools(takes or {}, answers or {}, (*TOOLS, *specs)), Scripted(model)
-    updates = [UserUpdate(ns(at_s), text.removesuffix("."), text.endswith(".")) for at_s, text in user]
+    updates: list[Event] = [
+        EndPredicted(ns(at_s)) if text == PREDICTED else UserUpdate(ns(at_s), text.removesuffix("."), text.endswith("."))
+        for at_s, text in user
+    ]
+    updates += [Silence(ns(at_s), ns(silent_s)) for at_s, silent_s in silences]
     episode = Episode(
         settings=chosen, profile=profile, toolbox=tools, updates=updates, renderer=WordRenderer(), prompt_ids=(),
-        planner=script, limit_ns=ns(limit_s), silences=[Silence(ns(at_s), ns(silent_s)) for at_s, silent_s in silences],
+        planner=script, limit_ns=ns(limit_s),
     )
     played = Played(episode.run(), tools, script)
     assert not (all_used and script.left), f"{script.left} actions of the script were never asked for: {script.actions[script.taken:]}"
     return played
 
 
-__all__ = ["PAUSE", "ROUND", "TOOLS", "Played", "ToolFailure", "Tools", "WordRenderer", "answer", "calls", "play", "spell"]
+__all__ = ["PAUSE", "PREDICTED", "ROUND", "TOOLS", "Played", "ToolFailure", "Tools", "WordRenderer", "answer", "calls", "play", "spell"]
