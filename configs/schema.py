@@ -58,6 +58,11 @@ class AgentConfig:
 
     interrupt: str = "line"
     commit: str = "action"
+    """``line`` by a COMMIT line or an answer, ``action`` at the end of an action, ``paper``."""
+    commit_on: str = "final"
+    """``silence`` lets the agent commit before the endpoint's word."""
+    revise: str = "reissue"
+    """``amend``: single arguments are set or added to, and calls may be open."""
     revise_cascade: str = "rerun"
     commit_grace_s: float = 0.0
     allowed_egress: list[str] = field(default_factory=list)

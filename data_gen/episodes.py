@@ -15,6 +15,7 @@ from agent.events import UserUpdate
 from agent.modes import settings_of
 from agent.prompt import system_prompt
 from agent.rendering import Renderer
+from agent.silence import silences
 from agent.simulate import Episode
 from agent.tools.tool import Toolbox
 from configs.schema import AgentConfig, ClockConfig, DataConfig
@@ -80,8 +81,10 @@ def make_episode(
         **plays: ``planner`` or ``grammar``, see `agent.simulate.Episode`.
     """
     row = settings_of(mode, agent)
+    heard = updates_of(task, data, seed)
+    quiet = silences([(word.start_ns, word.end_ns) for word in task.words], heard) if row.commit_on == "silence" else []
     return Episode(
         settings=row, profile=profile, toolbox=toolbox if toolbox is not None else task.toolbox(), renderer=renderer,
-        updates=updates_of(task, data, seed),
+        updates=[*heard, *quiet],
         prompt_ids=renderer.prompt_ids(system_prompt(row, task.tools, task.now, agent.prompt)), session=task.id, **plays,
     )
