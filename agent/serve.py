@@ -94,6 +94,7 @@ def main(config: Config) -> None:
     with load(config.model.name, config.model.adapter, **options) as model:
         session = open_session(
             model, AssistantToolbox(WORLD), row, style="full" if bare else config.agent.prompt,
+            detail="full" if bare else config.agent.prompt_tools,
             watch=lambda event, commands: [print(line, flush=True) for line in lines_of(event, commands)],
         )
         print("Type what you want, line by line; end it with . or ? — Ctrl-D ends the session.", file=sys.stderr)

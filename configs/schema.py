@@ -76,6 +76,10 @@ class AgentConfig:
     max_generated_tokens: int = 1024
     prompt: str = "short"
     """``short`` for trained models, ``full`` explains the protocol."""
+    prompt_tools: str = "short"
+    """What is said of each tool: ``names`` and types; ``short``, its first sentence and the limits of its parameters too; ``full``."""
+    max_result_chars: int = 4000
+    """How much of a result or an error the model is shown, head and tail; ``$n`` carries all of it."""
 
 
 @dataclass

@@ -86,5 +86,6 @@ def make_episode(
     return Episode(
         settings=row, profile=profile, toolbox=toolbox if toolbox is not None else task.toolbox(), renderer=renderer,
         updates=[*heard, *quiet],
-        prompt_ids=renderer.prompt_ids(system_prompt(row, task.tools, task.now, agent.prompt)), session=task.id, **plays,
+        prompt_ids=renderer.prompt_ids(system_prompt(row, task.tools, task.now, agent.prompt, agent.prompt_tools)),
+        session=task.id, **plays,
     )

@@ -312,7 +312,7 @@ def run_row(config: Config, row: Row, played: Backend, model: Any, tasks: Sequen
 
     def live(n: int) -> Live:
         task = tasks[n]
-        system = system_prompt(settings, task.tools, task.now, played.agent.prompt)
+        system = system_prompt(settings, task.tools, task.now, played.agent.prompt, played.agent.prompt_tools)
         return Live(boxes[n], updates_of(task, config.data, seed), settings, system, task.id, samplings[n], planner(task))
 
     def keep(n: int, rollout: Rollout) -> None:
