@@ -53,6 +53,7 @@ class Judge:
         self.now_ns = 0
         self.parser = Parser()
         self.generation: int | None = None  # being written
+        self.lines = 0  # of the action under way
         self.began_at = 0
         self.began_final = False
         self.highest = 0
@@ -201,6 +202,9 @@ class Judge:
         if any(need not in self.calls or self.calls[need].removed and not self.calls[need].perhaps_gone for need in needs):
             return self.count("bad_line_accepted")
         self.ordered_in.setdefault(spec.name, self.turn)
+        self.lines += 1
+        if self.settings.calls_per_action is not None and self.lines > self.settings.calls_per_action:
+            self.count("too_many_lines")
         if old is None:
             self.highest = line.id
             self.calls[line.id] = Told(line.id, spec, args, self.at, self.context_holds_data, needs, changed_at=self.at)
@@ -240,7 +244,7 @@ class Judge:
         for one in (call, *self.calls.below(call)):
             if one is not call and self.settings.revise_cascade == "cancel" and not one.frozen:
                 one.perhaps_gone = True
-            if one is not call and one.spec.access == "write" and (one.frozen or one.status == "failed"):
+            if one is not call and one.settled:
                 continue  # nothing but its own line makes another of it
             one.must_stop |= one.status == "running" and one.valid
             one.must_cancel |= one.shown
@@ -289,7 +293,7 @@ class Judge:
             if call.must_cancel:
                 call.must_cancel = False
                 self.count("missing_cancel")
-        self.generation, self.parser = generation, Parser()
+        self.generation, self.parser, self.lines = generation, Parser(), 0
         self.began_at, self.began_final = self.at, self.final_in_context
 
     def _shown(self, segment: Segment) -> None:
@@ -364,7 +368,7 @@ class Judge:
             call.must_stop = False
         elif again:
             for other in self.calls.below(call):
-                if not other.frozen and other.valid:
+                if other.valid and not other.settled:
                     self._void(other)
         if again and call.started_at >= changed_at(self, call):
             call.changed_at = self.at + 0.5  # run again as it was: what it gives may be another thing

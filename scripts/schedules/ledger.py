@@ -51,6 +51,11 @@ class Told:
         """Whether it is an effect that has begun, or may have."""
         return self.spec.access == "write" and self.status in ("running", "done", "unknown")
 
+    @property
+    def settled(self) -> bool:
+        """Whether it is a write that only a line of its own makes another: it has begun, or has said no."""
+        return self.frozen or self.spec.access == "write" and self.status == "failed"
+
 
 class Ledger(dict[int, Told]):
     """The calls by ID."""

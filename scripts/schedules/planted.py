@@ -226,6 +226,7 @@ BUGS: dict[str, Bug] = {
     "an answer goes out twice": Bug("answer_unwritten", says=lambda c, e, m: (c, c) if isinstance(c, Emit) else (c,)),
     "every mode listens": Bug("wrote_too_early", settings=_with(listens=True)),
     "no mode waits for calls": Bug("wrote_over_calls", settings=_with(waits_for_calls=False)),
+    "an action has any number of lines": Bug("too_many_lines", settings=_with(calls_per_action=None)),
     "a generation begins twice": Bug("overlap", says=lambda c, e, m: (c, c) if isinstance(c, Generate) else (c,)),
     "nothing is required": Bug("bad_line_accepted", tool=lambda t: replace(t, params=tuple(replace(p, required=False) for p in t.params))),
     "the end is not the end": Bug("after_the_end", adds=_goes_on),

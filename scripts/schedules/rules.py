@@ -38,6 +38,7 @@ RULES: dict[str, str] = {
     "answer_unwritten": "an answer went out that the model had not written, or twice",
     "wrote_too_early": "a model wrote before the final update, in a mode that waits for it",
     "wrote_over_calls": "a model wrote while a call ran, in a mode that waits for them",
+    "too_many_lines": "an action had more call lines than its mode allows",
     "overlap": "a second append or generation began before the first had ended",
     "bad_line_accepted": "a line was taken that names no tool, no such ID, or arguments that do not fit",
     "budget_of_effects": "more writes started than a turn or a session may have",
