@@ -18,6 +18,7 @@ from agent.events import (
     Close,
     Command,
     Emit,
+    EndPredicted,
     Event,
     Finish,
     Generate,
@@ -47,6 +48,8 @@ def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
     match event:
         case UserUpdate():
             draft.hear(event)
+        case EndPredicted():
+            draft.end_predicted()
         case ModelOutput():
             draft.read(event)
         case ModelEnded():
@@ -76,6 +79,13 @@ class _Step(Orders):
     # -- the user ----------------------------------------------------------------------------------------------
 
     def hear(self, event: UserUpdate) -> None:
+        if self.predicted:
+            self.predicted = False
+            if event.final and not event.text and not event.retracts:
+                self.final_heard = True  # it was the end, and the model has been told so: the attempt stands
+                self.let_go()
+                return
+            self.throw_away()
         if self.answered:
             self.grace = False  # a grace that let nothing go counts for no later turn
             self.answered, self.turn, self.turn_tokens = False, self.turn + 1, 0
@@ -95,6 +105,25 @@ class _Step(Orders):
             call = self.graph[id]
             if call.committed and call.state is not CallState.RUNNING:
                 self.graph = self.graph.put(replace(call, committed=False, released=False))
+
+    def end_predicted(self) -> None:
+        """An eager mode takes a predicted end for the end, as far as it can be taken back."""
+        spoken = any(segment.kind == "partial_query_update" for segment in self.transcript)
+        spoken = spoken or any(pending.segment.kind == "partial_query_update" for pending in self.inbox)
+        if not self.settings.eager or self.predicted or self.final_heard or self.answered or not spoken:
+            self.say(Note("prediction_ignored"))
+            return
+        self.predicted, self.attempt = True, self.graph.highest
+        self.tell("final_query_update", "", cuts=True)
+
+    def throw_away(self) -> None:
+        """Speech goes on after a predicted end: what was begun on it stops, and none of its calls stands."""
+        self.reopen()
+        if self.phase is Phase.GENERATING:
+            self.cut()
+        calls = [call for id in range(self.attempt + 1, self.graph.highest + 1) if not (call := self.graph[id]).frozen]
+        dead = [call.id for call in calls if call.state is not CallState.CANCELLED]
+        self.tell_void(self.cancel_all(tuple(dead)))
 
     # -- the model ---------------------------------------------------------------------------------------------
 
@@ -122,6 +151,8 @@ class _Step(Orders):
         match item:
             case CallLine():
                 error = self.issue(item)
+                if error is None and self.settings.runs_lines and self.saw_final:
+                    self.run_line(item.id)
             case RemoveLine():
                 error = self.remove(item.id)
             case AnswerOpened():
@@ -132,6 +163,19 @@ class _Step(Orders):
                 error = self.end_action(item)
         if error is not None:
             self.fail_action(error)
+
+    def run_line(self, id: int) -> None:
+        """Nothing can revise the line any more: it commits the call and what that needs."""
+        if self.settings.commit != "action" or self.settings.commit_grace_ns:
+            return
+        front, seen = [id], {id}
+        while front:
+            call = self.graph[front.pop()]
+            front += call.needs - seen
+            seen |= call.needs
+            if call.id in self.graph.live and not call.committed:
+                self.graph = self.graph.put(replace(call, committed=True))
+        self.let_go()
 
     def end_action(self, action: ActionEnded) -> str | None:
         quiet = not self.graph.live and not any(pending.segment.kind != "cancel" for pending in self.inbox)
@@ -175,7 +219,7 @@ class _Step(Orders):
 
     def proceed(self) -> None:
         """With the model at rest: append what waits, or say the answer, or write on."""
-        if self.answer is not None and not self.graph.live:
+        if self.answer is not None and not self.graph.live and self.final_heard:
             self.say(Emit(self.answer))
             self.answer, self.answered, self.settled = None, True, self.graph.highest
         if self.phase is not Phase.IDLE:
@@ -186,7 +230,7 @@ class _Step(Orders):
                 if pending.call:
                     self.graph = self.graph.put(replace(self.graph[pending.call], in_context=True))
                 if pending.segment.kind == "final_query_update":
-                    self.final_in_context = self.final_heard
+                    self.final_in_context = self.final_heard or self.predicted
             self.say(Append(tuple(pending.segment for pending in self.inbox)))
             self.inbox, self.phase = (), Phase.APPENDING
         elif self.wake and self.answer is None and not self.answered and (self.settings.listens or self.final_in_context):

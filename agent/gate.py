@@ -27,6 +27,12 @@ class Gate(Draft):
         for id in sorted(self.graph.live):
             if not self.graph[id].committed:
                 self.graph = self.graph.put(replace(self.graph[id], committed=True))
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Releases what was committed, at once or after the grace; on a predicted end of speech, not before the real one."""
+        if not self.final_heard:
+            return
         if not self.settings.commit_grace_ns:
             self.release()
         elif not self.grace:

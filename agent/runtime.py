@@ -35,6 +35,7 @@ from agent.events import (
     Close,
     Command,
     Emit,
+    EndPredicted,
     Event,
     Generate,
     ModelEnded,
@@ -237,6 +238,20 @@ class Session:
         else:
             self._put_now(update)
         await asyncio.sleep(0)  # lets the loop go round, however fast the words come
+
+    async def end_predicted(self) -> None:
+        """The recogniser expects that the user has finished with the words heard so far, and will say whether it was right:
+        with a final update without words, or with more words. Only an eager mode acts on it.
+
+        Raises:
+            SessionEnded: nobody listens any more.
+        """
+        if self._ended.is_set() or self.state.phase is Phase.FINISHED:
+            raise SessionEnded(self.outcome)
+        # words that still wait would come after it: a prediction that is late is none
+        if self._backlog is None and not self._inbox.full():
+            self._put_now(EndPredicted(self.clock.now_ns()))
+        await asyncio.sleep(0)
 
     async def answer(self, timeout_s: float | None = None) -> str:
         """The next answer.

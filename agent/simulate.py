@@ -22,6 +22,7 @@ from agent.events import (
     Appended,
     CancelTool,
     Command,
+    EndPredicted,
     Event,
     Generate,
     ModelEnded,
@@ -129,7 +130,7 @@ class Episode:
         settings: Settings,
         profile: Profile,
         toolbox: Toolbox,
-        updates: Iterable[UserUpdate],
+        updates: Iterable[UserUpdate | EndPredicted],
         renderer: Renderer,
         prompt_ids: Sequence[int],
         planner: Planner | None = None,
@@ -152,8 +153,8 @@ class Episode:
         self._users = 0
         self._cancelled: set[tuple[int, int]] = set()
         for update in updates:
-            self._users += 1
-            self._schedule(update.at_ns, PRIORITY[UserUpdate], update)
+            self._users += isinstance(update, UserUpdate)
+            self._schedule(update.at_ns, PRIORITY[type(update)], update)
 
     def run(self) -> Rollout:
         """Runs to the end with the planner in the model's place.

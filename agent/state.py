@@ -62,7 +62,14 @@ class State:
     wake: bool = False
     """Whether there is a reason to generate."""
     final_heard: bool = False
+    """Whether the last that was heard is a final update: what is committed may run, and an answer may go out."""
+    predicted: bool = False
+    """Whether a predicted end of speech stands that an eager mode has acted on; the final update has not come yet."""
+    attempt: int = 0
+    """The highest call ID before that prediction: later calls are thrown away with it."""
     final_in_context: bool = False
+    """Whether the model reads what was said as whole and may answer: it has been shown the end of speech, by the final
+    update or, in an eager mode, by a predicted end that stands."""
     answer: str | None = None
     """A provisional answer, until every live call is terminal."""
     answered: bool = False

@@ -24,6 +24,7 @@ from agent.protocol import write_call, write_value
 from agent.tools.tool import ToolSpec
 from agent.transcript import read_update
 from data_gen.reading import Reading, Wanted, issued, references
+from data_gen.speech import CLAUSE_MARKS, STOP_MARKS
 from data_gen.task import Task
 
 Thoughts = Literal["slots", "none"]
@@ -62,7 +63,9 @@ class Expert:
                 del heard[max(0, len(heard) - retracts):]
                 heard += text.split()
         said = (word.text for word in self.task.words)
-        return next((n for n, (a, b) in enumerate(zip(heard, said)) if a != b), min(len(heard), len(self.task.words)))
+        # how a recogniser writes a word, its capital and its mark, is no other word
+        other = (n for n, (a, b) in enumerate(zip(heard, said)) if a != b and spelling(a) != spelling(b))
+        return next(other, min(len(heard), len(self.task.words)))
 
     def _action(self, state: State, edits: Sequence[Edit], ids: Mapping[int, int]) -> str:
         if edits:
@@ -98,6 +101,11 @@ class Expert:
             if news or call.gold not in before:
                 parts.append(" ".join([f"{call.spec.name}:", *news, *(f"{name}=?" for name in call.missing)]))
         return f"<think>{'; '.join(parts)}</think>" if parts else ""
+
+
+def spelling(text: str) -> str:
+    """A word without capitals and the punctuation after it."""
+    return text.rstrip(STOP_MARKS + CLAUSE_MARKS).lower() or text
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from agent.tools.tool import Toolbox
 from configs.command import command, out_folder, write_manifest
 from configs.launch import start_all
 from configs.schema import Config, DataConfig
-from data_gen.episodes import make_episode, profile_of, settings_of, updates_of
+from data_gen.episodes import heard_of, make_episode, profile_of, settings_of
 from data_gen.seeds import child
 from data_gen.sources import inputs, load
 from data_gen.task import Split, Task
@@ -296,10 +296,10 @@ def run_row(config: Config, row: Row, played: Backend, model: Any, tasks: Sequen
     def live(n: int) -> Live:
         task = tasks[n]
         system = system_prompt(settings, task.tools, task.now, played.agent.prompt)
-        return Live(boxes[n], updates_of(task, config.data, seed), settings, system, task.id, samplings[n], planner(task))
+        return Live(boxes[n], heard_of(task, config.data, seed), settings, system, task.id, samplings[n], planner(task))
 
     def keep(n: int, rollout: Rollout) -> None:
-        heard = updates_of(tasks[n], config.data, seed)
+        heard = heard_of(tasks[n], config.data, seed)
         done(record(
             tasks[n], rollout, boxes[n], heard, settings=settings, profile=profile, renderer=renderer, cap_ns=ns(config.eval.cap_s),
             forced=grammar is not None, **where,

@@ -25,6 +25,7 @@ from agent.events import (
     Append,
     CancelTool,
     Emit,
+    EndPredicted,
     Finish,
     ModelOutput,
     Note,
@@ -226,6 +227,8 @@ def answer(text: str = "done") -> str:
 
 
 PAUSE = "<pause>"
+PREDICTED = "?"
+"""In the place of words: the recogniser predicts the end of speech."""
 
 
 def play(
@@ -243,7 +246,7 @@ def play(
     """Plays a scenario to its end.
 
     Args:
-        user: updates as (seconds, words); words that end in ``.`` are a final update.
+        user: updates as (seconds, words); words that end in ``.`` are a final update, ``?`` is a predicted end.
         model: the actions, one a generation; see `agent.models.scripted.Scripted`.
         mode: the row of settings, with ``changes``.
         takes: seconds by tool, or by call as `spell` spells it; else 1.
@@ -252,7 +255,10 @@ def play(
     """
     chosen: Settings = settings(mode, **changes)
     tools, script = Tools(takes or {}, answers or {}), Scripted(model)
-    updates = [UserUpdate(ns(at_s), text.removesuffix("."), text.endswith(".")) for at_s, text in user]
+    updates = [
+        EndPredicted(ns(at_s)) if text == PREDICTED else UserUpdate(ns(at_s), text.removesuffix("."), text.endswith("."))
+        for at_s, text in user
+    ]
     episode = Episode(
         settings=chosen, profile=profile, toolbox=tools, updates=updates, renderer=WordRenderer(), prompt_ids=(),
         planner=script, limit_ns=ns(limit_s),
@@ -262,4 +268,4 @@ def play(
     return played
 
 
-__all__ = ["PAUSE", "ROUND", "TOOLS", "Played", "ToolFailure", "Tools", "WordRenderer", "answer", "calls", "play", "spell"]
+__all__ = ["PAUSE", "PREDICTED", "ROUND", "TOOLS", "Played", "ToolFailure", "Tools", "WordRenderer", "answer", "calls", "play", "spell"]

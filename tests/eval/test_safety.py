@@ -84,3 +84,28 @@ def test_waste():
     assert (found.started_calls, found.wasted_calls, found.early_calls) == (4, 3, 4)
     assert (found.held_calls, found.repeated_actions) == (2, 2)
     assert (found.model_tokens, found.wasted_tokens, found.cuts, found.errors) == (10, 7, 1, 0)
+
+
+@pytest.mark.parametrize(("useful", "wrong"), [((1,), 0), ((2,), 1)])
+def test_effects_before_the_last_word_are_counted_whatever_the_endpoint_said(useful, wrong):
+    """A false end at 2 s commits a write at 2.5 s; the user goes on until 3 s."""
+    said = ((2.0, True), (3.2, False), (3.5, True))
+    trace = seen([span(2.1, 2.5, (2.2, 1), (2.3, 2))], [run(1, 2.5), run(2, 3.6), run(3, 2.5, ended="failed")], said)
+    found = counts(trace, SPECS, useful, speech_end_ns=ns(3.0))
+    assert (found.effects_before_last_word, found.wrong_effects_before_last_word) == (1, wrong)
+    assert counts(trace, SPECS, useful, speech_end_ns=ns(2.5)).effects_before_last_word == 0
+
+
+def test_a_line_is_a_commit_point_where_lines_run():
+    spans = [span(2.1, 2.5, (2.2, 1), (2.3, 2, "of $1", frozenset({1})), ended="cut")]
+    assert committed(seen(spans), run(1, 2.2), runs_lines=True) and not committed(seen(spans), run(1, 2.2))
+    assert not committed(seen(spans), run(1, 2.1), runs_lines=True)
+    unread = [replace(spans[0], saw_final=False)]
+    assert not committed(seen(unread), run(1, 2.2), runs_lines=True)
+
+
+def test_a_predicted_end_commits_nothing_before_the_final_update():
+    spans, eager = [span(1.1, 1.5, (1.2, 1))], replace(seen([span(1.1, 1.5, (1.2, 1))]), eager=True)
+    assert committed(eager, run(1, 2.0), runs_lines=True) and committed(eager, run(1, 2.6), runs_lines=True)
+    assert not committed(eager, run(1, 1.9), runs_lines=True)
+    assert not committed(seen(spans), run(1, 2.6), runs_lines=True)
