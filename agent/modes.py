@@ -84,6 +84,7 @@ def settings_of(mode: str, config: AgentConfig) -> Settings:
     return settings(
         mode, interrupt=config.interrupt, commit=config.commit, revise_cascade=config.revise_cascade,
         commit_grace_ns=ns(config.commit_grace_s), allowed_egress=frozenset(config.allowed_egress),
+        runs_lines=config.runs_lines and mode in MODES and MODES[mode].runs_lines,
         max_errors_in_row=config.max_errors_in_row, max_context_tokens=config.max_context_tokens,
         max_generated_tokens=config.max_generated_tokens,
     )

@@ -58,6 +58,8 @@ class AgentConfig:
     commit: str = "action"
     revise_cascade: str = "rerun"
     commit_grace_s: float = 0.0
+    runs_lines: bool = True
+    """Whether modes that do not listen let a call go when its line is complete, as LLMCompiler does, or with the whole action."""
     allowed_egress: list[str] = field(default_factory=list)
     max_errors_in_row: int = 3
     max_context_tokens: int = 4096

@@ -43,6 +43,8 @@ from eval.realtime import WALL, Live, paced, run_live
 from eval.sharding import ALONE, Part, Share, share
 
 MANIFEST = "manifest.json"
+RECOGNISER = ("period_s", "endpoint", "endpoints", "revision_rate", "revision_words", "closing_marks")
+"""Settings of group data that are no source's own."""
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _MAKING = "making.json"
 
@@ -148,13 +150,16 @@ def of_source(config: Config, source: str) -> Config:
     if not source:
         return config
     known = {path.name.removesuffix(".yaml"): path for path in files("configs").joinpath("data").iterdir() if path.name.endswith(".yaml")}
+    known.pop("recogniser", None)  # what all of them share
     if source not in known:
         raise ValueError(f"unknown task source {source!r} in eval.sources; use some of {', '.join(sorted(known))}")
     settings = OmegaConf.create(known[source].read_text(encoding="utf-8"))
     settings.pop("defaults", None)
     data = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DataConfig), settings))
     # local files are named once, for all sources
-    return replace(config, task="", data=replace(data, files=config.data.files))
+    # the same ears for every source: a file of group data takes its recogniser from another, which is not read here
+    ears = {name: getattr(config.data, name) for name in RECOGNISER}
+    return replace(config, task="", data=replace(data, files=config.data.files, **ears))
 
 
 def recipe(config: Config, backends: dict[str, Backend]) -> str:
