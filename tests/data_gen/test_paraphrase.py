@@ -171,7 +171,7 @@ def test_marks_stand_where_the_new_words_make_the_tool_clear():
 
 def config(folder: Path, url: str, **more) -> Config:
     paraphrase = ParaphraseConfig(url=url, model="m", cache=str(folder / "cache.jsonl"))
-    data = DataConfig(source="assistant", sizes={"train": 6}, shard_rows=3, paraphrase=paraphrase, **more)
+    data = DataConfig(source="assistant", sizes={"train": 14}, shard_rows=3, paraphrase=paraphrase, **more)
     return Config(out=str(folder / "data"), data=data, model=ModelConfig(name="tiny"))
 
 
