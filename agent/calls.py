@@ -1,12 +1,13 @@
 """The call graph: states, the one table of transitions, and the questions that the core asks of it.
 
-Owns what a call is, every legal transition (`TABLE`), and the graph made of ``$n`` references, which always point to
-smaller IDs. Refuses to know time, tokens and tags. `docs/calls.md` draws its diagram from the table.
+Owns what a call is, every legal transition (`TABLE`), and the graph made of ``$n`` references, which has no rings, with the
+one order in which its calls go. Refuses to know time, tokens and tags. `docs/calls.md` draws its diagram from the table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import heapq
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
@@ -64,8 +65,8 @@ class Row(NamedTuple):
 
 _S, _I = State, Input
 ROWS: tuple[Row, ...] = (
-    Row(_S.BLOCKED, _I.CLEAR, _S.READY, "", "all operands are there and the call may run now"),
-    Row(_S.BLOCKED, _I.HOLD, _S.HELD, "", "all operands are there, the commit point is not"),
+    Row(_S.BLOCKED, _I.CLEAR, _S.READY, "", "it is whole, its operands are there, and it may run now"),
+    Row(_S.BLOCKED, _I.HOLD, _S.HELD, "", "it is whole, its operands are there, but no commit"),
     Row(_S.BLOCKED, _I.SKIP, _S.SKIPPED, "", "what it needs failed, was removed or is unknown"),
     Row(_S.BLOCKED, _I.REWIND, _S.BLOCKED, "", "revised before it ran"),
     Row(_S.BLOCKED, _I.REMOVE, _S.CANCELLED, "", "removed before it ran"),
@@ -74,7 +75,7 @@ ROWS: tuple[Row, ...] = (
     Row(_S.HELD, _I.REWIND, _S.BLOCKED, "", "revised, or an operand was, while held"),
     Row(_S.HELD, _I.REMOVE, _S.CANCELLED, "", "removed while held"),
     Row(_S.HELD, _I.STALE, _S.HELD, "drop", "an older version answers late"),
-    Row(_S.READY, _I.START, _S.RUNNING, "start", "no conflicting call with a smaller ID is unfinished"),
+    Row(_S.READY, _I.START, _S.RUNNING, "start", "no conflicting call that goes before it is unfinished"),
     Row(_S.READY, _I.HOLD, _S.HELD, "", "speech reopened the turn before it started"),
     Row(_S.READY, _I.REFUSE, _S.FAILED, "", "its resolved arguments don't fit, repeat an effect, or it needs the user's word"),
     Row(_S.READY, _I.REWIND, _S.BLOCKED, "", "revised, or an operand was, while waiting its turn"),
@@ -125,6 +126,11 @@ class Call:
     def needs(self) -> frozenset[int]:
         """IDs of the calls whose results it takes."""
         return frozenset(refs(list(self.args.values())))
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Required parameters that it still lacks: while there are any the call is open, and waits."""
+        return tuple(param.name for param in self.spec.params if param.required and param.name not in self.args)
 
     @property
     def frozen(self) -> bool:
@@ -179,6 +185,8 @@ class Graph:
     """IDs of the calls that are not terminal."""
     highest: int = 0
     """The highest ID ever issued."""
+    forward: bool = False
+    """Whether any call has ever named one with a higher ID; while none has, IDs are an order of dependence."""
     effects: Map = Map()
     """``Map[str, int]``: resolved text of every write of this turn that has started and did not say "no" → its ID."""
 
@@ -195,11 +203,39 @@ class Graph:
             dependants = dependants.set(need, dependants.get(need, frozenset()) | {call.id})
         live = self.live - {call.id} if call.state in TERMINAL else self.live | {call.id}
         return replace(
-            self, calls=self.calls.set(call.id, call), dependants=dependants, live=live, highest=max(self.highest, call.id)
+            self, calls=self.calls.set(call.id, call), dependants=dependants, live=live, highest=max(self.highest, call.id),
+            forward=self.forward or any(need > call.id for need in call.needs),
         )
 
+    def sequence(self) -> tuple[int, ...]:
+        """All IDs in the order in which calls go: what a call is computed from before it, and else by ID.
+
+        It is one order of all calls, and follows from their references alone: so conflicts can't wait for each other in a ring.
+        """
+        if not self.forward:
+            return tuple(sorted(self.calls))
+        waiting = {id: set(call.needs) for id, call in self.calls.items() if call.state is not State.CANCELLED}
+        free = [id for id, needs in waiting.items() if not needs & waiting.keys()]
+        heapq.heapify(free)
+        order: list[int] = []
+        while free:
+            order.append(id := heapq.heappop(free))
+            for child in self.dependants.get(id, ()):
+                if child in waiting and id in waiting[child]:
+                    waiting[child].discard(id)
+                    if not waiting[child] & waiting.keys():
+                        heapq.heappush(free, child)
+        return tuple(order)
+
+    def precedes(self, one: int, other: int) -> bool:
+        """Whether a call goes before another in `sequence`."""
+        if not self.forward:
+            return one < other
+        order = self.sequence()
+        return one in order and other in order and order.index(one) < order.index(other)
+
     def below(self, id: int) -> tuple[int, ...]:
-        """All that depends on a call, directly or not, in ID order, the removed left out."""
+        """All that depends on a call, directly or not, in the order of `sequence`, the removed left out."""
         found: set[int] = set()
         front = [id]
         while front:
@@ -209,7 +245,17 @@ class Graph:
                 if child not in found and call.state is not State.CANCELLED and any(n == id or n in found for n in call.needs):
                     found.add(child)
                     front.append(child)
-        return tuple(sorted(found))
+        return tuple(sorted(found)) if not self.forward else tuple(id for id in self.sequence() if id in found)
+
+    def above(self, ids: Iterable[int]) -> frozenset[int]:
+        """Calls, and all that they are computed from, directly or not."""
+        found: set[int] = set()
+        front = [*ids]
+        while front:
+            if (id := front.pop()) not in found and id in self.calls:
+                found.add(id)
+                front += self.calls[id].needs
+        return frozenset(found)
 
     def in_state(self, *states: State) -> Iterator[Call]:
         """Live calls in one of the states, in ID order."""
@@ -220,7 +266,8 @@ class Graph:
         return next((i for i in (id, *self.below(id)) if self.calls[i].frozen), None)
 
     def waits_for(self, call: Call) -> bool:
-        """Whether an unfinished call with a smaller ID is in conflict over a resource."""
+        """Whether an unfinished call that goes before it (see `sequence`) is in conflict over a resource."""
         return any(
-            other < call.id and self.calls[other].spec.conflicts_with(call.spec) for other in self.live
+            self.calls[other].spec.conflicts_with(call.spec) and self.precedes(other, call.id)
+            for other in self.live if other != call.id
         )

@@ -14,18 +14,21 @@ from immutables import Map
 
 from agent.calls import TERMINAL, Input
 from agent.calls import State as CallState
+from agent.clock import NS_PER_S
 from agent.events import (
     Append,
     Appended,
     Close,
     Command,
     Emit,
+    EndPredicted,
     Event,
     Finish,
     Generate,
     ModelEnded,
     ModelOutput,
     Note,
+    Silence,
     Stop,
     Timer,
     ToolError,
@@ -49,6 +52,10 @@ def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
     match event:
         case UserUpdate():
             draft.hear(event)
+        case Silence():
+            draft.hear_nothing(event)
+        case EndPredicted():
+            draft.end_predicted()
         case ModelOutput():
             draft.read(event)
         case ModelEnded():
@@ -78,6 +85,17 @@ class _Step(Orders):
     # -- the user ----------------------------------------------------------------------------------------------
 
     def hear(self, event: UserUpdate) -> None:
+        if self.predicted:
+            self.predicted = False
+            if event.final and not event.text and not event.retracts:
+                self.final_heard = True  # it was the end, and the model has been told so: the attempt stands
+                self.let_go()
+                return
+            self.throw_away()
+        spoken = bool(event.text.strip() or event.retracts)
+        if not spoken and (self.final_heard or self.answered):
+            self.say(Note("nothing_said"))  # an endpoint's word that comes twice, or after the answer, is no speech
+            return
         if self.answered:
             self.answered, self.turn, self.turn_tokens = False, self.turn + 1, 0
             self.final_heard = self.final_in_context = False
@@ -85,18 +103,48 @@ class _Step(Orders):
             self.turn_writes = 0
             if self.asked_more:
                 self.extra_writes, self.asked_more = self.extra_writes + self.settings.max_writes_per_turn, False
-        elif self.final_heard:
+        elif self.final_heard or spoken and (self.answer is not None or self.commits.given > self.commits.over):
             self.reopen()
-        self.end_release()
+        if spoken:
+            self.end_release()
+            self.spoken, self.silence_in_context, self.saw_silence = True, False, False
         self.final_heard = event.final
         data = update_text(event.text, event.retracts)
-        self.tell("final_query_update" if event.final else "partial_query_update", data, cuts=True)
+        # to an agent that acts on silence, the endpoint's word alone is no news to stop for
+        self.tell("final_query_update" if event.final else "partial_query_update", data, cuts=spoken or not self.saw_silence)
+
+    def hear_nothing(self, event: Silence) -> None:
+        """Nobody speaks, for so long: news like any other, but none to stop for."""
+        if self.answered or not self.spoken or not self.settings.listens:
+            self.say(Note("idle_silence"))
+            return
+        self.tell("silence", f"{event.silent_ns / NS_PER_S:g}")
 
     def reopen(self) -> None:
         """The end of speech was none."""
         self.say(Note("reopened"))
         self.final_in_context = self.saw_final = False
         self.answer = None
+
+    def end_predicted(self) -> None:
+        """An eager mode takes a predicted end for the end, as far as it can be taken back."""
+        spoken = any(segment.kind == "partial_query_update" for segment in self.transcript)
+        spoken = spoken or any(pending.segment.kind == "partial_query_update" for pending in self.inbox)
+        if not self.settings.eager or self.predicted or self.final_heard or self.answered or not spoken:
+            self.say(Note("prediction_ignored"))
+            return
+        self.predicted, self.attempt = True, self.graph.highest
+        self.tell("final_query_update", "", cuts=True)
+
+    def throw_away(self) -> None:
+        """Speech goes on after a predicted end: what was begun on it stops, and none of its calls stands."""
+        self.reopen()
+        self.end_release()
+        if self.phase is Phase.GENERATING:
+            self.cut()
+        calls = [call for id in range(self.attempt + 1, self.graph.highest + 1) if not (call := self.graph[id]).frozen]
+        dead = [call.id for call in calls if call.state is not CallState.CANCELLED]
+        self.tell_void(self.cancel_all(tuple(dead)))
 
     # -- the model ---------------------------------------------------------------------------------------------
 
@@ -124,12 +172,16 @@ class _Step(Orders):
         match item:
             case CallLine():
                 error = self.issue(item)
+                if error is None and self.settings.runs_lines and self.saw_final:
+                    self.run_line(item.id)
             case RemoveLine():
                 error = self.remove(item.id)
-            case AmendLine() | CommitLine():
-                error = "only whole calls and REMOVE are known here: write the call anew under its number"
+            case AmendLine():
+                error = self.amend(item)
+            case CommitLine():
+                error = self.commit_line(item)
             case AnswerOpened():
-                error = None if self.saw_final else "no answer before the final update: <pause> or call a tool"
+                error = None if self.may_commit() else f"no answer before {self.awaited()}: <pause> or call a tool"
             case Malformed():
                 error = item.why
             case ActionEnded():
@@ -137,20 +189,74 @@ class _Step(Orders):
         if error is not None:
             self.fail_action(error)
 
+    def run_line(self, id: int) -> None:
+        """Nothing can revise the line any more: it commits the call and what that needs."""
+        ids = self.graph.above([id])
+        if self.settings.commit == "action" and not self.settings.commit_grace_ns and self.still_open(ids) is None:
+            self.commit(ids)
+
+    def may_commit(self) -> bool:
+        """Whether what is being written may commit, or answer: it was begun in the knowledge that the user has finished."""
+        return self.saw_final or self.settings.commit_on == "silence" and self.saw_silence
+
+    def awaited(self) -> str:
+        """What a commit has to wait for."""
+        return "the final update" if self.settings.commit_on == "final" else "a silence or the final update"
+
+    def commit_line(self, line: CommitLine) -> str | None:
+        """``COMMIT``: what it names and what that needs may go, while other lines are still to be written."""
+        if self.settings.commit != "line":
+            return "COMMIT is not known here: calls go when the user has finished and your action ends"
+        if not self.may_commit():
+            return f"no COMMIT before {self.awaited()}: <pause> or go on"
+        for id in line.ids:
+            if id not in self.graph or self.graph[id].state is CallState.CANCELLED:
+                waiting = ", ".join(str(id) for id in sorted(self.graph.live))
+                return f"there is no call {id} to commit; {f'there are {waiting}' if waiting else 'none waits'}"
+        ids = self.graph.above(line.ids) if line.ids else self.graph.live
+        if (why := self.still_open(ids)) is None:
+            self.commit(ids)
+        return why
+
     def end_action(self, action: ActionEnded) -> str | None:
-        quiet = not self.graph.live and not any(pending.segment.kind != "cancel" for pending in self.inbox)
-        if action.kind == "pause" and self.saw_final and quiet:
-            return "nothing is running and the user has finished: call a tool or answer"
+        if action.kind == "pause" and self.saw_final and self.is_stuck():
+            return self.stuck()
+        commits = self.commits_at(action)
+        if commits and (why := self.still_open(self.graph.live)) is not None:
+            return why
         self.stop_writing()
         self.errors_in_row = 0
-        if self.saw_final if self.settings.commit == "action" else self.final_heard and action.kind != "tool_call":
+        if commits:
             self.commit()
         if action.kind == "answer":
             self.answer, self.wake = action.text, False
-        elif action.kind == "tool_call" and self.saw_final:
+        elif action.kind == "tool_call" and self.may_commit():
             # a mode that waits is woken by the last result; if nothing runs, nothing else would wake it
             self.wake = True
         return None
+
+    def commits_at(self, action: ActionEnded) -> bool:
+        """Whether the end of an action is a commit point for all that is there."""
+        match self.settings.commit:
+            case "line":
+                return action.kind == "answer" and self.may_commit()
+            case "action":
+                return self.saw_final or action.kind == "answer" and self.may_commit()
+        return self.final_heard and action.kind != "tool_call"
+
+    def is_stuck(self) -> bool:
+        """Whether nothing will happen any more unless the model does something: a pause is then for ever."""
+        if any(pending.segment.kind != "cancel" for pending in self.inbox):
+            return False
+        if self.settings.commit == "line":
+            return not self.grace and not any(self.graph.in_state(CallState.RUNNING))
+        return not self.graph.live
+
+    def stuck(self) -> str:
+        if not self.graph.live:
+            return "nothing is running and the user has finished: call a tool or answer"
+        waiting = ", ".join(str(id) for id in sorted(self.graph.live))
+        return f"nothing is running, and a pause commits nothing: COMMIT or REMOVE {waiting}, or answer"
 
     def fail_action(self, why: str) -> None:
         self.errors_in_row += 1
@@ -179,7 +285,7 @@ class _Step(Orders):
 
     def proceed(self) -> None:
         """With the model at rest: append what waits, or say the answer, or write on."""
-        if self.answer is not None and not self.graph.live:
+        if self.answer is not None and not self.graph.live and not self.predicted:
             self.say(Emit(self.answer))
             self.answer, self.answered, self.settled = None, True, self.graph.highest
         if self.phase is not Phase.IDLE:
@@ -190,8 +296,12 @@ class _Step(Orders):
                 if pending.call:
                     self.graph = self.graph.put(replace(self.graph[pending.call], in_context=True))
                 self.informed = self.informed or pending.segment.kind in ("tool_result", "tool_error")
+                if pending.segment.kind in ("silence", "partial_query_update", "final_query_update"):
+                    # the endpoint's word alone ends no silence
+                    silent = pending.segment.kind == "silence" or not pending.segment.text
+                    self.silence_in_context = silent and (self.silence_in_context or pending.segment.kind == "silence")
                 if pending.segment.kind == "final_query_update":
-                    self.final_in_context = self.final_heard
+                    self.final_in_context = self.final_heard or self.predicted
             self.say(Append(tuple(pending.segment for pending in self.inbox)))
             self.inbox, self.phase = (), Phase.APPENDING
         elif self.wake and self.answer is None and not self.answered and (self.settings.listens or self.final_in_context):
@@ -200,7 +310,7 @@ class _Step(Orders):
                 return
             self.generation += 1
             self.parser, self.span_tokens, self.span_lines = Parser(), 0, 0
-            self.wake, self.saw_final = False, self.final_in_context
+            self.wake, self.saw_final, self.saw_silence = False, self.final_in_context, self.silence_in_context
             self.phase = Phase.GENERATING
             self.say(Generate(self.generation))
 

@@ -26,6 +26,25 @@ class UserUpdate:
 
 
 @dataclass(frozen=True, slots=True)
+class EndPredicted:
+    """The recogniser expects the user to have finished with what it has sent, and will say later whether it was right.
+
+    Earlier than the final update and oftener wrong; only a mode that is eager acts on it.
+    """
+
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Nobody speaks. Told in growing steps while it lasts, from the recogniser's lag on."""
+
+    at_ns: int
+    silent_ns: int
+    """For how long nobody has spoken."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelOutput:
     """Tokens of a generation, and the text that they complete."""
 
@@ -90,10 +109,11 @@ class Close:
     why: str = "closed"
 
 
-Event = UserUpdate | ModelOutput | ModelEnded | Appended | ToolResult | ToolError | Timer | Close
+Event = UserUpdate | EndPredicted | Silence | ModelOutput | ModelEnded | Appended | ToolResult | ToolError | Timer | Close
 
 PRIORITY: dict[type, int] = {
-    ModelOutput: 0, ModelEnded: 0, Appended: 0, ToolResult: 1, ToolError: 1, UserUpdate: 2, Timer: 3, Close: 4,
+    ModelOutput: 0, ModelEnded: 0, Appended: 0, ToolResult: 1, ToolError: 1, UserUpdate: 2, EndPredicted: 2, Silence: 2, Timer: 3,
+    Close: 4,
 }
 """Order of events at equal times: model token, tool result, user update, timer; then sequence."""
 
@@ -178,7 +198,7 @@ Command = Append | Generate | Stop | StartTool | CancelTool | SetTimer | Emit | 
 _BY_NAME: dict[str, type] = {
     kind.__name__: kind
     for kind in (
-        UserUpdate, ModelOutput, ModelEnded, Appended, ToolResult, ToolError, Timer, Close,
+        UserUpdate, EndPredicted, Silence, ModelOutput, ModelEnded, Appended, ToolResult, ToolError, Timer, Close,
         Append, Generate, Stop, StartTool, CancelTool, SetTimer, Emit, Finish, Note,
     )
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -26,12 +27,26 @@ NOT_TWICE = "equal effects are refused within a turn; if it is meant, the user c
 class Gate(Draft):
     """The part of a step that concerns running calls."""
 
-    def commit(self) -> None:
-        """The commit point: every live call as it now stands may run, at once or after the grace."""
+    def still_open(self, ids: Collection[int]) -> str | None:
+        """Why calls can't be committed: one of them, or of those that they need, is not whole yet."""
+        call = next((self.graph[id] for id in sorted(ids) if id in self.graph.live and self.graph[id].missing), None)
+        if call is None:
+            return None
+        names = ", ".join(call.missing)
+        return f"call {call.id} misses {names}: give it with {call.id}. {call.missing[0]} = ..., or REMOVE {call.id}"
+
+    def commit(self, ids: Collection[int] | None = None) -> None:
+        """The commit point: every live call as it now stands, or each of ``ids``, may run, at once or after the grace."""
         self.commits = replace(self.commits, given=self.commits.given + 1)
-        for id in sorted(self.graph.live):
+        for id in sorted(self.graph.live if ids is None else self.graph.live & set(ids)):
             if not self.commits.covers(self.graph[id]):
                 self.graph = self.graph.put(replace(self.graph[id], commit=self.commits.given))
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Releases what was committed, at once or after the grace; on a predicted end of speech, not before the real one."""
+        if self.predicted:
+            return
         if not self.settings.commit_grace_ns:
             self.release()
         elif not self.grace:
@@ -68,12 +83,10 @@ class Gate(Draft):
         return bool(call.needs) or self.informed and not only_said(call.args, words_said(self.transcript))
 
     def advance_calls(self) -> None:
-        """Moves every live call as far as it can go. Operands have smaller IDs, so one pass in ID order is enough."""
-        id = 0
-        # the live ones change under way: a write that starts puts reads with higher IDs back
-        while id := min((other for other in self.graph.live if other > id), default=0):
+        """Moves every live call as far as it can go, in the order of `Graph.sequence`: operands first, so one pass is enough."""
+        for id in self.live_in_sequence():
             call = self.graph[id]
-            if call.state is CallState.BLOCKED:
+            if call.state is CallState.BLOCKED and not call.missing:
                 needs = [self.graph[need].state for need in call.needs]
                 if any(state in TERMINAL and state is not CallState.DONE for state in needs):
                     self.skip(call)
@@ -85,6 +98,15 @@ class Gate(Draft):
                 self.move(call, Input.HOLD)
             if self.graph[id].state is CallState.READY and not self.graph.waits_for(self.graph[id]):
                 self.start_tool(self.graph[id])
+
+    def live_in_sequence(self) -> Iterator[int]:
+        """The live calls in order. They change under way: a write that starts puts back reads that come after it."""
+        if self.graph.forward:
+            yield from (id for id in self.graph.sequence() if id in self.graph.live)
+            return
+        id = 0
+        while id := min((other for other in self.graph.live if other > id), default=0):
+            yield id
 
     def start_tool(self, call: Call) -> None:
         try:
@@ -207,14 +229,15 @@ class Gate(Draft):
                 self.discard_answer()
 
     def reread(self, write: Call, *, late: bool = False) -> None:
-        """Reads with a higher ID that ran before an effect saw the world as it no longer is: they run again after it.
+        """Reads that come after an effect, and ran before it, saw the world as it no longer is: they run again after it.
 
         This happens when the write starts, so that nothing else is computed from them meanwhile; and again when a write
         that was taken for lost answers ``late``, since reads have not waited for it. A call that is computed from them loses
         its release, for nobody has seen what it would be now: it waits for a new commit.
         """
         voided: list[int] = []
-        for id in range(write.id + 1, self.graph.highest + 1):
+        order = self.graph.sequence()
+        for id in order[order.index(write.id) + 1:]:
             call = self.graph[id]
             ran = call.state in (CallState.RUNNING, CallState.DONE) and (late or call.started < write.started)
             if not ran or call.spec.access == "write" or not call.spec.conflicts_with(write.spec) or self.is_over(call, asked=False):
@@ -233,7 +256,7 @@ class Gate(Draft):
 def not_json(value: Any) -> str | None:
     """Why a tool's answer can't be shown or handed on, or None."""
     try:
-        json.dumps(value, sort_keys=True)  # logs and equality of calls sort the fields
+        json.dumps(value, sort_keys=True, allow_nan=False)  # logs and equality of calls sort the fields
         write_value(value)
     except (TypeError, ValueError, RecursionError):
         return f"its answer is no JSON value but {type(value).__name__}"

@@ -1,4 +1,4 @@
-"""The five modes: each a frozen row of settings of the one core.
+"""The six modes: each a frozen row of settings of the one core.
 
 Owns the settings and their values. Nothing anywhere branches on a mode's name; a mode is only its row.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How the core behaves; the first four fields are what tells the modes apart."""
+    """How the core behaves; the first six fields are what tells the modes apart."""
 
     listens: bool = True
     """Whether the model generates before the final update. Incoming speech is prefilled as it arrives either way."""
@@ -26,12 +26,26 @@ class Settings:
     """Whether reads start before the commit point."""
     waits_for_calls: bool = False
     """Whether generation waits for running calls."""
+    runs_lines: bool = False
+    """Whether a call is let go as soon as its line is complete, in a generation that began with the end of speech in its
+    context: where the model does not listen, nothing revises a line any more. With a commit grace, or the paper's commit
+    rule, the whole action counts as ever."""
+    eager: bool = False
+    """Whether a mode that does not listen begins on a predicted end of speech. What it does on one that proves wrong is
+    thrown away; what it commits waits for the real end."""
     interrupt: Literal["token", "line", "action"] = "line"
     """What new information cuts: ``token`` everything at once (the paper's); ``line`` lets a call line that has begun
     finish; ``action`` lets an action that has begun finish. A thought is cut at once in all three."""
-    commit: Literal["action", "paper"] = "action"
-    """When held calls are released: at the end of an uncut, error-free action generated with the final update in its
-    context; or, the paper's rule, once the final update was heard and a new highest ID or a pause comes."""
+    commit: Literal["line", "action", "paper"] = "action"
+    """When held calls are released: ``line`` by a COMMIT line, for the calls that it names and what they need, or by an answer;
+    ``action`` at the end of an uncut, error-free action generated with the final update in its context; ``paper``, the paper's
+    rule, once the final update was heard and a new highest ID or a pause comes."""
+    commit_on: Literal["final", "silence"] = "final"
+    """From when on there may be a commit or an answer: with the final update in the context, as in the paper, or already with a
+    ``<silence>`` after the last word in it. With ``silence``, the shells tell how long nobody has spoken."""
+    revise: Literal["amend", "reissue"] = "reissue"
+    """``amend``: a call may be issued with required arguments missing, to be given by ``2. message = "…"``; ``reissue``: a call is
+    written whole. The core takes amendments either way; what a planner writes is the setting's."""
     revise_cascade: Literal["rerun", "cancel"] = "rerun"
     """What happens to calls that depend on a revised one: they run again, or (the paper's) are cancelled."""
     commit_grace_ns: int = 0
@@ -56,14 +70,16 @@ class Settings:
 
 
 MODES: dict[str, Settings] = {
-    "sequential": Settings(listens=False, calls_per_action=1, waits_for_calls=True),
-    "parallel": Settings(listens=False, waits_for_calls=True),
-    "async_tools": Settings(listens=False),
+    "sequential": Settings(listens=False, calls_per_action=1, waits_for_calls=True, runs_lines=True),
+    "parallel": Settings(listens=False, waits_for_calls=True, runs_lines=True),
+    "async_tools": Settings(listens=False, runs_lines=True),
+    "eager_end": Settings(listens=False, waits_for_calls=True, runs_lines=True, eager=True),
     "async_io": Settings(speculates=False),
     "speculative": Settings(),
 }
 """``sequential`` is ReAct (the paper's baseline), ``parallel`` LLMCompiler's setting (the strong baseline),
-``async_tools`` AsyncLM's, ``async_io`` listens and plans with every tool held, ``speculative`` is all of it."""
+``async_tools`` AsyncLM's, ``eager_end`` is ``parallel`` begun on a predicted end of speech, as production systems do (the
+baseline to beat), ``async_io`` listens and plans with every tool held, ``speculative`` is all of it."""
 
 
 def settings(mode: str, **changes: Any) -> Settings:
@@ -80,8 +96,10 @@ def settings(mode: str, **changes: Any) -> Settings:
 def settings_of(mode: str, config: AgentConfig) -> Settings:
     """A mode's row with the configured changes."""
     return settings(
-        mode, interrupt=config.interrupt, commit=config.commit, revise_cascade=config.revise_cascade,
+        mode, interrupt=config.interrupt, commit=config.commit, commit_on=config.commit_on,
+        revise=config.revise, revise_cascade=config.revise_cascade,
         commit_grace_ns=ns(config.commit_grace_s), allowed_egress=frozenset(config.allowed_egress),
+        runs_lines=config.runs_lines and mode in MODES and MODES[mode].runs_lines,
         max_errors_in_row=config.max_errors_in_row, max_context_tokens=config.max_context_tokens,
         max_generated_tokens=config.max_generated_tokens, duplicate_writes=config.duplicate_writes,
         max_result_chars=config.max_result_chars,

@@ -1,4 +1,4 @@
-"""What the model's call lines ask for: new calls, revisions, retries, removals, and what is wrong with them.
+"""What the model's lines ask for: new calls, revisions, amendments, retries, removals, and what is wrong with them.
 
 Owns the judgement of a line that parsed. Every refusal says what is wrong and what is allowed. Refuses to know when a
 call runs.
@@ -10,7 +10,7 @@ from agent.calls import Call, Input
 from agent.calls import State as CallState
 from agent.events import Note
 from agent.gate import NOT_TWICE, Gate
-from agent.protocol import CallLine, refs
+from agent.protocol import AmendLine, CallLine, Join, Ref, joined, refs, write_value
 from agent.tools.tool import bind, mismatch, signature
 
 
@@ -26,18 +26,12 @@ class Orders(Gate):
         if spec is None:
             return f"unknown tool {line.name!r}; there are: {', '.join(self.tools)}"
         try:
-            args = bind(spec, line.positional, line.keyword)
+            args = bind(spec, line.positional, line.keyword, partial=self.settings.revise == "amend")
         except ValueError as error:
             return str(error)
         call = Call(line.id, spec, args)
-        for param in spec.params:
-            if param.name in args and not any(refs(args[param.name])) and (why := mismatch(args[param.name], param.schema)):
-                return f"{line.name}: {param.name} {why}: {signature(spec)}"
-        for need in sorted(call.needs):
-            if need >= line.id or need not in self.graph or self.graph[need].state is CallState.CANCELLED:
-                known = range(max(1, line.id - 8), min(line.id, self.graph.highest + 1))
-                legal = ", ".join(f"${id}" for id in known if self.graph[id].state is not CallState.CANCELLED)
-                return f"call {line.id} names ${need}; it can name {legal or 'no call yet'}"
+        if (why := self.unfit(call)) is not None:
+            return why
         if line.id in self.graph:
             return self.reissue(self.graph[line.id], call)
         if line.id != self.graph.highest + 1:
@@ -49,8 +43,43 @@ class Orders(Gate):
             self.commit()
         return None
 
+    def amend(self, line: AmendLine) -> str | None:
+        """Sets one argument of a call that stands, or adds to a text: a revision of which only the difference is written."""
+        self.span_lines += 1
+        if (limit := self.settings.calls_per_action) is not None and self.span_lines > limit:
+            return f"at most {limit} call{'s' if limit > 1 else ''} in one action"
+        if line.id not in self.graph:
+            return f"there is no call {line.id} to change; the next new ID is {self.graph.highest + 1}"
+        old = self.graph[line.id]
+        if line.name not in {param.name for param in old.spec.params}:
+            return f"{old.spec.name} has no parameter {line.name!r}: {signature(old.spec)}"
+        value = line.value
+        if line.append and old.args.get(line.name) is not None:
+            had = old.args[line.name]
+            if not isinstance(had, str | Ref | Join):
+                return f"+= adds to a text, but {line.name} of call {line.id} is {write_value(had)}: set it with ="
+            value = joined((had, value))
+        given = {**old.args, line.name: value}
+        new = Call(old.id, old.spec, {param.name: given[param.name] for param in old.spec.params if param.name in given})
+        return self.unfit(new) or self.reissue(old, new)
+
+    def unfit(self, call: Call) -> str | None:
+        """What is wrong with a call's arguments and with what it names, if anything."""
+        for param in call.spec.params:
+            value = call.args.get(param.name)
+            if param.name in call.args and not any(refs(value)) and (why := mismatch(value, param.schema)):
+                return f"{call.spec.name}: {param.name} {why}: {signature(call.spec)}"
+        # a ring of calls would wait for itself: a call may name whatever is there and is not made from it
+        below = {call.id, *self.graph.below(call.id)}
+        for need in sorted(call.needs):
+            if need in below or need not in self.graph or self.graph[need].state is CallState.CANCELLED:
+                known = [id for id in sorted(self.graph.calls) if id not in below and self.graph[id].state is not CallState.CANCELLED]
+                legal = ", ".join(f"${id}" for id in known[-8:])
+                return f"call {call.id} names ${need}; it can name {legal or 'no call yet'}"
+        return None
+
     def repeated_write(self, call: Call) -> int | None:
-        if call.spec.access != "write" or self.may_repeat(call.spec):
+        if call.spec.access != "write" or call.missing or self.may_repeat(call.spec):
             return None
         text = call.text
         if text in self.graph.effects:

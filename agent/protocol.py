@@ -28,7 +28,7 @@ EDITION = 2
 MODEL_TAGS = ("<think>", "</think>", "<tool_call>", "</tool_call>", "<pause>", "<answer>", "</answer>")
 ENVIRONMENT_TAGS = (
     "<partial_query_update>", "<final_query_update>", "<tool_result>", "<tool_error>", "<cancel>", "<error>",
-    "</think_interrupted>", "</tool_call_interrupted>", "</answer_interrupted>",
+    "</think_interrupted>", "</tool_call_interrupted>", "</answer_interrupted>", "<silence>",
 )
 TAGS = MODEL_TAGS + ENVIRONMENT_TAGS
 ENDS = ("</answer>", "</tool_call>", "<pause>")
@@ -400,6 +400,18 @@ def refs(value: Any) -> Iterator[int]:
                 yield from refs(item)
 
 
+def joined(parts: Iterable[str | Ref | Join]) -> str | Ref | Join:
+    """Texts and references as one text: what `Join` holds, and a plain text where nothing is left to resolve."""
+    flat: list[str | Ref] = []
+    for part in parts:
+        for piece in part.parts if isinstance(part, Join) else (part,):
+            if flat and isinstance(piece, str) and isinstance(flat[-1], str):
+                flat[-1] += piece
+            else:
+                flat.append(piece)
+    return "".join(flat) if all(isinstance(piece, str) for piece in flat) else Join(tuple(flat))
+
+
 class NoSuchPart(KeyError):
     """A reference names a part that the result does not have; the text says what is there."""
 
@@ -471,7 +483,7 @@ def write_value(value: Any) -> str:
     if isinstance(value, list | dict):
         # a long result has to be quick: what holds no reference is JSON as it stands
         with suppress(TypeError):
-            return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")
+            return _OPENS_TAG.sub(r"\\u003c", json.dumps(value, ensure_ascii=False))
     match value:
         case Ref(call, path):
             return f"${call}{''.join(map(_write_step, path))}"

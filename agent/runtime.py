@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent import core
-from agent.clock import NS_PER_S, WallClock
+from agent.clock import NS_PER_S, WallClock, ns
 from agent.core import Phase, State
 from agent.events import (
     PRIORITY,
@@ -32,11 +32,13 @@ from agent.events import (
     Close,
     Command,
     Emit,
+    EndPredicted,
     Event,
     Generate,
     ModelEnded,
     ModelOutput,
     SetTimer,
+    Silence,
     StartTool,
     Stop,
     Timer,
@@ -77,6 +79,9 @@ class Limits:
     """Longest text of one update: an hour of speech has 50,000."""
     model_s: float = 60.0
     """Longest wait for the model: for a token, or for an append to be taken in."""
+    silence_s: tuple[float, ...] = (0.6, 1.2, 2.4)
+    """With ``commit_on = silence``: seconds after the last words came at which the session is told that nobody speaks. The first must
+    be longer than the recogniser takes between updates; empty for a caller that knows better and says so by `Session.silent`."""
     idle_s: float = 600.0
     """Longest time in which nothing at all happens."""
     cancel_s: float = 1.0
@@ -170,6 +175,7 @@ class Session:
         self._others: set[asyncio.Task[None]] = set()
         self._backlog: UserUpdate | None = None
         self._span: _Span | None = None
+        self._silence: asyncio.Task[None] | None = None
         self._seq = 0
         self._ended = asyncio.Event()
         self._group = asyncio.TaskGroup()
@@ -231,6 +237,7 @@ class Session:
             raise SessionEnded(self.outcome)
         self.clock.start()
         update = UserUpdate(self.clock.now_ns(), text, final, retracts)
+        self._count_silence(update)
         if self._backlog is not None:
             self._backlog = merged(self._backlog, update)
         elif self._inbox.full() or len(self.state.inbox) >= self.limits.backlog_segments:
@@ -238,6 +245,32 @@ class Session:
         else:
             self._put_now(update)
         await asyncio.sleep(0)  # lets the loop go round, however fast the words come
+
+    async def silent(self, seconds: float) -> None:
+        """Nobody has spoken for so long, says a detector of voices. Heard where the agent may commit on a silence.
+
+        Raises:
+            SessionEnded: nobody listens any more.
+        """
+        if self._ended.is_set() or self.state.phase is Phase.FINISHED:
+            raise SessionEnded(self.outcome)
+        if self.state.settings.commit_on == "silence" and self._backlog is None and not self._inbox.full():
+            self._put_now(Silence(self.clock.now_ns(), ns(seconds)))
+        await asyncio.sleep(0)
+
+    async def end_predicted(self) -> None:
+        """The recogniser expects that the user has finished with the words heard so far, and will say whether it was right:
+        with a final update without words, or with more words. Only an eager mode acts on it.
+
+        Raises:
+            SessionEnded: nobody listens any more.
+        """
+        if self._ended.is_set() or self.state.phase is Phase.FINISHED:
+            raise SessionEnded(self.outcome)
+        # words that still wait would come after it: a prediction that is late is none
+        if self._backlog is None and not self._inbox.full():
+            self._put_now(EndPredicted(self.clock.now_ns()))
+        await asyncio.sleep(0)
 
     async def answer(self, timeout_s: float | None = None) -> str:
         """The next answer.
@@ -387,6 +420,19 @@ class Session:
     async def _timer(self, at_ns: int, timer: int) -> None:
         await asyncio.sleep(max(0, at_ns - self.clock.now_ns()) / NS_PER_S)
         await self._put(Timer(max(at_ns, self.clock.now_ns()), timer))
+
+    def _count_silence(self, update: UserUpdate) -> None:
+        """Words begin a new silence; the endpoint's word ends the count."""
+        if self._silence is not None:
+            self._silence.cancel()
+            self._silence = None
+        if self.state.settings.commit_on == "silence" and not update.final:
+            self._silence = self._start(self._silences(update.at_ns))
+
+    async def _silences(self, since_ns: int) -> None:
+        for step_s in self.limits.silence_s:
+            await asyncio.sleep(max(0, since_ns + ns(step_s) - self.clock.now_ns()) / NS_PER_S)
+            await self._put(Silence(max(since_ns + ns(step_s), self.clock.now_ns()), ns(step_s)))
 
     # -- the model ---------------------------------------------------------------------------------------------
 

@@ -22,11 +22,13 @@ from agent.events import (
     Appended,
     CancelTool,
     Command,
+    EndPredicted,
     Event,
     Generate,
     ModelEnded,
     ModelOutput,
     SetTimer,
+    Silence,
     StartTool,
     Stop,
     Timer,
@@ -129,7 +131,7 @@ class Episode:
         settings: Settings,
         profile: Profile,
         toolbox: Toolbox,
-        updates: Iterable[UserUpdate],
+        updates: Iterable[UserUpdate | EndPredicted | Silence],
         renderer: Renderer,
         prompt_ids: Sequence[int],
         planner: Planner | None = None,
@@ -152,8 +154,10 @@ class Episode:
         self._users = 0
         self._cancelled: set[tuple[int, int]] = set()
         for update in updates:
-            self._users += 1
-            self._schedule(update.at_ns, PRIORITY[UserUpdate], update)
+            if isinstance(update, Silence) and settings.commit_on != "silence":
+                continue
+            self._users += isinstance(update, UserUpdate)
+            self._schedule(update.at_ns, PRIORITY[type(update)], update)
 
     def run(self) -> Rollout:
         """Runs to the end with the planner in the model's place.

@@ -60,12 +60,25 @@ class State:
     """Call lines accepted from it."""
     saw_final: bool = False
     """Whether the generation under way began with the final update in its context."""
+    saw_silence: bool = False
+    """Whether it began with a silence after the last word in its context."""
     cut_pending: bool = False
     """Whether new information waits for a line or an action to finish."""
     wake: bool = False
     """Whether there is a reason to generate."""
+    spoken: bool = False
+    """Whether the user has ever said a word."""
     final_heard: bool = False
+    """Whether the last that was heard is a final update: what is committed may run, and an answer may go out."""
+    predicted: bool = False
+    """Whether a predicted end of speech stands that an eager mode has acted on; the final update has not come yet."""
+    attempt: int = 0
+    """The highest call ID before that prediction: later calls are thrown away with it."""
     final_in_context: bool = False
+    """Whether the model reads what was said as whole and may answer: it has been shown the end of speech, by the final
+    update or, in an eager mode, by a predicted end that stands."""
+    silence_in_context: bool = False
+    """Whether the last thing in the context that was heard is a silence."""
     informed: bool = False
     """Whether a result or an error of a tool has ever been in the context, of a removed call even."""
     answer: str | None = None

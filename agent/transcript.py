@@ -15,7 +15,7 @@ from typing import Literal
 
 Kind = Literal[
     "model",
-    "partial_query_update", "final_query_update", "tool_result", "tool_error", "cancel", "error",
+    "partial_query_update", "final_query_update", "tool_result", "tool_error", "cancel", "error", "silence",
     "think_interrupted", "tool_call_interrupted", "answer_interrupted",
 ]
 

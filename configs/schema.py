@@ -58,8 +58,15 @@ class AgentConfig:
 
     interrupt: str = "line"
     commit: str = "action"
+    """``line`` by a COMMIT line or an answer, ``action`` at the end of an action, ``paper``."""
+    commit_on: str = "final"
+    """``silence`` lets the agent commit before the endpoint's word."""
+    revise: str = "reissue"
+    """``amend``: single arguments are set or added to, and calls may be open."""
     revise_cascade: str = "rerun"
     commit_grace_s: float = 0.0
+    runs_lines: bool = True
+    """Whether modes that do not listen let a call go when its line is complete, as LLMCompiler does, or with the whole action."""
     allowed_egress: list[str] = field(default_factory=list)
     duplicate_writes: bool = False
     """Whether equal effects are allowed within one turn."""
@@ -92,6 +99,20 @@ class ParaphraseConfig:
 
 
 @dataclass
+class EndpointConfig:
+    """What decides that the user has finished speaking."""
+
+    delay_s: float = 0.5
+    """Silence after which it decides: the final update comes this long after the last word."""
+    false_rate: float = 0.0
+    """Share of the pauses as long as that which it takes for the end: 1 for a plain timer, 0 for an oracle."""
+    predict_delay_s: float | None = None
+    """Silence after which it predicts the end, for the mode that begins on it; None for no predictions."""
+    predict_false_rate: float = 1.0
+    """Share of the pauses as long as that which it takes for a likely end, where the last word leaves nothing hanging."""
+
+
+@dataclass
 class DataConfig:
     """Which tasks, how they are spoken, and how trajectories are made of them."""
 
@@ -114,9 +135,16 @@ class DataConfig:
     """Changes to `data_gen.disfluency.Rates` by name, and ``times`` for all of them; generated sources only."""
     period_s: float = 0.48
     """Time between the recogniser's updates."""
-    endpoint_delay_s: float = 0.5
-    false_endpoint_rate: float = 0.0
+    endpoint: str = "oracle"
+    """Which of ``endpoints`` says when speech is over; every file of group data takes one that can be wrong."""
+    endpoints: dict[str, EndpointConfig] = field(default_factory=lambda: {"oracle": EndpointConfig()})
+    """By name; ``configs/data/recogniser.yaml`` has the rows, docs/speech.md their sources."""
     revision_rate: float = 0.0
+    """Share of partial updates whose last words are taken back by the next."""
+    revision_words: int = 1
+    """The most words that are taken back at once."""
+    closing_marks: bool = True
+    """Whether punctuation at the end of an update is kept, which tells where speech ends."""
     workers: int = 1
     shard_rows: int = 500
     files: dict[str, str] = field(default_factory=dict)

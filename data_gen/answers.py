@@ -123,8 +123,11 @@ def _name(call: Call) -> list[str]:
 
 
 def _args(call: Call, graph: Mapping[int, Call], most: int = _MOST_ARGS) -> str:
-    """The first values that a call was given, required ones before others."""
+    """What tells a call from others of its tool: the values in which they differ; the first, required ones first, if none do."""
+    alike = [other for other in graph.values() if other.spec.name == call.spec.name and other.state is not CallState.CANCELLED]
     params = sorted(call.spec.params, key=lambda param: not param.required)
+    apart = [p for p in params if any(other.args.get(p.name) != call.args.get(p.name) for other in alike)]
+    params, most = (apart, most) if apart else (params, 1)
     said = [_said(call.args[p.name], graph) for p in params if p.name in call.args and not isinstance(call.args[p.name], bool | dict)]
     return ", ".join([text for text in said if text][:most])
 

@@ -30,13 +30,11 @@ from data_gen.card import write_card
 from data_gen.episodes import make_episode, sample_profile
 from data_gen.expert import Expert
 from data_gen.reading import reading_of
+from data_gen.rejected import report_rejected
 from data_gen.seeds import child
 from data_gen.sources import inputs, load, rejected, rewordings
 from data_gen.task import Task
 from data_gen.trajectory import FEATURES, MANIFEST, SCHEMA_VERSION, row_of, shard_name
-
-MOST_SHOWN = 20
-"""Rejected rows that are printed; the file has them all."""
 
 
 def main(config: Config) -> None:
@@ -65,18 +63,6 @@ def main(config: Config) -> None:
     if made:
         print(f"{made} trajectories in {elapsed:.1f} s ({made / elapsed:.0f} a second, {config.data.workers} workers)")
     print(f"data: {folder}")
-
-
-def report_rejected(folder: Path, rows: Sequence[tuple[str, str]]) -> None:
-    """Names the rows of the user's files that could not be used, and leaves all of them in ``rejected.jsonl``."""
-    if not rows:
-        return
-    text = "".join(json.dumps({"row": name, "reason": reason}, ensure_ascii=False) + "\n" for name, reason in rows)
-    (folder / "rejected.jsonl").write_text(text, encoding="utf-8")
-    for name, reason in rows[:MOST_SHOWN]:
-        print(f"rejected {name}: {reason}")
-    rest = f", {len(rows) - MOST_SHOWN} of them not shown" if len(rows) > MOST_SHOWN else ""
-    print(f"rejected rows: {len(rows)}{rest} ({folder / 'rejected.jsonl'})")
 
 
 def recipe(config: Config) -> str:

@@ -86,12 +86,17 @@ def rewordings(config: Config, split: Split) -> tuple[Mapping[str, Template], di
     return asker.all(template for intent in INTENTS for template in templates(intent, split)), asker.record()
 
 
-def rejected(config: Config) -> Sequence[tuple[str, str]]:
-    """Name and reason of every row of the configured source's files that can't be used."""
+def rejected(config: Config, split: Split | None = None) -> Sequence[tuple[str, str]]:
+    """Name and reason of every row of the configured source's files that can't be used.
+
+    Args:
+        config: the settings.
+        split: which rows; all of them where it is None, and where a row that can't be used is of no split.
+    """
     match config.task or config.data.source:
         case "bfcl":
             from data_gen.tasks import bfcl
-            return bfcl.rejected(tuple(config.data.categories) or bfcl.CATEGORIES)
+            return bfcl.rejected(tuple(config.data.categories) or bfcl.CATEGORIES, split=split)
         case "hotpotqa":
             from data_gen.tasks import hotpotqa
             return hotpotqa.rejected(config.data.files.get("hotpotqa"), config.data.files.get("corpus"))

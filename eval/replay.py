@@ -32,9 +32,10 @@ from agent.tools.tool import Toolbox
 from configs.command import command, out_folder, write_manifest
 from configs.launch import start_all
 from configs.schema import Config, DataConfig
-from data_gen.episodes import make_episode, profile_of, settings_of, updates_of
+from data_gen.episodes import heard_of, make_episode, profile_of, settings_of
+from data_gen.rejected import report_rejected
 from data_gen.seeds import child
-from data_gen.sources import inputs, load
+from data_gen.sources import inputs, load, rejected
 from data_gen.task import Split, Task
 from data_gen.tasks import jsonl
 from eval.backends import Backend, backend, weights_hash
@@ -43,6 +44,8 @@ from eval.realtime import WALL, Live, paced, run_live
 from eval.sharding import ALONE, Part, Share, share
 
 MANIFEST = "manifest.json"
+RECOGNISER = ("period_s", "endpoint", "endpoints", "revision_rate", "revision_words", "closing_marks")
+"""Settings of group data that are no source's own."""
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _MAKING = "making.json"
 
@@ -77,6 +80,7 @@ def main(config: Config) -> None:
     own = share()
     with own.main_first():
         prepare(folder, key, rows)
+    left_out = kept_out(config, folder) if own.main else []
     missing = [row for row in rows if not (folder / row.file).exists()]
     if missing:
         run(config, folder, missing, backends, own)
@@ -87,11 +91,26 @@ def main(config: Config) -> None:
         clock = {"time": config.time} | ({"processes": own.count} if config.time == "real" else {})
         write_manifest(
             folder, config, schema_version=SCHEMA_VERSION, recipe=key, rows=[asdict(row) | {"file": row.file} for row in rows],
-            checkpoints={name: backend.model.adapter for name, backend in backends.items()}, **clock,
+            checkpoints={name: backend.model.adapter for name, backend in backends.items()}, rejected=left_out, **clock,
         )
         (folder / _MAKING).unlink(missing_ok=True)
     print(f"{len(rows) - len(missing)} of {len(rows)} rows were there already" if len(missing) < len(rows) else f"{len(rows)} rows")
     print(f"replay: {folder}")
+
+
+def kept_out(config: Config, folder: Path) -> list[dict[str, Any]]:
+    """Names the rows that can't be used, as `data_gen.generate` does, and gives for each source how many and which they are."""
+    split = config.eval.split
+    found, all_rows = [], []
+    for name in config.eval.sources or [""]:
+        own = of_source(config, name)
+        out = rejected(own, split if split in SPLITS else None)
+        if out:
+            source = own.task or own.data.source
+            found.append({"source": source, "split": split, "count": len(out), "rows": [row for row, _ in out]})
+            all_rows += out
+    report_rejected(folder, all_rows)
+    return found
 
 
 def plan(config: Config) -> tuple[list[Row], dict[str, Backend]]:
@@ -148,13 +167,16 @@ def of_source(config: Config, source: str) -> Config:
     if not source:
         return config
     known = {path.name.removesuffix(".yaml"): path for path in files("configs").joinpath("data").iterdir() if path.name.endswith(".yaml")}
+    known.pop("recogniser", None)  # what all of them share
     if source not in known:
         raise ValueError(f"unknown task source {source!r} in eval.sources; use some of {', '.join(sorted(known))}")
     settings = OmegaConf.create(known[source].read_text(encoding="utf-8"))
     settings.pop("defaults", None)
     data = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DataConfig), settings))
     # local files are named once, for all sources
-    return replace(config, task="", data=replace(data, files=config.data.files))
+    # the same ears for every source: a file of group data takes its recogniser from another, which is not read here
+    ears = {name: getattr(config.data, name) for name in RECOGNISER}
+    return replace(config, task="", data=replace(data, files=config.data.files, **ears))
 
 
 def recipe(config: Config, backends: dict[str, Backend]) -> str:
@@ -296,10 +318,10 @@ def run_row(config: Config, row: Row, played: Backend, model: Any, tasks: Sequen
     def live(n: int) -> Live:
         task = tasks[n]
         system = system_prompt(settings, task.tools, task.now, played.agent.prompt, played.agent.prompt_tools)
-        return Live(boxes[n], updates_of(task, config.data, seed), settings, system, task.id, samplings[n], planner(task))
+        return Live(boxes[n], heard_of(task, config.data, seed), settings, system, task.id, samplings[n], planner(task))
 
     def keep(n: int, rollout: Rollout) -> None:
-        heard = updates_of(tasks[n], config.data, seed)
+        heard = heard_of(tasks[n], config.data, seed)
         done(record(
             tasks[n], rollout, boxes[n], heard, settings=settings, profile=profile, renderer=renderer, cap_ns=ns(config.eval.cap_s),
             forced=grammar is not None, **where,

@@ -25,7 +25,7 @@ from eval.measures import BACKEND_ORDER, Terms, rows_of, sorted_keys
 from eval.page import write_page
 from eval.plots import write_plots
 from eval.results import Key, find_episode, read_manifest, read_runs
-from eval.tables import NOTE, Grid, answers, markdown, terminal
+from eval.tables import NOTE, Grid, answers, kept_out, markdown, terminal
 
 SCHEMA_VERSION = 1
 
@@ -41,14 +41,18 @@ def main(config: Config) -> None:
     for row, key in zip(rows, sorted_keys(episodes), strict=True):
         row |= closed_book.beside(key, episodes[key], held)
     tables = paper.beside(episodes, config.runs, terms) if asked.paper else []
-    git = [read_manifest(Path(run)).get("git", {}) for run in config.runs]
-    report = {"schema_version": SCHEMA_VERSION, "git": git_state(), "runs": list(config.runs), "runs_git": git, "rows": rows}
+    manifests = [read_manifest(Path(run)) for run in config.runs]
+    git = [manifest.get("git", {}) for manifest in manifests]
+    out = [{"run": run} | entry for run, manifest in zip(config.runs, manifests) for entry in manifest.get("rejected", [])]
+    report = {"schema_version": SCHEMA_VERSION, "git": git_state(), "runs": list(config.runs), "runs_git": git}
+    report |= {"rejected": out, "rows": rows}
     report |= {"paper": tables} if asked.paper else {}
     picture = chosen(episodes)
     write(folder, report, config.runs, picture)
     plots = write_plots(folder, rows, episodes)
     write_page(folder / "report.html", config.runs, episodes, picture[2] if picture else None)
     show(rows, paper.grids(tables))
+    print(*kept_out(out), sep="\n", end="\n" if out else "")
     print(f"report: {folder}/report.json, {folder}/report.md" + (f", {folder}/timeline.png" if picture else ""))
     print(f"to look at: {folder}/report.html" + "".join(f", {path}" for path in plots))
     if faults := broken(rows):
@@ -59,6 +63,7 @@ def main(config: Config) -> None:
 def write(folder: Path, report: dict[str, Any], runs: Sequence[str], picture: tuple[Key, Key, str] | None) -> None:
     """Writes the files of a report, each whole or not at all."""
     beside = paper.grids(report.get("paper", []))
+    text = markdown(report["rows"], beside) + "".join(f"\n{line}\n" for line in kept_out(report["rejected"]))
     folder.mkdir(parents=True, exist_ok=True)
     if picture is not None:
         from eval.timeline import draw
@@ -67,9 +72,9 @@ def write(folder: Path, report: dict[str, Any], runs: Sequence[str], picture: tu
         half = folder / "timeline.tmp.png"
         draw(shown, half)
         half.rename(folder / "timeline.png")
-    for name, text in (("report.json", json.dumps(report, indent=1) + "\n"), ("report.md", markdown(report["rows"], beside))):
+    for name, content in (("report.json", json.dumps(report, indent=1) + "\n"), ("report.md", text)):
         half = folder / f"{name}.tmp"
-        half.write_text(text, encoding="utf-8")
+        half.write_text(content, encoding="utf-8")
         half.rename(folder / name)
 
 

@@ -18,6 +18,7 @@ from agent.events import (
     CancelTool,
     Command,
     Emit,
+    EndPredicted,
     Event,
     Finish,
     Generate,
@@ -85,7 +86,7 @@ class Span:
     pieces: tuple[Piece, ...]
     """In order, without a gap; a token that a cut left unfinished is time of the last piece."""
     saw_final: bool
-    """Whether the final update was in its context when it began."""
+    """Whether the final update, or a predicted end of speech that stood, was in its context when it began."""
     ended: Literal["action", "cut", "error", "closed"]
     """``action``: it came to its end; ``error``: what it wrote was refused; ``closed``: the session ended."""
     lines: tuple[Line, ...]
@@ -142,6 +143,8 @@ class Trace:
     notes: tuple[tuple[int, Note], ...]
     end_ns: int
     """When the last event happened."""
+    eager: bool = False
+    """Whether a predicted end of speech was acted on."""
 
     @property
     def final_ns(self) -> int | None:
@@ -196,14 +199,20 @@ class _Reader:
         self.notes: list[tuple[int, Note]] = []
         self.writing: _Writing | None = None
         self.reading_ns: int | None = None
-        self.final_heard = self.final_waits = self.final_read = False
+        self.final_heard = self.final_waits = self.final_read = self.predicted = self.eager = False
 
     def take(self, event: Event, commands: Sequence[Command]) -> None:
         self.now_ns = max(self.now_ns, event.at_ns)
         match event:
             case UserUpdate():
                 self.updates.append(event)
+                if self.predicted and event.final and not event.text and not event.retracts:
+                    self.final_heard, self.predicted = True, False  # what was read as the end was the end
+                    return self.obey_all(commands)
+                self.predicted = False
                 self.final_heard, self.final_waits, self.final_read = event.final, False, False
+            case EndPredicted() if not any(isinstance(c, Note) and c.what == "prediction_ignored" for c in commands):
+                self.predicted, self.final_waits, self.final_read, self.eager = True, False, False, True
             case ModelOutput() if self.writing is not None and event.generation == self.writing.generation:
                 self.writing.read(self.now_ns, event.text, len(event.ids))
                 for line in self.writing.lines:
@@ -217,6 +226,9 @@ class _Reader:
                 self.end_run(event.call, event.version, "done", event.value)
             case ToolError():
                 self.end_run(event.call, event.version, "failed" if event.kind == "failed" else "lost", event.message)
+        self.obey_all(commands)
+
+    def obey_all(self, commands: Sequence[Command]) -> None:
         for command in commands:
             self.obey(command, commands)
 
@@ -232,7 +244,7 @@ class _Reader:
                 self.writing = None
             case Append(segments):
                 self.reading_ns = self.now_ns
-                if self.final_heard and any(segment.kind == "final_query_update" for segment in segments):
+                if (self.final_heard or self.predicted) and any(segment.kind == "final_query_update" for segment in segments):
                     self.final_waits = True
             case StartTool(call, version, name, args):
                 self.runs.setdefault((call, version), []).append(Run(call, version, name, args, self.now_ns, -1, "open"))
@@ -276,7 +288,7 @@ class _Reader:
             runs.append(run if run.end_ns >= 0 else Run(run.call, run.version, run.name, run.args, run.start_ns, self.now_ns, "open"))
         return Trace(
             tuple(self.updates), tuple(self.spans), tuple(self.appends), tuple(runs), tuple(self.stays), tuple(self.emits),
-            tuple(self.notes), self.now_ns,
+            tuple(self.notes), self.now_ns, self.eager,
         )
 
 

@@ -18,14 +18,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import random
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -259,8 +260,10 @@ def main(arguments: Sequence[str]) -> int:
         (source, first, min(CHUNK, each - first), options.seed, options.hotpotqa) for source in SOURCES for first in range(0, each, CHUNK)
     ]
     by_source = {source: Counter(tried=0, right=0, below=0) for source in SOURCES}
-    with multiprocessing.get_context("spawn").Pool(options.workers) as pool:
-        for source, counts, found in pool.imap(run_chunk, jobs):
+    with ExitStack() as stack:
+        alone = options.workers <= 1
+        ran = map(run_chunk, jobs) if alone else stack.enter_context(get_context("spawn").Pool(options.workers)).imap(run_chunk, jobs)
+        for source, counts, found in ran:
             by_source[source].update(counts)
             for line in found:
                 print(f"below: {line}", file=sys.stderr)

@@ -21,12 +21,12 @@ from typing import Any
 
 from agent import calls
 from agent.calls import ROWS
-from agent.events import to_json
-from scripts.schedules.judge import RULES
+from agent.events import Append, to_json
 from scripts.schedules.planted import BUGS, found_after
+from scripts.schedules.rules import RULES
 from scripts.schedules.shell import Schedule, shortest
 
-CHUNK = 2_000
+CHUNK = 500
 
 
 class Asked(dict):
@@ -51,7 +51,7 @@ def run_chunk(first: int, count: int, seed: int) -> tuple[Counter[str], set[str]
     counts: Counter[str] = Counter()
     finds: dict[str, int] = {}
     keys: dict[str, int] = {}
-    with asked_table() as table:
+    with AskedTable() as table:
         for n in range(first, first + count):
             judge = Schedule(seed * 1_000_000_007 + n, keys=keys).run()
             counts.update(judge.counts)
@@ -60,7 +60,7 @@ def run_chunk(first: int, count: int, seed: int) -> tuple[Counter[str], set[str]
     return counts, table.taken, finds
 
 
-class asked_table:
+class AskedTable:
     """While it is entered, every module of the core that holds the table asks one that keeps count."""
 
     def __enter__(self) -> Asked:
@@ -87,7 +87,8 @@ def show(number: int, seed: int) -> int:
     for event, commands, counted in schedule.trace:
         print(json.dumps(to_json(event), default=repr))
         for command in commands:
-            print("   ", json.dumps(to_json(command) if not hasattr(command, "segments") else [[s.kind, s.text] for s in command.segments], default=repr))
+            told = [[one.kind, one.text] for one in command.segments] if isinstance(command, Append) else to_json(command)
+            print("   ", json.dumps(told, default=repr))
         if counted:
             print("    !", ", ".join(f"{rule}: {RULES[rule]}" for rule in counted))
     return int(bool(found))

@@ -66,6 +66,7 @@ class _Heard:
     """Whether the time of day is one of twenty-four hours."""
 
 
+@lru_cache(maxsize=4096)
 def moment(phrase: str, now: datetime) -> datetime:
     """The moment that a phrase means.
 
@@ -80,6 +81,7 @@ def moment(phrase: str, now: datetime) -> datetime:
     return _moment(heard)
 
 
+@lru_cache(maxsize=4096)
 def day(phrase: str, now: datetime) -> date:
     """The day that a phrase means; a time of day in it is not looked at.
 
@@ -189,10 +191,10 @@ def _read(phrase: str, now: datetime) -> _Heard:
             rest = rest[len(name):].lstrip()
     if heard.at is not None and (heard.day, heard.hour, heard.half) != (None, None, ""):
         raise Unclear("it says a span and a time")
-    if heard.at is None and heard.day is None and heard.hour is None:
-        raise Unclear("it says nothing")
     if heard.half and heard.hour is None and heard.day is None:
         raise Unclear("it says a part of the day and no time")
+    if heard.at is None and heard.day is None and heard.hour is None:
+        raise Unclear("it says nothing")
     return heard
 
 

@@ -100,8 +100,8 @@ class Toolbox(Protocol):
         ...
 
 
-def bind(spec: ToolSpec, positional: Sequence[Any], keyword: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments by parameter name, in the tool's own order.
+def bind(spec: ToolSpec, positional: Sequence[Any], keyword: Mapping[str, Any], *, partial: bool = False) -> dict[str, Any]:
+    """Arguments by parameter name, in the tool's own order; with ``partial``, required ones may still be missing.
 
     Raises:
         ValueError: too many, unknown, doubled or missing arguments; the text names the signature.
@@ -116,7 +116,7 @@ def bind(spec: ToolSpec, positional: Sequence[Any], keyword: Mapping[str, Any]) 
             raise ValueError(f"{spec.name} got {name!r} twice: {signature(spec)}")
         given[name] = value
     missing = [param.name for param in spec.params if param.required and param.name not in given]
-    if missing:
+    if missing and not partial:
         raise ValueError(f"{spec.name} misses {', '.join(missing)}: {signature(spec)}")
     return {param.name: given[param.name] for param in spec.params if param.name in given}
 

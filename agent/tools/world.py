@@ -140,7 +140,8 @@ class World:
     def state(self) -> Json:
         """All that tools can change, in canonical form: equal worlds give equal JSON.
 
-        Collections are sorted, so two independent effects may have come in either order; the log of effects has the order.
+        Collections are sorted, so two independent effects may have come in either order; what was written to one person reads as
+        a conversation, and keeps its order.
         """
         return {
             "events": _sorted(self.events),
@@ -151,6 +152,7 @@ class World:
             "screen": sorted(self.screen),
             "sent": _sorted(self.sent),
             "sms": _sorted(self.sms),
+            "threads": _threads([(row["to"], row) for row in self.sent] + [(row["recipients"], row) for row in self.sms]),
         }
 
     def person(self, name: str) -> Person:
@@ -309,6 +311,15 @@ def addresses(what: str, given: Iterable[str] | None) -> list[str]:
 
 def _letters(name: str) -> str:
     return re.sub(r"[\W_]+", "", fold(name))
+
+
+def _threads(sent: list[tuple[Json, dict[str, Json]]]) -> Json:
+    """What was written to each address or number, in order."""
+    found: dict[str, list[Json]] = {}
+    for to, row in sent:
+        for who in to if isinstance(to, list) else ():
+            found.setdefault(str(who), []).append(row)
+    return {who: rows for who, rows in sorted(found.items()) if len(rows) > 1}
 
 
 def _sorted(rows: list[dict[str, Json]]) -> list[Json]:

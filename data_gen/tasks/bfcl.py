@@ -222,9 +222,16 @@ def tasks(split: Split, seed: int, categories: Sequence[str] = CATEGORIES[:2], w
     return tuple(made)
 
 
-def rejected(categories: Sequence[str] = CATEGORIES, wheel: Path | None = None) -> tuple[tuple[str, str], ...]:
-    """The rows kept out: id and reason."""
-    return _sorted_out(wheel, tuple(categories))[1]
+def rejected(
+    categories: Sequence[str] = CATEGORIES, wheel: Path | None = None, split: Split | None = None
+) -> tuple[tuple[str, str], ...]:
+    """The rows kept out, of one split or of all: id and reason."""
+    out = _sorted_out(wheel, tuple(categories))[1]
+    if split is None:
+        return out
+    table = splits()
+    there = {row.id for row in rows(wheel, tuple(categories)) if split_of(row, table) == split}
+    return tuple((id, reason) for id, reason in out if id in there)
 
 
 def splits() -> Mapping[str, Split]:

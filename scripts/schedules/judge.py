@@ -14,58 +14,30 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from agent.events import (
-    Append, Appended, CancelTool, Close, Command, Emit, Event, Finish, Generate, ModelEnded, ModelOutput, StartTool, Stop,
-    ToolError, ToolResult, UserUpdate,
+    Append,
+    Appended,
+    CancelTool,
+    Close,
+    Command,
+    Emit,
+    Event,
+    Finish,
+    Generate,
+    ModelEnded,
+    ModelOutput,
+    StartTool,
+    Stop,
+    ToolError,
+    ToolResult,
+    UserUpdate,
 )  # fmt: skip
 from agent.modes import Settings
 from agent.protocol import ActionEnded, CallLine, Item, Parser, RemoveLine, feed, refs
 from agent.tools.tool import ToolSpec, bind
 from agent.transcript import Segment, read_update
 from scripts.schedules.ledger import Ledger, Told, resolved
-from scripts.schedules.meaning import meaning, normal, said_by, words
-
-RULES: dict[str, str] = {
-    "raised": "a step raised",
-    "hang": "a session that can go on did not come to its answer",
-    "impure": "the same event in the same state gave other commands",
-    "write_without_commit": "a write started without a commit of its own time",
-    "egress_without_commit": "an egress that has to wait started without a commit of its own time",
-    "read_without_commit": "a read started without a commit of its own time, in a mode that holds everything",
-    "release_outlived_speech": "a held call started on a commit that later speech had ended",
-    "release_outlived_change": "a held call started on a commit older than a change of what it is computed from",
-    "dead_write_started": "a write that failed, was skipped or is unknown started again without a new line",
-    "write_twice": "an effect started twice under one ID",
-    "equal_effect_twice": "effects of equal meaning started twice in one turn",
-    "frozen_changed": "a line changed an effect that has begun, or what it was computed from",
-    "frozen_cancelled": "an effect that has begun was cancelled",
-    "early_egress_carried": "an early egress carried what the user had not said, with a result or an error in the context",
-    "key_shared": "two different effects had one idempotency key",
-    "key_of_another_session": "an effect had an idempotency key of another session's",
-    "unwritten_start": "a call started that the model has not written, or has removed",
-    "wrong_arguments": "a call started with other arguments than its line and the current results give",
-    "version_again": "a version of a call was started twice",
-    "out_of_order": "a call started before a conflicting call with a smaller ID was finished",
-    "stale_read_used": "a call started from a read that an effect had made stale",
-    "left_running": "a call whose version is void ran on",
-    "void_result_shown": "the result of an old or void version was shown to the model",
-    "wrong_result_shown": "another value was shown than the tool gave",
-    "missing_cancel": "the model wrote on with a void result in its context that no <cancel> had named",
-    "false_cancel": "a <cancel> named a call of which the context holds nothing",
-    "result_lost": "a result never reached the context",
-    "speech_lost": "the context's words are not those of the user",
-    "answer_before_end": "an answer went out while a call was live",
-    "answer_after_failure": "an answer went out that did not know of a failure",
-    "answer_after_speech": "an answer went out that did not know of later speech",
-    "answer_unwritten": "an answer went out that the model had not written, or twice",
-    "wrote_too_early": "a model wrote before the final update, in a mode that waits for it",
-    "wrote_over_calls": "a model wrote while a call ran, in a mode that waits for them",
-    "overlap": "a second append or generation began before the first had ended",
-    "bad_line_accepted": "a line was taken that names no tool, no such ID, or arguments that do not fit",
-    "budget_of_effects": "more writes started than a turn or a session may have",
-    "unconfirmed": "a write whose tool asks for confirmation started in the turn that first ordered it",
-    "after_the_end": "something was done after the session had finished",
-}
-"""Each rule's counter, and what it counts."""
+from scripts.schedules.meaning import meaning, normal, words
+from scripts.schedules.starts import changed_at, judge_start
 
 _SHOWN = re.compile(r"(\d+)(?:v(\d+))?: (.*)", re.S)
 
@@ -81,6 +53,7 @@ class Judge:
         self.now_ns = 0
         self.parser = Parser()
         self.generation: int | None = None  # being written
+        self.lines = 0  # of the action under way
         self.began_at = 0
         self.began_final = False
         self.highest = 0
@@ -93,6 +66,7 @@ class Judge:
         self.final_in_context = False
         self.commit_at = 0
         self.commit_ever_at = 0
+        self.grace_ends_ns = 0  # of the first commit since the user spoke: later ones share its grace
         self.said: set[str] = set()
         self.heard: list[str] = []
         self.read: list[str] = []
@@ -207,9 +181,14 @@ class Judge:
     def _commit_at_end(self, item: ActionEnded) -> None:
         if self.settings.commit == "paper":
             if self.final_heard and item.kind != "tool_call":
-                self.commit_at = self.commit_ever_at = self.at
+                self._commit()
         elif self.began_final and self.speech_at <= self.began_at:
-            self.commit_at = self.commit_ever_at = self.at
+            self._commit()
+
+    def _commit(self) -> None:
+        if not self.commit_at:
+            self.grace_ends_ns = self.now_ns + self.settings.commit_grace_ns
+        self.commit_at = self.commit_ever_at = self.at
 
     def _line(self, line: CallLine) -> None:
         old, spec = self.calls.get(line.id), self.tools.get(line.name)
@@ -223,11 +202,14 @@ class Judge:
         if any(need not in self.calls or self.calls[need].removed and not self.calls[need].perhaps_gone for need in needs):
             return self.count("bad_line_accepted")
         self.ordered_in.setdefault(spec.name, self.turn)
+        self.lines += 1
+        if self.settings.calls_per_action is not None and self.lines > self.settings.calls_per_action:
+            self.count("too_many_lines")
         if old is None:
             self.highest = line.id
             self.calls[line.id] = Told(line.id, spec, args, self.at, self.context_holds_data, needs, changed_at=self.at)
             if self.settings.commit == "paper" and self.final_heard:
-                self.commit_at = self.commit_ever_at = self.at
+                self._commit()
             return None
         if old.spec is spec and meaning(spec, old.args) == meaning(spec, args):
             if spec.access != "write" and (old.status == "failed" or self.calls.is_skipped(old)):
@@ -262,7 +244,7 @@ class Judge:
         for one in (call, *self.calls.below(call)):
             if one is not call and self.settings.revise_cascade == "cancel" and not one.frozen:
                 one.perhaps_gone = True
-            if one is not call and one.spec.access == "write" and (one.frozen or one.status == "failed"):
+            if one is not call and one.settled:
                 continue  # nothing but its own line makes another of it
             one.must_stop |= one.status == "running" and one.valid
             one.must_cancel |= one.shown
@@ -311,7 +293,7 @@ class Judge:
             if call.must_cancel:
                 call.must_cancel = False
                 self.count("missing_cancel")
-        self.generation, self.parser = generation, Parser()
+        self.generation, self.parser, self.lines = generation, Parser(), 0
         self.began_at, self.began_final = self.at, self.final_in_context
 
     def _shown(self, segment: Segment) -> None:
@@ -379,23 +361,16 @@ class Judge:
             self.count("wrong_arguments")
         if call.version >= start.version:
             self.count("version_again")
-        if self._is_held(call):
-            self._judge_release(call)
-        elif call.spec.access == "egress" and call.context_at_line and not self._covers(call):
-            if not self.said.issuperset(said_by(list(start.args.values()))):
-                self.count("early_egress_carried")
-        if call.spec.access == "write":
-            self._judge_write(call, start)
-        self._judge_order(call)
+        judge_start(self, call, start)
         again = call.version > 0
         if again and call.valid:
             self._void(call)
             call.must_stop = False
         elif again:
             for other in self.calls.below(call):
-                if not other.frozen and other.valid:
+                if other.valid and not other.settled:
                     self._void(other)
-        if again and call.started_at >= self._changed_at(call):
+        if again and call.started_at >= changed_at(self, call):
             call.changed_at = self.at + 0.5  # run again as it was: what it gives may be another thing
         call.version, call.status, call.valid, call.started_at, call.perhaps_gone = start.version, "running", True, self.at, False
         for read in self.calls.standing() if call.spec.access == "write" else ():
@@ -403,71 +378,6 @@ class Judge:
             if stale and not any(other.frozen for other in self.calls.below(read)):
                 read.changed_at = self.at + 0.5  # an effect made it stale: after this commit, if this step holds one
         return None
-
-    def _is_held(self, call: Told) -> bool:
-        """Whether the call may start only after a commit."""
-        if call.spec.access == "write" or not self.settings.speculates:
-            return True
-        return call.spec.access == "egress" and (call.spec.name not in self.settings.allowed_egress or bool(call.needs))
-
-    def _changed_at(self, call: Told) -> float:
-        return max(call.line_at, *(max(one.changed_at, one.line_at) for one in self.calls.chain(call)))
-
-    def _covers(self, call: Told) -> bool:
-        """Whether there is a commit of the call's own time."""
-        return self.commit_at > 0 and self.commit_at >= self._changed_at(call)
-
-    def _judge_release(self, call: Told) -> None:
-        if self._covers(call):
-            return
-        if self.commit_ever_at >= self._changed_at(call):
-            self.count("release_outlived_speech")
-        elif self.commit_ever_at >= call.line_at:
-            self.count("release_outlived_change")
-        else:
-            self.count(f"{call.spec.access}_without_commit")
-
-    def _judge_write(self, call: Told, start: StartTool) -> None:
-        if call.frozen and call.version:
-            self.count("write_twice")
-        if call.trouble_at > max(one.line_at for one in self.calls.chain(call)):
-            self.count("dead_write_started")
-        form = meaning(call.spec, start.args)
-        for turn, other_form, key, other, version in self.effects:
-            took = other.frozen and other.version == version
-            if other_form == form and turn == self.turn and took and not self.settings.duplicate_writes:
-                if not getattr(call.spec, "repeatable", False):
-                    self.count("equal_effect_twice")
-            if key == start.key and (took or other_form != form):
-                self.count("key_shared")
-        self.effects.append((self.turn, form, start.key, call, start.version))
-        self.keys.add(start.key)
-        self._judge_budget(call)
-
-    def _judge_budget(self, call: Told) -> None:
-        took = [turn for turn, _, _, other, version in self.effects if other.version != version or other.status != "failed"]
-        in_turn, in_session = (getattr(self.settings, f"max_writes_per_{of}", None) for of in ("turn", "session"))
-        if in_turn is not None and took.count(self.turn) > in_turn:
-            self.count("budget_of_effects")
-        # a user who speaks again allows a turn's number more
-        if in_turn is not None and in_session is not None and len(took) > in_session + in_turn * (self.turn - 1):
-            self.count("budget_of_effects")
-        if getattr(call.spec, "confirm", False) and self.ordered_in.get(call.spec.name, self.turn) >= self.turn:
-            self.count("unconfirmed")
-
-    def _judge_order(self, call: Told) -> None:
-        chain = self.calls.chain(call)
-        for other in self.calls.standing():
-            if other.id < call.id and call.spec.conflicts_with(other.spec) and call not in self.calls.chain(other):
-                waits = other.status == "waiting" and not (other.error_shown or other.perhaps_gone or self.calls.is_skipped(other))
-                held = waits and self._is_held(other) and not self._covers(other)
-                if other.status == "running" and other.valid or held:
-                    self.count("out_of_order")
-            for read in chain[1:]:
-                ran_after = other.frozen and other.id < read.id and other.started_at > read.started_at
-                if ran_after and read.spec.access != "write" and other.spec.writes & read.spec.reads:
-                    if not any(below.frozen for below in self.calls.below(read)):
-                        self.count("stale_read_used")
 
     # -- the end ------------------------------------------------------------------------------------------------
 

@@ -51,6 +51,11 @@ class Told:
         """Whether it is an effect that has begun, or may have."""
         return self.spec.access == "write" and self.status in ("running", "done", "unknown")
 
+    @property
+    def settled(self) -> bool:
+        """Whether it is a write that only a line of its own makes another: it has begun, or has said no."""
+        return self.frozen or self.spec.access == "write" and self.status == "failed"
+
 
 class Ledger(dict[int, Told]):
     """The calls by ID."""
@@ -78,7 +83,10 @@ class Ledger(dict[int, Told]):
 
     def is_skipped(self, call: Told) -> bool:
         """Whether something that it needs has failed, is lost or is gone."""
-        return any(one.removed or one.perhaps_gone or one.status in ("failed", "unknown") for one in self.chain(call)[1:])
+        return any(
+            one.removed or one.perhaps_gone or one.status in ("failed", "unknown") or one.status == "waiting" and one.error_shown
+            for one in self.chain(call)[1:]
+        )
 
     def standing(self) -> Iterator[Told]:
         """The calls that have not been removed."""

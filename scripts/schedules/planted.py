@@ -11,7 +11,20 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from agent.events import (
-    Append, CancelTool, Command, Emit, Event, Finish, Generate, ModelOutput, Note, StartTool, Timer, ToolError, ToolResult, UserUpdate,
+    Append,
+    CancelTool,
+    Command,
+    Emit,
+    Event,
+    Finish,
+    Generate,
+    ModelOutput,
+    Note,
+    StartTool,
+    Timer,
+    ToolError,
+    ToolResult,
+    UserUpdate,
 )  # fmt: skip
 from agent.modes import Settings
 from agent.tools.tool import Param, ToolSpec
@@ -170,7 +183,9 @@ BUGS: dict[str, Bug] = {
     "a late answer starts a payment": Bug("release_outlived_change", hears=_lost_is_slow),
     "equal effects are equal by their spelling": Bug("equal_effect_twice", tool=_loose),
     "an early egress carries what tools said": Bug("early_egress_carried", tool=_as("read", "egress")),
-    "sessions of no name share their keys": Bug("key_of_another_session", named=False, says=_start(lambda s: (replace(s, key=f"session:{s.call}"),))),
+    "sessions of no name share their keys": Bug(
+        "key_of_another_session", named=False, says=_start(lambda s: (replace(s, key=f"session:{s.call}"),))
+    ),
     # one for each other rule
     "a key is one ID's, whatever the call": Bug("key_shared", says=_start(lambda s: (replace(s, key=":".join(s.key.split(":")[:2])),))),
     "a key is the same for all": Bug("key_shared", says=_start(lambda s: (replace(s, key="key"),))),
@@ -181,6 +196,7 @@ BUGS: dict[str, Bug] = {
     "egress is not held": Bug("egress_without_commit", tool=_as("read", "egress")),
     "reads are never held": Bug("read_without_commit", settings=_with(speculates=True)),
     "speech that goes on is not heard": Bug("release_outlived_speech", hears=_deaf),
+    "there is no grace": Bug("grace_cut_short", settings=_with(commit_grace_ns=0)),
     "a failure is taken for a slow tool": Bug("dead_write_started", hears=_no_is_slow),
     "a write is sent twice": Bug("write_twice", says=_start(lambda s: (s, replace(s, version=s.version + 1)))),
     "a write is sent again, spelled otherwise": Bug("write_twice", says=_start(_respelled)),
@@ -197,7 +213,9 @@ BUGS: dict[str, Bug] = {
     "a result is shown under a later version": Bug(
         "void_result_shown", says=_told("tool_result", lambda s: (replace(s, text=s.text.replace(":", "v9:", 1)),))
     ),
-    "a result is shown as another": Bug("wrong_result_shown", says=_told("tool_result", lambda s: (replace(s, text=s.text[:1] + ": 12345"),))),
+    "a result is shown as another": Bug(
+        "wrong_result_shown", says=_told("tool_result", lambda s: (replace(s, text=s.text[:1] + ": 12345"),))
+    ),
     "a cancel is left out": Bug("missing_cancel", says=_told("cancel", lambda s: ())),
     "a cancel names too much": Bug("false_cancel", says=_told("cancel", lambda s: (replace(s, text=s.text + ", 88"),))),
     "a result is left out": Bug("result_lost", says=_told("tool_result", lambda s: ())),
@@ -208,6 +226,7 @@ BUGS: dict[str, Bug] = {
     "an answer goes out twice": Bug("answer_unwritten", says=lambda c, e, m: (c, c) if isinstance(c, Emit) else (c,)),
     "every mode listens": Bug("wrote_too_early", settings=_with(listens=True)),
     "no mode waits for calls": Bug("wrote_over_calls", settings=_with(waits_for_calls=False)),
+    "an action has any number of lines": Bug("too_many_lines", settings=_with(calls_per_action=None)),
     "a generation begins twice": Bug("overlap", says=lambda c, e, m: (c, c) if isinstance(c, Generate) else (c,)),
     "nothing is required": Bug("bad_line_accepted", tool=lambda t: replace(t, params=tuple(replace(p, required=False) for p in t.params))),
     "the end is not the end": Bug("after_the_end", adds=_goes_on),

@@ -16,8 +16,23 @@ from typing import Any
 from agent import core
 from agent.clock import ns
 from agent.events import (
-    Append, Appended, CancelTool, Close, Command, Emit, Event, Finish, Generate, ModelEnded, ModelOutput, SetTimer, StartTool, Stop,
-    Timer, ToolError, ToolResult, UserUpdate,
+    Appended,
+    CancelTool,
+    Close,
+    Command,
+    Emit,
+    Event,
+    Finish,
+    Generate,
+    ModelEnded,
+    ModelOutput,
+    SetTimer,
+    StartTool,
+    Stop,
+    Timer,
+    ToolError,
+    ToolResult,
+    UserUpdate,
 )  # fmt: skip
 from agent.modes import MODES, Settings
 from agent.tools.tool import ToolSpec

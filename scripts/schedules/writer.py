@@ -25,6 +25,7 @@ def _param(name: str, schema: dict[str, Any], required: bool = True, default: An
 
 _CONFIRM: dict[str, Any] = {"confirm": True} if "confirm" in {field.name for field in dataclasses.fields(ToolSpec)} else {}
 _MANY = {"type": ["array", "string"], "items": {"type": "string"}}
+_TIMES = {"type": ["integer", "number", "null"], "default": 1}
 _MAYBE = {"type": ["string", "null"]}
 TOOLS: dict[str, ToolSpec] = {
     spec.name: spec
@@ -32,14 +33,14 @@ TOOLS: dict[str, ToolSpec] = {
         ToolSpec("look", (_param("what", {"type": "string"}), _param("where", {}, False)), "read", reads=frozenset({"book"})),
         ToolSpec("ask", (_param("who", {}), _param("more", {}, False)), "egress"),
         ToolSpec("mail", (_param("to", _MANY), _param("text", {}, False), _param("note", _MAYBE, False)), "write"),
-        ToolSpec(
-            "pay", (_param("sum", {}), _param("times", {"type": ["integer", "number", "null"], "default": 1}, False, 1), _param("note", _MAYBE, False)),
-            "write",
-        ),
+        ToolSpec("pay", (_param("sum", {}), _param("times", _TIMES, False, 1), _param("note", _MAYBE, False)), "write"),
         ToolSpec("wire", (_param("sum", {}),), "write", **_CONFIRM),
         ToolSpec("file", (_param("what", {}),), "write", reads=frozenset({"book"}), writes=frozenset({"book"})),
     )
 }  # fmt: skip
+
+
+NO_ACTIONS = ("hello", "<think>I <answer>", "<tool_call></tool_call>", "<tool_call>\nrun(1)\n", "</answer>", "<tool_call>\n1")
 
 
 class Writer:
@@ -59,7 +60,7 @@ class Writer:
         if roll < (0.3 if may_answer else 0.14):
             return thought + "<answer>done</answer>"
         if roll < 0.34:
-            return draw.choice(("hello", "<think>I <answer>", "<tool_call></tool_call>", "<tool_call>\nrun(1)\n", thought, "</answer>", "<tool_call>\n1"))
+            return draw.choice((*NO_ACTIONS, thought))
         lines = []
         for _ in range(draw.choice((1, 1, 2, 3, 4))):
             line, next_id = self.line(next_id)
@@ -73,8 +74,8 @@ class Writer:
         if roll < 0.07 and known:
             return f"REMOVE {draw.randint(1, known)}", next_id
         if roll < 0.11:
-            bad = (f'{next_id}. nosuch("a")', f"{next_id}. look()", f"{next_id + 5}. ask(1)", f"{next_id}. look(1)", "1. ask($9)", "??", "REMOVE 99")
-            return draw.choice(bad), next_id
+            bad = ('{}. nosuch("a")', "{}. look()", "9{}. ask(1)", "{}. look(1)", "1. ask($99)", "??", "REMOVE 99", "{0}. look($1, ${0})")
+            return draw.choice(bad).format(next_id), next_id
         id = draw.randint(1, known) if roll < 0.3 and known else next_id
         if roll > 0.85 and self.written:
             name, values = draw.choice(self.written)
@@ -108,7 +109,8 @@ class Writer:
     def _leak(self) -> str:
         word = self.draw.choice(NEVER_SAID)
         coded = base64.b64encode(word.encode()).decode()
-        return self.draw.choice((f'"{word}"', f'"{word[:3]}"', f'"{word.upper()}"', f'["{word[:2]}", "{word[2:]}"]', f'"{coded}"', "4471", f'"Bob {word}"'))
+        texts = (word, word[:3], word.upper(), coded, f"Bob {word}")
+        return self.draw.choice((*(f'"{text}"' for text in texts), f'["{word[:2]}", "{word[2:]}"]', "4471"))
 
     def _again(self, value: str) -> str:
         return self.draw.choice(next((row for row in SPELLINGS if value in row), (value,)))

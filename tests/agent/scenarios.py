@@ -25,9 +25,12 @@ from agent.events import (
     Append,
     CancelTool,
     Emit,
+    EndPredicted,
+    Event,
     Finish,
     ModelOutput,
     Note,
+    Silence,
     StartTool,
     Stop,
     Timer,
@@ -176,6 +179,8 @@ class Played:
             match event:
                 case UserUpdate(text=heard, final=final):
                     row("user", heard + "." * final)
+                case Silence(silent_ns=silent_ns):
+                    row("user", f"({seconds(silent_ns):g} s)")
                 case ToolResult(call=call, version=version, value=value):
                     row("result", f"{name(call, version)} {value if isinstance(value, str) else json.dumps(value, default=repr)}")
                 case ToolError(call=call, version=version, message=message, kind=kind):
@@ -226,6 +231,8 @@ def answer(text: str = "done") -> str:
 
 
 PAUSE = "<pause>"
+PREDICTED = "?"
+"""In the place of words: the recogniser predicts the end of speech."""
 
 
 def play(
@@ -239,22 +246,28 @@ def play(
     all_used: bool = True,
     limit_s: float = 60,
     specs: Iterable[ToolSpec] = (),
+    silences: Iterable[tuple[float, float]] = (),
     **changes: Any,
 ) -> Played:
     """Plays a scenario to its end.
 
     Args:
-        user: updates as (seconds, words); words that end in ``.`` are a final update.
+        user: updates as (seconds, words); words that end in ``.`` are a final update, ``?`` is a predicted end.
         model: the actions, one a generation; see `agent.models.scripted.Scripted`.
         mode: the row of settings, with ``changes``.
         takes: seconds by tool, or by call as `spell` spells it; else 1.
         answers: results likewise, else ``ok``; an exception is raised; a list gives one after the other.
         specs: tools beside the five.
+        silences: as (seconds, how long nobody has spoken by then).
         all_used: whether the script must have been asked for all of its actions.
     """
     chosen: Settings = settings(mode, **changes)
     tools, script = Tools(takes or {}, answers or {}, (*TOOLS, *specs)), Scripted(model)
-    updates = [UserUpdate(ns(at_s), text.removesuffix("."), text.endswith(".")) for at_s, text in user]
+    updates: list[Event] = [
+        EndPredicted(ns(at_s)) if text == PREDICTED else UserUpdate(ns(at_s), text.removesuffix("."), text.endswith("."))
+        for at_s, text in user
+    ]
+    updates += [Silence(ns(at_s), ns(silent_s)) for at_s, silent_s in silences]
     episode = Episode(
         settings=chosen, profile=profile, toolbox=tools, updates=updates, renderer=WordRenderer(), prompt_ids=(),
         planner=script, limit_ns=ns(limit_s),
@@ -264,4 +277,4 @@ def play(
     return played
 
 
-__all__ = ["PAUSE", "ROUND", "TOOLS", "Played", "ToolFailure", "Tools", "WordRenderer", "answer", "calls", "play", "spell"]
+__all__ = ["PAUSE", "PREDICTED", "ROUND", "TOOLS", "Played", "ToolFailure", "Tools", "WordRenderer", "answer", "calls", "play", "spell"]

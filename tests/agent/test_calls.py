@@ -6,7 +6,7 @@ import pytest
 
 from agent import core
 from agent.calls import ROWS, TABLE, TERMINAL, Call, Graph, Input, State
-from agent.events import Appended, CancelTool, ModelOutput, Note, StartTool, ToolError, UserUpdate
+from agent.events import Appended, CancelTool, ModelOutput, Note, StartTool, ToolError, ToolResult, UserUpdate
 from agent.gate import effect_key
 from agent.modes import settings
 from agent.protocol import Join, Ref
@@ -195,3 +195,9 @@ def test_two_equal_writes_that_are_allowed_may_both_fail():
 def test_only_writes_are_confirmed():
     with pytest.raises(ValueError, match="confirm is for writes, but access is 'read'"):
         ToolSpec("look", access="read", confirm=True)
+
+
+def test_a_number_that_json_does_not_have_is_no_answer():
+    state, _ = written(SPECS, '<tool_call>\n1. look("a")\n</tool_call>')
+    state, _ = core.step(state, ToolResult(0, 1, 1, {"n": float("nan")}))
+    assert state.graph[1].state is State.FAILED

@@ -24,6 +24,7 @@ from agent.events import (
     ModelEnded,
     ModelOutput,
     Note,
+    Silence,
     StartTool,
     Stop,
     Timer,
@@ -45,7 +46,11 @@ ARGUMENTS = st.sampled_from(['"a"', '"Bob"', "$1", "$2", "[$1]", '"x" + $2', "47
 LINES = st.one_of(
     st.builds("{}. {}({})".format, st.integers(0, 4), st.sampled_from([*SPECS, "nosuch"]), ARGUMENTS),
     st.builds("REMOVE {}".format, st.integers(0, 4)),
-    st.sampled_from(["", "1. send($0)", "1. look(", "1. note(what=$1)", '2. send("a", $1)']),
+    st.sampled_from(["", "1. send($0)", "1. look(", "1. note(what=$1)", '2. send("a", $1)', "1. look()", "2. note()"]),
+    st.builds(
+        "{}. {} {} {}".format, st.integers(0, 4), st.sampled_from(["what", "to", "text", "who"]), st.sampled_from(["=", "+="]), ARGUMENTS
+    ),
+    st.sampled_from(["COMMIT", "COMMIT 1", "COMMIT 2, 3"]),
 )
 CALLS = st.lists(LINES, min_size=1, max_size=3).map(lambda lines: "<tool_call>\n" + "\n".join(lines) + "\n</tool_call>")
 ACTIONS = CALLS | st.sampled_from(["<pause>", "<answer>done</answer>", "<think>to: Bob</think><pause>", "<tool_call></tool_call>"])
@@ -57,13 +62,14 @@ class Session(RuleBasedStateMachine):
 
     @initialize(
         mode=st.sampled_from(sorted(MODES)), interrupt=st.sampled_from(["token", "line", "action"]), grace=st.sampled_from([0, ns(1)]),
-        commit=st.sampled_from(["action", "paper"]), cascade=st.sampled_from(["rerun", "cancel"]), errors=st.sampled_from([0, 9]),
+        commit=st.sampled_from(["line", "action", "paper"]), on=st.sampled_from(["final", "silence"]),
+        revise=st.sampled_from(["amend", "reissue"]), cascade=st.sampled_from(["rerun", "cancel"]), errors=st.sampled_from([0, 9]),
         egress=st.sampled_from([frozenset(), frozenset({"ask"})]), budget=st.sampled_from([20, 5000]),
     )  # fmt: skip
-    def begin(self, mode, interrupt, grace, commit, cascade, errors, egress, budget) -> None:
+    def begin(self, mode, interrupt, grace, commit, on, revise, cascade, errors, egress, budget) -> None:
         self.settings = settings_of(
-            mode, interrupt=interrupt, commit=commit, commit_grace_ns=grace, revise_cascade=cascade, max_errors_in_row=errors,
-            allowed_egress=egress, max_generated_tokens=budget,
+            mode, interrupt=interrupt, commit=commit, commit_on=on, revise=revise, commit_grace_ns=grace, revise_cascade=cascade,
+            max_errors_in_row=errors, allowed_egress=egress, max_generated_tokens=budget,
         )  # fmt: skip
         self.state = core.start(self.settings, SPECS)
         self.log: list[Event] = []
@@ -88,10 +94,12 @@ class Session(RuleBasedStateMachine):
 
     def judge(self, event: Event, commands: tuple[Any, ...], before: core.State) -> None:
         notes = {command.what for command in commands if isinstance(command, Note)}
-        if isinstance(event, UserUpdate):
+        if isinstance(event, UserUpdate) and (event.text or event.retracts or not before.answered and not before.final_heard):
             self.spoke = len(self.log)
         wrote = isinstance(event, ModelOutput) and any(isinstance(command, Stop) for command in commands)
-        if wrote and self.informed and not notes & {"cut", "invalid_action"} and self.state.phase is not Phase.FINISHED:
+        if self.settings.commit != "action" or self.settings.commit_on != "final":
+            self.committed = len(self.log) if self.state.commits.given > before.commits.given else self.committed
+        elif wrote and self.informed and not notes & {"cut", "invalid_action"} and self.state.phase is not Phase.FINISHED:
             self.committed = len(self.log)
         for id, call in self.state.graph.calls.items():
             self.changed.setdefault((id, call.version), len(self.log))
@@ -107,7 +115,7 @@ class Session(RuleBasedStateMachine):
                     heard = [s.kind for s in self.state.transcript if s.kind.endswith("query_update")]
                     waiting = [p for p in self.state.inbox if p.segment.kind.endswith("query_update")]
                     self.informed = bool(heard) and heard[-1] == "final_query_update" and not waiting
-                case StartTool(id, version, name) if SPECS[name].access == "write" and self.settings.commit == "action":
+                case StartTool(id, version, name) if SPECS[name].access == "write" and self.settings.commit != "paper":
                     assert self.committed > self.spoke, "an effect before its commit point"
                     assert self.committed >= self.changed.get((id, version), 0), "an effect of a version that nobody committed"
                 case StartTool(name="ask") if not self.settings.allowed_egress and self.settings.commit == "action":
@@ -119,6 +127,10 @@ class Session(RuleBasedStateMachine):
     @rule(text=st.sampled_from(["text Bob", "", "no", "<think>", "\ud800"]), final=st.booleans(), retracts=st.sampled_from([0, 2]))
     def user(self, text, final, retracts) -> None:
         self.happen(UserUpdate(self.now_ns, text, final, retracts))
+
+    @rule(silent_s=st.sampled_from([0.3, 2.4]))
+    def silence(self, silent_s) -> None:
+        self.happen(Silence(self.now_ns, ns(silent_s)))
 
     @precondition(lambda self: self.state.phase is Phase.APPENDING)
     @rule(tokens=st.integers(-1, 9))
@@ -171,9 +183,12 @@ class Session(RuleBasedStateMachine):
         if not graph:
             return
         assert graph.live == {id for id, call in graph.calls.items() if call.state not in TERMINAL}
+        order = graph.sequence()
+        assert [id for id in order if graph[id].state is not CallState.CANCELLED] == [id for id in order if id in graph]
+        assert {id for id, call in graph.calls.items() if call.state is not CallState.CANCELLED} <= set(order), "a ring"
         assert graph.highest == max(graph.calls, default=0)
         for call in graph.calls.values():
-            assert all(need < call.id and need in graph for need in call.needs)
+            assert all(need in graph for need in call.needs)
             if call.state in (CallState.READY, CallState.RUNNING, CallState.HELD):
                 assert all(graph[need].state is CallState.DONE for need in call.needs), f"call {call.id} has no operands"
 

@@ -356,7 +356,7 @@ def test_a_template_without_a_system_role():
 
 def test_bad_tokenizers_and_settings_are_named():
     tokenizer = small_tokenizer()
-    with pytest.raises(ValueError, match=r"lacks 16 tokens.*Renderer\.prepare"):
+    with pytest.raises(ValueError, match=r"lacks 17 tokens.*Renderer\.prepare"):
         Renderer(tokenizer, "token")
     with pytest.raises(ValueError, match="tags is 'tokens'"):
         Renderer(tokenizer, "tokens")

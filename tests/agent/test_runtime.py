@@ -20,7 +20,20 @@ import pytest
 
 from agent import record
 from agent.clock import Profile, WallClock, ns, seconds
-from agent.events import Append, Close, Emit, ModelOutput, Note, StartTool, ToolError, ToolResult, UserUpdate, from_json, to_json
+from agent.events import (
+    Append,
+    Close,
+    Emit,
+    ModelOutput,
+    Note,
+    Silence,
+    StartTool,
+    ToolError,
+    ToolResult,
+    UserUpdate,
+    from_json,
+    to_json,
+)
 from agent.gate import effect_key
 from agent.models.live import ContextFull, ModelWorker, PlannedModel
 from agent.modes import MODES, settings
@@ -254,6 +267,35 @@ class TestTimes:
         ended = min(at for at, note in commands(session, Note) if note.what == "blocked:hold")
         [timer] = [event for event, _ in session.history if type(event).__name__ == "Timer"]
         assert seconds(timer.at_ns) == started > ended + 0.7
+
+    def test_silence_is_counted_from_the_last_words_and_an_answer_needs_no_endpoint(self, renderer):
+        changes = {"commit_on": "silence", "commit": "line"}
+
+        async def work():
+            script = Script([call('1. send("Bob", "hi")'), "<pause>", call("COMMIT")], "<answer>Done.</answer>")
+            async with planned(renderer, script, [send], changes=changes, limits=Limits(silence_s=(0.6, 1.2))) as session:
+                await say(session, (0, "text Bob", False), (0.4, "hi", False))
+                await session.answer()
+                await session.hear("", final=True)
+                await session.silent(3)
+                return session
+
+        session = fake(work)
+        # counted after the last words, and no more once the endpoint has spoken; then by a detector
+        counted, detected = events(session, Silence)
+        assert (seconds(counted.at_ns), counted.silent_ns, detected.silent_ns) == (1.0, ns(0.6), ns(3))
+        [(started, _)] = commands(session, StartTool)
+        assert started > 1.0 and session.state.turn == 1 and "nothing_said" in notes(session)
+
+    def test_where_the_endpoint_is_law_silence_is_not_counted(self, renderer):
+        async def work():
+            async with planned(renderer, Script([], "<pause>"), []) as session:
+                await say(session, (0, "text Bob", False))
+                await session.silent(1)
+                await asyncio.sleep(5)
+                return session
+
+        assert events(fake(work), Silence) == []
 
     def test_zero_is_the_first_word(self, renderer):
         async def work():

@@ -425,3 +425,20 @@ def test_the_confirmation_is_for_that_effect_and_that_turn_only():
         (10.1, "say", "sure"),
     ]
     assert played.states() == {1: "failed", 2: "failed", 3: "failed"}
+
+
+def test_an_update_without_words_opens_no_turn():
+    """Nobody has spoken: the same may not be asked for again, and nothing is confirmed."""
+    played = play(
+        user=[(0.0, "x."), (3.0, ".")],
+        model=[calls('1. send("a")'), answer("one")],
+    )
+    assert played.rows("user start told say") == [
+        (0.0, "user", "x."),
+        (0.0, "told", "final_query_update x"),
+        (0.5, "start", "1 send(a)"),
+        (1.5, "say", "one"),
+        (1.5, "told", 'tool_result 1: "ok"'),
+        (3.0, "user", "."),
+    ]
+    assert (played.rollout.state.turn, played.notes) == (1, ["nothing_said"])

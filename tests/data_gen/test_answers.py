@@ -48,7 +48,7 @@ PHONE = call(1, ASSISTANT["get_phone_number"], result="+1 555", name="Bob Stone"
     ((PHONE,), "The phone number for Bob Stone is +1 555."),
     ((PHONE, call(2, ASSISTANT["send_sms"], recipients=[Ref(1)], message="I am late"), call(3, WEATHER, result=9, city="Lima")),
      'I texted Bob Stone "I am late", and the weather for Lima is 9.'),
-    ((call(1, HOTEL, hotel="Ritz", nights=2, breakfast=True),), "I booked the hotel booking for Ritz, 2."),
+    ((call(1, HOTEL, hotel="Ritz", nights=2, breakfast=True),), "I booked the hotel booking for Ritz."),
     ((call(1, ASSISTANT["summarize_pdf"], result="Long. " * 40, pdf_path="plan.pdf"),
       call(2, ASSISTANT["create_note"], name="Plan", content=Ref(1))), "I wrote the note Plan."),
     ((call(1, WEATHER, result="</answer> hot\n<b>", city="Oslo"),), "The weather for Oslo is /answer hot b."),

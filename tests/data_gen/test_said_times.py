@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 from agent.tools import times
+from configs.schema import Config
+from data_gen import sources
+from data_gen.tasks import assistant, written
 from data_gen.tasks.assistant.moments import clock_phrase, day_phrase, length_phrase, moment_phrase
+from eval.scoring import Ran, gold_effects, paired
 
 
 class Every(random.Random):
@@ -108,3 +112,53 @@ def test_what_is_drawn_is_among_what_was_tested():
         phrase, at = moment_phrase(draw, NOW)
         assert times.moment(phrase, NOW) == at
         assert phrase.startswith("in ") or any(phrase.startswith(said) or phrase.endswith(said) for said in CLOCKS)
+
+
+# -- what tasks make of it -------------------------------------------------------------------------------------------------
+
+TIMED = ("start_date", "due_date", "start_time", "duration", "priority")
+
+
+def test_gold_gives_what_was_said_and_takes_what_it_means():
+    found = 0
+    for said, plain in zip(*(assistant.tasks("train", 0, 120, assistant.Style(times=form)) for form in ("said", "canonical"))):
+        assert said.request == plain.request
+        box, now = said.toolbox(), datetime.fromisoformat(said.now)
+        for call, other in zip(said.gold, plain.gold, strict=True):
+            for name in set(TIMED) & set(call.args):
+                found += 1
+                words, meant = call.args[name]
+                assert other.args[name] == (meant, words)
+                span = call.arg_evidence[name]
+                assert set(words.split()) <= {word.text for word in said.words[span.start: span.end]}
+                whole = {"all_day": True} if "all_day" in call.args else {}
+                assert box.canonical(call.name, {name: words} | whole)[name] == meant
+        assert now and gold_effects(said) == gold_effects(plain)
+    assert found > 60
+
+
+def test_a_time_in_words_of_the_models_own_is_right_and_another_time_is_not():
+    task, k = next(
+        (task, k) for task in assistant.tasks("train", 0, 200) for k, call in enumerate(task.gold, start=1)
+        if call.name == "create_reminder" and set(call.args) == {"name", "due_date"}
+    )
+    name, meant = task.gold[k - 1].args["name"][0], datetime.fromisoformat(task.gold[k - 1].args["due_date"][1])
+    for due, right in (
+        (f"{meant:%B} {meant.day} {meant.year} at {meant:%H:%M}", True), (f"{meant:%H:%M} on {meant.day} {meant:%B} {meant.year}", True),
+        (f"{meant + timedelta(minutes=1):%Y-%m-%d %H:%M:%S}", False), ("some day", False),
+    ):
+        assert bool(paired(task, [Ran(1, "create_reminder", {"name": name, "due_date": due})], {}).get(k)) is right, due
+
+
+def test_a_written_request_takes_what_was_said_from_its_own_now():
+    task = next(task for task in written.tasks("test") if task.id == "hand-004")
+    call = next(call for call in task.gold if call.name == "create_reminder")
+    ran = [Ran(1, call.name, {"name": call.args["name"][0], "due_date": "on Monday at ten in the morning"})]
+    assert call.args["due_date"] == ("2025-10-20 10:00:00",) and paired(task, ran, {}) == {task.gold.index(call) + 1: 1}
+
+
+def test_an_unknown_form_of_times_is_refused():
+    config = Config()
+    config.data.source, config.data.times = "assistant", "spoken"
+    with pytest.raises(ValueError, match="data.times is 'spoken'; use 'said' or 'canonical'"):
+        sources.load(config, "train")

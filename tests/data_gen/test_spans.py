@@ -37,7 +37,7 @@ def task(row, **changes):
 def wanted(row_task, heard: int, final: bool = False) -> list[str]:
     return [
         f"{call.spec.name}({', '.join(map(str, call.args.values()))}){'' if call.complete else '…'}"
-        for call in reading_of(row_task).wanted(heard, final)
+        for call in reading_of(row_task).wanted([word.text for word in row_task.words[:heard]], final)
     ]
 
 

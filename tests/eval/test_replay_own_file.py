@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from data_gen.tasks.jsonl import split_of
-from eval import replay
+from eval import replay, report
 
 ROWS = [
     {"id": "late", "request": "text Sam Ortiz that I will be ten minutes late", "calls": [
@@ -63,3 +63,27 @@ def test_a_replay_that_failed_before_its_first_episode_binds_nobody(configured, 
         replay.main(configured(*OWN, file_of(tmp_path, ROWS[0] | {"request": "text somebody"})))
     replay.main(configured(*OWN, file_of(tmp_path, ROWS[0])))
     assert replayed(tmp_path / "replay") == {"late": "train"}
+
+
+def test_rows_that_cannot_be_used_are_named_and_counted_in_the_report(configured, tmp_path, capsys):
+    bad = {"id": "bad", "request": "text somebody", "calls": ROWS[0]["calls"]}
+    config = configured(*OWN, file_of(tmp_path, *ROWS, bad, bad))
+    replay.main(config)
+    said = capsys.readouterr().out
+    assert "rejected line 3 (bad): " in said and f"rejected rows: 2 ({tmp_path / 'replay' / 'rejected.jsonl'})" in said
+    (entry,) = json.loads((tmp_path / "replay" / "manifest.json").read_text())["rejected"]
+    assert (entry["source"], entry["count"], entry["rows"]) == ("jsonl", 2, ["line 3 (bad)", "line 4 (bad)"])
+    assert len((tmp_path / "replay" / "rejected.jsonl").read_text().splitlines()) == 2
+    replay.main(config)  # again: the file does not grow
+    assert len((tmp_path / "replay" / "rejected.jsonl").read_text().splitlines()) == 2
+    capsys.readouterr()
+    report.main(configured(f"runs=[{tmp_path / 'replay'}]", f"out={tmp_path / 'report'}", "eval.resamples=10"))
+    assert json.loads((tmp_path / "report" / "report.json").read_text())["rejected"][0]["count"] == 2
+    for text in (capsys.readouterr().out, (tmp_path / "report" / "report.md").read_text()):
+        assert "and counted in no n: 2 rows, line 3 (bad), line 4 (bad)." in text
+
+
+def test_rows_of_the_leaderboard_that_are_kept_out_are_those_of_the_split(configured, tmp_path, bfcl_wheel):
+    config = configured("task=", "data.source=bfcl", "data.categories=[parallel,parallel_multiple]", "eval.split=test")
+    (entry,) = replay.kept_out(config, tmp_path)
+    assert (entry["source"], entry["split"], entry["count"]) == ("bfcl", "test", 6) and "parallel_71" in entry["rows"]

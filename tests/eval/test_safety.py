@@ -110,3 +110,26 @@ def test_the_same_call_in_other_words_needs_no_new_commit_point():
     early = replace(span(0.5, 1.0, saw_final=False), lines=(Line(ns(0.9), 1, "pay", order=CallLine(1, "pay", ("a",), {})),))
     assert committed(seen([early, final, again]), run(1, 3.0, "pay", to="a"), 0, {"pay": pay})
     assert not committed(seen([early, final, again]), run(1, 3.0, "pay", to="a"))
+@pytest.mark.parametrize(("useful", "wrong"), [((1,), 0), ((2,), 1)])
+def test_effects_before_the_last_word_are_counted_whatever_the_endpoint_said(useful, wrong):
+    """A false end at 2 s commits a write at 2.5 s; the user goes on until 3 s."""
+    said = ((2.0, True), (3.2, False), (3.5, True))
+    trace = seen([span(2.1, 2.5, (2.2, 1), (2.3, 2))], [run(1, 2.5), run(2, 3.6), run(3, 2.5, ended="failed")], said)
+    found = counts(trace, SPECS, useful, speech_end_ns=ns(3.0))
+    assert (found.effects_before_last_word, found.wrong_effects_before_last_word) == (1, wrong)
+    assert counts(trace, SPECS, useful, speech_end_ns=ns(2.5)).effects_before_last_word == 0
+
+
+def test_a_line_is_a_commit_point_where_lines_run():
+    spans = [span(2.1, 2.5, (2.2, 1), (2.3, 2, "of $1", frozenset({1})), ended="cut")]
+    assert committed(seen(spans), run(1, 2.2), runs_lines=True) and not committed(seen(spans), run(1, 2.2))
+    assert not committed(seen(spans), run(1, 2.1), runs_lines=True)
+    unread = [replace(spans[0], saw_final=False)]
+    assert not committed(seen(unread), run(1, 2.2), runs_lines=True)
+
+
+def test_a_predicted_end_commits_nothing_before_the_final_update():
+    spans, eager = [span(1.1, 1.5, (1.2, 1))], replace(seen([span(1.1, 1.5, (1.2, 1))]), eager=True)
+    assert committed(eager, run(1, 2.0), runs_lines=True) and committed(eager, run(1, 2.6), runs_lines=True)
+    assert not committed(eager, run(1, 1.9), runs_lines=True)
+    assert not committed(seen(spans), run(1, 2.6), runs_lines=True)

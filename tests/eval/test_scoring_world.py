@@ -63,6 +63,13 @@ def test_effects_that_do_not_show_their_order_come_in_any():
     assert judged(task, MILK, *apart).right and judged(task, *reversed(apart), MILK).right
 
 
+def test_two_texts_to_one_person_are_a_conversation():
+    first, second = ({"recipients": ["+15550100"], "message": text} for text in ("I am late", "start without me"))
+    task = task_of(*(("send_sms", {key: [value] for key, value in args.items()}) for args in (first, second)))
+    assert judged(task, ("send_sms", first), ("send_sms", second)).right
+    assert judged(task, ("send_sms", second), ("send_sms", first)).cause == "wrong order"
+
+
 def test_without_a_state_the_resource_says_whether_order_shows():
     specs = (
         ToolSpec("log", (Param("text", {}),), "write", writes=frozenset({"journal"})), ToolSpec("ping", (Param("text", {}),), "write"),

@@ -35,7 +35,7 @@ def test_a_bound_that_counts_edges_that_do_not_bind_is_found_out(monkeypatch):
 
 
 def test_equal_calls_do_without_what_nobody_needs():
-    attached = {str(args["attachments"]) for n in range(40) for name, args in Equal(MAIL, random.Random(n)).calls() if "attachments" in args}
+    attached = {str(args["attachments"]) for n in range(40) for _, args in Equal(MAIL, random.Random(n)).calls() if "attachments" in args}
     assert any("branding contract" in text.casefold() for text in attached) and any("Ref" in text for text in attached)
     messages = {str(args["message"]) for n in range(40) for name, args in Equal(SENT, random.Random(n)).calls() if "message" in args}
     assert "https://maps.apple.com/?daddr=Oslo&dirflg=d" in messages

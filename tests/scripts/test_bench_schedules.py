@@ -1,4 +1,4 @@
-"""The counters of random schedules: all zero and every transition seen; each one counts when its bug is planted."""
+"""The judge of random schedules: each planted bug is found, every transition is covered, and a run can be killed."""
 
 from __future__ import annotations
 
@@ -7,88 +7,104 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from immutables import Map
 
-from agent.calls import Graph
-from agent.core import _Step
+from agent.calls import ROWS
+from agent.tools.tool import Param, ToolSpec
 from scripts import bench_schedules
-from scripts.bench_schedules import COUNTERS, run_chunk
+from scripts.bench_schedules import run_chunk
+from scripts.schedules.meaning import meaning, said_by
+from scripts.schedules.planted import BUGS, found_after
+from scripts.schedules.rules import RULES
+from scripts.schedules.shell import Schedule, shortest
 
 ROOT = Path(__file__).parent.parent.parent
 
 
-def raises(*_):
-    raise RuntimeError("planted")
+def test_every_rule_has_a_bug_to_find():
+    assert {bug.rule for bug in BUGS.values()} | {"budget_of_effects", "unconfirmed"} == set(RULES)
 
 
-def without_memory_of_effects(start_tool):
-    def planted(self, call):
-        self.graph = replace(self.graph, effects=Map())
-        start_tool(self, call)
-
-    return planted
+@pytest.mark.parametrize("name", BUGS)
+def test_a_planted_bug_is_found(name):
+    assert found_after(BUGS[name], seed=0, most=2_000) is not None
 
 
-def any_version(self, id, version, *, ran):
-    return self.graph[id] if id in self.graph and self.graph[id].state in ("running", "unknown") else None
+def test_some_hundred_schedules_cover_every_transition():
+    _, covered, _ = run_chunk(0, 700, seed=0)
+    assert covered == {f"{row.state}:{row.input}" for row in ROWS}
 
 
-BUGS = {
-    "effects_before_commit": [(_Step, "is_open", lambda self, call: True)],
-    "effects_more_than_once": [(Graph, "effect_below", lambda self, id: None)],
-    "duplicate_effects": [
-        (_Step, "repeated_write", lambda self, call: None), (_Step, "start_tool", without_memory_of_effects(_Step.start_tool)),
+def test_a_finding_is_made_short():
+    bug = BUGS["a cancel is left out"]
+    schedule = next(one for n in range(100) if (one := Schedule(n, bug.wires())).run().counts[bug.rule])
+    drawn = list(schedule.fed)
+    events = shortest(schedule, bug.rule)
+    assert len(events) < len(drawn)
+    assert schedule.replayed(events).counts[bug.rule]
+
+
+PAY = ToolSpec(
+    "pay",
+    (
+        Param("to", {"type": ["array", "string"]}), Param("sum", {}, False), Param("times", {"type": "integer", "default": 1}, False),
+        Param("note", {}, False),
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"to": "a"}, {"to": "a", "note": None}), ({"to": "a"}, {"to": "a", "times": 1}), ({"to": "a"}, {"to": "a", "times": 1.0}),
+        ({"to": "a"}, {"to": ["a"]}), ({"to": "a", "sum": 1e2}, {"to": "a", "sum": 100}), ({"to": "caf\u00e9"}, {"to": "cafe\u0301"}),
     ],
-    "effects_after_reopen": [(_Step, "reopen", lambda self: None)],
-    "stale_results_seen": [(_Step, "current", any_version)],
-    "dependents_left_running": [(Graph, "below", lambda self, id: ())],
-    "hangs": [(_Step, "advance_calls", lambda self: None)],
-    "raised": [(_Step, "discard_answer", raises)],
-}  # fmt: skip
+)  # fmt: skip
+def test_the_same_effect_said_otherwise_is_the_same(one, other):
+    assert meaning(PAY, one) == meaning(PAY, other)
 
 
-def test_every_counter_has_a_bug_to_count():
-    assert tuple(BUGS) == COUNTERS
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"to": "a"}, {"to": "A"}), ({"to": "a"}, {"to": "a", "times": 2}), ({"to": "a", "sum": 1}, {"to": "a", "sum": "1"}),
+        ({"to": ["a", "b"]}, {"to": ["b", "a"]}), ({"to": "a", "sum": True}, {"to": "a", "sum": 1}), ({"to": "a"}, {"to": "a", "note": ""}),
+    ],
+)  # fmt: skip
+def test_another_effect_is_another(one, other):
+    assert meaning(PAY, one) != meaning(PAY, other)
 
 
-def test_a_result_taken_back_and_shown_all_the_same_is_counted(monkeypatch):
-    monkeypatch.setattr(_Step, "void", lambda self, call: False)
-    assert run_chunk(1000, 500, seed=0)[0]["stale_results_seen"] > 0
-
-
-@pytest.mark.parametrize("counter", COUNTERS)
-def test_a_planted_bug_is_counted(counter, monkeypatch):
-    for owner, name, planted in BUGS[counter]:
-        monkeypatch.setattr(owner, name, planted)
-    assert run_chunk(0, 500, seed=0)[0][counter] > 0
-
-
-def test_five_thousand_schedules_cover_every_transition_and_count_nothing(capsys):
-    assert bench_schedules.main(["--count", "5000"]) == 0
-    report = json.loads(capsys.readouterr().out)
-    assert report == {
-        "schedules": 5000, "transitions_covered": report["transitions_total"], "transitions_total": len(bench_schedules.ROWS),
-        **dict.fromkeys(COUNTERS, 0),
-    }  # fmt: skip
+def test_words_are_taken_out_of_whatever_holds_them():
+    assert list(said_by(["Bob's CAF\u00c9", {"n": 4471}, True, None])) == ["bob", "s", "caf\u00e9", "n", "4471"]
 
 
 def test_a_count_that_is_not_zero_is_the_exit_status(capsys, tmp_path):
     state = tmp_path / "state.json"
-    state.write_text(json.dumps({"seed": 0, "next": 100, "counts": {"hangs": 2}, "covered": ["held:clear"]}))
+    state.write_text(json.dumps({"seed": 0, "next": 100, "counts": {"hang": 2}, "covered": ["held:clear"], "first": {"hang": 7}}))
     assert bench_schedules.main(["--count", "100", "--state", str(state)]) == 1
     report = json.loads(capsys.readouterr().out)
-    assert (report["schedules"], report["hangs"], report["transitions_covered"]) == (100, 2, 1)
+    assert (report["schedules"], report["hang"], report["transitions_covered"], report["first"]) == (100, 2, 1, {"hang": 7})
+
+
+def test_a_schedule_is_shown(capsys):
+    bench_schedules.main(["--show", "3"])
+    lines = capsys.readouterr().out.splitlines()
+    assert "settings" in json.loads(lines[0])
+    assert any(line.startswith("    ") for line in lines)
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another():
     assert run_chunk(0, 40, seed=1) == run_chunk(0, 40, seed=1)
-    log = [repr(bench_schedules.Schedule(seed).any_event()) for seed in range(20)]
-    assert log == [repr(bench_schedules.Schedule(seed).any_event()) for seed in range(20)]
-    assert len(set(log)) > 5
+    runs = [Schedule(seed) for seed in range(10)]
+    for run in runs:
+        run.run()
+    again = Schedule(0)
+    again.run()
+    assert repr(again.fed) == repr(runs[0].fed)
+    assert len({repr(run.fed) for run in runs}) == 10
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path, capsys):
@@ -107,17 +123,17 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, capsys):
         running.wait()
     kept = json.loads(state.read_text())
     assert kept["next"] >= bench_schedules.CHUNK and kept["next"] % bench_schedules.CHUNK == 0
-    kept["counts"] = {"hangs": 5}  # stands for what the killed run had found; a run that began anew would not know of it
+    kept["counts"] = {"hang": 5}  # stands for what the killed run had found; a run that began anew would not know of it
     state.write_text(json.dumps(kept))
     bench_schedules.main(["--count", str(kept["next"] + 50), "--state", str(state)])
     report = json.loads(capsys.readouterr().out)
-    assert (report["schedules"], report["hangs"], report["raised"]) == (kept["next"] + 50, 5, 0)
+    assert (report["schedules"], report["hang"], report["raised"]) == (kept["next"] + 50, 5, 0)
     assert json.loads(state.read_text())["next"] == kept["next"] + 50
 
 
 def test_a_state_of_another_seed_is_refused(tmp_path, capsys):
     state = tmp_path / "state.json"
-    state.write_text(json.dumps({"seed": 3, "next": 0, "counts": {}, "covered": []}))
+    state.write_text(json.dumps({"seed": 3, "next": 0, "counts": {}, "covered": [], "first": {}}))
     with pytest.raises(SystemExit):
         bench_schedules.main(["--count", "10", "--state", str(state)])
     assert f"{state} was begun with seed 3, not 0" in capsys.readouterr().err

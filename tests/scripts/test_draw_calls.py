@@ -67,6 +67,6 @@ def test_the_tests_that_the_docs_name_exist(page):
 
 
 def test_every_scenario_of_a_rule_is_named_in_the_docs():
-    scenarios = set().union(*(written(f"agent/test_scenarios_{part}.py") for part in ("calls", "commit", "guarantees", "paper")))
+    scenarios = set().union(*(written(f"agent/test_scenarios_{part}.py") for part in ("calls", "commit", "guarantees", "lines", "paper")))
     assert scenarios - named("calls.md") == set()
     assert written("agent/test_scenarios_turns.py") - named("protocol.md") - named("calls.md") == set()

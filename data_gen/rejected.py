@@ -1,0 +1,28 @@
+"""Rows that can't be used, named: on the terminal and in a file beside what was made of the others.
+
+Owns that file. Refuses to know why a row can't be used: its source says it (`data_gen.sources.rejected`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+FILE = "rejected.jsonl"
+MOST_SHOWN = 20
+"""Rows that are printed; the file has them all."""
+
+
+def report_rejected(folder: Path, rows: Sequence[tuple[str, str]]) -> None:
+    """Names the rows of the user's files that could not be used, and leaves all of them in ``rejected.jsonl``."""
+    path = folder / FILE
+    if not rows:
+        path.unlink(missing_ok=True)
+        return
+    text = "".join(json.dumps({"row": name, "reason": reason}, ensure_ascii=False) + "\n" for name, reason in rows)
+    path.write_text(text, encoding="utf-8")
+    for name, reason in rows[:MOST_SHOWN]:
+        print(f"rejected {name}: {reason}")
+    rest = f", {len(rows) - MOST_SHOWN} of them not shown" if len(rows) > MOST_SHOWN else ""
+    print(f"rejected rows: {len(rows)}{rest} ({path})")

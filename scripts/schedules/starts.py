@@ -1,0 +1,99 @@
+"""The rules about the start of a call: what it needs a commit for, what it may repeat and carry, and what goes before it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.events import StartTool
+from scripts.schedules.ledger import Told
+from scripts.schedules.meaning import meaning, said_by
+
+if TYPE_CHECKING:
+    from scripts.schedules.judge import Judge
+
+
+def judge_start(judge: Judge, call: Told, start: StartTool) -> None:
+    """Counts what is wrong with a start of a call that the model has written."""
+    if is_held(judge, call):
+        _release(judge, call)
+    elif call.spec.access == "egress" and call.context_at_line and not covers(judge, call):
+        if not judge.said.issuperset(said_by(list(start.args.values()))):
+            judge.count("early_egress_carried")
+    if call.spec.access == "write":
+        _write(judge, call, start)
+    _order(judge, call)
+
+
+def is_held(judge: Judge, call: Told) -> bool:
+    """Whether the call may start only after a commit."""
+    if call.spec.access == "write" or not judge.settings.speculates:
+        return True
+    return call.spec.access == "egress" and (call.spec.name not in judge.settings.allowed_egress or bool(call.needs))
+
+
+def changed_at(judge: Judge, call: Told) -> float:
+    """When the call, or anything that it is computed from, was last changed."""
+    return max(call.line_at, *(max(one.changed_at, one.line_at) for one in judge.calls.chain(call)))
+
+
+def covers(judge: Judge, call: Told) -> bool:
+    """Whether there is a commit of the call's own time."""
+    return judge.commit_at > 0 and judge.commit_at >= changed_at(judge, call)
+
+
+def _release(judge: Judge, call: Told) -> None:
+    if covers(judge, call):
+        if judge.now_ns < judge.grace_ends_ns:
+            judge.count("grace_cut_short")
+        return
+    if judge.commit_ever_at >= changed_at(judge, call):
+        judge.count("release_outlived_speech")
+    elif judge.commit_ever_at >= call.line_at:
+        judge.count("release_outlived_change")
+    else:
+        judge.count(f"{call.spec.access}_without_commit")
+
+
+def _write(judge: Judge, call: Told, start: StartTool) -> None:
+    if call.frozen and call.version:
+        judge.count("write_twice")
+    if call.trouble_at > max(one.line_at for one in judge.calls.chain(call)):
+        judge.count("dead_write_started")
+    form = meaning(call.spec, start.args)
+    for turn, other_form, key, other, version in judge.effects:
+        took = other.frozen and other.version == version
+        if other_form == form and turn == judge.turn and took and not judge.settings.duplicate_writes:
+            if not getattr(call.spec, "repeatable", False):
+                judge.count("equal_effect_twice")
+        if key == start.key and (took or other_form != form):
+            judge.count("key_shared")
+    judge.effects.append((judge.turn, form, start.key, call, start.version))
+    judge.keys.add(start.key)
+    _budget(judge, call)
+
+
+def _budget(judge: Judge, call: Told) -> None:
+    took = [turn for turn, _, _, other, version in judge.effects if other.version != version or other.status != "failed"]
+    in_turn, in_session = (getattr(judge.settings, f"max_writes_per_{of}", None) for of in ("turn", "session"))
+    if in_turn is not None and took.count(judge.turn) > in_turn:
+        judge.count("budget_of_effects")
+    # a user who speaks again allows a turn's number more
+    if in_turn is not None and in_session is not None and len(took) > in_session + in_turn * (judge.turn - 1):
+        judge.count("budget_of_effects")
+    if getattr(call.spec, "confirm", False) and judge.ordered_in.get(call.spec.name, judge.turn) >= judge.turn:
+        judge.count("unconfirmed")
+
+
+def _order(judge: Judge, call: Told) -> None:
+    chain = judge.calls.chain(call)
+    for other in judge.calls.standing():
+        if other.id < call.id and call.spec.conflicts_with(other.spec) and call not in judge.calls.chain(other):
+            waits = other.status == "waiting" and not (other.error_shown or other.perhaps_gone or judge.calls.is_skipped(other))
+            held = waits and is_held(judge, other) and not covers(judge, other)
+            if other.status == "running" and other.valid or held:
+                judge.count("out_of_order")
+        for read in chain[1:]:
+            ran_after = other.frozen and other.id < read.id and other.started_at > read.started_at
+            if ran_after and read.spec.access != "write" and other.spec.writes & read.spec.reads:
+                if not any(below.frozen for below in judge.calls.below(read)):
+                    judge.count("stale_read_used")
