@@ -12,7 +12,7 @@ from typing import Any
 from agent import core
 from agent.clock import Profile
 from agent.core import State
-from agent.events import UserUpdate
+from agent.events import EndPredicted, UserUpdate
 from agent.modes import Settings
 from agent.rendering import Renderer
 from agent.simulate import Rollout, replay
@@ -21,7 +21,7 @@ from data_gen.task import Task
 from eval.floor import floor
 from eval.graphs import gold_graph, graph_of, isomorphic
 from eval.latency import latency
-from eval.safety import counts
+from eval.safety import Rules, counts
 from eval.scoring import answer_f1, score, specs_of
 from eval.trace import history_of, log_of, trace
 
@@ -29,7 +29,7 @@ SCHEMA_VERSION = 1
 
 
 def record(
-    task: Task, rollout: Rollout, toolbox: Toolbox, updates: Sequence[UserUpdate], *, settings: Settings, profile: Profile,
+    task: Task, rollout: Rollout, toolbox: Toolbox, updates: Sequence[UserUpdate | EndPredicted], *, settings: Settings, profile: Profile,
     renderer: Renderer, cap_ns: int, forced: bool = False, **where: Any,
 ) -> dict[str, Any]:
     """A finished episode as JSON.
@@ -38,7 +38,7 @@ def record(
         task: what was asked.
         rollout: what came of it.
         toolbox: the world that it ran in.
-        updates: all of the recogniser's, those included that the episode did not live to hear.
+        updates: all that the recogniser passes on, that included that the episode did not live to hear.
         settings: the mode's row.
         profile: the device.
         renderer: the one that the episode ran with.
@@ -52,7 +52,10 @@ def record(
     times = latency(seen, rollout.outcome == "answered", task.speech_end_ns, cap_ns)
     made = [(run.name, run.args) for run in seen.runs] if verdict.right else []
     bound = floor(task, updates, settings, profile, renderer, made, forced)
-    waste = counts(seen, specs_of(task), verdict.useful, settings.commit_grace_ns, settings.duplicate_writes)
+    waste = counts(
+        seen, specs_of(task), verdict.useful, settings.commit_grace_ns, settings.duplicate_writes,
+        task.speech_end_ns, settings.runs_lines, Rules(settings.commit == "line", settings.commit_on == "silence"),
+    )
     return {
         "task": task.id, "source": task.source, "split": task.split, "tags": list(task.tags), **where, "profile": profile.name,
         "outcome": rollout.outcome, "right": verdict.right, "calls_right": verdict.calls_right,

@@ -18,6 +18,7 @@ from agent.events import (
     CancelTool,
     Command,
     Emit,
+    EndPredicted,
     Event,
     Finish,
     Generate,
@@ -72,7 +73,7 @@ class Line:
     """What it asks for: equal texts ask for the same."""
     needs: frozenset[int] = frozenset()
     """IDs of the calls that it names."""
-    order: CallLine | None = None
+    order: CallLine | AmendLine | CommitLine | None = None
     """The line itself; None for a removal."""
 
 
@@ -85,11 +86,13 @@ class Span:
     pieces: tuple[Piece, ...]
     """In order, without a gap; a token that a cut left unfinished is time of the last piece."""
     saw_final: bool
-    """Whether the final update was in its context when it began."""
+    """Whether the final update, or a predicted end of speech that stood, was in its context when it began."""
     ended: Literal["action", "cut", "error", "closed"]
     """``action``: it came to its end; ``error``: what it wrote was refused; ``closed``: the session ended."""
     lines: tuple[Line, ...]
     """Call lines and removals that it completed, in order."""
+    saw_silence: bool = False
+    """Whether the last thing heard, in its context when it began, was a silence."""
 
     @property
     def text(self) -> str:
@@ -142,6 +145,8 @@ class Trace:
     notes: tuple[tuple[int, Note], ...]
     end_ns: int
     """When the last event happened."""
+    eager: bool = False
+    """Whether a predicted end of speech was acted on."""
 
     @property
     def final_ns(self) -> int | None:
@@ -150,7 +155,7 @@ class Trace:
 
     def turn_at(self, at_ns: int) -> int:
         """The number of the turn that a time lies in: one begins when the user speaks after an answer."""
-        return 1 + sum(any(said <= update.at_ns <= at_ns for update in self.updates) for said, _ in self.emits)
+        return 1 + sum(any(said <= u.at_ns <= at_ns and (u.text or u.retracts) for u in self.updates) for said, _ in self.emits)
 
     @property
     def model_tokens(self) -> int:
@@ -196,14 +201,21 @@ class _Reader:
         self.notes: list[tuple[int, Note]] = []
         self.writing: _Writing | None = None
         self.reading_ns: int | None = None
-        self.final_heard = self.final_waits = self.final_read = False
+        self.silence_read = False
+        self.final_heard = self.final_waits = self.final_read = self.predicted = self.eager = False
 
     def take(self, event: Event, commands: Sequence[Command]) -> None:
         self.now_ns = max(self.now_ns, event.at_ns)
         match event:
             case UserUpdate():
                 self.updates.append(event)
+                if self.predicted and event.final and not event.text and not event.retracts:
+                    self.final_heard, self.predicted = True, False  # what was read as the end was the end
+                    return self.obey_all(commands)
+                self.predicted = False
                 self.final_heard, self.final_waits, self.final_read = event.final, False, False
+            case EndPredicted() if not any(isinstance(c, Note) and c.what == "prediction_ignored" for c in commands):
+                self.predicted, self.final_waits, self.final_read, self.eager = True, False, False, True
             case ModelOutput() if self.writing is not None and event.generation == self.writing.generation:
                 self.writing.read(self.now_ns, event.text, len(event.ids))
                 for line in self.writing.lines:
@@ -217,13 +229,16 @@ class _Reader:
                 self.end_run(event.call, event.version, "done", event.value)
             case ToolError():
                 self.end_run(event.call, event.version, "failed" if event.kind == "failed" else "lost", event.message)
+        self.obey_all(commands)
+
+    def obey_all(self, commands: Sequence[Command]) -> None:
         for command in commands:
             self.obey(command, commands)
 
     def obey(self, command: Command, all_of: Sequence[Command]) -> None:
         match command:
             case Generate(generation):
-                self.writing = _Writing(generation, self.now_ns, self.final_read)
+                self.writing = _Writing(generation, self.now_ns, self.final_read, self.silence_read)
             case Stop() if self.writing is not None:
                 whats = {other.what for other in all_of if isinstance(other, Note)}
                 closed = any(isinstance(other, Finish) for other in all_of)
@@ -232,7 +247,10 @@ class _Reader:
                 self.writing = None
             case Append(segments):
                 self.reading_ns = self.now_ns
-                if self.final_heard and any(segment.kind == "final_query_update" for segment in segments):
+                for segment in segments:
+                    if segment.kind in ("silence", "partial_query_update", "final_query_update"):
+                        self.silence_read = segment.kind == "silence" or self.silence_read and not segment.text
+                if (self.final_heard or self.predicted) and any(segment.kind == "final_query_update" for segment in segments):
                     self.final_waits = True
             case StartTool(call, version, name, args):
                 self.runs.setdefault((call, version), []).append(Run(call, version, name, args, self.now_ns, -1, "open"))
@@ -276,15 +294,15 @@ class _Reader:
             runs.append(run if run.end_ns >= 0 else Run(run.call, run.version, run.name, run.args, run.start_ns, self.now_ns, "open"))
         return Trace(
             tuple(self.updates), tuple(self.spans), tuple(self.appends), tuple(runs), tuple(self.stays), tuple(self.emits),
-            tuple(self.notes), self.now_ns,
+            tuple(self.notes), self.now_ns, self.eager,
         )
 
 
 class _Writing:
     """A generation under way."""
 
-    def __init__(self, generation: int, start_ns: int, saw_final: bool) -> None:
-        self.generation, self.start_ns, self.saw_final = generation, start_ns, saw_final
+    def __init__(self, generation: int, start_ns: int, saw_final: bool, saw_silence: bool) -> None:
+        self.generation, self.start_ns, self.saw_final, self.saw_silence = generation, start_ns, saw_final, saw_silence
         self.parser = Parser()
         self.pieces: list[tuple[int, int, Part | None, str, int]] = []
         self.lines: list[Line] = []
@@ -306,9 +324,9 @@ class _Writing:
                 case RemoveLine(id):
                     self.lines.append(Line(at_ns, id, f"REMOVE {id}"))
                 case AmendLine(id, name, value, append):
-                    self.lines.append(Line(at_ns, id, write_amend(id, name, value, append), frozenset(refs(value))))
+                    self.lines.append(Line(at_ns, id, write_amend(id, name, value, append), frozenset(refs(value)), item))
                 case CommitLine(ids):
-                    self.lines.append(Line(at_ns, 0, write_commit(ids)))
+                    self.lines.append(Line(at_ns, 0, write_commit(ids), order=item))
                 case ActionEnded():
                     part = item.kind
                 case Malformed():
@@ -332,4 +350,4 @@ class _Writing:
         elif pieces[-1].end_ns < end_ns:
             last = pieces.pop()
             pieces.append(Piece(last.start_ns, end_ns, last.part, last.text, last.tokens))
-        return Span(self.start_ns, end_ns, tuple(pieces), self.saw_final, ended, tuple(self.lines))
+        return Span(self.start_ns, end_ns, tuple(pieces), self.saw_final, ended, tuple(self.lines), self.saw_silence)
