@@ -24,6 +24,11 @@ def seconds(at_ns: int) -> float:
     return at_ns / NS_PER_S
 
 
+def local_now() -> str:
+    """The date and time on the wall, ``YYYY-MM-DD HH:MM:SS``: the "now" of a session that a person opens."""
+    return time.strftime("%Y-%m-%d %H:%M:%S")
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """A device: how fast it writes, how fast it reads, and what starting to read costs."""

@@ -1,4 +1,4 @@
-"""The five modes: each a frozen row of settings of the one core.
+"""The six modes: each a frozen row of settings of the one core.
 
 Owns the settings and their values. Nothing anywhere branches on a mode's name; a mode is only its row.
 """
@@ -70,14 +70,16 @@ class Settings:
 
 
 MODES: dict[str, Settings] = {
-    "sequential": Settings(listens=False, calls_per_action=1, waits_for_calls=True),
-    "parallel": Settings(listens=False, waits_for_calls=True),
-    "async_tools": Settings(listens=False),
+    "sequential": Settings(listens=False, calls_per_action=1, waits_for_calls=True, runs_lines=True),
+    "parallel": Settings(listens=False, waits_for_calls=True, runs_lines=True),
+    "async_tools": Settings(listens=False, runs_lines=True),
+    "eager_end": Settings(listens=False, waits_for_calls=True, runs_lines=True, eager=True),
     "async_io": Settings(speculates=False),
     "speculative": Settings(),
 }
 """``sequential`` is ReAct (the paper's baseline), ``parallel`` LLMCompiler's setting (the strong baseline),
-``async_tools`` AsyncLM's, ``async_io`` listens and plans with every tool held, ``speculative`` is all of it."""
+``async_tools`` AsyncLM's, ``eager_end`` is ``parallel`` begun on a predicted end of speech, as production systems do (the
+baseline to beat), ``async_io`` listens and plans with every tool held, ``speculative`` is all of it."""
 
 
 def settings(mode: str, **changes: Any) -> Settings:
@@ -97,7 +99,9 @@ def settings_of(mode: str, config: AgentConfig) -> Settings:
         mode, interrupt=config.interrupt, commit=config.commit, commit_on=config.commit_on,
         revise=config.revise, revise_cascade=config.revise_cascade,
         commit_grace_ns=ns(config.commit_grace_s), allowed_egress=frozenset(config.allowed_egress),
+        runs_lines=config.runs_lines and mode in MODES and MODES[mode].runs_lines,
         max_errors_in_row=config.max_errors_in_row, max_context_tokens=config.max_context_tokens,
         max_generated_tokens=config.max_generated_tokens, duplicate_writes=config.duplicate_writes,
+        max_result_chars=config.max_result_chars,
         max_writes_per_turn=config.max_writes_per_turn, max_writes_per_session=config.max_writes_per_session,
     )

@@ -12,7 +12,8 @@ from typing import Literal
 
 from agent.modes import Settings
 from agent.rendering import as_data
-from agent.tools.tool import ToolSpec, signature
+from agent.tools.manual import Detail, manual
+from agent.tools.tool import ToolSpec
 
 Style = Literal["short", "full"]
 """``short`` for models trained on the protocol, ``full`` explains it to those that are not."""
@@ -31,14 +32,20 @@ again under its number; to withdraw it, write REMOVE 2. Results come as <tool_re
 """
 
 
-def system_prompt(settings: Settings, tools: Iterable[ToolSpec], now: str | None = None, style: Style = "short") -> str:
-    """The system text of a session. Texts that others wrote (descriptions) are data."""
+def system_prompt(
+    settings: Settings, tools: Iterable[ToolSpec], now: str | None = None, style: Style = "short", detail: Detail = "short",
+) -> str:
+    """The system text of a session. Texts that others wrote (names, descriptions) are data.
+
+    Args:
+        settings: what the session allows.
+        tools: that it has.
+        now: the user's date and time.
+        style: how much of the protocol is explained.
+        detail: how much is said of each tool.
+    """
     lines = [_FULL.rstrip()] if style == "full" else ["Help the user by calling tools."]
-    lines.append("Tools:")
-    for spec in tools:
-        summary = _summary(spec.description)
-        lines.append(as_data(signature(spec)) + (f" # {as_data(summary)}" if summary else ""))
-    lines.append(rules(settings))
+    lines += ["Tools:", *map(as_data, manual(tools, detail)), rules(settings)]
     if now is not None:
         lines.append(f"Now: {now}")
     return "\n".join(lines)
@@ -51,8 +58,3 @@ def rules(settings: Settings) -> str:
         "One call a turn." if settings.calls_per_action == 1 else "Many calls a turn.",
         "You see results before you go on." if settings.waits_for_calls else "You may answer before results are in.",
     ))
-
-
-def _summary(description: str, words: int = 14) -> str:
-    first = description.strip().split(". ")[0].rstrip(".").split()
-    return " ".join(first[:words])

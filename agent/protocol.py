@@ -481,7 +481,7 @@ def write_value(value: Any) -> str:
     if isinstance(value, list | dict):
         # a long result has to be quick: what holds no reference is JSON as it stands
         with suppress(TypeError):
-            return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")
+            return _OPENS_TAG.sub(r"\\u003c", json.dumps(value, ensure_ascii=False))
     match value:
         case Ref(call, path):
             return f"${call}{''.join(map(_write_step, path))}"

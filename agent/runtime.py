@@ -48,7 +48,7 @@ from agent.events import (
 )
 from agent.models.live import ContextFull, LiveContext, LiveModel
 from agent.modes import Settings
-from agent.prompt import Style, system_prompt
+from agent.prompt import Detail, Style, system_prompt
 from agent.rendering import Renderer, Rendering
 from agent.running import Outcome, end, failed, idempotency_key, launch
 from agent.simulate import Rollout
@@ -128,6 +128,7 @@ class Session:
         *,
         system: str | None = None,
         style: Style = "short",
+        detail: Detail = "short",
         now: str | None = None,
         name: str | None = None,
         seed: int = 0,
@@ -144,6 +145,7 @@ class Session:
             settings: a mode's row, see `agent.modes.settings`.
             system: the system text; by default `agent.prompt.system_prompt`'s, in ``style``, with the date ``now``.
             style: ``short`` for models trained on the protocol, ``full`` explains it.
+            detail: how much the prompt says of each tool.
             now: the user's date and time, for the prompt.
             name: prefix of idempotency keys, which must be another for every session; a random one by default.
             seed: of sampling.
@@ -153,7 +155,7 @@ class Session:
         """
         self.clock, self.limits = clock or WallClock(), limits or Limits()
         specs = dict(toolbox.specs)
-        text = system if system is not None else system_prompt(settings, specs.values(), now, style)
+        text = system if system is not None else system_prompt(settings, specs.values(), now, style, detail)
         self.prompt_ids = tuple(renderer.prompt_ids(text))
         self.state: State = core.start(settings, specs, name or f"session-{secrets.token_hex(8)}", len(self.prompt_ids))
         self.initial: State = self.state

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from agent import record
-from agent.clock import seconds
+from agent.clock import local_now, seconds
 from agent.events import Command, Emit, Event, StartTool, ToolError, ToolResult, UserUpdate
 from agent.modes import settings_of
 from agent.protocol import write_call, write_value
@@ -92,8 +92,10 @@ def main(config: Config) -> None:
     options = {"dtype": config.model.dtype, "stamps": config.clock.stamps, "constrained": config.eval.constrained}
     options |= {"runtime": config.eval.runtime, "turns": config.model.turns}
     with load(config.model.name, config.model.adapter, **options) as model:
+        now = local_now()
         session = open_session(
-            model, AssistantToolbox(WORLD), row, style="full" if bare else config.agent.prompt,
+            model, AssistantToolbox(WORLD, now=now), row, style="full" if bare else config.agent.prompt, now=now,
+            detail="full" if bare else config.agent.prompt_tools,
             watch=lambda event, commands: [print(line, flush=True) for line in lines_of(event, commands)],
         )
         print("Type what you want, line by line; end it with . or ? — Ctrl-D ends the session.", file=sys.stderr)

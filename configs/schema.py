@@ -65,6 +65,8 @@ class AgentConfig:
     """``amend``: single arguments are set or added to, and calls may be open."""
     revise_cascade: str = "rerun"
     commit_grace_s: float = 0.0
+    runs_lines: bool = True
+    """Whether modes that do not listen let a call go when its line is complete, as LLMCompiler does, or with the whole action."""
     allowed_egress: list[str] = field(default_factory=list)
     duplicate_writes: bool = False
     """Whether equal effects are allowed within one turn."""
@@ -76,6 +78,10 @@ class AgentConfig:
     max_generated_tokens: int = 1024
     prompt: str = "short"
     """``short`` for trained models, ``full`` explains the protocol."""
+    prompt_tools: str = "short"
+    """What is said of each tool: ``names`` and types; ``short``, its first sentence and the limits of its parameters too; ``full``."""
+    max_result_chars: int = 4000
+    """How much of a result or an error the model is shown, head and tail; ``$n`` carries all of it."""
 
 
 @dataclass
@@ -90,6 +96,20 @@ class ParaphraseConfig:
     cache: str = "outputs/paraphrases.jsonl"
     """File of all answers: with it the same data can be made again."""
     timeout_s: float = 30.0
+
+
+@dataclass
+class EndpointConfig:
+    """What decides that the user has finished speaking."""
+
+    delay_s: float = 0.5
+    """Silence after which it decides: the final update comes this long after the last word."""
+    false_rate: float = 0.0
+    """Share of the pauses as long as that which it takes for the end: 1 for a plain timer, 0 for an oracle."""
+    predict_delay_s: float | None = None
+    """Silence after which it predicts the end, for the mode that begins on it; None for no predictions."""
+    predict_false_rate: float = 1.0
+    """Share of the pauses as long as that which it takes for a likely end, where the last word leaves nothing hanging."""
 
 
 @dataclass
@@ -115,9 +135,16 @@ class DataConfig:
     """Changes to `data_gen.disfluency.Rates` by name, and ``times`` for all of them; generated sources only."""
     period_s: float = 0.48
     """Time between the recogniser's updates."""
-    endpoint_delay_s: float = 0.5
-    false_endpoint_rate: float = 0.0
+    endpoint: str = "oracle"
+    """Which of ``endpoints`` says when speech is over; every file of group data takes one that can be wrong."""
+    endpoints: dict[str, EndpointConfig] = field(default_factory=lambda: {"oracle": EndpointConfig()})
+    """By name; ``configs/data/recogniser.yaml`` has the rows, docs/speech.md their sources."""
     revision_rate: float = 0.0
+    """Share of partial updates whose last words are taken back by the next."""
+    revision_words: int = 1
+    """The most words that are taken back at once."""
+    closing_marks: bool = True
+    """Whether punctuation at the end of an update is kept, which tells where speech ends."""
     workers: int = 1
     shard_rows: int = 500
     files: dict[str, str] = field(default_factory=dict)

@@ -11,7 +11,7 @@ import random
 from typing import Any
 
 from agent.clock import Profile, ns
-from agent.events import UserUpdate
+from agent.events import EndPredicted, UserUpdate
 from agent.modes import settings_of
 from agent.prompt import system_prompt
 from agent.rendering import Renderer
@@ -50,17 +50,35 @@ def sample_profile(config: ClockConfig, seed: int) -> Profile:
 
 
 def chunking_of(config: DataConfig) -> Chunking:
-    """The configured recogniser."""
+    """The configured recogniser, with the row of its endpoint.
+
+    Raises:
+        ValueError: no such endpoint; the text lists those there are.
+    """
+    if config.endpoint not in config.endpoints:
+        raise ValueError(f"unknown endpoint {config.endpoint!r}; use one of {', '.join(config.endpoints)}")
+    row = config.endpoints[config.endpoint]
     return Chunking(
-        period_ns=ns(config.period_s), endpoint_delay_ns=ns(config.endpoint_delay_s),
-        false_endpoint_rate=config.false_endpoint_rate, revision_rate=config.revision_rate,
+        period_ns=ns(config.period_s), endpoint_delay_ns=ns(row.delay_s), false_endpoint_rate=row.false_rate,
+        predict_delay_ns=None if row.predict_delay_s is None else ns(row.predict_delay_s), predict_false_rate=row.predict_false_rate,
+        revision_rate=config.revision_rate, revision_words=config.revision_words, closing_marks=config.closing_marks,
     )
 
 
 def updates_of(task: Task, data: DataConfig, seed: int) -> list[UserUpdate]:
     """What the recogniser passes on of a task, in order; it follows from the root seed and the task alone."""
-    heard = updates(task.words, child(seed, task.id, "updates"), chunking_of(data))
-    return [UserUpdate(update.at_ns, update.text, update.final, update.retracts) for update in heard]
+    return [event for event in heard_of(task, data, seed) if isinstance(event, UserUpdate)]
+
+
+def heard_of(task: Task, data: DataConfig, seed: int) -> list[UserUpdate | EndPredicted]:
+    """The same with the predicted ends of speech among it, as a session hears them; alike in every mode."""
+    events: list[UserUpdate | EndPredicted] = []
+    for update in updates(task.words, child(seed, task.id, "updates"), chunking_of(data)):
+        if not update.predicts or update.text or update.retracts:
+            events.append(UserUpdate(update.at_ns, update.text, update.final, update.retracts))
+        if update.predicts:
+            events.append(EndPredicted(update.at_ns))
+    return events
 
 
 def make_episode(
@@ -81,10 +99,11 @@ def make_episode(
         **plays: ``planner`` or ``grammar``, see `agent.simulate.Episode`.
     """
     row = settings_of(mode, agent)
-    heard = updates_of(task, data, seed)
-    quiet = silences([(word.start_ns, word.end_ns) for word in task.words], heard) if row.commit_on == "silence" else []
+    spoken = [(word.start_ns, word.end_ns) for word in task.words]
+    quiet = silences(spoken, updates_of(task, data, seed)) if row.commit_on == "silence" else []
     return Episode(
         settings=row, profile=profile, toolbox=toolbox if toolbox is not None else task.toolbox(), renderer=renderer,
-        updates=[*heard, *quiet],
-        prompt_ids=renderer.prompt_ids(system_prompt(row, task.tools, task.now, agent.prompt)), session=task.id, **plays,
+        updates=[*heard_of(task, data, seed), *quiet],
+        prompt_ids=renderer.prompt_ids(system_prompt(row, task.tools, task.now, agent.prompt, agent.prompt_tools)),
+        session=task.id, **plays,
     )

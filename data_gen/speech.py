@@ -1,9 +1,10 @@
 """Speech: when each word of a request is spoken, and when a streaming recogniser passes it on.
 
+The timing is fitted to a synthesiser, not to people; pauses and the recogniser's mistakes are chosen (`docs/speech.md`).
 Owns the word-timing model (`Voice`, `speak`) and the cutting of timed words into updates (`Chunking`, `updates`).
-Refuses to know what the words mean: no cut looks at anything but time. Both are causal: the timing of a word, and
-everything sent by then, depends on the words up to it and the seed, never on what follows, so two requests with one
-beginning and one seed give the same updates until they part.
+Refuses to know what the words mean: no cut looks at anything but time, and a predicted end only at the last word's class
+beside it. Both are causal: the timing of a word, and everything sent by then, depends on the words up to it and the seed,
+never on what follows, so two requests with one beginning and one seed give the same updates until they part.
 """
 
 from __future__ import annotations
@@ -105,13 +106,25 @@ class Chunking:
     endpoint_delay_ns: int = 500 * MS
     """Silence after which the end of speech is declared: the final update comes this long after the last word's end."""
     false_endpoint_rate: float = 0.0
-    """Probability that a pause of at least ``endpoint_delay_ns`` is taken for the end: a final update, then more."""
+    """Probability that a pause of at least ``endpoint_delay_ns`` is taken for the end: a final update, then more. 1 is a
+    plain timer, which knows nothing but the silence; 0 an oracle."""
     revision_rate: float = 0.0
-    """Probability that a partial update mishears its last word; the next update takes it back."""
+    """Probability that a partial update mishears its last words; the next update takes them back."""
     cut: Literal["word", "tick"] = "word"
     """``word``: at the first word recognised since a tick, all that is recognised is sent, so nothing about an update
     depends on what follows it. ``tick``: at the tick itself; the last chunk is then shorter than the others, because
     speech ends within its period, and its size betrays the end."""
+    predict_delay_ns: int | None = None
+    """Silence after which the end is predicted, if the last word leaves nothing hanging; at least ``lag_ns``, at most
+    ``endpoint_delay_ns``. What is recognised is sent with it. None for no predictions."""
+    predict_false_rate: float = 1.0
+    """Probability that a pause as long as that is taken for a likely end; 1 where silence and text are all there is."""
+    revision_words: int = 1
+    """The most words that it mishears; each further one is half as likely. With 1, a word is only taken for its double or
+    cut short; with more, also written otherwise: without its capital, a number in digits."""
+    closing_marks: bool = True
+    """Whether the last word of an update keeps its punctuation. Where it does, a full stop all but says that speech is
+    over, which no recogniser knows."""
 
     def __post_init__(self) -> None:
         if self.period_ns < 1:
@@ -121,7 +134,14 @@ class Chunking:
                 f"chunking: lag_ns is {self.lag_ns} with endpoint_delay_ns {self.endpoint_delay_ns}; the lag must lie "
                 "between 0 and the delay, for the final update carries every word"
             )
-        for field in ("false_endpoint_rate", "revision_rate"):
+        if self.predict_delay_ns is not None and not self.lag_ns <= self.predict_delay_ns <= self.endpoint_delay_ns:
+            raise ValueError(
+                f"chunking: predict_delay_ns is {self.predict_delay_ns}; it must lie between lag_ns {self.lag_ns} and "
+                f"endpoint_delay_ns {self.endpoint_delay_ns}, or be None"
+            )
+        if self.revision_words < 1:
+            raise ValueError(f"chunking: revision_words is {self.revision_words}; it must be at least 1, revision_rate 0 turns them off")
+        for field in ("false_endpoint_rate", "revision_rate", "predict_false_rate"):
             if not 0 <= getattr(self, field) <= 1:
                 raise ValueError(f"chunking: {field} is {getattr(self, field)}; a probability must lie in [0, 1]")
         if self.cut not in ("word", "tick"):
@@ -142,6 +162,8 @@ class Update:
     """Half-open indices of the request's words that it brings; the last may be misheard in ``text``."""
     retracts: int = 0
     """How many words, last heard first, it takes back before it adds its own."""
+    predicts: bool = False
+    """Whether the recogniser predicts with it that speech is over; then its words are right, and there may be none."""
 
 
 def speak(
@@ -210,21 +232,26 @@ def updates(words: Sequence[Word], seed: int, chunking: Chunking = Chunking()) -
     random = _generator(seed, "updates")
     phase_ns = int(random.random() * chunking.period_ns)
     draws = random.random((len(words), 2)).tolist()
+    # generators of their own: these settings change no draw of the others
+    likely = _generator(seed, "predictions").random(len(words)).tolist()
+    revised = _generator(seed, "revisions").random((len(words), 2)).tolist()
     sent: list[Update] = []
     begun = 0  # the first word that was not sent
     misheard = 0
     ticks = 0  # ticks that were served
     end_ns = 0
 
-    def send(at_ns: int, stop: int, final: bool) -> None:
+    def send(at_ns: int, stop: int, final: bool, predicts: bool = False) -> None:
         nonlocal begun, misheard
         start = begun - misheard
         said = [word.text for word in words[start:stop]]
-        wrong = None if final or draws[stop - 1][0] >= chunking.revision_rate else mishear(said[-1])
-        if wrong is not None:
-            said[-1] = wrong
-        sent.append(Update(at_ns, " ".join(said), final, (start, stop), misheard))
-        begun, misheard = stop, int(wrong is not None)
+        wrong = 0  # how many of the last words are misheard
+        if not (final or predicts) and draws[stop - 1][0] < chunking.revision_rate:
+            wrong = _mishear_last(said, revised[stop - 1], chunking.revision_words)
+        if said and not chunking.closing_marks:
+            said[-1] = said[-1].rstrip(STOP_MARKS + CLAUSE_MARKS) or said[-1]
+        sent.append(Update(at_ns, " ".join(said), final, (start, stop), misheard, predicts))
+        begun, misheard = stop, wrong
 
     for i, word in enumerate(words):
         end_ns = max(end_ns, word.end_ns)  # a recording's words may overlap
@@ -242,12 +269,48 @@ def updates(words: Sequence[Word], seed: int, chunking: Chunking = Chunking()) -
             passed = max(0, -((phase_ns - heard_ns) // chunking.period_ns))
             at_ns = phase_ns + passed * chunking.period_ns  # the first tick by which the word is heard
             due = ends or following is None or max(end_ns, following.end_ns) + chunking.lag_ns > at_ns
-        if due and not (ends and at_ns >= endpoint_ns):
+        predicts_ns = None
+        if chunking.predict_delay_ns is not None and not hangs(word.text):
+            silent_ns = end_ns + chunking.predict_delay_ns
+            if following is None or following.start_ns >= silent_ns and likely[i] < chunking.predict_false_rate:
+                predicts_ns = silent_ns
+        early = predicts_ns is not None and predicts_ns <= at_ns  # the prediction takes along what the tick would have sent
+        if due and not early and not (ends and at_ns >= endpoint_ns):
             send(at_ns, i + 1, final=False)
             ticks = passed
+        if predicts_ns is not None:
+            send(predicts_ns, i + 1, final=False, predicts=True)
         if ends:
             send(endpoint_ns, i + 1, final=True)
     return tuple(sent)
+
+
+_HANGING: frozenset[str] = PHRASE_OPENERS | frozenset(re.findall(
+    r"\w+",
+    "a an the or nor than as of in on at by about into over between i my your his her its our their this these those "
+    "is are was were be been do does did has have had will would can could shall should may might must not um uh er erm oh well like",
+))
+
+
+def hangs(text: str) -> bool:
+    """Whether a request can hardly end with this word: a function word that asks for another, a filler, or a comma."""
+    return _plain(text) in _HANGING or ends_with(text, CLAUSE_MARKS)
+
+
+def _mishear_last(said: list[str], draws: Sequence[float], most: int) -> int:
+    """Mishears, in place, as many of the last words as the first draw says; gives how many must be taken back."""
+    depth, draw = 1, draws[0]
+    while depth < min(most, len(said)) and draw < 0.5:
+        depth, draw = depth + 1, draw * 2
+    wrong = 0
+    for back in range(1, depth + 1):
+        text = said[-back]
+        other = mishear(text)
+        if most > 1 and (draws[1] * 2**back) % 1 < 0.5:
+            other = rewrite(text) or other
+        if other is not None and other != text:
+            said[-back], wrong = other, back
+    return wrong
 
 
 def heard(words: Sequence[Word], sent: Iterable[Update]) -> list[str]:
@@ -259,7 +322,9 @@ def heard(words: Sequence[Word], sent: Iterable[Update]) -> list[str]:
         start, stop = update.words
         texts = [word.text for word in words[start:stop]]
         if texts and update.text != " ".join(texts):
-            texts[-1] = update.text[len(" ".join(texts[:-1])) :].strip()
+            said = update.text.split()
+            # a recording's word may have a space in it; only its last is then told apart
+            texts = said if len(said) == len(texts) else [*texts[:-1], update.text[len(" ".join(texts[:-1])) :].strip()]
         so_far += texts
     return so_far
 
@@ -283,6 +348,17 @@ def mishear(text: str) -> str | None:
     if word.lower() in _CONFUSED:
         return _CONFUSED[word.lower()]
     return word[: (2 * len(word) + 2) // 3] if len(word) >= 4 else None
+
+
+_DIGITS = {word: str(n) for n, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())}
+
+
+def rewrite(text: str) -> str | None:
+    """The same word as a recogniser first writes it: a number in digits, a name without its capital; None for no other way."""
+    plain = _plain(text)
+    if plain in _DIGITS:
+        return _DIGITS[plain]
+    return text.lower() if text.lower() != text else None
 
 
 @lru_cache(maxsize=65536)

@@ -101,7 +101,7 @@ def backend(name: str, config: Config) -> Backend:
     if name == "untrained":
         model = replace(config.model, adapter=None, tags="text", turns=None)
         stamps = "none" if config.clock.stamps == "token" else config.clock.stamps
-        return Backend(name, model, replace(config.agent, prompt="full"), stamps)
+        return Backend(name, model, replace(config.agent, prompt="full", prompt_tools="full"), stamps)
     if name in PLANNED:
         # what the expert's tokens cost is the same whether or not somebody has been trained on them
         return Backend(name, replace(config.model, adapter=None), config.agent, config.clock.stamps)

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 from agent.clock import NS_PER_S, Profile
-from agent.events import UserUpdate
+from agent.events import EndPredicted, UserUpdate
 from agent.modes import Settings
 from agent.rendering import Renderer
 from agent.tools.tool import ToolSpec
@@ -41,20 +41,22 @@ class Floor:
 
 
 def floor(
-    task: Task, updates: Sequence[UserUpdate], settings: Settings, profile: Profile, renderer: Renderer,
+    task: Task, updates: Sequence[UserUpdate | EndPredicted], settings: Settings, profile: Profile, renderer: Renderer,
     made: Iterable[tuple[str, Mapping[str, Any]]] = (), forced: bool = False,
 ) -> Floor:
     """The least latency with which the task can be done right.
 
     Args:
         task: what is asked.
-        updates: the recogniser's, in order; the last is final.
+        updates: what the recogniser passes on, in order, predicted ends of speech included; the last is a final update.
         settings: any mode's row: the bound is that of the freest mode, with this row's commit rule, grace and egress.
         profile: the device.
         renderer: counts tokens.
         made: calls that a right episode made; their latencies are allowed for beside those of gold's accepted values.
         forced: whether a grammar may force tokens, which then cost prefill.
     """
+    predictions = [event for event in updates if isinstance(event, EndPredicted)]
+    updates = [event for event in updates if isinstance(event, UserUpdate)]
     final = updates[-1]
     first_final = next(update for update in updates if update.final)
     rate = max(profile.decode_tokens_per_s, profile.prefill_tokens_per_s) if forced else profile.decode_tokens_per_s
@@ -62,12 +64,14 @@ def floor(
     def written_ns(tokens: int) -> int:
         return tokens * NS_PER_S // rate
 
-    read_ns = final.at_ns + append_ns(final, profile, renderer)
-    answer_ns = read_ns + written_ns(answer_tokens(task, renderer))
+    end_read_ns = _end_read_ns(final, updates, predictions, profile, renderer)
+    answer_ns = max(final.at_ns, end_read_ns + written_ns(answer_tokens(task, renderer)))
     commit_ns = first_final.at_ns
     if settings.commit == "action":
         # what counts is the first final update: a false end of speech can commit, and writes may then run before the last word
-        commit_ns += append_ns(first_final, profile, renderer) + written_ns(action_tokens(task, renderer))
+        # and a line commits its call where the mode runs its lines, before the action ends
+        first_read_ns = _end_read_ns(first_final, updates, predictions, profile, renderer)
+        commit_ns = max(commit_ns, first_read_ns + written_ns(min(action_tokens(task, renderer), call_tokens(task, renderer))))
     commit_ns += settings.commit_grace_ns
     heard_ns = updates[0].at_ns + append_ns(updates[0], profile, renderer)
     issue_ns = heard_ns + written_ns(call_tokens(task, renderer))
@@ -76,6 +80,18 @@ def floor(
     parts = (answer_ns, commit_ns + held_ns if held_ns else answer_ns, issue_ns + reads_ns if reads_ns else answer_ns)
     answer, held, reads = (part - task.speech_end_ns for part in parts)
     return Floor(max(answer, held, reads), answer, held, reads)
+
+
+def _end_read_ns(
+    final: UserUpdate, updates: Sequence[UserUpdate], predictions: Sequence[EndPredicted], profile: Profile, renderer: Renderer
+) -> int:
+    """When the end of speech can first be in the context: with the final update, or with an earlier prediction that it confirms."""
+    if not final.text and not final.retracts:
+        said_ns = max((update.at_ns for update in updates if update.at_ns < final.at_ns), default=0)
+        stood = [event for event in predictions if said_ns <= event.at_ns <= final.at_ns]
+        if stood:
+            return stood[0].at_ns + append_ns(UserUpdate(stood[0].at_ns, "", True), profile, renderer)
+    return final.at_ns + append_ns(final, profile, renderer)
 
 
 def append_ns(update: UserUpdate, profile: Profile, renderer: Renderer) -> int:

@@ -21,8 +21,8 @@ from eval.results import Episodes, Key
 from eval.statistics import MIN_N, Interval, accuracy_difference, mean, non_inferior, proportion, ratio_of_means
 
 DEADLINES_S = (1, 2, 4)
-BASELINES = ("sequential", "parallel")
-MODE_ORDER = ("sequential", "parallel", "async_tools", "async_io", "speculative")
+BASELINES = ("sequential", "parallel", "eager_end")
+MODE_ORDER = ("sequential", "parallel", "async_tools", "eager_end", "async_io", "speculative")
 BACKEND_ORDER = ("expert", "no_thoughts", "no_guess", "untrained", "model")
 KINDS = frozenset(entry.name for entry in fields(Rates))
 """Kinds of disfluency, as tasks are tagged with them."""
@@ -244,5 +244,7 @@ def _waste(own: Sequence[Episode], n: int) -> dict[str, Any]:
         "model_tokens_per_task": total["model_tokens"] / n, "wasted_tokens_per_task": total["wasted_tokens"] / n,
         "cuts_per_task": total["cuts"] / n, "errors_per_task": total["errors"] / n,
         "held_calls": total["held_calls"], "repeated_actions": total["repeated_actions"], "effects": total["effects"],
+        "effects_before_last_word_per_100": 100 * total["effects_before_last_word"] / n,
+        "wrong_effects_before_last_word_per_100": 100 * total["wrong_effects_before_last_word"] / n,
         "effects_before_commit": total["effects_before_commit"], "effects_repeated": total["effects_repeated"],
     }

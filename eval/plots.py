@@ -26,7 +26,8 @@ from eval.timeline import INK, LINE, PARTS, RUNNING, SOFT
 Row = Mapping[str, Any]
 
 MODE_COLOURS = {
-    "sequential": SOFT, "parallel": "#8a5fb0", "async_tools": "#3a9fb5", "async_io": PARTS["answer"], "speculative": RUNNING,
+    "sequential": SOFT, "parallel": "#8a5fb0", "async_tools": "#3a9fb5", "eager_end": "#c0792a",
+    "async_io": PARTS["answer"], "speculative": RUNNING,
 }
 LINES = {"expert": "-", "no_thoughts": (0, (3, 1, 1, 1)), "no_guess": (0, (1, 1.2)), "untrained": (0, (4, 2)), "model": (0, (7, 1.5))}
 MARKERS = {"expert": "o", "no_thoughts": "v", "no_guess": "s", "untrained": "^", "model": "D"}

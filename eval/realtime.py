@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.clock import NS_PER_S, Profile, WallClock
-from agent.events import UserUpdate
+from agent.events import EndPredicted, UserUpdate
 from agent.models.live import LiveModel, ModelWorker, PlannedModel
 from agent.models.model import Model
 from agent.modes import Settings
@@ -40,7 +40,7 @@ class Live:
 
     toolbox: Toolbox
     """Its world; calls take as long as its latencies say."""
-    updates: Sequence[UserUpdate]
+    updates: Sequence[UserUpdate | EndPredicted]
     """The recogniser's, in order, with their times."""
     settings: Settings
     system: str
@@ -155,12 +155,15 @@ async def play(live: Live, model: LiveModel, renderer: Renderer, idle_s: float =
     return replace(rollout, outcome="stalled") if rollout.outcome == "idle" else rollout
 
 
-async def _converse(session: Session, updates: Sequence[UserUpdate]) -> None:
+async def _converse(session: Session, updates: Sequence[UserUpdate | EndPredicted]) -> None:
     """Says what is to be said when it is due, and waits for the answer to all of it."""
     session.speech_began()
     for update in updates:
         while (left_ns := update.at_ns - session.clock.now_ns()) > 0:
             await asyncio.sleep(left_ns / NS_PER_S)  # noqa: TID251  (a user who takes their time)
+        if isinstance(update, EndPredicted):
+            await session.end_predicted()
+            continue
         last_ns = session.clock.now_ns()
         await session.hear(update.text, final=update.final, retracts=update.retracts)
 

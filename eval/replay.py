@@ -32,7 +32,7 @@ from agent.tools.tool import Toolbox
 from configs.command import command, out_folder, write_manifest
 from configs.launch import start_all
 from configs.schema import Config, DataConfig
-from data_gen.episodes import make_episode, profile_of, settings_of, updates_of
+from data_gen.episodes import heard_of, make_episode, profile_of, settings_of
 from data_gen.rejected import report_rejected
 from data_gen.seeds import child
 from data_gen.sources import inputs, load, rejected
@@ -44,6 +44,8 @@ from eval.realtime import WALL, Live, paced, run_live
 from eval.sharding import ALONE, Part, Share, share
 
 MANIFEST = "manifest.json"
+RECOGNISER = ("period_s", "endpoint", "endpoints", "revision_rate", "revision_words", "closing_marks")
+"""Settings of group data that are no source's own."""
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _MAKING = "making.json"
 
@@ -165,13 +167,16 @@ def of_source(config: Config, source: str) -> Config:
     if not source:
         return config
     known = {path.name.removesuffix(".yaml"): path for path in files("configs").joinpath("data").iterdir() if path.name.endswith(".yaml")}
+    known.pop("recogniser", None)  # what all of them share
     if source not in known:
         raise ValueError(f"unknown task source {source!r} in eval.sources; use some of {', '.join(sorted(known))}")
     settings = OmegaConf.create(known[source].read_text(encoding="utf-8"))
     settings.pop("defaults", None)
     data = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DataConfig), settings))
     # local files are named once, for all sources
-    return replace(config, task="", data=replace(data, files=config.data.files))
+    # the same ears for every source: a file of group data takes its recogniser from another, which is not read here
+    ears = {name: getattr(config.data, name) for name in RECOGNISER}
+    return replace(config, task="", data=replace(data, files=config.data.files, **ears))
 
 
 def recipe(config: Config, backends: dict[str, Backend]) -> str:
@@ -312,11 +317,11 @@ def run_row(config: Config, row: Row, played: Backend, model: Any, tasks: Sequen
 
     def live(n: int) -> Live:
         task = tasks[n]
-        system = system_prompt(settings, task.tools, task.now, played.agent.prompt)
-        return Live(boxes[n], updates_of(task, config.data, seed), settings, system, task.id, samplings[n], planner(task))
+        system = system_prompt(settings, task.tools, task.now, played.agent.prompt, played.agent.prompt_tools)
+        return Live(boxes[n], heard_of(task, config.data, seed), settings, system, task.id, samplings[n], planner(task))
 
     def keep(n: int, rollout: Rollout) -> None:
-        heard = updates_of(tasks[n], config.data, seed)
+        heard = heard_of(tasks[n], config.data, seed)
         done(record(
             tasks[n], rollout, boxes[n], heard, settings=settings, profile=profile, renderer=renderer, cap_ns=ns(config.eval.cap_s),
             forced=grammar is not None, **where,

@@ -112,7 +112,7 @@ def counts(
         held_calls=len(held),
         repeated_actions=whats["identical_reissue"] + sum(len(ids) - 1 for ids in read_ids.values()),
         effects=len(effects),
-        effects_before_commit=sum(not committed(trace, run, grace_ns, runs_lines, specs, rules) for run in writes),
+        effects_before_commit=sum(not committed(trace, run, grace_ns, specs, runs_lines, rules) for run in writes),
         effects_before_last_word=len(early),
         wrong_effects_before_last_word=sum(run.call not in useful for run in early),
         effects_repeated=sum(n - 1 for n in by_call.values()) + (0 if duplicates else sum(n - 1 for n in by_text.values())),
@@ -124,7 +124,7 @@ def counts(
 
 
 def committed(
-    trace: Trace, run: Run, grace_ns: int = 0, runs_lines: bool = False, specs: Mapping[str, ToolSpec] | None = None,
+    trace: Trace, run: Run, grace_ns: int = 0, specs: Mapping[str, ToolSpec] | None = None, runs_lines: bool = False,
     rules: Rules | None = None,
 ) -> bool:
     """Whether a commit point covers a start: an uncut, unrefused action, written with the final update in its context, at

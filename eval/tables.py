@@ -60,9 +60,12 @@ COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
     ("by 4 s", lambda r: _share(r, r["success_by_s"]["4"])),
     ("× sequential", lambda r: _times(r, "sequential")),
     ("× parallel", lambda r: _times(r, "parallel")),
+    ("× eager_end", lambda r: _times(r, "eager_end")),
     ("wasted calls", lambda r: f"{r['wasted_calls_per_task']:.2f}"),
     ("held", lambda r: str(r["held_calls"])),
-    ("early effects", lambda r: str(r["effects_before_commit"])),
+    ("before commit", lambda r: str(r["effects_before_commit"])),
+    ("before last word /100", lambda r: f"{r['effects_before_last_word_per_100']:.1f}"),
+    ("wrong of them", lambda r: f"{r['wrong_effects_before_last_word_per_100']:.1f}"),
 )
 """Head and cell of every column. Latencies are from the end of the last word; ``×`` is how many times as fast, on the
 requests that both modes get right, with its 95% interval."""

@@ -89,14 +89,21 @@ def _data(base: Surroundings, **changes: Any) -> Surroundings:
     return replace(base, config=replace(base.config, data=replace(base.config.data, **changes)))
 
 
+def _endpoint_delay(base: Surroundings, delay_s: float) -> Surroundings:
+    data = base.config.data
+    row = data.endpoints[data.endpoint]
+    predict_s = None if row.predict_delay_s is None else min(row.predict_delay_s, delay_s)
+    return _data(base, endpoints=dict(data.endpoints) | {data.endpoint: replace(row, delay_s=delay_s, predict_delay_s=predict_s)})
+
+
 AXES = (
     Axis("decode_tokens_per_s", "decode rate, tokens/s", (10, 20, 40, 80, 160), _decode, lambda base: base.profile.decode_tokens_per_s),
     Axis("tool_latency_times", "tools' latency, times its own", (0.1, 0.3, 1, 3, 10), lambda base, x: replace(base, tool_times=x),
          lambda base: 1.0),
     Axis("speech_rate_times", "speaking rate, times its own", (0.5, 0.7, 1, 1.4, 2), lambda base, x: replace(base, speech_times=x),
          lambda base: 1.0),
-    Axis("endpoint_delay_s", "silence that ends a turn, s", (0.2, 0.35, 0.5, 0.8, 1.2), lambda base, x: _data(base, endpoint_delay_s=x),
-         lambda base: base.config.data.endpoint_delay_s),
+    Axis("endpoint_delay_s", "silence that ends a turn, s", (0.2, 0.35, 0.5, 0.8, 1.2), _endpoint_delay,
+         lambda base: base.config.data.endpoints[base.config.data.endpoint].delay_s),
     Axis("disfluency_times", "disfluency, times the source's rates", (0, 1, 2, 4, 8),
          lambda base, x: _data(base, disfluency=dict(base.config.data.disfluency) | {"times": x}),
          lambda base: base.config.data.disfluency.get("times", 1.0)),

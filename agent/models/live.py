@@ -138,8 +138,8 @@ class WorkerContext:
                 return
             try:
                 begun.constraint = grammar.begin(state) if grammar is not None else None
-            except Exception as error:
-                _deliver(begun, error)
+            except BaseException as error:
+                _deliver(begun, _failure(error))
                 return
             self.writing = begun
             self._worker.contexts[self] = None
@@ -170,8 +170,8 @@ class WorkerContext:
         """Work of this context alone, in the worker's thread: one whose model fails is no longer to be trusted, the others are."""
         try:
             work()
-        except Exception as error:
-            self.failure = self.failure or error
+        except BaseException as error:
+            self.failure = self.failure or _failure(error)
             self._worker.contexts.pop(self, None)
 
     def _stop(self, keep: int) -> None:
@@ -298,8 +298,8 @@ class ModelWorker:
             return
         try:
             stream = self.model.open(request.prompt_ids, seed=request.seed)
-        except Exception as error:
-            request.done.set_exception(error)
+        except BaseException as error:
+            request.done.set_exception(_failure(error))
         else:
             request.done.set_result(WorkerContext(self, stream))
 
@@ -328,12 +328,12 @@ class ModelWorker:
         lengths = [self._length(append.context) for append in group]
         try:
             self.model.append([(append.stream, append.ids) for append in group])
-        except Exception as error:
+        except BaseException as error:
             for append, length in zip(group, lengths):
                 if len(group) > 1 and self._length(append.context) == length:
                     self._extend_group([append])  # one that fails must not take the others with it
                 else:
-                    append.done.set_exception(error)
+                    append.done.set_exception(_failure(error))
         else:
             for append in group:
                 append.done.set_result(None)
@@ -343,8 +343,8 @@ class ModelWorker:
         try:
             if most is None or stream.length + more <= most:
                 return None
-        except Exception as error:
-            return error
+        except BaseException as error:
+            return _failure(error)
         return ContextFull(f"the context has {stream.length} tokens, {more} more pass the model's {most}")
 
     def _step(self) -> None:
@@ -362,7 +362,7 @@ class ModelWorker:
     def _length(self, context: WorkerContext) -> int | None:
         try:
             return context.stream.length
-        except Exception:  # then what is asked of the model fails too, and says so
+        except BaseException:  # then what is asked of the model fails too, and says so
             return None
 
     def _decode(self, contexts: Sequence[WorkerContext]) -> list[int | Exception]:
@@ -372,12 +372,12 @@ class ModelWorker:
             if len(tokens) != len(streams):
                 raise ValueError(f"the model gave {len(tokens)} tokens for {len(streams)} contexts; it must give one for each")
             return tokens
-        except Exception as error:
+        except BaseException as error:
             if len(contexts) == 1:
-                return [error]
+                return [_failure(error)]
             # one that fails must not take the others with it; who has a token already that nobody saw can't go on
             same = [self._length(context) == length for context, length in zip(contexts, lengths)]
-            return [self._decode([context])[0] if fits else error for context, fits in zip(contexts, same)]
+            return [self._decode([context])[0] if fits else _failure(error) for context, fits in zip(contexts, same)]
 
     def _force(self, context: WorkerContext) -> bool:
         """Tokens that the grammar leaves no choice about are taken in, not decoded."""
@@ -390,8 +390,8 @@ class ModelWorker:
             if (full := self._overflow(context.stream, len(forced))) is not None:
                 raise full
             self.model.append([(context.stream, forced)])
-        except Exception as error:
-            self._give(context, error)
+        except BaseException as error:
+            self._give(context, _failure(error))
         else:
             for token in forced:
                 self._give(context, token)
@@ -409,10 +409,15 @@ class ModelWorker:
             try:
                 if writing.constraint is not None and token not in self.end_ids:
                     writing.constraint.push(token)
-            except Exception as error:
-                token = error
+            except BaseException as error:
+                token = _failure(error)
         if not _deliver(writing, token) or isinstance(token, Exception) or token in self.end_ids:
             self.contexts.pop(context, None)  # nobody listens, or there is no more to say; `stop` crops
+
+
+def _failure(error: BaseException) -> Exception:
+    """What a backend raised, as an error: a panic of a Rust library (a tokenizer, a grammar) is no `Exception`."""
+    return error if isinstance(error, Exception) else RuntimeError(f"{type(error).__name__}: {described(error)}")
 
 
 def _deliver(writing: _Writing, token: int | Exception) -> bool:

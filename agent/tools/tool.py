@@ -165,7 +165,8 @@ _WORDS = {
 }
 
 
-def _type_word(schema: Mapping[str, Any], optional: bool = False) -> str:
+def type_word(schema: Mapping[str, Any], optional: bool = False) -> str:
+    """A schema's type as signatures show it."""
     # an optional parameter's null is not shown: "?" already says that it may be left out, and prompts are paid for
     if "enum" in schema:
         shown = [value for value in schema["enum"] if not (optional and value is None)]
@@ -175,12 +176,12 @@ def _type_word(schema: Mapping[str, Any], optional: bool = False) -> str:
         return "any"
     kinds = [k for k in ([kind] if isinstance(kind, str) else kind) if not (optional and k == "null")]
     items = schema.get("items", {})
-    return "|".join(f"list[{_type_word(items)}]" if k == "array" and items.get("type") else _WORDS.get(k, "any") for k in kinds)
+    return "|".join(f"list[{type_word(items)}]" if k == "array" and items.get("type") else _WORDS.get(k, "any") for k in kinds)
 
 
 def signature(spec: ToolSpec) -> str:
     """The compact signature that prompts and error texts show: ``send_sms(recipients: list[str], message: str)``."""
-    parts = [f"{p.name}{'' if p.required else '?'}: {_type_word(p.schema, not p.required)}" for p in spec.params]
+    parts = [f"{p.name}{'' if p.required else '?'}: {type_word(p.schema, not p.required)}" for p in spec.params]
     return f"{spec.name}({', '.join(parts)})"
 
 

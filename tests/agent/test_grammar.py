@@ -24,7 +24,7 @@ from agent.protocol import TAGS
 from agent.rendering import Renderer
 from agent.simulate import Episode, run_batch
 from agent.tools.tool import Param, ToolFailure, ToolSpec
-from configs.schema import AgentConfig, DataConfig
+from configs.schema import AgentConfig, DataConfig, EndpointConfig
 from data_gen.episodes import make_episode
 from data_gen.expert import Expert
 from data_gen.reading import GroundedReading
@@ -33,7 +33,7 @@ from data_gen.tasks import debug
 TEXT, WHOLE = {"type": "string"}, {"type": "integer"}
 FAST = Profile("fast", 300, 6000, ns(0.01))
 FORMS = [("tiny", "token"), ("tiny", "text"), ("smollm2", "token"), ("smollm2", "text"), ("qwen", "token"), ("qwen", "text")]
-MODES = ("sequential", "parallel", "async_tools", "async_io", "speculative")
+MODES = ("sequential", "parallel", "async_tools", "eager_end", "async_io", "speculative")
 
 SHAPES: dict[str, tuple[ToolSpec, ...]] = {
     "debug": debug.TOOLS,
@@ -222,7 +222,8 @@ def test_all_that_the_expert_writes_can_be_written(grammars, name, tags):
         for task in debug.tasks("train", count=4 if name == "tiny" else 3):
             expert = Checked(task, GroundedReading(task))
             episode = make_episode(
-                task, mode, FAST, grammar.renderer, agent=AgentConfig(), data=DataConfig(false_endpoint_rate=0.3), seed=1,
+                task, mode, FAST, grammar.renderer, agent=AgentConfig(), seed=1,
+                data=DataConfig(endpoints={"oracle": EndpointConfig(false_rate=0.3, predict_delay_s=0.3)}),
                 planner=expert,
             )
             assert episode.run().outcome == "answered"

@@ -345,3 +345,8 @@ def test_what_is_resolved_shares_nothing_that_a_tool_could_change():
 @given(nested(scalars))
 def test_a_value_without_references_is_written_as_json(value):
     assert json.loads(write_value(value)) == value
+
+
+def test_a_list_is_written_as_its_items_are():
+    texts = ["a < b", "<pause>", "</tool_call>", "x <y>"]
+    assert write_value(texts) == f"[{', '.join(map(write_value, texts))}]" == write_value([*texts, Ref(1)])[:-5] + "]"

@@ -203,7 +203,7 @@ class TestLong:
         assert there["walked"] == {False}
         [text] = [segment.text for _, item in commands(session, Append) for segment in item.segments
                   if segment.kind == "tool_result" and segment.text.startswith("1:")]
-        whole = json.dumps(value)  # as it reads: nothing is escaped
+        whole = json.dumps(value)
         assert text == f"1: {whole[:3000]} … [{len(whole) - 4000} characters left out] … {whole[-1000:]}"
         assert len(commands(session, StartTool)) == 2
 
@@ -272,8 +272,8 @@ def test_described_is_a_text_whatever_is_raised():
 class Faulty:
     """A model that always writes the same answer, and breaks at one place for streams opened with seed 1."""
 
-    def __init__(self, ids, fault: str) -> None:
-        self.ids, self.fault, self.end_ids = ids, fault, frozenset()
+    def __init__(self, ids, fault: str, kind: type[BaseException] = OSError) -> None:
+        self.ids, self.fault, self.kind, self.end_ids = ids, fault, kind, frozenset()
         self.closed: list[int] = []
 
     def open(self, prompt_ids, seed=0):
@@ -281,7 +281,7 @@ class Faulty:
 
     def _break(self, where: str, streams) -> None:
         if where == self.fault and any(stream.seed for stream in streams):
-            raise OSError(f"{where} failed")
+            raise self.kind(f"{where} failed")
 
     def append(self, batch):
         self._break("append", [stream for stream, _ in batch if stream.appends])
@@ -328,9 +328,14 @@ ENDS = {
 }  # fmt: skip
 
 
+class Panic(BaseException):
+    """What a Rust library raises through its Python bindings."""
+
+
+@pytest.mark.parametrize("kind", [OSError, Panic])
 @pytest.mark.parametrize("fault", [*ENDS, "close"])
-def test_a_backends_failure_ends_its_session_and_no_other(renderer, fault):
-    model = Faulty([*renderer.action_ids("<answer>Fine.</answer>"), *renderer.action_ids(" and more")], fault)
+def test_a_backends_failure_ends_its_session_and_no_other(renderer, fault, kind):
+    model = Faulty([*renderer.action_ids("<answer>Fine.</answer>"), *renderer.action_ids(" and more")], fault, kind)
 
     async def work():
         with ModelWorker(model) as worker:

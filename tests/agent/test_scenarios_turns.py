@@ -139,13 +139,13 @@ def test_a_failure_cuts_an_answer_in_modes_that_wait_for_calls_too():
         takes={"note": 7}, answers={"note": ToolFailure("no ink")},
     )
     assert played.rows("start error model say") == [
+        (0.4, "start", "1 note(a)"),
         (0.5, "model", '<tool_call>\n1. note("a")\n</tool_call>'),
-        (0.5, "start", "1 note(a)"),
-        (5.5, "error", "1 timeout: no answer within 5 s"),
-        (7.5, "error", "1 failed: no ink"),
-        (7.5, "model", "<answer>word word word word word word word word word word word word word word word word word ✂"),
-        (7.9, "model", "<answer>sorry</answer>"),
-        (7.9, "say", "sorry"),
+        (5.4, "error", "1 timeout: no answer within 5 s"),
+        (7.4, "error", "1 failed: no ink"),
+        (7.4, "model", "<answer>word word word word word word word word word word word word word word word word word ✂"),
+        (7.8, "model", "<answer>sorry</answer>"),
+        (7.8, "say", "sorry"),
     ]
 
 
@@ -401,6 +401,7 @@ PLANS = {
     "sequential": ONE_BY_ONE,
     "parallel": [BOTH, answer()],
     "async_tools": [BOTH, answer()],
+    "eager_end": [BOTH, answer()],
     "async_io": [PAUSE, BOTH, PAUSE, answer()],
     "speculative": [PAUSE, BOTH, PAUSE, PAUSE, answer()],
 }
@@ -416,11 +417,11 @@ def test_sequential_waits_for_the_user_and_for_each_call():
         (3.4, "start", "1 look(Bob)"),
         (3.5, "model", '<tool_call>\n1. look("Bob")\n</tool_call>'),
         (4.4, "result", "1 ok"),
+        (4.8, "start", "2 send(ok)"),
         (4.9, "model", "<tool_call>\n2. send($1)\n</tool_call>"),
-        (4.9, "start", "2 send(ok)"),
-        (5.9, "result", "2 ok"),
-        (6.3, "model", "<answer>done</answer>"),
-        (6.3, "say", "done"),
+        (5.8, "result", "2 ok"),
+        (6.2, "model", "<answer>done</answer>"),
+        (6.2, "say", "done"),
     ]
 
 
@@ -481,12 +482,13 @@ def test_speculative_reads_while_the_user_speaks():
     ]
 
 
-def test_the_five_modes_side_by_side():
+def test_the_six_modes_side_by_side():
     """The same request, two calls and the last word at 3 s: when the answer goes out."""
     assert {mode: play(REQUEST, plan, mode=mode).rows("say")[-1][0] for mode, plan in PLANS.items()} == {
-        "sequential": 6.3,
+        "sequential": 6.2,
         "parallel": 5.8,
         "async_tools": 5.4,
+        "eager_end": 5.8,
         "async_io": 5.4,
         "speculative": 4.4,
     }

@@ -50,6 +50,23 @@ def test_a_session_that_ends_before_its_user(tiny_tokenizer, capsys):
     assert talk(tiny_tokenizer, ["hello.", "hello?"], [], capsys)[-1] == "the session is over: model_failed"
 
 
+def test_the_session_and_its_tools_have_one_now(monkeypatch, tmp_path):
+    opened = []
+
+    def watched(model, tools, *rest, **options):
+        opened.append((options["now"], str(tools.world.now)))
+        return open_session(model, tools, *rest, **options)
+
+    monkeypatch.setattr("sys.stdin", ["well?\n"])
+    monkeypatch.setattr("agent.serve.open_session", watched)
+    monkeypatch.setattr("agent.serve.local_now", lambda: "2026-11-25 10:37:00")
+    serve.main(Config(
+        out=str(tmp_path), model=ModelConfig(name="tiny", dtype="float32"), agent=AgentConfig(max_generated_tokens=5),
+        eval=EvalConfig(modes=["speculative"]),
+    ))
+    assert opened == [("2026-11-25 10:37:00", "2026-11-25 10:37:00")]
+
+
 def test_the_command_on_the_tiny_model_leaves_a_log(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("sys.stdin", ["well?\n"])
     serve.main(Config(

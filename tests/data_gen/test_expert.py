@@ -48,11 +48,13 @@ def tasks(request, tmp_path_factory) -> list[Task]:
     return [task for split in bfcl.SHARES for task in bfcl.tasks(split, 0, bfcl.CATEGORIES, wheel)]
 
 
-def play(task: Task, mode: str, renderer, planner, seed: int = 0, toolbox=None, commit: str = "action") -> Rollout:
+def play(
+    task: Task, mode: str, renderer, planner, seed: int = 0, toolbox=None, lines: bool = True, commit: str = "action",
+) -> Rollout:
     rate = (20, 60, 200)[seed % 3]
     return make_episode(
-        task, mode, Profile("test", rate, 10 * rate, 0), renderer, agent=AgentConfig(commit=commit), data=DataConfig(),
-        seed=seed, planner=planner, toolbox=toolbox,
+        task, mode, Profile("test", rate, 10 * rate, 0), renderer, agent=AgentConfig(runs_lines=lines, commit=commit),
+        data=DataConfig(), seed=seed, planner=planner, toolbox=toolbox,
     ).run()
 
 
@@ -84,7 +86,8 @@ def test_whatever_a_model_did_the_expert_reaches_gold_and_repeats_nothing(tasks,
         draw = random.Random(f"{mode}/{task.id}/{seed}")
         reading = reading_of(task, 0.3 if task.reading is not None else 0.0, seed)
         planner = Erratic(task, Expert(task, reading), draw, draw.randint(1, 8))
-        rollout = play(task, mode, renderer, planner, seed)
+        # where lines run as they are written, nonsense has effects, which nobody can take back
+        rollout = play(task, mode, renderer, planner, seed, lines=False)
         state = rollout.state
         where = f"{task.id} in {mode} with seed {seed}: {planner.written}"
         assert rollout.outcome == "answered" and planner.handed_over, where
@@ -186,7 +189,7 @@ def test_one_call_a_turn_removes_every_wrong_write_before_it_commits(renderer):
     wrong = ['<tool_call>\n1. send_sms(["+1"], "a")\nno line\n', '<tool_call>\n2. send_sms(["+2"], "b")\nno line\n']
     planner = Erratic(task, Expert(task, reading_of(task)), random.Random(0), 2)
     planner.mistake = lambda state: wrong.pop(0)
-    rollout = play(task, "sequential", renderer, planner)
+    rollout = play(task, "sequential", renderer, planner, lines=False)
     assert [call.state for _, call in sorted(rollout.state.graph.calls.items())] == [
         CallState.CANCELLED, CallState.CANCELLED, CallState.DONE, CallState.DONE,
     ]
@@ -197,7 +200,7 @@ def test_a_text_that_looks_like_a_reference_is_none(renderer):
     planner = Erratic(task, Expert(task, reading_of(task)), random.Random(0), 1)
     message = write_value(task.gold[1].args["message"][0])
     planner.mistake = lambda state: f'<tool_call>\n1. send_sms(["$1"], {message})\nno line\n'
-    rollout = play(task, "parallel", renderer, planner)
+    rollout = play(task, "parallel", renderer, planner, lines=False)
     assert rollout.state.graph[1].state is CallState.CANCELLED
     assert len(asked_for(task, rollout.state, reading_of(task))) == 2
 

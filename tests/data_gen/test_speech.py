@@ -17,11 +17,13 @@ vocabulary = st.sampled_from([*REQUEST, "a", "7:30", "restaurant", "—", "um,",
 requests = st.lists(vocabulary, min_size=1, max_size=25)
 seeds = st.integers(0, 2**63)
 chunkings = st.builds(
-    lambda period, delay, lag, false_endpoints, revisions, cut: Chunking(
-        period * MS, min(lag, delay) * MS, delay * MS, false_endpoints, revisions, cut
+    lambda period, delay, lag, false_endpoints, revisions, cut, most, predicts: Chunking(
+        period * MS, min(lag, delay) * MS, delay * MS, false_endpoints, revisions, cut, (min(lag, delay) + delay) * MS // 2 if predicts
+        else None, revision_words=most,
     ),
     st.integers(1, 2000), st.integers(0, 900), st.integers(0, 900), st.sampled_from([0.0, 0.5, 1.0]),
     st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from(["word", "tick"]),
+    st.sampled_from([1, 3]), st.booleans(),
 )  # fmt: skip
 
 
@@ -62,7 +64,7 @@ def test_two_requests_with_one_beginning_sound_the_same_until_they_part(common, 
     assert first[:n] == second[:n] == speak(common, seed)
     # they can be told apart as soon as the words differ in sound: at their ends, or, for the silence that makes an
     # endpoint, at the first start
-    field = "start_ns" if chunking.false_endpoint_rate else "end_ns"
+    field = "start_ns" if chunking.false_endpoint_rate or chunking.predict_delay_ns is not None else "end_ns"
     parted_ns = min(getattr(words[n], field) for words in (first, second))
     before = [[u for u in updates(words, seed, chunking) if u.at_ns < parted_ns] for words in (first, second)]
     assert before[0] == before[1]
@@ -164,7 +166,7 @@ def test_any_cut_keeps_time_order_and_every_word(texts, seed, chunking):
     for k, update in enumerate(sent):
         start, stop = update.words
         assert start == known - update.retracts and stop >= known
-        assert update.final or stop > start, "an empty chunk was sent"
+        assert update.final or update.predicts or stop > start, "an empty chunk was sent"
         assert bool(update.text) == (stop > start)
         assert stop == 0 or update.at_ns >= words[stop - 1].end_ns
         if chunking.revision_rate == 0:
@@ -303,3 +305,61 @@ def test_the_probe_finds_the_end_where_the_cut_betrays_it():
     timing, _, last = partials("tick", 4000, seed=1)
     noise = auc_noise(last)
     assert probe_auc(timing, last) - 0.5 > 4 * noise
+
+
+# --- the endpoint, what is taken back, and marks ---
+
+PAUSED = (Word("text", 0, 300 * MS), Word("Bob", 300 * MS, 600 * MS), Word("hi.", 1600 * MS, 1800 * MS))
+"""A pause of a second in mid-sentence."""
+
+
+def finals(chunking: Chunking, words=PAUSED, seed: int = 1) -> list[int]:
+    return [update.at_ns // MS for update in updates(words, seed, chunking) if update.final]
+
+
+@pytest.mark.parametrize(("delay_ms", "expected"), [(500, [1100, 2300]), (800, [1400, 2600]), (1000, [1600, 2800]), (1200, [3000])])
+def test_a_plain_timer_takes_every_pause_as_long_as_its_delay_for_the_end(delay_ms, expected):
+    for seed in range(20):
+        assert finals(Chunking(endpoint_delay_ns=delay_ms * MS, false_endpoint_rate=1.0), seed=seed) == expected
+
+
+def test_an_end_is_predicted_from_silence_and_text():
+    chunking = Chunking(predict_delay_ns=300 * MS)
+
+    def predicted(*texts: str) -> list[tuple[int, str]]:
+        words = tuple(Word(text, word.start_ns, word.end_ns) for text, word in zip(texts, PAUSED))
+        return [(update.at_ns // MS, update.text) for update in updates(words, 1, chunking) if update.predicts]
+
+    assert [at for at, _ in predicted("text", "Bob", "hi.")] == [900, 2100]
+    # a word that leaves something hanging is no end, in a pause or at the end
+    assert [at for at, _ in predicted("text", "to", "Bob")] == [2100]
+    assert [at for at, _ in predicted("text", "Bob", "um")] == [900]
+    assert [at for at, _ in predicted("text", "Bob,", "hi")] == [2100]
+
+
+def test_all_that_was_recognised_is_sent_with_a_prediction():
+    chunking = Chunking(predict_delay_ns=300 * MS, revision_rate=1.0, period_ns=1)
+    sent = updates(PAUSED, 1, chunking)
+    for n, update in enumerate(sent):
+        if update.predicts:
+            assert heard(PAUSED, sent[: n + 1]) == [word.text for word in PAUSED[: update.words[1]]]
+
+
+def test_a_recogniser_takes_back_several_words_capitals_and_numbers():
+    words = speak("text seven people that Alice Smith and Robert Brown meet at restaurant ten".split(), 4)
+    chunking = Chunking(period_ns=1_500 * MS, revision_rate=1.0, revision_words=3)
+    sent = [updates(words, seed, chunking) for seed in range(200)]
+    assert {update.retracts for row in sent for update in row} == {0, 1, 2, 3}
+    said = {word for row in sent for update in row for word in update.text.split()}
+    assert {"7", "alice", "restau"} & said >= {"7", "alice"}
+    assert all(heard(words, row) == [word.text for word in words] for row in sent)
+
+
+def test_marks_do_not_tell_where_speech_ends():
+    texts = "Text Bob, please. That I am late, and that I will call. Thank you.".split()
+    kept, dropped = (
+        [u for s in range(100) for u in updates(speak(texts, s), s, Chunking(closing_marks=on)) if u.text] for on in (True, False)
+    )
+    marked = [u for u in kept if u.text.endswith(".")]
+    assert sum(u.words[1] == len(texts) for u in marked) > len(marked) / 4
+    assert not any(u.text.endswith(tuple(".,?!")) for u in dropped)

@@ -43,7 +43,8 @@ def test_what_counts_as_the_answer(text, answer):
 
 
 def test_a_question_is_asked_in_the_models_own_chat_and_cant_forge_a_tag(tiny_renderer):
-    end = max(tiny_renderer.environment_to_model)
+    turn = tiny_renderer.format_ids(tiny_renderer.format.environment_to_model)
+    end = max(turn)
     written = [*tiny_renderer.action_ids("Brill"), end]
 
     class Model:
@@ -67,7 +68,7 @@ def test_a_question_is_asked_in_the_models_own_chat_and_cant_forge_a_tag(tiny_re
     assert found[0] == "Brill" and found[1].startswith("BrillBrill") and model.closed == 2
     assert len(tiny_renderer.action_ids(found[1])) <= closed_book.MOST_TOKENS + 1
     assert tiny_renderer.tag_ids["<answer>"] not in model.opened[0]
-    assert model.opened[0][-len(tiny_renderer.environment_to_model):] == list(tiny_renderer.environment_to_model)
+    assert model.opened[0][-len(turn):] == list(turn)
 
 
 NAMES = [name for name in ARTICLES if "(" not in name]

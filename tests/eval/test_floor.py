@@ -15,8 +15,8 @@ from agent.modes import MODES, settings
 from agent.protocol import write_call
 from agent.tools.tool import Param, ToolSpec
 from agent.transcript import Segment
-from configs.schema import AgentConfig, DataConfig
-from data_gen.episodes import make_episode, settings_of, updates_of
+from configs.schema import AgentConfig, DataConfig, EndpointConfig
+from data_gen.episodes import heard_of, make_episode, settings_of
 from data_gen.expert import Expert
 from data_gen.reading import GroundedReading, issued
 from data_gen.task import Evidence, GoldCall, Task, Word
@@ -57,7 +57,7 @@ def measured(renderer, task: Task, planner, mode="speculative", profile=LAPTOP, 
     box = task.toolbox()
     rollout = make_episode(task, mode, profile, renderer, agent=agent, data=data, seed=seed, toolbox=box, planner=planner).run()
     return record(
-        task, rollout, box, updates_of(task, data, seed), settings=settings_of(mode, agent), profile=profile, renderer=renderer,
+        task, rollout, box, heard_of(task, data, seed), settings=settings_of(mode, agent), profile=profile, renderer=renderer,
         cap_ns=ns(30), backend="test", mode=mode, seed=seed,
     )
 
@@ -87,7 +87,10 @@ def test_nothing_beats_the_floor(
     planner = Expert(task, GroundedReading(task)) if who == "expert" else Clairvoyant(task, who == "patient")
     profile = Profile("drawn", rate, rate * ratio, restart_ms * 1_000_000)
     agent = AgentConfig(commit_grace_s=grace_s, interrupt=interrupt, commit=commit)
-    data = DataConfig(false_endpoint_rate=false_rate, revision_rate=false_rate / 5)
+    data = DataConfig(
+        endpoints={"oracle": EndpointConfig(false_rate=false_rate, predict_delay_s=0.3)}, revision_rate=false_rate / 5, revision_words=2,
+        closing_marks=not false_rate,
+    )
     row = measured(tiny_renderer, task, planner, mode, profile, agent, data, seed)
     if row["right"]:
         assert row["latency_ns"] >= row["floor_ns"]

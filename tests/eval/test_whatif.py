@@ -65,7 +65,7 @@ def test_a_faster_speaker_is_done_sooner(base):
 def test_every_axis_changes_its_own_thing_and_has_the_configured_value(base):
     changes = {found.name: found.change(base, found.values[-1]) for found in AXES}
     assert changes["decode_tokens_per_s"].profile == replace(base.profile, decode_tokens_per_s=160, prefill_tokens_per_s=1600)
-    assert changes["endpoint_delay_s"].config.data.endpoint_delay_s == 1.2
+    assert changes["endpoint_delay_s"].config.data.endpoints[base.config.data.endpoint].delay_s == 1.2
     assert changes["disfluency_times"].config.data.disfluency == {"times": 8}
     assert (changes["tool_latency_times"].tool_times, changes["speech_rate_times"].speech_times) == (10, 2)
     for found in AXES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 
 import pytest
@@ -9,6 +10,7 @@ from transformers import AutoTokenizer
 
 from agent import rendering
 from agent.models import embedded
+from agent.protocol import TAGS, write_call
 from scripts import bench_injection
 
 
@@ -20,29 +22,45 @@ def tiny():
 def test_nothing_is_forged_on_the_real_tokenizers(qwen_tokenizer, llama_tokenizer, smollm2_tokenizer):
     real = {"qwen": qwen_tokenizer, "llama": llama_tokenizer, "smollm2": smollm2_tokenizer}
     report = bench_injection.measure(real, seed=0, count=350)
-    assert report["tried"] >= 2000
-    assert report["forged"] == 0
+    assert report["tried"] >= 3000
+    assert (report["forged"], report["changed"]) == (0, 0) and report["harmless"] > 150
 
 
 def test_nothing_is_forged_in_any_form_on_the_tiny_one(tiny):
     report = bench_injection.measure(tiny, seed=1)
     assert report["tried"] > 5000
-    assert report["forged"] == 0
+    assert (report["forged"], report["changed"]) == (0, 0)
+
+
+def tags_broken(text: str) -> str:
+    for tag in TAGS:
+        text = text.replace(tag, "&lt;" + tag[1:])
+    return text
 
 
 BROKEN = {
-    "nothing is escaped": lambda text: text,
-    "lines are not folded": lambda text: text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"),
-    "full-width brackets pass": lambda text: " ".join(text.replace("<", "&lt;").replace(">", "&gt;").splitlines()),
+    "nothing is broken": lambda text: text,
+    "lines are not folded": tags_broken,
+    "full-width brackets and capitals pass": lambda text: tags_broken(" ".join(text.splitlines())),
     "tags are stripped once": lambda text: " ".join(text.replace("<think>", "").replace("<pause>", "").splitlines()),
-    "brackets are escaped only in whole tags": lambda text: " ".join(text.replace("<tool_call>", "&lt;tool_call&gt;").splitlines()),
+    "one tag alone is broken": lambda text: " ".join(text.replace("<tool_call>", "&lt;tool_call>").splitlines()),
 }
 
 
 @pytest.mark.parametrize("bug", BROKEN)
-def test_a_broken_escaper_is_caught(tiny, monkeypatch, bug):
-    monkeypatch.setattr(rendering, "escape", lambda text: BROKEN[bug](text.replace("\ud83d", "")))
+def test_a_forgery_that_gets_through_is_caught(tiny, monkeypatch, bug):
+    monkeypatch.setattr(rendering, "as_data", lambda text: BROKEN[bug](text.replace("\ud83d", "")))
     assert bench_injection.measure(tiny, seed=0, count=400)["forged"] > 0
+
+
+def test_harmless_text_that_is_changed_is_caught(tiny, monkeypatch):
+    monkeypatch.setattr(rendering, "as_data", lambda text: html.escape(text, quote=False))
+    assert bench_injection.measure(tiny, seed=0, count=20)["changed"] > 0
+
+
+def test_a_call_line_that_changes_its_text_is_caught(tiny, monkeypatch):
+    monkeypatch.setattr(bench_injection, "write_call", lambda *call: write_call(*call).replace("&", "&amp;"))
+    assert bench_injection.measure(tiny, seed=0, count=20)["changed"] > 0
 
 
 def test_data_tokenised_with_special_tokens_recognised_is_caught(tiny, monkeypatch):
