@@ -63,7 +63,10 @@ class ProtocolGrammar:
 
     def head(self, state: State) -> LLMatcher:
         """From the start of an action to its end, or to the first call line."""
-        pause, answer = not state.saw_final or not nothing_moves(state), knows_the_end(state)
+        # an answer, and where they commit a pause too, would commit an open call
+        unfinished = any(map(is_open, live(state)))
+        pause = not state.saw_final or not nothing_moves(state) and not (unfinished and state.settings.commit == "action")
+        answer = knows_the_end(state) and not unfinished
         calls = self._line(state, first=True) is not None
         key = ("head", pause, answer, calls)
         return self._matcher(key, lambda: head_rules(
