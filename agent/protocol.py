@@ -31,6 +31,8 @@ ENVIRONMENT_TAGS = (
     "</think_interrupted>", "</tool_call_interrupted>", "</answer_interrupted>", "<silence>",
 )
 TAGS = MODEL_TAGS + ENVIRONMENT_TAGS
+ENDS = ("</answer>", "</tool_call>", "<pause>")
+"""The tags that end an action."""
 
 _OPENERS = ("<think>", "<tool_call>", "<pause>", "<answer>")
 _ANY_TAG = re.compile("|".join(re.escape(tag) for tag in TAGS))

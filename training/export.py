@@ -16,6 +16,7 @@ import yaml
 from transformers.utils.logging import disable_progress_bar
 
 from agent.models.checkpoint import load_model
+from agent.models.ends import text_ends
 from agent.models.load import PROTOCOL
 from agent.protocol import EDITION
 from agent.rendering import turns_of
@@ -36,6 +37,7 @@ def main(config: Config) -> None:
     half.mkdir(parents=True)
     disable_progress_bar()
     model, tokenizer = load_model(settings["model"]["name"], str(source), settings["model"]["dtype"])
+    model.generation_config.eos_token_id = text_ends(model.generation_config.eos_token_id, tokenizer)
     model.save_pretrained(half)
     tokenizer.save_pretrained(half)
     (half / "README.md").write_text(card(settings, manifest))
@@ -74,6 +76,7 @@ def card(settings: dict[str, Any], manifest: dict[str, Any]) -> str:
     )
     train = settings["train"]
     turns = turns_of(settings["model"]["tags"], settings["model"].get("turns"))
+    alone = "" if settings["model"]["tags"] == "token" else "; those that are text must be given to them as stop strings"
     return f"""---
 library_name: transformers
 base_model: {settings['model']['name']}
@@ -84,6 +87,11 @@ tags: [midsentence]
 `{settings['model']['name']}` trained with *midsentence* to call tools while its user is still speaking.
 Protocol edition {EDITION}; tags: {settings['model']['tags']}; turns: {turns}; clock stamps:
 {settings['clock']['stamps']}; tokenizer {manifest.get('tokenizer')}.
+
+## Use
+An action ends with `</answer>`, `</tool_call>` or `<pause>`. Those that are tokens are ends of a text in
+`generation_config.json` and in the GGUF file, so that
+transformers, vLLM and llama.cpp stop at them by themselves{alone}.
 
 ## Data
 {data}

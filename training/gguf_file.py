@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from agent.models.ends import action_ends
+
 _ARCHITECTURES = {"llama": "LLAMA", "qwen2": "QWEN2"}
 
 
@@ -79,7 +81,10 @@ def _settings(writer: Any, config: Any, name: str) -> None:
 
 
 def _vocabulary(writer: Any, tokenizer: Any, size: int, gguf: Any) -> None:
-    """Byte-level BPE; tags are user-defined tokens, which llama.cpp shows and never takes for control."""
+    """Byte-level BPE; tags are user-defined tokens, which llama.cpp shows and never takes for control.
+
+    The three that end an action fill the three places for tokens that end a text; the model's own end of a turn llama.cpp knows by name.
+    """
     whole = json.loads(tokenizer.backend_tokenizer.to_str())
     tokens = [f"[PAD{index}]" for index in range(size)]
     kinds = [int(gguf.TokenType.UNUSED)] * size
@@ -94,9 +99,11 @@ def _vocabulary(writer: Any, tokenizer: Any, size: int, gguf: Any) -> None:
     writer.add_token_list(tokens)
     writer.add_token_types(kinds)
     writer.add_token_merges(merges)
+    ends = action_ends(tokenizer)
     for add, index in (
-        (writer.add_bos_token_id, tokenizer.bos_token_id), (writer.add_eos_token_id, tokenizer.eos_token_id),
-        (writer.add_pad_token_id, tokenizer.pad_token_id),
+        (writer.add_bos_token_id, tokenizer.bos_token_id), (writer.add_pad_token_id, tokenizer.pad_token_id),
+        (writer.add_eos_token_id, ends.get("</answer>", tokenizer.eos_token_id)),
+        (writer.add_eot_token_id, ends.get("<pause>")), (writer.add_eom_token_id, ends.get("</tool_call>")),
     ):
         if index is not None:
             add(index)

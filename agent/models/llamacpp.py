@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from agent.models.ends import turn_ends
 from agent.models.llama_library import MAX_CONTEXTS, Cache, CacheFull, Weights
 from agent.models.model import Mask
 
@@ -78,7 +79,7 @@ class LlamaCppModel:
         if self.vocabulary_tokens > rows:
             self.weights.free()
             raise ValueError(f"{path}: the tokenizer has {self.vocabulary_tokens} tokens, the model {rows}; they are not a pair")
-        self.end_ids = _end_ids(self.path, self.weights.end_id)
+        self.end_ids = turn_ends(_end_ids(self.path, self.weights.end_id), tokenizer)
         """Tokens with which the model ends a turn; a caller decides what they mean."""
         self.computed_tokens = 0
         """Tokens taken into the cache since loading, each once unless it was forgotten."""
@@ -307,13 +308,12 @@ def available_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _end_ids(path: Path, end_id: int) -> frozenset[int]:
-    """The tokens that end a turn: as transformers reads them for the same folder, else the file's one."""
+def _end_ids(path: Path, end_id: int) -> int | list[int] | None:
+    """The tokens that end what it writes: as transformers reads them for the same folder, else the file's one."""
     beside = path.with_name("generation_config.json")
     if beside.exists():
-        ends = json.loads(beside.read_text()).get("eos_token_id")
-        return frozenset([ends] if isinstance(ends, int) else ends or ())
-    return frozenset() if end_id < 0 else frozenset([end_id])
+        return json.loads(beside.read_text()).get("eos_token_id")
+    return None if end_id < 0 else end_id
 
 
 def _common(a: Sequence[int], b: Sequence[int]) -> int:

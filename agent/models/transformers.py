@@ -20,6 +20,7 @@ from transformers import AttentionInterface, AutoModelForCausalLM, AutoTokenizer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from agent.models import embedded
+from agent.models.ends import turn_ends
 from agent.models.model import Mask
 from agent.models.packed_linear import can_pack, pack
 
@@ -151,8 +152,7 @@ class TransformersModel:
         """Tokens that the weights have a row for."""
         self.context_tokens: int | None = getattr(config, "max_position_embeddings", None)
         """The longest context that it was made for, where it says so."""
-        ends = getattr(model.generation_config, "eos_token_id", None)
-        self.end_ids = frozenset([ends] if isinstance(ends, int) else ends or ())
+        self.end_ids = turn_ends(getattr(model.generation_config, "eos_token_id", None), tokenizer)
         """Tokens with which the model ends a turn; a caller decides what they mean."""
         self._kv_heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         self._head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads

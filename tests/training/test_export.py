@@ -12,9 +12,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 
 from agent.models.checkpoint import load_model
 from agent.models.embedded import TINY
+from agent.models.ends import action_ends, text_ends, turn_ends
 from agent.models.load import load_renderer
+from agent.models.transformers import TransformersModel
+from agent.protocol import ENDS
 from configs.command import UserError
 from training import export, sft
+from training.gguf_file import write_gguf
 
 SHAPE = {
     "vocab_size": 1470, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -80,9 +84,70 @@ def test_the_gguf_file_holds_the_same_model(settings, tmp_path):
     torch.testing.assert_close(read(ids).logits, plain(ids).logits, rtol=1e-5, atol=1e-5)
 
 
+def chained(folder: Path, tokens: list[int]) -> None:
+    """Changes an exported model so that it writes these tokens, each after the one before it, and then the last for ever."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            weight.copy_(torch.ones_like(weight) if "norm" in name else torch.zeros_like(weight))
+        for place, (token, after) in enumerate(zip(tokens, [*tokens[1:], tokens[-1]])):
+            model.model.embed_tokens.weight[token, place] = 1.0
+            model.lm_head.weight[after, place] = 1.0
+    model.save_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    write_gguf(model, tokenizer, folder / "trained.gguf", "trained")
+
+
+@pytest.mark.parametrize("tag", ENDS)
+def test_an_exported_model_stops_by_itself_at_the_end_of_an_action(tag, settings, tmp_path):
+    _, source = trained("llama", settings, tmp_path)
+    folder = exported(source, tmp_path / "model", settings)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    end = tokenizer.convert_tokens_to_ids(tag)
+    chained(folder, [500, 600, 700, end, 800])
+    plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    ids = torch.tensor([[1, 500]])
+    written = plain.generate(ids, max_new_tokens=12, do_sample=False, attention_mask=torch.ones_like(ids), pad_token_id=0)
+    assert written[0, 2:].tolist() == [600, 700, end]
+    # to our own backends it is part of the action, and what ends a turn is what the base model stops at
+    assert TransformersModel(plain, tokenizer=tokenizer).end_ids.isdisjoint(action_ends(tokenizer).values())
+
+    gguf = pytest.importorskip("gguf")
+    fields = gguf.GGUFReader(folder / "trained.gguf").fields
+    places = [f"tokenizer.ggml.{name}_token_id" for name in ("eos", "eot", "eom")]
+    assert {int(fields[place].contents()) for place in places} == set(action_ends(tokenizer).values())
+
+
+def test_the_folder_names_the_ends_beside_those_of_the_base_model(settings, tmp_path):
+    _, source = trained("qwen2", settings, tmp_path)
+    folder = exported(source, tmp_path / "model", settings)
+    named = json.loads((folder / "generation_config.json").read_text())["eos_token_id"]
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert named == [tokenizer.convert_tokens_to_ids(tag) for tag in ("</answer>", "</tool_call>", "<pause>")]
+    assert text_ends([2, 7], tokenizer) == [*named, 2, 7] and text_ends(2, None) == [2] and text_ends(None, None) is None
+    assert turn_ends([*named, 2], tokenizer) == {2} and turn_ends(None, tokenizer) == frozenset()
+    assert "transformers, vLLM and llama.cpp stop at them by themselves." in (folder / "README.md").read_text()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("tag", ENDS)
+def test_llama_cpp_stops_by_itself_at_the_end_of_an_action(tag, settings, tmp_path):
+    xllamacpp = pytest.importorskip("xllamacpp", reason="install it with: pip install -e '.[llamacpp]'")
+    _, source = trained("llama", settings, tmp_path)
+    folder = exported(source, tmp_path / "model", settings)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    chained(folder, [500, 600, 700, tokenizer.convert_tokens_to_ids(tag), 800])
+    params = xllamacpp.CommonParams()
+    params.model.path = str(folder / "trained.gguf")
+    params.n_ctx, params.n_parallel, params.cpuparams.n_threads = 256, 1, 1
+    answer = xllamacpp.Server(params).handle_completions({"prompt": [1, 500], "max_tokens": 12, "temperature": 0})
+    assert answer["choices"][0]["finish_reason"] == "stop"
+    assert answer["usage"]["completion_tokens"] == 3
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])
-def test_llama_cpp_writes_the_same_greedy_tokens(kind, settings, tmp_path):
+def test_llama_cpp_writes_writes_the_same_greedy_tokens(kind, settings, tmp_path):
     xllamacpp = pytest.importorskip("xllamacpp", reason="install it with: pip install -e '.[llamacpp]'")
     _, source = trained(kind, settings, tmp_path)
     folder = exported(source, tmp_path / "model", settings)
