@@ -155,7 +155,8 @@ def test_a_generated_request_that_knows_where_a_value_ends_is_counted():
     def planted(task: Task) -> Task:
         """It takes whatever word comes next for the end of a value."""
         edits = tuple(
-            replace(edit, closes=edit.end + 1) if edit.op == "put" and (edit.closes or 0) > edit.end + 1 else edit for edit in task.reading.edits
+            replace(edit, closes=edit.end + 1) if edit.op == "put" and (edit.closes or 0) > edit.end + 1 else edit
+            for edit in task.reading.edits
         )
         return replace(task, reading=replace(task.reading, edits=edits))
 
