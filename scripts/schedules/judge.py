@@ -69,7 +69,7 @@ class Judge:
         self.final_heard = False
         self.end_in_context = False  # a final update after the last word, which may be but predicted
         self.ends = 0  # told, and not yet seen in the context
-        self.silences: list[tuple[int, float]] = []  # told, and not yet seen in the context: when, and how many seconds
+        self.silences: list[float] = []  # told, and not yet seen in the context: how many seconds
         self.silence_in_context = False  # after the last word
         self.predicted = False  # an end of speech, after the last word
         self.attempt: set[int] | None = None  # calls of an attempt on a predicted end, which may still prove wrong
@@ -150,7 +150,7 @@ class Judge:
                 self.parser, items = feed(self.parser, text)
                 return items
             case Silence(silent_ns=silent_ns):
-                self.silences.append((self.at, silent_ns / 1e9))
+                self.silences.append(silent_ns / 1e9)
             case EndPredicted():
                 self.predicted = self.settings.eager and not self.turn_over
                 self.ends += self.settings.eager
@@ -327,7 +327,7 @@ class Judge:
             before = old.args.get(line.name)
             if before is not None and not isinstance(before, str | Ref | Join):
                 return self.count("bad_line_accepted")
-            value = added("" if before is None else before, value)
+            value = value if before is None else added(before, value)
         args = {**old.args, line.name: value}
         needs = self._needs(line.id, args)
         return None if needs is None else self._rewritten(old, old.spec, args, needs)
@@ -356,7 +356,7 @@ class Judge:
                 old.line_at, old.context_at_line = self.at, self.context_holds_data
                 if old.status == "failed":
                     old.status, old.valid, old.changed_at = "waiting", False, self.at
-            return None
+            return self._streamed(old)
         if old.frozen or any(other.frozen for other in self.calls.below(old)):
             return self.count("frozen_changed")
         self._void(old)
@@ -452,11 +452,13 @@ class Judge:
                 text, retracts = read_update(segment.text)
                 del self.read[len(self.read) - min(retracts, len(self.read)):]
                 self.read += text.split()
-                self.end_in_context = segment.kind == "final_query_update"
-                self.ends -= self.end_in_context
-                if self.ends < 0:
-                    self.count("end_untrue")
-                self.silence_in_context = False
+                if text.split() or retracts:
+                    self.end_in_context = self.silence_in_context = False
+                if segment.kind == "final_query_update":
+                    self.end_in_context = True
+                    self.ends -= 1
+                    if self.ends < 0:
+                        self.count("end_untrue")
             case "silence":
                 self._silence(segment.text)
             case "cancel":
@@ -472,12 +474,11 @@ class Judge:
 
     def _silence(self, text: str) -> None:
         seconds = float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else -1.0
-        for n, (at, told) in enumerate(self.silences):
+        self.silence_in_context = True  # words said since come after it
+        for told in self.silences:
             if abs(told - seconds) < 0.06:
-                self.silence_in_context = at > self.speech_at
-                del self.silences[: n + 1]
-                return
-        self.count("silence_untrue")
+                return self.silences.remove(told)
+        return self.count("silence_untrue")
 
     def _told(self, segment: Segment) -> None:
         found = _SHOWN.fullmatch(segment.text)

@@ -15,7 +15,7 @@ RULES: dict[str, str] = {
     "commit_not_named": "a held call started on a COMMIT that names other calls, which do not need it",
     "commit_by_pause": "a held call started on a pause or the end of an action, where only a COMMIT or an answer commits",
     "commit_on_prediction": "a held call started on a predicted end of speech, before the real one",
-    "line_ran_early": "a held call started from its line alone, where the line may still be revised",
+    "line_ran_early": "a write started from its line alone, where the line may still be revised",
     "grace_cut_short": "a held call started before the commit grace was over",
     "dead_write_started": "a write that failed, was skipped or is unknown started again without a new line",
     "write_twice": "an effect started twice under one ID",

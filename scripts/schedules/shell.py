@@ -56,7 +56,10 @@ class Wires:
     named: bool = True
 
 
-RESULTS = ("ok", {"email": "bob", "id": 5}, [{"id": 5}, "a"], "zebra 4471", 4471, {"n": 1, "to": "omega"}, ["a", None], "", None, True, 1.5, "a < b & <tool_call>", [[]] * 3)
+RESULTS = (
+    "ok", {"email": "bob", "id": 5}, [{"id": 5}, "a"], "zebra 4471", 4471, {"n": 1, "to": "omega"}, ["a", None], "", None, True, 1.5,
+    "a < b & <tool_call>", [[]] * 3,
+)  # fmt: skip
 
 
 ENDS = ("<answer>ok</answer>", "<pause>")
@@ -143,7 +146,7 @@ class Schedule:
         if len(self.fed) % 64 == 31 and self.wires.around(core.step, before, event)[1] != commands:
             self.judge.count("impure")
         self.answered &= not (speech and bool(event.text or event.retracts))
-        before_counts = dict(self.judge.counts)
+        before_counts = dict(self.judge.counts) if self.trace is not None else {}
         self.judge.see(event, commands)
         if self.trace is not None:
             self.trace.append((event, commands, [rule for rule, n in self.judge.counts.items() if n != before_counts.get(rule, 0)]))
@@ -212,7 +215,7 @@ class Schedule:
         judge, draw = self.judge, self.draw
         assert judge.generation is not None
         if self.text is None:
-            self.text = self._split(self.writer.action(judge.highest + 1, judge.may_answer))
+            self.text = self._split(self.writer.action(judge.highest + 1, judge.may_answer or judge.silence_in_context))
         self.wrote = True
         if not self.text:
             return ModelEnded(self.now_ns, judge.generation, draw.choice(("end of text", "crash")))

@@ -55,7 +55,7 @@ def _release(judge: Judge, call: Told) -> None:
         judge.count(near)
     elif call.commit_at >= call.line_at:
         judge.count("release_outlived_change")
-    elif call.line_at == judge.at:
+    elif call.line_at == judge.at and call.spec.access == "write":
         judge.count("line_ran_early")
     else:
         judge.count(f"{call.spec.access}_without_commit")
