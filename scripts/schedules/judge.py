@@ -347,7 +347,7 @@ class Judge:
         """Where nothing can revise a line any more it may run as soon as it is written: it is its own commit."""
         settings = self.settings
         if settings.runs_lines and settings.commit == "action" and not settings.commit_grace_ns:
-            if self.began_final and self.may_commit and self.speech_at <= self.began_at:
+            if (self.began_final or self.on_prediction) and self.may_commit and self.speech_at <= self.began_at:
                 self._commit(self.calls.chain(call))
 
     def _rewritten(self, old: Told, spec: ToolSpec, args: Mapping[str, Any], needs: frozenset[int]) -> None:

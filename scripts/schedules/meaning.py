@@ -33,7 +33,7 @@ def normal(value: Any) -> Any:
         case int() | float() if math.isfinite(value):
             return ("number", Fraction(value))
         case str():
-            return ("text", unicodedata.normalize("NFC", value))
+            return ("text", " ".join(unicodedata.normalize("NFC", value).split()))
         case list() | tuple():
             return ("list", tuple(normal(item) for item in value))
         case Mapping():
