@@ -17,7 +17,7 @@ import json
 import warnings
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
@@ -31,6 +31,7 @@ from agent.events import ModelOutput
 from agent.models.lines import Amendable, Legal, LineRules, head_rules
 from agent.protocol import CallLine, parse_line
 from agent.rendering import Renderer
+from agent.state import knows_the_end, nothing_moves
 from agent.tools.tool import ToolSpec
 
 _KEPT_GRAMMARS = 512
@@ -62,11 +63,11 @@ class ProtocolGrammar:
 
     def head(self, state: State) -> LLMatcher:
         """From the start of an action to its end, or to the first call line."""
-        pause = not state.saw_final or bool(state.graph.live)
+        pause, answer = may_pause(state), knows_the_end(state) and not lacks(state)
         calls = self._line(state, first=True) is not None
-        key = ("head", pause, state.saw_final, calls)
+        key = ("head", pause, answer, calls)
         return self._matcher(key, lambda: head_rules(
-            self.renderer.tag_ids, pause=pause, answer=state.saw_final, calls=calls, flat=self.renderer.turns == "flat",
+            self.renderer.tag_ids, pause=pause, answer=answer, calls=calls, flat=self.renderer.turns == "flat",
             max_thought_chars=self.max_thought_chars, max_answer_chars=self.max_answer_chars,
         ))
 
@@ -84,22 +85,26 @@ class ProtocolGrammar:
         free = [id for id, call in sorted(state.graph.calls.items()) if may_change(state, call)]
         specs = tuple(state.tools.values()) if limit is None or state.span_lines < limit else ()
         ids = (*free, state.graph.highest + 1) if specs else ()
-        amends = speaks(state, "amend")
-        refs = {id: may_name(state, id, later=amends) for id in ids}
+        amends = state.settings.revise == "amend"
+        # by the end of the action everything must be whole where that is a commit point
+        whole_by_the_end = state.settings.commit == "action" and state.saw_final
+        refs = {id: may_name(state, id) for id in ids}
         taken = {(id, spec.name): found for id in ids for spec in specs if (found := taken_args(state, id, spec))}
         amendable = tuple(Amendable(id, call.spec, call.args) for id in free if specs and amends and (call := state.graph[id]))
-        commits = may_commit(state) if speaks(state, "commit") else ()
-        legal = Legal(ids, tuple(free), amendable, commits, bool(commits) and not any(map(is_open, live(state))), close=not first)
+        commits = waiting(state) if state.settings.commit == "line" and knows_the_end(state) else ()
+        close = not first and not (whole_by_the_end and lacks(state))
+        legal = Legal(ids, tuple(free), amendable, commits, bool(commits) and not lacks(state), close)
         done = (call for call in state.graph.calls.values() if call.state is CallState.DONE)
         whole = frozenset(call.id for call in done if not isinstance(call.result, dict | list))
         key = (
-            "line", legal.ids, legal.removable, legal.commits, legal.commits_all, legal.close, amends, whole, tuple(refs.items()),
-            tuple(map(_shape, specs)), tuple((where, tuple(map(repr, found))) for where, found in taken.items()),
+            "line", legal.ids, legal.removable, legal.commits, legal.commits_all, legal.close, amends, whole_by_the_end, whole,
+            tuple(refs.items()), tuple(map(_shape, specs)), tuple((where, tuple(map(repr, found))) for where, found in taken.items()),
             tuple((call.id, call.spec.name, repr(sorted(call.args.items()))) for call in amendable),
         )
         if key in self._kept:
             return key, None
-        text = LineRules(self.renderer.tag_ids, specs, refs, taken, whole=whole, open=amends).text(legal)
+        may_lack = amends and not whole_by_the_end
+        text = LineRules(self.renderer.tag_ids, specs, refs, taken, whole=whole, open=may_lack).text(legal)
         return None if text is None else (key, lambda: text)
 
     def _matcher(self, key: tuple, make: Any) -> LLMatcher:
@@ -173,36 +178,31 @@ class ProtocolConstraint:
             self._matcher = self._grammar.line(self._state)
 
 
-def speaks(state: State, line: Literal["amend", "commit"]) -> bool:
-    """Whether amendments (and open calls), or commit lines, mean anything under these settings."""
-    if line == "amend":
-        return getattr(state.settings, "revise", "reissue") == "amend"
-    may = state.saw_final or getattr(state.settings, "commit_on", "final") == "silence"
-    return str(state.settings.commit) == "line" and may
+def may_pause(state: State) -> bool:
+    """Whether anything will happen that a pause could wait for, and no call lacks anything where the pause commits."""
+    commits = {"action": state.saw_final, "paper": state.final_heard, "line": False}[state.settings.commit]
+    if commits and lacks(state):
+        return False
+    return not state.saw_final or not nothing_moves(state)
 
 
-def live(state: State) -> list[Call]:
-    """Calls that are not over, in ID order."""
-    return [state.graph[id] for id in sorted(state.graph.live)]
+def lacks(state: State) -> bool:
+    """Whether a call is open: it lacks an argument that it needs."""
+    return any(state.graph[id].missing for id in state.graph.live)
 
 
-def is_open(call: Call) -> bool:
-    """Whether it still lacks an argument that it needs."""
-    return any(param.required and param.name not in call.args for param in call.spec.params)
-
-
-def may_name(state: State, id: int, *, later: bool) -> tuple[int, ...]:
-    """IDs whose results a line under ``id`` may name: with ``later``, any that does not depend on it, else smaller ones."""
+def may_name(state: State, id: int) -> tuple[int, ...]:
+    """IDs whose results a line under ``id`` may name: all that stand and are not made from it."""
     below = {id, *(state.graph.below(id) if id in state.graph else ())}
-    standing = (other for other, call in sorted(state.graph.calls.items()) if call.state is not CallState.CANCELLED)
-    return tuple(other for other in standing if (other not in below if later else other < id))
+    return tuple(other for other, call in sorted(state.graph.calls.items()) if call.state is not CallState.CANCELLED and other not in below)
 
 
-def may_commit(state: State) -> tuple[int, ...]:
-    """IDs of the held calls that a commit may name: live, whole, and not let go before."""
-    waiting = {call.id for call in live(state) if call.state is not CallState.RUNNING and not state.commits.covers(call)}
-    lacking = {below for call in live(state) if is_open(call) for below in (call.id, *state.graph.below(call.id))}
-    return tuple(sorted(waiting - lacking))
+def waiting(state: State) -> tuple[int, ...]:
+    """IDs of the calls that a commit may name, and would let go: live, not let go before, and whole as is all that they need."""
+    live = [state.graph[id] for id in sorted(state.graph.live)]
+    lacking = {below for call in live if call.missing for below in (call.id, *state.graph.below(call.id))}
+    held = (call for call in live if call.state is not CallState.RUNNING and not state.commits.covers(call))
+    return tuple(call.id for call in held if call.id not in lacking)
 
 
 def may_change(state: State, call: Call) -> bool:

@@ -212,7 +212,7 @@ class LineRules:
         """Values that would make the call one that it already is, or must not be."""
         held = [args.get(param.name) for args in self._taken.get((call.id, call.spec.name), ())
                 if {**args, param.name: None} == {**call.args, param.name: None} and param.name in args]
-        return held + ([call.args[param.name]] if param.name in call.args else [])
+        return [*held, call.args.get(param.name)]  # what is absent is null
 
     def _other_value(self, schema: Mapping[str, Any], refs: tuple[int, ...], but: Sequence[Any]) -> str | None:
         listed = _few(schema) is not None
@@ -256,8 +256,8 @@ class LineRules:
             fields: dict[str, None] = {}
             listed = _few(param.schema) is not None
             for n in same:
-                if param.name in self._taken_here[n]:
-                    value = self._taken_here[n][param.name]
+                value = self._taken_here[n].get(param.name)  # what is absent is null
+                if value is not None or "null" in _kinds(param.schema):
                     fields |= dict.fromkeys(value) if isinstance(value, dict) else {}
                     text = quoted(write_value(value)) if listed else self._same(value, param.schema)
                     groups.setdefault(text, []).append(n)
@@ -271,7 +271,7 @@ class LineRules:
                     whole = text if text.startswith('"') else f"{self._value(param.schema, self._refs[id], (), tuple(fields))} & {text}"
                     options.append(f"{lead}{self._terminal(whole)} {after}")
         if not param.required or self._open:
-            left = tuple(n for n in same if param.name not in self._taken_here[n])
+            left = tuple(n for n in same if self._taken_here[n].get(param.name) is None)
             if (after := self._node(id, spec, at + 1, left, gap=True, first=first)) is not None:
                 options.append(after)
         if not options:

@@ -6,17 +6,14 @@ import copy
 import hashlib
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from agent import core
-from agent.calls import Commits
 from agent.calls import State as CallState
 from agent.clock import NS_PER_S, Profile, ns
 from agent.events import Appended, ModelOutput, Note, ToolError, ToolResult, UserUpdate
-from agent.models import grammar as grammar_module
 from agent.models.grammar import ProtocolGrammar
 from agent.models.lines import untagged
 from agent.modes import settings
@@ -34,6 +31,8 @@ TEXT, WHOLE = {"type": "string"}, {"type": "integer"}
 FAST = Profile("fast", 300, 6000, ns(0.01))
 FORMS = [("tiny", "token"), ("tiny", "text"), ("smollm2", "token"), ("smollm2", "text"), ("qwen", "token"), ("qwen", "text")]
 MODES = ("sequential", "parallel", "async_tools", "eager_end", "async_io", "speculative")
+
+LINES = {"revise": "amend", "commit": "line"}
 
 SHAPES: dict[str, tuple[ToolSpec, ...]] = {
     "debug": debug.TOOLS,
@@ -166,12 +165,6 @@ def accepts(grammar: ProtocolGrammar, state, text: str) -> bool:
     return True
 
 
-def one_line(grammar: ProtocolGrammar, state, line: str) -> bool:
-    """Whether the line may be the first of a state's action, as its grammar has it, whatever the core would say."""
-    matcher = grammar.line(state)
-    return all(matcher.consume_token(index) for index in grammar.renderer.action_ids(f"{line}\n")) and matcher.is_accepting()
-
-
 def play(grammar, specs, mode, seeds, brief=0.5, batch=4, **changes):
     """Episodes of a model that rolls dice under the grammar."""
     episodes = []
@@ -240,7 +233,9 @@ def test_dice_under_the_grammar_write_no_invalid_action(grammars, shape, mode):
 
 
 @pytest.mark.parametrize("changes", [
+    LINES, {"revise": "amend"}, {"revise": "amend", "commit": "paper"}, {**LINES, "commit_on": "silence"},
     {"commit": "paper"}, {"revise_cascade": "cancel"}, {"interrupt": "token"}, {"interrupt": "action"}, {"commit_grace_ns": ns(0.3)},
+    {"commit": "line"}, {"commit": "line", "revise": "amend"},
 ])
 def test_dice_write_no_invalid_action_under_other_rules(grammars, changes):
     for shape in ("few_values", "optional"):
@@ -295,61 +290,65 @@ def test_a_call_is_not_written_again_as_it_stands_but_a_failed_read_is(grammars)
     assert accepts(grammar, failed, again)
 
 
-@pytest.fixture
-def amending(monkeypatch):
-    """Amendments and commit lines, as if the settings said so."""
-    monkeypatch.setattr(grammar_module, "speaks", lambda state, line: line == "amend" or state.saw_final)
-
-
 NOTED = (
     *debug.TOOLS, ToolSpec("send-note", (Param("to", TEXT), Param("text", TEXT), Param("loud", {"type": "boolean"}, False))),
 )
 
 
-def test_amendments_change_what_stands_and_make_no_call_that_is_there(grammars, amending):
+def test_amendments_change_what_stands_and_make_no_call_that_is_there(grammars):
     grammar = grammars("tiny")
+    wrap = "<tool_call>\n{}\n</tool_call>".format
     lines = ['1. get_phone_number("Bob")', '2. send-note($1, "on my way")', '3. send-note("Ann", "on my way now")']
-    state = writing(tools=NOTED, lines=lines, results=[ToolResult(3, 1, 1, {"phone": "555"})])
+    state = writing(tools=NOTED, lines=lines, results=[ToolResult(3, 1, 1, {"phone": "555"})], **LINES)
     for line in (
         '2. text = "soon"', '2. text += " in ten"', "2. text += $1.phone", '2. text = "to " + $1', "2. loud = true", '2. to = "Bob"',
         "2. to = $1.phone", '1. name = "Ann"', '1. name += " Ray"', '3. to = "Bob"', '2. text = $3', '3. to = $2', "1. name = $3.x[0]",
-        "2. text += $3",
+        "2. text += $3", "2. text = $3\n2. to = $3\nREMOVE 3", '2. text += " in"\n2. text += " ten"', '4. send-note("Bob")\n4. text = "hi"',
     ):
-        assert one_line(grammar, state, line), line
+        assert accepts(grammar, state, wrap(line)), line
     for line in (
         '4. text = "soon"', '2. txt = "soon"', "2. loud = 1", '2. loud += "x"', "2. to = $2", "2. to += $2", "1. name = $2",
         '2. text = "on my way"', '2. text += ""', "2. to = $1", '1. name = "Bob"', "2. to = $4", '2. text += 5', '2. to = ["a"]',
+        "2. text = $3\n3. text = $2",
     ):
-        assert not one_line(grammar, state, line), line
-    near = writing(tools=NOTED, lines=['1. send-note("Ann", "on my way")', '2. send-note("Ann", "on my way now")'])
-    assert not one_line(grammar, near, '1. text += " now"') and not one_line(grammar, near, '1. text = "on my way now"')
-    assert one_line(grammar, near, '1. text += " nowadays"') and one_line(grammar, near, '1. to = "Bob"')
+        assert not accepts(grammar, state, wrap(line)), line
+    near = writing(tools=NOTED, lines=['1. send-note("Ann", "on my way")', '2. send-note("Ann", "on my way now")'], **LINES)
+    assert not accepts(grammar, near, wrap('1. text += " now"')) and not accepts(grammar, near, wrap('1. text = "on my way now"'))
+    assert accepts(grammar, near, wrap('1. text += " nowadays"')) and accepts(grammar, near, wrap('1. to = "Bob"'))
 
 
-def test_an_open_call_may_be_written_and_is_not_committed(grammars, amending):
+def test_an_open_call_may_be_written_and_is_not_committed(grammars):
     grammar = grammars("tiny")
-    fresh = writing(tools=NOTED)
+    wrap = "<tool_call>\n{}\n</tool_call>".format
     for line in ('1. send-note("Ann")', '1. send-note(text="hi")', "1. send-note()", '1. send-note("Ann", loud=true)'):
-        assert one_line(grammar, fresh, line), line
-    held = writing(tools=NOTED, lines=['1. send-note("Ann", "a")', '2. send-note("Bob", "b")', '3. send-note("Bob", "c")'], final=True)
-    for line in ("COMMIT", "COMMIT 1", "COMMIT 2", "COMMIT 1, 2", "COMMIT 1, 3", "COMMIT 1, 2, 3"):
-        assert one_line(grammar, replace(held, commits=Commits()), line), line
-    for line in ("COMMIT 4", "COMMIT 2, 1", "COMMIT 1, 1", "COMMIT 1,", "COMMIT 0"):
-        assert not one_line(grammar, replace(held, commits=Commits()), line), line
-    opened = held.graph[2]
-    lacking = replace(held, graph=held.graph.put(replace(opened, args={"to": "Bob"})))
-    assert one_line(grammar, lacking, "COMMIT 1, 3")
-    assert not one_line(grammar, lacking, "COMMIT") and not one_line(grammar, lacking, "COMMIT 2")
-    early = writing(tools=NOTED, lines=['1. send-note("Ann", "a")'])
-    assert not one_line(grammar, early, "COMMIT")  # the user has not finished
+        assert accepts(grammar, writing(tools=NOTED, **LINES), wrap(line)), line
+    lines = ['1. send-note("Ann", "a")', '2. send-note("Bob")', '3. send-note("Bob", "c")', '4. send-note("Bob", $2)']
+    held = writing(tools=NOTED, lines=lines, final=True, **LINES)
+    for line in (
+        "COMMIT 1", "COMMIT 3", "COMMIT 1, 3", 'COMMIT 1\n2. text = "b"\nCOMMIT 2, 3, 4', '2. text = "b"\nCOMMIT', 'REMOVE 2\nCOMMIT',
+        'COMMIT 1\nCOMMIT 3',
+    ):
+        assert accepts(grammar, held, wrap(line)), line
+    for line in (
+        "COMMIT", "COMMIT 2", "COMMIT 4", "COMMIT 5", "COMMIT 3, 1", "COMMIT 1, 1", "COMMIT 1,", "COMMIT 1\nCOMMIT 1",
+        'COMMIT 1\n1. text = "b"',
+    ):
+        assert not accepts(grammar, held, wrap(line)), line
+    assert not accepts(grammar, held, "<answer>Done.</answer>") and not accepts(grammar, held, "<pause>")  # call 2 lacks its text
+    whole = writing(tools=NOTED, lines=lines[:1], final=True, **LINES)
+    assert accepts(grammar, whole, "<answer>Done.</answer>") and not accepts(grammar, whole, "<pause>")
+    assert not accepts(grammar, writing(tools=NOTED, lines=lines[:1], **LINES), wrap("COMMIT"))  # the user has not finished
+    by_action = writing(tools=NOTED, lines=lines[:2], final=True, revise="amend")
+    assert accepts(grammar, by_action, wrap('2. text = "b"')) and not accepts(grammar, by_action, wrap('1. text = "b"'))
+    assert not accepts(grammar, by_action, wrap('REMOVE 2\n3. send-note("Bob")'))
 
 
 def test_without_the_settings_there_are_no_amendments_and_no_commits(grammars):
     grammar = grammars("tiny")
     state = writing(tools=NOTED, lines=['1. send-note("Ann", "a")'], final=True)
-    assert one_line(grammar, state, '2. send-note("Ann", "b")')
-    for line in ('1. text = "b"', '1. text += "b"', "COMMIT", "COMMIT 1", '2. send-note("Ann")', '1. send-note($2, "a")'):
-        assert not one_line(grammar, state, line), line
+    assert accepts(grammar, state, '<tool_call>\n2. send-note("Ann", "b")\n</tool_call>')
+    for line in ('1. text = "b"', '1. text += "b"', "COMMIT", "COMMIT 1", '2. send-note("Ann")'):
+        assert not accepts(grammar, state, f"<tool_call>\n{line}\n</tool_call>"), line
 
 
 def test_parts_of_results_are_named_where_there_may_be_some(grammars):
