@@ -36,6 +36,7 @@ from configs.schema import Config
 from data_gen.disfluency import CORRECTIONS
 from data_gen.episodes import make_episode, settings_of
 from data_gen.expert import Expert, heard_in, reconcile
+from data_gen.nearness import Nearness
 from data_gen.reading import reading_of
 from data_gen.seeds import child
 from data_gen.sources import load
@@ -66,6 +67,8 @@ class Tally:
     tokens: Counter[str] = field(default_factory=Counter)
     owned: dict[str, set[str]] = field(default_factory=dict)
     """What each split's rows contain that no other split's may."""
+    nearness: Nearness = field(default_factory=Nearness)
+    """How near test's rows are to train's."""
     faulty: list[str] = field(default_factory=list)
     """Rows at fault, and with what."""
 
@@ -74,6 +77,7 @@ class Tally:
         self.rows += other.rows
         self.faulty += other.faulty
         self.corrected += other.corrected
+        self.nearness.update(other.nearness)
         for name in ("counts", "templates", "tokens"):
             getattr(self, name).update(getattr(other, name))
         for split, things in other.owned.items():
@@ -90,6 +94,7 @@ class Tally:
             "largest_template_share": round(max(self.templates.values()) / told, 4) if told else None,
             "share_with_correction": round(self.corrected / self.rows, 4) if self.rows else None,
             "mean_tokens": {name: round(total / self.rows) for name, total in self.tokens.items()},
+            "nearness": self.nearness.report(),
         }
 
 
@@ -150,6 +155,7 @@ def check_rows(config: Config, rows: Iterable[dict[str, Any]]) -> Tally:
         owned.add(f"request: {row['request']}")
         tally.corrected += bool(CORRECTIONS & set(row["tags"]))
         task, other = _tasks_of(config, row)
+        tally.nearness.add(row["split"], task)
         if task.meta and "templates" in task.meta:
             tally.templates.update(task.meta["templates"])
             owned |= {*task.meta["templates"], f"world: {task.meta['world']}", *map(str, task.meta["pairs"])}

@@ -20,9 +20,9 @@ from typing import Any, Literal, get_args
 from agent.calls import Call, call_text
 from agent.calls import State as CallState
 from agent.core import State
-from agent.protocol import write_call, write_value
+from agent.protocol import write_call, write_commit, write_value
 from agent.tools.normal import normal_form
-from agent.tools.tool import ToolSpec
+from agent.tools.tool import Access, ToolSpec
 from agent.transcript import Segment, read_update
 from data_gen.answers import SHORT, Answers, sentence, told
 from data_gen.reading import Reading, Wanted, issued, references, within
@@ -60,15 +60,26 @@ class Expert:
         return thought + self._action(state, edits, ids)
 
     def _action(self, state: State, edits: Sequence[Edit], ids: Mapping[int, int]) -> str:
+        lines = [edit.line for edit in edits]
+        if state.settings.commit == "line" and state.final_in_context and self._waits(state, edits):
+            lines.append(write_commit())
         if edits:
-            return "<tool_call>\n" + "".join(f"{edit.line}\n" for edit in edits) + "</tool_call>"
+            return written(lines)
         if not state.final_in_context:
             return "<pause>"
         # what was looked up for the user's own sake must be known before one can answer; a write's "sent" need not
         live = [state.graph[id] for id in sorted(state.graph.live)]
         if any(call.spec.access != "write" and not any(call.id in other.needs for other in live) for call in live):
-            return "<pause>"
+            return written(lines) if lines else "<pause>"
         return f"<answer>{self._answer(state, ids)}</answer>"
+
+    def _waits(self, state: State, edits: Sequence[Edit]) -> bool:
+        """Whether a COMMIT would let anything go: of the calls that stand, or of those that are about to be written."""
+        held = not state.settings.speculates
+        live = (state.graph[id] for id in state.graph.live)
+        if any((held or call.spec.access != "read") and not state.commits.covers(call) for call in live):
+            return True
+        return any(edit.gold and (held or edit.access != "read") for edit in edits)
 
     def _answer(self, state: State, ids: Mapping[int, int]) -> str:
         # what failed and was never wanted, or was done by a later call, is nothing to the user
@@ -110,6 +121,11 @@ def heard_in(segments: Iterable[Segment]) -> tuple[str, ...]:
     return tuple(heard)
 
 
+def written(lines: Iterable[str]) -> str:
+    """An action of lines."""
+    return "<tool_call>\n" + "".join(f"{line}\n" for line in lines) + "</tool_call>"
+
+
 @dataclass(frozen=True, slots=True)
 class Edit:
     """One line of an action."""
@@ -119,6 +135,8 @@ class Edit:
     """The gold call that it issues or revises; 0 for a removal."""
     id: int = 0
     """The ID of that call."""
+    access: Access = "read"
+    """The class of its tool."""
 
 
 def reconcile(wanted: Sequence[Wanted], state: State) -> tuple[list[Edit], dict[int, int]]:
@@ -165,13 +183,14 @@ def reconcile(wanted: Sequence[Wanted], state: State) -> tuple[list[Edit], dict[
         next_id += old is None
         ids[want.gold] = id
         stands[_same(want, ids)] = id
-        edits.append(Edit(_line(id, want.spec, {name: issued(value, ids) for name, value in want.args.items()}), want.gold, id))
+        line = _line(id, want.spec, {name: issued(value, ids) for name, value in want.args.items()})
+        edits.append(Edit(line, want.gold, id, want.spec.access))
     free = [call for call in spare if state.graph.effect_below(call.id) is None]
     if not state.final_in_context:  # a later clause may ask for it, and to look it up again would be a repetition
         free = [call for call in free if call.spec.access == "write" or call.state not in _LOOKED_UP]
     # what is tried again comes first: other lines may need its result, and one call a turn is all that some modes have
     again = [
-        Edit(_line(call.id, call.spec, call.args), gold, id)
+        Edit(_line(call.id, call.spec, call.args), gold, id, call.spec.access)
         for id, gold in {id: gold for gold, id in ids.items()}.items()
         if state.final_in_context and id in state.graph and _may_retry(call := state.graph[id])
     ]

@@ -21,7 +21,7 @@ from data_gen.task import Task
 from eval.floor import floor
 from eval.graphs import gold_graph, graph_of, isomorphic
 from eval.latency import latency
-from eval.safety import counts
+from eval.safety import Rules, counts
 from eval.scoring import answer_f1, score, specs_of
 from eval.trace import history_of, log_of, trace
 
@@ -54,7 +54,7 @@ def record(
     bound = floor(task, updates, settings, profile, renderer, made, forced)
     waste = counts(
         seen, specs_of(task), verdict.useful, settings.commit_grace_ns, settings.duplicate_writes,
-        task.speech_end_ns, settings.runs_lines,
+        task.speech_end_ns, settings.runs_lines, Rules(settings.commit == "line", settings.commit_on == "silence"),
     )
     return {
         "task": task.id, "source": task.source, "split": task.split, "tags": list(task.tags), **where, "profile": profile.name,

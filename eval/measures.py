@@ -22,6 +22,8 @@ from eval.statistics import MIN_N, Interval, accuracy_difference, mean, non_infe
 
 DEADLINES_S = (1, 2, 4)
 BASELINES = ("sequential", "parallel", "eager_end")
+UNHEARING = ("sequential", "parallel", "async_tools", "eager_end")
+"""Modes that plan nothing before the end of speech, true or predicted; the fastest of them is what listening must beat."""
 MODE_ORDER = ("sequential", "parallel", "async_tools", "eager_end", "async_io", "speculative")
 BACKEND_ORDER = ("expert", "no_thoughts", "no_guess", "untrained", "model")
 KINDS = frozenset(entry.name for entry in fields(Rates))
@@ -178,8 +180,7 @@ def _against(key: Key, episodes: Episodes, seed: int, terms: Terms) -> dict[str,
     resamples = terms.resamples
     row: dict[str, Any] = {}
     for base in BASELINES:
-        other_key = Key(key.source, key.split, key.backend, base, key.profile)
-        others = {(e["task"], e["seed"]): e for e in episodes.get(other_key, ())}
+        others = {(e["task"], e["seed"]): e for e in episodes.get(_in_mode(key, base), ())}
         shared = sorted(own.keys() & others.keys())
         both = [pair for pair in shared if own[pair]["right"] and others[pair]["right"]]
         ours, theirs = ([side[pair] for pair in both] for side in (own, others))
@@ -205,11 +206,49 @@ def _against(key: Key, episodes: Episodes, seed: int, terms: Terms) -> dict[str,
         row[f"accuracy_minus_{base}"] = difference.value if difference else None
         row[f"accuracy_minus_{base}_ci95"] = _ends(difference) if difference else None
         row[f"non_inferior_to_{base}"] = non_inferior(difference, terms.margin) if difference and difference.n >= MIN_N else None
+    row |= _against_fastest(key, episodes, row, seed, resamples)
     floors = [seconds(e["floor_ns"]) for e in episodes[key] if e["floor_ns"] is not None]
     row["floor_mean_s"] = _mean(floors)
     beaten = [e["task"] for e in episodes[key] if e["right"] and e["floor_ns"] is not None and e["latency_ns"] < e["floor_ns"]]
     row["floor_beaten"] = len(beaten)
     return row
+
+
+def _against_fastest(key: Key, episodes: Episodes, row: Mapping[str, Any], seed: int, resamples: int) -> dict[str, Any]:
+    """What a row gains over the fastest baseline of its group, on the tasks (and seeds) that both got right."""
+    base = fastest_baseline(key, episodes)
+    empty = {
+        "fastest_baseline": base, "n_both_right_fastest_baseline": None, "speedup_vs_fastest_baseline": None,
+        "speedup_vs_fastest_baseline_ci95": None,
+    }
+    if base is None:
+        return empty
+    ours, theirs = ({(e["task"], e["seed"]): e for e in episodes[at] if e["right"]} for at in (key, _in_mode(key, base)))
+    both = sorted(ours.keys() & theirs.keys())
+    gain = _ratio(*(_by_task([side[pair] for pair in both], _latency_s) for side in (theirs, ours)), seed, resamples)
+    return empty | {
+        "n_both_right_fastest_baseline": len({task for task, _ in both}),
+        "speedup_vs_fastest_baseline": gain.value if gain else None,
+        "speedup_vs_fastest_baseline_ci95": _ends(gain) if gain else None,
+    }
+
+
+def fastest_baseline(key: Key, episodes: Episodes) -> str | None:
+    """The mode of `UNHEARING` with the lowest mean latency in a row's group, over what all of them that got anything right
+    got right; None where there is no such request. One for all rows of a group: it does not depend on the row's mode."""
+    right = {
+        mode: found for mode in UNHEARING
+        if (found := {(e["task"], e["seed"]): e for e in episodes.get(_in_mode(key, mode), ()) if e["right"]})
+    }
+    shared = sorted(set.intersection(*(set(found) for found in right.values()))) if right else []
+    if not shared:
+        return None
+    means = {mode: float(np.mean(_by_task([found[pair] for pair in shared], _latency_s))) for mode, found in right.items()}
+    return min(means, key=lambda mode: means[mode])
+
+
+def _in_mode(key: Key, mode: str) -> Key:
+    return Key(key.source, key.split, key.backend, mode, key.profile)
 
 
 def _ratio(numerator: Sequence[float], denominator: Sequence[float], seed: int, resamples: int) -> Interval | None:

@@ -10,18 +10,31 @@ An effect is *before commit* if a write starts at a time when no commit point co
 action that was neither cut nor refused, generated with the final update in its context; it covers the calls last changed
 in that action or before, until the user says more. A grace moves it back. Where a mode runs its lines as they are written, each
 line is such a point for its own call and what that needs; where it begins on a predicted end of speech, no point counts before the
-final update.
+final update. Where only lines and answers commit (`Rules`), the end of another action is none, and a COMMIT line is one for the
+calls that it names and what they need.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from agent.calls import call_text
+from agent.protocol import AmendLine, CallLine, CommitLine, Join, Ref, joined, refs
 from agent.tools.tool import ToolSpec, bind
 from eval.trace import Line, Run, Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What commits, as a mode's row has it."""
+
+    by_lines: bool = False
+    """Whether COMMIT lines and answers do, and not the end of any other action."""
+    on_silence: bool = False
+    """Whether a silence in the context is as good as the final update."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +73,7 @@ class Counts:
 
 def counts(
     trace: Trace, specs: Mapping[str, ToolSpec], useful: Collection[int], grace_ns: int = 0, duplicates: bool = False,
-    speech_end_ns: int = 0, runs_lines: bool = False,
+    speech_end_ns: int = 0, runs_lines: bool = False, rules: Rules | None = None,
 ) -> Counts:
     """Counts over one episode.
 
@@ -72,7 +85,9 @@ def counts(
         duplicates: whether the task asks for equal effects more than once.
         speech_end_ns: the end of the user's last word.
         runs_lines: whether the mode lets a call go when its line is complete.
+        rules: what commits; by default the end of an action with the final update read.
     """
+    rules = rules or Rules()
     last_done = {run.call: run for run in trace.runs if run.ended == "done"}
     useful_runs = sum(run is last_done.get(run.call) and run.call in useful for run in trace.runs)
     whats = Counter(note.what for _, note in trace.notes)
@@ -97,7 +112,7 @@ def counts(
         held_calls=len(held),
         repeated_actions=whats["identical_reissue"] + sum(len(ids) - 1 for ids in read_ids.values()),
         effects=len(effects),
-        effects_before_commit=sum(not committed(trace, run, grace_ns, specs, runs_lines) for run in writes),
+        effects_before_commit=sum(not committed(trace, run, grace_ns, specs, runs_lines, rules) for run in writes),
         effects_before_last_word=len(early),
         wrong_effects_before_last_word=sum(run.call not in useful for run in early),
         effects_repeated=sum(n - 1 for n in by_call.values()) + (0 if duplicates else sum(n - 1 for n in by_text.values())),
@@ -109,33 +124,47 @@ def counts(
 
 
 def committed(
-    trace: Trace, run: Run, grace_ns: int = 0, specs: Mapping[str, ToolSpec] | None = None, runs_lines: bool = False
+    trace: Trace, run: Run, grace_ns: int = 0, specs: Mapping[str, ToolSpec] | None = None, runs_lines: bool = False,
+    rules: Rules | None = None,
 ) -> bool:
     """Whether a commit point covers a start: an uncut, unrefused action, written with the final update in its context, at
     or after the last change of the call or of one that it needs, before the start by the grace, and with no word of the
     user's in between."""
+    rules = rules or Rules()
     written_ns = _changed_ns(trace, run.call, run.start_ns, specs or {})
     if written_ns is None:
         return False
-    ends = [n for n, update in enumerate(trace.updates) if update.at_ns <= run.start_ns and update.final]
-    # what a final update without words confirms was read as the end before it
-    said = [u for u in trace.updates if not (u.final and not u.text and not u.retracts and trace.eager)]
-    if not any(not any(trace.updates[n].at_ns < u.at_ns < run.start_ns for u in said) for n in ends):
+    # an update without words is the endpoint's, and no speech
+    said = [update for update in trace.updates if update.text.strip() or update.retracts]
+    ends = [u.at_ns for u in trace.updates if u.final and not any(u.at_ns < more.at_ns < run.start_ns for more in said)]
+    first_ns = 0 if rules.on_silence else min(ends, default=run.start_ns + 1)
+    if first_ns > run.start_ns:
         return False
-    for at_ns in _points(trace, run.call, runs_lines and not grace_ns, specs or {}):
+    for at_ns in _points(trace, run.call, runs_lines and not grace_ns, specs or {}, rules):
         # an update at the instant of the start comes after it: the core would have held the call otherwise
-        if written_ns <= at_ns <= run.start_ns - grace_ns and not any(at_ns < u.at_ns < run.start_ns for u in said):
+        # on a prediction, what commits may have been written before the end that confirms it
+        if at_ns < first_ns and not trace.eager:
+            continue
+        if written_ns <= at_ns <= run.start_ns - grace_ns and not any(at_ns < update.at_ns < run.start_ns for update in said):
             return True
     return False
 
 
-def _points(trace: Trace, call: int, runs_lines: bool, specs: Mapping[str, ToolSpec]) -> Iterator[int]:
+def _points(trace: Trace, call: int, runs_lines: bool, specs: Mapping[str, ToolSpec], rules: Rules) -> Iterator[int]:
     """When something was complete that commits a call, written by who had read that speech is over."""
     for span in trace.spans:
-        if span.saw_final and span.ended == "action":
+        if not (span.saw_final or rules.on_silence and span.saw_silence):
+            continue
+        if span.ended == "action" and (not rules.by_lines or span.pieces and span.pieces[-1].part == "answer"):
             yield span.end_ns
-        if span.saw_final and runs_lines:
-            yield from (line.at_ns for line in span.lines if call == line.call or call in _needed(trace, line.call, line.at_ns, specs))
+        for line in span.lines:
+            refused = span.ended == "error" and line is span.lines[-1]
+            if isinstance(line.order, CommitLine) and rules.by_lines and not refused:
+                ids = line.order.ids
+                if not ids or any(call in _needed(trace, id, line.at_ns, specs) for id in ids):
+                    yield line.at_ns
+            elif runs_lines and call in _needed(trace, line.call, line.at_ns, specs):
+                yield line.at_ns
 
 
 def _changed_ns(trace: Trace, call: int, by_ns: int, specs: Mapping[str, ToolSpec]) -> int | None:
@@ -145,13 +174,35 @@ def _changed_ns(trace: Trace, call: int, by_ns: int, specs: Mapping[str, ToolSpe
 
 
 def _last_lines(trace: Trace, by_ns: int, specs: Mapping[str, ToolSpec]) -> dict[int, Line]:
-    """The line that says what each call is, with the time when it first said so."""
+    """The line that made each call what it is, with what it then meant; the same again, in whatever words, changes nothing."""
     last: dict[int, Line] = {}
-    for line in (line for span in trace.spans for line in span.lines if line.at_ns <= by_ns):
-        # the same again, in whatever words, changes nothing
-        if line.call not in last or _asks(last[line.call], specs) != _asks(line, specs):
+    whole: dict[int, tuple[ToolSpec, dict[str, Any]]] = {}
+    for line in (line for span in trace.spans for line in span.lines if line.at_ns <= by_ns and line.call):
+        if (made := _made(line, whole.get(line.call), specs)) is None:
+            whole.pop(line.call, None)
+        else:
+            whole[line.call] = made
+            line = replace(line, text=call_text(*made), needs=line.needs | frozenset(refs(list(made[1].values()))))
+        if line.call not in last or last[line.call].text != line.text:
             last[line.call] = line
     return last
+
+
+def _made(
+    line: Line, old: tuple[ToolSpec, dict[str, Any]] | None, specs: Mapping[str, ToolSpec]
+) -> tuple[ToolSpec, dict[str, Any]] | None:
+    """The call that a line leaves, its arguments by name; None where only its text is known."""
+    match line.order:
+        case CallLine(name=name) if name in specs:
+            try:
+                return specs[name], bind(specs[name], line.order.positional, line.order.keyword, partial=True)
+            except ValueError:  # refused
+                return None
+        case AmendLine(name=name, value=value, append=append) if old is not None:
+            had = old[1].get(name)
+            added = append and isinstance(had, str | Ref | Join) and isinstance(value, str | Ref | Join)
+            return old[0], old[1] | {name: joined((had, value)) if added else value}
+    return None
 
 
 def _needed(trace: Trace, call: int, by_ns: int, specs: Mapping[str, ToolSpec]) -> set[int]:
@@ -165,16 +216,6 @@ def _needed(trace: Trace, call: int, by_ns: int, specs: Mapping[str, ToolSpec]) 
         needed |= new
         front += new
     return needed
-
-
-def _asks(line: Line, specs: Mapping[str, ToolSpec]) -> str:
-    order = line.order
-    if order is None or order.name not in specs:
-        return line.text
-    try:
-        return call_text(specs[order.name], bind(specs[order.name], order.positional, order.keyword))
-    except ValueError:  # refused
-        return line.text
 
 
 def _text(specs: Mapping[str, ToolSpec], run: Run) -> str:

@@ -73,7 +73,7 @@ class Line:
     """What it asks for: equal texts ask for the same."""
     needs: frozenset[int] = frozenset()
     """IDs of the calls that it names."""
-    order: CallLine | None = None
+    order: CallLine | AmendLine | CommitLine | None = None
     """The line itself; None for a removal."""
 
 
@@ -91,6 +91,8 @@ class Span:
     """``action``: it came to its end; ``error``: what it wrote was refused; ``closed``: the session ended."""
     lines: tuple[Line, ...]
     """Call lines and removals that it completed, in order."""
+    saw_silence: bool = False
+    """Whether the last thing heard, in its context when it began, was a silence."""
 
     @property
     def text(self) -> str:
@@ -153,7 +155,7 @@ class Trace:
 
     def turn_at(self, at_ns: int) -> int:
         """The number of the turn that a time lies in: one begins when the user speaks after an answer."""
-        return 1 + sum(any(said <= update.at_ns <= at_ns for update in self.updates) for said, _ in self.emits)
+        return 1 + sum(any(said <= u.at_ns <= at_ns and (u.text or u.retracts) for u in self.updates) for said, _ in self.emits)
 
     @property
     def model_tokens(self) -> int:
@@ -199,6 +201,7 @@ class _Reader:
         self.notes: list[tuple[int, Note]] = []
         self.writing: _Writing | None = None
         self.reading_ns: int | None = None
+        self.silence_read = False
         self.final_heard = self.final_waits = self.final_read = self.predicted = self.eager = False
 
     def take(self, event: Event, commands: Sequence[Command]) -> None:
@@ -235,7 +238,7 @@ class _Reader:
     def obey(self, command: Command, all_of: Sequence[Command]) -> None:
         match command:
             case Generate(generation):
-                self.writing = _Writing(generation, self.now_ns, self.final_read)
+                self.writing = _Writing(generation, self.now_ns, self.final_read, self.silence_read)
             case Stop() if self.writing is not None:
                 whats = {other.what for other in all_of if isinstance(other, Note)}
                 closed = any(isinstance(other, Finish) for other in all_of)
@@ -244,6 +247,9 @@ class _Reader:
                 self.writing = None
             case Append(segments):
                 self.reading_ns = self.now_ns
+                for segment in segments:
+                    if segment.kind in ("silence", "partial_query_update", "final_query_update"):
+                        self.silence_read = segment.kind == "silence" or self.silence_read and not segment.text
                 if (self.final_heard or self.predicted) and any(segment.kind == "final_query_update" for segment in segments):
                     self.final_waits = True
             case StartTool(call, version, name, args):
@@ -295,8 +301,8 @@ class _Reader:
 class _Writing:
     """A generation under way."""
 
-    def __init__(self, generation: int, start_ns: int, saw_final: bool) -> None:
-        self.generation, self.start_ns, self.saw_final = generation, start_ns, saw_final
+    def __init__(self, generation: int, start_ns: int, saw_final: bool, saw_silence: bool) -> None:
+        self.generation, self.start_ns, self.saw_final, self.saw_silence = generation, start_ns, saw_final, saw_silence
         self.parser = Parser()
         self.pieces: list[tuple[int, int, Part | None, str, int]] = []
         self.lines: list[Line] = []
@@ -318,9 +324,9 @@ class _Writing:
                 case RemoveLine(id):
                     self.lines.append(Line(at_ns, id, f"REMOVE {id}"))
                 case AmendLine(id, name, value, append):
-                    self.lines.append(Line(at_ns, id, write_amend(id, name, value, append), frozenset(refs(value))))
+                    self.lines.append(Line(at_ns, id, write_amend(id, name, value, append), frozenset(refs(value)), item))
                 case CommitLine(ids):
-                    self.lines.append(Line(at_ns, 0, write_commit(ids)))
+                    self.lines.append(Line(at_ns, 0, write_commit(ids), order=item))
                 case ActionEnded():
                     part = item.kind
                 case Malformed():
@@ -344,4 +350,4 @@ class _Writing:
         elif pieces[-1].end_ns < end_ns:
             last = pieces.pop()
             pieces.append(Piece(last.start_ns, end_ns, last.part, last.text, last.tokens))
-        return Span(self.start_ns, end_ns, tuple(pieces), self.saw_final, ended, tuple(self.lines))
+        return Span(self.start_ns, end_ns, tuple(pieces), self.saw_final, ended, tuple(self.lines), self.saw_silence)

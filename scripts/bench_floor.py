@@ -38,9 +38,9 @@ from agent.protocol import write_call
 from agent.rendering import Renderer
 from agent.simulate import Planner
 from agent.tools.tool import mismatch
-from configs.schema import AgentConfig, ClockConfig, DataConfig, ProfileConfig
+from configs.schema import AgentConfig, ClockConfig, DataConfig, EndpointConfig, ProfileConfig
 from data_gen.disfluency import Rates
-from data_gen.episodes import make_episode, profile_of, updates_of
+from data_gen.episodes import heard_of, make_episode, profile_of
 from data_gen.expert import Expert
 from data_gen.gold import filled, gold_args, rehearse
 from data_gen.reading import issued, reading_of, references
@@ -182,11 +182,12 @@ def try_one(tasks: Sequence[Task], renderer: Renderer, draw: random.Random) -> d
         commit_grace_s=draw.choice((0.0, 0.0, 0.5)), interrupt=draw.choice(("line", "token", "action")),
         commit=draw.choice(("action", "action", "paper")), max_context_tokens=32_000,
     )
-    data = DataConfig(false_endpoint_rate=draw.choice((0.0, 0.2)), revision_rate=draw.choice((0.0, 0.1)))
+    endpoint = EndpointConfig(delay_s=draw.choice((0.5, 0.8)), false_rate=draw.choice((0.0, 0.2, 1.0)), predict_delay_s=0.3)
+    data = DataConfig(endpoints={"oracle": endpoint}, revision_rate=draw.choice((0.0, 0.1)), revision_words=3)
     profile, seed, box = profile_of(draw.choice(list(DEVICES.profiles)), DEVICES), draw.getrandbits(20), task.toolbox()
     run = make_episode(task, mode, profile, renderer, agent=agent, data=data, seed=seed, toolbox=box, planner=player(who, task, draw)).run()
     return record(
-        task, run, box, updates_of(task, data, seed), settings=settings_of(mode, agent), profile=profile, renderer=renderer,
+        task, run, box, heard_of(task, data, seed), settings=settings_of(mode, agent), profile=profile, renderer=renderer,
         cap_ns=ns(60), backend=who, mode=mode, seed=seed,
     )
 

@@ -31,6 +31,7 @@ from agent.events import ModelOutput
 from agent.models.lines import Amendable, Legal, LineRules, head_rules
 from agent.protocol import CallLine, parse_line
 from agent.rendering import Renderer
+from agent.state import knows_the_end, nothing_moves
 from agent.tools.tool import ToolSpec
 
 _KEPT_GRAMMARS = 512
@@ -62,7 +63,7 @@ class ProtocolGrammar:
 
     def head(self, state: State) -> LLMatcher:
         """From the start of an action to its end, or to the first call line."""
-        pause, answer = may_pause(state), may_commit(state) and not lacks(state)
+        pause, answer = may_pause(state), knows_the_end(state) and not lacks(state)
         calls = self._line(state, first=True) is not None
         key = ("head", pause, answer, calls)
         return self._matcher(key, lambda: head_rules(
@@ -90,7 +91,7 @@ class ProtocolGrammar:
         refs = {id: may_name(state, id) for id in ids}
         taken = {(id, spec.name): found for id in ids for spec in specs if (found := taken_args(state, id, spec))}
         amendable = tuple(Amendable(id, call.spec, call.args) for id in free if specs and amends and (call := state.graph[id]))
-        commits = waiting(state) if state.settings.commit == "line" and may_commit(state) else ()
+        commits = waiting(state) if state.settings.commit == "line" and knows_the_end(state) else ()
         close = not first and not (whole_by_the_end and lacks(state))
         legal = Legal(ids, tuple(free), amendable, commits, bool(commits) and not lacks(state), close)
         done = (call for call in state.graph.calls.values() if call.state is CallState.DONE)
@@ -177,21 +178,12 @@ class ProtocolConstraint:
             self._matcher = self._grammar.line(self._state)
 
 
-def may_commit(state: State) -> bool:
-    """Whether this generation may commit, or answer: it was begun in the knowledge that the user has finished."""
-    return state.saw_final or state.settings.commit_on == "silence" and state.saw_silence
-
-
 def may_pause(state: State) -> bool:
     """Whether anything will happen that a pause could wait for, and no call lacks anything where the pause commits."""
     commits = {"action": state.saw_final, "paper": state.final_heard, "line": False}[state.settings.commit]
     if commits and lacks(state):
         return False
-    if not state.saw_final:
-        return True
-    if state.settings.commit == "line":
-        return state.grace or any(state.graph.in_state(CallState.RUNNING))
-    return bool(state.graph.live)
+    return not state.saw_final or not nothing_moves(state)
 
 
 def lacks(state: State) -> bool:

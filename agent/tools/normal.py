@@ -3,7 +3,7 @@
 Owns what counts as equal by meaning, for the guard against equal effects, reissues, idempotency keys and the counts of
 evaluation alike:
 
-- an argument left out, ``null``, and the parameter's default are one; so it is with the declared fields of an object;
+- an optional argument left out, ``null``, and the parameter's default are one; so it is with the declared fields of an object;
 - numbers are compared by value (``1`` is ``1.0``, ``1e2`` is ``100``), and ``true`` is not ``1``;
 - texts are compared after Unicode's composition (NFC), runs of white space as one space, none at the ends;
 - where the schema takes a list, one value is a list of one;
@@ -30,10 +30,12 @@ def normal_form(spec: ToolSpec, args: Mapping[str, Any], *, own: bool = True) ->
         args: by parameter name.
         own: whether to apply the tool's own canonical form; it knows plain JSON only, and no references.
     """
-    plain = _fields({param.name: _schema(param.schema, param.default) for param in spec.params}, args)
+    schemas = {param.name: _schema(param.schema, param.default) for param in spec.params}
+    required = frozenset(param.name for param in spec.params if param.required)
+    plain = _fields(schemas, args, required)
     if own and spec.canonical is not None:
         try:
-            plain = _fields({param.name: _schema(param.schema, param.default) for param in spec.params}, spec.canonical(plain))
+            plain = _fields(schemas, spec.canonical(plain), required)
         except Exception:  # a tool that can't say what its arguments mean: they mean what they say
             return plain
     return plain
@@ -43,13 +45,15 @@ def _schema(schema: Mapping[str, Any], default: Any) -> Mapping[str, Any]:
     return schema if default is None else {**schema, "default": default}
 
 
-def _fields(schemas: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Declared fields without what means nothing; a field that nobody declared may mean its null."""
+def _fields(
+    schemas: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any], required: frozenset[str] = frozenset()
+) -> dict[str, Any]:
+    """Declared fields without what means nothing; what is required, or what nobody declared, may mean its null."""
     found = {}
     for name in sorted(given):
         value = _value(given[name], schemas.get(name, {}))
         declared = schemas.get(name)
-        if declared is not None and (value is None or _same(value, _value(declared.get("default"), declared))):
+        if declared is not None and name not in required and (value is None or _same(value, _value(declared.get("default"), declared))):
             continue
         found[name] = value
     return found

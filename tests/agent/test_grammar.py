@@ -235,6 +235,7 @@ def test_dice_under_the_grammar_write_no_invalid_action(grammars, shape, mode):
 @pytest.mark.parametrize("changes", [
     LINES, {"revise": "amend"}, {"revise": "amend", "commit": "paper"}, {**LINES, "commit_on": "silence"},
     {"commit": "paper"}, {"revise_cascade": "cancel"}, {"interrupt": "token"}, {"interrupt": "action"}, {"commit_grace_ns": ns(0.3)},
+    {"commit": "line"}, {"commit": "line", "revise": "amend"},
 ])
 def test_dice_write_no_invalid_action_under_other_rules(grammars, changes):
     for shape in ("few_values", "optional"):

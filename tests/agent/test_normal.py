@@ -40,6 +40,12 @@ def test_not_equal(one, other):
     assert call_text(PAY, one) != call_text(PAY, other)
 
 
+def test_a_required_argument_that_is_null_is_given():
+    """An open call lacks it; with null it is whole."""
+    unit = ToolSpec("unit", (Param("of", {"type": ["boolean", "null"]}),))
+    assert call_text(unit, {"of": None}) == "unit(of=null)" != call_text(unit, {})
+
+
 def test_a_tools_own_form_counts_and_may_fail():
     own = ToolSpec("call", (Param("number", {}),), canonical=lambda args: {"number": args["number"].replace("-", "")})
     assert call_text(own, {"number": "55-5"}) == call_text(own, {"number": "555"}) == 'call(number="555")'

@@ -24,6 +24,8 @@ from data_gen.expert import Expert, heard_in, reconcile
 from data_gen.reading import reading_of
 from data_gen.task import Task
 from data_gen.tasks import assistant, bfcl, debug, naturalistic
+from eval.safety import Rules, counts
+from eval.trace import trace
 from tests.data_gen.bfcl_rows import write_wheel
 from tests.data_gen.erratic import Erratic
 
@@ -46,11 +48,13 @@ def tasks(request, tmp_path_factory) -> list[Task]:
     return [task for split in bfcl.SHARES for task in bfcl.tasks(split, 0, bfcl.CATEGORIES, wheel)]
 
 
-def play(task: Task, mode: str, renderer, planner, seed: int = 0, toolbox=None, lines: bool = True) -> Rollout:
+def play(
+    task: Task, mode: str, renderer, planner, seed: int = 0, toolbox=None, lines: bool = True, commit: str = "action",
+) -> Rollout:
     rate = (20, 60, 200)[seed % 3]
     return make_episode(
-        task, mode, Profile("test", rate, 10 * rate, 0), renderer, agent=AgentConfig(runs_lines=lines), data=DataConfig(), seed=seed,
-        planner=planner, toolbox=toolbox,
+        task, mode, Profile("test", rate, 10 * rate, 0), renderer, agent=AgentConfig(runs_lines=lines, commit=commit),
+        data=DataConfig(), seed=seed, planner=planner, toolbox=toolbox,
     ).run()
 
 
@@ -94,6 +98,24 @@ def test_whatever_a_model_did_the_expert_reaches_gold_and_repeats_nothing(tasks,
         assert not {"identical_reissue", "invalid_action"} & set(notes), where
         mistakes += len(planner.written)
     assert mistakes > SEEDS  # or nothing was tested
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_where_only_lines_and_answers_commit_the_expert_writes_them(tasks, mode, renderer):
+    """Nothing is lost, nothing repeated, nothing refused, and no effect starts that no line or answer has committed."""
+    lines = 0
+    for seed, task in enumerate(tasks[:12]):
+        reading = reading_of(task)
+        rollout = play(task, mode, renderer, Expert(task, reading), seed, commit="line")
+        where = f"{task.id} in {mode}"
+        assert rollout.outcome == "answered", where
+        asked_for(task, rollout.state, reading)
+        assert not {"identical_reissue", "invalid_action"} & set(after(rollout, 0)), where
+        seen = trace(rollout.history)
+        found = counts(seen, task.toolbox().specs, (), rules=Rules(by_lines=True))
+        assert (found.effects_before_commit, found.effects_repeated) == (0, 0), where
+        lines += sum(line.text.startswith("COMMIT") for span in seen.spans for line in span.lines)
+    assert lines
 
 
 def test_the_erratic_model_makes_every_kind_of_mistake(renderer):

@@ -246,7 +246,7 @@ def test_the_requests_written_by_hand_load_through_the_same_reader(tmp_path):
     for row in rows:
         del row["spans"]
     grounded = jsonl.load(rows_file(tmp_path, *rows), "assistant")
-    # texts that are interrupted in the middle, and times whose half of the day was said with the time that they correct
+    # texts that are interrupted in the middle, and corrected times far from their day
     named = ["hand-002", "hand-016", "hand-021", "hand-041", "hand-074", "hand-079"]
     assert [name.split("(")[1].rstrip(")") for name, _ in grounded.rejected] == named
     assert len(grounded.tasks) == 114 and all(": no words reveal" in why for _, why in grounded.rejected)

@@ -171,7 +171,7 @@ def test_marks_stand_where_the_new_words_make_the_tool_clear():
 
 def config(folder: Path, url: str, **more) -> Config:
     paraphrase = ParaphraseConfig(url=url, model="m", cache=str(folder / "cache.jsonl"))
-    data = DataConfig(source="assistant", sizes={"train": 6}, shard_rows=3, paraphrase=paraphrase, **more)
+    data = DataConfig(source="assistant", sizes={"train": 14}, shard_rows=3, paraphrase=paraphrase, **more)
     return Config(out=str(folder / "data"), data=data, model=ModelConfig(name="tiny"))
 
 
@@ -196,7 +196,8 @@ def test_generated_data_has_the_wordings_and_its_manifest_says_whose_they_are(se
 def test_without_an_endpoint_nothing_changes_and_a_half_given_one_is_refused(tmp_path):
     plain_data = config(tmp_path, "")
     assert sources.rewordings(plain_data, "train") == ({}, {})
-    bare = Config(out=plain_data.out, data=DataConfig(source="assistant", sizes={"train": 6}, shard_rows=3), model=ModelConfig(name="tiny"))
+    data = DataConfig(source="assistant", sizes={"train": 14}, shard_rows=3)
+    bare = Config(out=plain_data.out, data=data, model=ModelConfig(name="tiny"))
     assert generate.recipe(plain_data) == generate.recipe(bare) != generate.recipe(config(tmp_path, "http://127.0.0.1:1/v1"))
     nameless = config(tmp_path, "http://127.0.0.1:1/v1")
     nameless.data.paraphrase.model = ""

@@ -6,9 +6,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_module
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
+from configs.schema import register
+from data_gen.episodes import chunking_of
 from data_gen.speech import MS, Chunking, Voice, heard, is_content, mishear, speak, syllables, updates
 from data_gen.task import Word
 
@@ -363,3 +367,19 @@ def test_marks_do_not_tell_where_speech_ends():
     marked = [u for u in kept if u.text.endswith(".")]
     assert sum(u.words[1] == len(texts) for u in marked) > len(marked) / 4
     assert not any(u.text.endswith(tuple(".,?!")) for u in dropped)
+
+
+@pytest.mark.parametrize(("row", "cut_off"), [("smart_turn", (0.148, 0.352)), ("livekit_v1", (0.045, 0.099)), ("flux", (0.099, 0.129))])
+def test_a_detector_cuts_off_as_many_pauses_as_the_benchmark_counts(row, cut_off):
+    """The published shares are of all pauses of at least 0.2 s, of which 55.6% last 0.3 s and 21.7% last 0.6 s."""
+    register()
+    with initialize_config_module("configs", version_base="1.3"):
+        chunking = chunking_of(OmegaConf.to_object(compose("config", overrides=[f"data.endpoint={row}"])).data)
+    lengths = np.random.default_rng(0).permutation(np.repeat([250, 450, 700], [444, 339, 217]))
+    ends = np.cumsum(np.concatenate([[100], lengths + 100]))
+    sent = [update for seed in range(30) for update in updates(words_every(*map(int, ends)), seed, chunking)]
+    pauses = 30 * len(lengths)
+    finals = sum(update.final for update in sent) - 30  # the last is the true end
+    predicted = sum(update.predicts for update in sent) - 30
+    assert finals / pauses == pytest.approx(cut_off[0], abs=0.01)
+    assert predicted / pauses == pytest.approx(cut_off[1], abs=0.01)

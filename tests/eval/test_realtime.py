@@ -225,7 +225,7 @@ def test_a_model_in_real_time(configured, tmp_path):
     assert (episode["time"], episode["profile"], episode["outcome"]) == ("real", "wall", "out_of_budget")
     assert not episode["right"] and episode["latency_ns"] == ns(config.eval.cap_s)
     task = next(task for task in load(config, "test") if task.id == episode["task"])
-    due = replay.updates_of(task, config.data, replay.child(config.seed, "replay", 0))
+    due = replay.heard_of(task, config.data, replay.child(config.seed, "replay", 0))
     came = trace(history_of(episode["log"])).updates
     assert came and all(update.at_ns >= planned.at_ns for update, planned in zip(came, due))
     [row] = rows_of(read_runs([config.out]), Terms(0, 50))

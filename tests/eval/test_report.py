@@ -60,6 +60,29 @@ def test_figures_of_a_row():
     assert found["time_s"]["thinking"] == pytest.approx(9.5 / 4)
 
 
+def test_gain_over_the_fastest_baseline_whichever_that_is():
+    def over(late_s: float, wrong: tuple[int, ...] = ()) -> list[dict]:
+        return [episode(f"t{n:02}", late_s, right=n not in wrong) for n in range(12)]
+
+    # eager_end gets one wrong fast: it is compared on what all baselines got right
+    modes = made(
+        sequential=over(6), parallel=over(4), async_tools=over(2.5), eager_end=[episode("t00", 0.1, right=False), *over(3)[1:]], speculative=over(2)
+    )
+    rows = rows_of(modes, Terms(0, 100))
+    assert {found["fastest_baseline"] for found in rows} == {"async_tools"}
+    found = row(rows, "speculative")
+    assert (found["speedup_vs_fastest_baseline"], found["n_both_right_fastest_baseline"]) == (pytest.approx(1.25), 12)
+    assert found["speedup_vs_fastest_baseline_ci95"] == pytest.approx([1.25, 1.25])
+    assert found["speedup_vs_eager_end"] == pytest.approx(1.5)
+    assert "1.25 [1.25, 1.25] async_tools" in markdown(rows) and "| × fastest |" in markdown(rows)
+    # a baseline that got nothing right is none, and without any there is no figure
+    del modes[key("async_tools")]
+    modes[key("eager_end")] = over(1, wrong=tuple(range(12)))
+    assert row(rows_of(modes, Terms(0, 100)), "speculative")["fastest_baseline"] == "parallel"
+    alone = row(rows_of(made(speculative=over(2)), Terms(0, 100)), "speculative")
+    assert (alone["fastest_baseline"], alone["speedup_vs_fastest_baseline"]) == (None, None)
+
+
 def test_failing_fast_is_no_speedup_and_no_success():
     base = [episode(f"t{n}", 4) for n in range(12)]
     quitter = [episode(f"t{n}", 0.1, right=False) for n in range(12)]

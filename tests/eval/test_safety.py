@@ -8,9 +8,9 @@ import pytest
 
 from agent.clock import ns
 from agent.events import Note, UserUpdate
-from agent.protocol import CallLine
+from agent.protocol import AmendLine, CallLine, CommitLine
 from agent.tools.tool import Param, ToolSpec
-from eval.safety import committed, counts
+from eval.safety import Rules, committed, counts
 from eval.trace import Line, Piece, Run, Span, Trace
 
 SPECS = {"look": ToolSpec("look", (), "read"), "send": ToolSpec("send", (), "write")}
@@ -28,7 +28,7 @@ def run(call: int, at: float, name: str = "send", ended: str = "done", version: 
 
 
 def seen(spans=(), runs=(), updates=((2.0, True),), notes=()) -> Trace:
-    said = tuple(UserUpdate(ns(at), "", final) for at, final in updates)
+    said = tuple(UserUpdate(ns(at), "" if final else "more", final) for at, final in updates)
     return Trace(said, tuple(spans), (), tuple(runs), (), (), tuple((0, Note(*note)) for note in notes), ns(60))
 
 
@@ -98,7 +98,7 @@ def test_equal_effects_are_counted_by_meaning_within_a_turn():
     assert counts(seen(spans, [run(1, 2.5, "skip"), run(2, 2.5, "skip")]), specs, ()).effects_repeated == 0
     # the user asks for it again after an answer: another turn
     runs = [run(1, 2.5, "pay", to="a"), run(2, 9.0, "pay", to="a")]
-    later = replace(seen(spans, runs, ((2.0, True), (7.0, True))), emits=((ns(5), "ok"),))
+    later = replace(seen(spans, runs, ((2.0, True), (6.9, False), (7.0, True))), emits=((ns(5), "ok"),))
     assert counts(later, specs, ()).effects_repeated == 0
     assert counts(replace(later, emits=()), specs, ()).effects_repeated == 1
 
@@ -108,8 +108,10 @@ def test_the_same_call_in_other_words_needs_no_new_commit_point():
     final = span(2.1, 2.5)
     again = replace(span(2.6, 2.9, ended="cut"), lines=(Line(ns(2.8), 1, "pay of 1.0", order=CallLine(1, "pay", ("a", 1.0), {})),))
     early = replace(span(0.5, 1.0, saw_final=False), lines=(Line(ns(0.9), 1, "pay", order=CallLine(1, "pay", ("a",), {})),))
-    assert committed(seen([early, final, again]), run(1, 3.0, "pay", to="a"), 0, {"pay": pay})
+    assert committed(seen([early, final, again]), run(1, 3.0, "pay", to="a"), specs={"pay": pay})
     assert not committed(seen([early, final, again]), run(1, 3.0, "pay", to="a"))
+
+
 @pytest.mark.parametrize(("useful", "wrong"), [((1,), 0), ((2,), 1)])
 def test_effects_before_the_last_word_are_counted_whatever_the_endpoint_said(useful, wrong):
     """A false end at 2 s commits a write at 2.5 s; the user goes on until 3 s."""
@@ -133,3 +135,37 @@ def test_a_predicted_end_commits_nothing_before_the_final_update():
     assert committed(eager, run(1, 2.0), runs_lines=True) and committed(eager, run(1, 2.6), runs_lines=True)
     assert not committed(eager, run(1, 1.9), runs_lines=True)
     assert not committed(seen(spans), run(1, 2.6), runs_lines=True)
+
+
+LINES = Rules(by_lines=True)
+
+
+def test_only_a_commit_line_or_an_answer_commits_where_lines_do():
+    order = CallLine(1, "send", (), {})
+    written = Line(ns(2.2), 1, "send", order=order)
+    commits = Line(ns(2.4), 0, "COMMIT 1", order=CommitLine((1,)))
+    bare = replace(span(2.1, 2.5), lines=(written,))
+    assert not committed(seen([bare]), run(1, 3.0), specs=SPECS, rules=LINES)
+    assert committed(seen([replace(bare, lines=(written, commits))]), run(1, 2.4), specs=SPECS, rules=LINES)
+    # the end of a cut action is none, the line before it is one; a refused line is none
+    assert committed(seen([replace(bare, ended="cut", lines=(written, commits))]), run(1, 2.4), specs=SPECS, rules=LINES)
+    assert not committed(seen([replace(bare, ended="error", lines=(written, commits))]), run(1, 2.4), specs=SPECS, rules=LINES)
+    # it is for what it names and what that needs
+    other = replace(commits, order=CommitLine((2,)))
+    assert not committed(seen([replace(bare, lines=(written, other))]), run(1, 2.6), specs=SPECS, rules=LINES)
+    needs = Line(ns(2.3), 2, "look of $1", frozenset({1}))
+    assert committed(seen([replace(bare, lines=(written, needs, other))]), run(1, 2.6), specs=SPECS, rules=LINES)
+    answer = replace(span(2.6, 2.9), pieces=(Piece(ns(2.6), ns(2.9), "answer", "", 3),))
+    assert committed(seen([bare, answer]), run(1, 2.9), specs=SPECS, rules=LINES)
+    # an amendment after it is a change
+    amended = Line(ns(2.45), 1, "1. to = 2", order=AmendLine(1, "to", 2, False))
+    assert not committed(seen([replace(bare, lines=(written, commits, amended))]), run(1, 2.6), specs=SPECS, rules=LINES)
+
+
+def test_a_silence_is_as_good_as_the_final_update_where_that_is_the_rule():
+    quiet = replace(span(1.0, 1.4, (1.1, 1), saw_final=False), saw_silence=True)
+    trace = seen([quiet], (), ((0.5, False),))
+    assert committed(trace, run(1, 1.4), rules=Rules(on_silence=True)) and not committed(trace, run(1, 1.4))
+    assert not committed(seen([quiet], (), ((0.5, False), (1.5, False))), run(1, 1.6), rules=Rules(on_silence=True))
+    # the endpoint's word is no speech
+    assert committed(seen([quiet], (), ((0.5, False), (1.5, True))), run(1, 1.6), rules=Rules(on_silence=True))

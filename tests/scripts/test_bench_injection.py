@@ -54,7 +54,7 @@ def test_a_forgery_that_gets_through_is_caught(tiny, monkeypatch, bug):
 
 
 def test_harmless_text_that_is_changed_is_caught(tiny, monkeypatch):
-    monkeypatch.setattr(rendering, "as_data", lambda text: html.escape(text, quote=False))
+    monkeypatch.setattr(rendering, "as_data", lambda text: html.escape(text.replace("\ud83d", ""), quote=False))
     assert bench_injection.measure(tiny, seed=0, count=20)["changed"] > 0
 
 

