@@ -352,7 +352,8 @@ class Judge:
 
     def _rewritten(self, old: Told, spec: ToolSpec, args: Mapping[str, Any], needs: frozenset[int]) -> None:
         if old.spec is spec and meaning(spec, old.args) == meaning(spec, args):
-            if spec.access != "write" and (old.status == "failed" or self.calls.is_skipped(old)):
+            again = spec.access != "write" and (old.status == "failed" or self.calls.is_skipped(old))
+            if again or old.status == "waiting" and old.trouble_at > old.line_at:  # a write too, if it was but skipped
                 old.line_at, old.context_at_line = self.at, self.context_holds_data
                 if old.status == "failed":
                     old.status, old.valid, old.changed_at = "waiting", False, self.at
