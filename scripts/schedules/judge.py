@@ -73,6 +73,7 @@ class Judge:
         self.silence_in_context = False  # after the last word
         self.predicted = False  # an end of speech, after the last word
         self.attempt: set[int] | None = None  # calls of an attempt on a predicted end, which may still prove wrong
+        self.beside: set[int] = set()  # calls written while an end was predicted, in a generation begun before
         self.provisional = False  # whether what has been committed waits for the real end
         self.stop_by: int | None = None  # the generation that this step has to stop
         self.commit_at = 0
@@ -171,6 +172,7 @@ class Judge:
         self.ends += event.final
         if event.final:
             self.attempt, self.provisional = None, False
+            self.beside.clear()
         self.said.update(words(event.text))
         del self.heard[len(self.heard) - min(max(event.retracts, 0), len(self.heard)):]
         self.heard += heard
@@ -183,7 +185,11 @@ class Judge:
             for call in [self.calls[id] for id in self.attempt]:
                 if not call.removed:
                     self._withdraw(call)
+            for call in [self.calls[id] for id in self.beside]:
+                for one in (call, *self.calls.below(call)):
+                    one.perhaps_gone |= not one.frozen
         self.attempt, self.provisional, self.predicted = None, False, False
+        self.beside.clear()
 
     def _of(self, id: int, version: int, *statuses: str) -> Told | None:
         call = self.calls.get(id)
@@ -313,6 +319,8 @@ class Judge:
             self.calls.name(old, needs)
             if self.attempt is not None:
                 self.attempt.add(line.id)
+            elif self.predicted:
+                self.beside.add(line.id)
             if self.settings.commit == "paper" and self.final_heard:
                 self._commit(self.calls.standing())
             return self._streamed(old)
@@ -352,7 +360,8 @@ class Judge:
 
     def _rewritten(self, old: Told, spec: ToolSpec, args: Mapping[str, Any], needs: frozenset[int]) -> None:
         if old.spec is spec and meaning(spec, old.args) == meaning(spec, args):
-            if spec.access != "write" and (old.status == "failed" or self.calls.is_skipped(old)):
+            again = spec.access != "write" and (old.status == "failed" or self.calls.is_skipped(old))
+            if again or old.status == "waiting" and old.trouble_at > old.line_at:  # a write too, if it was but skipped
                 old.line_at, old.context_at_line = self.at, self.context_holds_data
                 if old.status == "failed":
                     old.status, old.valid, old.changed_at = "waiting", False, self.at
