@@ -14,7 +14,6 @@ from immutables import Map
 
 from agent.calls import TERMINAL, Input
 from agent.calls import State as CallState
-from agent.clock import NS_PER_S
 from agent.events import (
     Append,
     Appended,
@@ -39,7 +38,7 @@ from agent.gate import label
 from agent.orders import Orders
 from agent.protocol import ActionEnded, AmendLine, AnswerOpened, CallLine, CommitLine, Item, Malformed, Parser, RemoveLine, feed
 from agent.state import Phase, State, knows_the_end, nothing_moves, start
-from agent.transcript import Segment, update_text
+from agent.transcript import Segment, silence_text, update_text
 
 __all__ = ["Phase", "State", "label", "start", "step"]
 
@@ -118,7 +117,7 @@ class _Step(Orders):
         if self.answered or not self.spoken or not self.settings.listens:
             self.say(Note("idle_silence"))
             return
-        self.tell("silence", f"{event.silent_ns / NS_PER_S:g}")
+        self.tell("silence", silence_text(event.silent_ns))
 
     def reopen(self) -> None:
         """The end of speech was none."""

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from configs.schema import AgentConfig
 
 
+_KNOWN: dict[str, tuple[str, ...]] = {
+    "interrupt": ("token", "line", "action"), "commit": ("line", "action", "paper"), "commit_on": ("final", "silence"),
+    "revise": ("amend", "reissue"), "revise_cascade": ("rerun", "cancel"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How the core behaves; the first six fields are what tells the modes apart."""
@@ -67,6 +73,11 @@ class Settings:
     """How much of a tool's result or error the model is shown; ``$n`` carries all of it."""
     max_generated_tokens: int = 2048
     """Tokens the model may write in one turn."""
+
+    def __post_init__(self) -> None:
+        for name, known in _KNOWN.items():
+            if (value := getattr(self, name)) not in known:
+                raise ValueError(f"{name} is {value!r}; use {', '.join(known[:-1])} or {known[-1]}")
 
 
 MODES: dict[str, Settings] = {

@@ -121,29 +121,36 @@ def explore(folder: Path, endings: Sequence[Ending], config: Config) -> list[dic
     """Each ending's episodes by mode: read where they are there already, run and kept where they are not.
 
     Raises:
-        ValueError: the folder holds points of other settings.
+        ValueError: the folder holds a point of other settings.
     """
     points = folder / "points"
     points.mkdir(parents=True, exist_ok=True)
-    key = _key(config)
-    if (note := points / "recipe.json").exists() and json.loads(note.read_text())["recipe"] != key:
-        raise ValueError(f"{folder} holds a frontier with other settings; give another out=, or delete the folder")
-    note.write_text(json.dumps({"recipe": key}) + "\n")
+    for ending in endings:
+        if (points / ending.file).exists() and _read(points / ending.file)["recipe"] != _key(ending):
+            raise ValueError(f"{points / ending.file} is of other settings; give another out=, or delete the folder")
     missing = [ending for ending in endings if not (points / ending.file).exists()]
     with Progress(disable=not sys.stderr.isatty()) as bar:
         shown = bar.add_task("points", total=len(endings), completed=len(endings) - len(missing))
         for n, (ending, made) in enumerate(zip(missing, _run(missing, config.data.workers)), len(endings) - len(missing) + 1):
             half = points / f"{ending.file}.part"
-            half.write_text(json.dumps(made) + "\n", encoding="utf-8")
+            half.write_text(json.dumps({"recipe": _key(ending), "modes": made}) + "\n", encoding="utf-8")
             half.rename(points / ending.file)
             bar.advance(shown)
             if bar.disable:
                 print(f"{n} of {len(endings)}: {ending.source}, {ending.name}", flush=True)
-    return [json.loads((points / ending.file).read_text(encoding="utf-8")) for ending in endings]
+    return [_read(points / ending.file)["modes"] for ending in endings]
 
 
-def _key(config: Config) -> str:
-    text = recipe(config, {"expert": backend("expert", config)}) + config.eval.profiles[0]
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _key(ending: Ending) -> str:
+    """A hash of all that an ending's episodes depend on: of the endpoints its own row alone, so that another may be added."""
+    config = ending.config
+    data = replace(config.data, endpoints={config.data.endpoint: config.data.endpoints[config.data.endpoint]})
+    own = replace(config, data=data, eval=replace(config.eval, sources=[], split=ending.split))
+    text = recipe(own, {"expert": backend("expert", own)}) + config.eval.profiles[0]
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -22,7 +22,7 @@ from data_gen.reading import GroundedReading, issued
 from data_gen.task import Evidence, GoldCall, Task, Word
 from data_gen.tasks import debug
 from eval.episodes import record
-from eval.floor import action_tokens, answer_tokens, append_ns, fewest_tokens, floor, paths
+from eval.floor import answer_tokens, append_ns, commit_tokens, fewest_tokens, floor, paths
 
 TASKS = debug.tasks("test", 0)
 LAPTOP = Profile("laptop", 40, 400, 20_000_000)
@@ -181,4 +181,4 @@ def test_fewest_tokens_is_never_more_than_the_tokenizer_takes(tiny_renderer):
         assert 1 <= fewest_tokens(tiny_renderer, text) <= taken
     assert fewest_tokens(tiny_renderer, "") == 0
     assert fewest_tokens(tiny_renderer, "get_phone_number") > 1
-    assert (action_tokens(TASKS[0], tiny_renderer), answer_tokens(TASKS[0], tiny_renderer)) == (1, 3)
+    assert (commit_tokens(TASKS[0], MODES["speculative"], tiny_renderer), answer_tokens(TASKS[0], tiny_renderer)) == (1, 3)

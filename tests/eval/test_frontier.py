@@ -121,8 +121,11 @@ def test_what_is_there_is_not_run_again_and_other_settings_are_refused(config, t
     monkeypatch.setattr(frontier, "episodes_of", lambda each: ran.append(each.name) or run(each))
     assert explore(tmp_path, endings, config) == whole
     assert ran == [endings[1].name]
+    # another end of speech may come to those that are there; other requests may not
+    [more] = explore(tmp_path, endings_of(config)[2:3], config)
+    assert list(more) == ["parallel", "eager_end", "speculative"] and ran == [endings[1].name, "timer_500"]
     with pytest.raises(ValueError, match="other settings; give another out="):
-        explore(tmp_path, endings, replace(config, seed=config.seed + 1))
+        explore(tmp_path, endings_of(replace(config, seed=config.seed + 1))[:2], config)
 
 
 def test_the_frontier_its_table_and_its_picture(config, tmp_path):
