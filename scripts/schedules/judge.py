@@ -162,6 +162,7 @@ class Judge:
     def _speech(self, event: UserUpdate) -> None:
         heard = event.text.split()
         if self.finished or not heard and not event.retracts and not event.final:
+            self._may_go(self.beside | (self.attempt or set()))  # nothing was said, and yet an update came
             return
         if heard or event.retracts:
             if self.turn_over:
@@ -185,11 +186,14 @@ class Judge:
             for call in [self.calls[id] for id in self.attempt]:
                 if not call.removed:
                     self._withdraw(call)
-            for call in [self.calls[id] for id in self.beside]:
-                for one in (call, *self.calls.below(call)):
-                    one.perhaps_gone |= not one.frozen
+        self._may_go(self.beside)
         self.attempt, self.provisional, self.predicted = None, False, False
         self.beside.clear()
+
+    def _may_go(self, ids: Iterable[int]) -> None:
+        for call in [self.calls[id] for id in ids]:
+            for one in (call, *self.calls.below(call)):
+                one.perhaps_gone |= not one.frozen
 
     def _of(self, id: int, version: int, *statuses: str) -> Told | None:
         call = self.calls.get(id)
