@@ -82,6 +82,7 @@ class Judge:
         self.heard: list[str] = []
         self.read: list[str] = []
         self.context_holds_data = False
+        self.errors: dict[int, str] = {}  # of this append, by call
         self.answer: str | None = None
         self.answer_at = 0
         self.answer_on_silence = False
@@ -162,6 +163,7 @@ class Judge:
     def _speech(self, event: UserUpdate) -> None:
         heard = event.text.split()
         if self.finished or not heard and not event.retracts and not event.final:
+            self._may_go(self.beside | (self.attempt or set()))  # nothing was said, and yet an update came
             return
         if heard or event.retracts:
             if self.turn_over:
@@ -182,14 +184,19 @@ class Judge:
         if self.attempt is not None:
             if self.on_prediction:
                 self.stop_by = self.generation
+            self._may_go(self.attempt)  # and what it made others of
             for call in [self.calls[id] for id in self.attempt]:
                 if not call.removed:
-                    self._withdraw(call)
-            for call in [self.calls[id] for id in self.beside]:
-                for one in (call, *self.calls.below(call)):
-                    one.perhaps_gone |= not one.frozen
+                    self._void(call)
+                    call.removed = True
+        self._may_go(self.beside)
         self.attempt, self.provisional, self.predicted = None, False, False
         self.beside.clear()
+
+    def _may_go(self, ids: Iterable[int]) -> None:
+        for call in [self.calls[id] for id in ids]:
+            for one in (call, *self.calls.below(call)):
+                one.perhaps_gone |= not one.frozen
 
     def _of(self, id: int, version: int, *statuses: str) -> Told | None:
         call = self.calls.get(id)
@@ -413,6 +420,9 @@ class Judge:
                 self.appending = True
                 for segment in segments:
                     self._shown(segment)
+                for id, error in self.errors.items():  # the last of each call, for those before may be of what it was
+                    self._says_what_is_there(self.calls[id], error)
+                self.errors.clear()
             case Generate(generation):
                 self._generate(generation)
             case Stop(generation):
@@ -496,7 +506,8 @@ class Judge:
             return self.count("void_result_shown")
         if segment.kind == "tool_error":
             call.error_shown = True
-            return self._says_what_is_there(call, found[3])
+            self.errors[call.id] = found[3]
+            return None
         if call.removed or not call.valid or call.status != "done" or call.version != int(found[2] or 1):
             return self.count("void_result_shown")
         call.shown = True
