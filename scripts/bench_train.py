@@ -11,8 +11,8 @@ takes is left out where the process's own CPU time is counted (``cpu``); on an i
 
 Prints a line of JSON: supervised tokens a second, peak memory, trajectories an hour and ids of one, ratios of our speed over each of
 the others', the form's ratio in trajectories an hour, and the share. ``trl=no`` leaves TRL out, and with it a setting of the allocator
-that lets all variants fit into memory and slows each: take the share and the form's ratio from there. ``steps=300`` goes on with ours, packed
-anew each time the trajectories are through, and tells its memory after 10 steps and after so many.
+that lets all variants fit into memory and slows each: take the share and the form's ratio from there. ``steps=300`` goes on with
+ours, packed anew each time the trajectories are through, and tells its memory after 10 steps and after so many.
 """
 
 from __future__ import annotations
