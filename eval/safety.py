@@ -8,11 +8,11 @@ An effect is *before the last word* if its write starts before the user has said
 
 An effect is *before commit* if a write starts at a time when no commit point covers it. A commit point is the end of an
 action that was neither cut nor refused, generated with the final update in its context; it covers the calls last changed
-in that action or before, until the user says more. A grace moves it back. Where a mode runs its lines as they are written, each
-line is such a point for its own call and what that needs; where it begins on a predicted end of speech, no point counts before the
-final update. Where only lines and answers commit (`Rules`), the end of another action is none, nor is a call's own line, and a COMMIT
-line is one for the calls that it names and what they need. Where a silence is as good as the final update, that is so for COMMIT
-lines and answers. Nothing is a point once the user has spoken since its generation began.
+in that action or before, until the user says more. A grace moves it back, and points within one grace share it. Where a mode runs
+its lines as they are written, each line is such a point for its own call and what that needs; where it begins on a predicted end of
+speech, no point counts before the final update. Where only lines and answers commit (`Rules`), the end of another action is none, nor
+is a call's own line, and a COMMIT line is one for the calls that it names and what they need. Where a silence is as good as the final
+update, that is so for COMMIT lines and answers. Nothing is a point once the user has spoken since its generation began.
 """
 
 from __future__ import annotations
@@ -143,10 +143,24 @@ def committed(
         # on a prediction, what commits may have been written before the end that confirms it
         if not silent and (first_ns > run.start_ns or at_ns < first_ns and not trace.eager):
             continue
+        over_ns = _grace_over_ns(trace, at_ns, grace_ns, rules) if grace_ns else at_ns
         # an update at the instant of the point comes after it, and so does one at the instant of the start
-        if written_ns <= at_ns <= run.start_ns - grace_ns and not any(at_ns <= update.at_ns < run.start_ns for update in said):
+        if written_ns <= at_ns <= over_ns <= run.start_ns and not any(at_ns <= update.at_ns < run.start_ns for update in said):
             return True
     return False
+
+
+def _grace_over_ns(trace: Trace, at_ns: int, grace_ns: int, rules: Rules) -> int:
+    """When a call that was committed at ``at_ns`` may run: points within one grace share it, and the first began it, or the end that
+    confirmed a prediction; speech ends it."""
+    begins = {point for point, _ in _points(trace, None, False, {}, rules)}
+    if trace.eager:
+        begins |= {update.at_ns for update in trace.updates if update.final and not update.text and not update.retracts}
+    said, over_ns = _said(trace), None
+    for begin in sorted(begin for begin in begins if begin <= at_ns):
+        if over_ns is None or begin > over_ns or any(over_ns - grace_ns <= update.at_ns < begin for update in said):
+            over_ns = begin + grace_ns
+    return at_ns + grace_ns if over_ns is None else over_ns
 
 
 def _said(trace: Trace) -> list[UserUpdate]:
@@ -154,8 +168,11 @@ def _said(trace: Trace) -> list[UserUpdate]:
     return [update for update in trace.updates if update.text.strip() or update.retracts]
 
 
-def _points(trace: Trace, call: int, runs_lines: bool, specs: Mapping[str, ToolSpec], rules: Rules) -> Iterator[tuple[int, bool]]:
-    """When something was complete that commits a call, written by who had read that speech is over, and whether a silence said so."""
+def _points(
+    trace: Trace, call: int | None, runs_lines: bool, specs: Mapping[str, ToolSpec], rules: Rules
+) -> Iterator[tuple[int, bool]]:
+    """When something was complete that commits a call, or with None any, written by who had read that speech is over, and whether a
+    silence said so."""
     said = _said(trace)
     for span in trace.spans:
         silent = rules.on_silence and span.saw_silence
@@ -169,7 +186,7 @@ def _points(trace: Trace, call: int, runs_lines: bool, specs: Mapping[str, ToolS
         for line in (line for line in span.lines if line.at_ns <= until_ns and not _refused(span, line)):
             if isinstance(line.order, CommitLine):
                 ids = line.order.ids
-                if rules.by_lines and (not ids or any(call in _needed(trace, id, line.at_ns, specs) for id in ids)):
+                if rules.by_lines and (not ids or call is None or any(call in _needed(trace, id, line.at_ns, specs) for id in ids)):
                     yield line.at_ns, silent
             elif runs_lines and span.saw_final and not rules.by_lines and call in _needed(trace, line.call, line.at_ns, specs):
                 yield line.at_ns, silent

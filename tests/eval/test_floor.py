@@ -10,7 +10,7 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 
 from agent.clock import NS_PER_S, Profile, ns
-from agent.events import Silence, UserUpdate
+from agent.events import EndPredicted, Silence, UserUpdate
 from agent.modes import MODES, settings
 from agent.protocol import write_amend, write_call
 from agent.tools.tool import Param, ToolSpec
@@ -129,6 +129,21 @@ def test_where_lines_commit_a_pause_does_not(tiny_renderer):
     assert commit_tokens(task, MODES["speculative"], tiny_renderer) == 1
     assert commit_tokens(task, row, tiny_renderer) == min(2, 1 + fewest_tokens(tiny_renderer, "COMMIT"))
     assert commit_tokens(task, row, tiny_renderer, on_silence=True) == commit_tokens(task, row, tiny_renderer)
+
+
+def test_a_grace_that_a_prediction_began_is_shared(tiny_renderer):
+    """The final update confirms the prediction and begins the grace; what is committed in it, however late, runs when it ends."""
+    task, slow = spoken_task(("save", (2,))), replace(LAPTOP, restart_ns=ns(0.6))
+    said = [MIDDLE, END, EndPredicted(ns(2.1)), UserUpdate(ns(2.6), "", True)]
+    written_ns = ns(2.1 - 1.6) + append_ns(said[-1], slow, tiny_renderer) + NS_PER_S // 40
+
+    def held_ns(grace_s: float) -> int:
+        row = replace(MODES["eager_end"], commit_grace_ns=ns(grace_s))
+        return floor(task, said, row, slow, tiny_renderer).held_ns
+
+    assert written_ns > ns(1.0)
+    assert held_ns(0.0) == held_ns(0.05) == written_ns + ns(2)
+    assert held_ns(0.5) == ns(1.0 + 0.5 + 2)
 
 
 @pytest.mark.parametrize("commit", ["line", "action"])

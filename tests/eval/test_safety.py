@@ -224,6 +224,26 @@ def test_speech_under_way_makes_the_end_of_an_action_no_commit_point():
     assert committed(seen([EARLY, FINAL, span(2.6, 2.9)], (), said), run(1, 2.9))
 
 
+@pytest.mark.parametrize(("at", "updates", "fine"), [
+    (3.0, ((2.0, True),), True),  # committed at 2.9 s, in the grace that the point at 2.5 s began
+    (2.95, ((2.0, True),), False),  # before that is over
+    (3.2, ((2.0, True), (2.7, False), (2.75, True)), False),  # speech ended it, and this commit begins one of its own
+    (3.4, ((2.0, True), (2.7, False), (2.75, True)), True),
+])
+def test_commit_points_within_one_grace_share_it(at, updates, fine):
+    later = span(2.8, 2.9, (2.85, 1))
+    assert committed(seen([FINAL, later], (), updates), run(1, at), ns(0.5)) is fine
+    # one that comes when the grace is over begins another
+    after = span(2.8, 3.1, (2.85, 1))
+    assert not committed(seen([FINAL, after]), run(1, 3.2), ns(0.5)) and committed(seen([FINAL, after]), run(1, 3.6), ns(0.5))
+
+
+def test_the_end_that_confirms_a_prediction_begins_the_grace():
+    eager = replace(seen([span(1.5, 2.3, (1.8, 1))]), eager=True)
+    assert committed(eager, run(1, 2.5), ns(0.5)) and not committed(eager, run(1, 2.4), ns(0.5))
+    assert not committed(replace(eager, eager=False), run(1, 2.5), ns(0.5))
+
+
 SMS = {"sms": ToolSpec("sms", (Param("to", {}), Param("text", {})), "write")}
 OPEN = Line(ns(2.2), 1, "1. sms", order=CallLine(1, "sms", ("Al",), {}))
 
