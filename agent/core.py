@@ -84,14 +84,17 @@ class _Step(Orders):
     # -- the user ----------------------------------------------------------------------------------------------
 
     def hear(self, event: UserUpdate) -> None:
+        spoken = bool(event.text.strip() or event.retracts)
+        if not spoken and not event.final:
+            self.say(Note("nothing_said"))  # a recogniser that repeats itself: nobody has spoken
+            return
         if self.predicted:
             self.predicted = False
-            if event.final and not event.text and not event.retracts:
+            if not spoken:
                 self.final_heard = True  # it was the end, and the model has been told so: the attempt stands
                 self.let_go()
                 return
             self.throw_away()
-        spoken = bool(event.text.strip() or event.retracts)
         if not spoken and (self.final_heard or self.answered):
             self.say(Note("nothing_said"))  # an endpoint's word that comes twice, or after the answer, is no speech
             return

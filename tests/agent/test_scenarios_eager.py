@@ -113,6 +113,14 @@ def test_speech_that_goes_on_cuts_what_is_being_written():
     ]
 
 
+def test_an_update_without_words_throws_nothing_away():
+    """Recognisers repeat themselves with empty interim results; ``" "`` is one here."""
+    said = [(0.0, "text Bob"), (1.0, PREDICTED), (3.0, ".")]
+    quiet = play(said, [LOOK_AND_SEND, answer()], mode="eager_end")
+    told = play([*said[:2], (1.2, " "), (2.1, ""), said[2]], [LOOK_AND_SEND, answer()], mode="eager_end")
+    assert told.rows("told model start say") == quiet.rows("told model start say") and told.notes.count("nothing_said") == 2
+
+
 def test_a_final_update_with_words_is_speech_that_goes_on():
     played = play([(0.0, "text Bob"), (1.0, PREDICTED), (3.0, "not.")], [LOOK_AND_SEND, answer(), answer()], mode="eager_end")
     assert played.rows("start") == [(1.4, "start", "1 look(Bob)")]
