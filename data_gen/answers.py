@@ -18,7 +18,7 @@ from agent.protocol import Join, Ref, as_text
 from data_gen.atoms import CAMEL
 
 Answers = Literal["short", "sentence"]
-"""``short``: "Done."; ``sentence``: what was done or found, as one would tell it. Accepted answers stand as they are in both."""
+"""``short``: "Done."; ``sentence``: what was done or found, as one would tell it. An accepted answer that must stand alone does so in both."""
 
 SHORT = "Done."
 _MOST_WORDS = 12

@@ -84,11 +84,14 @@ class Expert:
     def _answer(self, state: State, ids: Mapping[int, int]) -> str:
         # what failed and was never wanted, or was done by a later call, is nothing to the user
         bad = next((state.graph[id] for id in sorted(ids.values()) if state.graph[id].state in _BAD), None)
-        if bad is None and self.task.answer and len(heard_in(state.transcript)) >= len(self.task.words):
-            return self.task.answer[0]  # of a request that is not over nobody knows what it will have asked
+        said = SHORT if bad is None else f"I could not finish {bad.spec.name}."
         if self.answers == "sentence":
-            return sentence(told(ids.values(), state.graph.calls), state.graph.calls, bad)
-        return SHORT if bad is None else f"I could not finish {bad.spec.name}."
+            said = sentence(told(ids.values(), state.graph.calls), state.graph.calls, bad)
+        # of a request that is not over nobody knows what it will have asked
+        if bad is None and self.task.answer and len(heard_in(state.transcript)) >= len(self.task.words):
+            told_it = self.answers == "sentence" and not self.task.exact_answer
+            return said if told_it and any(value in said for value in self.task.answer) else self.task.answer[0]
+        return said
 
     def _thought(self, state: State, wanted: Sequence[Wanted], edits: Sequence[Edit]) -> str:
         """What has been understood since the model last wrote, of calls that are not written out below."""

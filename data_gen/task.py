@@ -67,6 +67,8 @@ class Task:
     """A fresh world with these tools; each episode gets its own."""
     answer: tuple[str, ...] = ()
     """Accepted answers; empty where any short confirmation will do."""
+    exact_answer: bool = False
+    """Whether the answer must be one of them and nothing else (extractive question answering); otherwise it must hold one."""
     now: str | None = None
     """The user's date and time, ``YYYY-MM-DD HH:MM:SS``, that relative dates resolve against."""
     tags: tuple[str, ...] = ()

@@ -99,7 +99,7 @@ def score(task: Task, state: State, outcome: str, answer: str | None, toolbox: T
         useful = tuple(sorted({*found.values(), *(call.id for call in used)}))
         why = "" if calls_right else f"effects {_short(effects_of(toolbox))}, gold {_short(gold_effects(task))}"
     answered = outcome == "answered" and bool(answer and answer.strip())
-    answer_right = answered and (not task.answer or any(normal(answer) == normal(gold) for gold in task.answer))
+    answer_right = answered and (not task.answer or any(holds(answer, gold, task.exact_answer) for gold in task.answer))
     right = answered and calls_right and answer_right
     cause = "" if right else _cause(task, state, outcome, answered, calls_right, ran, found)
     if not right and (calls_right or not why or not answered):
@@ -183,6 +183,12 @@ def normal(text: str) -> str:
     """An answer without case, punctuation and articles, as extractive question answering compares them."""
     words = re.sub(r"[^\w\s]", "", text.lower()).split()
     return " ".join(word for word in words if word not in ("a", "an", "the"))
+
+
+def holds(answer: str, gold: str, exact: bool) -> bool:
+    """Whether an answer is an accepted one, or, if it need not be ``exact``, holds it as a run of words."""
+    ours, theirs = normal(answer), normal(gold)
+    return ours == theirs if exact else f" {theirs} " in f" {ours} "
 
 
 def answer_f1(answer: str | None, accepted: Sequence[str]) -> float | None:

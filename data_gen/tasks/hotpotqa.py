@@ -261,7 +261,7 @@ def task(usable: Usable, split: Split, seed: int, articles: Corpus, rates: Rates
     answer = question.answer if question.answer in ("yes", "no") else "name"
     return Task(
         question.id, "hotpotqa", split, words, (SEARCH_SPEC,), derivation.gold(len(words), {"search": SEARCH_SPEC}),
-        partial(SearchToolbox, articles, question.id), (question.answer,),
+        partial(SearchToolbox, articles, question.id), (question.answer,), exact_answer=True,
         tags=("comparison", f"answer:{answer}", *(kinds or ("fluent",))),
         meta={"question": question.question, "titles": question.gold}, reading=derivation,
     )

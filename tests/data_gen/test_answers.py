@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from agent.calls import Call
@@ -87,9 +89,11 @@ def test_in_every_mode_the_sentence_is_right_and_is_charged_for(mode):
     assert verdict.right and also.right and long.end_ns > short.end_ns
 
 
-def test_an_accepted_answer_stays_as_it_is():
+def test_what_was_looked_up_is_told_in_a_sentence_unless_it_must_stand_alone():
     task = next(task for task in assistant.tasks("train", 0, 60) if task.answer)
     _, text, verdict = play(task, "speculative", "sentence")
+    assert text.endswith(f"is {task.answer[0]}.") and len(text.split()) > 4 and verdict.right
+    _, text, verdict = play(replace(task, exact_answer=True), "speculative", "sentence")
     assert text == task.answer[0] and verdict.right
 
 

@@ -15,7 +15,7 @@ from agent.tools.tool import Param, ToolFailure, ToolSpec
 from data_gen.gold import filled
 from data_gen.task import Evidence, GoldCall, Task, Word
 from eval.graphs import gold_graph, graph_of, isomorphic
-from eval.scoring import CAUSES, Ran, answer_f1, equal, match, normal, score
+from eval.scoring import CAUSES, Ran, answer_f1, equal, holds, match, normal, score
 
 ANY = {}
 NONE = Evidence(0, 0)
@@ -189,3 +189,12 @@ def test_the_world_may_understand_two_texts_alike():
     box.run("send", {"to": "bob", "text": "HI"})
     found = score(made, state, "answered", "Done.", box)
     assert (found.right, found.useful) == (True, (1,))
+
+
+@pytest.mark.parametrize(("answer", "exact", "right"), [
+    ("The phone number for Ana is +1 555 0102.", False, True),
+    ("The phone number for Ana is +1 555 0102.", True, False),
+    ("+15550102", False, False), ("+1 555 0102", True, True), ("It is +1 555 01023.", False, False),
+])
+def test_an_answer_holds_what_is_accepted_or_is_it(answer, exact, right):
+    assert holds(answer, "+1 555 0102", exact) is right
