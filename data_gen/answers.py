@@ -18,7 +18,8 @@ from agent.protocol import Join, Ref, as_text
 from data_gen.atoms import CAMEL
 
 Answers = Literal["short", "sentence"]
-"""``short``: "Done."; ``sentence``: what was done or found, as one would tell it. An accepted answer that must stand alone does so in both."""
+"""``short``: "Done."; ``sentence``: what was done or found, as one would tell it. An answer that
+must be an accepted one and nothing else is that in both."""
 
 SHORT = "Done."
 _MOST_WORDS = 12
