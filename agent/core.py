@@ -14,7 +14,6 @@ from immutables import Map
 
 from agent.calls import TERMINAL, Input
 from agent.calls import State as CallState
-from agent.clock import NS_PER_S
 from agent.events import (
     Append,
     Appended,
@@ -39,7 +38,7 @@ from agent.gate import label
 from agent.orders import Orders
 from agent.protocol import ActionEnded, AmendLine, AnswerOpened, CallLine, CommitLine, Item, Malformed, Parser, RemoveLine, feed
 from agent.state import Phase, State, knows_the_end, nothing_moves, start
-from agent.transcript import Segment, update_text
+from agent.transcript import Segment, silence_text, update_text
 
 __all__ = ["Phase", "State", "label", "start", "step"]
 
@@ -85,14 +84,17 @@ class _Step(Orders):
     # -- the user ----------------------------------------------------------------------------------------------
 
     def hear(self, event: UserUpdate) -> None:
+        spoken = bool(event.text.strip() or event.retracts)
+        if not spoken and not event.final:
+            self.say(Note("nothing_said"))  # a recogniser that repeats itself: nobody has spoken
+            return
         if self.predicted:
             self.predicted = False
-            if event.final and not event.text and not event.retracts:
+            if not spoken:
                 self.final_heard = True  # it was the end, and the model has been told so: the attempt stands
                 self.let_go()
                 return
             self.throw_away()
-        spoken = bool(event.text.strip() or event.retracts)
         if not spoken and (self.final_heard or self.answered):
             self.say(Note("nothing_said"))  # an endpoint's word that comes twice, or after the answer, is no speech
             return
@@ -118,7 +120,7 @@ class _Step(Orders):
         if self.answered or not self.spoken or not self.settings.listens:
             self.say(Note("idle_silence"))
             return
-        self.tell("silence", f"{event.silent_ns / NS_PER_S:g}")
+        self.tell("silence", silence_text(event.silent_ns))
 
     def reopen(self) -> None:
         """The end of speech was none."""

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from configs.schema import AgentConfig
 
 
+_KNOWN: dict[str, tuple[str, ...]] = {
+    "interrupt": ("token", "line", "action"), "commit": ("line", "action", "paper"), "commit_on": ("final", "silence"),
+    "revise": ("amend", "reissue"), "revise_cascade": ("rerun", "cancel"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How the core behaves; the first six fields are what tells the modes apart."""
@@ -68,18 +74,24 @@ class Settings:
     max_generated_tokens: int = 2048
     """Tokens the model may write in one turn."""
 
+    def __post_init__(self) -> None:
+        for name, known in _KNOWN.items():
+            if (value := getattr(self, name)) not in known:
+                raise ValueError(f"{name} is {value!r}; use {', '.join(known[:-1])} or {known[-1]}")
+
 
 MODES: dict[str, Settings] = {
     "sequential": Settings(listens=False, calls_per_action=1, waits_for_calls=True, runs_lines=True),
     "parallel": Settings(listens=False, waits_for_calls=True, runs_lines=True),
     "async_tools": Settings(listens=False, runs_lines=True),
-    "eager_end": Settings(listens=False, waits_for_calls=True, runs_lines=True, eager=True),
+    "eager_end": Settings(listens=False, runs_lines=True, eager=True),
     "async_io": Settings(speculates=False),
     "speculative": Settings(),
 }
 """``sequential`` is ReAct (the paper's baseline), ``parallel`` LLMCompiler's setting (the strong baseline),
-``async_tools`` AsyncLM's, ``eager_end`` is ``parallel`` begun on a predicted end of speech, as production systems do (the
-baseline to beat), ``async_io`` listens and plans with every tool held, ``speculative`` is all of it."""
+``async_tools`` AsyncLM's, ``eager_end`` is that begun on a predicted end of speech, as production systems do (the baseline to
+beat: it has all that ``speculative`` has but the listening, answers written while tools run included), ``async_io`` listens
+and plans with every tool held, ``speculative`` is all of it."""
 
 
 def settings(mode: str, **changes: Any) -> Settings:

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from agent.clock import NS_PER_S
+
 Kind = Literal[
     "model",
     "partial_query_update", "final_query_update", "tool_result", "tool_error", "cancel", "error", "silence",
@@ -80,6 +82,11 @@ def update_text(text: str, retracts: int = 0) -> str:
     """The data of an update: ``[-2] words`` takes the last two words back first. A user who says "[-1]" takes nothing back."""
     text = _SAYS_SO.sub("[ -", text)
     return f"[-{retracts}] {text}" if retracts else text
+
+
+def silence_text(silent_ns: int) -> str:
+    """The data of a silence: for how many seconds nobody has spoken."""
+    return f"{silent_ns / NS_PER_S:g}"
 
 
 def read_update(data: str) -> tuple[str, int]:

@@ -21,7 +21,7 @@ from data_gen.task import Evidence, GoldCall, Task
 if TYPE_CHECKING:
     from data_gen.derivation import Edit
 
-SOFT = frozenset("uh um er err erm hmm ah ahh uhh umm".split())
+SOFT = frozenset("uh um er err erm hmm mm ah ahh uhh umm".split())
 """Filled pauses: they close nothing, for a speaker may make one in the middle of a name."""
 GOES_ON = frozenset(
     "and or nor plus but & of for in on at to with without from by about into over under near between as than the a an "
@@ -74,7 +74,7 @@ def _edit(edit: Edit, task: Task, heard: Sequence[str], wrong: Mapping[int, str]
             return None
     shut = edit.closes
     if edit.op == "put" and not edit.grows and any(n >= edit.end and (shut is None or n < shut) for n in wrong):
-        shut = next((n + 1 for n in range(edit.end, len(heard)) if plain(heard[n]) not in SOFT), None)
+        shut = next((n + 1 for n in range(edit.end, len(heard)) if closes(heard[n])), None)
     return replace(edit, value=value, closes=shut)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from data_gen.derivation import Edit
-from data_gen.heard import SOFT
+from data_gen.heard import SOFT, closes
 
 Label = Literal["fluent", "reparandum", "interregnum", "repair"]
 
@@ -122,11 +122,12 @@ class Script:
 
     def finish(self) -> tuple[Edit, ...]:
         """The edits, in the order of their words, each with the number of words that close it."""
-        return edits(self.marks, self.soft)
+        return edits(self.marks, [not closes(word) for word in self.words])
 
 
 def edits(marks: Iterable[Mark], soft: Sequence[bool]) -> tuple[Edit, ...]:
-    """Marks with what closes them: tools and withdrawals their own last word, values the next word that isn't soft."""
+    """Marks with what closes them: tools and withdrawals their own last word, values the next word that isn't soft: that they
+    can't go on with (`data_gen.heard.closes`), or that they happen not to go on with would be known."""
     closers = [len(soft) + 1] * (len(soft) + 1)
     for n in range(len(soft) - 1, -1, -1):
         closers[n] = closers[n + 1] if soft[n] else n + 1

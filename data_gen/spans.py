@@ -22,10 +22,9 @@ from typing import Any, NamedTuple
 from agent.tools.tool import ToolSpec, mismatch
 from data_gen.atoms import STOP, atom_distance, atoms
 from data_gen.derivation import Clause, Derivation, Draft, Edit, Said, Told, Use, clauses, lowered, understood, uses
+from data_gen.heard import closes
 from data_gen.task import BadTask, Evidence, GoldCall
 
-FILLED_PAUSES = frozenset("um uh er erm hmm mm".split())
-"""Words that close no value."""
 _OCCURRENCE = re.compile(r"(.*)#(\d+)")
 _REFERENCE = re.compile(r"\$(\d+)")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
@@ -173,10 +172,9 @@ class _Reader:
         return span if "words" in form else None
 
     def _put(self, number: int, param: str, span: Evidence, values: Sequence[Any], at_once: bool) -> None:
-        closes = span.end if at_once else next(
-            (n + 1 for n in range(span.end, len(self.words)) if self.plain[n] not in FILLED_PAUSES), None)
+        shut = span.end if at_once else next((n + 1 for n in range(span.end, len(self.words)) if closes(self.words[n])), None)
         value = tuple(self._linked(value, number) for value in values)
-        self.edits.append(Edit(span.start, span.end, "put", number, param, value=value, closes=closes))
+        self.edits.append(Edit(span.start, span.end, "put", number, param, value=value, closes=shut))
 
     def _linked(self, value: Any, number: int) -> Any:
         """A value with other marked calls in the place of ``"$k"``."""

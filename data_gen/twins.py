@@ -66,10 +66,10 @@ def _longer(task: Task, heard: Sequence[str], far: int) -> Task:
     """The task with every value that no word has closed yet going on behind word ``far``."""
     n = len(heard)
     if task.reading is not None:
-        last = max(misheard(task, heard), default=-1)  # which, as it was heard, may close what it does not close as it was said
+        # what closes a value is judged by the words themselves: an edit that says otherwise is a secret of gold's
         edits = tuple(
             edit for edit in task.reading.edits
-            if edit.op != "put" or edit.eager or edit.grows or edit.closes is not None or edit.end <= last
+            if edit.op != "put" or edit.eager or edit.grows or edit.closes == edit.end or edit.end > n or any(map(closes, heard[edit.end:]))
         )
         return replace(task, reading=replace(task.reading, edits=edits))
     calls = []

@@ -16,11 +16,12 @@ from functools import lru_cache
 from typing import Any
 
 from agent.clock import NS_PER_S, Profile
-from agent.events import EndPredicted, UserUpdate
+from agent.events import EndPredicted, Silence, UserUpdate
 from agent.modes import Settings
 from agent.rendering import Renderer
+from agent.silence import silences
 from agent.tools.tool import ToolSpec
-from agent.transcript import Segment, update_text
+from agent.transcript import Segment, silence_text, update_text
 from data_gen.gold import rehearse
 from data_gen.task import Task
 from eval.needs import binding
@@ -33,9 +34,9 @@ class Floor:
 
     total_ns: int
     answer_ns: int
-    """The final update arrives and is taken in, the shortest answer is written."""
+    """The end of speech is taken in, the shortest answer is written."""
     held_ns: int
-    """It arrives and is taken in, the shortest action commits, the held calls run along their critical path."""
+    """The first end of speech is taken in, the shortest text that commits is written, the held calls run along their critical path."""
     reads_ns: int
     """The first update is taken in, a call is written, and the longest chain of calls runs."""
 
@@ -49,7 +50,8 @@ def floor(
     Args:
         task: what is asked.
         updates: what the recogniser passes on, in order, predicted ends of speech included; the last is a final update.
-        settings: any mode's row: the bound is that of the freest mode, with this row's commit rule, grace and egress.
+        settings: any mode's row: the bound is that of the freest mode, with this row's commit rules, grace and egress. Where a
+            silence may commit, those that `agent.silence` tells of the task's words are allowed for.
         profile: the device.
         renderer: counts tokens.
         made: calls that a right episode made; their latencies are allowed for beside those of gold's accepted values.
@@ -64,15 +66,26 @@ def floor(
     def written_ns(tokens: int) -> int:
         return tokens * NS_PER_S // rate
 
-    end_read_ns = _end_read_ns(final, updates, predictions, profile, renderer)
-    answer_ns = max(final.at_ns, end_read_ns + written_ns(answer_tokens(task, renderer)))
-    commit_ns = first_final.at_ns
-    if settings.commit == "action":
-        # what counts is the first final update: a false end of speech can commit, and writes may then run before the last word
-        # and a line commits its call where the mode runs its lines, before the action ends
-        first_read_ns = _end_read_ns(first_final, updates, predictions, profile, renderer)
-        commit_ns = max(commit_ns, first_read_ns + written_ns(min(action_tokens(task, renderer), call_tokens(task, renderer))))
-    commit_ns += settings.commit_grace_ns
+    def read_ns(end: UserUpdate) -> int:
+        return _end_read_ns(end, updates, predictions, profile, renderer)
+
+    told = silences([(word.start_ns, word.end_ns) for word in task.words], updates) if settings.commit_on == "silence" else []
+    silent = [(silence.at_ns, silence.at_ns + append_ns(silence, profile, renderer)) for silence in told]
+    # a silence after the last word is as good as the final update, and nothing waits for that one then
+    last_word_ns = max((update.at_ns for update in updates if update.text.strip() or update.retracts), default=0)
+    answer_ns = written_ns(answer_tokens(task, renderer))
+    ends_ns = [max(final.at_ns, read_ns(final) + answer_ns), *(read + answer_ns for at, read in silent if at >= last_word_ns)]
+    answer_ns = min(ends_ns)
+    # what commits may do so in mid-sentence, after a false end of speech or any silence; writes then run before the last word
+    grace_ns = settings.commit_grace_ns
+    points_ns = [first_final.at_ns + grace_ns]
+    if settings.commit != "paper":
+        written = read_ns(first_final) + written_ns(commit_tokens(task, settings, renderer))
+        # a prediction that comes true begins a grace, and what is committed in it shares it
+        predicted = _predicted(first_final, updates, predictions) is not None
+        points_ns = [max(first_final.at_ns + grace_ns, written + (0 if predicted else grace_ns))]
+        points_ns += [read + written_ns(commit_tokens(task, settings, renderer, on_silence=True)) + grace_ns for _, read in silent]
+    commit_ns = min(points_ns)
     heard_ns = updates[0].at_ns + append_ns(updates[0], profile, renderer)
     issue_ns = heard_ns + written_ns(call_tokens(task, renderer))
     # a question can be answered without any call, by who knows the answer
@@ -86,18 +99,26 @@ def _end_read_ns(
     final: UserUpdate, updates: Sequence[UserUpdate], predictions: Sequence[EndPredicted], profile: Profile, renderer: Renderer
 ) -> int:
     """When the end of speech can first be in the context: with the final update, or with an earlier prediction that it confirms."""
-    if not final.text and not final.retracts:
-        said_ns = max((update.at_ns for update in updates if update.at_ns < final.at_ns), default=0)
-        stood = [event for event in predictions if said_ns <= event.at_ns <= final.at_ns]
-        if stood:
-            return stood[0].at_ns + append_ns(UserUpdate(stood[0].at_ns, "", True), profile, renderer)
-    return final.at_ns + append_ns(final, profile, renderer)
+    early = _predicted(final, updates, predictions)
+    end = final if early is None else UserUpdate(early.at_ns, "", True)
+    return end.at_ns + append_ns(end, profile, renderer)
 
 
-def append_ns(update: UserUpdate, profile: Profile, renderer: Renderer) -> int:
-    """The least that taking in an update costs: it alone, with no switch of roles before it."""
-    data = update_text(update.text, update.retracts)
-    segment = Segment("final_query_update" if update.final else "partial_query_update", data, update.at_ns)
+def _predicted(final: UserUpdate, updates: Sequence[UserUpdate], predictions: Sequence[EndPredicted]) -> EndPredicted | None:
+    """The first prediction that a final update confirms, if any."""
+    if final.text or final.retracts:
+        return None
+    said_ns = max((update.at_ns for update in updates if update.at_ns < final.at_ns), default=0)
+    return next((event for event in predictions if said_ns <= event.at_ns <= final.at_ns), None)
+
+
+def append_ns(heard: UserUpdate | Silence, profile: Profile, renderer: Renderer) -> int:
+    """The least that taking in an update or a silence costs: it alone, with no switch of roles before it."""
+    if isinstance(heard, Silence):
+        segment = Segment("silence", silence_text(heard.silent_ns), heard.at_ns)
+    else:
+        data = update_text(heard.text, heard.retracts)
+        segment = Segment("final_query_update" if heard.final else "partial_query_update", data, heard.at_ns)
     return profile.append_ns(len(renderer.environment_ids(segment)))
 
 
@@ -147,22 +168,34 @@ def least_latencies(task: Task, made: Iterable[tuple[str, Mapping[str, Any]]] = 
 
 def answer_tokens(task: Task, renderer: Renderer) -> int:
     """Fewest tokens of an action that answers: the tags, and one of the accepted answers or any one token."""
-    text = min((_fewest_folded(renderer, words) for words in task.answer), default=1)
+    return _answer_tokens(min((_fewest_folded(renderer, words) for words in task.answer), default=1), renderer)
+
+
+def _answer_tokens(text: int, renderer: Renderer) -> int:
     tags = fewest_tokens(renderer, "<answer>") + fewest_tokens(renderer, "</answer>")
     # where tags are plain text, one token can end the one, hold the answer and begin the other
     return tags + text if _single(renderer, "<answer>") and _single(renderer, "</answer>") else max(1, tags + text - 2)
 
 
-def action_tokens(task: Task, renderer: Renderer) -> int:
-    """Fewest tokens of an action that can commit: a pause, or an answer."""
-    return min(fewest_tokens(renderer, "<pause>"), answer_tokens(task, renderer))
+def commit_tokens(task: Task, settings: Settings, renderer: Renderer, on_silence: bool = False) -> int:
+    """Fewest tokens up to what commits: any answer, for it may be taken back, and what else does by the commit rule."""
+    answer = _answer_tokens(0, renderer)
+    if settings.commit == "line":
+        return min(answer, _line_tokens(fewest_tokens(renderer, "COMMIT"), renderer))
+    if on_silence:  # the end of no other action commits then, nor does a call line
+        return answer
+    return min(answer, fewest_tokens(renderer, "<pause>"), call_tokens(task, renderer))
 
 
 def call_tokens(task: Task, renderer: Renderer) -> int:
     """Fewest tokens up to the end of the first call line: its tag and the name of its tool."""
-    names = min((fewest_tokens(renderer, call.name) for call in task.gold), default=0)
+    return _line_tokens(min((fewest_tokens(renderer, call.name) for call in task.gold), default=0), renderer)
+
+
+def _line_tokens(words: int, renderer: Renderer) -> int:
+    """Fewest tokens up to the end of the first line, if ``words`` of it take so many."""
     tag = fewest_tokens(renderer, "<tool_call>")
-    return tag + names if _single(renderer, "<tool_call>") else max(1, tag + names - 1)
+    return tag + words if _single(renderer, "<tool_call>") else max(1, tag + words - 1)
 
 
 def _single(renderer: Renderer, tag: str) -> bool:

@@ -6,7 +6,7 @@ failure. Refuses to know time. BFCL's rows are judged by BFCL's own checker.
 An episode is right if it ended by answering, its calls are right and its answer is. Calls are right if every gold call
 was run to its end with accepted arguments (references resolved) and the whole log of effects is what gold's would be: no
 effect more, none less, and in gold's order wherever the order shows: in the final state of a world that has one, and in a
-world that has none, among the writes of one resource. Texts count as said: capitals and closing punctuation are style, and
+world that has none, among the writes of one resource. Texts count as said: capitals and the punctuation that closes words are style, and
 a write whose arguments mean the same to the world is the same write. Doing nothing is no success. A read too many is no
 failure; it counts as waste. Of a question, a task that has accepted answers and asks for no effect, the answer is judged:
 by which reads it was found is not asked, only that there was no effect.
@@ -175,7 +175,7 @@ def equal(a: Any, b: Any) -> bool:
 
 
 def alike(a: Any, b: Any) -> bool:
-    """Equality as speech can tell: texts may differ in capitals and closing punctuation."""
+    """Equality as speech can tell: texts may differ in capitals and in the punctuation that closes words."""
     return equal(a, b) or equal(spoken(a), spoken(b))
 
 

@@ -5,13 +5,14 @@
 Each episode draws a task, a device, a mode, settings, false ends of speech, and who plays:
 
     expert      the causal expert
-    clairvoyant writes gold's calls at the first word
+    clairvoyant writes gold's calls at the first word, whole or amended, commits at the first silence or end that lets it, in the
+                shortest way that there is, and answers so
     equal       the same with arguments that gold does not spell out but the world takes for the same: a file's name for its
                 path, a URL that follows from what is shown, texts in other style, defaults written out, one for a list
                 of one, calls in another order, openings left out or put in
 
 An episode that is right and below its floor is *below*; there may be none. Without a file HotpotQA's part are a few questions made
-up here, for its floor is that of any question. Prints one line of JSON.
+up here, for its floor is that of any question. Prints one line of JSON; progress goes to standard error.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from agent.clock import ns
 from agent.core import State
 from agent.models.load import load_renderer
 from agent.modes import MODES, settings_of
-from agent.protocol import write_call
+from agent.protocol import write_amend, write_call
 from agent.rendering import Renderer
 from agent.simulate import Planner
 from agent.tools.tool import mismatch
@@ -67,22 +68,47 @@ class Clairvoyant:
     at_once: int = 99
     """Most lines in one action."""
     patient: bool = False
-    """Pauses once after the final update: the shortest action that commits."""
+    """Pauses once after the final update, where a pause commits: the shortest action that does."""
+    amends: bool = False
+    """Where calls may be open, leaves out each one's last required argument and amends it in the next line."""
     waited: set[int] = field(default_factory=set)
 
     def plan(self, state: State) -> str:
         """See `agent.simulate.Planner`."""
-        most = min(self.at_once, state.settings.calls_per_action or self.at_once)
-        left = range(state.graph.highest + 1, len(self.calls) + 1)[:most]
-        if left:
-            lines = [write_call(k, self.calls[k - 1][0], (), self.calls[k - 1][1]) for k in left]
-            return "<tool_call>\n" + "".join(f"{line}\n" for line in lines) + "</tool_call>"
-        if not state.final_in_context:
+        lines = self._lines(state)
+        if lines:
+            return tool_call(lines)
+        row = state.settings
+        held = [state.graph[id] for id in state.graph.live if not row.speculates or state.graph[id].spec.access != "read"]
+        # the paper's rule has no commit on a silence: an answer would wait for one for ever
+        quiet = row.commit_on == "silence" and state.silence_in_context and not (row.commit == "paper" and held)
+        if not state.final_in_context and not quiet:
             return "<pause>"
-        if self.patient and state.graph.live - self.waited:
+        if row.commit == "line" and any(not state.commits.covers(call) for call in held):
+            return tool_call(["COMMIT"])
+        if self.patient and row.commit != "line" and state.final_in_context and state.graph.live - self.waited:
             self.waited |= state.graph.live
             return "<pause>"
         return f"<answer>{min(self.task.answer, key=len, default='.')}</answer>"
+
+    def _lines(self, state: State) -> list[str]:
+        """The lines that are left, as many as one action may hold."""
+        most = min(self.at_once, state.settings.calls_per_action or self.at_once)
+        lines = []
+        for k, (name, args) in enumerate(self.calls, start=1):
+            required = {param.name for param in state.tools[name].params if param.required}
+            amends = self.amends and state.settings.revise == "amend"
+            last = next((arg for arg in reversed([*args]) if arg in required), None) if amends else None
+            if k > state.graph.highest:
+                lines.append(write_call(k, name, (), {arg: value for arg, value in args.items() if arg != last}))
+            if last is not None and (k > state.graph.highest or state.graph[k].missing):
+                lines.append(write_amend(k, last, args[last]))
+        return lines[:most]
+
+
+def tool_call(lines: Sequence[str]) -> str:
+    """Lines as an action."""
+    return "<tool_call>\n" + "".join(f"{line}\n" for line in lines) + "</tool_call>"
 
 
 def gold_calls(task: Task) -> list[tuple[str, dict[str, Any]]]:
@@ -172,7 +198,7 @@ def player(who: str, task: Task, draw: random.Random) -> Planner:
     if who == "expert":
         return Expert(task, reading_of(task, draw.choice((0.0, 0.5)), draw.getrandbits(20)), draw.choice(("slots", "none")))
     calls = Equal(task, draw).calls() if who == "equal" else gold_calls(task)
-    return Clairvoyant(task, calls, draw.choice((1, 2, 99)), draw.random() < 0.5)
+    return Clairvoyant(task, calls, draw.choice((1, 2, 99)), draw.random() < 0.5, draw.random() < 0.3)
 
 
 def try_one(tasks: Sequence[Task], renderer: Renderer, draw: random.Random) -> dict[str, Any]:
@@ -180,7 +206,8 @@ def try_one(tasks: Sequence[Task], renderer: Renderer, draw: random.Random) -> d
     task, who, mode = draw.choice(tasks), draw.choice(WHO), draw.choice(list(MODES))
     agent = AgentConfig(
         commit_grace_s=draw.choice((0.0, 0.0, 0.5)), interrupt=draw.choice(("line", "token", "action")),
-        commit=draw.choice(("action", "action", "paper")), max_context_tokens=32_000,
+        commit=draw.choice(("action", "line", "line", "paper")), commit_on=draw.choice(("final", "silence")),
+        revise=draw.choice(("reissue", "amend")), max_context_tokens=32_000,
     )
     endpoint = EndpointConfig(delay_s=draw.choice((0.5, 0.8)), false_rate=draw.choice((0.0, 0.2, 1.0)), predict_delay_s=0.3)
     data = DataConfig(endpoints={"oracle": endpoint}, revision_rate=draw.choice((0.0, 0.1)), revision_words=3)
@@ -266,6 +293,7 @@ def main(arguments: Sequence[str]) -> int:
         ran = map(run_chunk, jobs) if alone else stack.enter_context(get_context("spawn").Pool(options.workers)).imap(run_chunk, jobs)
         for source, counts, found in ran:
             by_source[source].update(counts)
+            print(f"{source}: {by_source[source]['tried']} of {each}, {by_source[source]['below']} below", file=sys.stderr, flush=True)
             for line in found:
                 print(f"below: {line}", file=sys.stderr)
     total = sum(by_source.values(), Counter())

@@ -26,7 +26,7 @@ from scripts.schedules.planted import BUGS, found_after
 from scripts.schedules.rules import RULES
 from scripts.schedules.shell import Schedule, shortest
 
-CHUNK = 500
+CHUNK = 200
 
 
 class Asked(dict):

@@ -35,6 +35,7 @@ from training.batch import Collator
 from training.checks import check_model, check_settings
 from training.corpus import Source, describe, read_source
 from training.kernels import Machine, choose_attention, choose_kernels, use_kernels
+from training.memory import GiveBack, bound_kernel_caches
 from training.packing import Schedule, schedule
 from training.trainer import Trainer, latest
 from training.vocabulary import add_rows, embedding_names, new_tokens
@@ -48,6 +49,7 @@ LAST = "last"
 def main(config: Config) -> None:
     """Checks, reads, trains, saves."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    bound_kernel_caches()
     processes = PartialState(cpu=not torch.cuda.is_available()).num_processes
     if config.max_tokens:
         config.train.max_tokens = config.max_tokens
@@ -188,7 +190,7 @@ def build(config: Config, folder: Path, renderer: Renderer, sources: list[Source
         tokenizer=renderer.tokenizer, loss=config.train.loss, share_prompts=config.train.share_prompts,
         callbacks=[
             Watch(folder), SaveEvery(config.train.checkpoint_every_steps, config.train.checkpoint_every_s),
-            *injected(config, folder),
+            *([] if torch.cuda.is_available() else [GiveBack()]), *injected(config, folder),
         ],
     )
 

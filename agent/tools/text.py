@@ -21,6 +21,9 @@ _ABBREVIATIONS = frozenset(
 _BREAK = re.compile(r"""[.!?]["')\]”’]*\s+(?=["'(\[“‘]?[^\W_])""")
 
 
+_QUOTES = str.maketrans("‘’“”", "''\"\"")
+
+
 def fold(text: str) -> str:
     """``text`` as names are compared: no case, no accents, one kind of apostrophe, single spaces.
 
@@ -31,10 +34,12 @@ def fold(text: str) -> str:
 
 
 def spoken(value: Any) -> Any:
-    """A JSON value as far as speech can tell: no capitals, and no punctuation or spaces at the end of a line of text."""
+    """A JSON value as far as speech can tell: no capitals, one kind of apostrophe and quotation mark, and no punctuation or spaces
+    at the end of a word."""
     match value:
         case str():
-            return "\n".join(re.sub(r"[\s.,;:!?…]+$", "", line.strip().casefold()) for line in value.split("\n"))
+            plain = value.casefold().translate(_QUOTES)
+            return "\n".join(" ".join(word for part in line.split() if (word := part.rstrip(".,;:!?…"))) for line in plain.split("\n"))
         case list() | tuple():
             return [spoken(item) for item in value]
         case Mapping():

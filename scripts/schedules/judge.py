@@ -20,11 +20,13 @@ from agent.events import (
     Close,
     Command,
     Emit,
+    EndPredicted,
     Event,
     Finish,
     Generate,
     ModelEnded,
     ModelOutput,
+    Silence,
     StartTool,
     Stop,
     ToolError,
@@ -32,11 +34,11 @@ from agent.events import (
     UserUpdate,
 )  # fmt: skip
 from agent.modes import Settings
-from agent.protocol import ActionEnded, CallLine, Item, Parser, RemoveLine, feed, refs
+from agent.protocol import ActionEnded, AmendLine, CallLine, CommitLine, Item, Join, Parser, Ref, RemoveLine, feed, refs
 from agent.tools.tool import ToolSpec, bind
 from agent.transcript import Segment, read_update
-from scripts.schedules.ledger import Ledger, Told, resolved
-from scripts.schedules.meaning import meaning, normal, words
+from scripts.schedules.ledger import Ledger, NoPart, Told, resolved
+from scripts.schedules.meaning import added, meaning, normal, words
 from scripts.schedules.starts import changed_at, judge_start
 
 _SHOWN = re.compile(r"(\d+)(?:v(\d+))?: (.*)", re.S)
@@ -55,7 +57,9 @@ class Judge:
         self.generation: int | None = None  # being written
         self.lines = 0  # of the action under way
         self.began_at = 0
-        self.began_final = False
+        self.began_final = False  # with the final update in its context
+        self.may_commit = False  # whether what it commits counts
+        self.on_prediction = False  # whether it is for a predicted end alone
         self.highest = 0
         self.appending = False
         self.finished = False
@@ -63,16 +67,25 @@ class Judge:
         self.turn_over = False
         self.speech_at = 0
         self.final_heard = False
-        self.final_in_context = False
+        self.end_in_context = False  # a final update after the last word, which may be but predicted
+        self.ends = 0  # told, and not yet seen in the context
+        self.silences: list[float] = []  # told, and not yet seen in the context: how many seconds
+        self.silence_in_context = False  # after the last word
+        self.predicted = False  # an end of speech, after the last word
+        self.attempt: set[int] | None = None  # calls of an attempt on a predicted end, which may still prove wrong
+        self.beside: set[int] = set()  # calls written while an end was predicted, in a generation begun before
+        self.provisional = False  # whether what has been committed waits for the real end
+        self.stop_by: int | None = None  # the generation that this step has to stop
         self.commit_at = 0
-        self.commit_ever_at = 0
         self.grace_ends_ns = 0  # of the first commit since the user spoke: later ones share its grace
         self.said: set[str] = set()
         self.heard: list[str] = []
         self.read: list[str] = []
         self.context_holds_data = False
+        self.errors: dict[int, str] = {}  # of this append, by call
         self.answer: str | None = None
         self.answer_at = 0
+        self.answer_on_silence = False
         self.failure_at = 0
         self.effects: list[tuple[int, tuple, str, Told, int]] = []  # turn, meaning, key, call, version
         self.keys: set[str] = set()
@@ -87,16 +100,30 @@ class Judge:
             self.count("after_the_end")
             return
         items = self._hear(event)
-        segments = [segment for command in commands if isinstance(command, Append) for segment in command.segments]
         ended = any(isinstance(command, Finish) for command in commands)
-        self._written(items, refused=ended or any(segment.kind == "error" for segment in segments))
+        if items:
+            errors = [one.text for command in commands if isinstance(command, Append) for one in command.segments if one.kind == "error"]
+            self._written(items, ended or bool(errors), "\n".join(errors))
         for command in commands:
             self._command(command, ended or isinstance(event, Close))
         if not self.finished:
+            if self.stop_by is not None and self.stop_by == self.generation:
+                self.count("attempt_went_on")
+            self.stop_by = None
             for call in self.calls.values():
                 if call.must_stop:
                     call.must_stop = False
                     self.count("left_running")
+
+    @property
+    def final_in_context(self) -> bool:
+        """Whether the end of speech is in the context, and is true as far as anybody knows."""
+        return self.end_in_context and self.final_heard
+
+    @property
+    def may_answer(self) -> bool:
+        """Whether the end of speech is in the context, or what may stand for it."""
+        return self.final_in_context or self.predicted or self.settings.commit_on == "silence" and self.silence_in_context
 
     def count(self, rule: str) -> None:
         """One more of these."""
@@ -124,6 +151,11 @@ class Judge:
             case ModelOutput(generation=generation, text=text) if generation == self.generation:
                 self.parser, items = feed(self.parser, text)
                 return items
+            case Silence(silent_ns=silent_ns):
+                self.silences.append(silent_ns / 1e9)
+            case EndPredicted():
+                self.predicted = self.settings.eager and not self.turn_over
+                self.ends += self.settings.eager
             case Close():
                 self.finished = True
         return ()
@@ -131,15 +163,40 @@ class Judge:
     def _speech(self, event: UserUpdate) -> None:
         heard = event.text.split()
         if self.finished or not heard and not event.retracts and not event.final:
+            self._may_go(self.beside | (self.attempt or set()))  # nothing was said, and yet an update came
             return
         if heard or event.retracts:
             if self.turn_over:
-                self.turn, self.turn_over, self.final_heard, self.final_in_context = self.turn + 1, False, False, False
+                self.turn, self.turn_over, self.final_heard, self.end_in_context = self.turn + 1, False, False, False
+            self._throw_away()
             self.speech_at, self.commit_at, self.final_heard = self.at, 0, False
         self.final_heard |= event.final
+        self.ends += event.final
+        if event.final:
+            self.attempt, self.provisional = None, False
+            self.beside.clear()
         self.said.update(words(event.text))
         del self.heard[len(self.heard) - min(max(event.retracts, 0), len(self.heard)):]
         self.heard += heard
+
+    def _throw_away(self) -> None:
+        """Speech goes on: what an attempt on a predicted end has done was for nothing."""
+        if self.attempt is not None:
+            if self.on_prediction:
+                self.stop_by = self.generation
+            self._may_go(self.attempt)  # and what it made others of
+            for call in [self.calls[id] for id in self.attempt]:
+                if not call.removed:
+                    self._void(call)
+                    call.removed = True
+        self._may_go(self.beside)
+        self.attempt, self.provisional, self.predicted = None, False, False
+        self.beside.clear()
+
+    def _may_go(self, ids: Iterable[int]) -> None:
+        for call in [self.calls[id] for id in ids]:
+            for one in (call, *self.calls.below(call)):
+                one.perhaps_gone |= not one.frozen
 
     def _of(self, id: int, version: int, *statuses: str) -> Told | None:
         call = self.calls.get(id)
@@ -162,13 +219,22 @@ class Judge:
 
     # -- what the model wrote -----------------------------------------------------------------------------------
 
-    def _written(self, items: tuple[Item, ...], refused: bool) -> None:
-        lines = [item for item in items if isinstance(item, CallLine | RemoveLine)]
-        for line in lines[:-1] if refused else lines:
-            if isinstance(line, CallLine):
-                self._line(line)
-            else:
-                self._remove(line.id)
+    def _written(self, items: tuple[Item, ...], refused: bool, error: str) -> None:
+        lines = [item for item in items if isinstance(item, CallLine | AmendLine | RemoveLine | CommitLine)]
+        for n, line in enumerate(lines, 1):
+            if refused and n == len(lines):
+                if isinstance(line, CommitLine):
+                    self._refused_commit(line, error)
+                continue
+            match line:
+                case CallLine():
+                    self._line(line)
+                case AmendLine():
+                    self._amend(line)
+                case RemoveLine(id):
+                    self._remove(id)
+                case CommitLine():
+                    self._commit_line(line)
         for item in items:
             if isinstance(item, ActionEnded):
                 self.generation = None
@@ -176,54 +242,145 @@ class Judge:
                     continue
                 if item.kind == "answer":
                     self.answer, self.answer_at = item.text, self.began_at
+                    self.answer_on_silence = not self.began_final and not self.on_prediction and self.may_commit
                 self._commit_at_end(item)
 
     def _commit_at_end(self, item: ActionEnded) -> None:
+        standing = list(self.calls.standing())
         if self.settings.commit == "paper":
-            if self.final_heard and item.kind != "tool_call":
-                self._commit()
-        elif self.began_final and self.speech_at <= self.began_at:
-            self._commit()
+            if item.kind != "tool_call" and (self.final_heard or self.settings.commit_on == "silence" and self.silence_in_context):
+                self._commit(standing)
+        elif self.settings.commit == "line" and item.kind != "answer":
+            for call in standing:
+                call.near = ("commit_by_pause", self.at)
+        elif self.settings.commit == "action" and item.kind != "answer" and not (self.began_final or self.on_prediction):
+            for call in standing:
+                call.near = ("commit_too_early", self.at)
+        elif self._commit_counts(standing):
+            if self.calls.open(standing) and not self.on_prediction:
+                self.count("open_call_unnamed")
+            self._commit(standing)
 
-    def _commit(self) -> None:
+    def _commit_counts(self, calls: list[Told]) -> bool:
+        if self.may_commit and self.speech_at <= self.began_at:
+            return True
+        for call in calls:
+            call.near = ("commit_too_early", self.at)
+        return False
+
+    def _commit(self, calls: Iterable[Told]) -> None:
         if not self.commit_at:
             self.grace_ends_ns = self.now_ns + self.settings.commit_grace_ns
-        self.commit_at = self.commit_ever_at = self.at
+        self.commit_at = self.at
+        self.provisional |= self.on_prediction and not self.final_heard
+        for call in calls:
+            call.commit_at = self.at
+
+    def _commit_line(self, line: CommitLine) -> None:
+        if self.settings.commit != "line":
+            return None  # says nothing there
+        if any(id not in self.calls or self.calls[id].removed and not self.calls[id].perhaps_gone for id in line.ids):
+            return self.count("bad_line_accepted")
+        covered = self._named_by(line)
+        if self._commit_counts(covered):
+            if self.calls.open(covered):
+                self.count("open_call_unnamed")
+            self._commit(covered)
+            for call in self.calls.standing():
+                if call.commit_at != self.at:
+                    call.near = ("commit_not_named", self.at)
+        return None
+
+    def _named_by(self, line: CommitLine) -> list[Told]:
+        """The calls that a COMMIT line is for: those that it names and what they need, or all."""
+        if not line.ids:
+            return list(self.calls.standing())
+        return list({one.id: one for id in line.ids for one in self.calls.chain(self.calls[id])}.values())
+
+    def _refused_commit(self, line: CommitLine, error: str) -> None:
+        if self.settings.commit != "line" or not self.may_commit or self.speech_at > self.began_at or self.finished or not error:
+            return
+        if all(id in self.calls and not self.calls[id].removed for id in line.ids):
+            open_calls = self.calls.open(self._named_by(line))
+            if open_calls and not any(all(name in error for name in call.missing) for call in open_calls):
+                self.count("open_call_unnamed")
 
     def _line(self, line: CallLine) -> None:
         old, spec = self.calls.get(line.id), self.tools.get(line.name)
         if spec is None or (line.id != self.highest + 1 if old is None else old.removed and not old.perhaps_gone):
             return self.count("bad_line_accepted")
         try:
-            args = bind(spec, line.positional, line.keyword)
+            args = bind(spec, line.positional, line.keyword, partial=self.settings.revise == "amend")
         except ValueError:
             return self.count("bad_line_accepted")
-        needs = frozenset(refs(list(args.values())))
-        if any(need not in self.calls or self.calls[need].removed and not self.calls[need].perhaps_gone for need in needs):
-            return self.count("bad_line_accepted")
+        needs = self._needs(line.id, args)
+        if needs is None:
+            return None
         self.ordered_in.setdefault(spec.name, self.turn)
         self.lines += 1
         if self.settings.calls_per_action is not None and self.lines > self.settings.calls_per_action:
             self.count("too_many_lines")
         if old is None:
             self.highest = line.id
-            self.calls[line.id] = Told(line.id, spec, args, self.at, self.context_holds_data, needs, changed_at=self.at)
+            self.calls[line.id] = old = Told(line.id, spec, args, self.at, self.context_holds_data, changed_at=self.at)
+            self.calls.name(old, needs)
+            if self.attempt is not None:
+                self.attempt.add(line.id)
+            elif self.predicted:
+                self.beside.add(line.id)
             if self.settings.commit == "paper" and self.final_heard:
-                self._commit()
+                self._commit(self.calls.standing())
+            return self._streamed(old)
+        return self._rewritten(old, spec, args, needs)
+
+    def _amend(self, line: AmendLine) -> None:
+        old = self.calls.get(line.id)
+        if old is None or old.removed and not old.perhaps_gone or line.name not in (param.name for param in old.spec.params):
+            return self.count("bad_line_accepted")
+        value = line.value
+        if line.append:
+            before = old.args.get(line.name)
+            if before is not None and not isinstance(before, str | Ref | Join):
+                return self.count("bad_line_accepted")
+            value = value if before is None else added(before, value)
+        args = {**old.args, line.name: value}
+        needs = self._needs(line.id, args)
+        return None if needs is None else self._rewritten(old, old.spec, args, needs)
+
+    def _needs(self, id: int, args: Mapping[str, Any]) -> frozenset[int] | None:
+        """What the arguments are computed from; None, and counted, if they may not be."""
+        needs = frozenset(refs(list(args.values())))
+        if any(need not in self.calls or self.calls[need].removed and not self.calls[need].perhaps_gone for need in needs):
+            self.count("bad_line_accepted")
             return None
+        if any(one.id == id for need in needs for one in self.calls.chain(self.calls[need])):
+            self.count("ring_accepted")
+            return None
+        return needs
+
+    def _streamed(self, call: Told) -> None:
+        """Where nothing can revise a line any more it may run as soon as it is written: it is its own commit."""
+        settings = self.settings
+        if settings.runs_lines and settings.commit == "action" and not settings.commit_grace_ns:
+            if (self.began_final or self.on_prediction) and self.may_commit and self.speech_at <= self.began_at:
+                self._commit(self.calls.chain(call))
+
+    def _rewritten(self, old: Told, spec: ToolSpec, args: Mapping[str, Any], needs: frozenset[int]) -> None:
         if old.spec is spec and meaning(spec, old.args) == meaning(spec, args):
-            if spec.access != "write" and (old.status == "failed" or self.calls.is_skipped(old)):
+            again = spec.access != "write" and (old.status == "failed" or self.calls.is_skipped(old))
+            if again or old.status == "waiting" and old.trouble_at > old.line_at:  # a write too, if it was but skipped
                 old.line_at, old.context_at_line = self.at, self.context_holds_data
                 if old.status == "failed":
                     old.status, old.valid, old.changed_at = "waiting", False, self.at
-            return None
+            return self._streamed(old)
         if old.frozen or any(other.frozen for other in self.calls.below(old)):
             return self.count("frozen_changed")
         self._void(old)
-        old.spec, old.args, old.needs, old.context_at_line = spec, args, needs, self.context_holds_data
+        old.spec, old.args, old.context_at_line = spec, args, self.context_holds_data
+        self.calls.name(old, needs)
         old.line_at = old.changed_at = self.at
         old.perhaps_gone = False
-        return None
+        return self._streamed(old)
 
     def _remove(self, id: int) -> None:
         call = self.calls.get(id)
@@ -231,13 +388,15 @@ class Judge:
             return self.count("bad_line_accepted")
         if call.removed:
             return None
-        below = self.calls.below(call)
-        if call.frozen or any(other.frozen for other in below):
+        if call.frozen or any(other.frozen for other in self.calls.below(call)):
             return self.count("frozen_changed")
+        return self._withdraw(call)
+
+    def _withdraw(self, call: Told) -> None:
+        below = self.calls.below(call)
         self._void(call)
         for one in (call, *below):
             one.removed = True
-        return None
 
     def _void(self, call: Told) -> None:
         """The call is not what it was: its result and those of all that depends on it are void."""
@@ -261,6 +420,9 @@ class Judge:
                 self.appending = True
                 for segment in segments:
                     self._shown(segment)
+                for id, error in self.errors.items():  # the last of each call, for those before may be of what it was
+                    self._says_what_is_there(self.calls[id], error)
+                self.errors.clear()
             case Generate(generation):
                 self._generate(generation)
             case Stop(generation):
@@ -285,8 +447,15 @@ class Judge:
     def _generate(self, generation: int) -> None:
         if self.appending or self.generation is not None:
             self.count("overlap")
-        if not self.settings.listens and not self.final_in_context:
+        settings = self.settings
+        silent = settings.commit_on == "silence" and self.silence_in_context
+        ready = self.final_in_context or silent
+        self.on_prediction = self.predicted and not ready
+        if not settings.listens and not self.final_in_context and not self.predicted:
             self.count("wrote_too_early")
+        if self.on_prediction and self.attempt is None:
+            self.attempt = set()
+        self.may_commit = (ready or self.on_prediction) and self.heard == self.read
         if self.settings.waits_for_calls and any(c.status == "running" and c.valid for c in self.calls.standing()):
             self.count("wrote_over_calls")
         for call in self.calls.values():
@@ -302,7 +471,15 @@ class Judge:
                 text, retracts = read_update(segment.text)
                 del self.read[len(self.read) - min(retracts, len(self.read)):]
                 self.read += text.split()
-                self.final_in_context = segment.kind == "final_query_update"
+                if text.split() or retracts:
+                    self.end_in_context = self.silence_in_context = False
+                if segment.kind == "final_query_update":
+                    self.end_in_context = True
+                    self.ends -= 1
+                    if self.ends < 0:
+                        self.count("end_untrue")
+            case "silence":
+                self._silence(segment.text)
             case "cancel":
                 for id in map(int, re.findall(r"\d+", segment.text)):
                     call = self.calls.get(id)
@@ -314,6 +491,14 @@ class Judge:
                 self.context_holds_data = True
                 self._told(segment)
 
+    def _silence(self, text: str) -> None:
+        seconds = float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else -1.0
+        self.silence_in_context = True  # words said since come after it
+        for told in self.silences:
+            if abs(told - seconds) < 0.06:
+                return self.silences.remove(told)
+        return self.count("silence_untrue")
+
     def _told(self, segment: Segment) -> None:
         found = _SHOWN.fullmatch(segment.text)
         call = self.calls.get(int(found[1])) if found else None
@@ -321,6 +506,7 @@ class Judge:
             return self.count("void_result_shown")
         if segment.kind == "tool_error":
             call.error_shown = True
+            self.errors[call.id] = found[3]
             return None
         if call.removed or not call.valid or call.status != "done" or call.version != int(found[2] or 1):
             return self.count("void_result_shown")
@@ -333,6 +519,19 @@ class Judge:
             self.count("wrong_result_shown")
         return None
 
+    def _says_what_is_there(self, call: Told, error: str) -> None:
+        if call.valid or call.removed or self.calls.is_skipped(call):
+            return
+        try:
+            resolved(list(call.args.values()), self.calls)
+        except NoPart as none:
+            there = none.args[0]
+            shown = [str(name) for name in there] if isinstance(there, dict) else [str(len(there))] if isinstance(there, list) else []
+            if shown and not any(name in error for name in shown):
+                self.count("part_unnamed")
+        except LookupError:
+            pass
+
     def _emit(self, text: str) -> None:
         if self.answer is None or text != self.answer:
             self.count("answer_unwritten")
@@ -341,6 +540,8 @@ class Judge:
                 self.count("answer_after_failure")
             if self.answer_at < self.speech_at:
                 self.count("answer_after_speech")
+            elif not self.final_heard and not self.answer_on_silence:
+                self.count("answer_too_early")
         for call in self.calls.standing():
             ran = call.valid and call.status != "running"
             if not (ran or call.error_shown or call.perhaps_gone or self.calls.is_skipped(call)):
@@ -374,8 +575,8 @@ class Judge:
             call.changed_at = self.at + 0.5  # run again as it was: what it gives may be another thing
         call.version, call.status, call.valid, call.started_at, call.perhaps_gone = start.version, "running", True, self.at, False
         for read in self.calls.standing() if call.spec.access == "write" else ():
-            stale = read.id > call.id and read.spec.access != "write" and read.version and call.spec.writes & read.spec.reads
-            if stale and not any(other.frozen for other in self.calls.below(read)):
+            stale = read.spec.access != "write" and read.version and call.spec.writes & read.spec.reads
+            if stale and self.calls.precedes(call, read) and not any(other.frozen for other in self.calls.below(read)):
                 read.changed_at = self.at + 0.5  # an effect made it stale: after this commit, if this step holds one
         return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,6 +24,10 @@ class Told:
     context_at_line: bool
     """Whether a result or an error was in the context then."""
     needs: frozenset[int] = frozenset()
+    commit_at: int = 0
+    """When the last commit was that covers it; whether that still lets it go is a question of what came after."""
+    near: tuple[str, int] = ("", 0)
+    """The last thing that looks like a commit of it and is none: the rule that was broken if it went for its sake, and when."""
     changed_at: float = 0
     """When it last became another thing to those who use it: a line, another run, an answer after it was given up."""
     trouble_at: int = 0
@@ -47,6 +51,11 @@ class Told:
     """Whether the context holds a result of it that is void, and no ``<cancel>`` has said so."""
 
     @property
+    def missing(self) -> list[str]:
+        """The required parameters that it lacks: with any it is open."""
+        return [param.name for param in self.spec.params if param.required and param.name not in self.args]
+
+    @property
     def frozen(self) -> bool:
         """Whether it is an effect that has begun, or may have."""
         return self.spec.access == "write" and self.status in ("running", "done", "unknown")
@@ -60,6 +69,16 @@ class Told:
 class Ledger(dict[int, Told]):
     """The calls by ID."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._namers: dict[int, set[int]] = {}  # all that have ever named a call
+
+    def name(self, call: Told, needs: frozenset[int]) -> None:
+        """The call is computed from these now."""
+        call.needs = needs
+        for need in needs:
+            self._namers.setdefault(need, set()).add(call.id)
+
     def chain(self, call: Told) -> list[Told]:
         """The call and all that it is computed from."""
         found, front = {call.id: call}, [call]
@@ -72,14 +91,24 @@ class Ledger(dict[int, Told]):
 
     def below(self, call: Told) -> list[Told]:
         """All that is computed from the call, itself left out."""
-        found, grew = {call.id}, True
-        while grew:
-            grew = False
-            for other in self.values():
-                if other.id not in found and not other.removed and not found.isdisjoint(other.needs):
-                    found.add(other.id)
-                    grew = True
+        if call.id not in self._namers:
+            return []
+        found, front = {call.id}, [call.id]
+        while front:
+            id = front.pop()
+            for namer in self._namers.get(id, ()):
+                if namer not in found and id in self[namer].needs and not self[namer].removed:
+                    found.add(namer)
+                    front.append(namer)
         return [self[id] for id in sorted(found - {call.id})]
+
+    def open(self, calls: Iterable[Told]) -> list[Told]:
+        """Those of the calls that wait for a required argument, and for nothing else that has gone wrong."""
+        return [one for one in calls if one.missing and one.status == "waiting" and not (one.perhaps_gone or self.is_skipped(one))]
+
+    def precedes(self, one: Told, other: Told) -> bool:
+        """Whether a call surely goes before another: by ID, itself and all that it is computed from."""
+        return one.id < other.id and all(need.id < other.id for need in self.chain(one))
 
     def is_skipped(self, call: Told) -> bool:
         """Whether something that it needs has failed, is lost or is gone."""
@@ -93,17 +122,30 @@ class Ledger(dict[int, Told]):
         return (call for call in self.values() if not call.removed)
 
 
+class NoPart(LookupError):
+    """A result lacks a part that is named; holds what is there instead."""
+
+
 def resolved(value: Any, ledger: Ledger) -> Any:
     """A value with the current results in place of its references.
 
     Raises:
+        NoPart: a result does not have the part that is named.
         LookupError: a result is not there.
     """
     match value:
-        case Ref(call):
+        case Ref(call, path):
             if call not in ledger or ledger[call].status != "done" or not ledger[call].valid or ledger[call].removed:
                 raise LookupError(call)
-            return ledger[call].value
+            found = ledger[call].value
+            for step in path:
+                if not isinstance(found, dict if isinstance(step, str) else list):
+                    raise NoPart(found)
+                try:
+                    found = found[step]
+                except LookupError:
+                    raise NoPart(found) from None
+            return found
         case Join(parts):
             return "".join(as_text(resolved(part, ledger)) for part in parts)
         case list():

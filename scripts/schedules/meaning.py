@@ -33,16 +33,33 @@ def normal(value: Any) -> Any:
         case int() | float() if math.isfinite(value):
             return ("number", Fraction(value))
         case str():
-            return ("text", unicodedata.normalize("NFC", value))
+            return ("text", " ".join(unicodedata.normalize("NFC", value).split()))
         case list() | tuple():
             return ("list", tuple(normal(item) for item in value))
         case Mapping():
             return ("fields", tuple(sorted((unicodedata.normalize("NFC", name), normal(item)) for name, item in value.items())))
-        case Ref(call):
-            return ("ref", call)
-        case Join(parts):
-            return ("join", tuple(normal(part) for part in parts))
+        case Ref(call, path):
+            return ("ref", call, path)
+        case Join():
+            return ("join", tuple(normal(part) for part in pieces(value)))
     return ("other", repr(value))
+
+
+def pieces(value: Any) -> list[Any]:
+    """What a text is put together from: the texts that stand side by side are one."""
+    flat: list[Any] = []
+    for part in value.parts if isinstance(value, Join) else (value,):
+        if flat and isinstance(part, str) and isinstance(flat[-1], str):
+            flat[-1] += part
+        elif part != "":
+            flat.append(part)
+    return flat
+
+
+def added(old: Any, more: Any) -> Any:
+    """What ``old += more`` is: a text, or what will be one."""
+    flat = pieces(Join((*pieces(old), *pieces(more))))
+    return "" if not flat else flat[0] if len(flat) == 1 and isinstance(flat[0], str) else Join(tuple(flat))
 
 
 def meaning(spec: ToolSpec, args: Mapping[str, Any]) -> tuple:

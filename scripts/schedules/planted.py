@@ -6,8 +6,9 @@ true ones), an event before the core hears it, a command after it gave it. So th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.events import (
@@ -15,19 +16,21 @@ from agent.events import (
     CancelTool,
     Command,
     Emit,
+    EndPredicted,
     Event,
     Finish,
     Generate,
     ModelOutput,
     Note,
     StartTool,
+    Stop,
     Timer,
     ToolError,
     ToolResult,
     UserUpdate,
 )  # fmt: skip
 from agent.modes import Settings
-from agent.tools.tool import Param, ToolSpec
+from agent.tools.tool import ToolSpec
 from agent.transcript import Segment
 from scripts.schedules.shell import Schedule, Wires
 from scripts.schedules.writer import TOOLS
@@ -65,22 +68,17 @@ class Bug:
         return Wires(around, self.settings, {name: self.tool(spec) for name, spec in TOOLS.items()}, self.named)
 
 
-def found_after(bug: Bug, seed: int, most: int) -> int | None:
-    """How many schedules it takes until the bug's own rule counts; None if ``most`` do not find it."""
+def found_after(bug: Bug, seed: int, most: int, first: int = 0) -> int | None:
+    """How many schedules it takes, from number ``first`` on, until the bug's own rule counts; None if ``most`` do not find it."""
     keys: dict[str, int] = {}
-    for n in range(most):
+    for n in range(first, first + most):
         if Schedule(seed * 1_000_000_007 + n, bug.wires(), keys).run().counts[bug.rule]:
-            return n + 1
+            return n + 1 - first
     return None
 
 
 def _as(access: str, of: str) -> Callable[[ToolSpec], ToolSpec]:
-    plain = {"confirm": False} if "confirm" in _fields(ToolSpec) else {}
-    return lambda spec: replace(spec, access=access, **plain) if spec.access == of else spec
-
-
-def _fields(kind: type) -> set[str]:
-    return {field.name for field in fields(kind)}
+    return lambda spec: replace(spec, access=access, confirm=False) if spec.access == of else spec
 
 
 def _with(**changes: Any) -> Callable[[Settings], Settings]:
@@ -110,6 +108,10 @@ def _drops(kind: type) -> Callable[..., Iterable[Command]]:
 
 def _nothing(event: Event) -> Event:
     return Timer(event.at_ns, -1)
+
+
+def _rewritten(pattern: str, text: str) -> Callable[[Event, Memory], Event]:
+    return lambda event, memory: replace(event, text=re.sub(pattern, text, event.text)) if isinstance(event, ModelOutput) else event
 
 
 def _deaf(event: Event, memory: Memory) -> Event:
@@ -152,6 +154,14 @@ def _every_other(commands: tuple[Command, ...], event: Event, memory: Memory) ->
     return (*commands, Note(f"step {memory['n']}"))
 
 
+def _predicted_is_true(event: Event, memory: Memory) -> Event:
+    return UserUpdate(event.at_ns, "", final=True) if isinstance(event, EndPredicted) else event
+
+
+def _any_pause_is_the_end(event: Event, memory: Memory) -> Event:
+    return replace(event, final=True) if isinstance(event, UserUpdate) else event
+
+
 def _says_at_once(commands: tuple[Command, ...], event: Event, memory: Memory) -> tuple[Command, ...]:
     memory["text"] = memory.get("text", "") + event.text if isinstance(event, ModelOutput) else memory.get("text", "")
     if memory["text"].endswith("<answer>done</answer>"):
@@ -169,8 +179,11 @@ def _goes_on(commands: tuple[Command, ...], event: Event, memory: Memory) -> tup
 
 def _loose(spec: ToolSpec) -> ToolSpec:
     # a tool of which nothing is known but names: 1 is no default, and a list of one is no text
-    bare = {"default": None} if "default" in _fields(Param) else {}
-    return replace(spec, params=tuple(replace(p, schema={} if spec.access == "write" else p.schema, **bare) for p in spec.params))
+    return replace(spec, params=tuple(replace(p, schema={} if spec.access == "write" else p.schema, default=None) for p in spec.params))
+
+
+def _nothing_required(spec: ToolSpec) -> ToolSpec:
+    return replace(spec, params=tuple(replace(param, required=False) for param in spec.params))
 
 
 def _respelled(start: StartTool) -> Iterable[Command]:
@@ -228,11 +241,29 @@ BUGS: dict[str, Bug] = {
     "no mode waits for calls": Bug("wrote_over_calls", settings=_with(waits_for_calls=False)),
     "an action has any number of lines": Bug("too_many_lines", settings=_with(calls_per_action=None)),
     "a generation begins twice": Bug("overlap", says=lambda c, e, m: (c, c) if isinstance(c, Generate) else (c,)),
-    "nothing is required": Bug("bad_line_accepted", tool=lambda t: replace(t, params=tuple(replace(p, required=False) for p in t.params))),
+    "nothing is required": Bug("bad_line_accepted", tool=_nothing_required),
     "the end is not the end": Bug("after_the_end", adds=_goes_on),
+    "writes are not counted": Bug("budget_of_effects", settings=_with(max_writes_per_turn=99, max_writes_per_session=99)),
+    "nothing is confirmed": Bug("unconfirmed", tool=lambda t: replace(t, confirm=False)),
+    # amend lines, open calls, references in any direction, parts of results
+    "what is added is set": Bug("wrong_arguments", hears=_rewritten(r"\+= ", "= ")),
+    "a missing argument is taken for given": Bug("open_call_started", tool=_nothing_required),
+    "an open call may be committed": Bug("open_call_unnamed", tool=_nothing_required),
+    "an error does not name what a call misses": Bug("open_call_unnamed", says=_told("error", lambda s: (replace(s, text="no"),))),
+    "a ring is not seen": Bug("ring_accepted", hears=_rewritten(r"\$[0-9]+", '"Bob"')),
+    "a part of a result is the whole": Bug("wrong_arguments", hears=_rewritten(r"(\$[0-9]+)(\.id|\.email|\[0\])+", r"\1")),
+    "an error does not say what is there": Bug("part_unnamed", says=_told("tool_error", lambda s: (replace(s, text=s.text[:3] + " no"),))),
+    # commit lines, silence, predicted ends, lines that run as they come
+    "a commit is for all": Bug("commit_not_named", hears=_rewritten("COMMIT [0-9, ]+", "COMMIT")),
+    "a silence is the end": Bug("commit_too_early", settings=_with(commit_on="silence")),
+    "an answer needs but a silence": Bug("answer_too_early", settings=_with(commit_on="silence")),
+    "a pause commits": Bug("commit_by_pause", settings=_with(commit="action")),
+    "a predicted end is the end": Bug("commit_on_prediction", hears=_predicted_is_true),
+    "a predicted end lets an answer out": Bug("answer_too_early", hears=_predicted_is_true),
+    "nothing is predicted, all is true": Bug("end_untrue", hears=_any_pause_is_the_end),
+    "an attempt goes on": Bug("attempt_went_on", says=_drops(Stop)),
+    "what an attempt started runs on": Bug("left_running", says=_drops(CancelTool)),
+    "every mode runs lines as they come": Bug("line_ran_early", settings=_with(runs_lines=True, listens=False, commit="action")),
+    "a silence is told as longer": Bug("silence_untrue", says=_told("silence", lambda s: (replace(s, text="99"),))),
 }
 """By what goes wrong."""
-if "max_writes_per_turn" in _fields(Settings):
-    BUGS["writes are not counted"] = Bug("budget_of_effects", settings=_with(max_writes_per_turn=99, max_writes_per_session=99))
-if "confirm" in _fields(ToolSpec):
-    BUGS["nothing is confirmed"] = Bug("unconfirmed", tool=lambda t: replace(t, confirm=False))

@@ -21,12 +21,14 @@ from agent.events import (
     Close,
     Command,
     Emit,
+    EndPredicted,
     Event,
     Finish,
     Generate,
     ModelEnded,
     ModelOutput,
     SetTimer,
+    Silence,
     StartTool,
     Stop,
     Timer,
@@ -54,21 +56,27 @@ class Wires:
     named: bool = True
 
 
-RESULTS = ("ok", "zebra 4471", 4471, {"n": 1, "to": "omega"}, ["a", None], "", None, True, 1.5, "a < b & <tool_call>", [[]] * 3)
+RESULTS = (
+    "ok", {"email": "bob", "id": 5}, [{"id": 5}, "a"], "zebra 4471", 4471, {"n": 1, "to": "omega"}, ["a", None], "", None, True, 1.5,
+    "a < b & <tool_call>", [[]] * 3,
+)  # fmt: skip
+
+
+ENDS = ("<answer>ok</answer>", "<pause>")
 
 
 def any_settings(draw: random.Random) -> Settings:
     """A mode with settings at random."""
-    names = {field.name for field in dataclasses.fields(Settings)}
+    mode = draw.choice(list(MODES.values()))
     in_turn, in_session = draw.choice(((2, 3), (3, 2), (12, 32), (12, 32), (12, 32), (12, 32)))
-    budget = {"max_writes_per_turn": in_turn, "max_writes_per_session": in_session}
     return replace(
-        draw.choice(list(MODES.values())), interrupt=draw.choice(("token", "line", "action")),
-        commit=draw.choice(("action", "action", "action", "paper")), revise_cascade=draw.choice(("rerun", "rerun", "cancel")),
+        mode, interrupt=draw.choice(("token", "line", "action")), runs_lines=mode.runs_lines and draw.random() < 0.7,
+        commit=draw.choice(("line", "line", "action", "action", "paper")), commit_on=draw.choice(("final", "silence")),
+        revise=draw.choice(("amend", "amend", "reissue")), revise_cascade=draw.choice(("rerun", "rerun", "cancel")),
         commit_grace_ns=draw.choice((0, 0, ns(0.3))), allowed_egress=draw.choice((frozenset(), frozenset({"ask"}))),
         duplicate_writes=draw.random() < 0.1, max_errors_in_row=draw.choice((3, 8, 8)),
         max_context_tokens=draw.choice((600, 8192, 8192, 8192)), max_generated_tokens=draw.choice((300, 2048, 2048)),
-        **{name: most for name, most in budget.items() if name in names},
+        max_writes_per_turn=in_turn, max_writes_per_session=in_session,
     )  # fmt: skip
 
 
@@ -90,7 +98,8 @@ class Schedule:
         named = {"session": f"s{self.seed}"} if self.wires.named else {}
         self.state = core.start(self.wires.settings(self.settings), self.wires.tools, **named)
         self.judge = Judge(self.settings, TOOLS)
-        self.writer = Writer(self.draw)
+        self.writer = Writer(self.draw, self.settings)
+        self.silent_ns = 0
         self.now_ns = 0
         self.text: list[str] | None = None
         self.running: list[tuple[int, int]] = []
@@ -137,7 +146,7 @@ class Schedule:
         if len(self.fed) % 64 == 31 and self.wires.around(core.step, before, event)[1] != commands:
             self.judge.count("impure")
         self.answered &= not (speech and bool(event.text or event.retracts))
-        before_counts = dict(self.judge.counts)
+        before_counts = dict(self.judge.counts) if self.trace is not None else {}
         self.judge.see(event, commands)
         if self.trace is not None:
             self.trace.append((event, commands, [rule for rule, n in self.judge.counts.items() if n != before_counts.get(rule, 0)]))
@@ -167,7 +176,7 @@ class Schedule:
         """The next event, at random among those that can happen, with strays among them."""
         draw, judge = self.draw, self.judge
         self.now_ns += draw.choice((0, ns(0.01), ns(0.2)))
-        options = ["user"] + ["stray"] * (draw.random() < 0.5)
+        options = ["user", "silence"] + ["stray"] * (draw.random() < 0.5)
         options += ["append"] * 6 if judge.appending else []
         options += ["model"] * 9 if judge.generation is not None else []
         options += ["tool"] * 3 if self.running else []
@@ -176,6 +185,11 @@ class Schedule:
         match draw.choice(options):
             case "user":
                 return self._speech()
+            case "silence":
+                if draw.random() < 0.5:
+                    return EndPredicted(self.now_ns)
+                self.silent_ns += draw.choice((ns(0.2), ns(0.4), ns(1)))
+                return Silence(self.now_ns, self.silent_ns)
             case "append":
                 return Appended(self.now_ns, draw.choice((0, 1, 5, 30)))
             case "model":
@@ -193,6 +207,7 @@ class Schedule:
     def _speech(self) -> Event:
         draw = self.draw
         roll = draw.random()
+        self.silent_ns = 0
         text = "" if roll < 0.08 else "wait " * 300 if roll < 0.085 else " ".join(draw.choices(USER_WORDS, k=draw.randint(1, 3)))
         return UserUpdate(self.now_ns, text, draw.random() < 0.5, draw.choice((0, 0, 0, 0, 0, 1, 2, 50)))
 
@@ -200,7 +215,7 @@ class Schedule:
         judge, draw = self.judge, self.draw
         assert judge.generation is not None
         if self.text is None:
-            self.text = self._split(self.writer.action(judge.highest + 1, judge.final_in_context))
+            self.text = self._split(self.writer.action(judge.highest + 1, judge.may_answer or judge.silence_in_context))
         self.wrote = True
         if not self.text:
             return ModelEnded(self.now_ns, judge.generation, draw.choice(("end of text", "crash")))
@@ -264,11 +279,16 @@ class Schedule:
         judge.count("hang")
 
     def _kind_output(self, generation: int) -> Event:
-        if self.wrote:
+        if self.wrote and not self.text:
             self.wrote = False
             return ModelEnded(self.now_ns, generation)
+        if not self.wrote:
+            left = [call.id for call in self.judge.calls.open(self.judge.calls.standing())]
+            lines = [f"REMOVE {id}\n" for id in left]
+            self.text = ["<tool_call>\n", *lines, "</tool_call>"] if left else [ENDS[0] if self.judge.may_answer else ENDS[1]]
+        assert self.text
         self.wrote = True
-        return ModelOutput(self.now_ns, generation, "<answer>ok</answer>" if self.judge.final_in_context else "<pause>", (1, 2, 3))
+        return ModelOutput(self.now_ns, generation, self.text.pop(0), (1, 2, 3))
 
 
 def shortest(schedule: Schedule, rule: str) -> list[Event]:

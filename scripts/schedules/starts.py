@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 def judge_start(judge: Judge, call: Told, start: StartTool) -> None:
     """Counts what is wrong with a start of a call that the model has written."""
+    if call.missing:
+        judge.count("open_call_started")
     if is_held(judge, call):
         _release(judge, call)
     elif call.spec.access == "egress" and call.context_at_line and not covers(judge, call):
@@ -38,7 +40,7 @@ def changed_at(judge: Judge, call: Told) -> float:
 
 def covers(judge: Judge, call: Told) -> bool:
     """Whether there is a commit of the call's own time."""
-    return judge.commit_at > 0 and judge.commit_at >= changed_at(judge, call)
+    return call.commit_at > judge.speech_at and not judge.provisional and call.commit_at >= changed_at(judge, call)
 
 
 def _release(judge: Judge, call: Told) -> None:
@@ -46,10 +48,15 @@ def _release(judge: Judge, call: Told) -> None:
         if judge.now_ns < judge.grace_ends_ns:
             judge.count("grace_cut_short")
         return
-    if judge.commit_ever_at >= changed_at(judge, call):
-        judge.count("release_outlived_speech")
-    elif judge.commit_ever_at >= call.line_at:
+    near, near_at = call.near
+    if call.commit_at >= changed_at(judge, call):
+        judge.count("release_outlived_speech" if call.commit_at <= judge.speech_at else "commit_on_prediction")
+    elif near_at >= changed_at(judge, call):
+        judge.count(near)
+    elif call.commit_at >= call.line_at:
         judge.count("release_outlived_change")
+    elif call.line_at == judge.at and call.spec.access == "write":
+        judge.count("line_ran_early")
     else:
         judge.count(f"{call.spec.access}_without_commit")
 
@@ -85,15 +92,17 @@ def _budget(judge: Judge, call: Told) -> None:
 
 
 def _order(judge: Judge, call: Told) -> None:
+    if not call.spec.reads | call.spec.writes and not call.needs:
+        return
     chain = judge.calls.chain(call)
     for other in judge.calls.standing():
-        if other.id < call.id and call.spec.conflicts_with(other.spec) and call not in judge.calls.chain(other):
+        if call.spec.conflicts_with(other.spec) and judge.calls.precedes(other, call):
             waits = other.status == "waiting" and not (other.error_shown or other.perhaps_gone or judge.calls.is_skipped(other))
             held = waits and is_held(judge, other) and not covers(judge, other)
             if other.status == "running" and other.valid or held:
                 judge.count("out_of_order")
         for read in chain[1:]:
-            ran_after = other.frozen and other.id < read.id and other.started_at > read.started_at
-            if ran_after and read.spec.access != "write" and other.spec.writes & read.spec.reads:
+            ran_after = other.frozen and other.started_at > read.started_at and read.spec.access != "write"
+            if ran_after and other.spec.writes & read.spec.reads and judge.calls.precedes(other, read):
                 if not any(below.frozen for below in judge.calls.below(read)):
                     judge.count("stale_read_used")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import random
 from typing import Any
 
+from agent.modes import Settings
 from agent.tools.tool import Param, ToolSpec
 
 USER_WORDS = ("text", "Bob", "that", "ten", "pay", "100", "café", "no", "wait")
@@ -19,11 +19,9 @@ SPELLINGS: tuple[tuple[str, ...], ...] = (
 
 
 def _param(name: str, schema: dict[str, Any], required: bool = True, default: Any = None) -> Param:
-    fields = {field.name for field in dataclasses.fields(Param)}
-    return Param(name, schema, required, **({"default": default} if default is not None and "default" in fields else {}))
+    return Param(name, schema, required, default=default)
 
 
-_CONFIRM: dict[str, Any] = {"confirm": True} if "confirm" in {field.name for field in dataclasses.fields(ToolSpec)} else {}
 _MANY = {"type": ["array", "string"], "items": {"type": "string"}}
 _TIMES = {"type": ["integer", "number", "null"], "default": 1}
 _MAYBE = {"type": ["string", "null"]}
@@ -34,7 +32,7 @@ TOOLS: dict[str, ToolSpec] = {
         ToolSpec("ask", (_param("who", {}), _param("more", {}, False)), "egress"),
         ToolSpec("mail", (_param("to", _MANY), _param("text", {}, False), _param("note", _MAYBE, False)), "write"),
         ToolSpec("pay", (_param("sum", {}), _param("times", _TIMES, False, 1), _param("note", _MAYBE, False)), "write"),
-        ToolSpec("wire", (_param("sum", {}),), "write", **_CONFIRM),
+        ToolSpec("wire", (_param("sum", {}),), "write", confirm=True),
         ToolSpec("file", (_param("what", {}),), "write", reads=frozenset({"book"}), writes=frozenset({"book"})),
     )
 }  # fmt: skip
@@ -46,8 +44,10 @@ NO_ACTIONS = ("hello", "<think>I <answer>", "<tool_call></tool_call>", "<tool_ca
 class Writer:
     """A model that knows the grammar and little else."""
 
-    def __init__(self, draw: random.Random) -> None:
-        self.draw = draw
+    def __init__(self, draw: random.Random, settings: Settings) -> None:
+        self.draw, self.settings = draw, settings
+        self.tools: dict[int, str] = {}  # the tool that each ID was last written with
+        self.open: dict[int, str] = {}  # IDs written with an argument missing, and which
         self.written: list[tuple[str, list[str]]] = []  # tool and literals of writes before, to be spelled again
 
     def action(self, next_id: int, may_answer: bool) -> str:
@@ -65,7 +65,8 @@ class Writer:
         for _ in range(draw.choice((1, 1, 2, 3, 4))):
             line, next_id = self.line(next_id)
             lines.append(line)
-        return thought + "<tool_call>\n" + "\n".join(lines) + draw.choice(("\n</tool_call>", "</tool_call>"))
+        # the tag stands on a line of its own: whose the error is that answers a line and an end stays plain
+        return thought + "<tool_call>\n" + "\n".join(lines) + "\n</tool_call>"
 
     def line(self, next_id: int) -> tuple[str, int]:
         """One call line, and the next new ID after it."""
@@ -76,20 +77,53 @@ class Writer:
         if roll < 0.11:
             bad = ('{}. nosuch("a")', "{}. look()", "9{}. ask(1)", "{}. look(1)", "1. ask($99)", "??", "REMOVE 99", "{0}. look($1, ${0})")
             return draw.choice(bad).format(next_id), next_id
-        id = draw.randint(1, known) if roll < 0.3 and known else next_id
+        if roll < (0.25 if self.settings.commit == "line" else 0.12):
+            return self._commit(known), next_id
+        if roll < 0.37 and known:
+            return self._amendment(known), next_id
+        id = draw.randint(1, known) if roll < 0.5 and known else next_id
         if roll > 0.85 and self.written:
             name, values = draw.choice(self.written)
             values = [self._again(value) for value in values]
         else:
             name = draw.choice(("look", "look", "look", "ask", "ask", "mail", "mail", "pay", "pay", "file", "file", "wire"))
             values = self._values(name, id)
+        self.tools[id] = name
+        self.open.pop(id, None)
+        if self.settings.revise == "amend" and draw.random() < 0.15:
+            self.open[id] = TOOLS[name].params[0].name
+            rest = [f"{param.name}={value}" for param, value in zip(TOOLS[name].params[1:], values[1:])]
+            return f"{id}. {name}({', '.join(rest)})", next_id + (id == next_id)
         if name in ("mail", "pay", "file", "wire") and not any("$" in value for value in values):
             self.written.append((name, values))
         return f"{id}. {name}({', '.join(self._padded(name, values))})", next_id + (id == next_id)
 
+    def _commit(self, known: int) -> str:
+        draw = self.draw
+        ids = draw.choices(range(1, known + 2), k=draw.choice((1, 1, 2))) if known and draw.random() < 0.6 else []
+        return f"COMMIT {', '.join(map(str, ids))}".rstrip()
+
+    def _amendment(self, known: int) -> str:
+        draw = self.draw
+        if self.open and draw.random() < 0.7:
+            id = draw.choice(list(self.open))
+            name = self.open.pop(id)
+            return f"{id}. {name} = {self._values(self.tools[id], id)[0]}"
+        id = draw.randint(1, known)
+        params = TOOLS[self.tools.get(id, "look")].params
+        if draw.random() < 0.4:
+            return f'{id}. {draw.choice(params).name} += {draw.choice((chr(34) + " Bob" + chr(34), self._text(), "$1", chr(34) * 2))}'
+        n = draw.randrange(len(params)) if draw.random() < 0.9 else 0
+        value = self._values(self.tools.get(id, "look"), id)[-1]
+        return f"{id}. {params[n].name if draw.random() < 0.95 else 'nosuch'} = {value}"
+
     def _values(self, name: str, id: int) -> list[str]:
         draw = self.draw
         operand = f"${draw.randint(max(1, id - 4), id - 1)}" if id > 1 and draw.random() < 0.45 else None
+        if self.tools and id < max(self.tools) and draw.random() < 0.3:
+            operand = f"${draw.randint(id, max(self.tools))}"  # a later call, or a ring
+        if operand and draw.random() < 0.1:
+            operand += draw.choice((".email", ".id", "[0]", "[0].id", ".nosuch"))
         if operand and draw.random() < 0.2:
             operand = f'"to " + {operand}'
         match name:

@@ -201,3 +201,13 @@ def test_a_number_that_json_does_not_have_is_no_answer():
     state, _ = written(SPECS, '<tool_call>\n1. look("a")\n</tool_call>')
     state, _ = core.step(state, ToolResult(0, 1, 1, {"n": float("nan")}))
     assert state.graph[1].state is State.FAILED
+
+
+@pytest.mark.parametrize(("name", "fix"), [
+    ("commit", "use line, action or paper"), ("commit_on", "use final or silence"), ("revise", "use amend or reissue"),
+    ("interrupt", "use token, line or action"), ("revise_cascade", "use rerun or cancel"),
+])
+def test_a_rule_that_there_is_not_is_refused_with_those_there_are(name, fix):
+    """It was taken for the paper's without a word."""
+    with pytest.raises(ValueError, match=f"{name} is 'lines'; {fix}"):
+        settings("speculative", **{name: "lines"})

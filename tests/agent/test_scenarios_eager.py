@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from agent.events import EndPredicted, Note, UserUpdate, from_json, to_json
-from tests.agent.scenarios import PREDICTED, answer, calls, play
+from agent.modes import MODES
+from tests.agent.scenarios import PAUSE, PREDICTED, answer, calls, play
 
 SENDS = calls('1. send("Bob")', '2. send("Alice")')
 """A tag and two lines of two tokens: they are complete 0.3 s and 0.5 s after it begins, the action 0.6 s after."""
@@ -64,17 +65,32 @@ def test_an_answer_written_before_the_final_update_waits_for_it():
     assert played.rows("model say") == [(1.4, "model", "<answer>done</answer>"), (3.0, "say", "done")]
 
 
+def test_the_baseline_to_beat_answers_while_tools_run_as_what_it_is_measured_against_does():
+    """Else part of what listening is said to gain is gained by not waiting."""
+    assert MODES["eager_end"].waits_for_calls is MODES["speculative"].waits_for_calls is False
+    played = play([(0.0, "text Bob"), (1.0, PREDICTED), (1.65, ".")], [LOOK_AND_SEND, answer()], mode="eager_end")
+    assert played.rows("model start result say") == [
+        (1.4, "start", "1 look(Bob)"),
+        (1.65, "start", "2 send(Bob)"),
+        (1.7, "model", LOOK_AND_SEND),
+        (2.0, "model", "<answer>done</answer>"),
+        (2.4, "result", "1 ok"),
+        (2.65, "result", "2 ok"),
+        (2.65, "say", "done"),
+    ]
+
+
 def test_speech_that_goes_on_throws_the_attempt_away():
     played = play(
         [(0.0, "text Bob"), (1.0, PREDICTED), (2.0, "no Alice"), (3.0, PREDICTED), (4.0, ".")],
-        [LOOK_AND_SEND, calls('3. look("Alice")', '4. send("Alice")'), answer()], mode="eager_end",
+        [LOOK_AND_SEND, PAUSE, calls('3. look("Alice")', '4. send("Alice")'), answer()], mode="eager_end",
     )
     assert played.rows("start stop say") == [
         (1.4, "start", "1 look(Bob)"),
         (2.0, "stop", "1"),
         (3.4, "start", "3 look(Alice)"),
         (4.0, "start", "4 send(Alice)"),
-        (5.4, "say", "done"),
+        (5.0, "say", "done"),
     ]
     assert played.states() == {1: "cancelled", 2: "cancelled", 3: "done", 4: "done"}
     assert (2.0, "told", "cancel 1, 2") in played.rows("told")
@@ -95,6 +111,14 @@ def test_speech_that_goes_on_cuts_what_is_being_written():
         (2.4, "model", "<answer>done</answer>"),
         (2.4, "say", "done"),
     ]
+
+
+def test_an_update_without_words_throws_nothing_away():
+    """Recognisers repeat themselves with empty interim results; ``" "`` is one here."""
+    said = [(0.0, "text Bob"), (1.0, PREDICTED), (3.0, ".")]
+    quiet = play(said, [LOOK_AND_SEND, answer()], mode="eager_end")
+    told = play([*said[:2], (1.2, " "), (2.1, ""), said[2]], [LOOK_AND_SEND, answer()], mode="eager_end")
+    assert told.rows("told model start say") == quiet.rows("told model start say") and told.notes.count("nothing_said") == 2
 
 
 def test_a_final_update_with_words_is_speech_that_goes_on():

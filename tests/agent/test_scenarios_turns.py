@@ -488,7 +488,7 @@ def test_the_six_modes_side_by_side():
         "sequential": 6.2,
         "parallel": 5.8,
         "async_tools": 5.4,
-        "eager_end": 5.8,
+        "eager_end": 5.4,
         "async_io": 5.4,
         "speculative": 4.4,
     }

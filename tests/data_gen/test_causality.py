@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from agent.tools.tool import Param, ToolSpec
@@ -137,6 +139,31 @@ def test_an_expert_who_knows_where_a_value_ends_is_counted(monkeypatch):
     monkeypatch.setattr(reading, "closes", lambda word: True)
     found = counted(asked("note milk and then thank you", ("note", {"items": "milk"})), OTHER, period_s=0.05)
     assert found.get("knew_extent", 0) >= 3 and not {"knew_number", "knew_misheard"} & set(found)
+
+
+@pytest.mark.parametrize("source", ["assistant", "naturalistic", "written"])
+def test_the_extent_of_a_value_is_no_secret_of_generated_and_marked_requests(source):
+    """They are derived, not grounded; "text it to Ann and" tells no more there of whether Bob gets it too."""
+    for task in load(Config(data=DataConfig(source=source, sizes={"test": 60}), model=ModelConfig(name="tiny")), "test")[:60]:
+        said = task.said()
+        for edit in task.reading.edits:
+            if edit.op == "put" and edit.closes is not None and edit.closes > edit.end:
+                assert closes(said[edit.closes - 1]), (task.id, said[edit.start:edit.closes])
+
+
+def test_a_generated_request_that_knows_where_a_value_ends_is_counted():
+    def planted(task: Task) -> Task:
+        """It takes whatever word comes next for the end of a value."""
+        edits = tuple(
+            replace(edit, closes=edit.end + 1) if edit.op == "put" and (edit.closes or 0) > edit.end + 1 else edit
+            for edit in task.reading.edits
+        )
+        return replace(task, reading=replace(task.reading, edits=edits))
+
+    tasks = load(Config(data=DataConfig(source="assistant", sizes={"train": 12}), model=ModelConfig(name="tiny")), "train")[:12]
+    pairs = [(task, leaky) for task in tasks if (leaky := planted(task)) != task][:4]
+    found = [(counted(task, tasks[-1], period_s=0.05), counted(leaky, tasks[-1], period_s=0.05)) for task, leaky in pairs]
+    assert not any("knew_extent" in clean for clean, _ in found) and sum("knew_extent" in leaky for _, leaky in found) >= 2
 
 
 def test_an_expert_who_knows_what_was_misheard_is_counted(monkeypatch):

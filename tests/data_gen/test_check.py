@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 
 import pytest
 
@@ -85,7 +86,8 @@ def test_a_missing_call_is_gold_not_reached(config, rows):
 
 def test_a_call_made_twice_is_a_repeated_action(config, rows):
     def change(events):
-        out = next(event for event in outputs(events) if event["text"].rstrip("\n").startswith(("1. ", "<tool_call>\n1. ")))
+        # a piece of text with a whole line in it
+        out = next(event for event in outputs(events) if re.fullmatch(r"(?:<tool_call>\n)?\d+\. .*\)\n", event["text"]))
         line = out["text"].split("\n")[-2]
         out["text"] += line + "\n"  # the same line again: an identical reissue
 

@@ -66,7 +66,8 @@ def test_gain_over_the_fastest_baseline_whichever_that_is():
 
     # eager_end gets one wrong fast: it is compared on what all baselines got right
     modes = made(
-        sequential=over(6), parallel=over(4), async_tools=over(2.5), eager_end=[episode("t00", 0.1, right=False), *over(3)[1:]], speculative=over(2)
+        sequential=over(6), parallel=over(4), async_tools=over(2.5), eager_end=[episode("t00", 0.1, right=False), *over(3)[1:]],
+        speculative=over(2),
     )
     rows = rows_of(modes, Terms(0, 100))
     assert {found["fastest_baseline"] for found in rows} == {"async_tools"}
