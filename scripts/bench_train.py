@@ -53,8 +53,8 @@ def main(arguments: list[str]) -> int:
         return 2
     forms = trajectories(model, tokens, length)
     if len(variants) > len(FORMS):
-        # what a step frees goes back to the system, for the next variant: six models at once fit no small machine otherwise. It costs a
-        # quarter of every variant's speed and more, in pages that are mapped anew
+        # what a step frees goes back to the system, for the next variant: six models at once fit no small machine otherwise. It costs up
+        # to a third of a variant's speed, in pages that are mapped anew
         os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(1 << 20))
     examples = {name: forms.get(name, forms["ours"]) for name in variants}
     with Workers(examples, model, length, threads) as workers:
