@@ -270,7 +270,8 @@ def updates(words: Sequence[Word], seed: int, chunking: Chunking = Chunking()) -
             at_ns = phase_ns + passed * chunking.period_ns  # the first tick by which the word is heard
             due = ends or following is None or max(end_ns, following.end_ns) + chunking.lag_ns > at_ns
         predicts_ns = None
-        if chunking.predict_delay_ns is not None and not hangs(word.text):
+        text = word.text if chunking.closing_marks else word.text.rstrip(STOP_MARKS + CLAUSE_MARKS)  # no more than is sent
+        if chunking.predict_delay_ns is not None and not hangs(text):
             silent_ns = end_ns + chunking.predict_delay_ns
             if following is None or following.start_ns >= silent_ns and likely[i] < chunking.predict_false_rate:
                 predicts_ns = silent_ns

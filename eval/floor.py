@@ -77,11 +77,15 @@ def floor(
     ends_ns = [max(final.at_ns, read_ns(final) + answer_ns), *(read + answer_ns for at, read in silent if at >= last_word_ns)]
     answer_ns = min(ends_ns)
     # what commits may do so in mid-sentence, after a false end of speech or any silence; writes then run before the last word
-    points_ns = [first_final.at_ns]
+    grace_ns = settings.commit_grace_ns
+    points_ns = [first_final.at_ns + grace_ns]
     if settings.commit != "paper":
-        points_ns = [max(first_final.at_ns, read_ns(first_final) + written_ns(commit_tokens(task, settings, renderer)))]
-        points_ns += [read + written_ns(commit_tokens(task, settings, renderer, on_silence=True)) for _, read in silent]
-    commit_ns = min(points_ns) + settings.commit_grace_ns
+        written = read_ns(first_final) + written_ns(commit_tokens(task, settings, renderer))
+        # a prediction that comes true begins a grace, and what is committed in it shares it
+        predicted = _predicted(first_final, updates, predictions) is not None
+        points_ns = [max(first_final.at_ns + grace_ns, written + (0 if predicted else grace_ns))]
+        points_ns += [read + written_ns(commit_tokens(task, settings, renderer, on_silence=True)) + grace_ns for _, read in silent]
+    commit_ns = min(points_ns)
     heard_ns = updates[0].at_ns + append_ns(updates[0], profile, renderer)
     issue_ns = heard_ns + written_ns(call_tokens(task, renderer))
     # a question can be answered without any call, by who knows the answer
@@ -95,12 +99,17 @@ def _end_read_ns(
     final: UserUpdate, updates: Sequence[UserUpdate], predictions: Sequence[EndPredicted], profile: Profile, renderer: Renderer
 ) -> int:
     """When the end of speech can first be in the context: with the final update, or with an earlier prediction that it confirms."""
-    if not final.text and not final.retracts:
-        said_ns = max((update.at_ns for update in updates if update.at_ns < final.at_ns), default=0)
-        stood = [event for event in predictions if said_ns <= event.at_ns <= final.at_ns]
-        if stood:
-            return stood[0].at_ns + append_ns(UserUpdate(stood[0].at_ns, "", True), profile, renderer)
-    return final.at_ns + append_ns(final, profile, renderer)
+    early = _predicted(final, updates, predictions)
+    end = final if early is None else UserUpdate(early.at_ns, "", True)
+    return end.at_ns + append_ns(end, profile, renderer)
+
+
+def _predicted(final: UserUpdate, updates: Sequence[UserUpdate], predictions: Sequence[EndPredicted]) -> EndPredicted | None:
+    """The first prediction that a final update confirms, if any."""
+    if final.text or final.retracts:
+        return None
+    said_ns = max((update.at_ns for update in updates if update.at_ns < final.at_ns), default=0)
+    return next((event for event in predictions if said_ns <= event.at_ns <= final.at_ns), None)
 
 
 def append_ns(heard: UserUpdate | Silence, profile: Profile, renderer: Renderer) -> int:

@@ -287,7 +287,7 @@ def draw(found: Mapping[str, Any], path: Path) -> None:
             axes = grid[row][column]
             _panel(axes, source["points"], name)
             if column == 0:
-                axes.set_ylabel(("" if row == 0 else "wrong ") + "effects before the last word, per 100 requests")
+                axes.set_ylabel("effects before the last word /100" if row == 0 else "wrong ones of them /100")
             styled(axes)
         grid[0][column].set_title(f"{source['task']}, {source['split']}, n = {source['n']}", loc="left", fontsize=9.5, color=INK)
         grid[1][column].set_xlabel("mean latency, seconds after the last word")
@@ -317,8 +317,8 @@ def _panel(axes: Axes, points: Sequence[Mapping[str, Any]], name: str) -> None:
                 axes.hlines(high, *point[f"{FIGURES[0]}_ci95"], **look)
                 axes.vlines(at, *point[f"{name}_ci95"], **look)
             size, front = (15, 4) if point["kind"] == "silence" else (7, 3)
-            axes.plot([at], [high], marker=KINDS[point["kind"]], ms=size, color=colour, mec="white", mew=1, zorder=front)
-        for point in timers:
+            axes.plot([at], [high], marker=KINDS[point["kind"]], ms=size, color=colour, mec="white", mew=1, zorder=front, clip_on=False)
+        for point in timers if mode == OURS else timers[:: max(1, len(timers) - 1)]:  # the baselines' points lie close
             look = {"textcoords": "offset points", "fontsize": 7.5, "color": SOFT}
             axes.annotate(f"{point['delay_s']:g}", (point[FIGURES[0]], point[name]), xytext=(4, 4), **look)
     axes.set_ylim(bottom=0)

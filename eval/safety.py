@@ -8,10 +8,11 @@ An effect is *before the last word* if its write starts before the user has said
 
 An effect is *before commit* if a write starts at a time when no commit point covers it. A commit point is the end of an
 action that was neither cut nor refused, generated with the final update in its context; it covers the calls last changed
-in that action or before, until the user says more. A grace moves it back. Where a mode runs its lines as they are written, each
-line is such a point for its own call and what that needs; where it begins on a predicted end of speech, no point counts before the
-final update. Where only lines and answers commit (`Rules`), the end of another action is none, and a COMMIT line is one for the
-calls that it names and what they need.
+in that action or before, until the user says more. A grace moves it back, and points within one grace share it. Where a mode runs
+its lines as they are written, each line is such a point for its own call and what that needs; where it begins on a predicted end of
+speech, no point counts before the final update. Where only lines and answers commit (`Rules`), the end of another action is none, nor
+is a call's own line, and a COMMIT line is one for the calls that it names and what they need. Where a silence is as good as the final
+update, that is so for COMMIT lines and answers. Nothing is a point once the user has spoken since its generation began.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from agent.calls import call_text
+from agent.events import UserUpdate
 from agent.protocol import AmendLine, CallLine, CommitLine, Join, Ref, joined, refs
 from agent.tools.tool import ToolSpec, bind
-from eval.trace import Line, Run, Trace
+from eval.trace import Line, Run, Span, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Rules:
     by_lines: bool = False
     """Whether COMMIT lines and answers do, and not the end of any other action."""
     on_silence: bool = False
-    """Whether a silence in the context is as good as the final update."""
+    """Whether a silence in the context is as good as the final update, for a COMMIT line and an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,37 +136,67 @@ def committed(
     written_ns = _changed_ns(trace, run.call, run.start_ns, specs or {})
     if written_ns is None:
         return False
-    # an update without words is the endpoint's, and no speech
-    said = [update for update in trace.updates if update.text.strip() or update.retracts]
+    said = _said(trace)
     ends = [u.at_ns for u in trace.updates if u.final and not any(u.at_ns < more.at_ns < run.start_ns for more in said)]
-    first_ns = 0 if rules.on_silence else min(ends, default=run.start_ns + 1)
-    if first_ns > run.start_ns:
-        return False
-    for at_ns in _points(trace, run.call, runs_lines and not grace_ns, specs or {}, rules):
-        # an update at the instant of the start comes after it: the core would have held the call otherwise
+    first_ns = min(ends, default=run.start_ns + 1)
+    for at_ns, silent in _points(trace, run.call, runs_lines and not grace_ns, specs or {}, rules):
         # on a prediction, what commits may have been written before the end that confirms it
-        if at_ns < first_ns and not trace.eager:
+        if not silent and (first_ns > run.start_ns or at_ns < first_ns and not trace.eager):
             continue
-        if written_ns <= at_ns <= run.start_ns - grace_ns and not any(at_ns < update.at_ns < run.start_ns for update in said):
+        over_ns = _grace_over_ns(trace, at_ns, grace_ns, rules) if grace_ns else at_ns
+        # an update at the instant of the point comes after it, and so does one at the instant of the start
+        if written_ns <= at_ns <= over_ns <= run.start_ns and not any(at_ns <= update.at_ns < run.start_ns for update in said):
             return True
     return False
 
 
-def _points(trace: Trace, call: int, runs_lines: bool, specs: Mapping[str, ToolSpec], rules: Rules) -> Iterator[int]:
-    """When something was complete that commits a call, written by who had read that speech is over."""
+def _grace_over_ns(trace: Trace, at_ns: int, grace_ns: int, rules: Rules) -> int:
+    """When a call that was committed at ``at_ns`` may run: points within one grace share it, and the first began it, or the end that
+    confirmed a prediction; speech ends it."""
+    begins = {point for point, _ in _points(trace, None, False, {}, rules)}
+    if trace.eager:
+        begins |= {update.at_ns for update in trace.updates if update.final and not update.text and not update.retracts}
+    said, over_ns = _said(trace), None
+    for begin in sorted(begin for begin in begins if begin <= at_ns):
+        if over_ns is None or begin > over_ns or any(over_ns - grace_ns <= update.at_ns < begin for update in said):
+            over_ns = begin + grace_ns
+    return at_ns + grace_ns if over_ns is None else over_ns
+
+
+def _said(trace: Trace) -> list[UserUpdate]:
+    """The updates that are speech; one without words is the endpoint's."""
+    return [update for update in trace.updates if update.text.strip() or update.retracts]
+
+
+def _points(
+    trace: Trace, call: int | None, runs_lines: bool, specs: Mapping[str, ToolSpec], rules: Rules
+) -> Iterator[tuple[int, bool]]:
+    """When something was complete that commits a call, or with None any, written by who had read that speech is over, and whether a
+    silence said so."""
+    said = _said(trace)
     for span in trace.spans:
-        if not (span.saw_final or rules.on_silence and span.saw_silence):
+        silent = rules.on_silence and span.saw_silence
+        if not (span.saw_final or silent):
             continue
-        if span.ended == "action" and (not rules.by_lines or span.pieces and span.pieces[-1].part == "answer"):
-            yield span.end_ns
-        for line in span.lines:
-            refused = span.ended == "error" and line is span.lines[-1]
-            if isinstance(line.order, CommitLine) and rules.by_lines and not refused:
+        # speech goes on under way: what was read was no end
+        until_ns = min((update.at_ns for update in said if update.at_ns >= span.start_ns), default=trace.end_ns)
+        answers = bool(span.pieces) and span.pieces[-1].part == "answer"
+        if span.ended == "action" and span.end_ns <= until_ns and (answers or span.saw_final and not rules.by_lines):
+            yield span.end_ns, silent
+        for line in (line for line in span.lines if line.at_ns <= until_ns and not _refused(span, line)):
+            if isinstance(line.order, CommitLine):
                 ids = line.order.ids
-                if not ids or any(call in _needed(trace, id, line.at_ns, specs) for id in ids):
-                    yield line.at_ns
-            elif runs_lines and call in _needed(trace, line.call, line.at_ns, specs):
-                yield line.at_ns
+                if rules.by_lines and (not ids or call is None or any(call in _needed(trace, id, line.at_ns, specs) for id in ids)):
+                    yield line.at_ns, silent
+            elif runs_lines and span.saw_final and not rules.by_lines and call in _needed(trace, line.call, line.at_ns, specs):
+                yield line.at_ns, silent
+
+
+def _refused(span: Span, line: Line) -> bool:
+    """Whether a line is what its action was refused for; the lines before that stand. Where the tag that closes the action completed
+    a call line, it may be the action's end that was refused, and the line counts as written."""
+    last = span.ended == "error" and line is span.lines[-1] and line.at_ns == span.end_ns
+    return last and (isinstance(line.order, CommitLine) or not span.text.endswith("</tool_call>"))
 
 
 def _changed_ns(trace: Trace, call: int, by_ns: int, specs: Mapping[str, ToolSpec]) -> int | None:
@@ -177,7 +209,8 @@ def _last_lines(trace: Trace, by_ns: int, specs: Mapping[str, ToolSpec]) -> dict
     """The line that made each call what it is, with what it then meant; the same again, in whatever words, changes nothing."""
     last: dict[int, Line] = {}
     whole: dict[int, tuple[ToolSpec, dict[str, Any]]] = {}
-    for line in (line for span in trace.spans for line in span.lines if line.at_ns <= by_ns and line.call):
+    stand = (line for span in trace.spans for line in span.lines if not _refused(span, line))
+    for line in (line for line in stand if line.at_ns <= by_ns and line.call):
         if (made := _made(line, whole.get(line.call), specs)) is None:
             whole.pop(line.call, None)
         else:

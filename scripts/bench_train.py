@@ -10,8 +10,9 @@ the step's result needs (`training.flops`) and all of the step's time, the optim
 takes is left out where the process's own CPU time is counted (``cpu``); on an idle machine one thread's is the wall clock's.
 
 Prints a line of JSON: supervised tokens a second, peak memory, trajectories an hour and ids of one, ratios of our speed over each of
-the others', the form's ratio in trajectories an hour, and the share. ``trl=no`` leaves TRL out. ``steps=300`` goes on with ours, packed
-anew each time the trajectories are through, and tells its memory after 10 steps and after so many.
+the others', the form's ratio in trajectories an hour, and the share. ``trl=no`` leaves TRL out, and with it a setting of the allocator
+that lets all variants fit into memory and slows each: take the share and the form's ratio from there. ``steps=300`` goes on with
+ours, packed anew each time the trajectories are through, and tells its memory after 10 steps and after so many.
 """
 
 from __future__ import annotations
@@ -51,7 +52,10 @@ def main(arguments: list[str]) -> int:
         print(f"bench train: unknown option {min(options)}; use model=, tokens=, length=, threads=, trl= and steps=", file=sys.stderr)
         return 2
     forms = trajectories(model, tokens, length)
-    os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(1 << 20))  # what a step frees goes back to the system, for the next variant
+    if len(variants) > len(FORMS):
+        # what a step frees goes back to the system, for the next variant: six models at once fit no small machine otherwise. It costs a
+        # quarter of every variant's speed and more, in pages that are mapped anew
+        os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(1 << 20))
     examples = {name: forms.get(name, forms["ours"]) for name in variants}
     with Workers(examples, model, length, threads) as workers:
         taken = workers.take_turns()

@@ -64,7 +64,9 @@ def test_how_many_are_asked_for_is_known_when_they_are_named():
     found = next(one for one in written.tasks("test") if one.id == "hand-117")
     at = [word.text for word in found.words].index("email") + 1
     assert sum("get_email_address" in call for call in wanted(found, at)) == 1
-    assert "compose_new_email(['$1'], ['guest list'])" in [re.sub(r"\$\d", "$1", c) for c in wanted(found, at + 4)]
+    # whether "Yan and" goes on as one value no listener knows before the next word
+    sent = ["compose_new_email(['$1'], ['guest list'])" in [re.sub(r"\$\d", "$1", c) for c in wanted(found, at + n)] for n in (4, 5)]
+    assert sent == [False, True]
 
 
 def test_a_prefix_means_the_same_whatever_follows():

@@ -383,3 +383,11 @@ def test_a_detector_cuts_off_as_many_pauses_as_the_benchmark_counts(row, cut_off
     predicted = sum(update.predicts for update in sent) - 30
     assert finals / pauses == pytest.approx(cut_off[0], abs=0.01)
     assert predicted / pauses == pytest.approx(cut_off[1], abs=0.01)
+
+
+@pytest.mark.parametrize("marks", [True, False])
+def test_a_predicted_end_reads_no_mark_that_is_not_sent(marks):
+    """A comma says that more will come; where the recogniser keeps marks to itself, the prediction has none either."""
+    words = (Word("call", 0, 200 * MS), Word("Bob,", 300 * MS, 500 * MS), Word("Ann", 1500 * MS, 1700 * MS))
+    sent = updates(words, 0, Chunking(predict_delay_ns=300 * MS, closing_marks=marks))
+    assert [update.at_ns // MS for update in sent if update.predicts] == ([2000] if marks else [800, 2000])

@@ -10,9 +10,9 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 
 from agent.clock import NS_PER_S, Profile, ns
-from agent.events import UserUpdate
+from agent.events import EndPredicted, Silence, UserUpdate
 from agent.modes import MODES, settings
-from agent.protocol import write_call
+from agent.protocol import write_amend, write_call
 from agent.tools.tool import Param, ToolSpec
 from agent.transcript import Segment
 from configs.schema import AgentConfig, DataConfig, EndpointConfig
@@ -30,17 +30,25 @@ LAPTOP = Profile("laptop", 40, 400, 20_000_000)
 
 @dataclass
 class Clairvoyant:
-    """Writes every gold call at the first word, and the shortest answer as soon as it may."""
+    """Writes every gold call at the first word, commits as soon as it may in the shortest way, and answers so."""
 
     task: Task
     patient: bool = False
     """Pauses once after the final update: the shortest action that commits."""
+    last_is_open: bool = False
+    """Leaves the last call open, and amends it in the next line."""
 
     def plan(self, state) -> str:
         left = range(state.graph.highest + 1, len(self.task.gold) + 1)
-        if not left and state.final_in_context:
-            waits = [call for call in state.graph.calls.values() if call.id in state.graph.live and not state.commits.lets_go(call)]
-            return "<pause>" if self.patient and waits else "<answer>.</answer>"
+        row = state.settings
+        held = [state.graph[id] for id in state.graph.live if not row.speculates or state.graph[id].spec.access != "read"]
+        quiet = row.commit_on == "silence" and state.silence_in_context and not (row.commit == "paper" and held)
+        if not left and (state.final_in_context or quiet):
+            if row.commit == "line":
+                waits = any(not state.commits.covers(call) for call in held)
+                return "<tool_call>COMMIT\n</tool_call>" if waits else "<answer>.</answer>"
+            waits = any(not state.commits.lets_go(state.graph[id]) for id in state.graph.live)
+            return "<pause>" if self.patient and waits and state.final_in_context else "<answer>.</answer>"
         if not left:
             return "<pause>"
         ids = {k: k for k in range(1, len(self.task.gold) + 1)}
@@ -48,6 +56,12 @@ class Clairvoyant:
             write_call(k, call.name, (), {name: issued(values[0], ids) for name, values in call.args.items()})
             for k, call in enumerate(self.task.gold, start=1) if k in left
         ][: state.settings.calls_per_action]
+        call = self.task.gold[-1]
+        if self.last_is_open and row.revise == "amend" and row.calls_per_action is None and call.args:
+            name = next(iter(call.args))
+            args = {other: issued(values[0], ids) for other, values in call.args.items()}
+            amended = write_amend(len(self.task.gold), name, args.pop(name))
+            lines[-1:] = [write_call(len(self.task.gold), call.name, (), args), amended]
         return "<tool_call>\n" + "".join(f"{line}\n" for line in lines) + "</tool_call>"
 
 
@@ -74,19 +88,89 @@ def test_a_clairvoyant_comes_within_a_few_tokens_of_the_floor_and_never_below(ti
     assert min(gaps) <= 3 * NS_PER_S // 40
 
 
-@budget(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SPOKEN = [("mail", 0.0, 0.2), ("it", 1.4, 1.6)]
+"""Two words, and between them silences of 0.3 and 0.6 s."""
+MIDDLE, END = UserUpdate(ns(0.4), "mail"), UserUpdate(ns(1.8), "it")
+SILENT = {"commit_on": "silence"}
+
+
+def spoken_task(*calls: tuple[str, tuple]) -> Task:
+    return replace(task_of(*calls), words=tuple(Word(text, ns(start), ns(end)) for text, start, end in SPOKEN))
+
+
+def floor_of(renderer, task: Task, **row):
+    said = [MIDDLE, END, UserUpdate(ns(2.6), "", True)]
+    return floor(task, said, replace(MODES["speculative"], **row), LAPTOP, renderer)
+
+
+def test_with_a_silence_the_answer_needs_no_final_update(tiny_renderer):
+    task, token = spoken_task(("save", (2,))), NS_PER_S // 40
+    # words at 1.6 s, passed on at 1.8 s; the first silence that the model can read is told at 1.9 s
+    read_ns = append_ns(Silence(ns(1.9), ns(0.3)), LAPTOP, tiny_renderer)
+    assert floor_of(tiny_renderer, task, **SILENT).answer_ns == ns(0.3) + read_ns + 3 * token
+    assert floor_of(tiny_renderer, task).answer_ns == ns(1.0) + append_ns(UserUpdate(ns(2.6), "", True), LAPTOP, tiny_renderer) + 3 * token
+
+
+def test_what_is_held_may_run_from_the_first_silence_on_in_mid_sentence(tiny_renderer):
+    task, token = spoken_task(("save", (2,))), NS_PER_S // 40
+    read_ns = ns(0.5) - ns(1.6) + append_ns(Silence(ns(0.5), ns(0.3)), LAPTOP, tiny_renderer)
+    commit = commit_tokens(task, replace(MODES["speculative"], commit="line"), tiny_renderer)
+    assert floor_of(tiny_renderer, task, commit="line", **SILENT).held_ns == read_ns + commit * token + ns(2)
+    # where the end of an action commits, on a silence only an answer does, and one that is taken back may be empty
+    assert floor_of(tiny_renderer, task, **SILENT).held_ns == read_ns + 2 * token + ns(2)
+    graced = floor_of(tiny_renderer, task, commit="line", commit_grace_ns=ns(0.25), **SILENT)
+    assert graced.held_ns == read_ns + commit * token + ns(2.25)
+    # the paper's rule waits for the final update
+    assert floor_of(tiny_renderer, task, commit="paper", **SILENT).held_ns == ns(1.0) + ns(2)
+
+
+def test_where_lines_commit_a_pause_does_not(tiny_renderer):
+    task, row = TASKS[0], replace(MODES["speculative"], commit="line")
+    assert commit_tokens(task, MODES["speculative"], tiny_renderer) == 1
+    assert commit_tokens(task, row, tiny_renderer) == min(2, 1 + fewest_tokens(tiny_renderer, "COMMIT"))
+    assert commit_tokens(task, row, tiny_renderer, on_silence=True) == commit_tokens(task, row, tiny_renderer)
+
+
+def test_a_grace_that_a_prediction_began_is_shared(tiny_renderer):
+    """The final update confirms the prediction and begins the grace; what is committed in it, however late, runs when it ends."""
+    task, slow = spoken_task(("save", (2,))), replace(LAPTOP, restart_ns=ns(0.6))
+    said = [MIDDLE, END, EndPredicted(ns(2.1)), UserUpdate(ns(2.6), "", True)]
+    written_ns = ns(2.1 - 1.6) + append_ns(said[-1], slow, tiny_renderer) + NS_PER_S // 40
+
+    def held_ns(grace_s: float) -> int:
+        row = replace(MODES["eager_end"], commit_grace_ns=ns(grace_s))
+        return floor(task, said, row, slow, tiny_renderer).held_ns
+
+    assert written_ns > ns(1.0)
+    assert held_ns(0.0) == held_ns(0.05) == written_ns + ns(2)
+    assert held_ns(0.5) == ns(1.0 + 0.5 + 2)
+
+
+@pytest.mark.parametrize("commit", ["line", "action"])
+def test_on_silence_a_clairvoyant_comes_near_the_floor_and_below_one_that_knows_none(tiny_renderer, monkeypatch, commit):
+    agent = AgentConfig(commit=commit, commit_on="silence")
+    rows = [measured(tiny_renderer, task, Clairvoyant(task), agent=agent) for task in TASKS]
+    gaps = [row["latency_ns"] - row["floor_ns"] for row in rows if row["right"]]
+    assert min(gaps) >= 0
+    assert min(gaps) <= 5 * NS_PER_S // 40
+    monkeypatch.setattr("eval.floor.silences", lambda *told: [])
+    deaf = [measured(tiny_renderer, task, Clairvoyant(task), agent=agent) for task in TASKS]
+    assert any(row["right"] and row["latency_ns"] < row["floor_ns"] for row in deaf)
+
+
+@budget(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(TASKS), st.sampled_from([*MODES]), st.sampled_from(["expert", "clairvoyant", "patient"]),
     st.integers(10, 300), st.integers(1, 60), st.integers(0, 300), st.integers(0, 2**20),
     st.sampled_from([0.0, 0.3]), st.sampled_from([0.0, 0.5]), st.sampled_from(["token", "line", "action"]),
-    st.sampled_from(["action", "paper"]),
+    st.sampled_from(["action", "line", "paper"]), st.sampled_from(["final", "silence"]), st.sampled_from(["reissue", "amend"]),
 )
 def test_nothing_beats_the_floor(
-    tiny_renderer, task, mode, who, rate, ratio, restart_ms, seed, grace_s, false_rate, interrupt, commit
+    tiny_renderer, task, mode, who, rate, ratio, restart_ms, seed, grace_s, false_rate, interrupt, commit, commit_on, revise
 ):
-    planner = Expert(task, GroundedReading(task)) if who == "expert" else Clairvoyant(task, who == "patient")
+    planner = Expert(task, GroundedReading(task)) if who == "expert" else Clairvoyant(task, who == "patient", revise == "amend")
     profile = Profile("drawn", rate, rate * ratio, restart_ms * 1_000_000)
-    agent = AgentConfig(commit_grace_s=grace_s, interrupt=interrupt, commit=commit)
+    agent = AgentConfig(commit_grace_s=grace_s, interrupt=interrupt, commit=commit, commit_on=commit_on, revise=revise)
     data = DataConfig(
         endpoints={"oracle": EndpointConfig(false_rate=false_rate, predict_delay_s=0.3)}, revision_rate=false_rate / 5, revision_words=2,
         closing_marks=not false_rate,

@@ -149,7 +149,10 @@ def test_only_a_commit_line_or_an_answer_commits_where_lines_do():
     assert committed(seen([replace(bare, lines=(written, commits))]), run(1, 2.4), specs=SPECS, rules=LINES)
     # the end of a cut action is none, the line before it is one; a refused line is none
     assert committed(seen([replace(bare, ended="cut", lines=(written, commits))]), run(1, 2.4), specs=SPECS, rules=LINES)
-    assert not committed(seen([replace(bare, ended="error", lines=(written, commits))]), run(1, 2.4), specs=SPECS, rules=LINES)
+    refused = replace(bare, ended="error", end_ns=ns(2.4), lines=(written, commits))
+    assert not committed(seen([refused]), run(1, 2.4), specs=SPECS, rules=LINES)
+    # what is refused after it leaves it standing
+    assert committed(seen([replace(refused, end_ns=ns(2.5))]), run(1, 2.4), specs=SPECS, rules=LINES)
     # it is for what it names and what that needs
     other = replace(commits, order=CommitLine((2,)))
     assert not committed(seen([replace(bare, lines=(written, other))]), run(1, 2.6), specs=SPECS, rules=LINES)
@@ -162,10 +165,105 @@ def test_only_a_commit_line_or_an_answer_commits_where_lines_do():
     assert not committed(seen([replace(bare, lines=(written, commits, amended))]), run(1, 2.6), specs=SPECS, rules=LINES)
 
 
-def test_a_silence_is_as_good_as_the_final_update_where_that_is_the_rule():
-    quiet = replace(span(1.0, 1.4, (1.1, 1), saw_final=False), saw_silence=True)
-    trace = seen([quiet], (), ((0.5, False),))
-    assert committed(trace, run(1, 1.4), rules=Rules(on_silence=True)) and not committed(trace, run(1, 1.4))
-    assert not committed(seen([quiet], (), ((0.5, False), (1.5, False))), run(1, 1.6), rules=Rules(on_silence=True))
-    # the endpoint's word is no speech
-    assert committed(seen([quiet], (), ((0.5, False), (1.5, True))), run(1, 1.6), rules=Rules(on_silence=True))
+SILENT = Rules(by_lines=True, on_silence=True)
+WRITTEN = Line(ns(0.4), 1, "send", order=CallLine(1, "send", (), {}))
+COMMITS = Line(ns(1.2), 0, "COMMIT", order=CommitLine(()))
+DRAFT = replace(span(0.2, 0.5, saw_final=False), lines=(WRITTEN,))
+QUIET = replace(span(1.0, 1.4, saw_final=False), saw_silence=True, lines=(COMMITS,))
+
+
+@pytest.mark.parametrize(("spans", "updates", "at", "fine"), [
+    ((DRAFT, QUIET), ((0.1, False),), 1.2, True),  # in mid-sentence, the action not finished
+    ((DRAFT, QUIET), ((0.1, False),), 1.1, False),  # before the line was complete
+    ((DRAFT, QUIET), ((0.1, False), (1.3, False)), 1.4, False),  # the user went on
+    ((DRAFT, QUIET), ((0.1, False), (1.2, False)), 1.4, False),  # at that instant, but after it
+    ((DRAFT, QUIET), ((0.1, False), (1.1, False)), 1.2, False),  # while the line was written: the silence was none
+    ((DRAFT, QUIET), ((0.1, False), (1.3, True)), 1.4, True),  # the endpoint's word is no speech
+    ((DRAFT, replace(QUIET, saw_silence=False)), ((0.1, False),), 1.2, False),
+    ((DRAFT, replace(QUIET, lines=())), ((0.1, False),), 1.4, False),  # the end of an action is none
+    ((replace(DRAFT, ended="cut"), replace(QUIET, ended="cut")), ((0.1, False),), 1.4, True),
+])
+def test_what_a_commit_line_on_a_silence_covers(spans, updates, at, fine):
+    assert committed(seen(spans, (), updates), run(1, at), specs=SPECS, rules=SILENT) is fine
+    assert not committed(seen(spans, (), updates), run(1, at), specs=SPECS, rules=LINES)
+    found = counts(seen(spans, [run(1, at)], updates), SPECS, (1,), rules=SILENT, speech_end_ns=ns(2.0))
+    assert (found.effects_before_commit, found.effects_before_last_word) == (not fine, 1)
+
+
+def test_where_actions_commit_only_an_answer_does_on_a_silence():
+    answer = replace(QUIET, lines=(), pieces=(Piece(ns(1.0), ns(1.4), "answer", "", 3),))
+    rules, said = Rules(on_silence=True), ((0.1, False),)
+    assert committed(seen([DRAFT, answer], (), said), run(1, 1.4), specs=SPECS, rules=rules)
+    assert not committed(seen([DRAFT, answer], (), said), run(1, 1.4), specs=SPECS)
+    # a call, a pause, or a line of a mode that runs its lines commits with the final update alone
+    assert not committed(seen([DRAFT, QUIET], (), said), run(1, 1.4), specs=SPECS, rules=rules)
+    own = replace(QUIET, lines=(Line(ns(1.2), 1, "send", order=CallLine(1, "send", (), {})),))
+    assert not committed(seen([own], (), said), run(1, 1.2), specs=SPECS, rules=rules, runs_lines=True)
+    ended = seen([replace(own, saw_final=True)], (), ((0.1, False), (0.9, True)))
+    assert committed(ended, run(1, 1.2), specs=SPECS, rules=rules, runs_lines=True)
+
+
+def test_where_lines_commit_a_call_line_is_no_commit_point_of_its_own():
+    spans = [replace(span(2.1, 2.5), lines=(Line(ns(2.2), 1, "send", order=CallLine(1, "send", (), {})),))]
+    assert committed(seen(spans), run(1, 2.2), specs=SPECS, runs_lines=True)
+    assert not committed(seen(spans), run(1, 2.2), specs=SPECS, runs_lines=True, rules=LINES)
+    assert not committed(seen(spans), run(1, 2.6), specs=SPECS, runs_lines=True, rules=LINES)
+
+
+def test_a_predicted_end_commits_nothing_where_a_silence_does():
+    line = Line(ns(1.2), 1, "send", order=CallLine(1, "send", (), {}))
+    eager = replace(seen([replace(span(1.1, 1.5), lines=(line, replace(COMMITS, at_ns=ns(1.4))))]), eager=True)
+    assert committed(eager, run(1, 2.0), specs=SPECS, rules=SILENT)
+    assert not committed(eager, run(1, 1.9), specs=SPECS, rules=SILENT)
+
+
+def test_speech_under_way_makes_the_end_of_an_action_no_commit_point():
+    """It began after a false end at 2 s, the user went on at 2.3 s, and it ended after the second end at 2.4 s."""
+    said = ((2.0, True), (2.3, False), (2.4, True))
+    assert not committed(seen([EARLY, FINAL], (), said), run(1, 2.5))
+    assert committed(seen([EARLY, FINAL, span(2.6, 2.9)], (), said), run(1, 2.9))
+
+
+@pytest.mark.parametrize(("at", "updates", "fine"), [
+    (3.0, ((2.0, True),), True),  # committed at 2.9 s, in the grace that the point at 2.5 s began
+    (2.95, ((2.0, True),), False),  # before that is over
+    (3.2, ((2.0, True), (2.7, False), (2.75, True)), False),  # speech ended it, and this commit begins one of its own
+    (3.4, ((2.0, True), (2.7, False), (2.75, True)), True),
+])
+def test_commit_points_within_one_grace_share_it(at, updates, fine):
+    later = span(2.8, 2.9, (2.85, 1))
+    assert committed(seen([FINAL, later], (), updates), run(1, at), ns(0.5)) is fine
+    # one that comes when the grace is over begins another
+    after = span(2.8, 3.1, (2.85, 1))
+    assert not committed(seen([FINAL, after]), run(1, 3.2), ns(0.5)) and committed(seen([FINAL, after]), run(1, 3.6), ns(0.5))
+
+
+def test_the_end_that_confirms_a_prediction_begins_the_grace():
+    eager = replace(seen([span(1.5, 2.3, (1.8, 1))]), eager=True)
+    assert committed(eager, run(1, 2.5), ns(0.5)) and not committed(eager, run(1, 2.4), ns(0.5))
+    assert not committed(replace(eager, eager=False), run(1, 2.5), ns(0.5))
+
+
+SMS = {"sms": ToolSpec("sms", (Param("to", {}), Param("text", {})), "write")}
+OPEN = Line(ns(2.2), 1, "1. sms", order=CallLine(1, "sms", ("Al",), {}))
+
+
+def amended(at: float, value: str, append: bool = False) -> Line:
+    return Line(ns(at), 1, f"text {value}", order=AmendLine(1, "text", value, append))
+
+
+@pytest.mark.parametrize(("lines", "more", "fine"), [
+    ((OPEN, amended(2.3, "hi")), (), True),
+    ((OPEN, amended(2.3, "hi")), (amended(2.7, "there", True),), False),  # more of a text after the commit is another call
+    ((OPEN, amended(2.3, "hi")), (amended(2.7, "hi"),), True),  # the same value is none
+    ((OPEN, amended(2.3, "hi")), (replace(OPEN, at_ns=ns(2.7)),), False),  # nor is it the same if it is written anew without one
+])
+def test_an_amendment_after_a_commit_needs_another(lines, more, fine):
+    commits = replace(COMMITS, at_ns=ns(2.4))
+    spans = [replace(span(2.1, 2.5), lines=(*lines, commits)), replace(span(2.6, 2.8), lines=more)]
+    assert committed(seen(spans), run(1, 3.0, "sms"), specs=SMS, rules=LINES) is fine
+    again = replace(span(2.85, 2.95), lines=(replace(COMMITS, at_ns=ns(2.9)),))
+    assert committed(seen([*spans, again]), run(1, 3.0, "sms"), specs=SMS, rules=LINES)
+    # one that is refused changes nothing, and what was committed stands
+    late = replace(spans[1], ended="error", end_ns=ns(2.7))
+    assert committed(seen([spans[0], late]), run(1, 3.0, "sms"), specs=SMS, rules=LINES)

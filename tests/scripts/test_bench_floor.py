@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from agent.silence import silences
 from eval.scoring import needed
 from scripts import bench_floor
 from scripts.bench_floor import SOURCES, Equal, run_chunk, tasks_of
@@ -32,6 +33,20 @@ def test_a_bound_that_counts_edges_that_do_not_bind_is_found_out(monkeypatch):
     })
     _, counts, found = run_chunk(("assistant", 0, 60, 0, None))
     assert counts["below"] == len(found) > 0
+
+
+def test_a_bound_that_knows_no_silences_is_found_out(monkeypatch):
+    assert run_chunk(("debug", 0, 60, 0, None))[1]["below"] == 0
+    monkeypatch.setattr("eval.floor.silences", lambda *told: [])
+    _, counts, found = run_chunk(("debug", 0, 60, 0, None))
+    assert counts["below"] == len(found) > 0
+
+
+def test_a_bound_that_takes_only_the_silence_after_the_last_word_is_found_out(monkeypatch):
+    """What is held may run in mid-sentence, from the first silence on."""
+    monkeypatch.setattr("eval.floor.silences", lambda words, updates: [s for s in silences(words, updates) if s.at_ns > words[-1][1]])
+    below = sum(run_chunk((source, 0, 60, 0, None))[1]["below"] for source in ("debug", "assistant"))
+    assert below > 0
 
 
 def test_equal_calls_do_without_what_nobody_needs():
