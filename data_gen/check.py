@@ -28,7 +28,7 @@ from agent import core
 from agent.calls import State as CallState
 from agent.clock import Profile
 from agent.core import State
-from agent.events import Generate, ModelOutput, Note, from_json
+from agent.events import Generate, ModelOutput, Note, StartTool, from_json
 from agent.rendering import Renderer
 from agent.transcript import Segment
 from configs.command import UserError, command
@@ -50,6 +50,9 @@ COUNTERS = (
     "peeked", *(f"knew_{secret}" for secret in SECRETS), "knew_end", "twins_diverged_early",
     "gold_not_reached", "repeated_actions", "prefix_broken",
 )
+LOST = "gold_lost_at_false_end"
+"""No fault of a row: an endpoint was wrong, an effect started before the user's last word, and what was asked for in the end
+can't be had any more."""
 MOST_SHOWN = 20
 """Rows at fault that are named."""
 _SHARED = ("moment:", "day:", "length:", "priority:", "transport:")
@@ -89,7 +92,7 @@ class Tally:
         overlap = set().union(*(a & b for n, a in enumerate(splits) for b in splits[n + 1:])) if splits else set()
         told = sum(self.templates.values())
         return {
-            "rows": self.rows, **{name: self.counts[name] for name in COUNTERS}, "split_overlap": len(overlap),
+            "rows": self.rows, **{name: self.counts[name] for name in (*COUNTERS, LOST)}, "split_overlap": len(overlap),
             "templates": len(self.templates),
             "largest_template_share": round(max(self.templates.values()) / told, 4) if told else None,
             "share_with_correction": round(self.corrected / self.rows, 4) if self.rows else None,
@@ -162,7 +165,8 @@ def check_rows(config: Config, rows: Iterable[dict[str, Any]]) -> Tally:
             owned |= {entity for entity in task.meta["entities"] if not entity.startswith(_SHARED)}
         found = sorted(faults(config, row, task, other, made))
         tally.counts.update(found)
-        tally.faulty += [f"{row['id']}: {', '.join(found)}"] if found else []
+        wrong = [name for name in found if name != LOST]
+        tally.faulty += [f"{row['id']}: {', '.join(wrong)}"] if wrong else []
         for name, renders in others.items():
             tally.tokens[name] += _tokens(row, renders) if renders is not None else row["tokens"]
     return tally
@@ -221,7 +225,7 @@ def faults(config: Config, row: dict[str, Any], task: Task, other: Task, made: R
     if notes & {"identical_reissue", "retry", "twice"}:
         found.add("repeated_actions")
     if row["outcome"] != "answered" or not _reached(task, state, eager):
-        found.add("gold_not_reached")
+        found.add(LOST if row["outcome"] == "answered" and "early_effect" in notes else "gold_not_reached")
     if _broken(row, state, parts, made):
         found.add("prefix_broken")
     if len(task.words) > 1:
@@ -252,6 +256,8 @@ def _replay(config: Config, row: dict[str, Any], task: Task, eager: tuple[float,
         for command_ in commands:
             if isinstance(command_, Note):
                 notes.add(command_.what)
+            elif isinstance(command_, StartTool) and tools[command_.name].access == "write" and event.at_ns < row["speech_end_ns"]:
+                notes.add("early_effect")
             elif isinstance(command_, Generate):
                 key = heard_in(state.transcript), state.final_in_context
                 if key not in experts:

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from agent.transcript import Segment
-from configs.schema import Config, DataConfig, ModelConfig
+from configs.schema import Config, DataConfig, EndpointConfig, ModelConfig
 from data_gen import check
 from data_gen.generate import _tasks, make_row
 from data_gen.sources import load
@@ -142,3 +142,14 @@ def test_rows_at_fault_are_named(config, rows, tmp_path, monkeypatch, capsys):
     check.main(Config(path=str(tmp_path)))
     shown = capsys.readouterr()
     assert shown.err == f"{row['id']}: prefix_broken\n" and json.loads(shown.out)["prefix_broken"] == 1
+
+
+def test_what_a_false_end_made_impossible_is_counted_apart():
+    """A plain timer of 0.3 s takes every pause for the end: some writes can't be taken back when the user goes on."""
+    timer = EndpointConfig(delay_s=0.3, false_rate=1.0)
+    data = DataConfig(source="naturalistic", endpoints={"oracle": timer}, sizes={"train": 24}, modes=["speculative"])
+    config = Config(data=data, model=ModelConfig(name="tiny"))
+    tasks = _tasks(config, "train")
+    found = check.check_rows(config, [make_row(config, tasks[n], "train", n) for n in range(24)])
+    assert found.counts[check.LOST] > 0 and found.report()[check.LOST] == found.counts[check.LOST]
+    assert found.counts["gold_not_reached"] == 0 and found.faulty == []
