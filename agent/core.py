@@ -228,6 +228,8 @@ class _Step(Orders):
             self.commit()
         if action.kind == "answer":
             self.answer, self.wake = action.text, False
+            if any(pending.segment.kind == "tool_error" for pending in self.inbox):
+                self.discard_answer()  # it was written without knowing of the failure
         elif action.kind == "tool_call" and knows_the_end(self):
             # a mode that waits is woken by the last result; if nothing runs, nothing else would wake it
             self.wake = True

@@ -45,7 +45,7 @@ class Gate(Draft):
 
     def let_go(self) -> None:
         """Releases what was committed, at once or after the grace; on a predicted end of speech, not before the real one."""
-        if self.predicted:
+        if self.predicted or self.commits.given <= max(self.commits.open, self.commits.over):
             return
         if not self.settings.commit_grace_ns:
             self.release()

@@ -407,7 +407,7 @@ def joined(parts: Iterable[str | Ref | Join]) -> str | Ref | Join:
         for piece in part.parts if isinstance(part, Join) else (part,):
             if flat and isinstance(piece, str) and isinstance(flat[-1], str):
                 flat[-1] += piece
-            else:
+            elif piece != "":  # nothing added is nothing
                 flat.append(piece)
     return "".join(flat) if all(isinstance(piece, str) for piece in flat) else Join(tuple(flat))
 

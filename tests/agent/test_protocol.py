@@ -24,6 +24,7 @@ from agent.protocol import (
     RemoveLine,
     as_text,
     feed,
+    joined,
     parse_line,
     refs,
     resolve,
@@ -350,3 +351,9 @@ def test_a_value_without_references_is_written_as_json(value):
 def test_a_list_is_written_as_its_items_are():
     texts = ["a < b", "<pause>", "</tool_call>", "x <y>"]
     assert write_value(texts) == f"[{', '.join(map(write_value, texts))}]" == write_value([*texts, Ref(1)])[:-5] + "]"
+
+
+def test_an_empty_text_added_to_a_text_changes_nothing():
+    whole = Join(("to ", Ref(1)))
+    assert joined((whole, "")) == whole and joined(("", whole)) == whole
+    assert joined(("", "")) == "" and joined((Ref(1), "")) == Join((Ref(1),))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from agent.events import EndPredicted, Note, UserUpdate, from_json, to_json
-from agent.modes import MODES
+from agent import core
+from agent.clock import ns
+from agent.events import Appended, EndPredicted, Note, SetTimer, UserUpdate, from_json, to_json
+from agent.modes import MODES, settings
 from tests.agent.scenarios import PAUSE, PREDICTED, answer, calls, play
 
 SENDS = calls('1. send("Bob")', '2. send("Alice")')
@@ -142,3 +144,12 @@ def test_a_prediction_before_any_word_or_after_the_final_update_is_none():
 def test_a_prediction_is_kept_in_logs():
     assert from_json(to_json(EndPredicted(5))) == EndPredicted(5)
     assert isinstance(from_json(to_json(UserUpdate(5, ""))), UserUpdate) and Note("x").call == 0
+
+
+def test_the_real_end_begins_no_grace_where_nothing_was_committed():
+    """A later commit would share it, and have less time than it is owed."""
+    state = core.start(settings("eager_end", commit_grace_ns=ns(0.3)), {})
+    for event in (UserUpdate(0, "text Bob"), Appended(1, 1), EndPredicted(2), UserUpdate(3, "", True)):
+        state, commands = core.step(state, event)
+        assert not any(isinstance(command, SetTimer) for command in commands)
+    assert state.final_heard and not state.grace

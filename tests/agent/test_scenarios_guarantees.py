@@ -442,3 +442,23 @@ def test_an_update_without_words_opens_no_turn():
         (3.0, "user", "."),
     ]
     assert (played.rollout.state.turn, played.notes) == (1, ["nothing_said"])
+
+
+def test_an_answer_written_without_knowing_of_a_failure_does_not_go_out():
+    """The mail answers late and the page is read again, and fails, while a mode that waits for calls thinks about its answer."""
+    played = play(
+        user=[(0.0, "x.")],
+        model=[
+            calls('1. note("a")', '2. page("p")'), calls('3. look("z")'), f"<think>{WORDS}</think><answer>paid</answer>", answer("sorry"),
+        ],
+        mode="parallel", takes={"note": 12, "look": 4}, answers={"page": ["12", NO_FUNDS]},
+    )
+    assert played.rows("error result say") == [
+        (5.4, "error", "1 timeout: no answer within 5 s"),
+        (6.4, "result", "2 12"),
+        (10.8, "result", "3 ok"),
+        (12.4, "result", "1 ok"),
+        (13.4, "error", "2v2 failed: no funds"),
+        (14.8, "say", "sorry"),
+    ]
+    assert played.notes == ["stale_read 2", "answer_discarded"]
