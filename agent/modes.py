@@ -106,7 +106,13 @@ def settings(mode: str, **changes: Any) -> Settings:
 
 
 def settings_of(mode: str, config: AgentConfig) -> Settings:
-    """A mode's row with the configured changes."""
+    """A mode's row with the configured changes.
+
+    Raises:
+        ValueError: no such mode or value; or two settings that don't go together.
+    """
+    if config.commit == "paper" and config.commit_on == "silence":
+        raise ValueError("agent.commit=paper knows no silences: the final update is its commit point; use agent.commit_on=final")
     return settings(
         mode, interrupt=config.interrupt, commit=config.commit, commit_on=config.commit_on,
         revise=config.revise, revise_cascade=config.revise_cascade,
