@@ -13,7 +13,8 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
 import configs
-from configs.schema import Config, register
+from agent.modes import settings_of
+from configs.schema import AgentConfig, Config, register
 
 ROOT = Path(configs.__file__).parent
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "experiment").glob("*.yaml"))
@@ -75,3 +76,8 @@ def test_bad_input_is_one_line_and_status_2(options, says, tmp_path):
     assert says in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_the_papers_commit_rule_knows_no_silences():
+    with pytest.raises(ValueError, match="use agent.commit_on=final"):
+        settings_of("speculative", AgentConfig(commit="paper", commit_on="silence"))
