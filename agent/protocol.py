@@ -409,7 +409,9 @@ def joined(parts: Iterable[str | Ref | Join]) -> str | Ref | Join:
                 flat[-1] += piece
             elif piece != "":  # nothing added is nothing
                 flat.append(piece)
-    return "".join(flat) if all(isinstance(piece, str) for piece in flat) else Join(tuple(flat))
+    if all(isinstance(piece, str) for piece in flat):
+        return "".join(flat)
+    return Join(tuple(flat) if len(flat) > 1 else (*flat, ""))  # a result alone, as a text, is another value than the result
 
 
 class NoSuchPart(KeyError):

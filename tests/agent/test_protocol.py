@@ -356,4 +356,4 @@ def test_a_list_is_written_as_its_items_are():
 def test_an_empty_text_added_to_a_text_changes_nothing():
     whole = Join(("to ", Ref(1)))
     assert joined((whole, "")) == whole and joined(("", whole)) == whole
-    assert joined(("", "")) == "" and joined((Ref(1), "")) == Join((Ref(1),))
+    assert joined(("", "")) == "" and joined((Ref(1), "")) == joined(("", Ref(1))) == Join((Ref(1), ""))
