@@ -220,7 +220,7 @@ class EvalConfig:
     """``expert``, ``no_thoughts``, ``no_guess``, ``model`` (as in group model), ``untrained`` (it without adapter), and `checkpoints`."""
     checkpoints: dict[str, str] = field(default_factory=dict)
     """Checkpoints of the model in group model by names of their own, to be compared: ``{baseline: FOLDER, async: FOLDER}``."""
-    modes: list[str] = field(default_factory=lambda: ["sequential", "parallel", "speculative"])
+    modes: list[str] = field(default_factory=lambda: ["sequential", "parallel", "eager_end", "speculative"])
     sources: list[str] = field(default_factory=list)
     """Task sources, each with the settings of its own file in group data; empty for the one source that is configured."""
     profiles: list[str] = field(default_factory=lambda: ["laptop"])

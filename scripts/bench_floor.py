@@ -204,9 +204,10 @@ def player(who: str, task: Task, draw: random.Random) -> Planner:
 def try_one(tasks: Sequence[Task], renderer: Renderer, draw: random.Random) -> dict[str, Any]:
     """The record of one drawn episode."""
     task, who, mode = draw.choice(tasks), draw.choice(WHO), draw.choice(list(MODES))
+    commit = draw.choice(("action", "line", "line", "paper"))
     agent = AgentConfig(
         commit_grace_s=draw.choice((0.0, 0.0, 0.5)), interrupt=draw.choice(("line", "token", "action")),
-        commit=draw.choice(("action", "line", "line", "paper")), commit_on=draw.choice(("final", "silence")),
+        commit=commit, commit_on="final" if commit == "paper" else draw.choice(("final", "silence")),
         revise=draw.choice(("reissue", "amend")), max_context_tokens=32_000,
     )
     endpoint = EndpointConfig(delay_s=draw.choice((0.5, 0.8)), false_rate=draw.choice((0.0, 0.2, 1.0)), predict_delay_s=0.3)

@@ -170,7 +170,8 @@ def test_nothing_beats_the_floor(
 ):
     planner = Expert(task, GroundedReading(task)) if who == "expert" else Clairvoyant(task, who == "patient", revise == "amend")
     profile = Profile("drawn", rate, rate * ratio, restart_ms * 1_000_000)
-    agent = AgentConfig(commit_grace_s=grace_s, interrupt=interrupt, commit=commit, commit_on=commit_on, revise=revise)
+    on = "final" if commit == "paper" else commit_on  # the paper's rule knows no silences
+    agent = AgentConfig(commit_grace_s=grace_s, interrupt=interrupt, commit=commit, commit_on=on, revise=revise)
     data = DataConfig(
         endpoints={"oracle": EndpointConfig(false_rate=false_rate, predict_delay_s=0.3)}, revision_rate=false_rate / 5, revision_words=2,
         closing_marks=not false_rate,

@@ -165,6 +165,9 @@ def test_picked_are_the_pictured_some_that_went_wrong_and_others():
     assert len([task for task in found if int(task[1:]) % 2]) >= 12
 
 
+MODES = ["sequential", "parallel", "eager_end", "speculative"]
+
+
 def test_written_beside_other_files_in_one_go(configured, tmp_path):
     folder = tmp_path / "replay"
     config = configured("eval.backends=[expert]", "eval.expert_tasks=3")
@@ -172,9 +175,9 @@ def test_written_beside_other_files_in_one_go(configured, tmp_path):
     path = tmp_path / "page.html"
     write_page(path, [str(folder)], read_runs([str(folder)]), "debug-test-1")
     told = json.loads(elements(path.read_text()).scripts[0])["tasks"]
-    assert len(told) == 3 and all([e["mode"] for e in task["episodes"]] == ["sequential", "parallel", "speculative"] for task in told)
+    assert len(told) == 3 and all([e["mode"] for e in task["episodes"]] == MODES for task in told)
     assert [file.name for file in tmp_path.glob("page*")] == ["page.html"]
-    one = told[0]["episodes"][2]
+    one = told[0]["episodes"][3]
     assert one["end_s"] == pytest.approx(told[0]["speech_end_s"] + one["latency_s"])
 
 

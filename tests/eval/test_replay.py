@@ -37,7 +37,7 @@ def replayed_expert(configured, tmp_path):
 def test_every_row_has_the_same_tasks_and_updates(replayed_expert):
     config, folder = replayed_expert
     made = list(rows(folder).values())
-    assert [len(row) for row in made] == [5, 5, 5]
+    assert [len(row) for row in made] == [5, 5, 5, 5]
     assert len({tuple(episode["task"] for episode in row) for row in made}) == 1
     for episodes in zip(*made):
         heard = [tuple((u.at_ns, u.text, u.final) for u in trace(history_of(episode["log"])).updates) for episode in episodes]
@@ -81,7 +81,7 @@ def test_a_killed_replay_resumes_to_the_same_bytes(replayed_expert, configured, 
     ran = []
     monkeypatch.setattr(replay.Part, "add", lambda self, row: (ran.append(row["task"]), real(self, row)))
     replay.main(again)
-    assert len(ran) == 8
+    assert len(ran) == 13
     assert {path.name: path.read_bytes() for path in (tmp_path / "killed").glob("episodes-*")} == whole
     ran.clear()
     replay.main(again)

@@ -234,7 +234,7 @@ def test_files_of_a_report(finished, capsys):
     config, folder = finished
     report.main(config)
     found = json.loads((folder / "report/report.json").read_text())
-    assert (found["schema_version"], len(found["rows"])) == (1, 3)
+    assert (found["schema_version"], len(found["rows"])) == (1, 4)
     wanted = (
         "task split backend mode profile seeds n accuracy success_by_s latency_mean_s latency_p95_s n_both_right "
         "latency_both_right_mean_s speedup_vs_sequential speedup_vs_sequential_ci95 speedup_vs_parallel "
@@ -271,7 +271,7 @@ def test_bad_folders_are_refused_and_an_earlier_report_stays(finished):
             report.main(config)
     config.runs = [str(bad)]
     for text, message in (
-        (json.dumps(manifest | {"schema_version": 99}), "schema version 99"), (json.dumps(manifest), "misses 3 of its files"),
+        (json.dumps(manifest | {"schema_version": 99}), "schema version 99"), (json.dumps(manifest), "misses 4 of its files"),
         ("{", "no JSON"),
     ):
         (bad / "manifest.json").write_text(text)
