@@ -38,7 +38,7 @@ from agent.events import (
 from agent.gate import label
 from agent.orders import Orders
 from agent.protocol import ActionEnded, AmendLine, AnswerOpened, CallLine, CommitLine, Item, Malformed, Parser, RemoveLine, feed
-from agent.state import Phase, State, start
+from agent.state import Phase, State, knows_the_end, nothing_moves, start
 from agent.transcript import Segment, update_text
 
 __all__ = ["Phase", "State", "label", "start", "step"]
@@ -181,7 +181,7 @@ class _Step(Orders):
             case CommitLine():
                 error = self.commit_line(item)
             case AnswerOpened():
-                error = None if self.may_commit() else f"no answer before {self.awaited()}: <pause> or call a tool"
+                error = None if knows_the_end(self) else f"no answer before {self.awaited()}: <pause> or call a tool"
             case Malformed():
                 error = item.why
             case ActionEnded():
@@ -195,10 +195,6 @@ class _Step(Orders):
         if self.settings.commit == "action" and not self.settings.commit_grace_ns and self.still_open(ids) is None:
             self.commit(ids)
 
-    def may_commit(self) -> bool:
-        """Whether what is being written may commit, or answer: it was begun in the knowledge that the user has finished."""
-        return self.saw_final or self.settings.commit_on == "silence" and self.saw_silence
-
     def awaited(self) -> str:
         """What a commit has to wait for."""
         return "the final update" if self.settings.commit_on == "final" else "a silence or the final update"
@@ -207,7 +203,7 @@ class _Step(Orders):
         """``COMMIT``: what it names and what that needs may go, while other lines are still to be written."""
         if self.settings.commit != "line":
             return "COMMIT is not known here: calls go when the user has finished and your action ends"
-        if not self.may_commit():
+        if not knows_the_end(self):
             return f"no COMMIT before {self.awaited()}: <pause> or go on"
         for id in line.ids:
             if id not in self.graph or self.graph[id].state is CallState.CANCELLED:
@@ -230,7 +226,7 @@ class _Step(Orders):
             self.commit()
         if action.kind == "answer":
             self.answer, self.wake = action.text, False
-        elif action.kind == "tool_call" and self.may_commit():
+        elif action.kind == "tool_call" and knows_the_end(self):
             # a mode that waits is woken by the last result; if nothing runs, nothing else would wake it
             self.wake = True
         return None
@@ -239,18 +235,14 @@ class _Step(Orders):
         """Whether the end of an action is a commit point for all that is there."""
         match self.settings.commit:
             case "line":
-                return action.kind == "answer" and self.may_commit()
+                return action.kind == "answer" and knows_the_end(self)
             case "action":
-                return self.saw_final or action.kind == "answer" and self.may_commit()
+                return self.saw_final or action.kind == "answer" and knows_the_end(self)
         return self.final_heard and action.kind != "tool_call"
 
     def is_stuck(self) -> bool:
         """Whether nothing will happen any more unless the model does something: a pause is then for ever."""
-        if any(pending.segment.kind != "cancel" for pending in self.inbox):
-            return False
-        if self.settings.commit == "line":
-            return not self.grace and not any(self.graph.in_state(CallState.RUNNING))
-        return not self.graph.live
+        return not any(pending.segment.kind != "cancel" for pending in self.inbox) and nothing_moves(self)
 
     def stuck(self) -> str:
         if not self.graph.live:

@@ -44,11 +44,23 @@ def system_prompt(
         style: how much of the protocol is explained.
         detail: how much is said of each tool.
     """
-    lines = [_FULL.rstrip()] if style == "full" else ["Help the user by calling tools."]
+    lines = [(_FULL + explained(settings)).rstrip()] if style == "full" else ["Help the user by calling tools."]
     lines += ["Tools:", *map(as_data, manual(tools, detail)), rules(settings)]
     if now is not None:
         lines.append(f"Now: {now}")
     return "\n".join(lines)
+
+
+def explained(settings: Settings) -> str:
+    """What else an untrained model has to be told, of lines and tags that only some settings have."""
+    said = []
+    if settings.revise == "amend":
+        said.append('2. name = value changes one argument of call 2, 2. name += " more" adds to a text; so may come what a call lacks.')
+    if settings.commit == "line":
+        said.append("What changes the world waits until you write COMMIT 2 (or COMMIT, for all) as a line, or answer.")
+    if settings.commit_on == "silence":
+        said.append("<silence> says for how many seconds nobody has spoken: if the request is whole you may commit and answer then.")
+    return "\n".join(said)
 
 
 def rules(settings: Settings) -> str:

@@ -33,7 +33,7 @@ from agent.events import (
     to_json,
 )
 from agent.gate import not_json
-from agent.protocol import CallLine, Join, as_text, parse_line, refs
+from agent.protocol import AmendLine, CallLine, Join, as_text, parse_line, refs
 from agent.rendering import as_data
 from agent.state import State
 from agent.tools.tool import ToolSpec, bind
@@ -156,15 +156,19 @@ def _secrets(history: History, tools: Mapping[str, ToolSpec]) -> set[str]:
 
 
 def _written(line: str, tools: Mapping[str, ToolSpec], results: Mapping[int, list[Any]]) -> Iterator[str]:
-    """Secret values of a call line, with the results that they name; all of its values if it is not one that could run."""
-    call = parse_line(line.partition("</tool_call>")[0].rpartition("<tool_call>")[2])
-    if not isinstance(call, CallLine) or call.name not in tools:
-        return
-    try:
-        args = bind(tools[call.name], call.positional, call.keyword)
-        secret = [args[name] for name in tools[call.name].secret & set(args)]
-    except ValueError:
-        secret = [*call.positional, *call.keyword.values()]
+    """Secret values of a line, with the results that they name; all of its values if it is a call that could not run."""
+    item = parse_line(line.partition("</tool_call>")[0].rpartition("<tool_call>")[2])
+    match item:
+        case CallLine(name=name) if name in tools:
+            try:
+                args = bind(tools[name], item.positional, item.keyword, partial=True)
+                secret = [args[given] for given in tools[name].secret & set(args)]
+            except ValueError:
+                secret = [*item.positional, *item.keyword.values()]
+        case AmendLine(name=name) if any(name in spec.secret for spec in tools.values()):
+            secret = [item.value]
+        case _:
+            return
     yield from _leaves(secret)
     for need in refs(secret):
         yield from _leaves(results.get(need, []))
@@ -205,9 +209,10 @@ def _pattern(secrets: Iterable[str]) -> re.Pattern[str]:
 
 
 def _named(tools: Mapping[str, ToolSpec]) -> re.Pattern[str]:
-    """A call of such a tool in free text, from its bracket to the end of the line."""
+    """A call of such a tool in free text, from its bracket to the end of the line, or what a secret parameter is set to."""
     names = "|".join(re.escape(name) for name in sorted(tools, key=len, reverse=True))
-    return re.compile(rf"(?<![\w.])(?:{names})\s*\((?P<args>[^\n]*)")
+    params = "|".join(re.escape(name) for name in sorted({name for spec in tools.values() for name in spec.secret}))
+    return re.compile(rf"(?<![\w.])(?:(?:{names})\s*\(|(?:{params})\s*\+?=)(?P<args>[^\n]*)")
 
 
 def _across(
@@ -235,10 +240,10 @@ def _across(
 
 
 def _fits(whole: str, match: re.Match[str]) -> bool:
-    """Whether a call in the model's text is a complete line that parses: then its values are known."""
+    """Whether a call or an amendment in the model's text is a complete line that parses: then its values are known."""
     begin = max(whole.rfind("\n", 0, match.start()), whole.rfind("<tool_call>", 0, match.start()) + len("<tool_call>") - 1) + 1
     line = whole[begin:match.end()].partition("</tool_call>")[0]
-    return isinstance(parse_line(line), CallLine)
+    return isinstance(parse_line(line), CallLine | AmendLine)
 
 
 def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:

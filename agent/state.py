@@ -12,6 +12,7 @@ from enum import StrEnum
 from immutables import Map
 
 from agent.calls import Commits, Graph
+from agent.calls import State as CallState
 from agent.modes import Settings
 from agent.protocol import Parser
 from agent.tools.tool import ToolSpec
@@ -107,6 +108,18 @@ class State:
     """Number of the commit grace that runs; a timer with another number is an old one."""
     grace: bool = False
     """Whether a commit grace runs."""
+
+
+def knows_the_end(state: State) -> bool:
+    """Whether what is being written may commit, or answer: it was begun in the knowledge that the user has finished."""
+    return state.saw_final or state.settings.commit_on == "silence" and state.saw_silence
+
+
+def nothing_moves(state: State) -> bool:
+    """Whether no call goes on by itself: to pause, once the user has finished, would be to wait for ever."""
+    if state.settings.commit == "line":
+        return not state.grace and not any(state.graph.in_state(CallState.RUNNING))
+    return not state.graph.live  # the end of a pause commits
 
 
 def start(settings: Settings, tools: Mapping[str, ToolSpec], session: str = "session", prompt_tokens: int = 0) -> State:

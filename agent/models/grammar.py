@@ -31,6 +31,7 @@ from agent.events import ModelOutput
 from agent.models.lines import Amendable, Legal, LineRules, head_rules
 from agent.protocol import CallLine, parse_line
 from agent.rendering import Renderer
+from agent.state import knows_the_end, nothing_moves
 from agent.tools.tool import ToolSpec
 
 _KEPT_GRAMMARS = 512
@@ -62,11 +63,11 @@ class ProtocolGrammar:
 
     def head(self, state: State) -> LLMatcher:
         """From the start of an action to its end, or to the first call line."""
-        pause = not state.saw_final or bool(state.graph.live)
+        pause, answer = not state.saw_final or not nothing_moves(state), knows_the_end(state)
         calls = self._line(state, first=True) is not None
-        key = ("head", pause, state.saw_final, calls)
+        key = ("head", pause, answer, calls)
         return self._matcher(key, lambda: head_rules(
-            self.renderer.tag_ids, pause=pause, answer=state.saw_final, calls=calls, flat=self.renderer.turns == "flat",
+            self.renderer.tag_ids, pause=pause, answer=answer, calls=calls, flat=self.renderer.turns == "flat",
             max_thought_chars=self.max_thought_chars, max_answer_chars=self.max_answer_chars,
         ))
 
@@ -176,9 +177,8 @@ class ProtocolConstraint:
 def speaks(state: State, line: Literal["amend", "commit"]) -> bool:
     """Whether amendments (and open calls), or commit lines, mean anything under these settings."""
     if line == "amend":
-        return getattr(state.settings, "revise", "reissue") == "amend"
-    may = state.saw_final or getattr(state.settings, "commit_on", "final") == "silence"
-    return str(state.settings.commit) == "line" and may
+        return state.settings.revise == "amend"
+    return state.settings.commit == "line" and knows_the_end(state)
 
 
 def live(state: State) -> list[Call]:

@@ -889,6 +889,16 @@ class TestLog:
         log = self.written(session, tmp_path / "log.jsonl")
         assert "marm" not in log and "trombone" not in log
 
+    @pytest.mark.parametrize("lines", [
+        ['1. login("ann", "x1")', '1. password = "marmalade"'], ['1. login("ann", "begin")', '1. password += "marmalade"'],
+        ['1. login("ann", "x1")', "1. password = marmalade"], ['7. password = "marmalade"'],
+        ['1. login("ann", "x1")', '1. password = "marm'],
+    ])
+    def test_an_amended_secret_is_one(self, renderer, tmp_path, lines):
+        session = self.secret_session(renderer, [call(*lines)], [(0, "log ann in", True)], {"revise": "amend"})
+        log = self.written(session, tmp_path / "log.jsonl")
+        assert "marm" in "".join(event.text for event in events(session, ModelOutput)) and "marm" not in log and "lade" not in log
+
     def test_a_result_that_becomes_a_secret_is_one_from_the_start(self, renderer, tmp_path):
         @tool(access="read", latency=Constant(0.1))
         async def code() -> str:
