@@ -36,6 +36,8 @@ _MOST_TRIES = 3
 _MOST_WRITES = 2
 """Calls that are made for one effect while the tool says that it did nothing; then the user is told."""
 _PIECES = re.compile(r"[^\W\d_]+|\d|[^\w\s]")
+_COMMIT_COST = 6
+"""About how many tokens an action that only commits takes: a shorter answer is no later."""
 _LOOKED_UP = (CallState.RUNNING, CallState.DONE)
 _BAD = (CallState.FAILED, CallState.SKIPPED, CallState.UNKNOWN)
 
@@ -64,7 +66,9 @@ class Expert:
     def _action(self, state: State, edits: Sequence[Edit], ids: Mapping[int, int]) -> str:
         lines = [edit.line for edit in edits]
         if state.settings.commit == "line" and state.final_in_context and self._waits(state, edits):
-            lines.append(write_commit())
+            stands = self._stands(state, edits) if edits else []
+            # what stands goes while the rest is being written
+            lines = [*([write_commit(stands)] if stands else []), *lines, write_commit()]
         if edits:
             return written(lines)
         if not state.final_in_context:
@@ -73,7 +77,20 @@ class Expert:
         live = [state.graph[id] for id in sorted(state.graph.live)]
         if any(call.spec.access != "write" and not any(call.id in other.needs for other in live) for call in live):
             return written(lines) if lines else "<pause>"
-        return f"<answer>{self._answer(state, ids)}</answer>"
+        answer = self._answer(state, ids)
+        # an answer commits too, but not before it is written
+        return written(lines) if lines and _cost(answer) > _COMMIT_COST else f"<answer>{answer}</answer>"
+
+    def _stands(self, state: State, edits: Sequence[Edit]) -> list[int]:
+        """The calls that wait for a commit and that no line changes, nor what they are computed from."""
+        changed = {edit.id for edit in edits}
+        found = []
+        for id in sorted(state.graph.live):
+            call = state.graph[id]
+            held = not state.settings.speculates or call.spec.access != "read"
+            if held and not state.commits.covers(call) and not state.graph.above([id]) & changed and not call.missing:
+                found.append(id)
+        return found
 
     def _waits(self, state: State, edits: Sequence[Edit]) -> bool:
         """Whether a COMMIT would let anything go: of the calls that stand, or of those that are about to be written."""
@@ -306,6 +323,8 @@ def _lines(want: Wanted, id: int, old: Call | None, args: Mapping[str, Any], sta
         if param.name not in args or param.name in old.args and old.args[param.name] == args[param.name]:
             continue
         value, had = args[param.name], old.args.get(param.name)
+        if param.name in old.args and call_text(want.spec, {**old.args, param.name: value}) == old.text:
+            continue  # another way to say the same
         if isinstance(value, str) and isinstance(had, str) and had and value.startswith(had):
             lines.append(write_amend(id, param.name, value[len(had):], append=True))
         elif not (param.name in want.drafts and isinstance(had, str) and had.startswith(value)):
