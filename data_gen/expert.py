@@ -36,8 +36,10 @@ _MOST_TRIES = 3
 _MOST_WRITES = 2
 """Calls that are made for one effect while the tool says that it did nothing; then the user is told."""
 _PIECES = re.compile(r"[^\W\d_]+|\d|[^\w\s]")
-_COMMIT_COST = 6
+_COMMIT_COST = 4
 """About how many tokens an action that only commits takes: a shorter answer is no later."""
+_LEAST_GROWTH = 1
+"""Words by which texts that are being said must have grown before a line is written for them alone."""
 _LOOKED_UP = (CallState.RUNNING, CallState.DONE)
 _BAD = (CallState.FAILED, CallState.SKIPPED, CallState.UNKNOWN)
 
@@ -119,8 +121,8 @@ class Expert:
         gone = [w for k, w in before.items() if not w.complete and all(call.gold != k for call in wanted)]
         parts = []
         for call in wanted:
-            if call.complete or call.gold in written:
-                continue
+            if call.complete or call.gold in written or amends(state) and _is_held(call, state):
+                continue  # of a call that is held the draft says it
             old = before.get(call.gold) or next((w for w in gone if w.spec is call.spec and within(w, call)), None)
             # what follows from other calls is no news of the user's
             news = [f"{n}={write_value(v)}" for n, v in call.args.items() if not (old and n in old.args) and not references(v)]
@@ -279,8 +281,13 @@ def amends(state: State) -> bool:
 
 def _is_drafted(want: Wanted, state: State) -> bool:
     """Whether a call that is not whole is written down all the same: it is held anyway, and something of it has been said."""
+    return (not want.complete or bool(want.drafts)) and _is_held(want, state) and bool(want.args or want.drafts)
+
+
+def _is_held(want: Wanted, state: State) -> bool:
+    """Whether a call waits for the commit whatever it says, so that it costs nothing to write it before it is whole."""
     free = want.spec.access == "read" or want.spec.name in state.settings.allowed_egress
-    return (not want.complete or bool(want.drafts)) and not (free and state.settings.speculates) and bool(want.args or want.drafts)
+    return not (free and state.settings.speculates)
 
 
 def _claimed(drafted: Sequence[Wanted], spare: Sequence[Call], state: State) -> dict[int, Call]:
@@ -319,6 +326,8 @@ def _lines(want: Wanted, id: int, old: Call | None, args: Mapping[str, Any], sta
     if want.complete and not want.drafts and any(name not in args for name in normal_form(old.spec, old.args, own=False)):
         return [whole]  # an argument can be set anew, not taken out
     lines: list[str] = []
+    changed: list[str] = []
+    grown = 0
     for param in want.spec.params:
         if param.name not in args or param.name in old.args and old.args[param.name] == args[param.name]:
             continue
@@ -326,11 +335,17 @@ def _lines(want: Wanted, id: int, old: Call | None, args: Mapping[str, Any], sta
         if param.name in old.args and call_text(want.spec, {**old.args, param.name: value}) == old.text:
             continue  # another way to say the same
         if isinstance(value, str) and isinstance(had, str) and had and value.startswith(had):
+            changed.append(param.name)
+            grown += len(value[len(had):].split())
             lines.append(write_amend(id, param.name, value[len(had):], append=True))
         elif not (param.name in want.drafts and isinstance(had, str) and had.startswith(value)):
+            changed.append(param.name)
+            grown += len(value.split()) if isinstance(value, str) else _LEAST_GROWTH
             lines.append(write_amend(id, param.name, value))
     if sum(map(_cost, lines)) > _cost(whole.line):
         return [whole]
+    if want.drafts and lines and all(name in want.drafts and name in old.args for name in changed) and grown < _LEAST_GROWTH:
+        return []
     return [Edit(line, want.gold, id, want.spec.access) for line in lines]
 
 
