@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from agent.tools.tool import ToolSpec
-from data_gen.heard import as_heard, misheard
+from data_gen.heard import as_heard, misheard, so_far
 from data_gen.reading import Wanted
 from data_gen.task import Evidence, GoldCall, Task
 
@@ -42,13 +42,21 @@ class Edit:
     item: int = 0
     """``put``: place in a slot that takes several values."""
     value: tuple[Any, ...] = ()
-    """``put``: accepted values, canonical first."""
+    """``put``: accepted values, canonical first; none where it is taken back or, of a spoken one, where it breaks off."""
     closes: int | None = None
     """Words that must be heard for it to count while speech goes on; None where only the final update closes it."""
     eager: bool = False
     """Whether it could be all that is meant as soon as it is heard, so that an eager reading may take it."""
     grows: bool = False
     """Whether the next word went on with it: no word closes it, only the end of speech."""
+    spoken: bool = False
+    """``put``: whether the value is the words themselves, so that it can be written down while it is being said."""
+
+
+class Growing(str):
+    """A text that is still being said, as far as it has been heard."""
+
+    __slots__ = ()
 
 
 class Said(NamedTuple):
@@ -135,11 +143,26 @@ class Derivation:
         return tuple(calls)
 
 
-def clauses(edits: Sequence[Edit], heard: int, final: bool, taken: frozenset[int]) -> list[Clause]:
-    """The clauses as they stand after ``heard`` words; ``taken`` are indices of edits that eagerness takes early."""
+def clauses(
+    edits: Sequence[Edit], heard: int, final: bool, taken: frozenset[int], words: Sequence[str] | None = None
+) -> list[Clause]:
+    """The clauses as they stand after ``heard`` words.
+
+    Args:
+        edits: in the order of the words.
+        heard: how many words were.
+        final: whether nobody speaks any more.
+        taken: indices of edits that eagerness takes early.
+        words: as they were heard, where texts that are still being said are wanted too (`Growing`).
+    """
     found: dict[int, Clause] = {}
     for n, edit in enumerate(edits):
-        if edit.end > heard or not (final or n in taken or edit.closes is not None and heard >= edit.closes):
+        if words is not None and is_growing(edit, heard) and (text := so_far(words[edit.start: heard])):
+            said = Said((Growing(text),), heard, None)
+            found.setdefault(edit.clause, Clause(edit.clause)).slots.setdefault(edit.slot, {})[edit.item] = said
+            continue
+        begun = edit.spoken and not edit.value
+        if begun or edit.end > heard or not (final or n in taken or edit.closes is not None and heard >= edit.closes):
             continue
         clause = found.setdefault(edit.clause, Clause(edit.clause))
         match edit.op:
@@ -153,6 +176,11 @@ def clauses(edits: Sequence[Edit], heard: int, final: bool, taken: frozenset[int
             case "drop":
                 found.pop(edit.clause, None)
     return [clause for _, clause in sorted(found.items()) if clause.stages]
+
+
+def is_growing(edit: Edit, heard: int) -> bool:
+    """Whether a text has begun to be said and no word has closed it yet."""
+    return edit.op == "put" and edit.spoken and edit.start < heard and (edit.closes is None or heard < edit.closes)
 
 
 def understood(drafts: Sequence[Draft]) -> list[Understood]:
@@ -215,7 +243,7 @@ class DerivedReading:
         """See `data_gen.reading.Reading`."""
         key = (tuple(heard), final)
         if key not in self._known:
-            self._known[key] = self._of(heard)._understood(len(heard), final)
+            self._known[key] = self._of(heard)._understood(heard, final)
         return self._known[key]
 
     def _of(self, heard: Sequence[str]) -> DerivedReading:
@@ -227,11 +255,17 @@ class DerivedReading:
         reading._numbers = self._numbers  # so that a call is the same before and after
         return reading
 
-    def _understood(self, heard: int, final: bool) -> tuple[Wanted, ...]:
-        drafts = self.derivation.asks(clauses(self.derivation.edits, heard, final, self._taken))
-        return tuple(self._wanted(item) for item in understood(drafts))
+    def _understood(self, heard: Sequence[str], final: bool) -> tuple[Wanted, ...]:
+        edits, asks = self.derivation.edits, self.derivation.asks
+        drafts = asks(clauses(edits, len(heard), final, self._taken))
+        growing: dict[Key, dict[str, str]] = {}
+        if not final and any(is_growing(edit, len(heard)) for edit in edits):
+            for draft in asks(clauses(edits, len(heard), final, self._taken, heard)):
+                texts = {name: said.values[0] for name, said in draft.args.items() if isinstance(said.values[0], Growing)}
+                growing[draft.key] = {name: str(text) for name, text in texts.items()}
+        return tuple(self._wanted(item, growing.get(item.draft.key, {})) for item in understood(drafts))
 
-    def _wanted(self, item: Understood) -> Wanted:
+    def _wanted(self, item: Understood, drafts: Mapping[str, str]) -> Wanted:
         draft, spec = item.draft, self._specs[item.draft.tool]
         for key in (draft.key, *(key for said in item.args.values() for value in said.values for key in uses(value))):
             # only tells calls apart; no number reaches what the expert writes
@@ -241,7 +275,7 @@ class DerivedReading:
             for param in spec.params if param.name in item.args
         }
         args = {name: values[0] for name, values in accepts.items()}
-        return Wanted(self._numbers[draft.key], spec, args, accepts, not item.missing, item.missing)
+        return Wanted(self._numbers[draft.key], spec, args, accepts, not item.missing, item.missing, drafts)
 
     def _unit(self, heard: int) -> float:
         """A number in [0, 1) that follows from the seed and the prefix."""

@@ -13,6 +13,7 @@ under, so that every mode, the baselines included, has an expert of its own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -20,7 +21,7 @@ from typing import Any, Literal, get_args
 from agent.calls import Call, call_text
 from agent.calls import State as CallState
 from agent.core import State
-from agent.protocol import write_call, write_commit, write_value
+from agent.protocol import write_amend, write_call, write_commit, write_value
 from agent.tools.normal import normal_form
 from agent.tools.tool import Access, ToolSpec
 from agent.transcript import Segment, read_update
@@ -34,6 +35,11 @@ Thoughts = Literal["slots", "none"]
 _MOST_TRIES = 3
 _MOST_WRITES = 2
 """Calls that are made for one effect while the tool says that it did nothing; then the user is told."""
+_PIECES = re.compile(r"[^\W\d_]+|\d|[^\w\s]")
+_COMMIT_COST = 4
+"""About how many tokens an action that only commits takes: a shorter answer is no later."""
+_LEAST_GROWTH = 1
+"""Words by which texts that are being said must have grown before a line is written for them alone."""
 _LOOKED_UP = (CallState.RUNNING, CallState.DONE)
 _BAD = (CallState.FAILED, CallState.SKIPPED, CallState.UNKNOWN)
 
@@ -62,7 +68,9 @@ class Expert:
     def _action(self, state: State, edits: Sequence[Edit], ids: Mapping[int, int]) -> str:
         lines = [edit.line for edit in edits]
         if state.settings.commit == "line" and state.final_in_context and self._waits(state, edits):
-            lines.append(write_commit())
+            stands = self._stands(state, edits) if edits else []
+            # what stands goes while the rest is being written
+            lines = [*([write_commit(stands)] if stands else []), *lines, write_commit()]
         if edits:
             return written(lines)
         if not state.final_in_context:
@@ -71,7 +79,20 @@ class Expert:
         live = [state.graph[id] for id in sorted(state.graph.live)]
         if any(call.spec.access != "write" and not any(call.id in other.needs for other in live) for call in live):
             return written(lines) if lines else "<pause>"
-        return f"<answer>{self._answer(state, ids)}</answer>"
+        answer = self._answer(state, ids)
+        # an answer commits too, but not before it is written
+        return written(lines) if lines and _cost(answer) > _COMMIT_COST else f"<answer>{answer}</answer>"
+
+    def _stands(self, state: State, edits: Sequence[Edit]) -> list[int]:
+        """The calls that wait for a commit and that no line changes, nor what they are computed from."""
+        changed = {edit.id for edit in edits}
+        found = []
+        for id in sorted(state.graph.live):
+            call = state.graph[id]
+            held = not state.settings.speculates or call.spec.access != "read"
+            if held and not state.commits.covers(call) and not state.graph.above([id]) & changed and not call.missing:
+                found.append(id)
+        return found
 
     def _waits(self, state: State, edits: Sequence[Edit]) -> bool:
         """Whether a COMMIT would let anything go: of the calls that stand, or of those that are about to be written."""
@@ -103,8 +124,8 @@ class Expert:
         gone = [w for k, w in before.items() if not w.complete and all(call.gold != k for call in wanted)]
         parts = []
         for call in wanted:
-            if call.complete or call.gold in written:
-                continue
+            if call.complete or call.gold in written or amends(state) and _is_held(call, state):
+                continue  # of a call that is held the draft says it
             old = before.get(call.gold) or next((w for w in gone if w.spec is call.spec and within(w, call)), None)
             # what follows from other calls is no news of the user's
             news = [f"{n}={write_value(v)}" for n, v in call.args.items() if not (old and n in old.args) and not references(v)]
@@ -152,7 +173,9 @@ def reconcile(wanted: Sequence[Wanted], state: State) -> tuple[list[Edit], dict[
     ids: dict[int, int] = {}
     edits: list[Edit] = []
     next_id = state.graph.highest + 1
-    waiting = [want for want in wanted if want.complete]
+    waiting = [want for want in wanted if want.complete and not (want.drafts and amends(state))]
+    drafted = [want for want in wanted if amends(state) and not state.final_in_context and _is_drafted(want, state)]
+    claimed = _claimed(drafted, spare, state)
     stands: dict[str, int] = {}
     lost: set[int] = set()
     while waiting:
@@ -179,15 +202,28 @@ def reconcile(wanted: Sequence[Wanted], state: State) -> tuple[list[Edit], dict[
         if not state.final_in_context and (one := stands.get(_same(want, ids))) is not None:
             ids[want.gold] = one  # what makes the two different may still be said; until then one call does
             continue
-        old = _to_revise([call for call in spare if state.graph.effect_below(call.id) is None], want, ids)
+        theirs = [call.id for call in claimed.values()]
+        free = [call for call in spare if state.graph.effect_below(call.id) is None]
+        old = _to_revise([call for call in free if call.id not in theirs] or free, want, ids, state)
         if old is not None:
             spare.remove(old)
         id = old.id if old is not None else next_id
         next_id += old is None
         ids[want.gold] = id
         stands[_same(want, ids)] = id
-        line = _line(id, want.spec, {name: issued(value, ids) for name, value in want.args.items()})
-        edits.append(Edit(line, want.gold, id, want.spec.access))
+        edits += _lines(want, id, old, {name: issued(value, ids) for name, value in want.args.items()}, state)
+    for want in drafted:
+        match = claimed.get(want.gold)
+        match = match if match is not None and match in spare else _to_revise(
+            [call for call in spare if state.graph.effect_below(call.id) is None], want, ids, state)
+        if match is not None:
+            spare.remove(match)
+        args = {name: issued(value, ids) for name, value in {**want.args, **want.drafts}.items() if _has_ids(value, ids)}
+        if not args and match is None:
+            continue
+        id = match.id if match is not None else next_id
+        next_id += match is None
+        edits += _lines(want, id, match, args, state)
     free = [call for call in spare if state.graph.effect_below(call.id) is None]
     if not state.final_in_context:  # a later clause may ask for it, and to look it up again would be a repetition
         free = [call for call in free if call.spec.access == "write" or call.state not in _LOOKED_UP]
@@ -241,11 +277,95 @@ def _serves(call: Call, want: Wanted, ids: Mapping[int, int], unknown: Set[int])
     return all(name in want.accepts for name in normal_form(call.spec, call.args, own=False))
 
 
-def _to_revise(free: Sequence[Call], want: Wanted, ids: Mapping[int, int]) -> Call | None:
+def amends(state: State) -> bool:
+    """Whether single arguments may be written: what stands is told apart from what is new by the line, not by the call."""
+    return state.settings.revise == "amend" and state.settings.calls_per_action is None
+
+
+def _is_drafted(want: Wanted, state: State) -> bool:
+    """Whether a call that is not whole is written down all the same: it is held anyway, and something of it has been said."""
+    return (not want.complete or bool(want.drafts)) and _is_held(want, state) and bool(want.args or want.drafts)
+
+
+def _is_held(want: Wanted, state: State) -> bool:
+    """Whether a call waits for the commit whatever it says, so that it costs nothing to write it before it is whole."""
+    free = want.spec.access == "read" or want.spec.name in state.settings.allowed_egress
+    return not (free and state.settings.speculates)
+
+
+def _claimed(drafted: Sequence[Wanted], spare: Sequence[Call], state: State) -> dict[int, Call]:
+    """The calls that were written for what is not whole yet, by gold call: those that have something in common with it."""
+    found: dict[int, Call] = {}
+    scores = []
+    for n, want in enumerate(drafted):
+        for call in spare:
+            if call.spec.name == want.spec.name and state.graph.effect_below(call.id) is None and call.state is not CallState.FAILED:
+                scores.append((-_in_common(call, want), n, call.id, want, call))
+    for score, _, _, want, call in sorted(scores, key=lambda entry: entry[:3]):
+        if score < 0 and want.gold not in found and call not in found.values():
+            found[want.gold] = call
+    return found
+
+
+def _in_common(call: Call, want: Wanted) -> int:
+    """How much of a call is what is wanted: equal arguments, and texts of which one goes on with the other."""
+    found = 0
+    for name, value in {**want.args, **want.drafts}.items():
+        had = call.args.get(name)
+        same = isinstance(had, str) and isinstance(value, str) and bool(had) and (value.startswith(had) or had.startswith(value))
+        found += 2 * (had == value or same or had is not None and not isinstance(had, str) and bool(references(value)))
+    return found
+
+
+def _has_ids(value: Any, ids: Mapping[int, int]) -> bool:
+    return all(k in ids for k in references(value))
+
+
+def _lines(want: Wanted, id: int, old: Call | None, args: Mapping[str, Any], state: State) -> list[Edit]:
+    """The lines that make call ``old`` the wanted one, or issue it: single arguments where they are fewer tokens."""
+    whole = Edit(_line(id, want.spec, args), want.gold, id, want.spec.access)
+    if old is None or not amends(state):
+        return [whole]
+    if want.complete and not want.drafts and any(name not in args for name in normal_form(old.spec, old.args, own=False)):
+        return [whole]  # an argument can be set anew, not taken out
+    lines: list[str] = []
+    changed: list[str] = []
+    grown = 0
+    for param in want.spec.params:
+        if param.name not in args or param.name in old.args and old.args[param.name] == args[param.name]:
+            continue
+        value, had = args[param.name], old.args.get(param.name)
+        if param.name in old.args and call_text(want.spec, {**old.args, param.name: value}) == old.text:
+            continue  # another way to say the same
+        if isinstance(value, str) and isinstance(had, str) and had and value.startswith(had):
+            changed.append(param.name)
+            grown += len(value[len(had):].split())
+            lines.append(write_amend(id, param.name, value[len(had):], append=True))
+        elif not (param.name in want.drafts and isinstance(had, str) and had.startswith(value)):
+            changed.append(param.name)
+            grown += len(value.split()) if isinstance(value, str) else _LEAST_GROWTH
+            lines.append(write_amend(id, param.name, value))
+    if sum(map(_cost, lines)) > _cost(whole.line):
+        return [whole]
+    if want.drafts and lines and all(name in want.drafts and name in old.args for name in changed) and grown < _LEAST_GROWTH:
+        return []
+    return [Edit(line, want.gold, id, want.spec.access) for line in lines]
+
+
+def _cost(line: str) -> int:
+    """About how many tokens a line takes."""
+    return len(_PIECES.findall(line)) + 1
+
+
+def _to_revise(free: Sequence[Call], want: Wanted, ids: Mapping[int, int], state: State) -> Call | None:
     """The call to put the wanted one in place of: one of the same tool, with most in common."""
-    low = max((ids[k] for value in want.args.values() for k in _needs(value, ids)), default=0)
-    # operands must have smaller IDs, and a write that failed keeps its ID dead: a new attempt takes a new one
-    fits = [call for call in free if call.id > low and call.spec.name == want.spec.name and call.state is not CallState.FAILED]
+    needed = {ids[k] for value in want.args.values() for k in _needs(value, ids)}
+    if amends(state):  # an operand may be any call that is not made from this one
+        fits = [call for call in free if not needed & {call.id, *state.graph.below(call.id)}]
+    else:
+        fits = [call for call in free if call.id > max(needed, default=0)]
+    # a write that failed keeps its ID dead: a new attempt takes a new one
+    fits = [call for call in fits if call.spec.name == want.spec.name and call.state is not CallState.FAILED]
     return max(fits, key=lambda call: (sum(call.args.get(n) == issued(v, ids) for n, v in want.args.items()), -call.id), default=None)
 
 

@@ -30,11 +30,27 @@ GOES_ON = frozenset(
 """Conjunctions, prepositions and determiners: a value may go on with them ("milk" with "and eggs", "in the fridge"), and
 whether it does no listener knows before the word that comes after them."""
 
+_TAKES_BACK = frozenset("no wait sorry actually rather scratch oops i mean make".split())
+
 
 def closes(word: str) -> bool:
     """Whether a word that follows a value shows that the value is over; any but filled pauses and those it may go on with."""
     said = plain(word)
     return said not in GOES_ON and said not in SOFT
+
+
+def hangs(word: str) -> bool:
+    """Whether more is bound to come after a word, or what it belongs to is not clear before more has come."""
+    said = plain(word)
+    return said in GOES_ON or said in SOFT or said in _TAKES_BACK
+
+
+def so_far(words: Sequence[str]) -> str:
+    """A text that is being dictated, as far as it is safe to write down: fillers and what hangs at its end are left out."""
+    said = [word for word in words if plain(word) not in SOFT]
+    while said and hangs(said[-1]):
+        said.pop()
+    return " ".join([*said[:-1], *(word.rstrip(".,;:!?") for word in said[-1:])])
 
 
 @lru_cache(maxsize=65536)
@@ -68,9 +84,9 @@ def _edit(edit: Edit, task: Task, heard: Sequence[str], wrong: Mapping[int, str]
     """An edit as its words were heard; None where they no longer say it."""
     inside = [n for n in wrong if edit.start <= n < edit.end]
     value = edit.value
-    if inside:
+    if inside and value:
         value = _values(value, task, inside, wrong) if edit.op == "put" else ()
-        if not value:
+        if not value and not edit.spoken:
             return None
     shut = edit.closes
     if edit.op == "put" and not edit.grows and any(n >= edit.end and (shut is None or n < shut) for n in wrong):

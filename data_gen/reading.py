@@ -36,6 +36,8 @@ class Wanted:
     """Whether all that the call needs has been understood."""
     missing: tuple[str, ...] = ()
     """Required parameters that are not understood yet."""
+    drafts: Mapping[str, str] = field(default_factory=dict)
+    """Texts that are still being said, as far as they are; what ``args`` have in their place is about to be taken back."""
 
 
 class Reading(Protocol):

@@ -8,7 +8,7 @@ is said.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from data_gen.derivation import Edit
@@ -31,6 +31,8 @@ class Mark:
     eager: bool = False
     grows: bool = False
     """Whether the next word is part of a longer value, so that nothing but the end of speech closes this one."""
+    spoken: bool = False
+    """Whether the value is the words themselves."""
 
 
 @dataclass(slots=True)
@@ -97,7 +99,10 @@ class Script:
 
     def cut(self, end: int) -> Script:
         """The first ``end`` words alone, without places."""
-        return Script(self.words[:end], self.labels[:end], self.soft[:end], [mark for mark in self.marks if mark.end <= end])
+        marks = [mark for mark in self.marks if mark.end <= end]
+        # a text that breaks off had begun all the same
+        marks += [replace(mark, end=end, value=()) for mark in self.marks if mark.spoken and mark.start < end < mark.end]
+        return Script(self.words[:end], self.labels[:end], self.soft[:end], marks)
 
     def fluent(self) -> Script:
         """What is left without the words that were taken back or broke off."""
@@ -108,7 +113,8 @@ class Script:
             words = [where[n] for n in range(mark.start, mark.end) if n in where]
             if words and mark.end - 1 in where:
                 left.marks.append(Mark(
-                    words[0], words[-1] + 1, mark.op, mark.clause, mark.slot, mark.item, mark.value, mark.eager, mark.grows
+                    words[0], words[-1] + 1, mark.op, mark.clause, mark.slot, mark.item, mark.value, mark.eager, mark.grows,
+                    mark.spoken,
                 ))
         return left
 
@@ -137,5 +143,6 @@ def edits(marks: Iterable[Mark], soft: Sequence[bool]) -> tuple[Edit, ...]:
         found.append(Edit(
             mark.start, mark.end, mark.op, mark.clause, mark.slot, mark.item, mark.value,
             None if mark.grows or closes > len(soft) else closes, mark.eager, mark.grows,
+            mark.spoken,
         ))
     return tuple(found)

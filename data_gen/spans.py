@@ -174,7 +174,9 @@ class _Reader:
     def _put(self, number: int, param: str, span: Evidence, values: Sequence[Any], at_once: bool) -> None:
         shut = span.end if at_once else next((n + 1 for n in range(span.end, len(self.words)) if closes(self.words[n])), None)
         value = tuple(self._linked(value, number) for value in values)
-        self.edits.append(Edit(span.start, span.end, "put", number, param, value=value, closes=shut))
+        first = next((one.split()[0] for one in value[:1] if isinstance(one, str) and one.split()), "")
+        spoken = not at_once and bool(first) and plain(first) == self.plain[span.start]
+        self.edits.append(Edit(span.start, span.end, "put", number, param, value=value, closes=shut, spoken=spoken))
 
     def _linked(self, value: Any, number: int) -> Any:
         """A value with other marked calls in the place of ``"$k"``."""

@@ -67,11 +67,14 @@ def _longer(task: Task, heard: Sequence[str], far: int) -> Task:
     n = len(heard)
     if task.reading is not None:
         # what closes a value is judged by the words themselves: an edit that says otherwise is a secret of gold's
-        edits = tuple(
-            edit for edit in task.reading.edits
-            if edit.op != "put" or edit.eager or edit.grows or edit.closes == edit.end or edit.end > n or any(map(closes, heard[edit.end:]))
-        )
-        return replace(task, reading=replace(task.reading, edits=edits))
+        edits = []
+        for edit in task.reading.edits:
+            at_once = edit.op != "put" or edit.eager or edit.grows or edit.closes == edit.end
+            if at_once or edit.end > n or any(map(closes, heard[edit.end:])):
+                edits.append(edit)
+            elif edit.spoken:  # a text that goes on has begun like one that does not
+                edits.append(replace(edit, value=()))
+        return replace(task, reading=replace(task.reading, edits=tuple(edits)))
     calls = []
     for call in task.gold:
         open_ = {name for name, span in call.arg_evidence.items() if 0 < span.end <= n and not any(map(closes, heard[span.end:]))}
@@ -113,7 +116,10 @@ def twin(task: Task, other: Task, cut: int) -> Task:
 
 def _edits(edits: tuple[Edit, ...], heard: int, closed: int | None) -> tuple[Edit, ...]:
     """Edits of the heard words; those that a later word closes are closed by word ``closed`` instead."""
-    kept = [edit for edit in edits if edit.end <= heard]
+    kept = [
+        edit if edit.end <= heard else replace(edit, end=heard, value=(), closes=None)
+        for edit in edits if edit.end <= heard or edit.spoken and edit.start < heard
+    ]
     return tuple(replace(edit, closes=closed) if edit.closes is not None and edit.closes > heard or _open(edit) else edit for edit in kept)
 
 

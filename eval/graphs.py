@@ -20,7 +20,8 @@ Node = tuple[str, frozenset[int]]
 
 def graph_of(state: State) -> list[Node]:
     """The final graph of an episode, removed calls left out."""
-    calls = [call for _, call in sorted(state.graph.calls.items()) if call.state is not CallState.CANCELLED]
+    # a call may name one with a higher ID that was issued later
+    calls = [call for id in state.graph.sequence() if (call := state.graph[id]).state is not CallState.CANCELLED]
     place = {call.id: n for n, call in enumerate(calls)}
     return [(call.spec.name, frozenset(place[need] for need in call.needs if need in place)) for call in calls]
 

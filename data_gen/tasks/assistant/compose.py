@@ -201,7 +201,8 @@ class Teller:
         if person and said.end > 1:
             first = self.drawer.person(value.accepted[0], first_only=True)
             script.marks.append(Mark(0, 1, "put", clause, slot, item, first.accepted, eager=True, grows=True))
-        script.marks.append(Mark(0, said.end, "put", clause, slot, item, value.accepted, eager=person))
+        spoken = not person and value.accepted[0] == value.words
+        script.marks.append(Mark(0, said.end, "put", clause, slot, item, value.accepted, eager=person, spoken=spoken))
         script.places.append(Place(0, said.end, clause, slot, item))
         return script
 
