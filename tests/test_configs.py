@@ -13,7 +13,7 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
 import configs
-from agent.modes import settings_of
+from agent.modes import MODES, settings_of
 from configs.schema import AgentConfig, Config, register
 
 ROOT = Path(configs.__file__).parent
@@ -81,3 +81,11 @@ def test_bad_input_is_one_line_and_status_2(options, says, tmp_path):
 def test_the_papers_commit_rule_knows_no_silences():
     with pytest.raises(ValueError, match="use agent.commit_on=final"):
         settings_of("speculative", AgentConfig(commit="paper", commit_on="silence"))
+
+
+def test_where_lines_commit_their_own_calls_no_other_line_is_asked_for():
+    config = AgentConfig(commit="line")
+    assert {mode: settings_of(mode, config).commit for mode in MODES} == {
+        mode: "action" if row.runs_lines else "line" for mode, row in MODES.items()
+    }
+    assert settings_of("parallel", AgentConfig(commit="line", runs_lines=False)).commit == "line"
