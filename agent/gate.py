@@ -29,11 +29,12 @@ class Gate(Draft):
 
     def still_open(self, ids: Collection[int]) -> str | None:
         """Why calls can't be committed: one of them, or of those that they need, is not whole yet."""
-        call = next((self.graph[id] for id in sorted(ids) if id in self.graph.live and self.graph[id].missing), None)
-        if call is None:
+        lacking = [self.graph[id] for id in sorted(ids) if id in self.graph.live and self.graph[id].missing]
+        if not lacking:
             return None
-        names = ", ".join(call.missing)
-        return f"call {call.id} misses {names}: give it with {call.id}. {call.missing[0]} = ..., or REMOVE {call.id}"
+        first = lacking[0]
+        what = "; ".join(f"call {call.id} misses {', '.join(call.missing)}" for call in lacking)
+        return f"{what}: give it with {first.id}. {first.missing[0]} = ..., or REMOVE {first.id}"
 
     def commit(self, ids: Collection[int] | None = None) -> None:
         """The commit point: every live call as it now stands, or each of ``ids``, may run, at once or after the grace."""

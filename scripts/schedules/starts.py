@@ -98,7 +98,9 @@ def _order(judge: Judge, call: Told) -> None:
     for other in judge.calls.standing():
         if call.spec.conflicts_with(other.spec) and judge.calls.precedes(other, call):
             waits = other.status == "waiting" and not (other.error_shown or other.perhaps_gone or judge.calls.is_skipped(other))
-            held = waits and is_held(judge, other) and not covers(judge, other)
+            # an operand that was let go and never started was refused, though its error may not have been told yet
+            refused = any(one.status == "waiting" and covers(judge, one) for one in judge.calls.chain(other)[1:])
+            held = waits and not refused and is_held(judge, other) and not covers(judge, other)
             if other.status == "running" and other.valid or held:
                 judge.count("out_of_order")
         for read in chain[1:]:

@@ -702,3 +702,10 @@ def test_after_the_answer_a_silence_is_nothing():
         (5.4, "say", "done"),
     ]
     assert "idle_silence" in played.notes
+
+
+def test_every_open_call_that_is_committed_is_named_with_what_it_misses():
+    played = play(
+        [(0.0, "x.")], [calls("1. send()", "2. note()", "COMMIT"), calls("REMOVE 1", "REMOVE 2"), answer()], commit="line", revise="amend",
+    )
+    assert any("call 1 misses" in told and "call 2 misses" in told for _, _, told in played.rows("told"))
