@@ -173,8 +173,7 @@ def reconcile(wanted: Sequence[Wanted], state: State) -> tuple[list[Edit], dict[
     ids: dict[int, int] = {}
     edits: list[Edit] = []
     next_id = state.graph.highest + 1
-    waiting = [want for want in wanted if want.complete and not (want.drafts and amends(state))]
-    drafted = [want for want in wanted if amends(state) and not state.final_in_context and _is_drafted(want, state)]
+    waiting, drafted = _whole_and_drafted(wanted, state)
     claimed = _claimed(drafted, spare, state)
     stands: dict[str, int] = {}
     lost: set[int] = set()
@@ -223,6 +222,7 @@ def reconcile(wanted: Sequence[Wanted], state: State) -> tuple[list[Edit], dict[
             continue
         id = match.id if match is not None else next_id
         next_id += match is None
+        ids[want.gold] = id
         edits += _lines(want, id, match, args, state)
     free = [call for call in spare if state.graph.effect_below(call.id) is None]
     if not state.final_in_context:  # a later clause may ask for it, and to look it up again would be a repetition
@@ -271,7 +271,7 @@ def _serves(call: Call, want: Wanted, ids: Mapping[int, int], unknown: Set[int])
         if name not in call.args:
             if "" not in values:
                 return False
-        elif not any(call.args[name] == issued(value, ids) for value in values if unknown.isdisjoint(references(value))):
+        elif not any(_alike(call, name, issued(value, ids)) for value in values if unknown.isdisjoint(references(value))):
             return False
     # what means nothing (a null, a default) asks for nothing else
     return all(name in want.accepts for name in normal_form(call.spec, call.args, own=False))
@@ -282,9 +282,27 @@ def amends(state: State) -> bool:
     return state.settings.revise == "amend" and state.settings.calls_per_action is None
 
 
-def _is_drafted(want: Wanted, state: State) -> bool:
-    """Whether a call that is not whole is written down all the same: it is held anyway, and something of it has been said."""
-    return (not want.complete or bool(want.drafts)) and _is_held(want, state) and bool(want.args or want.drafts)
+def _whole_and_drafted(wanted: Sequence[Wanted], state: State) -> tuple[list[Wanted], list[Wanted]]:
+    """The calls that are wanted as they are, and those that are not whole but written down all the same.
+
+    A draft is of a call that is held anyway, and of which something has been said; what takes the result of one is a draft too.
+    """
+    if not amends(state) or state.final_in_context:
+        return [want for want in wanted if want.complete], []
+    drafted = [
+        want for want in wanted
+        if (not want.complete or want.drafts) and _is_held(want, state) and (want.args or want.drafts)
+    ]
+    undecided = {want.gold for want in drafted}
+    whole = []
+    for want in wanted:
+        if want.complete and want.gold not in undecided:
+            if undecided & {k for value in want.args.values() for k in references(value)}:
+                undecided.add(want.gold)
+                drafted += [want] if _is_held(want, state) else []
+            else:
+                whole.append(want)
+    return whole, drafted
 
 
 def _is_held(want: Wanted, state: State) -> bool:
@@ -332,11 +350,9 @@ def _lines(want: Wanted, id: int, old: Call | None, args: Mapping[str, Any], sta
     changed: list[str] = []
     grown = 0
     for param in want.spec.params:
-        if param.name not in args or param.name in old.args and old.args[param.name] == args[param.name]:
+        if param.name not in args or param.name in old.args and _alike(old, param.name, args[param.name]):
             continue
         value, had = args[param.name], old.args.get(param.name)
-        if param.name in old.args and call_text(want.spec, {**old.args, param.name: value}) == old.text:
-            continue  # another way to say the same
         if isinstance(value, str) and isinstance(had, str) and had and value.startswith(had):
             changed.append(param.name)
             grown += len(value[len(had):].split())
@@ -350,6 +366,13 @@ def _lines(want: Wanted, id: int, old: Call | None, args: Mapping[str, Any], sta
     if want.drafts and lines and all(name in want.drafts and name in old.args for name in changed) and grown < _LEAST_GROWTH:
         return []
     return [Edit(line, want.gold, id, want.spec.access) for line in lines]
+
+
+def _alike(call: Call, name: str, value: Any) -> bool:
+    """Whether an argument of a call is a value, or says the same to its tool."""
+    had = call.args[name]
+    texts = isinstance(had, str) and isinstance(value, str) and call.spec.canonical is not None
+    return had == value or texts and call_text(call.spec, {name: had}) == call_text(call.spec, {name: value})
 
 
 def _cost(line: str) -> int:
