@@ -32,7 +32,7 @@ _TABLE = re.compile(r"<!-- table (?P<spec>[^>]*?) -->\n.*?<!-- /table -->", re.D
 
 Row = Mapping[str, Any]
 
-SOURCES = {"assistant": "assistant, generated", "naturalistic": "naturalistic, generated", "written": "written by hand"}
+SOURCES = {"assistant": "assistant, generated", "naturalistic": "naturalistic, generated", "written": "written one by one"}
 
 
 def _per_100(row: Row, name: str) -> str:

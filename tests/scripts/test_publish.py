@@ -32,8 +32,8 @@ def test_a_marked_table_is_filled_and_the_rest_left_alone(tmp_path, monkeypatch)
         "before", marker,
         "| requests | mode | n | right | mean s | × `sequential` | before the last word, /100 |",
         "|---|---|---:|---:|---:|---:|---:|",
-        "| written by hand | `sequential` | 120 | 95% [90, 98] | 2.12 | 1 | 1.7 |",
-        "| written by hand | `speculative` | 120 | 95% [90, 98] | 2.12 | 2.01 [1.90, 2.10] | 1.7 |",
+        "| written one by one | `sequential` | 120 | 95% [90, 98] | 2.12 | 1 | 1.7 |",
+        "| written one by one | `speculative` | 120 | 95% [90, 98] | 2.12 | 2.01 [1.90, 2.10] | 1.7 |",
         "<!-- /table -->", "after",
     ]
 
