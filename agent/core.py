@@ -38,7 +38,7 @@ from agent.gate import label
 from agent.orders import Orders
 from agent.protocol import ActionEnded, AmendLine, AnswerOpened, CallLine, CommitLine, Item, Malformed, Parser, RemoveLine, feed
 from agent.state import Phase, State, knows_the_end, nothing_moves, start
-from agent.transcript import Segment, silence_text, update_text
+from agent.transcript import Segment, says_a_word, silence_text, update_text
 
 __all__ = ["Phase", "State", "label", "start", "step"]
 
@@ -99,12 +99,10 @@ class _Step(Orders):
             self.say(Note("nothing_said"))  # an endpoint's word that comes twice, or after the answer, is no speech
             return
         if self.answered:
-            self.answered, self.turn, self.turn_tokens = False, self.turn + 1, 0
+            self.answered, self.turn_tokens = False, 0
             self.final_heard = self.final_in_context = False
-            self.graph = replace(self.graph, effects=Map())  # a later turn may ask for the same again
-            self.turn_writes = 0
-            if self.asked_more:
-                self.extra_writes, self.asked_more = self.extra_writes + self.settings.max_writes_per_turn, False
+            if says_a_word(event.text):
+                self.allow_anew()
         elif self.final_heard or spoken and (self.answer is not None or self.commits.given > self.commits.over):
             self.reopen()
         if spoken:
@@ -114,6 +112,14 @@ class _Step(Orders):
         data = update_text(event.text, event.retracts)
         # to an agent that acts on silence, the endpoint's word alone is no news to stop for
         self.tell("final_query_update" if event.final else "partial_query_update", data, cuts=spoken or not self.saw_silence)
+
+    def allow_anew(self) -> None:
+        """The user, answered, has said something: that confirms, extends and repeats, where the model orders it."""
+        self.turn += 1
+        self.graph = replace(self.graph, effects=Map())  # a later turn may ask for the same again
+        self.turn_writes = 0
+        if self.asked_more:
+            self.extra_writes, self.asked_more = self.extra_writes + self.settings.max_writes_per_turn, False
 
     def hear_nothing(self, event: Silence) -> None:
         """Nobody speaks, for so long: news like any other, but none to stop for."""

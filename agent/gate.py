@@ -21,6 +21,8 @@ from agent.said import only_said, words_said
 from agent.tools.tool import ToolSpec, mismatch, signature
 from agent.transcript import shortened
 
+MAX_RESULT_DEPTH = 64
+"""Levels of lists and objects that a result may have: what Python itself allows depends on who calls."""
 NOT_TWICE = "equal effects are refused within a turn; if it is meant, the user can ask again in the next"
 
 
@@ -137,8 +139,8 @@ class Gate(Draft):
             self.reread(self.graph[call.id])
 
     def may_repeat(self, spec: ToolSpec) -> bool:
-        """Whether equal effects of a tool are allowed within one turn."""
-        return spec.repeatable or self.settings.duplicate_writes
+        """Whether equal effects of a tool are allowed within one turn; a confirmation is for one effect."""
+        return not spec.confirm and (spec.repeatable or self.settings.duplicate_writes)
 
     def needs_the_user(self, spec: ToolSpec, text: str) -> str | None:
         """Why a write may not start before the user has spoken again, if so: it wants confirmation, or there were enough."""
@@ -261,7 +263,22 @@ def not_json(value: Any) -> str | None:
         write_value(value)
     except (TypeError, ValueError, RecursionError):
         return f"its answer is no JSON value but {type(value).__name__}"
+    if is_deep(value):
+        return f"its answer is nested deeper than {MAX_RESULT_DEPTH} levels"
     return None
+
+
+def is_deep(value: Any) -> bool:
+    """Whether a JSON value is nested deeper than what can be walked through from any depth of the caller's own stack."""
+    level = [value]
+    for _ in range(MAX_RESULT_DEPTH + 1):
+        level = [
+            item for each in level if isinstance(each, list | tuple | dict)
+            for item in (each.values() if isinstance(each, dict) else each) if isinstance(item, list | tuple | dict)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def effect_key(session: str, id: int, text: str) -> str:

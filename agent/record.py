@@ -270,7 +270,9 @@ def _clean(item: Any, pattern: re.Pattern[str], lines: re.Pattern[str], tools: M
     if isinstance(item, StartTool) and item.name in (tools or {}):
         secret = tools[item.name].secret
         args = {name: HIDDEN if name in secret else _hide(value, pattern) for name, value in item.args.items()}
-        return replace(item, args=args)
+        # the key holds a digest of the arguments, and a short secret can be guessed from it
+        key = item.key if args == item.args else f"{item.key.rpartition(':')[0]}:{HIDDEN}"
+        return replace(item, args=args, key=key)
     changes = {}
     for name in ("value", "message", "text", "why", "args"):
         if hasattr(item, name):

@@ -54,9 +54,12 @@ from agent.running import Outcome, end, failed, idempotency_key, launch
 from agent.simulate import Rollout
 from agent.tools.bulk import off_loop
 from agent.tools.tool import Toolbox
-from agent.transcript import Segment
+from agent.transcript import MAX_RETRACTS, Segment
 
 __all__ = ["Limits", "Session", "SessionEnded", "idempotency_key", "merged"]
+
+
+MAX_SILENCE_S = 86_400.0
 
 
 class SessionEnded(Exception):
@@ -224,8 +227,8 @@ class Session:
 
         Raises:
             SessionEnded: nobody listens any more.
-            TypeError: ``text`` is no text; nothing was heard.
-            ValueError: it is longer than `Limits.update_chars`, or takes back fewer than no words; nothing was heard.
+            TypeError: ``text`` is no text, or ``final`` no truth value; nothing was heard.
+            ValueError: it is longer than `Limits.update_chars`, or takes back no such number of words; nothing was heard.
         """
         if not isinstance(text, str):
             raise TypeError(f"hear was given {type(text).__name__} for text; give whole words as str, \"\" for none")
@@ -233,6 +236,10 @@ class Session:
             raise ValueError(f"hear was given {len(text)} characters, and an update holds {self.limits.update_chars}; give them in parts")
         if type(retracts) is not int or retracts < 0:
             raise ValueError(f"hear was given retracts={retracts!r}; give how many words are taken back, from 0 on")
+        if retracts > MAX_RETRACTS:
+            raise ValueError(f"hear was given a retracts of more than {MAX_RETRACTS}; give how many words are taken back")
+        if type(final) is not bool:
+            raise TypeError(f"hear was given final={final!r}; give True or False: it lets calls go")
         if self._ended.is_set() or self.state.phase is Phase.FINISHED:
             raise SessionEnded(self.outcome)
         self.clock.start()
@@ -240,7 +247,7 @@ class Session:
         self._count_silence(update)
         if self._backlog is not None:
             self._backlog = merged(self._backlog, update)
-        elif self._inbox.full() or len(self.state.inbox) >= self.limits.backlog_segments:
+        elif self._inbox.full() or self._is_behind():
             self._backlog = update
         else:
             self._put_now(update)
@@ -251,7 +258,10 @@ class Session:
 
         Raises:
             SessionEnded: nobody listens any more.
+            ValueError: no length of time; nothing was heard.
         """
+        if not isinstance(seconds, int | float) or not 0 <= seconds <= MAX_SILENCE_S:
+            raise ValueError(f"silent was given no number of seconds from 0 to {MAX_SILENCE_S:g}; give how long nobody has spoken")
         if self._ended.is_set() or self.state.phase is Phase.FINISHED:
             raise SessionEnded(self.outcome)
         if self.state.settings.commit_on == "silence" and self._backlog is None and not self._inbox.full():
@@ -337,8 +347,15 @@ class Session:
             finally:
                 self._ended.set()
 
+    def _is_behind(self) -> bool:
+        """Whether words can wait: the model is behind, and words that it has not seen already hold back what was committed."""
+        waiting = self.state.inbox
+        return len(waiting) >= self.limits.backlog_segments and any(
+            pending.segment.kind in ("partial_query_update", "final_query_update") for pending in waiting
+        )
+
     async def _next(self, timeout_s: float) -> Event | _Broke | None:
-        if self._backlog is not None and len(self.state.inbox) < self.limits.backlog_segments:
+        if self._backlog is not None and not self._is_behind():
             update, self._backlog = self._backlog, None
             self._put_now(replace(update, at_ns=self.clock.now_ns()), force=True)
         try:
@@ -432,6 +449,8 @@ class Session:
     async def _silences(self, since_ns: int) -> None:
         for step_s in self.limits.silence_s:
             await asyncio.sleep(max(0, since_ns + ns(step_s) - self.clock.now_ns()) / NS_PER_S)
+            if self._backlog is not None:
+                return  # words that still wait would come after it: what is silent is the recogniser's past
             await self._put(Silence(max(since_ns + ns(step_s), self.clock.now_ns()), ns(step_s)))
 
     # -- the model ---------------------------------------------------------------------------------------------

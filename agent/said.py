@@ -3,8 +3,9 @@
 Owns the proof that lets a call out early once results are in the context: not "no result is seen in it", which any rewriting
 gets round, but "all of it is the user's". A text is the user's if it is a run of words that the user said, written as they were
 heard, in small letters, with a capital first letter or one a word, with or without the punctuation around words; a number if
-it was said in figures; a list if its items come in the order in which they were said. Nothing else is: no ``true``, no
-object, no word of the agent's own. Refuses to know which calls need the proof.
+it was said in figures; a list if its items are such texts and numbers, in the order in which they were said. Nothing else is: no
+``true``, no object, no list in a list and no empty item (their pattern could spell anything), no word of the agent's own. Refuses
+to know which calls need the proof.
 """
 
 from __future__ import annotations
@@ -32,25 +33,26 @@ def words_said(segments: Iterable[Segment]) -> tuple[str, ...]:
 
 def only_said(args: Mapping[str, Any], words: Sequence[str]) -> bool:
     """Whether every argument is the user's own."""
-    return all(_find(value, words, 0) is not None for value in args.values())
+    return all(_is_said(value, words) for value in args.values())
+
+
+def _is_said(value: Any, words: Sequence[str]) -> bool:
+    if value is None or value == "" or value == []:
+        return True
+    at: int | None = 0
+    for item in value if isinstance(value, list) else (value,):
+        if (at := _find(item, words, at)) is None:
+            return False
+    return True
 
 
 def _find(value: Any, words: Sequence[str], at: int) -> int | None:
-    """Where the first run of words at or after ``at`` that says the value ends; None if there is none."""
+    """Where the first run of words at or after ``at`` that says a text or a number ends; None if there is none."""
     match value:
-        case None | "":
-            return at
-        case bool():
+        case bool() | "":
             return None
         case int() | float():
             value = write_value(value)
-        case list():
-            for item in value:
-                found = _find(item, words, at)
-                if found is None:
-                    return None
-                at = found
-            return at
         case str():
             pass
         case _:

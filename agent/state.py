@@ -89,6 +89,7 @@ class State:
     settled: int = 0
     """The highest call ID when the last answer went out: what failed or was skipped by then is over for good."""
     turn: int = 1
+    """Turns that the user opened with a word; one that a mere retraction or a full stop opened goes on with the one before."""
     errors_in_row: int = 0
     context_tokens: int = 0
     turn_tokens: int = 0

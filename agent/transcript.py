@@ -9,6 +9,7 @@ a prefix never change.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -21,6 +22,9 @@ Kind = Literal[
     "think_interrupted", "tool_call_interrupted", "answer_interrupted",
 ]
 
+MAX_RETRACTS = 1_000_000
+"""More words are never taken back at once: no session has that many."""
+_LONGEST_SILENCE_NS = 10**18
 CLOSERS: frozenset[Kind] = frozenset({"think_interrupted", "tool_call_interrupted", "answer_interrupted"})
 """Written by the environment, but inside the model's turn: they close the tag that a cut left open."""
 
@@ -80,13 +84,18 @@ _SPARED = re.compile(r"^\[ -(?=\d+\])")
 
 def update_text(text: str, retracts: int = 0) -> str:
     """The data of an update: ``[-2] words`` takes the last two words back first. A user who says "[-1]" takes nothing back."""
-    text = _SAYS_SO.sub("[ -", text)
+    text, retracts = _SAYS_SO.sub("[ -", text), min(retracts, MAX_RETRACTS)
     return f"[-{retracts}] {text}" if retracts else text
+
+
+def says_a_word(text: str) -> bool:
+    """Whether a text has anything but white space, punctuation and what can't be seen: a letter, a figure, a sign."""
+    return any(unicodedata.category(char)[0] in "LNS" for char in text)
 
 
 def silence_text(silent_ns: int) -> str:
     """The data of a silence: for how many seconds nobody has spoken."""
-    return f"{silent_ns / NS_PER_S:g}"
+    return f"{min(silent_ns, _LONGEST_SILENCE_NS) / NS_PER_S:g}"
 
 
 def read_update(data: str) -> tuple[str, int]:

@@ -50,6 +50,7 @@ SAME = (
     ('pay("Zo\u00eb")', 'pay("Zoe\u0308")'), ('pay(amount=3, to="a")', 'pay("a", 3)'), ('mail(["a"], "x")', 'mail("a", "x")'),
     ('mail(["a"], "x", "b")', 'mail(["a"], "x", ["b"])'), ('save({"name": "a"})', 'save({"size": 10.0, "name": "a"})'),
     ('save({"name": "a", "size": null})', 'save({"name": "a"})'), ('call("555-01 23")', 'call("5550123")'),
+    ('pay({"Zo\u00eb": 1})', 'pay({"Zoe\u0308": 1})'),
     ('pay({"b": 1, "a": 2})', 'pay({"a": 2, "b": 1})'), ('mail(["a ", "b"], "x")', 'mail(["a", "b"], "x")'),
 )
 OTHER = (

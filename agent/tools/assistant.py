@@ -303,6 +303,7 @@ TOOLS: tuple[Tool, ...] = (
 )
 """The sixteen, in TinyAgent's order."""
 
+_SETS = frozenset({"recipients", "cc", "invitees", "meeting_invitees"})
 _OPENERS = frozenset({"open_note", "open_and_get_file_path"})
 
 
@@ -317,6 +318,22 @@ def canonical(params: Iterable[Param], args: Mapping[str, Json], now: datetime |
             value = [value] if value else []
         kept[param.name] = _written_out(param.name, value, bool(args.get("all_day")), now)
     return kept
+
+
+def meant(params: Iterable[Param], args: Mapping[str, Json], now: datetime | None = None) -> dict[str, Json]:
+    """`canonical`, and what the tools make of it besides: whom a message reaches and when an event ends, however it was put."""
+    form = canonical(params, args, now)
+    for name, value in form.items():
+        if isinstance(value, list) and name in _SETS:
+            with suppress(ToolFailure, AttributeError, TypeError):
+                texts = not any("@" in text for text in value)
+                form[name] = phone_numbers(name, value) if name == "recipients" and texts else addresses(name, value)
+    if form.get("start_location") == "":
+        form["start_location"] = None
+    if "end_date" in {param.name for param in params} and "end_date" not in form:
+        with suppress(ToolFailure, KeyError, TypeError, OverflowError):
+            form["end_date"] = written(moment("start_date", form["start_date"]) + timedelta(hours=1))
+    return form
 
 
 def _written_out(name: str, value: Json, all_day: bool, now: datetime | None) -> Json:
@@ -353,7 +370,7 @@ def assistant_tools(
     made = []
     for each in TOOLS:
         access = opens if each.spec.name in _OPENERS else each.spec.access
-        form = partial(canonical, each.spec.params, now=here)
+        form = partial(meant, each.spec.params, now=here)
         made.append(replace(each, spec=replace(each.spec, access=access, canonical=form), latency=latency))
     return tuple(made)
 

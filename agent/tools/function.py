@@ -215,8 +215,10 @@ class FunctionToolbox:
         for param in chosen.spec.params:
             if param.name in bound and (why := mismatch(bound[param.name], param.schema)) is not None:
                 raise ToolFailure(f"{name}: {param.name} {why}: {signature(chosen.spec)}")
+        # what is equal for the agent (null is the default, see `agent.tools.normal`) has to be one for the tool
+        null = {key for key, value in bound.items() if value is None and chosen.defaults.get(key) is not None}
         # the tool gets its own copy: what it does to its arguments must not reach the caller's
-        return chosen, copy.deepcopy(self.canonical(name, bound))
+        return chosen, copy.deepcopy(self.canonical(name, {key: value for key, value in bound.items() if key not in null}))
 
     def _values(self, chosen: Tool, given: Mapping[str, Json]) -> dict[str, Any]:
         return {key: convert(chosen.hints[key], copy.deepcopy(value)) for key, value in given.items()}

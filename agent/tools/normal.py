@@ -5,7 +5,8 @@ evaluation alike:
 
 - an optional argument left out, ``null``, and the parameter's default are one; so it is with the declared fields of an object;
 - numbers are compared by value (``1`` is ``1.0``, ``1e2`` is ``100``), and ``true`` is not ``1``;
-- texts are compared after Unicode's composition (NFC), runs of white space as one space, none at the ends;
+- texts, and the names of fields, are compared after Unicode's composition (NFC), texts with runs of white space as one space and
+  none at the ends;
 - where the schema takes a list, one value is a list of one;
 - then the tool's own canonical form, where it has one (`ToolSpec.canonical`).
 
@@ -15,6 +16,7 @@ Refuses to know calls, references (they stay as they are) and when equality matt
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Mapping
 from typing import Any
@@ -35,9 +37,11 @@ def normal_form(spec: ToolSpec, args: Mapping[str, Any], *, own: bool = True) ->
     plain = _fields(schemas, args, required)
     if own and spec.canonical is not None:
         try:
-            plain = _fields(schemas, spec.canonical(plain), required)
-        except Exception:  # a tool that can't say what its arguments mean: they mean what they say
-            return plain
+            meant = _fields(schemas, spec.canonical(plain), required)
+            json.dumps(meant, allow_nan=False)
+        except Exception:  # a tool that can't say what its arguments mean, or not in JSON: they mean what they say
+            return _fields(schemas, args, required)  # anew: it may have changed what it was given
+        return meant
     return plain
 
 
@@ -50,8 +54,11 @@ def _fields(
 ) -> dict[str, Any]:
     """Declared fields without what means nothing; what is required, or what nobody declared, may mean its null."""
     found = {}
-    for name in sorted(given):
-        value = _value(given[name], schemas.get(name, {}))
+    composed = {unicodedata.normalize("NFC", name): value for name, value in given.items()}
+    if len(composed) < len(given):  # two names that differ in their spelling alone stay two
+        composed = dict(given)
+    for name in sorted(composed):
+        value = _value(composed[name], schemas.get(name, {}))
         declared = schemas.get(name)
         if declared is not None and name not in required and (value is None or _same(value, _value(declared.get("default"), declared))):
             continue

@@ -167,7 +167,8 @@ class Judge:
             return
         if heard or event.retracts:
             if self.turn_over:
-                self.turn, self.turn_over, self.final_heard, self.end_in_context = self.turn + 1, False, False, False
+                self.turn_over, self.final_heard, self.end_in_context = False, False, False
+                self.turn += bool(words(event.text))  # what is only taken back asks for nothing and confirms nothing
             self._throw_away()
             self.speech_at, self.commit_at, self.final_heard = self.at, 0, False
         self.final_heard |= event.final

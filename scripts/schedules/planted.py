@@ -118,6 +118,11 @@ def _deaf(event: Event, memory: Memory) -> Event:
     return _nothing(event) if isinstance(event, UserUpdate) and not event.final else event
 
 
+def _spoken(event: Event, memory: Memory) -> Event:
+    silent = isinstance(event, UserUpdate) and event.retracts and not event.text
+    return replace(event, text="yes") if silent else event
+
+
 def _lost_is_slow(event: Event, memory: Memory) -> Event:
     # the core takes what is lost to be running still: its late answer sets all that waits for it going
     return _nothing(event) if isinstance(event, ToolError) and event.kind != "failed" else event
@@ -214,6 +219,7 @@ BUGS: dict[str, Bug] = {
     "a write is sent twice": Bug("write_twice", says=_start(lambda s: (s, replace(s, version=s.version + 1)))),
     "a write is sent again, spelled otherwise": Bug("write_twice", says=_start(_respelled)),
     "equal writes are allowed": Bug("equal_effect_twice", settings=_with(duplicate_writes=True)),
+    "what is taken back is a word of the user's": Bug("equal_effect_twice", hears=_spoken),
     "effects can be revised": Bug("frozen_changed", tool=_as("read", "write")),
     "effects can be cancelled": Bug("frozen_cancelled", tool=_as("read", "write")),
     "a call is mistaken for the next": Bug("unwritten_start", says=_start(lambda s: (replace(s, call=s.call + 1),), writes=False)),

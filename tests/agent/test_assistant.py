@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.calls import call_text
 from agent.tools.assistant import TOOLS, AssistantToolbox, assistant_specs, assistant_tools
 from agent.tools.function import Effect
 from agent.tools.text import fold, quote, sentences, similar
@@ -380,3 +382,29 @@ def test_names_fold_and_find_their_likes() -> None:
     assert similar("jon", ["John Ray", "Joan Poe", "Mary Jones", "Zoë Quux"]) == ["Mary Jones", "Joan Poe", "John Ray"]
     assert similar("", ["Anna"]) == []
     assert quote('a "b" é') == '"a \\"b\\" é"' and len(quote("x" * 9999)) == 122
+
+
+NOON = "2025-03-06 12:00:00"
+
+
+@pytest.mark.parametrize(("name", "one", "other"), [
+    ("compose_new_email", {"recipients": ["a@b.c", "d@e.f"], "context": "x"}, {"recipients": ["D@e.f", "a@b.c", "d@e.f"], "context": "x"}),
+    ("compose_new_email", {"recipients": "a@b.c", "cc": ["d@e.f", "g@h.i"]}, {"recipients": ["a@b.c"], "cc": ["g@h.i", "d@e.f"]}),
+    ("send_sms", {"recipients": ["+1 555 123", "555"], "message": "x"}, {"recipients": ["555", "+1555123"], "message": "x"}),
+    ("create_calendar_event", {"title": "t", "start_date": "tomorrow at noon"},
+     {"title": "t", "start_date": NOON, "end_date": "2025-03-06 13:00:00"}),
+    ("get_zoom_meeting_link", {"topic": "t", "start_time": NOON, "duration": 30, "meeting_invitees": ["a@b.c", "d@e.f"]},
+     {"topic": "t", "start_time": "at noon tomorrow", "duration": "half an hour", "meeting_invitees": ["d@e.f", "A@b.c"]}),
+    ("maps_show_directions", {"start_location": "", "end_location": "Oslo"}, {"start_location": None, "end_location": "Oslo"}),
+], ids=["to", "cc", "numbers", "end", "zoom", "here"])
+def test_what_a_tool_does_the_same_is_one_effect(name, one, other):
+    """In any order and form that the tool itself takes for the same: two messages to the same people are not two effects."""
+    spec = {each.spec.name: each.spec for each in assistant_tools(now="2025-03-05 10:00:00")}[name]
+    assert call_text(spec, one) == call_text(spec, other)
+
+
+@pytest.mark.parametrize("recipients", [["x", "a"], ["", "x"], ["+", "-"], ["z", "a@b.c", "+1 555 123"]])
+def test_whom_nobody_can_reach_stays_as_it_was_written(recipients):
+    specs = {each.spec.name: each.spec for each in assistant_tools()}
+    for name in ("send_sms", "compose_new_email"):
+        assert json.dumps(recipients) in call_text(specs[name], {"recipients": recipients, "message": "x"})

@@ -384,3 +384,16 @@ def test_conversion_reaches_into_containers() -> None:
     assert convert(dict[str, list[Size] | None], {"a": ["small"], "b": None}) == {"a": [Size.SMALL], "b": None}
     assert [type(x) for x in convert(list[float], [1, 2.5])] == [float, float]
     assert convert(int | str, "1") == "1"
+
+
+def test_null_is_the_default_to_the_tool_as_it_is_to_the_guard():
+    """Two calls that are one effect to the agent did two different things."""
+
+    @tool
+    def pay(to: str, amount: int | None = 5) -> int | None:
+        """Pays."""
+        return amount
+
+    box = FunctionToolbox([pay])
+    assert [box.run("pay", args) for args in ({"to": "a"}, {"to": "a", "amount": None}, {"to": "a", "amount": 0})] == [5, 5, 0]
+    assert [effect.args["amount"] for effect in box.effects] == [5, 5, 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from datetime import date
 
 import pytest
 from hypothesis import given
@@ -123,3 +124,26 @@ def _shape(value):
         case list():
             return ("list", *map(_shape, value))
     return ("object", *sorted((name, _shape(item)) for name, item in value.items()))
+
+
+@pytest.mark.parametrize("meant", [
+    {"a": date(2025, 3, 1)}, {"a": {1, 2}}, {"a": float("nan")}, {"a": object()}, None, {1: 2, "a": 3},
+], ids=["date", "set", "nan", "object", "none", "names"])
+def test_a_canonical_form_that_is_no_json_counts_for_nothing(meant):
+    """It would end in a text that can't be written: in the core, which must not raise."""
+    spec = ToolSpec("pay", (Param("a", {}),), canonical=lambda args: meant)
+    assert call_text(spec, {"a": " x"}) == 'pay(a="x")'
+
+
+def test_a_canonical_form_that_breaks_half_way_leaves_the_arguments_as_they_were():
+    def half(args):
+        args.clear()
+        raise KeyError
+
+    assert call_text(ToolSpec("pay", (Param("a", {}),), canonical=half), {"a": "x"}) == 'pay(a="x")'
+
+
+def test_names_of_fields_are_composed_too():
+    spec = ToolSpec("pay", (Param("a", {}),))
+    assert call_text(spec, {"a": {"Zo\u00eb": 1}}) == call_text(spec, {"a": {"Zoe\u0308": 1}})
+    assert call_text(spec, {"a": {"Zo\u00eb": 1, "Zoe\u0308": 2}}) != call_text(spec, {"a": {"Zo\u00eb": 2}})

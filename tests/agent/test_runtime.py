@@ -864,6 +864,8 @@ class TestLog:
         assert "4711" not in spelt and "ter" not in spelt
         [start] = [item for _, items in history for item in items if isinstance(item, StartTool)]
         assert start.args == {"user": "ann", "password": "[secret]", "pin": "[secret]"}
+        # four figures are guessed from a digest in no time
+        assert start.key == f"{session.initial.session}:1:[secret]"
         [result] = [event for event, _ in history if isinstance(event, ToolResult)]
         assert result.value == "welcome ann with [secret] and [secret]"
 

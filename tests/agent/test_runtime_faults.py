@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 from agent import core, record
-from agent.events import Append, Appended, ModelOutput, StartTool, ToolError, ToolResult, UserUpdate
+from agent.clock import Profile, ns
+from agent.events import Append, Appended, ModelOutput, Silence, StartTool, ToolError, ToolResult, UserUpdate
 from agent.models.live import ModelWorker
 from agent.modes import settings
 from agent.rendering import Renderer
-from agent.runtime import Session, SessionEnded
+from agent.runtime import Limits, Session, SessionEnded
 from agent.tools import bulk
 from agent.tools.function import FunctionToolbox, tool
 from agent.tools.hints import as_json
@@ -45,8 +46,11 @@ class TestUser:
         ({"text": b"go"}, TypeError, "hear was given bytes for text"),
         ({"text": "go", "retracts": -1}, ValueError, "hear was given retracts=-1"),
         ({"text": "go", "retracts": None}, ValueError, "hear was given retracts=None"),
+        ({"text": "go", "retracts": 10**5000}, ValueError, "a retracts of more than 1000000"),
+        ({"text": "go", "final": "no"}, TypeError, "hear was given final='no'"),
+        ({"text": "go", "final": None}, TypeError, "hear was given final=None"),
         ({"text": "go " * 2_000_000}, ValueError, "6000000 characters, and an update holds 100000"),
-    ], ids=["none", "bytes", "negative", "no_count", "huge"])
+    ], ids=["none", "bytes", "negative", "no_count", "endless", "final_text", "final_none", "huge"])
     def test_what_is_no_update_is_refused_and_the_session_goes_on(self, renderer, given, error, text):
         async def work():
             async with planned(renderer, Script([], "<answer>Fine.</answer>"), []) as session:
@@ -58,6 +62,56 @@ class TestUser:
                 return session
 
         assert [event.text for event in events(fake(work), UserUpdate)] == ["go"]
+
+    @pytest.mark.parametrize("given", [float("nan"), float("inf"), -1, 10**400, "long", None])
+    def test_what_is_no_length_of_time_is_no_silence(self, renderer, given):
+        async def work():
+            async with planned(renderer, Script([], "<answer>Fine.</answer>"), [], changes={"commit_on": "silence"}) as session:
+                await session.hear("go")
+                with pytest.raises(ValueError, match="silent was given no number of seconds from 0 to 86400"):
+                    await session.silent(given)
+                await session.hear("", final=True)
+                assert await session.answer() == "Fine."
+                return session
+
+        assert events(fake(work), Silence) == []
+
+    @pytest.mark.parametrize("changes", [{"commit_grace_ns": ns(3)}, {}], ids=["grace", "conflict"])
+    def test_words_that_the_model_can_not_take_yet_hold_back_what_it_committed(self, renderer, changes):
+        """It writes a long answer, and results wait for it: the user's "do not" was put aside behind them, and the write ran."""
+        slow = Profile("slow", decode_tokens_per_s=50, prefill_tokens_per_s=500, restart_ns=ns(0.02))
+        began: list[float] = []
+
+        @tool(access="read", timeout_s=20)
+        async def look(seconds: float) -> str:
+            """Looks."""
+            await asyncio.sleep(seconds)
+            return "there"
+
+        @tool(access="write", writes=("box",), timeout_s=20)
+        async def fill(seconds: float) -> str:
+            """Fills."""
+            began.append(asyncio.get_running_loop().time())
+            await asyncio.sleep(seconds)
+            return "full"
+
+        async def work():
+            first = call("1. look(1.5)", "2. look(2)", "3. fill(4)", "4. fill(5)")
+            script = Script([first, f"<answer>{'so it is ' * 120}</answer>"], "<pause>")
+            limits = Limits(backlog_segments=1)
+            async with planned(renderer, script, [look, fill], profile=slow, limits=limits, changes=changes) as session:
+                start = asyncio.get_running_loop().time()
+                await session.hear("fill it", final=True)
+                while len(events(session, ToolResult)) < 2:
+                    await asyncio.sleep(0.01)
+                spoke = asyncio.get_running_loop().time() - start
+                await session.hear("do not")
+                await asyncio.sleep(20)
+                return session, [at - start for at in began], spoke
+
+        session, starts, spoke = fake(work)
+        assert [at for at in starts if at > spoke] == []
+        assert [event.text for event in events(session, UserUpdate)] == ["fill it", "do not"]
 
 
 class TestTools:

@@ -32,7 +32,7 @@ def test_the_users_own(value):
     "value",
     [
         "bOb", "Bob about", "Bob  Ray", "Bob Ray!", "Rob", "o", "Bob Ray, about 2 cars more", "Ask bob ray", 3, 2.5, True, {}, Ref(1),
-        ["Ray", "ask"], ["Bob", "Bob"],
+        ["Ray", "ask"], ["Bob", "Bob"], [None, "", "", None], [[], [[]]], [["Bob"], "Ray,"], ["Bob", ""],
     ],
 )
 def test_not_the_users_own(value):

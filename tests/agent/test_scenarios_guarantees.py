@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from agent.events import StartTool
+import pytest
+
+from agent import core
+from agent.events import Appended, ModelOutput, Silence, StartTool, ToolResult, UserUpdate
+from agent.modes import settings
 from agent.tools.tool import Param, ToolSpec
 from tests.agent.scenarios import PAUSE, ToolFailure, answer, calls, play
 
@@ -462,3 +466,69 @@ def test_an_answer_written_without_knowing_of_a_failure_does_not_go_out():
         (14.8, "say", "sorry"),
     ]
     assert played.notes == ["stale_read 2", "answer_discarded"]
+
+
+def told(*events, specs, **changes):
+    """The state and commands of a session given these events; a text is what the model writes next, and appends take no time."""
+    state, said = core.start(settings("speculative", **changes), {spec.name: spec for spec in specs}), []
+    for event in events:
+        given = ModelOutput(state.now_ns, state.generation, event, (1,)) if isinstance(event, str) else event
+        state, commands = core.step(state, given)
+        said += commands
+        while str(state.phase) == "appending":
+            state, commands = core.step(state, Appended(state.now_ns, 1))
+            said += commands
+    return state, [command.call for command in said if isinstance(command, StartTool)]
+
+
+@pytest.mark.parametrize(("word", "runs"), [
+    (UserUpdate(1, "", True, 1), 0), (UserUpdate(1, ".", True), 0), (UserUpdate(1, "\u200b", True), 0), (UserUpdate(1, "yes", True), 1),
+], ids=["taken_back", "full_stop", "nothing_seen", "word"])
+@pytest.mark.parametrize(("first", "then", "changes"), [
+    (('1. send("a")',), '2. send("a")', {}), (('1. pay("Bob", 10)',), '2. pay("Bob", 10)', {}),
+    (('1. send("a")', '2. send("b")'), '3. send("c")', {"max_writes_per_session": 1}),
+], ids=["repeats", "confirms", "extends"])
+def test_only_a_word_confirms_repeats_and_extends(word, runs, first, then, changes):
+    """A recogniser that takes a word back or adds a full stop after the answer does not say yes for the user."""
+    _, started = told(
+        UserUpdate(0, "do it now", True), calls(*first), ToolResult(0, 1, 1, "ok"), answer("sure"), word, calls(then),
+        specs=[ToolSpec("send", (Param("what", {}),)), PAY], **changes,
+    )
+    assert (len(first) + 1 in started) is bool(runs)
+
+
+@pytest.mark.parametrize("changes", [{}, {"duplicate_writes": True}])
+def test_one_confirmation_is_for_one_effect(changes):
+    """Also where a tool's equal effects may be repeated."""
+    burn = ToolSpec("burn", (Param("what", {}),), confirm=True, repeatable=True)
+    _, started = told(
+        UserUpdate(0, "do it", True), calls('1. burn("x")'), answer("sure"), UserUpdate(1, "yes", True),
+        calls('2. burn("x")'), ToolResult(2, 2, 1, "ok"), calls('3. burn("x")'), specs=[burn], **changes,
+    )
+    assert started == [2]
+
+
+@pytest.mark.parametrize("depth", [100, 490, 700, 5000])
+@pytest.mark.parametrize("above", [0, 300])
+def test_a_result_nested_deep_is_that_calls_error_from_whatever_depth_the_core_is_called(depth, above):
+    """What Python's own limit allows depends on the caller: the same events gave another session, or an exception."""
+    value = 1
+    for _ in range(depth):
+        value = [value]
+
+    def called(levels):
+        if levels:
+            return called(levels - 1)
+        return told(
+            UserUpdate(0, "do it", True), calls('1. look("x")', "2. pay($1, 1)"), ToolResult(1, 1, 1, value),
+            specs=[ToolSpec("look", (Param("what", {}),), "read"), ToolSpec("pay", (Param("to", {}), Param("amount", {})))],
+        )
+
+    state, _ = called(above)
+    assert {call.id: str(call.state) for call in state.graph.calls.values()} == {1: "failed", 2: "skipped"}
+
+
+@pytest.mark.parametrize("event", [UserUpdate(1, "go", False, 10**5000), Silence(1, 10**5000)], ids=["retracts", "silence"])
+def test_numbers_that_python_wont_write_do_not_make_the_core_raise(event):
+    state, _ = told(UserUpdate(0, "go"), event, specs=[], commit_on="silence")
+    assert str(state.phase) == "generating"
