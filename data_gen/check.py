@@ -287,7 +287,7 @@ def _expert(config: Config, task: Task, eager: tuple[float, int]) -> Expert:
 def _reached(task: Task, state: State, eager: tuple[float, int]) -> bool:
     """Whether the calls at the end are the wanted ones, all done, and no other write took effect."""
     wanted = reading_of(task, *eager).wanted(task.said(), True)
-    edits, ids = reconcile(wanted, state)
+    edits, ids = reconcile(wanted, state, True)
     mine = set(ids.values())
     if edits or len(ids) < len(task.gold):
         return False

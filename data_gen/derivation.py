@@ -157,7 +157,8 @@ def clauses(
     """
     found: dict[int, Clause] = {}
     for n, edit in enumerate(edits):
-        if words is not None and is_growing(edit, heard) and (text := so_far(words[edit.start: heard])):
+        whole = final and edit.value and edit.end <= heard
+        if words is not None and not whole and is_growing(edit, heard) and (text := so_far(words[edit.start: heard])):
             said = Said((Growing(text),), heard, None)
             found.setdefault(edit.clause, Clause(edit.clause)).slots.setdefault(edit.slot, {})[edit.item] = said
             continue
@@ -245,6 +246,12 @@ class DerivedReading:
         if key not in self._known:
             self._known[key] = self._of(heard)._understood(heard, final)
         return self._known[key]
+
+    def when_quiet(self, heard: Sequence[str]) -> tuple[Wanted, ...]:
+        """See `data_gen.reading.Reading`."""
+        reading = self._of(heard)
+        said = clauses(reading.derivation.edits, len(heard), True, reading._taken, heard)
+        return tuple(reading._wanted(item, {}) for item in understood(reading.derivation.asks(said)))
 
     def _of(self, heard: Sequence[str]) -> DerivedReading:
         """The reading of the task in which the words that were heard were said; the same but for words misheard."""

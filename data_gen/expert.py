@@ -26,6 +26,7 @@ from agent.tools.normal import normal_form
 from agent.tools.tool import Access, ToolSpec
 from agent.transcript import Segment, read_update
 from data_gen.answers import SHORT, Answers, sentence, told
+from data_gen.heard import hangs
 from data_gen.reading import Reading, Wanted, issued, references, within
 from data_gen.task import Task
 
@@ -36,6 +37,8 @@ _MOST_TRIES = 3
 _MOST_WRITES = 2
 """Calls that are made for one effect while the tool says that it did nothing; then the user is told."""
 _PIECES = re.compile(r"[^\W\d_]+|\d|[^\w\s]")
+QUIET_S = 0.6
+"""How long nobody must have spoken for words that are whole to be taken as all."""
 _COMMIT_COST = 4
 """About how many tokens an action that only commits takes: a shorter answer is no later."""
 _LEAST_GROWTH = 1
@@ -59,21 +62,35 @@ class Expert:
 
     def plan(self, state: State) -> str:
         """The next action in ``state``, as text."""
-        wanted = self.reading.wanted(heard_in(state.transcript), state.final_in_context)
-        edits, ids = reconcile(wanted, state)
+        heard, ended = heard_in(state.transcript), self.ended(state)
+        quiet = ended and not state.final_in_context
+        wanted = self.reading.when_quiet(heard) if quiet else self.reading.wanted(heard, ended)
+        edits, ids = reconcile(wanted, state, ended)
         edits = _first(edits, state)
         thought = self._thought(state, wanted, edits) if self.thoughts == "slots" else ""
-        return thought + self._action(state, edits, ids)
+        return thought + self._action(state, edits, ids, ended)
 
-    def _action(self, state: State, edits: Sequence[Edit], ids: Mapping[int, int]) -> str:
+    def ended(self, state: State) -> bool:
+        """Whether what was said is taken as whole: by the endpoint's word, or where a silence is enough, by it and the words.
+
+        It is whole if nothing hangs at its end, and every call that it asks for has all that it needs. One that never becomes
+        whole waits for the endpoint.
+        """
+        if state.final_in_context or state.settings.commit_on != "silence" or silent_s(state.transcript) < QUIET_S:
+            return state.final_in_context
+        heard = heard_in(state.transcript)
+        wanted = self.reading.when_quiet(heard) if heard and not hangs(heard[-1]) else ()
+        return bool(wanted) and all(want.complete for want in wanted)
+
+    def _action(self, state: State, edits: Sequence[Edit], ids: Mapping[int, int], ended: bool) -> str:
         lines = [edit.line for edit in edits]
-        if state.settings.commit == "line" and state.final_in_context and self._waits(state, edits):
+        if state.settings.commit == "line" and ended and self._waits(state, edits):
             stands = self._stands(state, edits) if edits else []
             # what stands goes while the rest is being written
             lines = [*([write_commit(stands)] if stands else []), *lines, write_commit()]
         if edits:
             return written(lines)
-        if not state.final_in_context:
+        if not ended:
             return "<pause>"
         # what was looked up for the user's own sake must be known before one can answer; a write's "sent" need not
         live = [state.graph[id] for id in sorted(state.graph.live)]
@@ -145,6 +162,17 @@ def heard_in(segments: Iterable[Segment]) -> tuple[str, ...]:
     return tuple(heard)
 
 
+def silent_s(segments: Iterable[Segment]) -> float:
+    """For how long nobody has spoken, as far as a transcript tells."""
+    silent = 0.0
+    for segment in segments:
+        if segment.kind == "silence":
+            silent = float(segment.text)
+        elif segment.kind in ("partial_query_update", "final_query_update") and any(read_update(segment.text)):
+            silent = 0.0
+    return silent
+
+
 def written(lines: Iterable[str]) -> str:
     """An action of lines."""
     return "<tool_call>\n" + "".join(f"{line}\n" for line in lines) + "</tool_call>"
@@ -163,7 +191,7 @@ class Edit:
     """The class of its tool."""
 
 
-def reconcile(wanted: Sequence[Wanted], state: State) -> tuple[list[Edit], dict[int, int]]:
+def reconcile(wanted: Sequence[Wanted], state: State, final: bool) -> tuple[list[Edit], dict[int, int]]:
     """The lines that turn the calls there are into the calls wanted, and the ID of each gold call.
 
     Defined on any state: calls that nobody wants are revised into ones that are wanted, or removed; those that already
@@ -173,7 +201,7 @@ def reconcile(wanted: Sequence[Wanted], state: State) -> tuple[list[Edit], dict[
     ids: dict[int, int] = {}
     edits: list[Edit] = []
     next_id = state.graph.highest + 1
-    waiting, drafted = _whole_and_drafted(wanted, state)
+    waiting, drafted = _whole_and_drafted(wanted, state, final)
     claimed = _claimed(drafted, spare, state)
     stands: dict[str, int] = {}
     lost: set[int] = set()
@@ -187,7 +215,7 @@ def reconcile(wanted: Sequence[Wanted], state: State) -> tuple[list[Edit], dict[
                 ids[want.gold] = match.id
                 stands[_line(0, match.spec, match.args)] = match.id
                 # what failed may have been misheard, so nothing is tried again before all has been heard
-                hopeless = not (_may_retry(match) and state.final_in_context)
+                hopeless = not (_may_retry(match) and final)
                 if match.state is CallState.UNKNOWN or match.state is CallState.FAILED and hopeless:
                     lost.add(want.gold)
             elif lost & {k for value in want.args.values() for k in references(value)}:
@@ -198,7 +226,7 @@ def reconcile(wanted: Sequence[Wanted], state: State) -> tuple[list[Edit], dict[
             break
         # one at a time: once it has its ID, what takes its result may turn out to stand already, and need no line
         want, *waiting = unmatched
-        if not state.final_in_context and (one := stands.get(_same(want, ids))) is not None:
+        if not final and (one := stands.get(_same(want, ids))) is not None:
             ids[want.gold] = one  # what makes the two different may still be said; until then one call does
             continue
         theirs = [call.id for call in claimed.values()]
@@ -225,13 +253,13 @@ def reconcile(wanted: Sequence[Wanted], state: State) -> tuple[list[Edit], dict[
         ids[want.gold] = id
         edits += _lines(want, id, match, args, state)
     free = [call for call in spare if state.graph.effect_below(call.id) is None]
-    if not state.final_in_context:  # a later clause may ask for it, and to look it up again would be a repetition
+    if not final:  # a later clause may ask for it, and to look it up again would be a repetition
         free = [call for call in free if call.spec.access == "write" or call.state not in _LOOKED_UP]
     # what is tried again comes first: other lines may need its result, and one call a turn is all that some modes have
     again = [
         Edit(_line(call.id, call.spec, call.args), gold, id, call.spec.access)
         for id, gold in {id: gold for gold, id in ids.items()}.items()
-        if state.final_in_context and id in state.graph and _may_retry(call := state.graph[id])
+        if final and id in state.graph and _may_retry(call := state.graph[id])
     ]
     edits = [*again, *edits, *(Edit(f"REMOVE {call.id}", id=call.id) for call in _roots(free))]
     return edits, ids
@@ -282,12 +310,12 @@ def amends(state: State) -> bool:
     return state.settings.revise == "amend" and state.settings.calls_per_action is None
 
 
-def _whole_and_drafted(wanted: Sequence[Wanted], state: State) -> tuple[list[Wanted], list[Wanted]]:
+def _whole_and_drafted(wanted: Sequence[Wanted], state: State, final: bool) -> tuple[list[Wanted], list[Wanted]]:
     """The calls that are wanted as they are, and those that are not whole but written down all the same.
 
     A draft is of a call that is held anyway, and of which something has been said; what takes the result of one is a draft too.
     """
-    if not amends(state) or state.final_in_context:
+    if not amends(state) or final:
         return [want for want in wanted if want.complete], []
     drafted = [
         want for want in wanted

@@ -50,6 +50,10 @@ class Reading(Protocol):
         """
         ...
 
+    def when_quiet(self, heard: Sequence[str]) -> tuple[Wanted, ...]:
+        """What is wanted if nobody says more after a silence, in which any text that has begun may be over."""
+        ...
+
 
 @dataclass(slots=True)
 class GroundedReading:
@@ -65,6 +69,10 @@ class GroundedReading:
             reading = GroundedReading(as_heard(self.task, heard)) if misheard(self.task, heard) else self
             self._known[key] = reading._wanted(_Heard(heard, final))
         return self._known[key]
+
+    def when_quiet(self, heard: Sequence[str]) -> tuple[Wanted, ...]:
+        """See `Reading`. A grounded reading can't tell a value that goes on from one that is over: nothing is, before the endpoint."""
+        return ()
 
     def _wanted(self, heard: _Heard) -> tuple[Wanted, ...]:
         specs = {spec.name: spec for spec in self.task.tools}

@@ -72,7 +72,7 @@ def after(rollout: Rollout, generation: int) -> list[str]:
 
 def asked_for(task: Task, state: State, reading) -> set[int]:
     """The IDs of the gold calls, all of which must be done, with nothing left to change."""
-    edits, ids = reconcile(reading.wanted(task.said(), True), state)
+    edits, ids = reconcile(reading.wanted(task.said(), True), state, True)
     assert not edits and len(ids) == len(task.gold)
     assert {state.graph[id].state for id in ids.values()} == {CallState.DONE}
     return set(ids.values())
