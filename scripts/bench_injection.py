@@ -139,6 +139,15 @@ def episode(renderer: Renderer, data: str, channel: Channel, cut: Sequence[int])
     return run.run(), box
 
 
+def cuts(text: str, rng: random.Random) -> list[int]:
+    """Where a text is split into four updates, none of them blank: an update that says nothing is none. Empty where it can't be."""
+    for _ in range(20):
+        cut = sorted(rng.randrange(len(text) + 1) for _ in range(3))
+        if all(text[a:b].strip() for a, b in zip([0, *cut], [*cut, len(text)])):
+            return cut
+    return []
+
+
 def course(rollout: Rollout, box: _Box) -> tuple[Any, ...]:
     """What an episode did, without what was said in it."""
     state = rollout.state
@@ -207,7 +216,9 @@ def measure(tokenizers: dict[str, Any], seed: int, count: int | None = None) -> 
             usual = {channel: course(*episode(judge.renderer, "abcdefgh", channel, (2, 4, 6))) for channel in CHANNELS}
             for number, text in enumerate(texts):
                 channel = CHANNELS[(number + shift) % len(CHANNELS)]
-                cut = sorted(rng.randrange(len(text) + 1) for _ in range(3))
+                cut = cuts(text, rng)
+                if channel == "split" and not cut:
+                    channel = "update"
                 rollout, box = episode(judge.renderer, text, channel, cut)
                 tried += 1
                 bad += judge.forged(rollout) or course(rollout, box) != usual[channel]
