@@ -1,0 +1,72 @@
+"""What is held is written down as it is said, a difference at a time, and committed as soon as it is whole."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.clock import Profile
+from agent.models.load import load_renderer
+from agent.simulate import Rollout
+from configs.schema import AgentConfig, DataConfig
+from data_gen.episodes import make_episode
+from data_gen.expert import Expert
+from data_gen.heard import so_far
+from data_gen.reading import reading_of
+from data_gen.tasks import assistant
+from data_gen.twins import known_by, others
+from eval.trace import trace
+
+
+def dictated():
+    """A generated request in which a message of several words is dictated, and where it is said."""
+    for task in assistant.tasks("train", 0, 40):
+        for edit in task.reading.edits:
+            if edit.slot == "message" and edit.spoken and edit.end - edit.start > 3 and edit.closes is not None:
+                return task, edit
+    raise AssertionError("no message in 40 requests")
+
+
+def play(revise: str, commit: str = "line") -> tuple[Rollout, list[str]]:
+    task, _ = dictated()
+    rollout = make_episode(
+        task, "speculative", Profile("slow", 60, 600, 0), load_renderer("tiny", "token", "none"), data=DataConfig(), seed=0,
+        agent=AgentConfig(revise=revise, commit=commit), planner=Expert(task, reading_of(task)),
+    ).run()
+    return rollout, [line.text for span in trace(rollout.history).spans for line in span.lines]
+
+
+@pytest.mark.parametrize(("heard", "text"), [
+    ("dinner is at", "dinner is"), ("dinner uh is", "dinner is"), ("the", ""), ("see you no wait", "see you"), ("at seven.", "at seven"),
+])
+def test_what_hangs_at_the_end_of_a_text_is_not_written_yet(heard, text):
+    assert so_far(heard.split()) == text
+
+
+def test_a_message_is_read_as_far_as_it_has_been_said():
+    task, edit = dictated()
+    reading = reading_of(task)
+    texts = []
+    for count in range(edit.start + 1, edit.end):
+        texts += [text for want in reading.wanted(task.said(count), False) for text in want.drafts.values()]
+    assert texts and all(longer.startswith(text) for text, longer in zip(texts, texts[1:])) and edit.value[0].startswith(texts[-1])
+    assert not any(want.drafts for want in reading.wanted(task.said(), True))
+
+
+def test_a_text_that_has_begun_reads_alike_whatever_it_goes_on_with():
+    task, edit = dictated()
+    for count in range(edit.start + 1, edit.closes):
+        said = task.said(count)
+        own = [dict(want.drafts) for want in reading_of(task).wanted(said, False)]
+        for other in (known_by(task, count), *others(task, said, False).values()):
+            assert [dict(want.drafts) for want in reading_of(other).wanted(said, False)] == own
+
+
+def test_a_message_grows_and_the_commit_comes_before_the_answer():
+    rollout, lines = play("amend")
+    assert rollout.outcome == "answered" and any(" += " in line for line in lines)
+    assert any(line.startswith("COMMIT") for line in lines)
+
+
+def test_without_amendments_every_line_is_a_call():
+    rollout, lines = play("reissue", "action")
+    assert rollout.outcome == "answered" and lines and not any("= " in line.split("(")[0] for line in lines)
