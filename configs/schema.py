@@ -57,11 +57,11 @@ class AgentConfig:
     """What a mode's row of settings is changed by."""
 
     interrupt: str = "line"
-    commit: str = "action"
+    commit: str = "line"
     """``line`` by a COMMIT line or an answer, ``action`` at the end of an action, ``paper``."""
     commit_on: str = "final"
     """``silence`` lets the agent commit before the endpoint's word."""
-    revise: str = "reissue"
+    revise: str = "amend"
     """``amend``: single arguments are set or added to, and calls may be open."""
     revise_cascade: str = "rerun"
     commit_grace_s: float = 0.0
