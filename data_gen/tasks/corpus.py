@@ -11,12 +11,16 @@ A file's name says the split of its rows. A domain without a training file is he
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from data_gen.retell import retold
+from data_gen.seeds import child
 from data_gen.task import Split, Task
 from data_gen.tasks import jsonl
 from data_gen.tasks.assistant import Lazy
@@ -24,6 +28,8 @@ from data_gen.tasks.assistant import Lazy
 FOLDER = Path(__file__).parent.parent / "corpus"
 ASSISTANT = "assistant"
 SUFFIXES = (".jsonl",)
+TRIES: tuple[tuple[str, ...], ...] = (("people", "days", "hours"), ("people", "days"), ("days",), ("people",))
+"""What a telling changes; where the row's own tools refuse it, the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,35 @@ class Row:
 
     def spoken(self, telling: int, seed: int) -> Task:
         """The row as it was written (0), or told again by another speaker."""
-        return self.task if telling == 0 else self.read({**self.fields, "id": f"{self.task.id}~{telling}"}, seed)
+        if telling == 0:
+            return self.task
+        fields = {**self.fields, "id": f"{self.task.id}~{telling}"}
+        for told in self._told(fields, seed):
+            if told is not None:
+                return told
+        return self.read(fields, seed)
+
+    def outcome(self, telling: int, seed: int) -> str:
+        """What becomes of the row when it is told again: ``told``, ``mended`` (by a tamer one), ``refused`` or ``unchanged``."""
+        tries = []
+        for told in self._told({**self.fields, "id": f"{self.task.id}~{telling}"}, seed):
+            tries.append(told)
+            if told is not None:
+                return "told" if len(tries) == 1 else "mended"
+        return "refused" if tries else "unchanged"
+
+    def _told(self, fields: Mapping[str, Any], seed: int) -> Iterator[Task | None]:
+        """Tries to tell a row again, the boldest first; None where the door refuses it."""
+        if "spans" not in fields or "words" in fields:  # unmarked, or with the timings of its own words
+            return
+        for ways in TRIES:
+            new = retold(fields, random.Random(child(seed, fields["id"], "retold")), ways)
+            if new == fields:
+                continue
+            try:
+                yield self.read(new, seed)
+            except (ValueError, KeyError, TypeError, AttributeError):
+                yield None
 
     def read(self, fields: Mapping[str, Any], seed: int) -> Task:
         """Fields as a task of this row's kind.
@@ -117,6 +151,11 @@ def tasks(names: Sequence[str], split: Split, seed: int = 0, count: int = 0) -> 
         return rows[n].spoken(telling, seed)
 
     return Lazy(count or len(rows), make)
+
+
+def outcomes(names: Sequence[str], seed: int = 0) -> Counter[str]:
+    """What becomes of the training rows of some folders when each is told again once; see `Row.outcome`."""
+    return Counter(row.outcome(1, seed) for name in names for row in found(name, "train").rows)
 
 
 def rejected(names: Sequence[str], split: Split | None = None) -> tuple[tuple[str, str], ...]:

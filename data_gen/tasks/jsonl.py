@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import inspect
 import json
 import sys
 from collections import Counter
@@ -176,7 +177,10 @@ def schema_of(part: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _python_tools(path: Path) -> Tools:
-    """The `@tool` functions of a Python file; ``new_state()`` in it makes the state of those that take one, ``HABITS`` are theirs."""
+    """The `@tool` functions of a Python file; ``new_state()`` in it makes the state of those that take one.
+
+    A ``new_state(now="…")`` gets the row's date and time, and ``HABITS`` in the file are its tools' `Habits`.
+    """
     name = f"own_tools_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -190,10 +194,15 @@ def _python_tools(path: Path) -> Tools:
     new_state = getattr(module, "new_state", None)
     if new_state is None and (needy := [tool.spec.name for tool in made if tool.takes_state]):
         raise ValueError(f"{path}: {needy[0]} takes state; add a function new_state() that makes a fresh one")
-    return Tools(
-        tuple(tool.spec for tool in made), lambda id, calls: FunctionToolbox(made, id, new_state() if new_state else None),
-        getattr(module, "HABITS", Habits()),
-    )
+    dated = new_state is not None and "now" in inspect.signature(new_state).parameters
+
+    def at(now: str | None) -> Tools:
+        def toolbox(id: str, calls: Sequence[Mapping[str, Any]]) -> Toolbox:
+            return FunctionToolbox(made, id, new_state(*([now] if now else [])) if new_state else None)
+
+        return Tools(tuple(tool.spec for tool in made), toolbox, getattr(module, "HABITS", Habits()), at if dated else None)
+
+    return at(None)
 
 
 def _assistant(id: str, calls: Sequence[Mapping[str, Any]], now: str | None = None) -> Toolbox:
