@@ -19,6 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from agent.tools.tool import ToolSpec
 from data_gen.retell import retold
 from data_gen.seeds import child
 from data_gen.task import Split, Task
@@ -135,6 +136,18 @@ def found(name: str, split: Split) -> Found:
             row = Row(fields, shared, source, split, tags, task)
             made.rows.append(replace(row, task=row.named(task)))
     return made
+
+
+@lru_cache
+def strangers() -> tuple[ToolSpec, ...]:
+    """Tools that may stand beside others': the assistant's and those of all domains that are not held out, the first of each name."""
+    folders = [ASSISTANT, *(str(FOLDER / name / "tools.py") for name in domains() if not is_held_out(name))]
+    known: dict[str, ToolSpec] = {}
+    for folder in folders:
+        tools = jsonl.tools_of(folder)
+        assert tools is not None
+        known = {spec.name: spec for spec in tools.specs} | known
+    return tuple(known.values())
 
 
 def tasks(names: Sequence[str], split: Split, seed: int = 0, count: int = 0) -> Sequence[Task]:

@@ -68,9 +68,11 @@ SMS = {
 def folder(tmp_path, monkeypatch):
     """A corpus of its own, empty."""
     monkeypatch.setattr(corpus, "FOLDER", tmp_path)
-    corpus.found.cache_clear()
+    for cached in (corpus.found, corpus.strangers):
+        cached.cache_clear()
     yield tmp_path
-    corpus.found.cache_clear()
+    for cached in (corpus.found, corpus.strangers):
+        cached.cache_clear()
 
 
 def write(folder: Path, name: str, *rows: dict, tools: str = "") -> None:
