@@ -17,7 +17,9 @@ _LICENCES = {
     "naturalistic": "made by this code, Apache-2.0; cities from GeoNames (CC BY 4.0), names from Faker (MIT), some editing terms "
     "from Disfl-QA's dev set (CC BY 4.0)",
     "bfcl": "requests and gold calls: Berkeley Function-Calling Leaderboard, Apache-2.0",
-    "written": "written and marked by hand for this project, Apache-2.0",
+    "written": "written one by one and marked by language models for this project, not transcribed from people; Apache-2.0",
+    "written_apart": "written one by one and marked by language models for this project, not transcribed from people; Apache-2.0",
+    "domains": "written one by one and marked by language models for this project, not transcribed from people; Apache-2.0",
     "debug": "made by this code, Apache-2.0",
 }
 

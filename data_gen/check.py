@@ -42,7 +42,7 @@ from data_gen.seeds import child
 from data_gen.sources import load
 from data_gen.task import Task
 from data_gen.trajectory import Piece, pieces, read_manifest, segments_of
-from data_gen.twins import known_by, others, twin
+from data_gen.twins import asked_tools, known_by, others, twin
 
 SECRETS = ("number", "extent", "misheard")
 """What of a request a listener can't know yet, beside its values; see `data_gen.twins.others`."""
@@ -55,6 +55,8 @@ LOST = "gold_lost_at_false_end"
 can't be had any more."""
 MOST_SHOWN = 20
 """Rows at fault that are named."""
+MOST_TRIED = 40
+"""Tasks that are looked at for a twin's continuation."""
 _SHARED = ("moment:", "day:", "length:", "priority:", "transport:")
 """Kinds of values that are no names: every split says "tomorrow"."""
 
@@ -173,7 +175,7 @@ def check_rows(config: Config, rows: Iterable[dict[str, Any]]) -> Tally:
 
 
 def _tasks_of(config: Config, row: dict[str, Any]) -> tuple[Task, Task]:
-    """The row's task, and the next one of its split."""
+    """The row's task, and the next one of its split that asks for nothing but tools of the row's; itself where there is none near."""
     pool = _pool(_Key(config), row["split"])
     n = int(row["id"].rsplit("/", 1)[1])
     task = pool[n % len(pool)]
@@ -181,7 +183,9 @@ def _tasks_of(config: Config, row: dict[str, Any]) -> tuple[Task, Task]:
         task = next((found for found in pool if found.id == row["task"]), None) or next(
             found for split in ("train", "validation", "test") for found in _pool(_Key(config), split) if found.id == row["task"]
         )
-    return task, pool[(n + 1) % len(pool)]
+    known = {spec.name for spec in task.tools}
+    near = (pool[(n + step) % len(pool)] for step in range(1, min(len(pool), MOST_TRIED) + 1))
+    return task, next((other for other in near if asked_tools(other) <= known), task)
 
 
 class _Key:

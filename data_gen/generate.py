@@ -69,6 +69,8 @@ def recipe(config: Config) -> str:
     """A hash of all that the bytes depend on."""
     parts = {name: asdict(getattr(config, name)) for name in ("model", "data", "clock", "agent")}
     parts["data"].pop("workers")
+    if parts["data"]["tools"] == "all":
+        parts["data"].pop("tools")
     paraphrase = parts["data"].pop("paraphrase")
     if paraphrase["url"]:
         parts["paraphrase"] = paraphrase["model"]  # what it answered lies in its file, wherever that and the endpoint are

@@ -17,7 +17,8 @@ from data_gen.task import Split, Task
 if TYPE_CHECKING:
     from data_gen.tasks.assistant.templates import Template
 
-SOURCES = ("assistant", "bfcl", "debug", "hotpotqa", "jsonl", "naturalistic", "written")
+SOURCES = ("assistant", "bfcl", "debug", "domains", "hotpotqa", "jsonl", "naturalistic", "written", "written_apart")
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 DEFAULT_COUNT = 300
 """Tasks of a generated source in a split that ``data.sizes`` does not name."""
 
@@ -29,7 +30,7 @@ def load(config: Config, split: Split) -> Sequence[Task]:
         ValueError: no such source or split, or the source has no tasks there.
     """
     source = config.task or config.data.source
-    if split not in ("train", "validation", "test"):
+    if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}; use train, validation or test")
     if (times := config.data.times) not in ("said", "canonical"):
         raise ValueError(f"data.times is {times!r}; use 'said' or 'canonical'")
@@ -50,8 +51,15 @@ def load(config: Config, split: Split) -> Sequence[Task]:
                 split, config.seed, config.data.sizes.get(split, DEFAULT_COUNT), Rates.of(config.data.disfluency, naturalistic.RATES), times
             )
         case "written":
-            from data_gen.tasks import written
-            found = written.tasks(split)
+            from data_gen.tasks import corpus, written
+            count = config.data.sizes.get(split, DEFAULT_COUNT)
+            found = written.tasks(split) if split == "test" else corpus.tasks((corpus.ASSISTANT,), split, config.seed, count)
+        case "written_apart":
+            from data_gen.tasks import corpus
+            found = corpus.tasks((corpus.ASSISTANT,), split) if split == "test" else ()
+        case "domains":
+            from data_gen.tasks import corpus
+            found = corpus.tasks(_domains(config), split, config.seed, config.data.sizes.get(split, DEFAULT_COUNT))
         case "hotpotqa":
             from data_gen.tasks import hotpotqa
             files = config.data.files
@@ -63,7 +71,19 @@ def load(config: Config, split: Split) -> Sequence[Task]:
             raise ValueError(f"unknown task source {source!r}; use one of {', '.join(SOURCES)}")
     if not found:
         raise ValueError(f"source {source!r} has no tasks in split {split!r} of categories {config.data.categories}")
-    return found
+    return found if config.data.tools == "all" else _among_drawn(found, source, config)
+
+
+def _among_drawn(found: Sequence[Task], source: str, config: Config) -> Sequence[Task]:
+    """The tasks, each among tools of its own draw."""
+    from data_gen.drawn import drawn
+    from data_gen.tasks import corpus
+    from data_gen.tasks.assistant import Lazy
+    if (how := config.data.tools) not in ("drawn", "renamed"):
+        raise ValueError(f"data.tools is {how!r}; use 'all', 'drawn' or 'renamed'")
+    strangers = corpus.strangers()
+    how = "drawn" if source == "bfcl" else how
+    return Lazy(len(found), lambda index: drawn(found[index], strangers, how, config.seed))
 
 
 def rewordings(config: Config, split: Split) -> tuple[Mapping[str, Template], dict[str, Any]]:
@@ -103,7 +123,25 @@ def rejected(config: Config, split: Split | None = None) -> Sequence[tuple[str, 
         case "jsonl":
             from data_gen.tasks import jsonl
             return jsonl.rejected(config.requests, config.tools, config.seed)
+        case "written":
+            from data_gen.tasks import corpus
+            return [reason for each in SPLITS[:2] if split in (None, each) for reason in corpus.rejected((corpus.ASSISTANT,), each)]
+        case "written_apart":
+            from data_gen.tasks import corpus
+            return corpus.rejected((corpus.ASSISTANT,), "test") if split in (None, "test") else ()
+        case "domains":
+            from data_gen.tasks import corpus
+            return corpus.rejected(_domains(config), split)
     return ()
+
+
+def _domains(config: Config) -> tuple[str, ...]:
+    """The domains that ``data.categories`` names, all by default."""
+    from data_gen.tasks import corpus
+    known = corpus.domains()
+    if strange := set(config.data.categories) - set(known):
+        raise ValueError(f"data.categories names no domain {min(strange)!r}; use some of {', '.join(known)}")
+    return tuple(config.data.categories) or known
 
 
 def inputs(config: Config) -> dict[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from data_gen.derivation import Derivation, Edit
+from data_gen.derivation import Derivation, Edit, clauses
 from data_gen.heard import as_heard, closes, misheard
 from data_gen.task import Evidence, GoldCall, Task, Word
 
@@ -112,6 +112,15 @@ def twin(task: Task, other: Task, cut: int) -> Task:
     derivation = Derivation(tuple(edits), task.reading.asks)
     gold = derivation.gold(len(words), {spec.name: spec for spec in task.tools})
     return replace(task, words=words, gold=gold, reading=derivation, answer=())
+
+
+def asked_tools(task: Task) -> frozenset[str]:
+    """The tools that a task asks for at any word of it, those it takes back among them."""
+    found = {call.name for call in task.gold}
+    if task.reading is not None:
+        for n in range(len(task.words) + 1):
+            found.update(draft.tool for draft in task.reading.asks(clauses(task.reading.edits, n, True, frozenset())))
+    return frozenset(found)
 
 
 def _edits(edits: tuple[Edit, ...], heard: int, closed: int | None) -> tuple[Edit, ...]:

@@ -184,6 +184,8 @@ def recipe(config: Config, backends: dict[str, Backend]) -> str:
     parts = {name: asdict(getattr(config, name)) for name in ("model", "data", "clock", "agent")}
     for name in ("workers", "shard_rows", "modes"):
         parts["data"].pop(name)
+    if parts["data"]["tools"] == "all":
+        parts["data"].pop("tools")
     paraphrase = parts["data"].pop("paraphrase")
     if paraphrase["url"]:
         parts["paraphrase"] = paraphrase["model"]

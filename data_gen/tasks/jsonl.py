@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import inspect
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -175,11 +177,16 @@ def schema_of(part: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _python_tools(path: Path) -> Tools:
-    """The `@tool` functions of a Python file; ``new_state()`` in it makes the state of those that take one."""
-    spec = importlib.util.spec_from_file_location(f"own_tools_{path.stem}", path)
+    """The `@tool` functions of a Python file; ``new_state()`` in it makes the state of those that take one.
+
+    A ``new_state(now="…")`` gets the row's date and time, and ``HABITS`` in the file are its tools' `Habits`.
+    """
+    name = f"own_tools_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ValueError(f"{path} can't be loaded as Python")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses look up their hints
     spec.loader.exec_module(module)
     made = [value for value in vars(module).values() if isinstance(value, Tool)]
     if not made:
@@ -187,9 +194,15 @@ def _python_tools(path: Path) -> Tools:
     new_state = getattr(module, "new_state", None)
     if new_state is None and (needy := [tool.spec.name for tool in made if tool.takes_state]):
         raise ValueError(f"{path}: {needy[0]} takes state; add a function new_state() that makes a fresh one")
-    return Tools(
-        tuple(tool.spec for tool in made), lambda id, calls: FunctionToolbox(made, id, new_state() if new_state else None)
-    )
+    dated = new_state is not None and "now" in inspect.signature(new_state).parameters
+
+    def at(now: str | None) -> Tools:
+        def toolbox(id: str, calls: Sequence[Mapping[str, Any]]) -> Toolbox:
+            return FunctionToolbox(made, id, new_state(*([now] if now else [])) if new_state else None)
+
+        return Tools(tuple(tool.spec for tool in made), toolbox, getattr(module, "HABITS", Habits()), at if dated else None)
+
+    return at(None)
 
 
 def _assistant(id: str, calls: Sequence[Mapping[str, Any]], now: str | None = None) -> Toolbox:
@@ -209,6 +222,8 @@ class Loaded:
     """What became of a requests file."""
 
     tasks: list[Task] = field(default_factory=list)
+    rows: list[Mapping[str, Any]] = field(default_factory=list)
+    """The fields of each task's row, by which it can be told again."""
     rejected: list[tuple[str, str]] = field(default_factory=list)
     """Name and reason of every row that can't be used."""
 
@@ -245,6 +260,7 @@ def _load(requests: str, tools: str, seed: int, source: str, hear_out: bool, con
                 raise BadTask(f"its id {made.id!r} is that of {seen[made.id]} already")
             seen[made.id] = name
             loaded.tasks.append(made)
+            loaded.rows.append(row)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             loaded.rejected.append((name, str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"))
     return loaded
@@ -293,7 +309,7 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
         raise BadTask(f"split is {split!r}; use one of {', '.join(SHARES)}, or leave it out")
     return Task(
         id, source, split, words, tools.specs, gold, partial(tools.toolbox, id, named), tuple(_listed(row.get("answer", ()))),
-        row.get("now"), tuple(_listed(row.get("tags", ()))), reading=reading,
+        now=row.get("now"), tags=tuple(_listed(row.get("tags", ()))), reading=reading,
     )
 
 

@@ -231,6 +231,14 @@ def test_python_tools_run_and_their_refusals_keep_rows_out(tmp_path):
         jsonl.tools_of(str(path))
 
 
+def test_a_tasks_date_tags_and_answer_are_those_of_its_row(tmp_path):
+    row = ROW | {"now": "2026-03-03 10:00:00", "tags": ["filler"], "answer": "Eleven."}
+    path = tmp_path / "own.py"
+    path.write_text(PYTHON_TOOLS)
+    made = jsonl.task(row, jsonl.tools_of(str(path)))
+    assert (made.now, made.tags, made.answer, made.exact_answer) == ("2026-03-03 10:00:00", ("filler",), ("Eleven.",), False)
+
+
 def test_the_assistants_world_knows_whom_a_row_names(tmp_path):
     row = {"id": "s", "request": "text Zelda Quux that lunch is ready", "calls": [
         {"name": "get_phone_number", "args": {"name": ["Zelda Quux"]}},
