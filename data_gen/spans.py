@@ -105,25 +105,14 @@ class _Reader:
 
     def __init__(self, words: Sequence[str], spans: Sequence[Mapping[str, Any]], specs: Mapping[str, ToolSpec]) -> None:
         self.words, self.count, self.specs = words, len(spans), specs
-        self.plain = [plain(word) for word in words]
         self.edits: list[Edit] = []
 
     def find(self, quote: Any, where: str) -> Evidence:
         """The words that are quoted, in any case and punctuation."""
-        if not isinstance(quote, str):
-            raise BadTask(f"{where}: {json.dumps(quote)} is no quotation; quote words of the request")
-        found = _OCCURRENCE.fullmatch(quote)
-        text, which = (found[1], int(found[2])) if found else (quote, 0)
-        wanted = [plain(word) for word in text.split()]
-        places = [n for n in range(len(self.plain) - len(wanted) + 1) if self.plain[n: n + len(wanted)] == wanted]
-        if not wanted or not places:
-            raise BadTask(f"{where}: {text!r} is not said in the request")
-        if not which and len(places) > 1:
-            raise BadTask(f"{where}: {text!r} is said {len(places)} times; write {text}#1 to {text}#{len(places)}")
-        if which > len(places):
-            raise BadTask(f"{where}: {text!r} is said {len(places)} times, so there is no {quote!r}")
-        start = places[max(which - 1, 0)]
-        return Evidence(start, start + len(wanted))
+        try:
+            return Evidence(*find(self.words, quote))
+        except BadTask as error:
+            raise BadTask(f"{where}: {error}") from None
 
     def entry(
         self, number: int, name: str, entry: Mapping[str, Any], accepted: Mapping[str, Sequence[Any]]
@@ -175,7 +164,7 @@ class _Reader:
         shut = span.end if at_once else next((n + 1 for n in range(span.end, len(self.words)) if closes(self.words[n])), None)
         value = tuple(self._linked(value, number) for value in values)
         first = next((one.split()[0] for one in value[:1] if isinstance(one, str) and one.split()), "")
-        spoken = not at_once and bool(first) and plain(first) == self.plain[span.start]
+        spoken = not at_once and bool(first) and plain(first) == plain(self.words[span.start])
         self.edits.append(Edit(span.start, span.end, "put", number, param, value=value, closes=shut, spoken=spoken))
 
     def _linked(self, value: Any, number: int) -> Any:
@@ -204,6 +193,28 @@ class _Reader:
 
     def _text(self, span: Evidence) -> str:
         return " ".join(self.words[span.start: span.end])
+
+
+def find(words: Sequence[str], quote: Any) -> tuple[int, int]:
+    """Half-open indices of the words that are quoted, in any case and punctuation.
+
+    Raises:
+        BadTask: they are not said, or several times and the quotation has no number.
+    """
+    if not isinstance(quote, str):
+        raise BadTask(f"{json.dumps(quote)} is no quotation; quote words of the request")
+    found = _OCCURRENCE.fullmatch(quote)
+    text, which = (found[1], int(found[2])) if found else (quote, 0)
+    said, wanted = [plain(word) for word in words], [plain(word) for word in text.split()]
+    places = [n for n in range(len(said) - len(wanted) + 1) if said[n: n + len(wanted)] == wanted]
+    if not wanted or not places:
+        raise BadTask(f"{text!r} is not said in the request")
+    if not which and len(places) > 1:
+        raise BadTask(f"{text!r} is said {len(places)} times; write {text}#1 to {text}#{len(places)}")
+    if which > len(places):
+        raise BadTask(f"{text!r} is said {len(places)} times, so there is no {quote!r}")
+    start = places[max(which - 1, 0)]
+    return start, start + len(wanted)
 
 
 def plain(word: str) -> str:

@@ -3,10 +3,11 @@
 Owns the folder `data_gen/corpus` and who reads what of it: source `written` (the assistant's), `written_apart` (its test set,
 written by other writers) and `domains`. Refuses to know how a row is read (`data_gen.tasks.jsonl`).
 
-    data_gen/corpus/assistant/train*.jsonl, validation*.jsonl, test*.jsonl      the sixteen tools, a world that knows whom a row names
-    data_gen/corpus/<domain>/tools.py and the same files                       `@tool` functions; new_state() makes the world
+    data_gen/corpus/assistant/train*.jsonl, validation*, test*      the sixteen tools, a world that knows whom a row names
+    data_gen/corpus/<domain>/tools.py and the same files            `@tool` functions; new_state() makes the world
 
-A file's name says the split of its rows. A domain without a training file is held out: its tools are never seen in training.
+A file is JSON rows or markup (`.jsonl`, `.txt`, `.md`), and its name says the split of its rows. A
+domain without a training file is held out: its tools are never seen in training.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.tools.tool import ToolSpec
+from data_gen import markup
 from data_gen.retell import retold
 from data_gen.seeds import child
 from data_gen.task import Split, Task
@@ -28,7 +30,7 @@ from data_gen.tasks.assistant import Lazy
 
 FOLDER = Path(__file__).parent.parent / "corpus"
 ASSISTANT = "assistant"
-SUFFIXES = (".jsonl",)
+SUFFIXES = (".jsonl", *markup.SUFFIXES)
 TRIES: tuple[tuple[str, ...], ...] = (("people", "days", "hours"), ("people", "days"), ("days",), ("people",))
 """What a telling changes; where the row's own tools refuse it, the next."""
 

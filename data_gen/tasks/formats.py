@@ -1,7 +1,8 @@
 """Rows of other projects, turned into rows of `data_gen.tasks.jsonl`: xLAM/APIGen, Glaive v2 and TinyAgent.
 
-Owns the look of a requests file: one JSON row a line, a list of rows, or TinyAgent's object of rows by id; what a row is shows
-in its own fields. Refuses to know whether a row can be used. What can't even be read comes out as the reason.
+Owns the look of a requests file: one JSON row a line, a list of rows, TinyAgent's object of rows by id, or a file of the markup
+(`data_gen.markup`) by its name's end; what a row is shows in its own fields. Refuses to know whether a row can be used.
+What can't even be read comes out as the reason.
 
     xLAM/APIGen  {"query", "tools": JSON text, "answers": JSON text of [{"name", "arguments"}]}
     Glaive v2    {"system": "… functions … {JSON} {JSON}", "chat": "USER: … ASSISTANT: <functioncall> {…} …"}
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.tools.tool import ToolSpec
+from data_gen import markup
 from data_gen.task import BadTask
 
 _TURN = re.compile(r"(USER|ASSISTANT|FUNCTION RESPONSE):\s*")
@@ -48,6 +50,9 @@ def rows(path: Path, tools: Sequence[ToolSpec]) -> Iterator[tuple[str, Mapping[s
 
 def _read(path: Path) -> Iterator[tuple[str, Any]]:
     text = path.read_text(encoding="utf-8")
+    if path.suffix in markup.SUFFIXES:
+        yield from markup.rows(text, path.suffix)
+        return
     try:
         whole = json.loads(text)
     except json.JSONDecodeError:
