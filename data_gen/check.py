@@ -71,6 +71,9 @@ class Tally:
     templates: Counter[str] = field(default_factory=Counter)
     corrected: int = 0
     tokens: Counter[str] = field(default_factory=Counter)
+    tags: Counter[str] = field(default_factory=Counter)
+    calls: Counter[int] = field(default_factory=Counter)
+    """Rows by how many calls gold has."""
     owned: dict[str, set[str]] = field(default_factory=dict)
     """What each split's rows contain that no other split's may."""
     nearness: Nearness = field(default_factory=Nearness)
@@ -84,7 +87,7 @@ class Tally:
         self.faulty += other.faulty
         self.corrected += other.corrected
         self.nearness.update(other.nearness)
-        for name in ("counts", "templates", "tokens"):
+        for name in ("counts", "templates", "tokens", "tags", "calls"):
             getattr(self, name).update(getattr(other, name))
         for split, things in other.owned.items():
             self.owned.setdefault(split, set()).update(things)
@@ -100,8 +103,12 @@ class Tally:
             "largest_template_share": round(max(self.templates.values()) / told, 4) if told else None,
             "share_with_correction": round(self.corrected / self.rows, 4) if self.rows else None,
             "mean_tokens": {name: round(total / self.rows) for name, total in self.tokens.items()},
-            "nearness": self.nearness.report(),
+            "calls": self._shares(self.calls), "tags": self._shares(self.tags), "nearness": self.nearness.report(),
         }
+
+    def _shares(self, counted: Counter[Any]) -> dict[str, float]:
+        """Shares of the rows, in the order of what was counted."""
+        return {str(key): round(count / self.rows, 4) for key, count in sorted(counted.items())}
 
 
 def main(config: Config) -> None:
@@ -161,6 +168,8 @@ def check_rows(config: Config, rows: Iterable[dict[str, Any]]) -> Tally:
         owned.add(f"request: {row['request']}")
         tally.corrected += bool(CORRECTIONS & set(row["tags"]))
         task, other = _tasks_of(config, row)
+        tally.tags.update(set(row["tags"]))
+        tally.calls[len(task.gold)] += 1
         tally.nearness.add(row["split"], task)
         if task.meta and "templates" in task.meta:
             tally.templates.update(task.meta["templates"])
