@@ -48,6 +48,8 @@ def test_people_are_others_wherever_the_row_names_them():
     ("text Will that we will be late", "Will"),  # another word as well
     ("what is Nora's number, nora@example.com is her address", "Nora"),  # written in another way too
     ("what number has the Dentist", "the Dentist"),  # nobody's name
+    ("what is Grandpa's number", "Grandpa"),  # what somebody is to the speaker
+    ("what is Fatou's, Fatoumata's number", "Fatoumata"),  # begun, and not marked
 ])
 def test_a_name_that_may_be_something_else_stays(request_, name):
     row = {"request": request_, "calls": [{"name": "get_phone_number", "args": {"name": [name]}}], "spans": [{"tool": "what"}]}
@@ -61,6 +63,13 @@ def test_a_title_stays_and_sexes_follow_the_pronouns():
     row = {"request": "text Yusuf and tell him thanks", "calls": [{"name": "get_phone_number", "args": {"name": ["Yusuf"]}}]}
     from faker.providers.person.en_US import Provider as Names
     assert all(people(row, random.Random(n), "train")["request"].split()[1] in Names.first_names_male for n in range(20))
+
+
+def test_a_name_that_no_list_has_is_one_where_it_is_said_as_one():
+    row = {"request": "book it for Adeyemi and Yilmaz", "calls": [{"name": "book", "args": {"passengers": [["Adeyemi"]], "name": ["Yilmaz"]}}]}
+    told = people(row, random.Random(0), "train")
+    assert told["request"].split()[3] in pool("last", "train") and told["calls"][0]["args"]["passengers"] == [[told["request"].split()[3]]]
+    assert told["request"].split()[5] == "Yilmaz"  # "and" says nothing of what comes
 
 
 def test_days_turn_together():
@@ -119,4 +128,4 @@ def test_every_marked_row_that_is_told_again_passes_the_door():
             seen[way] += told != row
             jsonl.task(told, ASSISTANT)
         jsonl.task(retold(row, random.Random(row["id"]), split="test"), ASSISTANT)
-    assert seen == {"people": 69, "days": 103, "hours": 26}
+    assert seen == {"people": 66, "days": 103, "hours": 26}
