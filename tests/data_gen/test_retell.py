@@ -66,7 +66,8 @@ def test_a_title_stays_and_sexes_follow_the_pronouns():
 
 
 def test_a_name_that_no_list_has_is_one_where_it_is_said_as_one():
-    row = {"request": "book it for Adeyemi and Yilmaz", "calls": [{"name": "book", "args": {"passengers": [["Adeyemi"]], "name": ["Yilmaz"]}}]}
+    args = {"passengers": [["Adeyemi"]], "name": ["Yilmaz"]}
+    row = {"request": "book it for Adeyemi and Yilmaz", "calls": [{"name": "book", "args": args}]}
     told = people(row, random.Random(0), "train")
     assert told["request"].split()[3] in pool("last", "train") and told["calls"][0]["args"]["passengers"] == [[told["request"].split()[3]]]
     assert told["request"].split()[5] == "Yilmaz"  # "and" says nothing of what comes
