@@ -170,3 +170,9 @@ def test_what_a_false_end_made_impossible_is_no_repetition(folder):
     pool, made = load(config, "train"), generate.renderer(config)
     found = [check.faults(config, generate.make_row(config, pool[n], "train", n), pool[n], pool[n], made) for n in range(60)]
     assert {check.LOST} in found and all(each <= {check.LOST} for each in found)
+
+
+def test_every_row_of_the_corpus_is_used():
+    names = (corpus.ASSISTANT, *corpus.domains())
+    assert corpus.rejected(names) == ()
+    assert all(corpus.found(name, "train").rows or corpus.is_held_out(name) for name in names)
