@@ -42,14 +42,14 @@ class Settings:
     interrupt: Literal["token", "line", "action"] = "line"
     """What new information cuts: ``token`` everything at once (the paper's); ``line`` lets a call line that has begun
     finish; ``action`` lets an action that has begun finish. A thought is cut at once in all three."""
-    commit: Literal["line", "action", "paper"] = "action"
+    commit: Literal["line", "action", "paper"] = "line"
     """When held calls are released: ``line`` by a COMMIT line, for the calls that it names and what they need, or by an answer;
     ``action`` at the end of an uncut, error-free action generated with the final update in its context; ``paper``, the paper's
     rule, once the final update was heard and a new highest ID or a pause comes."""
     commit_on: Literal["final", "silence"] = "final"
     """From when on there may be a commit or an answer: with the final update in the context, as in the paper, or already with a
     ``<silence>`` after the last word in it. With ``silence``, the shells tell how long nobody has spoken."""
-    revise: Literal["amend", "reissue"] = "reissue"
+    revise: Literal["amend", "reissue"] = "amend"
     """``amend``: a call may be issued with required arguments missing, to be given by ``2. message = "…"``; ``reissue``: a call is
     written whole. The core takes amendments either way; what a planner writes is the setting's."""
     revise_cascade: Literal["rerun", "cancel"] = "rerun"
@@ -81,10 +81,10 @@ class Settings:
 
 
 MODES: dict[str, Settings] = {
-    "sequential": Settings(listens=False, calls_per_action=1, waits_for_calls=True, runs_lines=True),
-    "parallel": Settings(listens=False, waits_for_calls=True, runs_lines=True),
-    "async_tools": Settings(listens=False, runs_lines=True),
-    "eager_end": Settings(listens=False, runs_lines=True, eager=True),
+    "sequential": Settings(listens=False, calls_per_action=1, waits_for_calls=True, runs_lines=True, commit="action"),
+    "parallel": Settings(listens=False, waits_for_calls=True, runs_lines=True, commit="action"),
+    "async_tools": Settings(listens=False, runs_lines=True, commit="action"),
+    "eager_end": Settings(listens=False, runs_lines=True, eager=True, commit="action"),
     "async_io": Settings(speculates=False),
     "speculative": Settings(),
 }

@@ -45,8 +45,11 @@ from agent.tools.tool import Toolbox, ToolFailure
 class Planner(Protocol):
     """Plays the model: the expert, or a script."""
 
-    def plan(self, state: State) -> str:
-        """The whole next action, as text. A cut keeps the tokens that fit; the next call sees the new state."""
+    def plan(self, state: State) -> str | Sequence[int] | None:
+        """The whole next action, as text or as ids; None leaves it to the model, where the episode has one.
+
+        A cut keeps the tokens that fit; the next call sees the new state.
+        """
         ...
 
 
@@ -136,11 +139,14 @@ class Episode:
         prompt_ids: Sequence[int],
         planner: Planner | None = None,
         grammar: Grammar | None = None,
+        forces: bool = True,
         session: str = "episode",
         limit_ns: int = ns(120),
     ) -> None:
         self.profile, self.toolbox, self.renderer = profile, toolbox, renderer
         self.planner, self.grammar, self.limit_ns = planner, grammar, limit_ns
+        # whether what the grammar leaves no choice of is taken in at the prefill rate, or written like the rest
+        self.forces = forces
         self.prompt_ids = tuple(prompt_ids)
         self.state = core.start(settings, toolbox.specs, session, len(self.prompt_ids))
         self.history: list[tuple[Event, tuple[Command, ...]]] = []
@@ -163,7 +169,7 @@ class Episode:
         """Runs to the end with the planner in the model's place.
 
         Raises:
-            ValueError: the episode has no planner; `run_batch` drives one with a model.
+            ValueError: the episode has no planner, or one that leaves an action to a model; `run_batch` drives it with one.
         """
         if self.planner is None:
             raise ValueError("this episode has no planner; run it with simulate.run_batch and a model")
@@ -171,6 +177,7 @@ class Episode:
         try:
             while True:
                 next(steps)
+                raise ValueError("this episode's planner leaves an action to a model; run it with simulate.run_batch and one")
         except StopIteration as stop:
             return stop.value
 
@@ -227,10 +234,11 @@ class Episode:
     # -- writing -----------------------------------------------------------------------------------------------
 
     def _begin(self, generation: int, now_ns: int) -> _Span:
-        if self.planner is None:
+        plan = self.planner.plan(self.state) if self.planner is not None else None
+        if plan is None:
             constraint = self.grammar.begin(self.state) if self.grammar is not None else None
             return _Span(generation, now_ns, False, [], [], constraint=constraint)
-        ids = list(self.renderer.action_ids(self.planner.plan(self.state)))
+        ids = list(self.renderer.action_ids(plan) if isinstance(plan, str) else plan)
         decoder = self.renderer.decoder()
         texts = [decoder.push(id) for id in ids]
         state, limits = self.state, self.state.settings
@@ -308,7 +316,7 @@ class Episode:
 
     def _force(self, span: _Span) -> Generator[NeedAppend, None, None]:
         """Takes in what must come next, if anything; it is told token by token, so that an event may cut it."""
-        if span.constraint is None or not (forced := tuple(span.constraint.forced())):
+        if span.constraint is None or not self.forces or not (forced := tuple(span.constraint.forced())):
             return
         yield from self._head(span)
         yield NeedAppend(forced)
@@ -325,7 +333,9 @@ class Episode:
         if span.headed:
             header = self._rendering.header()
             self.model.crop(self.stream, span.mark + (len(header) + keep if keep else 0))
-        self._rendering.model(span.ids[:keep])
+        written = self._rendering.model(span.ids[:keep])
+        if span.planned and self.model is not None:
+            self._unsent += written  # the model did not write it, and must read it
 
     # -- tools -------------------------------------------------------------------------------------------------
 
@@ -350,15 +360,17 @@ class Episode:
 
 
 def run_batch(
-    episodes: Sequence[Episode], model: Model, batch: int = 8, on_done: Callable[[int, Rollout], Any] | None = None
+    episodes: Sequence[Episode], model: Model, batch: int = 8, on_done: Callable[[int, Rollout], Any] | None = None,
+    seeds: Sequence[int] | None = None,
 ) -> list[Rollout]:
     """Runs episodes with a model, up to ``batch`` at once; each gives what it would give alone.
 
     Args:
-        episodes: none of them with a planner.
+        episodes: none of them with a planner that never leaves an action to the model.
         model: the backend that all share.
         batch: the most contexts kept at once.
         on_done: called with an episode's index and rollout as soon as it ends.
+        seeds: what each one's sampling follows from; by default its place.
     """
     done: dict[int, Rollout] = {}
     waiting = iter(enumerate(episodes))
@@ -377,7 +389,7 @@ def run_batch(
     while True:
         while len(active) < batch and (item := next(waiting, None)) is not None:
             index, episode = item
-            episode.model, episode.stream = model, model.open(episode.prompt_ids, seed=index)
+            episode.model, episode.stream = model, model.open(episode.prompt_ids, seed=index if seeds is None else seeds[index])
             advance(index, episode, episode.steps(), None)
         if not active:
             return [done[index] for index in range(len(episodes))]

@@ -57,11 +57,11 @@ class AgentConfig:
     """What a mode's row of settings is changed by."""
 
     interrupt: str = "line"
-    commit: str = "action"
+    commit: str = "line"
     """``line`` by a COMMIT line or an answer, ``action`` at the end of an action, ``paper``."""
     commit_on: str = "final"
     """``silence`` lets the agent commit before the endpoint's word."""
-    revise: str = "reissue"
+    revise: str = "amend"
     """``amend``: single arguments are set or added to, and calls may be open."""
     revise_cascade: str = "rerun"
     commit_grace_s: float = 0.0
@@ -216,6 +216,33 @@ class TrainConfig:
 
 
 @dataclass
+class RepairConfig:
+    """How a model's own rollouts become data."""
+
+    rollouts: int = 2000
+    """Episodes that the model plays, on tasks of the split for training."""
+    round: int = 1
+    """Other rounds have other tasks, devices and draws."""
+    rows: int = 2
+    """Most trajectories that are made of one rollout, each with the expert taking over at another moment."""
+    beta: float = 0.25
+    """Probability that the expert writes in a state of the rollout, so that a weak model gets anywhere."""
+    most_mistakes: int = 4
+    """Disagreements after which the expert finishes a rollout; 0 for none."""
+    agreeing: float = 0.25
+    """Share of the model's actions that are the expert's own, word for word, that the loss counts."""
+    temperature: float = 0.7
+    constrained: bool = True
+    """Whether the model writes by the protocol's grammar."""
+    batch: int = 32
+    """Episodes of a process at once."""
+    shard_rollouts: int = 256
+    """Rollouts a file: what one process does between two files."""
+    workers: int = 1
+    """Processes, each with the model of its own; several share one accelerator."""
+
+
+@dataclass
 class EvalConfig:
     """What is replayed and how it is reported."""
 
@@ -291,6 +318,7 @@ class Config:
     agent: AgentConfig = field(default_factory=AgentConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
+    repair: RepairConfig = field(default_factory=RepairConfig)
 
 
 def register() -> None:
@@ -299,6 +327,6 @@ def register() -> None:
     store.store(name="schema", node=Config)
     for group, node in (
         ("model", ModelConfig), ("data", DataConfig), ("clock", ClockConfig), ("agent", AgentConfig), ("train", TrainConfig),
-        ("eval", EvalConfig),
+        ("eval", EvalConfig), ("repair", RepairConfig),
     ):
         store.store(group=group, name="schema", node=node)

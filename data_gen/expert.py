@@ -84,10 +84,8 @@ class Expert:
 
     def _action(self, state: State, edits: Sequence[Edit], ids: Mapping[int, int], ended: bool) -> str:
         lines = [edit.line for edit in edits]
-        if state.settings.commit == "line" and ended and self._waits(state, edits):
-            stands = self._stands(state, edits) if edits else []
-            # what stands goes while the rest is being written
-            lines = [*([write_commit(stands)] if stands else []), *lines, write_commit()]
+        if state.settings.commit == "line" and ended:
+            lines = self._committed(state, edits)
         if edits:
             return written(lines)
         if not ended:
@@ -100,24 +98,21 @@ class Expert:
         # an answer commits too, but not before it is written
         return written(lines) if lines and _cost(answer) > _COMMIT_COST else f"<answer>{answer}</answer>"
 
-    def _stands(self, state: State, edits: Sequence[Edit]) -> list[int]:
-        """The calls that wait for a commit and that no line changes, nor what they are computed from."""
-        changed = {edit.id for edit in edits}
-        found = []
-        for id in sorted(state.graph.live):
-            call = state.graph[id]
-            held = not state.settings.speculates or call.spec.access != "read"
-            if held and not state.commits.covers(call) and not state.graph.above([id]) & changed and not call.missing:
-                found.append(id)
-        return found
+    def _committed(self, state: State, edits: Sequence[Edit]) -> list[str]:
+        """The lines with the commits that they need: what stands goes while the rest is being written, and that after its line."""
+        graph = state.graph
+        gone = {id for edit in edits if not edit.gold for id in (edit.id, *graph.below(edit.id))}
 
-    def _waits(self, state: State, edits: Sequence[Edit]) -> bool:
-        """Whether a COMMIT would let anything go: of the calls that stand, or of those that are about to be written."""
-        held = not state.settings.speculates
-        live = (state.graph[id] for id in state.graph.live)
-        if any((held or call.spec.access != "read") and not state.commits.covers(call) for call in live):
-            return True
-        return any(edit.gold and (held or edit.access != "read") for edit in edits)
+        def held(access: Access) -> bool:
+            return access != "read" or not state.settings.speculates
+
+        live = [graph[id] for id in sorted(graph.live) if id not in gone]
+        waits = [call.id for call in live if held(call.spec.access) and not state.commits.covers(call)]
+        changed = {edit.id for edit in edits}
+        stands = [id for id in waits if not graph.above([id]) & changed and not graph[id].missing] if edits else []
+        lines = [*([write_commit(stands)] if stands else []), *(edit.line for edit in edits)]
+        later = {*waits} - graph.above(stands) or any(edit.gold and held(edit.access) for edit in edits)
+        return [*lines, write_commit()] if later else lines
 
     def _answer(self, state: State, ids: Mapping[int, int]) -> str:
         # what failed and was never wanted, or was done by a later call, is nothing to the user

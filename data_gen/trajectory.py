@@ -7,7 +7,7 @@ tokenizer and the clock it was made with. Refuses to know what a trainer does wi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -53,16 +53,21 @@ class Piece:
     supervised: bool
 
 
-def pieces(rollout: Rollout) -> tuple[Piece, ...]:
-    """The transcript with what the model wrote in one go put together."""
+def pieces(rollout: Rollout, uncounted: Set[int] = frozenset()) -> tuple[Piece, ...]:
+    """The transcript with what the model wrote in one go put together.
+
+    Args:
+        rollout: the episode.
+        uncounted: places in the transcript of what the model wrote that the loss must not count.
+    """
     merged: list[Piece] = []
-    for segment in rollout.state.transcript:
+    for place, segment in enumerate(rollout.state.transcript):
         if segment.kind == "model" and merged and merged[-1].segment.kind == "model" and not _ended(merged[-1].segment.text):
             last = merged[-1].segment
             whole = Segment("model", last.text + segment.text, segment.at_ns, last.ids + segment.ids)
-            merged[-1] = Piece(whole, True)
+            merged[-1] = Piece(whole, merged[-1].supervised)
         else:
-            merged.append(Piece(segment, segment.kind == "model"))
+            merged.append(Piece(segment, segment.kind == "model" and place not in uncounted))
     return tuple(merged)
 
 
@@ -71,9 +76,11 @@ def _ended(text: str) -> bool:
     return text.rstrip().endswith(("</tool_call>", "<pause>", "</answer>"))
 
 
-def row_of(rollout: Rollout, task: Task, mode: str, profile: Profile, renderer: Renderer, *, id: str, seed: int) -> dict[str, Any]:
-    """One trajectory as a row of `FEATURES`."""
-    parts = pieces(rollout)
+def row_of(
+    rollout: Rollout, task: Task, mode: str, profile: Profile, renderer: Renderer, *, id: str, seed: int, uncounted: Set[int] = frozenset(),
+) -> dict[str, Any]:
+    """One trajectory as a row of `FEATURES`; ``uncounted`` as in `pieces`."""
+    parts = pieces(rollout, uncounted)
     ids = renderer.ids(rollout.prompt_ids, (piece.segment for piece in parts))
     return {
         "id": id, "task": task.id, "source": task.source, "split": task.split, "mode": mode, "seed": seed,

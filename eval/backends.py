@@ -17,7 +17,6 @@ it can do best. It pays for it in tokens, as a deployment of it would.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -132,25 +131,6 @@ def checkpoint(config: Config) -> str | None:
         return config.model.adapter
     trained = Path("outputs/train") / config.name
     return str(trained) if (trained / "manifest.json").is_file() else None
-
-
-def weights_hash(adapter: str | None) -> str:
-    """Names a checkpoint by its content, so that results of one are never taken for those of another.
-
-    Raises:
-        FileNotFoundError: no weights there.
-    """
-    if adapter is None:
-        return ""
-    files = sorted(Path(adapter).glob("*.safetensors"))
-    files += sorted(Path(adapter).glob("*.gguf")) if files else []
-    if not files:
-        raise FileNotFoundError(f"no weights (*.safetensors) in {adapter}; train a checkpoint with: python -m training.sft out={adapter}")
-    digest = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:16]
 
 
 @lru_cache(maxsize=4)

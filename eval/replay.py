@@ -26,6 +26,7 @@ from omegaconf import OmegaConf
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from agent.clock import Profile, ns, seconds
+from agent.models.load import weights_hash
 from agent.prompt import system_prompt
 from agent.simulate import Episode, Planner, Rollout, run_batch
 from agent.tools.tool import Toolbox
@@ -38,7 +39,7 @@ from data_gen.seeds import child
 from data_gen.sources import inputs, load, rejected
 from data_gen.task import Split, Task
 from data_gen.tasks import jsonl
-from eval.backends import Backend, backend, weights_hash
+from eval.backends import Backend, backend
 from eval.episodes import SCHEMA_VERSION, record
 from eval.realtime import WALL, Live, paced, run_live
 from eval.sharding import ALONE, Part, Share, share
@@ -337,21 +338,7 @@ def run_row(config: Config, row: Row, played: Backend, model: Any, tasks: Sequen
         for n in range(len(tasks)):
             keep(n, episode(n).run())
     elif tasks:
-        run_batch([episode(n) for n in range(len(tasks))], Seeded(model, samplings), config.eval.batch, keep)
-
-
-class Seeded:
-    """A model whose contexts sample by their task, not by their place in a batch that a resumed run would not have."""
-
-    def __init__(self, model: Any, seeds: Sequence[int]) -> None:
-        self.model, self.seeds, self.end_ids = model, seeds, model.end_ids
-
-    def open(self, prompt_ids: Sequence[int], seed: int = 0) -> Any:
-        """Opens the context of the episode at a place."""
-        return self.model.open(prompt_ids, self.seeds[seed])
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.model, name)
+        run_batch([episode(n) for n in range(len(tasks))], model, config.eval.batch, keep, samplings)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ class Talk:
     """A session that goes on for ever: each turn has two updates, two calls, a revision, their results and an answer."""
 
     def __init__(self) -> None:
-        self.state = core.start(settings("speculative", max_context_tokens=10**9), TOOLS)
+        self.state = core.start(settings("speculative", commit="action", max_context_tokens=10**9), TOOLS)
         self.script = self._events()
         self.events = 0
         self.spent_ns = {"token": 0, "other": 0}

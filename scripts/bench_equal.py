@@ -77,7 +77,7 @@ def session(*lines: str, results: tuple[Any, ...] = ()) -> list[Any]:
     written = "<tool_call>\n" + "".join(f"{line}\n" for line in lines) + "</tool_call>"
     events: list[Event] = [UserUpdate(0, "do it", True), Appended(0, 1), ModelOutput(0, 1, written, (1,))]
     events += [ToolResult(0, call, 1, value) for call, value in enumerate(results, start=1)]
-    state, commands = core.start(settings("speculative"), SPECS), []
+    state, commands = core.start(settings("speculative", commit="action"), SPECS), []
     for event in events:
         state, more = core.step(state, event)
         commands += more

@@ -6,6 +6,7 @@ the weights, and that a checkpoint speaks the protocol that is asked of it. Refu
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -108,3 +109,22 @@ def load_runtime(name: str, adapter: str | None = None, dtype: str = "bfloat16",
     from agent.models.transformers import TransformersModel
     model, tokenizer = load_model(name, adapter, dtype)
     return TransformersModel(model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer=tokenizer, **options)
+
+
+def weights_hash(adapter: str | None) -> str:
+    """Names a checkpoint by its content, so that results of one are never taken for those of another.
+
+    Raises:
+        FileNotFoundError: no weights there.
+    """
+    if adapter is None:
+        return ""
+    files = sorted(Path(adapter).glob("*.safetensors"))
+    files += sorted(Path(adapter).glob("*.gguf")) if files else []
+    if not files:
+        raise FileNotFoundError(f"no weights (*.safetensors) in {adapter}; train a checkpoint with: python -m training.sft out={adapter}")
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]

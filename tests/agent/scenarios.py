@@ -55,6 +55,9 @@ TOOLS = (
     ToolSpec("note", (Param("what", _ANY),), "write", reads=frozenset({"book"}), writes=frozenset({"book"}), timeout_ns=ns(5)),
 )
 
+PLAIN: dict[str, Any] = {"commit": "action", "revise": "reissue"}
+"""Scenarios are told in whole calls that go at the end of an action, unless they are about the other lines."""
+
 
 class WordDecoder:
     def __init__(self, words: list[str]) -> None:
@@ -254,14 +257,14 @@ def play(
     Args:
         user: updates as (seconds, words); words that end in ``.`` are a final update, ``?`` is a predicted end.
         model: the actions, one a generation; see `agent.models.scripted.Scripted`.
-        mode: the row of settings, with ``changes``.
+        mode: the row of settings, with ``PLAIN`` and ``changes``.
         takes: seconds by tool, or by call as `spell` spells it; else 1.
         answers: results likewise, else ``ok``; an exception is raised; a list gives one after the other.
         specs: tools beside the five.
         silences: as (seconds, how long nobody has spoken by then).
         all_used: whether the script must have been asked for all of its actions.
     """
-    chosen: Settings = settings(mode, **changes)
+    chosen: Settings = settings(mode, **(PLAIN | changes))
     tools, script = Tools(takes or {}, answers or {}, (*TOOLS, *specs)), Scripted(model)
     updates: list[Event] = [
         EndPredicted(ns(at_s)) if text == PREDICTED else UserUpdate(ns(at_s), text.removesuffix("."), text.endswith("."))

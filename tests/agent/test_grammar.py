@@ -27,6 +27,8 @@ from data_gen.expert import Expert
 from data_gen.reading import GroundedReading
 from data_gen.tasks import debug
 
+PLAIN = {"commit": "action", "revise": "reissue"}
+"""Unless a test is about the other lines, calls are whole and go at the end of an action."""
 TEXT, WHOLE = {"type": "string"}, {"type": "integer"}
 FAST = Profile("fast", 300, 6000, ns(0.01))
 FORMS = [("tiny", "token"), ("tiny", "text"), ("smollm2", "token"), ("smollm2", "text"), ("qwen", "token"), ("qwen", "text")]
@@ -141,7 +143,7 @@ def grammars(request):
 
 def writing(*, tools=debug.TOOLS, final=False, mode="speculative", lines=(), results=(), **changes):
     """A state in which the model is about to write, after lines that it has written and what came of them."""
-    state = core.start(settings(mode, **changes), {spec.name: spec for spec in tools})
+    state = core.start(settings(mode, **(PLAIN | changes)), {spec.name: spec for spec in tools})
     events = [UserUpdate(0, "text Bob", False), Appended(1, 3)]
     if lines:
         written = "<tool_call>\n" + "".join(f"{line}\n" for line in lines) + "</tool_call>"

