@@ -4,7 +4,8 @@ Owns what may be changed by the marks alone, and changes it everywhere in the ro
 
 - people: names that a call looks up or is made out to, by names of training, of the same sex where the request says "him" or "her";
 - days: the user's date moves, days of the week turn with it, written dates follow, so that "tomorrow" and "Friday" stay right;
-- hours: "at three" becomes "at four" where the project's own grammar (`agent.tools.times`) reads an hour later in the new phrase.
+- hours: "at three" becomes "at four" where the project's own grammar (`agent.tools.times`) reads an hour later in the new phrase;
+- fillers: "um" and "uh" of training's lexicon come and go between what is marked.
 
 What can't be told apart from another sense of the word is left as it is. Refuses to know whether the new row can be used:
 `data_gen.tasks.corpus` reads it through the same door as the old, and takes the old where it is refused.
@@ -20,10 +21,13 @@ from functools import lru_cache
 from typing import Any
 
 from agent.tools import times
-from data_gen.spans import plain
-from data_gen.task import Split
+from data_gen.disfluency import TRAIN
+from data_gen.heard import SOFT
+from data_gen.spans import find, plain
+from data_gen.task import BadTask, Split
 
 Row = Mapping[str, Any]
+WAYS = ("people", "days", "hours", "fillers")
 PEOPLE = frozenset(
     "name person contact guest guest_name customer customer_name patient patient_name passenger driver member host owner payee "
     "recipient recipient_name under client client_name caller visitor attendee to whom who passengers guests patients invitees "
@@ -61,9 +65,11 @@ _ISO = re.compile(r"\d{4}-\d\d-\d\d(?: \d\d:\d\d(?::\d\d)?)?")
 _HOURS = "one two three four five six seven eight nine ten eleven".split()
 _HOUR = re.compile(rf"(?<![\w:.])(?:{'|'.join(_HOURS)}|\d{{1,2}}(?=:\d\d|\s*[ap]\.?m\b))(?![\w])", re.IGNORECASE)
 _FAR_DAYS = 180
+_FILLER_RATE = 0.04
+"""Of a place that may have one, to have one; people make about one in forty words, and not all places may."""
 
 
-def retold(row: Row, draw: random.Random, ways: Sequence[str] = ("people", "days", "hours"), split: Split = "train") -> dict[str, Any]:
+def retold(row: Row, draw: random.Random, ways: Sequence[str] = WAYS, split: Split = "train") -> dict[str, Any]:
     """The row told again; equal to it where nothing may be changed.
 
     Args:
@@ -81,6 +87,8 @@ def retold(row: Row, draw: random.Random, ways: Sequence[str] = ("people", "days
                 told = days(told, draw)
             case "hours":
                 told = hours(told, draw)
+            case "fillers":
+                told = fillers(told, draw)
     return told
 
 
@@ -311,6 +319,47 @@ def _only_marked(request: str, spoken: Mapping[str, str], quotes: Sequence[str])
         inside |= {n + k for n in range(len(words)) if words[n: n + len(wanted)] == wanted for k in range(len(wanted))}
     free = [word for n, word in enumerate(words) if n not in inside]
     return not (set(free) & {*spoken, *spoken.values()})
+
+
+# -- fillers ------------------------------------------------------------------------------------------------------------
+
+
+def fillers(row: Row, draw: random.Random) -> dict[str, Any]:
+    """The row with other fillers between what is marked."""
+    words = row["request"].split()
+    quotes = list(_quotes(row))
+    spans = [find(words, quote) for quote in quotes]
+    said: list[str] = []
+    at: list[int] = []
+    for n, word in enumerate(words):
+        inside = any(start <= n < end for start, end in spans)
+        if not any(start < n < end for start, end in spans) and draw.random() < _FILLER_RATE:
+            said.append(draw.choice(TRAIN.fillers))
+        at.append(len(said))
+        if inside or plain(word) not in TRAIN.fillers or draw.random() < 0.5:
+            said.append(word)
+    for quote, (start, end) in zip(quotes, spans):
+        try:
+            if find(said, quote) != (at[start], at[start] + end - start):
+                return dict(row)  # its number would be another's
+        except BadTask:
+            return dict(row)
+    if said == words:
+        return dict(row)
+    tags = [tag for tag in row.get("tags", ()) if tag not in ("fluent", "filler")]
+    filled = any(plain(word) in SOFT for word in said)
+    return dict(row) | {"request": " ".join(said), "tags": [*tags, "filler"] if filled else tags or ["fluent"]}
+
+
+def _quotes(row: Row) -> Iterator[str]:
+    """Everything that a row quotes of its request."""
+    for entry in row.get("spans", ()):
+        yield from (entry[key] for key in ("tool", "until") if key in entry)
+        for given in entry.get("args", {}).values():
+            for one in _listed(given):
+                quote = one.get("words") if isinstance(one, Mapping) else one
+                if quote is not None:
+                    yield quote
 
 
 # -- rows ---------------------------------------------------------------------------------------------------------------

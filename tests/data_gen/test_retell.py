@@ -9,7 +9,8 @@ from datetime import datetime
 
 import pytest
 
-from data_gen.retell import days, hours, people, retold
+from data_gen.retell import days, fillers, hours, people, retold
+from data_gen.spans import find
 from data_gen.tasks import jsonl, written
 from data_gen.tasks.assistant.entities import pool
 
@@ -121,12 +122,24 @@ def test_times_that_are_given_as_said_move_too():
     assert len(told) > 1
 
 
+def test_fillers_come_and_go_between_what_is_marked():
+    told = [fillers(SMS, random.Random(n)) for n in range(200)]
+    assert all([word for word in each["request"].split() if word not in ("um", "uh", "er")] == SMS["request"].replace(" um", "").split()
+               for each in told)
+    assert all("the van won't start," in each["request"] and each["spans"] == SMS["spans"] for each in told)
+    assert {"filler" in each.get("tags", ()) for each in told if each != SMS} == {True, False}
+    assert all(jsonl.task(each, ASSISTANT).gold[1].args == {"recipients": (["$1"],), "message": ("The van won't start",)} for each in told)
+    numbered = {"request": "show Rome show me Rome now show me", "calls": [], "spans": [{"tool": "show me#2", "args": {}}]}
+    assert all(find(each["request"].split(), "show me#2")[1] == len(each["request"].split()) for n in range(99)
+               for each in [fillers(numbered, random.Random(n))])
+
+
 def test_every_marked_row_that_is_told_again_passes_the_door():
     seen: Counter[str] = Counter()
     for row in ROWS:
-        for way in ("people", "days", "hours"):
+        for way in ("people", "days", "hours", "fillers"):
             told = retold(row, random.Random(row["id"]), (way,), "test")
             seen[way] += told != row
             jsonl.task(told, ASSISTANT)
         jsonl.task(retold(row, random.Random(row["id"]), split="test"), ASSISTANT)
-    assert seen == {"people": 66, "days": 103, "hours": 26}
+    assert seen == {"people": 66, "days": 103, "hours": 26, "fillers": 67}
