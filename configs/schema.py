@@ -132,8 +132,8 @@ class DataConfig:
     """What gold calls of the assistant's sources give for times, lengths and priorities: ``said``, the user's words, or
     ``canonical``, TinyAgent's ``YYYY-MM-DD HH:MM:SS`` and numbers. Both are accepted."""
     tools: str = "all"
-    """Which tools a prompt lists: ``all`` of the source's; ``drawn``, in any order, some left out, strangers beside them; or
-    ``renamed``, drawn and under other names. Not of BFCL's rows, whose checker knows names: those are drawn at most."""
+    """Which tools a prompt of training and validation lists: ``all`` of the source's; ``drawn``, in any order, some left out, strangers
+    beside them; or ``renamed``, drawn and under other names (not BFCL's, whose checker knows names). Tests list all, as they are."""
     disfluency: dict[str, float] = field(default_factory=dict)
     """Changes to `data_gen.disfluency.Rates` by name, and ``times`` for all of them; generated sources only."""
     period_s: float = 0.48
