@@ -191,7 +191,7 @@ class TrainConfig:
     loss: str = "chunked"
     """``chunked`` builds logits for supervised positions only; ``full`` is the model's own."""
     attention: str = "auto"
-    """``flash`` (on a CUDA GPU: flash-attn, or the copy of it in torch), ``blocks`` (any machine), or ``auto``: flash where it can be had."""
+    """``flash`` (on a CUDA GPU: flash-attn, or the copy of it in torch), ``blocks`` (anywhere), or ``auto``: flash where it can be had."""
     kernels: str = "auto"
     """``liger`` (its norm, gated MLP and rotary embedding, on a CUDA GPU), ``torch``, or ``auto``: liger where it can be had."""
     share_prompts: bool = True
