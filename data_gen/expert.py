@@ -375,6 +375,8 @@ def _lines(want: Wanted, id: int, old: Call | None, args: Mapping[str, Any], sta
     for param in want.spec.params:
         if param.name not in args or param.name in old.args and _alike(old, param.name, args[param.name]):
             continue
+        if param.name not in old.args and not normal_form(want.spec, {param.name: args[param.name]}, own=False):
+            continue  # its default, which a call without it has already
         value, had = args[param.name], old.args.get(param.name)
         if isinstance(value, str) and isinstance(had, str) and had and value.startswith(had):
             changed.append(param.name)

@@ -157,14 +157,15 @@ class _Reader:
             raise BadTask(f"{where}: gold has no such argument, so say what was meant: {{\"words\": {one!r}, \"value\": …}}")
         elif not self._tells(span, accepted, schema):
             raise BadTask(f"{where}: {self._text(span)!r} does not say {json.dumps(accepted[0])}; if it means it, give words and value")
-        self._put(number, param, span, values, at_once="words" not in form)
+        self._put(number, param, span, values, "words" not in form, "enum" not in schema)
         return span if "words" in form else None
 
-    def _put(self, number: int, param: str, span: Evidence, values: Sequence[Any], at_once: bool) -> None:
+    def _put(self, number: int, param: str, span: Evidence, values: Sequence[Any], at_once: bool, free: bool = True) -> None:
         shut = span.end if at_once else next((n + 1 for n in range(span.end, len(self.words)) if closes(self.words[n])), None)
         value = tuple(self._linked(value, number) for value in values)
         first = next((one.split()[0] for one in value[:1] if isinstance(one, str) and one.split()), "")
-        spoken = not at_once and bool(first) and plain(first) == plain(self.words[span.start])
+        # one of several choices is made, not dictated: "window" of "window table" can't go on
+        spoken = not at_once and free and bool(first) and plain(first) == plain(self.words[span.start])
         self.edits.append(Edit(span.start, span.end, "put", number, param, value=value, closes=shut, spoken=spoken))
 
     def _linked(self, value: Any, number: int) -> Any:

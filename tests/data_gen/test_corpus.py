@@ -176,3 +176,18 @@ def test_every_row_of_the_corpus_is_used():
     names = (corpus.ASSISTANT, *corpus.domains())
     assert corpus.rejected(names) == ()
     assert all(corpus.found(name, "train").rows or corpus.is_held_out(name) for name in names)
+
+
+def test_an_argument_that_is_its_default_is_not_set_again_and_again(folder):
+    write(folder, "assistant/train.jsonl", {
+        "id": "d", "now": "2025-10-04 15:16:00", "request": "which way would you drive from Aunt Soledad's to um Bodega Bay",
+        "calls": [{"name": "maps_show_directions", "args": {
+            "start_location": ["Aunt Soledad's"], "end_location": ["Bodega Bay"], "transport": ["d"]}}],
+        "spans": [{"tool": "which way", "args": {
+            "start_location": "Aunt Soledad's", "end_location": "Bodega Bay", "transport": {"words": "drive", "value": "d"}}}],
+    })
+    config = settings("written", train=12)
+    config.model.name, config.data.modes, config.agent.revise, config.agent.commit = "tiny", ["async_io", "speculative"], "amend", "line"
+    pool, made = load(config, "train"), generate.renderer(config)
+    rows = [generate.make_row(config, pool[n], "train", n) for n in range(12)]
+    assert [check.faults(config, row, pool[n], pool[n], made) for n, row in enumerate(rows)] == [set()] * 12
