@@ -48,8 +48,9 @@ def test_the_car_refuses_with_a_way_out(car, name, args, why):
     assert not car.effects
 
 
-def test_the_same_work_is_not_booked_twice_for_a_day(car):
+def test_a_booking_is_moved_and_not_made_twice(car):
     car.run("book_service", {"work": "brakes", "day": "2026-03-12", "time": "08:30"})
+    assert car.run("book_service", {"work": "brakes", "day": "2026-03-12", "time": "11:00"}) == "moved"
     with pytest.raises(ToolFailure, match="booked for 2026-03-12 already"):
         car.run("book_service", {"work": "brakes", "day": "2026-03-12"})
 

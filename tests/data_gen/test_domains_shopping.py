@@ -27,7 +27,13 @@ def test_what_was_said_changes_the_account(shop):
     order = shop.run("find_order", {"item": "sofa"})
     shop.run("cancel_order", {"order": order})
     assert shop.run("track_order", {"order": order}) == "sofa: cancelled"
-    shop.run("checkout", {"payment": "card"})
+    assert shop.run("checkout", {"payment": "paypal"}) == "ordered"
+    assert shop.run("checkout", {"payment": "card"}) == "order changed"
+
+
+def test_an_empty_cart_is_not_paid(shop):
+    for product in ("milk", "bread", "phone case", "candles"):
+        shop.run("remove_from_cart", {"product": product})
     with pytest.raises(ToolFailure, match="cart is empty"):
         shop.run("checkout", {"payment": "card"})
 

@@ -183,7 +183,7 @@ def book_service(
     car: Car, work: Literal["inspection", "tyre_change", "brakes", "windscreen", "oil_change", "software"], day: str,
     time: str | None = None,
 ) -> str:
-    """Books the car in at the garage.
+    """Books the car in at the garage, or moves what is booked.
 
     Args:
         day: YYYY-MM-DD
@@ -193,7 +193,9 @@ def book_service(
         raise ToolFailure(f"day: {quote(day)} can't be read; give YYYY-MM-DD")
     if time is not None and not (_TIME.fullmatch(time) and "07:30" <= time <= "17:00"):
         raise ToolFailure(f"time: {quote(time)} is not in the garage's hours; give HH:MM from 07:30 to 17:00")
-    if any(booked["day"] == day and booked["work"] == work for booked in car.bookings):
-        raise ToolFailure(f"{work} is booked for {day} already")
-    car.bookings.append({"work": work, "day": day, "time": time})
-    return "booked"
+    if not time and any(booked["day"] == day and booked["work"] == work for booked in car.bookings):
+        raise ToolFailure(f"{work} is booked for {day} already; give a time to move it")
+    others = [booked for booked in car.bookings if booked["work"] != work]
+    moved = len(others) < len(car.bookings)
+    car.bookings = [*others, {"work": work, "day": day, "time": time}]
+    return "moved" if moved else "booked"

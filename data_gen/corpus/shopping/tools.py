@@ -145,9 +145,12 @@ def book_slot(account: Account, slot: str, instructions: str | None = None) -> s
 def checkout(
     account: Account, payment: Literal["card", "paypal", "invoice", "gift_card"], address: Literal["home", "work"] = "home"
 ) -> str:
-    """Orders and pays what is in the cart."""
+    """Orders and pays what is in the cart; just after it, changes how and where."""
+    if not account.cart and not account.ordered:
+        raise ToolFailure("the cart is empty; put something into it first")
     if not account.cart:
-        raise ToolFailure("the cart is empty")
+        account.ordered[-1] |= {"payment": payment, "address": address}
+        return "order changed"
     account.ordered.append({"lines": dict(account.cart), "payment": payment, "address": address})
     account.cart.clear()
     return "ordered"
