@@ -71,7 +71,9 @@ def load(config: Config, split: Split) -> Sequence[Task]:
             raise ValueError(f"unknown task source {source!r}; use one of {', '.join(SOURCES)}")
     if not found:
         raise ValueError(f"source {source!r} has no tasks in split {split!r} of categories {config.data.categories}")
-    return found if config.data.tools == "all" else _among_drawn(found, source, config)
+    if (how := config.data.tools) not in ("all", "drawn", "renamed"):
+        raise ValueError(f"data.tools is {how!r}; use 'all', 'drawn' or 'renamed'")
+    return found if how == "all" or split == "test" else _among_drawn(found, source, config)
 
 
 def _among_drawn(found: Sequence[Task], source: str, config: Config) -> Sequence[Task]:
@@ -79,10 +81,7 @@ def _among_drawn(found: Sequence[Task], source: str, config: Config) -> Sequence
     from data_gen.drawn import drawn
     from data_gen.tasks import corpus
     from data_gen.tasks.assistant import Lazy
-    if (how := config.data.tools) not in ("drawn", "renamed"):
-        raise ValueError(f"data.tools is {how!r}; use 'all', 'drawn' or 'renamed'")
-    strangers = corpus.strangers()
-    how = "drawn" if source == "bfcl" else how
+    strangers, how = corpus.strangers(), "drawn" if source == "bfcl" else config.data.tools
     return Lazy(len(found), lambda index: drawn(found[index], strangers, how, config.seed))
 
 

@@ -31,7 +31,7 @@ from data_gen.tasks.assistant import Lazy
 FOLDER = Path(__file__).parent.parent / "corpus"
 ASSISTANT = "assistant"
 SUFFIXES = (".jsonl", *markup.SUFFIXES)
-TRIES: tuple[tuple[str, ...], ...] = (("people", "days", "hours"), ("people", "days"), ("days",), ("people",))
+TRIES = (("people", "days", "hours", "fillers"), ("people", "days", "fillers"), ("days", "fillers"), ("people", "fillers"), ("fillers",))
 """What a telling changes; where the row's own tools refuse it, the next."""
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.schema import Config, DataConfig
+from configs.schema import Config, DataConfig, EndpointConfig
 from data_gen import check, generate
 from data_gen.sources import load, rejected
 from data_gen.tasks import corpus
@@ -154,3 +154,25 @@ def test_a_folder_of_the_corpus_is_made_and_checks_out(folder, tmp_path, source)
     assert report["rows"] == 8 and not any(report[name] for name in check.COUNTERS)
     generate._loaded.clear()
     check._pool.cache_clear()
+
+
+def test_what_a_false_end_made_impossible_is_no_repetition(folder):
+    content = "Marisol brings tamales, Dae-jung does the salad, we bring chairs"
+    write(folder, "assistant/train.jsonl", {
+        "id": "n", "now": "2025-10-04 15:16:00", "request": f"New note called potluck: {content}",
+        "calls": [{"name": "create_note", "args": {"name": ["potluck"], "content": [content]}}],
+        "spans": [{"tool": "new note", "args": {"name": "potluck", "content": [
+            {"words": "Marisol brings tamales", "value": "Marisol brings tamales"}, content]}}],
+    })
+    config = settings("written", train=60)
+    config.model.name, config.data.modes, config.data.endpoint = "tiny", ["sequential"], "timer"
+    config.data.endpoints["timer"] = EndpointConfig(delay_s=0.3, false_rate=1.0)
+    pool, made = load(config, "train"), generate.renderer(config)
+    found = [check.faults(config, generate.make_row(config, pool[n], "train", n), pool[n], pool[n], made) for n in range(60)]
+    assert {check.LOST} in found and all(each <= {check.LOST} for each in found)
+
+
+def test_every_row_of_the_corpus_is_used():
+    names = (corpus.ASSISTANT, *corpus.domains())
+    assert corpus.rejected(names) == ()
+    assert all(corpus.found(name, "train").rows or corpus.is_held_out(name) for name in names)
