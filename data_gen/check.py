@@ -243,12 +243,14 @@ def faults(config: Config, row: dict[str, Any], task: Task, other: Task, made: R
     except ValueError:  # the log itself can't be read
         return {"prefix_broken"}
     found |= knew
+    if _broken(row, state, parts, made):
+        found.add("prefix_broken")
+    if any(part.segment.kind == "model" and not part.supervised for part in parts):
+        return found  # a model played before the expert did: what it repeated and lost is no fault of the row
     if notes & {"identical_reissue", "retry", "twice"}:
         found.add("repeated_actions")
     if row["outcome"] != "answered" or not _reached(task, state, eager):
         found.add(LOST if row["outcome"] == "answered" and "early_effect" in notes else "gold_not_reached")
-    if _broken(row, state, parts, made):
-        found.add("prefix_broken")
     if len(task.words) > 1:
         cut = cut_of(row["seed"], len(task.words))
         doubles = {"twins_diverged_early": twin(task, other, cut), "knew_end": known_by(task, cut)}
@@ -265,6 +267,7 @@ def _replay(config: Config, row: dict[str, Any], task: Task, eager: tuple[float,
     written = ""
     knew: set[str] = set()
     experts: dict[tuple[tuple[str, ...], bool], dict[str, Expert]] = {}
+    counted = iter([part["supervised"] for part in row["segments"] if part["kind"] == "model" for _ in part["ids"]])
     asked = [f"{call.name}({[values[0] for values in call.args.values()]})" for call in task.gold]
     alike = len(set(asked)) < len(asked)  # the request itself wants the same twice
     events = [from_json(item) for item in json.loads(row["log"])]
@@ -272,7 +275,11 @@ def _replay(config: Config, row: dict[str, Any], task: Task, eager: tuple[float,
     for event in events:
         if isinstance(event, ModelOutput):
             written += event.text
-            knew |= {name for name, plan in plans.items() if not plan.startswith(written)}
+            counts = next(counted, True)
+            if counts:  # else a model wrote it, who may believe anything
+                knew |= {name for name, plan in plans.items() if not plan.startswith(written)}
+            for _ in event.ids[1:]:
+                next(counted, True)
         before = state
         state, commands = core.step(state, event)
         for command_ in commands:
