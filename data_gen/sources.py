@@ -144,7 +144,11 @@ def _domains(config: Config) -> tuple[str, ...]:
 
 
 def inputs(config: Config) -> dict[str, str]:
-    """Hashes of the user's own files that the tasks are made from, by their name."""
+    """Hashes of the files that the tasks are made from, by their name: the user's own, and the corpus."""
     named = [config.tools, config.requests, *config.data.files.values()]
     found = {name: Path(name).expanduser() for name in named if name}
-    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in found.items() if path.is_file()}
+    hashes = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in found.items() if path.is_file()}
+    if (config.task or config.data.source) in ("written", "written_apart", "domains"):
+        from data_gen.tasks import corpus
+        hashes["corpus"] = corpus.content()
+    return hashes

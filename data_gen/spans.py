@@ -280,15 +280,20 @@ def asks(specs: Mapping[str, ToolSpec], habits: Habits, said: Sequence[Clause]) 
 
     for id in sorted(known):
         place(id)
+    # how many people a message is for, or rooms a lamp is lit in, is known when they are named: until then one call is open, not as
+    # many as there will be, and none beside one that has all that it has
     made = [drafts[id] for id in order]
-    # how many people a message is for is known when they are named: until then one look-up is open, not as many as there will be
-    begun = [(one.tool, one.name) for one in made if one.args]
-    alone: list[Draft] = []
-    for one in made:
-        if one.args or (one.tool, one.name) not in begun:
-            begun.append((one.tool, one.name))
-            alone.append(one)
-    return alone
+    return [
+        one for n, one in enumerate(made)
+        if all(name in one.args for name in one.needs)
+        or not any(_covers(other, one) and (m < n or not _covers(one, other)) for m, other in enumerate(made) if m != n)
+    ]
+
+
+def _covers(a: Draft, b: Draft) -> bool:
+    """Whether a draft is of the same words and tool as another, and has all of its arguments."""
+    same = (a.tool, a.name) == (b.tool, b.name)
+    return same and all(name in a.args and a.args[name].values == said.values for name, said in b.args.items())
 
 
 def _check(reading: Derivation, words: int, calls: Sequence[tuple[str, Mapping[str, Sequence[Any]]]]) -> None:

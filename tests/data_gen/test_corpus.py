@@ -68,10 +68,10 @@ SMS = {
 def folder(tmp_path, monkeypatch):
     """A corpus of its own, empty."""
     monkeypatch.setattr(corpus, "FOLDER", tmp_path)
-    for cached in (corpus.found, corpus.strangers):
+    for cached in (corpus.found, corpus.strangers, corpus.content):
         cached.cache_clear()
     yield tmp_path
-    for cached in (corpus.found, corpus.strangers):
+    for cached in (corpus.found, corpus.strangers, corpus.content):
         cached.cache_clear()
 
 
@@ -191,3 +191,12 @@ def test_an_argument_that_is_its_default_is_not_set_again_and_again(folder):
     pool, made = load(config, "train"), generate.renderer(config)
     rows = [generate.make_row(config, pool[n], "train", n) for n in range(12)]
     assert [check.faults(config, row, pool[n], pool[n], made) for n, row in enumerate(rows)] == [set()] * 12
+
+
+def test_data_of_another_corpus_are_not_gone_on_with(folder):
+    write(folder, "assistant/train.jsonl", SMS)
+    before = generate.recipe(settings("written"))
+    corpus.content.cache_clear()
+    write(folder, "assistant/train.jsonl", {**SMS, "request": SMS["request"].replace("um", "uh")})
+    assert generate.recipe(settings("written")) != before
+    assert generate.recipe(settings("debug")) == generate.recipe(settings("debug"))
