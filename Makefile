@@ -3,7 +3,7 @@ PYTHON ?= python3
 RUN = .venv/bin/python
 SETUP = $(PYTHON) -m scripts.set_up
 
-.PHONY: demo quick test test-full clean
+.PHONY: demo quick test test-full test-gpu clean
 
 demo:  ## the whole path on the embedded model: the table in outputs/demo/
 	@$(SETUP) --assets bfcl --model smollm2
@@ -20,6 +20,9 @@ test:
 test-full:  ## also what is slow or needs extras (DeepSpeed, llama.cpp)
 	@$(SETUP) --extras dev deepspeed llamacpp --assets bfcl smollm2 qwen2.5 llama3.2
 	@$(RUN) -m pytest -q -m "slow or full or not slow"
+
+test-gpu:  ## what only a CUDA GPU can show, with the packages of the Python at hand: torch there is built for it
+	@$(PYTHON) -m pytest -q tests/gpu
 
 clean:  ## what was built and measured here; the cache folder stays
 	rm -rf .venv outputs build dist *.egg-info .pytest_cache .hypothesis .ruff_cache .import_linter_cache
