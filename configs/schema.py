@@ -132,8 +132,8 @@ class DataConfig:
     """What gold calls of the assistant's sources give for times, lengths and priorities: ``said``, the user's words, or
     ``canonical``, TinyAgent's ``YYYY-MM-DD HH:MM:SS`` and numbers. Both are accepted."""
     tools: str = "all"
-    """Which tools a prompt lists: ``all`` of the source's; ``drawn``, in any order, some left out, strangers beside them; or
-    ``renamed``, drawn and under other names. Not of BFCL's rows, whose checker knows names: those are drawn at most."""
+    """Which tools a prompt of training and validation lists: ``all`` of the source's; ``drawn``, in any order, some left out, strangers
+    beside them; or ``renamed``, drawn and under other names (not BFCL's, whose checker knows names). Tests list all, as they are."""
     disfluency: dict[str, float] = field(default_factory=dict)
     """Changes to `data_gen.disfluency.Rates` by name, and ``times`` for all of them; generated sources only."""
     period_s: float = 0.48
@@ -191,7 +191,7 @@ class TrainConfig:
     loss: str = "chunked"
     """``chunked`` builds logits for supervised positions only; ``full`` is the model's own."""
     attention: str = "auto"
-    """``flash`` (flash-attn on a CUDA GPU), ``blocks`` (torch's own), or ``auto``: flash where it can be had."""
+    """``flash`` (on a CUDA GPU: flash-attn, or the copy of it in torch), ``blocks`` (anywhere), or ``auto``: flash where it can be had."""
     kernels: str = "auto"
     """``liger`` (its norm, gated MLP and rotary embedding, on a CUDA GPU), ``torch``, or ``auto``: liger where it can be had."""
     share_prompts: bool = True

@@ -44,7 +44,7 @@ def write_card(folder: Path, config: Config, shards: dict[str, list[str]]) -> No
         rows = sum(modes.values())
         split_modes = ", ".join(f"{mode} {count}" for mode, count in sorted(modes.items()))
         lines.append(f"| {split} | {rows} | {split_modes} | {tokens / rows:.0f} | {own / max(tokens, 1):.0%} |")
-        example = example or parquet.read_table(folder / names[0]).slice(0, 1).to_pylist()[0]
+        example = example or next((row for name in names for row in parquet.read_table(folder / name).slice(0, 1).to_pylist()), None)
     clock = config.clock
     lines += [
         "", f"Decode rates are log-uniform in {clock.train_decode_tokens_per_s} tokens a second without "

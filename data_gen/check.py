@@ -25,10 +25,11 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from agent import core
+from agent.calls import Call
 from agent.calls import State as CallState
 from agent.clock import Profile
 from agent.core import State
-from agent.events import Generate, ModelOutput, Note, StartTool, from_json
+from agent.events import Generate, ModelOutput, Note, StartTool, UserUpdate, from_json
 from agent.rendering import Renderer
 from agent.transcript import Segment
 from configs.command import UserError, command
@@ -51,11 +52,11 @@ COUNTERS = (
     "gold_not_reached", "repeated_actions", "prefix_broken",
 )
 LOST = "gold_lost_at_false_end"
-"""No fault of a row: an endpoint was wrong, an effect started before the user's last word, and what was asked for in the end
-can't be had any more."""
+"""No fault of a row: an endpoint was wrong, an effect started before the user's last word was heard, and what was asked for in
+the end can't be had any more."""
 MOST_SHOWN = 20
 """Rows at fault that are named."""
-MOST_TRIED = 40
+MOST_TRIED = 12
 """Tasks that are looked at for a twin's continuation."""
 _SHARED = ("moment:", "day:", "length:", "priority:", "transport:")
 """Kinds of values that are no names: every split says "tomorrow"."""
@@ -70,6 +71,9 @@ class Tally:
     templates: Counter[str] = field(default_factory=Counter)
     corrected: int = 0
     tokens: Counter[str] = field(default_factory=Counter)
+    tags: Counter[str] = field(default_factory=Counter)
+    calls: Counter[int] = field(default_factory=Counter)
+    """Rows by how many calls gold has."""
     owned: dict[str, set[str]] = field(default_factory=dict)
     """What each split's rows contain that no other split's may."""
     nearness: Nearness = field(default_factory=Nearness)
@@ -83,7 +87,7 @@ class Tally:
         self.faulty += other.faulty
         self.corrected += other.corrected
         self.nearness.update(other.nearness)
-        for name in ("counts", "templates", "tokens"):
+        for name in ("counts", "templates", "tokens", "tags", "calls"):
             getattr(self, name).update(getattr(other, name))
         for split, things in other.owned.items():
             self.owned.setdefault(split, set()).update(things)
@@ -99,8 +103,12 @@ class Tally:
             "largest_template_share": round(max(self.templates.values()) / told, 4) if told else None,
             "share_with_correction": round(self.corrected / self.rows, 4) if self.rows else None,
             "mean_tokens": {name: round(total / self.rows) for name, total in self.tokens.items()},
-            "nearness": self.nearness.report(),
+            "calls": self._shares(self.calls), "tags": self._shares(self.tags), "nearness": self.nearness.report(),
         }
+
+    def _shares(self, counted: Counter[Any]) -> dict[str, float]:
+        """Shares of the rows, in the order of what was counted."""
+        return {str(key): round(count / self.rows, 4) for key, count in sorted(counted.items())}
 
 
 def main(config: Config) -> None:
@@ -160,6 +168,8 @@ def check_rows(config: Config, rows: Iterable[dict[str, Any]]) -> Tally:
         owned.add(f"request: {row['request']}")
         tally.corrected += bool(CORRECTIONS & set(row["tags"]))
         task, other = _tasks_of(config, row)
+        tally.tags.update(set(row["tags"]))
+        tally.calls[len(task.gold)] += 1
         tally.nearness.add(row["split"], task)
         if task.meta and "templates" in task.meta:
             tally.templates.update(task.meta["templates"])
@@ -183,9 +193,16 @@ def _tasks_of(config: Config, row: dict[str, Any]) -> tuple[Task, Task]:
         task = next((found for found in pool if found.id == row["task"]), None) or next(
             found for split in ("train", "validation", "test") for found in _pool(_Key(config), split) if found.id == row["task"]
         )
-    known = {spec.name for spec in task.tools}
     near = (pool[(n + step) % len(pool)] for step in range(1, min(len(pool), MOST_TRIED) + 1))
-    return task, next((other for other in near if asked_tools(other) <= known), task)
+    return task, next((other for other in near if _goes_on_like(task, other)), task)
+
+
+def _goes_on_like(task: Task, other: Task) -> bool:
+    """Whether a task can go on like another: it has the tools that the other asks for, those that it takes back among them."""
+    try:
+        return asked_tools(twin(task, other, 1)) <= {spec.name for spec in task.tools}
+    except KeyError:  # a tool that the task does not know
+        return False
 
 
 class _Key:
@@ -226,12 +243,14 @@ def faults(config: Config, row: dict[str, Any], task: Task, other: Task, made: R
     except ValueError:  # the log itself can't be read
         return {"prefix_broken"}
     found |= knew
+    if _broken(row, state, parts, made):
+        found.add("prefix_broken")
+    if any(part.segment.kind == "model" and not part.supervised for part in parts):
+        return found  # a model played before the expert did: what it repeated and lost is no fault of the row
     if notes & {"identical_reissue", "retry", "twice"}:
         found.add("repeated_actions")
     if row["outcome"] != "answered" or not _reached(task, state, eager):
         found.add(LOST if row["outcome"] == "answered" and "early_effect" in notes else "gold_not_reached")
-    if _broken(row, state, parts, made):
-        found.add("prefix_broken")
     if len(task.words) > 1:
         cut = cut_of(row["seed"], len(task.words))
         doubles = {"twins_diverged_early": twin(task, other, cut), "knew_end": known_by(task, cut)}
@@ -248,19 +267,25 @@ def _replay(config: Config, row: dict[str, Any], task: Task, eager: tuple[float,
     written = ""
     knew: set[str] = set()
     experts: dict[tuple[tuple[str, ...], bool], dict[str, Expert]] = {}
+    counted = iter([part["supervised"] for part in row["segments"] if part["kind"] == "model" for _ in part["ids"]])
     asked = [f"{call.name}({[values[0] for values in call.args.values()]})" for call in task.gold]
     alike = len(set(asked)) < len(asked)  # the request itself wants the same twice
-    for item in json.loads(row["log"]):
-        event = from_json(item)
+    events = [from_json(item) for item in json.loads(row["log"])]
+    heard_ns = max((event.at_ns for event in events if isinstance(event, UserUpdate) and event.text), default=0)
+    for event in events:
         if isinstance(event, ModelOutput):
             written += event.text
-            knew |= {name for name, plan in plans.items() if not plan.startswith(written)}
+            counts = next(counted, True)
+            if counts:  # else a model wrote it, who may believe anything
+                knew |= {name for name, plan in plans.items() if not plan.startswith(written)}
+            for _ in event.ids[1:]:
+                next(counted, True)
         before = state
         state, commands = core.step(state, event)
         for command_ in commands:
             if isinstance(command_, Note):
                 notes.add(command_.what)
-            elif isinstance(command_, StartTool) and tools[command_.name].access == "write" and event.at_ns < row["speech_end_ns"]:
+            elif isinstance(command_, StartTool) and tools[command_.name].access == "write" and event.at_ns < heard_ns:
                 notes.add("early_effect")
             elif isinstance(command_, Generate):
                 key = heard_in(state.transcript), state.final_in_context
@@ -268,10 +293,16 @@ def _replay(config: Config, row: dict[str, Any], task: Task, eager: tuple[float,
                     experts[key] = _unknowing(config, task, *key, eager)
                 plans, written = {name: made.text(made.action_ids(expert.plan(state))) for name, expert in experts[key].items()}, ""
         new = [id for id in state.graph.calls if id not in before.graph]
-        texts = Counter(call.text for call in before.graph.calls.values() if call.state is not CallState.CANCELLED)
+        texts = Counter(call.text for call in before.graph.calls.values() if not _did_nothing(call, notes))
         if not alike and any(texts[state.graph[id].text] for id in new):
             notes.add("twice")
     return state, notes, knew
+
+
+def _did_nothing(call: Call, notes: set[str]) -> bool:
+    """Whether a call may be made again: it was taken back, or was refused for what an effect started too early has done."""
+    refused = call.state is CallState.FAILED and call.spec.access == "write" and "early_effect" in notes
+    return refused or call.state is CallState.CANCELLED
 
 
 def _unknowing(

@@ -235,6 +235,11 @@ def reconcile(wanted: Sequence[Wanted], state: State, final: bool) -> tuple[list
         stands[_same(want, ids)] = id
         edits += _lines(want, id, old, {name: issued(value, ids) for name, value in want.args.items()}, state)
     for want in drafted:
+        # what was taken as whole at a false end, and has taken effect, is not written again while nothing else is said
+        if (done := next((call for call in spare if _says(call, want, ids) and state.graph.effect_below(call.id)), None)) is not None:
+            spare.remove(done)
+            ids[want.gold] = done.id
+            continue
         match = claimed.get(want.gold)
         match = match if match is not None and match in spare else _to_revise(
             [call for call in spare if state.graph.effect_below(call.id) is None], want, ids, state)
@@ -256,7 +261,10 @@ def reconcile(wanted: Sequence[Wanted], state: State, final: bool) -> tuple[list
         for id, gold in {id: gold for gold, id in ids.items()}.items()
         if final and id in state.graph and _may_retry(call := state.graph[id])
     ]
-    edits = [*again, *edits, *(Edit(f"REMOVE {call.id}", id=call.id) for call in _roots(free))]
+    # what is committed may start while other lines are written, so it is taken back first
+    removed = [Edit(f"REMOVE {call.id}", id=call.id) for call in _roots(free)]
+    first = [edit for edit in removed if state.commits.lets_go(state.graph[edit.id]) and state.graph[edit.id].spec.access == "write"]
+    edits = [*first, *again, *edits, *(edit for edit in removed if edit not in first)]
     return edits, ids
 
 
@@ -358,6 +366,19 @@ def _in_common(call: Call, want: Wanted) -> int:
     return found
 
 
+def _says(call: Call, want: Wanted, ids: Mapping[int, int]) -> bool:
+    """Whether a call says all that is said of a draft so far, and nothing else."""
+    said = {**want.args, **want.drafts}
+    if call.spec.name != want.spec.name or set(normal_form(call.spec, call.args, own=False)) - said.keys():
+        return False
+    for name, value in said.items():
+        had = call.args.get(name)
+        begun = name in want.drafts and isinstance(had, str) and had.startswith(value)
+        if name not in call.args or not _has_ids(value, ids) or not (begun or _alike(call, name, issued(value, ids))):
+            return False
+    return bool(said)
+
+
 def _has_ids(value: Any, ids: Mapping[int, int]) -> bool:
     return all(k in ids for k in references(value))
 
@@ -375,6 +396,8 @@ def _lines(want: Wanted, id: int, old: Call | None, args: Mapping[str, Any], sta
     for param in want.spec.params:
         if param.name not in args or param.name in old.args and _alike(old, param.name, args[param.name]):
             continue
+        if param.name not in old.args and not normal_form(want.spec, {param.name: args[param.name]}, own=False):
+            continue  # its default, which a call without it has already
         value, had = args[param.name], old.args.get(param.name)
         if isinstance(value, str) and isinstance(had, str) and had and value.startswith(had):
             changed.append(param.name)

@@ -15,9 +15,12 @@ from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 
 from agent.core import State
+from agent.rendering import Renderer
 from agent.simulate import Planner, Rollout
 from agent.transcript import Segment
 from data_gen.agreement import disagreement
+
+_NEWS = frozenset({"partial_query_update", "final_query_update", "silence", "tool_result", "tool_error"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,8 @@ class Visit:
     """A state in which somebody wrote."""
 
     plan: str
-    """What the expert says there."""
+    """What the expert writes there, as its ids spell it."""
+    plan_ids: tuple[int, ...]
     by_model: bool
     """Whether the model wrote; else the expert did."""
     place: int
@@ -44,7 +48,7 @@ class Written:
     """The kind of disagreement (`data_gen.agreement.KINDS`); empty where the two agree, or the expert wrote."""
     by_model: bool
     same: bool
-    """Whether it is word for word what the expert wrote, or would have written, up to a cut."""
+    """Whether it is, id for id, what the expert wrote or would have written, up to a cut."""
 
 
 @dataclass
@@ -52,6 +56,7 @@ class Watched:
     """Plays an episode with the model; see the module."""
 
     expert: Planner
+    renderer: Renderer
     draw: random.Random
     beta: float = 0.0
     """Probability that the expert writes in a state."""
@@ -79,7 +84,8 @@ class Watched:
         if self.taken_over is None and self.most_mistakes and self.mistakes >= self.most_mistakes:
             self.taken_over = len(self.visits)
         by_model = self.taken_over is None and self.draw.random() >= self.beta
-        self.visits.append(Visit(plan, by_model, len(state.transcript), stamp(state)))
+        ids = tuple(self.renderer.action_ids(plan))
+        self.visits.append(Visit(self.renderer.text(ids), ids, by_model, len(state.transcript), stamp(state)))
         self._state = state
         return None if by_model else plan
 
@@ -108,7 +114,7 @@ class Watched:
         text = "".join(segment.text for segment in own)
         kind = disagreement(self._state, text, visit.plan) if visit.by_model else ""
         ids = tuple(index for segment in own for index in segment.ids)
-        self.written.append(Written(ids, text, kind, visit.by_model, visit.plan.startswith(text)))
+        self.written.append(Written(ids, text, kind, visit.by_model, ids == visit.plan_ids[: len(ids)]))
         self._state = None
 
 
@@ -153,6 +159,21 @@ class Handover:
             place for place, segment in enumerate(rollout.state.transcript)
             if segment.kind == "model" and bisect_right(self.places, place) - 1 in own
         )
+
+    def refused(self, rollout: Rollout) -> bool:
+        """Whether an action of the expert's was refused, though it had been told all that was known: its mistake, not to be learned.
+
+        A COMMIT that the user speaks into is refused too; that is nobody's mistake.
+        """
+        told: set[str] = set()
+        for segment in (*list(rollout.state.transcript)[self.places[self.moment]:], None):
+            if segment is not None and segment.kind != "model":
+                told.add(segment.kind)
+                continue
+            if "error" in told and not told & _NEWS:
+                return True
+            told = set()
+        return False
 
 
 def stamp(state: State) -> tuple[int, int, int]:

@@ -11,7 +11,8 @@ A mark is ``{head, head…:words}``. ``1`` opens call 1; ``1.name`` says that ar
 or ``1.name=value`` where they differ; ``1.name=*`` says gold's value before its last time; ``1.name=null`` takes it back; ``!3`` ends
 call 3, which is taken back. Without words a value follows from the tool. Then come the calls, those that are taken back after the gold
 ones with ``!`` before their names; accepted values are separated by ``/``, and what is marked in its own words needs none. Then, if
-need be, ``now=…; tags=a, b; split=train; answer=…; hear_out``. ``\\{``, ``\\}``, ``\\|`` and ``\\\\`` are those characters.
+need be, ``now=…; tags=a, b; split=train; answer=…; hear_out``. A mark may stand in another; ``}^`` ends the one around the innermost,
+where two overlap. ``\\{``, ``\\}``, ``\\|``, ``\\^`` and ``\\\\`` are those characters.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ GOLD = object()
 _HEAD = re.compile(r"\s*(?:(?P<until>!)(?P<back>\d+)|(?P<call>\d+)(?:\.(?P<param>\w+)(?P<given>\s*=)?)?)\s*")
 _CALL = re.compile(r"\s*(?P<back>!?)(?P<name>[\w.\-]+)\s*(?P<args>\()?")
 _ARG = re.compile(r"\s*(?P<param>\w+)\s*(?P<given>=)?")
-_ESCAPED = re.compile(r"\\([{}|\\])")
+_ESCAPED = re.compile(r"\\([{}|^\\])")
 _FIELDS = ("now", "tags", "split", "answer", "hear_out")
 
 
@@ -125,9 +126,12 @@ def _marks(said: str) -> tuple[list[str], list[Mark]]:
         elif said[n] == "}":
             if not open_:
                 raise BadTask(f"a mark ends after {text[-20:]!r} that never began; \\}} is the character")
-            start, heads = open_.pop()
+            out = len(said[n + 1:]) - len(said[n + 1:].lstrip("^"))
+            if out >= len(open_):
+                raise BadTask(f"}}{'^' * out} after {text[-20:]!r} ends a mark {out} further out, but {len(open_)} are open")
+            start, heads = open_.pop(-1 - out)
             places += [(start, len(text), head) for head in heads]
-            n += 1
+            n += 1 + out
         else:
             text, n = text + said[n], n + 1
     if open_:
@@ -367,7 +371,7 @@ def render(row: Mapping[str, Any]) -> str:
     """The line of a row.
 
     Raises:
-        BadTask: the row has a field that no line has, or marks that overlap without one holding the other.
+        BadTask: the row has a field that no line has.
     """
     if strange := set(row) - {"id", "request", "calls", "spans", *_FIELDS}:
         raise BadTask(f"{row['id']}: field {min(strange)!r} has no place in a line")
@@ -438,23 +442,25 @@ def _placed(words: Sequence[str], marks: Sequence[Mark], gold: int) -> tuple[lis
 def _marked(words: Sequence[str], marks: Sequence[Mark], gold: int) -> str:
     """The request with its marks, braces inside the punctuation around words."""
     order, behind = _placed(words, marks, gold)
-    for a in order:
-        for b in order:
-            if a.start < b.start < a.end < b.end:
-                raise BadTask(f"marks {', '.join(a.heads)} and {', '.join(b.heads)} overlap, and neither holds the other")
-    said = []
+    said: list[str] = []
+    open_: list[_Placed] = []
     for n, word in enumerate(words):
         left, right = (found[0] if re.search(r"\w", word) and found else "" for found in (
             re.match(r"^[^\w$]*", word), re.search(r"[^\w)]*$", word)))
-        opens = "".join(f"{{{','.join(each.heads)}:" for each in order if each.start == n)
-        shuts = "}" * sum(each.end == n + 1 for each in order)
+        begun = [each for each in order if each.start == n]
+        opens = "".join(f"{{{','.join(each.heads)}:" for each in begun)
+        open_ += begun
+        shuts = ""
+        while over := [depth for depth, each in enumerate(reversed(open_)) if each.end == n + 1]:
+            shuts += "}" + "^" * over[0]
+            open_.pop(-1 - over[0])
         core = word[len(left): len(word) - len(right)]
         said.append(f"{_escaped(left)}{opens}{_escaped(core)}{shuts}{behind.get(n + 1, '')}{_escaped(right)}")
     return " ".join(said)
 
 
 def _escaped(text: str) -> str:
-    return re.sub(r"[{}|\\]", lambda found: f"\\{found[0]}", text)
+    return re.sub(r"[{}|^\\]", lambda found: f"\\{found[0]}", text)
 
 
 def _head(mark: Mark) -> str:

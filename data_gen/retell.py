@@ -4,7 +4,8 @@ Owns what may be changed by the marks alone, and changes it everywhere in the ro
 
 - people: names that a call looks up or is made out to, by names of training, of the same sex where the request says "him" or "her";
 - days: the user's date moves, days of the week turn with it, written dates follow, so that "tomorrow" and "Friday" stay right;
-- hours: "at three" becomes "at four" where the project's own grammar (`agent.tools.times`) reads an hour later in the new phrase.
+- hours: "at three" becomes "at four" where the project's own grammar (`agent.tools.times`) reads an hour later in the new phrase;
+- fillers: "um" and "uh" of training's lexicon come and go between what is marked.
 
 What can't be told apart from another sense of the word is left as it is. Refuses to know whether the new row can be used:
 `data_gen.tasks.corpus` reads it through the same door as the old, and takes the old where it is refused.
@@ -20,19 +21,30 @@ from functools import lru_cache
 from typing import Any
 
 from agent.tools import times
-from data_gen.spans import plain
-from data_gen.task import Split
+from data_gen.disfluency import TRAIN
+from data_gen.heard import SOFT
+from data_gen.spans import find, plain
+from data_gen.task import BadTask, Split
 
 Row = Mapping[str, Any]
+WAYS = ("people", "days", "hours", "fillers")
 PEOPLE = frozenset(
     "name person contact guest guest_name customer customer_name patient patient_name passenger driver member host owner payee "
-    "recipient recipient_name under client client_name caller visitor attendee to whom who".split()
+    "recipient recipient_name under client client_name caller visitor attendee to whom who passengers guests patients invitees "
+    "attendees".split()
 )
 """Parameters whose value is somebody, if it is a name."""
 MOMENTS = re.compile(r"(?:^|_)(?:time|date|when|at|due|start|starts|end|ends|until|from|moment)(?:$|_)")
 """Parameters that say when something is."""
 _TITLES = frozenset("dr mr mrs ms miss doctor professor aunt uncle auntie coach nurse".split())
-_WORDS_TOO = frozenset(
+_KIN = frozenset(
+    "mum mom mummy mommy mama mamma dad daddy papa baba grandma grandpa granny grandad granddad gran nan nana nanny nonna nonno abuela "
+    "abuelo oma opa sis bro boss neighbour neighbor".split()
+)
+"""What people are called whose name stays."""
+_CUES = frozenset("under for of name name's named guest".split())
+"""Words before a name that no list has."""
+_WORDS_TOO = _KIN | frozenset(
     "will may mark grace joy hope faith bill sue rob drew grant chase art jack april june august rose ivy dawn pat summer autumn "
     "christian sky angel paris london jordan austin dallas virginia carolina georgia madison victoria florence chelsea brooklyn "
     "sterling brook heather jasmine pearl ruby amber crystal holly destiny mercy case price house law page rich hunter gay wise best "
@@ -53,9 +65,11 @@ _ISO = re.compile(r"\d{4}-\d\d-\d\d(?: \d\d:\d\d(?::\d\d)?)?")
 _HOURS = "one two three four five six seven eight nine ten eleven".split()
 _HOUR = re.compile(rf"(?<![\w:.])(?:{'|'.join(_HOURS)}|\d{{1,2}}(?=:\d\d|\s*[ap]\.?m\b))(?![\w])", re.IGNORECASE)
 _FAR_DAYS = 180
+_FILLER_RATE = 0.04
+"""Of a place that may have one, to have one; people make about one in forty words, and not all places may."""
 
 
-def retold(row: Row, draw: random.Random, ways: Sequence[str] = ("people", "days", "hours"), split: Split = "train") -> dict[str, Any]:
+def retold(row: Row, draw: random.Random, ways: Sequence[str] = WAYS, split: Split = "train") -> dict[str, Any]:
     """The row told again; equal to it where nothing may be changed.
 
     Args:
@@ -73,6 +87,8 @@ def retold(row: Row, draw: random.Random, ways: Sequence[str] = ("people", "days
                 told = days(told, draw)
             case "hours":
                 told = hours(told, draw)
+            case "fillers":
+                told = fillers(told, draw)
     return told
 
 
@@ -85,10 +101,13 @@ def people(row: Row, draw: random.Random, split: Split) -> dict[str, Any]:
     said = {plain(word).removesuffix("'s") for word in text.split()}
     sexes = ("m",) * bool(said & {"he", "him", "his"}) + ("f",) * bool(said & {"she", "her", "hers"})
     new: dict[str, str] = {}
-    for name in _named(row):
+    named, families = _named(row)
+    for name in named:
         if any(other != name for string in _strings(row) for other in re.findall(rf"(?<!\w){re.escape(name)}(?!\w)", string, re.I)):
             continue  # it is written in another way too, an address or a file
-        family = name not in _first_names() and name in _last_names()
+        if any(word != name and word[:1].isupper() and word[:3] == name[:3] and word not in named for word in re.findall(r"\w+", text)):
+            continue  # it was begun, or said short
+        family = name in families
         sex = _sex(name) or (sexes[0] if len(sexes) == 1 else "?" if sexes else "")
         if sex == "?":
             continue
@@ -98,27 +117,43 @@ def people(row: Row, draw: random.Random, split: Split) -> dict[str, Any]:
     return _changed(row, lambda string: _replaced(string, new)) if new else dict(row)
 
 
-def _named(row: Row) -> list[str]:
-    """The words of people's names, in the order of the calls."""
+def _named(row: Row) -> tuple[list[str], set[str]]:
+    """The words of people's names, in the order of the calls, and those that are surnames."""
+    families: set[str] = set()
     found: dict[str, None] = {}
     calls = [(call["name"], call["args"]) for call in row["calls"]]
     calls += [(calls[n][0] if n < len(calls) else entry["name"], {param: _values(given) for param, given in entry.get("args", {}).items()})
               for n, entry in enumerate(row.get("spans", ()))]
     for _, args in calls:
         for param, values in args.items():
-            for value in (text for text in values if param in PEOPLE and isinstance(text, str)):
+            for value in (text for each in values for text in _listed(each) if param in PEOPLE and isinstance(text, str)):
                 words = value.split()
                 names = words[1:] if words and words[0].rstrip(".").casefold() in _TITLES else words
                 plainly = all(re.fullmatch(r"[^\W\d_]{2,}", name) and name[0].isupper() for name in names)
                 if not 0 < len(names) <= 2 or not plainly or any(name.casefold() in _WORDS_TOO for name in names):
                     continue
-                if names[0] in _first_names() or names[-1] in _last_names() or len(names) == 1 and _is_looked_up(row, value):
+                looked_up = len(names) == 1 and _is_looked_up(row, value)
+                strange = len(names) == 1 and _is_cued(row, names[0])
+                if names[0] in _first_names() or names[-1] in _last_names() or looked_up or strange:
                     found |= dict.fromkeys(names)
-    return list(found)
+                    alone = len(names) == 1 and len(names) == len(words)
+                    families |= set(names[1:]) | ({names[0]} if alone and names[0] not in _first_names() and not looked_up else set())
+                    families |= {names[0]} if len(names) < len(words) and names[0] in _last_names() else set()
+    return list(found), families
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _values(given: Any) -> list[Any]:
-    return [one["value"] for one in (given if isinstance(given, list) else [given]) if isinstance(one, Mapping) and "value" in one]
+    return [one["value"] for one in _listed(given) if isinstance(one, Mapping) and "value" in one]
+
+
+def _is_cued(row: Row, name: str) -> bool:
+    """Whether a name that no list has is said as one."""
+    words = [word.strip(".,;:!?") for word in row["request"].split()]
+    return any(word == name and before.casefold() in _CUES for before, word in zip(words, words[1:]))
 
 
 def _is_looked_up(row: Row, value: str) -> bool:
@@ -284,6 +319,47 @@ def _only_marked(request: str, spoken: Mapping[str, str], quotes: Sequence[str])
         inside |= {n + k for n in range(len(words)) if words[n: n + len(wanted)] == wanted for k in range(len(wanted))}
     free = [word for n, word in enumerate(words) if n not in inside]
     return not (set(free) & {*spoken, *spoken.values()})
+
+
+# -- fillers ------------------------------------------------------------------------------------------------------------
+
+
+def fillers(row: Row, draw: random.Random) -> dict[str, Any]:
+    """The row with other fillers between what is marked."""
+    words = row["request"].split()
+    quotes = list(_quotes(row))
+    spans = [find(words, quote) for quote in quotes]
+    said: list[str] = []
+    at: list[int] = []
+    for n, word in enumerate(words):
+        inside = any(start <= n < end for start, end in spans)
+        if not any(start < n < end for start, end in spans) and draw.random() < _FILLER_RATE:
+            said.append(draw.choice(TRAIN.fillers))
+        at.append(len(said))
+        if inside or plain(word) not in TRAIN.fillers or draw.random() < 0.5:
+            said.append(word)
+    for quote, (start, end) in zip(quotes, spans):
+        try:
+            if find(said, quote) != (at[start], at[start] + end - start):
+                return dict(row)  # its number would be another's
+        except BadTask:
+            return dict(row)
+    if said == words:
+        return dict(row)
+    tags = [tag for tag in row.get("tags", ()) if tag not in ("fluent", "filler")]
+    filled = any(plain(word) in SOFT for word in said)
+    return dict(row) | {"request": " ".join(said), "tags": [*tags, "filler"] if filled else tags or ["fluent"]}
+
+
+def _quotes(row: Row) -> Iterator[str]:
+    """Everything that a row quotes of its request."""
+    for entry in row.get("spans", ()):
+        yield from (entry[key] for key in ("tool", "until") if key in entry)
+        for given in entry.get("args", {}).values():
+            for one in _listed(given):
+                quote = one.get("words") if isinstance(one, Mapping) else one
+                if quote is not None:
+                    yield quote
 
 
 # -- rows ---------------------------------------------------------------------------------------------------------------

@@ -71,7 +71,9 @@ def load(config: Config, split: Split) -> Sequence[Task]:
             raise ValueError(f"unknown task source {source!r}; use one of {', '.join(SOURCES)}")
     if not found:
         raise ValueError(f"source {source!r} has no tasks in split {split!r} of categories {config.data.categories}")
-    return found if config.data.tools == "all" else _among_drawn(found, source, config)
+    if (how := config.data.tools) not in ("all", "drawn", "renamed"):
+        raise ValueError(f"data.tools is {how!r}; use 'all', 'drawn' or 'renamed'")
+    return found if how == "all" or split == "test" else _among_drawn(found, source, config)
 
 
 def _among_drawn(found: Sequence[Task], source: str, config: Config) -> Sequence[Task]:
@@ -79,10 +81,7 @@ def _among_drawn(found: Sequence[Task], source: str, config: Config) -> Sequence
     from data_gen.drawn import drawn
     from data_gen.tasks import corpus
     from data_gen.tasks.assistant import Lazy
-    if (how := config.data.tools) not in ("drawn", "renamed"):
-        raise ValueError(f"data.tools is {how!r}; use 'all', 'drawn' or 'renamed'")
-    strangers = corpus.strangers()
-    how = "drawn" if source == "bfcl" else how
+    strangers, how = corpus.strangers(), "drawn" if source == "bfcl" else config.data.tools
     return Lazy(len(found), lambda index: drawn(found[index], strangers, how, config.seed))
 
 
@@ -145,7 +144,11 @@ def _domains(config: Config) -> tuple[str, ...]:
 
 
 def inputs(config: Config) -> dict[str, str]:
-    """Hashes of the user's own files that the tasks are made from, by their name."""
+    """Hashes of the files that the tasks are made from, by their name: the user's own, and the corpus."""
     named = [config.tools, config.requests, *config.data.files.values()]
     found = {name: Path(name).expanduser() for name in named if name}
-    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in found.items() if path.is_file()}
+    hashes = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in found.items() if path.is_file()}
+    if (config.task or config.data.source) in ("written", "written_apart", "domains"):
+        from data_gen.tasks import corpus
+        hashes["corpus"] = corpus.content()
+    return hashes

@@ -157,14 +157,15 @@ class _Reader:
             raise BadTask(f"{where}: gold has no such argument, so say what was meant: {{\"words\": {one!r}, \"value\": …}}")
         elif not self._tells(span, accepted, schema):
             raise BadTask(f"{where}: {self._text(span)!r} does not say {json.dumps(accepted[0])}; if it means it, give words and value")
-        self._put(number, param, span, values, at_once="words" not in form)
+        self._put(number, param, span, values, "words" not in form, "enum" not in schema)
         return span if "words" in form else None
 
-    def _put(self, number: int, param: str, span: Evidence, values: Sequence[Any], at_once: bool) -> None:
+    def _put(self, number: int, param: str, span: Evidence, values: Sequence[Any], at_once: bool, free: bool = True) -> None:
         shut = span.end if at_once else next((n + 1 for n in range(span.end, len(self.words)) if closes(self.words[n])), None)
         value = tuple(self._linked(value, number) for value in values)
         first = next((one.split()[0] for one in value[:1] if isinstance(one, str) and one.split()), "")
-        spoken = not at_once and bool(first) and plain(first) == plain(self.words[span.start])
+        # one of several choices is made, not dictated: "window" of "window table" can't go on
+        spoken = not at_once and free and bool(first) and plain(first) == plain(self.words[span.start])
         self.edits.append(Edit(span.start, span.end, "put", number, param, value=value, closes=shut, spoken=spoken))
 
     def _linked(self, value: Any, number: int) -> Any:
@@ -279,15 +280,20 @@ def asks(specs: Mapping[str, ToolSpec], habits: Habits, said: Sequence[Clause]) 
 
     for id in sorted(known):
         place(id)
+    # how many people a message is for, or rooms a lamp is lit in, is known when they are named: until then one call is open, not as
+    # many as there will be, and none beside one that has all that it has
     made = [drafts[id] for id in order]
-    # how many people a message is for is known when they are named: until then one look-up is open, not as many as there will be
-    begun = [(one.tool, one.name) for one in made if one.args]
-    alone: list[Draft] = []
-    for one in made:
-        if one.args or (one.tool, one.name) not in begun:
-            begun.append((one.tool, one.name))
-            alone.append(one)
-    return alone
+    return [
+        one for n, one in enumerate(made)
+        if all(name in one.args for name in one.needs)
+        or not any(_covers(other, one) and (m < n or not _covers(one, other)) for m, other in enumerate(made) if m != n)
+    ]
+
+
+def _covers(a: Draft, b: Draft) -> bool:
+    """Whether a draft is of the same words and tool as another, and has all of its arguments."""
+    same = (a.tool, a.name) == (b.tool, b.name)
+    return same and all(name in a.args and a.args[name].values == said.values for name, said in b.args.items())
 
 
 def _check(reading: Derivation, words: int, calls: Sequence[tuple[str, Mapping[str, Sequence[Any]]]]) -> None:

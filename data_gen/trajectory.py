@@ -139,16 +139,30 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def shards_of(folder: Path, split: str) -> list[Path]:
+    """The files of a split, in order.
+
+    Raises:
+        BadData: see `read_manifest`; or the split is empty.
+    """
+    manifest = read_manifest(folder)
+    names: Sequence[str] = manifest["shards"].get(split, ())
+    if not names:
+        raise BadData(f"{folder} has no rows in split {split!r}; it has {', '.join(manifest['shards']) or 'none at all'}")
+    return [folder / name for name in names]
+
+
+def read_shard(path: Path) -> list[dict[str, Any]]:
+    """The rows of one file."""
+    import pyarrow.parquet as parquet
+    return parquet.read_table(path).to_pylist()
+
+
 def read_rows(folder: Path, split: str) -> Iterator[dict[str, Any]]:
     """The rows of a split, in order.
 
     Raises:
         BadData: see `read_manifest`; or the split is empty.
     """
-    import pyarrow.parquet as parquet
-    manifest = read_manifest(folder)
-    names: Sequence[str] = manifest["shards"].get(split, ())
-    if not names:
-        raise BadData(f"{folder} has no rows in split {split!r}; it has {', '.join(manifest['shards']) or 'none at all'}")
-    for name in names:
-        yield from parquet.read_table(folder / name).to_pylist()
+    for path in shards_of(folder, split):
+        yield from read_shard(path)

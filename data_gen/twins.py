@@ -133,11 +133,14 @@ def twin(task: Task, other: Task, cut: int) -> Task:
 
 
 def asked_tools(task: Task) -> frozenset[str]:
-    """The tools that a task asks for at any word of it, those it takes back among them."""
+    """The tools that a task asks for at any word of it, those it takes back among them, whenever an update comes and is the last."""
     found = {call.name for call in task.gold}
     if task.reading is not None:
-        for n in range(len(task.words) + 1):
-            found.update(draft.tool for draft in task.reading.asks(clauses(task.reading.edits, n, True, frozenset())))
+        edits = task.reading.edits
+        eager = frozenset(n for n, edit in enumerate(edits) if edit.eager)
+        for n in sorted({at for edit in edits for at in (edit.end, edit.closes) if at is not None}):
+            for final, taken in ((True, frozenset()), (False, frozenset()), *(((False, eager),) if eager else ())):
+                found.update(draft.tool for draft in task.reading.asks(clauses(edits, n, final, taken)))
     return frozenset(found)
 
 

@@ -45,6 +45,11 @@ def check_settings(config: Config, processes: int) -> None:
             f"train.batch_rows={train.batch_rows} does not divide by train.micro_batch_rows={train.micro_batch_rows} "
             f"times {processes} processes; use a multiple of {max(each, 1)}"
         )
+    if config.model.adapter is not None and (train.method == "full" or not (Path(config.model.adapter) / "adapter_config.json").is_file()):
+        raise UserError(
+            f"model.adapter={config.model.adapter} with train.method={train.method}: only LoRA goes on from an adapter; to train a "
+            "fully trained checkpoint on, give its folder as model.name"
+        )
     if train.epochs <= 0:
         raise UserError(f"train.epochs={train.epochs} trains on nothing; use more than 0")
     if not train.train_new_tokens and train.method != "full" and (config.model.tags == "token" or config.clock.stamps == "token"):

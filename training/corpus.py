@@ -5,13 +5,22 @@ Owns the reading and the counts of what was left out. Refuses to know in which o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from agent.rendering import Renderer
-from data_gen.trajectory import BadData, read_manifest, read_rows
+from data_gen.trajectory import BadData, read_manifest, read_shard, shards_of
 from training.tokens import IGNORED, Example, check_tokenizer, make_example
+
+LEAST_SHARDS = 4
+"""Files for each process that reads them; fewer are read sooner by one."""
+_INHERITED: list[Callable[[Path], Any]] = []
+"""What forked processes do."""
 
 
 @dataclass(slots=True)
@@ -66,24 +75,54 @@ def read_source(
             )
     check_tokenizer(manifest.get("tokenizer", "unknown"), renderer, str(folder), model)
     source = Source(folder)
-    for row in read_rows(folder, split):
-        example: Example | None = make_example(row, renderer, cut_spans=cut_spans, idle_pauses=idle_pauses, model=model)
-        if len(example) > max_length:
-            example = cut(example, max_length) if too_long == "cut" else None
-            if example is None:
-                source.dropped += 1
-                continue
-            source.cut += 1
-        if example.supervised_tokens:
-            source.examples.append(example)
-        else:
-            source.empty += 1
+
+    def made(path: Path) -> Source:
+        """One file's part."""
+        part = Source(folder)
+        for row in read_shard(path):
+            example: Example | None = make_example(row, renderer, cut_spans=cut_spans, idle_pauses=idle_pauses, model=model)
+            if len(example) > max_length:
+                example = cut(example, max_length) if too_long == "cut" else None
+                if example is None:
+                    part.dropped += 1
+                    continue
+                part.cut += 1
+            if example.supervised_tokens:
+                part.examples.append(example)
+            else:
+                part.empty += 1
+        return part
+
+    for part in side_by_side(made, shards_of(folder, split)):
+        source.examples += part.examples
+        source.dropped, source.cut, source.empty = source.dropped + part.dropped, source.cut + part.cut, source.empty + part.empty
     if not source.examples:
         raise BadData(
             f"{folder} has nothing to train on in split {split!r}: {source.dropped} rows are longer than "
             f"train.max_length={max_length}, {source.empty} have no supervised token; raise train.max_length or use other data"
         )
     return source
+
+
+def side_by_side(work: Callable[[Path], Any], paths: Sequence[Path]) -> Iterator[Any]:
+    """What ``work`` makes of each path, in order: by several processes where there are many paths, and processes can be forked.
+
+    Forked, for a tokenizer made ready is inherited so, and can't be sent.
+    """
+    workers = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1, len(paths) // LEAST_SHARDS)
+    if workers < 2:
+        yield from map(work, paths)
+        return
+    _INHERITED.append(work)
+    try:
+        with ProcessPoolExecutor(workers, get_context("fork")) as pool:
+            yield from pool.map(_call, paths)
+    finally:
+        _INHERITED.pop()
+
+
+def _call(path: Path) -> Any:
+    return _INHERITED[-1](path)
 
 
 def cut(example: Example, max_length: int) -> Example | None:

@@ -8,6 +8,7 @@ its rotary embedding are used, for our loss builds few logits as it is. Refuses 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -32,12 +33,12 @@ class Machine:
     capability: tuple[int, int] | None
     """CUDA compute capability; None without a CUDA GPU."""
     packages: frozenset[str]
-    """Those of ``flash_attn`` and ``liger_kernel`` that can be imported."""
+    """Those of ``liger_kernel`` that can be imported."""
 
     @classmethod
     def here(cls) -> Machine:
         """This one."""
-        names = (name for name in ("flash_attn", "liger_kernel") if importlib.util.find_spec(name) is not None)
+        names = (name for name in ("liger_kernel",) if importlib.util.find_spec(name) is not None)
         return cls(torch.cuda.get_device_capability() if torch.cuda.is_available() else None, frozenset(names))
 
 
@@ -57,8 +58,6 @@ def choose_attention(asked: str, dtype: str, machine: Machine) -> str:
         why = "there is no CUDA GPU here"
     elif machine.capability < (8, 0):
         why = f"it needs compute capability 8.0 and this GPU has {machine.capability[0]}.{machine.capability[1]}"
-    elif "flash_attn" not in machine.packages:
-        why = "the package flash-attn is not installed"
     elif dtype != "bfloat16":
         why = f"it computes in bfloat16 and model.dtype={dtype}"
     return _chosen("attention", asked, "flash", "blocks", why)
@@ -118,14 +117,34 @@ def flash_attend(
     """
     if layout is None:
         return attend(module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **kwargs)
-    from flash_attn import flash_attn_varlen_func
     check_window(layout, kwargs.get("sliding_window"))
     places, ends, key_ends, longest, longest_key = _spans(layout, query.device)
     q, k, v = (tensor[0].transpose(0, 1).to(torch.bfloat16) for tensor in (query, key, value))
-    out = flash_attn_varlen_func(
+    out = varlen()(
         q, k[places], v[places], ends, key_ends, longest, longest_key, dropout_p=dropout, softmax_scale=scaling, causal=True
     )
     return out[None], None
+
+
+def varlen() -> Callable[..., torch.Tensor]:
+    """flash-attn's function over blocks of any length, or the same of the copy that torch carries."""
+    try:
+        from flash_attn import flash_attn_varlen_func
+    except ImportError:
+        return torch_varlen
+    return flash_attn_varlen_func
+
+
+def torch_varlen(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, ends: torch.Tensor, key_ends: torch.Tensor, longest: int,
+    longest_key: int, *, dropout_p: float, softmax_scale: float | None, causal: bool,
+) -> torch.Tensor:
+    """As ``flash_attn_varlen_func``, of torch: query (N, heads, d), key and value (M, kv_heads, d) → (N, heads, d)."""
+    groups = query.shape[1] // key.shape[1]
+    key, value = (tensor.repeat_interleave(groups, dim=1) for tensor in (key, value))
+    return torch.ops.aten._flash_attention_forward(
+        query, key, value, ends, key_ends, longest, longest_key, dropout_p, causal, False, scale=softmax_scale
+    )[0]
 
 
 @lru_cache(maxsize=4)

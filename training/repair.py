@@ -30,7 +30,6 @@ from typing import Any
 from rich.progress import Progress
 
 from agent.clock import Profile
-from agent.events import Note
 from agent.models.load import load_renderer, load_runtime, weights_hash
 from agent.protocol import EDITION
 from agent.rendering import Renderer
@@ -196,7 +195,7 @@ def make_shard(config: Config, folder: Path, index: int, count: int) -> int:
     pool = _tasks(_Key(config))
     first = index * repair.shard_rollouts
     played = [Played.of(config, pool, n) for n in range(first, min(first + repair.shard_rollouts, repair.rollouts))]
-    watched = [Watched(one.expert(), one.draw("beta"), repair.beta, repair.most_mistakes) for one in played]
+    watched = [Watched(one.expert(), renderer(config), one.draw("beta"), repair.beta, repair.most_mistakes) for one in played]
     grammar = _grammar(_Key(config)) if repair.constrained else None
     rollouts = run_batch(
         [one.episode(planner, grammar) for one, planner in zip(played, watched, strict=True)], _model(_Key(config)), repair.batch,
@@ -235,7 +234,7 @@ def rows_of(played: Played, watched: Watched, counts: Counter[str]) -> list[dict
             continue
         if rollout.outcome != "answered":
             counts[f"left_out:{rollout.outcome}"] += 1
-        elif refused_after(rollout, watched.visits[moment].stamp[1]):
+        elif planner.refused(rollout):
             counts["left_out:expert_refused"] += 1
         else:
             kind = "recovery" if moment == watched.taken_over else "correction"
@@ -247,17 +246,6 @@ def rows_of(played: Played, watched: Watched, counts: Counter[str]) -> list[dict
                 id=f"{played.task.id}/{kind}-{moment}/{played.n}", seed=played.seed, uncounted=planner.uncounted(rollout, kept),
             ))
     return rows
-
-
-def refused_after(rollout: Rollout, generation: int) -> bool:
-    """Whether the core refused an action of the expert's, which takes over in a generation: its mistake, not to be learned."""
-    begun = False
-    for _, commands in rollout.history:
-        for what in commands:
-            begun = begun or getattr(what, "generation", -1) >= generation
-            if begun and isinstance(what, Note) and what.what == "invalid_action":
-                return True
-    return False
 
 
 # -- the report ----------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 Owns the run: settings checked, data read, model and new tokens prepared, trained, saved with its tokenizer. The same
 command under ``accelerate launch`` uses many devices. A killed run goes on where it was when the same command is given
-again. Refuses to know how a task is scored.
+again. With ``model.adapter`` training goes on from a checkpoint's LoRA weights. Refuses to know how a task is scored.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from hydra.utils import get_object
 
 from agent.models.checkpoint import BASE, load_model
 from agent.models.embedded import resolve
-from agent.models.load import load_renderer, load_tokenizer, note_protocol
+from agent.models.load import load_renderer, load_tokenizer, note_protocol, weights_hash
 from agent.rendering import Renderer
 from configs.command import UserError, command, out_folder, write_manifest
 from configs.launch import start_all
@@ -60,7 +60,8 @@ def main(config: Config) -> None:
         say(f"finished before: {folder}")
         return
     check_model(config, resolve(config.model.name))
-    renderer = load_renderer(config.model.name, config.model.tags, config.clock.stamps, turns=config.model.turns)
+    # of a checkpoint that is trained on, so that one in another form of the protocol is refused
+    renderer = load_renderer(config.model.name, config.model.tags, config.clock.stamps, config.model.adapter, config.model.turns)
     sources, plan = read(config, renderer)
     say(describe(sources))
     say(f"{plan.steps} steps of {plan.batch_rows} rows, {plan.tokens} tokens" + (f", {processes} processes" if processes > 1 else ""))
@@ -91,7 +92,8 @@ def recipe(config: Config) -> str:
     if config.train.callback:  # it chooses among the weights
         train |= {"callback": dict(config.train.callback), "validate_every_steps": config.train.validate_every_steps}
     made = [read_manifest(Path(folder)).get("recipe", folder) for folder in config.train.data]
-    parts = {"model": asdict(config.model), "clock": config.clock.stamps, "train": train, "seed": config.seed, "data": made}
+    model = asdict(config.model) | {"adapter": weights_hash(config.model.adapter) or None}
+    parts = {"model": model, "clock": config.clock.stamps, "train": train, "seed": config.seed, "data": made}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -185,6 +187,8 @@ def build(config: Config, folder: Path, renderer: Renderer, sources: list[Source
         torch.manual_seed(config.seed)
         whole = os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE") != "3"
         model = get_peft_model(model, wanted, autocast_adapter_dtype=whole)
+        if config.model.adapter is not None:
+            go_on(model, Path(config.model.adapter))
     return Trainer(
         model, arguments(config, folder, plan), schedule=plan, examples=[e for source in sources for e in source.examples],
         tokenizer=renderer.tokenizer, loss=config.train.loss, share_prompts=config.train.share_prompts,
@@ -193,6 +197,31 @@ def build(config: Config, folder: Path, renderer: Renderer, sources: list[Source
             *([] if torch.cuda.is_available() else [GiveBack()]), *injected(config, folder),
         ],
     )
+
+
+def go_on(model: Any, folder: Path) -> None:
+    """Puts a trained adapter's weights in place of those that a new one begins with.
+
+    Raises:
+        UserError: it was trained with other layers, another rank or other tokens.
+    """
+    from peft import set_peft_model_state_dict
+    from peft.utils import load_peft_weights
+    given = load_peft_weights(str(folder), device="cpu")
+    with warnings.catch_warnings():  # peft reads a name that transformers has since changed
+        warnings.filterwarnings("ignore", message=".*_checkpointing` is deprecated", category=FutureWarning)
+        try:
+            result = set_peft_model_state_dict(model, given)
+        except (RuntimeError, KeyError) as error:
+            why = str(error).splitlines()[0]
+            raise UserError(f"{folder} does not fit this run: {why} …; set train.lora_* as in its config.yaml") from error
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    there = {id(parameter) for name, parameter in parameters.items() if name not in result.missing_keys}
+    # a tied head shares its rows with the embedding, and is saved with it
+    absent = [name for name in result.missing_keys if parameters[name].requires_grad and id(parameters[name]) not in there]
+    if absent or result.unexpected_keys:
+        odd = (absent or result.unexpected_keys)[0]
+        raise UserError(f"{folder} has other layers or tokens ({odd}); set train.lora_* and train.train_new_tokens as in its config.yaml")
 
 
 def injected(config: Config, folder: Path) -> list[Any]:

@@ -40,7 +40,8 @@ _SCALARS = {"string": "STR", "integer": "INT", "number": "NUM"}
 
 def quoted(text: str) -> str:
     """A literal of the grammar."""
-    return json.dumps(text, ensure_ascii=False)
+    # the one control character that JSON leaves as it is, and llguidance refuses
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def tag_atom(tag: str, tag_ids: Mapping[str, int]) -> str:

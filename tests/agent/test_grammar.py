@@ -292,6 +292,13 @@ def test_a_call_is_not_written_again_as_it_stands_but_a_failed_read_is(grammars)
     assert accepts(grammar, failed, again)
 
 
+def test_a_value_may_hold_a_character_that_grammars_can_not(grammars):
+    """A call that stands, with a DEL in its argument, is a literal of the grammar of the next line."""
+    state = writing(lines=['1. get_weather("Li\x7fma")'])
+    assert accepts(grammars("tiny"), state, '<tool_call>\n1. get_weather("Lima")\n</tool_call>')
+    assert not accepts(grammars("tiny"), state, '<tool_call>\n1. get_weather("Li\x7fma")\n</tool_call>')
+
+
 NOTED = (
     *debug.TOOLS, ToolSpec("send-note", (Param("to", TEXT), Param("text", TEXT), Param("loud", {"type": "boolean"}, False))),
 )

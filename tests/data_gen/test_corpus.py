@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.schema import Config, DataConfig
+from configs.schema import Config, DataConfig, EndpointConfig
 from data_gen import check, generate
 from data_gen.sources import load, rejected
 from data_gen.tasks import corpus
@@ -68,10 +68,10 @@ SMS = {
 def folder(tmp_path, monkeypatch):
     """A corpus of its own, empty."""
     monkeypatch.setattr(corpus, "FOLDER", tmp_path)
-    for cached in (corpus.found, corpus.strangers):
+    for cached in (corpus.found, corpus.strangers, corpus.content):
         cached.cache_clear()
     yield tmp_path
-    for cached in (corpus.found, corpus.strangers):
+    for cached in (corpus.found, corpus.strangers, corpus.content):
         cached.cache_clear()
 
 
@@ -154,3 +154,49 @@ def test_a_folder_of_the_corpus_is_made_and_checks_out(folder, tmp_path, source)
     assert report["rows"] == 8 and not any(report[name] for name in check.COUNTERS)
     generate._loaded.clear()
     check._pool.cache_clear()
+
+
+def test_what_a_false_end_made_impossible_is_no_repetition(folder):
+    content = "Marisol brings tamales, Dae-jung does the salad, we bring chairs"
+    write(folder, "assistant/train.jsonl", {
+        "id": "n", "now": "2025-10-04 15:16:00", "request": f"New note called potluck: {content}",
+        "calls": [{"name": "create_note", "args": {"name": ["potluck"], "content": [content]}}],
+        "spans": [{"tool": "new note", "args": {"name": "potluck", "content": [
+            {"words": "Marisol brings tamales", "value": "Marisol brings tamales"}, content]}}],
+    })
+    config = settings("written", train=60)
+    config.model.name, config.data.modes, config.data.endpoint = "tiny", ["sequential"], "timer"
+    config.data.endpoints["timer"] = EndpointConfig(delay_s=0.3, false_rate=1.0)
+    pool, made = load(config, "train"), generate.renderer(config)
+    found = [check.faults(config, generate.make_row(config, pool[n], "train", n), pool[n], pool[n], made) for n in range(60)]
+    assert {check.LOST} in found and all(each <= {check.LOST} for each in found)
+
+
+def test_every_row_of_the_corpus_is_used():
+    names = (corpus.ASSISTANT, *corpus.domains())
+    assert corpus.rejected(names) == ()
+    assert all(corpus.found(name, "train").rows or corpus.is_held_out(name) for name in names)
+
+
+def test_an_argument_that_is_its_default_is_not_set_again_and_again(folder):
+    write(folder, "assistant/train.jsonl", {
+        "id": "d", "now": "2025-10-04 15:16:00", "request": "which way would you drive from Aunt Soledad's to um Bodega Bay",
+        "calls": [{"name": "maps_show_directions", "args": {
+            "start_location": ["Aunt Soledad's"], "end_location": ["Bodega Bay"], "transport": ["d"]}}],
+        "spans": [{"tool": "which way", "args": {
+            "start_location": "Aunt Soledad's", "end_location": "Bodega Bay", "transport": {"words": "drive", "value": "d"}}}],
+    })
+    config = settings("written", train=12)
+    config.model.name, config.data.modes, config.agent.revise, config.agent.commit = "tiny", ["async_io", "speculative"], "amend", "line"
+    pool, made = load(config, "train"), generate.renderer(config)
+    rows = [generate.make_row(config, pool[n], "train", n) for n in range(12)]
+    assert [check.faults(config, row, pool[n], pool[n], made) for n, row in enumerate(rows)] == [set()] * 12
+
+
+def test_data_of_another_corpus_are_not_gone_on_with(folder):
+    write(folder, "assistant/train.jsonl", SMS)
+    before = generate.recipe(settings("written"))
+    corpus.content.cache_clear()
+    write(folder, "assistant/train.jsonl", {**SMS, "request": SMS["request"].replace("um", "uh")})
+    assert generate.recipe(settings("written")) != before
+    assert generate.recipe(settings("debug")) == generate.recipe(settings("debug"))

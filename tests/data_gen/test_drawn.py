@@ -97,10 +97,14 @@ def test_the_expert_is_right_among_drawn_tools(source, how):
 
 
 def test_the_setting_draws_and_a_wrong_one_is_refused():
-    tasks = [sources.load(Config(data=DataConfig(source="written", tools=how)), "test") for how in ("all", "drawn", "renamed")]
-    assert {len(each) for each in tasks} == {120}
-    assert [spec.name for spec in tasks[0][0].tools] == [spec.name for spec in assistant_specs()]
-    assert [spec.name for spec in tasks[1][0].tools] != [spec.name for spec in tasks[0][0].tools]
-    assert tasks[2][5].request == tasks[0][5].request
+    def load(how: str, split: str = "validation"):
+        return sources.load(Config(data=DataConfig(source="assistant", sizes={"validation": 20, "test": 20}, tools=how)), split)
+
+    tasks = [load(how) for how in ("all", "drawn", "renamed")]
+    known = [spec.name for spec in assistant_specs()]
+    assert {len(each) for each in tasks} == {20} and [spec.name for spec in tasks[0][0].tools] == known
+    assert [spec.name for spec in tasks[1][0].tools] != known and tasks[2][5].request == tasks[0][5].request
+    assert any({call.name for call in task.gold} - set(known) for task in tasks[2])
+    assert [spec.name for spec in load("renamed", "test")[0].tools] == known  # a test is what it was
     with pytest.raises(ValueError, match="data.tools is 'some'; use 'all', 'drawn' or 'renamed'"):
-        sources.load(Config(data=DataConfig(source="written", tools="some")), "test")
+        load("some")

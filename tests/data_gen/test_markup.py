@@ -38,7 +38,9 @@ def marked_rows() -> Iterator[tuple[dict, jsonl.Tools]]:
 
 
 def meaning(task: Task) -> tuple:
-    return task.id, task.words, task.gold, task.reading.edits, task.now, task.tags, task.answer, task.split
+    # of words that end together, it does not matter which is taken in first
+    edits = sorted(task.reading.edits, key=lambda edit: (edit.end, edit.op == "put", edit.clause, edit.slot))
+    return task.id, task.words, task.gold, edits, task.now, task.tags, task.answer, task.split
 
 
 def test_a_line_is_its_row():
@@ -106,6 +108,7 @@ def test_quotations_are_numbered_and_values_are_without_punctuation():
     ("x | {1,2:text} {1.name:Alice that | get_phone_number; send_sms(recipients=[$1])",
      "the mark before 'Alice that' never ends; write } behind"),
     ("x | {1:text} Bob} | get_phone_number", r"a mark ends after 'text Bob' that never began; \} is the character"),
+    ("x | {1:text}^ Bob | get_phone_number", "}^ after 'text' ends a mark 1 further out, but 1 are open"),
     ("x | {name:Bob} | get_phone_number", "'{name:Bob}' begins no mark; write {1:words}"),
     ("x | {1 name:Bob} | get_phone_number", "'name:Bob}' in a mark: after a head comes a comma"),
     ("x | {1:} text | get_phone_number", "mark 1 holds no word: ''"),
@@ -149,14 +152,18 @@ def test_the_page_shows_mistakes_as_they_are_printed():
     assert len(shown) == 5 and set(shown) <= made
 
 
-@pytest.mark.parametrize(("row", "why"), [
-    (ROW | {"words": []}, "a: field 'words' has no place in a line"),
-    ({"id": "a", "request": "go there now", "calls": [{"name": "t", "args": {}}],
-      "spans": [{"tool": "go there", "args": {"x": {"words": "there now", "value": 1}}}]}, "marks 1 and 1.x=1 overlap, and neither holds"),
-])
-def test_what_has_no_line_is_said(row, why):
-    with pytest.raises(BadTask, match=re.escape(why)):
-        markup.render(row)
+def test_what_has_no_line_is_said():
+    with pytest.raises(BadTask, match="a: field 'words' has no place in a line"):
+        markup.render(ROW | {"words": []})
+
+
+def test_marks_may_overlap():
+    row = {
+        "id": "a", "request": "go there now then ^ stop", "calls": [{"name": "t", "args": {"x": ["there now"], "y": ["now then"]}}],
+        "spans": [{"tool": "go there", "args": {"x": "there now", "y": "now then"}}],
+    }
+    line = r"a | {1:go {1.x:there}^ {1.y:now}^ then} \^ stop | t"
+    assert markup.render(row) == line and markup.parse(line) == row
 
 
 def test_a_file_of_lines_is_a_requests_file(tmp_path):

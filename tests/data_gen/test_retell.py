@@ -9,7 +9,8 @@ from datetime import datetime
 
 import pytest
 
-from data_gen.retell import days, hours, people, retold
+from data_gen.retell import days, fillers, hours, people, retold
+from data_gen.spans import find
 from data_gen.tasks import jsonl, written
 from data_gen.tasks.assistant.entities import pool
 
@@ -48,6 +49,8 @@ def test_people_are_others_wherever_the_row_names_them():
     ("text Will that we will be late", "Will"),  # another word as well
     ("what is Nora's number, nora@example.com is her address", "Nora"),  # written in another way too
     ("what number has the Dentist", "the Dentist"),  # nobody's name
+    ("what is Grandpa's number", "Grandpa"),  # what somebody is to the speaker
+    ("what is Fatou's, Fatoumata's number", "Fatoumata"),  # begun, and not marked
 ])
 def test_a_name_that_may_be_something_else_stays(request_, name):
     row = {"request": request_, "calls": [{"name": "get_phone_number", "args": {"name": [name]}}], "spans": [{"tool": "what"}]}
@@ -61,6 +64,14 @@ def test_a_title_stays_and_sexes_follow_the_pronouns():
     row = {"request": "text Yusuf and tell him thanks", "calls": [{"name": "get_phone_number", "args": {"name": ["Yusuf"]}}]}
     from faker.providers.person.en_US import Provider as Names
     assert all(people(row, random.Random(n), "train")["request"].split()[1] in Names.first_names_male for n in range(20))
+
+
+def test_a_name_that_no_list_has_is_one_where_it_is_said_as_one():
+    args = {"passengers": [["Adeyemi"]], "name": ["Yilmaz"]}
+    row = {"request": "book it for Adeyemi and Yilmaz", "calls": [{"name": "book", "args": args}]}
+    told = people(row, random.Random(0), "train")
+    assert told["request"].split()[3] in pool("last", "train") and told["calls"][0]["args"]["passengers"] == [[told["request"].split()[3]]]
+    assert told["request"].split()[5] == "Yilmaz"  # "and" says nothing of what comes
 
 
 def test_days_turn_together():
@@ -111,12 +122,24 @@ def test_times_that_are_given_as_said_move_too():
     assert len(told) > 1
 
 
+def test_fillers_come_and_go_between_what_is_marked():
+    told = [fillers(SMS, random.Random(n)) for n in range(200)]
+    assert all([word for word in each["request"].split() if word not in ("um", "uh", "er")] == SMS["request"].replace(" um", "").split()
+               for each in told)
+    assert all("the van won't start," in each["request"] and each["spans"] == SMS["spans"] for each in told)
+    assert {"filler" in each.get("tags", ()) for each in told if each != SMS} == {True, False}
+    assert all(jsonl.task(each, ASSISTANT).gold[1].args == {"recipients": (["$1"],), "message": ("The van won't start",)} for each in told)
+    numbered = {"request": "show Rome show me Rome now show me", "calls": [], "spans": [{"tool": "show me#2", "args": {}}]}
+    assert all(find(each["request"].split(), "show me#2")[1] == len(each["request"].split()) for n in range(99)
+               for each in [fillers(numbered, random.Random(n))])
+
+
 def test_every_marked_row_that_is_told_again_passes_the_door():
     seen: Counter[str] = Counter()
     for row in ROWS:
-        for way in ("people", "days", "hours"):
+        for way in ("people", "days", "hours", "fillers"):
             told = retold(row, random.Random(row["id"]), (way,), "test")
             seen[way] += told != row
             jsonl.task(told, ASSISTANT)
         jsonl.task(retold(row, random.Random(row["id"]), split="test"), ASSISTANT)
-    assert seen == {"people": 69, "days": 103, "hours": 26}
+    assert seen == {"people": 66, "days": 103, "hours": 26, "fillers": 67}

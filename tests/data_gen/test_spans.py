@@ -111,3 +111,30 @@ def test_a_row_at_fault_is_named(tmp_path):
     loaded = jsonl.load(str(path), "assistant")
     assert [name for name, _ in loaded.rejected] == ["line 1 (t)", "line 2 (u)"]
     assert "both spans and hear_out" in loaded.rejected[0][1] and "'txt' is not said" in loaded.rejected[1][1]
+
+
+def test_a_choice_is_not_dictated():
+    seats = {"type": "function", "function": {"name": "book", "parameters": {
+        "type": "object", "properties": {"seating": {"type": "string", "enum": ["window", "bar"]}, "note": {"type": "string"}}}}}
+    row = {
+        "id": "e", "request": "book a window table and note window table please", "tools": [seats],
+        "calls": [{"name": "book", "args": {"seating": ["window"], "note": ["window table"]}}],
+        "spans": [{"tool": "book", "args": {"seating": "window table#1", "note": "window table#2"}}],
+    }
+    edits = {edit.slot: edit for edit in jsonl.task(row, None).reading.edits}
+    assert not edits["seating"].spoken and edits["note"].spoken
+
+
+def test_how_many_calls_there_will_be_is_not_known_from_what_they_share():
+    lights = {"type": "function", "function": {"name": "set_lights", "parameters": {
+        "type": "object", "properties": {"room": {"type": "string"}, "state": {"type": "string"}}, "required": ["room", "state"]}}}
+    rooms = ("kitchen", "hall", "attic")
+    row = {
+        "id": "l", "request": "lights off in the kitchen and the hall please and the attic too", "tools": [lights],
+        "calls": [{"name": "set_lights", "args": {"room": [room], "state": ["off"]}} for room in rooms],
+        "spans": [{"tool": "lights off", "args": {"room": room, "state": "off"}} for room in rooms],
+    }
+    made = jsonl.task(row, None)
+    assert wanted(made, 5) == ["set_lights(off)…"]
+    assert wanted(made, 8) == ["set_lights(kitchen, off)"]
+    assert wanted(made, 13, final=True) == [f"set_lights({room}, off)" for room in rooms]

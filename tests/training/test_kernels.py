@@ -33,13 +33,13 @@ BARE = Machine((9, 0), frozenset())
         (choose_attention, "blocks", "bfloat16", H100, "blocks"),
         (choose_attention, "auto", "bfloat16", LAPTOP, "blocks"),
         (choose_attention, "auto", "bfloat16", OLD, "blocks"),
-        (choose_attention, "auto", "bfloat16", BARE, "blocks"),
+        (choose_attention, "auto", "bfloat16", BARE, "flash"),
         (choose_attention, "auto", "float32", H100, "blocks"),
         (choose_kernels, "auto", "qwen2", H100, "liger"),
         (choose_kernels, "liger", "llama", H100, "liger"),
         (choose_kernels, "torch", "llama", H100, "torch"),
         (choose_kernels, "auto", "llama", LAPTOP, "torch"),
-        (choose_kernels, "auto", "llama", Machine((9, 0), frozenset({"flash_attn"})), "torch"),
+        (choose_kernels, "auto", "llama", BARE, "torch"),
         (choose_kernels, "auto", "mamba", H100, "torch"),
     ],
 )
@@ -53,7 +53,6 @@ def test_what_is_faster_is_used_where_it_can_be(choose, asked, what, machine, us
         (choose_attention, "flash", "bfloat16", LAPTOP,
          "train.attention=flash can't be used: there is no CUDA GPU here; use train.attention=auto"),
         (choose_attention, "flash", "bfloat16", OLD, "compute capability 8.0 and this GPU has 7.5"),
-        (choose_attention, "flash", "bfloat16", Machine((9, 0), frozenset({"liger_kernel"})), "the package flash-attn is not installed"),
         (choose_attention, "flash", "float32", H100, "model.dtype=float32"),
         (choose_kernels, "liger", "llama", LAPTOP, "train.kernels=liger can't be used: there is no CUDA GPU here; use train.kernels=auto"),
         (choose_kernels, "liger", "llama", BARE, "the package liger-kernel is not installed"),
@@ -92,6 +91,27 @@ def flash(monkeypatch):
     package = ModuleType("flash_attn")
     package.flash_attn_varlen_func = varlen
     monkeypatch.setitem(sys.modules, "flash_attn", package)
+
+
+def test_without_the_package_torchs_own_copy_is_called_with_the_same(monkeypatch):
+    monkeypatch.setitem(sys.modules, "flash_attn", None)
+    assert kernels.varlen() is kernels.torch_varlen
+    given = []
+
+    def forward(*args, scale):
+        given.append((args, scale))
+        q, k, v, ends, key_ends, longest, longest_key, dropout, causal, debug = args
+        assert not debug
+        return (varlen(q, k, v, ends, key_ends, longest, longest_key, dropout, scale, causal),)
+
+    monkeypatch.setattr(kernels.torch.ops.aten, "_flash_attention_forward", forward)
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(1, heads, 20, 8).bfloat16() for heads in (4, 2, 2))
+    layout = ((0, 6, 0, 0), (6, 11, 0, 6), (11, 13, 0, 6), (13, 20, 0, 0))
+    found, _ = flash_attend(None, query, key, value, None, layout=layout, scaling=0.3)
+    expected, _ = attend(None, query.float(), key.float(), value.float(), None, layout=layout, scaling=0.3)
+    torch.testing.assert_close(found.float(), expected, rtol=1e-2, atol=1e-2)
+    assert len(given) == 1 and given[0][1] == 0.3
 
 
 @pytest.mark.parametrize(

@@ -323,3 +323,32 @@ def test_a_checkpoint_without_its_tokenizer_is_refused(settings):
     (Path(config.out) / "tokenizer.json").unlink()
     with pytest.raises(FileNotFoundError, match="has no tokenizer.json"):
         load_model("tiny", config.out)
+
+
+def test_training_goes_on_from_an_adapter(settings, tmp_path):
+    first = settings("train.learning_rate=0.01")
+    sft.main(first)
+    for n, (rate, same) in enumerate([(0.0, True), (0.01, False)]):
+        more = settings(f"train.learning_rate={rate}", f"model.adapter={first.out}", f"out={tmp_path / f'more-{n}'}")
+        sft.main(more)
+        before, after = weights(Path(first.out)), weights(Path(more.out))
+        assert before.keys() == after.keys()
+        assert all(torch.equal(before[name], after[name]) for name in before) is same
+        assert losses(Path(more.out))[0] < losses(Path(first.out))[0] - 0.2  # it begins with what was learned
+    assert sft.recipe(first) != sft.recipe(more)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["train.lora_rank=4"], "set train.lora_.* as in its config.yaml"),
+        (["train.lora_targets=[q_proj]"], "set train.lora_.* as in its config.yaml"),
+        (["train.lora_targets=[q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj]"], "set train.lora_.* as in its config.yaml"),
+        (["train.method=full"], "only LoRA goes on from an adapter"),
+    ],
+)
+def test_an_adapter_that_does_not_fit_is_refused(settings, tmp_path, options, says):
+    first = settings("train.max_steps=1", "train.lora_targets=[q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj]")
+    sft.main(first)
+    with pytest.raises(UserError, match=says):
+        sft.main(settings("train.max_steps=1", f"model.adapter={first.out}", f"out={tmp_path / 'more'}", *options))
