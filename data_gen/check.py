@@ -2,8 +2,8 @@
 
 Prints one line of JSON. Owns what must hold of a row: its log replays to its transcript and its ids (`prefix_broken`), no
 word of the model's was written before the expert could know it (`peeked`, `twins_diverged_early`), or shows how many calls
-will be asked for (`knew_number`), how far a value will go (`knew_extent`), what was misheard (`knew_misheard`) or where
-speech ends (`knew_end`), it ends with what was asked for (`gold_not_reached`) and repeats nothing (`repeated_actions`); and
+will be asked for (`knew_number`), how far a value will go (`knew_extent`; at an end of speech, right or wrong,
+`knew_extent_at_end`), what was misheard (`knew_misheard`) or where speech ends (`knew_end`), it ends with what was asked for (`gold_not_reached`) and repeats nothing (`repeated_actions`); and
 between rows, that splits share nothing (`split_overlap`). Tasks are made again from the folder's own settings. Refuses to
 know the trainer.
 """
@@ -45,7 +45,7 @@ from data_gen.task import Task
 from data_gen.trajectory import Piece, pieces, read_manifest, segments_of
 from data_gen.twins import asked_tools, known_by, others, twin
 
-SECRETS = ("number", "extent", "misheard")
+SECRETS = ("number", "extent", "extent_at_end", "misheard")
 """What of a request a listener can't know yet, beside its values; see `data_gen.twins.others`."""
 COUNTERS = (
     "peeked", *(f"knew_{secret}" for secret in SECRETS), "knew_end", "twins_diverged_early",

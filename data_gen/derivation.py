@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from agent.tools.tool import ToolSpec
-from data_gen.heard import as_heard, misheard, so_far
+from data_gen.heard import as_heard, as_said, hanging_from, leaves_open, misheard, so_far
 from data_gen.reading import Wanted
 from data_gen.task import Evidence, GoldCall, Task
 
@@ -153,13 +153,18 @@ def clauses(
         heard: how many words were.
         final: whether nobody speaks any more.
         taken: indices of edits that eagerness takes early.
-        words: as they were heard, where texts that are still being said are wanted too (`Growing`).
+        words: as they were heard, where texts that are still being said are wanted too (`Growing`); at an end, where they may
+            be cut or hang, so that a text is what was heard of it, and a value after which something hangs is not taken.
     """
     found: dict[int, Clause] = {}
+    hanging = hanging_from(words) if final and words else heard
+    unsure = final and bool(words) and leaves_open(words[-1])
     for n, edit in enumerate(edits):
-        whole = final and edit.value and edit.end <= heard
-        if words is not None and not whole and is_growing(edit, heard) and (text := so_far(words[edit.start: heard])):
-            said = Said((Growing(text),), heard, None)
+        if unsure and edit.op == "put" and edit.start < heard and (edit.end >= hanging or is_growing(edit, heard)):
+            continue
+        exact = final and edit.value and edit.end == min(heard, len(words or ()))
+        if words is not None and not exact and is_growing(edit, heard) and (text := _told(words[edit.start: heard], final)):
+            said = Said((text,), heard, Evidence(edit.start, heard) if final else None)
             found.setdefault(edit.clause, Clause(edit.clause)).slots.setdefault(edit.slot, {})[edit.item] = said
             continue
         begun = edit.spoken and not edit.value
@@ -177,6 +182,11 @@ def clauses(
             case "drop":
                 found.pop(edit.clause, None)
     return [clause for _, clause in sorted(found.items()) if clause.stages]
+
+
+def _told(words: Sequence[str], final: bool) -> str:
+    """What was heard of a text: all of it at an end of speech, or as far as it is safe to write down."""
+    return as_said(words) if final else Growing(so_far(words))
 
 
 def is_growing(edit: Edit, heard: int) -> bool:
@@ -264,7 +274,7 @@ class DerivedReading:
 
     def _understood(self, heard: Sequence[str], final: bool) -> tuple[Wanted, ...]:
         edits, asks = self.derivation.edits, self.derivation.asks
-        drafts = asks(clauses(edits, len(heard), final, self._taken))
+        drafts = asks(clauses(edits, len(heard), final, self._taken, heard if final else None))
         growing: dict[Key, dict[str, str]] = {}
         if not final and any(is_growing(edit, len(heard)) for edit in edits):
             for draft in asks(clauses(edits, len(heard), final, self._taken, heard)):

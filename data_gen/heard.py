@@ -30,6 +30,9 @@ GOES_ON = frozenset(
 """Conjunctions, prepositions and determiners: a value may go on with them ("milk" with "and eggs", "in the fridge"), and
 whether it does no listener knows before the word that comes after them."""
 
+_MAY_END = frozenset("in on over about by under her this that these those some any".split())
+"""Of those, the words that a request may end on all the same: particles ("turn the lights on"), and what can stand alone."""
+
 _TAKES_BACK = frozenset("no wait sorry actually rather scratch oops i mean make".split())
 
 
@@ -43,6 +46,62 @@ def hangs(word: str) -> bool:
     """Whether more is bound to come after a word, or what it belongs to is not clear before more has come."""
     said = plain(word)
     return said in GOES_ON or said in SOFT or said in _TAKES_BACK
+
+
+def leaves_open(word: str) -> bool:
+    """Whether nobody who is told that speech ends on a word would take what stands before it as all: nothing can end so."""
+    return hangs(word) and plain(word) not in _MAY_END
+
+
+def hanging_from(words: Sequence[str]) -> int:
+    """Where the run of words begins that hang at the end; the number of words where none does."""
+    n = len(words)
+    while n and hangs(words[n - 1]):
+        n -= 1
+    return n
+
+
+def as_said(words: Sequence[str]) -> str:
+    """A text at an end of speech: what was heard of it, fillers left out; empty where more is bound to come, or it has only begun."""
+    said = [word for word in words if plain(word) not in SOFT]
+    if not said or leaves_open(words[-1]) or all(map(hangs, said)):
+        return ""
+    return " ".join([*said[:-1], said[-1].rstrip(".,;:!?")])
+
+
+def cut_value(value: Any, words: Sequence[str]) -> Any:
+    """What a value that is made of the words it is said in comes to, where speech ends within them; None where it comes to nothing.
+
+    Of a text it is the part that was heard, of a list the items, the last one perhaps in part. Numbers, dates and what is said in
+    other words have no parts that mean anything.
+    """
+    said = [word for word in words if plain(word) not in SOFT]
+    if isinstance(value, list | tuple):
+        return _cut_items(value, said)
+    if not isinstance(value, str):
+        return None
+    said = said[: hanging_from(said)]
+    return " ".join(value.split()[: len(said)]).rstrip(".,;:!?") if said and _begins(value, said) else None
+
+
+def _cut_items(items: Sequence[Any], said: Sequence[str]) -> list[str] | None:
+    found: list[str] = []
+    rest = list(said)
+    for item in items:
+        while rest and hangs(rest[0]):
+            del rest[0]
+        if not isinstance(item, str) or not rest:
+            break
+        if _begins(item, rest[: len(item.split())]):
+            found.append(" ".join(item.split()[: len(rest)]))
+            del rest[: len(item.split())]
+        else:
+            break
+    return found or None
+
+
+def _begins(value: str, said: Sequence[str]) -> bool:
+    return len(said) <= len(value.split()) and [plain(word) for word in value.split()[: len(said)]] == [plain(word) for word in said]
 
 
 def so_far(words: Sequence[str]) -> str:

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 from agent.protocol import Join, Ref
 from agent.tools.tool import ToolSpec
-from data_gen.heard import as_heard, closes, misheard
-from data_gen.task import GoldCall, Task
+from data_gen.heard import as_heard, closes, cut_value, hanging_from, leaves_open, misheard
+from data_gen.task import Evidence, GoldCall, Task
 
 _REF = re.compile(r"\$(\d+)")
 
@@ -80,6 +80,7 @@ class GroundedReading:
         complete: dict[int, int] = {}
         for k, gold in enumerate(self.task.gold, start=1):
             spec = specs[gold.name]
+            gold = cut_off(gold, heard.words) if heard.final else gold
             if not heard.named(gold.name_evidence.end):
                 continue
             known = {name: at for name in gold.args if (at := self._known_at(gold, name, heard, complete)) is not None}
@@ -117,7 +118,8 @@ class _Heard:
     """What of a request has been heard, and which stretches of it are over."""
 
     def __init__(self, words: Sequence[str], final: bool) -> None:
-        self.count, self.final = len(words), final
+        self.words, self.count, self.final = words, len(words), final
+        self._sure = hanging_from(words) if final and words and leaves_open(words[-1]) else self.count + 1
         # by place, how many words there are up to the first from there on that closes what stands before it
         self._closers = [self.count + 1] * (self.count + 1)
         for n in range(self.count - 1, -1, -1):
@@ -128,8 +130,20 @@ class _Heard:
         return end == 0 or self.count > end or self.final and self.count >= end
 
     def closed(self, end: int) -> bool:
-        """Whether a value that is said by the words up to ``end`` is over."""
-        return end == 0 or self.count >= end and (self.final or self._closers[end] <= self.count)
+        """Whether a value that is said by the words up to ``end`` is over; at an end of speech, if nothing hangs behind it."""
+        return end == 0 or self.count >= end and (self.final and end < self._sure or self._closers[end] <= self.count)
+
+
+def cut_off(gold: GoldCall, heard: Sequence[str]) -> GoldCall:
+    """The call that a listener takes a gold call for where speech ends within its values: each is what was heard of it."""
+    n = len(heard)
+    args, spans = dict(gold.args), dict(gold.arg_evidence)
+    for name, span in gold.arg_evidence.items():
+        if span.start < n < span.end:
+            values = [part for value in gold.args[name] if (part := cut_value(value, heard[span.start:])) is not None]
+            if values:
+                args[name], spans[name] = tuple(values), Evidence(span.start, n)
+    return GoldCall(gold.name, args, gold.name_evidence, spans)
 
 
 def _told_apart(found: Sequence[Wanted]) -> tuple[Wanted, ...]:

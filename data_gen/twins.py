@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from data_gen.derivation import Derivation, Edit, clauses
-from data_gen.heard import as_heard, closes, misheard
+from data_gen.heard import SOFT, as_heard, as_said, closes, cut_value, misheard, plain
+from data_gen.reading import cut_off
 from data_gen.task import Evidence, GoldCall, Task, Word
 
 _TAKE_BACK = "no wait scratch all that"
@@ -30,19 +32,23 @@ def known_by(task: Task, heard: int) -> Task:
     if task.reading is not None:
         reading = Derivation(_edits(task.reading.edits, heard, None), task.reading.asks)
         return replace(task, words=words, gold=(), reading=reading, answer=())
-    return replace(task, words=words, gold=_unseen(task.gold, heard, len(task.words)), answer=())
+    return replace(task, words=words, gold=_unseen(task, heard, len(task.words)), answer=())
 
 
 def others(task: Task, heard: Sequence[str], final: bool) -> dict[str, Task]:
     """What else the request may be of which these words were heard, by the secret that it does not share with the task.
 
     ``number``: it goes on to ask for one more of each call; ``extent``: each value that is not closed goes on;
+    ``extent_at_end``, where speech ends: each value that it ends in really ends there, or each that it ends behind goes on;
     ``misheard``: the words that were heard are those that were said. Secrets that there is nothing of are left out.
     """
     known = known_by(task, len(heard))
     far = len(task.words)
     found = {"number": replace(known, gold=(*known.gold, *_more(known, far)))}
-    if not final:
+    if final:
+        shorter = _shorter(known, heard)
+        found["extent_at_end"] = shorter if shorter != known else _longer(known, heard, far)
+    else:
         found["extent"] = _longer(known, heard, far)
     if misheard(task, heard):
         found["misheard"] = as_heard(known, heard)
@@ -84,6 +90,18 @@ def _longer(task: Task, heard: Sequence[str], far: int) -> Task:
     return replace(task, gold=tuple(calls))
 
 
+def _shorter(task: Task, heard: Sequence[str]) -> Task:
+    """The task with every text in the middle of which the words end ending there in truth."""
+    if task.reading is None:
+        return replace(task, gold=tuple(cut_off(call, heard) for call in task.gold))
+    edits = tuple(
+        replace(edit, end=len(heard), value=(text,), closes=None)
+        if edit.op == "put" and edit.spoken and not edit.value and edit.closes is None and (text := as_said(heard[edit.start:])) else edit
+        for edit in task.reading.edits
+    )
+    return replace(task, reading=replace(task.reading, edits=edits))
+
+
 def twin(task: Task, other: Task, cut: int) -> Task:
     """The first ``cut`` words of a task, then the speaker thinks better of it and asks for what ``other`` asks for.
 
@@ -102,7 +120,7 @@ def twin(task: Task, other: Task, cut: int) -> Task:
     words = (*task.words[:cut], *added)
     behind = len(words) - len(other.words)
     if task.reading is None:
-        return replace(task, words=words, gold=_unseen(task.gold, cut, len(words) - 1), answer=())
+        return replace(task, words=words, gold=_unseen(task, cut, len(words) - 1), answer=())
     edits = list(_edits(task.reading.edits, cut, cut + 1))
     last = max((edit.clause for edit in task.reading.edits), default=0) + 1
     edits += [Edit(cut, behind, "drop", clause, closes=behind) for clause in sorted({edit.clause for edit in edits})]
@@ -140,16 +158,34 @@ def _open(edit: Edit) -> bool:
     return edit.closes is None and edit.op == "put" and not edit.grows
 
 
-def _unseen(gold: tuple[GoldCall, ...], heard: int, far: int) -> tuple[GoldCall, ...]:
-    """Gold with what is said after ``heard`` words out of reach: at word ``far``, and of another value."""
+def _unseen(task: Task, heard: int, far: int) -> tuple[GoldCall, ...]:
+    """Gold with what is said after ``heard`` words out of reach: at word ``far``, and of another value.
+
+    A value in the middle of which they end begins as it was heard, and goes on otherwise.
+    """
     out = Evidence(far, far + 1)
     calls = []
-    for call in gold:
+    for call in task.gold:
         late = {name for name, span in call.arg_evidence.items() if span.end > heard}
-        args = {name: (UNKNOWN,) if name in late else values for name, values in call.args.items()}
-        spans = {name: out if name in late else span for name, span in call.arg_evidence.items()}
+        begun = {name: parts for name in late if (parts := _begun(call, name, task.said(heard)))}
+        args = {name: begun.get(name, (UNKNOWN,)) if name in late else values for name, values in call.args.items()}
+        spans = {
+            name: span if name not in late else Evidence(span.start, far + 1) if name in begun else out
+            for name, span in call.arg_evidence.items()
+        }
         calls.append(GoldCall(call.name, args, out if call.name_evidence.end > heard else call.name_evidence, spans))
     return tuple(calls)
+
+
+def _begun(call: GoldCall, name: str, heard: Sequence[str]) -> tuple[Any, ...]:
+    """The accepted values of an argument in the middle of which the words end, each with another end; none where none has begun."""
+    said = heard[call.arg_evidence[name].start:]
+    found: list[Any] = []
+    for value in call.args[name] if said else ():
+        if (part := cut_value(value, said)) is not None:
+            n = sum(plain(word) not in SOFT for word in said)  # what hangs at the end belongs to it all the same
+            found.append([*part, UNKNOWN] if isinstance(part, list) else " ".join([*value.split()[:n], UNKNOWN]))
+    return tuple(found)
 
 
 def _said(texts: list[str], start_ns: int) -> list[Word]:
