@@ -155,6 +155,13 @@ REPAIR = [("text", "open", "sms"), ("Bob", "to", "Bob"), ("no wait", "", None), 
           ("it rains", "message", "it rains")]
 
 
+def test_no_request_asks_for_one_effect_twice():
+    """Index 567 of training did, forwarding one mail to Dillon twice: the second is refused, and no agent can end well."""
+    for index in (567, *range(150)):
+        calls = [(call.name, str(sorted((name, values[0]) for name, values in call.args.items()))) for call in compose("train", index).gold]
+        assert len(set(calls)) == len(calls), calls
+
+
 def test_a_recipient_holds_until_the_repair_is_closed():
     assert understood_at(REPAIR, 2) == []  # "Bob" may become "Bob Stone"
     for heard in (3, 4, 5):

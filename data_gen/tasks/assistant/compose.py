@@ -314,9 +314,19 @@ def compose(
         teller.plan()
         script = teller.tell()
         kinds = Disfluent(script, teller, style.rates, style.lexicon, draw).apply()
-        if len(set(kinds) - {"filler", "repetition"}) >= style.least:
+        if len(set(kinds) - {"filler", "repetition"}) >= style.least and not asks_twice(script, teller):
             break
     return task_of(script, teller, kinds, name, split, source, str(now), child(seed, name, "voice"), voice)
+
+
+def asks_twice(script: Script, teller: Teller) -> bool:
+    """Whether a finished script asks for one effect twice: within a turn the second is refused."""
+    tools = [telling.intent.tool for telling in teller.clauses.values()]
+    if len(set(tools)) == len(tools):
+        return False
+    gold = Derivation(script.finish(), asks).gold(len(script.words), BY_NAME)
+    calls = [(call.name, repr(sorted((name, values[0]) for name, values in call.args.items()))) for call in gold]
+    return len(set(calls)) < len(calls)
 
 
 def task_of(
