@@ -30,6 +30,7 @@ from typing import Any
 from rich.progress import Progress
 
 from agent.clock import Profile
+from agent.core import State
 from agent.models.load import load_renderer, load_runtime, weights_hash
 from agent.protocol import EDITION
 from agent.rendering import Renderer
@@ -358,7 +359,50 @@ def _model(key: _Key) -> Any:
 @cache
 def _grammar(key: _Key) -> Any:
     from agent.models.grammar import ProtocolGrammar
-    return ProtocolGrammar(renderer(key.config))
+    return Lenient(ProtocolGrammar(renderer(key.config)))
+
+
+class Lenient:
+    """A grammar that lets go of an action which it can't be made for: one of thousands is no reason to stop, and the core judges it."""
+
+    def __init__(self, grammar: Any) -> None:
+        self.grammar = grammar
+
+    def begin(self, state: State) -> LenientConstraint:
+        """See `agent.simulate.Grammar`."""
+        try:
+            return LenientConstraint(self.grammar.begin(state))
+        except ValueError as error:
+            return LenientConstraint(None, error)
+
+
+class LenientConstraint:
+    """The constraint of one generation, until it fails."""
+
+    def __init__(self, inner: Any, error: ValueError | None = None) -> None:
+        self.inner = inner
+        if error is not None:
+            self._let_go(error)
+
+    def allowed(self) -> Any:
+        """See `agent.models.model.Mask`."""
+        return self.inner.allowed() if self.inner is not None else None
+
+    def push(self, token: int) -> None:
+        """See `agent.simulate.Constraint`."""
+        try:
+            if self.inner is not None:
+                self.inner.push(token)
+        except ValueError as error:
+            self._let_go(error)
+
+    def forced(self) -> Sequence[int]:
+        """See `agent.simulate.Constraint`."""
+        return self.inner.forced() if self.inner is not None else ()
+
+    def _let_go(self, error: ValueError) -> None:
+        self.inner = None
+        print(f"an action goes on without its grammar: {str(error).splitlines()[0]}", file=sys.stderr)
 
 
 def renderer(config: Config) -> Renderer:

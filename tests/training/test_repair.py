@@ -145,3 +145,36 @@ def test_ids_of_rows_are_those_that_the_renderer_makes(repaired):
     for row in rows(config):
         example = make_example(row, renderer)
         assert len(example) == row["tokens"] and example.ids.dtype == np.int32
+
+
+class Failing:
+    """A grammar that fails at its second token, or at once."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def begin(self, state):
+        if not self.at:
+            raise ValueError("llguidance refuses the grammar")
+        return self
+
+    def allowed(self):
+        return np.ones(3, bool)
+
+    def push(self, token: int) -> None:
+        self.at -= 1
+        if not self.at:
+            raise ValueError("llguidance refuses the grammar")
+
+    def forced(self):
+        return (1,)
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_an_action_whose_grammar_fails_goes_on_without_it(at, capsys):
+    constraint = repair.Lenient(Failing(at)).begin(None)
+    for n in range(3):
+        held = n < at
+        assert (constraint.allowed() is not None) is held and bool(constraint.forced()) is held
+        constraint.push(0)
+    assert capsys.readouterr().err == "an action goes on without its grammar: llguidance refuses the grammar\n"
