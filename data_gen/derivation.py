@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from agent.tools.tool import ToolSpec
-from data_gen.heard import as_heard, as_said, hanging_from, leaves_open, misheard, so_far
+from data_gen.heard import as_heard, as_said, cut_value, hanging_from, leaves_open, misheard, so_far
 from data_gen.reading import Wanted
 from data_gen.task import Evidence, GoldCall, Task
 
@@ -167,6 +167,10 @@ def clauses(
             said = Said((text,), heard, Evidence(edit.start, heard) if final else None)
             found.setdefault(edit.clause, Clause(edit.clause)).slots.setdefault(edit.slot, {})[edit.item] = said
             continue
+        if final and words and (parts := parts_of(edit, words[:heard])):
+            said = Said(parts, heard, Evidence(edit.start, heard))
+            found.setdefault(edit.clause, Clause(edit.clause)).slots.setdefault(edit.slot, {})[edit.item] = said
+            continue
         begun = edit.spoken and not edit.value
         if begun or edit.end > heard or not (final or n in taken or edit.closes is not None and heard >= edit.closes):
             continue
@@ -187,6 +191,13 @@ def clauses(
 def _told(words: Sequence[str], final: bool) -> str:
     """What was heard of a text: all of it at an end of speech, or as far as it is safe to write down."""
     return as_said(words) if final else Growing(so_far(words))
+
+
+def parts_of(edit: Edit, words: Sequence[str]) -> tuple[Any, ...]:
+    """What a value that words end in the middle of comes to, where it is more than those words but made of them."""
+    cut = edit.op == "put" and edit.value and not edit.spoken and not edit.eager and edit.start < len(words) < edit.end
+    part = cut_value(edit.value[0], words[edit.start:]) if cut else None
+    return () if part is None else (part,)
 
 
 def is_growing(edit: Edit, heard: int) -> bool:

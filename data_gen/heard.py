@@ -63,10 +63,22 @@ def hanging_from(words: Sequence[str]) -> int:
 
 def as_said(words: Sequence[str]) -> str:
     """A text at an end of speech: what was heard of it, fillers left out; empty where more is bound to come, or it has only begun."""
-    said = [word for word in words if plain(word) not in SOFT]
+    said = _once([word for word in words if plain(word) not in SOFT])
     if not said or leaves_open(words[-1]) or all(map(hangs, said)):
         return ""
     return " ".join([*said[:-1], said[-1].rstrip(".,;:!?")])
+
+
+def _once(words: Sequence[str]) -> list[str]:
+    """Words without what is said a second time at once, one word or two."""
+    found: list[str] = []
+    for word in words:
+        found.append(word)
+        for n in (1, 2):
+            if len(found) >= 2 * n and [*map(plain, found[-n:])] == [*map(plain, found[-2 * n: -n])]:
+                del found[-n:]
+                break
+    return found
 
 
 def cut_value(value: Any, words: Sequence[str]) -> Any:
@@ -75,13 +87,20 @@ def cut_value(value: Any, words: Sequence[str]) -> Any:
     Of a text it is the part that was heard, of a list the items, the last one perhaps in part. Numbers, dates and what is said in
     other words have no parts that mean anything.
     """
-    said = [word for word in words if plain(word) not in SOFT]
+    said = _once([word for word in words if plain(word) not in SOFT])
     if isinstance(value, list | tuple):
         return _cut_items(value, said)
     if not isinstance(value, str):
         return None
-    said = said[: hanging_from(said)]
+    said = content(value, said[: hanging_from(said)])
     return " ".join(value.split()[: len(said)]).rstrip(".,;:!?") if said and _begins(value, said) else None
+
+
+def content(value: str, said: Sequence[str]) -> Sequence[str]:
+    """Words without the small ones that stand before a text and are none of it: "the" of "the parking permit"."""
+    first = plain(value.split()[0]) if value.split() else ""
+    n = next((n for n, word in enumerate(said) if plain(word) == first or not hangs(word)), len(said))
+    return said[n:]
 
 
 def _cut_items(items: Sequence[Any], said: Sequence[str]) -> list[str] | None:

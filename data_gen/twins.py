@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from data_gen.derivation import Derivation, Edit, clauses
-from data_gen.heard import SOFT, as_heard, as_said, closes, cut_value, misheard, plain
+from data_gen.derivation import Derivation, Edit, clauses, parts_of
+from data_gen.heard import SOFT, as_heard, as_said, closes, content, cut_value, misheard, plain
 from data_gen.reading import cut_off
 from data_gen.task import Evidence, GoldCall, Task, Word
 
@@ -30,7 +30,7 @@ def known_by(task: Task, heard: int) -> Task:
         return task
     words = task.words[: max(1, heard)]
     if task.reading is not None:
-        reading = Derivation(_edits(task.reading.edits, heard, None), task.reading.asks)
+        reading = Derivation(_edits(task.reading.edits, task.said(heard), None), task.reading.asks)
         return replace(task, words=words, gold=(), reading=reading, answer=())
     return replace(task, words=words, gold=_unseen(task, heard, len(task.words)), answer=())
 
@@ -39,15 +39,14 @@ def others(task: Task, heard: Sequence[str], final: bool) -> dict[str, Task]:
     """What else the request may be of which these words were heard, by the secret that it does not share with the task.
 
     ``number``: it goes on to ask for one more of each call; ``extent``: each value that is not closed goes on;
-    ``extent_at_end``, where speech ends: each value that it ends in really ends there, or each that it ends behind goes on;
+    ``extent_at_end``, where speech ends: each value in the middle of which it ends really ends there;
     ``misheard``: the words that were heard are those that were said. Secrets that there is nothing of are left out.
     """
     known = known_by(task, len(heard))
     far = len(task.words)
     found = {"number": replace(known, gold=(*known.gold, *_more(known, far)))}
     if final:
-        shorter = _shorter(known, heard)
-        found["extent_at_end"] = shorter if shorter != known else _longer(known, heard, far)
+        found["extent_at_end"] = _shorter(known, heard)
     else:
         found["extent"] = _longer(known, heard, far)
     if misheard(task, heard):
@@ -61,7 +60,9 @@ def _more(task: Task, far: int) -> list[GoldCall]:
     calls = []
     for call in task.gold:
         said = sorted((span.end, name) for name, span in call.arg_evidence.items())
-        late = {name for end, name in said if end > far} or {name for _, name in said[-1:] if name in required[call.name]}
+        # a value that has begun is shared
+        late = {name for name, span in call.arg_evidence.items() if span.start >= far}
+        late = late or {name for _, name in said[-1:] if name in required[call.name]}
         args = {name: (UNKNOWN,) if name in late else values for name, values in call.args.items()}
         spans = {name: Evidence(far, far + 1) if name in late else span for name, span in call.arg_evidence.items()}
         calls += [GoldCall(call.name, args, call.name_evidence, spans)] if late else []
@@ -94,7 +95,9 @@ def _shorter(task: Task, heard: Sequence[str]) -> Task:
     """The task with every text in the middle of which the words end ending there in truth."""
     if task.reading is None:
         return replace(task, gold=tuple(cut_off(call, heard) for call in task.gold))
+    own = {id(edit): parts for edit in task.reading.edits if (parts := parts_of(edit, heard))}
     edits = tuple(
+        replace(edit, end=len(heard), value=own[id(edit)], closes=None) if id(edit) in own else
         replace(edit, end=len(heard), value=(text,), closes=None)
         if edit.op == "put" and edit.spoken and not edit.value and edit.closes is None and (text := as_said(heard[edit.start:])) else edit
         for edit in task.reading.edits
@@ -121,7 +124,7 @@ def twin(task: Task, other: Task, cut: int) -> Task:
     behind = len(words) - len(other.words)
     if task.reading is None:
         return replace(task, words=words, gold=_unseen(task, cut, len(words) - 1), answer=())
-    edits = list(_edits(task.reading.edits, cut, cut + 1))
+    edits = list(_edits(task.reading.edits, task.said(cut), cut + 1))
     last = max((edit.clause for edit in task.reading.edits), default=0) + 1
     edits += [Edit(cut, behind, "drop", clause, closes=behind) for clause in sorted({edit.clause for edit in edits})]
     for edit in other.reading.edits if other.reading is not None else ():
@@ -144,12 +147,17 @@ def asked_tools(task: Task) -> frozenset[str]:
     return frozenset(found)
 
 
-def _edits(edits: tuple[Edit, ...], heard: int, closed: int | None) -> tuple[Edit, ...]:
+def _edits(edits: tuple[Edit, ...], said: Sequence[str], closed: int | None) -> tuple[Edit, ...]:
     """Edits of the heard words; those that a later word closes are closed by word ``closed`` instead."""
-    kept = [
-        edit if edit.end <= heard else replace(edit, end=heard, value=(), closes=None)
-        for edit in edits if edit.end <= heard or edit.spoken and edit.start < heard
-    ]
+    heard = len(said)
+    kept = []
+    for edit in edits:
+        if edit.end <= heard:
+            kept.append(edit)
+        elif edit.spoken and edit.start < heard:
+            kept.append(replace(edit, end=heard, value=(), closes=None))
+        elif parts_of(edit, said) and (begun := _begun(edit.value[:1], said[edit.start:])):
+            kept.append(replace(edit, end=heard + 1, value=begun))
     return tuple(replace(edit, closes=closed) if edit.closes is not None and edit.closes > heard or _open(edit) else edit for edit in kept)
 
 
@@ -167,7 +175,7 @@ def _unseen(task: Task, heard: int, far: int) -> tuple[GoldCall, ...]:
     calls = []
     for call in task.gold:
         late = {name for name, span in call.arg_evidence.items() if span.end > heard}
-        begun = {name: parts for name in late if (parts := _begun(call, name, task.said(heard)))}
+        begun = {name: parts for name in late if (parts := _begun(call.args[name], task.said(heard)[call.arg_evidence[name].start:]))}
         args = {name: begun.get(name, (UNKNOWN,)) if name in late else values for name, values in call.args.items()}
         spans = {
             name: span if name not in late else Evidence(span.start, far + 1) if name in begun else out
@@ -177,13 +185,13 @@ def _unseen(task: Task, heard: int, far: int) -> tuple[GoldCall, ...]:
     return tuple(calls)
 
 
-def _begun(call: GoldCall, name: str, heard: Sequence[str]) -> tuple[Any, ...]:
-    """The accepted values of an argument in the middle of which the words end, each with another end; none where none has begun."""
-    said = heard[call.arg_evidence[name].start:]
+def _begun(values: Sequence[Any], said: Sequence[str]) -> tuple[Any, ...]:
+    """Accepted values in the middle of which the words end, each with another end; none where none has begun."""
     found: list[Any] = []
-    for value in call.args[name] if said else ():
+    for value in values:
         if (part := cut_value(value, said)) is not None:
-            n = sum(plain(word) not in SOFT for word in said)  # what hangs at the end belongs to it all the same
+            # what hangs at the end belongs to it all the same
+            n = 0 if isinstance(part, list) else len(content(value, [word for word in said if plain(word) not in SOFT]))
             found.append([*part, UNKNOWN] if isinstance(part, list) else " ".join([*value.split()[:n], UNKNOWN]))
     return tuple(found)
 
