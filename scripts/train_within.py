@@ -141,7 +141,8 @@ class Run:
             process = self.command(
                 f"repair_{turn}_{name}", "training.repair", f"data={name}", *TOOLS.get(name, ()), f"model.adapter={adapter}",
                 f"repair.round={turn}", f"repair.workers={workers}", f"repair.batch={self.rollouts}",
-                f"repair.shard_rollouts={self.rollouts}", f"repair.rollouts={workers * self.rollouts}", f"out={self.out / 'repair' / str(turn) / name}", cpu=True,
+                f"repair.shard_rollouts={self.rollouts}",
+                f"repair.rollouts={workers * self.rollouts}", f"out={self.out / 'repair' / str(turn) / name}", cpu=True,
             )
             while process.poll() is None:
                 if stop.wait(0.5):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 from safetensors.torch import load_file
@@ -17,7 +16,7 @@ def test_shares_come_to_all():
 
 
 def test_a_phase_takes_what_rounds_are_there(tmp_path):
-    run = Run(tmp_path, time.monotonic(), 2, 1.0, 2048, 4)
+    run = Run(tmp_path, 0.0, 2, 1.0, 2048, 4)
     alone = run.mixture(0.35, (1,))
     assert alone == {str(tmp_path / "data" / name): weight for name, weight in WEIGHTS.items()}
     for turn, source, rows in ((101, "bfcl", 10), (102, "bfcl", 10), (201, "written", 10), (202, "written", 0)):
