@@ -301,7 +301,7 @@ class Judge:
     def _refused_commit(self, line: CommitLine, error: str) -> None:
         if self.settings.commit != "line" or not self.may_commit or self.speech_at > self.began_at or self.finished or not error:
             return
-        if all(id in self.calls and not self.calls[id].removed for id in line.ids):
+        if all(id in self.calls and not (self.calls[id].removed or self.calls[id].perhaps_gone) for id in line.ids):
             open_calls = self.calls.open(self._named_by(line))
             if open_calls and not any(all(name in error for name in call.missing) for call in open_calls):
                 self.count("open_call_unnamed")
@@ -576,7 +576,8 @@ class Judge:
             call.changed_at = self.at + 0.5  # run again as it was: what it gives may be another thing
         call.version, call.status, call.valid, call.started_at, call.perhaps_gone = start.version, "running", True, self.at, False
         for read in self.calls.standing() if call.spec.access == "write" else ():
-            stale = read.spec.access != "write" and read.version and call.spec.writes & read.spec.reads
+            ran = read.version and read.started_at >= changed_at(self, read)  # as it stands; what has not can't be stale
+            stale = ran and read.spec.access != "write" and call.spec.writes & read.spec.reads
             if stale and self.calls.precedes(call, read) and not any(other.frozen for other in self.calls.below(read)):
                 read.changed_at = self.at + 0.5  # an effect made it stale: after this commit, if this step holds one
         return None
