@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from agent.clock import ns
 from agent.tools.tool import Param, ToolSpec
-from configs.schema import Config, DataConfig, ModelConfig
-from data_gen import check, expert, heard, reading
+from configs.schema import Config, DataConfig, EndpointConfig, ModelConfig
+from data_gen import check, derivation, expert, heard, reading
 from data_gen.derivation import DerivedReading
 from data_gen.generate import make_row, renderer
 from data_gen.grounding import ground
@@ -17,6 +18,7 @@ from data_gen.reading import reading_of
 from data_gen.sources import load
 from data_gen.speech import mishear, speak
 from data_gen.task import Task
+from data_gen.tasks import jsonl
 from data_gen.tasks.bfcl import AckToolbox
 from data_gen.twins import known_by, others
 
@@ -115,7 +117,7 @@ def counted(task: Task, other: Task, **changes) -> dict[str, int]:
     totals = dict.fromkeys(check.COUNTERS, 0)
     for n in range(6):
         row = make_row(config, task, "train", n)
-        for name in check.faults(config, row, task, other, renderer(config)):
+        for name in check.faults(config, row, task, other, renderer(config)) - {check.LOST}:  # what a wrong end costs is no fault
             totals[name] += 1
     return {name: count for name, count in totals.items() if count}
 
@@ -164,6 +166,89 @@ def test_a_generated_request_that_knows_where_a_value_ends_is_counted():
     pairs = [(task, leaky) for task in tasks if (leaky := planted(task)) != task][:4]
     found = [(counted(task, tasks[-1], period_s=0.05), counted(leaky, tasks[-1], period_s=0.05)) for task, leaky in pairs]
     assert not any("knew_extent" in clean for clean, _ in found) and sum("knew_extent" in leaky for _, leaky in found) >= 2
+
+
+TIMER = {"endpoint": "timer", "endpoints": {"timer": EndpointConfig(delay_s=0.5, false_rate=1.0)}}
+
+
+def paused(task: Task, before: int, s: float = 2.0) -> Task:
+    """The task with a silence before a word."""
+    late = [ns(s) * (n >= before) for n in range(len(task.words))]
+    words = [replace(word, start_ns=word.start_ns + by, end_ns=word.end_ns + by) for word, by in zip(task.words, late)]
+    return replace(task, words=tuple(words))
+
+
+def test_at_a_false_end_a_value_is_what_was_heard_of_it():
+    short, long = asked("note milk", ("note", {"items": "milk"})), asked("note milk bread", ("note", {"items": "milk bread"}))
+    for task in (short, long):
+        assert understood(task, "note", "milk", final=True) == [("note", {"items": "milk"}, True)]
+    assert understood(long, "note", "milk") == understood(short, "note", "milk") == [("note", {}, False)]
+    assert understood(long, "note", "milk", "bread", final=True)[0][1] == {"items": "milk bread"}
+
+
+def test_at_a_false_end_of_which_more_is_bound_to_come_no_request_takes_its_last_value():
+    short = asked("note milk and then thank you", ("note", {"items": "milk"}))
+    long = asked("note milk and eggs and thank you", ("note", {"items": "milk and eggs"}))
+    for task in (short, long):
+        assert understood(task, "note", "milk", "and", final=True) == [("note", {}, False)]
+
+
+def test_a_generated_text_is_what_was_heard_of_it_at_every_end_and_what_hangs_waits():
+    taken = waited = 0
+    for task in load(Config(data=DataConfig(source="assistant", sizes={"test": 40}), model=ModelConfig(name="tiny")), "test")[:40]:
+        for edit in task.reading.edits:
+            if edit.op != "put" or not edit.spoken or not edit.value or not (clause := edit.value[0].split())[2:]:
+                continue
+            for cut in range(edit.start + 1, edit.end):
+                said = task.said(cut)
+                texts = [str(value) for want in reading_of(task).wanted(said, True) for value in want.args.values()]
+                if heard.leaves_open(said[-1]):
+                    waited += 1
+                    assert not any(text.split()[-1:] == [said[-1]] for text in texts if " " in text), (task.id, said)
+                else:
+                    taken += " ".join(clause[: cut - edit.start]) in texts
+    assert taken > 40 and waited > 10
+
+
+def test_a_value_is_not_taken_while_it_is_being_taken_back():
+    row = {"id": "t", "request": "text Marco, no sorry, Marcus, that the van is late",
+           "calls": [{"name": "get_phone_number", "args": {"name": ["Marcus"]}},
+                     {"name": "send_sms", "args": {"recipients": [["$1"]], "message": ["The van is late"]}}],
+           "spans": [{"tool": "text", "args": {"name": [{"words": "Marco", "value": "Marco"}, "Marcus"]}},
+                     {"tool": "text", "args": {"message": "the van is late"}}]}
+    task = jsonl.task(row, jsonl.tools_of("assistant"))
+    calls = [understood(task, *task.said(n), final=True) for n in (2, 3, 4, 5)]
+    names = [[args.get("name") for tool, args, _ in found if tool == "get_phone_number"] for found in calls]
+    assert names == [["Marco"], [None], [None], ["Marcus"]]
+    assert understood(task, *task.said(8), final=True)[1][1]["message"] == "the van"
+
+
+@pytest.mark.parametrize("source", ["assistant", "naturalistic", "written", "bfcl"])
+def test_at_every_end_a_request_reads_like_the_one_that_really_ends_there(source):
+    for task in load(Config(data=DataConfig(source=source, sizes={"test": 8}), model=ModelConfig(name="tiny")), "test")[:8]:
+        for count in range(1, len(task.words)):
+            said = task.said(count)
+            own = understood(task, *said, final=True)
+            for name, other in {"peeked": known_by(task, count), **others(task, said, True)}.items():
+                assert understood(other, *said, final=True) == own, (task.id, name, said)
+
+
+def test_an_expert_who_declines_a_value_that_a_false_end_cuts_is_counted(monkeypatch):
+    task = paused(asked("note weekly milk bread please thank you", ("note", {"items": "weekly milk bread"})), 3)
+    assert counted(task, OTHER, **TIMER) == {}
+    monkeypatch.setattr(reading, "cut_off", lambda gold, said: gold)
+    assert counted(task, OTHER, **TIMER).get("knew_extent_at_end", 0) >= 3
+
+
+def test_a_generated_value_that_a_false_end_cuts_and_that_is_declined_is_counted(monkeypatch):
+    tasks = load(Config(data=DataConfig(source="assistant", sizes={"train": 20}), model=ModelConfig(name="tiny")), "train")[:20]
+    found = next(
+        (task, edit) for task in tasks for edit in task.reading.edits
+        if edit.slot == "message" and edit.spoken and edit.end - edit.start > 3 and not heard.hangs(task.words[edit.end - 2].text))
+    task = paused(found[0], found[1].end - 1)
+    assert "knew_extent_at_end" not in counted(task, tasks[1], **TIMER)
+    monkeypatch.setattr(derivation, "_told", lambda words, final: "" if final else derivation.Growing(heard.so_far(words)))
+    assert counted(task, tasks[1], **TIMER).get("knew_extent_at_end", 0) >= 3
 
 
 def test_an_expert_who_knows_what_was_misheard_is_counted(monkeypatch):
