@@ -287,6 +287,7 @@ def arguments(config: Config, folder: Path, plan: Schedule) -> Any:
         logging_steps=train.log_every_steps or max(1, plan.steps // 50), save_strategy="no", disable_tqdm=True,
         report_to=["wandb"] if train.wandb != "disabled" else [], dataset_kwargs={"skip_prepare_dataset": True}, packing=False,
         max_length=None, remove_unused_columns=False, average_tokens_across_devices=True, dataloader_pin_memory=not cpu,
+        logging_nan_inf_filter=False,  # it looks at every step's loss, for which the device must be waited for, and hides what it finds
     )
 
 

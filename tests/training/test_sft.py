@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -190,6 +190,22 @@ def test_a_finished_run_is_not_done_again_and_another_is_refused(settings, capsy
     assert {path.name: path.stat().st_mtime_ns for path in Path(settings().out).iterdir()} == before
     with pytest.raises(UserError, match="other settings or data; give another out="):
         sft.main(settings("train.learning_rate=0.5"))
+
+
+@pytest.mark.parametrize("loss", ["chunked", "full"])
+def test_a_step_fetches_nothing_from_its_device(settings, tmp_path, loss):
+    config = settings(f"train.loss={loss}")
+    renderer = load_renderer("tiny", "token", "none")
+    sources, plan = sft.read(config, renderer)
+    with sft.quiet():
+        trainer = sft.build(config, tmp_path / "run", renderer, sources, plan)
+    batch = trainer.data_collator([{"rows": list(plan.rows[0])}])
+    targets, length = len(batch["targets"]), batch["input_ids"].shape[1]
+    away = {name: value.to("meta") if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
+    logits = torch.empty(targets if loss == "chunked" else (1, length, 97), device="meta")  # what is on meta can't be fetched
+    made = trainer.compute_loss(lambda **_: SimpleNamespace(logits=logits), away)
+    assert made.device.type == trainer.sums.device.type == "meta"
+    assert not trainer.args.logging_nan_inf_filter
 
 
 def test_accumulation_equals_a_large_batch(settings, tmp_path):
