@@ -252,17 +252,29 @@ def test_settings_that_do_not_fit_are_refused_before_anything_loads(settings, ch
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("changes", "message"),
     [
-        ("train.lora_targets=[q_proj, wq]", "'wq' matches no layer of tiny; it has .*down_proj"),
-        ("train.lora_targets=[]", "lora_targets is empty"),
-        ("train.max_length=5000", "longer than the model's context of 4096"),
+        (["train.lora_targets=[q_proj, wq]"], "'wq' matches no layer of tiny; it has .*down_proj"),
+        (["train.lora_targets=[]"], "lora_targets is empty"),
+        (["train.max_length=5000", "train.packing=false"], "longer than the model's context of 4096"),
     ],
 )
-def test_what_the_model_has_not_is_refused_before_its_weights_load(settings, change, message):
+def test_what_the_model_has_not_is_refused_before_its_weights_load(settings, changes, message):
     from agent.models.embedded import resolve
     with pytest.raises(UserError, match=message):
-        check_model(settings(change), resolve("tiny"))
+        check_model(settings(*changes), resolve("tiny"))
+
+
+def test_a_packed_row_may_be_longer_than_the_context_and_a_trajectory_not(settings):
+    config = settings("train.max_length=5000", "train.max_steps=1")
+    sft.main(config)
+    assert json.loads((Path(config.out) / "manifest.json").read_text())["tokens"] > 0
+    renderer = load_renderer("tiny", "token", "none")
+    (whole,), _ = sft.read(config, renderer)
+    longest = max(map(len, whole.examples))
+    (source,), plan = sft.read(config, renderer, longest - 1)
+    assert source.dropped >= 1 and max(map(len, source.examples)) < longest
+    assert max(sum(len(source.examples[n]) for n in row) for row in plan.rows) > longest
 
 
 def test_bad_data_folders_are_refused_in_a_line(settings, tmp_path, debug_data):
