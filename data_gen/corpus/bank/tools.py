@@ -36,7 +36,7 @@ MERCHANTS = {
     "Spotify": (11.99, 4, "out"), "Trainline": (37.4, 6, "out"), "Ikea": (214.5, 8, "out"), "Uber": (13.7, 0, "out"),
     "Netflix": (10.99, 12, "out"), "Deliveroo": (27.85, 5, "out"), "British Gas": (96.2, 16, "out"), "Zara": (55.0, 9, "out"),
     "Booking": (340.0, 22, "out"), "Cineworld": (19.0, 10, "out"), "Vet": (88.0, 13, "out"), "Apple": (2.49, 3, "out"),
-    "Parking": (6.5, 1, "out"), "Bakery": (7.8, 2, "out"), "Pharmacy": (12.15, 7, "out"), "Salary": (2640.0, 17, "in"),
+    "Parking": (6.5, 1, "out"), "Bakery": (7.8, 2, "out"), "Pharmacy": (12.15, 7, "out"), "Salary": (2640.0, 2, "in"),
     "Tax refund": (318.7, 20, "in"), "Ebay": (41.0, 5, "in"), "Childcare refund": (120.0, 11, "in"), "Insurance": (75.3, 15, "out"),
 }
 ORDERS = {
@@ -68,7 +68,7 @@ class Money:
     orders: dict[str, dict[str, Any]] = field(default_factory=dict)
     transfers: list[dict[str, Any]] = field(default_factory=list)
     disputes: dict[str, str] = field(default_factory=dict)
-    cards: dict[str, str] = field(default_factory=lambda: dict.fromkeys(("debit", "credit", "joint", "virtual"), "active"))
+    cards: dict[str, str] = field(default_factory=lambda: {"debit": "active", "credit": "active", "joint": "frozen", "virtual": "active"})
     limits: dict[str, float] = field(default_factory=dict)
     budgets: dict[str, float] = field(default_factory=dict)
 
@@ -126,9 +126,9 @@ def _numbers(sort_code: str, account_number: str) -> tuple[str, str]:
 
 
 @tool(access="read", reads=("money",), latency=Uniform(0.3, 0.7), takes_state=True)
-def get_balance(state: Money, account: Account = "current") -> str:
-    """Returns what is on an account."""
-    return f"{state.balances[account]:.2f} pounds"
+def get_balance(state: Money, account: Account = "current") -> float:
+    """Returns what is on an account, in pounds."""
+    return state.balances[account]
 
 
 @tool(access="read", reads=("money",), latency=LogNormal(1.1, 0.35), takes_state=True)
