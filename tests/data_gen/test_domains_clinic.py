@@ -46,7 +46,12 @@ def test_a_medicine_is_ordered_once(box: Toolbox) -> None:
 def test_a_referral_can_be_followed(box: Toolbox) -> None:
     box.run("request_referral", {"specialty": "diabetes", "reason": "high sugar", "hospital": "Queen's", "urgent": True})
     assert box.run("referral_status", {"specialty": "diabetes"}) == "with Queen's, two weeks to wait"
+
+
+def test_one_medicine_is_told_what_it_clashes_with_and_several_whether_they_do(box: Toolbox) -> None:
     assert box.run("check_interaction", {"medicines": ["Warfarin", "aspirin"]}) == "not together: warfarin and aspirin"
+    assert box.run("check_interaction", {"medicines": ["ramipril"]}) == "not together: ramipril and ibuprofen"
+    assert box.run("check_interaction", {"medicines": ["cetirizine", "omeprazole"]}) == "no known interaction"
 
 
 @pytest.mark.parametrize(("name", "args", "why"), [
@@ -62,7 +67,8 @@ def test_a_referral_can_be_followed(box: Toolbox) -> None:
     ("cancel_appointment", {"appointment": "A1"}, "look it up with look_up_appointment"),
     ("find_prescription", {"medicine": "rampiril"}, 'did the user mean "ramipril"'),
     ("repeat_prescription", {"prescription": "P1"}, "get its number from find_prescription"),
-    ("check_interaction", {"medicines": ["codeine"]}, "name two medicines or more"),
+    ("check_interaction", {"medicines": ["codein"]}, 'did the user mean "codeine"'),
+    ("check_interaction", {"medicines": []}, "name one or more"),
     ("referral_status", {"specialty": "diabetes"}, "ask for one with request_referral"),
     ("request_referral", {"specialty": "heart", "reason": "pain", "hospital": "Eastgate"}, 'no hospital "Eastgate" takes referrals'),
     ("set_reminder", {"about": "fast", "time": "tomorrow"}, "it says a day and no time"),

@@ -315,15 +315,15 @@ def get_result(test: Literal["blood", "urine", "x-ray", "smear", "scan", "allerg
 
 @tool(access="egress", latency=LogNormal(1.8, 0.4))
 def check_interaction(medicines: list[str]) -> str:
-    """Asks the national drug register whether medicines can be taken together.
+    """Asks the national drug register whether medicines can be taken together; of one alone, with which it can't.
 
     Args:
-        medicines: Names, two or more
+        medicines: Names
     """
     names = {_medicine(name) for name in medicines}
-    if len(names) < 2:
-        raise ToolFailure(f"{either(names) if names else 'nothing'} alone has no interaction; name two medicines or more")
-    bad = [" and ".join(pair) for pair in CLASHES if set(pair) <= names]
+    if not names:
+        raise ToolFailure("medicines is empty; name one or more")
+    bad = [" and ".join(pair) for pair in CLASHES if (names & set(pair) if len(names) == 1 else set(pair) <= names)]
     return f"not together: {'; '.join(bad)}" if bad else "no known interaction"
 
 
