@@ -35,12 +35,13 @@ def test_an_appointment_is_found_booked_moved_and_cancelled(box: Toolbox) -> Non
     assert code not in box.state_object.appointments
 
 
-def test_a_medicine_is_ordered_once(box: Toolbox) -> None:
-    code = box.run("find_prescription", {"medicine": "Ramipril"})
-    ordered = box.run("repeat_prescription", {"prescription": code, "pharmacy": "the Station Chemist"})
-    assert ordered == "ready at Station Chemist in two days"
+def test_a_medicine_is_ordered_once_and_the_order_can_be_changed(box: Toolbox) -> None:
+    order = {"prescription": box.run("find_prescription", {"medicine": "Ramipril"}), "pharmacy": "the Station Chemist"}
+    assert box.run("repeat_prescription", order) == "ready at Station Chemist in two days"
     with pytest.raises(ToolFailure, match="is ordered already, for Station Chemist"):
-        box.run("repeat_prescription", {"prescription": code})
+        box.run("repeat_prescription", order)
+    box.run("repeat_prescription", order | {"months": 3})
+    assert list(box.state_object.orders.values()) == [{"pharmacy": "Station Chemist", "months": 3}]
 
 
 def test_a_referral_can_be_followed(box: Toolbox) -> None:

@@ -280,7 +280,7 @@ def find_prescription(medicine: str, patient: str | None = None) -> str:
 
 @tool(access="write", writes=("prescriptions",), latency=LogNormal(1.4, 0.35), takes_state=True)
 def repeat_prescription(state: Practice, prescription: str, pharmacy: str | None = None, months: int = 1) -> Did:
-    """Orders a medicine again; at the usual pharmacy if none is said.
+    """Orders a medicine again, at the usual pharmacy if none is said; ordered once more with other details, the order is changed.
 
     Args:
         prescription: Number from find_prescription
@@ -293,12 +293,13 @@ def repeat_prescription(state: Practice, prescription: str, pharmacy: str | None
         raise ToolFailure(f"{whose[prescription][1]} is not repeated without seeing a doctor; use free_appointment")
     if not 1 <= months <= 3:
         raise ToolFailure(f"{months} months can't be prescribed; give 1 to 3")
-    if prescription in state.orders:
-        raise ToolFailure(f"{prescription} is ordered already, for {state.orders[prescription]['pharmacy']}")
     name = next((known for known in PHARMACIES if fold(known) == fold(pharmacy or PHARMACIES[0]).removeprefix("the ")), None)
     if name is None:
         raise ToolFailure(f"no pharmacy {quote(pharmacy or '')}; use {either(PHARMACIES)}")
-    state.orders[prescription] = {"pharmacy": name, "months": months}
+    order = {"pharmacy": name, "months": months}
+    if state.orders.get(prescription) == order:
+        raise ToolFailure(f"{prescription} is ordered already, for {name}; give another pharmacy or number of months to change the order")
+    state.orders[prescription] = order
     return Did(f"ready at {name} in two days", {"prescription": prescription, "pharmacy": name, "months": months})
 
 
