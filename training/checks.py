@@ -72,7 +72,7 @@ def check_model(config: Config, folder: Path) -> Any:
         The model on the meta device.
 
     Raises:
-        UserError: a LoRA target matches no module, or rows may be longer than the model's context.
+        UserError: a LoRA target matches no module, or rows of one trajectory may be longer than the model's context.
     """
     train = config.train
     settings = AutoConfig.from_pretrained(folder)
@@ -81,8 +81,8 @@ def check_model(config: Config, folder: Path) -> Any:
     choose_kernels(train.kernels, settings.model_type, machine)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(settings)
-    limit = getattr(settings.get_text_config(), "max_position_embeddings", None)
-    if limit is not None and train.max_length > limit:
+    limit = context_of(folder)
+    if limit is not None and train.max_length > limit and not train.packing:
         raise UserError(f"train.max_length={train.max_length} is longer than the model's context of {limit}; use at most that")
     if train.method != "full":
         leaves = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
@@ -95,6 +95,11 @@ def check_model(config: Config, folder: Path) -> Any:
         if "lm_head" in train.lora_targets:
             raise UserError("train.lora_targets may not hold lm_head: the added tokens' rows are trained in it already; leave it out")
     return model
+
+
+def context_of(folder: Path) -> int | None:
+    """The most ids of a trajectory that a model takes, if its configuration says so. A packed row may have more: positions begin anew."""
+    return getattr(AutoConfig.from_pretrained(folder).get_text_config(), "max_position_embeddings", None)
 
 
 def _one_of(name: str, value: str, allowed: Any) -> None:

@@ -122,7 +122,7 @@ def schedule(
         left -= 1
         rows += made
         steps = max(1, -(-wanted // batch_rows))
-        if left <= 0 and len(rows) >= steps * batch_rows:
+        if left <= 0 and len(rows) >= steps * batch_rows or max_steps and wanted >= max_steps * batch_rows:
             break
     steps = min(steps, max_steps) if max_steps else steps
     tokens, kept = 0, 0

@@ -27,6 +27,7 @@ from data_gen import generate
 from data_gen.sources import load
 from data_gen.trajectory import MANIFEST
 from training import sft
+from training.checks import context_of
 from training.corpus import Source
 from training.loss import CHUNK_POSITIONS
 from training.packing import Schedule
@@ -189,25 +190,26 @@ def read_or_sample(config: Config, base: Path, renderer: Renderer) -> tuple[tupl
     """
     folders = [Path(folder) for folder in config.train.data]
     if folders and all((folder / MANIFEST).exists() for folder in folders):
-        return sft.read(config, renderer), "read"
+        return sft.read(config, renderer, context_of(base)), "read"
     if len(folders) != 1 or not config.data.sizes.get("train"):
         return None, "unknown"
     try:
-        source = sample(replace(config, model=replace(config.model, name=str(base))), folders[0], renderer)
+        source = sample(replace(config, model=replace(config.model, name=str(base))), folders[0], renderer, context_of(base))
     except MissingAsset:
         return None, "unknown"
     return ([source], sft.order(config, [source])), "sampled"
 
 
-def sample(config: Config, folder: Path, renderer: Renderer) -> Source:
+def sample(config: Config, folder: Path, renderer: Renderer, context: int | None = None) -> Source:
     """The first trajectories of a folder that is not made yet, again and again up to its size."""
     train, size = config.train, config.data.sizes["train"]
     tasks = load(config, "train")
     rows = [generate.make_row(config, tasks[n % len(tasks)], "train", n) for n in range(min(SAMPLE, size))]
     options = {"cut_spans": train.supervise_cut_spans, "idle_pauses": train.idle_pauses, "model": config.model.name}
-    examples = [example for row in rows if len(example := make_example(row, renderer, **options)) <= train.max_length]
+    longest = min(train.max_length, context or train.max_length)
+    examples = [example for row in rows if len(example := make_example(row, renderer, **options)) <= longest]
     if not examples:
-        raise UserError(f"all of the first {len(rows)} trajectories are longer than train.max_length={train.max_length}; raise it")
+        raise UserError(f"all of the first {len(rows)} trajectories are longer than train.max_length={longest}; raise it")
     kept = size * len(examples) // len(rows)
     return Source(folder, [examples[n % len(examples)] for n in range(max(kept, 1))], dropped=size - kept)
 

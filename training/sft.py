@@ -32,7 +32,7 @@ from configs.launch import start_all
 from configs.schema import Config
 from data_gen.trajectory import read_manifest
 from training.batch import Collator
-from training.checks import check_model, check_settings
+from training.checks import check_model, check_settings, context_of
 from training.corpus import Source, describe, read_source
 from training.kernels import Machine, choose_attention, choose_kernels, use_kernels
 from training.memory import GiveBack, bound_kernel_caches
@@ -59,10 +59,11 @@ def main(config: Config) -> None:
     if finished(folder, key):
         say(f"finished before: {folder}")
         return
-    check_model(config, resolve(config.model.name))
+    base = resolve(config.model.name)
+    check_model(config, base)
     # of a checkpoint that is trained on, so that one in another form of the protocol is refused
     renderer = load_renderer(config.model.name, config.model.tags, config.clock.stamps, config.model.adapter, config.model.turns)
-    sources, plan = read(config, renderer)
+    sources, plan = read(config, renderer, context_of(base))
     say(describe(sources))
     say(f"{plan.steps} steps of {plan.batch_rows} rows, {plan.tokens} tokens" + (f", {processes} processes" if processes > 1 else ""))
     use_wandb(config, folder)
@@ -125,12 +126,13 @@ def resumable(config: Config, folder: Path, key: str) -> str | None:
     return str(found) if found is not None else None
 
 
-def read(config: Config, renderer: Renderer) -> tuple[list[Source], Schedule]:
-    """The examples, and the order of training."""
+def read(config: Config, renderer: Renderer, context: int | None = None) -> tuple[list[Source], Schedule]:
+    """The examples, none longer than the model's context, and the order of training."""
     train = config.train
+    longest = min(train.max_length, context or train.max_length)
     sources = [
         read_source(
-            Path(folder), renderer, max_length=train.max_length, too_long=train.too_long, cut_spans=train.supervise_cut_spans,
+            Path(folder), renderer, max_length=longest, too_long=train.too_long, cut_spans=train.supervise_cut_spans,
             idle_pauses=train.idle_pauses,
             model=config.model.name,
         )
@@ -287,6 +289,7 @@ def arguments(config: Config, folder: Path, plan: Schedule) -> Any:
         logging_steps=train.log_every_steps or max(1, plan.steps // 50), save_strategy="no", disable_tqdm=True,
         report_to=["wandb"] if train.wandb != "disabled" else [], dataset_kwargs={"skip_prepare_dataset": True}, packing=False,
         max_length=None, remove_unused_columns=False, average_tokens_across_devices=True, dataloader_pin_memory=not cpu,
+        logging_nan_inf_filter=False,  # it looks at every step's loss, for which the device must be waited for, and hides what it finds
     )
 
 

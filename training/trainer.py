@@ -88,9 +88,11 @@ class Trainer(SFTTrainer):
         else:
             losses = full_losses(model(**ahead, use_cache=False).logits, places, targets)
         with torch.no_grad():
-            mine = self.sums.new_zeros(self.sums.shape)
-            counted = torch.stack([losses.double().cpu(), torch.ones(len(losses), dtype=torch.float64)], dim=1)
-            self.sums += mine.index_add_(0, kinds.cpu(), counted)
+            # where the losses are: to fetch them here would hold every step up until the device has done it
+            self.sums = self.sums.to(losses.device)
+            mine = torch.zeros_like(self.sums)
+            counted = torch.stack([losses.double(), torch.ones_like(losses, dtype=torch.float64)], dim=1)
+            self.sums += mine.index_add_(0, kinds, counted)
             self.tokens += inputs["input_ids"].numel()
         total = num_items_in_batch if num_items_in_batch is not None else len(targets)
         loss = losses.sum() / total

@@ -73,3 +73,12 @@ def test_every_request_is_taken() -> None:
     assert {task.split for task in loaded.tasks} == {"train"}
     assert all(task.reading is not None and 6 <= len(task.words) <= 45 for task in loaded.tasks)
     assert {call.name for task in loaded.tasks for call in task.gold} == {tool.name for tool in loaded.tasks[0].tools}
+
+
+def test_every_test_request_is_taken() -> None:
+    loaded = load(str(FOLDER / "test.jsonl"), TOOLS, source="domains")
+    assert loaded.rejected == []
+    assert len(loaded.tasks) >= 25
+    assert {task.split for task in loaded.tasks} == {"test"}
+    assert all(task.reading is not None and 6 <= len(task.words) <= 45 for task in loaded.tasks)
+    assert {call.name for task in loaded.tasks for call in task.gold} == {tool.name for tool in loaded.tasks[0].tools}

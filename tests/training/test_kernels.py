@@ -114,6 +114,16 @@ def test_without_the_package_torchs_own_copy_is_called_with_the_same(monkeypatch
     assert len(given) == 1 and given[0][1] == 0.3
 
 
+def test_torchs_own_copy_takes_fewer_key_heads_and_passes_gradients_on():
+    query = torch.empty(20, 9, 64, dtype=torch.bfloat16, device="meta", requires_grad=True)  # shapes alone: the operator is a GPU's
+    key, value = (torch.empty(26, 3, 64, dtype=torch.bfloat16, device="meta", requires_grad=True) for _ in range(2))
+    ends = torch.empty(4, dtype=torch.int32, device="meta")
+    out = kernels.torch_varlen(query, key, value, ends, ends, 9, 15, dropout_p=0.0, softmax_scale=0.125, causal=True)
+    assert out.shape == query.shape
+    out.sum().backward()
+    assert [tensor.grad.shape for tensor in (query, key, value)] == [query.shape, key.shape, value.shape]
+
+
 @pytest.mark.parametrize(
     "layout",
     [

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from training import packing
 from training.packing import pack, schedule
 
 
@@ -66,3 +67,16 @@ def test_sources_are_mixed_by_weight(weights, share):
     counts = Counter(row[0] < 10 for row in plan.rows)
     assert counts[True] == share
     assert counts[False] == 40 - share
+
+
+def test_no_epoch_is_packed_that_a_run_of_so_many_steps_does_not_reach(monkeypatch):
+    lengths, packed = [10 + n % 7 for n in range(40)], []
+    monkeypatch.setattr(packing, "pack", lambda *given: packed.append(1) or pack(*given))
+    whole = schedule(lengths, [40], seed=3, batch_rows=2, max_length=40, epochs=50)
+    assert len(packed) == 50
+    for steps in (1, 10, 17):
+        packed.clear()
+        plan = schedule(lengths, [40], seed=3, batch_rows=2, max_length=40, epochs=50, max_steps=steps)
+        assert plan.rows == whole.rows[:2 * steps]
+        assert len(packed) <= 3
+    assert schedule(lengths, [40], seed=3, batch_rows=2, max_length=40, max_steps=99).steps < 99  # an epoch has no more

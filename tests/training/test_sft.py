@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -192,6 +192,22 @@ def test_a_finished_run_is_not_done_again_and_another_is_refused(settings, capsy
         sft.main(settings("train.learning_rate=0.5"))
 
 
+@pytest.mark.parametrize("loss", ["chunked", "full"])
+def test_a_step_fetches_nothing_from_its_device(settings, tmp_path, loss):
+    config = settings(f"train.loss={loss}")
+    renderer = load_renderer("tiny", "token", "none")
+    sources, plan = sft.read(config, renderer)
+    with sft.quiet():
+        trainer = sft.build(config, tmp_path / "run", renderer, sources, plan)
+    batch = trainer.data_collator([{"rows": list(plan.rows[0])}])
+    targets, length = len(batch["targets"]), batch["input_ids"].shape[1]
+    away = {name: value.to("meta") if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
+    logits = torch.empty(targets if loss == "chunked" else (1, length, 97), device="meta")  # what is on meta can't be fetched
+    made = trainer.compute_loss(lambda **_: SimpleNamespace(logits=logits), away)
+    assert made.device.type == trainer.sums.device.type == "meta"
+    assert not trainer.args.logging_nan_inf_filter
+
+
 def test_accumulation_equals_a_large_batch(settings, tmp_path):
     for micro in (1, 2):
         sft.main(settings(f"train.micro_batch_rows={micro}", f"out={tmp_path / str(micro)}"))
@@ -236,17 +252,29 @@ def test_settings_that_do_not_fit_are_refused_before_anything_loads(settings, ch
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("changes", "message"),
     [
-        ("train.lora_targets=[q_proj, wq]", "'wq' matches no layer of tiny; it has .*down_proj"),
-        ("train.lora_targets=[]", "lora_targets is empty"),
-        ("train.max_length=5000", "longer than the model's context of 4096"),
+        (["train.lora_targets=[q_proj, wq]"], "'wq' matches no layer of tiny; it has .*down_proj"),
+        (["train.lora_targets=[]"], "lora_targets is empty"),
+        (["train.max_length=5000", "train.packing=false"], "longer than the model's context of 4096"),
     ],
 )
-def test_what_the_model_has_not_is_refused_before_its_weights_load(settings, change, message):
+def test_what_the_model_has_not_is_refused_before_its_weights_load(settings, changes, message):
     from agent.models.embedded import resolve
     with pytest.raises(UserError, match=message):
-        check_model(settings(change), resolve("tiny"))
+        check_model(settings(*changes), resolve("tiny"))
+
+
+def test_a_packed_row_may_be_longer_than_the_context_and_a_trajectory_not(settings):
+    config = settings("train.max_length=5000", "train.max_steps=1")
+    sft.main(config)
+    assert json.loads((Path(config.out) / "manifest.json").read_text())["tokens"] > 0
+    renderer = load_renderer("tiny", "token", "none")
+    (whole,), _ = sft.read(config, renderer)
+    longest = max(map(len, whole.examples))
+    (source,), plan = sft.read(config, renderer, longest - 1)
+    assert source.dropped >= 1 and max(map(len, source.examples)) < longest
+    assert max(sum(len(source.examples[n]) for n in row) for row in plan.rows) > longest
 
 
 def test_bad_data_folders_are_refused_in_a_line(settings, tmp_path, debug_data):
