@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from agent.clock import Profile
+from agent.clock import Profile, ns
 from agent.models.load import load_renderer
 from agent.simulate import Rollout
-from configs.schema import AgentConfig, DataConfig
+from agent.tools.tool import Param, ToolSpec
+from configs.schema import AgentConfig, DataConfig, EndpointConfig
 from data_gen.episodes import make_episode
 from data_gen.expert import Expert
+from data_gen.grounding import ground
 from data_gen.heard import so_far
 from data_gen.reading import reading_of
+from data_gen.speech import speak
+from data_gen.task import Task
 from data_gen.tasks import assistant
+from data_gen.tasks.bfcl import AckToolbox
 from data_gen.twins import known_by, others
 from eval.trace import trace
 
@@ -70,3 +77,22 @@ def test_a_message_grows_and_the_commit_comes_before_the_answer():
 def test_without_amendments_every_line_is_a_call():
     rollout, lines = play("reissue", "action")
     assert rollout.outcome == "answered" and lines and not any("= " in line.split("(")[0] for line in lines)
+
+
+def test_a_value_that_a_wrong_end_cut_is_mended_when_speech_goes_on_before_its_effect_starts():
+    words = "note weekly milk bread please thank you".split()
+    tools = (ToolSpec("note", (Param("items", {"type": "string"}),), "write", "Note something"),)
+    gold = ground(words, [("note", {"items": ["weekly milk bread"]})], {spec.name: spec for spec in tools})
+    late = [ns(0.62) * (n >= 3) for n in range(len(words))]
+    spoken = [replace(word, start_ns=word.start_ns + by, end_ns=word.end_ns + by) for word, by in zip(speak(words, 0), late)]
+    task = Task("own", "jsonl", "train", tuple(spoken), tools, gold, lambda: AckToolbox("own", tools))
+    data = DataConfig(source="jsonl", endpoint="timer", endpoints={"timer": EndpointConfig(delay_s=0.5, false_rate=1.0)})
+    rollout = make_episode(
+        task, "speculative", Profile("slow", 60, 600, 0), load_renderer("tiny", "token", "none"), data=data, seed=0,
+        agent=AgentConfig(revise="amend", commit="line", commit_grace_s=1.5), planner=Expert(task, reading_of(task)),
+    ).run()
+    said = [segment.text for segment in rollout.state.transcript]
+    assert sum(segment.kind == "final_query_update" for segment in rollout.state.transcript) == 2
+    calls = [call for call in rollout.state.graph.calls.values() if call.frozen]
+    assert [dict(call.args) for call in calls] == [{"items": "weekly milk bread"}], said
+    assert any('"weekly milk"' in text or "weekly milk\n" in text for text in said), said
