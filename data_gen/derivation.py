@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 
 from agent.tools.tool import ToolSpec
 from data_gen.heard import as_heard, as_said, cut_value, hanging_from, leaves_open, misheard, so_far
-from data_gen.reading import Wanted
+from data_gen.reading import Wanted, fitting, references
 from data_gen.task import Evidence, GoldCall, Task
 
 Key = tuple[Any, ...]
@@ -302,8 +302,14 @@ class DerivedReading:
             param.name: tuple(lowered(value, self._numbers) for value in item.args[param.name].values)
             for param in spec.params if param.name in item.args
         }
+        # half a choice, where speech ended within it, is none
+        for param in spec.params:
+            if param.name in accepts and not references(accepts[param.name][0]):
+                fits = tuple(part for value in accepts[param.name] if (part := fitting(value, param.schema)) is not None)
+                accepts = {**accepts, param.name: fits} if fits else {name: held for name, held in accepts.items() if name != param.name}
+        missing = (*item.missing, *(name for name in draft.needs if name not in accepts and name not in item.missing))
         args = {name: values[0] for name, values in accepts.items()}
-        return Wanted(self._numbers[draft.key], spec, args, accepts, not item.missing, item.missing, drafts)
+        return Wanted(self._numbers[draft.key], spec, args, accepts, not missing, missing, drafts)
 
     def _unit(self, heard: int) -> float:
         """A number in [0, 1) that follows from the seed and the prefix."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from agent.protocol import Join, Ref
-from agent.tools.tool import ToolSpec
+from agent.tools.tool import ToolSpec, mismatch
 from data_gen.heard import as_heard, closes, cut_value, hanging_from, leaves_open, misheard
 from data_gen.task import Evidence, GoldCall, Task
 
@@ -80,7 +80,7 @@ class GroundedReading:
         complete: dict[int, int] = {}
         for k, gold in enumerate(self.task.gold, start=1):
             spec = specs[gold.name]
-            gold = cut_off(gold, heard.words) if heard.final else gold
+            gold = cut_off(gold, heard.words, spec) if heard.final else gold
             if not heard.named(gold.name_evidence.end):
                 continue
             known = {name: at for name in gold.args if (at := self._known_at(gold, name, heard, complete)) is not None}
@@ -134,16 +134,25 @@ class _Heard:
         return end == 0 or self.count >= end and (self.final and end < self._sure or self._closers[end] <= self.count)
 
 
-def cut_off(gold: GoldCall, heard: Sequence[str]) -> GoldCall:
+def cut_off(gold: GoldCall, heard: Sequence[str], spec: ToolSpec) -> GoldCall:
     """The call that a listener takes a gold call for where speech ends within its values: each is what was heard of it."""
     n = len(heard)
+    schemas = {param.name: param.schema for param in spec.params}
     args, spans = dict(gold.args), dict(gold.arg_evidence)
     for name, span in gold.arg_evidence.items():
         if span.start < n < span.end:
-            values = [part for value in gold.args[name] if (part := cut_value(value, heard[span.start:])) is not None]
+            parts = (cut_value(value, heard[span.start:]) for value in gold.args[name])
+            values = [part for value in parts if (part := fitting(value, schemas[name])) is not None]
             if values:
                 args[name], spans[name] = tuple(values), Evidence(span.start, n)
     return GoldCall(gold.name, args, gold.name_evidence, spans)
+
+
+def fitting(value: Any, schema: Mapping[str, Any]) -> Any:
+    """As much of a cut value as its tool takes: of a choice, no half of one; of a list, the items before that. None for nothing."""
+    while isinstance(value, list) and value and mismatch(value, schema) is not None:
+        value = value[:-1]
+    return None if value in (None, []) or mismatch(value, schema) is not None else value
 
 
 def _told_apart(found: Sequence[Wanted]) -> tuple[Wanted, ...]:

@@ -94,7 +94,8 @@ def _longer(task: Task, heard: Sequence[str], far: int) -> Task:
 def _shorter(task: Task, heard: Sequence[str]) -> Task:
     """The task with every text in the middle of which the words end ending there in truth."""
     if task.reading is None:
-        return replace(task, gold=tuple(cut_off(call, heard) for call in task.gold))
+        specs = {spec.name: spec for spec in task.tools}
+        return replace(task, gold=tuple(cut_off(call, heard, specs[call.name]) for call in task.gold))
     own = {id(edit): parts for edit in task.reading.edits if (parts := parts_of(edit, heard))}
     edits = tuple(
         replace(edit, end=len(heard), value=own[id(edit)], closes=None) if id(edit) in own else

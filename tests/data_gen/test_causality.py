@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from agent.clock import ns
-from agent.tools.tool import Param, ToolSpec
+from agent.tools.tool import Param, ToolSpec, mismatch
 from configs.schema import Config, DataConfig, EndpointConfig, ModelConfig
 from data_gen import check, derivation, expert, heard, reading
 from data_gen.derivation import DerivedReading
@@ -223,6 +224,32 @@ def test_a_value_is_not_taken_while_it_is_being_taken_back():
     assert understood(task, *task.said(8), final=True)[1][1]["message"] == "the van"
 
 
+def test_half_a_choice_is_none(bfcl_wheel):
+    """BFCL's parallel_189 ended in invalid actions: "Picnic" of "Picnic Area" is no amenity."""
+    task = next(task for split in ("train", "validation", "test") for task in load(
+        Config(data=DataConfig(source="bfcl", sizes={split: 600}), model=ModelConfig(name="tiny")), split
+    ) if task.id == "parallel_189")
+    taken = set()
+    for count in range(1, len(task.words)):
+        for want in reading_of(task).wanted(task.said(count), True):
+            schemas = {param.name: param.schema for param in want.spec.params}
+            taken |= {str(value) for value in want.args.values()}
+            assert not [name for name, value in want.args.items() if mismatch(value, schemas[name])], (count, want.args)
+    assert "['Tennis Court']" in taken and "['Tennis Court', 'Picnic Area']" in taken
+
+
+def test_half_a_choice_of_a_marked_request_is_none(tmp_path):
+    tools = tmp_path / "tools.json"
+    tools.write_text(json.dumps([{"name": "seat", "description": "Books a seat.", "parameters": {
+        "type": "object", "properties": {"kind": {"type": "string", "enum": ["window seat", "aisle seat"]}}, "required": ["kind"],
+    }}]))
+    row = {"id": "t", "request": "book me a seat, a window seat please", "calls": [{"name": "seat", "args": {"kind": ["window seat"]}}],
+           "spans": [{"tool": "book me a seat", "args": {"kind": "window seat"}}]}
+    task = jsonl.task(row, jsonl.tools_of(str(tools)))
+    ends = [reading_of(task).wanted(task.said(n), True)[0].args for n in (5, 6, 7)]
+    assert ends == [{}, {}, {"kind": "window seat"}]
+
+
 @pytest.mark.parametrize("source", ["assistant", "naturalistic", "written", "bfcl"])
 def test_at_every_end_a_request_reads_like_the_one_that_really_ends_there(source):
     for task in load(Config(data=DataConfig(source=source, sizes={"test": 8}), model=ModelConfig(name="tiny")), "test")[:8]:
@@ -236,7 +263,7 @@ def test_at_every_end_a_request_reads_like_the_one_that_really_ends_there(source
 def test_an_expert_who_declines_a_value_that_a_false_end_cuts_is_counted(monkeypatch):
     task = paused(asked("note weekly milk bread please thank you", ("note", {"items": "weekly milk bread"})), 3)
     assert counted(task, OTHER, **TIMER) == {}
-    monkeypatch.setattr(reading, "cut_off", lambda gold, said: gold)
+    monkeypatch.setattr(reading, "cut_off", lambda gold, said, spec: gold)
     assert counted(task, OTHER, **TIMER).get("knew_extent_at_end", 0) >= 3
 
 
