@@ -141,7 +141,7 @@ def test_changing_a_graph_leaves_the_old_one_as_it_was():
 
 def written(specs, *texts: str) -> tuple[core.State, list]:
     """A session that heard all and then wrote ``texts``, one action each; with all commands."""
-    state, all_commands = core.start(settings("speculative"), specs), []
+    state, all_commands = core.start(settings("speculative", commit="action"), specs), []
     events = [UserUpdate(0, "x", True), Appended(0, 1)]
     for event in events:
         state, commands = core.step(state, event)
