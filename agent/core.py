@@ -141,18 +141,21 @@ class _Step(Orders):
         if not self.settings.eager or self.predicted or self.final_heard or self.answered or not spoken:
             self.say(Note("prediction_ignored"))
             return
-        self.predicted, self.attempt = True, self.graph.highest
+        self.predicted, self.before = True, self.graph.calls
         self.tell("final_query_update", "", cuts=True)
 
     def throw_away(self) -> None:
-        """Speech goes on after a predicted end: what was begun on it stops, and none of its calls stands."""
+        """Speech goes on after a predicted end: what was begun on it stops, and no call stands that it issued or made another of,
+        nor one that is computed from such a call."""
         self.reopen()
         self.end_release()
         if self.phase is Phase.GENERATING:
             self.cut()
-        calls = [call for id in range(self.attempt + 1, self.graph.highest + 1) if not (call := self.graph[id]).frozen]
-        dead = [call.id for call in calls if call.state is not CallState.CANCELLED]
-        self.tell_void(self.cancel_all(tuple(dead)))
+        calls, before = self.graph.calls, self.before
+        made = [id for id, call in calls.items() if id not in before or before[id].text != call.text]
+        dead = {id for one in made for id in (one, *self.graph.below(one))}
+        stands = (call for call in map(calls.__getitem__, sorted(dead)) if not call.frozen and call.state is not CallState.CANCELLED)
+        self.tell_void(self.cancel_all(tuple(call.id for call in stands)))
 
     # -- the model ---------------------------------------------------------------------------------------------
 

@@ -73,8 +73,8 @@ class State:
     """Whether the last that was heard is a final update: what is committed may run, and an answer may go out."""
     predicted: bool = False
     """Whether a predicted end of speech stands that an eager mode has acted on; the final update has not come yet."""
-    attempt: int = 0
-    """The highest call ID before that prediction: later calls are thrown away with it."""
+    before: Map = Map()
+    """``Map[int, Call]``: the calls as they stood before that prediction. What is new or another since is thrown away with it."""
     final_in_context: bool = False
     """Whether the model reads what was said as whole and may answer: it has been shown the end of speech, by the final
     update or, in an eager mode, by a predicted end that stands."""

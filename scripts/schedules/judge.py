@@ -73,6 +73,8 @@ class Judge:
         self.silence_in_context = False  # after the last word
         self.predicted = False  # an end of speech, after the last word
         self.attempt: set[int] | None = None  # calls of an attempt on a predicted end, which may still prove wrong
+        self.told_at = 0  # when the context was last told anything
+        self.altered: dict[int, tuple] = {}  # older calls that it made another of, and what they were
         self.beside: set[int] = set()  # calls written while an end was predicted, in a generation begun before
         self.provisional = False  # whether what has been committed waits for the real end
         self.stop_by: int | None = None  # the generation that this step has to stop
@@ -163,7 +165,7 @@ class Judge:
     def _speech(self, event: UserUpdate) -> None:
         heard = event.text.split()
         if self.finished or not heard and not event.retracts and not event.final:
-            self._may_go(self.beside | (self.attempt or set()))  # nothing was said, and yet an update came
+            self._may_go(self.beside | (self.attempt or set()) | {*self.altered})  # nothing was said, and yet an update came
             return
         if heard or event.retracts:
             if self.turn_over:
@@ -176,6 +178,7 @@ class Judge:
         if event.final:
             self.attempt, self.provisional = None, False
             self.beside.clear()
+            self.altered.clear()
         self.said.update(words(event.text))
         del self.heard[len(self.heard) - min(max(event.retracts, 0), len(self.heard)):]
         self.heard += heard
@@ -185,14 +188,18 @@ class Judge:
         if self.attempt is not None:
             if self.on_prediction:
                 self.stop_by = self.generation
-            self._may_go(self.attempt)  # and what it made others of
-            for call in [self.calls[id] for id in self.attempt]:
-                if not call.removed:
-                    self._void(call)
-                    call.removed = True
+            altered = {id for id, was in self.altered.items() if was != meaning(self.calls[id].spec, self.calls[id].args)}
+            for call in [self.calls[id] for id in self.attempt | altered]:
+                for one in (call, *self.calls.below(call)):
+                    if not one.removed and not one.frozen:
+                        self._void(one)
+                        one.removed = True
+        else:
+            self._may_go(self.altered)
         self._may_go(self.beside)
         self.attempt, self.provisional, self.predicted = None, False, False
         self.beside.clear()
+        self.altered.clear()
 
     def _may_go(self, ids: Iterable[int]) -> None:
         for call in [self.calls[id] for id in ids]:
@@ -376,10 +383,12 @@ class Judge:
             return self._streamed(old)
         if old.frozen or any(other.frozen for other in self.calls.below(old)):
             return self.count("frozen_changed")
+        if self.predicted and old.id not in self.beside | (self.attempt or set()):
+            self.altered.setdefault(old.id, meaning(old.spec, old.args))
         self._void(old)
         old.spec, old.args, old.context_at_line = spec, args, self.context_holds_data
         self.calls.name(old, needs)
-        old.line_at = old.changed_at = self.at
+        old.line_at = old.changed_at = old.again_at = self.at
         old.perhaps_gone = False
         return self._streamed(old)
 
@@ -424,6 +433,7 @@ class Judge:
                 for id, error in self.errors.items():  # the last of each call, for those before may be of what it was
                     self._says_what_is_there(self.calls[id], error)
                 self.errors.clear()
+                self.told_at = self.at
             case Generate(generation):
                 self._generate(generation)
             case Stop(generation):
@@ -523,6 +533,8 @@ class Judge:
     def _says_what_is_there(self, call: Told, error: str) -> None:
         if call.valid or call.removed or self.calls.is_skipped(call) or "skipped: " in error:
             return  # skipped before what it names answered late
+        if call.again_at > self.told_at:
+            return  # of what it was before its last line
         try:
             resolved(list(call.args.values()), self.calls)
         except NoPart as none:

@@ -28,6 +28,8 @@ class Told:
     """When the last commit was that covers it; whether that still lets it go is a question of what came after."""
     near: tuple[str, int] = ("", 0)
     """The last thing that looks like a commit of it and is none: the rule that was broken if it went for its sake, and when."""
+    again_at: int = 0
+    """When a line last made another call of it."""
     changed_at: float = 0
     """When it last became another thing to those who use it: a line, another run, an answer after it was given up."""
     trouble_at: int = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from agent import core
 from agent.clock import ns
 from agent.events import Appended, EndPredicted, Note, SetTimer, UserUpdate, from_json, to_json
@@ -60,6 +62,18 @@ def test_a_predicted_end_that_was_one():
         (4.5, "told", 'tool_result 2: "ok"'),
     ]
     assert play([(0.0, "text Bob"), (3.5, ".")], [LOOK_AND_SEND, answer()], mode="eager_end").rows("say")[0][0] > 4.5
+
+
+@pytest.mark.parametrize("lines", [['1. send("Ann")'], ['2. look("Ann")', "1. send($2)"], ['2. look("Ann")', "1. to = $2"]])
+def test_what_a_wrong_attempt_made_another_of_does_not_stand(lines):
+    """A held call that was revised or amended on a predicted end goes with it: nobody has asked for what it became."""
+    said = [(0.0, "text Bob."), (0.3, "and"), (1.0, PREDICTED), (4.0, "no wait"), (6.0, ".")]
+    model = [calls('1. send("Bob")', '2. send("Cy")'), calls(*lines), answer(), answer()]
+    played = play(said, model, mode="eager_end", runs_lines=False, revise="amend", all_used=False)
+    assert "revise 1" in played.notes
+    told = [text for _, _, text in played.rows("told") if text.startswith("cancel")]
+    assert told and "1" in told[0], told
+    assert not [text for _, _, text in played.rows("start") if "send" in text]
 
 
 def test_an_answer_written_before_the_final_update_waits_for_it():

@@ -194,8 +194,8 @@ def test_a_state_of_another_seed_is_refused(tmp_path, capsys):
     assert f"{state} was begun with seed 3, not 0" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("number", [137731, 174815])
+@pytest.mark.parametrize("number", [137731, 174815, 264137])
 def test_the_judge_blames_nobody_for_its_own_faults(number):
-    """Both of seed 0's first million: a commit of a call that a cascade had cancelled, beside an open one; and a read that was voided
-    and not read again yet, called stale when a write of the same commit ran before it."""
+    """All of seed 0's first million: a commit of a call that a cascade had cancelled, beside an open one; a read that was voided and
+    not read again yet, called stale when a write of the same commit ran before it; an error of what a call was before its last line."""
     assert not Schedule(number).run().counts
