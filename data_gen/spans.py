@@ -152,7 +152,8 @@ class _Reader:
             value = form["value"]
             if value is not None and not references_only(value) and (why := mismatch(value, schema)) is not None:
                 raise BadTask(f"{where}: {why}")
-            values = [] if value is None else accepted if value in accepted else [value]
+            # what is said here comes first, also where gold accepts it beside a longer one that has not been said yet
+            values = [] if value is None else [value, *(other for other in accepted if value in accepted and other != value)]
         elif not accepted:
             raise BadTask(f"{where}: gold has no such argument, so say what was meant: {{\"words\": {one!r}, \"value\": …}}")
         elif not self._tells(span, accepted, schema):

@@ -138,3 +138,16 @@ def test_how_many_calls_there_will_be_is_not_known_from_what_they_share():
     assert wanted(made, 5) == ["set_lights(off)…"]
     assert wanted(made, 8) == ["set_lights(kitchen, off)"]
     assert wanted(made, 13, final=True) == [f"set_lights({room}, off)" for room in rooms]
+
+
+def test_a_passing_value_that_gold_accepts_too_knows_nothing_of_the_longer_one():
+    """hand-092: "Happy birthday", then "Happy birthday Dad"; both are right in the end."""
+    row = {"id": "t", "request": "text Ann happy birthday and well happy birthday love",
+           "calls": [{"name": "get_phone_number", "args": {"name": ["Ann"]}},
+                     {"name": "send_sms", "args": {"recipients": [["$1"]], "message": ["happy birthday love", "happy birthday"]}}],
+           "spans": [{"tool": "text", "args": {"name": "Ann"}},
+                     {"tool": "text", "args": {"message": [{"words": "happy birthday#1", "value": "happy birthday"},
+                                                           "happy birthday love"]}}]}
+    task = jsonl.task(row, jsonl.tools_of("assistant"))
+    said = [reading_of(task).wanted(task.said(count), count == len(task.words))[-1].args.get("message") for count in (6, len(task.words))]
+    assert said == ["happy birthday", "happy birthday love"]
