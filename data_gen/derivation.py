@@ -160,7 +160,9 @@ def clauses(
     hanging = hanging_from(words) if final and words else heard
     unsure = final and bool(words) and leaves_open(words[-1])
     for n, edit in enumerate(edits):
-        if unsure and edit.op == "put" and edit.start < heard and (edit.end >= hanging or is_growing(edit, heard)):
+        # what follows from the tool itself is said by no words that could go on
+        goes_on = edit.op == "put" and edit.closes != edit.end
+        if unsure and goes_on and edit.start < heard and (edit.end >= hanging or is_growing(edit, heard)):
             continue
         exact = final and edit.value and edit.end == min(heard, len(words or ()))
         if words is not None and not exact and is_growing(edit, heard) and (text := _told(words[edit.start: heard], final)):

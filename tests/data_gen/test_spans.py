@@ -151,3 +151,13 @@ def test_a_passing_value_that_gold_accepts_too_knows_nothing_of_the_longer_one()
     task = jsonl.task(row, jsonl.tools_of("assistant"))
     said = [reading_of(task).wanted(task.said(count), count == len(task.words))[-1].args.get("message") for count in (6, len(task.words))]
     assert said == ["happy birthday", "happy birthday love"]
+
+
+def test_a_request_may_really_end_on_a_word_that_hangs_where_nothing_is_said_by_it():
+    """shopping-0005 ended on "where's it got to": what follows from a tool is known with the tool."""
+    row = {"id": "t", "request": "what number has Ann got and what does it come to",
+           "calls": [{"name": "get_phone_number", "args": {"name": ["Ann"]}},
+                     {"name": "append_note_content", "args": {"name": ["$1"], "content": ["$1"]}}],
+           "spans": [{"tool": "number", "args": {"name": "Ann"}}, {"tool": "what does it come to"}]}
+    task = jsonl.task(row, jsonl.tools_of("assistant"))
+    assert [want.complete for want in reading_of(task).wanted(task.said(len(task.words)), True)] == [True, True]
