@@ -157,7 +157,7 @@ def test_a_request_may_really_end_on_a_word_that_hangs_where_nothing_is_said_by_
     """shopping-0005 ended on "where's it got to": what follows from a tool is known with the tool."""
     row = {"id": "t", "request": "what number has Ann got and what does it come to",
            "calls": [{"name": "get_phone_number", "args": {"name": ["Ann"]}},
-                     {"name": "append_note_content", "args": {"name": ["$1"], "content": ["$1"]}}],
-           "spans": [{"tool": "number", "args": {"name": "Ann"}}, {"tool": "what does it come to"}]}
+                     {"name": "create_note", "args": {"name": ["Ann"], "content": ["$1"]}}],
+           "spans": [{"tool": "number", "args": {"name": "Ann"}}, {"tool": "what does it come to", "args": {"name": "Ann"}}]}
     task = jsonl.task(row, jsonl.tools_of("assistant"))
     assert [want.complete for want in reading_of(task).wanted(task.said(len(task.words)), True)] == [True, True]
