@@ -9,6 +9,7 @@ import pytest
 from agent.tools.tool import Toolbox, ToolFailure
 from data_gen.tasks.corpus import is_held_out
 from data_gen.tasks.jsonl import load, tools_of
+from tests.data_gen.domains import refuses
 
 FOLDER = Path(__file__).resolve().parents[2] / "data_gen/corpus/bank"
 TOOLS, REQUESTS = str(FOLDER / "tools.py"), str(FOLDER / "test.jsonl")
@@ -76,11 +77,7 @@ def test_what_moves_money_or_promises_to_is_a_write(box: Toolbox) -> None:
     ("set_budgets", {"limits": {"beer": 10}}, 'no category "beer"'),
 ])
 def test_a_refusal_gives_its_reason_and_changes_nothing(box: Toolbox, name: str, args: dict[str, object], why: str) -> None:
-    before = repr(box.state_object)
-    with pytest.raises(ToolFailure) as failure:
-        box.run(name, args)
-    assert why in str(failure.value)
-    assert repr(box.state_object) == before
+    refuses(box, name, args, why)
 
 
 def test_every_request_is_taken_and_none_is_for_training() -> None:

@@ -9,6 +9,7 @@ import pytest
 from agent.tools.tool import Toolbox, ToolFailure
 from data_gen.tasks.corpus import is_held_out
 from data_gen.tasks.jsonl import load, tools_of
+from tests.data_gen.domains import refuses
 
 FOLDER = Path(__file__).resolve().parents[2] / "data_gen/corpus/clinic"
 TOOLS, REQUESTS = str(FOLDER / "tools.py"), str(FOLDER / "test.jsonl")
@@ -77,11 +78,7 @@ def test_one_medicine_is_told_what_it_clashes_with_and_several_whether_they_do(b
     ("update_details", {"details": {"shoe": "42"}}, 'no field "shoe" on file'),
 ])
 def test_a_refusal_gives_its_reason_and_changes_nothing(box: Toolbox, name: str, args: dict[str, object], why: str) -> None:
-    before = repr(box.state_object)
-    with pytest.raises(ToolFailure) as failure:
-        box.run(name, args)
-    assert why in str(failure.value)
-    assert repr(box.state_object) == before
+    refuses(box, name, args, why)
 
 
 def test_every_request_is_taken_and_none_is_for_training() -> None:

@@ -9,6 +9,7 @@ import pytest
 from agent.tools.tool import Toolbox, ToolFailure
 from data_gen.tasks import corpus
 from data_gen.tasks.jsonl import load, tools_of
+from tests.data_gen.domains import refuses
 
 FOLDER = Path(__file__).resolve().parents[2] / "data_gen/corpus/field"
 TOOLS, REQUESTS = str(FOLDER / "tools.py"), str(FOLDER / "test.jsonl")
@@ -87,11 +88,7 @@ def test_a_visit_is_booked_with_crew_and_contact_and_keeps_its_time_free(box: To
     ("report_van", {"problem": "rattle", "van": "van 99"}, 'no "van 99" in the fleet'),
 ])
 def test_a_refusal_gives_its_reason_and_changes_nothing(box: Toolbox, name: str, args: dict[str, object], why: str) -> None:
-    before = repr(box.state_object)
-    with pytest.raises(ToolFailure) as failure:
-        box.run(name, args)
-    assert why in str(failure.value)
-    assert repr(box.state_object) == before
+    refuses(box, name, args, why)
 
 
 def test_the_domain_is_held_out_of_training() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from agent.tools.tool import Toolbox, ToolFailure
 from data_gen.tasks.jsonl import load, tools_of
+from tests.data_gen.domains import refuses
 
 FOLDER = Path(__file__).resolve().parents[2] / "data_gen/corpus/restaurants"
 TOOLS, REQUESTS = str(FOLDER / "tools.py"), str(FOLDER / "train.jsonl")
@@ -51,11 +52,7 @@ def test_a_table_is_found_booked_changed_and_cancelled(box: Toolbox) -> None:
     ("find_place", {"food": "Martian"}, "nobody in town serves"),
 ])
 def test_the_town_refuses_with_its_reason_and_changes_nothing(box: Toolbox, name: str, args: dict[str, object], why: str) -> None:
-    before = repr(box.state_object)
-    with pytest.raises(ToolFailure) as failure:
-        box.run(name, args)
-    assert why in str(failure.value)
-    assert repr(box.state_object) == before
+    refuses(box, name, args, why)
 
 
 def test_two_ways_to_name_a_dish_leave_the_same_effect(box: Toolbox) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from agent.tools.tool import Toolbox, ToolFailure
 from data_gen.tasks.jsonl import load, tools_of
+from tests.data_gen.domains import refuses
 
 FOLDER = Path(__file__).resolve().parents[2] / "data_gen/corpus/travel"
 TOOLS, REQUESTS = str(FOLDER / "tools.py"), str(FOLDER / "train.jsonl")
@@ -63,11 +64,7 @@ def test_a_room_is_found_booked_and_cancelled(box: Toolbox) -> None:
     ("entry_rules", {"country": "Atlantis", "passport": "Irish"}, 'nothing is known of "Atlantis"'),
 ])
 def test_a_refusal_gives_its_reason_and_changes_nothing(box: Toolbox, name: str, args: dict[str, object], why: str) -> None:
-    before = repr(box.state_object)
-    with pytest.raises(ToolFailure) as failure:
-        box.run(name, args)
-    assert why in str(failure.value)
-    assert repr(box.state_object) == before
+    refuses(box, name, args, why)
 
 
 def test_every_request_is_taken() -> None:
