@@ -18,7 +18,8 @@ class ModelConfig:
     name: str = "smollm2"
     """``smollm2`` (embedded), ``tiny`` (random, for debugging), a hub id or a folder."""
     adapter: str | None = None
-    """Folder of a PEFT adapter or of a checkpoint made by `training.sft`; None for the model as it comes."""
+    """Folder of a PEFT adapter or of a checkpoint made by `training.sft`, or the name of an adapter that comes with the code
+    (``smollm2-midsentence``); None for the model as it comes."""
     tags: str = "token"
     """``token``: each tag is one added token; ``text``: plain text, for models that were not trained here."""
     turns: str | None = None

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, SchedulerType
 
+from agent.models.load import adapter_folder
 from configs.command import UserError
 from configs.schema import Config
 from training.kernels import ATTENTIONS, KERNELS, Machine, choose_attention, choose_kernels
@@ -45,9 +46,10 @@ def check_settings(config: Config, processes: int) -> None:
             f"train.batch_rows={train.batch_rows} does not divide by train.micro_batch_rows={train.micro_batch_rows} "
             f"times {processes} processes; use a multiple of {max(each, 1)}"
         )
-    if config.model.adapter is not None and (train.method == "full" or not (Path(config.model.adapter) / "adapter_config.json").is_file()):
+    adapter = config.model.adapter
+    if adapter is not None and (train.method == "full" or not (adapter_folder(adapter) / "adapter_config.json").is_file()):
         raise UserError(
-            f"model.adapter={config.model.adapter} with train.method={train.method}: only LoRA goes on from an adapter; to train a "
+            f"model.adapter={adapter} with train.method={train.method}: only LoRA goes on from an adapter; to train a "
             "fully trained checkpoint on, give its folder as model.name"
         )
     if train.epochs <= 0:

@@ -25,7 +25,7 @@ from hydra.utils import get_object
 
 from agent.models.checkpoint import BASE, load_model
 from agent.models.embedded import resolve
-from agent.models.load import load_renderer, load_tokenizer, note_protocol, weights_hash
+from agent.models.load import adapter_folder, load_renderer, load_tokenizer, note_protocol, weights_hash
 from agent.rendering import Renderer
 from configs.command import UserError, command, out_folder, write_manifest
 from configs.launch import start_all
@@ -190,7 +190,7 @@ def build(config: Config, folder: Path, renderer: Renderer, sources: list[Source
         whole = os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE") != "3"
         model = get_peft_model(model, wanted, autocast_adapter_dtype=whole)
         if config.model.adapter is not None:
-            go_on(model, Path(config.model.adapter))
+            go_on(model, adapter_folder(config.model.adapter))
     return Trainer(
         model, arguments(config, folder, plan), schedule=plan, examples=[e for source in sources for e in source.examples],
         tokenizer=renderer.tokenizer, loss=config.train.loss, share_prompts=config.train.share_prompts,

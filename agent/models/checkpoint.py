@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.models.embedded import resolve
-from agent.models.load import load_tokenizer
+from agent.models.load import adapter_folder, load_tokenizer
 
 _ADAPTER = "adapter_config.json"
 BASE = "base.json"
@@ -24,7 +24,7 @@ def load_model(name: str, adapter: str | None = None, dtype: str = "bfloat16") -
 
     Args:
         name: as `agent.models.embedded.resolve` takes it; the base model of an adapter.
-        adapter: folder of a checkpoint, with an adapter or with all weights; None for the model as it comes.
+        adapter: folder of a checkpoint or name of a shipped one, with an adapter or with all weights; None for the model as it comes.
         dtype: of the weights: ``bfloat16``, ``float32`` or ``float16``.
 
     Raises:
@@ -39,7 +39,7 @@ def load_model(name: str, adapter: str | None = None, dtype: str = "bfloat16") -
     tokenizer = load_tokenizer(name, adapter)
     if adapter is None:
         return _paired(AutoModelForCausalLM.from_pretrained(resolve(name), dtype=kind), tokenizer, name), tokenizer
-    folder = Path(adapter)
+    folder = adapter_folder(adapter)
     if not (folder / _ADAPTER).exists():
         if not (folder / "config.json").exists():
             raise FileNotFoundError(f"checkpoint {adapter} has neither {_ADAPTER} nor config.json: its training did not end; run it again")

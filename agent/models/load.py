@@ -20,6 +20,23 @@ PROTOCOL = "protocol.json"
 """Beside a checkpoint's weights: the edition of the protocol and the form of it that it was trained in."""
 _FIRST_EDITION = ("base.json", "training-manifest.json")
 """What checkpoints and exports of the first edition have in the place of `PROTOCOL`."""
+SHIPPED = Path(__file__).parent / "adapters"
+"""Adapters that come with the code, a folder each, by name."""
+
+
+def adapter_folder(adapter: str) -> Path:
+    """Where a checkpoint is: the folder of that path, or else the shipped adapter of that name.
+
+    Raises:
+        FileNotFoundError: neither is there.
+    """
+    for folder in (Path(adapter), SHIPPED / adapter):
+        if folder.is_dir():
+            return folder
+    names = ", ".join(sorted(path.name for path in SHIPPED.glob("*/"))) or "none"
+    raise FileNotFoundError(
+        f"no checkpoint at {adapter}; train one with: python -m training.sft out={adapter} (adapters that come with the code: {names})"
+    )
 
 
 def note_protocol(folder: Path, renderer: Renderer) -> None:
@@ -59,9 +76,7 @@ def load_tokenizer(name: str, adapter: str | None = None) -> Any:
     if adapter is None:
         protocol_of(Path(resolve(name)))
         return AutoTokenizer.from_pretrained(resolve(name))
-    folder = Path(adapter)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"no checkpoint at {adapter}; train one with: python -m training.sft out={adapter}")
+    folder = adapter_folder(adapter)
     if not (folder / "tokenizer.json").exists():
         raise FileNotFoundError(f"checkpoint {adapter} has no tokenizer.json: it was not saved by training.sft; copy its tokenizer there")
     protocol_of(folder)
@@ -75,7 +90,7 @@ def load_renderer(name: str, tags: str, stamps: str, adapter: str | None = None,
         ValueError: the checkpoint was trained with other tags, turns or stamps, or in another edition.
     """
     renderer = Renderer.prepare(load_tokenizer(name, adapter), tags, stamps, turns)
-    if adapter is not None and (form := protocol_of(Path(adapter))) is not None:
+    if adapter is not None and (form := protocol_of(adapter_folder(adapter))) is not None:
         asked = {"model.tags": renderer.tags, "model.turns": renderer.turns, "clock.stamps": renderer.clock}
         for setting, value in asked.items():
             if (trained := form[setting.partition(".")[2]]) != value:
@@ -88,7 +103,7 @@ def load_runtime(name: str, adapter: str | None = None, dtype: str = "bfloat16",
 
     Args:
         name: a folder, a hub id, ``smollm2`` or ``tiny``.
-        adapter: folder of a checkpoint.
+        adapter: folder of a checkpoint, or the name of a shipped one.
         dtype: of weights and cache; for llama.cpp of the cache alone, float32 or else float16.
         runtime: ``transformers``, or ``llamacpp``, which takes the GGUF file in the folder, with the weights as that has them.
         options: of both backends' constructors: temperature, max_tokens, eager.
@@ -100,7 +115,8 @@ def load_runtime(name: str, adapter: str | None = None, dtype: str = "bfloat16",
     if runtime == "llamacpp":
         from agent.models.llamacpp import LlamaCppModel, gguf_in
         tokenizer = load_tokenizer(name, adapter)
-        return LlamaCppModel(gguf_in(adapter or resolve(name)), tokenizer=tokenizer, float32=dtype == "float32", **options)
+        folder = resolve(name) if adapter is None else adapter_folder(adapter)
+        return LlamaCppModel(gguf_in(folder), tokenizer=tokenizer, float32=dtype == "float32", **options)
     if runtime != "transformers":
         raise ValueError(f"runtime {runtime!r} is unknown; use {' or '.join(RUNTIMES)}")
     import torch
@@ -119,8 +135,9 @@ def weights_hash(adapter: str | None) -> str:
     """
     if adapter is None:
         return ""
-    files = sorted(Path(adapter).glob("*.safetensors"))
-    files += sorted(Path(adapter).glob("*.gguf")) if files else []
+    folder = adapter_folder(adapter)
+    files = sorted(folder.glob("*.safetensors"))
+    files += sorted(folder.glob("*.gguf")) if files else []
     if not files:
         raise FileNotFoundError(f"no weights (*.safetensors) in {adapter}; train a checkpoint with: python -m training.sft out={adapter}")
     digest = hashlib.sha256()
