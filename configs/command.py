@@ -14,14 +14,21 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
+from configs import schema
+from configs.limits import check
 from configs.schema import Config, register
 
 _VERSIONS = ("torch", "transformers", "tokenizers", "peft", "trl", "datasets", "accelerate")
@@ -34,12 +41,17 @@ class UserError(Exception):
 def command(main: Callable[[Config], None]) -> Callable[[], None]:
     """Makes a command of ``main``: settings from the command line, bad input as one line and exit status 2."""
     register()
+    typed: list[Override] = []
 
     @functools.wraps(main)
     def bounded(config: Any) -> None:
         try:
-            main(OmegaConf.to_object(config))
-        except (UserError, ValueError, FileNotFoundError, PermissionError) as error:
+            set_typed(config, typed)
+            no_strangers(config)
+            settings = OmegaConf.to_object(config)
+            check(settings)
+            main(settings)
+        except (UserError, ValueError, FileNotFoundError, PermissionError, OmegaConfBaseException) as error:
             if os.environ.get("MIDSENTENCE_TRACEBACK"):
                 raise
             fail(error)
@@ -49,6 +61,7 @@ def command(main: Callable[[Config], None]) -> Callable[[], None]:
     def run() -> None:
         os.environ["HYDRA_FULL_ERROR"] = "1"  # raises instead of printing several lines
         try:
+            sys.argv[1:], typed[:] = opened(sys.argv[1:])
             entry()
         except (HydraException, OmegaConfBaseException) as error:
             if os.environ.get("MIDSENTENCE_TRACEBACK"):
@@ -56,6 +69,66 @@ def command(main: Callable[[Config], None]) -> Callable[[], None]:
             fail(error)
 
     return run
+
+
+def opened(arguments: list[str]) -> tuple[list[str], list[Override]]:
+    """Arguments as Hydra takes them, and those that it can't: a key of an open mapping (``data.sizes.test=…``) needs ``++``, and one whose
+    values have a type of their own (``clock.profiles.mine={…}``) can only be set once all else is composed."""
+    plain, typed = [], []
+    for argument in arguments:
+        mapping, kind = _mapping(argument.partition("=")[0]) if "=" in argument else ("", None)
+        if kind is None:
+            plain.append(f"++{argument}" if mapping else argument)
+        elif (override := OverridesParser.create().parse_override(argument)).is_sweep_override():
+            plain.append(argument)
+        else:
+            typed.append(override)
+    return plain, typed
+
+
+def _mapping(path: str) -> tuple[str, type | None]:
+    """The open mapping that a path leads into, or "", and the type of its values if that is a group of settings."""
+    node: Any = Config
+    names = path.split(".")
+    for depth, name in enumerate(names):
+        kind = {each.name: each.type for each in fields(node)}.get(name) if is_dataclass(node) else None
+        if kind is not None and kind.startswith("dict["):
+            values = getattr(schema, kind.removeprefix("dict[str, ").removesuffix("]"), None)
+            return ".".join(names[: depth + 1]), values if is_dataclass(values) and depth + 1 < len(names) else None
+        node = getattr(schema, kind or "", None)
+    return "", None
+
+
+def set_typed(config: DictConfig, overrides: list[Override]) -> None:
+    """Sets what `opened` left over.
+
+    Raises:
+        OmegaConfBaseException: a value of the wrong type, or a field that the type has not.
+    """
+    for override in overrides:
+        mapping, kind = _mapping(override.key_or_group)
+        name, _, rest = override.key_or_group.removeprefix(f"{mapping}.").partition(".")
+        node = OmegaConf.select(config, mapping)
+        with flag_override(node, "struct", False):
+            if name not in node:
+                node[name] = OmegaConf.structured(kind)
+        OmegaConf.update(node, f"{name}.{rest}" if rest else name, override.value(), merge=True)
+
+
+def no_strangers(config: DictConfig, path: str = "") -> None:
+    """Refuses a setting that no type declares: Hydra's ``+`` adds it and nothing would read it.
+
+    Raises:
+        UserError: names it, and what its group has.
+    """
+    kind = OmegaConf.get_type(config)
+    known = [each.name for each in fields(kind)] if is_dataclass(kind) else None
+    for name in config:
+        if known is not None and name not in known:
+            raise UserError(f"{path}{name} is no setting; {path.rstrip('.') or 'the settings'} has {', '.join(known)}")
+        value = config._get_node(name)
+        if isinstance(value, DictConfig) and not value._is_none():
+            no_strangers(value, f"{path}{name}.")
 
 
 def fail(error: Exception) -> NoReturn:
@@ -70,8 +143,11 @@ def fail(error: Exception) -> NoReturn:
 
 
 def out_folder(config: Config, verb: str) -> Path:
-    """Where a command's results go: ``out``, or ``outputs/<verb>/<name>``."""
-    return Path(config.out or f"outputs/{verb}/{config.name}")
+    """Where a command's results go: ``out``, or ``outputs/<verb>/<name>``; with ``--multirun``, a folder there for each job, by number."""
+    folder = Path(config.out or f"outputs/{verb}/{config.name}")
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        return folder / str(HydraConfig.get().job.num)
+    return folder
 
 
 def write_manifest(folder: Path, config: Config, **more: Any) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 
+from configs.limits import number, one_of, several
+
 
 @dataclass
 class ModelConfig:
@@ -20,36 +22,36 @@ class ModelConfig:
     adapter: str | None = None
     """Folder of a PEFT adapter or of a checkpoint made by `training.sft`, or the name of an adapter that comes with the code
     (``smollm2-midsentence``); None for the model as it comes."""
-    tags: str = "token"
+    tags: str = one_of("token", "token", "text")
     """``token``: each tag is one added token; ``text``: plain text, for models that were not trained here."""
-    turns: str | None = None
+    turns: str | None = one_of(None, "flat", "chat")
     """``flat``: one stream without role headers, the default where tags are tokens; ``chat``: in the model's chat format."""
-    dtype: str = "bfloat16"
+    dtype: str = one_of("bfloat16", "bfloat16", "float16", "float32")
 
 
 @dataclass
 class ProfileConfig:
     """One device."""
 
-    decode_tokens_per_s: int = 40
-    prefill_tokens_per_s: int = 400
-    restart_s: float = 0.02
+    decode_tokens_per_s: int = number(40, 1)
+    prefill_tokens_per_s: int = number(400, 1)
+    restart_s: float = number(0.02, 0)
 
 
 @dataclass
 class ClockConfig:
     """Device profiles, and the rates that training samples."""
 
-    stamps: str = "none"
+    stamps: str = one_of("none", "none", "text", "token")
     """Clock stamps on environment segments: ``none``, ``text`` or ``token``."""
     profiles: dict[str, ProfileConfig] = field(default_factory=dict)
     """Device profiles by name."""
-    train_decode_tokens_per_s: list[int] = field(default_factory=lambda: [15, 250])
+    train_decode_tokens_per_s: list[int] = several(15, 250, least=1)
     """Range of decode rates that training samples, log-uniform."""
-    train_prefill_ratio: list[float] = field(default_factory=lambda: [5.0, 60.0])
+    train_prefill_ratio: list[float] = several(5.0, 60.0, above=0)
     """Range of prefill rate over decode rate, log-uniform."""
-    train_restart_s: list[float] = field(default_factory=lambda: [0.005, 0.05])
-    held_out_decode_tokens_per_s: list[int] = field(default_factory=lambda: [35, 50])
+    train_restart_s: list[float] = several(0.005, 0.05, least=0)
+    held_out_decode_tokens_per_s: list[int] = several(35, 50, least=1)
     """Decode rates that training never samples, for test: half-open."""
 
 
@@ -57,31 +59,31 @@ class ClockConfig:
 class AgentConfig:
     """What a mode's row of settings is changed by."""
 
-    interrupt: str = "line"
-    commit: str = "line"
+    interrupt: str = one_of("line", "token", "line", "action")
+    commit: str = one_of("line", "line", "action", "paper")
     """``line`` by a COMMIT line or an answer, ``action`` at the end of an action, ``paper``."""
-    commit_on: str = "final"
+    commit_on: str = one_of("final", "final", "silence")
     """``silence`` lets the agent commit before the endpoint's word."""
-    revise: str = "amend"
+    revise: str = one_of("amend", "amend", "reissue")
     """``amend``: single arguments are set or added to, and calls may be open."""
-    revise_cascade: str = "rerun"
-    commit_grace_s: float = 0.0
+    revise_cascade: str = one_of("rerun", "rerun", "cancel")
+    commit_grace_s: float = number(0.0, 0)
     runs_lines: bool = True
     """Whether modes that do not listen let a call go when its line is complete, as LLMCompiler does, or with the whole action."""
     allowed_egress: list[str] = field(default_factory=list)
     duplicate_writes: bool = False
     """Whether equal effects are allowed within one turn."""
-    max_writes_per_turn: int = 12
-    max_writes_per_session: int = 32
+    max_writes_per_turn: int = number(12, 0)
+    max_writes_per_session: int = number(32, 0)
     """Beyond either, a write is refused until the user has spoken again."""
-    max_errors_in_row: int = 3
-    max_context_tokens: int = 4096
-    max_generated_tokens: int = 1024
-    prompt: str = "short"
+    max_errors_in_row: int = number(3, 1)
+    max_context_tokens: int = number(4096, 1)
+    max_generated_tokens: int = number(1024, 1)
+    prompt: str = one_of("short", "short", "full")
     """``short`` for trained models, ``full`` explains the protocol."""
-    prompt_tools: str = "short"
+    prompt_tools: str = one_of("short", "names", "short", "full")
     """What is said of each tool: ``names`` and types; ``short``, its first sentence and the limits of its parameters too; ``full``."""
-    max_result_chars: int = 4000
+    max_result_chars: int = number(4000, 1)
     """How much of a result or an error the model is shown, head and tail; ``$n`` carries all of it."""
 
 
@@ -96,20 +98,20 @@ class ParaphraseConfig:
     """Environment variable that holds the key, if one is needed."""
     cache: str = "outputs/paraphrases.jsonl"
     """File of all answers: with it the same data can be made again."""
-    timeout_s: float = 30.0
+    timeout_s: float = number(30.0, above=0)
 
 
 @dataclass
 class EndpointConfig:
     """What decides that the user has finished speaking."""
 
-    delay_s: float = 0.5
+    delay_s: float = number(0.5, 0)
     """Silence after which it decides: the final update comes this long after the last word."""
-    false_rate: float = 0.0
+    false_rate: float = number(0.0, 0, 1)
     """Share of the pauses as long as that which it takes for the end: 1 for a plain timer, 0 for an oracle."""
-    predict_delay_s: float | None = None
+    predict_delay_s: float | None = number(None, 0)
     """Silence after which it predicts the end, for the mode that begins on it; None for no predictions."""
-    predict_false_rate: float = 1.0
+    predict_false_rate: float = number(1.0, 0, 1)
     """Share of the pauses as long as that which it takes for a likely end, where the last word leaves nothing hanging."""
 
 
@@ -120,37 +122,37 @@ class DataConfig:
     source: str = "bfcl"
     categories: list[str] = field(default_factory=list)
     """Parts of the source to use; empty for its default."""
-    sizes: dict[str, int] = field(default_factory=lambda: {"train": 400, "validation": 50, "test": 100})
+    sizes: dict[str, int] = number({"train": 400, "validation": 50, "test": 100}, 0, keys=("train", "validation", "test"))
     """Trajectories a split; tasks are repeated with other speakers and devices where there are fewer."""
-    modes: list[str] = field(default_factory=lambda: ["speculative", "parallel", "sequential"])
+    modes: list[str] = several("speculative", "parallel", "sequential")
     """Modes that the expert plays, in turn."""
-    thoughts: str = "slots"
-    answers: str = "sentence"
+    thoughts: str = one_of("slots", "slots", "none")
+    answers: str = one_of("sentence", "sentence", "short")
     """What the expert says where no answer is asked for: ``sentence`` tells what was done or found, ``short`` says "Done."."""
-    eagerness: float = 0.0
+    eagerness: float = number(0.0, 0, 1)
     """Probability that the expert takes a value before a word closes it ("Sam" of "Sam Ortiz"); generated sources only."""
-    times: str = "said"
+    times: str = one_of("said", "said", "canonical")
     """What gold calls of the assistant's sources give for times, lengths and priorities: ``said``, the user's words, or
     ``canonical``, TinyAgent's ``YYYY-MM-DD HH:MM:SS`` and numbers. Both are accepted."""
-    tools: str = "all"
+    tools: str = one_of("all", "all", "drawn", "renamed")
     """Which tools a prompt of training and validation lists: ``all`` of the source's; ``drawn``, in any order, some left out, strangers
     beside them; or ``renamed``, drawn and under other names (not BFCL's, whose checker knows names). Tests list all, as they are."""
     disfluency: dict[str, float] = field(default_factory=dict)
     """Changes to `data_gen.disfluency.Rates` by name, and ``times`` for all of them; generated sources only."""
-    period_s: float = 0.48
+    period_s: float = number(0.48, above=0)
     """Time between the recogniser's updates."""
     endpoint: str = "oracle"
     """Which of ``endpoints`` says when speech is over; every file of group data takes one that can be wrong."""
     endpoints: dict[str, EndpointConfig] = field(default_factory=lambda: {"oracle": EndpointConfig()})
     """By name; ``configs/data/recogniser.yaml`` has the rows, docs/speech.md their sources."""
-    revision_rate: float = 0.0
+    revision_rate: float = number(0.0, 0, 1)
     """Share of partial updates whose last words are taken back by the next."""
-    revision_words: int = 1
+    revision_words: int = number(1, 1)
     """The most words that are taken back at once."""
     closing_marks: bool = True
     """Whether punctuation at the end of an update is kept, which tells where speech ends."""
-    workers: int = 1
-    shard_rows: int = 500
+    workers: int = number(1, 1)
+    shard_rows: int = number(500, 1)
     files: dict[str, str] = field(default_factory=dict)
     """Local files of sources that read some (hotpotqa, disfl_qa …)."""
     paraphrase: ParaphraseConfig = field(default_factory=ParaphraseConfig)
@@ -164,82 +166,82 @@ class TrainConfig:
     """Folders of trajectories."""
     weights: list[float] = field(default_factory=list)
     """Mixing weights of the folders; empty for in proportion to their rows."""
-    method: str = "lora"
+    method: str = one_of("lora", "lora", "qlora", "full")
     """``lora``, ``qlora`` or ``full``."""
-    lora_rank: int = 32
-    lora_alpha: int = 64
+    lora_rank: int = number(32, 1)
+    lora_alpha: int = number(64, 1)
     lora_targets: list[str] = field(default_factory=lambda: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"])
-    learning_rate: float = 1e-3
+    learning_rate: float = number(1e-3, above=0)
     schedule: str = "cosine"
-    warmup_ratio: float = 0.05
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    epochs: float = 1.0
-    max_tokens: int = 0
+    warmup_ratio: float = number(0.05, 0, 1)
+    weight_decay: float = number(0.0, 0)
+    max_grad_norm: float = number(1.0, 0)
+    epochs: float = number(1.0, above=0)
+    max_tokens: int = number(0, 0)
     """Stop after this many tokens, prompt included; 0 for no limit."""
-    max_steps: int = 0
+    max_steps: int = number(0, 0)
     """Stop after this many steps; 0 for no limit."""
-    batch_rows: int = 8
+    batch_rows: int = number(8, 1)
     """Global batch, in rows or packed rows."""
-    micro_batch_rows: int = 1
-    max_length: int = 2048
-    too_long: str = "drop"
+    micro_batch_rows: int = number(1, 1)
+    max_length: int = number(2048, 1)
+    too_long: str = one_of("drop", "drop", "cut")
     """``drop`` (counted) or ``cut`` at a segment boundary."""
     packing: bool = True
     supervise_cut_spans: bool = True
-    idle_pauses: float = 1.0
+    idle_pauses: float = number(1.0, 0, 1)
     """Share of the bare pauses that the loss counts."""
-    loss: str = "chunked"
+    loss: str = one_of("chunked", "chunked", "full")
     """``chunked`` builds logits for supervised positions only; ``full`` is the model's own."""
-    attention: str = "auto"
+    attention: str = one_of("auto", "auto", "flash", "blocks")
     """``flash`` (on a CUDA GPU: flash-attn, or the copy of it in torch), ``blocks`` (anywhere), or ``auto``: flash where it can be had."""
-    kernels: str = "auto"
+    kernels: str = one_of("auto", "auto", "liger", "torch")
     """``liger`` (its norm, gated MLP and rotary embedding, on a CUDA GPU), ``torch``, or ``auto``: liger where it can be had."""
     share_prompts: bool = True
     """Whether trajectories of a micro-batch that begin with the same prompt compute it once; gradients are the same."""
     train_new_tokens: bool = True
     """Whether the rows of added tags and clock stamps are trained along with LoRA."""
-    log_every_steps: int = 0
+    log_every_steps: int = number(0, 0)
     """0 for about fifty lines a run."""
-    mfu: float = 0.4
+    mfu: float = number(0.4, 0, 1)
     """Share of the device's peak that `training.plan` reckons with."""
-    device_tflops: float = 989.0
+    device_tflops: float = number(989.0, above=0)
     """Peak of one device in bfloat16, in 10¹² operations a second: an H100's."""
     gradient_checkpointing: bool = False
-    checkpoint_every_s: float = 600.0
-    checkpoint_every_steps: int = 0
+    checkpoint_every_s: float = number(600.0, 0)
+    checkpoint_every_steps: int = number(0, 0)
     resume: bool = True
-    wandb: str = "disabled"
+    wandb: str = one_of("disabled", "disabled", "offline", "online")
     """``disabled``, ``offline`` or ``online``."""
     callback: dict[str, Any] = field(default_factory=dict)
     """``_target_`` of a validation callback; it lives in `eval`."""
-    validate_every_steps: int = 0
+    validate_every_steps: int = number(0, 0)
 
 
 @dataclass
 class RepairConfig:
     """How a model's own rollouts become data."""
 
-    rollouts: int = 2000
+    rollouts: int = number(2000, 1)
     """Episodes that the model plays, on tasks of the split for training."""
-    round: int = 1
+    round: int = number(1, 0)
     """Other rounds have other tasks, devices and draws."""
-    rows: int = 2
+    rows: int = number(2, 1)
     """Most trajectories that are made of one rollout, each with the expert taking over at another moment."""
-    beta: float = 0.25
+    beta: float = number(0.25, 0, 1)
     """Probability that the expert writes in a state of the rollout, so that a weak model gets anywhere."""
-    most_mistakes: int = 4
+    most_mistakes: int = number(4, 0)
     """Disagreements after which the expert finishes a rollout; 0 for none."""
-    agreeing: float = 0.25
+    agreeing: float = number(0.25, 0, 1)
     """Share of the model's actions that are the expert's own, word for word, that the loss counts."""
-    temperature: float = 0.7
+    temperature: float = number(0.7, 0)
     constrained: bool = True
     """Whether the model writes by the protocol's grammar."""
-    batch: int = 32
+    batch: int = number(32, 1)
     """Episodes of a process at once."""
-    shard_rollouts: int = 256
+    shard_rollouts: int = number(256, 1)
     """Rollouts a file: what one process does between two files."""
-    workers: int = 1
+    workers: int = number(1, 1)
     """Processes, each with the model of its own; several share one accelerator."""
 
 
@@ -247,36 +249,36 @@ class RepairConfig:
 class EvalConfig:
     """What is replayed and how it is reported."""
 
-    backends: list[str] = field(default_factory=lambda: ["expert"])
+    backends: list[str] = several("expert")
     """``expert``, ``no_thoughts``, ``no_guess``, ``model`` (as in group model), ``untrained`` (it without adapter), and `checkpoints`."""
     checkpoints: dict[str, str] = field(default_factory=dict)
     """Checkpoints of the model in group model by names of their own, to be compared: ``{baseline: FOLDER, async: FOLDER}``."""
-    modes: list[str] = field(default_factory=lambda: ["sequential", "parallel", "eager_end", "speculative"])
+    modes: list[str] = several("sequential", "parallel", "eager_end", "speculative")
     sources: list[str] = field(default_factory=list)
     """Task sources, each with the settings of its own file in group data; empty for the one source that is configured."""
-    profiles: list[str] = field(default_factory=lambda: ["laptop"])
-    split: str = "test"
+    profiles: list[str] = several("laptop")
+    split: str = one_of("test", "train", "validation", "test", "all")
     """``train``, ``validation``, ``test``, or ``all``: every split for whoever was not trained, test for checkpoints."""
-    tasks: int = 0
+    tasks: int = number(0, 0)
     """Most tasks a row for a model; 0 for all."""
-    expert_tasks: int = 0
+    expert_tasks: int = number(0, 0)
     """Most tasks a row for the expert; 0 for all."""
-    batch: int = 8
-    seeds: list[int] = field(default_factory=lambda: [0])
-    temperature: float = 0.0
+    batch: int = number(8, 1)
+    seeds: list[int] = several(0, least=0)
+    temperature: float = number(0.0, 0)
     constrained: bool = False
-    runtime: str = "transformers"
+    runtime: str = one_of("transformers", "transformers", "llamacpp")
     """What runs a checkpoint: ``transformers``, or ``llamacpp``, with the GGUF file that `training.export` wrote into it."""
-    cap_s: float = 30.0
+    cap_s: float = number(30.0, above=0)
     """Latency that an episode without an answer carries, from the end of speech; no episode carries more."""
-    resamples: int = 10000
-    margin: float = 0.02
+    resamples: int = number(10000, 1)
+    margin: float = number(0.02, 0, 1)
     """Loss of accuracy, as a share of tasks, within which a mode may be called non-inferior to a baseline."""
-    price_input: float = 0.0
+    price_input: float = number(0.0, 0)
     """Price of a million tokens that are taken in, each once (the context is kept); 0 for no cost in the report."""
-    price_output: float = 0.0
+    price_output: float = number(0.0, 0)
     """Price of a million tokens that are written."""
-    price_call: float = 0.0
+    price_call: float = number(0.0, 0)
     """Price of a thousand starts of tools."""
     paper: bool = False
     """Whether the report puts the figures that others published beside ours."""
@@ -288,12 +290,12 @@ class Config:
 
     name: str = "default"
     """Names the run's folder; an experiment file sets it."""
-    seed: int = 0
+    seed: int = number(0, 0)
     out: str = ""
     """Folder of the results; empty for ``outputs/<command>/<name>``."""
     path: str = ""
     """What `show`, `check` and `export` read."""
-    row: int = 0
+    row: int = number(0, 0)
     runs: list[str] = field(default_factory=list)
     """Folders of replays that `eval.report` reads."""
     task: str = ""
@@ -302,16 +304,16 @@ class Config:
     """Tools file of source jsonl, or ``assistant``."""
     requests: str = ""
     """Requests file of source jsonl."""
-    time: str = "virtual"
+    time: str = one_of("virtual", "virtual", "real")
     """``virtual`` or ``real``."""
     json: bool = False
     gguf: bool = False
     """Whether `training.export` writes a GGUF file too, for llama.cpp."""
     gguf_q8: bool = False
     """Whether its matrices are rounded to 8 bits: faster, and now and then another token."""
-    launcher: str = "single"
-    gpus: int = 1
-    max_tokens: int = 0
+    launcher: str = one_of("single", "single", "ddp", "fsdp2", "zero3")
+    gpus: int = number(1, 1)
+    max_tokens: int = number(0, 0)
     """Short for ``train.max_tokens``."""
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)

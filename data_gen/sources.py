@@ -34,6 +34,7 @@ def load(config: Config, split: Split) -> Sequence[Task]:
         raise ValueError(f"unknown split {split!r}; use train, validation or test")
     if (times := config.data.times) not in ("said", "canonical"):
         raise ValueError(f"data.times is {times!r}; use 'said' or 'canonical'")
+    Rates.of(config.data.disfluency)  # a name that is none is refused for every source, used or not
     match source:
         case "debug":
             from data_gen.tasks import debug

@@ -14,7 +14,9 @@ from omegaconf import OmegaConf
 
 import configs
 from agent.modes import MODES, settings_of
-from configs.schema import AgentConfig, Config, register
+from configs.command import command, out_folder
+from configs.limits import check
+from configs.schema import AgentConfig, Config, EndpointConfig, ProfileConfig, register
 
 ROOT = Path(configs.__file__).parent
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "experiment").glob("*.yaml"))
@@ -66,6 +68,7 @@ def test_an_unknown_key_is_refused():
         (["experiment=nope"], "Could not find 'experiment/nope'"),
         (["data.sauce=bfcl"], "Key 'sauce' not in 'DataConfig'"),
         (["experiment=debug", "data.modes=[speculatve]"], "unknown mode 'speculatve'; use one of sequential, parallel"),
+        (["experiment=debug", "data.disfluency.filers=1"], "unknown disfluency rate 'filers'; use times or one of addition"),
         (["experiment=debug", "data.source=nope"], "unknown task source 'nope'; use one of"),
         (["experiment=debug", "seed=abc"], "could not be converted to Integer"),
     ],
@@ -76,6 +79,82 @@ def test_bad_input_is_one_line_and_status_2(options, says, tmp_path):
     assert says in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not list(tmp_path.rglob("*.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ("agent.revise_cascade=Rerun", "agent.revise_cascade=Rerun is unknown; use one of rerun, cancel"),
+        ("agent.max_context_tokens=0", "agent.max_context_tokens=0 is out of range; use 1 or more"),
+        ("data.eagerness=7", "data.eagerness=7.0 is out of range; use 0 to 1"),
+        ("data.eagerness=nan", "data.eagerness=nan is no finite number"),
+        ("data.period_s=0", "data.period_s=0.0 is out of range; use more than 0"),
+        ("data.modes=[]", "data.modes=[] is empty; name at least one"),
+        ("data.sizes.test=-1", "data.sizes.test=-1 is out of range; use 0 or more"),
+        ("data.sizes.tset=1", "data.sizes.tset is unknown; use train, validation, test"),
+        ("data.disfluency.filler=inf", "data.disfluency.filler=inf is no finite number"),
+        ("data.endpoints.mine={false_rate: 2}", "data.endpoints.mine.false_rate=2.0 is out of range; use 0 to 1"),
+        ("clock.profiles.laptop.decode_tokens_per_s=0", "clock.profiles.laptop.decode_tokens_per_s=0 is out of range; use 1 or more"),
+        ("clock.profiles.mine.decode=1", "Key 'decode' not in 'ProfileConfig'"),
+        ("clock.train_prefill_ratio=[0,60]", "clock.train_prefill_ratio=0.0 is out of range; use more than 0"),
+        ("model.turns=rings", "model.turns=rings is unknown; use one of flat, chat"),
+        ("train.method=dora", "train.method=dora is unknown; use one of lora, qlora, full"),
+        ("train.epochs=0", "train.epochs=0.0 is out of range; use more than 0"),
+        ("repair.beta=2", "repair.beta=2.0 is out of range; use 0 to 1"),
+        ("repair.rows=0", "repair.rows=0 is out of range; use 1 or more"),
+        ("eval.seeds=[]", "eval.seeds=[] is empty; name at least one"),
+        ("eval.split=dev", "eval.split=dev is unknown; use one of train, validation, test, all"),
+        ("time=sidereal", "time=sidereal is unknown; use one of virtual, real"),
+        ("+train.anything=1", "train.anything is no setting; train has data, weights"),
+        ("+anything=1", "anything is no setting; the settings has name, seed"),
+    ],
+)
+def test_a_value_that_nothing_honours_is_refused(option, says, monkeypatch, capsys):
+    with pytest.raises(SystemExit) as ended:
+        started(monkeypatch, lambda config: pytest.fail("it began"), option)
+    assert ended.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert says in lines[-1] and len([line for line in lines if not line.startswith("Error executing job")]) == 1
+
+
+def started(monkeypatch, main, *options: str) -> None:
+    """Runs a command in this process."""
+    GlobalHydra.instance().clear()
+    monkeypatch.setattr(sys, "argv", ["command", *options])
+    command(main)()
+
+
+@pytest.mark.parametrize(
+    ("options", "gets"),
+    [
+        (["clock.profiles.mine={decode_tokens_per_s: 20}"], lambda config: config.clock.profiles["mine"] == ProfileConfig(20, 400, 0.02)),
+        (["clock.profiles.mine.restart_s=1"], lambda config: config.clock.profiles["mine"] == ProfileConfig(40, 400, 1.0)),
+        (["clock.profiles.laptop={restart_s: 1}"], lambda config: config.clock.profiles["laptop"] == ProfileConfig(40, 400, 1.0)),
+        (["data.endpoints.mine.delay_s=0.4"], lambda config: config.data.endpoints["mine"] == EndpointConfig(0.4)),
+        (["eval.checkpoints={a: x, b: y}"], lambda config: config.eval.checkpoints == {"a": "x", "b": "y"}),
+        (["train.callback.tasks=3"], lambda config: config.train.callback == {"tasks": 3}),
+        (["data.sizes={test: 3}"], lambda config: config.data.sizes == {"train": 400, "validation": 50, "test": 3}),
+        (["experiment=debug", "seed=3"], lambda config: config.name == "debug" and config.seed == 3),
+    ],
+)
+def test_a_key_of_an_open_mapping_needs_no_mark(options, gets, monkeypatch):
+    got: list[Config] = []
+    started(monkeypatch, got.append, *options)
+    assert gets(got[0])
+
+
+def test_each_job_of_a_sweep_has_a_folder_of_its_own(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    folders: list[Path] = []
+    started(monkeypatch, lambda config: folders.append(out_folder(config, "train")), "--multirun", "train.learning_rate=0.1,0.2")
+    started(monkeypatch, lambda config: folders.append(out_folder(config, "train")), "train.learning_rate=0.1")
+    assert folders == [Path("outputs/train/default/0"), Path("outputs/train/default/1"), Path("outputs/train/default")]
+    assert {path.name for path in tmp_path.iterdir()} <= {"outputs"}
+
+
+@pytest.mark.parametrize("choice", [*CHOICES, *(f"experiment={name}" for name in EXPERIMENTS)])
+def test_what_the_files_say_is_within_limits(choice):
+    check(composed(choice))
 
 
 def test_the_papers_commit_rule_knows_no_silences():

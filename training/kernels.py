@@ -19,8 +19,6 @@ from transformers import AttentionInterface, PreTrainedModel
 from configs.command import UserError
 from training.attention import FLASH, Layout, attend, check_window
 
-ATTENTIONS = ("auto", "flash", "blocks")
-KERNELS = ("auto", "liger", "torch")
 _LIGER = {"rope": True, "rms_norm": True, "swiglu": True, "cross_entropy": False, "fused_linear_cross_entropy": False}
 _LIGER_MODELS = ("llama", "mistral", "qwen2", "qwen3")
 """Architectures whose layers liger has under these four names."""
@@ -46,7 +44,7 @@ def choose_attention(asked: str, dtype: str, machine: Machine) -> str:
     """``flash`` or ``blocks``.
 
     Args:
-        asked: ``train.attention``, one of `ATTENTIONS`.
+        asked: ``train.attention``.
         dtype: ``model.dtype``.
         machine: where the run is.
 
@@ -67,7 +65,7 @@ def choose_kernels(asked: str, architecture: str, machine: Machine) -> str:
     """``liger`` or ``torch``.
 
     Args:
-        asked: ``train.kernels``, one of `KERNELS`.
+        asked: ``train.kernels``.
         architecture: the model's ``model_type``.
         machine: where the run is.
 

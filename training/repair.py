@@ -91,15 +91,8 @@ def check(config: Config) -> None:
     Raises:
         UserError: the text names the setting, its value and the fix.
     """
-    repair = config.repair
     if config.model.adapter is None:
         raise UserError("model.adapter is empty: name the checkpoint that is to be repaired, made by python -m training.sft")
-    for name in ("rollouts", "rows", "batch", "shard_rollouts", "workers"):
-        if getattr(repair, name) < 1:
-            raise UserError(f"repair.{name}={getattr(repair, name)}; use 1 or more")
-    for name in ("beta", "agreeing"):
-        if not 0 <= getattr(repair, name) <= 1:
-            raise UserError(f"repair.{name}={getattr(repair, name)} is no share; use 0 to 1")
     for mode in config.data.modes:
         settings_of(mode, config.agent)
     renderer(config)  # a checkpoint that is not there, or speaks another form of the protocol

@@ -149,9 +149,6 @@ def test_several_sources_each_with_its_own_settings(configured, tmp_path):
     ("eval.modes=[psychic]", "unknown mode 'psychic'"),
     ("eval.profiles=[toaster]", "unknown device profile 'toaster'"),
     ("eval.modes=[parallel,parallel]", "each once"),
-    ("eval.seeds=[]", "at least one"),
-    ("time=sidereal", "time is .sidereal.; use virtual, or real"),
-    ("eval.split=dev", "unknown split 'dev'"),
     ("data.source=nowhere", "unknown task source 'nowhere'"),
     ("model.adapter=/nowhere", "no checkpoint at /nowhere"),
 ])

@@ -127,8 +127,6 @@ def test_a_repaired_folder_is_checked_for_what_can_hold(repaired):
     ("options", "says"),
     [
         (["model.adapter=null"], "model.adapter is empty: name the checkpoint"),
-        (["repair.beta=2"], "repair.beta=2.0 is no share"),
-        (["repair.rows=0"], "repair.rows=0; use 1 or more"),
         (["data.modes=[speculatve]"], "unknown mode 'speculatve'"),
         (["model.turns=chat"], "was trained with model.turns=flat"),
     ],

@@ -237,13 +237,11 @@ def test_two_processes_train_as_one_with_the_same_global_batch(settings, debug_d
     [
         ("train.data=[]", "names no folder"),
         ("train.batch_rows=3", "batch_rows=3 does not divide by train.micro_batch_rows=2 times 1 processes; use a multiple of 2"),
-        ("train.method=dora", "train.method=dora is unknown; use one of lora, qlora, full"),
         ("train.schedule=cosin", "train.schedule=cosin is unknown"),
         ("train.train_new_tokens=false", "freezes their rows; set it to true, or use text"),
         ("train.method=qlora", "needs a CUDA GPU"),
         ("train.weights=[1, 2]", "for 1 folders"),
         ("model.dtype=float16", "use model.dtype=bfloat16"),
-        ("train.epochs=0", "trains on nothing"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused_before_anything_loads(settings, change, message):

@@ -1,0 +1,108 @@
+"""What values a setting takes, said beside its field in the schema, and checked once for every command.
+
+Owns the declarations `one_of`, `number` and `several`, and `check`, which holds a tree of settings against them. Refuses to know what a
+setting is for: what two settings must have in common is checked where they are used.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+_LIMITS = "limits"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one value may be; of a list or a mapping, what each of its values may be."""
+
+    choices: tuple[str, ...] = ()
+    least: float = -math.inf
+    most: float = math.inf
+    above: float = -math.inf
+    """Values are greater than this."""
+    filled: bool = False
+    """Whether a list needs an item."""
+    keys: tuple[str, ...] = ()
+    """Keys that a mapping may have; empty for any."""
+
+    def wrong(self, value: Any) -> str:
+        """What is wrong with a value, with the fix; empty if nothing is."""
+        if self.choices and value not in self.choices:
+            return f"is unknown; use one of {', '.join(self.choices)}"
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return ""
+        if not math.isfinite(value):
+            return "is no finite number"
+        if value < self.least or value > self.most or value <= self.above:
+            return f"is out of range; use {self._range()}"
+        return ""
+
+    def _range(self) -> str:
+        if self.above > -math.inf:
+            low = f"more than {self.above:g}"
+        elif self.least > -math.inf:
+            low = f"{self.least:g}" if self.most < math.inf else f"{self.least:g} or more"
+        else:
+            low = ""
+        if self.most == math.inf:
+            return low
+        joint = " and at most " if self.above > -math.inf else " to "
+        return f"{low}{joint}{self.most:g}" if low else f"{self.most:g} or less"
+
+
+def one_of(default: Any, *choices: str) -> Any:
+    """A field that takes one of ``choices``, or a list of such."""
+    return _field(default, Limits(choices))
+
+
+def number(
+    default: Any, least: float = -math.inf, most: float = math.inf, *, above: float = -math.inf, keys: tuple[str, ...] = ()
+) -> Any:
+    """A field of numbers from ``least`` to ``most``, both included, and greater than ``above``; a mapping's may have ``keys`` alone."""
+    return _field(default, Limits(least=least, most=most, above=above, keys=keys))
+
+
+def several(*default: Any, least: float = -math.inf, above: float = -math.inf) -> Any:
+    """A list that has at least one item."""
+    return _field(list(default), Limits(least=least, above=above, filled=True))
+
+
+def _field(default: Any, limits: Limits) -> Any:
+    given = {"default_factory": default.copy} if isinstance(default, list | dict) else {"default": default}
+    return field(**given, metadata={_LIMITS: limits})
+
+
+def check(settings: Any, path: str = "") -> None:
+    """Holds a tree of settings against what its types declare; a number that is not finite is refused anywhere.
+
+    Raises:
+        ValueError: names the setting, its value and what it takes.
+    """
+    for spec in fields(settings):
+        name, value = f"{path}{spec.name}", getattr(settings, spec.name)
+        limits = spec.metadata.get(_LIMITS, Limits())
+        if value is None or (is_dataclass(value) and not isinstance(value, type)):
+            if value is not None:
+                check(value, f"{name}.")
+            continue
+        if limits.keys and (strange := [key for key in value if key not in limits.keys]):
+            raise ValueError(f"{name}.{strange[0]} is unknown; use {', '.join(limits.keys)}")
+        if limits.filled and not value:
+            raise ValueError(f"{name}={value} is empty; name at least one")
+        for place, each in _values(name, value):
+            if is_dataclass(each):
+                check(each, f"{place}.")
+            elif why := limits.wrong(each):
+                raise ValueError(f"{place}={each} {why}")
+
+
+def _values(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        yield from ((f"{name}.{key}", each) for key, each in value.items())
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        yield from ((name, each) for each in value)
+    else:
+        yield name, value
