@@ -58,4 +58,4 @@ def test_a_booking_is_moved_and_not_made_twice(car):
 def test_every_row_is_taken_by_the_door():
     loaded = load(ROWS, TOOLS, source="domains")
     assert loaded.rejected == []
-    assert len(loaded.tasks) >= 85 and {task.split for task in loaded.tasks} == {"train"}
+    assert len(loaded.tasks) >= 170 and {task.split for task in loaded.tasks} == {"train"}
