@@ -73,6 +73,7 @@ def main(config: Config) -> None:
     with quiet():
         result = trainer.train(resume_from_checkpoint=resumable(config, folder, key))
     elapsed_s = time.perf_counter() - started_s
+    trainer.check_weights()
     save(config, folder, trainer, key, sources, plan, {"loss": result.training_loss, "elapsed_s": round(elapsed_s, 1)})
     say(f"{plan.steps} steps in {elapsed_s:.0f} s, mean loss {result.training_loss:.3f}")
     say(f"checkpoint: {folder}")

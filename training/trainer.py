@@ -6,6 +6,7 @@ weights is given. Refuses to know where rows and models come from, and how weigh
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from torch.utils.data import Sampler, SequentialSampler
 from transformers import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
+from configs.command import UserError
 from training.attention import use_blocks
 from training.batch import Collator
 from training.loss import add_loss, full_losses
@@ -104,6 +106,9 @@ class Trainer(SFTTrainer):
             transformers.Trainer.log(self, logs, start_time)
             return
         sums = self.sums
+        for name in ("loss", "grad_norm"):
+            if not math.isfinite(logs.get(name, 0.0)):
+                raise self._diverged(f"{'loss' if name == 'loss' else 'the gradient'} is {logs[name]}")
         if self.accelerator.num_processes > 1:
             gathered = self.accelerator.gather(sums.float().to(self.accelerator.device)[None])
             sums = gathered.double().cpu().sum(dim=0)
@@ -114,6 +119,27 @@ class Trainer(SFTTrainer):
         logs["targets"] = int(sums[:, 1].sum())
         transformers.Trainer.log(self, logs, start_time)
 
+    # --- what is not finite is neither gone on with nor kept
+
+    def check_weights(self) -> None:
+        """Looks at every weight that is trained; all processes find the same.
+
+        Raises:
+            UserError: one is not finite; names the step, and the checkpoint before it.
+        """
+        wrong = sum((~torch.isfinite(weight.detach()).all()).int() for weight in self.model.parameters() if weight.requires_grad)
+        wrong = torch.as_tensor(wrong, device=self.accelerator.device)
+        if count := int(self.accelerator.reduce(wrong, "sum") if self.accelerator.num_processes > 1 else wrong):
+            raise self._diverged(f"{count} tensors of weights have values that are no finite number")
+
+    def _diverged(self, what: str) -> UserError:
+        kept = latest(Path(self.args.output_dir))
+        return UserError(
+            f"training has diverged: at step {self.state.global_step} {what}; "
+            f"try a smaller train.learning_rate than {self.args.learning_rate:g} "
+            + (f"(the last good checkpoint is {kept})" if kept else "(no checkpoint was made before)")
+        )
+
     # --- checkpoints
 
     def _get_output_dir(self, trial: Any) -> str:
@@ -121,6 +147,7 @@ class Trainer(SFTTrainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Writes the checkpoint under another name and then renames it: one that has its name is whole."""
+        self.check_weights()
         place = Path(self.args.output_dir)
         name = f"checkpoint-{self.state.global_step}"
         if self.args.should_save:

@@ -192,6 +192,30 @@ def test_a_finished_run_is_not_done_again_and_another_is_refused(settings, capsy
         sft.main(settings("train.learning_rate=0.5"))
 
 
+def test_a_run_that_diverges_ends_and_keeps_what_was_good(settings):
+    config = settings("train.learning_rate=1e30", "train.checkpoint_every_steps=1", "train.log_every_steps=1")
+    with pytest.raises(UserError, match=r"diverged: at step \d+ .* try a smaller train.learning_rate than 1e\+30 \("):
+        sft.main(config)
+    folder = Path(config.out)
+    assert not list(folder.glob("*.safetensors")) and not (folder / "manifest.json").exists()
+    for path in folder.rglob("*.safetensors"):
+        assert all(torch.isfinite(tensor).all() for tensor in load_file(path).values())
+
+
+def test_weights_that_are_no_numbers_are_not_saved(settings, tmp_path):
+    config = settings()
+    renderer = load_renderer("tiny", "token", "none")
+    sources, plan = sft.read(config, renderer)
+    with sft.quiet():
+        trainer = sft.build(config, tmp_path / "run", renderer, sources, plan)
+    trainer.check_weights()
+    weight = next(weight for weight in trainer.model.parameters() if weight.requires_grad)
+    with torch.no_grad():
+        weight.view(-1)[0] = float("inf")
+    with pytest.raises(UserError, match=r"1 tensors of weights have values that are no finite number.*\(no checkpoint was made before\)"):
+        trainer._save_checkpoint(trainer.model, None)
+
+
 @pytest.mark.parametrize("loss", ["chunked", "full"])
 def test_a_step_fetches_nothing_from_its_device(settings, tmp_path, loss):
     config = settings(f"train.loss={loss}")
