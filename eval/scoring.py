@@ -21,7 +21,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, product
 from typing import Any
 
@@ -54,6 +54,8 @@ class Ran:
     args: Mapping[str, Any]
     """By parameter name, references resolved."""
     result: Any = None
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """What optional parameters mean when they are left out: to say a default is to leave it out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,11 @@ def calls_run(state: State) -> list[Ran]:
     done = [call for _, call in sorted(state.graph.calls.items()) if call.state is CallState.DONE]
     results = {call.id: call.result for call in done}
     return [
-        Ran(call.id, call.spec.name, resolve(dict(call.args), results), call.result) for call in done if call.needs <= set(results)
+        Ran(
+            call.id, call.spec.name, resolve(dict(call.args), results), call.result,
+            {param.name: param.default for param in call.spec.params if not param.required},
+        )
+        for call in done if call.needs <= set(results)
     ]
 
 
@@ -150,15 +156,25 @@ def match(gold: Sequence[GoldCall], ran: Sequence[Ran]) -> dict[int, int]:
 
 def serves(call: Ran, gold: GoldCall, results: Mapping[int, Any], calls: int | None = None) -> bool:
     """Whether a call is what a gold call asks for; ``$20`` is a price where there are only two gold ``calls``."""
-    if call.name != gold.name or any(name not in gold.args for name in call.args):
+    if call.name != gold.name:
+        return False
+    args = {name: value for name, value in call.args.items() if name in gold.args or not _is_default(call, name)}
+    if any(name not in gold.args for name in args):
         return False
     for name, accepted in gold.args.items():
-        if name not in call.args:
-            if "" not in accepted:
+        if name not in args or _is_default(call, name):
+            if "" in accepted:
+                continue
+            if name not in args and call.defaults.get(name) is None:
                 return False
-        elif not any(alike(call.args[name], filled(value, results)) for value in accepted if _known(value, results, calls)):
+        value = args.get(name, call.defaults.get(name))
+        if not any(alike(value, filled(one, results)) for one in accepted if _known(one, results, calls)):
             return False
     return True
+
+
+def _is_default(call: Ran, name: str) -> bool:
+    return name in call.defaults and equal(call.args.get(name), call.defaults[name])
 
 
 def _known(value: Any, results: Mapping[int, Any], calls: int | None) -> bool:

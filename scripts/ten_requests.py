@@ -1,7 +1,8 @@
 """Ten written requests with their timelines, as a part of docs/written.md: ``python -m scripts.ten_requests``.
 
-They are drawn by a seed from all test rows that were written apart, so nobody picked them. The expert plays each in ``speculative`` on the
-laptop, with the recogniser and the endpoint of published figures. ``check=true`` changes nothing and ends with status 1 if the page differs.
+They are drawn by a seed from all test rows that were written apart, so nobody picked them. The expert plays each in ``speculative`` on
+the laptop, with the recogniser and the endpoint of published figures. ``check=true`` changes nothing and ends with status 1 if the page
+differs.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ def section(row: dict[str, Any], task: Task) -> Iterator[str]:
     yield ""
     yield f"> {row['request']}"
     yield ""
-    yield f"Speech ends at {seconds(row['speech_end_ns']):.2f} s, the answer is there {seconds(row['end_ns'] - row['speech_end_ns']):.2f} s later."
+    end, wait = seconds(row["speech_end_ns"]), seconds(row["end_ns"] - row["speech_end_ns"])
+    yield f"Speech ends at {end:.2f} s, the answer is there {wait:.2f} s later."
     yield ""
     yield "```text"
     for part in row["segments"]:

@@ -76,6 +76,25 @@ BOTH = task(FIND, SEND)
 RIGHT = (("find", {"x": "bob"}), ("send", {"to": [Ref(1)], "text": "hi!"}))
 
 
+@pytest.mark.parametrize(
+    ("said", "gold", "right"),
+    [
+        ({"city": "Oslo", "unit": "C"}, {"city": ("Oslo",)}, True),  # the default, said, where gold leaves it out
+        ({"city": "Oslo", "unit": "F"}, {"city": ("Oslo",)}, False),
+        ({"city": "Oslo"}, {"city": ("Oslo",), "unit": ("C",)}, True),  # left out, where gold says it
+        ({"city": "Oslo"}, {"city": ("Oslo",), "unit": ("F",)}, False),
+        ({"city": "Oslo", "unit": "C"}, {"city": ("Oslo",), "unit": ("F", "")}, True),
+        ({"city": "Oslo", "unit": "K"}, {"city": ("Oslo",), "unit": ("F", "")}, False),
+        ({"city": "Oslo", "day": None}, {"city": ("Oslo",)}, True),
+        ({"city": "Oslo"}, {"city": ("Oslo",), "day": ("today",)}, False),
+        ({"city": "Oslo", "day": "today"}, {"city": ("Oslo",)}, False),
+    ],
+)
+def test_to_say_a_default_is_to_leave_it_out(said, gold, right):
+    ran = Ran(1, "weather", said, None, {"unit": "C", "day": None})
+    assert bool(match([GoldCall("weather", gold, NONE, {})], [ran])) is right
+
+
 def test_any_accepted_value_is_right_and_results_may_be_written_out():
     assert judged(BOTH, *RIGHT).right
     assert judged(BOTH, RIGHT[0], ("send", {"to": ["number of bob"], "text": "hi"})).right
