@@ -128,6 +128,17 @@ class NoPart(LookupError):
     """A result lacks a part that is named; holds what is there instead."""
 
 
+def lacks_part(call: Told, ledger: Ledger) -> bool:
+    """Whether the call names a part of a result that the result has not."""
+    try:
+        resolved(dict(call.args), ledger)
+    except NoPart:
+        return True
+    except LookupError:
+        return False
+    return False
+
+
 def resolved(value: Any, ledger: Ledger) -> Any:
     """A value with the current results in place of its references.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.events import StartTool
-from scripts.schedules.ledger import Told
+from scripts.schedules.ledger import Told, lacks_part
 from scripts.schedules.meaning import meaning, said_by
 
 if TYPE_CHECKING:
@@ -98,8 +98,10 @@ def _order(judge: Judge, call: Told) -> None:
     for other in judge.calls.standing():
         if call.spec.conflicts_with(other.spec) and judge.calls.precedes(other, call):
             waits = other.status == "waiting" and not (other.error_shown or other.perhaps_gone or judge.calls.is_skipped(other))
-            # an operand that was let go and never started was refused, though its error may not have been told yet
-            refused = any(one.status == "waiting" and covers(judge, one) for one in judge.calls.chain(other)[1:])
+            # an operand that was let go and never started, or that names a part which is not there, was refused, though its error
+            # may not have been told yet
+            operands = [one for one in judge.calls.chain(other)[1:] if one.status == "waiting"]
+            refused = any(covers(judge, one) or lacks_part(one, judge.calls) for one in operands)
             held = waits and not refused and is_held(judge, other) and not covers(judge, other)
             if other.status == "running" and other.valid or held:
                 judge.count("out_of_order")
