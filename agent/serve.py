@@ -2,7 +2,7 @@
 
 Owns the reading of lines and the printing of what happens. Refuses to decide anything. Each line is an update; one that
 ends in ``.``, ``!`` or ``?`` (or is empty) ends the request, and more after that is the next. The tools are those of
-`agent.tools.assistant`, over a small world of their own.
+`agent.tools.assistant`, over a small world of their own, or with ``tools=FILE.py`` the ``@tool`` functions of that file.
 
     python -m agent.serve model.adapter=outputs/sft/NAME        # eval.modes=[parallel] for another mode, the last counts
     echo "what is the phone number of Bob Ray?" | python -m agent.serve model=tiny
@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 
 from agent import record
 from agent.clock import local_now, seconds
@@ -24,6 +25,8 @@ from agent.protocol import write_call, write_value
 from agent.runtime import Session, SessionEnded
 from agent.session import load, open_session
 from agent.tools.assistant import AssistantToolbox
+from agent.tools.python_file import load_tools_file
+from agent.tools.tool import Toolbox
 from agent.tools.world import File, Note, Person, WorldData
 from configs.command import command, out_folder
 from configs.schema import Config
@@ -85,16 +88,31 @@ async def talk(session: Session, lines: Iterable[str], patience_s: float = 60.0)
             print(f"no answer within {patience_s:g} s", file=sys.stderr)
 
 
+def toolbox_of(tools: str, now: str) -> Toolbox:
+    """The tools that ``tools=`` names: the assistant's where it names none.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file has no tools that can run.
+    """
+    if tools in ("", "assistant"):
+        return AssistantToolbox(WORLD, now=now)
+    if Path(tools).suffix == ".json":
+        raise ValueError(f"tools={tools} describes tools and has no code that runs them; give a .py file with @tool functions")
+    return load_tools_file(Path(tools).expanduser()).toolbox("", now)
+
+
 def main(config: Config) -> None:
     """Runs one session on the standard input, and leaves its log behind."""
     bare = config.model.adapter is None
     row = settings_of(config.eval.modes[-1] if config.eval.modes else "speculative", config.agent)
     options = {"dtype": config.model.dtype, "stamps": config.clock.stamps, "constrained": config.eval.constrained}
     options |= {"runtime": config.eval.runtime, "turns": config.model.turns}
+    now = local_now()
+    toolbox = toolbox_of(config.tools, now)  # refused before any weights load
     with load(config.model.name, config.model.adapter, **options) as model:
-        now = local_now()
         session = open_session(
-            model, AssistantToolbox(WORLD, now=now), row, style="full" if bare else config.agent.prompt, now=now,
+            model, toolbox, row, style="full" if bare else config.agent.prompt, now=now,
             detail="full" if bare else config.agent.prompt_tools,
             watch=lambda event, commands: [print(line, flush=True) for line in lines_of(event, commands)],
         )

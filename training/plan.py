@@ -27,7 +27,6 @@ from data_gen import generate
 from data_gen.sources import load
 from data_gen.trajectory import MANIFEST
 from training import sft
-from training.checks import context_of
 from training.corpus import Source
 from training.loss import CHUNK_POSITIONS
 from training.packing import Schedule
@@ -37,6 +36,9 @@ from training.vocabulary import new_tokens
 ARCHITECTURES = Path(__file__).parent / "architectures"
 TOKENIZERS = {"Qwen2.5-3B-Instruct": "qwen2.5", "Llama-3.2-3B-Instruct": "llama3.2"}
 """Pinned files with the tokenizers of the models whose configurations come along."""
+CARDS_GB = (8, 16, 24, 40, 80)
+"""Memory of common cards; what is sold as GB is about as many GiB."""
+_USABLE = 0.9
 SAMPLE = 24
 """Trajectories that are made to learn how long they are, where the data is not there yet."""
 
@@ -94,9 +96,12 @@ def main(config: Config) -> None:
         note = f" (not made yet: reckoned from {SAMPLE} of its trajectories)" if made.data == "sampled" else ""
         print(f"data: {folders}{note}: {made.tokens:,} tokens an epoch, {made.supervised_tokens:,} of them supervised")
         print(f"run: {made.steps:,} steps of {config.train.batch_rows} rows, {made.run_tokens:,} tokens")
-        print(f"time: {made.hours:.2f} h on {made.devices} devices at {made.mfu:.0%} of {made.device_tflops:.0f} TFLOP/s")
+        time = f"{made.hours:.1f} h" if made.hours >= 1 else f"{60 * made.hours:.1f} minutes"
+        print(f"time: {time} on {made.devices} devices at {made.mfu:.0%} of {made.device_tflops:.0f} TFLOP/s")
     parts = ", ".join(f"{name} {value:.2f}" for name, value in made.memory_gib.items())
     print(f"memory of each of {made.devices} devices, launcher={made.launcher}, GiB: {parts}; of the host, {made.host_memory_gib:.1f}")
+    fits = ", ".join(f"{card} GB: {'yes' if made.memory_gib['all'] <= _USABLE * card else 'no'}" for card in CARDS_GB)
+    print(f"fits a card of {fits} (a tenth is left for what is not counted)")
 
 
 def plan(config: Config) -> Plan:
@@ -115,7 +120,8 @@ def plan(config: Config) -> Plan:
     new = count_new_tokens(config, base, renderer)
     trainable = full_parameters(model, renderer) if train.method == "full" else \
         adapter_parameters(model, train.lora_targets, train.lora_rank, new)
-    found, data = (None, "unknown") if renderer is None else read_or_sample(config, base, renderer)
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    found, data = (None, "unknown") if renderer is None else read_or_sample(config, base, renderer, context)
     sources, schedule = found or ([], None)
     # forward and backward of activations; backward of weights only where they are trained
     flops = schedule.tokens * (4 * parameters + 2 * trainable) if schedule else None
@@ -180,18 +186,20 @@ def _row(model: Any) -> int:
     return matrices * model.get_input_embeddings().embedding_dim
 
 
-def read_or_sample(config: Config, base: Path, renderer: Renderer) -> tuple[tuple[list[Source], Schedule] | None, str]:
+def read_or_sample(
+    config: Config, base: Path, renderer: Renderer, context: int | None
+) -> tuple[tuple[list[Source], Schedule] | None, str]:
     """Examples and schedule, and ``read``, ``sampled`` or ``unknown``.
 
     Only a single folder can be sampled: it is taken to be made with the settings at hand.
     """
     folders = [Path(folder) for folder in config.train.data]
     if folders and all((folder / MANIFEST).exists() for folder in folders):
-        return sft.read(config, renderer, context_of(base)), "read"
+        return sft.read(config, renderer, context), "read"
     if len(folders) != 1 or not config.data.sizes.get("train"):
         return None, "unknown"
     try:
-        source = sample(replace(config, model=replace(config.model, name=str(base))), folders[0], renderer, context_of(base))
+        source = sample(replace(config, model=replace(config.model, name=str(base))), folders[0], renderer, context)
     except MissingAsset:
         return None, "unknown"
     return ([source], sft.order(config, [source])), "sampled"

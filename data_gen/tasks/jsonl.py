@@ -11,10 +11,7 @@ words (`data_gen.grounding`) and what other projects' rows look like (`data_gen.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import inspect
 import json
-import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +22,7 @@ from typing import Any
 from agent.clock import NS_PER_S
 from agent.protocol import Join, Ref
 from agent.tools.assistant import AssistantToolbox, assistant_specs
-from agent.tools.function import FunctionToolbox, Tool
+from agent.tools.python_file import load_tools_file
 from agent.tools.tool import Json, Param, Toolbox, ToolFailure, ToolSpec, mismatch
 from data_gen.grounding import canonical, ground
 from data_gen.reading import issued, references
@@ -181,26 +178,14 @@ def _python_tools(path: Path) -> Tools:
 
     A ``new_state(now="…")`` gets the row's date and time, and ``HABITS`` in the file are its tools' `Habits`.
     """
-    name = f"own_tools_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ValueError(f"{path} can't be loaded as Python")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # where dataclasses look up their hints
-    spec.loader.exec_module(module)
-    made = [value for value in vars(module).values() if isinstance(value, Tool)]
-    if not made:
-        raise ValueError(f"{path} has no tools; write functions with @tool of agent.tools.function")
-    new_state = getattr(module, "new_state", None)
-    if new_state is None and (needy := [tool.spec.name for tool in made if tool.takes_state]):
-        raise ValueError(f"{path}: {needy[0]} takes state; add a function new_state() that makes a fresh one")
-    dated = new_state is not None and "now" in inspect.signature(new_state).parameters
+    file = load_tools_file(path)
 
     def at(now: str | None) -> Tools:
         def toolbox(id: str, calls: Sequence[Mapping[str, Any]]) -> Toolbox:
-            return FunctionToolbox(made, id, new_state(*([now] if now else [])) if new_state else None)
+            return file.toolbox(id, now)
 
-        return Tools(tuple(tool.spec for tool in made), toolbox, getattr(module, "HABITS", Habits()), at if dated else None)
+        specs = tuple(tool.spec for tool in file.tools)
+        return Tools(specs, toolbox, getattr(file.module, "HABITS", Habits()), at if file.dated else None)
 
     return at(None)
 

@@ -6,6 +6,8 @@ import asyncio
 import copy
 import json
 
+import pytest
+
 from agent import serve
 from agent.clock import Profile
 from agent.models.live import PlannedModel
@@ -77,3 +79,42 @@ def test_the_command_on_the_tiny_model_leaves_a_log(monkeypatch, capsys, tmp_pat
     assert "you    well? ⏎" in out.out and "the session is over" in out.err
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert rows[0]["type"] == "log" and rows[-1]["commands"][-1]["type"] == "Finish"
+
+
+TOOLS = """
+from agent.tools.function import tool
+
+def new_state(now=None):
+    return {"now": now}
+
+@tool(access="read", takes_state=True)
+def clock(state) -> str:
+    return state["now"]
+"""
+
+
+def test_tools_of_ones_own_are_served(tmp_path):
+    (tmp_path / "mine.py").write_text(TOOLS)
+    toolbox = serve.toolbox_of(str(tmp_path / "mine.py"), "2026-03-03 10:00:00")
+    assert list(toolbox.specs) == ["clock"]
+    assert toolbox.run("clock", {}) == "2026-03-03 10:00:00"
+    assert isinstance(serve.toolbox_of("", "2026-03-03 10:00:00"), AssistantToolbox)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("mine.json", "[]", "describes tools and has no code that runs them; give a .py file"),
+        ("mine.txt", "", "can't be loaded as Python; give a .py file"),
+        ("mine.py", "x = 1", "has no tools; write functions with @tool"),
+        ("mine.py", TOOLS.replace("new_state", "state_of"), "clock takes state; add a function new_state"),
+        (None, "", "no tools file"),
+    ],
+)
+def test_tools_that_can_not_be_served_are_refused_before_a_model_loads(tmp_path, monkeypatch, name, text, says):
+    path = tmp_path / (name or "nowhere.py")
+    if name:
+        path.write_text(text)
+    monkeypatch.setattr(serve, "load", lambda *_, **__: pytest.fail("a model was loaded"))
+    with pytest.raises((ValueError, FileNotFoundError), match=says):
+        serve.main(Config(tools=str(path)))

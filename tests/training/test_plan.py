@@ -125,7 +125,13 @@ def test_the_plan_as_lines(settings, tmp_path, capsys):
     assert "memory of each of 1 devices, launcher=single, GiB: weights" in text
 
 
-@pytest.mark.parametrize(("change", "message"), [("launcher=slurm", "launcher=slurm is unknown"), ("gpus=2", "with launcher=single")])
-def test_a_plan_for_no_machine_is_refused(settings, change, message):
-    with pytest.raises(UserError, match=message):
-        plan(settings(change))
+def test_a_model_of_which_only_the_tokenizer_is_at_hand_is_planned(qwen_tokenizer, composed, tmp_path, capsys):
+    main(composed("experiment=qwen25_3b", f"train.data=[{tmp_path / 'later'}]", "data.sizes={train: 24}"))
+    text = capsys.readouterr().out
+    assert "not made yet: reckoned from 24 of its trajectories" in text and "minutes on 1 devices" in text
+    assert "fits a card of 8 GB: no, 16 GB: yes, 24 GB: yes" in text
+
+
+def test_a_plan_for_no_machine_is_refused(settings):
+    with pytest.raises(UserError, match="with launcher=single"):
+        plan(settings("gpus=2"))
