@@ -30,13 +30,12 @@ from configs.schema import Config
 from data_gen.derivation import Derivation
 from data_gen.episodes import make_episode, profile_of
 from data_gen.seeds import child
-from data_gen.sources import load
 from data_gen.task import Task, Word
 from eval.backends import Backend, backend
 from eval.latency import latency
 from eval.measures import BASELINES
 from eval.plots import MODE_COLOURS, styled
-from eval.replay import choose
+from eval.replay import choose, tasks_of
 from eval.scoring import score
 from eval.statistics import MIN_N, ratio_of_means
 from eval.timeline import INK, SOFT
@@ -177,7 +176,7 @@ def _points(wheres: Sequence[Surroundings], played: Backend, workers: int) -> It
 def point(where: Surroundings, played: Backend) -> dict[str, Any]:
     """One point: accuracy and mean latency by mode, and speedups over the tasks that both modes get right."""
     config = where.config
-    chosen = choose(load(config, config.eval.split), config.eval.expert_tasks or REQUESTS, config.seed)
+    chosen = choose(tasks_of(config, played), config.eval.expert_tasks or REQUESTS, config.seed)
     tasks = [changed(task, where) for task in chosen]
     found = {mode: [outcome(task, mode, where, played) for task in tasks] for mode in MODES}
     result: dict[str, Any] = {

@@ -148,3 +148,10 @@ def test_a_point_runs_so_many_requests_where_none_are_asked_for(base, monkeypatc
     open_ = replace(base, config=replace(base.config, eval=replace(base.config.eval, expert_tasks=0)))
     point = whatif.point(open_, backend("expert", base.config))
     assert point["n"] == 1
+
+
+def test_all_splits_are_taken_where_all_is_asked_for(base, monkeypatch):
+    monkeypatch.setattr(whatif, "REQUESTS", 1000)
+    config = replace(base.config, eval=replace(base.config.eval, expert_tasks=0, split="all"))
+    counts = {split: len(debug.tasks(split, config.seed)) for split in ("train", "validation", "test")}
+    assert whatif.point(replace(base, config=config), backend("expert", config))["n"] == sum(counts.values())
