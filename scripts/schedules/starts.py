@@ -100,8 +100,10 @@ def _order(judge: Judge, call: Told) -> None:
             waits = other.status == "waiting" and not (other.error_shown or other.perhaps_gone or judge.calls.is_skipped(other))
             # an operand that was let go and never started, or that names a part which is not there, was refused, though its error
             # may not have been told yet
-            operands = [one for one in judge.calls.chain(other)[1:] if one.status == "waiting"]
-            refused = any(covers(judge, one) or lacks_part(one, judge.calls) for one in operands)
+            operands = judge.calls.chain(other)[1:]
+            refused = any(one.status == "waiting" and (covers(judge, one) or lacks_part(one, judge.calls)) for one in operands)
+            # so was a call that a commit let go and that had nothing to wait for, though later speech has ended that commit
+            refused = refused or other.commit_at >= changed_at(judge, other) and all(one.status == "done" for one in operands)
             held = waits and not refused and is_held(judge, other) and not covers(judge, other)
             if other.status == "running" and other.valid or held:
                 judge.count("out_of_order")
