@@ -17,6 +17,7 @@ from configs.schema import Config, DataConfig, EndpointConfig, ModelConfig
 from data_gen import check, generate
 from data_gen.card import _LICENCES
 from data_gen.grounding import canonical
+from data_gen.heard import hangs
 from data_gen.reading import reading_of
 from data_gen.sources import inputs, load
 from data_gen.spans import plain
@@ -27,8 +28,8 @@ from data_gen.tasks.home.words import cut, joined, plain_text, word_spans
 from data_gen.twins import known_by, twin
 
 LANGUAGES = ("en", "fi", "zh-CN")
-ENGLISH_ONLY = {"on", "no", "a", "i", "so", "as", "in"}
-"""Words of the readings' English lists that could be words of another language too."""
+ENGLISH_ONLY = {"on"}
+"""Words of the readings' English lists that are words of another language too; what closes a value there has lists of its own."""
 
 
 @pytest.fixture(scope="module", params=LANGUAGES)
@@ -39,7 +40,7 @@ def language(request) -> str:
 @pytest.fixture(scope="module")
 def found(language) -> dict[str, list]:
     """Requests of a language by split."""
-    return {split: list(home.tasks(split, 0, count, language)) for split, count in (("train", 100), ("validation", 10), ("test", 40))}
+    return {split: list(home.tasks(split, 0, count, language)) for split, count in (("train", 60), ("validation", 10), ("test", 30))}
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,7 @@ def test_a_request_is_what_was_said_and_no_other_is_like_it(found, every, langua
     for task in every:
         assert joined(task.said(), spaces) == task.meta["said"] and task.source == "home"
         assert task.tags == (f"language:{language}", f"commands:{len(task.gold)}")
-    assert len({task.request for task in found["test"]}) == 40
+    assert len({task.request for task in found["test"]}) == 30
     assert {len(task.gold) for task in every} == {1, 2, 3} and len({call.name for task in every for call in task.gold}) > 20
 
 
@@ -144,7 +145,9 @@ def test_a_prefix_means_the_same_whatever_follows(every):
 
 def test_the_reading_never_looks_behind_the_prefix(every):
     draw = random.Random(0)
-    for task, other in zip(every, every[1:]):
+    for n, task in enumerate(every):
+        known = {spec.name for spec in task.tools}
+        other = next((other for other in every[n + 1:] if {call.name for call in other.gold} <= known), task)
         if len(task.words) < 2:
             continue
         point = draw.randrange(1, len(task.words))
@@ -166,10 +169,8 @@ def test_all_is_wanted_in_the_end_and_half_of_it_before(every):
 
 
 def test_no_word_is_taken_for_an_english_one(every, language):
-    from data_gen.heard import GOES_ON, SOFT, _TAKES_BACK
     if language != "en":
-        said = {plain(word) for task in every for word in task.said()}
-        assert said & (GOES_ON | SOFT | _TAKES_BACK) <= ENGLISH_ONLY
+        assert {plain(word) for task in every for word in task.said() if hangs(word)} <= ENGLISH_ONLY
 
 
 # splits and seeds

@@ -32,7 +32,7 @@ from data_gen.tasks.home.words import cut, joined, word_spans
 __all__ = ["MissingPackage", "content", "languages", "rejected", "tasks"]
 
 COMMANDS = (1, 1, 1, 2, 2, 3)
-"""How many sentences a request has, drawn evenly from these."""
+"""How many sentences a request has, drawn evenly from these; where one can't be used, all are drawn again, so that fewer are commoner."""
 MOST_TEMPLATES = 8
 """An intent is drawn as often as it has templates, but no more often than this, so that timers are not most of it."""
 LISTED = 12
