@@ -134,6 +134,8 @@ class DataConfig:
     times: str = one_of("said", "said", "canonical")
     """What gold calls of the assistant's sources give for times, lengths and priorities: ``said``, the user's words, or
     ``canonical``, TinyAgent's ``YYYY-MM-DD HH:MM:SS`` and numbers. Both are accepted."""
+    language: str = one_of("en", "en", "fi", "zh-CN")
+    """What is spoken, of source home: ``en``, ``fi`` or ``zh-CN``; the others are English."""
     tools: str = one_of("all", "all", "drawn", "renamed")
     """Which tools a prompt of training and validation lists: ``all`` of the source's; ``drawn``, in any order, some left out, strangers
     beside them; or ``renamed``, drawn and under other names (not BFCL's, whose checker knows names). Tests list all, as they are."""

@@ -71,6 +71,8 @@ def recipe(config: Config) -> str:
     parts["data"].pop("workers")
     if parts["data"]["tools"] == "all":
         parts["data"].pop("tools")
+    if parts["data"]["language"] == "en":
+        parts["data"].pop("language")
     paraphrase = parts["data"].pop("paraphrase")
     if paraphrase["url"]:
         parts["paraphrase"] = paraphrase["model"]  # what it answered lies in its file, wherever that and the endpoint are

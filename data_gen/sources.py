@@ -17,7 +17,7 @@ from data_gen.task import Split, Task
 if TYPE_CHECKING:
     from data_gen.tasks.assistant.templates import Template
 
-SOURCES = ("assistant", "bfcl", "debug", "domains", "hotpotqa", "jsonl", "naturalistic", "written", "written_apart")
+SOURCES = ("assistant", "bfcl", "debug", "domains", "home", "hotpotqa", "jsonl", "naturalistic", "written", "written_apart")
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 DEFAULT_COUNT = 300
 """Tasks of a generated source in a split that ``data.sizes`` does not name."""
@@ -61,6 +61,9 @@ def load(config: Config, split: Split) -> Sequence[Task]:
         case "domains":
             from data_gen.tasks import corpus
             found = corpus.tasks(_domains(config), split, config.seed, config.data.sizes.get(split, DEFAULT_COUNT))
+        case "home":
+            from data_gen.tasks import home
+            found = home.tasks(split, config.seed, config.data.sizes.get(split, DEFAULT_COUNT), config.data.language)
         case "hotpotqa":
             from data_gen.tasks import hotpotqa
             files = config.data.files
@@ -152,4 +155,7 @@ def inputs(config: Config) -> dict[str, str]:
     if (config.task or config.data.source) in ("written", "written_apart", "domains"):
         from data_gen.tasks import corpus
         hashes["corpus"] = corpus.content()
+    if (config.task or config.data.source) == "home":
+        from data_gen.tasks import home
+        hashes["home"] = home.content(config.data.language)
     return hashes
