@@ -22,8 +22,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from agent import core
 from agent.calls import Call
 from agent.calls import State as CallState
@@ -33,6 +31,7 @@ from agent.events import Generate, ModelOutput, Note, StartTool, UserUpdate, fro
 from agent.rendering import Renderer
 from agent.transcript import Segment
 from configs.command import UserError, command
+from configs.folder import settings_in
 from configs.schema import Config
 from data_gen.disfluency import CORRECTIONS
 from data_gen.episodes import make_episode, settings_of
@@ -115,7 +114,7 @@ def main(config: Config) -> None:
     """Checks every shard and prints the line; the rows at fault are named on the standard error."""
     if not config.path:
         raise UserError("give the folder of trajectories: path=PATH")
-    total = check(Path(config.path), config.data.workers)
+    total = check(Path(config.path), config.data.workers, config.trust)
     for line in total.faulty[:MOST_SHOWN]:
         print(line, file=sys.stderr)
     if (rest := len(total.faulty) - MOST_SHOWN) > 0:
@@ -123,15 +122,16 @@ def main(config: Config) -> None:
     print(json.dumps(total.report()))
 
 
-def check(folder: Path, workers: int = 1) -> Tally:
+def check(folder: Path, workers: int = 1, trust: bool = False) -> Tally:
     """Checks a folder.
 
     Args:
         folder: made by `data_gen.generate`.
         workers: processes to use.
+        trust: see `configs.folder.settings_in`.
     """
     manifest = read_manifest(folder)
-    config = config_of(folder)
+    config = settings_in(folder, trust=trust)
     shards = [folder / name for names in manifest["shards"].values() for name in names]
     total = Tally()
     if workers > 1:
@@ -142,11 +142,6 @@ def check(folder: Path, workers: int = 1) -> Tally:
         for path in shards:
             total.add(_shard(config, path))
     return total
-
-
-def config_of(folder: Path) -> Config:
-    """The settings that a folder was made with."""
-    return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(folder / "config.yaml")))
 
 
 def _shard(config: Config, path: Path) -> Tally:

@@ -167,7 +167,7 @@ def load_base(config: Config, renderer: Renderer) -> tuple[Any, dict[int, tuple[
         more["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype, bnb_4bit_use_double_quant=True
         )
-    model = AutoModelForCausalLM.from_pretrained(resolve(config.model.name), dtype=dtype, **more)
+    model = AutoModelForCausalLM.from_pretrained(resolve(config.model.name), dtype=dtype, trust_remote_code=False, **more)
     new = new_tokens(load_tokenizer(config.model.name), renderer)
     add_rows(model, renderer, new, config.seed)
     machine = Machine.here()

@@ -38,16 +38,16 @@ def load_model(name: str, adapter: str | None = None, dtype: str = "bfloat16") -
         raise ValueError(f"dtype {dtype!r} is unknown; use bfloat16, float32 or float16")
     tokenizer = load_tokenizer(name, adapter)
     if adapter is None:
-        return _paired(AutoModelForCausalLM.from_pretrained(resolve(name), dtype=kind), tokenizer, name), tokenizer
+        return _paired(AutoModelForCausalLM.from_pretrained(resolve(name), dtype=kind, trust_remote_code=False), tokenizer, name), tokenizer
     folder = adapter_folder(adapter)
     if not (folder / _ADAPTER).exists():
         if not (folder / "config.json").exists():
             raise FileNotFoundError(f"checkpoint {adapter} has neither {_ADAPTER} nor config.json: its training did not end; run it again")
-        return _paired(AutoModelForCausalLM.from_pretrained(folder, dtype=kind), tokenizer, adapter), tokenizer
+        return _paired(AutoModelForCausalLM.from_pretrained(folder, dtype=kind, trust_remote_code=False), tokenizer, adapter), tokenizer
     from peft import PeftModel
     _check_base(name, folder)
     # merged in float32: in bfloat16 the sum of a weight and a small change loses the change
-    model = AutoModelForCausalLM.from_pretrained(resolve(name), dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(resolve(name), dtype=torch.float32, trust_remote_code=False)
     if model.get_input_embeddings().num_embeddings < len(tokenizer):
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)  # the adapter holds the new rows
     with warnings.catch_warnings():  # peft reads a name that transformers has since changed

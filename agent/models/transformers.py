@@ -179,10 +179,10 @@ class TransformersModel:
         folder = embedded.resolve(str(name_or_path))
         own = adapter is not None and (Path(adapter) / "tokenizer.json").is_file()
         try:
-            tokenizer = AutoTokenizer.from_pretrained(adapter if own else folder)
+            tokenizer = AutoTokenizer.from_pretrained(adapter if own else folder, trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise ValueError(f"no tokenizer in {adapter if own else folder}; save the tokenizer with the checkpoint") from error
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, trust_remote_code=False)
         rows = model.get_input_embeddings().num_embeddings
         if adapter is not None:
             from peft import PeftModel
