@@ -31,6 +31,7 @@ from agent.events import Generate, ModelOutput, Note, StartTool, UserUpdate, fro
 from agent.rendering import Renderer
 from agent.transcript import Segment
 from configs.command import UserError, command
+from configs.ending import quietly
 from configs.folder import settings_in
 from configs.schema import Config
 from data_gen.disfluency import CORRECTIONS
@@ -41,7 +42,7 @@ from data_gen.reading import reading_of
 from data_gen.seeds import child
 from data_gen.sources import load
 from data_gen.task import Task
-from data_gen.trajectory import Piece, pieces, read_manifest, segments_of
+from data_gen.trajectory import Piece, pieces, read_manifest, read_shard, segments_of
 from data_gen.twins import asked_tools, known_by, others, twin
 
 SECRETS = ("number", "extent", "extent_at_end", "misheard")
@@ -135,7 +136,7 @@ def check(folder: Path, workers: int = 1, trust: bool = False) -> Tally:
     shards = [folder / name for names in manifest["shards"].values() for name in names]
     total = Tally()
     if workers > 1:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=quietly) as pool:
             for tally in pool.map(partial(_shard, config), shards):
                 total.add(tally)
     else:
@@ -145,9 +146,7 @@ def check(folder: Path, workers: int = 1, trust: bool = False) -> Tally:
 
 
 def _shard(config: Config, path: Path) -> Tally:
-    import pyarrow.parquet as parquet
-
-    return check_rows(config, parquet.read_table(path).to_pylist())
+    return check_rows(config, read_shard(path))
 
 
 def check_rows(config: Config, rows: Iterable[dict[str, Any]]) -> Tally:

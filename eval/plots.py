@@ -18,6 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from agent.clock import seconds
+from configs.files import whole
 from eval.measures import BACKEND_ORDER, MODE_ORDER
 from eval.results import Episodes, Key
 from eval.tables import groups
@@ -193,5 +194,6 @@ def _panels(
             handles += [Line2D([], [], color=INK, lw=1.4, ms=6, label=name.replace("_", " "), **looks[name]) for name in backends]
         look = {"frameon": False, "fontsize": 9, "labelcolor": INK, "handlelength": 2.2, "columnspacing": 1.6}
         figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 3 * across + 1), **look)
-    figure.savefig(path)
+    with whole(Path(path)) as half:
+        figure.savefig(half, format=Path(path).suffix[1:] or "png")
     return True

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from agent.clock import seconds
 from configs.command import command, git_state
+from configs.files import write as write_whole
 from configs.schema import Config
 from eval import closed_book, paper
 from eval.measures import BACKEND_ORDER, Terms, rows_of, sorted_keys
@@ -69,13 +70,9 @@ def write(folder: Path, report: dict[str, Any], runs: Sequence[str], picture: tu
         from eval.timeline import draw
         base, ours, task = picture
         shown = [find_episode(runs, task, key.backend, key.mode, key.profile) for key in (base, ours)]
-        half = folder / "timeline.tmp.png"
-        draw(shown, half)
-        half.rename(folder / "timeline.png")
+        draw(shown, folder / "timeline.png")
     for name, content in (("report.json", json.dumps(report, indent=1) + "\n"), ("report.md", text)):
-        half = folder / f"{name}.tmp"
-        half.write_text(content, encoding="utf-8")
-        half.rename(folder / name)
+        write_whole(folder / name, content)
 
 
 def show(rows: Sequence[dict[str, Any]], beside: Sequence[Grid] = ()) -> None:

@@ -23,6 +23,7 @@ from agent.calls import State
 from agent.clock import seconds
 from agent.protocol import write_call
 from configs.command import command
+from configs.files import whole
 from configs.schema import Config
 from eval.trace import Run, Trace, history_of, trace
 
@@ -77,7 +78,8 @@ def draw(episodes: Sequence[Mapping[str, Any]], path: Path, titles: Sequence[str
     handles = [Patch(label=label, **look) for label, look in LEGEND if label not in absent]
     look = {"frameon": False, "fontsize": 8.5, "labelcolor": INK, "handlelength": 1.4, "columnspacing": 1.6}
     figure.legend(handles=handles, loc="lower center", ncols=len(handles), **look)
-    figure.savefig(path)
+    with whole(Path(path)) as half:
+        figure.savefig(half, format=Path(path).suffix[1:] or "png")
 
 
 def _title(episode: Mapping[str, Any], base: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from agent.models.embedded import resolve
 from agent.protocol import EDITION
 from agent.rendering import Renderer
+from configs.files import write
 
 RUNTIMES = ("transformers", "llamacpp")
 PROTOCOL = "protocol.json"
@@ -42,7 +43,7 @@ def adapter_folder(adapter: str) -> Path:
 def note_protocol(folder: Path, renderer: Renderer) -> None:
     """Leaves `PROTOCOL` in a checkpoint's folder."""
     form = {"edition": EDITION, "tags": renderer.tags, "turns": renderer.turns, "stamps": renderer.clock}
-    (folder / PROTOCOL).write_text(json.dumps(form) + "\n")
+    write(folder / PROTOCOL, json.dumps(form) + "\n")
 
 
 def protocol_of(folder: Path) -> dict[str, Any] | None:
