@@ -28,9 +28,13 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from configs import schema
 from configs.ending import UserError, ends
 from configs.files import write
+from configs.folder import SETTINGS
 from configs.limits import check
 from configs.schema import Config, register
+from configs.secrets import as_given, without_secrets
 
+_given: list[DictConfig] = []
+"""The settings of this process's command as they were composed, unresolved."""
 _VERSIONS = ("torch", "transformers", "tokenizers", "peft", "trl", "datasets", "accelerate")
 
 
@@ -46,7 +50,11 @@ def command(main: Callable[[Config], None]) -> Callable[[], None]:
             no_strangers(config)
             settings = OmegaConf.to_object(config)
             check(settings)
-            main(settings)
+            _given[:] = [config]
+            try:
+                main(settings)
+            finally:
+                _given.clear()
 
     entry = hydra.main(config_path="pkg://configs", config_name="config", version_base="1.3")(bounded)
 
@@ -128,10 +136,13 @@ def out_folder(config: Config, verb: str) -> Path:
 
 
 def write_manifest(folder: Path, config: Config, **more: Any) -> None:
-    """Leaves in ``folder`` what it takes to make the run again: ``config.yaml`` and ``manifest.json``."""
+    """Leaves in ``folder`` what it takes to make the run again, ``config.yaml``, unresolved, and ``manifest.json``, without secrets."""
     folder.mkdir(parents=True, exist_ok=True)
-    write(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(config)))
-    manifest = {"git": git_state(), "seed": config.seed, "python": platform.python_version(), "versions": versions()} | more
+    given = _given[0] if _given else None
+    settings = as_given(OmegaConf.to_container(OmegaConf.structured(config)), given)
+    write(folder / SETTINGS, OmegaConf.to_yaml(OmegaConf.create(settings)))
+    manifest = {"git": git_state(), "seed": config.seed, "python": platform.python_version(), "versions": versions()}
+    manifest |= without_secrets(more, given)
     write(folder / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True) + "\n")
 
 

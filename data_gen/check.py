@@ -34,6 +34,7 @@ from configs.command import UserError, command
 from configs.ending import quietly
 from configs.folder import settings_in
 from configs.schema import Config
+from configs.terminal import plain
 from data_gen.disfluency import CORRECTIONS
 from data_gen.episodes import make_episode, settings_of
 from data_gen.expert import Expert, heard_in, reconcile
@@ -117,7 +118,7 @@ def main(config: Config) -> None:
         raise UserError("give the folder of trajectories: path=PATH")
     total = check(Path(config.path), config.data.workers, config.trust)
     for line in total.faulty[:MOST_SHOWN]:
-        print(line, file=sys.stderr)
+        print(plain(line), file=sys.stderr)
     if (rest := len(total.faulty) - MOST_SHOWN) > 0:
         print(f"{rest} more rows at fault", file=sys.stderr)
     print(json.dumps(total.report()))

@@ -19,6 +19,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -276,6 +277,7 @@ def _ranged(value: float, ends: Sequence[float] | None, form: str) -> str:
 
 # --- picture
 
+@rc_context({"text.parse_math": False})  # names and words are data, never mathematics
 def draw(found: Mapping[str, Any], path: Path) -> None:
     """Draws the frontier: a column a source, all effects before the last word above, the wrong ones of them below."""
     sources = found["sources"]

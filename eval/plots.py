@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -163,6 +164,7 @@ def styled(axes: Axes, grid: Literal["both", "x", "y"] = "both") -> None:
         label.set(fontsize=9, color=SOFT)
 
 
+@rc_context({"text.parse_math": False})  # names and words are data, never mathematics
 def _panels(
     rows: Sequence[Row], path: Path, title: str, says: str, draw: Callable[[Axes, Sequence[Row]], None], legend: bool = True,
 ) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -48,6 +49,7 @@ _TEXT_LANES = 1.45
 """Room for the words' texts above their bars, in lanes."""
 
 
+@rc_context({"text.parse_math": False})  # names and words are data, never mathematics
 def draw(episodes: Sequence[Mapping[str, Any]], path: Path, titles: Sequence[str] | None = None) -> None:
     """Draws episodes of one request under one another, the first as what the others are compared with.
 

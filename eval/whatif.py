@@ -18,6 +18,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -250,6 +251,7 @@ def changed(task: Task, where: Surroundings) -> Task:
     return replace(task, words=tuple(words), reading=reading)
 
 
+@rc_context({"text.parse_math": False})  # names and words are data, never mathematics
 def draw(found: Mapping[str, Any], path: Path) -> None:
     """Draws the map: a panel an axis, a line a baseline, with 95% intervals; the dotted line is the configured value."""
     across = 3
