@@ -39,6 +39,9 @@ _PANEL_IN = (5.4, 3.7)
 _ACROSS = 3
 
 
+NAMES = ("success.png", "latency.png", "accuracy.png", "saving.png")
+
+
 def write_plots(folder: Path, rows: Sequence[Row], episodes: Episodes) -> list[Path]:
     """Draws what can be drawn; gives the files, in order.
 
@@ -47,19 +50,16 @@ def write_plots(folder: Path, rows: Sequence[Row], episodes: Episodes) -> list[P
         rows: the report's.
         episodes: what the rows were made of.
     """
-    drawn: Mapping[str, Callable[[Path], bool]] = {
-        "success.png": lambda path: success(rows, episodes, path),
-        "latency.png": lambda path: latencies(rows, episodes, path),
-        "accuracy.png": lambda path: accuracy(rows, path),
-        "saving.png": lambda path: saving(rows, path),
-    }
+    drawn: Mapping[str, Callable[[Path], bool]] = dict(zip(NAMES, (
+        lambda path: success(rows, episodes, path), lambda path: latencies(rows, episodes, path), lambda path: accuracy(rows, path),
+        lambda path: saving(rows, path),
+    ), strict=True))
     written = []
     for name, draw in drawn.items():
-        half = folder / f"{name.removesuffix('.png')}.tmp.png"
-        (folder / name).unlink(missing_ok=True)  # a picture of an earlier report would belie this one
-        if draw(half):
-            half.rename(folder / name)
+        if draw(folder / name):
             written.append(folder / name)
+        else:
+            (folder / name).unlink(missing_ok=True)  # a picture of an earlier report would belie this one
     return written
 
 

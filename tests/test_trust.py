@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -119,3 +120,30 @@ def test_a_folder_without_settings_is_named(tmp_path):
 
 def test_a_folder_is_checked_as_before(made):
     assert check.check(made).report()["rows"] == 2
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+def test_a_model_that_is_broken_on_disk_is_named(tmp_path, name):
+    from agent.models.checkpoint import load_model
+    from agent.models.embedded import resolve
+    folder = tmp_path / "model"
+    shutil.copytree(resolve("tiny"), folder)
+    (folder / name).write_bytes(b"\x00" * 40)
+    with pytest.raises(ValueError, match="model holds a file that can't be read .*; make or fetch it again") as raised:
+        load_model(str(folder), dtype="float32")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_model_that_brings_code_is_refused_and_nobody_is_asked(tmp_path, trap):
+    from agent.models.checkpoint import load_model
+    from agent.models.embedded import resolve
+    tools, sprung = trap
+    folder = tmp_path / "model"
+    shutil.copytree(resolve("tiny"), folder)
+    shutil.copy(tools, folder / "theirs.py")
+    settings = json.loads((folder / "config.json").read_text()) | {"model_type": "theirs", "auto_map": {
+        "AutoConfig": "theirs.Config", "AutoModelForCausalLM": "theirs.Model"}}
+    (folder / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match="trust_remote_code"):
+        load_model(str(folder), dtype="float32")
+    assert not sprung.exists()

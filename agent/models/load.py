@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,21 @@ def protocol_of(folder: Path) -> dict[str, Any] | None:
     return form
 
 
+@contextmanager
+def reading(place: Path | str) -> Iterator[None]:
+    """Names the folder in what libraries raise of a broken file in it, in kinds of their own.
+
+    Raises:
+        ValueError: weights or a tokenizer can't be read.
+    """
+    try:
+        yield
+    except Exception as error:
+        if type(error) is not Exception and type(error).__name__ != "SafetensorError":  # tokenizers raises a bare one
+            raise
+        raise ValueError(f"{place} holds a file that can't be read ({' '.join(str(error).split())}); make or fetch it again") from None
+
+
 def load_tokenizer(name: str, adapter: str | None = None) -> Any:
     """The tokenizer of a model, or of a checkpoint trained from it.
 
@@ -76,12 +93,14 @@ def load_tokenizer(name: str, adapter: str | None = None) -> Any:
     from transformers import AutoTokenizer
     if adapter is None:
         protocol_of(Path(resolve(name)))
-        return AutoTokenizer.from_pretrained(resolve(name), trust_remote_code=False)
+        with reading(resolve(name)):
+            return AutoTokenizer.from_pretrained(resolve(name), trust_remote_code=False)
     folder = adapter_folder(adapter)
     if not (folder / "tokenizer.json").exists():
         raise FileNotFoundError(f"checkpoint {adapter} has no tokenizer.json: it was not saved by training.sft; copy its tokenizer there")
     protocol_of(folder)
-    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    with reading(folder):
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
 def load_renderer(name: str, tags: str, stamps: str, adapter: str | None = None, turns: str | None = None) -> Renderer:

@@ -247,6 +247,22 @@ def test_files_of_a_report(finished, capsys):
     assert "speculative" in capsys.readouterr().out
 
 
+def test_a_report_that_fails_half_way_leaves_the_earlier_one_whole(finished, monkeypatch):
+    config, folder = finished
+    report.main(config)
+    before = {path.name: path.read_bytes() for path in (folder / "report").iterdir()}
+
+    def full(path, *_):
+        path.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(report, "write_page", full)
+    config.eval.margin = 0.5
+    with pytest.raises(OSError, match="No space left"):
+        report.main(config)
+    assert {path.name: path.read_bytes() for path in (folder / "report").iterdir()} == before
+
+
 def unsigned(folder) -> None:
     """Takes out of a manifest what its files are known by, as in those of older replays."""
     manifest = json.loads((folder / "manifest.json").read_text())
