@@ -27,7 +27,7 @@ def whole(path: Path) -> Iterator[Path]:
         yield half
         _synced(half)
         half.rename(path)
-    except Exception:
+    except (Exception, KeyboardInterrupt):
         half.unlink(missing_ok=True)
         raise
     _synced(path.parent)

@@ -37,8 +37,6 @@ MOST_S = 8.0
 """Latencies are drawn up to here, as the area under success by deadline is."""
 _PANEL_IN = (5.4, 3.7)
 _ACROSS = 3
-
-
 NAMES = ("success.png", "latency.png", "accuracy.png", "saving.png")
 
 

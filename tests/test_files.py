@@ -161,7 +161,7 @@ def test_a_torn_manifest_is_none(copied):
 
 
 def test_an_emptied_file_of_episodes_is_named_and_played_again(tmp_path):
-    config = composed("experiment=debug", f"out={tmp_path}", "eval.modes=[sequential]", "eval.expert_tasks=1")
+    config = composed("experiment=debug", f"out={tmp_path}", "eval.backends=[expert]", "eval.modes=[sequential]", "eval.expert_tasks=1")
     replay.main(config)
     (entry,) = read_results(tmp_path)["rows"]
     path = tmp_path / entry["file"]
