@@ -20,6 +20,7 @@ import tarfile
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -119,12 +120,32 @@ def asset_path(name: str) -> Path:
 
     Raises:
         ValueError: no such asset.
-        MissingAsset: it is not in the cache.
+        MissingAsset: it is not in the cache, or what is there is not what is pinned.
     """
     place = _place(name)
     if not place.exists():
         raise MissingAsset(f"asset {name!r} is not at {place}; fetch it with: python -m agent.assets fetch {name}")
+    return _still(name, place)
+
+
+def _still(name: str, place: Path) -> Path:
+    """``place``, if a wheel there is the one that was fetched; an archive was checked before it was unpacked, and is gone.
+
+    Raises:
+        MissingAsset: it was changed since.
+    """
+    if lookup(name).kind == "wheel":
+        found = place.stat()
+        try:
+            _once(name, place, found.st_size, found.st_mtime_ns)
+        except MissingAsset as error:
+            raise MissingAsset(f"{error}; delete {place} and fetch it with: python -m agent.assets fetch {name}") from None
     return place
+
+
+@lru_cache
+def _once(name: str, place: Path, size: int, mtime_ns: int) -> None:
+    checked(name, place)
 
 
 def sha256(path: Path) -> str:
@@ -186,7 +207,7 @@ def fetch(name: str) -> Path:
     """
     asset, place = lookup(name), _place(name)
     if place.exists():
-        return place
+        return _still(name, place)
     print(f"fetching {asset.spec} ({asset.size_bytes / 1e6:.0f} MB): {asset.purpose}", file=sys.stderr, flush=True)
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=place.parent) as temporary:

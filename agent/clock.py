@@ -6,9 +6,11 @@ an event. Zero is the start of the user's first word. Refuses to know what the t
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 NS_PER_S = 1_000_000_000
@@ -27,6 +29,20 @@ def seconds(at_ns: int) -> float:
 def local_now() -> str:
     """The date and time on the wall, ``YYYY-MM-DD HH:MM:SS``: the "now" of a session that a person opens."""
     return time.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def parse_now(given: object) -> datetime:
+    """The moment that a "now" from outside names; nothing else of it may go on, into a prompt or a tool.
+
+    Raises:
+        ValueError: it is not of the form that `local_now` writes.
+    """
+    if isinstance(given, str) and re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", given, re.ASCII):
+        try:
+            return datetime.fromisoformat(given)
+        except ValueError:
+            pass  # no such day or hour
+    raise ValueError(f"now is {str(given)[:40]!r}; give a date and time as in '2025-03-01 14:30:00'")
 
 
 @dataclass(frozen=True, slots=True)

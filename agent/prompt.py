@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
+from agent.clock import parse_now
 from agent.modes import Settings
 from agent.rendering import as_data
 from agent.tools.manual import Detail, manual
@@ -40,14 +41,17 @@ def system_prompt(
     Args:
         settings: what the session allows.
         tools: that it has.
-        now: the user's date and time.
+        now: the user's date and time, ``YYYY-MM-DD HH:MM:SS``.
         style: how much of the protocol is explained.
         detail: how much is said of each tool.
+
+    Raises:
+        ValueError: ``now`` is no date and time.
     """
     lines = [(_FULL + explained(settings)).rstrip()] if style == "full" else ["Help the user by calling tools."]
     lines += ["Tools:", *map(as_data, manual(tools, detail)), rules(settings)]
     if now is not None:
-        lines.append(f"Now: {now}")
+        lines.append(f"Now: {as_data(str(parse_now(now)))}")
     return "\n".join(lines)
 
 

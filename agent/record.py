@@ -37,6 +37,7 @@ from agent.protocol import AmendLine, CallLine, Join, as_text, parse_line, refs
 from agent.rendering import as_data
 from agent.state import State
 from agent.tools.tool import ToolSpec, bind
+from configs.files import write
 
 SCHEMA = 1
 HIDDEN = "[secret]"
@@ -64,7 +65,7 @@ def write_log(path: str | Path, initial: State, history: History, *, redact: boo
     """
     hides = redact and any(spec.secret for spec in initial.tools.values())
     rows = [header(initial, hides), *rows_of(history, initial.tools, redact=redact)]
-    Path(path).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8", errors="replace")
+    write(Path(path), "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), errors="replace")
 
 
 def header(initial: State, redacted: bool) -> dict[str, Any]:

@@ -16,57 +16,53 @@ import sys
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
-from omegaconf.errors import OmegaConfBaseException
 
 from configs import schema
+from configs.ending import UserError, ends
+from configs.files import write
+from configs.folder import SETTINGS
 from configs.limits import check
 from configs.schema import Config, register
+from configs.secrets import as_given, without_secrets
 
+_given: list[DictConfig] = []
+"""The settings of this process's command as they were composed, unresolved."""
 _VERSIONS = ("torch", "transformers", "tokenizers", "peft", "trl", "datasets", "accelerate")
 
 
-class UserError(Exception):
-    """Something that the user can mend; the text names the value and the fix, in a line."""
-
-
 def command(main: Callable[[Config], None]) -> Callable[[], None]:
-    """Makes a command of ``main``: settings from the command line, bad input as one line and exit status 2."""
+    """Makes a command of ``main``: settings from the command line, and an end as `configs.ending` has it."""
     register()
     typed: list[Override] = []
 
     @functools.wraps(main)
     def bounded(config: Any) -> None:
-        try:
+        with ends():  # inside Hydra too, which prints lines of its own about what it lets through
             set_typed(config, typed)
             no_strangers(config)
             settings = OmegaConf.to_object(config)
             check(settings)
-            main(settings)
-        except (UserError, ValueError, FileNotFoundError, PermissionError, OmegaConfBaseException) as error:
-            if os.environ.get("MIDSENTENCE_TRACEBACK"):
-                raise
-            fail(error)
+            _given[:] = [config]
+            try:
+                main(settings)
+            finally:
+                _given.clear()
 
     entry = hydra.main(config_path="pkg://configs", config_name="config", version_base="1.3")(bounded)
 
     def run() -> None:
         os.environ["HYDRA_FULL_ERROR"] = "1"  # raises instead of printing several lines
-        try:
+        with ends():
             sys.argv[1:], typed[:] = opened(sys.argv[1:])
             entry()
-        except (HydraException, OmegaConfBaseException) as error:
-            if os.environ.get("MIDSENTENCE_TRACEBACK"):
-                raise
-            fail(error)
 
     return run
 
@@ -131,17 +127,6 @@ def no_strangers(config: DictConfig, path: str = "") -> None:
             no_strangers(value, f"{path}{name}.")
 
 
-def fail(error: Exception) -> NoReturn:
-    """Says what is wrong, on one line, and ends with status 2."""
-    causes = [str(error)]
-    while (cause := error.__cause__) is not None and isinstance(cause, HydraException | OmegaConfBaseException):
-        error = cause
-        causes.append(str(cause))
-    text = "; ".join(dict.fromkeys(" ".join(cause.split()) for cause in causes))
-    print(f"{Path(sys.argv[0]).stem}: {text}", file=sys.stderr)
-    sys.exit(2)
-
-
 def out_folder(config: Config, verb: str) -> Path:
     """Where a command's results go: ``out``, or ``outputs/<verb>/<name>``; with ``--multirun``, a folder there for each job, by number."""
     folder = Path(config.out or f"outputs/{verb}/{config.name}")
@@ -151,11 +136,14 @@ def out_folder(config: Config, verb: str) -> Path:
 
 
 def write_manifest(folder: Path, config: Config, **more: Any) -> None:
-    """Leaves in ``folder`` what it takes to make the run again: ``config.yaml`` and ``manifest.json``."""
+    """Leaves in ``folder`` what it takes to make the run again, ``config.yaml``, unresolved, and ``manifest.json``, without secrets."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.structured(config)))
-    manifest = {"git": git_state(), "seed": config.seed, "python": platform.python_version(), "versions": versions()} | more
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    given = _given[0] if _given else None
+    settings = as_given(OmegaConf.to_container(OmegaConf.structured(config)), given)
+    write(folder / SETTINGS, OmegaConf.to_yaml(OmegaConf.create(settings)))
+    manifest = {"git": git_state(), "seed": config.seed, "python": platform.python_version(), "versions": versions()}
+    manifest |= without_secrets(more, given)
+    write(folder / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True) + "\n")
 
 
 def versions() -> dict[str, str]:

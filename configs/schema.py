@@ -298,6 +298,8 @@ class Config:
     path: str = ""
     """What `show`, `check` and `export` read."""
     row: int = number(0, 0)
+    trust: bool = False
+    """Whether the settings in a folder that is read may name Python, a service and the environment: on the command line only."""
     runs: list[str] = field(default_factory=list)
     """Folders of replays that `eval.report` reads."""
     task: str = ""

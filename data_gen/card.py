@@ -10,6 +10,7 @@ import pyarrow.parquet as parquet
 from agent.clock import seconds
 from agent.protocol import EDITION
 from agent.rendering import turns_of
+from configs.files import write
 from configs.schema import Config
 
 _LICENCES = {
@@ -57,7 +58,7 @@ def write_card(folder: Path, config: Config, shards: dict[str, list[str]]) -> No
         "Make it again: the settings are in `config.yaml`, seeds and versions in `manifest.json`.", "",
         f"## One row ({example['mode']})", "", "```", *transcript_lines(example), "```", "",
     ]
-    (folder / "README.md").write_text("\n".join(lines))
+    write(folder / "README.md", "\n".join(lines))
 
 
 def transcript_lines(row: dict) -> list[str]:

@@ -22,8 +22,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from agent import core
 from agent.calls import Call
 from agent.calls import State as CallState
@@ -33,7 +31,10 @@ from agent.events import Generate, ModelOutput, Note, StartTool, UserUpdate, fro
 from agent.rendering import Renderer
 from agent.transcript import Segment
 from configs.command import UserError, command
+from configs.ending import quietly
+from configs.folder import settings_in
 from configs.schema import Config
+from configs.terminal import plain
 from data_gen.disfluency import CORRECTIONS
 from data_gen.episodes import make_episode, settings_of
 from data_gen.expert import Expert, heard_in, reconcile
@@ -42,7 +43,7 @@ from data_gen.reading import reading_of
 from data_gen.seeds import child
 from data_gen.sources import load
 from data_gen.task import Task
-from data_gen.trajectory import Piece, pieces, read_manifest, segments_of
+from data_gen.trajectory import Piece, pieces, read_manifest, read_shard, segments_of
 from data_gen.twins import asked_tools, known_by, others, twin
 
 SECRETS = ("number", "extent", "extent_at_end", "misheard")
@@ -115,27 +116,28 @@ def main(config: Config) -> None:
     """Checks every shard and prints the line; the rows at fault are named on the standard error."""
     if not config.path:
         raise UserError("give the folder of trajectories: path=PATH")
-    total = check(Path(config.path), config.data.workers)
+    total = check(Path(config.path), config.data.workers, config.trust)
     for line in total.faulty[:MOST_SHOWN]:
-        print(line, file=sys.stderr)
+        print(plain(line), file=sys.stderr)
     if (rest := len(total.faulty) - MOST_SHOWN) > 0:
         print(f"{rest} more rows at fault", file=sys.stderr)
     print(json.dumps(total.report()))
 
 
-def check(folder: Path, workers: int = 1) -> Tally:
+def check(folder: Path, workers: int = 1, trust: bool = False) -> Tally:
     """Checks a folder.
 
     Args:
         folder: made by `data_gen.generate`.
         workers: processes to use.
+        trust: see `configs.folder.settings_in`.
     """
     manifest = read_manifest(folder)
-    config = config_of(folder)
+    config = settings_in(folder, trust=trust)
     shards = [folder / name for names in manifest["shards"].values() for name in names]
     total = Tally()
     if workers > 1:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=quietly) as pool:
             for tally in pool.map(partial(_shard, config), shards):
                 total.add(tally)
     else:
@@ -144,15 +146,8 @@ def check(folder: Path, workers: int = 1) -> Tally:
     return total
 
 
-def config_of(folder: Path) -> Config:
-    """The settings that a folder was made with."""
-    return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(folder / "config.yaml")))
-
-
 def _shard(config: Config, path: Path) -> Tally:
-    import pyarrow.parquet as parquet
-
-    return check_rows(config, parquet.read_table(path).to_pylist())
+    return check_rows(config, read_shard(path))
 
 
 def check_rows(config: Config, rows: Iterable[dict[str, Any]]) -> Tally:

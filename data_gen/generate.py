@@ -25,6 +25,8 @@ from agent.models.load import load_renderer
 from agent.protocol import EDITION
 from agent.rendering import Renderer
 from configs.command import command, out_folder, write_manifest
+from configs.ending import quietly
+from configs.files import intact, marker, whole, write
 from configs.schema import Config
 from data_gen.card import write_card
 from data_gen.episodes import make_episode, sample_profile
@@ -34,7 +36,7 @@ from data_gen.rejected import report_rejected
 from data_gen.seeds import child
 from data_gen.sources import inputs, load, rejected, rewordings
 from data_gen.task import Task
-from data_gen.trajectory import FEATURES, MANIFEST, SCHEMA_VERSION, row_of, shard_name
+from data_gen.trajectory import FEATURES, MANIFEST, SCHEMA_VERSION, files_of, row_of, shard_name
 
 
 def main(config: Config) -> None:
@@ -45,7 +47,8 @@ def main(config: Config) -> None:
     prepare(folder, key, plan)
     # asked before the workers start, who then find all answers in the file
     asked = {split: record for split in config.data.sizes if (record := rewordings(config, split)[1])}
-    missing = [job for job in plan if not (folder / shard_name(*job)).exists()]
+    known = marker(folder / MANIFEST).get("files", {})
+    missing = [job for job in plan if not intact(folder / shard_name(*job), known.get(shard_name(*job)))]
     started = time.perf_counter()
     made = sum(progress(config, folder, missing))
     elapsed = time.perf_counter() - started
@@ -55,7 +58,8 @@ def main(config: Config) -> None:
     write_card(folder, config, names)
     made_for = renderer(config)
     write_manifest(
-        folder, config, schema_version=SCHEMA_VERSION, recipe=key, shards=names, tokenizer=made_for.fingerprint, edition=EDITION,
+        folder, config, schema_version=SCHEMA_VERSION, recipe=key, shards=names, files=files_of(folder, names),
+        tokenizer=made_for.fingerprint, edition=EDITION,
         tags=made_for.tags, turns=made_for.turns, **({"paraphrase": asked} if asked else {}),
     )
     (folder / "making.json").unlink(missing_ok=True)
@@ -96,16 +100,18 @@ def shards(config: Config) -> list[tuple[str, int, int]]:
 def prepare(folder: Path, key: str, plan: list[tuple[str, int, int]]) -> None:
     """Makes the folder, or checks that what is in it was made by the same recipe."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("making.json", MANIFEST):
-        if (folder / name).exists() and json.loads((folder / name).read_text()).get("recipe") != key:
-            raise ValueError(f"{folder} holds data made with other settings; give another out=, or delete the folder")
+    others = [name for name in ("making.json", MANIFEST) if (found := marker(folder / name)) and found.get("recipe") != key]
+    if others and any(folder.glob("*.parquet")):
+        raise ValueError(f"{folder} holds data made with other settings; give another out=, or delete the folder")
+    for name in others:  # a command that failed before its first row binds nobody
+        (folder / name).unlink()
     strange = {path.name for path in folder.glob("*.parquet")} - {shard_name(*job) for job in plan}
     if strange:
         raise ValueError(f"{folder} holds shards of another run ({min(strange)}); give another out=, or delete the folder")
     for half in folder.glob("*.tmp"):
         half.unlink()
-    if not (folder / MANIFEST).exists():
-        (folder / "making.json").write_text(json.dumps({"recipe": key}) + "\n")
+    if not marker(folder / MANIFEST):
+        write(folder / "making.json", json.dumps({"recipe": key}) + "\n")
 
 
 def progress(config: Config, folder: Path, jobs: list[tuple[str, int, int]]) -> Iterator[int]:
@@ -117,7 +123,7 @@ def progress(config: Config, folder: Path, jobs: list[tuple[str, int, int]]) -> 
                 yield make_shard(config, folder, *job)
                 bar.advance(shown)
             return
-        with ProcessPoolExecutor(config.data.workers, mp_context=get_context("spawn")) as pool:
+        with ProcessPoolExecutor(config.data.workers, mp_context=get_context("spawn"), initializer=quietly) as pool:
             for rows in pool.map(make_shard, *zip(*((config, folder, *job) for job in jobs))) if jobs else ():
                 yield rows
                 bar.advance(shown)
@@ -132,11 +138,10 @@ def make_shard(config: Config, folder: Path, split: str, index: int, count: int)
     pool = _tasks(config, split)
     rows = [make_row(config, pool[n % len(pool)], split, n) for n in range(first, last)]
     path = folder / shard_name(split, index, count)
-    half = path.with_suffix(".tmp")
     # the features go along, so that `datasets` reads the types that were meant
     table = pa.Table.from_pylist(rows, schema=FEATURES.arrow_schema)
-    parquet.write_table(table, half, compression="zstd")
-    half.rename(path)
+    with whole(path) as half:
+        parquet.write_table(table, half, compression="zstd")
     return len(rows)
 
 

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import OmegaConf
 
 from agent import core
 from agent.clock import seconds
 from agent.events import from_json, to_json
-from configs.schema import Config
+from configs.folder import settings_in
 from data_gen.episodes import settings_of
 from data_gen.sources import load
 from data_gen.trajectory import read_rows
@@ -96,13 +95,18 @@ def distributions(rows: Sequence[Row]) -> bytes:
     return picture.getvalue()
 
 
-def episode_of(row: Row, folder: Path) -> dict[str, Any]:
+def episode_of(row: Row, folder: Path, trust: bool = False) -> dict[str, Any]:
     """What `eval.timeline.draw` takes of a row: its events put through the core again, with the commands that come of them.
+
+    Args:
+        row: one of the folder's.
+        folder: made by `data_gen.generate`.
+        trust: see `configs.folder.settings_in`.
 
     Raises:
         ValueError: the folder's settings have no such task.
     """
-    config: Config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(folder / "config.yaml")))
+    config = settings_in(folder, trust=trust)
     task = next((task for task in load(config, row["split"]) if task.id == row["task"]), None)
     if task is None:
         raise ValueError(f"{folder} has a row of task {row['task']!r}, which its source does not make any more; generate it again")

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from configs.command import UserError, command
+from configs.files import write
 from configs.schema import Config
 from data_gen.spans import find, plain
 from data_gen.task import BadTask
@@ -488,7 +489,7 @@ def main(config: Config) -> None:
             left += 1
             print(f"line {n}: {error}")
     content = "\n".join(lines) + "\n"
-    out.write_text(f"{FENCE}\n{content}```\n" if out.suffix == ".md" else content, encoding="utf-8")
+    write(out, f"{FENCE}\n{content}```\n" if out.suffix == ".md" else content)
     print(f"{len(lines)} lines, {left} left out: {out}")
 
 

@@ -8,6 +8,7 @@ requests are composed.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -18,8 +19,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from configs.schema import ParaphraseConfig
+from configs.secrets import without_keys
 from data_gen.tasks.assistant.templates import Part, Template, every_line, parts_of
 
 PROMPT = (
@@ -86,7 +89,7 @@ class Paraphraser:
     def record(self) -> dict[str, Any]:
         """What the manifest says of it; the key is no part of it."""
         return {
-            "url": self.config.url, "model": self.config.model, "prompt": PROMPT, "cache": self.config.cache,
+            "url": without_keys(self.config.url), "model": self.config.model, "prompt": PROMPT, "cache": self.config.cache,
             "reworded": self.counts["reworded"], "kept": self.counts["kept"], "reasons": dict(sorted(self.reasons.items())),
         }
 
@@ -118,15 +121,16 @@ class Paraphraser:
         headers = {"Content-Type": "application/json"}
         if key := os.environ.get(self.config.key_env):
             headers["Authorization"] = f"Bearer {key}"
-        url = self.config.url.rstrip("/") + "/chat/completions"
+        url, user = _address(self.config.url)
+        headers = user | headers
         why = ""
         for _ in range(TRIES):
             try:
                 request = urllib.request.Request(url, json.dumps(body).encode(), headers)
-                with urllib.request.urlopen(request, timeout=self.config.timeout_s) as reply:
+                with urllib.request.build_opener(_NoRedirects).open(request, timeout=self.config.timeout_s) as reply:
                     return _content(reply.read())
             except urllib.error.HTTPError as error:
-                why = f"HTTP {error.code}"
+                why = f"HTTP {error.code}" + (", a redirect; give the address that it leads to" if 300 <= error.code < 400 else "")
                 error.close()
                 if error.code < 500 and error.code != 429:
                     break  # asking again the same way helps nobody
@@ -136,6 +140,22 @@ class Paraphraser:
                 timed_out = isinstance(getattr(error, "reason", None), TimeoutError)
                 why = f"no answer within {self.config.timeout_s:g} s" if timed_out else f"can't be reached ({type(error).__name__})"
         raise NoAnswer(f"the endpoint: {why}; delete this line of the cache to ask again")
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Another host must not get the key, nor the wording."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Follows none: the redirect is an error like others."""
+
+
+def _address(base: str) -> tuple[str, dict[str, str]]:
+    """Where completions are asked for, and a header with the user that the base names, whom an address can't carry."""
+    parts = urlsplit(base)
+    path = parts.path.rstrip("/") + "/chat/completions"
+    user, _, host = parts.netloc.rpartition("@")
+    header = {"Authorization": f"Basic {base64.b64encode(unquote(user).encode()).decode()}"} if user else {}
+    return urlunsplit(parts._replace(netloc=host, path=path)), header
 
 
 def _content(reply: bytes) -> str:

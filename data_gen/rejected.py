@@ -9,6 +9,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from configs.files import write
+from configs.terminal import plain
+
 FILE = "rejected.jsonl"
 MOST_SHOWN = 20
 """Rows that are printed; the file has them all."""
@@ -21,8 +24,8 @@ def report_rejected(folder: Path, rows: Sequence[tuple[str, str]]) -> None:
         path.unlink(missing_ok=True)
         return
     text = "".join(json.dumps({"row": name, "reason": reason}, ensure_ascii=False) + "\n" for name, reason in rows)
-    path.write_text(text, encoding="utf-8")
+    write(path, text, errors="backslashreplace")  # half a character is then JSON's own escape of it
     for name, reason in rows[:MOST_SHOWN]:
-        print(f"rejected {name}: {reason}")
+        print(plain(f"rejected {name}: {reason}"))
     rest = f", {len(rows) - MOST_SHOWN} of them not shown" if len(rows) > MOST_SHOWN else ""
     print(f"rejected rows: {len(rows)}{rest} ({path})")

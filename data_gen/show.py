@@ -16,6 +16,7 @@ from rich.text import Text
 from agent.clock import seconds
 from configs.command import UserError, command
 from configs.schema import Config
+from configs.terminal import plain
 from data_gen.trajectory import read_manifest, read_rows
 
 _COLOURS = {
@@ -52,7 +53,7 @@ def render(row: dict[str, Any]) -> list[Any]:
     """The row as things that a rich console prints."""
     profile = row["profile"]
     head = Text.assemble(
-        (f"{row['id']}  {row['split']}  {row['mode']}\n", "bold"), f"{row['request']}\n",
+        (plain(f"{row['id']}  {row['split']}  {row['mode']}\n"), "bold"), plain(f"{row['request']}\n"),
         (f"{profile['decode_tokens_per_s']} tokens/s decode, {profile['prefill_tokens_per_s']} prefill; {row['tokens']} tokens, "
          f"{row['model_tokens']} by the model; speech ends at {seconds(row['speech_end_ns']):.2f} s, "
          f"{row['outcome']} at {seconds(row['end_ns']):.2f} s", "dim"),
@@ -64,7 +65,7 @@ def render(row: dict[str, Any]) -> list[Any]:
         tag = "" if part["kind"] == "model" else f"<{part['kind']}> "
         table.add_row(
             f"{seconds(part['at_ns']):.2f}", str(len(part["ids"]) or ""), "●" if part["supervised"] else "",
-            Text(tag + part["text"].rstrip("\n"), style=_COLOURS.get(part["kind"], "dim")),
+            Text(plain(tag + part["text"].rstrip("\n")), style=_COLOURS.get(part["kind"], "dim")),
         )
     return [head, table]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from configs.schema import Config
+from configs.secrets import without_keys
 from data_gen.disfluency import Rates
 from data_gen.task import Split, Task
 
@@ -101,7 +102,7 @@ def rewordings(config: Config, split: Split) -> tuple[Mapping[str, Template], di
     if (source := config.task or config.data.source) != "assistant":
         raise ValueError(f"data.paraphrase is for source assistant, not {source!r}; leave data.paraphrase.url empty")
     if not settings.model:
-        raise ValueError(f"data.paraphrase.url is {settings.url!r}, but data.paraphrase.model is empty; name the model to ask")
+        raise ValueError(f"data.paraphrase.url is {without_keys(settings.url)}, but data.paraphrase.model is empty; name the model to ask")
     from data_gen.paraphrase import Paraphraser
     from data_gen.tasks.assistant.intents import INTENTS
     from data_gen.tasks.assistant.templates import templates

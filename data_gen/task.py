@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from agent.clock import parse_now
 from agent.tools.tool import Toolbox, ToolSpec
 
 Split = Literal["train", "validation", "test"]
@@ -82,6 +83,11 @@ class Task:
     def __post_init__(self) -> None:
         if not self.words:
             raise BadTask(f"task {self.id}: the request has no words; give it at least one")
+        if self.now is not None:
+            try:
+                parse_now(self.now)
+            except ValueError as error:
+                raise BadTask(f"task {self.id}: {error}") from None
         known = {tool.name for tool in self.tools}
         for k, call in enumerate(self.gold, start=1):
             if call.name not in known:

@@ -7,7 +7,7 @@ tokenizer and the clock it was made with. Refuses to know what a trainer does wi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from agent.protocol import EDITION
 from agent.rendering import Renderer
 from agent.simulate import Rollout
 from agent.transcript import Segment
+from configs.files import digest, intact, marker
 from data_gen.task import Task
 
 SCHEMA_VERSION = 1
@@ -123,7 +124,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise BadData(f"no folder of trajectories at {folder}; make one with: python -m data_gen.generate out={folder}")
     if not path.exists():
         raise BadData(f"{folder} holds no {MANIFEST}: it is empty or half-written; run data_gen.generate again, it resumes")
-    manifest = json.loads(path.read_text())
+    if not (manifest := marker(path)):
+        raise BadData(f"{folder} holds a torn {MANIFEST}; run data_gen.generate again, it resumes")
     if manifest.get("schema_version") != SCHEMA_VERSION:
         raise BadData(
             f"{folder} has schema version {manifest.get('schema_version')}, this code reads {SCHEMA_VERSION}; generate the data again"
@@ -133,10 +135,23 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{folder} was made in edition {edition} of the protocol, and this code speaks edition {EDITION}; "
             f"generate the data again with the settings in its config.yaml, into another folder"
         )
-    missing = [name for names in manifest["shards"].values() for name in names if not (folder / name).exists()]
+    shards = manifest.get("shards")
+    if not isinstance(shards, dict) or any(str(name) != Path(str(name)).name for names in shards.values() for name in names):
+        raise BadData(f"{path} names shards that are no files of the folder; generate the data again")
+    missing = [name for names in shards.values() for name in names if not (folder / name).is_file()]
     if missing:
         raise BadData(f"{folder} misses {len(missing)} of its shards, the first {missing[0]}; run data_gen.generate again")
+    said = manifest.get("files") or {}
+    if changed := [name for names in shards.values() for name in names if not intact(folder / name, said.get(name))]:
+        raise BadData(f"{folder / changed[0]} is not the file that {MANIFEST} names (its sha256 differs); run data_gen.generate again")
     return manifest
+
+
+def files_of(folder: Path, shards: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
+    """What a manifest says of each shard: its rows and its sha256, by which it is known again."""
+    import pyarrow.parquet as parquet
+    names = [name for each in shards.values() for name in each]
+    return {name: {"rows": parquet.read_metadata(folder / name).num_rows, "sha256": digest(folder / name)} for name in names}
 
 
 def shards_of(folder: Path, split: str) -> list[Path]:
@@ -153,9 +168,17 @@ def shards_of(folder: Path, split: str) -> list[Path]:
 
 
 def read_shard(path: Path) -> list[dict[str, Any]]:
-    """The rows of one file."""
+    """The rows of one file.
+
+    Raises:
+        BadData: it can't be read.
+    """
+    import pyarrow as pa
     import pyarrow.parquet as parquet
-    return parquet.read_table(path).to_pylist()
+    try:
+        return parquet.read_table(path).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise BadData(f"{path} can't be read ({str(error).splitlines()[0]}); delete it and run data_gen.generate again") from None
 
 
 def read_rows(folder: Path, split: str) -> Iterator[dict[str, Any]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from agent.protocol import write_call
 from configs.command import UserError, command
+from configs.files import write
 from configs.schema import Config
 from eval.results import read_file, read_manifest
 from eval.trace import history_of, trace
@@ -27,7 +28,7 @@ def main(config: Config) -> None:
     episode = find(Path(config.path), config.row)
     path = Path(config.out or f"outputs/chrome_trace/{config.name}-{config.row}.json")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(chrome_trace(episode)) + "\n", encoding="utf-8")
+    write(path, json.dumps(chrome_trace(episode)) + "\n")
     print(f"trace of task {episode['task']}, {episode['backend']}, {episode['mode']}: {path}")
 
 

@@ -24,6 +24,7 @@ from typing import Any
 from agent.models.model import Model
 from agent.rendering import Renderer, as_data
 from configs.command import command, out_folder
+from configs.files import write
 from configs.schema import Config
 from data_gen.sources import load
 from data_gen.task import Task
@@ -63,9 +64,8 @@ def main(config: Config) -> None:
     if not rows:
         raise ValueError("none of the sources asks questions only; use one like hotpotqa, whose tasks are done by an answer")
     folder.mkdir(parents=True, exist_ok=True)
-    half = folder / f"{FILE}.tmp"
-    half.write_text(json.dumps({"schema_version": SCHEMA_VERSION, "prompt": PROMPT, "rows": rows}, indent=1, ensure_ascii=False) + "\n")
-    half.rename(folder / FILE)
+    found = {"schema_version": SCHEMA_VERSION, "prompt": PROMPT, "rows": rows}
+    write(folder / FILE, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     for row in rows:
         right, n = sum(answer["exact"] for answer in row["answers"]), len(row["answers"])
         said = f" (always {row['answer']!r}, from {row['train_n']} training questions)" if row["backend"] == MAJORITY else ""

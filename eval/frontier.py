@@ -19,6 +19,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -28,6 +29,8 @@ from rich.progress import Progress
 from agent.clock import ns, seconds
 from agent.modes import settings_of
 from configs.command import command, out_folder, write_manifest
+from configs.ending import quietly
+from configs.files import marker, whole, write
 from configs.schema import Config, EndpointConfig
 from data_gen.episodes import make_episode, profile_of
 from data_gen.seeds import child
@@ -86,8 +89,8 @@ def main(config: Config) -> None:
     episodes = explore(folder, endings, config)
     found = frontier(endings, episodes, config)
     write_manifest(folder, config, schema_version=SCHEMA_VERSION)
-    (folder / "frontier.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    (folder / "frontier.md").write_text(table(found), encoding="utf-8")
+    write(folder / "frontier.json", json.dumps(found, indent=1) + "\n")
+    write(folder / "frontier.md", table(found))
     draw(found, folder / "frontier.png")
     print(f"frontier: {folder}/frontier.json, {folder}/frontier.md, {folder}/frontier.png")
 
@@ -126,15 +129,13 @@ def explore(folder: Path, endings: Sequence[Ending], config: Config) -> list[dic
     points = folder / "points"
     points.mkdir(parents=True, exist_ok=True)
     for ending in endings:
-        if (points / ending.file).exists() and _read(points / ending.file)["recipe"] != _key(ending):
+        if (made := marker(points / ending.file)) and made.get("recipe") != _key(ending):
             raise ValueError(f"{points / ending.file} is of other settings; give another out=, or delete the folder")
-    missing = [ending for ending in endings if not (points / ending.file).exists()]
+    missing = [ending for ending in endings if not marker(points / ending.file)]
     with Progress(disable=not sys.stderr.isatty()) as bar:
         shown = bar.add_task("points", total=len(endings), completed=len(endings) - len(missing))
         for n, (ending, made) in enumerate(zip(missing, _run(missing, config.data.workers)), len(endings) - len(missing) + 1):
-            half = points / f"{ending.file}.part"
-            half.write_text(json.dumps({"recipe": _key(ending), "modes": made}) + "\n", encoding="utf-8")
-            half.rename(points / ending.file)
+            write(points / ending.file, json.dumps({"recipe": _key(ending), "modes": made}) + "\n")
             bar.advance(shown)
             if bar.disable:
                 print(f"{n} of {len(endings)}: {ending.source}, {ending.name}", flush=True)
@@ -158,7 +159,7 @@ def _run(endings: Sequence[Ending], workers: int) -> Iterator[dict[str, list[Epi
     if workers <= 1:
         yield from map(episodes_of, endings)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=quietly) as pool:
         yield from pool.map(episodes_of, endings)
 
 
@@ -276,6 +277,7 @@ def _ranged(value: float, ends: Sequence[float] | None, form: str) -> str:
 
 # --- picture
 
+@rc_context({"text.parse_math": False})  # names and words are data, never mathematics
 def draw(found: Mapping[str, Any], path: Path) -> None:
     """Draws the frontier: a column a source, all effects before the last word above, the wrong ones of them below."""
     sources = found["sources"]
@@ -301,7 +303,8 @@ def draw(found: Mapping[str, Any], path: Path) -> None:
         for kind, marker in KINDS.items() if any(point["kind"] == kind for point in points)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9, labelcolor=INK)
-    figure.savefig(path)
+    with whole(Path(path)) as half:
+        figure.savefig(half, format=Path(path).suffix[1:] or "png")
 
 
 def _panel(axes: Axes, points: Sequence[Mapping[str, Any]], name: str) -> None:

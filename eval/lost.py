@@ -18,6 +18,7 @@ from agent.clock import ns, seconds
 from agent.protocol import write_call
 from configs.command import command
 from configs.schema import Config
+from configs.terminal import plain
 from eval.results import BadResults, Key, read_file, read_manifest
 from eval.trace import Trace, history_of, trace
 
@@ -165,8 +166,8 @@ def main(config: Config) -> None:
         found.sort(key=lambda entry: (-entry[0].total_ns, entry[1]["task"]))
         for item, episode, seen in [entry for entry in found if entry[1]["task"] == config.path] if config.path else found[:WORST]:
             took = f"{seconds(episode['latency_ns']):.2f} s, floor {seconds(episode['latency_ns'] - item.total_ns):.2f} s"
-            print(f"\n{episode['task']}: {took}; {item.left}")
-            print("\n".join(timeline(episode, seen)))
+            print(plain(f"\n{episode['task']}: {took}; {item.left}"))
+            print(plain("\n".join(timeline(episode, seen))))
         print()
 
 

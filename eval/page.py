@@ -18,6 +18,7 @@ from typing import Any
 from agent.clock import seconds
 from agent.events import Append
 from agent.protocol import write_call
+from configs.files import write
 from eval.measures import BACKEND_ORDER, MODE_ORDER
 from eval.results import Episodes, read_file, read_manifest
 from eval.timeline import CUT, HELD, INK, LINE, PARTS, RUNNING, SOFT, UPDATE, VOID, WORD
@@ -48,9 +49,7 @@ def write_page(path: Path, runs: Sequence[str], episodes: Episodes, pictured: st
         episode for run in map(Path, runs) for entry in read_manifest(run)["rows"] for episode in read_file(run / entry["file"])
         if (episode["source"], episode["split"], episode["task"]) in wanted
     ]
-    half = path.with_name(path.name + ".tmp")
-    half.write_text(page(found, pictured), encoding="utf-8")
-    half.rename(path)
+    write(path, page(found, pictured))
 
 
 def pick(episodes: Episodes, pictured: str | None = None) -> set[tuple[str, str, str]]:

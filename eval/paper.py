@@ -15,6 +15,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from configs.folder import SETTINGS, raw_settings
 from data_gen.seeds import child
 from eval.backends import PLANNED, UNTRAINED
 from eval.measures import Terms, row_of
@@ -71,8 +72,9 @@ def models_of(runs: Sequence[str]) -> dict[str, str]:
     """The model's name behind each backend with weights, from the settings that the replays left."""
     found: dict[str, set[str]] = {}
     for run in map(Path, runs):
-        settings = run / "config.yaml"
-        name = OmegaConf.load(settings).model.name if settings.is_file() else "unknown"
+        settings = run / SETTINGS
+        model = raw_settings(settings).get("model") if settings.is_file() else None
+        name = model.get("name", "unknown") if isinstance(model, dict) else "unknown"
         for row in read_manifest(run)["rows"]:
             found.setdefault(row["backend"], set()).add(str(name))
     return {backend: " and ".join(sorted(names)) for backend, names in found.items() if backend not in PLANNED}

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -18,6 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from agent.clock import seconds
+from configs.files import whole
 from eval.measures import BACKEND_ORDER, MODE_ORDER
 from eval.results import Episodes, Key
 from eval.tables import groups
@@ -35,6 +37,7 @@ MOST_S = 8.0
 """Latencies are drawn up to here, as the area under success by deadline is."""
 _PANEL_IN = (5.4, 3.7)
 _ACROSS = 3
+NAMES = ("success.png", "latency.png", "accuracy.png", "saving.png")
 
 
 def write_plots(folder: Path, rows: Sequence[Row], episodes: Episodes) -> list[Path]:
@@ -45,19 +48,16 @@ def write_plots(folder: Path, rows: Sequence[Row], episodes: Episodes) -> list[P
         rows: the report's.
         episodes: what the rows were made of.
     """
-    drawn: Mapping[str, Callable[[Path], bool]] = {
-        "success.png": lambda path: success(rows, episodes, path),
-        "latency.png": lambda path: latencies(rows, episodes, path),
-        "accuracy.png": lambda path: accuracy(rows, path),
-        "saving.png": lambda path: saving(rows, path),
-    }
+    drawn: Mapping[str, Callable[[Path], bool]] = dict(zip(NAMES, (
+        lambda path: success(rows, episodes, path), lambda path: latencies(rows, episodes, path), lambda path: accuracy(rows, path),
+        lambda path: saving(rows, path),
+    ), strict=True))
     written = []
     for name, draw in drawn.items():
-        half = folder / f"{name.removesuffix('.png')}.tmp.png"
-        (folder / name).unlink(missing_ok=True)  # a picture of an earlier report would belie this one
-        if draw(half):
-            half.rename(folder / name)
+        if draw(folder / name):
             written.append(folder / name)
+        else:
+            (folder / name).unlink(missing_ok=True)  # a picture of an earlier report would belie this one
     return written
 
 
@@ -162,6 +162,7 @@ def styled(axes: Axes, grid: Literal["both", "x", "y"] = "both") -> None:
         label.set(fontsize=9, color=SOFT)
 
 
+@rc_context({"text.parse_math": False})  # names and words are data, never mathematics
 def _panels(
     rows: Sequence[Row], path: Path, title: str, says: str, draw: Callable[[Axes, Sequence[Row]], None], legend: bool = True,
 ) -> bool:
@@ -193,5 +194,6 @@ def _panels(
             handles += [Line2D([], [], color=INK, lw=1.4, ms=6, label=name.replace("_", " "), **looks[name]) for name in backends]
         look = {"frameon": False, "fontsize": 9, "labelcolor": INK, "handlelength": 2.2, "columnspacing": 1.6}
         figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 3 * across + 1), **look)
-    figure.savefig(path)
+    with whole(Path(path)) as half:
+        figure.savefig(half, format=Path(path).suffix[1:] or "png")
     return True

@@ -31,6 +31,7 @@ from agent.prompt import system_prompt
 from agent.simulate import Episode, Planner, Rollout, run_batch
 from agent.tools.tool import Toolbox
 from configs.command import command, out_folder, write_manifest
+from configs.files import digest, intact, marker, write
 from configs.launch import start_all
 from configs.schema import Config, DataConfig
 from data_gen.episodes import heard_of, make_episode, profile_of, settings_of
@@ -82,21 +83,29 @@ def main(config: Config) -> None:
     with own.main_first():
         prepare(folder, key, rows)
     left_out = kept_out(config, folder) if own.main else []
-    missing = [row for row in rows if not (folder / row.file).exists()]
+    known = {entry["file"]: entry for entry in marker(folder / MANIFEST).get("rows", [])}
+    missing = [row for row in rows if not intact(folder / row.file, known.get(row.file))]
     if missing:
         run(config, folder, missing, backends, own)
     own.close()
     if not own.main:
         return
-    if missing or not (folder / MANIFEST).exists():
+    if missing or not known:
         clock = {"time": config.time} | ({"processes": own.count} if config.time == "real" else {})
         write_manifest(
-            folder, config, schema_version=SCHEMA_VERSION, recipe=key, rows=[asdict(row) | {"file": row.file} for row in rows],
+            folder, config, schema_version=SCHEMA_VERSION, recipe=key, rows=[entry_of(folder, row) for row in rows],
             checkpoints={name: backend.model.adapter for name, backend in backends.items()}, rejected=left_out, **clock,
         )
         (folder / _MAKING).unlink(missing_ok=True)
     print(f"{len(rows) - len(missing)} of {len(rows)} rows were there already" if len(missing) < len(rows) else f"{len(rows)} rows")
     print(f"replay: {folder}")
+
+
+def entry_of(folder: Path, row: Row) -> dict[str, Any]:
+    """What the manifest says of a row: its file, with the episodes in it and its sha256, by which readers know it again."""
+    with (folder / row.file).open("rb") as file:
+        episodes = sum(1 for _ in file)
+    return asdict(row) | {"file": row.file, "episodes": episodes, "sha256": digest(folder / row.file)}
 
 
 def kept_out(config: Config, folder: Path) -> list[dict[str, Any]]:
@@ -208,7 +217,7 @@ def recipe(config: Config, backends: dict[str, Backend]) -> str:
 def prepare(folder: Path, key: str, rows: Sequence[Row]) -> None:
     """Makes the folder, or checks that what is in it was made by the same recipe."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = {name: json.loads((folder / name).read_text()).get("recipe") for name in (_MAKING, MANIFEST) if (folder / name).exists()}
+    made = {name: found.get("recipe") for name in (_MAKING, MANIFEST) if (found := marker(folder / name))}
     # a run that failed before its first episode binds nobody
     if set(made.values()) - {key} and (MANIFEST in made or any(folder.glob("episodes-*"))):
         raise ValueError(f"{folder} holds a replay with other settings or weights; give another out=, or delete the folder")
@@ -216,7 +225,7 @@ def prepare(folder: Path, key: str, rows: Sequence[Row]) -> None:
     if strange:
         raise ValueError(f"{folder} holds rows that are not asked for ({min(strange)}); give another out=, or delete the folder")
     if MANIFEST not in made and made.get(_MAKING) != key:
-        (folder / _MAKING).write_text(json.dumps({"recipe": key}) + "\n")
+        write(folder / _MAKING, json.dumps({"recipe": key}) + "\n")
 
 
 def tasks_of(config: Config, played: Backend) -> Sequence[Task]:

@@ -1,17 +1,19 @@
 """Makes the report of replays: ``python -m eval.report runs=[outputs/replay/debug] out=PATH``.
 
 Owns the files of a report: ``report.json`` (schema in `docs/report.md`), ``report.md``, ``timeline.png``, the plots of
-`eval.plots` and the page of `eval.page`. Everything is
-made before anything is written, so bad input leaves an earlier report as it was. Ends with status 1 if an effect came
+`eval.plots` and the page of `eval.page`. All files are
+made before any gets its place, so bad input or a full disk leaves an earlier report as it was. Ends with status 1 if an effect came
 before commit or twice, or if an episode beat the floor: then something is broken, and no figure counts.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,12 @@ from rich.console import Console
 
 from agent.clock import seconds
 from configs.command import command, git_state
+from configs.files import write as write_whole
 from configs.schema import Config
 from eval import closed_book, paper
 from eval.measures import BACKEND_ORDER, Terms, rows_of, sorted_keys
 from eval.page import write_page
-from eval.plots import write_plots
+from eval.plots import NAMES, write_plots
 from eval.results import Key, find_episode, read_manifest, read_runs
 from eval.tables import NOTE, Grid, answers, kept_out, markdown, terminal
 
@@ -48,9 +51,12 @@ def main(config: Config) -> None:
     report |= {"rejected": out, "rows": rows}
     report |= {"paper": tables} if asked.paper else {}
     picture = chosen(episodes)
-    write(folder, report, config.runs, picture)
-    plots = write_plots(folder, rows, episodes)
-    write_page(folder / "report.html", config.runs, episodes, picture[2] if picture else None)
+    with together(folder) as half:
+        write(half, report, config.runs, picture)
+        plots = [folder / path.name for path in write_plots(half, rows, episodes)]
+        write_page(half / "report.html", config.runs, episodes, picture[2] if picture else None)
+    for name in {*NAMES} - {path.name for path in plots}:
+        (folder / name).unlink(missing_ok=True)  # a picture of an earlier report would belie this one
     show(rows, paper.grids(tables))
     print(*kept_out(out), sep="\n", end="\n" if out else "")
     print(f"report: {folder}/report.json, {folder}/report.md" + (f", {folder}/timeline.png" if picture else ""))
@@ -60,22 +66,27 @@ def main(config: Config) -> None:
         sys.exit(1)
 
 
+@contextlib.contextmanager
+def together(folder: Path) -> Iterator[Path]:
+    """A folder inside ``folder`` for files that are put into it together, when all of them are whole; if one fails, none is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as half:
+        yield Path(half)
+        for path in sorted(Path(half).iterdir()):
+            path.rename(folder / path.name)
+
+
 def write(folder: Path, report: dict[str, Any], runs: Sequence[str], picture: tuple[Key, Key, str] | None) -> None:
-    """Writes the files of a report, each whole or not at all."""
+    """Writes the files that the figures and one picture are in."""
     beside = paper.grids(report.get("paper", []))
     text = markdown(report["rows"], beside) + "".join(f"\n{line}\n" for line in kept_out(report["rejected"]))
-    folder.mkdir(parents=True, exist_ok=True)
     if picture is not None:
         from eval.timeline import draw
         base, ours, task = picture
         shown = [find_episode(runs, task, key.backend, key.mode, key.profile) for key in (base, ours)]
-        half = folder / "timeline.tmp.png"
-        draw(shown, half)
-        half.rename(folder / "timeline.png")
+        draw(shown, folder / "timeline.png")
     for name, content in (("report.json", json.dumps(report, indent=1) + "\n"), ("report.md", text)):
-        half = folder / f"{name}.tmp"
-        half.write_text(content, encoding="utf-8")
-        half.rename(folder / name)
+        write_whole(folder / name, content)
 
 
 def show(rows: Sequence[dict[str, Any]], beside: Sequence[Grid] = ()) -> None:

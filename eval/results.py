@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from configs.files import intact
 from eval.episodes import SCHEMA_VERSION
 
 MANIFEST = "manifest.json"
@@ -52,8 +53,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     version = manifest.get("schema_version") if isinstance(manifest, dict) else None
     if version != SCHEMA_VERSION or not manifest.get("rows"):
         raise BadResults(f"{folder} has schema version {version}, this code reads {SCHEMA_VERSION}; replay again into another out=")
-    if missing := [row["file"] for row in manifest["rows"] if not (folder / row["file"]).exists()]:
+    if any(not isinstance(row.get("file"), str) or row["file"] != Path(row["file"]).name for row in manifest["rows"]):
+        raise BadResults(f"{folder / MANIFEST} names files that are not the folder's; replay again into another out=")
+    if missing := [row["file"] for row in manifest["rows"] if not (folder / row["file"]).is_file()]:
         raise BadResults(f"{folder} misses {len(missing)} of its files, the first {missing[0]}; run eval.replay again")
+    if changed := [row["file"] for row in manifest["rows"] if not intact(folder / row["file"], row)]:
+        raise BadResults(f"{folder / changed[0]} is not the file that {MANIFEST} names (its sha256 differs); run eval.replay again")
     return manifest
 
 

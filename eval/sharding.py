@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from configs.command import UserError
+from configs.files import write
 from data_gen.task import Task
 
 _LAUNCHERS = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
@@ -124,9 +125,7 @@ class Part:
         if others:
             for other in others:
                 whole.done |= other.done
-            half = path.with_suffix(".tmp")
-            half.write_text("".join(map(_line, whole.done.values())), encoding="utf-8")
-            half.rename(path)
+            write(path, "".join(map(_line, whole.done.values())))
             for other in others:
                 other.path.unlink()
         return whole
@@ -150,9 +149,7 @@ class Part:
         if missing := [task.id for task in tasks if task.id not in self.done]:
             some = f"{len(missing)} of {len(tasks)} episodes, the first {missing[0]}"
             raise UserError(f"{self.path.stem} lacks {some}; replay again, it resumes")
-        half = self.path.with_suffix(".tmp")
-        half.write_text("".join(_line(self.done[task.id]) for task in tasks), encoding="utf-8")
-        half.rename(self.path.with_suffix(".jsonl"))
+        write(self.path.with_suffix(".jsonl"), "".join(_line(self.done[task.id]) for task in tasks))
         self.path.unlink(missing_ok=True)
 
 

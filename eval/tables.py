@@ -13,6 +13,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from configs.terminal import plain
 from eval.statistics import MIN_N, Proportion
 
 Row = Mapping[str, Any]
@@ -116,14 +117,19 @@ class Grid:
         """The same for `rich`, the notes as its caption."""
         notes = "\n".join(f"- {note}" for note in self.notes)
         table = Table(
-            title=escape(self.title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, caption=escape(notes) or None,
+            title=shown(self.title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, caption=shown(notes) or None,
             caption_justify="left",
         )
         for n, head in enumerate(self.heads):
-            table.add_column(escape(head), justify="left" if n < self.left else "right", overflow="fold")
+            table.add_column(shown(head), justify="left" if n < self.left else "right", overflow="fold")
         for row in self.rows:
-            table.add_row(*map(escape, row))
+            table.add_row(*map(shown, row))
         return table
+
+
+def shown(text: str) -> str:
+    """Text of others as `rich` prints it: neither the terminal nor `rich` reads anything into it."""
+    return escape(plain(text))
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -206,7 +212,7 @@ def kept_out(rejected: Sequence[Mapping[str, Any]]) -> list[str]:
     for entry in rejected:
         some = f", {', '.join(entry['rows'][:10])}" + (", …" if entry["count"] > 10 else "")
         where = f"{entry['source']}, {entry['split']} ({entry['run']})"
-        lines.append(f"Kept out of {where}, and counted in no n: {entry['count']} row{'s' * (entry['count'] > 1)}{some}.")
+        lines.append(plain(f"Kept out of {where}, and counted in no n: {entry['count']} row{'s' * (entry['count'] > 1)}{some}."))
     return lines
 
 
@@ -222,9 +228,9 @@ def terminal(rows: Sequence[Row], width: int = WIDE) -> list[Table]:
     tables = []
     for (source, split, profile), group in groups(rows).items():
         look = {"box": box.SIMPLE_HEAD, "title_justify": "left", "pad_edge": False, "collapse_padding": not wide}
-        table = Table(title=f"{source}, {split}, {profile}", **look)
-        shown = columns(group)
-        for n, (head, _) in enumerate(shown):
+        table = Table(title=shown(f"{source}, {split}, {profile}"), **look)
+        own = columns(group)
+        for n, (head, _) in enumerate(own):
             text, side = head if wide else head.replace(" ", "\n"), "left" if n < 2 else "right"
             table.add_column(text, justify=side, no_wrap=n < 2, overflow="fold")
         before = group[0]["backend"]
@@ -232,8 +238,8 @@ def terminal(rows: Sequence[Row], width: int = WIDE) -> list[Table]:
             if row["backend"] != before:
                 table.add_section()
                 before = row["backend"]
-            cells = (cell(row) for _, cell in shown)
-            table.add_row(*(escape(text if wide else _stacked(text)) for text in cells))
+            cells = (cell(row) for _, cell in own)
+            table.add_row(*(shown(text if wide else _stacked(text)) for text in cells))
         tables.append(table)
     return tables
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -23,6 +24,7 @@ from agent.calls import State
 from agent.clock import seconds
 from agent.protocol import write_call
 from configs.command import command
+from configs.files import whole
 from configs.schema import Config
 from eval.trace import Run, Trace, history_of, trace
 
@@ -47,6 +49,7 @@ _TEXT_LANES = 1.45
 """Room for the words' texts above their bars, in lanes."""
 
 
+@rc_context({"text.parse_math": False})  # names and words are data, never mathematics
 def draw(episodes: Sequence[Mapping[str, Any]], path: Path, titles: Sequence[str] | None = None) -> None:
     """Draws episodes of one request under one another, the first as what the others are compared with.
 
@@ -77,7 +80,8 @@ def draw(episodes: Sequence[Mapping[str, Any]], path: Path, titles: Sequence[str
     handles = [Patch(label=label, **look) for label, look in LEGEND if label not in absent]
     look = {"frameon": False, "fontsize": 8.5, "labelcolor": INK, "handlelength": 1.4, "columnspacing": 1.6}
     figure.legend(handles=handles, loc="lower center", ncols=len(handles), **look)
-    figure.savefig(path)
+    with whole(Path(path)) as half:
+        figure.savefig(half, format=Path(path).suffix[1:] or "png")
 
 
 def _title(episode: Mapping[str, Any], base: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
+from configs.files import marker, write
 from configs.schema import Config
 from data_gen.episodes import profile_of, settings_of
 from data_gen.sources import load
@@ -91,7 +92,7 @@ class ValidationReplay(TrainerCallback):
     def best(self) -> tuple[Path, dict[str, Any]] | None:
         """The folder with the best step's weights and what is known of that step; None before the first replay."""
         place = self.folder / BEST
-        return (place, json.loads((place / _CHOSEN).read_text())) if place.exists() else None
+        return (place, chosen) if (chosen := marker(place / _CHOSEN)) else None
 
     # --- the trainer's events
 
@@ -106,13 +107,13 @@ class ValidationReplay(TrainerCallback):
         place, half = self.folder / BEST, self.folder / _PARTIAL
         if state.global_step == 0:
             shutil.rmtree(place, ignore_errors=True)
-        elif not place.exists() and (half / _CHOSEN).exists():  # killed between the old one's end and the new one's name
+        elif not place.exists() and marker(half / _CHOSEN):  # killed between the old one's end and the new one's name
             half.rename(place)
         shutil.rmtree(half, ignore_errors=True)
         log = self.folder / LOG
         if log.exists():
             kept = [line for line in _read(log) if line["step"] <= state.global_step]
-            log.write_text("".join(map(_text, kept)))
+            write(log, "".join(map(_text, kept)))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Replays where a replay is due; the last step's comes when training ends."""
@@ -173,7 +174,7 @@ class ValidationReplay(TrainerCallback):
             return
         chosen = {"step": step, "success_by_2s": success, "accuracy": accuracy, "modes": self.modes, "profile": self.profile,
                   "tasks": len(self.tasks)}
-        (half / _CHOSEN).write_text(json.dumps(chosen) + "\n")  # last: a folder that has it is whole
+        write(half / _CHOSEN, json.dumps(chosen) + "\n")  # last: a folder that has it is whole
         shutil.rmtree(place, ignore_errors=True)
         half.rename(place)
 

@@ -18,6 +18,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -26,6 +27,8 @@ from rich.progress import Progress
 from agent.clock import Profile, ns, seconds
 from agent.tools.tool import Json, Toolbox, ToolSpec
 from configs.command import command, out_folder, write_manifest
+from configs.ending import quietly
+from configs.files import whole, write
 from configs.schema import Config
 from data_gen.derivation import Derivation
 from data_gen.episodes import make_episode, profile_of
@@ -118,7 +121,7 @@ def main(config: Config) -> None:
     base = Surroundings(config, profile_of(config.eval.profiles[0], config.clock))
     found = explore(base, axes_for(config), backend("expert", config))
     write_manifest(folder, config, schema_version=SCHEMA_VERSION)
-    (folder / "whatif.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write(folder / "whatif.json", json.dumps(found, indent=1) + "\n")
     draw(found, folder / "whatif.png")
     print(f"whatif: {folder}/whatif.json, {folder}/whatif.png")
 
@@ -169,7 +172,7 @@ def _points(wheres: Sequence[Surroundings], played: Backend, workers: int) -> It
     if workers <= 1:
         yield from (point(where, played) for where in wheres)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=quietly) as pool:
         yield from pool.map(partial(point, played=played), wheres)
 
 
@@ -247,6 +250,7 @@ def changed(task: Task, where: Surroundings) -> Task:
     return replace(task, words=tuple(words), reading=reading)
 
 
+@rc_context({"text.parse_math": False})  # names and words are data, never mathematics
 def draw(found: Mapping[str, Any], path: Path) -> None:
     """Draws the map: a panel an axis, a line a baseline, with 95% intervals; the dotted line is the configured value."""
     across = 3
@@ -266,7 +270,8 @@ def draw(found: Mapping[str, Any], path: Path) -> None:
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
     handles, labels = grid.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9.5, labelcolor=INK)
-    figure.savefig(path)
+    with whole(Path(path)) as half:
+        figure.savefig(half, format=Path(path).suffix[1:] or "png")
 
 
 def _panel(axes: Axes, axis: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from configs.files import write
 from eval.tables import Grid, _ranged, _share, _times
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -94,7 +95,7 @@ def keep(report: Path, folder: Path) -> None:
     rows = [{name: value for name, value in row.items() if name not in LEFT_OUT} for row in whole["rows"]]
     kept = {"schema_version": whole["schema_version"], "git": whole["git"], "runs_git": whole["runs_git"], "rows": rows}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "rows.json").write_text(json.dumps(kept, indent=1) + "\n")
+    write(folder / "rows.json", json.dumps(kept, indent=1) + "\n")
     for file in ("report.md", "success.png"):
         if (report / file).exists():
             shutil.copy(report / file, folder / file)
@@ -107,7 +108,7 @@ def fill(path: Path, check: bool = False) -> bool:
     text = path.read_text(encoding="utf-8")
     filled = _TABLE.sub(lambda found: f"<!-- table {found['spec']} -->\n{table(found['spec'])}<!-- /table -->", text)
     if filled != text and not check:
-        path.write_text(filled, encoding="utf-8")
+        write(path, filled)
     return filled != text
 
 

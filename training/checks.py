@@ -66,7 +66,7 @@ def check_model(config: Config, folder: Path) -> Any:
         UserError: a LoRA target matches no module, or rows of one trajectory may be longer than the model's context.
     """
     train = config.train
-    settings = AutoConfig.from_pretrained(folder)
+    settings = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     machine = Machine.here()
     choose_attention(train.attention, config.model.dtype, machine)
     choose_kernels(train.kernels, settings.model_type, machine)
@@ -90,4 +90,4 @@ def check_model(config: Config, folder: Path) -> Any:
 
 def context_of(folder: Path) -> int | None:
     """The most ids of a trajectory that a model takes, if its configuration says so. A packed row may have more: positions begin anew."""
-    return getattr(AutoConfig.from_pretrained(folder).get_text_config(), "max_position_embeddings", None)
+    return getattr(AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config(), "max_position_embeddings", None)

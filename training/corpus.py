@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.rendering import Renderer
+from configs.ending import quietly
 from data_gen.trajectory import BadData, read_manifest, read_shard, shards_of
 from training.tokens import IGNORED, Example, check_tokenizer, make_example
 
@@ -115,7 +116,7 @@ def side_by_side(work: Callable[[Path], Any], paths: Sequence[Path]) -> Iterator
         return
     _INHERITED.append(work)
     try:
-        with ProcessPoolExecutor(workers, get_context("fork")) as pool:
+        with ProcessPoolExecutor(workers, get_context("fork"), initializer=quietly) as pool:
             yield from pool.map(_call, paths)
     finally:
         _INHERITED.pop()

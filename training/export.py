@@ -12,7 +12,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import yaml
 from transformers.utils.logging import disable_progress_bar
 
 from agent.models.checkpoint import load_model
@@ -21,6 +20,7 @@ from agent.models.load import PROTOCOL
 from agent.protocol import EDITION
 from agent.rendering import turns_of
 from configs.command import UserError, command, out_folder
+from configs.folder import SETTINGS, raw_settings
 from configs.schema import Config
 from training.gguf_file import write_gguf
 
@@ -63,7 +63,7 @@ def run_of(source: Path, given: str) -> tuple[dict[str, Any], dict[str, Any]]:
     for name in ("config.yaml", "manifest.json"):
         if not (source / name).exists():
             raise UserError(f"{source} has no {name}: it is no finished run of training.sft; give another path=")
-    return yaml.safe_load((source / "config.yaml").read_text()), json.loads((source / "manifest.json").read_text())
+    return raw_settings(source / SETTINGS), json.loads((source / "manifest.json").read_text())
 
 
 def card(settings: dict[str, Any], manifest: dict[str, Any]) -> str:

@@ -36,6 +36,8 @@ from agent.protocol import EDITION
 from agent.rendering import Renderer
 from agent.simulate import Episode, Planner, Rollout, run_batch
 from configs.command import UserError, command, out_folder, write_manifest
+from configs.ending import quietly
+from configs.files import intact, marker, whole, write
 from configs.schema import Config
 from data_gen.agreement import KINDS
 from data_gen.card import write_card
@@ -46,7 +48,7 @@ from data_gen.reading import reading_of
 from data_gen.seeds import child
 from data_gen.sources import inputs, load
 from data_gen.task import Task
-from data_gen.trajectory import FEATURES, MANIFEST, SCHEMA_VERSION, row_of, shard_name
+from data_gen.trajectory import FEATURES, MANIFEST, SCHEMA_VERSION, files_of, row_of, shard_name
 
 SPLIT = "train"
 REPORT = "repair.json"
@@ -62,7 +64,8 @@ def main(config: Config) -> None:
     count = -(-config.repair.rollouts // config.repair.shard_rollouts)
     names = [shard_name(SPLIT, index, count) for index in range(count)]
     prepare(folder, key, names)
-    missing = [index for index, name in enumerate(names) if not (folder / name).exists()]
+    known = marker(folder / MANIFEST).get("files", {})
+    missing = [index for index, name in enumerate(names) if not intact(folder / name, known.get(name))]
     started_s = time.perf_counter()
     made = sum(progress(config, folder, missing, count))
     elapsed_s = time.perf_counter() - started_s
@@ -71,12 +74,13 @@ def main(config: Config) -> None:
         raise UserError(f"{counts['rollouts']} rollouts gave no row: the model and the expert agree everywhere, or nothing finished")
     write_card(folder, config, {SPLIT: names})
     report = summary(counts)
-    (folder / REPORT).write_text(json.dumps(report, indent=1) + "\n")
-    (folder / TABLE).write_text(table(report) + "\n")
+    write(folder / REPORT, json.dumps(report, indent=1) + "\n")
+    write(folder / TABLE, table(report) + "\n")
     made_by = renderer(config)
     write_manifest(
-        folder, config, schema_version=SCHEMA_VERSION, recipe=key, shards={SPLIT: names}, tokenizer=made_by.fingerprint,
-        edition=EDITION, tags=made_by.tags, turns=made_by.turns, repaired=config.model.adapter, counts=dict(sorted(counts.items())),
+        folder, config, schema_version=SCHEMA_VERSION, recipe=key, shards={SPLIT: names}, files=files_of(folder, {SPLIT: names}),
+        tokenizer=made_by.fingerprint, edition=EDITION,
+        tags=made_by.tags, turns=made_by.turns, repaired=config.model.adapter, counts=dict(sorted(counts.items())),
     )
     (folder / _MAKING).unlink(missing_ok=True)
     print(table(report))
@@ -111,15 +115,17 @@ def recipe(config: Config) -> str:
 def prepare(folder: Path, key: str, names: Sequence[str]) -> None:
     """Makes the folder, or checks that what is in it was made by the same recipe."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (_MAKING, MANIFEST):
-        if (folder / name).exists() and json.loads((folder / name).read_text()).get("recipe") != key:
-            raise UserError(f"{folder} holds data of another model or other settings; give another out=, or delete the folder")
+    others = [name for name in (_MAKING, MANIFEST) if (found := marker(folder / name)) and found.get("recipe") != key]
+    if others and any(folder.glob("*.parquet")):
+        raise UserError(f"{folder} holds data of another model or other settings; give another out=, or delete the folder")
+    for name in others:  # a command that failed before its first row binds nobody
+        (folder / name).unlink()
     if strange := {path.name for path in folder.glob("*.parquet")} - set(names):
         raise UserError(f"{folder} holds shards of another run ({min(strange)}); give another out=, or delete the folder")
     for half in folder.glob("*.tmp"):
         half.unlink()
-    if not (folder / MANIFEST).exists():
-        (folder / _MAKING).write_text(json.dumps({"recipe": key}) + "\n")
+    if not marker(folder / MANIFEST):
+        write(folder / _MAKING, json.dumps({"recipe": key}) + "\n")
 
 
 def progress(config: Config, folder: Path, missing: Sequence[int], count: int) -> Iterator[int]:
@@ -140,6 +146,7 @@ def progress(config: Config, folder: Path, missing: Sequence[int], count: int) -
 def _alone() -> None:
     """One thread a process: several that each take all cores are slower than one."""
     import torch
+    quietly()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     torch.set_num_threads(1)
 
@@ -203,10 +210,9 @@ def make_shard(config: Config, folder: Path, index: int, count: int) -> int:
         rows += rows_of(one, planner, counts)
     counts["rows"] = len(rows)
     path = folder / shard_name(SPLIT, index, count)
-    _counts_of(folder, index, count).write_text(json.dumps(counts) + "\n")
-    half = path.with_suffix(".tmp")
-    parquet.write_table(pa.Table.from_pylist(rows, schema=FEATURES.arrow_schema), half, compression="zstd")
-    half.rename(path)
+    write(_counts_of(folder, index, count), json.dumps(counts) + "\n")
+    with whole(path) as half:
+        parquet.write_table(pa.Table.from_pylist(rows, schema=FEATURES.arrow_schema), half, compression="zstd")
     return len(rows)
 
 

@@ -28,6 +28,7 @@ from agent.models.embedded import resolve
 from agent.models.load import adapter_folder, load_renderer, load_tokenizer, note_protocol, weights_hash
 from agent.rendering import Renderer
 from configs.command import UserError, command, out_folder, write_manifest
+from configs.files import marker, write
 from configs.launch import start_all
 from configs.schema import Config
 from data_gen.trajectory import read_manifest
@@ -105,10 +106,12 @@ def finished(folder: Path, key: str) -> bool:
     Raises:
         UserError: it holds another run.
     """
-    for path in (folder / "manifest.json", folder / CHECKPOINTS / "recipe.json"):
-        if path.exists() and json.loads(path.read_text()).get("recipe") != key:
-            raise UserError(f"{folder} holds a run with other settings or data; give another out=, or delete the folder")
-    return (folder / "manifest.json").exists()
+    made, making = marker(folder / "manifest.json"), marker(folder / CHECKPOINTS / "recipe.json")
+    if latest(folder / CHECKPOINTS) is None:
+        making = {}  # a run that ended before its first checkpoint binds nobody
+    if any(found and found.get("recipe") != key for found in (made, making)):
+        raise UserError(f"{folder} holds a run with other settings or data; give another out=, or delete the folder")
+    return bool(made)
 
 
 def resumable(config: Config, folder: Path, key: str) -> str | None:
@@ -119,7 +122,7 @@ def resumable(config: Config, folder: Path, key: str) -> str | None:
         if not config.train.resume:
             shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True, exist_ok=True)
-        (place / "recipe.json").write_text(json.dumps({"recipe": key}) + "\n")
+        write(place / "recipe.json", json.dumps({"recipe": key}) + "\n")
     state.wait_for_everyone()
     found = latest(place)
     if found is not None:
@@ -168,7 +171,7 @@ def load_base(config: Config, renderer: Renderer) -> tuple[Any, dict[int, tuple[
         more["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype, bnb_4bit_use_double_quant=True
         )
-    model = AutoModelForCausalLM.from_pretrained(resolve(config.model.name), dtype=dtype, **more)
+    model = AutoModelForCausalLM.from_pretrained(resolve(config.model.name), dtype=dtype, trust_remote_code=False, **more)
     new = new_tokens(load_tokenizer(config.model.name), renderer)
     add_rows(model, renderer, new, config.seed)
     machine = Machine.here()
@@ -313,7 +316,7 @@ def save(
         shape = {name: whole[name] for name in ("model_type", "hidden_size", "num_hidden_layers", "vocab_size") if name in whole}
         renderer = load_renderer(config.model.name, config.model.tags, config.clock.stamps, turns=config.model.turns)
         for place in {folder, ours}:
-            (place / BASE).write_text(json.dumps(shape) + "\n")
+            write(place / BASE, json.dumps(shape) + "\n")
             note_protocol(place, renderer)
         if ours != folder:
             promote(config, best[0], folder)

@@ -15,6 +15,8 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from transformers import TrainerCallback
 
+from configs.files import write
+
 LOG = "log.jsonl"
 
 
@@ -36,7 +38,7 @@ class Watch(TrainerCallback):
                 self.log.unlink(missing_ok=True)
             elif self.log.exists():  # what came after the checkpoint is done again
                 lines = self.log.read_text().splitlines(keepends=True)
-                self.log.write_text("".join(line for line in lines if json.loads(line)["step"] <= state.global_step))
+                write(self.log, "".join(line for line in lines if json.loads(line)["step"] <= state.global_step))
             if sys.stderr.isatty():
                 from rich.console import Console
                 columns = (MofNCompleteColumn(), BarColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.models.embedded import resolve
-from agent.models.load import adapter_folder, load_tokenizer
+from agent.models.load import adapter_folder, load_tokenizer, reading
 
 _ADAPTER = "adapter_config.json"
 BASE = "base.json"
@@ -38,19 +38,24 @@ def load_model(name: str, adapter: str | None = None, dtype: str = "bfloat16") -
         raise ValueError(f"dtype {dtype!r} is unknown; use bfloat16, float32 or float16")
     tokenizer = load_tokenizer(name, adapter)
     if adapter is None:
-        return _paired(AutoModelForCausalLM.from_pretrained(resolve(name), dtype=kind), tokenizer, name), tokenizer
+        with reading(resolve(name)):
+            model = AutoModelForCausalLM.from_pretrained(resolve(name), dtype=kind, trust_remote_code=False)
+        return _paired(model, tokenizer, name), tokenizer
     folder = adapter_folder(adapter)
     if not (folder / _ADAPTER).exists():
         if not (folder / "config.json").exists():
             raise FileNotFoundError(f"checkpoint {adapter} has neither {_ADAPTER} nor config.json: its training did not end; run it again")
-        return _paired(AutoModelForCausalLM.from_pretrained(folder, dtype=kind), tokenizer, adapter), tokenizer
+        with reading(folder):
+            model = AutoModelForCausalLM.from_pretrained(folder, dtype=kind, trust_remote_code=False)
+        return _paired(model, tokenizer, adapter), tokenizer
     from peft import PeftModel
     _check_base(name, folder)
     # merged in float32: in bfloat16 the sum of a weight and a small change loses the change
-    model = AutoModelForCausalLM.from_pretrained(resolve(name), dtype=torch.float32)
+    with reading(resolve(name)):
+        model = AutoModelForCausalLM.from_pretrained(resolve(name), dtype=torch.float32, trust_remote_code=False)
     if model.get_input_embeddings().num_embeddings < len(tokenizer):
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)  # the adapter holds the new rows
-    with warnings.catch_warnings():  # peft reads a name that transformers has since changed
+    with reading(folder), warnings.catch_warnings():  # peft reads a name that transformers has since changed
         warnings.filterwarnings("ignore", message=".*_checkpointing` is deprecated", category=FutureWarning)
         merged = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
     return _paired(merged.to(kind), tokenizer, adapter), tokenizer

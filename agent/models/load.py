@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from agent.models.embedded import resolve
 from agent.protocol import EDITION
 from agent.rendering import Renderer
+from configs.files import write
 
 RUNTIMES = ("transformers", "llamacpp")
 PROTOCOL = "protocol.json"
@@ -42,7 +45,7 @@ def adapter_folder(adapter: str) -> Path:
 def note_protocol(folder: Path, renderer: Renderer) -> None:
     """Leaves `PROTOCOL` in a checkpoint's folder."""
     form = {"edition": EDITION, "tags": renderer.tags, "turns": renderer.turns, "stamps": renderer.clock}
-    (folder / PROTOCOL).write_text(json.dumps(form) + "\n")
+    write(folder / PROTOCOL, json.dumps(form) + "\n")
 
 
 def protocol_of(folder: Path) -> dict[str, Any] | None:
@@ -65,6 +68,21 @@ def protocol_of(folder: Path) -> dict[str, Any] | None:
     return form
 
 
+@contextmanager
+def reading(place: Path | str) -> Iterator[None]:
+    """Names the folder in what libraries raise of a broken file in it, in kinds of their own.
+
+    Raises:
+        ValueError: weights or a tokenizer can't be read.
+    """
+    try:
+        yield
+    except Exception as error:
+        if type(error) is not Exception and type(error).__name__ != "SafetensorError":  # tokenizers raises a bare one
+            raise
+        raise ValueError(f"{place} holds a file that can't be read ({' '.join(str(error).split())}); make or fetch it again") from None
+
+
 def load_tokenizer(name: str, adapter: str | None = None) -> Any:
     """The tokenizer of a model, or of a checkpoint trained from it.
 
@@ -75,12 +93,14 @@ def load_tokenizer(name: str, adapter: str | None = None) -> Any:
     from transformers import AutoTokenizer
     if adapter is None:
         protocol_of(Path(resolve(name)))
-        return AutoTokenizer.from_pretrained(resolve(name))
+        with reading(resolve(name)):
+            return AutoTokenizer.from_pretrained(resolve(name), trust_remote_code=False)
     folder = adapter_folder(adapter)
     if not (folder / "tokenizer.json").exists():
         raise FileNotFoundError(f"checkpoint {adapter} has no tokenizer.json: it was not saved by training.sft; copy its tokenizer there")
     protocol_of(folder)
-    return AutoTokenizer.from_pretrained(folder)
+    with reading(folder):
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
 def load_renderer(name: str, tags: str, stamps: str, adapter: str | None = None, turns: str | None = None) -> Renderer:

@@ -21,6 +21,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from agent.models import embedded
 from agent.models.ends import turn_ends
+from agent.models.load import reading
 from agent.models.model import Mask
 from agent.models.packed_linear import can_pack, pack
 
@@ -179,17 +180,20 @@ class TransformersModel:
         folder = embedded.resolve(str(name_or_path))
         own = adapter is not None and (Path(adapter) / "tokenizer.json").is_file()
         try:
-            tokenizer = AutoTokenizer.from_pretrained(adapter if own else folder)
+            with reading(adapter if own else folder):
+                tokenizer = AutoTokenizer.from_pretrained(adapter if own else folder, trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise ValueError(f"no tokenizer in {adapter if own else folder}; save the tokenizer with the checkpoint") from error
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+        with reading(folder):
+            model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, trust_remote_code=False)
         rows = model.get_input_embeddings().num_embeddings
         if adapter is not None:
             from peft import PeftModel
 
             if len(tokenizer) > rows:  # the tags that were added in training; the adapter holds their rows
                 model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-            model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+            with reading(adapter):
+                model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
         elif len(tokenizer) > rows:
             raise ValueError(f"{folder}: the tokenizer has {len(tokenizer)} tokens, the model {rows}; they are not a pair")
         if device is None:

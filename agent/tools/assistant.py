@@ -19,6 +19,7 @@ from functools import partial
 from typing import Literal
 from urllib.parse import urlencode
 
+from agent.clock import parse_now
 from agent.tools import times
 from agent.tools.dates import DAY, MOMENT, length_in_minutes, moment, written
 from agent.tools.function import DEFAULT_LATENCY, Did, FunctionToolbox, Latency, Tool, tool
@@ -366,7 +367,7 @@ def assistant_tools(
     """
     if opens not in ("write", "read"):
         raise ValueError(f"opens is {opens!r}; use 'write' (opens a window) or 'read' (looks up silently)")
-    here = now and datetime.fromisoformat(now)
+    here = now and parse_now(now)
     made = []
     for each in TOOLS:
         access = opens if each.spec.name in _OPENERS else each.spec.access
@@ -398,7 +399,7 @@ class AssistantToolbox(FunctionToolbox):
         self, data: WorldData, task: str = "", opens: Literal["write", "read"] = "write", latency: Latency = DEFAULT_LATENCY,
         now: str | None = None,
     ) -> None:
-        self.world = World(data, opens == "write", task, now and datetime.fromisoformat(now))
+        self.world = World(data, opens == "write", task, now and parse_now(now))
         super().__init__(assistant_tools(opens, latency, now), task, self.world)
 
     def elsewhere(self) -> AssistantToolbox:

@@ -40,7 +40,7 @@ def load_tools_file(path: Path) -> ToolsFile:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: it is no Python file, has no tools, or lacks the state that one of them takes.
+        ValueError: it is no Python file, raises, has no tools, or lacks the state that one of them takes.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no tools file {path}; give a .py file with @tool functions")
@@ -50,7 +50,11 @@ def load_tools_file(path: Path) -> ToolsFile:
         raise ValueError(f"{path} can't be loaded as Python; give a .py file with @tool functions")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # where dataclasses look up their hints
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # whatever a user's file raises is about that file
+        del sys.modules[name]
+        raise ValueError(f"{path} raised {type(error).__name__}: {error}; mend it so that Python can import it") from error
     tools = tuple(value for value in vars(module).values() if isinstance(value, Tool))
     if not tools:
         raise ValueError(f"{path} has no tools; write functions with @tool of agent.tools.function")

@@ -44,18 +44,21 @@ def rows(path: Path, tools: Sequence[ToolSpec]) -> Iterator[tuple[str, Mapping[s
             yield name, ours(row, tools)
         except BadTask as error:
             yield name, error
-        except (ValueError, KeyError, TypeError, AttributeError, SyntaxError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, SyntaxError, RecursionError, MemoryError) as error:
             yield name, BadTask(f"can't be read as {kind(row)}: {type(error).__name__}: {error}")
 
 
 def _read(path: Path) -> Iterator[tuple[str, Any]]:
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8 ({error}); save it as UTF-8") from None
     if path.suffix in markup.SUFFIXES:
         yield from markup.rows(text, path.suffix)
         return
     try:
         whole = json.loads(text)
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         whole = None
     if isinstance(whole, list):
         yield from ((_name(f"row {n}", row), row) for n, row in enumerate(whole, start=1))
@@ -67,7 +70,7 @@ def _read(path: Path) -> Iterator[tuple[str, Any]]:
                 try:
                     row = json.loads(line)
                     yield _name(f"line {n}", row), row
-                except json.JSONDecodeError as error:
+                except (json.JSONDecodeError, RecursionError) as error:
                     yield f"line {n}", BadTask(f"is no JSON: {error}")
 
 

@@ -19,7 +19,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from agent.clock import NS_PER_S
+from agent.clock import NS_PER_S, parse_now
 from agent.protocol import Join, Ref
 from agent.tools.assistant import AssistantToolbox, assistant_specs
 from agent.tools.python_file import load_tools_file
@@ -34,6 +34,10 @@ from data_gen.tasks import formats, written
 from data_gen.tasks.bfcl import AckToolbox
 
 SHARES: Mapping[Split, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
+DEEPEST = 32
+"""Levels of lists and objects in a row or a tool."""
+LONGEST_S = 3600
+"""No request is longer."""
 _KEYS = frozenset("id now request words calls answer tags split tools spans hear_out".split())
 RESULTS = ("string", "integer", "number", "boolean", "array", "object")
 """What a tool without an implementation may say that it returns."""
@@ -74,7 +78,7 @@ def tools_of(given: str) -> Tools | None:
         return _python_tools(path)
     try:
         listed = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{given} is no JSON ({error}); give a list of tools with JSON schemas") from None
     return acknowledged(listed, given)
 
@@ -120,10 +124,25 @@ def acknowledged(listed: Any, where: str) -> Tools:
     return Tools(specs, partial(_acknowledging, specs, returns))
 
 
+def shallow(value: Any, what: str) -> None:
+    """Refuses what is nested deeper than anybody means, before something that follows it runs out of stack.
+
+    Raises:
+        BadTask: names ``what`` is nested.
+    """
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [each for one in level if isinstance(one, list | Mapping) for each in (one.values() if isinstance(one, Mapping) else one)]
+        if not level:
+            return
+    raise BadTask(f"{what} is nested more than {DEEPEST} levels deep")
+
+
 def tool_specs(listed: Any, where: str) -> tuple[ToolSpec, ...]:
     """Tools from a list of JSON-schema functions, in the chat interfaces' wrapping or bare, each with its class ``access``."""
     if not isinstance(listed, list) or not listed:
         raise ValueError(f"{where}: tools must be a list of JSON-schema functions, at least one; got {json.dumps(listed)[:60]}")
+    shallow(listed, f"{where}: a tool")
     specs = tuple(_spec(entry, where) for entry in listed)
     if twice := [name for name, count in Counter(spec.name for spec in specs).items() if count > 1]:
         raise ValueError(f"{where}: two tools are called {twice[0]!r}; rename one")
@@ -146,7 +165,7 @@ def _spec(entry: Any, where: str) -> ToolSpec:
             doc["name"], params, entry.get("access", doc.get("access", "write")), doc.get("description", ""),
             frozenset(entry.get("reads", ())), frozenset(entry.get("writes", ())),
         )
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{where}: tool {doc['name']}: {error}") from None
 
 
@@ -158,6 +177,8 @@ def schema_of(part: Mapping[str, Any]) -> dict[str, Any]:
     """A parameter's JSON schema without prose and defaults; types by Python's names ("str, optional") are translated."""
     schema: dict[str, Any] = {}
     kind = part.get("type")
+    if kind is not None and not (isinstance(kind, str) or isinstance(kind, list) and kind and all(isinstance(each, str) for each in kind)):
+        raise ValueError(f"type is {json.dumps(kind)[:40]}; use a type's name, as in \"string\", or a list of names")
     if isinstance(kind, str):
         word = kind.split(",")[0].strip().split("[")[0].casefold()
         kind = _PYTHON_TYPES.get(word, word)
@@ -246,9 +267,21 @@ def _load(requests: str, tools: str, seed: int, source: str, hear_out: bool, con
             seen[made.id] = name
             loaded.tasks.append(made)
             loaded.rows.append(row)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            loaded.rejected.append((name, str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"))
+        except Exception as error:  # one row never ends a run; its tools, which may be the user's own, can raise anything
+            loaded.rejected.append((name, _reason(error)))
     return loaded
+
+
+def _reason(error: Exception) -> str:
+    """Why a row can't be used, in text that can be written and printed."""
+    match error:
+        case UnicodeError():
+            return "it has half a character (a lone surrogate), which no file can hold; write the whole one"
+        case RecursionError():
+            return "it is nested too deeply"
+        case ValueError():
+            return str(error)
+    return f"{type(error).__name__}: {error}"
 
 
 def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: str = "jsonl") -> Task:
@@ -257,6 +290,8 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
     Raises:
         BadTask: the row can't be used; the text says why.
     """
+    shallow(row, "it")
+    json.dumps(row, ensure_ascii=False).encode()  # or it can't be written to any file
     if unknown := set(row) - _KEYS:
         raise BadTask(f"unknown field {min(unknown)!r}; use {', '.join(sorted(_KEYS))}")
     if missing := [name for name in ("id", "request", "calls") if not row.get(name)]:
@@ -265,8 +300,9 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
     tools = acknowledged(row["tools"], "the row") if "tools" in row else shared
     if tools is None:
         raise BadTask("no tools: give tools=FILE or tools=assistant, or a field 'tools'")
-    if row.get("now") and tools.at is not None:
-        tools = tools.at(row["now"])
+    if row.get("now"):
+        parse_now(row["now"])
+        tools = tools.at(row["now"]) if tools.at is not None else tools
     words = _words(row, child(seed, id))
     specs = {spec.name: spec for spec in tools.specs}
     for k, call in enumerate(calls, start=1):
@@ -306,13 +342,20 @@ def _words(row: Mapping[str, Any], seed: int) -> tuple[Word, ...]:
     """The row's own timings, unchanged, or spoken ones."""
     if not row.get("words"):
         return speak(row["request"].split(), seed)
-    words = tuple(Word(text, round(start_s * NS_PER_S), round(end_s * NS_PER_S)) for text, start_s, end_s in row["words"])
+    words = tuple(Word(text, _moment_ns(text, start_s), _moment_ns(text, end_s)) for text, start_s, end_s in row["words"])
     if [word.text for word in words] != row["request"].split():
         raise BadTask(f"its words say {' '.join(word.text for word in words)[:60]!r}, which is not the request")
     for word in words:
-        if not 0 <= word.start_ns <= word.end_ns:
+        if word.start_ns > word.end_ns:
             raise BadTask(f"word {word.text!r} lasts from {word.start_ns / NS_PER_S} to {word.end_ns / NS_PER_S} s")
     return words
+
+
+def _moment_ns(word: str, at_s: Any) -> int:
+    """A time of a row's own in nanoseconds; text would be multiplied letter by letter, and what is endless never ends."""
+    if isinstance(at_s, bool) or not isinstance(at_s, int | float) or not 0 <= at_s <= LONGEST_S:
+        raise BadTask(f"word {str(word)[:40]!r} has time {str(at_s)[:40]!r}; give seconds, 0 to {LONGEST_S}, as a number")
+    return round(at_s * NS_PER_S)
 
 
 def _heard_out(

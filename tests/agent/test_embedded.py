@@ -224,3 +224,17 @@ def test_an_asset_that_does_not_come_is_reported_with_the_tools_last_words(pinne
 def test_an_unknown_asset_is_named(pinned):
     with pytest.raises(ValueError, match="unknown asset 'word'; use one of words"):
         assets.fetch("word")
+
+
+def test_a_wheel_that_was_changed_in_the_cache_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIDSENTENCE_CACHE", str(tmp_path))
+    row = assets.Asset("wheel", "words==1", "words-1-py3-none-any.whl", hashlib.sha256(b"words").hexdigest(), 5, "a test")
+    monkeypatch.setattr(assets, "ASSETS", {"words": row})
+    place = tmp_path / "assets" / row.filename
+    place.parent.mkdir()
+    place.write_bytes(b"words")
+    assert assets.asset_path("words") == assets.fetch("words") == place
+    place.write_bytes(b"other words")
+    for read in (assets.asset_path, assets.fetch):
+        with pytest.raises(assets.MissingAsset, match=r"has sha256 .* is pinned; .*; delete .* and fetch it with: python -m agent.assets"):
+            read("words")

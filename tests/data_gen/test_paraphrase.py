@@ -25,6 +25,7 @@ class Endpoint:
         self.asked: list[dict] = []
         self.keys: list[str | None] = []
         self.paths: list[str] = []
+        self.location = ""
         endpoint = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -36,6 +37,8 @@ class Endpoint:
                 status, data = reply(body["messages"][-1]["content"])
                 if status:
                     self.send_response(status)
+                    if endpoint.location:
+                        self.send_header("Location", endpoint.location)
                     self.send_header("Content-Length", str(len(data)))
                     self.end_headers()
                     self.wfile.write(data)
@@ -206,3 +209,24 @@ def test_without_an_endpoint_nothing_changes_and_a_half_given_one_is_refused(tmp
     nameless.data.source = "debug"
     with pytest.raises(ValueError, match="data.paraphrase is for source assistant, not 'debug'"):
         sources.rewordings(nameless, "train")
+
+
+def test_a_redirect_is_not_followed_so_that_no_other_host_gets_the_key(serve, tmp_path, monkeypatch):
+    monkeypatch.setenv("SOME_KEY", "sk-very-secret")
+    other = serve(lambda text: completion("would you kindly text {to} that {message}"))
+    first = serve(lambda text: (302, b""))
+    first.location = f"{other.url}/chat/completions"
+    asked = asker(first.url, tmp_path, key_env="SOME_KEY")
+    assert asked.all([SMS]) == {}
+    [reason] = asked.record()["reasons"]
+    assert reason.startswith("the endpoint: HTTP 302, a redirect; give the address that it leads to")
+    assert (len(first.asked), other.keys, other.asked) == (1, [], [])
+
+
+def test_a_user_in_the_address_is_a_header_and_is_recorded_nowhere(serve, tmp_path):
+    endpoint = serve(lambda text: completion("would you kindly text {to} that {message}"))
+    asked = asker(endpoint.url.replace("://", "://me:sk%2Dvery-secret@"), tmp_path)
+    assert asked.all([SMS])
+    assert endpoint.keys == ["Basic bWU6c2stdmVyeS1zZWNyZXQ="] and endpoint.paths == ["/v1/chat/completions"]
+    assert asked.record()["url"] == endpoint.url
+    assert "secret" not in json.dumps(asked.record()) + (tmp_path / "cache.jsonl").read_text()

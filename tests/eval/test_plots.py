@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from matplotlib.image import imread
 
-from eval import replay
+from eval import replay, timeline
 from eval.measures import Terms, rows_of
 from eval.plots import MODE_COLOURS, arrivals, write_plots
 from eval.results import read_runs
@@ -41,3 +41,10 @@ def test_what_can_not_be_drawn_is_left_out_and_an_older_one_goes(configured, tmp
     (tmp_path / "saving.png").write_bytes(b"old")
     assert "saving.png" not in [path.name for path in write_plots(tmp_path, rows, episodes)]
     assert not (tmp_path / "saving.png").exists()
+
+
+def test_words_are_never_parsed_as_mathematics(tmp_path):
+    from tests.eval.test_page import episode
+    hostile = r"$\frac{1$"
+    timeline.draw([episode("sequential", hostile)], tmp_path / "timeline.png", [hostile])
+    assert (tmp_path / "timeline.png").read_bytes()[:4] == b"\x89PNG"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -43,9 +44,10 @@ def test_every_row_has_the_same_tasks_and_updates(replayed_expert):
         heard = [tuple((u.at_ns, u.text, u.final) for u in trace(history_of(episode["log"])).updates) for episode in episodes]
         assert len(set(heard)) == 1
         assert all(episode["right"] for episode in episodes)
+    path = folder / "episodes-expert-sequential-laptop-0.jsonl"
     assert json.loads((folder / "manifest.json").read_text())["rows"][0] == {
         "backend": "expert", "mode": "sequential", "profile": "laptop", "seed": 0, "source": "",
-        "file": "episodes-expert-sequential-laptop-0.jsonl",
+        "file": path.name, "episodes": 5, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
 
 

@@ -247,6 +247,30 @@ def test_files_of_a_report(finished, capsys):
     assert "speculative" in capsys.readouterr().out
 
 
+def test_a_report_that_fails_half_way_leaves_the_earlier_one_whole(finished, monkeypatch):
+    config, folder = finished
+    report.main(config)
+    before = {path.name: path.read_bytes() for path in (folder / "report").iterdir()}
+
+    def full(path, *_):
+        path.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(report, "write_page", full)
+    config.eval.margin = 0.5
+    with pytest.raises(OSError, match="No space left"):
+        report.main(config)
+    assert {path.name: path.read_bytes() for path in (folder / "report").iterdir()} == before
+
+
+def unsigned(folder) -> None:
+    """Takes out of a manifest what its files are known by, as in those of older replays."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for entry in manifest["rows"]:
+        del entry["sha256"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
 def test_every_field_is_documented(finished):
     from pathlib import Path
     text = (Path(__file__).parents[2] / "docs/report.md").read_text()
@@ -280,6 +304,9 @@ def test_bad_folders_are_refused_and_an_earlier_report_stays(finished):
     (bad / "manifest.json").write_text(json.dumps(manifest))
     for entry in manifest["rows"]:
         (bad / entry["file"]).write_bytes((folder / "replay" / entry["file"]).read_bytes()[:-100])
+    with pytest.raises(BadResults, match="is not the file that manifest.json names"):
+        report.main(config)
+    unsigned(bad)
     with pytest.raises(BadResults, match="line 6 is no record"):
         report.main(config)
     assert {path.name: path.read_bytes() for path in (folder / "report").iterdir()} == before
@@ -291,6 +318,7 @@ def test_a_broken_run_ends_with_status_1(finished, capsys, monkeypatch):
     lines = [json.loads(line) for line in (folder / "replay" / name).read_text().splitlines()]
     lines[0]["counts"]["effects_before_commit"] = 1
     (folder / "replay" / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    unsigned(folder / "replay")
     with pytest.raises(SystemExit) as ended:
         report.main(config)
     assert ended.value.code == 1 and "FAILED: expert, speculative, laptop: 1 effects before commit" in capsys.readouterr().err

@@ -1,0 +1,125 @@
+"""How a command ends that could not do its work: one line, and a status that says whose fault it was.
+
+Owns the two exits, `fail` (2, what the user can mend) and `break_down` (1, a fault in the code, with the traceback in a file that the line
+names), and `ends`, which maps whatever a command raises to them; Ctrl-C and a closed pipe end it without a word more. Refuses to know
+what a command does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from configs.terminal import plain
+
+INTERRUPTED = 128 + signal.SIGINT
+CLOSED = 128 + signal.SIGPIPE
+"""What a shell reports of a process that ended by the signal."""
+_READERS = ("pyarrow", "safetensors", "safetensors_rust", "yaml", "zstandard", "tokenizers", "zipfile")
+"""Libraries that read files: what they raise in kinds of their own is about the file."""
+_FIXES = {
+    errno.ENOSPC: "free some space and run it again, it resumes", errno.EDQUOT: "free some space and run it again, it resumes",
+    errno.ENAMETOOLONG: "give a shorter name", errno.ENOTDIR: "a part of the path is a file; give another path",
+    errno.EEXIST: "it is a file, not a folder; give another path", errno.EISDIR: "it is a folder; give a file",
+    errno.ENOENT: "give a path that is there", errno.EACCES: "give a path that you may use", errno.EPERM: "give a path that you may use",
+    errno.EROFS: "give a path that can be written", errno.ELOOP: "its links lead back to themselves; give another path",
+}
+
+
+class UserError(Exception):
+    """Something that the user can mend; the text names the value and the fix, in a line."""
+
+
+@contextlib.contextmanager
+def ends() -> Iterator[None]:
+    """Ends the process as the module says; ``MIDSENTENCE_TRACEBACK`` lets everything through instead."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence()
+        _exit(CLOSED)
+    except KeyboardInterrupt:
+        _say("interrupted; what was finished is kept")
+        _exit(INTERRUPTED)
+    except Exception as error:
+        if os.environ.get("MIDSENTENCE_TRACEBACK"):
+            raise
+        if _is_the_users(error):
+            fail(error)
+        break_down(error)
+
+
+def fail(error: BaseException) -> NoReturn:
+    """Says what is wrong, on one line, and ends with status 2."""
+    _say(_words(error))
+    _exit(2)
+
+
+def break_down(error: BaseException) -> NoReturn:
+    """Says that the code is at fault and where the traceback is, on one line, and ends with status 1."""
+    _say(f"internal error: {type(error).__name__}: {_words(error)[:300]}; {_kept(error)}")
+    _exit(1)
+
+
+def _is_the_users(error: Exception) -> bool:
+    kinds = (UserError, ValueError, OSError, MemoryError, HydraException, OmegaConfBaseException)
+    return isinstance(error, kinds) or type(error).__module__.partition(".")[0] in _READERS
+
+
+def _words(error: BaseException) -> str:
+    """What an error says, and what it says it came from, in a line."""
+    if isinstance(error, OSError) and error.errno in _FIXES and error.strerror:
+        name = str(error.filename2 or error.filename or "")
+        shown = f"{name[:120]}…" if len(name) > 120 else name
+        return f"{f'{shown}: ' if shown else ''}{error.strerror}; {_FIXES[error.errno]}"
+    causes = [str(error)]
+    while (cause := error.__cause__) is not None and isinstance(cause, HydraException | OmegaConfBaseException):
+        error = cause
+        causes.append(str(cause))
+    return "; ".join(dict.fromkeys(" ".join(cause.split()) for cause in causes)) or type(error).__name__
+
+
+def _kept(error: BaseException) -> str:
+    try:
+        handle, path = tempfile.mkstemp(prefix="midsentence-", suffix=".traceback")
+        with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.writelines(traceback.format_exception(error))
+    except OSError:
+        return "set MIDSENTENCE_TRACEBACK=1 to see the traceback, for no file could be written"
+    return f"the traceback is in {path}"
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError, ValueError):  # the standard error may be closed
+        print(f"{Path(sys.argv[0]).stem}: {plain(text)}", file=sys.stderr, flush=True)
+
+
+def _exit(status: int) -> NoReturn:
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        _silence()
+    sys.exit(status)
+
+
+def _silence() -> None:
+    """Lets what is still to be printed go nowhere, so that the interpreter's own last flush has nothing to complain of."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def quietly() -> None:
+    """For a worker process: Ctrl-C ends it at once and without a traceback, as the command that started it says what is to be said."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -1,0 +1,77 @@
+"""Files that mark or carry a result: whole or not at all, also when the disk fills, the process dies or the power goes.
+
+Owns `whole`, through which everything of that kind is written, and how such files are read: `marker`, for which a torn one is none, and
+`digest` and `intact`, by which a manifest's files are held against what it says of them. Refuses to know what is in them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A temporary name beside ``path``, to write to; what was written gets its own name when the block ends well, and is on the disk then.
+
+    A block that fails leaves what was at ``path`` as it was, and nothing beside it.
+    """
+    half = path.with_name(f"{path.name}.tmp")
+    try:
+        yield half
+        _synced(half)
+        half.rename(path)
+    except (Exception, KeyboardInterrupt):
+        half.unlink(missing_ok=True)
+        raise
+    _synced(path.parent)
+
+
+def write(path: Path, text: str, errors: str = "strict") -> None:
+    """Writes a text file as `whole` does."""
+    with whole(path) as half:
+        half.write_text(text, encoding="utf-8", errors=errors)
+
+
+def _synced(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on the disk; some file systems know no such thing for folders."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:
+        if not path.is_dir():
+            raise
+    finally:
+        os.close(handle)
+
+
+def marker(path: Path) -> dict[str, Any]:
+    """What a JSON file that marks something says; empty where there is none, or a torn one, which counts as none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file; one that did not change since is not read again."""
+    found = path.stat()
+    return _digest(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=65536)
+def _digest(path: Path, size: int, mtime_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def intact(path: Path, said: Mapping[str, Any] | None) -> bool:
+    """Whether a file is there and is the one of which a manifest says ``{"sha256": …}``; of one that says nothing, whether it is there."""
+    return path.is_file() and (not said or "sha256" not in said or digest(path) == said["sha256"])

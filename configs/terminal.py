@@ -1,0 +1,16 @@
+"""Text of others on a terminal: data can't move the cursor, set a title or hide a line.
+
+Owns `plain`. Refuses to know where text comes from.
+"""
+
+from __future__ import annotations
+
+import re
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Everything that steers a terminal or turns the direction of text, and halves of characters; not tab and newline."""
+
+
+def plain(text: str) -> str:
+    """The text with every control character written out, as in ``\\x1b``."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)

@@ -1,0 +1,121 @@
+"""A command that can't do its work ends with one line and a status that says whose fault it was; a signal ends it quietly."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow
+import pytest
+import yaml
+from safetensors import SafetensorError
+
+from configs.ending import CLOSED, INTERRUPTED, UserError, ends
+from configs.terminal import plain
+from tests.test_configs import started
+
+
+def ended(monkeypatch, capsys, raised: BaseException) -> tuple[int, list[str]]:
+    """Status and lines of a command whose work raises."""
+
+    def main(config):
+        raise raised
+
+    monkeypatch.delenv("MIDSENTENCE_TRACEBACK", raising=False)
+    with pytest.raises(SystemExit) as end:
+        started(monkeypatch, main)
+    return end.value.code, capsys.readouterr().err.splitlines()
+
+
+def refused(code: int, name: str) -> OSError:
+    return OSError(code, os.strerror(code), name)
+
+
+@pytest.mark.parametrize(
+    ("raised", "says"),
+    [
+        (UserError("x=1 is wrong;\nuse 2"), "x=1 is wrong; use 2"),
+        (refused(errno.ENOTDIR, "file/data"), "file/data: Not a directory; a part of the path is a file; give another path"),
+        (refused(errno.EEXIST, "file"), "file: File exists; it is a file, not a folder; give another path"),
+        (refused(errno.ENAMETOOLONG, "a" * 300), f"{'a' * 120}…: File name too long; give a shorter name"),
+        (refused(errno.ENOSPC, "out"), "out: No space left on device; free some space and run it again, it resumes"),
+        (pyarrow.ArrowInvalid("no\nparquet"), "no parquet"),
+        (SafetensorError("HeaderTooLarge"), "HeaderTooLarge"),
+        (yaml.YAMLError("found ["), "found ["),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "'utf-8' codec can't decode byte 0xff in position 0"),
+        (ValueError("a\x1b]0;title\x07b"), "a\\x1b]0;title\\x07b"),
+        (ValueError(), "ValueError"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line_and_status_2(monkeypatch, capsys, raised, says):
+    status, lines = ended(monkeypatch, capsys, raised)
+    assert status == 2
+    assert len(lines) == 1 and lines[0].startswith("command: ") and says in lines[0]
+
+
+@pytest.mark.parametrize("raised", [KeyError("x"), AttributeError("no\nsuch"), RecursionError("deep"), AssertionError()])
+def test_a_fault_in_the_code_is_one_line_status_1_and_a_file_with_the_traceback(monkeypatch, capsys, tmp_path, raised):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    status, lines = ended(monkeypatch, capsys, raised)
+    assert status == 1
+    assert len(lines) == 1 and f"internal error: {type(raised).__name__}: " in lines[0]
+    (file,) = tmp_path.glob("*.traceback")
+    assert str(file) in lines[0]
+    assert file.read_text().startswith("Traceback") and type(raised).__name__ in file.read_text()
+
+
+def test_a_traceback_that_can_be_kept_nowhere_is_still_one_line(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    status, lines = ended(monkeypatch, capsys, KeyError("x"))
+    assert status == 1 and len(lines) == 1 and "set MIDSENTENCE_TRACEBACK=1" in lines[0]
+
+
+def test_the_traceback_comes_through_where_it_is_asked_for(monkeypatch):
+    monkeypatch.setenv("MIDSENTENCE_TRACEBACK", "1")
+    with pytest.raises(KeyError), ends():
+        raise KeyError("x")
+
+
+def test_an_interrupt_is_one_line(monkeypatch, capsys):
+    status, lines = ended(monkeypatch, capsys, KeyboardInterrupt())
+    assert (status, lines) == (INTERRUPTED, ["command: interrupted; what was finished is kept"])
+
+
+def test_a_pipe_closed_while_printing_says_nothing(monkeypatch, capsys):
+    assert ended(monkeypatch, capsys, BrokenPipeError(errno.EPIPE, "Broken pipe")) == (CLOSED, [])
+
+
+def test_real_signals_and_pipes_leave_no_traceback(tmp_path):
+    code = (
+        "import signal, time\nfrom configs.command import command\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins with it ignored\n"
+        "def main(config):\n    if config.name == 'prints':\n        print('x' * 10**6)\n"
+        "    print('waits', flush=True)\n    time.sleep(60)\n"
+        "command(main)()\n"
+    )
+    script = tmp_path / "long.py"
+    script.write_text(code)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    for name, status in (("waits", INTERRUPTED), ("prints", CLOSED)):
+        process = subprocess.Popen(
+            [sys.executable, str(script), f"name={name}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+        )
+        if name == "waits":
+            assert process.stdout.readline() == "waits\n"
+            process.send_signal(signal.SIGINT)
+        else:
+            process.stdout.read(1)
+            process.stdout.close()
+        said = process.stderr.read()
+        assert process.wait() == status
+        assert "Traceback" not in said and "Exception ignored" not in said and len(said.splitlines()) <= 1
+
+
+def test_text_of_others_steers_no_terminal():
+    assert plain("a\x1b[2Jb\rc\x9bd\u202ee\ud800\n\tü") == "a\\x1b[2Jb\\rc\\x9bd\\u202ee\\ud800\n\tü"
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", plain("".join(map(chr, range(0xA0)))))
