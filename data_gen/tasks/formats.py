@@ -21,6 +21,7 @@ from typing import Any
 
 from agent.tools.tool import ToolSpec
 from data_gen import markup
+from data_gen.files import lines_of, text_of
 from data_gen.task import BadTask
 
 _TURN = re.compile(r"(USER|ASSISTANT|FUNCTION RESPONSE):\s*")
@@ -49,7 +50,7 @@ def rows(path: Path, tools: Sequence[ToolSpec]) -> Iterator[tuple[str, Mapping[s
 
 
 def _read(path: Path) -> Iterator[tuple[str, Any]]:
-    text = path.read_text(encoding="utf-8")
+    text = text_of(path)
     if path.suffix in markup.SUFFIXES:
         yield from markup.rows(text, path.suffix)
         return
@@ -62,7 +63,7 @@ def _read(path: Path) -> Iterator[tuple[str, Any]]:
     elif isinstance(whole, dict) and kind(whole) == "unknown" and all(kind(row) == "tinyagent" for row in whole.values()):
         yield from ((f"row {id}", {"id": id, **row}) for id, row in whole.items())
     else:
-        for n, line in enumerate(text.splitlines(), start=1):
+        for n, line in enumerate(lines_of(text), start=1):
             if line.strip():
                 try:
                     row = json.loads(line)
