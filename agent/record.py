@@ -84,7 +84,8 @@ def read_log(path: str | Path) -> tuple[dict[str, Any], list[tuple[Event, tuple[
     Raises:
         ValueError: no log, or one of another schema.
     """
-    rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    # a line feed alone ends a row: JSON text may hold U+2028 and its like as they are
+    rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").split("\n") if line]
     if not rows or rows[0].get("type") != "log" or rows[0].get("schema") != SCHEMA:
         found = rows[0].get("schema") if rows else "nothing"
         raise ValueError(f"{path} is no session log of schema {SCHEMA} (found {found!r}); record it again")
@@ -151,7 +152,7 @@ def _secrets(history: History, tools: Mapping[str, ToolSpec]) -> set[str]:
                 for name in tools[command.name].secret & set(command.args):
                     found.update(_leaves(command.args[name]))
     for parts in texts.values():
-        for line in "".join(parts).splitlines():
+        for line in "".join(parts).split("\n"):
             found.update(_written(line, tools, results))
     return {text for text in found if text.strip()}
 

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 from configs.command import UserError, command
 from configs.files import write
 from configs.schema import Config
+from data_gen.files import lines_of, text_of
 from data_gen.spans import find, plain
 from data_gen.task import BadTask
 
@@ -60,7 +61,7 @@ class Mark(NamedTuple):
 def rows(text: str, suffix: str) -> Iterator[tuple[str, Mapping[str, Any] | BadTask]]:
     """The lines of a file with their names; a Markdown file's in its blocks of requests alone."""
     inside = suffix != ".md"
-    for n, line in enumerate(text.splitlines(), start=1):
+    for n, line in enumerate(lines_of(text), start=1):
         if suffix == ".md" and line.startswith("```"):
             inside = line.strip() == FENCE
         elif inside and line.strip() and not line.startswith("#"):
@@ -480,7 +481,7 @@ def main(config: Config) -> None:
     if not path.is_file() or path.suffix in SUFFIXES or out.suffix not in SUFFIXES:
         raise UserError(f"give requests=FILE.jsonl and out=FILE.txt; requests is {config.requests!r}, out is {config.out!r}")
     lines, left = [], 0
-    for n, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for n, text in enumerate(lines_of(text_of(path)), start=1):
         try:
             lines.append(line := render(json.loads(text)))
             if render(parse(line)) != line:

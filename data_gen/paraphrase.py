@@ -23,6 +23,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from configs.schema import ParaphraseConfig
 from configs.secrets import without_keys
+from data_gen.files import lines_of, text_of
 from data_gen.tasks.assistant.templates import Part, Template, every_line, parts_of
 
 PROMPT = (
@@ -57,7 +58,7 @@ class Paraphraser:
 
     def __post_init__(self) -> None:
         path = Path(self.config.cache)
-        for n, line in enumerate(path.read_text(encoding="utf-8").splitlines() if path.exists() else (), start=1):
+        for n, line in enumerate(lines_of(text_of(path)) if path.exists() else (), start=1):
             try:
                 entry = json.loads(line)
                 self._known[entry["key"]] = entry

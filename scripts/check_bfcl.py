@@ -177,8 +177,8 @@ def official(place: Path, model: str, category: str) -> Mapping[str, str]:
     """The official verdicts on one result file: by row the type of error, ``""`` where the row is right."""
     (result,) = (place / "result" / folder_of(model)).rglob(f"BFCL_v4_{category}_result.json")
     (score,) = (place / "score" / folder_of(model)).rglob(f"BFCL_v4_{category}_score.json")
-    header, *wrong = map(json.loads, score.read_text(encoding="utf-8").splitlines())
-    verdicts = {json.loads(line)["id"]: "" for line in result.read_text(encoding="utf-8").splitlines()}
+    header, *wrong = map(json.loads, score.read_text(encoding="utf-8").strip().split("\n"))
+    verdicts = {json.loads(line)["id"]: "" for line in result.read_text(encoding="utf-8").strip().split("\n")}
     if (header["total_count"], header["correct_count"]) != (len(verdicts), len(verdicts) - len(wrong)):
         raise ValueError(f"{score}: {header}, but {len(verdicts)} rows and {len(wrong)} wrong ones; remove it and judge again")
     return verdicts | {row["id"]: row["error_type"] for row in wrong}

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_gen.files import lines_of, text_of
 from data_gen.speech import CLAUSE_MARKS, STOP_MARKS, count_letters, ends_with, is_content, syllables
 
 WORDS_PER_MINUTE = 175
@@ -136,8 +137,8 @@ def intervals(request: str, onsets: dict[int, int]) -> tuple[np.ndarray, np.ndar
 def read_requests(path: Path) -> list[str]:
     """Requests of a file: one a line, or the fluent questions of Disfl-QA's JSON."""
     if path.suffix == ".json":
-        return [" ".join(row["original"].split()) for row in json.loads(path.read_text()).values()]
-    return [line.strip() for line in path.read_text().splitlines() if line.strip()]
+        return [" ".join(row["original"].split()) for row in json.loads(text_of(path)).values()]
+    return [line.strip() for line in lines_of(text_of(path)) if line.strip()]
 
 
 def fit(requests: Sequence[str]) -> dict[str, object]:

@@ -25,6 +25,7 @@ from typing import Any, get_args
 from agent.assets import asset_path
 from agent.clock import NS_PER_S
 from agent.tools.tool import Access, Json, Param, ToolSpec
+from data_gen.files import lines_of
 from data_gen.grounding import canonical, ground
 from data_gen.seeds import child
 from data_gen.speech import speak
@@ -81,7 +82,7 @@ def _lines(archive: zipfile.ZipFile, name: str) -> Iterator[dict[str, Any]]:
     path = f"bfcl_eval/data/{name}"
     if path not in archive.namelist():
         raise ValueError(f"{archive.filename} has no {path}; give the wheel of bfcl-eval 2026.3.23")
-    for line in archive.read(path).decode("utf-8").splitlines():
+    for line in lines_of(archive.read(path).decode("utf-8")):
         if line.strip():
             yield json.loads(line)
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from agent.tools.tool import ToolSpec
 from data_gen import markup
+from data_gen.files import lines_of, text_of
 from data_gen.task import BadTask
 
 _TURN = re.compile(r"(USER|ASSISTANT|FUNCTION RESPONSE):\s*")
@@ -50,7 +51,7 @@ def rows(path: Path, tools: Sequence[ToolSpec]) -> Iterator[tuple[str, Mapping[s
 
 def _read(path: Path) -> Iterator[tuple[str, Any]]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = text_of(path)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is no text in UTF-8 ({error}); save it as UTF-8") from None
     if path.suffix in markup.SUFFIXES:
@@ -65,7 +66,7 @@ def _read(path: Path) -> Iterator[tuple[str, Any]]:
     elif isinstance(whole, dict) and kind(whole) == "unknown" and all(kind(row) == "tinyagent" for row in whole.values()):
         yield from ((f"row {id}", {"id": id, **row}) for id, row in whole.items())
     else:
-        for n, line in enumerate(text.splitlines(), start=1):
+        for n, line in enumerate(lines_of(text), start=1):
             if line.strip():
                 try:
                     row = json.loads(line)

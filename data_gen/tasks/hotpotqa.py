@@ -24,6 +24,7 @@ from agent.tools.text import fold
 from agent.tools.tool import ToolFailure
 from data_gen.derivation import Clause, Derivation, Draft
 from data_gen.disfluency import TEST, TRAIN, Disfluent, Rates
+from data_gen.files import lines_of, text_of
 from data_gen.grounding import ground
 from data_gen.script import Mark, Place, Script
 from data_gen.seeds import child
@@ -71,12 +72,12 @@ def _rows(path: str) -> Iterator[Any]:
     file = Path(path).expanduser()
     if not file.is_file():
         raise FileNotFoundError(f"no file {path}; give {HINT}")
-    text = file.read_text(encoding="utf-8")
+    text = text_of(file)
     try:
         if text.lstrip().startswith("["):
             yield from json.loads(text)
         else:
-            yield from (json.loads(line) for line in text.splitlines() if line.strip())
+            yield from (json.loads(line) for line in lines_of(text) if line.strip())
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is no JSON ({error}); give {HINT}") from None
 

@@ -24,6 +24,7 @@ from agent.protocol import Join, Ref
 from agent.tools.assistant import AssistantToolbox, assistant_specs
 from agent.tools.python_file import load_tools_file
 from agent.tools.tool import Json, Param, Toolbox, ToolFailure, ToolSpec, mismatch
+from data_gen.files import text_of
 from data_gen.grounding import canonical, ground
 from data_gen.reading import issued, references
 from data_gen.seeds import child
@@ -77,7 +78,7 @@ def tools_of(given: str) -> Tools | None:
     if path.suffix == ".py":
         return _python_tools(path)
     try:
-        listed = json.loads(path.read_text(encoding="utf-8"))
+        listed = json.loads(text_of(path))
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{given} is no JSON ({error}); give a list of tools with JSON schemas") from None
     return acknowledged(listed, given)

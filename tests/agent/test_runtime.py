@@ -822,6 +822,26 @@ class TestLog:
             (tmp_path / "odd.jsonl").write_text("{}\n")
             record.read_log(tmp_path / "odd.jsonl")
 
+    def test_a_log_is_read_back_whatever_ends_a_line_elsewhere(self, renderer, tmp_path):
+        odd = "a\u2028b\u2029c\x85d\x1ce"
+
+        @tool(access="read", latency=Constant(0.1))
+        async def look() -> str:
+            """Looks."""
+            return odd
+
+        async def work():
+            async with planned(renderer, Script([call("1. look()")], f"<answer>{odd}</answer>"), [look]) as session:
+                await say(session, (0, f"show{odd}", True))
+                await session.answer()
+                return session
+
+        session = fake(work)
+        record.write_log(tmp_path / "log.jsonl", session.initial, session.history)
+        _, history = record.read_log(tmp_path / "log.jsonl")
+        assert [event for event, _ in history] == [event for event, _ in session.history]
+        assert any(isinstance(event, ToolResult) and event.value == odd for event, _ in history)
+
     SECRET = 'hun"ter<2> é'
 
     def secret_session(self, renderer, lines: Sequence[str], spoken: Sequence[tuple[float, str, bool]], changes=None) -> Session:
@@ -871,7 +891,7 @@ class TestLog:
 
     @pytest.mark.parametrize("line", [
         "1. login(ann, marmalade)", '1. login("ann", marmalade', '1. login("ann", "marmalade", "x", "y")', '1. login("ann", ["marmalade"])',
-        '7. login("ann", "marmalade")', '1. login("ann", "marmalade", pin="marmalade")',
+        '7. login("ann", "marmalade")', '1. login("ann\u2028", "marmalade", "x", "y")', '1. login("ann", "marmalade", pin="marmalade")',
     ])
     def test_a_line_that_never_became_a_call_keeps_its_secret_too(self, renderer, tmp_path, line):
         session = self.secret_session(renderer, [call(line)], [(0, "log ann in", True)])

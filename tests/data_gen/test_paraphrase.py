@@ -162,6 +162,14 @@ def test_half_a_line_in_the_file_is_counted_and_asked_again(serve, tmp_path):
     assert again.record()["reasons"] == {f"{path}:1 is no entry": 1}
 
 
+def test_an_answer_may_hold_what_ends_a_line_elsewhere(serve, tmp_path):
+    endpoint = serve(lambda text: completion("kindly text {to} that {message}\u2028"))
+    asker(endpoint.url, tmp_path).all([SMS])
+    again = asker(endpoint.url, tmp_path)
+    again.all([SMS])
+    assert len(endpoint.asked) == 1 and not any("is no entry" in reason for reason in again.record()["reasons"])
+
+
 def test_marks_stand_where_the_new_words_make_the_tool_clear():
     late = reworded(SMS, "let {to} know this {message} right away")
     assert [(part.text, part.mark) for part in late.parts if part.mark] == [("away", 1)]
