@@ -50,10 +50,7 @@ def rows(path: Path, tools: Sequence[ToolSpec]) -> Iterator[tuple[str, Mapping[s
 
 
 def _read(path: Path) -> Iterator[tuple[str, Any]]:
-    try:
-        text = text_of(path)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text in UTF-8 ({error}); save it as UTF-8") from None
+    text = text_of(path)
     if path.suffix in markup.SUFFIXES:
         yield from markup.rows(text, path.suffix)
         return

@@ -79,7 +79,7 @@ def tools_of(given: str) -> Tools | None:
         return _python_tools(path)
     try:
         listed = json.loads(text_of(path))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{given} is no JSON ({error}); give a list of tools with JSON schemas") from None
     return acknowledged(listed, given)
 
