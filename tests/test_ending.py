@@ -102,17 +102,16 @@ def test_real_signals_and_pipes_leave_no_traceback(tmp_path):
     script.write_text(code)
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
     for name, status in (("waits", INTERRUPTED), ("prints", CLOSED)):
-        process = subprocess.Popen(
-            [sys.executable, str(script), f"name={name}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
-        )
-        if name == "waits":
-            assert process.stdout.readline() == "waits\n"
-            process.send_signal(signal.SIGINT)
-        else:
-            process.stdout.read(1)
-            process.stdout.close()
-        said = process.stderr.read()
-        assert process.wait() == status
+        command = [sys.executable, str(script), f"name={name}"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
+            if name == "waits":
+                assert process.stdout.readline() == "waits\n"
+                process.send_signal(signal.SIGINT)
+            else:
+                process.stdout.read(1)
+                process.stdout.close()
+            said = process.stderr.read()
+        assert process.returncode == status
         assert "Traceback" not in said and "Exception ignored" not in said and len(said.splitlines()) <= 1
 
 
