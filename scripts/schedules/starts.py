@@ -91,6 +91,15 @@ def _budget(judge: Judge, call: Told) -> None:
         judge.count("unconfirmed")
 
 
+def _perhaps_refused(judge: Judge, call: Told, goes: bool) -> bool:
+    """Whether a call that never started may have been refused, its error not told yet: it names a part that is not there, or it
+    ``goes``, or a commit let it go when it had nothing to wait for, though later speech has ended that commit."""
+    if call.status != "waiting":
+        return False
+    ready = all(one.status == "done" for one in judge.calls.chain(call)[1:])
+    return goes or lacks_part(call, judge.calls) or ready and call.commit_at >= changed_at(judge, call)
+
+
 def _order(judge: Judge, call: Told) -> None:
     if not call.spec.reads | call.spec.writes and not call.needs:
         return
@@ -98,12 +107,7 @@ def _order(judge: Judge, call: Told) -> None:
     for other in judge.calls.standing():
         if call.spec.conflicts_with(other.spec) and judge.calls.precedes(other, call):
             waits = other.status == "waiting" and not (other.error_shown or other.perhaps_gone or judge.calls.is_skipped(other))
-            # an operand that was let go and never started, or that names a part which is not there, was refused, though its error
-            # may not have been told yet
-            operands = judge.calls.chain(other)[1:]
-            refused = any(one.status == "waiting" and (covers(judge, one) or lacks_part(one, judge.calls)) for one in operands)
-            # so was a call that a commit let go and that had nothing to wait for, though later speech has ended that commit
-            refused = refused or other.commit_at >= changed_at(judge, other) and all(one.status == "done" for one in operands)
+            refused = any(_perhaps_refused(judge, one, covers(judge, one) and one is not other) for one in judge.calls.chain(other))
             held = waits and not refused and is_held(judge, other) and not covers(judge, other)
             if other.status == "running" and other.valid or held:
                 judge.count("out_of_order")
