@@ -143,6 +143,7 @@ class Judge:
                 elif (call := self._of(id, version, "running", "unknown")) is not None:
                     if call.status == "unknown":
                         call.changed_at = self.at
+                        self._stale(call)  # it took effect after all
                     call.status, call.value = "done", value
             case ToolError(call=id, version=version, kind=kind):
                 self._lost(id, version, kind)
@@ -587,12 +588,17 @@ class Judge:
         if again and call.started_at >= changed_at(self, call):
             call.changed_at = self.at + 0.5  # run again as it was: what it gives may be another thing
         call.version, call.status, call.valid, call.started_at, call.perhaps_gone = start.version, "running", True, self.at, False
-        for read in self.calls.standing() if call.spec.access == "write" else ():
+        if call.spec.access == "write":
+            self._stale(call)
+        return None
+
+    def _stale(self, call: Told) -> None:
+        """Reads that ran before this effect, and come after it in order, are of a world that is gone."""
+        for read in self.calls.standing():
             ran = read.version and read.started_at >= changed_at(self, read)  # as it stands; what has not can't be stale
             stale = ran and read.spec.access != "write" and call.spec.writes & read.spec.reads
             if stale and self.calls.precedes(call, read) and not any(other.frozen for other in self.calls.below(read)):
                 read.changed_at = self.at + 0.5  # an effect made it stale: after this commit, if this step holds one
-        return None
 
     # -- the end ------------------------------------------------------------------------------------------------
 
