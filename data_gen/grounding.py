@@ -20,7 +20,7 @@ from agent.tools.tool import Param, ToolSpec, mismatch
 from data_gen.aliases import CHOICES
 from data_gen.atoms import STOP, Mention, atom_distance, atoms, identifier_words
 from data_gen.mentions import Heard, flag_mentions, number_mentions, text_mentions
-from data_gen.naming import Lexicon, name_evidence
+from data_gen.naming import Lexicon, first_named, name_evidence
 from data_gen.task import BadTask, Evidence, GoldCall
 
 BEAM = 48
@@ -95,7 +95,10 @@ def ground(
                 used.setdefault((name, param), []).append(pick.span)
         spans = {param: Evidence(*pick.span) for param, pick in picks.items() if pick.span is not None}
         args = {param: _ordered(pick.value, accepted[param]) for param, pick in picks.items()}
-        gold.append(GoldCall(name, args, name_evidence(words, lexicon, name, list(spans.values())), spans))
+        evidence = name_evidence(words, lexicon, name, list(spans.values()))
+        if len(tools) == 1 and not any(param.required and param.name in args for param in tools[name].params):
+            evidence = first_named(words, lexicon)  # no argument that it has to have shows that it is meant
+        gold.append(GoldCall(name, args, evidence, spans))
     return tuple(gold)
 
 

@@ -214,7 +214,7 @@ def flag_mentions(heard: Heard, value: bool, name: str) -> list[Mention]:
         distances = [distance for atom in wanted if (distance := atom_distance(atom, heard_atom, short=True)) is not None]
         if distances:
             hits[i] = min(distances)
-    found = []
+    found: list[Mention] = []
     for i in hits:
         if any(j in hits for j in range(i - 4, i)):
             continue  # counted with the hit before it
@@ -232,4 +232,49 @@ def flag_mentions(heard: Heard, value: bool, name: str) -> list[Mention]:
             continue
         span = [*(heard.atoms[j].word for j in cluster), *negations]
         found.append(Mention(min(span), max(span) + 1, 0.5 + min(hits[j] for j in cluster) + (len(wanted) - matched) * 0.3))
-    return found
+    return found or [*_switched(heard, value, identifier_words(name))]
+
+
+def _switched(heard: Heard, value: bool, name: Sequence[str]) -> Iterator[Mention]:
+    """Where a word of one of two states says which the flag is to have: ``switch off``, ``unlock``; ``don't`` turns it around."""
+    named = [word for word in map(_bare, name) if word in _OPPOSITES]
+    if not named and not _STATES & set(name):
+        return
+    yes = {word for one in named for word in (one, *_ALSO.get(one, ()))} or {"on", *_ALSO["on"]}
+    no = {other for word in yes for other in _OPPOSITES[word]}
+    for i, atom in enumerate(heard.atoms):
+        said = _bare(atom.text)
+        if said not in yes | no:
+            continue
+        before = [other.word for other in heard.atoms[max(0, i - 3): i] if other.text in _TURNS_AROUND]
+        if ((said in yes) != bool(before)) == value:
+            # a particle beside its verb is sure; "the lamp on the desk" says a place
+            particle = said in ("on", "off") and not _VERBS_OF_SWITCHES & {other.text for other in heard.atoms[max(0, i - 6): i]}
+            yield Mention(min([atom.word, *before]), atom.word + 1, 1.4 if particle else 0.9)
+
+
+def _bare(word: str) -> str:
+    """``locked`` and ``unlocks`` as the states are listed."""
+    return next((form for form in (word, word.removesuffix("d"), word.removesuffix("ed"), word.removesuffix("s"), stem(word))
+                 if form in _OPPOSITES), word)
+
+
+_PAIRS = (
+    "on off", "enable disable", "activate deactivate", "start stop", "lock unlock", "open close", "open shut", "mute unmute", "show hide",
+    "arm disarm", "connect disconnect", "subscribe unsubscribe", "allow block", "allow forbid", "allow deny", "pause resume", "pause play",
+    "pin unpin", "archive unarchive", "follow unfollow", "accept decline", "accept reject", "install uninstall",
+)
+_OPPOSITES: dict[str, set[str]] = {}
+for _pair in _PAIRS:
+    _one, _other = _pair.split()
+    _OPPOSITES.setdefault(_one, set()).add(_other)
+    _OPPOSITES.setdefault(_other, set()).add(_one)
+_ALSO = {
+    one: tuple(word for word in words if word != one)
+    for words in (("on", "enable", "activate", "start"), ("off", "disable", "deactivate", "stop"), ("close", "shut")) for one in words
+}
+"""Words that say the same of a switch."""
+_STATES = frozenset("state status power powered active enabled running".split())
+"""What a flag is called that means "on" without saying so."""
+_TURNS_AROUND = frozenset("not never without".split())
+_VERBS_OF_SWITCHES = frozenset("turn turns turned switch switches put leave keep power".split())

@@ -109,6 +109,12 @@ def revealed(prefix_words: Sequence[str], tools: Sequence[ToolSpec]) -> str | No
     return winners(prefix_words, Lexicon(tools))[-1]
 
 
+def first_named(words: Sequence[str], lexicon: Lexicon) -> Evidence:
+    """The first word that speaks for the only tool there is, else the whole request: a request may need no tool at all."""
+    at = next((n for n, word in enumerate(words) if lexicon.said(word)), None)
+    return Evidence(0, len(words)) if at is None else Evidence(at, at + 1)
+
+
 def name_evidence(words: Sequence[str], lexicon: Lexicon, name: str, args: Sequence[Evidence]) -> Evidence:
     """The words after which it is clear that this call's tool is meant.
 

@@ -6,11 +6,13 @@ say. Refuses to know what a number counts.
 
 from __future__ import annotations
 
+import itertools
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 
 from data_gen.aliases import COUNTS, MONTHS, ONES, ORDINALS, SCALES, TENS
-from data_gen.atoms import Atom, Mention
+from data_gen.atoms import STOP, Atom, Mention
 
 
 def _word_at(text: str, position: int) -> int:
@@ -28,6 +30,10 @@ def numbers(words: Sequence[str], items: Sequence[Atom]) -> Iterator[tuple[float
     for match in re.finditer(r"(?<![\d/.])(\d+)/(\d+)(?![\d/])", text):
         if int(match[2]):
             yield int(match[1]) / int(match[2]), _span(text, match, 0.5)
+    for match in re.finditer(r"(?<![\d/.])(\d+) +(\d+)/(\d+)(?![\d/])", text):
+        if int(match[3]):
+            yield int(match[1]) + int(match[2]) / int(match[3]), _span(text, match, 0.2)
+    yield from _with_unit(items)
     for match in re.finditer(r"\b(?:from|at) rest\b", text):
         yield 0.0, _span(text, match, 0.3)
     i = 0
@@ -35,6 +41,8 @@ def numbers(words: Sequence[str], items: Sequence[Atom]) -> Iterator[tuple[float
         value, last = _numeral(items, i)
         if value is None:
             word = items[i].text
+            if (part := _fraction(items, i - 1, 0.0)) is not None and (word == "point" or word in _SIGNS):
+                yield part[0], Mention(items[i].word, items[part[1]].word + 1, 0.5)
             if word in COUNTS or word in ORDINALS:
                 yield (
                     COUNTS.get(word, ORDINALS.get(word, 0)),
@@ -42,6 +50,9 @@ def numbers(words: Sequence[str], items: Sequence[Atom]) -> Iterator[tuple[float
                 )
             i += 1
             continue
+        if (part := _fraction(items, last, value)) is not None:
+            whole, (value, last) = value, part
+            yield whole, Mention(items[i].word, items[last].word + 1, 1.5)
         start, end = items[i].word, items[last].word + 1
         after = items[last + 1].text if last + 1 < len(items) else ""
         if after == "dozen":
@@ -105,6 +116,52 @@ def _numeral(items: Sequence[Atom], i: int) -> tuple[float | None, int]:
             break
         j += 1
     return (total + current if seen else None), last
+
+
+def _fraction(items: Sequence[Atom], last: int, value: float) -> tuple[float, int] | None:
+    """A numeral that ends at atom ``last`` with the fraction after it, and its last atom: ``and a half``, ``point five``, ``½``."""
+    following = [atom.text for atom in items[last + 1: last + 5]]
+    if following and following[0] in _SIGNS:
+        return value + unicodedata.numeric(following[0]), last + 1
+    if following[:1] == ["point"]:
+        digits = list(itertools.takewhile(lambda text: text in _DIGITS or text.isdigit(), following[1:]))
+        if digits and value.is_integer():
+            return float(f"{int(value)}.{''.join(_DIGITS.get(text, text) for text in digits)}"), last + 1 + len(digits)
+        return None
+    if following[:1] != ["and"] or not value.is_integer():
+        return None
+    if following[1:2] == ["half"]:
+        return value + 1 / 2, last + 2
+    count, unit = (_COUNTED.get(following[1], 0.0), following[2]) if len(following) > 2 else (0.0, "")
+    if unit not in _PARTS or not 0 < count * _PARTS[unit] < 1:
+        return None
+    found, end = value + count * _PARTS[unit], last + 3
+    if len(following) > 3 and following[3] in SCALES:  # "one and a half million"
+        return found * SCALES[following[3]], end + 1
+    return found, end
+
+
+def _with_unit(items: Sequence[Atom]) -> Iterator[tuple[float, Mention]]:
+    """A fraction behind its unit, or as the unit: ``an hour and a half``, ``three quarters``."""
+    texts = [atom.text for atom in items]
+    for i, text in enumerate(texts):
+        count, last = (1.0, i) if text in ("a", "an") else _numeral(items, i)
+        if count is None:
+            continue
+        if (unit := texts[last + 1: last + 2]) and unit[0] in _PARTS and unit[0].endswith("s"):
+            yield count * _PARTS[unit[0]], Mention(items[i].word, items[last + 1].word + 1, 0.5)
+        if unit and unit[0] not in STOP and items[last + 1].number is None and unit[0] not in SCALES | TENS:
+            if (part := _fraction(items, last + 1, count)) is not None and texts[last + 2] == "and":
+                yield part[0], Mention(items[i].word, items[part[1]].word + 1, 0.5)
+
+
+_SIGNS = frozenset("½⅓⅔¼¾⅕⅖⅗⅘⅛⅜⅝⅞")
+_COUNTED: dict[str, float] = {"a": 1, "one": 1, "two": 2, "three": 3}
+_PARTS: dict[str, float] = {
+    "half": 1 / 2, "third": 1 / 3, "thirds": 1 / 3, "quarter": 1 / 4, "quarters": 1 / 4, "fifth": 1 / 5, "fifths": 1 / 5,
+    "tenth": 1 / 10, "tenths": 1 / 10,
+}
+_DIGITS = {word: str(int(number)) for word, number in ONES.items() if number < 10} | {"oh": "0"}
 
 
 _MONTH = "|".join(

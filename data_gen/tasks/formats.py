@@ -1,8 +1,9 @@
 """Rows of other projects, turned into rows of `data_gen.tasks.jsonl`: xLAM/APIGen, Glaive v2 and TinyAgent.
 
-Owns the look of a requests file: one JSON row a line, a list of rows, TinyAgent's object of rows by id, or a file of the markup
-(`data_gen.markup`) by its name's end; what a row is shows in its own fields. Refuses to know whether a row can be used.
-What can't even be read comes out as the reason.
+Owns the look of a requests file: one JSON row a line, a list of rows (alone, or the one list of an object), one row, TinyAgent's
+object of rows by id, a Parquet table, or a file of the markup (`data_gen.markup`) by its name's end; what a row is shows in its
+own fields. Owns the spellings of a call, too. Refuses to know whether a row can be used. What can't even be read comes out as
+the reason.
 
     xLAM/APIGen  {"query", "tools": JSON text, "answers": JSON text of [{"name", "arguments"}]}
     Glaive v2    {"system": "… functions … {JSON} {JSON}", "chat": "USER: … ASSISTANT: <functioncall> {…} …"}
@@ -24,6 +25,11 @@ from data_gen import markup
 from data_gen.files import lines_of, text_of
 from data_gen.task import BadTask
 
+_OTHER_FILES = frozenset(".csv .tsv .xls .xlsx .arrow .feather .gz .bz2 .xz .zst .zip .tar .yaml .yml".split())
+FILES = _OTHER_FILES | {".jsonl", ".ndjson", ".json", ".parquet", *markup.SUFFIXES}
+"""How names of files with rows end, those included that are not read."""
+_NESTED = ("calls", "tools", "spans", "words")
+"""Fields that may be JSON text: a table's columns can't hold what differs from row to row."""
 _TURN = re.compile(r"(USER|ASSISTANT|FUNCTION RESPONSE):\s*")
 _GLAIVE_CALL = re.compile(
     r"""<functioncall>\s*\{\s*"name"\s*:\s*"([^"]+)"\s*(?:,\s*"arguments"\s*:\s*(.*?)\s*)?\}\s*(?:<\|endoftext\|>|$)""", re.S
@@ -50,18 +56,29 @@ def rows(path: Path, tools: Sequence[ToolSpec]) -> Iterator[tuple[str, Mapping[s
 
 
 def _read(path: Path) -> Iterator[tuple[str, Any]]:
+    if path.suffix in _OTHER_FILES:
+        raise ValueError(f"{path}: a {path.suffix} file is not read; save the rows as .jsonl, .json or .parquet")
+    if path.suffix == ".parquet":
+        yield from ((_name(f"row {n}", row), row) for n, row in enumerate(_table(path), start=1))
+        return
     text = text_of(path)
     if path.suffix in markup.SUFFIXES:
         yield from markup.rows(text, path.suffix)
         return
     try:
         whole = json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
+    except (json.JSONDecodeError, RecursionError) as error:
+        if path.suffix == ".json" and text.lstrip().startswith("["):
+            raise ValueError(f"{path} is no JSON ({error}); mend it, or give a row a line") from None
         whole = None
+    if isinstance(whole, dict) and kind(whole) == "unknown" and len(lists := [rows for rows in whole.values() if _are_rows(rows)]) == 1:
+        whole = lists[0]
     if isinstance(whole, list):
         yield from ((_name(f"row {n}", row), row) for n, row in enumerate(whole, start=1))
     elif isinstance(whole, dict) and kind(whole) == "unknown" and all(kind(row) == "tinyagent" for row in whole.values()):
         yield from ((f"row {id}", {"id": id, **row}) for id, row in whole.items())
+    elif isinstance(whole, dict):
+        yield _name("line 1", whole), whole
     else:
         for n, line in enumerate(lines_of(text), start=1):
             if line.strip():
@@ -70,6 +87,38 @@ def _read(path: Path) -> Iterator[tuple[str, Any]]:
                     yield _name(f"line {n}", row), row
                 except (json.JSONDecodeError, RecursionError) as error:
                     yield f"line {n}", BadTask(f"is no JSON: {error}")
+
+
+def _are_rows(value: Any) -> bool:
+    """Whether a value is a list of rows that somebody's reader knows."""
+    return isinstance(value, list) and bool(value) and all(kind(row) != "unknown" for row in value)
+
+
+def _table(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a Parquet file, without what is null: a table has every column in every row."""
+    import pyarrow
+    import pyarrow.parquet as parquet
+    try:
+        file = parquet.ParquetFile(path)
+    except pyarrow.ArrowInvalid as error:
+        raise ValueError(f"{path} is no Parquet file ({error}); save the rows anew") from None
+    with file:
+        if "spans" in file.schema_arrow.names and not _is_text(file.schema_arrow.field("spans").type):
+            raise ValueError(f"{path}: column spans must be JSON text, for a null that takes an argument back is lost in a table")
+        for batch in file.iter_batches(batch_size=1024):
+            yield from map(_without_nulls, batch.to_pylist())
+
+
+def _is_text(type: Any) -> bool:
+    return str(type) in ("string", "large_string", "string_view")
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_nulls(item) for name, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value if isinstance(value, bool | int | float | str | None) else str(value)
 
 
 def _name(place: str, row: Any) -> str:
@@ -95,7 +144,7 @@ def ours(row: Any, tools: Sequence[ToolSpec]) -> Mapping[str, Any]:
     """
     match kind(row):
         case "own":
-            return row
+            return _own(row)
         case "xlam":
             return _xlam(row)
         case "glaive":
@@ -108,9 +157,46 @@ def ours(row: Any, tools: Sequence[ToolSpec]) -> Mapping[str, Any]:
     )
 
 
+def _own(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Our own row, with its calls in one spelling."""
+    found = dict(row)
+    for name in _NESTED:
+        if isinstance(row.get(name), str):
+            try:
+                found[name] = json.loads(row[name])
+            except json.JSONDecodeError as error:
+                raise BadTask(f"field {name!r} is a text that is no JSON: {error}") from None
+    if isinstance(found.get("calls"), list):
+        found["calls"] = [_own_call(k, call) for k, call in enumerate(found["calls"], start=1)]
+    return found
+
+
+def _own_call(number: int, call: Any) -> dict[str, Any]:
+    """A gold call: accepted values in ``args``, or plain ones in ``arguments``, as the chat interfaces write a call."""
+    if not isinstance(call, Mapping):
+        raise BadTask(f"call {number} is {json.dumps(call)[:60]}; give {{\"name\", \"args\"}}")
+    form = call["function"] if isinstance(call.get("function"), Mapping) else call
+    doc = {name: value for name, value in form.items() if name not in ("id", "type", "index")}
+    if unknown := set(doc) - {"name", "args", "arguments", "defaults"}:
+        raise BadTask(f"call {number}: unknown field {min(unknown)!r}; use name and args")
+    if not isinstance(doc.get("name"), str) or not doc["name"]:
+        raise BadTask(f"call {number} has no name; give {{\"name\", \"args\"}}")
+    if "args" in doc and "arguments" in doc:
+        raise BadTask(f"call {number} has both args and arguments; give accepted values in args, or plain ones in arguments")
+    spelling = "arguments" if "arguments" in doc else "args"
+    try:
+        args = _json(doc.get(spelling) or {})
+    except json.JSONDecodeError as error:
+        raise BadTask(f"call {number}: {spelling} is a text that is no JSON: {error}") from None
+    if not isinstance(args, Mapping):
+        raise BadTask(f"call {number}: {spelling} must be an object of parameters, got {json.dumps(args)[:60]}")
+    made = {"name": doc["name"], "args": {param: [value] for param, value in args.items()} if spelling == "arguments" else dict(args)}
+    return made | ({"defaults": list(doc["defaults"])} if doc.get("defaults") else {})
+
+
 def _xlam(row: Mapping[str, Any]) -> dict[str, Any]:
     listed, answers = _json(row.get("tools", "[]")), _json(row["answers"])
-    calls = [_call(answer["name"], answer.get("arguments", {}), listed) for answer in answers]
+    calls = [_call(answer["name"], _json(answer.get("arguments") or {}), listed) for answer in answers]
     made = {"id": _id("xlam", row, row["query"]), "request": row["query"].strip(), "calls": calls, "tags": ["xlam"]}
     return made | ({"tools": listed} if listed else {})
 
@@ -155,16 +241,15 @@ def _tinyagent(row: Mapping[str, Any], tools: Sequence[ToolSpec]) -> dict[str, A
 
 
 def _call(name: str, arguments: Mapping[str, Any], listed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A gold call; a value that is its parameter's default may be left out as well."""
+    """A gold call; a value that is its parameter's default may be left out where nobody says it."""
     doc = next((entry.get("function", entry) for entry in listed if entry.get("function", entry).get("name") == name), {})
     shape = doc.get("parameters") or {}
     properties = shape.get("properties", shape)
-    args = {}
-    for param, value in arguments.items():
-        part = properties.get(param)
-        free = isinstance(part, Mapping) and "default" in part and str(part["default"]) == str(value)
-        args[param] = [value, ""] if free else [value]
-    return {"name": name, "args": args}
+    defaults = [
+        param for param, value in arguments.items()
+        if isinstance(part := properties.get(param), Mapping) and "default" in part and str(part["default"]) == str(value)
+    ]
+    return {"name": name, "args": {param: [value] for param, value in arguments.items()}, "defaults": defaults}
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:

@@ -4,7 +4,7 @@ Owns the reading of the two files, the split, and the reasons why a row can't be
 words (`data_gen.grounding`) and what other projects' rows look like (`data_gen.tasks.formats` turns them into ours).
 `docs/bring-your-own.md` has a worked example.
 
-    {"id", "request", "calls": [{"name", "args": {parameter: [accepted values]}}],
+    {"id", "request", "calls": [{"name", "args": {parameter: [accepted values]}, "defaults"?: [parameters]}],
      "now"?, "words"?: [[text, start_s, end_s]], "answer"?: [accepted], "tags"?: [], "split"?, "tools"?, "spans"?: [marks], "hear_out"?}
 """
 
@@ -12,19 +12,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from agent.clock import NS_PER_S, parse_now
-from agent.protocol import Join, Ref
+from agent.protocol import Join, Ref, as_text
 from agent.tools.assistant import AssistantToolbox, assistant_specs
 from agent.tools.python_file import load_tools_file
 from agent.tools.tool import Json, Param, Toolbox, ToolFailure, ToolSpec, mismatch
 from data_gen.files import text_of
+from data_gen.gold import filled
 from data_gen.grounding import canonical, ground
 from data_gen.reading import issued, references
 from data_gen.seeds import child
@@ -42,6 +44,12 @@ LONGEST_S = 3600
 _KEYS = frozenset("id now request words calls answer tags split tools spans hear_out".split())
 RESULTS = ("string", "integer", "number", "boolean", "array", "object")
 """What a tool without an implementation may say that it returns."""
+_HUB = re.compile(r"(hf://datasets/|https://huggingface\.co/datasets/)?([\w-][\w.-]*/[\w-][\w.-]*)/?")
+"""The id of a data set on the hub, alone or in its address."""
+_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
+"""Thai, Lao, Burmese, Khmer, kana and Han, which are written without spaces."""
+_LONG = re.compile(rf"(?:{_UNSPACED.pattern}){{13}}")
+"""More of them than a word has."""
 _PYTHON_TYPES = {
     "str": "string", "int": "integer", "float": "number", "bool": "boolean", "list": "array", "tuple": "array", "set": "array",
     "dict": "object", "any": None,
@@ -247,10 +255,24 @@ def load(requests: str, tools: str, seed: int = 0, source: str = "jsonl", hear_o
     """
     path = Path(requests).expanduser()
     if not requests or not path.is_file():
-        raise FileNotFoundError(f"no requests file {requests!r}; give requests=FILE, a JSON row a line")
+        raise FileNotFoundError(_no_file(requests, path))
     own = Path(tools).expanduser()
     content = hashlib.sha256(path.read_bytes() + (own.read_bytes() if own.is_file() else b"")).hexdigest()
     return _load(str(path), tools, seed, source, hear_out, content)
+
+
+def _no_file(requests: str, path: Path) -> str:
+    """What to do where there is no file of that name."""
+    if path.is_dir() and requests:
+        return f"requests={requests} is a folder; give a file in it, .jsonl, .json or .parquet"
+    found = _HUB.fullmatch(requests)
+    if found and (found[1] or path.suffix not in formats.FILES and not path.parent.is_dir()):
+        load, file = f"load_dataset({found[2]!r}, split='train')", f"{found[2].split('/')[1]}.parquet"
+        return (
+            f"no requests file {requests!r}, and data sets of the hub are not fetched; save it first: "
+            f'python -c "from datasets import load_dataset; {load}.to_parquet({file!r})", then give requests={file}'
+        )
+    return f"no requests file {requests!r}; give requests=FILE, a JSON row a line"
 
 
 @lru_cache(maxsize=4)
@@ -295,9 +317,13 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
     json.dumps(row, ensure_ascii=False).encode()  # or it can't be written to any file
     if unknown := set(row) - _KEYS:
         raise BadTask(f"unknown field {min(unknown)!r}; use {', '.join(sorted(_KEYS))}")
-    if missing := [name for name in ("id", "request", "calls") if not row.get(name)]:
+    if missing := [name for name in ("id", "request") if not row.get(name)]:
         raise BadTask(f"field {missing[0]!r} is missing or empty")
-    id, calls = str(row["id"]), row["calls"]
+    id, calls = str(row["id"]), row.get("calls")
+    if not isinstance(calls, list):
+        raise BadTask("field 'calls' is missing; give a list, an empty one where no tool is needed")
+    if not calls and not row.get("answer"):
+        raise BadTask("it has no call, so it needs an answer: what is said where no tool is needed, or the question back")
     tools = acknowledged(row["tools"], "the row") if "tools" in row else shared
     if tools is None:
         raise BadTask("no tools: give tools=FILE or tools=assistant, or a field 'tools'")
@@ -320,17 +346,22 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
     if "spans" in row:
         gold, reading = marked(texts, asked, row["spans"], specs, tools.habits)
     else:
-        gold = _heard_out(texts, asked, specs) if row.get("hear_out") else ground(texts, asked, specs, row.get("now"))
+        gold = _heard_out(texts, asked, specs) if row.get("hear_out") else _grounded(texts, calls, specs, row.get("now"))
     keys = [json.dumps([call.name, canonical(call)], sort_keys=True) for call in gold]
     if len(set(keys)) < len(keys):
         raise BadTask("the same call twice: the protocol refuses a second equal call")
     named = [*calls, *meant(calls, row.get("spans", ()))]
-    _rehearse(gold, specs, tools.toolbox(id, named))
+    rehearse = partial(_rehearse, gold, specs)
+    results = rehearse(tools.toolbox(id, named))
+    answers = tuple(_listed(row.get("answer", ())))
+    if quoted := sorted({k for text in answers for k in references(text, len(gold))}):
+        _quotable(quoted, gold, specs, results, rehearse(tools.toolbox(id, named)))
+        answers = tuple(as_text(filled(text, results)) for text in answers)
     split = row.get("split") or split_of(id)
     if split not in SHARES:
         raise BadTask(f"split is {split!r}; use one of {', '.join(SHARES)}, or leave it out")
     return Task(
-        id, source, split, words, tools.specs, gold, partial(tools.toolbox, id, named), tuple(_listed(row.get("answer", ()))),
+        id, source, split, words, tools.specs, gold, partial(tools.toolbox, id, named), answers,
         now=row.get("now"), tags=tuple(_listed(row.get("tags", ()))), reading=reading,
     )
 
@@ -342,7 +373,9 @@ def _listed(value: Any) -> Sequence[str]:
 def _words(row: Mapping[str, Any], seed: int) -> tuple[Word, ...]:
     """The row's own timings, unchanged, or spoken ones."""
     if not row.get("words"):
-        return speak(row["request"].split(), seed)
+        if len(texts := row["request"].split()) == 1 and len(_UNSPACED.findall(texts[0])) > 2 or any(map(_LONG.search, texts)):
+            raise BadTask("the request is written without spaces, and words are timed and heard one by one: put spaces between its words")
+        return speak(texts, seed)
     words = tuple(Word(text, _moment_ns(text, start_s), _moment_ns(text, end_s)) for text, start_s, end_s in row["words"])
     if [word.text for word in words] != row["request"].split():
         raise BadTask(f"its words say {' '.join(word.text for word in words)[:60]!r}, which is not the request")
@@ -359,6 +392,36 @@ def _moment_ns(word: str, at_s: Any) -> int:
     return round(at_s * NS_PER_S)
 
 
+def _grounded(
+    words: Sequence[str], calls: Sequence[Mapping[str, Any]], specs: Mapping[str, ToolSpec], now: str | None
+) -> tuple[GoldCall, ...]:
+    """Gold whose evidence grounding finds; a value of ``defaults`` is given where the words say it, and may be left out elsewhere."""
+    asked = []
+    for k, call in enumerate(calls, start=1):
+        free = set(call.get("defaults", ()))
+        asked.append((call["name"], {
+            name: [*(_exact(value, f"call {k}: {name}") for value in values), *([""] if name in free and "" not in values else [])]
+            for name, values in call["args"].items()
+        }))
+    found = []
+    for call, gold in zip(calls, ground(words, asked, specs, now)):
+        said = set(call.get("defaults", ())) & set(gold.arg_evidence)
+        args = {name: tuple(value for value in values if value != "") if name in said else values for name, values in gold.args.items()}
+        found.append(replace(gold, args=args))
+    return tuple(found)
+
+
+def _exact(value: Any, where: str, inside: bool = False) -> Any:
+    """A value as grounding takes it, which reads the lists in an object as alternatives: here each field has the value that it has."""
+    if isinstance(value, Mapping):
+        return {name: [_exact(item, f"{where}.{name}", True)] for name, item in value.items()}
+    if isinstance(value, list):
+        return [_exact(item, where, inside) for item in value]
+    if inside and value == "":
+        raise BadTask(f'{where} is "", which no words say; leave the field out, or give spans or hear_out')
+    return value
+
+
 def _heard_out(
     words: Sequence[str], asked: Sequence[tuple[str, Mapping[str, Sequence[Any]]]], specs: Mapping[str, ToolSpec]
 ) -> tuple[GoldCall, ...]:
@@ -372,8 +435,8 @@ def _heard_out(
     return tuple(gold)
 
 
-def _rehearse(gold: Sequence[GoldCall], specs: Mapping[str, ToolSpec], toolbox: Toolbox) -> None:
-    """Makes sure that the tools themselves take the gold calls."""
+def _rehearse(gold: Sequence[GoldCall], specs: Mapping[str, ToolSpec], toolbox: Toolbox) -> dict[int, Json]:
+    """Makes sure that the tools themselves take the gold calls; gives their results."""
     results: dict[int, Json] = {}
     for k, call in enumerate(gold, start=1):
         # nothing at all, for a parameter that can't be left out, is a value like any other
@@ -388,6 +451,24 @@ def _rehearse(gold: Sequence[GoldCall], specs: Mapping[str, ToolSpec], toolbox: 
             results[k] = toolbox.run(call.name, filled)
         except ToolFailure as error:
             raise BadTask(f"call {k} is refused by its own tool: {error}") from None
+    return results
+
+
+def _quotable(
+    quoted: Sequence[int], gold: Sequence[GoldCall], specs: Mapping[str, ToolSpec], results: Mapping[int, Json], again: Mapping[int, Json]
+) -> None:
+    """Makes sure that an answer that quotes results comes after them, and that they are what they were in rehearsal."""
+    taken = {n for call in gold for value in canonical(call).values() for n in references(value, len(gold))}
+    for k in quoted:
+        name, args = gold[k - 1].name, gold[k - 1].args
+        if specs[name].access == "write":
+            raise BadTask(f"the answer quotes ${k}, but {name} is a write, and no answer waits for what a write returns; leave it out")
+        if k in taken:
+            raise BadTask(f"the answer quotes ${k}, but another call takes it, and the answer does not wait for it; leave it out")
+        if results[k] != again[k]:
+            raise BadTask(f"the answer quotes ${k}, but {name} returns something else each time; leave it out")
+        if free := [param for param, values in args.items() if "" in values and len(values) > 1]:
+            raise BadTask(f"the answer quotes ${k}, but {name} may be called without {free[0]}, which may change it; leave it out")
 
 
 def _filled(value: Any, results: Mapping[int, Json]) -> Any:

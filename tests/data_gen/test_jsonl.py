@@ -10,12 +10,13 @@ import pytest
 
 from agent.calls import State as CallState
 from agent.clock import Profile, ns
+from agent.events import Emit
 from agent.models.load import load_renderer
 from data_gen import generate
 from data_gen.episodes import make_episode
 from data_gen.expert import Expert
 from data_gen.reading import reading_of, references
-from data_gen.task import BadTask
+from data_gen.task import BadTask, Evidence
 from data_gen.tasks import formats, jsonl
 from data_gen.trajectory import read_rows
 from tests.test_configs import composed
@@ -56,12 +57,22 @@ def reason(folder: Path, change: dict) -> str:
     return loaded.rejected[0][1]
 
 
-def played(task) -> list[tuple[str, dict]]:
-    """What the expert does on a task, as (tool, arguments)."""
-    rollout = make_episode(
+def rolled(task):
+    """The expert's episode."""
+    return make_episode(
         task, "speculative", Profile("p", 60, 600, ns(0.01)), load_renderer("tiny", "token", "none"),
         agent=composed().agent, data=composed().data, seed=0, planner=Expert(task, reading_of(task)),
     ).run()
+
+
+def told(rollout) -> str:
+    """What the user was told last."""
+    return [command.text for _, commands in rollout.history for command in commands if isinstance(command, Emit)][-1]
+
+
+def played(task) -> list[tuple[str, dict]]:
+    """What the expert does on a task, as (tool, arguments)."""
+    rollout = rolled(task)
     assert rollout.outcome == "answered"
     calls = [call for _, call in sorted(rollout.state.graph.calls.items()) if call.state is not CallState.CANCELLED]
     return [(call.spec.name, dict(call.args)) for call in calls]
@@ -128,7 +139,14 @@ def test_real_timings_pass_through_unchanged(tmp_path):
     ({"words": [["look", 0, 1]]}, "its words say 'look', which is not the request"),
     ({"words": [[t, 1.0, 0.5] for t in ROW["request"].split()]}, "word 'look' lasts from 1.0 to 0.5 s"),
     ({"split": "dev"}, "split is 'dev'; use one of train, validation, test"),
-    ({"calls": [{"args": {}}]}, "KeyError: 'name'"),
+    ({"calls": [{"args": {}}]}, 'call 1 has no name; give {"name", "args"}'),
+    ({"calls": [7]}, 'call 1 is 7; give {"name", "args"}'),
+    ({"calls": [{"name": "lookup", "argumets": {}}]}, "call 1: unknown field 'argumets'; use name and args"),
+    ({"calls": [{"name": "lookup", "args": {}, "arguments": {}}]}, "call 1 has both args and arguments"),
+    ({"calls": [{"name": "lookup", "args": ["Lima"]}]}, "call 1: args must be an object of parameters"),
+    ({"calls": [{"name": "lookup", "arguments": "{"}]}, "call 1: arguments is a text that is no JSON"),
+    ({"calls": None}, "field 'calls' is missing; give a list, an empty one where no tool is needed"),
+    ({"calls": []}, "it has no call, so it needs an answer"),
 ])
 def test_every_row_that_cant_be_used_is_named_with_its_reason(tmp_path, change, says):
     assert says in reason(tmp_path, change)
@@ -163,6 +181,169 @@ def test_an_empty_split_says_what_there_is(tmp_path):
     path, tools = rows_file(tmp_path, ROW | {"split": "train"}), tools_file(tmp_path)
     with pytest.raises(ValueError, match=r"no usable row in split 'test' \(train 1, validation 0, test 0\); add rows"):
         jsonl.tasks("test", path, tools)
+
+
+@pytest.mark.parametrize("call", [
+    {"name": "lookup", "arguments": {"city": "Lima"}},
+    {"name": "lookup", "arguments": '{"city": "Lima"}'},
+    {"id": "call_1", "type": "function", "function": {"name": "lookup", "arguments": '{"city": "Lima"}'}},
+    {"name": "lookup", "args": {"city": ["Lima"]}},
+])
+def test_a_call_may_be_spelt_as_the_chat_interfaces_do(tmp_path, call):
+    loaded = load(tmp_path, ROW | {"calls": [call]})
+    assert loaded.rejected == [] and [(gold.name, dict(gold.args)) for gold in loaded.tasks[0].gold] == [("lookup", {"city": ("Lima",)})]
+    assert loaded.rows[0]["calls"] == [{"name": "lookup", "args": {"city": ["Lima"]}}]
+
+
+def test_a_call_without_arguments_needs_none(tmp_path):
+    tools = [TOOLS[0], {"name": "refresh", "description": "Refreshes the feed", "access": "read"}]
+    row = {"id": "n", "request": "please refresh the feed now", "calls": [{"name": "refresh"}]}
+    assert played(load(tmp_path, row, tools=tools).tasks[0]) == [("refresh", {})]
+
+
+def test_a_request_may_need_no_tool_or_a_question_back(tmp_path):
+    rows = [
+        {"id": "thanks", "request": "thank you that is all", "calls": [], "answer": "You're welcome."},
+        {"id": "back", "request": "pay the bill please", "calls": [], "answer": ["How much is it?"]},
+    ]
+    loaded = load(tmp_path, *rows)
+    assert loaded.rejected == [] and [task.gold for task in loaded.tasks] == [(), ()]
+    rollout = rolled(loaded.tasks[1])
+    assert (rollout.outcome, told(rollout), len(rollout.state.graph.calls)) == ("answered", "How much is it?", 0)
+
+
+def test_an_answer_quotes_the_result_and_not_its_number(tmp_path):
+    row = {"id": "q", "request": "look up Lima please", "calls": ROW["calls"][:1], "answer": ["It's $1 degrees, not $20"]}
+    (task,) = load(tmp_path, row).tasks
+    result = task.toolbox().run("lookup", {"city": "Lima"})
+    assert task.answer == (f"It's {result} degrees, not $20",)
+    said = told(rolled(task))
+    assert result in said and "$1" not in said
+
+
+@pytest.mark.parametrize(("change", "says"), [
+    ({"answer": "Paid: $2"}, "the answer quotes $2, but pay is a write, and no answer waits for what a write returns; leave it out"),
+    ({"request": "look up Lima and pay it", "calls": [ROW["calls"][0], {"name": "pay", "args": {"amount": ["$1"]}}], "answer": "It was $1"},
+     "the answer quotes $1, but another call takes it, and the answer does not wait for it"),
+])
+def test_an_answer_quotes_only_what_it_waits_for(tmp_path, change, says):
+    assert says in reason(tmp_path, change)
+
+
+def test_an_answer_quotes_no_result_that_is_another_each_time(tmp_path):
+    path = tmp_path / "own.py"
+    path.write_text(PYTHON_TOOLS.replace("return state[city]", "return next(count)") + "\nimport itertools\ncount = itertools.count()\n")
+    row = {"id": "q", "request": "look up Lima please", "calls": ROW["calls"][:1], "answer": ["It's $1"]}
+    assert jsonl.load(rows_file(tmp_path, row), str(path)).rejected == [
+        ("line 1 (q)", "the answer quotes $1, but lookup returns something else each time; leave it out")
+    ]
+
+
+BASKET = [{"name": "order", "description": "Orders a basket", "parameters": {"type": "object", "required": ["basket"], "properties": {
+    "basket": {"type": "object", "properties": {"items": {"type": "array", "items": {"type": "string"}}, "shop": {"type": "string"},
+                                                "notes": {"type": "array", "items": {"type": "object"}}}}}}}]
+
+
+def test_a_list_in_an_object_is_a_list(tmp_path):
+    basket = {"items": ["milk", "eggs"], "shop": "Aldi", "notes": [{"kind": "fragile", "marks": ["red", "blue"]}]}
+    request = "order milk and eggs from Aldi fragile red and blue"
+    row = {"id": "o", "request": request, "calls": [{"name": "order", "args": {"basket": [basket]}}]}
+    (task,) = load(tmp_path, row, tools=BASKET).tasks
+    assert task.gold[0].args == {"basket": (basket,)}
+    assert played(task) == [("order", {"basket": basket})]
+    empty = {"name": "order", "args": {"basket": [basket | {"shop": ""}]}}
+    assert load(tmp_path, row | {"calls": [empty]}, tools=BASKET).rejected[0][1].startswith('call 1: basket.shop is "", which no words say')
+
+
+@pytest.mark.parametrize(("request_", "name", "value"), [
+    ("switch off the lamp", "on", False), ("please unlock the front door", "locked", False), ("don't unlock it", "locked", True),
+    ("disable the alarm", "enabled", False), ("stop the fan", "running", False), ("unmute the tv", "muted", False),
+    ("turn the lamp off", "power", False), ("turn the lamp on", "state", True), ("close the blinds", "open", False),
+    ("turn the lamp on the desk off", "on", False),
+])
+def test_yes_and_no_are_said_by_their_words(tmp_path, request_, name, value):
+    tools = [{"name": "set_it", "parameters": {"type": "object", "required": [name], "properties": {name: {"type": "boolean"}}}}]
+    row = {"id": "f", "request": request_, "calls": [{"name": "set_it", "args": {name: [value]}}]}
+    assert load(tmp_path, row, tools=tools).rejected == []
+    wrong = row | {"calls": [{"name": "set_it", "args": {name: [not value]}}]}
+    assert request_.count(" on ") or load(tmp_path, wrong, tools=tools).tasks == []
+
+
+@pytest.mark.parametrize(("said", "value"), [
+    ("twenty one and a half", 21.5), ("twenty one point five", 21.5), ("2 and a half", 2.5), ("two and three quarters", 2.75),
+    ("one and a half million", 1.5e6), ("a degree and a half", 1.5), ("21½", 21.5), ("21 1/2", 21.5), ("three quarters", 0.75),
+    ("minus two and a half", -2.5), ("point five", 0.5),
+])
+def test_numbers_with_a_fraction_are_said_in_words(tmp_path, said, value):
+    tools = [{"name": "heat", "parameters": {"type": "object", "required": ["to"], "properties": {"to": {"type": "number"}}}}]
+    row = {"id": "h", "request": f"heat it to {said} please", "calls": [{"name": "heat", "args": {"to": [value]}}]}
+    (task,) = load(tmp_path, row, tools=tools).tasks
+    assert task.gold[0].args == {"to": (value,)} and task.gold[0].arg_evidence["to"].end == len(row["request"].split()) - 1
+
+
+@pytest.mark.parametrize("request_", [
+    "给小明发短信说我晚点到", "開けて", "ช่วยส่งข้อความถึงสมชายว่าฉันจะไปสาย", "hi 给小明发短信说我晚一点才能到家里",
+])
+def test_a_request_without_spaces_is_not_one_word(tmp_path, request_):
+    assert "the request is written without spaces" in reason(tmp_path, {"request": request_})
+
+
+def test_a_request_with_spaces_put_in_is_taken(tmp_path):
+    row = {"id": "z", "request": "给 小明 发 短信 说 我 晚点 到", "calls": [{"name": "lookup", "args": {"city": ["小明"]}}]}
+    (task,) = load(tmp_path, row).tasks
+    assert len(task.words) == 8 and task.gold[0].arg_evidence["city"] == Evidence(1, 2)
+
+
+# -- other files ----------------------------------------------------------------------------------------------------
+
+
+def test_a_parquet_table_is_rows(tmp_path):
+    import datasets
+    oslo = {"id": "b", "request": "look up Oslo", "calls": [{"name": "lookup", "args": {"city": ["Oslo"]}}]}
+    flat = [ROW | {"answer": ["Done, $20."]}, oslo]
+    path = str(tmp_path / "requests.parquet")
+    datasets.Dataset.from_list(flat).to_parquet(path)
+    loaded = jsonl.load(path, tools_file(tmp_path))
+    assert loaded.rejected == [] and [task.id for task in loaded.tasks] == ["a", "b"]
+    assert set(loaded.tasks[1].gold[0].args) == {"city"}  # the table has a column for every argument of any row
+    datasets.Dataset.from_list([row | {"calls": json.dumps(row["calls"])} for row in flat]).to_parquet(path)
+    assert [task.gold for task in jsonl.load(path, tools_file(tmp_path)).tasks] == [task.gold for task in loaded.tasks]
+    datasets.Dataset.from_list([ROW | {"spans": [{"tool": "look"}]}]).to_parquet(path)
+    with pytest.raises(ValueError, match="column spans must be JSON text"):
+        jsonl.load(path, tools_file(tmp_path))
+    Path(path).write_text("no table")
+    with pytest.raises(ValueError, match=r"requests\.parquet is no Parquet file"):
+        jsonl.load(path, tools_file(tmp_path))
+
+
+@pytest.mark.parametrize("whole", [[ROW], {"data": [ROW], "version": 2}, ROW])
+def test_a_json_file_may_be_a_list_or_one_row_or_hold_the_list(tmp_path, whole):
+    path = tmp_path / "requests.json"
+    path.write_text(json.dumps(whole, indent=2))
+    loaded = jsonl.load(str(path), tools_file(tmp_path))
+    assert loaded.rejected == [] and [task.id for task in loaded.tasks] == ["a"]
+
+
+def test_files_that_are_not_read_are_refused_in_one_line(tmp_path):
+    broken, table = tmp_path / "requests.json", tmp_path / "requests.csv"
+    broken.write_text("[" + json.dumps(ROW, indent=2))
+    table.write_text("id,request\n")
+    with pytest.raises(ValueError, match=r"requests\.json is no JSON .*; mend it, or give a row a line"):
+        jsonl.load(str(broken), tools_file(tmp_path))
+    with pytest.raises(ValueError, match=r"a \.csv file is not read; save the rows as \.jsonl, \.json or \.parquet"):
+        jsonl.load(str(table), tools_file(tmp_path))
+    with pytest.raises(FileNotFoundError, match="is a folder; give a file in it"):
+        jsonl.load(str(tmp_path), "assistant")
+
+
+@pytest.mark.parametrize("given", ["owner/data-v2.1", "hf://datasets/owner/data-v2.1", "https://huggingface.co/datasets/owner/data-v2.1"])
+def test_a_data_set_of_the_hub_is_refused_with_the_command_that_saves_it(given):
+    with pytest.raises(FileNotFoundError) as raised:
+        jsonl.load(given, "assistant")
+    assert "\n" not in str(raised.value) and "data sets of the hub are not fetched; save it first: python -c" in str(raised.value)
+    assert "load_dataset('owner/data-v2.1', split='train').to_parquet('data-v2.1.parquet')" in str(raised.value)
+    with pytest.raises(FileNotFoundError, match="give requests=FILE, a JSON row a line"):
+        jsonl.load("owner/data.jsonl", "assistant")
 
 
 # -- tools ----------------------------------------------------------------------------------------------------------
@@ -295,6 +476,27 @@ def test_xlam_rows_bring_their_tools_and_defaults_may_be_left_out(tmp_path):
     assert task.id == "xlam-7" and [param.required for param in task.tools[0].params] == [True, False]
     assert task.tools[0].params[1].schema == {"type": "integer"} and "" in task.gold[0].args["days"]
     assert played(task) == [("weather", {"city": "Lima"})]
+
+
+@pytest.mark.parametrize(("said", "called"), [("in celsius", {"city": "Lima", "unit": "celsius"}), ("please", {"city": "Lima"})])
+def test_a_value_that_is_the_default_is_called_where_it_is_said(tmp_path, said, called):
+    tools = json.dumps([{"name": "weather", "description": "Weather of a city", "parameters": {
+        "city": {"type": "str"}, "unit": {"type": "str", "default": "celsius"}}}])
+    answers = json.dumps([{"name": "weather", "arguments": {"city": "Lima", "unit": "celsius"}}])
+    (task,) = load(tmp_path, {"query": f"What is the weather in Lima {said} now", "tools": tools, "answers": answers}).tasks
+    assert played(task) == [("weather", called)]
+
+
+def test_the_only_tool_waits_for_a_word_that_speaks_for_it(tmp_path):
+    tools = json.dumps([{"name": "track", "access": "read", "description": "Tracks a parcel", "parameters": {
+        "form": {"type": "str", "default": "long"}}}])
+    answers = json.dumps([{"name": "track", "arguments": {"form": "long"}}])
+    rows = [{"query": text, "tools": tools, "answers": answers} for text in ("Where is my parcel right now", "Where is it now")]
+    one, none = load(tmp_path, *rows).tasks
+    assert (one.gold[0].name_evidence, none.gold[0].name_evidence) == (Evidence(3, 4), Evidence(0, 4))
+    reading = reading_of(one)
+    assert [bool(reading.wanted(one.request.split()[:n], False)) for n in range(6)] == [False] * 5 + [True]
+    assert not reading_of(none).wanted(none.request.split(), False)
 
 
 def test_glaive_rows_give_the_first_call(tmp_path):
