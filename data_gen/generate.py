@@ -25,7 +25,7 @@ from agent.models.load import load_renderer
 from agent.protocol import EDITION
 from agent.rendering import Renderer
 from configs.command import command, out_folder, write_manifest
-from configs.schema import Config
+from configs.schema import Config, DataConfig
 from data_gen.card import write_card
 from data_gen.episodes import make_episode, sample_profile
 from data_gen.expert import Expert
@@ -69,8 +69,9 @@ def recipe(config: Config) -> str:
     """A hash of all that the bytes depend on."""
     parts = {name: asdict(getattr(config, name)) for name in ("model", "data", "clock", "agent")}
     parts["data"].pop("workers")
-    if parts["data"]["tools"] == "all":
-        parts["data"].pop("tools")
+    for name in ("tools", "lag_s", "lag_spread_s"):  # settings that came later, where they change nothing
+        if parts["data"][name] == getattr(DataConfig, name):
+            parts["data"].pop(name)
     paraphrase = parts["data"].pop("paraphrase")
     if paraphrase["url"]:
         parts["paraphrase"] = paraphrase["model"]  # what it answered lies in its file, wherever that and the endpoint are
