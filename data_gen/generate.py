@@ -25,7 +25,7 @@ from agent.models.load import load_renderer
 from agent.protocol import EDITION
 from agent.rendering import Renderer
 from configs.command import command, out_folder, write_manifest
-from configs.schema import Config, DataConfig
+from configs.schema import Config
 from data_gen.card import write_card
 from data_gen.episodes import make_episode, sample_profile
 from data_gen.expert import Expert
@@ -69,12 +69,14 @@ def recipe(config: Config) -> str:
     """A hash of all that the bytes depend on."""
     parts = {name: asdict(getattr(config, name)) for name in ("model", "data", "clock", "agent")}
     parts["data"].pop("workers")
-    for name in ("tools", "lag_s", "lag_spread_s"):  # settings that came later, where they change nothing
-        if parts["data"][name] == getattr(DataConfig, name):
-            parts["data"].pop(name)
+    if parts["data"]["tools"] == "all":
+        parts["data"].pop("tools")
     paraphrase = parts["data"].pop("paraphrase")
     if paraphrase["url"]:
         parts["paraphrase"] = paraphrase["model"]  # what it answered lies in its file, wherever that and the endpoint are
+    for name in ("lag_s", "lag_spread_s"):
+        if parts["data"][name] == getattr(type(config.data), name):
+            parts["data"].pop(name)
     parts |= {"inputs": found} if (found := inputs(config)) else {}
     parts |= {"seed": config.seed, "task": config.task, "tools": config.tools, "requests": config.requests, "schema": SCHEMA_VERSION,
               "edition": EDITION}
