@@ -143,6 +143,10 @@ class DataConfig:
     """Changes to `data_gen.disfluency.Rates` by name, and ``times`` for all of them; generated sources only."""
     period_s: float = number(0.48, above=0)
     """Time between the recogniser's updates."""
+    lag_s: float = 0.2
+    """How long after its end a word is recognised, at least."""
+    lag_spread_s: float = 0.0
+    """Mean of what comes on top of that, for each word by itself."""
     endpoint: str = "oracle"
     """Which of ``endpoints`` says when speech is over; every file of group data takes one that can be wrong."""
     endpoints: dict[str, EndpointConfig] = field(default_factory=lambda: {"oracle": EndpointConfig()})

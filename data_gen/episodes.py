@@ -59,7 +59,8 @@ def chunking_of(config: DataConfig) -> Chunking:
         raise ValueError(f"unknown endpoint {config.endpoint!r}; use one of {', '.join(config.endpoints)}")
     row = config.endpoints[config.endpoint]
     return Chunking(
-        period_ns=ns(config.period_s), endpoint_delay_ns=ns(row.delay_s), false_endpoint_rate=row.false_rate,
+        period_ns=ns(config.period_s), lag_ns=ns(config.lag_s), lag_spread_ns=ns(config.lag_spread_s),
+        endpoint_delay_ns=ns(row.delay_s), false_endpoint_rate=row.false_rate,
         predict_delay_ns=None if row.predict_delay_s is None else ns(row.predict_delay_s), predict_false_rate=row.predict_false_rate,
         revision_rate=config.revision_rate, revision_words=config.revision_words, closing_marks=config.closing_marks,
     )

@@ -80,6 +80,9 @@ def recipe(config: Config) -> str:
     paraphrase = parts["data"].pop("paraphrase")
     if paraphrase["url"]:
         parts["paraphrase"] = paraphrase["model"]  # what it answered lies in its file, wherever that and the endpoint are
+    for name in ("lag_s", "lag_spread_s"):
+        if parts["data"][name] == getattr(type(config.data), name):
+            parts["data"].pop(name)
     parts |= {"inputs": found} if (found := inputs(config)) else {}
     parts |= {"seed": config.seed, "task": config.task, "tools": config.tools, "requests": config.requests, "schema": SCHEMA_VERSION,
               "edition": EDITION}

@@ -1,6 +1,7 @@
 """Speech: when each word of a request is spoken, and when a streaming recogniser passes it on.
 
-The timing is fitted to a synthesiser, not to people; pauses and the recogniser's mistakes are chosen (`docs/speech.md`).
+The timing is fitted to a synthesiser, not to people; pauses and the recogniser's mistakes are chosen, and were measured of one
+recogniser, for settings that runs can name (`docs/speech.md`).
 Owns the word-timing model (`Voice`, `speak`) and the cutting of timed words into updates (`Chunking`, `updates`).
 Refuses to know what the words mean: no cut looks at anything but time, and a predicted end only at the last word's class
 beside it. Both are causal: the timing of a word, and everything sent by then, depends on the words up to it and the seed,
@@ -20,6 +21,7 @@ from typing import Literal
 
 import numpy as np
 
+from data_gen.mishearing import mishear_last, plain
 from data_gen.task import Word
 
 MS = 1_000_000
@@ -102,7 +104,7 @@ class Chunking:
     period_ns: int = 480 * MS
     """Time between ticks; the first comes at a random phase, uniform in ``[0, period_ns)``."""
     lag_ns: int = 200 * MS
-    """How long after its end a word is recognised; at most ``endpoint_delay_ns``."""
+    """How long after its end a word is recognised, at least; at most ``endpoint_delay_ns``."""
     endpoint_delay_ns: int = 500 * MS
     """Silence after which the end of speech is declared: the final update comes this long after the last word's end."""
     false_endpoint_rate: float = 0.0
@@ -120,11 +122,14 @@ class Chunking:
     predict_false_rate: float = 1.0
     """Probability that a pause as long as that is taken for a likely end; 1 where silence and text are all there is."""
     revision_words: int = 1
-    """The most words that it mishears; each further one is half as likely. With 1, a word is only taken for its double or
-    cut short; with more, also written otherwise: without its capital, a number in digits."""
+    """The most words that it mishears; each further one is half as likely. With 1, a word is only taken for its double or cut
+    short; with more, also written otherwise: without its capital, a number in digits."""
     closing_marks: bool = True
     """Whether the last word of an update keeps its punctuation. Where it does, a full stop all but says that speech is
     over, which no recogniser knows."""
+    lag_spread_ns: int = 0
+    """Mean of what comes on top of ``lag_ns``, exponentially and for each word by itself. No word waits longer than
+    ``predict_delay_ns``, or ``endpoint_delay_ns`` where nothing is predicted: all that was said is sent then."""
 
     def __post_init__(self) -> None:
         if self.period_ns < 1:
@@ -141,6 +146,8 @@ class Chunking:
             )
         if self.revision_words < 1:
             raise ValueError(f"chunking: revision_words is {self.revision_words}; it must be at least 1, revision_rate 0 turns them off")
+        if self.lag_spread_ns < 0:
+            raise ValueError(f"chunking: lag_spread_ns is {self.lag_spread_ns}; it must be at least 0, where every word lags alike")
         for field in ("false_endpoint_rate", "revision_rate", "predict_false_rate"):
             if not 0 <= getattr(self, field) <= 1:
                 raise ValueError(f"chunking: {field} is {getattr(self, field)}; a probability must lie in [0, 1]")
@@ -235,11 +242,12 @@ def updates(words: Sequence[Word], seed: int, chunking: Chunking = Chunking()) -
     # generators of their own: these settings change no draw of the others
     likely = _generator(seed, "predictions").random(len(words)).tolist()
     revised = _generator(seed, "revisions").random((len(words), 2)).tolist()
+    lags_ns = _lags_ns(len(words), seed, chunking)
     sent: list[Update] = []
     begun = 0  # the first word that was not sent
     misheard = 0
     ticks = 0  # ticks that were served
-    end_ns = 0
+    end_ns = heard_ns = 0
 
     def send(at_ns: int, stop: int, final: bool, predicts: bool = False) -> None:
         nonlocal begun, misheard
@@ -247,7 +255,7 @@ def updates(words: Sequence[Word], seed: int, chunking: Chunking = Chunking()) -
         said = [word.text for word in words[start:stop]]
         wrong = 0  # how many of the last words are misheard
         if not (final or predicts) and draws[stop - 1][0] < chunking.revision_rate:
-            wrong = _mishear_last(said, revised[stop - 1], chunking.revision_words)
+            wrong = mishear_last(said, revised[stop - 1], chunking.revision_words)
         if said and not chunking.closing_marks:
             said[-1] = said[-1].rstrip(STOP_MARKS + CLAUSE_MARKS) or said[-1]
         sent.append(Update(at_ns, " ".join(said), final, (start, stop), misheard, predicts))
@@ -255,7 +263,7 @@ def updates(words: Sequence[Word], seed: int, chunking: Chunking = Chunking()) -
 
     for i, word in enumerate(words):
         end_ns = max(end_ns, word.end_ns)  # a recording's words may overlap
-        heard_ns = end_ns + chunking.lag_ns
+        heard_ns = max(heard_ns, end_ns + lags_ns[i])
         endpoint_ns = end_ns + chunking.endpoint_delay_ns
         following = words[i + 1] if i + 1 < len(words) else None
         ends = following is None or (
@@ -268,7 +276,7 @@ def updates(words: Sequence[Word], seed: int, chunking: Chunking = Chunking()) -
         else:
             passed = max(0, -((phase_ns - heard_ns) // chunking.period_ns))
             at_ns = phase_ns + passed * chunking.period_ns  # the first tick by which the word is heard
-            due = ends or following is None or max(end_ns, following.end_ns) + chunking.lag_ns > at_ns
+            due = ends or following is None or max(heard_ns, max(end_ns, following.end_ns) + lags_ns[i + 1]) > at_ns
         predicts_ns = None
         text = word.text if chunking.closing_marks else word.text.rstrip(STOP_MARKS + CLAUSE_MARKS)  # no more than is sent
         if chunking.predict_delay_ns is not None and not hangs(text):
@@ -286,6 +294,15 @@ def updates(words: Sequence[Word], seed: int, chunking: Chunking = Chunking()) -
     return tuple(sent)
 
 
+def _lags_ns(count: int, seed: int, chunking: Chunking) -> list[int]:
+    """How long after its end each word is recognised, in whole milliseconds where they differ."""
+    if not chunking.lag_spread_ns:
+        return [chunking.lag_ns] * count
+    most_ns = chunking.endpoint_delay_ns if chunking.predict_delay_ns is None else chunking.predict_delay_ns
+    draws = _generator(seed, "lags").random(count).tolist()
+    return [min(most_ns, chunking.lag_ns + round(-chunking.lag_spread_ns * math.log(1.0 - draw) / MS) * MS) for draw in draws]
+
+
 _HANGING: frozenset[str] = PHRASE_OPENERS | frozenset(re.findall(
     r"\w+",
     "a an the or nor than as of in on at by about into over between i my your his her its our their this these those "
@@ -295,23 +312,7 @@ _HANGING: frozenset[str] = PHRASE_OPENERS | frozenset(re.findall(
 
 def hangs(text: str) -> bool:
     """Whether a request can hardly end with this word: a function word that asks for another, a filler, or a comma."""
-    return _plain(text) in _HANGING or ends_with(text, CLAUSE_MARKS)
-
-
-def _mishear_last(said: list[str], draws: Sequence[float], most: int) -> int:
-    """Mishears, in place, as many of the last words as the first draw says; gives how many must be taken back."""
-    depth, draw = 1, draws[0]
-    while depth < min(most, len(said)) and draw < 0.5:
-        depth, draw = depth + 1, draw * 2
-    wrong = 0
-    for back in range(1, depth + 1):
-        text = said[-back]
-        other = mishear(text)
-        if most > 1 and (draws[1] * 2**back) % 1 < 0.5:
-            other = rewrite(text) or other
-        if other is not None and other != text:
-            said[-back], wrong = other, back
-    return wrong
+    return plain(text) in _HANGING or ends_with(text, CLAUSE_MARKS)
 
 
 def heard(words: Sequence[Word], sent: Iterable[Update]) -> list[str]:
@@ -328,38 +329,6 @@ def heard(words: Sequence[Word], sent: Iterable[Update]) -> list[str]:
             texts = said if len(said) == len(texts) else [*texts[:-1], update.text[len(" ".join(texts[:-1])) :].strip()]
         so_far += texts
     return so_far
-
-
-_CONFUSED = {
-    "to": "two", "two": "to", "for": "four", "four": "for", "at": "that", "a": "the", "the": "a", "in": "an", "on": "one",
-    "my": "mine", "me": "may", "no": "know", "ten": "then", "one": "on", "is": "his", "it": "at", "i": "a",
-}
-
-
-def mishear(text: str) -> str | None:
-    """What a recogniser makes of a word before it knows what follows: a short word's double, or a long word's beginning.
-
-    Returns:
-        The mistaken word, without punctuation, or None where the word gives no room for a mistake.
-    """
-    found = _LETTERS.findall(text)
-    if len(found) != 1 or any(ch.isspace() for ch in text):
-        return None
-    word = found[0]
-    if word.lower() in _CONFUSED:
-        return _CONFUSED[word.lower()]
-    return word[: (2 * len(word) + 2) // 3] if len(word) >= 4 else None
-
-
-_DIGITS = {word: str(n) for n, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())}
-
-
-def rewrite(text: str) -> str | None:
-    """The same word as a recogniser first writes it: a number in digits, a name without its capital; None for no other way."""
-    plain = _plain(text)
-    if plain in _DIGITS:
-        return _DIGITS[plain]
-    return text.lower() if text.lower() != text else None
 
 
 @lru_cache(maxsize=65536)
@@ -380,12 +349,7 @@ def syllables(text: str) -> int:
 
 def is_content(text: str) -> bool:
     """Whether a word is of an open class (anything but `FUNCTION_WORDS`)."""
-    return _plain(text) not in FUNCTION_WORDS
-
-
-def _plain(text: str) -> str:
-    """A word without its punctuation, in lower case."""
-    return text.strip(".,;:!?\"'()[]“”‘’-–—…").lower()
+    return plain(text) not in FUNCTION_WORDS
 
 
 def count_letters(text: str) -> int:
@@ -405,7 +369,7 @@ def _shape(text: str, voice: Voice) -> tuple[float, float, float]:
     if not text or any(ch.isspace() for ch in text):
         raise ValueError(f"{text!r} is not one word; split the request at white space first")
     length_ms = voice.word_ms + voice.syllable_ms * syllables(text) + voice.character_ms * count_letters(text)
-    pause_rate = voice.phrase_rate if _plain(text) in PHRASE_OPENERS else 0.0
+    pause_rate = voice.phrase_rate if plain(text) in PHRASE_OPENERS else 0.0
     if is_content(text):
         pause_rate = max(pause_rate, voice.hesitation_rate)
     else:

@@ -46,7 +46,7 @@ from eval.realtime import WALL, Live, paced, run_live
 from eval.sharding import ALONE, Part, Share, share
 
 MANIFEST = "manifest.json"
-RECOGNISER = ("period_s", "endpoint", "endpoints", "revision_rate", "revision_words", "closing_marks")
+RECOGNISER = ("period_s", "lag_s", "lag_spread_s", "endpoint", "endpoints", "revision_rate", "revision_words", "closing_marks")
 """Settings of group data that are no source's own."""
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _MAKING = "making.json"
@@ -192,8 +192,9 @@ def recipe(config: Config, backends: dict[str, Backend]) -> str:
     parts = {name: asdict(getattr(config, name)) for name in ("model", "data", "clock", "agent")}
     for name in ("workers", "shard_rows", "modes"):
         parts["data"].pop(name)
-    if parts["data"]["tools"] == "all":
-        parts["data"].pop("tools")
+    for name in ("tools", "lag_s", "lag_spread_s"):  # settings that came later, where they change nothing
+        if parts["data"][name] == getattr(DataConfig, name):
+            parts["data"].pop(name)
     paraphrase = parts["data"].pop("paraphrase")
     if paraphrase["url"]:
         parts["paraphrase"] = paraphrase["model"]

@@ -19,6 +19,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -74,7 +75,7 @@ _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 
 class Synthesiser:
-    """eSpeak NG, asked only when words begin; its sound is dropped."""
+    """eSpeak NG, asked when words begin, or for its sound."""
 
     def __init__(self, voice: str = "en-us", words_per_minute: int = WORDS_PER_MINUTE) -> None:
         try:
@@ -88,16 +89,30 @@ class Synthesiser:
             raise SystemExit(f"eSpeak NG has no voice {voice!r}")
         self._lib.espeak_SetParameter(1, words_per_minute, 0)
         self._found: list[tuple[int, int]] = []
+        self._sound: list[np.ndarray] = []
         self._callback = _CALLBACK(self._collect)  # kept, or it is freed under the library
         self._lib.espeak_SetSynthCallback(self._callback)
 
-    def _collect(self, sound: object, samples: int, events: Sequence[_Event]) -> int:
+    def _collect(self, sound: Any, samples: int, events: Sequence[_Event]) -> int:
         k = 0
+        if samples > 0:
+            self._sound.append(np.ctypeslib.as_array(sound, (samples,)).copy())
         while events[k].type != _LIST_END:
             if events[k].type == _WORD:
                 self._found.append((events[k].text_position - 1, events[k].audio_position))
             k += 1
         return 0
+
+    def _say(self, request: str) -> None:
+        self._found.clear()
+        self._sound.clear()
+        data = request.encode()
+        self._lib.espeak_Synth(data, ctypes.c_size_t(len(data) + 1), 0, _BY_CHARACTER, 0, _UTF8 | _END_PAUSE, None, None)
+
+    def sound(self, request: str) -> np.ndarray:
+        """The request as it sounds, at 22,050 Hz. Shape (n,), int16."""
+        self._say(request)
+        return np.concatenate(self._sound)
 
     def onsets(self, request: str) -> dict[int, int]:
         """Onset in milliseconds of each word that has an event, by its index among the white-space words.
@@ -105,9 +120,7 @@ class Synthesiser:
         Where the synthesiser runs words together, the later ones have none; where it splits one (a number), the
         first event counts.
         """
-        self._found.clear()
-        data = request.encode()
-        self._lib.espeak_Synth(data, ctypes.c_size_t(len(data) + 1), 0, _BY_CHARACTER, 0, _UTF8 | _END_PAUSE, None, None)
+        self._say(request)
         starts = [found.start() for found in re.finditer(r"\S+", request)]
         onsets: dict[int, int] = {}
         for position, at_ms in self._found:

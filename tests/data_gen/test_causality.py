@@ -15,9 +15,10 @@ from data_gen.derivation import DerivedReading
 from data_gen.generate import make_row, renderer
 from data_gen.grounding import ground
 from data_gen.heard import as_heard, closes
+from data_gen.mishearing import mishear
 from data_gen.reading import reading_of
 from data_gen.sources import load
-from data_gen.speech import mishear, speak
+from data_gen.speech import speak
 from data_gen.task import Task
 from data_gen.tasks import jsonl
 from data_gen.tasks.bfcl import AckToolbox

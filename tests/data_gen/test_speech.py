@@ -13,7 +13,8 @@ from omegaconf import OmegaConf
 
 from configs.schema import register
 from data_gen.episodes import chunking_of
-from data_gen.speech import MS, Chunking, Voice, heard, is_content, mishear, speak, syllables, updates
+from data_gen.mishearing import mishear
+from data_gen.speech import MS, Chunking, Voice, heard, is_content, speak, syllables, updates
 from data_gen.task import Word
 
 REQUEST = "Text Bob that the meeting, which was at nine, is now at ten. Then email Alice the agenda for Friday.".split()
@@ -21,13 +22,13 @@ vocabulary = st.sampled_from([*REQUEST, "a", "7:30", "restaurant", "—", "um,",
 requests = st.lists(vocabulary, min_size=1, max_size=25)
 seeds = st.integers(0, 2**63)
 chunkings = st.builds(
-    lambda period, delay, lag, false_endpoints, revisions, cut, most, predicts: Chunking(
+    lambda period, delay, lag, false_endpoints, revisions, cut, most, predicts, spread: Chunking(
         period * MS, min(lag, delay) * MS, delay * MS, false_endpoints, revisions, cut, (min(lag, delay) + delay) * MS // 2 if predicts
-        else None, revision_words=most,
+        else None, revision_words=most, lag_spread_ns=spread * MS,
     ),
     st.integers(1, 2000), st.integers(0, 900), st.integers(0, 900), st.sampled_from([0.0, 0.5, 1.0]),
     st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from(["word", "tick"]),
-    st.sampled_from([1, 3]), st.booleans(),
+    st.sampled_from([1, 3]), st.booleans(), st.sampled_from([0, 0, 150]),
 )  # fmt: skip
 
 
