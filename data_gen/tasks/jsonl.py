@@ -25,8 +25,9 @@ from typing import Any
 from agent.clock import NS_PER_S
 from agent.protocol import Join, Ref
 from agent.tools.assistant import AssistantToolbox, assistant_specs
+from agent.tools.foreign import shown, shown_param, tool_specs
 from agent.tools.function import FunctionToolbox, Tool
-from agent.tools.tool import Json, Param, Toolbox, ToolFailure, ToolSpec, mismatch
+from agent.tools.tool import Json, Toolbox, ToolFailure, ToolSpec, mismatch
 from data_gen.grounding import canonical, ground
 from data_gen.reading import issued, references
 from data_gen.seeds import child
@@ -40,10 +41,6 @@ SHARES: Mapping[Split, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
 _KEYS = frozenset("id now request words calls answer tags split tools spans hear_out".split())
 RESULTS = ("string", "integer", "number", "boolean", "array", "object")
 """What a tool without an implementation may say that it returns."""
-_PYTHON_TYPES = {
-    "str": "string", "int": "integer", "float": "number", "bool": "boolean", "list": "array", "tuple": "array", "set": "array",
-    "dict": "object", "any": None,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,59 +118,6 @@ def acknowledged(listed: Any, where: str) -> Tools:
         if returns[spec.name] not in RESULTS:
             raise ValueError(f"{where}: tool {spec.name} returns {kind!r}; use one of {', '.join(RESULTS)}")
     return Tools(specs, partial(_acknowledging, specs, returns))
-
-
-def tool_specs(listed: Any, where: str) -> tuple[ToolSpec, ...]:
-    """Tools from a list of JSON-schema functions, in the chat interfaces' wrapping or bare, each with its class ``access``."""
-    if not isinstance(listed, list) or not listed:
-        raise ValueError(f"{where}: tools must be a list of JSON-schema functions, at least one; got {json.dumps(listed)[:60]}")
-    specs = tuple(_spec(entry, where) for entry in listed)
-    if twice := [name for name, count in Counter(spec.name for spec in specs).items() if count > 1]:
-        raise ValueError(f"{where}: two tools are called {twice[0]!r}; rename one")
-    return specs
-
-
-def _spec(entry: Any, where: str) -> ToolSpec:
-    doc = entry.get("function", entry) if isinstance(entry, Mapping) else {}
-    if not isinstance(doc, Mapping) or not isinstance(doc.get("name"), str):
-        raise ValueError(f"{where}: a tool has no name: {json.dumps(entry)[:100]}")
-    shape = doc.get("parameters") or {}
-    # xLAM lists parameters bare, without the object around them
-    properties = shape.get("properties", {} if shape.get("type") in ("object", "dict") else shape)
-    required = shape.get("required", [] if "properties" in shape else [n for n, p in properties.items() if not _optional(p)])
-    try:
-        params = tuple(
-            Param(name, schema_of(part), name in required, part.get("description", "")) for name, part in properties.items()
-        )
-        return ToolSpec(
-            doc["name"], params, entry.get("access", doc.get("access", "write")), doc.get("description", ""),
-            frozenset(entry.get("reads", ())), frozenset(entry.get("writes", ())),
-        )
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"{where}: tool {doc['name']}: {error}") from None
-
-
-def _optional(part: Mapping[str, Any]) -> bool:
-    return "default" in part or "optional" in str(part.get("type", "")).casefold()
-
-
-def schema_of(part: Mapping[str, Any]) -> dict[str, Any]:
-    """A parameter's JSON schema without prose and defaults; types by Python's names ("str, optional") are translated."""
-    schema: dict[str, Any] = {}
-    kind = part.get("type")
-    if isinstance(kind, str):
-        word = kind.split(",")[0].strip().split("[")[0].casefold()
-        kind = _PYTHON_TYPES.get(word, word)
-    if kind is not None:
-        schema["type"] = kind
-    for key in ("enum", "required"):
-        if part.get(key):
-            schema[key] = list(part[key])
-    if isinstance(part.get("items"), Mapping):
-        schema["items"] = schema_of(part["items"])
-    if isinstance(part.get("properties"), Mapping):
-        schema["properties"] = {name: schema_of(inner) for name, inner in part["properties"].items()}
-    return schema
 
 
 def _python_tools(path: Path) -> Tools:
@@ -276,6 +220,7 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
         raise BadTask(f"unknown field {min(unknown)!r}; use {', '.join(sorted(_KEYS))}")
     if missing := [name for name in ("id", "request", "calls") if not row.get(name)]:
         raise BadTask(f"field {missing[0]!r} is missing or empty")
+    row = _as_shown(row)
     id, calls = str(row["id"]), row["calls"]
     tools = acknowledged(row["tools"], "the row") if "tools" in row else shared
     if tools is None:
@@ -311,6 +256,23 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
         id, source, split, words, tools.specs, gold, partial(tools.toolbox, id, named), tuple(_listed(row.get("answer", ()))),
         now=row.get("now"), tags=tuple(_listed(row.get("tags", ()))), reading=reading,
     )
+
+
+def _as_shown(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row with tools and parameters by the names that calls are written with; for most that is their own."""
+    named = {key: [_entry_as_shown(entry) for entry in row[key]] for key in ("calls", "spans") if isinstance(row.get(key), list)}
+    return {**row, **named}
+
+
+def _entry_as_shown(entry: Any) -> Any:
+    if not isinstance(entry, Mapping):
+        return entry
+    made = dict(entry)
+    if isinstance(entry.get("name"), str):
+        made["name"] = shown(entry["name"])
+    if isinstance(entry.get("args"), Mapping):
+        made["args"] = {shown_param(name): value for name, value in entry["args"].items()}
+    return made
 
 
 def _listed(value: Any) -> Sequence[str]:
