@@ -46,7 +46,7 @@ def write_card(folder: Path, config: Config, shards: dict[str, list[str]]) -> No
             own += sum(table["model_tokens"].to_pylist())
         rows = sum(modes.values())
         split_modes = ", ".join(f"{mode} {count}" for mode, count in sorted(modes.items()))
-        lines.append(f"| {split} | {rows} | {split_modes} | {tokens / rows:.0f} | {own / max(tokens, 1):.0%} |")
+        lines.append(f"| {split} | {rows} | {split_modes} | {tokens / max(rows, 1):.0f} | {own / max(tokens, 1):.0%} |")
         example = example or next((row for name in names for row in parquet.read_table(folder / name).slice(0, 1).to_pylist()), None)
     clock = config.clock
     lines += [

@@ -11,7 +11,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from functools import cache
@@ -36,7 +36,7 @@ from data_gen.rejected import report_rejected
 from data_gen.seeds import child
 from data_gen.sources import inputs, load, rejected, rewordings
 from data_gen.task import Task
-from data_gen.trajectory import FEATURES, MANIFEST, SCHEMA_VERSION, files_of, row_of, shard_name
+from data_gen.trajectory import FEATURES, LEARNT, MANIFEST, SCHEMA_VERSION, files_of, row_of, shard_name
 
 
 def main(config: Config) -> None:
@@ -55,18 +55,35 @@ def main(config: Config) -> None:
     names: dict[str, list[str]] = {}
     for job in plan:
         names.setdefault(job[0], []).append(shard_name(*job))
+    dropped = left_out(config, folder, names)
     write_card(folder, config, names)
     made_for = renderer(config)
     write_manifest(
         folder, config, schema_version=SCHEMA_VERSION, recipe=key, shards=names, files=files_of(folder, names),
         tokenizer=made_for.fingerprint, edition=EDITION,
-        tags=made_for.tags, turns=made_for.turns, **({"paraphrase": asked} if asked else {}),
+        tags=made_for.tags, turns=made_for.turns, **({"paraphrase": asked} if asked else {}), **({"dropped": dropped} if dropped else {}),
     )
     (folder / "making.json").unlink(missing_ok=True)
     report_rejected(folder, rejected(config))
     if made:
         print(f"{made} trajectories in {elapsed:.1f} s ({made / elapsed:.0f} a second, {config.data.workers} workers)")
+    if dropped:
+        counts = ", ".join(f"{count} of {config.data.sizes[split]} in {split}" for split, count in dropped.items())
+        print(f"left out, for the expert's episode did not end in an answer: {counts}")
     print(f"data: {folder}")
+
+
+def left_out(config: Config, folder: Path, names: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """How many episodes of each split were left out of its shards.
+
+    Raises:
+        ValueError: all of them were.
+    """
+    import pyarrow.parquet as parquet
+    there = {split: sum(parquet.read_metadata(folder / name).num_rows for name in shards) for split, shards in names.items()}
+    if not any(there.values()):
+        raise ValueError(f"none of the {sum(config.data.sizes.values())} episodes ended in an answer: there is nothing to learn; see above")
+    return {split: missing for split, count in there.items() if (missing := config.data.sizes[split] - count)}
 
 
 def recipe(config: Config) -> str:
@@ -133,13 +150,19 @@ def progress(config: Config, folder: Path, jobs: list[tuple[str, int, int]]) -> 
 
 
 def make_shard(config: Config, folder: Path, split: str, index: int, count: int) -> int:
-    """Makes one shard; gives its number of rows."""
+    """Makes one shard; gives its number of rows. An episode that does not end in an answer is named and left out."""
     import pyarrow as pa
     import pyarrow.parquet as parquet
     first = index * config.data.shard_rows
     last = min(first + config.data.shard_rows, config.data.sizes[split])
     pool = _tasks(config, split)
-    rows = [make_row(config, pool[n % len(pool)], split, n) for n in range(first, last)]
+    rows = []
+    for n in range(first, last):
+        row = make_row(config, pool[n % len(pool)], split, n)
+        if row["outcome"] == LEARNT:
+            rows.append(row)
+        else:
+            print(f"left out {row['id']} ({row['mode']}): the expert's episode ended in {row['outcome']}", file=sys.stderr)
     path = folder / shard_name(split, index, count)
     # the features go along, so that `datasets` reads the types that were meant
     table = pa.Table.from_pylist(rows, schema=FEATURES.arrow_schema)

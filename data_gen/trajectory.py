@@ -42,6 +42,10 @@ FEATURES = Features({
 """Times are integer nanoseconds from the start of the user's first word; ``log`` is a JSON list of the core's events."""
 
 
+LEARNT = "answered"
+"""The outcome of the episodes that data is made of."""
+
+
 class BadData(ValueError):
     """A folder of trajectories that can't be used; the text names it and the fix."""
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from agent.rendering import Renderer
 from configs.ending import quietly
-from data_gen.trajectory import BadData, read_manifest, read_shard, shards_of
+from data_gen.trajectory import LEARNT, BadData, read_manifest, read_shard, shards_of
 from training.tokens import IGNORED, Example, check_tokenizer, make_example
 
 LEAST_SHARDS = 4
@@ -36,6 +36,8 @@ class Source:
     """Rows longer than the limit that end early, at a segment boundary."""
     empty: int = 0
     """Rows in which nothing is supervised."""
+    failed: int = 0
+    """Rows of episodes that did not end in an answer, left out: they hold what went wrong."""
 
     @property
     def tokens(self) -> int:
@@ -81,6 +83,9 @@ def read_source(
         """One file's part."""
         part = Source(folder)
         for row in read_shard(path):
+            if row["outcome"] != LEARNT:
+                part.failed += 1
+                continue
             example: Example | None = make_example(row, renderer, cut_spans=cut_spans, idle_pauses=idle_pauses, model=model)
             if len(example) > max_length:
                 example = cut(example, max_length) if too_long == "cut" else None
@@ -97,10 +102,12 @@ def read_source(
     for part in side_by_side(made, shards_of(folder, split)):
         source.examples += part.examples
         source.dropped, source.cut, source.empty = source.dropped + part.dropped, source.cut + part.cut, source.empty + part.empty
+        source.failed += part.failed
     if not source.examples:
         raise BadData(
             f"{folder} has nothing to train on in split {split!r}: {source.dropped} rows are longer than "
-            f"train.max_length={max_length}, {source.empty} have no supervised token; raise train.max_length or use other data"
+            f"train.max_length={max_length}, {source.empty} have no supervised token, "
+            f"{source.failed} are of episodes without an answer; raise train.max_length or use other data"
         )
     return source
 
@@ -141,7 +148,8 @@ def describe(sources: Sequence[Source]) -> str:
     for source in sources:
         share = source.supervised_tokens / source.tokens
         line = f"{source.folder}: {len(source.examples)} rows, {source.tokens} tokens, {share:.0%} supervised"
-        for count, what in ((source.dropped, "too long, dropped"), (source.cut, "cut"), (source.empty, "without a target")):
+        for count, what in ((source.dropped, "too long, dropped"), (source.cut, "cut"), (source.empty, "without a target"),
+                            (source.failed, "of episodes without an answer, dropped")):
             line += f", {count} {what}" if count else ""
         lines.append(line)
     return "\n".join(lines)

@@ -16,6 +16,7 @@ from itertools import permutations
 from typing import Any
 
 from agent.protocol import PARAMETER_NAME, TAGS, TOOL_NAME, Join, Ref, write_value
+from agent.tools.schema import alternatives
 from agent.tools.tool import Param, ToolSpec, mismatch
 
 _DEPTH = 3
@@ -36,6 +37,7 @@ PART: /\.[A-Za-z_][A-Za-z0-9_-]*|\[(0|[1-9][0-9]{0,3})\]/
 # NUM has each number once as long as it has at most 15 digits; LONG is what might be another text of the same number
 
 _SCALARS = {"string": "STR", "integer": "INT", "number": "NUM"}
+_KINDS = ("string", "integer", "number", "boolean", "null", "array", "object")
 
 
 def quoted(text: str) -> str:
@@ -330,7 +332,9 @@ class LineRules:
         few = _few(schema)
         if few is not None:
             return [quoted(text) for text in few] or ["STR & ~STR"]
-        shapes = []
+        if len(parts := alternatives(schema)) > 1:
+            return list(dict.fromkeys(shape for part in parts for shape in self._shapes(part, refs, depth, fields)))
+        schema, shapes = parts[0], []
         for kind in _kinds(schema):
             match kind:
                 case "boolean":
@@ -338,7 +342,7 @@ class LineRules:
                 case "null":
                     shapes.append('"null"')
                 case "array":
-                    item = self._part(schema.get("items", {}), refs, depth)
+                    item = self._part(_items(schema), refs, depth)
                     shapes.append(f'"[" ({item} (", " {item})*)? "]"' if item else '"[]"')
                 case "object":
                     shapes += self._objects(schema, refs, depth, fields)
@@ -352,7 +356,7 @@ class LineRules:
             kinds = [kind for kind in _kinds(schema) if kind not in ("array", "object")]
             if not kinds:
                 return None
-            schema = {**schema, "type": kinds}
+            schema = {"type": kinds} if len(alternatives(schema)) > 1 else {**schema, "type": kinds}
         shapes = self._shapes(schema, refs, depth + 1) + ([self._ref(refs)] if refs else [])
         return self._terminal(" | ".join(shapes))
 
@@ -400,6 +404,7 @@ class LineRules:
             case float():
                 return self._terminal(f"{quoted(write_value(value))} | LONG")
             case dict() if value:
+                schema = next((part for part in alternatives(schema) if value.keys() <= part.get("properties", {}).keys()), schema)
                 declared = schema.get("properties", {})
                 if not declared and inside:
                     return self._terminal("/\\{(?s:.*)\\}/")  # in any order, any field twice: too many to list
@@ -407,7 +412,8 @@ class LineRules:
                 orders = permutations(pairs) if declared and len(declared) <= _MOST_ORDERED else [pairs]
                 return self._terminal(" | ".join(f'"{{" {(" " + quoted(", ") + " ").join(order)} "}}"' for order in orders))
             case list() if value:
-                items = [self._same(item, schema.get("items", {}), True) for item in value]
+                schema = next((part for part in alternatives(schema) if "items" in part), schema)
+                items = [self._same(item, _items(schema), True) for item in value]
                 return self._terminal(f'"[" {(" " + quoted(", ") + " ").join(items)} "]"')
         return quoted(write_value(value))
 
@@ -416,15 +422,24 @@ def _field(name: str) -> str:
     return quoted(json.dumps(name, ensure_ascii=False) + ": ")
 
 
+def _items(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    items = schema.get("items", {})
+    return items if isinstance(items, Mapping) and "prefixItems" not in schema else {}
+
+
 def _kinds(schema: Mapping[str, Any]) -> list[str]:
-    kind = schema.get("type")
-    if kind is None:
-        return ["string", "integer", "number", "boolean", "null", "array", "object"]
-    return [kind] if isinstance(kind, str) else list(kind)
+    if len(parts := alternatives(schema)) > 1:
+        return list(dict.fromkeys(kind for part in parts for kind in _kinds(part)))
+    kind = parts[0].get("type")
+    kinds = [kind] if isinstance(kind, str) else list(kind or _KINDS)
+    return kinds if set(kinds) <= set(_KINDS) else list(_KINDS)  # a kind that nobody knows may be anything
 
 
 def _few(schema: Mapping[str, Any]) -> list[str] | None:
     """The texts of all values that fit, where they are few; None where they can't be listed."""
+    if len(parts := alternatives(schema)) > 1:
+        few = [_few(part) for part in parts]
+        return None if None in few else list(dict.fromkeys(text for texts in few for text in texts or ()))
     if "enum" in schema:
         return list(dict.fromkeys(write_value(value) for value in schema["enum"] if mismatch(value, schema) is None))
     if set(_kinds(schema)) <= {"boolean", "null"}:

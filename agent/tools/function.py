@@ -11,13 +11,14 @@ import copy
 import inspect
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, overload
 
 from agent.clock import ns
+from agent.tools.awaited import settled
 from agent.tools.bulk import off_loop
-from agent.tools.hints import as_json, convert, read_docstring, read_signature
+from agent.tools.hints import as_json, by_value, convert, read_docstring, read_signature
 from agent.tools.latency import Constant, Latency, LogNormal, Uniform, unit_of
 from agent.tools.text import either
 from agent.tools.tool import Access, Json, ToolFailure, ToolSpec, bind, described, mismatch, signature
@@ -107,11 +108,30 @@ class Tool:
 
     @property
     def is_async(self) -> bool:
-        """Whether the function is a coroutine function."""
-        return inspect.iscoroutinefunction(self.fn)
+        """Whether the function, or what it wraps, is a coroutine function."""
+        return inspect.iscoroutinefunction(self.fn) or self.wraps_async
+
+    @property
+    def wraps_async(self) -> bool:
+        """Whether a plain function stands around a coroutine function (`functools.wraps`); it may give an awaitable, or its result."""
+        return not inspect.iscoroutinefunction(self.fn) and any(map(inspect.iscoroutinefunction, _unwrapped(self.fn)))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.fn(*args, **kwargs)
+
+
+def _refusal(failure: Exception) -> str:
+    """What a type says of a value: pydantic's errors on one line, without its links."""
+    try:
+        return "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}".removeprefix(": ") for error in failure.errors())  # type: ignore[attr-defined]
+    except Exception:
+        return described(failure)
+
+
+def _unwrapped(fn: Callable[..., Any]) -> list[Any]:
+    """What stands inside a function: what it wraps, and the method by which an object is called."""
+    inner = inspect.unwrap(fn)
+    return [inner, getattr(inner, "__call__", None)]  # noqa: B004
 
 
 @overload
@@ -152,8 +172,11 @@ class FunctionToolbox:
 
     def canonical(self, name: str, args: Mapping[str, Json]) -> dict[str, Json]:
         """The arguments with what was left out filled in, in the tool's order: equal calls look equal. Never raises."""
-        defaults = self._tools[name].defaults if name in self._tools else {}
-        return dict(args) | {key: value for key, value in defaults.items() if key not in args}
+        if name not in self._tools:
+            return dict(args)
+        schemas = {param.name: param.schema for param in self._tools[name].spec.params}
+        given = {key: by_value(value, schemas.get(key, {})) for key, value in args.items()}
+        return given | {key: value for key, value in self._tools[name].defaults.items() if key not in args}
 
     def latency_ns(self, name: str, args: Mapping[str, Json]) -> int:
         """The call's latency in virtual time, a hash of seed, tool and arguments; for any arguments at all."""
@@ -173,16 +196,10 @@ class FunctionToolbox:
         """
         chosen, given = self._admit(name, args)
         try:
-            if chosen.is_async:
-                # a loop may be running in this thread already (a notebook): never nest
-                with ThreadPoolExecutor(1) as pool:
-                    returned = pool.submit(asyncio.run, self._call(chosen, self._values(chosen, given))).result()
-            elif chosen.takes_state:
-                with self._lock:
-                    returned = self._call(chosen, self._values(chosen, given))
-            else:
-                returned = self._call(chosen, self._values(chosen, given))
-            return self._done(chosen, given, returned)
+            values = self._values(chosen, given)
+            with self._lock if chosen.takes_state and not chosen.is_async else nullcontext():
+                returned = self._call(chosen, values)
+            return self._done(chosen, given, settled(returned))
         except BaseException as failure:
             self._broke(chosen, given, failure)
             raise
@@ -197,7 +214,10 @@ class FunctionToolbox:
         chosen, given = await off_loop(self._admit, name, args, over=args)
         try:
             values = await off_loop(self._values, chosen, given, over=given)
-            returned = await self._call(chosen, values)
+            # a wrapper may block, or run a loop of its own
+            returned = await asyncio.to_thread(self._call, chosen, values) if chosen.wraps_async else self._call(chosen, values)
+            if inspect.isawaitable(returned):
+                returned = await returned
             return await off_loop(self._done, chosen, given, returned, over=returned.result if isinstance(returned, Did) else returned)
         except BaseException as failure:
             self._broke(chosen, given, failure)
@@ -221,7 +241,13 @@ class FunctionToolbox:
         return chosen, copy.deepcopy(self.canonical(name, {key: value for key, value in bound.items() if key not in null}))
 
     def _values(self, chosen: Tool, given: Mapping[str, Json]) -> dict[str, Any]:
-        return {key: convert(chosen.hints[key], copy.deepcopy(value)) for key, value in given.items()}
+        values = {}
+        for key, value in given.items():
+            try:
+                values[key] = convert(chosen.hints[key], copy.deepcopy(value))
+            except Exception as failure:  # a model's own check: nothing was done yet
+                raise ToolFailure(f"{chosen.spec.name}: {key} can't be taken: {_refusal(failure)}: {signature(chosen.spec)}") from None
+        return values
 
     def _call(self, chosen: Tool, values: Mapping[str, Any]) -> Any:
         return chosen.fn(*([self.state_object] if chosen.takes_state else []), **values)

@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
+from agent.tools.schema import alternatives
 from agent.tools.tool import ToolSpec, signature, type_word
 
 Detail = Literal["names", "short", "full"]
@@ -95,6 +96,22 @@ def _ends(text: str, end: re.Match[str]) -> bool:
 
 def limits(schema: Mapping[str, Any]) -> str:
     """What a value must keep to beyond its type, in words; empty for nothing."""
+    if len(parts := alternatives(schema)) > 1:
+        return ", or ".join(dict.fromkeys(filter(None, map(limits, parts))))
+    said = _bounds(schema)
+    if schema.get("properties"):
+        said.append(f"fields {_fields(schema)}")
+    if schema.get("default") is not None:
+        said.append(f"default {json.dumps(schema['default'], ensure_ascii=False)}")
+    item = schema.get("items")
+    if isinstance(item, Mapping) and (each := limits(item)):
+        said.append(f"each {each}")
+    if places := schema.get("prefixItems"):
+        said.append(f"items [{', '.join(map(_shape, places))}]")
+    return ", ".join(said)
+
+
+def _bounds(schema: Mapping[str, Any]) -> list[str]:
     said = []
     if "format" in schema:
         said.append(str(schema["format"]))
@@ -105,16 +122,34 @@ def limits(schema: Mapping[str, Any]) -> str:
     said += [f"more than {schema['exclusiveMinimum']}"] if "exclusiveMinimum" in schema else []
     said += [f"less than {schema['exclusiveMaximum']}"] if "exclusiveMaximum" in schema else []
     said += [f"a multiple of {schema['multipleOf']}"] if "multipleOf" in schema else []
-    if fields := schema.get("properties"):
-        needed = schema.get("required", ())
-        shown = ", ".join(f"{name}{'' if name in needed else '?'}: {type_word(part)}" for name, part in fields.items())
-        said.append(f"fields {{{shown}}}")
-    if schema.get("default") is not None:
-        said.append(f"default {json.dumps(schema['default'], ensure_ascii=False)}")
-    item = schema.get("items")
-    if isinstance(item, Mapping) and (each := limits(item)):
-        said.append(f"each {each}")
-    return ", ".join(said)
+    return said
+
+
+def _fields(schema: Mapping[str, Any]) -> str:
+    """The fields of an object with all that is in them: ``{name: str, size?: {width: int, height: int}}``."""
+    needed = schema.get("required", ())
+    shown = []
+    for name, part in schema["properties"].items():
+        narrow = ", ".join(_bounds(part))
+        shown.append(f"{name}{'' if name in needed else '?'}: {_shape(part)}" + (f" ({narrow})" if narrow else ""))
+    return f"{{{', '.join(shown)}}}"
+
+
+def _shape(schema: Mapping[str, Any]) -> str:
+    """`type_word`, but objects with declared fields as what they are."""
+    if len(parts := alternatives(schema)) > 1:
+        return "|".join(dict.fromkeys(map(_shape, parts)))
+    kind, items = schema.get("type"), schema.get("items")
+    if kind is None or "enum" in schema:
+        return type_word(schema)
+    words = []
+    for one in [kind] if isinstance(kind, str) else kind:
+        if one == "object" and schema.get("properties"):
+            words.append(_fields(schema))
+        else:
+            word = type_word({**schema, "type": one})
+            words.append(f"list[{_shape(items)}]" if word.startswith("list[") and isinstance(items, Mapping) else word)
+    return "|".join(words)
 
 
 def _range(low: Any, high: Any, unit: str) -> list[str]:

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from agent.clock import ns
+from agent.protocol import PARAMETER_NAME, TOOL_NAME
+from agent.tools.schema import alternatives, violations
+from agent.tools.text import either
 
 Access = Literal["read", "egress", "write"]
 """*read* runs at once; *egress* reads, but its arguments leave the machine; *write* changes the world."""
@@ -30,6 +33,8 @@ class Param:
     description: str = ""
     default: Json = None
     """What the parameter means when it is left out."""
+    real: str = ""
+    """The name by which the tool's owner knows it, where a call can't be written with it; see `agent.tools.foreign`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +60,21 @@ class ToolSpec:
     ordered and committed again in the turn after, the user having heard the question and spoken."""
     repeatable: bool = False
     """Whether the same effect twice in one turn is meant (``next_track()``); otherwise the second is refused."""
+    real: str = ""
+    """The name by which the tool's owner knows it, where a call can't be written with it; see `agent.tools.foreign`."""
 
     def __post_init__(self) -> None:
         if self.access not in ("read", "egress", "write"):
             raise ValueError(f"tool {self.name!r}: access is {self.access!r}; use 'read', 'egress' or 'write'")
         if self.confirm and self.access != "write":
             raise ValueError(f"tool {self.name!r}: confirm is for writes, but access is {self.access!r}; leave it out")
+
+        if not TOOL_NAME.fullmatch(self.name):
+            raise ValueError(f"tool {self.name!r}: its name can't be written in a call; use letters, digits, _, -, . and / alone")
+        if strange := [param.name for param in self.params if not PARAMETER_NAME.fullmatch(param.name)]:
+            raise ValueError(
+                f"tool {self.name!r}: parameter {strange[0]!r} can't be written in a call; use letters, digits, _, - and . alone"
+            )
 
     def conflicts_with(self, other: ToolSpec) -> bool:
         """Whether one of the two changes a resource that the other reads or changes."""
@@ -128,36 +142,86 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 def mismatch(value: Any, schema: Mapping[str, Any]) -> str | None:
-    """Why ``value`` does not fit ``schema``, or None if it does.
+    """Why ``value`` does not fit ``schema`` (JSON Schema in its plain form, `agent.tools.schema`), or None if it does.
 
-    The subset of JSON schema that tool signatures use: ``type`` (one or a list), ``enum``, ``items``, ``properties``,
-    ``additionalProperties`` and ``required``. Values that are not JSON (a reference still to be resolved) are left for later.
+    Types, choices and fields are walked here, whose words the model reads; what a schema says beyond these is judged by the package
+    jsonschema. A whole number is one by its value: 5.0 is an integer.
     """
+    why = _walk(value, schema)
+    return why if why is not None else next((_in_words(error) for error in violations(value, schema)), None)
+
+
+def _walk(value: Any, schema: Mapping[str, Any]) -> str | None:
     kind = schema.get("type")
     if kind is not None:
         kinds = [kind] if isinstance(kind, str) else list(kind)
-        fits = any(isinstance(value, _TYPES.get(k, object)) and not (isinstance(value, bool) and k != "boolean") for k in kinds)
-        if not fits:
-            return f"must be {' or '.join(kinds)}, got {json.dumps(value, ensure_ascii=False)}"
-    if "enum" in schema and value not in schema["enum"]:
-        choices = json.dumps(list(schema["enum"]), ensure_ascii=False)
-        return f"must be one of {choices}, got {json.dumps(value, ensure_ascii=False)}"
-    if isinstance(value, list) and "items" in schema:
-        for item in value:
-            if (why := mismatch(item, schema["items"])) is not None:
+        if not any(_is(value, k) for k in kinds):
+            return f"must be {' or '.join(kinds)}, got {_shown(value)}"
+    if "enum" in schema and not any(_equal(value, choice) for choice in schema["enum"]):
+        return f"must be one of {_shown(list(schema['enum']))}, got {_shown(value)}"
+    if isinstance(value, list) and isinstance(schema.get("items"), Mapping):
+        for item in value[len(schema.get("prefixItems", ())):]:
+            if (why := _walk(item, schema["items"])) is not None:
                 return f"has an item that {why}"
     if isinstance(value, dict):
         for name in schema.get("required", ()):
             if name not in value:
                 return f"misses the field {name!r}"
         for name, part in schema.get("properties", {}).items():
-            if name in value and (why := mismatch(value[name], part)) is not None:
+            if name in value and (why := _walk(value[name], part)) is not None:
                 return f"has a field {name!r} that {why}"
-        if isinstance(rest := schema.get("additionalProperties"), Mapping):
+        if isinstance(rest := schema.get("additionalProperties"), Mapping) and "patternProperties" not in schema:
             for name in [name for name in value if name not in schema.get("properties", {})]:
-                if (why := mismatch(value[name], rest)) is not None:
+                if (why := _walk(value[name], rest)) is not None:
                     return f"has a field {name!r} that {why}"
     return None
+
+
+def _is(value: Any, kind: str) -> bool:
+    if isinstance(value, bool):
+        return kind == "boolean" or kind not in _TYPES
+    return isinstance(value, _TYPES.get(kind, object)) or kind == "integer" and isinstance(value, float) and value.is_integer()
+
+
+def _equal(one: Any, other: Any) -> bool:
+    return one == other and isinstance(one, bool) == isinstance(other, bool)
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+_BROKEN = {
+    "minimum": "must be at least", "maximum": "must be at most", "exclusiveMinimum": "must be more than",
+    "exclusiveMaximum": "must be less than", "multipleOf": "must be a multiple of", "pattern": "must match the pattern",
+    "const": "must be", "enum": "must be one of", "type": "must be",
+}
+_TOO_MANY = {
+    "minLength": ("at least", "characters"), "maxLength": ("at most", "characters"), "minItems": ("at least", "items"),
+    "maxItems": ("at most", "items"), "minProperties": ("at least", "fields"), "maxProperties": ("at most", "fields"),
+}
+
+
+def _in_words(error: Any) -> str:
+    """What a value breaks, and where in it, in the words of `mismatch`."""
+    word, bound, got = error.validator, error.validator_value, error.instance
+    if word in _BROKEN:
+        why = f"{_BROKEN[word]} {bound if isinstance(bound, str) else _shown(bound)}, got {_shown(got)}"
+    elif word in _TOO_MANY:
+        bounds, unit = _TOO_MANY[word]
+        why = f"must have {bounds} {bound} {unit}, got {len(got)}"
+    elif word in ("anyOf", "oneOf") and (word == "anyOf" or error.context):
+        parts = dict.fromkeys(filter(None, (_walk(got, part) or next(map(_in_words, violations(got, part)), None) for part in bound)))
+        why = f"fits no alternative: it {'; or it '.join(parts)}"
+    elif word == "additionalProperties":
+        known = either(error.schema.get("properties", ()))
+        strange = [name for name in got if name not in error.schema.get("properties", ())]
+        why = f"has a field {strange[0]!r} that nobody declared" + (f": use {known}" if known else "") if strange else error.message
+    else:
+        why = f"must keep to {word}: {error.message}"
+    for step in reversed(error.absolute_path):
+        why = f"has an item that {why}" if isinstance(step, int) else f"has a field {step!r} that {why}"
+    return why
 
 
 _WORDS = {
@@ -168,6 +232,8 @@ _WORDS = {
 def type_word(schema: Mapping[str, Any], optional: bool = False) -> str:
     """A schema's type as signatures show it."""
     # an optional parameter's null is not shown: "?" already says that it may be left out, and prompts are paid for
+    if "anyOf" in schema or "oneOf" in schema:
+        return "|".join(dict.fromkeys(type_word(part) for part in alternatives(schema) if not (optional and part.get("type") == "null")))
     if "enum" in schema:
         shown = [value for value in schema["enum"] if not (optional and value is None)]
         return "|".join(json.dumps(value, ensure_ascii=False) for value in shown)
@@ -176,7 +242,8 @@ def type_word(schema: Mapping[str, Any], optional: bool = False) -> str:
         return "any"
     kinds = [k for k in ([kind] if isinstance(kind, str) else kind) if not (optional and k == "null")]
     items = schema.get("items", {})
-    return "|".join(f"list[{type_word(items)}]" if k == "array" and items.get("type") else _WORDS.get(k, "any") for k in kinds)
+    listed = isinstance(items, Mapping) and (items.get("type") or set(items) & {"anyOf", "oneOf"})
+    return "|".join(f"list[{type_word(items)}]" if k == "array" and listed else _WORDS.get(k, "any") for k in kinds)
 
 
 def signature(spec: ToolSpec) -> str:

@@ -23,8 +23,9 @@ from typing import Any
 from agent.clock import NS_PER_S, parse_now
 from agent.protocol import Join, Ref, as_text
 from agent.tools.assistant import AssistantToolbox, assistant_specs
+from agent.tools.foreign import shown, shown_param, tool_specs
 from agent.tools.python_file import load_tools_file
-from agent.tools.tool import Json, Param, Toolbox, ToolFailure, ToolSpec, mismatch
+from agent.tools.tool import Json, Toolbox, ToolFailure, ToolSpec, mismatch
 from data_gen.files import text_of
 from data_gen.gold import filled
 from data_gen.grounding import canonical, ground
@@ -50,10 +51,6 @@ _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u
 """Thai, Lao, Burmese, Khmer, kana and Han, which are written without spaces."""
 _LONG = re.compile(rf"(?:{_UNSPACED.pattern}){{13}}")
 """More of them than a word has."""
-_PYTHON_TYPES = {
-    "str": "string", "int": "integer", "float": "number", "bool": "boolean", "list": "array", "tuple": "array", "set": "array",
-    "dict": "object", "any": None,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +120,7 @@ class Acknowledging(AckToolbox):
 
 def acknowledged(listed: Any, where: str) -> Tools:
     """Tools from a list of JSON-schema functions, all of which acknowledge their calls."""
+    shallow(listed, f"{where}: a tool")
     specs = tool_specs(listed, where)
     returns = {}
     for entry, spec in zip(listed, specs):
@@ -145,62 +143,6 @@ def shallow(value: Any, what: str) -> None:
         if not level:
             return
     raise BadTask(f"{what} is nested more than {DEEPEST} levels deep")
-
-
-def tool_specs(listed: Any, where: str) -> tuple[ToolSpec, ...]:
-    """Tools from a list of JSON-schema functions, in the chat interfaces' wrapping or bare, each with its class ``access``."""
-    if not isinstance(listed, list) or not listed:
-        raise ValueError(f"{where}: tools must be a list of JSON-schema functions, at least one; got {json.dumps(listed)[:60]}")
-    shallow(listed, f"{where}: a tool")
-    specs = tuple(_spec(entry, where) for entry in listed)
-    if twice := [name for name, count in Counter(spec.name for spec in specs).items() if count > 1]:
-        raise ValueError(f"{where}: two tools are called {twice[0]!r}; rename one")
-    return specs
-
-
-def _spec(entry: Any, where: str) -> ToolSpec:
-    doc = entry.get("function", entry) if isinstance(entry, Mapping) else {}
-    if not isinstance(doc, Mapping) or not isinstance(doc.get("name"), str):
-        raise ValueError(f"{where}: a tool has no name: {json.dumps(entry)[:100]}")
-    shape = doc.get("parameters") or {}
-    # xLAM lists parameters bare, without the object around them
-    properties = shape.get("properties", {} if shape.get("type") in ("object", "dict") else shape)
-    required = shape.get("required", [] if "properties" in shape else [n for n, p in properties.items() if not _optional(p)])
-    try:
-        params = tuple(
-            Param(name, schema_of(part), name in required, part.get("description", "")) for name, part in properties.items()
-        )
-        return ToolSpec(
-            doc["name"], params, entry.get("access", doc.get("access", "write")), doc.get("description", ""),
-            frozenset(entry.get("reads", ())), frozenset(entry.get("writes", ())),
-        )
-    except (AttributeError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"{where}: tool {doc['name']}: {error}") from None
-
-
-def _optional(part: Mapping[str, Any]) -> bool:
-    return "default" in part or "optional" in str(part.get("type", "")).casefold()
-
-
-def schema_of(part: Mapping[str, Any]) -> dict[str, Any]:
-    """A parameter's JSON schema without prose and defaults; types by Python's names ("str, optional") are translated."""
-    schema: dict[str, Any] = {}
-    kind = part.get("type")
-    if kind is not None and not (isinstance(kind, str) or isinstance(kind, list) and kind and all(isinstance(each, str) for each in kind)):
-        raise ValueError(f"type is {json.dumps(kind)[:40]}; use a type's name, as in \"string\", or a list of names")
-    if isinstance(kind, str):
-        word = kind.split(",")[0].strip().split("[")[0].casefold()
-        kind = _PYTHON_TYPES.get(word, word)
-    if kind is not None:
-        schema["type"] = kind
-    for key in ("enum", "required"):
-        if part.get(key):
-            schema[key] = list(part[key])
-    if isinstance(part.get("items"), Mapping):
-        schema["items"] = schema_of(part["items"])
-    if isinstance(part.get("properties"), Mapping):
-        schema["properties"] = {name: schema_of(inner) for name, inner in part["properties"].items()}
-    return schema
 
 
 def _python_tools(path: Path) -> Tools:
@@ -324,6 +266,8 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
         raise BadTask("field 'calls' is missing; give a list, an empty one where no tool is needed")
     if not calls and not row.get("answer"):
         raise BadTask("it has no call, so it needs an answer: what is said where no tool is needed, or the question back")
+    row = _as_shown(row)
+    calls = row["calls"]
     tools = acknowledged(row["tools"], "the row") if "tools" in row else shared
     if tools is None:
         raise BadTask("no tools: give tools=FILE or tools=assistant, or a field 'tools'")
@@ -364,6 +308,23 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
         id, source, split, words, tools.specs, gold, partial(tools.toolbox, id, named), answers,
         now=row.get("now"), tags=tuple(_listed(row.get("tags", ()))), reading=reading,
     )
+
+
+def _as_shown(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row with tools and parameters by the names that calls are written with; for most that is their own."""
+    named = {key: [_entry_as_shown(entry) for entry in row[key]] for key in ("calls", "spans") if isinstance(row.get(key), list)}
+    return {**row, **named}
+
+
+def _entry_as_shown(entry: Any) -> Any:
+    if not isinstance(entry, Mapping):
+        return entry
+    made = dict(entry)
+    if isinstance(entry.get("name"), str):
+        made["name"] = shown(entry["name"])
+    if isinstance(entry.get("args"), Mapping):
+        made["args"] = {shown_param(name): value for name, value in entry["args"].items()}
+    return made
 
 
 def _listed(value: Any) -> Sequence[str]:

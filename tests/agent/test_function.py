@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import functools
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import pytest
+from annotated_types import Ge, Interval, Len, Predicate
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel, Field, StringConstraints, field_validator
 
 from agent.tools.function import Constant, Did, Effect, FunctionToolbox, LogNormal, Tool, Uniform, tool
 from agent.tools.hints import as_json, convert, schema_of
@@ -333,7 +337,8 @@ def test_the_examples_in_the_docs_run() -> None:
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     for block in blocks:
         exec(block, scope)  # the page is ours
-    assert len(blocks) == 2
+    assert len(blocks) == 3
+    assert scope["remote"].run("search_repos", {"query": "agents"}) == "search repos got {'query': 'agents'}"
     assert scope["toolbox"].run("price", {"dish": "soup", "portions": 2}) == 8.0
     assert signature(scope["price"].spec) in page
 
@@ -397,3 +402,140 @@ def test_null_is_the_default_to_the_tool_as_it_is_to_the_guard():
     box = FunctionToolbox([pay])
     assert [box.run("pay", args) for args in ({"to": "a"}, {"to": "a", "amount": None}, {"to": "a", "amount": 0})] == [5, 5, 0]
     assert [effect.args["amount"] for effect in box.effects] == [5, 5, 0]
+
+
+class Guest(BaseModel):
+    """A pydantic model: its own check and bounds hold."""
+
+    name: str = Field(min_length=1)
+    age: int | None = Field(None, ge=0)
+
+    @field_validator("name")
+    @classmethod
+    def known(cls, name: str) -> str:
+        if name == "nobody":
+            raise ValueError("nobody can't come")
+        return name
+
+
+@dataclass
+class Table:
+    """A dataclass that holds models."""
+
+    seats: int
+    guests: list[Guest] | None = None
+
+    def __post_init__(self) -> None:
+        if self.seats > 20:
+            raise ValueError(f"no table of {self.seats}")
+
+
+class Wish(TypedDict):
+    text: str
+    cost: NotRequired[float]
+
+
+@dataclass
+class Node:
+    inner: Node | None = None
+
+
+@pytest.mark.parametrize(("hint", "schema"), [
+    (Annotated[int, Field(ge=0, lt=9)], {"type": "integer", "minimum": 0, "exclusiveMaximum": 9}),
+    (Annotated[str, Field(pattern="^a", max_length=3)], {"type": "string", "pattern": "^a", "maxLength": 3}),
+    (Annotated[str, StringConstraints(pattern="^a")], {"type": "string", "pattern": "^a"}),
+    (Annotated[float, Interval(gt=0, le=1)], {"type": "number", "exclusiveMinimum": 0, "maximum": 1}),
+    (Annotated[list[str], Len(1, 3)], {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 3}),
+    (list[Annotated[int, Ge(1)]], {"type": "array", "items": {"type": "integer", "minimum": 1}}),
+    (Annotated[int, Field(multiple_of=5)] | None, {"type": ["integer", "null"], "multipleOf": 5}),
+    (Guest, {"type": "object", "required": ["name"], "properties": {
+        "name": {"type": "string", "minLength": 1}, "age": {"type": ["integer", "null"], "minimum": 0}}}),
+    (Wish, {"type": "object", "properties": {"text": {"type": "string"}, "cost": {"type": "number"}}, "required": ["text"],
+            "additionalProperties": False}),
+])  # fmt: skip
+def test_bounds_and_records_in_hints_are_kept(hint: Any, schema: dict[str, Any]) -> None:
+    assert schema_of(hint) == schema
+
+
+def test_hints_that_only_python_can_judge_are_refused() -> None:
+    with pytest.raises(TypeError, match="no JSON form for Predicate in .*; check it in the tool, and say no with ToolFailure"):
+        schema_of(Annotated[int, Predicate(lambda n: n % 2 == 0)])
+    with pytest.raises(TypeError, match="no JSON form for Node: it holds itself; write out as many levels as are needed"):
+        schema_of(Node)
+
+    def hidden(x: Annotated[int, Field(default=5)]) -> None:
+        """The default is where Python does not look."""
+
+    with pytest.raises(TypeError, match="tool hidden: parameter 'x': its default stands in Annotated; give it in the signature"):
+        Tool.from_function(hidden)
+
+
+@tool
+def seat(table: Table, wish: Wish | None = None, hour: int = Field(19, ge=12, description="When, in full hours")) -> Table:
+    """Seats people."""
+    assert isinstance(table, Table) and all(isinstance(guest, Guest) for guest in table.guests or ())
+    return Table(hour, table.guests)
+
+
+def test_records_come_as_what_the_function_asked_for_and_go_out_as_json() -> None:
+    box = FunctionToolbox([seat])
+    assert signature(seat.spec) == "seat(table: dict, wish?: dict, hour?: int)"
+    assert [(p.default, p.description) for p in seat.spec.params] == [(None, ""), (None, ""), (19, "When, in full hours")]
+    given = {"table": {"seats": 2.0, "guests": [{"name": "Ada"}]}}
+    assert box.run("seat", given) == {"seats": 19, "guests": [{"name": "Ada", "age": None}]}
+    assert box.effects[0].args == {"table": {"seats": 2, "guests": [{"name": "Ada"}]}, "wish": None, "hour": 19}
+
+
+@pytest.mark.parametrize(("change", "says"), [
+    ({"table": {"seats": 2, "guests": [{"name": ""}]}}, "has an item that has a field 'name' that must have at least 1 characters, got 0"),
+    ({"table": {"seats": 2, "guests": [{"name": "nobody"}]}}, "seat: table can't be taken: name: Value error, nobody can't come: seat("),
+    ({"table": {"seats": 21}}, "seat: table can't be taken: no table of 21: seat("),
+    ({"table": {"seats": 2, "chairs": 2}}, "table has a field 'chairs' that nobody declared: use \"seats\" or \"guests\""),
+    ({"hour": 11}, "seat: hour must be at least 12, got 11"),
+])  # fmt: skip
+def test_what_a_type_refuses_did_nothing(change: dict[str, Any], says: str) -> None:
+    box = FunctionToolbox([seat])
+    with pytest.raises(ToolFailure) as refused:
+        box.run("seat", {"table": {"seats": 2}} | change)
+    assert says in str(refused.value) and box.effects == []
+
+
+def test_a_whole_number_is_one_by_its_value() -> None:
+    box = FunctionToolbox([knock, where])
+    assert box.run("knock", {"times": 2.0}) == "knocked knocked " and box.effects[0].args == {"times": 2}
+    assert box.latency_ns("knock", {"times": 2.0}) == box.latency_ns("knock", {"times": 2})
+    with pytest.raises(ToolFailure, match=r"times must be integer, got 2\.5"):
+        box.run("knock", {"times": 2.5})
+
+
+def _around(fn: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(fn)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return fn(*args, **kwargs)
+
+    return wrapper
+
+
+def _ending(fn: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(fn)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return asyncio.run(fn(*args, **kwargs))
+
+    return wrapper
+
+
+class _Client:
+    async def __call__(self, times: int) -> str:
+        return "knocked " * times
+
+
+@pytest.mark.parametrize("fn", [
+    _around(knock.fn), _ending(knock.fn), functools.partial(knock.fn), functools.update_wrapper(lambda times: _Client()(times), _Client()),
+    lambda times: knock.fn(times),
+])  # fmt: skip
+def test_what_gives_an_awaitable_is_awaited_however_it_looks(fn: Callable[..., Any]) -> None:
+    if not isinstance(fn, functools.partial):
+        fn.__annotations__ = {"times": int}
+    box = FunctionToolbox([Tool.from_function(fn, name="knock")])
+    assert box.run("knock", {"times": 1}) == "knocked " and asyncio.run(box.arun("knock", {"times": 2})) == "knocked knocked "
+    assert [effect.error for effect in box.effects] == ["", ""]

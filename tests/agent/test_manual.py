@@ -65,6 +65,25 @@ def test_limits_in_words(schema, said):
     assert limits(schema) == said
 
 
+WHOLE = {"type": "integer"}
+
+
+@pytest.mark.parametrize(("schema", "said"), [
+    ({"type": "object", "properties": {"size": {
+        "type": "object", "properties": {"width": {**WHOLE, "minimum": 1}, "unit": TEXT}, "required": ["width"]}}},
+     "fields {size?: {width: int (at least 1), unit?: str}}"),
+    ({"type": "array", "items": {"type": "object", "properties": {"to": {"type": ["array", "null"], "items": {
+        "type": "object", "properties": {"name": TEXT}}}}, "required": ["to"]}}, "each fields {to: list[{name?: str}]|none}"),
+    ({"oneOf": [{"type": "object", "properties": {"by": {"enum": ["card"]}, "number": TEXT}, "required": ["by", "number"]},
+                {"type": "object", "properties": {"by": {"enum": ["cash"]}}, "required": ["by"]}]},
+     'fields {by: "card", number: str}, or fields {by: "cash"}'),
+    ({"anyOf": [{**WHOLE, "minimum": 9}, {**WHOLE, "maximum": 1}]}, "at least 9, or at most 1"),
+    ({"type": "array", "prefixItems": [TEXT, WHOLE]}, "items [str, int]"),
+])  # fmt: skip
+def test_nested_objects_and_alternatives_are_told_as_what_they_are(schema, said):
+    assert limits(schema) == said
+
+
 def test_what_does_not_fit_is_told_in_a_shorter_way_the_longest_first():
     tools = [ToolSpec(f"t{n}", (Param("x", TEXT, description="word " * 20 * n),), description=f"Does {n}. And more.") for n in range(1, 5)]
     whole = manual(tools, "full")

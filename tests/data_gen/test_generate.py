@@ -15,6 +15,7 @@ from agent.protocol import EDITION
 from agent.tools.tool import ToolSpec
 from data_gen import generate
 from data_gen.episodes import settings_of
+from data_gen.expert import Expert
 from data_gen.task import BadTask, Evidence, GoldCall, Task, Word
 from data_gen.tasks import debug
 from data_gen.trajectory import BadData, read_manifest, read_rows, segments_of
@@ -78,6 +79,32 @@ def test_data_made_with_other_settings_is_left_as_it_is(made):
     with pytest.raises(ValueError, match="holds data made with other settings; give another out="):
         generate.main(config(made, "seed=5"))
     assert content(made) == before
+
+
+def test_an_episode_that_fails_is_left_out_named_and_counted(tmp_path, monkeypatch, capsys):
+    """What the parser refused was supervised like everything else."""
+    settings, plan = config(tmp_path), Expert.plan
+    pool = generate._tasks(settings, "train")
+    spoilt = {n for n in range(6) if pool[n % len(pool)].id == pool[0].id}
+
+    def wrong(self, state):
+        return "<tool_call>\n1. no such line\n</tool_call>" if self.task.id == pool[0].id else plan(self, state)
+
+    monkeypatch.setattr(Expert, "plan", wrong)
+    generate.main(settings)
+    rows = list(read_rows(tmp_path, "train"))
+    assert [row["id"] for row in rows] == [f"{pool[n % len(pool)].id}/{n}" for n in range(6) if n not in spoilt]
+    assert read_manifest(tmp_path)["dropped"] == {"train": len(spoilt)}
+    said = capsys.readouterr()
+    assert f"left out {pool[0].id}/0 (" in said.err and "the expert's episode ended in invalid_actions" in said.err
+    assert f"left out, for the expert's episode did not end in an answer: {len(spoilt)} of 6 in train" in said.out
+
+
+def test_data_of_failures_alone_is_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(Expert, "plan", lambda self, state: "nonsense")
+    with pytest.raises(ValueError, match="none of the 9 episodes ended in an answer: there is nothing to learn"):
+        generate.main(config(tmp_path))
+    assert not (tmp_path / "manifest.json").exists()
 
 
 def test_a_row_replays_through_the_core_to_its_own_ids(made):

@@ -540,3 +540,21 @@ def test_other_content_under_the_same_name_is_other_data(tmp_path):
     before = generate.recipe(composed("experiment=jsonl", f"tools={tools}", f"requests={path}"))
     rows_file(tmp_path, ROW | {"id": "z"})
     assert generate.recipe(composed("experiment=jsonl", f"tools={tools}", f"requests={path}")) != before
+
+
+def test_rows_name_tools_as_their_owner_does_and_the_expert_writes_what_a_line_can_hold(tmp_path):
+    shape = {"type": "object", "properties": {"what for": {"type": "string"}}, "required": ["what for"]}
+    tools = [{"name": "3d print/now!", "inputSchema": shape}]
+    row = {"id": "a", "request": "print a dragon", "calls": [{"name": "3d print/now!", "args": {"what for": ["dragon"]}}],
+           "spans": [{"tool": "print", "args": {"what for": "dragon"}}]}
+    (task,) = load(tmp_path, row, tools=tools).tasks
+    assert played(task) == [("3d_print/now_", {"what_for": "dragon"})]
+
+
+def test_limits_of_a_tools_file_are_kept_and_keep_rows_out(tmp_path):
+    tools = [{"name": "order", "inputSchema": {"type": "object", "required": ["count"], "properties": {
+        "count": {"$ref": "#/$defs/Count"}}, "$defs": {"Count": {"type": "integer", "minimum": 1, "maximum": 5}}}}]
+    rows = [{"id": str(n), "request": f"order {n} cakes", "calls": [{"name": "order", "args": {"count": [n]}}]} for n in (3, 7)]
+    loaded = load(tmp_path, *rows, tools=tools)
+    assert [task.id for task in loaded.tasks] == ["3"] and "7" in loaded.rejected[0][0]
+    assert loaded.tasks[0].tools[0].params[0].schema == {"type": "integer", "minimum": 1, "maximum": 5}

@@ -50,3 +50,18 @@ def test_what_is_wrong_in_one_file_is_said_by_all(folder, monkeypatch):
     monkeypatch.setattr(corpus, "LEAST_SHARDS", 2)
     with pytest.raises(BadData, match="nothing to train on"):
         read(folder, max_length=5)
+
+
+def test_rows_of_episodes_without_an_answer_are_left_out_and_counted(folder, monkeypatch):
+    """An expert that fell into errors is nobody's example."""
+    monkeypatch.setattr(corpus.os, "sched_getaffinity", lambda _: {0}, raising=False)
+    shard = corpus.read_shard
+    monkeypatch.setattr(
+        corpus, "read_shard", lambda path: [row | ({"outcome": "invalid_actions"} if n == 0 else {}) for n, row in enumerate(shard(path))]
+    )
+    source = read(folder)
+    assert (source.failed, len(source.examples)) == (6, 6)
+    assert "6 rows" in corpus.describe([source]) and "6 of episodes without an answer, dropped" in corpus.describe([source])
+    monkeypatch.setattr(corpus, "read_shard", lambda path: [row | {"outcome": "stalled"} for row in shard(path)])
+    with pytest.raises(BadData, match="nothing to train on in split 'train': .* 12 are of episodes without an answer"):
+        read(folder)
