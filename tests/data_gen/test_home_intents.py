@@ -141,7 +141,7 @@ def test_a_prefix_means_the_same_whatever_follows(every):
             before, other = seen.setdefault(said, (wanted(task, heard), task.request))
             shared += other != task.request
             assert before == wanted(task, heard), f"{said!r} in {task.request!r} and in {other!r}"
-    assert shared > 100
+    assert shared > 40
 
 
 def test_the_reading_never_looks_behind_the_prefix(every):
