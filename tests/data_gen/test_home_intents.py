@@ -141,7 +141,7 @@ def test_a_prefix_means_the_same_whatever_follows(every):
             before, other = seen.setdefault(said, (wanted(task, heard), task.request))
             shared += other != task.request
             assert before == wanted(task, heard), f"{said!r} in {task.request!r} and in {other!r}"
-    assert shared > 100
+    assert shared > 40
 
 
 def test_the_reading_never_looks_behind_the_prefix(every):
@@ -216,7 +216,7 @@ def test_tools_have_names_descriptions_and_types_of_the_package(language):
 
 def test_each_prompt_lists_what_is_needed_among_others(every):
     assert all(len(task.tools) == home.LISTED and {c.name for c in task.gold} <= {s.name for s in task.tools} for task in every)
-    assert len({tuple(spec.name for spec in task.tools) for task in every}) > 100
+    assert len({tuple(spec.name for spec in task.tools) for task in every}) > 90
 
 
 @pytest.mark.parametrize(
