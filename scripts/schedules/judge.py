@@ -534,8 +534,8 @@ class Judge:
     def _says_what_is_there(self, call: Told, error: str) -> None:
         if call.valid or call.removed or self.calls.is_skipped(call) or "skipped: " in error:
             return  # skipped before what it names answered late
-        if call.again_at > self.told_at:
-            return  # of what it was before its last line
+        if any(one.again_at > self.told_at for one in self.calls.chain(call)):
+            return  # of what it, or what it names, was before its last line
         try:
             resolved(list(call.args.values()), self.calls)
         except NoPart as none:
