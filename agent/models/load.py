@@ -78,7 +78,8 @@ def reading(place: Path | str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if type(error) is not Exception and type(error).__name__ != "SafetensorError":  # tokenizers raises a bare one
+        bare = type(error) is Exception  # as tokenizers raises it
+        if not bare and type(error).__name__ != "SafetensorError" and not isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
             raise
         raise ValueError(f"{place} holds a file that can't be read ({' '.join(str(error).split())}); make or fetch it again") from None
 

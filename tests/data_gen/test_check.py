@@ -138,7 +138,7 @@ def test_an_action_that_one_goes_on_with_and_the_other_cuts_is_no_early_divergen
 def test_rows_at_fault_are_named(config, rows, tmp_path, monkeypatch, capsys):
     row = copy.deepcopy(rows[0])
     row["tokens"] += 1
-    monkeypatch.setattr(check, "check", lambda folder, workers: check.check_rows(config, [row, *rows[1:3]]))
+    monkeypatch.setattr(check, "check", lambda folder, *_: check.check_rows(config, [row, *rows[1:3]]))
     check.main(Config(path=str(tmp_path)))
     shown = capsys.readouterr()
     assert shown.err == f"{row['id']}: prefix_broken\n" and json.loads(shown.out)["prefix_broken"] == 1

@@ -205,7 +205,6 @@ def refuse(name: str) -> str:
 
 @pytest.mark.parametrize(("overrides", "message"), [
     (("eval.profiles=[wall-e]",), "names that begin with 'wall' are for time=real"),
-    (("time=sidereal",), "use virtual, or real for the wall clock"),
     (("time=real", "eval.profiles=[toaster]"), "unknown device profile 'toaster'"),
 ])
 def test_bad_input_is_refused(configured, overrides, message):

@@ -35,7 +35,7 @@ def test_files_read_side_by_side_come_to_the_same(folder, monkeypatch, too_long)
     monkeypatch.setattr(corpus, "LEAST_SHARDS", 2)
     begun = []
     pool = corpus.ProcessPoolExecutor
-    monkeypatch.setattr(corpus, "ProcessPoolExecutor", lambda *given: begun.append(given[0]) or pool(*given))
+    monkeypatch.setattr(corpus, "ProcessPoolExecutor", lambda *given, **named: begun.append(given[0]) or pool(*given, **named))
     many = read(folder, **options)
     assert begun == [3]
     assert (one.dropped, one.cut, one.empty) == (many.dropped, many.cut, many.empty)

@@ -13,7 +13,6 @@ from agent.models.load import load_renderer
 from configs.command import UserError
 from training import kernels, sft
 from training.attention import ATTENTION, FLASH, attend, use_blocks
-from training.checks import check_settings
 from training.kernels import Machine, choose_attention, choose_kernels, flash_attend
 
 BOTH = frozenset({"flash_attn", "liger_kernel"})
@@ -62,12 +61,6 @@ def test_what_is_faster_is_used_where_it_can_be(choose, asked, what, machine, us
 def test_what_is_asked_for_in_vain_is_refused(choose, asked, what, machine, message):
     with pytest.raises(UserError, match=message):
         choose(asked, what, machine)
-
-
-@pytest.mark.parametrize(("change", "message"), [("train.attention=eager", "use one of auto, flash"), ("train.kernels=x", "auto, liger")])
-def test_unknown_kernels_are_refused(settings, change, message):
-    with pytest.raises(UserError, match=message):
-        check_settings(settings(change), 1)
 
 
 def varlen(q, k, v, cu_seqlens_q, cu_seqlens_k, max_seqlen_q, max_seqlen_k, dropout_p, softmax_scale, causal):
