@@ -33,7 +33,8 @@ _TABLE = re.compile(r"<!-- table (?P<spec>[^>]*?) -->\n.*?<!-- /table -->", re.D
 
 Row = Mapping[str, Any]
 
-SOURCES = {"assistant": "assistant, generated", "naturalistic": "naturalistic, generated", "written": "written one by one"}
+SOURCES = {"assistant": "assistant, generated", "naturalistic": "naturalistic, generated", "written": "written one by one",
+           "written_apart": "written apart, assistant", "domains": "written apart, eight domains"}
 
 
 def _per_100(row: Row, name: str) -> str:
