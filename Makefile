@@ -3,15 +3,11 @@ PYTHON ?= python3
 RUN = .venv/bin/python
 SETUP = $(PYTHON) -m scripts.set_up
 
-.PHONY: demo demo-train quick test test-full test-gpu clean
+.PHONY: demo quick test test-full test-gpu clean
 
-demo:  ## the shipped adapter beside the expert: the table in outputs/demo/
-	@$(SETUP) --model smollm2
-	@$(RUN) -m scripts.demo
-
-demo-train:  ## data, a few minutes of training, replay: the table in outputs/demo_train/
+demo:  ## the whole path on the embedded model: the table in outputs/demo/
 	@$(SETUP) --assets bfcl --model smollm2
-	@$(RUN) -m scripts.demo train
+	@$(RUN) -m scripts.demo
 
 quick:  ## the expert on twenty tasks, no weights
 	@$(SETUP) --assets bfcl
