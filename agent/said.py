@@ -17,7 +17,8 @@ from typing import Any
 from agent.protocol import write_value
 from agent.transcript import Segment, read_update
 
-_AROUND = ".,;:!?\"'()\u2026\u201c\u201d"
+AROUND = ".,;:!?\"'()\u2026\u201c\u201d"
+"""Punctuation that is no part of a word."""
 
 
 def words_said(segments: Iterable[Segment]) -> tuple[str, ...]:
@@ -63,7 +64,7 @@ def _find(value: Any, words: Sequence[str], at: int) -> int | None:
 
 def _spellings(run: Sequence[str]) -> Iterator[str]:
     heard = " ".join(run)
-    for text in (heard, heard.strip(_AROUND), " ".join(word.strip(_AROUND) for word in run)):
+    for text in (heard, heard.strip(AROUND), " ".join(word.strip(AROUND) for word in run)):
         yield text
         yield text.lower()
         yield text[:1].upper() + text[1:]

@@ -107,6 +107,7 @@ def main(config: Config) -> None:
     bare = config.model.adapter is None
     row = settings_of(config.eval.modes[-1] if config.eval.modes else "speculative", config.agent)
     options = {"dtype": config.model.dtype, "stamps": config.clock.stamps, "constrained": config.eval.constrained}
+    options |= {"grounded": config.eval.grounded}
     options |= {"runtime": config.eval.runtime, "turns": config.model.turns}
     now = local_now()
     toolbox = toolbox_of(config.tools, now)  # refused before any weights load

@@ -50,15 +50,16 @@ def load_backend(
 
 
 @contextmanager
-def load(name: str = "smollm2", adapter: str | None = None, *, constrained: bool = False, **options: Any) -> Iterator[
-    tuple[ModelWorker, Renderer]
-]:
+def load(
+    name: str = "smollm2", adapter: str | None = None, *, constrained: bool = False, grounded: bool = False, **options: Any,
+) -> Iterator[tuple[ModelWorker, Renderer]]:
     """A model in a thread of its own, for any number of sessions.
 
     Args:
         name: as in `load_backend`.
         adapter: as in `load_backend`.
         constrained: whether what it writes is kept to the protocol's grammar.
+        grounded: whether, by that grammar, texts in calls are made of words that the user said.
         options: of `load_backend`.
     """
     backend, renderer = load_backend(name, adapter, **options)
@@ -66,7 +67,7 @@ def load(name: str = "smollm2", adapter: str | None = None, *, constrained: bool
     if constrained:
         from agent.models.grammar import ProtocolGrammar
 
-        grammar = ProtocolGrammar(renderer)
+        grammar = ProtocolGrammar(renderer, grounded=grounded)
     with ModelWorker(backend, grammar=grammar) as worker:
         yield worker, renderer
 

@@ -243,6 +243,8 @@ class RepairConfig:
     temperature: float = number(0.7, 0)
     constrained: bool = True
     """Whether the model writes by the protocol's grammar."""
+    grounded: bool = False
+    """Whether, by that grammar, texts in calls are made of words that the user said."""
     batch: int = number(32, 1)
     """Episodes of a process at once."""
     shard_rollouts: int = number(256, 1)
@@ -273,6 +275,9 @@ class EvalConfig:
     seeds: list[int] = several(0, least=0)
     temperature: float = number(0.0, 0)
     constrained: bool = False
+    """Whether a model writes by the protocol's grammar."""
+    grounded: bool = False
+    """Whether, by that grammar, texts in calls are made of words that the user said."""
     runtime: str = one_of("transformers", "transformers", "llamacpp")
     """What runs a checkpoint: ``transformers``, or ``llamacpp``, with the GGUF file that `training.export` wrote into it."""
     cap_s: float = number(30.0, above=0)

@@ -202,7 +202,7 @@ def recipe(config: Config, backends: dict[str, Backend]) -> str:
     parts["data"]["sizes"] = config.data.sizes if config.eval.split == "all" else config.data.sizes.get(config.eval.split)
     parts |= {"seed": config.seed, "task": config.task, "tools": config.tools, "requests": config.requests, "schema": SCHEMA_VERSION}
     kept = ("split", "sources", "tasks", "expert_tasks", "temperature", "cap_s", "constrained")
-    parts["eval"] = {name: getattr(config.eval, name) for name in kept}
+    parts["eval"] = {name: getattr(config.eval, name) for name in kept} | ({"grounded": True} if config.eval.grounded else {})
     parts["weights"] = weights_hash(backends["model"].model.adapter) if "model" in backends else ""
     if named := sorted(config.eval.checkpoints.keys() & backends.keys()):
         parts["checkpoints"] = {name: weights_hash(backends[name].model.adapter) for name in named}
@@ -311,7 +311,7 @@ def run_row(config: Config, row: Row, played: Backend, model: Any, tasks: Sequen
     grammar = None
     if config.eval.constrained and not played.planned:
         from agent.models.grammar import ProtocolGrammar
-        grammar = ProtocolGrammar(renderer)
+        grammar = ProtocolGrammar(renderer, grounded=config.eval.grounded)
     where = {"backend": row.backend, "mode": row.mode, "seed": row.seed} | ({"source": row.source} if row.source else {})
     where |= {"time": config.time} if config.time != "virtual" else {}
     samplings = [child(seed, task.id, "sampling") for task in tasks]

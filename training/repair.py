@@ -358,7 +358,7 @@ def _model(key: _Key) -> Any:
 @cache
 def _grammar(key: _Key) -> Any:
     from agent.models.grammar import ProtocolGrammar
-    return Lenient(ProtocolGrammar(renderer(key.config)))
+    return Lenient(ProtocolGrammar(renderer(key.config), grounded=key.config.repair.grounded))
 
 
 class Lenient:

@@ -31,6 +31,7 @@ from agent.events import ModelOutput
 from agent.models.lines import Amendable, Legal, LineRules, head_rules
 from agent.protocol import CallLine, parse_line
 from agent.rendering import Renderer
+from agent.said import words_said
 from agent.state import knows_the_end, nothing_moves
 from agent.tools.tool import ToolSpec
 
@@ -40,16 +41,21 @@ _KEPT_GRAMMARS = 512
 class ProtocolGrammar:
     """Makes the constraint of each generation; compiled grammars are shared by all sessions."""
 
-    def __init__(self, renderer: Renderer, *, max_thought_chars: int = 400, max_answer_chars: int = 2000) -> None:
+    def __init__(
+        self, renderer: Renderer, *, max_thought_chars: int = 400, max_answer_chars: int = 2000, grounded: bool = False,
+    ) -> None:
         """Reads the tokenizer (a second for a large vocabulary), so make one and keep it.
 
         Args:
             renderer: the one that the sessions run with; tags are tokens or text as it has them.
             max_thought_chars: the longest thought.
             max_answer_chars: the longest answer.
+            grounded: whether texts in calls are made of words that the user said (`agent.models.lines.text_of`); what a result
+                holds is given by reference. For tools that take things as they were said.
         """
         self.renderer = renderer
         self.max_thought_chars, self.max_answer_chars = max_thought_chars, max_answer_chars
+        self.grounded = grounded
         self.tokenizer = LLTokenizer(TokenizerWrapper(_Vocabulary(renderer)), n_vocab=renderer.vocabulary_size)
         self._kept: OrderedDict[tuple, LLMatcher] = OrderedDict()
 
@@ -96,15 +102,16 @@ class ProtocolGrammar:
         legal = Legal(ids, tuple(free), amendable, commits, bool(commits) and not lacks(state), close)
         done = (call for call in state.graph.calls.values() if call.state is CallState.DONE)
         whole = frozenset(call.id for call in done if not isinstance(call.result, dict | list))
+        said = words_said(state.transcript) if self.grounded else None
         key = (
-            "line", legal.ids, legal.removable, legal.commits, legal.commits_all, legal.close, amends, whole_by_the_end, whole,
+            "line", said, legal.ids, legal.removable, legal.commits, legal.commits_all, legal.close, amends, whole_by_the_end, whole,
             tuple(refs.items()), tuple(map(_shape, specs)), tuple((where, tuple(map(repr, found))) for where, found in taken.items()),
             tuple((call.id, call.spec.name, repr(sorted(call.args.items()))) for call in amendable),
         )
         if key in self._kept:
             return key, None
         may_lack = amends and not whole_by_the_end
-        text = LineRules(self.renderer.tag_ids, specs, refs, taken, whole=whole, open=may_lack).text(legal)
+        text = LineRules(self.renderer.tag_ids, specs, refs, taken, whole=whole, open=may_lack, said=said).text(legal)
         return None if text is None else (key, lambda: text)
 
     def _matcher(self, key: tuple, make: Any) -> LLMatcher:

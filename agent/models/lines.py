@@ -16,18 +16,21 @@ from itertools import permutations
 from typing import Any
 
 from agent.protocol import PARAMETER_NAME, TAGS, TOOL_NAME, Join, Ref, write_value
+from agent.said import AROUND
 from agent.tools.schema import alternatives
 from agent.tools.tool import Param, ToolSpec, mismatch
 
 _DEPTH = 3
 """How deep lists and objects of unknown shape may nest."""
+_MOST_SAID = 150
+"""Words, the last ones, of which a text may be made."""
 _MOST_ORDERED = 3
 """Objects with more declared fields than this are written in the declared order only."""
 
 _CONTROL, _CONTROL_BUT_NEWLINE = r"\x00-\x1f", r"\x00-\x09\x0b-\x1f"
 
 _TERMINALS = r"""
-STR: /"([^"\\\x00-\x1f]|\\["\\bfnrt]|\\u00(0[0-7bef]|1[0-9a-f]))*"/
+KEY: /"([^"\\\x00-\x1f]|\\["\\bfnrt]|\\u00(0[0-7bef]|1[0-9a-f]))*"/
 INT: /0|-?[1-9][0-9]{0,29}/
 NUM: INT | /-?(0\.(0|0{0,3}[1-9]([0-9]{0,18}[1-9])?)|[1-9][0-9]{0,15}\.(0|[0-9]{0,18}[1-9]))/ | EXP
 EXP: /-?[1-9](\.[0-9]{0,16}[1-9])?e(-(0[5-9]|[1-9][0-9]|[12][0-9][0-9])|\+(1[6-9]|[2-9][0-9]|[12][0-9][0-9]))/
@@ -147,6 +150,7 @@ class LineRules:
     def __init__(
         self, tag_ids: Mapping[str, int], specs: Sequence[ToolSpec], refs: Mapping[int, tuple[int, ...]],
         taken: Mapping[tuple[int, str], Sequence[Mapping[str, Any]]], *, whole: frozenset[int] = frozenset(), open: bool = False,
+        said: Sequence[str] | None = None,
     ) -> None:
         """Takes what is legal.
 
@@ -157,9 +161,11 @@ class LineRules:
             taken: for an ID and a tool, arguments that the line must not have.
             whole: calls whose results have no parts.
             open: whether a call may lack arguments that it needs.
+            said: the words of which a text is made; None where it may be any text.
         """
         self._tag_ids, self._refs, self._taken = tag_ids, refs, taken
         self._whole, self._open = whole, open
+        self._text = "KEY" if said is None else f"/{text_of(said)}/"
         self._specs = [spec for spec in specs if TOOL_NAME.fullmatch(spec.name)]
         self._lines: list[str] = []
         self._names: dict[str, str] = {}
@@ -185,7 +191,7 @@ class LineRules:
         starts = [f'({" | ".join(options)}) "\\n"'] if options else []
         if legal.close:
             starts.append(tag_atom("</tool_call>", self._tag_ids))
-        return "\n".join([f"start: {' | '.join(starts)}", *self._lines, _TERMINALS])
+        return "\n".join([f"start: {' | '.join(starts)}", *self._lines, f"STR: {self._text}", _TERMINALS])
 
     def _in_order(self, ids: Sequence[int]) -> str:
         """A rule of some of the IDs, each at most once, in their order."""
@@ -377,7 +383,7 @@ class LineRules:
     def _any_fields(self, value: str, known: tuple[str, ...]) -> str:
         """A terminal of fields of any name and the closing bracket; the known ones come in order, each at most once."""
         names = [_field(name) for name in known]
-        name = f"(STR & ~({' | '.join(quoted(json.dumps(name, ensure_ascii=False)) for name in known)}))" if known else "STR"
+        name = f"(KEY & ~({' | '.join(quoted(json.dumps(name, ensure_ascii=False)) for name in known)}))" if known else "KEY"
         pair = self._terminal(f'{name} ": " {value}')
         after = self._terminal(f'(", " {pair})* "}}"')
         tails = [after]  # after each known field, from the last one back
@@ -416,6 +422,28 @@ class LineRules:
                 items = [self._same(item, _items(schema), True) for item in value]
                 return self._terminal(f'"[" {(" " + quoted(", ") + " ").join(items)} "]"')
         return quoted(write_value(value))
+
+
+def text_of(said: Sequence[str]) -> str:
+    """A regex of JSON strings that hold nothing but some of these words, in their order: a run of them, with fillers left out.
+
+    A word may be written in small letters or with a capital, without the punctuation around it and without a possessive's ending.
+    It may begin with a space, as what is added to a text does.
+    """
+    words = [f"({'|'.join(map(_regex, spellings))})" for word in said[-_MOST_SAID:] if (spellings := _spellings(word))]
+    rest = [f"( {word})?" for word in words]
+    begun = "|".join(word + "".join(rest[n + 1:]) for n, word in enumerate(words))
+    return f'"({begun}|{"".join(rest)})"' if words else '""'
+
+
+def _spellings(word: str) -> list[str]:
+    bare = word.strip(AROUND)
+    texts = [word, bare, *(bare.removesuffix(end) for end in ("'s", "\u2019s"))]
+    return [text for text in dict.fromkeys(form for text in texts for form in (text, text.lower(), text[:1].upper() + text[1:])) if text]
+
+
+def _regex(text: str) -> str:
+    return re.escape(json.dumps(text, ensure_ascii=False)[1:-1]).replace("/", "\\/")
 
 
 def _field(name: str) -> str:

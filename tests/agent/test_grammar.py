@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import random
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ from agent.calls import State as CallState
 from agent.clock import NS_PER_S, Profile, ns
 from agent.events import Appended, ModelOutput, Note, ToolError, ToolResult, UserUpdate
 from agent.models.grammar import ProtocolGrammar
-from agent.models.lines import untagged
+from agent.models.lines import text_of, untagged
 from agent.modes import settings
 from agent.protocol import TAGS
 from agent.rendering import Renderer
@@ -468,6 +469,35 @@ def test_a_token_that_is_not_allowed_is_an_error(grammars):
     grammar = grammars("tiny")
     with pytest.raises(ValueError, match="not allowed after ''"):
         grammar.begin(writing()).push(grammar.renderer.tag_ids["<answer>"])
+
+
+# --- texts made of what was said
+
+
+@pytest.mark.parametrize("text, fits", [
+    ("Bob", True), ("text Bob", True), ("bob", True), ("Bob now", True), ("text now", True), ("", True),  # a filler in between may be left out
+    ("Rob", False), ("Bo", False), ("Bob Bob", False), ("now Bob", False), ("B Bob", False), ("message", False),
+])
+def test_grounded_texts_hold_only_words_that_were_said_in_their_order(grammars, text, fits):
+    grammar = ProtocolGrammar(grammars("smollm2").renderer, grounded=True)
+    written = f'<tool_call>1. get_phone_number("{text}")\n</tool_call>'
+    assert accepts(grammar, writing(), written) is fits
+    assert accepts(grammars("smollm2"), writing(), written)
+
+
+def test_grounded_texts_take_words_without_their_endings_and_quote_what_json_quotes():
+    for said, text, fits in [
+        (["what's", "Ann's", "number?"], "Ann", True), (["call", '"Bob"'], r'\"Bob\"', True), (["a/b", "c+d"], "a/b c+d", True),
+        (["a/b"], "aab", False), ([], "", True), ([], "x", False), (["add", "two"], " two", True), (["ideas"], "Ideas", True),
+    ]:
+        assert bool(re.fullmatch(text_of(said).replace(r"\/", "/"), f'"{text}"')) is fits, (said, text)
+
+
+def test_grounded_amendments_and_references(grammars):
+    grammar = ProtocolGrammar(grammars("smollm2").renderer, grounded=True)
+    state = writing(lines=['1. get_phone_number("Bob")'], revise="amend")
+    assert accepts(grammar, state, '<tool_call>1. name += " now"\n</tool_call>')
+    assert not accepts(grammar, state, '<tool_call>1. name += " then"\n</tool_call>')
 
 
 # --- through the simulator
