@@ -102,7 +102,7 @@ class ProtocolGrammar:
         legal = Legal(ids, tuple(free), amendable, commits, bool(commits) and not lacks(state), close)
         done = (call for call in state.graph.calls.values() if call.state is CallState.DONE)
         whole = frozenset(call.id for call in done if not isinstance(call.result, dict | list))
-        said = words_said(state.transcript) if self.grounded else None
+        said = words_said(state.transcript) or None if self.grounded else None
         key = (
             "line", said, legal.ids, legal.removable, legal.commits, legal.commits_all, legal.close, amends, whole_by_the_end, whole,
             tuple(refs.items()), tuple(map(_shape, specs)), tuple((where, tuple(map(repr, found))) for where, found in taken.items()),

@@ -500,6 +500,14 @@ def test_grounded_amendments_and_references(grammars):
     assert not accepts(grammar, state, '<tool_call>1. name += " then"\n</tool_call>')
 
 
+@pytest.mark.parametrize("shape", ["debug", "optional"])
+def test_grounded_lines_never_run_into_a_dead_end(grammars, shape):
+    grammar = ProtocolGrammar(grammars("tiny").renderer, grounded=True)
+    for changes in ({}, {"revise": "amend", "commit": "line"}):
+        _, rollouts, _ = play(grammar, SHAPES[shape], "speculative", range(6), **changes)
+        assert refused(rollouts) == [] and writes(rollouts) > 10
+
+
 # --- through the simulator
 
 
