@@ -2,19 +2,21 @@
 
 Owns the texts and their parsing. ``^`` stands after the word that makes the tool clear, ``^^`` after the one that makes a
 chain's second tool clear; ``{slot}`` is a value. A line that begins with ``~`` is indirect: it does not name its verb
-where one expects it, and only `naturalistic` uses it. Refuses to know values and calls.
+where one expects it, and only `naturalistic` uses it. `more_wordings` has more for training alone. Refuses to know values and calls.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from data_gen.nearness import allotted, clusters, mask, pairs_apart
+from data_gen.nearness import allotted, clusters, mask, one_word_apart, pairs_apart
 from data_gen.seeds import child
 from data_gen.task import Split
 from data_gen.tasks.assistant.entities import CLUSTER_SHARES
+from data_gen.tasks.assistant.more_wordings import MORE, MORE_TAILS
 
 _SLOT = re.compile(r"\{(\w+)\}(\S*)")
 
@@ -600,14 +602,20 @@ def templates(intent: str, split: Split, indirect: bool = False) -> tuple[Templa
     """
     splits = _splits()
     prefix = f"~{intent}" if indirect else intent
-    return tuple(_parse(line, intent, prefix) for line in _lines(intent, indirect) if splits[intent, line] == split)
+    lines = [line for line in _lines(intent, indirect) if splits[intent, line] == split]
+    if split == "train" and not indirect:
+        lines += _more(intent, MORE[intent].splitlines())
+    return tuple(_parse(line, intent, prefix) for line in lines)
 
 
 @lru_cache
 def tails(slot: str, split: Split) -> tuple[Template, ...]:
     """The ways of adding an optional slot in a split."""
-    splits = _splits()
-    return tuple(_parse(line, f"+{slot}", f"+{slot}") for line in TAILS[slot].split("/") if splits[f"+{slot}", line] == split)
+    splits, name = _splits(), f"+{slot}"
+    lines = [line for line in TAILS[slot].split("/") if splits[name, line] == split]
+    if split == "train":
+        lines += _more(name, MORE_TAILS[slot].split("/"))
+    return tuple(_parse(line, name, name) for line in lines)
 
 
 @lru_cache
@@ -622,6 +630,17 @@ def _splits() -> dict[tuple[str, str], str]:
     for slot in TAILS:  # a tail is a few words, so tails of different slots are alike in what says nothing
         found |= _alike([(f"+{slot}", line, f"+{slot}") for line in TAILS[slot].split("/")])
     return found
+
+
+def _more(name: str, lines: Sequence[str]) -> list[str]:
+    """Those of the lines for training alone that are not a word apart, slots aside, from what validation or test says."""
+    tail = name.startswith("+")
+    # tails are compared among those of their own slot: of different slots they are alike in what says nothing
+    kept = [mask(line.replace("^", "")) for (of, line), split in _splits().items()
+            if split != "train" and (of == name if tail else not of.startswith("+"))]
+    listed = {line for of, line in _splits() if of == name}
+    found = [text for line in lines if (text := line.strip()) and text not in listed]
+    return [line for line in found if not any(one_word_apart(mask(line.replace("^", "")), other) for other in kept)]
 
 
 def _alike(items: list[tuple[str, str, str]]) -> dict[tuple[str, str], str]:
