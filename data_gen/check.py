@@ -267,6 +267,7 @@ def _replay(config: Config, row: dict[str, Any], task: Task, eager: tuple[float,
     alike = len(set(asked)) < len(asked)  # the request itself wants the same twice
     events = [from_json(item) for item in json.loads(row["log"])]
     heard_ns = max((event.at_ns for event in events if isinstance(event, UserUpdate) and event.text), default=0)
+    ended = False
     for event in events:
         if isinstance(event, ModelOutput):
             written += event.text
@@ -277,9 +278,12 @@ def _replay(config: Config, row: dict[str, Any], task: Task, eager: tuple[float,
                 next(counted, True)
         before = state
         state, commands = core.step(state, event)
+        ended |= before.final_in_context
         for command_ in commands:
             if isinstance(command_, Note):
-                notes.add(command_.what)
+                # at a false end a look-up may fail for want of words that are still to come; where all was heard it is tried again
+                if not (command_.what == "retry" and ended and event.at_ns < heard_ns):
+                    notes.add(command_.what)
             elif isinstance(command_, StartTool) and tools[command_.name].access == "write" and event.at_ns < heard_ns:
                 notes.add("early_effect")
             elif isinstance(command_, Generate):

@@ -153,3 +153,24 @@ def test_what_a_false_end_made_impossible_is_counted_apart():
     found = check.check_rows(config, [make_row(config, tasks[n], "train", n) for n in range(24)])
     assert found.counts[check.LOST] > 0 and found.report()[check.LOST] == found.counts[check.LOST]
     assert found.counts["gold_not_reached"] == 0 and found.faulty == []
+
+
+def test_a_look_up_that_is_tried_again_at_a_false_end_is_no_repetition(tmp_path):
+    """It failed for want of a word that was still to come; where all has been heard, another try is what the expert owes."""
+    request = "text Mrs. Oppenheimer lunch is ready"
+    starts = [0.0, 0.4, 3.5, 4.4, 4.8, 5.1]
+    row = {
+        "id": "m", "now": "2026-03-07 07:44:00", "request": request, "split": "train",
+        "words": [[word, at, at + 0.3] for word, at in zip(request.split(), starts)],
+        "calls": [{"name": "get_phone_number", "args": {"name": ["Mrs. Oppenheimer"]}},
+                  {"name": "send_sms", "args": {"recipients": [["$1"]], "message": ["lunch is ready"]}}],
+        "spans": [{"tool": "text", "args": {"name": "Mrs. Oppenheimer"}},
+                  {"tool": "text", "args": {"message": "lunch is ready"}}],
+    }
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    data = DataConfig(source="jsonl", sizes={"train": 20}, modes=["eager_end"], endpoint="timer")
+    data.endpoints["timer"] = EndpointConfig(delay_s=0.3, false_rate=1.0)
+    config = Config(data=data, model=ModelConfig(name="tiny"), requests=str(tmp_path / "rows.jsonl"), tools="assistant")
+    made = [make_row(config, _tasks(config, "train")[0], "train", n) for n in range(20)]
+    retried = [row for row in made if sum(part["kind"] == "tool_error" for part in row["segments"]) > 1]
+    assert retried and report(config, retried)["repeated_actions"] == 0
