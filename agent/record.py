@@ -1,7 +1,7 @@
 """A session's log on disk, with what tools mark secret taken out of it; and its replay.
 
-Owns the rows of a log (JSON lines: a header, then every event with the commands that came of it) and redaction. Refuses
-to know how a session ran: it reads its history.
+Owns the rows of a log (JSON lines: a header, then every event with the commands that came of it), written at the end or as things
+happen, and redaction. Refuses to know how a session ran: it reads its history.
 
 A secret is the value of a parameter in `ToolSpec.secret`, and it shows up in many places: in what the model wrote, token
 by token, in the call's arguments, in what the user said, in an error that quotes it, in a result. All text of the log is
@@ -68,6 +68,55 @@ def write_log(path: str | Path, initial: State, history: History, *, redact: boo
     write(Path(path), "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), errors="replace")
 
 
+class LogFile:
+    """A log that is written as things happen, so that a process that dies leaves all but the row it was writing.
+
+    Where tools mark secrets, nothing but the header is written before the end: what is secret is known only from what comes after
+    it, and the words that say it came first. Then such a session's crash leaves no log.
+
+        with LogFile(path, session.initial) as log:
+            ...  # log.add for every event and its commands: what a `Session` is given as ``watch``
+    """
+
+    def __init__(self, path: str | Path, initial: State, *, redact: bool = True) -> None:
+        """Replaces an older file.
+
+        Args:
+            path: of the file.
+            initial: the state before the first event.
+            redact: as in `write_log`.
+        """
+        self._path, self._initial = Path(path), initial
+        self._hides = redact and any(spec.secret for spec in initial.tools.values())
+        self._held: list[tuple[Event, tuple[Command, ...]]] = []
+        self._file = self._path.open("w", encoding="utf-8", errors="replace", newline="\n")
+        self._write([header(initial, self._hides)])
+
+    def add(self, event: Event, commands: tuple[Command, ...]) -> None:
+        """Writes one event and what came of it."""
+        if self._hides:
+            self._held.append((event, commands))
+        else:
+            self._write(rows_of([(event, commands)], self._initial.tools, redact=False))
+
+    def close(self) -> None:
+        """Ends the file; where secrets had to be waited for, writes it. Closing twice is harmless."""
+        if self._file.closed:
+            return
+        self._write(rows_of(self._held, self._initial.tools))
+        self._file.close()
+
+    def __enter__(self) -> LogFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _write(self, rows: Iterable[dict[str, Any]]) -> None:
+        self._file.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        self._file.flush()  # to the system: what the process wrote outlives it
+
+
 def header(initial: State, redacted: bool) -> dict[str, Any]:
     """A log's first row."""
     settings = asdict(initial.settings)
@@ -79,17 +128,31 @@ def header(initial: State, redacted: bool) -> dict[str, Any]:
 
 
 def read_log(path: str | Path) -> tuple[dict[str, Any], list[tuple[Event, tuple[Command, ...]]]]:
-    """Header and history of a log.
+    """Header and history of a log. A last row that its writer did not finish is left out, and the header then has ``torn``.
 
     Raises:
-        ValueError: no log, or one of another schema.
+        ValueError: no log, one of another schema, or one with a row that can't be read.
     """
     # a line feed alone ends a row: JSON text may hold U+2028 and its like as they are
-    rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").split("\n") if line]
-    if not rows or rows[0].get("type") != "log" or rows[0].get("schema") != SCHEMA:
-        found = rows[0].get("schema") if rows else "nothing"
+    lines = Path(path).read_bytes().split(b"\n")
+    torn = bool(lines[-1]) and not _is_whole(lines[-1])
+    try:
+        rows = [json.loads(line) for line in lines[: len(lines) - torn] if line]
+    except ValueError as error:
+        raise ValueError(f"{path} has a row that is no JSON ({error}); record it again") from None
+    if not rows or not isinstance(rows[0], dict) or rows[0].get("type") != "log" or rows[0].get("schema") != SCHEMA:
+        found = rows[0].get("schema") if rows and isinstance(rows[0], dict) else "nothing"
         raise ValueError(f"{path} is no session log of schema {SCHEMA} (found {found!r}); record it again")
-    return rows[0], [(from_json(row["event"]), tuple(from_json(item) for item in row["commands"])) for row in rows[1:]]
+    history = [(from_json(row["event"]), tuple(from_json(item) for item in row["commands"])) for row in rows[1:]]
+    return rows[0] | ({"torn": True} if torn else {}), history
+
+
+def _is_whole(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
 
 
 def rows_of(history: History, tools: Mapping[str, ToolSpec], *, redact: bool = True) -> list[dict[str, Any]]:

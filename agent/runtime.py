@@ -52,6 +52,7 @@ from agent.prompt import Detail, Style, system_prompt
 from agent.rendering import Renderer, Rendering
 from agent.running import Outcome, end, failed, idempotency_key, launch
 from agent.simulate import Rollout
+from agent.spoken import AnswerPart, AnswerParts
 from agent.tools.bulk import off_loop
 from agent.tools.tool import Toolbox
 from agent.transcript import MAX_RETRACTS, Segment
@@ -174,6 +175,8 @@ class Session:
         self._rendering, self._vocabulary = Rendering(renderer), renderer.vocabulary_size
         self._inbox: asyncio.PriorityQueue[tuple[int, int, int, Event | _Broke]] = asyncio.PriorityQueue(self.limits.inbox_events)
         self._answers: asyncio.Queue[str | None] = asyncio.Queue()
+        self._parts: asyncio.Queue[AnswerPart | None] = asyncio.Queue()
+        self._answering = AnswerParts()
         self._tools: dict[tuple[int, int], asyncio.Task[None]] = {}
         self._others: set[asyncio.Task[None]] = set()
         self._backlog: UserUpdate | None = None
@@ -304,6 +307,13 @@ class Session:
             except SessionEnded:
                 return
 
+    async def answer_parts(self) -> AsyncIterator[AnswerPart]:
+        """Every answer in pieces, as the model writes it, until the session is over: see `agent.spoken`. For one reader; `answer` and
+        `answers` give the same answers whole."""
+        while (part := await self._parts.get()) is not None:
+            yield part
+        self._parts.put_nowait(None)  # for whoever asks next
+
     async def close(self, why: str = "closed") -> None:
         """Ends the session, and waits until all that it started is over. Closing twice is harmless."""
         # the loop keeps its own deadlines; this one only guards against a fault in it
@@ -339,6 +349,7 @@ class Session:
                 except Exception as error:
                     self.failure = self.failure or error
                 self._answers.put_nowait(None)
+                self._parts.put_nowait(None)
                 for task in (*self._tools.values(), *self._others):
                     task.cancel()
                 if self._tools:
@@ -391,6 +402,8 @@ class Session:
         self.history.append((event, commands))
         for command in commands:
             self._obey(command)
+        for part in self._answering.follow(self.state, commands):
+            self._parts.put_nowait(part)
         if isinstance(event, ModelOutput) and self._span is not None and self._span.generation == event.generation:
             self._tell_model(self._context.took)
         if self._watch is not None:

@@ -13,23 +13,26 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from agent import record
 from agent.clock import local_now, seconds
-from agent.events import Command, Emit, Event, StartTool, ToolError, ToolResult, UserUpdate
+from agent.events import Command, Event, StartTool, ToolError, ToolResult, UserUpdate
 from agent.modes import settings_of
 from agent.protocol import write_call, write_value
 from agent.runtime import Session, SessionEnded
 from agent.session import load, open_session
+from agent.spoken import AnswerParts
+from agent.state import State
 from agent.tools.assistant import AssistantToolbox
 from agent.tools.python_file import load_tools_file
 from agent.tools.tool import Toolbox
 from agent.tools.world import File, Note, Person, WorldData
 from configs.command import command, out_folder
 from configs.schema import Config
+from configs.terminal import plain
 
 WORLD = WorldData(
     people=(
@@ -43,7 +46,7 @@ WORLD = WorldData(
 
 
 def lines_of(event: Event, commands: Iterable[Command]) -> list[str]:
-    """What a terminal shows of an event and what came of it."""
+    """What a terminal shows of an event and what came of it, but for the answer."""
     shown = []
     match event:
         case UserUpdate(text=text, final=final):
@@ -52,12 +55,33 @@ def lines_of(event: Event, commands: Iterable[Command]) -> list[str]:
             shown.append(f"tool   {call} = {write_value(value)}")
         case ToolError(call=call, message=message):
             shown.append(f"tool   {call} failed: {message}")
-    for item in commands:
-        if isinstance(item, StartTool):
-            shown.append(f"agent  {write_call(item.call, item.name, (), item.args)}")
-        elif isinstance(item, Emit):
-            shown.append(f"agent  “{item.text}”")
-    return [f"{seconds(event.at_ns):7.2f} s  {line}" for line in shown]
+    shown += [f"agent  {write_call(item.call, item.name, (), item.args)}" for item in commands if isinstance(item, StartTool)]
+    return [f"{seconds(event.at_ns):7.2f} s  {plain(line)}" for line in shown]
+
+
+class Screen:
+    """A terminal: a line for each thing that happens, and the answer on a line of its own while it is written."""
+
+    def __init__(self, write: Callable[[str], object]) -> None:
+        """Shows nothing yet.
+
+        Args:
+            write: takes text as it is to stand there, ends of lines included.
+        """
+        self._write, self._answering, self._is_open = write, AnswerParts(), False
+
+    def show(self, event: Event, commands: tuple[Command, ...], state: State) -> None:
+        """What came of an event; ``state`` is the core's after it."""
+        for line in lines_of(event, commands):
+            self._write(("…\n" if self._is_open else "") + line + "\n")
+            self._is_open = False
+        for part in self._answering.follow(state, commands):
+            opening = "" if self._is_open else f"{seconds(event.at_ns):7.2f} s  agent  “"
+            if part.withdrawn:
+                self._write("— (cut off)\n" if self._is_open else f"{seconds(event.at_ns):7.2f} s  agent  (cut off)\n")
+            else:
+                self._write(opening + plain(part.text) + ("”\n" if part.last else ""))
+            self._is_open = not (part.last or part.withdrawn)
 
 
 async def talk(session: Session, lines: Iterable[str], patience_s: float = 60.0) -> None:
@@ -111,18 +135,18 @@ def main(config: Config) -> None:
     options |= {"runtime": config.eval.runtime, "turns": config.model.turns}
     now = local_now()
     toolbox = toolbox_of(config.tools, now)  # refused before any weights load
+    folder = out_folder(config, "serve")
+    folder.mkdir(parents=True, exist_ok=True)
+    screen = Screen(lambda text: print(text, end="", flush=True))
     with load(config.model.name, config.model.adapter, **options) as model:
         session = open_session(
             model, toolbox, row, style="full" if bare else config.agent.prompt, now=now,
             detail="full" if bare else config.agent.prompt_tools,
-            watch=lambda event, commands: [print(line, flush=True) for line in lines_of(event, commands)],
+            watch=lambda event, commands: (log.add(event, commands), screen.show(event, commands, session.state)),
         )
         print("Type what you want, line by line; end it with . or ? — Ctrl-D ends the session.", file=sys.stderr)
-        with suppress(KeyboardInterrupt):  # it has closed the session by then
-            asyncio.run(talk(session, sys.stdin))
-    folder = out_folder(config, "serve")
-    folder.mkdir(parents=True, exist_ok=True)
-    record.write_log(folder / "log.jsonl", session.initial, session.history)
+        with record.LogFile(folder / "log.jsonl", session.initial) as log, suppress(KeyboardInterrupt):
+            asyncio.run(talk(session, sys.stdin))  # Ctrl-C has closed the session by then
     print(f"log: {folder / 'log.jsonl'}")
 
 

@@ -11,14 +11,14 @@ import signal
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import looptime
 import pytest
 
-from agent import record
+from agent import core, record
 from agent.clock import Profile, WallClock, ns, seconds
 from agent.events import (
     Append,
@@ -40,6 +40,7 @@ from agent.modes import MODES, settings
 from agent.rendering import Renderer
 from agent.runtime import Limits, Session, SessionEnded, idempotency_key, merged
 from agent.simulate import Episode
+from agent.spoken import AnswerPart, may_be_said, sayable
 from agent.tools.function import Constant, FunctionToolbox, tool
 from agent.tools.tool import ToolFailure, ToolSpec
 
@@ -802,7 +803,105 @@ class TestEnds:
         assert (session.outcome, len(session.history)) == ("closed", 1)
 
 
+async def parts_of(session: Session) -> list[tuple[float, AnswerPart]]:
+    now = asyncio.get_running_loop().time
+    start = now()
+    return [(round(now() - start, 3), part) async for part in session.answer_parts()]
+
+
+class TestAnswerParts:
+    def run(self, renderer, actions, *rows, tools=(), profile=SLOW, close_s=3.0, changes=None):
+        async def work():
+            async with planned(renderer, Script(list(actions), "<answer>Ok.</answer>"), tools, profile=profile, changes=changes) as session:
+                reader = asyncio.create_task(parts_of(session))
+                await say(session, *rows)
+                await asyncio.sleep(close_s)
+            return session, await reader
+
+        return fake(work)
+
+    def test_an_answer_goes_out_while_it_is_written(self, renderer):
+        session, told = self.run(renderer, ["<answer> Sunny & mild, 3 < 4. </answer>"], (0, "how is it", True))
+        [(emitted_s, emit)] = commands(session, Emit)
+        assert "".join(part.text for _, part in told) == emit.text == "Sunny & mild, 3 < 4."
+        assert [part.last for _, part in told] == [False] * (len(told) - 1) + [True]
+        assert len(told) > 5 and told[0][0] < emitted_s - 0.1 and told[-1][0] == pytest.approx(emitted_s, abs=0.002)
+
+    def test_what_waits_for_a_write_goes_out_whole_when_the_write_is_done(self, renderer):
+        @tool(latency=Constant(0.5))
+        async def send(text: str) -> str:
+            """Sends."""
+            await asyncio.sleep(0.5)
+            return "sent"
+
+        session, told = self.run(renderer, [call('1. send("hi")'), "<answer>Sent it.</answer>"], (0, "send hi", True), tools=[send])
+        done_s = seconds(next(event.at_ns for event in events(session, ToolResult)))
+        assert [part for _, part in told] == [AnswerPart("Sent it.", last=True)]
+        assert told[0][0] >= done_s - 0.002
+
+    def test_what_the_user_speaks_into_is_taken_back(self, renderer):
+        answers = ["<answer>It is a very long story indeed.</answer>", "<answer>Sorry.</answer>"]
+        session, told = self.run(renderer, answers, (0, "tell me", True), (0.2, "no wait", True), changes={"interrupt": "token"})
+        at = [part.withdrawn for _, part in told].index(True)
+        assert at > 1 and "It is a very".startswith("".join(part.text for _, part in told[:at])[:4])
+        assert not any(part.last for _, part in told[:at + 1])
+        assert "".join(part.text for _, part in told[at + 1:]) == "Sorry." and told[-1][1].last
+
+    def test_what_is_refused_is_taken_back(self, renderer):
+        session, told = self.run(renderer, ["<answer>It is <pause>", "<answer>Fine.</answer>"], (0, "how is it", True))
+        at = [part.withdrawn for _, part in told].index(True)
+        assert "".join(part.text for _, part in told[:at]) == "It is" and "".join(part.text for _, part in told[at:]) == "Fine."
+
+    @pytest.mark.parametrize(("written", "said"), [
+        ("  a b ", "a b"), ("a </ans", "a"), ("a <b", "a <b"), ("a < b <", "a < b"), ("<", ""), ("a </answer_interr", "a"), ("", ""),
+    ])
+    def test_what_may_open_a_tag_waits(self, written, said):
+        assert sayable(written) == said
+
+    def test_a_predicted_end_lets_nothing_out(self):
+        state = core.start(settings("speculative"), {})
+        assert not may_be_said(state) and may_be_said(replace(state, saw_final=True))
+        assert not may_be_said(replace(state, saw_final=True, predicted=True))
+
+
 class TestLog:
+    def test_a_log_that_is_written_as_things_happen_is_the_same(self, renderer, tmp_path):
+        async def work():
+            log: list[record.LogFile] = []
+            watch = lambda event, commands: log[0].add(event, commands)  # noqa: E731
+            session = planned(renderer, Script(list(TEXT_BOB), "<answer>Ok.</answer>"), [phone, send], watch=watch)
+            log.append(record.LogFile(tmp_path / "live.jsonl", session.initial))
+            async with session:
+                await say(session, *SPOKEN)
+                await session.answer()
+                _, early = record.read_log(tmp_path / "live.jsonl")  # the file is open, and nobody closed it
+                assert [event for event, _ in early] == [event for event, _ in session.history]
+            log[0].close()
+            return session
+
+        session = fake(work)
+        record.write_log(tmp_path / "log.jsonl", session.initial, session.history)
+        assert (tmp_path / "live.jsonl").read_bytes() == (tmp_path / "log.jsonl").read_bytes()
+        whole = (tmp_path / "log.jsonl").read_bytes()
+        header, history = record.read_log(tmp_path / "log.jsonl")
+        assert "torn" not in header
+        for left in (1, 2, 40):  # the process died in the middle of a row
+            (tmp_path / "torn.jsonl").write_bytes(whole[: len(whole) - left])
+            header, read = record.read_log(tmp_path / "torn.jsonl")
+            assert (read, header.get("torn", False)) == ((history, False) if left == 1 else (history[:-1], True))
+        (tmp_path / "torn.jsonl").write_bytes(whole.replace(b'"type": "UserUpdate"', b'"type": UserUpdate', 1))
+        with pytest.raises(ValueError, match=r"torn.jsonl has a row that is no JSON"):
+            record.read_log(tmp_path / "torn.jsonl")
+
+    def test_where_tools_have_secrets_nothing_is_written_before_they_are_known(self, renderer, tmp_path):
+        session = self.secret_session(renderer, [call('1. login("ann", "marmalade")')], [(0, "log ann in with marmalade", True)])
+        with record.LogFile(tmp_path / "live.jsonl", session.initial) as log:
+            for event, asked in session.history:
+                log.add(event, asked)
+            assert len((tmp_path / "live.jsonl").read_text().splitlines()) == 1
+        assert (tmp_path / "live.jsonl").read_text() == self.written(session, tmp_path / "log.jsonl")
+        assert "marmalade" not in (tmp_path / "live.jsonl").read_text()
+
     def test_a_recorded_log_replays_byte_for_byte(self, renderer, tmp_path):
         async def work():
             async with planned(renderer, Script(list(TEXT_BOB), "<answer>Ok.</answer>"), [phone, send]) as session:

@@ -5,29 +5,34 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from agent import serve
 from agent.clock import Profile
+from agent.events import Close, UserUpdate
 from agent.models.live import PlannedModel
 from agent.models.scripted import Scripted
 from agent.rendering import Renderer
 from agent.session import open_session
+from agent.spoken import AnswerPart
 from agent.tools.assistant import AssistantToolbox
 from configs.schema import AgentConfig, Config, EvalConfig, ModelConfig
 
 PROFILE = Profile("fast", decode_tokens_per_s=100_000, prefill_tokens_per_s=100_000, restart_ns=0)
 
 
-def talk(tiny_tokenizer, lines, actions, capsys) -> list[str]:
+def talk(tiny_tokenizer, lines, actions, capsys, pieces=None) -> list[str]:
     renderer = Renderer.prepare(copy.deepcopy(tiny_tokenizer))
+    written = [] if pieces is None else pieces
+    screen = serve.Screen(lambda text: (written.append(text), print(text, end="")))
 
     async def work():
         model = PlannedModel(Scripted(actions), renderer, PROFILE, asyncio.get_running_loop().call_later)
         session = open_session(
             (model, renderer), AssistantToolbox(serve.WORLD), "sequential",
-            watch=lambda event, commands: [print(line) for line in serve.lines_of(event, commands)],
+            watch=lambda event, commands: screen.show(event, commands, session.state),
         )
         await serve.talk(session, lines, 30)
 
@@ -42,6 +47,41 @@ def test_a_request_in_two_lines(tiny_tokenizer, capsys):
         "you    the number …", "you    of Bob? ⏎", 'agent  1. get_phone_number(name="Bob")', 'tool   1 = "+1 555 0100"',
         "agent  “It is +1 555 0100.”",
     ]
+
+
+def test_an_answer_is_shown_while_it_is_written(tiny_tokenizer, capsys):
+    pieces = []
+    said = talk(tiny_tokenizer, ["hi."], ["<answer>One two\x1b[2J three.</answer>"], capsys, pieces)
+    assert said[-1] == "agent  “One two\\x1b[2J three.”"
+    assert len(pieces) > 4 and pieces[1].endswith("agent  “O") and pieces[-1].endswith("”\n")
+
+
+def test_an_answer_that_is_cut_off_says_so():
+    written = []
+    screen, told = serve.Screen(written.append), iter([[AnswerPart("It is")], [AnswerPart("", withdrawn=True)]])
+    screen._answering = SimpleNamespace(follow=lambda *_: next(told))
+    screen.show(Close(10**9), (), None)
+    screen.show(UserUpdate(2 * 10**9, "no wait", False), (), None)
+    assert "".join(written) == "   1.00 s  agent  “It is…\n   2.00 s  you    no wait …\n   2.00 s  agent  (cut off)\n"
+
+
+def test_the_log_is_there_before_the_session_is_over(tiny_tokenizer, monkeypatch, tmp_path):
+    """What a crash leaves: here the terminal breaks in the middle of the session."""
+    seen = []
+
+    def broken(event, commands):
+        seen.append((tmp_path / "log.jsonl").read_text().splitlines())
+        raise RuntimeError("the terminal is gone")
+
+    monkeypatch.setattr("sys.stdin", ["well?\n"])
+    monkeypatch.setattr(serve, "lines_of", broken)
+    with pytest.raises(ExceptionGroup):
+        serve.main(Config(
+            out=str(tmp_path), model=ModelConfig(name="tiny", dtype="float32"), agent=AgentConfig(max_generated_tokens=20),
+            eval=EvalConfig(modes=["speculative"]),
+        ))
+    [rows] = seen
+    assert [json.loads(row).get("event", {}).get("type") for row in rows] == [None, "UserUpdate"]
 
 
 def test_the_end_of_input_is_the_end_of_the_request(tiny_tokenizer, capsys):
