@@ -283,6 +283,8 @@ def _waste(own: Sequence[Episode], n: int) -> dict[str, Any]:
         "model_tokens_per_task": total["model_tokens"] / n, "wasted_tokens_per_task": total["wasted_tokens"] / n,
         "cuts_per_task": total["cuts"] / n, "errors_per_task": total["errors"] / n,
         "held_calls": total["held_calls"], "repeated_actions": total["repeated_actions"], "effects": total["effects"],
+        # replays from before this was counted do not say
+        "wrong_effects_per_100": 100 * total["wrong_effects"] / n if all("wrong_effects" in e["counts"] for e in own) else None,
         "effects_before_last_word_per_100": 100 * total["effects_before_last_word"] / n,
         "wrong_effects_before_last_word_per_100": 100 * total["wrong_effects_before_last_word"] / n,
         "effects_before_commit": total["effects_before_commit"], "effects_repeated": total["effects_repeated"],

@@ -54,6 +54,8 @@ class Counts:
     """Identical reissues, and reads started again under another ID with the same arguments."""
     effects: int
     """Writes that took effect, or may have."""
+    wrong_effects: int
+    """Those of them that are no call of gold's, whenever they started."""
     effects_before_commit: int
     effects_before_last_word: int
     """Effects whose write started before the end of the user's last word."""
@@ -114,6 +116,7 @@ def counts(
         held_calls=len(held),
         repeated_actions=whats["identical_reissue"] + sum(len(ids) - 1 for ids in read_ids.values()),
         effects=len(effects),
+        wrong_effects=sum(run.call not in useful for run in effects),
         effects_before_commit=sum(not committed(trace, run, grace_ns, specs, runs_lines, rules) for run in writes),
         effects_before_last_word=len(early),
         wrong_effects_before_last_word=sum(run.call not in useful for run in early),

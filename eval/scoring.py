@@ -99,7 +99,7 @@ def score(task: Task, state: State, outcome: str, answer: str | None, toolbox: T
         used = openings_used(toolbox, ran, found)
         calls_right = done_right(task, toolbox, ran, found, used)
         useful = tuple(sorted({*found.values(), *(call.id for call in used)}))
-        why = "" if calls_right else f"effects {_short(effects_of(toolbox))}, gold {_short(gold_effects(task))}"
+        why = "" if calls_right else difference(task, toolbox, ran, useful, found)
     answered = outcome == "answered" and bool(answer and answer.strip())
     answer_right = answered and (not task.answer or any(holds(answer, gold, task.exact_answer) for gold in task.answer))
     right = answered and calls_right and answer_right
@@ -356,6 +356,28 @@ def _in_order(ours: Sequence[Any], gold: Sequence[Any], specs: Mapping[str, Tool
 def _state(toolbox: Toolbox) -> Any:
     state = getattr(toolbox, "state", None)
     return state() if callable(state) else None
+
+
+def difference(task: Task, toolbox: Toolbox, ran: Sequence[Ran], useful: Collection[int], found: Mapping[int, int]) -> str:
+    """What was done and what gold asks for, where they differ: calls of gold's that nothing serves, reads too, with what was called
+    instead; then the effects.
+
+    Args:
+        task: what was asked.
+        toolbox: the world that the episode ran in.
+        ran: the calls that were run to their end.
+        useful: IDs of those that did what gold asks for.
+        found: gold calls with the calls that serve them.
+    """
+    spare = [call for call in ran if call.id not in useful]
+    said = []
+    for k in sorted({*range(1, len(task.gold) + 1)} - found.keys() - opened_for_result(task, getattr(toolbox, "shows", ()))):
+        gold = task.gold[k - 1]
+        asked = _short([[gold.name, {name: values[0] for name, values in gold.args.items() if values[0] != ""}]])
+        near = [[call.name, dict(call.args)] for call in spare if call.name == gold.name]
+        said.append(f"{'instead of' if near else 'nothing did'} {asked}{f': {_short(near)}' if near else ''}")
+    did, wanted = _short(effects_of(toolbox)), _short(gold_effects(task))
+    return ". ".join([*said, *([f"effects {did}, gold {wanted}"] if did != wanted or not said else [])])
 
 
 def _text(effect: Any) -> str:

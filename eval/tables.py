@@ -75,6 +75,7 @@ COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
     ("wasted calls", lambda r: f"{r['wasted_calls_per_task']:.2f}"),
     ("held", lambda r: str(r["held_calls"])),
     ("before commit", lambda r: str(r["effects_before_commit"])),
+    ("wrong effects /100", lambda r: NONE if r.get("wrong_effects_per_100") is None else f"{r['wrong_effects_per_100']:.1f}"),
     ("before last word /100", lambda r: f"{r['effects_before_last_word_per_100']:.1f}"),
     ("wrong of them", lambda r: f"{r['wrong_effects_before_last_word_per_100']:.1f}"),
 )

@@ -122,6 +122,14 @@ def test_effects_before_the_last_word_are_counted_whatever_the_endpoint_said(use
     assert counts(trace, SPECS, useful, speech_end_ns=ns(2.5)).effects_before_last_word == 0
 
 
+@pytest.mark.parametrize(("useful", "wrong"), [((1, 2), 0), ((1,), 1), ((), 2)])
+def test_effects_that_nobody_asked_for_are_counted_whenever_they_start(useful, wrong):
+    """Both long after the last word; what failed did nothing."""
+    trace = seen([span(2.1, 2.5, (2.2, 1), (2.3, 2))], [run(1, 3.5), run(2, 3.6), run(3, 3.5, ended="failed")], ((2.0, True),))
+    found = counts(trace, SPECS, useful, speech_end_ns=ns(1.0))
+    assert (found.effects, found.wrong_effects, found.effects_before_last_word) == (2, wrong, 0)
+
+
 def test_a_line_is_a_commit_point_where_lines_run():
     spans = [span(2.1, 2.5, (2.2, 1), (2.3, 2, "of $1", frozenset({1})), ended="cut")]
     assert committed(seen(spans), run(1, 2.2), runs_lines=True) and not committed(seen(spans), run(1, 2.2))

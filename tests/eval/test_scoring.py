@@ -127,6 +127,17 @@ def test_causes(calls, how, cause):
     assert found.why and found.cause in CAUSES
 
 
+@pytest.mark.parametrize(("calls", "why"), [
+    ((("find", {"x": "Ann"}), ("send", {"to": ["number of Bob"], "text": "hi"})), 'instead of find({"x": "Bob"}): find({"x": "Ann"})'),
+    ((("send", {"to": ["number of Bob"], "text": "hi"}),), 'nothing did find({"x": "Bob"})'),
+    (RIGHT[:1], 'nothing did send({"to": ["$1"], "text": "hi"}). effects none, gold send({"to": ["number of Bob"], "text": "hi"})'),
+    ((*RIGHT, ("drop", {"x": 1})), 'effects send({"to": ["number of bob"], "text": "hi!"}); drop({"x": 1}), gold send('
+                                   '{"to": ["number of Bob"], "text": "hi"})'),
+])
+def test_why_names_what_was_wrong_reads_too(calls, why):
+    assert judged(BOTH, *calls).why == why
+
+
 def test_undoing_is_no_success_for_the_log_keeps_both():
     assert judged(task(), ("send", {"to": ["a"], "text": "b"}), ("drop", {"x": "b"})).cause == "extra"
 
