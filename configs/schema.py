@@ -131,6 +131,9 @@ class DataConfig:
     """What the expert says where no answer is asked for: ``sentence`` tells what was done or found, ``short`` says "Done."."""
     eagerness: float = number(0.0, 0, 1)
     """Probability that the expert takes a value before a word closes it ("Sam" of "Sam Ortiz"); generated sources only."""
+    patience: str = one_of("costly", "none", "costly", "all")
+    """Which reads the expert starts only when the clause that asks for them is closed, for an optional argument may follow: those of
+    tools that say they are ``costly``, ``all``, or ``none``."""
     times: str = one_of("said", "said", "canonical")
     """What gold calls of the assistant's sources give for times, lengths and priorities: ``said``, the user's words, or
     ``canonical``, TinyAgent's ``YYYY-MM-DD HH:MM:SS`` and numbers. Both are accepted."""

@@ -315,7 +315,7 @@ def _unknowing(
 
 
 def _expert(config: Config, task: Task, eager: tuple[float, int]) -> Expert:
-    return Expert(task, reading_of(task, *eager), config.data.thoughts, config.data.answers)
+    return Expert(task, reading_of(task, *eager), config.data.thoughts, config.data.answers, config.data.patience)
 
 
 def _reached(task: Task, state: State, eager: tuple[float, int]) -> bool:

@@ -33,6 +33,9 @@ from data_gen.task import Task
 Thoughts = Literal["slots", "none"]
 """``slots``: what changed since the model last wrote, as ``parameter=value``; ``none``: no thought at all."""
 
+Patience = Literal["none", "costly", "all"]
+"""Which reads wait until their clause is closed, see `_unclosed`."""
+
 _MOST_TRIES = 3
 _MOST_WRITES = 2
 """Calls that are made for one effect while the tool says that it did nothing; then the user is told."""
@@ -55,8 +58,11 @@ class Expert:
     reading: Reading
     thoughts: Thoughts = "slots"
     answers: Answers = "sentence"
+    patience: Patience = "costly"
 
     def __post_init__(self) -> None:
+        if self.patience not in get_args(Patience):
+            raise ValueError(f"data.patience is {self.patience!r}; use one of {', '.join(get_args(Patience))}")
         if self.answers not in get_args(Answers):
             raise ValueError(f"data.answers is {self.answers!r}; use {' or '.join(get_args(Answers))}")
 
@@ -65,7 +71,7 @@ class Expert:
         heard, ended = heard_in(state.transcript), self.ended(state)
         quiet = ended and not state.final_in_context
         wanted = self.reading.when_quiet(heard) if quiet else self.reading.wanted(heard, ended)
-        edits, ids = reconcile(wanted, state, ended)
+        edits, ids = reconcile(wanted, state, ended, self.patience)
         edits = _first(edits, state)
         thought = self._thought(state, wanted, edits) if self.thoughts == "slots" else ""
         return thought + self._action(state, edits, ids, ended)
@@ -186,7 +192,9 @@ class Edit:
     """The class of its tool."""
 
 
-def reconcile(wanted: Sequence[Wanted], state: State, final: bool) -> tuple[list[Edit], dict[int, int]]:
+def reconcile(
+    wanted: Sequence[Wanted], state: State, final: bool, patience: Patience = "costly"
+) -> tuple[list[Edit], dict[int, int]]:
     """The lines that turn the calls there are into the calls wanted, and the ID of each gold call.
 
     Defined on any state: calls that nobody wants are revised into ones that are wanted, or removed; those that already
@@ -196,7 +204,7 @@ def reconcile(wanted: Sequence[Wanted], state: State, final: bool) -> tuple[list
     ids: dict[int, int] = {}
     edits: list[Edit] = []
     next_id = state.graph.highest + 1
-    waiting, drafted = _whole_and_drafted(wanted, state, final)
+    waiting, drafted = _whole_and_drafted(wanted, state, final, patience)
     claimed = _claimed(drafted, spare, state)
     stands: dict[str, int] = {}
     lost: set[int] = set()
@@ -313,27 +321,47 @@ def amends(state: State) -> bool:
     return state.settings.revise == "amend" and state.settings.calls_per_action is None
 
 
-def _whole_and_drafted(wanted: Sequence[Wanted], state: State, final: bool) -> tuple[list[Wanted], list[Wanted]]:
+def _whole_and_drafted(
+    wanted: Sequence[Wanted], state: State, final: bool, patience: Patience
+) -> tuple[list[Wanted], list[Wanted]]:
     """The calls that are wanted as they are, and those that are not whole but written down all the same.
 
     A draft is of a call that is held anyway, and of which something has been said; what takes the result of one is a draft too.
     """
-    if not amends(state) or final:
-        return [want for want in wanted if want.complete], []
+    undecided = set() if final else _unclosed(wanted, state, patience)
+    drafts = amends(state) and not final
     drafted = [
         want for want in wanted
-        if (not want.complete or want.drafts) and _is_held(want, state) and (want.args or want.drafts)
+        if drafts and (not want.complete or want.drafts) and _is_held(want, state) and (want.args or want.drafts)
     ]
-    undecided = {want.gold for want in drafted}
+    undecided |= {want.gold for want in drafted}
     whole = []
     for want in wanted:
         if want.complete and want.gold not in undecided:
             if undecided & {k for value in want.args.values() for k in references(value)}:
                 undecided.add(want.gold)
-                drafted += [want] if _is_held(want, state) else []
+                drafted += [want] if drafts and _is_held(want, state) else []
             else:
                 whole.append(want)
     return whole, drafted
+
+
+def _unclosed(wanted: Sequence[Wanted], state: State, patience: Patience) -> set[int]:
+    """The reads that would run at once and of which more may be said: there is an argument that has not been, and nothing that was
+    heard since asks for another call. To start one now would be to pay for "the weather", for that "in Berlin", and for "today".
+    """
+    found: set[int] = set()
+    for n, want in enumerate(wanted):
+        waits = patience == "all" or patience == "costly" and want.spec.costly
+        if waits and not _is_held(want, state) and any(param.name not in want.args for param in want.spec.params):
+            # what takes its result became clear with it, from words that may be older
+            users = {want.gold}
+            for later in wanted[n + 1:]:
+                if users & {k for value in later.args.values() for k in references(value)}:
+                    users.add(later.gold)
+            if all(later.gold in users for later in wanted[n + 1:]):
+                found.add(want.gold)
+    return found
 
 
 def _is_held(want: Wanted, state: State) -> bool:

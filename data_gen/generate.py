@@ -176,7 +176,8 @@ def make_row(config: Config, task: Task, split: str, n: int) -> dict[str, Any]:
     seed = child(config.seed, split, n)
     mode = config.data.modes[n % len(config.data.modes)]
     profile = sample_profile(config.clock, child(seed, "profile"))
-    expert = Expert(task, reading_of(task, config.data.eagerness, child(seed, "eager")), config.data.thoughts, config.data.answers)
+    reading = reading_of(task, config.data.eagerness, child(seed, "eager"))
+    expert = Expert(task, reading, config.data.thoughts, config.data.answers, config.data.patience)
     made = renderer(config)
     rollout = make_episode(
         task, mode, profile, made, agent=config.agent, data=config.data, seed=child(seed, "speech"), planner=expert

@@ -72,9 +72,9 @@ class Backend:
         if not self.planned:
             return None
         if self.name == "no_guess":
-            return Expert(task, reading_of(task), "none", data.answers)
+            return Expert(task, reading_of(task), "none", data.answers, data.patience)
         thoughts = "none" if self.name == "no_thoughts" else data.thoughts
-        return Expert(task, reading_of(task, data.eagerness, seed), thoughts, data.answers)
+        return Expert(task, reading_of(task, data.eagerness, seed), thoughts, data.answers, data.patience)
 
     def load(self, temperature: float, max_tokens: int, eager: bool = False) -> Any:
         """Loads its weights, onto the accelerator if there is one; ``eager`` takes in what is appended at once, as a live session must."""

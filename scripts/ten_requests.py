@@ -62,7 +62,7 @@ def settings(source: str) -> Config:
 def play(config: Config, task: Task) -> dict[str, Any]:
     """The expert's trajectory."""
     made, profile = renderer(config), profile_of(DEVICE, config.clock)
-    planner = Expert(task, reading_of(task), config.data.thoughts, config.data.answers)
+    planner = Expert(task, reading_of(task), config.data.thoughts, config.data.answers, config.data.patience)
     rollout = make_episode(task, MODE, profile, made, agent=config.agent, data=config.data, seed=config.seed, planner=planner).run()
     return row_of(rollout, task, MODE, profile, made, id=task.id, seed=config.seed)
 

@@ -174,7 +174,8 @@ class Played:
     def expert(self) -> Expert:
         """Who says what should be written, as in `data_gen.generate`."""
         data = self.config.data
-        return Expert(self.task, reading_of(self.task, data.eagerness, child(self.seed, "eager")), data.thoughts, data.answers)
+        reading = reading_of(self.task, data.eagerness, child(self.seed, "eager"))
+        return Expert(self.task, reading, data.thoughts, data.answers, data.patience)
 
     def draw(self, what: str) -> random.Random:
         """Draws of its own."""

@@ -72,6 +72,7 @@ def _spec(entry: Any, where: str) -> ToolSpec:
         return ToolSpec(
             name, params, entry.get("access", doc.get("access", "write")), doc.get("description") or "",
             frozenset(entry.get("reads", ())), frozenset(entry.get("writes", ())), real="" if name == doc["name"] else doc["name"],
+            costly=entry.get("costly", doc.get("costly", False)),
         )
     except (AttributeError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{where}: tool {doc['name']}: {error}") from None

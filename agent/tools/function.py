@@ -73,6 +73,7 @@ class Tool:
         writes: Iterable[str] = (), timeout_s: float = 30, latency: Latency = DEFAULT_LATENCY, secret: Collection[str] = (),
         takes_state: bool = False,
         canonical: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None, repeatable: bool = False, confirm: bool = False,
+        costly: bool = False,
     ) -> Tool:
         """Makes a tool of ``fn``, sync or async; parameters, schema and descriptions come from its hints and docstring.
 
@@ -89,6 +90,7 @@ class Tool:
             canonical: canonical form of the arguments, see `ToolSpec.canonical`.
             confirm: whether a write needs the user's confirmation, see `ToolSpec.confirm`.
             repeatable: whether the same effect twice in one turn is meant.
+            costly: whether each call costs something, see `ToolSpec.costly`.
 
         Raises:
             TypeError: a parameter without a usable type hint.
@@ -102,7 +104,7 @@ class Tool:
             raise ValueError(f"tool {named}: timeout_s is {timeout_s}; it must be more than 0 seconds")
         spec = ToolSpec(
             named, params, access, read_docstring(fn)[0], frozenset(reads), frozenset(writes), ns(timeout_s), frozenset(secret),
-            canonical, confirm, repeatable,
+            canonical, confirm, repeatable, costly=costly,
         )
         return cls(spec, fn, latency, hints, defaults, takes_state)
 

@@ -63,12 +63,12 @@ def _chars(lines: Sequence[str]) -> int:
 def _lines(spec: ToolSpec, level: Detail) -> list[str]:
     if level == "names":
         return [signature(spec)]
-    whole = " ".join(spec.description.split())
+    whole, price = " ".join(spec.description.split()), "each call costs" if spec.costly else ""
     if level == "full":
         told = [(param.name, " ".join(param.description.split()), limits(param.schema)) for param in spec.params]
         about = [f"  {name}: " + " ".join(filter(None, (text, limit and f"({limit})"))) for name, text, limit in told if text or limit]
-        return [signature(spec) + (f" # {whole}" if whole else ""), *about]
-    narrow = "; ".join(f"{param.name}: {limit}" for param in spec.params if (limit := limits(param.schema)))
+        return [" # ".join(filter(None, (signature(spec), " ".join(filter(None, (whole, price and f"({price})")))))), *about]
+    narrow = "; ".join(filter(None, (price, *(f"{param.name}: {limit}" for param in spec.params if (limit := limits(param.schema))))))
     parts = [first_sentence(whole), f"({narrow})" if narrow else ""]
     return [" # ".join(filter(None, (signature(spec), " ".join(filter(None, parts)))))]
 

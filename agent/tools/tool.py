@@ -62,8 +62,13 @@ class ToolSpec:
     """Whether the same effect twice in one turn is meant (``next_track()``); otherwise the second is refused."""
     real: str = ""
     """The name by which the tool's owner knows it, where a call can't be written with it; see `agent.tools.foreign`."""
+    costly: bool = False
+    """Whether each call costs something (it is billed, or counted against a quota), so that none is made on half of what is said:
+    the prompt says so, and who teaches the model waits until the clause that asks for it is closed (`data.patience`)."""
 
     def __post_init__(self) -> None:
+        if type(self.costly) is not bool:
+            raise ValueError(f"tool {self.name!r}: costly is {self.costly!r}; use true or false")
         if self.access not in ("read", "egress", "write"):
             raise ValueError(f"tool {self.name!r}: access is {self.access!r}; use 'read', 'egress' or 'write'")
         if self.confirm and self.access != "write":

@@ -10,11 +10,15 @@ import pytest
 
 from agent.calls import State as CallState
 from agent.clock import Profile, ns
-from agent.events import Emit
+from agent.core import start
+from agent.events import Emit, StartTool
 from agent.models.load import load_renderer
+from agent.modes import settings
+from agent.tools.foreign import tool_specs
+from agent.tools.manual import manual
 from data_gen import generate
 from data_gen.episodes import make_episode
-from data_gen.expert import Expert
+from data_gen.expert import Expert, reconcile
 from data_gen.reading import reading_of, references
 from data_gen.task import BadTask, Evidence
 from data_gen.tasks import formats, jsonl
@@ -292,6 +296,63 @@ def test_a_request_with_spaces_put_in_is_taken(tmp_path):
     row = {"id": "z", "request": "给 小明 发 短信 说 我 晚点 到", "calls": [{"name": "lookup", "args": {"city": ["小明"]}}]}
     (task,) = load(tmp_path, row).tasks
     assert len(task.words) == 8 and task.gold[0].arg_evidence["city"] == Evidence(1, 2)
+
+
+# -- calls that cost something -----------------------------------------------------------------------------------------
+
+
+def weather_starts(folder: Path, request: str, patience: str = "costly", **marks: object) -> tuple[list[dict], list[bool]]:
+    """Arguments of every start of the look-up, and whether each came before the end of speech."""
+    weather = {"name": "get_weather", "access": "read", "description": "The weather", "parameters": {
+        "type": "object", "properties": {"city": {"type": "string"}, "day": {"type": "string"}}}} | marks
+    calls = [{"name": "get_weather", "args": {"city": ["Berlin"], "day": ["today"]}}, {"name": "pay", "args": {"amount": ["$20"]}}]
+    (task,) = load(folder, {"id": "w", "request": request, "calls": calls}, tools=[weather, TOOLS[1]]).tasks
+    rollout = make_episode(
+        task, "speculative", Profile("p", 60, 600, ns(0.01)), load_renderer("tiny", "token", "none"),
+        agent=composed().agent, data=composed().data, seed=0, planner=Expert(task, reading_of(task), patience=patience),
+    ).run()
+    assert rollout.outcome == "answered" and rollout.state.graph[1 if request.startswith("tell") else 2].state == "done"
+    starts = [(event.at_ns, command) for event, commands in rollout.history for command in commands if isinstance(command, StartTool)]
+    mine = [(at_ns, dict(start.args)) for at_ns, start in starts if start.name == "get_weather"]
+    return [args for _, args in mine], [at_ns < task.speech_end_ns for at_ns, _ in mine]
+
+
+FIRST = "tell me what the weather is like in Berlin um today and then please do also pay my friend $20 right now"
+WHOLE = {"city": "Berlin", "day": "today"}
+
+
+@pytest.mark.parametrize(("marks", "patience", "made"), [
+    ({}, "costly", [{}, {"city": "Berlin"}, WHOLE]),
+    ({"costly": True}, "none", [{}, {"city": "Berlin"}, WHOLE]),
+    ({"costly": True}, "costly", [WHOLE]),
+    ({}, "all", [WHOLE]),
+])
+def test_a_call_that_costs_something_is_made_when_its_clause_is_closed(tmp_path, marks, patience, made):
+    args, early = weather_starts(tmp_path, FIRST, patience, **marks)
+    assert args == made and all(early)  # and while the user is speaking, for the next clause closes it
+
+
+def test_the_last_clause_is_closed_by_the_end_of_speech(tmp_path):
+    last = "please do pay my friend $20 and then tell me what the weather is like in Berlin um today if you can"
+    assert weather_starts(tmp_path, last, costly=True) == ([WHOLE], [False])
+    assert len(weather_starts(tmp_path, last)[0]) == 3
+
+
+def test_where_all_has_been_said_of_it_a_costly_call_waits_for_nothing(tmp_path):
+    tools = [TOOLS[0] | {"costly": True}, TOOLS[1]]
+    (task,) = load(tmp_path, ROW | {"request": "look up the city Lima please, and pay $20"}, tools=tools).tasks
+    at = len("look up the city Lima please,".split())
+    state = start(settings("speculative"), {spec.name: spec for spec in task.tools})
+    edits, _ = reconcile(reading_of(task).wanted(task.said(at), False), state, False, "costly")
+    assert [edit.line for edit in edits] == ['1. lookup("Lima")']
+
+
+def test_a_model_is_told_what_costs(tmp_path):
+    (spec,) = tool_specs([TOOLS[0] | {"costly": True}], "here")
+    assert manual([spec], "short") == ["lookup(city: str) # Looks up a city (each call costs)"] == manual([spec], "full")
+    assert manual([spec], "names") == ["lookup(city: str)"]
+    with pytest.raises(ValueError, match="tool lookup: tool 'lookup': costly is 'yes'; use true or false"):
+        tool_specs([TOOLS[0] | {"costly": "yes"}], "here")
 
 
 # -- other files ----------------------------------------------------------------------------------------------------
