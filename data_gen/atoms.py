@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from data_gen.aliases import ONES
+from data_gen.words import SCRIPT
 
 STOP = frozenset("a an the of in at on for to and or with from by s is are be its his her their my your".split())
 _NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d+\.\d+|(?<![\w)])\.\d+|\d+"
-_ATOM = re.compile(rf"(?P<number>{_NUMBER})|[^\W\d_]+|[$€£¥₹]")
+_ATOM = re.compile(rf"(?P<number>{_NUMBER})|[{SCRIPT}]|[^\W\d_{SCRIPT}]+|[$€£¥₹]")
 CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -33,7 +34,7 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class Atom:
-    """The smallest thing that is compared: a run of letters, a number, a currency sign."""
+    """The smallest thing that is compared: a run of letters, a number, a currency sign, a character where no spaces are written."""
 
     text: str
     word: int

@@ -17,6 +17,7 @@ from agent.tools.tool import mismatch
 from data_gen.aliases import ONES
 from data_gen.atoms import fold
 from data_gen.task import Evidence, GoldCall, Task
+from data_gen.words import UNSPACED, together, units
 
 if TYPE_CHECKING:
     from data_gen.derivation import Edit
@@ -33,6 +34,7 @@ whether it does no listener knows before the word that comes after them."""
 _MAY_END = frozenset("in on over about by under her this that these those some any".split())
 """Of those, the words that a request may end on all the same: particles ("turn the lights on"), and what can stand alone."""
 
+_STOPS = ".,;:!?、。，；：！？"
 _TAKES_BACK = frozenset("no wait sorry actually rather scratch oops i mean make".split())
 
 
@@ -66,7 +68,7 @@ def as_said(words: Sequence[str]) -> str:
     said = _once([word for word in words if plain(word) not in SOFT])
     if not said or leaves_open(words[-1]) or all(map(hangs, said)):
         return ""
-    return " ".join([*said[:-1], said[-1].rstrip(".,;:!?")])
+    return together([*said[:-1], said[-1].rstrip(_STOPS)])
 
 
 def _once(words: Sequence[str]) -> list[str]:
@@ -75,7 +77,9 @@ def _once(words: Sequence[str]) -> list[str]:
     for word in words:
         found.append(word)
         for n in (1, 2):
-            if len(found) >= 2 * n and [*map(plain, found[-n:])] == [*map(plain, found[-2 * n: -n])]:
+            # 谢谢 is one word: a character twice is no repetition
+            twice = len(found) >= 2 * n and [*map(plain, found[-n:])] == [*map(plain, found[-2 * n: -n])]
+            if twice and not all(map(UNSPACED.match, found[-n:])):
                 del found[-n:]
                 break
     return found
@@ -93,12 +97,12 @@ def cut_value(value: Any, words: Sequence[str]) -> Any:
     if not isinstance(value, str):
         return None
     said = content(value, said[: hanging_from(said)])
-    return " ".join(value.split()[: len(said)]).rstrip(".,;:!?") if said and _begins(value, said) else None
+    return together(units(value)[: len(said)]).rstrip(_STOPS) if said and _begins(value, said) else None
 
 
 def content(value: str, said: Sequence[str]) -> Sequence[str]:
     """Words without the small ones that stand before a text and are none of it: "the" of "the parking permit"."""
-    first = plain(value.split()[0]) if value.split() else ""
+    first = plain(units(value)[0]) if value.split() else ""
     n = next((n for n, word in enumerate(said) if plain(word) == first or not hangs(word)), len(said))
     return said[n:]
 
@@ -111,16 +115,17 @@ def _cut_items(items: Sequence[Any], said: Sequence[str]) -> list[str] | None:
             del rest[0]
         if not isinstance(item, str) or not rest:
             break
-        if _begins(item, rest[: len(item.split())]):
-            found.append(" ".join(item.split()[: len(rest)]))
-            del rest[: len(item.split())]
+        if _begins(item, rest[: len(units(item))]):
+            found.append(together(units(item)[: len(rest)]))
+            del rest[: len(units(item))]
         else:
             break
     return found or None
 
 
 def _begins(value: str, said: Sequence[str]) -> bool:
-    return len(said) <= len(value.split()) and [plain(word) for word in value.split()[: len(said)]] == [plain(word) for word in said]
+    words = units(value)
+    return len(said) <= len(words) and [plain(word) for word in words[: len(said)]] == [plain(word) for word in said]
 
 
 def so_far(words: Sequence[str]) -> str:
@@ -128,13 +133,13 @@ def so_far(words: Sequence[str]) -> str:
     said = [word for word in words if plain(word) not in SOFT]
     while said and hangs(said[-1]):
         said.pop()
-    return " ".join([*said[:-1], *(word.rstrip(".,;:!?") for word in said[-1:])])
+    return together([*said[:-1], *(word.rstrip(_STOPS) for word in said[-1:])])
 
 
 @lru_cache(maxsize=65536)
 def plain(word: str) -> str:
     """A word without case, accents and punctuation, none of which can be heard."""
-    return fold(word.strip(".,;:!?\"'()[]“”‘’-–—…")) or word
+    return fold(word.strip(_STOPS + "\"'()[]“”‘’-–—…「」《》（）")) or word
 
 
 def misheard(task: Task, heard: Sequence[str]) -> dict[int, str]:

@@ -64,7 +64,7 @@ class Lexicon:
                 (NAME, self._own[tool.name]),
             ):
                 for word in words:
-                    if stem(word) not in _PLAIN and not word.isdigit() and len(word) > 1:
+                    if stem(word) not in _PLAIN and not word.isdigit() and (len(word) > 1 or not word.isascii()):
                         said.setdefault(stem(word), {})[tool.name] = weight
         self._said = {
             word: {name: weight * math.log((1 + len(tools)) / (0.5 + len(by_tool))) for name, weight in by_tool.items()}

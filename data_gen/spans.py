@@ -24,6 +24,7 @@ from data_gen.atoms import STOP, atom_distance, atoms
 from data_gen.derivation import Clause, Derivation, Draft, Edit, Said, Told, Use, clauses, lowered, understood, uses
 from data_gen.heard import closes
 from data_gen.task import BadTask, Evidence, GoldCall
+from data_gen.words import units
 
 _OCCURRENCE = re.compile(r"(.*)#(\d+)")
 _REFERENCE = re.compile(r"\$(\d+)")
@@ -164,7 +165,7 @@ class _Reader:
     def _put(self, number: int, param: str, span: Evidence, values: Sequence[Any], at_once: bool, free: bool = True) -> None:
         shut = span.end if at_once else next((n + 1 for n in range(span.end, len(self.words)) if closes(self.words[n])), None)
         value = tuple(self._linked(value, number) for value in values)
-        first = next((one.split()[0] for one in value[:1] if isinstance(one, str) and one.split()), "")
+        first = next((units(one)[0] for one in value[:1] if isinstance(one, str) and one.split()), "")
         # one of several choices is made, not dictated: "window" of "window table" can't go on
         spoken = not at_once and free and bool(first) and plain(first) == plain(self.words[span.start])
         self.edits.append(Edit(span.start, span.end, "put", number, param, value=value, closes=shut, spoken=spoken))
@@ -208,7 +209,10 @@ def find(words: Sequence[str], quote: Any) -> tuple[int, int]:
     found = _OCCURRENCE.fullmatch(quote)
     text, which = (found[1], int(found[2])) if found else (quote, 0)
     said, wanted = [plain(word) for word in words], [plain(word) for word in text.split()]
-    places = [n for n in range(len(said) - len(wanted) + 1) if said[n: n + len(wanted)] == wanted]
+    places = _places(said, wanted)
+    if not places:  # words as somebody wrote them together, of a request that is cut into characters
+        wanted = [plain(word) for word in units(text)]
+        places = _places(said, wanted)
     if not wanted or not places:
         raise BadTask(f"{text!r} is not said in the request")
     if not which and len(places) > 1:
@@ -217,6 +221,10 @@ def find(words: Sequence[str], quote: Any) -> tuple[int, int]:
         raise BadTask(f"{text!r} is said {len(places)} times, so there is no {quote!r}")
     start = places[max(which - 1, 0)]
     return start, start + len(wanted)
+
+
+def _places(said: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    return [n for n in range(len(said) - len(wanted) + 1) if said[n: n + len(wanted)] == wanted]
 
 
 def plain(word: str) -> str:

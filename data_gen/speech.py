@@ -97,6 +97,10 @@ class Voice:
                 raise ValueError(f"voice: {field} is {getattr(self, field)}; a probability must lie in [0, 1]")
 
 
+CHARACTERS = Voice(hesitation_rate=0.02, phrase_rate=0.0)
+"""Who speaks a language without spaces: its words are characters, so that a rate a word would be too often."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chunking:
     """How the recogniser cuts speech into updates."""

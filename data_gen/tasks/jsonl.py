@@ -32,10 +32,11 @@ from data_gen.grounding import canonical, ground
 from data_gen.reading import issued, references
 from data_gen.seeds import child
 from data_gen.spans import Habits, marked, meant
-from data_gen.speech import speak
+from data_gen.speech import CHARACTERS, speak
 from data_gen.task import BadTask, Evidence, GoldCall, Split, Task, Word
 from data_gen.tasks import formats, written
 from data_gen.tasks.bfcl import AckToolbox
+from data_gen.words import is_unspaced, units
 
 SHARES: Mapping[Split, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
 DEEPEST = 32
@@ -47,10 +48,6 @@ RESULTS = ("string", "integer", "number", "boolean", "array", "object")
 """What a tool without an implementation may say that it returns."""
 _HUB = re.compile(r"(hf://datasets/|https://huggingface\.co/datasets/)?([\w-][\w.-]*/[\w-][\w.-]*)/?")
 """The id of a data set on the hub, alone or in its address."""
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
-"""Thai, Lao, Burmese, Khmer, kana and Han, which are written without spaces."""
-_LONG = re.compile(rf"(?:{_UNSPACED.pattern}){{13}}")
-"""More of them than a word has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,11 +331,11 @@ def _listed(value: Any) -> Sequence[str]:
 def _words(row: Mapping[str, Any], seed: int) -> tuple[Word, ...]:
     """The row's own timings, unchanged, or spoken ones."""
     if not row.get("words"):
-        if len(texts := row["request"].split()) == 1 and len(_UNSPACED.findall(texts[0])) > 2 or any(map(_LONG.search, texts)):
-            raise BadTask("the request is written without spaces, and words are timed and heard one by one: put spaces between its words")
-        return speak(texts, seed)
+        text = row["request"]
+        return speak(units(text), seed, CHARACTERS) if is_unspaced(text) else speak(text.split(), seed)
     words = tuple(Word(text, _moment_ns(text, start_s), _moment_ns(text, end_s)) for text, start_s, end_s in row["words"])
-    if [word.text for word in words] != row["request"].split():
+    texts, said = [word.text for word in words], row["request"].split()
+    if texts != said and not (is_unspaced(row["request"]) and "".join(texts) == "".join(said)):
         raise BadTask(f"its words say {' '.join(word.text for word in words)[:60]!r}, which is not the request")
     for word in words:
         if word.start_ns > word.end_ns:

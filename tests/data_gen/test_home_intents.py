@@ -24,8 +24,8 @@ from data_gen.spans import plain
 from data_gen.tasks import home
 from data_gen.tasks.home import package
 from data_gen.tasks.home.grammar import Grammar
-from data_gen.tasks.home.words import cut, joined, plain_text, word_spans
 from data_gen.twins import known_by, twin
+from data_gen.words import cut, joined, plain_text, word_spans
 
 LANGUAGES = ("en", "fi", "zh-CN")
 ENGLISH_ONLY = {"on"}

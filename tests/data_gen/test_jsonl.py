@@ -19,6 +19,7 @@ from agent.tools.manual import manual
 from data_gen import generate
 from data_gen.episodes import make_episode
 from data_gen.expert import Expert, reconcile
+from data_gen.heard import as_said, cut_value
 from data_gen.reading import reading_of, references
 from data_gen.task import BadTask, Evidence
 from data_gen.tasks import formats, jsonl
@@ -285,11 +286,58 @@ def test_numbers_with_a_fraction_are_said_in_words(tmp_path, said, value):
     assert task.gold[0].args == {"to": (value,)} and task.gold[0].arg_evidence["to"].end == len(row["request"].split()) - 1
 
 
-@pytest.mark.parametrize("request_", [
-    "给小明发短信说我晚点到", "開けて", "ช่วยส่งข้อความถึงสมชายว่าฉันจะไปสาย", "hi 给小明发短信说我晚一点才能到家里",
+SEND = {"name": "send_sms", "description": "发短信", "parameters": {"type": "object", "required": ["to", "message"], "properties": {
+    "to": {"type": "string"}, "message": {"type": "string"}}}}
+LATE = {"id": "z", "request": "给小明发短信说我晚点到家里，谢谢", "calls": [
+    {"name": "send_sms", "args": {"to": ["小明"], "message": ["我晚点到家里"]}},
+]}
+
+
+def spoken_together(words) -> str:
+    return "".join(word.text for word in words)
+
+
+@pytest.mark.parametrize(("request_", "city", "at"), [
+    ("给小明发短信说我晚点到", "小明", (1, 3)), ("東京の天気を教えて", "東京", (0, 2)), ("ช่วยส่งข้อความถึงสมชายว่าฉันจะไปสาย", "สมชาย",
+     (13, 18)),
+    ("hi 给小明发短信说我晚一点才能到家里", "小明", (2, 4)),
 ])
-def test_a_request_without_spaces_is_not_one_word(tmp_path, request_):
-    assert "the request is written without spaces" in reason(tmp_path, {"request": request_})
+def test_where_no_spaces_are_written_each_character_is_heard_by_itself(tmp_path, request_, city, at):
+    (task,) = load(tmp_path, {"id": "z", "request": request_, "calls": [{"name": "lookup", "args": {"city": [city]}}]}).tasks
+    assert spoken_together(task.words) == request_.replace(" ", "") and task.gold[0].arg_evidence["city"] == Evidence(*at)
+    assert spoken_together(task.words[slice(*at)]) == city
+    assert played(task) == [("lookup", {"city": city})]
+
+
+def test_a_message_without_spaces_is_drafted_as_it_is_written(tmp_path):
+    marks = [{"tool": "发短信", "args": {"to": "小明", "message": "我晚点到家里"}}]
+    (task,) = load(tmp_path, LATE | {"spans": marks}, tools=[SEND, TOOLS[0]]).tasks
+    assert played(task) == [("send_sms", {"to": "小明", "message": "我晚点到家里"})]
+    drafts = [want.drafts.get("message") for n in range(8, 13) for want in reading_of(task).wanted(task.said(n), False)]
+    assert drafts == ["我", "我晚", "我晚点", "我晚点到", "我晚点到家"]
+
+
+def test_a_tool_is_named_in_its_own_language(tmp_path):
+    (task,) = load(tmp_path, LATE, tools=[SEND, TOOLS[0] | {"description": "查天气"}]).tasks
+    assert task.gold[0].name_evidence.end <= 6  # 给小明发短信
+    assert played(task) == [("send_sms", {"to": "小明", "message": "我晚点到家里"})]
+
+
+def test_timings_may_come_in_the_recognisers_own_units(tmp_path):
+    words = [[text, n, n + 0.5] for n, text in enumerate(["给", "小明", "发短信", "说", "我", "晚点", "到家里，", "谢谢"])]
+    (task,) = load(tmp_path, LATE | {"words": words}, tools=[SEND]).tasks
+    assert task.gold[0].arg_evidence == {"to": Evidence(1, 2), "message": Evidence(4, 7)}
+    loaded = load(tmp_path, LATE | {"words": words[1:]}, tools=[SEND])
+    assert "which is not the request" in loaded.rejected[0][1]
+
+
+@pytest.mark.parametrize(("words", "value", "said"), [
+    (["小", "明，"], "小明", "小明"), (["我", "晚", "点"], "我晚点到", "我晚点"), (["the", "van"], "the van won't", "the van"),
+    (["谢", "谢"], "谢谢你", "谢谢"), (["到", "Hey", "Jude"], "到Hey Jude", "到 Hey Jude"),
+])
+def test_what_was_heard_of_a_text_is_written_as_it_is(words, value, said):
+    assert as_said(words) == said
+    assert cut_value(value, words) in (said, None if "Jude" in value else said)
 
 
 def test_a_request_with_spaces_put_in_is_taken(tmp_path):

@@ -22,12 +22,12 @@ from agent.tools.function import Tool
 from data_gen.derivation import Edit
 from data_gen.seeds import child
 from data_gen.spans import plain
-from data_gen.speech import Voice, speak
+from data_gen.speech import CHARACTERS, speak
 from data_gen.task import BadTask, Split, Task
 from data_gen.tasks import jsonl
 from data_gen.tasks.assistant import Lazy
 from data_gen.tasks.home.package import MissingPackage, content, languages, provenance, read
-from data_gen.tasks.home.words import cut, joined, word_spans
+from data_gen.words import cut, joined, word_spans
 
 __all__ = ["MissingPackage", "content", "languages", "rejected", "tasks"]
 
@@ -39,8 +39,6 @@ LISTED = 12
 """Tools of a prompt: those that the request needs, and others of the language's."""
 BEFORE: Mapping[Split, tuple[Split, ...]] = {"train": (), "validation": ("train",), "test": ("train", "validation")}
 """Splits whose templates must not be able to give a sentence of this one."""
-_VOICE = Voice(hesitation_rate=0.02, phrase_rate=0.0)
-"""Who speaks a language without spaces: its words are characters, so that a rate a word would be too often."""
 _TRIES, _DRAWS = 400, 20
 
 
@@ -140,7 +138,7 @@ def _made(language: _Language, split: Split, id: str, draw: random.Random, seed:
         late += [] if clear else [number + 1]
     row = {"id": id, "request": " ".join(words), "calls": calls, "spans": spans, "split": split}
     if not spaces:
-        row["words"] = [[w.text, w.start_ns / 1e9, w.end_ns / 1e9] for w in speak(words, child(seed, id), _VOICE)]
+        row["words"] = [[w.text, w.start_ns / 1e9, w.end_ns / 1e9] for w in speak(words, child(seed, id), CHARACTERS)]
     names = {call["name"] for call in calls}
     others = [name for name in language.tools if name not in names]
     shown = names | set(draw.sample(others, max(0, min(LISTED, len(language.tools)) - len(names))))
