@@ -12,9 +12,10 @@ import hashlib
 import inspect
 import json
 import os
+import secrets
 import shutil
-import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,8 @@ from training.vocabulary import add_rows, embedding_names, new_tokens
 from training.watch import SaveEvery, Watch
 
 CHECKPOINTS = "checkpoints"
+WANDB = "wandb.json"
+"""Beside the checkpoints: which W&B run this one is, so that it is still that one when it goes on."""
 LAST = "last"
 """Where the last weights are, if a validation chose others."""
 
@@ -67,16 +70,16 @@ def main(config: Config) -> None:
     sources, plan = read(config, renderer, context_of(base))
     say(describe(sources))
     say(f"{plan.steps} steps of {plan.batch_rows} rows, {plan.tokens} tokens" + (f", {processes} processes" if processes > 1 else ""))
-    use_wandb(config, folder)
     with quiet():
         trainer = build(config, folder, renderer, sources, plan)
-    started_s = time.perf_counter()
-    with quiet():
-        result = trainer.train(resume_from_checkpoint=resumable(config, folder, key))
-    elapsed_s = time.perf_counter() - started_s
+    checkpoint = resumable(config, folder, key)
+    with quiet(), wandb_run(config, folder, fresh=checkpoint is None):
+        trainer.train(resume_from_checkpoint=checkpoint)
+    spent = trainer.spent()
     trainer.check_weights()
-    save(config, folder, trainer, key, sources, plan, {"loss": result.training_loss, "elapsed_s": round(elapsed_s, 1)})
-    say(f"{plan.steps} steps in {elapsed_s:.0f} s, mean loss {result.training_loss:.3f}")
+    save(config, folder, trainer, key, sources, plan, {"loss": spent.mean_loss, "elapsed_s": spent.elapsed_s})
+    last = f" (the last {plan.steps - trainer.began_step} after a resume)" if trainer.began_step else ""
+    say(f"{spent.steps} steps{last} in {spent.elapsed_s:.0f} s, mean loss {spent.mean_loss:.3f}")
     say(f"checkpoint: {folder}")
 
 
@@ -252,15 +255,30 @@ def injected(config: Config, folder: Path) -> list[Any]:
     return [kind(**options)]
 
 
-def use_wandb(config: Config, folder: Path) -> None:
-    """Tells W&B where to write; without a key it stays offline, so that it never asks and never blocks."""
+@contextlib.contextmanager
+def wandb_run(config: Config, folder: Path, fresh: bool) -> Iterator[None]:
+    """A W&B run around training, the same one when a killed run goes on; without a key offline, so that it never asks and never blocks.
+
+    Args:
+        config: the settings.
+        folder: the run's.
+        fresh: whether training begins at its first step: then what was logged before is another run's.
+    """
     mode = config.train.wandb
     if mode == "online" and not os.environ.get("WANDB_API_KEY"):
         mode = "offline"
     os.environ["WANDB_MODE"] = mode
-    os.environ.setdefault("WANDB_PROJECT", "midsentence")
-    if mode != "disabled":
-        os.environ.setdefault("WANDB_DIR", str(folder))
+    if mode == "disabled" or not PartialState().is_main_process:
+        yield
+        return
+    import wandb
+    note = folder / CHECKPOINTS / WANDB
+    id = os.environ.get("WANDB_RUN_ID") or (None if fresh else marker(note).get("run")) or secrets.token_hex(4)
+    write(note, json.dumps({"run": id}) + "\n")
+    project, place = os.environ.get("WANDB_PROJECT", "midsentence"), os.environ.get("WANDB_DIR", str(folder))
+    # the trainer's callback logs to the run that there is
+    with wandb.init(mode=mode, project=project, dir=place, id=id, resume="allow", name=os.environ.get("WANDB_NAME", config.name)):
+        yield
 
 
 def adapter(config: Config, model: Any, new: dict[int, tuple[int, ...]]) -> Any:

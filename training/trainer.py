@@ -1,15 +1,18 @@
 """TRL's trainer on packed rows: our order, our loss, checkpoints that are whole or not there.
 
-Owns the step's loss and its share by kind of segment, how a checkpoint gets its name, and what a callback that chooses
-weights is given. Refuses to know where rows and models come from, and how weights are chosen.
+Owns the step's loss and its share by kind of segment, how a checkpoint gets its name, what a run has taken up to a checkpoint, and
+what a callback that chooses weights is given. Refuses to know where rows and models come from, and how weights are chosen.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -23,6 +26,7 @@ from transformers import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from configs.command import UserError
+from configs.files import marker, write
 from training.attention import use_blocks
 from training.batch import Collator
 from training.loss import add_loss, full_losses
@@ -30,6 +34,29 @@ from training.packing import Schedule
 from training.tokens import KINDS, Example
 
 _PARTIAL = ".partial"
+SPENT = "spent.json"
+"""In a checkpoint: what the run has taken up to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a run has taken, over all the times that it went on."""
+
+    steps: int = 0
+    """Steps that the other two are of."""
+    elapsed_s: float = 0.0
+    losses: float = 0.0
+    """Sum of the steps' losses."""
+
+    @classmethod
+    def until(cls, checkpoint: str | None) -> Spent:
+        """What a checkpoint says; nothing for a beginning, and for one that does not say."""
+        return cls(**marker(Path(checkpoint) / SPENT)) if checkpoint else cls()
+
+    @property
+    def mean_loss(self) -> float:
+        """Of a step."""
+        return self.losses / max(self.steps, 1)
 
 
 @runtime_checkable
@@ -74,12 +101,31 @@ class Trainer(SFTTrainer):
         """(K, 2): of each kind the sum of losses and the number of targets, since they were last read."""
         self.tokens = 0
         """Ids that went through the model in this process, a shared prompt counted once."""
+        self.before = Spent()
+        """What the run had taken before this process began."""
+        self.began_s, self.began_step = time.perf_counter(), 0
+        self.losses = torch.zeros((), dtype=torch.float64)
+        """Sum of the losses of this process's steps."""
         self.validation = next((callback for callback in callbacks if isinstance(callback, Validation)), None)
         if self.validation is not None:
             self.validation.attach(self.save_model, self.log, self.accelerator.wait_for_everyone)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler:
         return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
+
+    def train(self, resume_from_checkpoint: str | None = None, **kwargs: Any) -> Any:
+        """Trains, and keeps count of the whole run."""
+        self.before = Spent.until(resume_from_checkpoint)
+        self.began_s, self.began_step = time.perf_counter(), step_of(Path(resume_from_checkpoint)) if resume_from_checkpoint else 0
+        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+
+    def spent(self) -> Spent:
+        """What the run has taken so far; asked by all processes together."""
+        losses = self.losses
+        if self.accelerator.num_processes > 1:
+            losses = self.accelerator.reduce(losses.float().to(self.accelerator.device), "mean")
+        steps = self.before.steps + self.state.global_step - self.began_step
+        return Spent(steps, round(self.before.elapsed_s + time.perf_counter() - self.began_s, 1), self.before.losses + float(losses))
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
         """Mean loss of a target over the global batch; DDP's averaging over processes is undone by their number."""
@@ -97,8 +143,9 @@ class Trainer(SFTTrainer):
             self.sums += mine.index_add_(0, kinds, counted)
             self.tokens += inputs["input_ids"].numel()
         total = num_items_in_batch if num_items_in_batch is not None else len(targets)
-        loss = losses.sum() / total
-        return loss * self.accelerator.num_processes if num_items_in_batch is not None else loss
+        loss = losses.sum() / total * (self.accelerator.num_processes if num_items_in_batch is not None else 1)
+        self.losses = self.losses.to(loss.device) + loss.detach().double()
+        return loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds to training's own lines the loss of each kind of segment, over all processes."""
@@ -154,8 +201,10 @@ class Trainer(SFTTrainer):
             shutil.rmtree(place / _PARTIAL, ignore_errors=True)
         self.accelerator.wait_for_everyone()
         transformers.Trainer._save_checkpoint(self, model, trial)  # TRL's own would add a model card
+        spent = self.spent()
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
+            write(place / _PARTIAL / name / SPENT, json.dumps(asdict(spent)) + "\n")
             (place / _PARTIAL / name).rename(place / name)
             (place / _PARTIAL).rmdir()
             for old in sorted(checkpoints(place), key=step_of)[:-2]:

@@ -27,12 +27,14 @@ class Watch(TrainerCallback):
         self.log = folder / LOG
         self.started_s = 0.0
         self.logged_s = 0.0
+        self.first_step = 0
         self.targets = 0
         self.bar: Progress | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Starts the clock and, on a terminal, the bar."""
         self.started_s = self.logged_s = time.perf_counter()
+        self.first_step = state.global_step
         if state.is_world_process_zero:
             if state.global_step == 0:
                 self.log.unlink(missing_ok=True)
@@ -68,12 +70,20 @@ class Watch(TrainerCallback):
         if self.bar is not None:
             self.bar.update(self.bar.task_ids[0], description=text)
         else:
-            print(f"step {state.global_step}/{state.max_steps}  {text}", file=sys.stderr, flush=True)
+            left_s = (now_s - self.started_s) / max(state.global_step - self.first_step, 1) * (state.max_steps - state.global_step)
+            print(f"step {state.global_step}/{state.max_steps}  {text}  {lasting(left_s)} left", file=sys.stderr, flush=True)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Takes the bar away."""
         if self.bar is not None:
             self.bar.stop()
+
+
+def lasting(seconds: float) -> str:
+    """A length of time to the eye: ``40 s``, ``12 min``, ``3.2 h``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 class SaveEvery(TrainerCallback):

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -25,7 +26,7 @@ from training.batch import Collator
 from training.checks import check_model, check_settings
 from training.loss import add_loss
 from training.trainer import latest
-from training.watch import Watch
+from training.watch import Watch, lasting
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -358,13 +359,79 @@ def test_a_callback_that_is_not_there_is_refused(settings):
         sft.main(settings("+train.callback={_target_: nowhere.Class}"))
 
 
+def inits(monkeypatch) -> list[dict[str, Any]]:
+    """How W&B was asked for a run, each time; a stand-in takes its place."""
+    asked: list[dict[str, Any]] = []
+    fake: Any = ModuleType("wandb")
+    fake.init = lambda **options: asked.append(options) or nullcontext()
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    for name in ("MODE", "PROJECT", "DIR", "RUN_ID", "NAME"):
+        monkeypatch.delenv(f"WANDB_{name}", raising=False)
+    monkeypatch.setenv("WANDB_MODE", "")  # is set by the run, and put back
+    return asked
+
+
 @pytest.mark.parametrize(("asked", "key", "mode"), [("online", "", "offline"), ("online", "k", "online"), ("disabled", "k", "disabled")])
 def test_wandb_never_asks_for_a_key(settings, monkeypatch, tmp_path, asked, key, mode):
-    for name in ("WANDB_MODE", "WANDB_PROJECT", "WANDB_DIR"):
-        monkeypatch.setenv(name, "")
+    found = inits(monkeypatch)
     monkeypatch.setenv("WANDB_API_KEY", key)
-    sft.use_wandb(settings(f"train.wandb={asked}"), tmp_path)
-    assert os.environ["WANDB_MODE"] == mode
+    (tmp_path / sft.CHECKPOINTS).mkdir()
+    with sft.wandb_run(settings(f"train.wandb={asked}"), tmp_path, fresh=True):
+        assert os.environ["WANDB_MODE"] == mode
+    assert [init["mode"] for init in found] == ([] if asked == "disabled" else [mode])
+
+
+def test_a_run_that_goes_on_is_the_same_run_in_wandb(settings, monkeypatch, tmp_path):
+    found, config = inits(monkeypatch), settings("train.wandb=offline", "name=mine")
+    (tmp_path / sft.CHECKPOINTS).mkdir()
+    for fresh in (True, False, True):  # killed after a checkpoint, and then begun anew
+        with sft.wandb_run(config, tmp_path, fresh):
+            pass
+    first, again, other = (init["id"] for init in found)
+    assert first == again != other and len(first) == 8
+    for init in found:
+        assert [init[name] for name in ("resume", "project", "dir", "name")] == ["allow", "midsentence", str(tmp_path), "mine"]
+    monkeypatch.setenv("WANDB_RUN_ID", "mine")
+    with sft.wandb_run(config, tmp_path, fresh=False):
+        pass
+    assert found[-1]["id"] == "mine"
+
+
+def test_the_last_line_is_of_the_whole_run(settings, tmp_path, monkeypatch, capsys):
+    whole, broken = (settings("train.checkpoint_every_steps=2", f"out={tmp_path / name}") for name in "ab")
+    sft.main(whole)
+    with monkeypatch.context() as patch:
+        kill_at(4, patch)
+        with pytest.raises(Killed):
+            sft.main(broken)
+    note = latest(tmp_path / "b" / sft.CHECKPOINTS) / "spent.json"
+    spent = json.loads(note.read_text())
+    assert (spent["steps"], spent["losses"]) == (2, pytest.approx(sum(losses(tmp_path / "a")[:2]), rel=1e-4))
+    note.write_text(json.dumps(spent | {"elapsed_s": 5000.0}))
+    capsys.readouterr()
+    sft.main(broken)
+    ended, undisturbed = (json.loads((tmp_path / name / "manifest.json").read_text())["metrics"] for name in "ba")
+    assert ended["loss"] == pytest.approx(undisturbed["loss"], rel=1e-9) and ended["elapsed_s"] >= 5000
+    assert undisturbed["loss"] == pytest.approx(sum(losses(tmp_path / "a")) / 5, rel=1e-4)
+    assert "5 steps (the last 3 after a resume) in 50" in capsys.readouterr().out
+
+
+def test_a_line_says_how_long_the_rest_will_take(tmp_path, monkeypatch, capsys):
+    watch, now = Watch(tmp_path), iter([100.0, 130.0])
+    monkeypatch.setattr("training.watch.time.perf_counter", lambda: next(now))
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False, raising=False)
+    state = SimpleNamespace(is_world_process_zero=True, global_step=40, max_steps=100)
+    watch.on_train_begin(None, state, None)  # goes on from step 40, so that the steps before tell nothing of the pace
+    state.global_step = 50
+    watch.on_log(None, state, None, {"loss": 1.0, "targets": 10})
+    assert capsys.readouterr().err.strip().endswith("2 min left")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(4.4, "4 s"), (99, "99 s"), (150, "2 min"), (5990, "100 min"), (6000, "1.7 h"), (86400, "24.0 h")]
+)
+def test_lengths_of_time_are_said_to_the_eye(seconds, said):
+    assert lasting(seconds) == said
 
 
 def test_a_checkpoint_without_its_tokenizer_is_refused(settings):
