@@ -327,6 +327,10 @@ class Config:
     """Whether `training.export` writes a GGUF file too, for llama.cpp."""
     gguf_q8: bool = False
     """Whether its matrices are rounded to 8 bits: faster, and now and then another token."""
+    hub: str = ""
+    """Where `training.push` sends what is in ``path``: ``OWNER/NAME``."""
+    private: bool = True
+    """Whether a repository that it makes is seen by its owner alone."""
     launcher: str = one_of("single", "single", "ddp", "fsdp2", "zero3")
     gpus: int = number(1, 1)
     max_tokens: int = number(0, 0)

@@ -94,6 +94,8 @@ def recipe(config: Config) -> str:
         parts["data"].pop("tools")
     if parts["data"]["language"] == "en":
         parts["data"].pop("language")
+    if parts["data"]["patience"] == "costly":
+        parts["data"].pop("patience")
     paraphrase = parts["data"].pop("paraphrase")
     if paraphrase["url"]:
         parts["paraphrase"] = paraphrase["model"]  # what it answered lies in its file, wherever that and the endpoint are

@@ -16,6 +16,7 @@ from datasets import Features, List, Value
 
 from agent.clock import Profile
 from agent.events import to_json
+from agent.models.embedded import hub_id
 from agent.protocol import EDITION
 from agent.rendering import Renderer
 from agent.simulate import Rollout
@@ -125,7 +126,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     if not folder.is_dir():
-        raise BadData(f"no folder of trajectories at {folder}; make one with: python -m data_gen.generate out={folder}")
+        fetched = f", or, if it is on the hub: hf download {folder} --repo-type dataset --local-dir FOLDER" if hub_id(str(folder)) else ""
+        raise BadData(f"no folder of trajectories at {folder}; make one with: python -m data_gen.generate out={folder}{fetched}")
     if not path.exists():
         raise BadData(f"{folder} holds no {MANIFEST}: it is empty or half-written; run data_gen.generate again, it resumes")
     if not (manifest := marker(path)):

@@ -17,11 +17,10 @@ from transformers.utils.logging import disable_progress_bar
 from agent.models.checkpoint import load_model
 from agent.models.ends import text_ends
 from agent.models.load import PROTOCOL
-from agent.protocol import EDITION
-from agent.rendering import turns_of
 from configs.command import UserError, command, out_folder
 from configs.folder import SETTINGS, raw_settings
 from configs.schema import Config
+from training.card import export_card
 from training.gguf_file import write_gguf
 
 
@@ -40,7 +39,7 @@ def main(config: Config) -> None:
     model.generation_config.eos_token_id = text_ends(model.generation_config.eos_token_id, tokenizer)
     model.save_pretrained(half)
     tokenizer.save_pretrained(half)
-    (half / "README.md").write_text(card(settings, manifest))
+    (half / "README.md").write_text(export_card(settings, manifest, folder.name))
     shutil.copy(source / PROTOCOL, half / PROTOCOL)
     for name in ("config.yaml", "manifest.json"):
         shutil.copy(source / name, half / f"training-{name}")
@@ -64,45 +63,6 @@ def run_of(source: Path, given: str) -> tuple[dict[str, Any], dict[str, Any]]:
         if not (source / name).exists():
             raise UserError(f"{source} has no {name}: it is no finished run of training.sft; give another path=")
     return raw_settings(source / SETTINGS), json.loads((source / "manifest.json").read_text())
-
-
-def card(settings: dict[str, Any], manifest: dict[str, Any]) -> str:
-    """The model's card."""
-    git, metrics = manifest.get("git", {}), manifest.get("metrics", {})
-    commit = git.get("commit", "unknown") + (" (with changes)" if git.get("dirty") else "")
-    data = "\n".join(
-        f"- `{folder}`: {count['rows']} trajectories ({count['dropped']} too long, dropped; {count['cut']} cut)"
-        for folder, count in manifest.get("data", {}).items()
-    )
-    train = settings["train"]
-    turns = turns_of(settings["model"]["tags"], settings["model"].get("turns"))
-    alone = "" if settings["model"]["tags"] == "token" else "; those that are text must be given to them as stop strings"
-    return f"""---
-library_name: transformers
-base_model: {settings['model']['name']}
-tags: [midsentence]
----
-# {settings['name']}
-
-`{settings['model']['name']}` trained with *midsentence* to call tools while its user is still speaking.
-Protocol edition {EDITION}; tags: {settings['model']['tags']}; turns: {turns}; clock stamps:
-{settings['clock']['stamps']}; tokenizer {manifest.get('tokenizer')}.
-
-## Use
-An action ends with `</answer>`, `</tool_call>` or `<pause>`. Those that are tokens are ends of a text in
-`generation_config.json` and in the GGUF file, so that
-transformers, vLLM and llama.cpp stop at them by themselves{alone}.
-
-## Data
-{data}
-
-## Training
-{train['method']}, {manifest.get('steps')} steps, {manifest.get('tokens')} tokens, learning rate {train['learning_rate']},
-seed {manifest.get('seed')}, commit {commit}. All settings are in `training-config.yaml`.
-
-## Results
-Mean training loss {metrics.get('loss', float('nan')):.3f}. Success, latency and safety are measured by `eval.replay`.
-"""
 
 
 if __name__ == "__main__":

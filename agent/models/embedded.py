@@ -179,6 +179,13 @@ def resolve(name_or_path: str | Path) -> Path:
         raise ModelNotFound(f"model {name!r} is no local folder, and the Hugging Face hub did not give it: {error}") from error
 
 
+def hub_id(name: str) -> str | None:
+    """The name of a model on the hub, by which others find it; None for a local folder and the tiny model."""
+    if name == "smollm2":
+        return HUB_ID
+    return name if name != "tiny" and "/" in name and _HUB_ID.fullmatch(name) and not Path(name).expanduser().is_dir() else None
+
+
 def main(arguments: Sequence[str]) -> int:
     """Prints the folder of the named model, by default the embedded one."""
     if len(arguments) > 1:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from agent.models.embedded import resolve
+from agent.models.embedded import hub_id, resolve
 from agent.protocol import EDITION
 from agent.rendering import Renderer
 from configs.files import write
@@ -36,9 +36,11 @@ def adapter_folder(adapter: str) -> Path:
     for folder in (Path(adapter), SHIPPED / adapter):
         if folder.is_dir():
             return folder
+    fetched = f"; if it is on the hub: hf download {adapter} --local-dir FOLDER" if hub_id(adapter) else ""
     names = ", ".join(sorted(path.name for path in SHIPPED.glob("*/"))) or "none"
     raise FileNotFoundError(
-        f"no checkpoint at {adapter}; train one with: python -m training.sft out={adapter} (adapters that come with the code: {names})"
+        f"no checkpoint at {adapter}; train one with: python -m training.sft out={adapter} "
+        f"(adapters that come with the code: {names}){fetched}"
     )
 
 
