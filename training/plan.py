@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.core.hydra_config import HydraConfig
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from agent.assets import MissingAsset, asset_path
-from agent.models.embedded import ModelNotFound, resolve
+from agent.models.embedded import ModelNotFound, at_hand, resolve
 from agent.protocol import TAGS
 from agent.rendering import CLOCK_TOKENS, Renderer
 from configs.command import UserError, command
@@ -39,6 +41,8 @@ TOKENIZERS = {"Qwen2.5-3B-Instruct": "qwen2.5", "Llama-3.2-3B-Instruct": "llama3
 CARDS_GB = (8, 16, 24, 40, 80)
 """Memory of common cards; what is sold as GB is about as many GiB."""
 _USABLE = 0.9
+MAKING = frozenset("experiment data model clock agent tools requests task seed".split())
+"""Settings that trajectories depend on."""
 SAMPLE = 24
 """Trajectories that are made to learn how long they are, where the data is not there yet."""
 
@@ -79,6 +83,8 @@ class Plan:
     device_tflops: float
     hours: float | None
     """At ``mfu`` of ``device_tflops`` on every device."""
+    missing: tuple[str, ...] = ()
+    """Commands that fetch or make what the run needs and is not there."""
 
 
 def main(config: Config) -> None:
@@ -102,6 +108,8 @@ def main(config: Config) -> None:
     print(f"memory of each of {made.devices} devices, launcher={made.launcher}, GiB: {parts}; of the host, {made.host_memory_gib:.1f}")
     fits = ", ".join(f"{card} GB: {'yes' if made.memory_gib['all'] <= _USABLE * card else 'no'}" for card in CARDS_GB)
     print(f"fits a card of {fits} (a tenth is left for what is not counted)")
+    for line in made.missing:
+        print(f"missing; make it with: {line}")
 
 
 def plan(config: Config) -> Plan:
@@ -131,8 +139,30 @@ def plan(config: Config) -> Plan:
         sum(source.supervised_tokens for source in sources) if schedule else None,
         schedule.steps if schedule else None, schedule.tokens if schedule else None, config.launcher, config.gpus,
         device_memory(config, model, parameters, trainable), host_memory(config, parameters), train.mfu, train.device_tflops,
-        flops / (train.mfu * train.device_tflops * 1e12 * config.gpus) / 3600 if flops else None,
+        flops / (train.mfu * train.device_tflops * 1e12 * config.gpus) / 3600 if flops else None, missing(config, base),
     )
+
+
+def missing(config: Config, base: Path | None) -> tuple[str, ...]:
+    """Commands that fetch or make what the run needs and is not there.
+
+    Args:
+        config: the settings.
+        base: where the tokenizer is, if it is at hand.
+    """
+    name = config.model.name
+    weights = [] if at_hand(name) else [f"python -m agent.models.embedded {name}"]
+    pinned = TOKENIZERS.get(Path(name).name)
+    tokenizer = [f"python -m agent.assets fetch {pinned}"] if base is None and pinned else []
+    data = [folder for folder in config.train.data if not (Path(folder) / MANIFEST).exists()]
+    return (*weights, *tokenizer, *(shlex.join(["python", "-m", "data_gen.generate", *typed(), f"out={folder}"]) for folder in data))
+
+
+def typed() -> list[str]:
+    """What was said on the command line of the data, so that it can be said again where it is made."""
+    said = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    plain = (part.lstrip("+") for part in said)  # `configs.command.opened` has put some of them there
+    return [part for part in plain if part.partition("=")[0].partition(".")[0] in MAKING]
 
 
 def renderer_of(config: Config, base: Path) -> Renderer:

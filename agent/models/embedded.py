@@ -179,6 +179,17 @@ def resolve(name_or_path: str | Path) -> Path:
         raise ModelNotFound(f"model {name!r} is no local folder, and the Hugging Face hub did not give it: {error}") from error
 
 
+def at_hand(name: str) -> bool:
+    """Whether a model is on this machine, so that `resolve` asks nobody for it."""
+    if name == "tiny" or Path(name).expanduser().is_dir() or name == "smollm2" and (os.environ.get(FOLDER_VARIABLE) or converted()):
+        return True
+    from huggingface_hub import snapshot_download
+    try:
+        return _missing(Path(snapshot_download(hub_id(name) or name, allow_patterns=_FILES, local_files_only=True))) is None
+    except Exception:  # not in the cache, or half of it
+        return False
+
+
 def hub_id(name: str) -> str | None:
     """The name of a model on the hub, by which others find it; None for a local folder and the tiny model."""
     if name == "smollm2":

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from agent.assets import MissingAsset
-from configs.command import UserError
+from agent.models.embedded import at_hand
+from configs.command import UserError, command
 from training import plan as planning
 from training import sft
 from training.plan import main, plan, skeleton, zero3_formula, zero3_states
@@ -135,3 +136,27 @@ def test_a_model_of_which_only_the_tokenizer_is_at_hand_is_planned(qwen_tokenize
 def test_a_plan_for_no_machine_is_refused(settings):
     with pytest.raises(UserError, match="with launcher=single"):
         plan(settings("gpus=2"))
+
+
+def test_what_is_missing_is_said_with_the_command_that_makes_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(planning, "at_hand", lambda name: False)
+    monkeypatch.setattr(planning, "tokenizer_folder", lambda name: None)
+    options = ["experiment=qwen25_3b", f"train.data=[{tmp_path}/a b]", "data.sizes={train: 9}", "launcher=ddp", "hydra.run.dir=."]
+    monkeypatch.setattr("sys.argv", ["plan", *options])
+    command(main)()
+    lines = [line.removeprefix("missing; make it with: ") for line in capsys.readouterr().out.splitlines() if line.startswith("missing")]
+    assert lines == [
+        "python -m agent.models.embedded Qwen/Qwen2.5-3B-Instruct", "python -m agent.assets fetch qwen2.5",
+        f"python -m data_gen.generate experiment=qwen25_3b 'data.sizes={{train: 9}}' 'out={tmp_path}/a b'",
+    ]
+
+
+def test_where_all_is_there_nothing_is_missing(settings):
+    assert plan(settings()).missing == ()
+
+
+def test_a_model_is_at_hand_where_nobody_need_be_asked_for_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIDSENTENCE_CACHE", str(tmp_path))
+    monkeypatch.delenv("MIDSENTENCE_SMOLLM2", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert at_hand("tiny") and at_hand(str(tmp_path)) and not at_hand("nobody/has-this")
