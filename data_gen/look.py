@@ -81,14 +81,21 @@ MEASURES: Mapping[str, Callable[[Row], float]] = {
 def distributions(rows: Sequence[Row]) -> bytes:
     """A picture (PNG): a histogram of each of `MEASURES`, modes over one another."""
     from matplotlib.figure import Figure
+
+    from configs.palette import INK, LINE, MODE_COLOURS, SOFT
     figure = Figure(figsize=(13, 5.6), layout="constrained")
-    modes = sorted({row["mode"] for row in rows})
+    there = {row["mode"] for row in rows}
+    modes = [*(mode for mode in MODE_COLOURS if mode in there), *sorted(there - MODE_COLOURS.keys())]
+    colours = [MODE_COLOURS.get(mode, INK) for mode in modes]
     for axes, (name, measure) in zip(figure.subplots(2, 3).flat, MEASURES.items()):
         values = [[measure(row) for row in rows if row["mode"] == mode] for mode in modes]
-        axes.hist(values, bins=24, stacked=True, label=modes)
-        axes.set_xlabel(name)
+        axes.hist(values, bins=24, stacked=True, label=modes, color=colours)
+        axes.set_xlabel(name, color=SOFT)
+        axes.tick_params(colors=SOFT)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
+        for side in ("left", "bottom"):
+            axes.spines[side].set_color(LINE)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(modes), frameon=False)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=110)

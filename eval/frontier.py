@@ -31,6 +31,7 @@ from agent.modes import settings_of
 from configs.command import command, out_folder, write_manifest
 from configs.ending import quietly
 from configs.files import marker, whole, write
+from configs.palette import INK, MODE_COLOURS, SOFT
 from configs.schema import Config, EndpointConfig
 from data_gen.episodes import make_episode, profile_of
 from data_gen.seeds import child
@@ -38,12 +39,11 @@ from data_gen.sources import load
 from data_gen.task import Task
 from eval.backends import Backend, backend
 from eval.latency import latency
-from eval.plots import MODE_COLOURS, styled
+from eval.plots import styled
 from eval.replay import choose, of_source, recipe
 from eval.safety import counts
 from eval.scoring import score, specs_of
 from eval.statistics import MIN_N, Interval, mean, mean_difference, proportion
-from eval.timeline import INK, SOFT
 from eval.trace import trace
 
 SCHEMA_VERSION = 1

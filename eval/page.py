@@ -19,9 +19,9 @@ from agent.clock import seconds
 from agent.events import Append
 from agent.protocol import write_call
 from configs.files import write
+from configs.palette import CUT, HELD, INK, LINE, PARTS, RUNNING, SOFT, UPDATE, VOID, WORD
 from eval.measures import BACKEND_ORDER, MODE_ORDER
 from eval.results import Episodes, read_file, read_manifest
-from eval.timeline import CUT, HELD, INK, LINE, PARTS, RUNNING, SOFT, UPDATE, VOID, WORD
 from eval.trace import Run, history_of, trace
 
 MOST_EPISODES = 400

@@ -20,21 +20,19 @@ from matplotlib.ticker import PercentFormatter
 
 from agent.clock import seconds
 from configs.files import whole
-from eval.measures import BACKEND_ORDER, MODE_ORDER
+from configs.palette import INK, LINE, MODE_COLOURS, SOFT
+from eval.measures import BACKEND_ORDER
 from eval.results import Episodes, Key
 from eval.tables import groups
-from eval.timeline import INK, LINE, PARTS, RUNNING, SOFT
 
 Row = Mapping[str, Any]
 
-MODE_COLOURS = {
-    "sequential": SOFT, "parallel": "#8a5fb0", "async_tools": "#3a9fb5", "eager_end": "#c0792a",
-    "async_io": PARTS["answer"], "speculative": RUNNING,
-}
-LINES = {"expert": "-", "no_thoughts": (0, (3, 1, 1, 1)), "no_guess": (0, (1, 1.2)), "untrained": (0, (4, 2)), "model": (0, (7, 1.5))}
+LINES = {"expert": "-", "no_thoughts": (0, (1, 1.3)), "no_guess": (0, (5, 1.5, 1, 1.5)), "untrained": (0, (2.6, 1.6)), "model": (0, (8, 2))}
 MARKERS = {"expert": "o", "no_thoughts": "v", "no_guess": "s", "untrained": "^", "model": "D"}
 MOST_S = 8.0
 """Latencies are drawn up to here, as the area under success by deadline is."""
+MOST_MEAN_S = 12.0
+"""Mean latencies beyond it, which are of episodes that ran into the cap, stand at the edge with their figure."""
 _PANEL_IN = (5.4, 3.7)
 _ACROSS = 3
 NAMES = ("success.png", "latency.png", "accuracy.png", "saving.png")
@@ -96,28 +94,43 @@ def arrivals(lates_s: Sequence[float], n: int) -> tuple[list[float], list[float]
 def accuracy(rows: Sequence[Row], path: Path) -> bool:
     """Accuracy against mean latency, with intervals where there are enough requests."""
     def draw(axes: Axes, group: Sequence[Row]) -> None:
+        edge = edge_s([row["latency_mean_s"] for row in group])
         for row in group:
             low, high = row["accuracy_ci95"] or (row["accuracy"], row["accuracy"])
-            colour = MODE_COLOURS.get(row["mode"], INK)
-            at = row["latency_mean_s"]
+            colour, late = MODE_COLOURS.get(row["mode"], INK), row["latency_mean_s"]
+            at = min(late, 0.985 * edge)
             axes.plot([at, at], [low, high], color=colour, lw=1.4, alpha=0.55, zorder=2, solid_capstyle="butt")
             axes.plot([at], [row["accuracy"]], marker=MARKERS.get(row["backend"], "o"), ms=8, color=colour, mec="white", mew=1, zorder=3)
+        free = -1.0
+        for row in sorted((row for row in group if row["latency_mean_s"] > edge), key=lambda row: row["accuracy"]):
+            free = max(free + 0.05, row["accuracy"])  # one above the other where points are close
+            look = {"textcoords": "offset points", "fontsize": 8, "ha": "right", "va": "center", "zorder": 4}
+            colour = MODE_COLOURS.get(row["mode"], INK)
+            axes.annotate(f"{row['latency_mean_s']:.0f} s →", (0.985 * edge, free), xytext=(-7, 0), color=colour, **look)
         floors = [row["floor_mean_s"] for row in group if row["floor_mean_s"] is not None]
         if floors:
             axes.axvline(min(floors), color=INK, lw=1, ls=(0, (3, 2)), zorder=1)
-            look = {"textcoords": "offset points", "fontsize": 8, "color": SOFT, "rotation": 90, "va": "bottom", "ha": "right"}
-            axes.annotate("floor", (min(floors), 0.02), xycoords=axes.get_xaxis_transform(), xytext=(-2, 0), **look)
+            look = {"textcoords": "offset points", "fontsize": 8, "color": SOFT, "rotation": 90, "va": "bottom", "ha": "left"}
+            axes.annotate("floor", (min(floors), 0.02), xycoords=axes.get_xaxis_transform(), xytext=(3, 0), **look)
         _shares(axes)
         least = min(min(row["accuracy_ci95"] or [row["accuracy"]]) for row in group)
         axes.set_ylim(0.5 if least >= 0.55 else 0, 1.03)
-        axes.set_xlim(0, 1.1 * max(row["latency_mean_s"] for row in group))
+        axes.set_xlim(0, edge)
         axes.set_xlabel("mean latency, seconds after the last word")
-    return _panels(rows, path, "Accuracy against latency", "share right", draw)
+    return _panels(rows, path, "Accuracy against latency", "share right", draw, legend="marks")
+
+
+def edge_s(means_s: Sequence[float]) -> float:
+    """How far the axis of mean latencies goes: a tenth beyond the longest of those that tell something, or a third where others, with
+    their figures, stand at the edge."""
+    told = [late for late in means_s if late <= MOST_MEAN_S]
+    return (1.1 if len(told) == len(means_s) else 1.33) * max(told or [MOST_MEAN_S])
 
 
 def saving(rows: Sequence[Row], path: Path) -> bool:
     """Share of the time that could be saved against `sequential` that each mode saves."""
-    shown = [row for row in rows if row["share_of_saving"] is not None and row["mode"] != "sequential"]
+    bars = groups([row for row in rows if row["share_of_saving"] is not None and row["mode"] != "sequential"])
+    shown = [row for group in bars.values() if len(group) > 1 for row in group]  # of a single bar the table says all
 
     def draw(axes: Axes, group: Sequence[Row]) -> None:
         names = [f"{row['backend']}\n{row['mode'].replace('_', ' ')}" for row in group]
@@ -137,7 +150,7 @@ def saving(rows: Sequence[Row], path: Path) -> bool:
         axes.axhline(1, color=INK, lw=1, ls=(0, (3, 2)), zorder=1)
         look = {"textcoords": "offset points", "ha": "right", "fontsize": 8, "color": SOFT}
         axes.annotate("all that is possible", (axes.get_xlim()[1], 1), xytext=(-2, 3), **look)
-    return _panels(shown, path, "Share of the possible saving over sequential", "", draw, legend=False)
+    return _panels(shown, path, "Share of the possible saving over sequential", "", draw, legend=None)
 
 
 def _line(row: Row) -> dict[str, Any]:
@@ -162,11 +175,26 @@ def styled(axes: Axes, grid: Literal["both", "x", "y"] = "both") -> None:
         label.set(fontsize=9, color=SOFT)
 
 
+def counted(group: Sequence[Row]) -> str:
+    """How many requests the curves of a panel are of: one number, or below the title those of the backends where they differ."""
+    found: dict[str, list[int]] = {}
+    for row in group:
+        found.setdefault(row["backend"], []).append(row["n"])
+    alike: dict[str, list[str]] = {}
+    for name, counts in found.items():
+        said = f"{min(counts)}" + (f" to {max(counts)}" if max(counts) > min(counts) else "")
+        alike.setdefault(said, []).append(name.replace("_", " "))
+    if len(alike) == 1:
+        return f", n = {[*alike][0]}"
+    return "\nn = " + ", ".join(f"{said} ({', '.join(names)})" for said, names in alike.items())
+
+
 @rc_context({"text.parse_math": False})  # names and words are data, never mathematics
 def _panels(
-    rows: Sequence[Row], path: Path, title: str, says: str, draw: Callable[[Axes, Sequence[Row]], None], legend: bool = True,
+    rows: Sequence[Row], path: Path, title: str, says: str, draw: Callable[[Axes, Sequence[Row]], None],
+    legend: Literal["lines", "marks"] | None = "lines",
 ) -> bool:
-    """A panel for each source, split and device; False where there is none."""
+    """A panel for each source, split and device; False where there is none. The legend has what curves, or points, look like."""
     found = groups(rows)
     if not found:
         return False
@@ -180,20 +208,29 @@ def _panels(
         axes.set_visible(False)
     for n, (axes, ((source, split, profile), group)) in enumerate(zip(grid.flat, found.items())):
         draw(axes, group)
-        axes.set_title(f"{source}, {split}, {profile}, n = {max(row['n'] for row in group)}", loc="left", fontsize=9.5, color=INK)
+        axes.set_title(f"{source}, {split}, {profile}{counted(group)}", loc="left", fontsize=9.5, color=INK)
         if n % across == 0:
             axes.set_ylabel(says)
         styled(axes, "both" if legend else "y")
     figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK)
     if legend:
-        modes = [mode for mode in MODE_ORDER if any(row["mode"] == mode for row in rows)]
-        backends = [name for name in BACKEND_ORDER if any(row["backend"] == name for row in rows)]
-        handles = [Line2D([], [], color=MODE_COLOURS[mode], lw=3, label=mode.replace("_", " ")) for mode in modes]
-        if len(backends) > 1:
-            looks = {name: {"marker": MARKERS[name], "ls": LINES[name]} for name in backends}
-            handles += [Line2D([], [], color=INK, lw=1.4, ms=6, label=name.replace("_", " "), **looks[name]) for name in backends]
-        look = {"frameon": False, "fontsize": 9, "labelcolor": INK, "handlelength": 2.2, "columnspacing": 1.6}
+        handles = legend_of(rows, legend)
+        look = {"frameon": False, "fontsize": 9, "labelcolor": INK, "columnspacing": 1.6, "handlelength": 3.4 if legend == "lines" else 1.2}
         figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 3 * across + 1), **look)
     with whole(Path(path)) as half:
         figure.savefig(half, format=Path(path).suffix[1:] or "png")
     return True
+
+
+def legend_of(rows: Sequence[Row], shown: Literal["lines", "marks"]) -> list[Line2D]:
+    """An entry for each mode, by colour, and where there are several backends one for each, by the line or the mark that it has."""
+    modes = [mode for mode in MODE_COLOURS if any(row["mode"] == mode for row in rows)]
+    backends = [name for name in BACKEND_ORDER if any(row["backend"] == name for row in rows)]
+    if shown == "lines":
+        handles = [Line2D([], [], color=MODE_COLOURS[mode], lw=3, label=mode.replace("_", " ")) for mode in modes]
+        more = [Line2D([], [], color=INK, lw=1.9, ls=LINES[name], label=name.replace("_", " ")) for name in backends]
+    else:
+        look = {"ls": "", "marker": "o", "ms": 7, "mew": 0}
+        handles = [Line2D([], [], color=MODE_COLOURS[mode], label=mode.replace("_", " "), **look) for mode in modes]
+        more = [Line2D([], [], color=INK, label=name.replace("_", " "), **look | {"marker": MARKERS[name]}) for name in backends]
+    return handles + (more if len(backends) > 1 else [])

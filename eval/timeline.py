@@ -25,13 +25,10 @@ from agent.clock import seconds
 from agent.protocol import write_call
 from configs.command import command
 from configs.files import whole
+from configs.palette import CUT, HELD, INK, LINE, PARTS, RUNNING, SOFT, UPDATE, VOID, WORD
 from configs.schema import Config
 from eval.trace import Run, Trace, history_of, trace
 
-INK, SOFT, LINE = "#22262e", "#6b7280", "#d6d9de"
-WORD, UPDATE = "#aab1bd", "#9aa1ac"
-PARTS = {"think": "#b9c6e4", "tool_call": "#4568b2", "pause": "#d9dce2", "answer": "#3f9b6e", "other": "#e3b7b7"}
-RUNNING, HELD, VOID, CUT = "#e08a3c", "#f3d9b8", "#ead9c9", "#c8323c"
 LEGEND = (
     ("thinks", {"color": PARTS["think"]}),
     ("writes a call", {"color": PARTS["tool_call"]}),

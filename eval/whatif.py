@@ -29,6 +29,7 @@ from agent.tools.tool import Json, Toolbox, ToolSpec
 from configs.command import command, out_folder, write_manifest
 from configs.ending import quietly
 from configs.files import whole, write
+from configs.palette import INK, MODE_COLOURS, SOFT
 from configs.schema import Config
 from data_gen.derivation import Derivation
 from data_gen.episodes import make_episode, profile_of
@@ -37,11 +38,10 @@ from data_gen.task import Task, Word
 from eval.backends import Backend, backend
 from eval.latency import latency
 from eval.measures import BASELINES
-from eval.plots import MODE_COLOURS, styled
+from eval.plots import styled
 from eval.replay import choose, tasks_of
 from eval.scoring import score
 from eval.statistics import MIN_N, ratio_of_means
-from eval.timeline import INK, SOFT
 from eval.trace import trace
 
 SCHEMA_VERSION = 1

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from matplotlib.image import imread
 
+from configs.palette import MODE_COLOURS
+from data_gen import look
 from eval import replay, timeline
 from eval.measures import Terms, rows_of
-from eval.plots import MODE_COLOURS, arrivals, write_plots
+from eval.plots import LINES, MARKERS, MOST_MEAN_S, arrivals, counted, edge_s, legend_of, saving, write_plots
 from eval.results import read_runs
 
 
@@ -48,3 +52,54 @@ def test_words_are_never_parsed_as_mathematics(tmp_path):
     hostile = r"$\frac{1$"
     timeline.draw([episode("sequential", hostile)], tmp_path / "timeline.png", [hostile])
     assert (tmp_path / "timeline.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def shown(backend: str, mode: str, n: int, **more) -> dict:
+    return {"task": "bfcl", "split": "test", "profile": "laptop", "backend": backend, "mode": mode, "n": n} | more
+
+
+def test_a_title_says_of_how_many_requests_each_curve_is():
+    assert counted([shown("expert", "parallel", 112), shown("model", "parallel", 112)]) == ", n = 112"
+    assert counted([shown("expert", "parallel", 112), shown("no_guess", "parallel", 12)]) == "\nn = 112 (expert), 12 (no guess)"
+    assert counted([shown("expert", "parallel", 12), shown("expert", "speculative", 10)]) == ", n = 10 to 12"
+
+
+@pytest.mark.parametrize("kind", ["lines", "marks"])
+def test_the_legend_shows_what_is_drawn_and_nothing_else(kind):
+    rows = [shown("expert", "speculative", 9), shown("model", "sequential", 9)]
+    entries = {line.get_label(): line for line in legend_of(rows, kind)}
+    assert list(entries) == ["sequential", "speculative", "expert", "model"]
+    assert entries["speculative"].get_color() == MODE_COLOURS["speculative"]
+    for name in ("expert", "model"):
+        assert entries[name].get_marker() == ("None" if kind == "lines" else MARKERS[name])
+        assert (entries[name].get_linestyle() == "None") is (kind == "marks")
+    assert [line.get_label() for line in legend_of(rows[:1], kind)] == ["speculative"]  # one backend needs no name
+
+
+def test_kinds_of_lines_and_hues_are_told_apart():
+    assert len({str(look) for look in LINES.values()}) == len(LINES) == len(MARKERS) == len(set(MARKERS.values()))
+    def luminance(colour: str) -> float:
+        return sum(weight * int(colour[n:n + 2], 16) for weight, n in ((0.3, 1), (0.59, 3), (0.11, 5)))
+    for ours in ("speculative", "async_io"):
+        assert abs(luminance(MODE_COLOURS[ours]) - luminance(MODE_COLOURS["eager_end"])) > 40
+
+
+def test_the_cap_does_not_squeeze_what_there_is_to_see():
+    assert edge_s([2.0, 4.0, 30.0]) == pytest.approx(5.32) and edge_s([11.0, 2.0]) == pytest.approx(12.1)
+    assert edge_s([30.0]) == pytest.approx(1.33 * MOST_MEAN_S)
+
+
+def test_a_single_bar_is_no_chart(tmp_path):
+    bar = {"share_of_saving": 0.5, "share_of_saving_ci95": None}
+    alone = [shown("expert", "sequential", 9, **bar), shown("expert", "speculative", 9, **bar)]
+    assert not saving(alone, tmp_path / "saving.png")
+    assert saving([*alone, shown("expert", "parallel", 9, **bar)], tmp_path / "saving.png")
+
+
+def test_one_palette_for_all():
+    modes = ("speculative", "async_io")
+    row = {"words": [0], "tokens": 3, "model_tokens": 1, "speech_end_ns": 1, "end_ns": 2, "profile": {"decode_tokens_per_s": 9}}
+    seen = (imread(io.BytesIO(look.distributions([row | {"mode": mode} for mode in modes])))[:, :, :3] * 255).round().astype(int)
+    for mode in modes:
+        colour = tuple(int(MODE_COLOURS[mode][n: n + 2], 16) for n in (1, 3, 5))
+        assert (seen == colour).all(axis=2).sum() > 50

@@ -1,0 +1,19 @@
+"""The colours of every figure, page and notebook: a mode, a part of what the model writes and a state of a call look the same everywhere.
+
+Owns them. Refuses to know what is drawn. Modes are told apart by hue; those of neighbouring hues differ in lightness too, for who sees
+few hues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+INK, SOFT, LINE = "#22262e", "#6b7280", "#d6d9de"
+WORD, UPDATE = "#aab1bd", "#9aa1ac"
+PARTS: Mapping[str, str] = {"think": "#b9c6e4", "tool_call": "#4568b2", "pause": "#d9dce2", "answer": "#3f9b6e", "other": "#e3b7b7"}
+RUNNING, HELD, VOID, CUT = "#e08a3c", "#f3d9b8", "#ead9c9", "#c8323c"
+MODE_COLOURS: Mapping[str, str] = {
+    "sequential": SOFT, "parallel": "#8a6fd0", "async_tools": "#3a9fb5", "eager_end": "#9c1f63", "async_io": PARTS["answer"],
+    "speculative": RUNNING,
+}
+"""In the order in which modes are listed."""
