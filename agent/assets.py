@@ -24,6 +24,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from configs.ending import program
+from configs.files import path_of
+
 FETCH_TIMEOUT_S = 900
 
 
@@ -92,7 +95,7 @@ ASSETS: dict[str, Asset] = {
 def cache_dir() -> Path:
     """The folder for everything fetched or made once: ``MIDSENTENCE_CACHE``, or the platform's own cache folder."""
     if chosen := os.environ.get("MIDSENTENCE_CACHE"):
-        return Path(chosen).expanduser()
+        return path_of(chosen)
     from platformdirs import user_cache_path  # not in the standard library, and the table must be readable without it
 
     return user_cache_path("midsentence", appauthor=False)
@@ -250,4 +253,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program(main)

@@ -28,7 +28,8 @@ from agent.tools.assistant import AssistantToolbox
 from agent.tools.python_file import load_tools_file
 from agent.tools.tool import Toolbox
 from agent.tools.world import File, Note, Person, WorldData
-from configs.command import command, out_folder
+from configs.command import UserError, command, out_folder
+from configs.files import path_of
 from configs.schema import Config
 
 WORLD = WorldData(
@@ -63,11 +64,15 @@ def lines_of(event: Event, commands: Iterable[Command]) -> list[str]:
 async def talk(session: Session, lines: Iterable[str], patience_s: float = 60.0) -> None:
     """Feeds lines to a session as they come; after the last, waits for the answer that is due."""
     loop, typed = asyncio.get_running_loop(), asyncio.Queue()
+    broken: list[Exception] = []
 
     def read() -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody reads on
-            for line in lines:
-                loop.call_soon_threadsafe(typed.put_nowait, line)
+            try:
+                for line in lines:
+                    loop.call_soon_threadsafe(typed.put_nowait, line)
+            except (OSError, ValueError) as error:  # what is typed ends there, and the session with it
+                broken.append(error)
             loop.call_soon_threadsafe(typed.put_nowait, None)
 
     # a daemon: a terminal that says nothing must not keep the process from ending
@@ -86,6 +91,8 @@ async def talk(session: Session, lines: Iterable[str], patience_s: float = 60.0)
             print(f"the session is over: {ended.outcome}", file=sys.stderr)
         except TimeoutError:
             print(f"no answer within {patience_s:g} s", file=sys.stderr)
+    if broken:
+        raise UserError(f"the standard input can't be read ({broken[0]}); give text in UTF-8")
 
 
 def toolbox_of(tools: str, now: str) -> Toolbox:
@@ -99,17 +106,21 @@ def toolbox_of(tools: str, now: str) -> Toolbox:
         return AssistantToolbox(WORLD, now=now)
     if Path(tools).suffix == ".json":
         raise ValueError(f"tools={tools} describes tools and has no code that runs them; give a .py file with @tool functions")
-    return load_tools_file(Path(tools).expanduser()).toolbox("", now)
+    return load_tools_file(path_of(tools)).toolbox("", now)
 
 
 def main(config: Config) -> None:
     """Runs one session on the standard input, and leaves its log behind."""
+    if sys.stdin is None:
+        raise UserError("the standard input is closed; type into a terminal, or give a pipe or a file")
     bare = config.model.adapter is None
     row = settings_of(config.eval.modes[-1] if config.eval.modes else "speculative", config.agent)
     options = {"dtype": config.model.dtype, "stamps": config.clock.stamps, "constrained": config.eval.constrained}
     options |= {"runtime": config.eval.runtime, "turns": config.model.turns}
     now = local_now()
     toolbox = toolbox_of(config.tools, now)  # refused before any weights load
+    folder = out_folder(config, "serve")
+    folder.mkdir(parents=True, exist_ok=True)
     with load(config.model.name, config.model.adapter, **options) as model:
         session = open_session(
             model, toolbox, row, style="full" if bare else config.agent.prompt, now=now,
@@ -119,8 +130,6 @@ def main(config: Config) -> None:
         print("Type what you want, line by line; end it with . or ? — Ctrl-D ends the session.", file=sys.stderr)
         with suppress(KeyboardInterrupt):  # it has closed the session by then
             asyncio.run(talk(session, sys.stdin))
-    folder = out_folder(config, "serve")
-    folder.mkdir(parents=True, exist_ok=True)
     record.write_log(folder / "log.jsonl", session.initial, session.history)
     print(f"log: {folder / 'log.jsonl'}")
 

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
+import multiprocessing
 import os
 import signal
 import sys
 import tempfile
+import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
@@ -33,6 +37,7 @@ _FIXES = {
     errno.ENAMETOOLONG: "give a shorter name", errno.ENOTDIR: "a part of the path is a file; give another path",
     errno.EEXIST: "it is a file, not a folder; give another path", errno.EISDIR: "it is a folder; give a file",
     errno.ENOENT: "give a path that is there", errno.EACCES: "give a path that you may use", errno.EPERM: "give a path that you may use",
+    errno.ENOTEMPTY: "it holds something; give another path, or empty it", errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
     errno.EROFS: "give a path that can be written", errno.ELOOP: "its links lead back to themselves; give another path",
 }
 
@@ -44,6 +49,10 @@ class UserError(Exception):
 @contextlib.contextmanager
 def ends() -> Iterator[None]:
     """Ends the process as the module says; ``MIDSENTENCE_TRACEBACK`` lets everything through instead."""
+    _open_streams()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")  # a locale may know ASCII only
     try:
         yield
         sys.stdout.flush()
@@ -61,6 +70,24 @@ def ends() -> Iterator[None]:
         break_down(error)
 
 
+def _open_streams() -> None:
+    """Where a standard stream was closed, what is printed goes nowhere, and no file of results gets its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+        if name != "stdin" and getattr(sys, name) is None:  # who reads asks whether there is something to read
+            setattr(sys, name, open(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False))
+
+
+def program(main: Callable[[list[str]], int | None]) -> NoReturn:
+    """Runs a program that takes its arguments as they are, and ends it as the commands end."""
+    with ends():
+        status = main(sys.argv[1:])
+    sys.exit(status)
+
+
 def fail(error: BaseException) -> NoReturn:
     """Says what is wrong, on one line, and ends with status 2."""
     _say(_words(error))
@@ -74,7 +101,7 @@ def break_down(error: BaseException) -> NoReturn:
 
 
 def _is_the_users(error: Exception) -> bool:
-    kinds = (UserError, ValueError, OSError, MemoryError, HydraException, OmegaConfBaseException)
+    kinds = (UserError, ValueError, OSError, MemoryError, BrokenExecutor, HydraException, OmegaConfBaseException)
     return isinstance(error, kinds) or type(error).__module__.partition(".")[0] in _READERS
 
 
@@ -84,6 +111,8 @@ def _words(error: BaseException) -> str:
         name = str(error.filename2 or error.filename or "")
         shown = f"{name[:120]}…" if len(name) > 120 else name
         return f"{f'{shown}: ' if shown else ''}{error.strerror}; {_FIXES[error.errno]}"
+    if isinstance(error, BrokenExecutor):
+        return "a worker process was killed, for want of memory perhaps; run it again, with fewer workers if so; what was finished is kept"
     causes = [str(error)]
     while (cause := error.__cause__) is not None and isinstance(cause, HydraException | OmegaConfBaseException):
         error = cause
@@ -121,5 +150,14 @@ def _silence() -> None:
 
 
 def quietly() -> None:
-    """For a worker process: Ctrl-C ends it at once and without a traceback, as the command that started it says what is to be said."""
+    """For a worker process: Ctrl-C ends it at once and without a traceback, as the command that started it says what is to be said; and
+    so does the end of that command, whatever ended it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if (parent := multiprocessing.parent_process()) is not None:
+        threading.Thread(target=_end_with, args=(parent,), name="parent", daemon=True).start()
+
+
+def _end_with(parent: Any) -> None:
+    """Waits for a process's end on what the two share, which works on every system, and ends this one."""
+    parent.join()
+    os._exit(1)

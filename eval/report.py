@@ -93,7 +93,9 @@ def show(rows: Sequence[dict[str, Any]], beside: Sequence[Grid] = ()) -> None:
     """Prints the tables: the rows, what questions were answered, and ``beside``."""
     # a file or a pipe has no width: the table is as wide as it needs to be
     priced = any(row["cost_per_task"] is not None for row in rows)
-    console = Console() if sys.stdout.isatty() else Console(width=int(os.environ.get("COLUMNS", 285 if priced else 245)))
+    given = os.environ.get("COLUMNS", "")
+    width = int(given) if given.isascii() and given.isdigit() and int(given) else 285 if priced else 245
+    console = Console() if sys.stdout.isatty() else Console(width=width)
     for table in terminal(rows, console.width):
         console.print(table)
     console.print(NOTE, style="dim")

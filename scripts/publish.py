@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from configs.ending import program
 from configs.files import write
 from eval.tables import Grid, _ranged, _share, _times
 
@@ -72,7 +73,7 @@ _TEXTS = ("source", "profile", "backend", "mode")
 
 def main(arguments: Sequence[str]) -> int:
     """Keeps a report's results if one is named, then fills or checks the tables."""
-    options = dict(argument.split("=", 1) for argument in arguments)
+    options = dict(argument.partition("=")[::2] for argument in arguments)
     name, report, check = options.pop("name", ""), options.pop("report", ""), options.pop("check", "false") == "true"
     if options or bool(name) != bool(report):
         print("publish: use name=RESULT report=FOLDER together, or check=true", file=sys.stderr)
@@ -147,4 +148,4 @@ def select(rows: Sequence[Row], asked: Mapping[str, Sequence[str]]) -> list[Row]
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    program(main)

@@ -26,6 +26,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from configs.ending import program
+
 EXPERIMENT = "experiment=smollm2_midsentence"
 TOOLS = {"written": ["data.tools=renamed"], "domains": ["data.tools=renamed"], "bfcl": ["data.tools=drawn"]}
 WEIGHTS = {"assistant": 0.40, "naturalistic": 0.13, "written": 0.17, "domains": 0.17, "bfcl": 0.13}
@@ -232,4 +234,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    program(main)

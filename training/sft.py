@@ -27,7 +27,7 @@ from agent.models.checkpoint import BASE, load_model
 from agent.models.embedded import resolve
 from agent.models.load import adapter_folder, load_renderer, load_tokenizer, note_protocol, weights_hash
 from agent.rendering import Renderer
-from configs.command import UserError, command, out_folder, write_manifest
+from configs.command import UserError, claim, command, out_folder, write_manifest
 from configs.files import marker, write
 from configs.launch import start_all
 from configs.schema import Config
@@ -57,6 +57,7 @@ def main(config: Config) -> None:
     check_settings(config, processes)
     folder = out_folder(config, "train")
     key = recipe(config)
+    claim(folder)
     if finished(folder, key):
         say(f"finished before: {folder}")
         return

@@ -19,6 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent import assets
+from configs.ending import program
+from configs.files import path_of
 
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 TINY = Path(__file__).parent / "tiny"
@@ -137,7 +139,7 @@ def from_wheel() -> Path:
 def _smollm2() -> Path:
     tried = []
     if named := os.environ.get(FOLDER_VARIABLE):
-        folder = Path(named).expanduser()
+        folder = path_of(named)
         if why := _missing(folder):
             # who names a folder wants that folder: another model in its place would be a wrong result
             raise ModelNotFound(f"{FOLDER_VARIABLE} does not name a model: {why}; correct it or unset it")
@@ -167,7 +169,7 @@ def resolve(name_or_path: str | Path) -> Path:
         return TINY
     if name_or_path == "smollm2":
         return _smollm2()
-    folder = Path(name_or_path).expanduser()
+    folder = path_of(name_or_path)
     if folder.is_dir():
         return folder
     name = str(name_or_path)
@@ -193,4 +195,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    program(main)
