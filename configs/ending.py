@@ -114,6 +114,8 @@ def _words(error: BaseException) -> str:
     if isinstance(error, BrokenExecutor):
         return "a worker process was killed, for want of memory perhaps; run it again, with fewer workers if so; what was finished is kept"
     causes = [str(error)]
+    if type(error).__module__.partition(".")[0] in _READERS and os.strerror(errno.ENOSPC) in causes[0]:
+        causes.append(_FIXES[errno.ENOSPC])  # a library that says no number
     while (cause := error.__cause__) is not None and isinstance(cause, HydraException | OmegaConfBaseException):
         error = cause
         causes.append(str(cause))

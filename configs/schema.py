@@ -18,7 +18,7 @@ class ModelConfig:
     """Which model, and how it writes the protocol."""
 
     name: str = "smollm2"
-    """``smollm2`` (embedded), ``tiny`` (random, for debugging), a hub id or a folder."""
+    """``smollm2`` (embedded), ``tiny`` (random, for debugging), a folder, or a hub id with its commit (``ID@COMMIT``)."""
     adapter: str | None = None
     """Folder of a PEFT adapter or of a checkpoint made by `training.sft`, or the name of an adapter that comes with the code
     (``smollm2-midsentence``); None for the model as it comes."""

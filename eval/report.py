@@ -11,8 +11,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from agent.clock import seconds
-from configs.command import command, git_state
+from configs.command import claim, command, git_state
 from configs.files import write as write_whole
 from configs.schema import Config
 from eval import closed_book, paper
@@ -69,11 +69,16 @@ def main(config: Config) -> None:
 @contextlib.contextmanager
 def together(folder: Path) -> Iterator[Path]:
     """A folder inside ``folder`` for files that are put into it together, when all of them are whole; if one fails, none is."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as half:
-        yield Path(half)
-        for path in sorted(Path(half).iterdir()):
+    claim(folder)
+    half = folder / ".partial"
+    shutil.rmtree(half, ignore_errors=True)  # of a report that was killed
+    half.mkdir()
+    try:
+        yield half
+        for path in sorted(half.iterdir()):
             path.rename(folder / path.name)
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
 
 
 def write(folder: Path, report: dict[str, Any], runs: Sequence[str], picture: tuple[Key, Key, str] | None) -> None:

@@ -17,12 +17,15 @@ from scripts.hostile.warm import forked, line
 from scripts.hostile.world import again
 
 
+def world_of(place: Path, master: Path, kind: str) -> Path:
+    """The world that cases of a kind share."""
+    return place / kind if (place / kind).exists() else again(master, place / kind)
+
+
 def command_line(tally: Tally, master: Path, place: Path, seed: int, number: int) -> None:
     """One bad command line, in a world of earlier results."""
-    world, out = place / "world", f"made-{number}"
+    world, out = world_of(place, master, "world"), f"made-{number}"
     case = lines.drawn(seed, number, out)
-    if not world.exists():
-        again(master, world)
     before = snapshot(world)
     ended = forked(line(case.module, case.arguments), world, stdin=None if case.closed_stdin else b"what is the time?\n")
     wrong = wrong_with(ended, nonsense=case.nonsense)
@@ -36,10 +39,8 @@ def command_line(tally: Tally, master: Path, place: Path, seed: int, number: int
 
 def broken_file(tally: Tally, master: Path, place: Path, seed: int, number: int) -> None:
     """One broken file, given to what reads such files."""
-    world = place / "files"
-    if not world.exists():
-        again(master, world)
-        (world / "own.py").write_text(f"from pathlib import Path\nPath({str(world / mutated.RAN)!r}).touch()\n")
+    world = world_of(place, master, "files")
+    (world / "own.py").write_text(f"from pathlib import Path\nPath({str(world / mutated.RAN)!r}).touch()\n")
     case = mutated.drawn(seed, number, master)
     case.put(world)
     before = snapshot(world)
@@ -72,9 +73,7 @@ def restored(master: Path, world: Path, name: str) -> None:
 def killed(tally: Tally, master: Path, place: Path, seed: int, number: int) -> None:
     """One command, killed once or more and given again until it is done."""
     draw = random.Random(f"kill:{seed}:{number}")
-    world = place / "kills"
-    if not world.exists():
-        again(master, world)
+    world = world_of(place, master, "kills")
     name = list(faults.MADE)[number % len(faults.MADE)]
     known = faults.alone(name, world)
     out = world / "killed"
@@ -110,9 +109,7 @@ def _done(name: str, body: Callable[[], None], world: Path, out: Path, known: fa
 def disk_full(tally: Tally, master: Path, place: Path, seed: int, number: int) -> None:
     """One command on a disk that is too small, and again when there is room; a report has an earlier one in its place."""
     draw = random.Random(f"disk:{seed}:{number}")
-    world = place / "kills"
-    if not world.exists():
-        again(master, world)
+    world = world_of(place, master, "kills")
     name = list(faults.MADE)[number % len(faults.MADE)]
     known = faults.alone(name, world)
     size = int(known.bytes * draw.choice((0.0, 0.1, 0.3, 0.5, 0.8, 0.95, 1.0)) * draw.random()) + 4096 * draw.randrange(1, 4)

@@ -95,7 +95,9 @@ def forked(
     said = tempfile.TemporaryFile(), tempfile.TemporaryFile()
     sys.stdout.flush()
     sys.stderr.flush()
-    pid = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons warn of forks beside threads; ours only wait
+        pid = os.fork()
     if pid == 0:
         try:
             _become(folder, said, stdin, environ or {}, limit_s)

@@ -23,7 +23,7 @@ TRAIN = ("training.sft", [
 ])
 REPORT = ("eval.report", ["runs=[replay]", "eval.resamples=50", "out=report"])
 REPAIR = ("training.repair", [
-    *SMALL, "model.adapter=run", "repair.rollouts=2", "repair.shard_rollouts=1", "repair.beta=0.9",
+    *SMALL, "model.adapter=run", "repair.rollouts=4", "repair.shard_rollouts=2", "repair.batch=2", "repair.most_mistakes=2",
 ])
 MADE = (GENERATE, REPLAY, TRAIN, REPORT)
 
