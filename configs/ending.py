@@ -32,6 +32,8 @@ CLOSED = 128 + signal.SIGPIPE
 """What a shell reports of a process that ended by the signal."""
 _READERS = ("pyarrow", "safetensors", "safetensors_rust", "yaml", "zstandard", "tokenizers", "zipfile")
 """Libraries that read files: what they raise in kinds of their own is about the file."""
+_HERE = Path(__file__).resolve().parent.parent
+_ROOMS = ("agent", "configs", "data_gen", "training", "eval", "scripts")
 _FIXES = {
     errno.ENOSPC: "free some space and run it again, it resumes", errno.EDQUOT: "free some space and run it again, it resumes",
     errno.ENAMETOOLONG: "give a shorter name", errno.ENOTDIR: "a part of the path is a file; give another path",
@@ -66,7 +68,7 @@ def ends() -> Iterator[None]:
         if os.environ.get("MIDSENTENCE_TRACEBACK"):
             raise
         if _is_the_users(error):
-            fail(error)
+            fail(error, "" if _said_here(error) else f"; if nothing is wrong with what you gave, {_kept(error)}")
         break_down(error)
 
 
@@ -88,9 +90,9 @@ def program(main: Callable[[list[str]], int | None]) -> NoReturn:
     sys.exit(status)
 
 
-def fail(error: BaseException) -> NoReturn:
+def fail(error: BaseException, more: str = "") -> NoReturn:
     """Says what is wrong, on one line, and ends with status 2."""
-    _say(_words(error))
+    _say(_words(error) + more)
     _exit(2)
 
 
@@ -103,6 +105,16 @@ def break_down(error: BaseException) -> NoReturn:
 def _is_the_users(error: Exception) -> bool:
     kinds = (UserError, ValueError, OSError, MemoryError, BrokenExecutor, HydraException, OmegaConfBaseException)
     return isinstance(error, kinds) or type(error).__module__.partition(".")[0] in _READERS
+
+
+def _said_here(error: Exception) -> bool:
+    """Whether a ``ValueError`` is a sentence of ours: of a kind of ours, or raised by a ``raise`` in our code. Others, of ``int("x")`` or a
+    library, are about what the user gave most of the time, and a fault in the code now and then."""
+    if not isinstance(error, ValueError) or type(error).__module__.partition(".")[0] in (*_ROOMS, *_READERS):
+        return True
+    *_, frame = traceback.extract_tb(error.__traceback__) or [None]
+    within = frame is not None and any(Path(frame.filename).is_relative_to(_HERE / room) for room in _ROOMS)
+    return within and (frame.line or "").startswith("raise ")
 
 
 def _words(error: BaseException) -> str:

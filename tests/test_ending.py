@@ -18,7 +18,9 @@ import yaml
 from safetensors import SafetensorError
 
 from configs.ending import CLOSED, INTERRUPTED, UserError, ends, program
+from configs.files import path_of
 from configs.terminal import plain
+from data_gen.trajectory import read_manifest
 from tests.test_configs import started
 
 
@@ -206,3 +208,21 @@ def test_the_death_of_a_worker_is_one_line(tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith("works: a worker process was killed, for want of memory perhaps; run it again")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_value_error_that_nobody_worded_keeps_its_traceback_too(monkeypatch, capsys, tmp_path):
+    """It is the user's most of the time; where it is a fault in the code, somebody can find it."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    status, lines = ended(monkeypatch, capsys, ValueError("math domain error"))
+    assert status == 2 and len(lines) == 1 and "math domain error; if nothing is wrong with what you gave, the traceback is in" in lines[0]
+    (file,) = tmp_path.glob("*.traceback")
+    assert str(file) in lines[0] and "ValueError: math domain error" in file.read_text()
+
+
+def test_a_sentence_of_ours_needs_no_traceback(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for main in (lambda config: path_of("~nobody-here"), lambda config: read_manifest(tmp_path / "none")):
+        with pytest.raises(SystemExit) as end:
+            started(monkeypatch, main)
+        assert end.value.code == 2 and len(capsys.readouterr().err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())

@@ -51,7 +51,7 @@ def wrong_with(ended: Ended, *, nonsense: bool = False) -> set[str]:
         return {"hangs"}
     if _PYTHON.search(ended.err) or _PYTHON.search(ended.out) or ended.status not in _STATUSES:
         found.add("tracebacks")
-    elif ended.status == MENDABLE and len(_said(ended)) != 1:
+    elif ended.status == MENDABLE and (len(_said(ended)) > 1 or not ended.err.strip()):
         found.add("more_than_a_line")
     if nonsense and ended.status == 0:
         found.add("accepted_nonsense")
