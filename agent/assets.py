@@ -1,8 +1,8 @@
 """Files that are fetched rather than committed: what they are, how they are fetched, where they lie.
 
 Owns the one table of pinned assets, the cache folder, and the check against sha256. Refuses to know what is inside
-them: readers get a path. Only the standard library is imported here, so that the table can be read before anything is
-installed.
+them: readers get a path. Only the standard library is imported here, and what is of it alone, so that the table can be
+read before anything is installed.
 
     python -m agent.assets list
     python -m agent.assets fetch [name ...]
@@ -24,7 +24,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from configs.ending import program
 from configs.files import path_of
 
 FETCH_TIMEOUT_S = 900
@@ -253,4 +252,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    from configs.ending import program  # not of the standard library alone
     program(main)
