@@ -124,13 +124,13 @@ def draw(path: Path) -> None:
 
 def main(arguments: list[str]) -> int:
     """See the module; with ``--check`` the exit status is 1 if anything is out of date."""
-    new = page(PAGE.read_text())
+    new = page(PAGE.read_text("utf-8"))
     if "--check" in arguments:
-        stale = [PAGE.name] if new != PAGE.read_text() else []
-        stale += [PICTURE.name] if not PICTURE.exists() or f"table {fingerprint()}" not in PICTURE.read_text() else []
+        stale = [PAGE.name] if new != PAGE.read_text("utf-8") else []
+        stale += [PICTURE.name] if not PICTURE.exists() or f"table {fingerprint()}" not in PICTURE.read_text("utf-8") else []
         print(f"out of date: {', '.join(stale)}; run python -m scripts.draw_calls" if stale else "the docs agree with the table")
         return int(bool(stale))
-    PAGE.write_text(new)
+    PAGE.write_text(new, "utf-8")
     draw(PICTURE)
     print(f"wrote {PAGE} and {PICTURE}")
     return 0

@@ -93,7 +93,7 @@ def documents() -> list[Path]:
 
 def keep(report: Path, folder: Path) -> None:
     """Copies what is published of a report; what was there before is replaced."""
-    whole = json.loads((report / "report.json").read_text())
+    whole = json.loads((report / "report.json").read_text("utf-8"))
     rows = [{name: value for name, value in row.items() if name not in LEFT_OUT} for row in whole["rows"]]
     kept = {"schema_version": whole["schema_version"], "git": whole["git"], "runs_git": whole["runs_git"], "rows": rows}
     folder.mkdir(parents=True, exist_ok=True)
@@ -129,7 +129,7 @@ def table(spec: str) -> str:
     columns = asked.pop("columns", ["source", "mode", "n", "right", "mean"])
     if odd := [column for column in columns if column not in COLUMNS]:
         raise ValueError(f"a table asks for column {odd[0]!r}; use some of {', '.join(COLUMNS)}")
-    rows = select(json.loads(file.read_text())["rows"], asked)
+    rows = select(json.loads(file.read_text("utf-8"))["rows"], asked)
     if not rows:
         raise ValueError(f"no row of results/{name} fits {spec!r}")
     cells = tuple(tuple(COLUMNS[column][1](row) for column in columns) for row in rows)

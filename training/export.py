@@ -61,7 +61,7 @@ def merge(config: Config, source: Path, settings: dict[str, Any], manifest: dict
     model.generation_config.eos_token_id = text_ends(model.generation_config.eos_token_id, tokenizer)
     model.save_pretrained(half)
     tokenizer.save_pretrained(half)
-    (half / "README.md").write_text(card(settings, manifest))
+    (half / "README.md").write_text(card(settings, manifest), "utf-8")
     shutil.copy(source / PROTOCOL, half / PROTOCOL)
     for name in ("config.yaml", "manifest.json"):
         shutil.copy(source / name, half / f"training-{name}")

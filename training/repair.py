@@ -271,7 +271,7 @@ def total(folder: Path, count: int) -> Counter[str]:
     """The counts of all shards."""
     found: Counter[str] = Counter()
     for index in range(count):
-        found.update(json.loads(_counts_of(folder, index, count).read_text()))
+        found.update(json.loads(_counts_of(folder, index, count).read_text("utf-8")))
     return found
 
 

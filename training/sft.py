@@ -313,7 +313,7 @@ def save(
         trainer.save_model(str(ours))
     trainer.accelerator.wait_for_everyone()  # all have read which weights were chosen
     if trainer.accelerator.is_main_process:
-        whole = json.loads((resolve(config.model.name) / "config.json").read_text())
+        whole = json.loads((resolve(config.model.name) / "config.json").read_text("utf-8"))
         shape = {name: whole[name] for name in ("model_type", "hidden_size", "num_hidden_layers", "vocab_size") if name in whole}
         renderer = load_renderer(config.model.name, config.model.tags, config.clock.stamps, turns=config.model.turns)
         for place in {folder, ours}:

@@ -83,7 +83,7 @@ def counting(body: Callable[[], None], folder: Path, die_at: int = 0, told: Path
             body()
         finally:
             if told is not None:
-                told.write_text(json.dumps(count))
+                told.write_text(json.dumps(count), "utf-8")
 
     return run
 
@@ -100,9 +100,9 @@ def alone(name: str, world: Path) -> Alone:
         if ended.status:
             raise RuntimeError(f"{name} ended with {ended.status} when it was left alone: {ended.err}")
         size = sum(path.stat().st_size for path in kept.rglob("*") if path.is_file())
-        found = [int(steps.read_text()), time.monotonic() - started_s, size, content(name, kept)]
-        told.write_text(json.dumps(found))
-    return Alone(*json.loads(told.read_text()))
+        found = [int(steps.read_text("utf-8")), time.monotonic() - started_s, size, content(name, kept)]
+        told.write_text(json.dumps(found), "utf-8")
+    return Alone(*json.loads(told.read_text("utf-8")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,7 +152,7 @@ def _tools_bytes(draw: random.Random, world: Path) -> Mutant:
 
 def _python(draw: random.Random, world: Path) -> Mutant:
     """The user's own Python, with mistakes: it is run, and what it raises is one line."""
-    text = (world / "tools.py").read_text()
+    text = (world / "tools.py").read_text("utf-8")
     endings = ("raise LookupError('x')\n", "import nosuch_module\n", "raise SystemExit(3)\n", "def f(:\n", "raise\n", "find_place = None\n",
                "tool()\n", "@tool(access='fly')\ndef f(a: int) -> int:\n    'x'\n", "@tool(access='read')\ndef f(a):\n    pass\n",
                "@tool(access='read')\ndef f(*a, **b) -> str:\n    'x'\n", "assert False, '\\x1b[2J'\n", "new_state = 3\n", "HABITS = 3\n")
@@ -165,14 +165,14 @@ def _manifest(draw: random.Random, world: Path) -> Mutant:
     path = world / reader / "manifest.json"
     if draw.random() < 0.3:
         return _anything(draw, world, reader, f"{reader}/manifest.json")
-    content, how = changed(draw, json.loads(path.read_text()), set())
+    content, how = changed(draw, json.loads(path.read_text("utf-8")), set())
     return Mutant(reader, f"{reader}/manifest.json", json.dumps(content).encode(), how)
 
 
 def _settings(draw: random.Random, world: Path) -> Mutant:
     reader = draw.choice(("data", "data", "run"))
     name = f"{reader}/config.yaml"
-    given = yaml.safe_load((world / name).read_text())
+    given = yaml.safe_load((world / name).read_text("utf-8"))
     match draw.randrange(4):
         case 0:
             return _anything(draw, world, reader, name)
@@ -199,7 +199,7 @@ def _checkpoint(draw: random.Random, world: Path) -> Mutant:
     name = draw.choice([name for name in names if (world / "run" / name).exists()])
     path = world / "run" / name
     if name == "adapter_config.json" and draw.random() < 0.5:
-        content, how = changed(draw, json.loads(path.read_text()), set())
+        content, how = changed(draw, json.loads(path.read_text("utf-8")), set())
         return Mutant("run", f"run/{name}", json.dumps(content).encode(), how)
     return _anything(draw, world, "run", f"run/{name}")
 

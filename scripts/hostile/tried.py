@@ -40,7 +40,7 @@ def command_line(tally: Tally, master: Path, place: Path, seed: int, number: int
 def broken_file(tally: Tally, master: Path, place: Path, seed: int, number: int) -> None:
     """One broken file, given to what reads such files."""
     world = world_of(place, master, "files")
-    (world / "own.py").write_text(f"from pathlib import Path\nPath({str(world / mutated.RAN)!r}).touch()\n")
+    (world / "own.py").write_text(f"from pathlib import Path\nPath({str(world / mutated.RAN)!r}).touch()\n", "utf-8")
     case = mutated.drawn(seed, number, master)
     case.put(world)
     before = snapshot(world)

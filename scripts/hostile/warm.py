@@ -142,7 +142,7 @@ def _become(folder: Path, said: Sequence, stdin: bytes | None, environ: Mapping[
     seconds = int(limit_s) + 1
     used = resource.getrusage(resource.RUSAGE_SELF)
     resource.setrlimit(resource.RLIMIT_CPU, (seconds + int(used.ru_utime + used.ru_stime),) * 2)
-    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if Path("/proc/self/statm").exists() else 0
+    taken = int(Path("/proc/self/statm").read_text("utf-8").split()[0]) * resource.getpagesize() if Path("/proc/self/statm").exists() else 0
     resource.setrlimit(resource.RLIMIT_AS, (taken + MOST_BYTES,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     warnings.resetwarnings()

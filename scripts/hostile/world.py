@@ -76,10 +76,10 @@ def make(folder: Path) -> None:
     folder, whole = folder.with_name("making"), folder
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    (folder / "tools.json").write_text(json.dumps(TOOLS, indent=1))
-    (folder / "requests.jsonl").write_text(rows_as_text(ROWS))
-    (folder / "tools.py").write_text(PYTHON)
-    (folder / "file").write_text("not a folder\n")
+    (folder / "tools.json").write_text(json.dumps(TOOLS, indent=1), "utf-8")
+    (folder / "requests.jsonl").write_text(rows_as_text(ROWS), "utf-8")
+    (folder / "tools.py").write_text(PYTHON, "utf-8")
+    (folder / "file").write_text("not a folder\n", "utf-8")
     (folder / "empty").mkdir()
     (folder / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)))
     for module, arguments in MADE:
