@@ -1,8 +1,8 @@
 """Files that are fetched rather than committed: what they are, how they are fetched, where they lie.
 
 Owns the one table of pinned assets, the cache folder, and the check against sha256. Refuses to know what is inside
-them: readers get a path. Only the standard library is imported here, so that the table can be read before anything is
-installed.
+them: readers get a path. Only the standard library is imported here, and what is of it alone, so that the table can be
+read before anything is installed.
 
     python -m agent.assets list
     python -m agent.assets fetch [name ...]
@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
+
+from configs.files import path_of
 
 FETCH_TIMEOUT_S = 900
 
@@ -92,7 +94,7 @@ ASSETS: dict[str, Asset] = {
 def cache_dir() -> Path:
     """The folder for everything fetched or made once: ``MIDSENTENCE_CACHE``, or the platform's own cache folder."""
     if chosen := os.environ.get("MIDSENTENCE_CACHE"):
-        return Path(chosen).expanduser()
+        return path_of(chosen)
     from platformdirs import user_cache_path  # not in the standard library, and the table must be readable without it
 
     return user_cache_path("midsentence", appauthor=False)
@@ -250,4 +252,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from configs.ending import program  # not of the standard library alone
+    program(main)

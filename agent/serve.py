@@ -30,7 +30,8 @@ from agent.tools.assistant import AssistantToolbox
 from agent.tools.python_file import load_tools_file
 from agent.tools.tool import Toolbox
 from agent.tools.world import File, Note, Person, WorldData
-from configs.command import command, out_folder
+from configs.command import UserError, command, out_folder
+from configs.files import path_of
 from configs.schema import Config
 from configs.terminal import plain
 
@@ -87,11 +88,15 @@ class Screen:
 async def talk(session: Session, lines: Iterable[str], patience_s: float = 60.0) -> None:
     """Feeds lines to a session as they come; after the last, waits for the answer that is due."""
     loop, typed = asyncio.get_running_loop(), asyncio.Queue()
+    broken: list[Exception] = []
 
     def read() -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody reads on
-            for line in lines:
-                loop.call_soon_threadsafe(typed.put_nowait, line)
+            try:
+                for line in lines:
+                    loop.call_soon_threadsafe(typed.put_nowait, line)
+            except (OSError, ValueError) as error:  # what is typed ends there, and the session with it
+                broken.append(error)
             loop.call_soon_threadsafe(typed.put_nowait, None)
 
     # a daemon: a terminal that says nothing must not keep the process from ending
@@ -110,6 +115,8 @@ async def talk(session: Session, lines: Iterable[str], patience_s: float = 60.0)
             print(f"the session is over: {ended.outcome}", file=sys.stderr)
         except TimeoutError:
             print(f"no answer within {patience_s:g} s", file=sys.stderr)
+    if broken:
+        raise UserError(f"the standard input can't be read ({broken[0]}); give text in UTF-8")
 
 
 def toolbox_of(tools: str, now: str) -> Toolbox:
@@ -123,11 +130,13 @@ def toolbox_of(tools: str, now: str) -> Toolbox:
         return AssistantToolbox(WORLD, now=now)
     if Path(tools).suffix == ".json":
         raise ValueError(f"tools={tools} describes tools and has no code that runs them; give a .py file with @tool functions")
-    return load_tools_file(Path(tools).expanduser()).toolbox("", now)
+    return load_tools_file(path_of(tools)).toolbox("", now)
 
 
 def main(config: Config) -> None:
     """Runs one session on the standard input, and leaves its log behind."""
+    if sys.stdin is None:
+        raise UserError("the standard input is closed; type into a terminal, or give a pipe or a file")
     bare = config.model.adapter is None
     row = settings_of(config.eval.modes[-1] if config.eval.modes else "speculative", config.agent)
     options = {"dtype": config.model.dtype, "stamps": config.clock.stamps, "constrained": config.eval.constrained}

@@ -33,8 +33,22 @@ from configs.limits import check
 from configs.schema import Config, register
 from configs.secrets import as_given, without_secrets
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_claimed: dict[Path, int] = {}
+"""Folders that this process's command keeps to itself, each by an open handle."""
 _given: list[DictConfig] = []
 """The settings of this process's command as they were composed, unresolved."""
+_MARKS = {
+    "data": ("*.parquet",), "replay": ("episodes-*",), "train": ("checkpoints", "adapter_model.safetensors"), "export": ("training-*",),
+    "whatif": ("whatif.json",), "frontier": ("frontier.json", "points"),
+}
+"""By which a folder is known to hold one kind of results: commands write files of the same names (``manifest.json``, ``config.yaml``)."""
+_KINDS = {"repair": "data"}
+"""Verbs whose results are of another verb's kind."""
 _VERSIONS = ("torch", "transformers", "tokenizers", "peft", "trl", "datasets", "accelerate")
 
 
@@ -55,6 +69,8 @@ def command(main: Callable[[Config], None]) -> Callable[[], None]:
                 main(settings)
             finally:
                 _given.clear()
+                while _claimed:
+                    os.close(_claimed.popitem()[1])
 
     entry = hydra.main(config_path="pkg://configs", config_name="config", version_base="1.3")(bounded)
 
@@ -128,11 +144,42 @@ def no_strangers(config: DictConfig, path: str = "") -> None:
 
 
 def out_folder(config: Config, verb: str) -> Path:
-    """Where a command's results go: ``out``, or ``outputs/<verb>/<name>``; with ``--multirun``, a folder there for each job, by number."""
+    """Where a command's results go: ``out``, or ``outputs/<verb>/<name>``; with ``--multirun``, a folder there for each job, by number.
+
+    Raises:
+        UserError: another kind of results is there already.
+    """
     folder = Path(config.out or f"outputs/{verb}/{config.name}")
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
-        return folder / str(HydraConfig.get().job.num)
+        folder = folder / str(HydraConfig.get().job.num)
+    for kind, marks in _MARKS.items():
+        if kind != _KINDS.get(verb, verb) and (found := next((path for mark in marks for path in folder.glob(mark)), None)) is not None:
+            raise UserError(f"{folder} holds results of another command ({found.name}); give another out=")
     return folder
+
+
+def claim(folder: Path) -> None:
+    """Makes a folder, and keeps it for this command until it ends: what two write at once is of neither.
+
+    Of several processes of one command (``accelerate launch``) the first claims it. Where the system or the disk has no such locks, and
+    where no command runs, it is made and that is all.
+
+    Raises:
+        UserError: another command has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if fcntl is None or not _given or os.environ.get("RANK", "0") != "0" or folder.resolve() in _claimed:
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise UserError(f"{folder} is in use by another command; wait until that has ended, or give another out=") from None
+    except OSError:  # a network's disk
+        os.close(handle)
+        return
+    _claimed[folder.resolve()] = handle
 
 
 def write_manifest(folder: Path, config: Config, **more: Any) -> None:

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
+import multiprocessing
 import os
 import signal
 import sys
 import tempfile
+import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
@@ -28,11 +32,14 @@ CLOSED = 128 + signal.SIGPIPE
 """What a shell reports of a process that ended by the signal."""
 _READERS = ("pyarrow", "safetensors", "safetensors_rust", "yaml", "zstandard", "tokenizers", "zipfile")
 """Libraries that read files: what they raise in kinds of their own is about the file."""
+_HERE = Path(__file__).resolve().parent.parent
+_ROOMS = ("agent", "configs", "data_gen", "training", "eval", "scripts")
 _FIXES = {
     errno.ENOSPC: "free some space and run it again, it resumes", errno.EDQUOT: "free some space and run it again, it resumes",
     errno.ENAMETOOLONG: "give a shorter name", errno.ENOTDIR: "a part of the path is a file; give another path",
     errno.EEXIST: "it is a file, not a folder; give another path", errno.EISDIR: "it is a folder; give a file",
     errno.ENOENT: "give a path that is there", errno.EACCES: "give a path that you may use", errno.EPERM: "give a path that you may use",
+    errno.ENOTEMPTY: "it holds something; give another path, or empty it", errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
     errno.EROFS: "give a path that can be written", errno.ELOOP: "its links lead back to themselves; give another path",
 }
 
@@ -44,6 +51,10 @@ class UserError(Exception):
 @contextlib.contextmanager
 def ends() -> Iterator[None]:
     """Ends the process as the module says; ``MIDSENTENCE_TRACEBACK`` lets everything through instead."""
+    _open_streams()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")  # a locale may know ASCII only
     try:
         yield
         sys.stdout.flush()
@@ -57,13 +68,31 @@ def ends() -> Iterator[None]:
         if os.environ.get("MIDSENTENCE_TRACEBACK"):
             raise
         if _is_the_users(error):
-            fail(error)
+            fail(error, "" if _said_here(error) else f"; if nothing is wrong with what you gave, {_kept(error)}")
         break_down(error)
 
 
-def fail(error: BaseException) -> NoReturn:
+def _open_streams() -> None:
+    """Where a standard stream was closed, what is printed goes nowhere, and no file of results gets its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+        if name != "stdin" and getattr(sys, name) is None:  # who reads asks whether there is something to read
+            setattr(sys, name, open(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False))
+
+
+def program(main: Callable[[list[str]], int | None]) -> NoReturn:
+    """Runs a program that takes its arguments as they are, and ends it as the commands end."""
+    with ends():
+        status = main(sys.argv[1:])
+    sys.exit(status)
+
+
+def fail(error: BaseException, more: str = "") -> NoReturn:
     """Says what is wrong, on one line, and ends with status 2."""
-    _say(_words(error))
+    _say(_words(error) + more)
     _exit(2)
 
 
@@ -74,8 +103,18 @@ def break_down(error: BaseException) -> NoReturn:
 
 
 def _is_the_users(error: Exception) -> bool:
-    kinds = (UserError, ValueError, OSError, MemoryError, HydraException, OmegaConfBaseException)
+    kinds = (UserError, ValueError, OSError, MemoryError, BrokenExecutor, HydraException, OmegaConfBaseException)
     return isinstance(error, kinds) or type(error).__module__.partition(".")[0] in _READERS
+
+
+def _said_here(error: Exception) -> bool:
+    """Whether a ``ValueError`` is a sentence of ours: of a kind of ours, or raised by a ``raise`` in our code. Others, of ``int("x")`` or a
+    library, are about what the user gave most of the time, and a fault in the code now and then."""
+    if not isinstance(error, ValueError) or type(error).__module__.partition(".")[0] in (*_ROOMS, *_READERS):
+        return True
+    *_, frame = traceback.extract_tb(error.__traceback__) or [None]
+    within = frame is not None and any(Path(frame.filename).is_relative_to(_HERE / room) for room in _ROOMS)
+    return within and (frame.line or "").startswith("raise ")
 
 
 def _words(error: BaseException) -> str:
@@ -84,7 +123,11 @@ def _words(error: BaseException) -> str:
         name = str(error.filename2 or error.filename or "")
         shown = f"{name[:120]}…" if len(name) > 120 else name
         return f"{f'{shown}: ' if shown else ''}{error.strerror}; {_FIXES[error.errno]}"
+    if isinstance(error, BrokenExecutor):
+        return "a worker process was killed, for want of memory perhaps; run it again, with fewer workers if so; what was finished is kept"
     causes = [str(error)]
+    if type(error).__module__.partition(".")[0] in _READERS and os.strerror(errno.ENOSPC) in causes[0]:
+        causes.append(_FIXES[errno.ENOSPC])  # a library that says no number
     while (cause := error.__cause__) is not None and isinstance(cause, HydraException | OmegaConfBaseException):
         error = cause
         causes.append(str(cause))
@@ -121,5 +164,14 @@ def _silence() -> None:
 
 
 def quietly() -> None:
-    """For a worker process: Ctrl-C ends it at once and without a traceback, as the command that started it says what is to be said."""
+    """For a worker process: Ctrl-C ends it at once and without a traceback, as the command that started it says what is to be said; and
+    so does the end of that command, whatever ended it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if (parent := multiprocessing.parent_process()) is not None:
+        threading.Thread(target=_end_with, args=(parent,), name="parent", daemon=True).start()
+
+
+def _end_with(parent: Any) -> None:
+    """Waits for a process's end on what the two share, which works on every system, and ends this one."""
+    parent.join()
+    os._exit(1)

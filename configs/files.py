@@ -1,7 +1,8 @@
 """Files that mark or carry a result: whole or not at all, also when the disk fills, the process dies or the power goes.
 
 Owns `whole`, through which everything of that kind is written, and how such files are read: `marker`, for which a torn one is none, and
-`digest` and `intact`, by which a manifest's files are held against what it says of them. Refuses to know what is in them.
+`digest` and `intact`, by which a manifest's files are held against what it says of them, and `shaped`, by which plain data is held
+against what its readers take out of it. Refuses to know what is in them.
 """
 
 from __future__ import annotations
@@ -75,3 +76,38 @@ def _digest(path: Path, size: int, mtime_ns: int) -> str:
 def intact(path: Path, said: Mapping[str, Any] | None) -> bool:
     """Whether a file is there and is the one of which a manifest says ``{"sha256": …}``; of one that says nothing, whether it is there."""
     return path.is_file() and (not said or "sha256" not in said or digest(path) == said["sha256"])
+
+
+def path_of(text: str | Path) -> Path:
+    """A path as users write it, with ``~`` for a home.
+
+    Raises:
+        ValueError: nobody has that home.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{text}: there is no such home; give the whole path") from None
+
+
+def shaped(value: Any, shape: Any) -> bool:
+    """Whether plain data has a shape.
+
+    Args:
+        value: from JSON or YAML.
+        shape: a type or several; ``[shape]`` for a list of such, ``{str: shape}`` for a mapping to such, or
+            ``{"name": shape, "name?": shape}`` for a mapping that has these, or may have them. Null is as good as what may be left out.
+    """
+    match shape:
+        case [each]:
+            return isinstance(value, list) and all(shaped(one, each) for one in value)
+        case {**named} if str not in named:
+            return isinstance(value, dict) and all(_has(value, name, each) for name, each in named.items())
+        case {**every}:
+            return isinstance(value, dict) and all(isinstance(key, str) and shaped(one, every[str]) for key, one in value.items())
+    return isinstance(value, shape) and (not isinstance(value, bool) or shape is bool)
+
+
+def _has(value: dict[str, Any], name: str, shape: Any) -> bool:
+    found = value.get(name.removesuffix("?"))
+    return name.endswith("?") if found is None else shaped(found, shape)

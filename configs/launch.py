@@ -39,5 +39,5 @@ def asked_for(line: Sequence[str]) -> int:
     options.add_argument("--config_file", "--config-file", type=Path)
     found, _ = options.parse_known_args(list(line))
     if found.num_processes is None and found.config_file is not None and found.config_file.is_file():
-        return int((yaml.safe_load(found.config_file.read_text()) or {}).get("num_processes") or 0)
+        return int((yaml.safe_load(found.config_file.read_text("utf-8")) or {}).get("num_processes") or 0)
     return found.num_processes or 0

@@ -1,7 +1,7 @@
 """What values a setting takes, said beside its field in the schema, and checked once for every command.
 
-Owns the declarations `one_of`, `number` and `several`, and `check`, which holds a tree of settings against them. Refuses to know what a
-setting is for: what two settings must have in common is checked where they are used.
+Owns the declarations `one_of`, `number`, `several` and `span`, and `check`, which holds a tree of settings against them. Refuses to know
+what a setting is for: what two settings must have in common is checked where they are used.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ class Limits:
     """Values are greater than this."""
     filled: bool = False
     """Whether a list needs an item."""
+    span: bool = False
+    """Whether a list is two numbers, the second at least the first."""
     keys: tuple[str, ...] = ()
     """Keys that a mapping may have; empty for any."""
 
@@ -70,6 +72,11 @@ def several(*default: Any, least: float = -math.inf, above: float = -math.inf) -
     return _field(list(default), Limits(least=least, above=above, filled=True))
 
 
+def span(low: Any, high: Any, *, least: float = -math.inf, above: float = -math.inf) -> Any:
+    """A range: a list of its two ends."""
+    return _field([low, high], Limits(least=least, above=above, filled=True, span=True))
+
+
 def _field(default: Any, limits: Limits) -> Any:
     given = {"default_factory": default.copy} if isinstance(default, list | dict) else {"default": default}
     return field(**given, metadata={_LIMITS: limits})
@@ -92,6 +99,8 @@ def check(settings: Any, path: str = "") -> None:
             raise ValueError(f"{name}.{strange[0]} is unknown; use {', '.join(limits.keys)}")
         if limits.filled and not value:
             raise ValueError(f"{name}={value} is empty; name at least one")
+        if limits.span and (len(value) != 2 or value[1] < value[0]):
+            raise ValueError(f"{name}={value} is no range; give two numbers, the lower one first")
         for place, each in _values(name, value):
             if is_dataclass(each):
                 check(each, f"{place}.")

@@ -10,7 +10,7 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 
-from configs.limits import number, one_of, several
+from configs.limits import number, one_of, several, span
 
 
 @dataclass
@@ -18,7 +18,7 @@ class ModelConfig:
     """Which model, and how it writes the protocol."""
 
     name: str = "smollm2"
-    """``smollm2`` (embedded), ``tiny`` (random, for debugging), a hub id or a folder."""
+    """``smollm2`` (embedded), ``tiny`` (random, for debugging), a folder, or a hub id with its commit (``ID@COMMIT``)."""
     adapter: str | None = None
     """Folder of a PEFT adapter or of a checkpoint made by `training.sft`, or the name of an adapter that comes with the code
     (``smollm2-midsentence``); None for the model as it comes."""
@@ -46,12 +46,12 @@ class ClockConfig:
     """Clock stamps on environment segments: ``none``, ``text`` or ``token``."""
     profiles: dict[str, ProfileConfig] = field(default_factory=dict)
     """Device profiles by name."""
-    train_decode_tokens_per_s: list[int] = several(15, 250, least=1)
+    train_decode_tokens_per_s: list[int] = span(15, 250, least=1)
     """Range of decode rates that training samples, log-uniform."""
-    train_prefill_ratio: list[float] = several(5.0, 60.0, above=0)
+    train_prefill_ratio: list[float] = span(5.0, 60.0, above=0)
     """Range of prefill rate over decode rate, log-uniform."""
-    train_restart_s: list[float] = several(0.005, 0.05, least=0)
-    held_out_decode_tokens_per_s: list[int] = several(35, 50, least=1)
+    train_restart_s: list[float] = span(0.005, 0.05, above=0)
+    held_out_decode_tokens_per_s: list[int] = span(35, 50, least=1)
     """Decode rates that training never samples, for test: half-open."""
 
 
@@ -146,9 +146,9 @@ class DataConfig:
     """Changes to `data_gen.disfluency.Rates` by name, and ``times`` for all of them; generated sources only."""
     period_s: float = number(0.48, above=0)
     """Time between the recogniser's updates."""
-    lag_s: float = 0.2
+    lag_s: float = number(0.2, 0)
     """How long after its end a word is recognised, at least."""
-    lag_spread_s: float = 0.0
+    lag_spread_s: float = number(0.0, 0)
     """Mean of what comes on top of that, for each word by itself."""
     endpoint: str = "oracle"
     """Which of ``endpoints`` says when speech is over; every file of group data takes one that can be wrong."""

@@ -18,7 +18,7 @@ from agent.rendering import Renderer
 from agent.silence import silences
 from agent.simulate import Episode
 from agent.tools.tool import Toolbox
-from configs.schema import AgentConfig, ClockConfig, DataConfig
+from configs.schema import AgentConfig, ClockConfig, DataConfig, EndpointConfig
 from data_gen.seeds import child
 from data_gen.speech import Chunking, updates
 from data_gen.task import Task
@@ -37,10 +37,19 @@ def profile_of(name: str, config: ClockConfig) -> Profile:
 
 
 def sample_profile(config: ClockConfig, seed: int) -> Profile:
-    """A device for one training trajectory: log-uniform rates, the held-out ones left out."""
+    """A device for one training trajectory: log-uniform rates, the held-out ones left out.
+
+    Raises:
+        ValueError: none are left.
+    """
     draw = random.Random(seed)
     low, high = config.train_decode_tokens_per_s
     held_low, held_high = config.held_out_decode_tokens_per_s
+    if held_low <= low and high < held_high:
+        raise ValueError(
+            f"clock.train_decode_tokens_per_s=[{low}, {high}] lies in clock.held_out_decode_tokens_per_s=[{held_low}, {held_high}], "
+            "which is never sampled; widen the first or narrow the second"
+        )
     decode = held_low
     while held_low <= decode < held_high:
         decode = round(math.exp(draw.uniform(math.log(low), math.log(high))))
@@ -50,20 +59,25 @@ def sample_profile(config: ClockConfig, seed: int) -> Profile:
 
 
 def chunking_of(config: DataConfig) -> Chunking:
-    """The configured recogniser, with the row of its endpoint.
-
-    Raises:
-        ValueError: no such endpoint; the text lists those there are.
-    """
-    if config.endpoint not in config.endpoints:
-        raise ValueError(f"unknown endpoint {config.endpoint!r}; use one of {', '.join(config.endpoints)}")
-    row = config.endpoints[config.endpoint]
+    """The configured recogniser, with the row of its endpoint; see `endpoint_of`."""
+    row = endpoint_of(config)
     return Chunking(
         period_ns=ns(config.period_s), lag_ns=ns(config.lag_s), lag_spread_ns=ns(config.lag_spread_s),
         endpoint_delay_ns=ns(row.delay_s), false_endpoint_rate=row.false_rate,
         predict_delay_ns=None if row.predict_delay_s is None else ns(row.predict_delay_s), predict_false_rate=row.predict_false_rate,
         revision_rate=config.revision_rate, revision_words=config.revision_words, closing_marks=config.closing_marks,
     )
+
+
+def endpoint_of(config: DataConfig) -> EndpointConfig:
+    """The configured end of speech.
+
+    Raises:
+        ValueError: no such endpoint; the text lists those there are.
+    """
+    if config.endpoint not in config.endpoints:
+        raise ValueError(f"unknown endpoint {config.endpoint!r}; use one of {', '.join(config.endpoints)}")
+    return config.endpoints[config.endpoint]
 
 
 def updates_of(task: Task, data: DataConfig, seed: int) -> list[UserUpdate]:

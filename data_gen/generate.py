@@ -24,7 +24,7 @@ from rich.progress import Progress
 from agent.models.load import load_renderer
 from agent.protocol import EDITION
 from agent.rendering import Renderer
-from configs.command import command, out_folder, write_manifest
+from configs.command import claim, command, out_folder, write_manifest
 from configs.ending import quietly
 from configs.files import intact, marker, whole, write
 from configs.schema import Config
@@ -44,6 +44,7 @@ def main(config: Config) -> None:
     folder = out_folder(config, "data")
     key = recipe(config)
     plan = shards(config)
+    claim(folder)
     prepare(folder, key, plan)
     # asked before the workers start, who then find all answers in the file
     asked = {split: record for split in config.data.sizes if (record := rewordings(config, split)[1])}

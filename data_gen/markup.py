@@ -21,11 +21,10 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from configs.command import UserError, command
-from configs.files import write
+from configs.files import path_of, write
 from configs.schema import Config
 from data_gen.files import lines_of, text_of
 from data_gen.spans import find, plain
@@ -477,7 +476,7 @@ def _written(value: Any) -> str:
 
 def main(config: Config) -> None:
     """Writes the rows of a file as lines; what no line can say is named and left out."""
-    path, out = Path(config.requests).expanduser(), Path(config.out).expanduser()
+    path, out = path_of(config.requests), path_of(config.out)
     if not path.is_file() or path.suffix in SUFFIXES or out.suffix not in SUFFIXES:
         raise UserError(f"give requests=FILE.jsonl and out=FILE.txt; requests is {config.requests!r}, out is {config.out!r}")
     lines, left = [], 0
@@ -489,6 +488,8 @@ def main(config: Config) -> None:
         except (ValueError, KeyError, TypeError) as error:
             left += 1
             print(f"line {n}: {error}")
+    if left and not lines:
+        raise UserError(f"{config.requests} has no row that a line can say, of {left}; see above")
     content = "\n".join(lines) + "\n"
     write(out, f"{FENCE}\n{content}```\n" if out.suffix == ".md" else content)
     print(f"{len(lines)} lines, {left} left out: {out}")

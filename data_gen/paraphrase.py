@@ -1,9 +1,10 @@
 """Other wordings from an OpenAI-compatible endpoint: optional, cached, recorded, never required.
 
 Owns the question, the check of the answer, and the file in which every answer is kept: each wording is asked about once,
-so the same file gives the same data again, without the endpoint. An answer that can't be used, or none at all, is kept in
-the file too, with its reason, and the wording stays as it is. Only wordings are sent, never values. Refuses to know how
-requests are composed.
+so the same file gives the same data again, without the endpoint. An answer that can't be used is kept in the file too, and the
+wording stays as it is; so is that the endpoint refused one wording. That it could not be reached is no answer: it ends the run, within
+`TRIES` times ``timeout_s`` seconds, and the wording is asked about again the next time. Only wordings are sent, never values. Refuses
+to know how requests are composed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from configs.ending import UserError
 from configs.schema import ParaphraseConfig
 from configs.secrets import without_keys
 from data_gen.files import lines_of, text_of
@@ -32,12 +34,19 @@ PROMPT = (
 )
 TRIES = 3
 """Attempts at one wording while the endpoint is busy or can't be reached."""
-GIVE_UP = 3
-"""Wordings in a row without any answer, after which the endpoint is not asked again."""
+_ABOUT_THE_WORDING = (400, 413, 422)
+"""Statuses by which an endpoint refuses what it was asked, not who asks, where or when."""
+
+_MOST_BYTES = 1 << 20
+"""Of a reply; the rest is not read."""
 
 
-class NoAnswer(Exception):
+class NoAnswer(UserError):
     """The endpoint gave no answer; the text says why."""
+
+
+class Refused(ValueError):
+    """The endpoint does not answer to this wording; the text says why."""
 
 
 class Unusable(ValueError):
@@ -54,14 +63,14 @@ class Paraphraser:
     reasons: Counter[str] = field(default_factory=Counter)
     """Why wordings were kept."""
     _known: dict[str, dict[str, Any]] = field(default_factory=dict)
-    _silent: int = 0
 
     def __post_init__(self) -> None:
         path = Path(self.config.cache)
         for n, line in enumerate(lines_of(text_of(path)) if path.exists() else (), start=1):
             try:
                 entry = json.loads(line)
-                self._known[entry["key"]] = entry
+                if "answer" in entry or "refused" in entry:
+                    self._known[entry["key"]] = entry
             except (ValueError, KeyError, TypeError):
                 # a run that was killed while it wrote leaves a part of a line; the wording is asked about again
                 self.reasons[f"{path}:{n} is no entry"] += 1
@@ -72,7 +81,7 @@ class Paraphraser:
         found: dict[str, Template] = {}
         for template in templates:
             entry = self._entry(template)
-            why = entry.get("error")
+            why = entry.get("refused")
             if why is None:
                 try:
                     made = reworded(template, entry["answer"])
@@ -101,10 +110,8 @@ class Paraphraser:
             entry: dict[str, Any] = {"key": key, "model": self.config.model, "wording": text}
             try:
                 entry["answer"] = self._ask(text)
-                self._silent = 0
-            except NoAnswer as error:
-                entry["error"] = str(error)
-                self._silent += 1
+            except Refused as error:
+                entry["refused"] = str(error)
             self._known[key] = entry
             path = Path(self.config.cache)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,8 +120,6 @@ class Paraphraser:
         return self._known[key]
 
     def _ask(self, text: str) -> str:
-        if self._silent >= GIVE_UP:
-            raise NoAnswer(f"not asked: {GIVE_UP} wordings in a row had no answer")
         body = {
             "model": self.config.model, "temperature": 0, "max_tokens": 200,
             "messages": [{"role": "system", "content": PROMPT}, {"role": "user", "content": text}],
@@ -129,10 +134,12 @@ class Paraphraser:
             try:
                 request = urllib.request.Request(url, json.dumps(body).encode(), headers)
                 with urllib.request.build_opener(_NoRedirects).open(request, timeout=self.config.timeout_s) as reply:
-                    return _content(reply.read())
+                    return _content(reply.read(_MOST_BYTES))
             except urllib.error.HTTPError as error:
                 why = f"HTTP {error.code}" + (", a redirect; give the address that it leads to" if 300 <= error.code < 400 else "")
                 error.close()
+                if error.code in _ABOUT_THE_WORDING:
+                    raise Refused(f"the endpoint: {why}; delete this line of the cache to ask again") from None
                 if error.code < 500 and error.code != 429:
                     break  # asking again the same way helps nobody
             except TimeoutError:
@@ -140,7 +147,8 @@ class Paraphraser:
             except (OSError, ValueError) as error:
                 timed_out = isinstance(getattr(error, "reason", None), TimeoutError)
                 why = f"no answer within {self.config.timeout_s:g} s" if timed_out else f"can't be reached ({type(error).__name__})"
-        raise NoAnswer(f"the endpoint: {why}; delete this line of the cache to ask again")
+        known = f"{len(self._known)} answers are in {self.config.cache}, and the same command goes on from there"
+        raise NoAnswer(f"data.paraphrase.url={without_keys(self.config.url)}: {why}; mend that, or leave it empty ({known})")
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -165,7 +173,7 @@ def _content(reply: bytes) -> str:
     except (ValueError, LookupError, TypeError):
         text = None
     if not isinstance(text, str):
-        raise NoAnswer("the endpoint: its reply is no chat completion in JSON; is data.paraphrase.url its base, ending in /v1?")
+        raise NoAnswer("data.paraphrase.url: its reply is no chat completion in JSON; give its base, ending in /v1")
     return text
 
 

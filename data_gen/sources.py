@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from configs.files import path_of
 from configs.schema import Config
 from configs.secrets import without_keys
 from data_gen.disfluency import Rates
@@ -151,7 +151,7 @@ def _domains(config: Config) -> tuple[str, ...]:
 def inputs(config: Config) -> dict[str, str]:
     """Hashes of the files that the tasks are made from, by their name: the user's own, and the corpus."""
     named = [config.tools, config.requests, *config.data.files.values()]
-    found = {name: Path(name).expanduser() for name in named if name}
+    found = {name: path_of(name) for name in named if name}
     hashes = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in found.items() if path.is_file()}
     if (config.task or config.data.source) in ("written", "written_apart", "domains"):
         from data_gen.tasks import corpus

@@ -21,7 +21,7 @@ from agent.protocol import EDITION
 from agent.rendering import Renderer
 from agent.simulate import Rollout
 from agent.transcript import Segment
-from configs.files import digest, intact, marker
+from configs.files import digest, intact, marker, shaped
 from data_gen.task import Task
 
 SCHEMA_VERSION = 1
@@ -43,6 +43,8 @@ FEATURES = Features({
 """Times are integer nanoseconds from the start of the user's first word; ``log`` is a JSON list of the core's events."""
 
 
+_SHAPE = {"shards": {str: [str]}, "files?": {str: {"rows?": int, "sha256?": str}}, "recipe?": str, "tokenizer?": str}
+"""What a manifest has, as far as it is read."""
 LEARNT = "answered"
 """The outcome of the episodes that data is made of."""
 
@@ -142,8 +144,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"generate the data again with the settings in its config.yaml, into another folder"
         )
     shards = manifest.get("shards")
-    if not isinstance(shards, dict) or any(str(name) != Path(str(name)).name for names in shards.values() for name in names):
-        raise BadData(f"{path} names shards that are no files of the folder; generate the data again")
+    if not shaped(manifest, _SHAPE) or any(str(name) != Path(str(name)).name for names in shards.values() for name in names):
+        raise BadData(f"{path} names shards that are no files of the folder, or is none; generate the data again")
     missing = [name for names in shards.values() for name in names if not (folder / name).is_file()]
     if missing:
         raise BadData(f"{folder} misses {len(missing)} of its shards, the first {missing[0]}; run data_gen.generate again")

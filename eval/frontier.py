@@ -28,12 +28,12 @@ from rich.progress import Progress
 
 from agent.clock import ns, seconds
 from agent.modes import settings_of
-from configs.command import command, out_folder, write_manifest
+from configs.command import claim, command, out_folder, write_manifest
 from configs.ending import quietly
 from configs.files import marker, whole, write
 from configs.palette import INK, MODE_COLOURS, SOFT
 from configs.schema import Config, EndpointConfig
-from data_gen.episodes import make_episode, profile_of
+from data_gen.episodes import endpoint_of, make_episode, profile_of
 from data_gen.seeds import child
 from data_gen.sources import load
 from data_gen.task import Task
@@ -111,7 +111,7 @@ def endings_of(config: Config) -> list[Ending]:
                 data = replace(law.data, endpoint=endpoint, endpoints=dict(law.data.endpoints) | {endpoint: row})
                 found.append(Ending(_source(own), split, endpoint, kind, row.delay_s, MODES, replace(law, data=data)))
         if own.agent.commit_on == "silence":
-            behind = own.data.endpoints[own.data.endpoint].delay_s
+            behind = endpoint_of(own.data).delay_s
             found.append(Ending(_source(own), split, "silence", "silence", behind, (OURS,), own))
     return found
 
@@ -127,6 +127,7 @@ def explore(folder: Path, endings: Sequence[Ending], config: Config) -> list[dic
         ValueError: the folder holds a point of other settings.
     """
     points = folder / "points"
+    claim(folder)
     points.mkdir(parents=True, exist_ok=True)
     for ending in endings:
         if (made := marker(points / ending.file)) and made.get("recipe") != _key(ending):
@@ -149,7 +150,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _key(ending: Ending) -> str:
     """A hash of all that an ending's episodes depend on: of the endpoints its own row alone, so that another may be added."""
     config = ending.config
-    data = replace(config.data, endpoints={config.data.endpoint: config.data.endpoints[config.data.endpoint]})
+    data = replace(config.data, endpoints={config.data.endpoint: endpoint_of(config.data)})
     own = replace(config, data=data, eval=replace(config.eval, sources=[], split=ending.split))
     text = recipe(own, {"expert": backend("expert", own)}) + config.eval.profiles[0]
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -30,7 +30,7 @@ from agent.models.load import weights_hash
 from agent.prompt import system_prompt
 from agent.simulate import Episode, Planner, Rollout, run_batch
 from agent.tools.tool import Toolbox
-from configs.command import command, out_folder, write_manifest
+from configs.command import claim, command, out_folder, write_manifest
 from configs.files import digest, intact, marker, write
 from configs.launch import start_all
 from configs.schema import Config, DataConfig
@@ -81,6 +81,7 @@ def main(config: Config) -> None:
     key = recipe(config, backends)
     own = share()
     with own.main_first():
+        claim(folder)
         prepare(folder, key, rows)
     left_out = kept_out(config, folder) if own.main else []
     known = {entry["file"]: entry for entry in marker(folder / MANIFEST).get("rows", [])}

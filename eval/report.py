@@ -11,8 +11,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from agent.clock import seconds
-from configs.command import command, git_state
+from configs.command import claim, command, git_state
 from configs.files import write as write_whole
 from configs.schema import Config
 from eval import closed_book, paper
@@ -69,11 +69,16 @@ def main(config: Config) -> None:
 @contextlib.contextmanager
 def together(folder: Path) -> Iterator[Path]:
     """A folder inside ``folder`` for files that are put into it together, when all of them are whole; if one fails, none is."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as half:
-        yield Path(half)
-        for path in sorted(Path(half).iterdir()):
+    claim(folder)
+    half = folder / ".partial"
+    shutil.rmtree(half, ignore_errors=True)  # of a report that was killed
+    half.mkdir()
+    try:
+        yield half
+        for path in sorted(half.iterdir()):
             path.rename(folder / path.name)
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
 
 
 def write(folder: Path, report: dict[str, Any], runs: Sequence[str], picture: tuple[Key, Key, str] | None) -> None:
@@ -93,7 +98,9 @@ def show(rows: Sequence[dict[str, Any]], beside: Sequence[Grid] = ()) -> None:
     """Prints the tables: the rows, what questions were answered, and ``beside``."""
     # a file or a pipe has no width: the table is as wide as it needs to be
     priced = any(row["cost_per_task"] is not None for row in rows)
-    console = Console() if sys.stdout.isatty() else Console(width=int(os.environ.get("COLUMNS", 285 if priced else 245)))
+    given = os.environ.get("COLUMNS", "")
+    width = int(given) if given.isascii() and given.isdigit() and int(given) else 285 if priced else 245
+    console = Console() if sys.stdout.isatty() else Console(width=width)
     for table in terminal(rows, console.width):
         console.print(table)
     console.print(NOTE, style="dim")

@@ -11,10 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from configs.files import intact
+from configs.files import intact, shaped
 from eval.episodes import SCHEMA_VERSION
 
 MANIFEST = "manifest.json"
+
+
+_ROW = {"file": str, "backend": str, "mode": str, "profile": str, "seed": int, "source?": str, "sha256?": str}
+_SHAPE = {"rows": [_ROW], "git?": {}, "rejected?": [{"source": str, "split?": str, "count": int, "rows?": [str]}]}
+"""What a manifest has, as far as it is read."""
 
 
 class BadResults(ValueError):
@@ -47,14 +52,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not (folder / MANIFEST).exists():
         raise BadResults(f"{folder} holds no {MANIFEST}: it is empty or half-written; run eval.replay again, it resumes")
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
     except ValueError as error:
         raise BadResults(f"{folder / MANIFEST} is no JSON ({error}); delete the folder and replay again") from None
     version = manifest.get("schema_version") if isinstance(manifest, dict) else None
     if version != SCHEMA_VERSION or not manifest.get("rows"):
         raise BadResults(f"{folder} has schema version {version}, this code reads {SCHEMA_VERSION}; replay again into another out=")
-    if any(not isinstance(row.get("file"), str) or row["file"] != Path(row["file"]).name for row in manifest["rows"]):
-        raise BadResults(f"{folder / MANIFEST} names files that are not the folder's; replay again into another out=")
+    if not shaped(manifest, _SHAPE) or any(row["file"] != Path(row["file"]).name for row in manifest["rows"]):
+        raise BadResults(f"{folder / MANIFEST} names files that are not the folder's, or is no manifest; replay again into another out=")
     if missing := [row["file"] for row in manifest["rows"] if not (folder / row["file"]).is_file()]:
         raise BadResults(f"{folder} misses {len(missing)} of its files, the first {missing[0]}; run eval.replay again")
     if changed := [row["file"] for row in manifest["rows"] if not intact(folder / row["file"], row)]:

@@ -137,7 +137,7 @@ class ValidationReplay(TrainerCallback):
             self._save(str(half))
             if state.is_world_process_zero:
                 lines = [{"step": step} | line for line in self.replay(half)]
-                with (self.folder / LOG).open("a") as file:
+                with (self.folder / LOG).open("a", encoding="utf-8") as file:
                     file.write("".join(map(_text, lines)))
                 self._keep(step, lines)
                 self._tell(step, lines, control)
@@ -213,6 +213,6 @@ def _text(line: Line) -> str:
 
 def _read(path: Path) -> Iterator[Line]:
     """The whole lines; a last one that a kill cut short is left out."""
-    for line in path.read_text().splitlines(keepends=True):
+    for line in path.read_text("utf-8").splitlines(keepends=True):
         if line.endswith("\n"):
             yield json.loads(line)

@@ -26,13 +26,13 @@ from rich.progress import Progress
 
 from agent.clock import Profile, ns, seconds
 from agent.tools.tool import Json, Toolbox, ToolSpec
-from configs.command import command, out_folder, write_manifest
+from configs.command import claim, command, out_folder, write_manifest
 from configs.ending import quietly
 from configs.files import whole, write
 from configs.palette import INK, MODE_COLOURS, SOFT
 from configs.schema import Config
 from data_gen.derivation import Derivation
-from data_gen.episodes import make_episode, profile_of
+from data_gen.episodes import endpoint_of, make_episode, profile_of
 from data_gen.seeds import child
 from data_gen.task import Task, Word
 from eval.backends import Backend, backend
@@ -93,7 +93,7 @@ def _data(base: Surroundings, **changes: Any) -> Surroundings:
 
 def _endpoint_delay(base: Surroundings, delay_s: float) -> Surroundings:
     data = base.config.data
-    row = data.endpoints[data.endpoint]
+    row = endpoint_of(data)
     predict_s = None if row.predict_delay_s is None else min(row.predict_delay_s, delay_s)
     return _data(base, endpoints=dict(data.endpoints) | {data.endpoint: replace(row, delay_s=delay_s, predict_delay_s=predict_s)})
 
@@ -105,7 +105,7 @@ AXES = (
     Axis("speech_rate_times", "speaking rate, times its own", (0.5, 0.7, 1, 1.4, 2), lambda base, x: replace(base, speech_times=x),
          lambda base: 1.0),
     Axis("endpoint_delay_s", "silence that ends a turn, s", (0.2, 0.35, 0.5, 0.8, 1.2), _endpoint_delay,
-         lambda base: base.config.data.endpoints[base.config.data.endpoint].delay_s),
+         lambda base: endpoint_of(base.config.data).delay_s),
     Axis("disfluency_times", "disfluency, times the source's rates", (0, 1, 2, 4, 8),
          lambda base, x: _data(base, disfluency=dict(base.config.data.disfluency) | {"times": x}),
          lambda base: base.config.data.disfluency.get("times", 1.0)),
@@ -118,6 +118,7 @@ AXES = (
 def main(config: Config) -> None:
     """Runs the map, writes it and draws it."""
     folder = out_folder(config, "whatif")
+    claim(folder)
     base = Surroundings(config, profile_of(config.eval.profiles[0], config.clock))
     found = explore(base, axes_for(config), backend("expert", config))
     write_manifest(folder, config, schema_version=SCHEMA_VERSION)

@@ -9,6 +9,8 @@ import importlib
 import sys
 from pathlib import Path
 
+from configs.ending import program
+
 
 def main(arguments: list[str]) -> int:
     """Runs the named benchmark; gives its exit status."""
@@ -21,4 +23,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    program(main)

@@ -112,7 +112,7 @@ def main(arguments: list[str]) -> int:
         return int(None in took.values())
     done: dict[str, Any] = {"seed": options.seed, "next": 0, "counts": {}, "covered": [], "first": {}}
     if options.state is not None and options.state.exists():
-        done = json.loads(options.state.read_text())
+        done = json.loads(options.state.read_text("utf-8"))
         if done["seed"] != options.seed:
             parser.error(f"{options.state} was begun with seed {done['seed']}, not {options.seed}")
     at = done["next"]
@@ -125,9 +125,8 @@ def main(arguments: list[str]) -> int:
             finds = found | finds
             if options.state is not None:
                 half = options.state.with_suffix(".tmp")
-                half.write_text(json.dumps(
-                    {"seed": options.seed, "next": first + count, "counts": counts, "covered": sorted(covered), "first": finds}
-                ))  # fmt: skip
+                kept = {"seed": options.seed, "next": first + count, "counts": counts, "covered": sorted(covered), "first": finds}
+                half.write_text(json.dumps(kept), "utf-8")
                 half.rename(options.state)
     line = {"schedules": max(options.count, at), "transitions_covered": len(covered), "transitions_total": len(ROWS)}
     line |= {name: counts[name] for name in RULES}

@@ -233,7 +233,7 @@ def _product() -> tuple[float, float]:
 
 def _resident_kib() -> int:
     """What this process holds in memory now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    pages = int(Path("/proc/self/statm").read_text("utf-8").split()[1])
     return pages * resource.getpagesize() // 1024
 
 

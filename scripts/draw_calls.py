@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sys
 from pathlib import Path
 
 from agent.calls import ROWS, TERMINAL, Input, State
+from configs.ending import program
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, PICTURE = DOCS / "calls.md", DOCS / "calls.svg"
@@ -124,17 +124,17 @@ def draw(path: Path) -> None:
 
 def main(arguments: list[str]) -> int:
     """See the module; with ``--check`` the exit status is 1 if anything is out of date."""
-    new = page(PAGE.read_text())
+    new = page(PAGE.read_text("utf-8"))
     if "--check" in arguments:
-        stale = [PAGE.name] if new != PAGE.read_text() else []
-        stale += [PICTURE.name] if not PICTURE.exists() or f"table {fingerprint()}" not in PICTURE.read_text() else []
+        stale = [PAGE.name] if new != PAGE.read_text("utf-8") else []
+        stale += [PICTURE.name] if not PICTURE.exists() or f"table {fingerprint()}" not in PICTURE.read_text("utf-8") else []
         print(f"out of date: {', '.join(stale)}; run python -m scripts.draw_calls" if stale else "the docs agree with the table")
         return int(bool(stale))
-    PAGE.write_text(new)
+    PAGE.write_text(new, "utf-8")
     draw(PICTURE)
     print(f"wrote {PAGE} and {PICTURE}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    program(main)

@@ -36,7 +36,7 @@ def measure(path: Path) -> tuple[Counter[str], Counter[str], list[int]]:
     terms: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
     lengths: list[int] = []
-    for pair in json.loads(path.read_text()).values():
+    for pair in json.loads(path.read_text("utf-8")).values():
         plain, said = words(pair["original"]), " ".join(words(pair["disfluent"]))
         found = [m for m in _TERM.finditer(said) if m[0] not in " ".join(plain)]
         if not found:
@@ -75,7 +75,7 @@ def main(**given: str) -> None:
         OUT.write_text(json.dumps({
             "source": "interregna of Disfl-QA's dev set (Gupta et al., Findings of ACL 2021; CC BY 4.0), by scripts/fit_disfluency.py",
             "terms": [re.sub(r"\bi\b", "I", term) for term in list(new)[:40]], "counts": list(new.values())[:40],
-        }, indent=1) + "\n")
+        }, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

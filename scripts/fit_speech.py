@@ -16,13 +16,13 @@ import ctypes
 import itertools
 import json
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from configs.ending import program
 from data_gen.files import lines_of, text_of
 from data_gen.speech import CLAUSE_MARKS, STOP_MARKS, count_letters, ends_with, is_content, syllables
 
@@ -193,4 +193,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    program(main)

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from configs.ending import program
 from configs.files import write
 from eval.tables import Grid, _ranged, _share, _times
 
@@ -72,7 +73,7 @@ _TEXTS = ("source", "profile", "backend", "mode")
 
 def main(arguments: Sequence[str]) -> int:
     """Keeps a report's results if one is named, then fills or checks the tables."""
-    options = dict(argument.split("=", 1) for argument in arguments)
+    options = dict(argument.partition("=")[::2] for argument in arguments)
     name, report, check = options.pop("name", ""), options.pop("report", ""), options.pop("check", "false") == "true"
     if options or bool(name) != bool(report):
         print("publish: use name=RESULT report=FOLDER together, or check=true", file=sys.stderr)
@@ -92,7 +93,7 @@ def documents() -> list[Path]:
 
 def keep(report: Path, folder: Path) -> None:
     """Copies what is published of a report; what was there before is replaced."""
-    whole = json.loads((report / "report.json").read_text())
+    whole = json.loads((report / "report.json").read_text("utf-8"))
     rows = [{name: value for name, value in row.items() if name not in LEFT_OUT} for row in whole["rows"]]
     kept = {"schema_version": whole["schema_version"], "git": whole["git"], "runs_git": whole["runs_git"], "rows": rows}
     folder.mkdir(parents=True, exist_ok=True)
@@ -128,7 +129,7 @@ def table(spec: str) -> str:
     columns = asked.pop("columns", ["source", "mode", "n", "right", "mean"])
     if odd := [column for column in columns if column not in COLUMNS]:
         raise ValueError(f"a table asks for column {odd[0]!r}; use some of {', '.join(COLUMNS)}")
-    rows = select(json.loads(file.read_text())["rows"], asked)
+    rows = select(json.loads(file.read_text("utf-8"))["rows"], asked)
     if not rows:
         raise ValueError(f"no row of results/{name} fits {spec!r}")
     cells = tuple(tuple(COLUMNS[column][1](row) for column in columns) for row in rows)
@@ -147,4 +148,4 @@ def select(rows: Sequence[Row], asked: Mapping[str, Sequence[str]]) -> list[Row]
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    program(main)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from agent.clock import seconds
+from configs.ending import program
 from configs.schema import Config, register
 from data_gen.episodes import make_episode, profile_of
 from data_gen.expert import Expert
@@ -90,4 +90,4 @@ def section(row: dict[str, Any], task: Task) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    program(main)

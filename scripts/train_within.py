@@ -26,6 +26,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from configs.ending import program
+
 EXPERIMENT = "experiment=smollm2_midsentence"
 TOOLS = {"written": ["data.tools=renamed"], "domains": ["data.tools=renamed"], "bfcl": ["data.tools=drawn"]}
 WEIGHTS = {"assistant": 0.40, "naturalistic": 0.13, "written": 0.17, "domains": 0.17, "bfcl": 0.13}
@@ -58,7 +60,7 @@ class Run:
         """Starts a command in a process group of its own."""
         words = [sys.executable, "-m", module, EXPERIMENT, *options, *self.more]
         (self.out / "logs").mkdir(parents=True, exist_ok=True)
-        with self.lock, (self.out / "commands.sh").open("a") as kept:
+        with self.lock, (self.out / "commands.sh").open("a", encoding="utf-8") as kept:
             kept.write(f"{'CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 ' if cpu else ''}python {shlex.join(words[1:])}\n")
         env = os.environ | ({"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"} if cpu else {})
         with (self.out / "logs" / f"{name}.log").open("wb") as log:
@@ -66,7 +68,7 @@ class Run:
 
     def log(self, name: str) -> str:
         """What a command has printed."""
-        return (self.out / "logs" / f"{name}.log").read_text()
+        return (self.out / "logs" / f"{name}.log").read_text("utf-8")
 
     def say(self, text: str) -> None:
         print(f"{self.ends_at_s - time.monotonic():6.0f} s left  {text}", flush=True)
@@ -118,7 +120,7 @@ class Run:
         found: dict[str, float] = {}
         for number in rounds:
             for manifest in sorted((self.out / "repair").glob(f"{number}[0-9][0-9]/*/manifest.json")):
-                rows = json.loads(manifest.read_text())["counts"].get("rows", 0)
+                rows = json.loads(manifest.read_text("utf-8"))["counts"].get("rows", 0)
                 found |= {str(manifest.parent): rows * (1.5 if number == rounds[-1] else 1.0)} if rows else {}
         total = sum(found.values())
         repaired = repaired if total else 0.0
@@ -232,4 +234,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    program(main)

@@ -8,15 +8,19 @@ import re
 import signal
 import subprocess
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+import psutil
 import pyarrow
 import pytest
 import yaml
 from safetensors import SafetensorError
 
-from configs.ending import CLOSED, INTERRUPTED, UserError, ends
+from configs.ending import CLOSED, INTERRUPTED, UserError, ends, program
+from configs.files import path_of
 from configs.terminal import plain
+from data_gen.trajectory import read_manifest
 from tests.test_configs import started
 
 
@@ -50,6 +54,9 @@ def refused(code: int, name: str) -> OSError:
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "'utf-8' codec can't decode byte 0xff in position 0"),
         (ValueError("a\x1b]0;title\x07b"), "a\\x1b]0;title\\x07b"),
         (ValueError(), "ValueError"),
+        (refused(errno.ENOTEMPTY, "run"), "run: Directory not empty; it holds something; give another path, or empty it"),
+        (SafetensorError("I/O error: No space left on device (os error 28)"), "free some space and run it again, it resumes"),
+        (BrokenProcessPool("terminated abruptly"), "a worker process was killed, for want of memory perhaps"),
     ],
 )
 def test_what_the_user_can_mend_is_one_line_and_status_2(monkeypatch, capsys, raised, says):
@@ -118,3 +125,104 @@ def test_real_signals_and_pipes_leave_no_traceback(tmp_path):
 def test_text_of_others_steers_no_terminal():
     assert plain("a\x1b[2Jb\rc\x9bd\u202ee\ud800\n\tü") == "a\\x1b[2Jb\\rc\\x9bd\\u202ee\\ud800\n\tü"
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", plain("".join(map(chr, range(0xA0)))))
+
+
+def test_a_program_without_settings_ends_like_a_command(monkeypatch, capsys, tmp_path):
+    monkeypatch.delenv("MIDSENTENCE_TRACEBACK", raising=False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["publish.py", "a", "b"])
+
+    def fails(arguments):
+        raise KeyError(arguments[0])
+
+    for main, status, says in ((lambda arguments: len(arguments), 2, ""), (fails, 1, "publish: internal error: KeyError: 'a'; ")):
+        with pytest.raises(SystemExit) as end:
+            program(main)
+        assert end.value.code == status and capsys.readouterr().err.startswith(says)
+
+
+STARTED = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent), "OMP_NUM_THREADS": "1"}
+PRINTS = "import sys\nfrom configs.command import command\ncommand(lambda config: print('“' + config.name + '”', sys.stdin))()\n"
+
+
+@pytest.mark.parametrize(
+    ("environ", "redirected", "out"),
+    [
+        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}, "", r"\u201ccolumns\u201d <"),
+        ({"COLUMNS": "x", "LINES": "-1"}, "", "“columns” <"),
+        ({}, "<&-", "“columns” None"),
+        ({}, ">&- 2>&-", ""),
+    ],
+)
+def test_it_works_whatever_the_surroundings(tmp_path, environ, redirected, out):
+    """An ASCII locale, odd variables, closed streams, no home, a folder with a space and letters of anywhere."""
+    folder = tmp_path / "sp ace ü ☃"
+    folder.mkdir()
+    (folder / "prints.py").write_text(PRINTS, encoding="utf-8")
+    environ = {name: value for name, value in STARTED.items() if name != "HOME"} | {"PYTHONUTF8": "1"} | environ
+    command = f"exec '{sys.executable}' prints.py name=columns {redirected}"
+    done = subprocess.run(["sh", "-c", command], cwd=folder, env=environ, capture_output=True, timeout=120, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0 and not done.stderr
+    assert done.stdout.decode().startswith(out)
+
+
+WORKS = """
+import os, sys, threading
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from configs.command import command
+from configs.ending import quietly
+
+def wait(how):
+    os.write(1, f"{os.getpid()}\\n".encode())
+    os.kill(os.getpid(), 9) if how == "dies" else threading.Event().wait(100)
+
+def main(config):
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=quietly) as pool:
+        list(pool.map(wait, [config.name, "waits"]))
+
+if __name__ == "__main__":
+    command(main)()
+"""
+
+
+def ended_by(process: psutil.Process) -> bool:
+    try:
+        process.wait(timeout=60)
+    except psutil.TimeoutExpired:
+        return False
+    return True
+
+
+def test_workers_end_with_their_parent(tmp_path):
+    (tmp_path / "works.py").write_text(WORKS)
+    with subprocess.Popen([sys.executable, "works.py", "name=waits"], cwd=tmp_path, env=STARTED, stdout=subprocess.PIPE) as process:
+        workers = [psutil.Process(int(process.stdout.readline())) for _ in range(2)]
+        process.kill()
+        assert all(map(ended_by, workers))
+
+
+def test_the_death_of_a_worker_is_one_line(tmp_path):
+    (tmp_path / "works.py").write_text(WORKS)
+    done = subprocess.run([sys.executable, "works.py", "name=dies"], cwd=tmp_path, env=STARTED, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr.startswith("works: a worker process was killed, for want of memory perhaps; run it again")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_value_error_that_nobody_worded_keeps_its_traceback_too(monkeypatch, capsys, tmp_path):
+    """It is the user's most of the time; where it is a fault in the code, somebody can find it."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    status, lines = ended(monkeypatch, capsys, ValueError("math domain error"))
+    assert status == 2 and len(lines) == 1 and "math domain error; if nothing is wrong with what you gave, the traceback is in" in lines[0]
+    (file,) = tmp_path.glob("*.traceback")
+    assert str(file) in lines[0] and "ValueError: math domain error" in file.read_text()
+
+
+def test_a_sentence_of_ours_needs_no_traceback(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for main in (lambda config: path_of("~nobody-here"), lambda config: read_manifest(tmp_path / "none")):
+        with pytest.raises(SystemExit) as end:
+            started(monkeypatch, main)
+        assert end.value.code == 2 and len(capsys.readouterr().err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())

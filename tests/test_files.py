@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import errno
 import importlib
+import inspect
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from configs import files
-from configs.files import digest, intact, marker, whole, write
+from configs.command import UserError, claim, out_folder
+from configs.files import digest, intact, marker, path_of, shaped, whole, write
 from data_gen import generate
 from data_gen.trajectory import BadData, read_manifest, read_rows
 from eval import replay
 from eval.results import BadResults
 from eval.results import read_manifest as read_results
-from tests.test_configs import composed
+from tests.test_configs import composed, started
 
 
 def full(*args, **kwargs):
@@ -191,3 +194,92 @@ def test_a_choice_among_weights_that_is_torn_is_none(tmp_path):
     (tmp_path / BEST).mkdir()
     (tmp_path / BEST / "best.json").write_text("")
     assert ValidationReplay.best(SimpleNamespace(folder=tmp_path)) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "shape", "fits"),
+    [
+        (1, int, True), (True, int, False), (True, bool, True), (1, (int, float), True), ("1", int, False), (None, str, False),
+        (["a"], [str], True), (["a", 1], [str], False), ({"a": 1}, [str], False), ({"a": 1, "b": 2}, {str: int}, True),
+        ({1: 1}, {str: int}, False),
+        ({"a": 1}, {"a": int}, True), ({}, {"a": int}, False), ({"a": None}, {"a": int}, False), ({}, {"a?": int}, True),
+        ({"a": None}, {"a?": int}, True), ({"a": "x"}, {"a?": int}, False), ({"a": {"b": [1]}}, {"a": {"b": [int]}}, True), ([], {}, False),
+    ],
+)
+def test_shapes(value, shape, fits):
+    assert shaped(value, shape) is fits
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"files": -1}, {"files": {"train-00000-of-00002.parquet": "x"}}, {"shards": {"train": [1]}}, {"shards": {"train": 3}}, {"recipe": []}],
+)
+def test_a_manifest_of_another_shape_is_refused(copied, changes):
+    manifest = json.loads((copied / "manifest.json").read_text())
+    (copied / "manifest.json").write_text(json.dumps(manifest | changes))
+    with pytest.raises(BadData, match="names shards that are no files of the folder, or is none"):
+        read_manifest(copied)
+
+
+@pytest.mark.parametrize("row", [3, {"file": "x"}, {"file": "x", "backend": "a", "mode": [], "profile": "", "seed": 0}])
+def test_a_manifest_of_a_replay_of_another_shape_is_refused(tmp_path, row):
+    (tmp_path / "manifest.json").write_text(json.dumps({"schema_version": replay.SCHEMA_VERSION, "rows": [row]}))
+    with pytest.raises(BadResults, match="is no manifest"):
+        read_results(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("mark", "verbs"),
+    [
+        ("a.parquet", {"data", "repair"}), ("episodes-x.part", {"replay"}), ("adapter_model.safetensors", {"train"}),
+        ("training-config.yaml", {"export"}), ("whatif.json", {"whatif"}), ("frontier.json", {"frontier"}), ("report.json", None),
+    ],
+)
+def test_results_of_another_command_are_not_written_into(tmp_path, mark, verbs):
+    """Data into a run's folder replaced the run's config.yaml and manifest.json."""
+    (tmp_path / mark).touch()
+    for verb in ("data", "repair", "replay", "train", "export", "whatif", "frontier", "serve"):
+        if verbs is None or verb in verbs:
+            assert out_folder(composed(f"out={tmp_path}"), verb) == tmp_path
+        else:
+            with pytest.raises(UserError, match=f"holds results of another command .{mark}.; give another out="):
+                out_folder(composed(f"out={tmp_path}"), verb)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such locks")
+def test_two_commands_do_not_write_into_one_folder(tmp_path, monkeypatch, capsys):
+    import fcntl
+
+    folder = tmp_path / "made"
+    folder.mkdir()
+    other = os.open(folder, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)  # as another process has it
+    began = []
+
+    def main(config):
+        claim(Path(config.out))
+        claim(Path(config.out))  # its own
+        began.append(1)
+
+    with pytest.raises(SystemExit) as ended:
+        started(monkeypatch, main, f"out={folder}")
+    assert ended.value.code == 2 and not began
+    assert f"{folder} is in use by another command; wait until that has ended, or give another out=" in capsys.readouterr().err
+    monkeypatch.setenv("RANK", "1")  # one of several processes of the same command
+    started(monkeypatch, main, f"out={folder}")
+    monkeypatch.delenv("RANK")
+    os.close(other)
+    started(monkeypatch, main, f"out={folder}")
+    started(monkeypatch, main, f"out={folder}")  # given back at the end
+    assert len(began) == 3
+
+
+@pytest.mark.parametrize("module", ["data_gen.generate", "eval.replay", "training.sft", "training.repair", "eval.whatif", "eval.frontier"])
+def test_each_command_that_makes_results_claims_its_folder(module):
+    assert "    claim(folder)\n" in inspect.getsource(importlib.import_module(module))
+
+
+def test_a_home_that_nobody_has_is_named():
+    with pytest.raises(ValueError, match="~nobody-here/x: there is no such home; give the whole path"):
+        path_of("~nobody-here/x")
+    assert path_of("~") == Path.home()

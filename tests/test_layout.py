@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
@@ -27,6 +28,23 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
 def ruff(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "ruff", "check", "--no-cache", *arguments]
     return subprocess.run(command, cwd=ROOT, input=stdin, capture_output=True, text=True, check=False)
+
+
+def unsaid_encodings(path: Path) -> list[int]:
+    """Lines on which a file is read or written as text in whatever encoding the locale has."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call) or any(keyword.arg == "encoding" for keyword in node.keywords):
+            continue
+        texts = {"read_text": 1, "write_text": 2}
+        if isinstance(node.func, ast.Attribute) and len(node.args) < texts.get(node.func.attr, 0):
+            found.append(node.lineno)
+    return found
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_files_of_text_are_utf_8_in_every_locale(room):
+    assert {str(path): lines for path in (ROOT / room).rglob("*.py") if (lines := unsaid_encodings(path))} == {}
 
 
 def test_the_rooms_import_in_one_direction():

@@ -7,7 +7,6 @@ template, a card that says what it was trained on. With ``gguf=true`` a file for
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,20 @@ from transformers.utils.logging import disable_progress_bar
 from agent.models.checkpoint import load_model
 from agent.models.ends import text_ends
 from agent.models.load import PROTOCOL
-from configs.command import UserError, command, out_folder
+from configs.command import UserError, claim, command, out_folder
+from configs.files import marker, shaped
 from configs.folder import SETTINGS, raw_settings
 from configs.schema import Config
 from training.card import export_card
 from training.gguf_file import write_gguf
+
+_SETTINGS = {
+    "name": str, "model": {"name": str, "tags": str, "dtype": str, "turns?": str}, "clock": {"stamps": str},
+    "train": {"method": str, "learning_rate": (int, float)},
+}
+_COUNT = {"rows": int, "dropped": int, "cut": int}
+_MANIFEST = {"git?": {"commit?": str}, "metrics?": {"loss?": (int, float)}, "data?": {str: _COUNT}}
+"""What a run's files have, as far as they are read."""
 
 
 def main(config: Config) -> None:
@@ -29,26 +37,35 @@ def main(config: Config) -> None:
     source = Path(config.path)
     settings, manifest = run_of(source, config.path)
     folder = Path(config.out) if config.out else out_folder(config, "export").with_name(source.name)
-    if (folder / "config.json").exists():
-        raise UserError(f"{folder} holds a model already; give another out=, or delete it")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UserError(f"{folder} holds something already; give another out=, or delete it")
     half = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(half, ignore_errors=True)
-    half.mkdir(parents=True)
+    claim(half)
+    for left in half.iterdir():  # of an export that was killed
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    try:
+        merge(config, source, settings, manifest, half)
+        if folder.exists():
+            folder.rmdir()
+        half.rename(folder)
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
+    print(f"model: {folder}")
+
+
+def merge(config: Config, source: Path, settings: dict[str, Any], manifest: dict[str, Any], half: Path) -> None:
+    """Writes the merged model, its tokenizer and its card into an empty folder."""
     disable_progress_bar()
     model, tokenizer = load_model(settings["model"]["name"], str(source), settings["model"]["dtype"])
     model.generation_config.eos_token_id = text_ends(model.generation_config.eos_token_id, tokenizer)
     model.save_pretrained(half)
     tokenizer.save_pretrained(half)
-    (half / "README.md").write_text(export_card(settings, manifest, folder.name))
+    (half / "README.md").write_text(export_card(settings, manifest, folder.name), "utf-8")
     shutil.copy(source / PROTOCOL, half / PROTOCOL)
     for name in ("config.yaml", "manifest.json"):
         shutil.copy(source / name, half / f"training-{name}")
     if config.gguf:
         write_gguf(model, tokenizer, half / f"{source.name}.gguf", source.name, config.gguf_q8)
-    if folder.exists():
-        folder.rmdir()  # empty, or this says so
-    half.rename(folder)
-    print(f"model: {folder}")
 
 
 def run_of(source: Path, given: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -62,7 +79,11 @@ def run_of(source: Path, given: str) -> tuple[dict[str, Any], dict[str, Any]]:
     for name in ("config.yaml", "manifest.json"):
         if not (source / name).exists():
             raise UserError(f"{source} has no {name}: it is no finished run of training.sft; give another path=")
-    return raw_settings(source / SETTINGS), json.loads((source / "manifest.json").read_text())
+    settings, manifest = raw_settings(source / SETTINGS), marker(source / "manifest.json")
+    for name, found, shape in ((SETTINGS, settings, _SETTINGS), ("manifest.json", manifest, _MANIFEST)):
+        if not found or not shaped(found, shape):
+            raise UserError(f"{source / name} is not what training.sft writes; train again, or give another path=")
+    return settings, manifest
 
 
 if __name__ == "__main__":

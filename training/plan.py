@@ -167,14 +167,15 @@ def typed() -> list[str]:
 
 def renderer_of(config: Config, base: Path) -> Renderer:
     """The renderer that the run would have."""
-    return Renderer.prepare(AutoTokenizer.from_pretrained(base), config.model.tags, config.clock.stamps, config.model.turns)
+    tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
+    return Renderer.prepare(tokenizer, config.model.tags, config.clock.stamps, config.model.turns)
 
 
 def skeleton(name: str) -> Any:
     """The model on the meta device; of the two 3B models the configurations come along."""
     known = ARCHITECTURES / f"{Path(name).name}.json"
     try:
-        settings = AutoConfig.from_pretrained(known if known.exists() else resolve(name))
+        settings = AutoConfig.from_pretrained(known if known.exists() else resolve(name), trust_remote_code=False)
     except ModelNotFound as error:
         raise UserError(str(error)) from error
     with torch.device("meta"):
@@ -193,7 +194,7 @@ def tokenizer_folder(name: str) -> Path | None:
 def count_new_tokens(config: Config, base: Path | None, renderer: Renderer | None) -> int:
     """Tags and stamps that the tokenizer lacks; where it is not at hand, all but those that the model is known to have."""
     if renderer is not None:
-        return len(new_tokens(AutoTokenizer.from_pretrained(base), renderer))
+        return len(new_tokens(AutoTokenizer.from_pretrained(base, trust_remote_code=False), renderer))
     own = 2 if "Qwen2.5" in config.model.name else 0  # <tool_call> and </tool_call>
     return (len(TAGS) - own if config.model.tags == "token" else 0) + (len(CLOCK_TOKENS) if config.clock.stamps == "token" else 0)
 

@@ -35,7 +35,7 @@ from agent.models.load import load_renderer, load_runtime, weights_hash
 from agent.protocol import EDITION
 from agent.rendering import Renderer
 from agent.simulate import Episode, Planner, Rollout, run_batch
-from configs.command import UserError, command, out_folder, write_manifest
+from configs.command import UserError, claim, command, out_folder, write_manifest
 from configs.ending import quietly
 from configs.files import intact, marker, whole, write
 from configs.schema import Config
@@ -63,6 +63,7 @@ def main(config: Config) -> None:
     key = recipe(config)
     count = -(-config.repair.rollouts // config.repair.shard_rollouts)
     names = [shard_name(SPLIT, index, count) for index in range(count)]
+    claim(folder)
     prepare(folder, key, names)
     known = marker(folder / MANIFEST).get("files", {})
     missing = [index for index, name in enumerate(names) if not intact(folder / name, known.get(name))]
@@ -271,7 +272,7 @@ def total(folder: Path, count: int) -> Counter[str]:
     """The counts of all shards."""
     found: Counter[str] = Counter()
     for index in range(count):
-        found.update(json.loads(_counts_of(folder, index, count).read_text()))
+        found.update(json.loads(_counts_of(folder, index, count).read_text("utf-8")))
     return found
 
 

@@ -28,7 +28,7 @@ from agent.models.checkpoint import BASE, load_model
 from agent.models.embedded import resolve
 from agent.models.load import adapter_folder, load_renderer, load_tokenizer, note_protocol, weights_hash
 from agent.rendering import Renderer
-from configs.command import UserError, command, out_folder, write_manifest
+from configs.command import UserError, claim, command, out_folder, write_manifest
 from configs.files import marker, write
 from configs.launch import start_all
 from configs.schema import Config
@@ -60,6 +60,7 @@ def main(config: Config) -> None:
     check_settings(config, processes)
     folder = out_folder(config, "train")
     key = recipe(config)
+    claim(folder)
     if finished(folder, key):
         say(f"finished before: {folder}")
         return
@@ -330,7 +331,7 @@ def save(
         trainer.save_model(str(ours))
     trainer.accelerator.wait_for_everyone()  # all have read which weights were chosen
     if trainer.accelerator.is_main_process:
-        whole = json.loads((resolve(config.model.name) / "config.json").read_text())
+        whole = json.loads((resolve(config.model.name) / "config.json").read_text("utf-8"))
         shape = {name: whole[name] for name in ("model_type", "hidden_size", "num_hidden_layers", "vocab_size") if name in whole}
         renderer = load_renderer(config.model.name, config.model.tags, config.clock.stamps, turns=config.model.turns)
         for place in {folder, ours}:

@@ -39,7 +39,7 @@ class Watch(TrainerCallback):
             if state.global_step == 0:
                 self.log.unlink(missing_ok=True)
             elif self.log.exists():  # what came after the checkpoint is done again
-                lines = self.log.read_text().splitlines(keepends=True)
+                lines = self.log.read_text("utf-8").splitlines(keepends=True)
                 write(self.log, "".join(line for line in lines if json.loads(line)["step"] <= state.global_step))
             if sys.stderr.isatty():
                 from rich.console import Console
@@ -63,7 +63,7 @@ class Watch(TrainerCallback):
         self.logged_s = now_s
         kept = {name: float(f"{value:.6g}") for name, value in logs.items() if name not in ("epoch", "targets")}
         line = {"step": state.global_step, "supervised_tokens": int(logs["targets"]), "supervised_tokens_per_s": round(rate, 1)} | kept
-        with self.log.open("a") as file:
+        with self.log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         kinds = "  ".join(f"{name[5:]} {value:.2f}" for name, value in logs.items() if name.startswith("loss_"))
         text = f"loss {logs['loss']:.3f}  {rate:,.0f} supervised tokens/s  {kinds}"

@@ -73,8 +73,8 @@ def _check_base(name: str, folder: Path) -> None:
     known = folder / BASE
     if not known.exists():
         return
-    base = json.loads(known.read_text())
-    found = json.loads((resolve(name) / "config.json").read_text())
+    base = json.loads(known.read_text("utf-8"))
+    found = json.loads((resolve(name) / "config.json").read_text("utf-8"))
     if odd := [key for key, value in base.items() if found.get(key) != value]:
         raise ValueError(
             f"checkpoint {folder} was trained from a model with {odd[0]}={base[odd[0]]}, but {name} has {found.get(odd[0])}; "

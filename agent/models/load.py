@@ -16,7 +16,7 @@ from typing import Any
 from agent.models.embedded import hub_id, resolve
 from agent.protocol import EDITION
 from agent.rendering import Renderer
-from configs.files import write
+from configs.files import marker, shaped, write
 
 RUNTIMES = ("transformers", "llamacpp")
 PROTOCOL = "protocol.json"
@@ -25,6 +25,9 @@ _FIRST_EDITION = ("base.json", "training-manifest.json")
 """What checkpoints and exports of the first edition have in the place of `PROTOCOL`."""
 SHIPPED = Path(__file__).parent / "adapters"
 """Adapters that come with the code, a folder each, by name."""
+
+_BROKEN = (json.JSONDecodeError, UnicodeDecodeError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, AssertionError)
+"""What libraries raise where a file has not what they take for granted."""
 
 
 def adapter_folder(adapter: str) -> Path:
@@ -57,7 +60,9 @@ def protocol_of(folder: Path) -> dict[str, Any] | None:
         ValueError: it was trained in another edition.
     """
     if (folder / PROTOCOL).is_file():
-        form = json.loads((folder / PROTOCOL).read_text())
+        form = marker(folder / PROTOCOL)
+        if not shaped(form, {"edition": int, "tags?": str, "turns?": str, "stamps?": str}):
+            raise ValueError(f"{folder / PROTOCOL} is not what training.sft writes; copy it from the run again, or train again")
     elif any((folder / name).is_file() for name in _FIRST_EDITION):
         form = {"edition": 1}
     else:
@@ -72,7 +77,7 @@ def protocol_of(folder: Path) -> dict[str, Any] | None:
 
 @contextmanager
 def reading(place: Path | str) -> Iterator[None]:
-    """Names the folder in what libraries raise of a broken file in it, in kinds of their own.
+    """Names the folder in what libraries raise of a broken file in it, in kinds of their own or as if the fault was theirs.
 
     Raises:
         ValueError: weights or a tokenizer can't be read.
@@ -80,10 +85,11 @@ def reading(place: Path | str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        bare = type(error) is Exception  # as tokenizers raises it
-        if not bare and type(error).__name__ != "SafetensorError" and not isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+        bare = type(error) is Exception or type(error).__name__ == "SafetensorError"  # as tokenizers and safetensors raise it
+        if not bare and not isinstance(error, _BROKEN) or type(error).__name__ == "OutOfMemoryError":
             raise
-        raise ValueError(f"{place} holds a file that can't be read ({' '.join(str(error).split())}); make or fetch it again") from None
+        why = " ".join(str(error).split())[:300] or type(error).__name__
+        raise ValueError(f"{place} holds a file that can't be read ({why}); make or fetch it again") from error
 
 
 def load_tokenizer(name: str, adapter: str | None = None) -> Any:

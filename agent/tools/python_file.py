@@ -59,6 +59,8 @@ def load_tools_file(path: Path) -> ToolsFile:
     if not tools:
         raise ValueError(f"{path} has no tools; write functions with @tool of agent.tools.function")
     new_state = getattr(module, "new_state", None)
+    if new_state is not None and not callable(new_state):
+        raise ValueError(f"{path}: new_state is {new_state!r}; make it a function that makes a fresh state")
     if new_state is None and (needy := [tool.spec.name for tool in tools if tool.takes_state]):
         raise ValueError(f"{path}: {needy[0]} takes state; add a function new_state() that makes a fresh one")
     return ToolsFile(module, tools, new_state, new_state is not None and "now" in inspect.signature(new_state).parameters)

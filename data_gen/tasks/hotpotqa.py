@@ -16,12 +16,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any
 
 from agent.tools.search import SEARCH_SPEC, Corpus, SearchToolbox
 from agent.tools.text import fold
 from agent.tools.tool import ToolFailure
+from configs.files import path_of
 from data_gen.derivation import Clause, Derivation, Draft
 from data_gen.disfluency import TEST, TRAIN, Disfluent, Rates
 from data_gen.files import lines_of, text_of
@@ -69,7 +69,7 @@ def questions(path: str | None) -> tuple[Question, ...]:
 
 
 def _rows(path: str) -> Iterator[Any]:
-    file = Path(path).expanduser()
+    file = path_of(path)
     if not file.is_file():
         raise FileNotFoundError(f"no file {path}; give {HINT}")
     text = text_of(file)

@@ -26,6 +26,7 @@ from agent.tools.assistant import AssistantToolbox, assistant_specs
 from agent.tools.foreign import shown, shown_param, tool_specs
 from agent.tools.python_file import load_tools_file
 from agent.tools.tool import Json, Toolbox, ToolFailure, ToolSpec, mismatch
+from configs.files import path_of
 from data_gen.files import text_of
 from data_gen.gold import filled
 from data_gen.grounding import canonical, ground
@@ -74,7 +75,7 @@ def tools_of(given: str) -> Tools | None:
         return None
     if given == "assistant":
         return Tools(assistant_specs(), _assistant, written.HABITS, _assistant_at)
-    path = Path(given).expanduser()
+    path = path_of(given)
     if not path.is_file():
         raise FileNotFoundError(f"no tools file {given}; give a .json or .py file, or tools=assistant")
     if path.suffix == ".py":
@@ -148,13 +149,16 @@ def _python_tools(path: Path) -> Tools:
     A ``new_state(now="…")`` gets the row's date and time, and ``HABITS`` in the file are its tools' `Habits`.
     """
     file = load_tools_file(path)
+    habits = getattr(file.module, "HABITS", Habits())
+    if not isinstance(habits, Habits):
+        raise ValueError(f"{path}: HABITS is {habits!r}; make it a data_gen.spans.Habits")
 
     def at(now: str | None) -> Tools:
         def toolbox(id: str, calls: Sequence[Mapping[str, Any]]) -> Toolbox:
             return file.toolbox(id, now)
 
         specs = tuple(tool.spec for tool in file.tools)
-        return Tools(specs, toolbox, getattr(file.module, "HABITS", Habits()), at if file.dated else None)
+        return Tools(specs, toolbox, habits, at if file.dated else None)
 
     return at(None)
 
@@ -192,10 +196,10 @@ def load(requests: str, tools: str, seed: int = 0, source: str = "jsonl", hear_o
         source: the tasks' source.
         hear_out: whether the whole request is the evidence of every row, as a row's own field "hear_out" says of it.
     """
-    path = Path(requests).expanduser()
+    path = path_of(requests)
     if not requests or not path.is_file():
         raise FileNotFoundError(_no_file(requests, path))
-    own = Path(tools).expanduser()
+    own = path_of(tools)
     content = hashlib.sha256(path.read_bytes() + (own.read_bytes() if own.is_file() else b"")).hexdigest()
     return _load(str(path), tools, seed, source, hear_out, content)
 
@@ -294,7 +298,7 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
     named = [*calls, *meant(calls, row.get("spans", ()))]
     rehearse = partial(_rehearse, gold, specs)
     results = rehearse(tools.toolbox(id, named))
-    answers = tuple(_listed(row.get("answer", ())))
+    answers = tuple(_listed(row.get("answer", ()), "answer"))
     if quoted := sorted({k for text in answers for k in references(text, len(gold))}):
         _quotable(quoted, gold, specs, results, rehearse(tools.toolbox(id, named)))
         answers = tuple(as_text(filled(text, results)) for text in answers)
@@ -303,7 +307,7 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
         raise BadTask(f"split is {split!r}; use one of {', '.join(SHARES)}, or leave it out")
     return Task(
         id, source, split, words, tools.specs, gold, partial(tools.toolbox, id, named), answers,
-        now=row.get("now"), tags=tuple(_listed(row.get("tags", ()))), reading=reading,
+        now=row.get("now"), tags=tuple(_listed(row.get("tags", ()), "tags")), reading=reading,
     )
 
 
@@ -324,7 +328,9 @@ def _entry_as_shown(entry: Any) -> Any:
     return made
 
 
-def _listed(value: Any) -> Sequence[str]:
+def _listed(value: Any, name: str) -> Sequence[str]:
+    if not isinstance(value, str | list | tuple):
+        raise BadTask(f"{name} is {str(value)[:60]}; give a text or a list of texts")
     return [value] if isinstance(value, str) else value
 
 

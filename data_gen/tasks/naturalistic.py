@@ -46,7 +46,7 @@ def style(split: Split, index: int, rates: Rates = RATES) -> Style:
 @lru_cache
 def held_out_words() -> Lexicon:
     """The test's lexicon, with the interregna of Disfl-QA's dev set that the train set's commonest don't include."""
-    return replace(TEST, terms=tuple(dict.fromkeys((*TEST.terms, *json.loads(PATTERNS_FILE.read_text())["terms"]))))
+    return replace(TEST, terms=tuple(dict.fromkeys((*TEST.terms, *json.loads(PATTERNS_FILE.read_text("utf-8"))["terms"]))))
 
 
 def tasks(split: Split, seed: int = 0, count: int = 300, rates: Rates = RATES, times: Times = "said") -> Sequence[Task]:

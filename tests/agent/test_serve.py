@@ -18,6 +18,7 @@ from agent.rendering import Renderer
 from agent.session import open_session
 from agent.spoken import AnswerPart
 from agent.tools.assistant import AssistantToolbox
+from configs.command import UserError
 from configs.schema import AgentConfig, Config, EvalConfig, ModelConfig
 
 PROFILE = Profile("fast", decode_tokens_per_s=100_000, prefill_tokens_per_s=100_000, restart_ns=0)
@@ -158,3 +159,26 @@ def test_tools_that_can_not_be_served_are_refused_before_a_model_loads(tmp_path,
     monkeypatch.setattr(serve, "load", lambda *_, **__: pytest.fail("a model was loaded"))
     with pytest.raises((ValueError, FileNotFoundError), match=says):
         serve.main(Config(tools=str(path)))
+
+
+def test_a_closed_standard_input_is_said_at_once(monkeypatch, tmp_path):
+    """It waited for ever: the thread that read had died."""
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(UserError, match="the standard input is closed; type into a terminal, or give a pipe or a file"):
+        serve.main(Config(out=str(tmp_path)))
+
+
+def test_input_that_is_no_text_ends_the_session(tiny_tokenizer, capsys):
+    def lines():
+        yield "hello.\n"
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+
+    with pytest.raises(UserError, match="the standard input can't be read .*; give text in UTF-8"):
+        talk(tiny_tokenizer, lines(), ["<answer>Hi.</answer>"], capsys)
+
+
+def test_where_its_log_goes_is_refused_before_a_model_loads(monkeypatch, tmp_path):
+    monkeypatch.setattr(serve, "load", lambda *_, **__: pytest.fail("a model was loaded"))
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="Not a directory"):
+        serve.main(Config(out=str(tmp_path / "file" / "below")))

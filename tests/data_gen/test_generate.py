@@ -171,3 +171,12 @@ def test_a_gold_call_to_an_unknown_tool_is_refused():
     gold = (GoldCall("fly", {}, Evidence(0, 0), {}),)
     with pytest.raises(BadTask, match="task t: gold call 1 is to 'fly'; its tools are look"):
         Task("t", "debug", "train", (Word("go", 0, 1),), (ToolSpec("look"),), gold, lambda: debug.World("t"))
+
+
+@pytest.mark.parametrize(("train", "held"), [([40, 45], [35, 50]), ([15, 250], [1, 1000])])
+def test_a_range_of_devices_that_is_held_out_is_refused(train, held):
+    """It drew for ever."""
+    from configs.schema import ClockConfig
+    from data_gen.episodes import sample_profile
+    with pytest.raises(ValueError, match="lies in clock.held_out_decode_tokens_per_s=.*; widen the first or narrow the second"):
+        sample_profile(ClockConfig(train_decode_tokens_per_s=train, held_out_decode_tokens_per_s=held), 0)

@@ -148,3 +148,19 @@ def test_now_is_a_date_and_time_at_every_door(forged):
 def test_a_now_that_is_one_stands_in_the_prompt_as_it_is():
     prompt = system_prompt(settings_of("speculative", AgentConfig()), (), "2025-03-05 10:00:00")
     assert prompt.splitlines()[-1] == "Now: 2025-03-05 10:00:00"
+
+
+def test_an_answer_that_is_no_text_is_a_rejected_row(tmp_path):
+    loaded = jsonl.load(rows_file(tmp_path, ROW | {"answer": {"a": 1}}))
+    assert [reason for _, reason in loaded.rejected] == ["answer is {'a': 1}; give a text or a list of texts"]
+
+
+@pytest.mark.parametrize(("line", "says"), [("new_state = 3", "new_state is 3; make it a"), ("HABITS = 3", "HABITS is 3; make it a")])
+def test_what_a_tools_file_sets_to_something_else_is_named(tmp_path, line, says):
+    path = tmp_path / "tools.py"
+    path.write_text(
+        "from agent.tools.function import tool\n\n@tool(access='read')\ndef lookup(city: str) -> str:\n    \'\'\'Looks up.\'\'\'\n"
+        f"    return city\n\n{line}\n"
+    )
+    with pytest.raises(ValueError, match=says):
+        jsonl.load(rows_file(tmp_path, ROW), str(path))

@@ -181,3 +181,13 @@ def test_rows_are_written_as_lines(tmp_path, capsys):
     markup.main(Config(requests=str(rows), out=str(out)))
     assert capsys.readouterr().out == f"line 2: a: field 'tools' has no place in a line\n1 lines, 1 left out: {out}\n"
     assert [task.id for task in jsonl.load(str(out), "assistant").tasks] == ["a"]
+
+
+def test_a_file_of_which_nothing_is_a_request_is_refused(tmp_path):
+    from configs.command import UserError
+    from configs.schema import Config
+    rows, out = tmp_path / "tools.json", tmp_path / "rows.txt"
+    rows.write_text('[\n{}\n]\n')
+    with pytest.raises(UserError, match="tools.json has no row that a line can say, of 3; see above"):
+        markup.main(Config(requests=str(rows), out=str(out)))
+    assert not out.exists()

@@ -12,7 +12,7 @@ import pytest
 
 from configs.schema import Config, DataConfig, ModelConfig, ParaphraseConfig
 from data_gen import generate, sources
-from data_gen.paraphrase import GIVE_UP, PROMPT, TRIES, Paraphraser, Unusable, plain, reworded
+from data_gen.paraphrase import PROMPT, TRIES, NoAnswer, Paraphraser, Unusable, plain, reworded
 from data_gen.tasks.assistant.templates import Template, parts_of, templates
 
 SMS = Template("sms: text {to} that {message}", "sms", tuple(parts_of("text^ {to} that {message}")))
@@ -103,8 +103,6 @@ def test_a_wording_is_asked_for_with_its_slots_and_the_key_and_kept(serve, tmp_p
 
 
 FAULTS = {
-    "no JSON": ((200, b"<html>"), "the endpoint: its reply is no chat completion in JSON", 1),
-    "another JSON": ((200, b'{"choices": []}'), "the endpoint: its reply is no chat completion in JSON", 1),
     "a missing slot": (completion("text someone that {message}"), "slot {to} occurs 0 times, not 1", 1),
     "a doubled slot": (completion("text {to} or {to} that {message}"), "slot {to} occurs 2 times, not 1", 1),
     "a new slot": (completion("text {to} that {message} at {when}"), "slot {when} occurs 1 times, not 0", 1),
@@ -112,44 +110,76 @@ FAULTS = {
     "an explanation": (completion('Sure: "text {to} that {message}"'), "it is empty, or holds one of", 1),
     "nothing": (completion(" "), "it is empty, or holds one of", 1),
     "a wording there is": (completion("text {to} saying {message}"), "it is another template's wording", 1),
-    "a server's error": ((500, b"no"), "the endpoint: HTTP 500; delete this line of the cache to ask again", TRIES),
-    "too many requests": ((429, b"no"), "the endpoint: HTTP 429", TRIES),
-    "a wrong key": ((401, b"no"), "the endpoint: HTTP 401", 1),
-    "silence": ((0, b""), "the endpoint: no answer within 0.1 s", TRIES),
+    "a refusal": ((400, b"no"), "the endpoint: HTTP 400; delete this line of the cache to ask again", 1),
 }
+SILENT = {
+    "no JSON": ((200, b"<html>"), "its reply is no chat completion in JSON; give its base", 1),
+    "another JSON": ((200, b'{"choices": []}'), "its reply is no chat completion in JSON; give its base", 1),
+    "a server's error": ((500, b"no"), "HTTP 500; mend that, or leave it empty (0 answers are in ", TRIES),
+    "too many requests": ((429, b"no"), "HTTP 429; ", TRIES),
+    "a wrong key": ((401, b"no"), "HTTP 401; ", 1),
+    "a wrong address": ((404, b"no"), "HTTP 404; ", 1),
+    "silence": ((0, b""), "no answer within 0.1 s; ", TRIES),
+}
+"""No answers: status and body, what is said, and how often it is asked."""
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_named_counted_and_leaves_the_wording_as_it_is(serve, tmp_path, fault):
     reply, why, times = FAULTS[fault]
     endpoint = serve(lambda text: reply)
-    first = asker(endpoint.url, tmp_path, timeout_s=0.1 if fault == "silence" else 10.0)
+    first = asker(endpoint.url, tmp_path)
     assert first.all([SMS]) == {}
     record = first.record()
     assert record["kept"] == 1 and record["reworded"] == 0
     [(reason, count)] = record["reasons"].items()
     assert reason.startswith(why) and count == 1
-    if fault == "silence":
-        endpoint.stopped.set()
-    else:
-        assert len(endpoint.asked) == times
-    again = asker(endpoint.url, tmp_path)  # the same data again, though the endpoint may have recovered
+    assert len(endpoint.asked) == times
+    again = asker(endpoint.url, tmp_path)  # the same data again, though the endpoint may answer otherwise by now
     asked = len(endpoint.asked)
     assert again.all([SMS]) == {} and again.record()["reasons"] == record["reasons"]
-    assert fault == "silence" or len(endpoint.asked) == asked
+    assert len(endpoint.asked) == asked
 
 
-def test_an_endpoint_that_is_not_there_is_given_up(tmp_path, serve):
-    endpoint = serve(lambda text: (503, b""))
-    many = templates("sms", "train")
-    assert len(many) > GIVE_UP
-    first = asker(endpoint.url, tmp_path)
-    assert first.all(many) == {} and len(endpoint.asked) == GIVE_UP * TRIES
-    assert first.record()["reasons"][f"not asked: {GIVE_UP} wordings in a row had no answer"] == len(many) - GIVE_UP
+@pytest.mark.parametrize("fault", SILENT)
+def test_no_answer_ends_the_run_and_is_no_answer_the_next_time(serve, tmp_path, fault):
+    """A failure that was kept as an answer made other data of the same command, for ever."""
+    reply, why, times = SILENT[fault]
+    replies = [reply] * times
+    endpoint = serve(lambda text: replies.pop() if replies else completion("would you kindly text {to} that {message}"))
+    first = asker(endpoint.url, tmp_path, timeout_s=0.1 if fault == "silence" else 10.0)
+    with pytest.raises(NoAnswer) as raised:
+        first.all([SMS])
+    assert why in str(raised.value) and str(raised.value).startswith("data.paraphrase.url")
+    assert not (tmp_path / "cache.jsonl").exists()
+    if fault == "silence":
+        endpoint.stopped.set()
+        replies.clear()
+    else:
+        assert len(endpoint.asked) == times
+    assert len(asker(endpoint.url, tmp_path).all([SMS])) == 1
+
+
+def test_an_endpoint_that_goes_away_ends_the_run_and_what_it_said_is_kept(tmp_path, serve):
+    many = templates("sms", "train")[:3]
+    answers = [completion(f"kindly {plain(many[0])}")]
+    endpoint = serve(lambda text: answers.pop() if answers else (503, b""))
+    with pytest.raises(NoAnswer, match="HTTP 503; .*1 answers are in .*, and the same command goes on from there"):
+        asker(endpoint.url, tmp_path).all(many)
+    assert len(endpoint.asked) == 1 + TRIES
     endpoint.stop()
-    gone = asker(endpoint.url, tmp_path / "other")
-    assert gone.all([SMS]) == {}
-    assert next(iter(gone.reasons)).startswith("the endpoint: can't be reached (")
+    with pytest.raises(NoAnswer, match="can't be reached"):
+        asker(endpoint.url, tmp_path).all(many)
+    assert len((tmp_path / "cache.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_failure_that_an_earlier_version_kept_is_asked_about_again(tmp_path, serve):
+    endpoint = serve(lambda text: completion("kindly text {to} that {message}"))
+    asker(endpoint.url, tmp_path).all([SMS])
+    path = tmp_path / "cache.jsonl"
+    entry = json.loads(path.read_text())
+    path.write_text(json.dumps({"key": entry["key"], "error": "the endpoint: HTTP 500"}) + "\n")
+    assert len(asker(endpoint.url, tmp_path).all([SMS])) == 1 and len(endpoint.asked) == 2
 
 
 def test_half_a_line_in_the_file_is_counted_and_asked_again(serve, tmp_path):
@@ -225,9 +255,8 @@ def test_a_redirect_is_not_followed_so_that_no_other_host_gets_the_key(serve, tm
     first = serve(lambda text: (302, b""))
     first.location = f"{other.url}/chat/completions"
     asked = asker(first.url, tmp_path, key_env="SOME_KEY")
-    assert asked.all([SMS]) == {}
-    [reason] = asked.record()["reasons"]
-    assert reason.startswith("the endpoint: HTTP 302, a redirect; give the address that it leads to")
+    with pytest.raises(NoAnswer, match="HTTP 302, a redirect; give the address that it leads to"):
+        asked.all([SMS])
     assert (len(first.asked), other.keys, other.asked) == (1, [], [])
 
 

@@ -330,3 +330,18 @@ def test_an_episode_can_be_found_with_its_log(finished):
     assert find_episode(config.runs, task, "expert", "speculative")["log"]
     with pytest.raises(BadResults, match="no episode of task 'x'"):
         find_episode(config.runs, "x", "expert", "speculative")
+
+
+@pytest.mark.parametrize("columns", ["x", "-1", "", "0", "٣"])
+def test_an_odd_width_of_the_terminal_is_none(columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", columns)
+    report.show([])
+    assert capsys.readouterr().out
+
+
+def test_a_report_that_was_killed_leaves_nothing_to_the_next(tmp_path):
+    (tmp_path / ".partial").mkdir()
+    (tmp_path / ".partial" / "report.json.tmp").write_text("half")
+    with report.together(tmp_path) as half:
+        (half / "report.json").write_text("whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]

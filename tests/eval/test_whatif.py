@@ -155,3 +155,9 @@ def test_all_splits_are_taken_where_all_is_asked_for(base, monkeypatch):
     config = replace(base.config, eval=replace(base.config.eval, expert_tasks=0, split="all"))
     counts = {split: len(debug.tasks(split, config.seed)) for split in ("train", "validation", "test")}
     assert whatif.point(replace(base, config=config), backend("expert", config))["n"] == sum(counts.values())
+
+
+def test_an_endpoint_that_there_is_not_is_named():
+    from tests.test_configs import composed
+    with pytest.raises(ValueError, match="unknown endpoint 'nosuch'; use one of oracle"):
+        whatif.main(composed("experiment=debug", "data.endpoint=nosuch"))

@@ -184,3 +184,32 @@ def test_what_is_no_run_is_refused(settings, tmp_path):
         export.main(settings())
     with pytest.raises(UserError, match="has no config.yaml: it is no finished run"):
         export.main(settings(f"path={tmp_path}"))
+
+
+def test_a_folder_that_holds_anything_is_left_alone(tmp_path, composed):
+    from configs.command import UserError
+    from training import export
+    source = run_files(tmp_path / "run")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    with pytest.raises(UserError, match="full holds something already; give another out=, or delete it"):
+        export.main(composed(f"path={source}", f"out={tmp_path / 'full'}"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["full", "run"]
+
+
+@pytest.mark.parametrize(("name", "content"), [("config.yaml", "train: 3"), ("manifest.json", ""), ("manifest.json", '{"data": {"a": 1}}')])
+def test_a_run_whose_files_are_not_what_training_writes_is_named(tmp_path, name, content):
+    from configs.command import UserError
+    from training import export
+    source = run_files(tmp_path / "run")
+    (source / name).write_text(content)
+    with pytest.raises(UserError, match=f"{name} is not what training.sft writes"):
+        export.run_of(source, str(source))
+
+
+def run_files(folder: Path) -> Path:
+    folder.mkdir()
+    settings = {"name": "x", "model": {"name": "tiny", "tags": "token", "dtype": "float32"}, "clock": {"stamps": "none"}}
+    (folder / "config.yaml").write_text(json.dumps(settings | {"train": {"method": "lora", "learning_rate": 0.1}}))
+    (folder / "manifest.json").write_text('{"seed": 0}')
+    return folder

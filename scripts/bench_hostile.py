@@ -1,0 +1,72 @@
+"""Attacks the commands with bad input, broken files, kills and full disks, and counts what must never happen.
+
+    python -m scripts.bench hostile                              # 400 command lines, 1,000 files, 60 kills, 20 full disks
+    python -m scripts.bench hostile --lines 100 --files 0 --kills 0 --disks 0
+    python -m scripts.bench hostile --only "line 17"             # one case again, with all that it says
+
+Everything is drawn from ``--seed``. Prints one line of JSON: how many were tried of each kind, and the counters of
+`scripts.hostile.found`, all of which must be 0; each finding is a line on the standard error. Cases run in forks of one process that
+has imported everything (`scripts.hostile.warm`), so POSIX only. Ends with status 1 if anything was found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from scripts.hostile import mutated, tried
+from scripts.hostile.found import COUNTERS, Tally
+from scripts.hostile.lines import COMMANDS, SCRIPTS
+from scripts.hostile.warm import warm
+from scripts.hostile.world import make
+
+KINDS = {"line": tried.command_line, "file": tried.broken_file, "kill": tried.killed, "disk": tried.disk_full}
+
+
+def main(arguments: list[str]) -> int:
+    """See the module."""
+    parser = argparse.ArgumentParser(prog="bench hostile")
+    for name, count in (("lines", 400), ("files", 1000), ("kills", 60), ("disks", 20)):
+        parser.add_argument(f"--{name}", type=int, default=count)
+    parser.add_argument("--first", type=int, default=0, help="number of the first case of each kind")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help='one case, such as "line 17"')
+    parser.add_argument("--place", type=Path, help="folder to work in, which is kept; its world of earlier results is used again")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="hostile-") as temporary:
+        tally = run(options, options.place or Path(temporary))
+    print(json.dumps({"bench": "hostile", "seed": options.seed, **report(tally)}))
+    return 1 if tally.counts else 0
+
+
+def run(options: argparse.Namespace, place: Path) -> Tally:
+    """Tries all that is asked for."""
+    warm([*COMMANDS, *SCRIPTS])
+    place = place.resolve()
+    if not (place / "master").exists():
+        make(place / "master")
+    with contextlib.chdir(place):
+        mutated.prepared()
+    tally, shown = Tally(), 0
+    wanted = [(kind, n) for kind in KINDS for n in range(options.first, options.first + getattr(options, f"{kind}s"))]
+    if options.only:
+        kind, _, number = options.only.partition(" ")
+        wanted = [(kind, int(number))]
+    for kind, number in wanted:
+        KINDS[kind](tally, place / "master", place, options.seed, number)
+        for finding in tally.findings[shown:]:
+            print(finding, file=sys.stderr, flush=True)
+        shown = len(tally.findings)
+    return tally
+
+
+def report(tally: Tally) -> dict[str, object]:
+    """The line that is printed."""
+    return {
+        "tried": dict(tally.tried), **{name: tally.counts[name] for name in COUNTERS},
+        "statuses": {str(status): count for status, count in sorted(tally.statuses.items())},
+    }
