@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent import core
+from agent.answer_parts import AnswerPart, AnswerParts
 from agent.clock import NS_PER_S, WallClock, ns
 from agent.core import Phase, State
 from agent.events import (
@@ -52,7 +53,6 @@ from agent.prompt import Detail, Style, system_prompt
 from agent.rendering import Renderer, Rendering
 from agent.running import Outcome, end, failed, idempotency_key, launch
 from agent.simulate import Rollout
-from agent.spoken import AnswerPart, AnswerParts
 from agent.tools.bulk import off_loop
 from agent.tools.tool import Toolbox
 from agent.transcript import MAX_RETRACTS, Segment
@@ -308,7 +308,7 @@ class Session:
                 return
 
     async def answer_parts(self) -> AsyncIterator[AnswerPart]:
-        """Every answer in pieces, as the model writes it, until the session is over: see `agent.spoken`. For one reader; `answer` and
+        """Every answer in pieces, as the model writes it, until the session is over: see `agent.answer_parts`. For one reader; `answer` and
         `answers` give the same answers whole."""
         while (part := await self._parts.get()) is not None:
             yield part

@@ -18,13 +18,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from agent import record
+from agent.answer_parts import AnswerParts
 from agent.clock import local_now, seconds
 from agent.events import Command, Event, StartTool, ToolError, ToolResult, UserUpdate
 from agent.modes import settings_of
 from agent.protocol import write_call, write_value
 from agent.runtime import Session, SessionEnded
 from agent.session import load, open_session
-from agent.spoken import AnswerParts
 from agent.state import State
 from agent.tools.assistant import AssistantToolbox
 from agent.tools.python_file import load_tools_file

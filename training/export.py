@@ -60,7 +60,7 @@ def merge(config: Config, source: Path, settings: dict[str, Any], manifest: dict
     model.generation_config.eos_token_id = text_ends(model.generation_config.eos_token_id, tokenizer)
     model.save_pretrained(half)
     tokenizer.save_pretrained(half)
-    (half / "README.md").write_text(export_card(settings, manifest, folder.name), "utf-8")
+    (half / "README.md").write_text(export_card(settings, manifest, half.name.removesuffix(".partial")), "utf-8")
     shutil.copy(source / PROTOCOL, half / PROTOCOL)
     for name in ("config.yaml", "manifest.json"):
         shutil.copy(source / name, half / f"training-{name}")

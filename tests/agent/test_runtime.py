@@ -19,6 +19,7 @@ import looptime
 import pytest
 
 from agent import core, record
+from agent.answer_parts import AnswerPart, may_be_said, sayable
 from agent.clock import Profile, WallClock, ns, seconds
 from agent.events import (
     Append,
@@ -40,7 +41,6 @@ from agent.modes import MODES, settings
 from agent.rendering import Renderer
 from agent.runtime import Limits, Session, SessionEnded, idempotency_key, merged
 from agent.simulate import Episode
-from agent.spoken import AnswerPart, may_be_said, sayable
 from agent.tools.function import Constant, FunctionToolbox, tool
 from agent.tools.tool import ToolFailure, ToolSpec
 

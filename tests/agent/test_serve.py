@@ -10,13 +10,13 @@ from types import SimpleNamespace
 import pytest
 
 from agent import serve
+from agent.answer_parts import AnswerPart
 from agent.clock import Profile
 from agent.events import Close, UserUpdate
 from agent.models.live import PlannedModel
 from agent.models.scripted import Scripted
 from agent.rendering import Renderer
 from agent.session import open_session
-from agent.spoken import AnswerPart
 from agent.tools.assistant import AssistantToolbox
 from configs.command import UserError
 from configs.schema import AgentConfig, Config, EvalConfig, ModelConfig
