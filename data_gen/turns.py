@@ -56,7 +56,8 @@ def cut_turns(task: Task, heard: int) -> tuple[Turn, ...]:
 
 def counted(turns: tuple[Turn, ...], words: int, calls: int) -> tuple[Turn, ...]:
     """Turns that end with so many words and calls: the last one takes in all that the others do not. None for none."""
-    return turns and (*(replace(turn, calls=0, quiet=False) for turn in turns[:-1]), replace(turns[-1], words=words, calls=calls, quiet=False))
+    return turns and (
+        *(replace(turn, calls=0, quiet=False) for turn in turns[:-1]), replace(turns[-1], words=words, calls=calls, quiet=False))
 
 
 @lru_cache(maxsize=64)

@@ -25,7 +25,7 @@ from data_gen.seeds import child
 from data_gen.speech import Voice, speak
 from data_gen.task import BadTask, Split, Task, Turn, Word
 from data_gen.tasks.assistant import Lazy, check_splits
-from data_gen.tasks.assistant.compose import BY_NAME, PLAIN, Style, Teller
+from data_gen.tasks.assistant.compose import BY_NAME, PLAIN, VOICE, Style, Teller
 from data_gen.tasks.assistant.intents import INTENTS, asks
 from data_gen.tasks.assistant.turn_wordings import ASIDES, CORRECTIONS, FOLLOW_UPS, LACKS, SUBJECTS, Lack, worded
 from data_gen.tasks.assistant.values import Drawer, Value
@@ -200,6 +200,8 @@ class Dialogue:
     def _aside(self, kind: str, done: Sequence[Clause]) -> bool:
         writes = [clause for clause in done if BY_NAME[INTENTS[clause.intent].tool].access == "write"]
         script = Script()
+        if self.turns[-1].kind == kind or kind == "change_of_mind_after" and any(turn.kind == kind for turn in self.turns):
+            return False  # nobody asks the same again at once
         if kind in ("thanks", "backchannel"):
             script.say(self._any(kind, ASIDES[kind]))
             self._add(kind, script, says="You're welcome." if kind == "thanks" else "Okay.", quiet=True)
@@ -279,7 +281,7 @@ def talk(dialogue: Dialogue) -> None:
             del shares[kind]
 
 
-def compose(split: Split, index: int, seed: int = 0, style: Style = PLAIN, source: str = SOURCE, voice: Voice = Voice()) -> Task:
+def compose(split: Split, index: int, seed: int = 0, style: Style = PLAIN, source: str = SOURCE, voice: Voice = VOICE) -> Task:
     """The ``index``-th conversation of a split: a function of its arguments alone.
 
     Raises:

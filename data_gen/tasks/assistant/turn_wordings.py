@@ -57,16 +57,20 @@ FOLLOW_UPS: tuple[FollowUp, ...] = (
         "let {to} have that=message by text^ too / {to} should get it=message as a text^ as well")),
     FollowUp(frozenset({"sms", "email"}), "email", {"message": "message"}, _lines(
         "and email^ {to} that=message too / also email^ that=message to {to} / email^ the same=message to {to} as well /"
-        "could you mail^ it=message to {to} too / send that=message to {to} by email^ / now an email^ with the same thing=message to {to} /"
+        "could you mail^ it=message to {to} too / send that=message to {to} by email^ /"
+        "now an email^ with the same thing=message to {to} /"
         "{to} should have that=message by email^ too / and put it=message in an email^ to {to}")),
     FollowUp(frozenset({"sms", "email"}), "sms", {"to": "to"}, _lines(
         "and text^ them=to that {message} / also text^ them=to saying {message} / tell^ them=to that {message} as well /"
-        "and let^ them=to know that {message} / send another text^ to them=to saying {message} / oh and text^ the same person=to that {message} /"
+        "and let^ them=to know that {message} / send another text^ to them=to saying {message} /"
+        "oh and text^ the same person=to that {message} /"
         "one more text^ for them=to please it should say {message} / add another text^ to them=to that {message}")),
     FollowUp(frozenset({"event", "zoom", "reminder"}), "reminder", {"when": "when"}, _lines(
-        "and remind^ me to {chore} at the same time=when / also set a reminder^ for then=when to {chore} / remind^ me to {chore} then=when too /"
+        "and remind^ me to {chore} at the same time=when / also set a reminder^ for then=when to {chore} /"
+        "remind^ me to {chore} then=when too /"
         "and a reminder^ at that time=when to {chore} / can you remind^ me to {chore} at that time=when as well /"
-        "put a reminder^ there=when to {chore} / for the same time=when add a reminder^ to {chore} / I also need a reminder^ then=when to {chore}")),
+        "put a reminder^ there=when to {chore} / for the same time=when add a reminder^ to {chore} /"
+        "I also need a reminder^ then=when to {chore}")),
     FollowUp(frozenset({"reminder", "event"}), "event", {"when": "when"}, _lines(
         "and put {title} in my calendar^ for the same time=when / also add {title} to the calendar^ then=when /"
         "block my calendar^ at that time=when for {title} / the calendar^ needs {title} at that time=when too /"
@@ -84,7 +88,8 @@ FOLLOW_UPS: tuple[FollowUp, ...] = (
 
 LACKS: tuple[Lack, ...] = (
     Lack("sms", "message", "send_sms.message", _lines(
-        "text^ {to} for me / can you text^ {to} / send {to} a text^ / I want to text^ {to} / a text^ to {to} please / shoot {to} a text^ /"
+        "text^ {to} for me / can you text^ {to} / send {to} a text^ / I want to text^ {to} / a text^ to {to} please /"
+        "shoot {to} a text^ /"
         "please send a text^ to {to} / would you text^ {to}"),
         _lines("say {message} / {message} / that {message} / tell them {message} / it should say {message} / just {message} /"
                "write that {message} / say that {message}"),
@@ -114,7 +119,8 @@ LACKS: tuple[Lack, ...] = (
         "add an event^ {when} / make an appointment^ {when} / create an event^ {when}"),
         _lines("call it {title} / {title} / it's {title} / name it {title} / that is {title} / it is called {title}")),
     Lack("reminder", "chore", "create_reminder.name", _lines(
-        "remind^ me {when} / set a reminder^ {when} / I need a reminder^ {when} / can you remind^ me {when} / make me a reminder^ {when} /"
+        "remind^ me {when} / set a reminder^ {when} / I need a reminder^ {when} / can you remind^ me {when} /"
+        "make me a reminder^ {when} /"
         "a reminder^ {when} please"),
         _lines("to {chore} / {chore} / I have to {chore} / that I should {chore} / it's to {chore} / about having to {chore}")),
     Lack("note", "content", "create_note.content", _lines(
@@ -147,23 +153,32 @@ CORRECTIONS: Mapping[tuple[str, str], tuple[str, ...]] = {
 """Turns that put right what has been done already, by intent and slot: a new call, for nothing takes the old one back."""
 
 ASIDES: Mapping[str, tuple[str, ...]] = {
-    "thanks": _lines("thanks / thank you / great thanks / perfect thank you / lovely thanks a lot / cheers / thanks so much / ta / much obliged"),
+    "thanks": _lines("thanks / thank you / great thanks / perfect thank you / lovely thanks a lot / cheers / thanks so much /"
+        "ta / much obliged"),
     "backchannel": _lines("mm hm / okay / right / yeah / uh huh / got it / I see / alright / good / fine"),
     "change_of_mind_before": _lines(
-        "never mind / forget it / oh leave it / actually don't bother / no skip it / drop that / let's not / it can wait / forget about that"),
+        "never mind / forget it / oh leave it / actually don't bother / no skip it / drop that / let's not / it can wait /"
+        "forget about that"),
     "change_of_mind_after": _lines(
-        "actually never mind that / oh I changed my mind about that / can you undo that / please take that back / no I don't want that after all /"
+        "actually never mind that / oh I changed my mind about that / can you undo that / please take that back /"
+        "no I don't want that after all /"
         "scrap that / cancel that please / I shouldn't have asked for that"),
     "question": _lines(
-        "did that work / is it done / did you do it / has that gone through / did it go out / is that taken care of / was that done / did you get that done"),
+        "did that work / is it done / did you do it / has that gone through / did it go out / is that taken care of /"
+        "was that done / did you get that done"),
     "who": _lines(
-        "who did that go to / who was that to again / who did you send it to / which person got that / who got it / whom did you write to"),
+        "who did that go to / who was that to again / who did you send it to / which person got that / who got it /"
+        "whom did you write to"),
     "what": _lines(
-        "what did it say again / what did you write / what was the text again / how did you put it / what exactly did you write / what does it say"),
-    "when": _lines("when is that again / what time did you put / when did you put it / for when is it / what time was that / when was it again"),
+        "what did it say again / what did you write / what was the text again / how did you put it /"
+        "what exactly did you write / what does it say"),
+    "when": _lines("when is that again / what time did you put / when did you put it / for when is it / what time was that /"
+        "when was it again"),
 }
 
-SUBJECTS = ("oh and", "also", "next", "something else", "another thing", "one more thing", "and now", "besides", "new topic", "different question")
+SUBJECTS = (
+    "oh and", "also", "next", "something else", "another thing", "one more thing", "and now", "besides", "new topic", "different question",
+)
 """What opens another subject."""
 
 
