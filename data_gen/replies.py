@@ -34,6 +34,14 @@ _QUESTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 """The question for ``tool.parameter``, and words of which an answer must hold one to be that question."""
 
 
+SAYS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "thanks": ("You're welcome.", ()), "backchannel": ("Okay.", ()), "change_of_mind_before": ("Okay, I leave it.", ()),
+    "change_of_mind_after": ("That is done already, and I can't take it back.", ("already", "can't", "cannot")),
+    "correction_after": ("The first one stays.", ("stays", "still", "can't", "cannot")),
+}
+"""By kind of turn, what is usually said to it, and words of which an answer must hold one to be as honest; none where any will do."""
+
+
 def question(asked: str) -> tuple[str, tuple[str, ...]]:
     """The question for ``tool.parameter``, and the words that show an answer to be that question."""
     if asked in _QUESTIONS:

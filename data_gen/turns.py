@@ -12,9 +12,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
+from agent.clock import ns
 from agent.protocol import as_text
 from agent.tools.tool import Json, Toolbox, ToolSpec
 from data_gen.gold import gold_args, rehearse
+from data_gen.seeds import child
+from data_gen.speech import Voice, speak
 from data_gen.task import Evidence, GoldCall, Task, Turn, Word
 
 _REF = re.compile(r"\$(\d+)")
@@ -23,6 +26,35 @@ _REF = re.compile(r"\$(\d+)")
 def turns_of(task: Task) -> tuple[Turn, ...]:
     """A task's turns; a single request's is made of the task's own fields."""
     return task.turns or (Turn("request", len(task.words), len(task.gold), task.answer),)
+
+
+NOMINAL_NS = ns(3.0)
+"""From the end of a turn to the next, as the words of a task are timed."""
+
+
+def timed(
+    texts: Sequence[str], ends: Sequence[int], seed: int, voice: Voice | None = None, labels: Sequence[str] = (),
+    pauses: Mapping[int, int] | None = None,
+) -> tuple[Word, ...]:
+    """The words of a conversation with their times, turn after turn.
+
+    Args:
+        texts: all words.
+        ends: how many have been said by the end of each turn.
+        seed: of the voice.
+        voice: how words are timed.
+        labels: the linguists' labels of the words, where they have any.
+        pauses: words before which there is a longer pause, and by how much, in nanoseconds.
+    """
+    words: list[Word] = []
+    start, zero_ns = 0, 0
+    for n, end in enumerate(ends):
+        said = speak(texts[start:end], child(seed, n), voice or Voice(), labels[start:end] or None)
+        for place, word in enumerate(said, start=start):
+            zero_ns += (pauses or {}).get(place, 0)
+            words.append(replace(word, start_ns=word.start_ns + zero_ns, end_ns=word.end_ns + zero_ns))
+        start, zero_ns = end, words[-1].end_ns + NOMINAL_NS
+    return tuple(words)
 
 
 def words_of(task: Task, n: int) -> tuple[Word, ...]:

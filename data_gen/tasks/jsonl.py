@@ -5,7 +5,8 @@ words (`data_gen.grounding`) and what other projects' rows look like (`data_gen.
 `docs/bring-your-own.md` has a worked example.
 
     {"id", "request", "calls": [{"name", "args": {parameter: [accepted values]}, "defaults"?: [parameters]}],
-     "now"?, "words"?: [[text, start_s, end_s]], "answer"?: [accepted], "tags"?: [], "split"?, "tools"?, "spans"?: [marks], "hear_out"?}
+     "now"?, "words"?: [[text, start_s, end_s]], "answer"?: [accepted], "tags"?: [], "split"?, "tools"?, "spans"?: [marks], "hear_out"?,
+     "turns"?: a conversation's, see `data_gen.tasks.conversation`}
 """
 
 from __future__ import annotations
@@ -36,13 +37,15 @@ from data_gen.speech import speak
 from data_gen.task import BadTask, Evidence, GoldCall, Split, Task, Word
 from data_gen.tasks import formats, written
 from data_gen.tasks.bfcl import AckToolbox
+from data_gen.tasks.conversation import ends_of, turns_of_row
+from data_gen.turns import timed
 
 SHARES: Mapping[Split, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
 DEEPEST = 32
 """Levels of lists and objects in a row or a tool."""
 LONGEST_S = 3600
 """No request is longer."""
-_KEYS = frozenset("id now request words calls answer tags split tools spans hear_out".split())
+_KEYS = frozenset("id now request words calls answer tags split tools spans hear_out turns".split())
 RESULTS = ("string", "integer", "number", "boolean", "array", "object")
 """What a tool without an implementation may say that it returns."""
 _HUB = re.compile(r"(hf://datasets/|https://huggingface\.co/datasets/)?([\w-][\w.-]*/[\w-][\w.-]*)/?")
@@ -264,7 +267,7 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
     id, calls = str(row["id"]), row.get("calls")
     if not isinstance(calls, list):
         raise BadTask("field 'calls' is missing; give a list, an empty one where no tool is needed")
-    if not calls and not row.get("answer"):
+    if not calls and not row.get("answer") and not row.get("turns"):
         raise BadTask("it has no call, so it needs an answer: what is said where no tool is needed, or the question back")
     row = _as_shown(row)
     calls = row["calls"]
@@ -274,7 +277,10 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
     if row.get("now"):
         parse_now(row["now"])
         tools = tools.at(row["now"]) if tools.at is not None else tools
-    words = _words(row, child(seed, id))
+    ends = ends_of(row, len(row["request"].split())) if row.get("turns") else []
+    if ends and (row.get("words") or row.get("answer")):
+        raise BadTask("it has turns: when they begin depends on the answers, and each has its own; leave out words and answer")
+    words = timed(row["request"].split(), ends, child(seed, id)) if ends else _words(row, child(seed, id))
     specs = {spec.name: spec for spec in tools.specs}
     for k, call in enumerate(calls, start=1):
         for name, values in call["args"].items():
@@ -304,9 +310,10 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
     split = row.get("split") or split_of(id)
     if split not in SHARES:
         raise BadTask(f"split is {split!r}; use one of {', '.join(SHARES)}, or leave it out")
+    turns = turns_of_row(row, ends, gold, reading, specs) if ends else ()
     return Task(
         id, source, split, words, tools.specs, gold, partial(tools.toolbox, id, named), answers,
-        now=row.get("now"), tags=tuple(_listed(row.get("tags", ()))), reading=reading,
+        now=row.get("now"), tags=tuple(_listed(row.get("tags", ()))), reading=reading, turns=turns,
     )
 
 

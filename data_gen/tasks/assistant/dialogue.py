@@ -19,17 +19,18 @@ from agent.tools.assistant import AssistantToolbox, assistant_specs
 from data_gen.derivation import Clause, Derivation, clauses, understood
 from data_gen.disfluency import Disfluent
 from data_gen.gold import rehearse
-from data_gen.replies import question
+from data_gen.replies import SAYS, question
 from data_gen.script import Mark, Script
 from data_gen.seeds import child
-from data_gen.speech import Voice, speak
-from data_gen.task import BadTask, Split, Task, Turn, Word
+from data_gen.speech import Voice
+from data_gen.task import BadTask, Split, Task, Turn
 from data_gen.tasks.assistant import Lazy, check_splits
 from data_gen.tasks.assistant.compose import BY_NAME, PLAIN, VOICE, Style, Teller
 from data_gen.tasks.assistant.intents import INTENTS, asks
 from data_gen.tasks.assistant.turn_wordings import ASIDES, CORRECTIONS, FOLLOW_UPS, LACKS, SUBJECTS, Lack, worded
 from data_gen.tasks.assistant.values import Drawer, Value
 from data_gen.tasks.assistant.worlds import COUNTS, setting
+from data_gen.turns import timed
 
 SOURCE = "dialogue"
 SIZES: Mapping[int, float] = {2: 0.25, 3: 0.3, 4: 0.25, 5: 0.12, 6: 0.08}
@@ -48,10 +49,6 @@ INTERRUPTS: Mapping[str, float] = {
 """Probability that a turn of a kind is begun while the answer is still being spoken."""
 PAUSE_S = (1.2, 2.6)
 """How long a long pause is."""
-NOMINAL_NS = ns(3.0)
-"""From the end of a turn to the next, as the words of a task are timed."""
-STAYS = "The first one stays."
-DONE = "That is done already, and I can't take it back."
 _PERSON = "people"
 
 
@@ -162,7 +159,7 @@ class Dialogue:
         said = script.say(self._any("change_of_mind_before", ASIDES["change_of_mind_before"]))
         script.marks.append(Mark(said.start, said.end, "drop", self.lack[1]))
         self.lack = None
-        self._add("change_of_mind_before", script, says="Okay, I leave it.", quiet=True)
+        self._add("change_of_mind_before", script, quiet=True, **_usual("change_of_mind_before"))
 
     def _follow_up(self, done: Sequence[Clause]) -> bool:
         if not done:
@@ -194,7 +191,7 @@ class Dialogue:
             for item, said in sorted(items.items()) if other != slot else ():
                 script.marks.append(Mark(put.start, put.end, "put", self.clause, other, item, said.values))
         self.clause += 1
-        self._add("correction_after", script, says=STAYS, answer=("stays", "still", "can't", "cannot"))
+        self._add("correction_after", script, **_usual("correction_after"))
         return True
 
     def _aside(self, kind: str, done: Sequence[Clause]) -> bool:
@@ -204,13 +201,13 @@ class Dialogue:
             return False  # nobody asks the same again at once
         if kind in ("thanks", "backchannel"):
             script.say(self._any(kind, ASIDES[kind]))
-            self._add(kind, script, says="You're welcome." if kind == "thanks" else "Okay.", quiet=True)
+            self._add(kind, script, quiet=True, **_usual(kind))
             return True
         if not writes or writes[-1] is not done[-1]:
             return False
         if kind == "change_of_mind_after":
             script.say(self._any(kind, ASIDES[kind]))
-            self._add(kind, script, says=DONE, answer=("already", "can't", "cannot"), quiet=True)
+            self._add(kind, script, quiet=True, **_usual(kind))
             return True
         asked = {"who": "to", "what": "message", "when": "when"}
         open_ = [name for name, slot in asked.items() if slot in done[-1].slots and len(done[-1].slots[slot]) == 1]
@@ -259,6 +256,11 @@ class Dialogue:
     def _add(self, kind: str, script: Script, **more: Any) -> None:
         self.script.add(script)
         self.turns.append(Turn(kind, len(self.script.words), 0, interrupts=INTERRUPTS.get(kind, 0.05) if self.turns else 0.0, **more))
+
+
+def _usual(kind: str) -> dict[str, Any]:
+    says, answer = SAYS[kind]
+    return {"says": says, "answer": answer}
 
 
 def _slots(line: str) -> list[str]:
@@ -329,7 +331,8 @@ def task_of(dialogue: Dialogue, name: str, source: str, now: str, seed: int, voi
         raise BadTask(f"task {name}: it asks for the same twice")
     place = dialogue.drawer.setting
     task = Task(
-        name, source, dialogue.split, timed(dialogue, seed, voice), assistant_specs(now=now), gold,
+        name, source, dialogue.split, timed(
+            script.words, [turn.words for turn in turns], seed, voice, script.labels, dialogue.pauses), assistant_specs(now=now), gold,
         partial(AssistantToolbox, place.data, name, now=now), now=now,
         tags=(f"turns:{len(turns)}", *sorted({*dialogue.labels, *(turn.kind for turn in turns)})),
         meta={
@@ -340,20 +343,6 @@ def task_of(dialogue: Dialogue, name: str, source: str, now: str, seed: int, voi
     )
     rehearse(task)
     return task
-
-
-def timed(dialogue: Dialogue, seed: int, voice: Voice) -> tuple[Word, ...]:
-    """The words with their times, turn after turn."""
-    words: list[Word] = []
-    start, zero_ns = 0, 0
-    for n, turn in enumerate(dialogue.turns):
-        late_ns = zero_ns
-        said = speak(dialogue.script.words[start: turn.words], child(seed, n), voice, dialogue.script.labels[start: turn.words])
-        for place, word in enumerate(said, start=start):
-            late_ns += dialogue.pauses.get(place, 0)
-            words.append(replace(word, start_ns=word.start_ns + late_ns, end_ns=word.end_ns + late_ns))
-        start, zero_ns = turn.words, words[-1].end_ns + NOMINAL_NS
-    return tuple(words)
 
 
 def tasks(split: Split, seed: int = 0, count: int = 1000, style: Style = PLAIN) -> Lazy:
