@@ -6,8 +6,8 @@ Owns what stands between two ``>>`` (`turn_fields`) and the division of a marked
 
 After each turn but the last, ``>> what is to be answered >>`` stands before the next; after the last it may. Nothing between the two
 is any answer. ``?2.message`` is a question for that argument of call 2, which has not been said; ``?`` alone is any question.
-``=six o'clock / at six`` is an answer that holds one of these texts. The kind of the turn (`data_gen.task.KINDS`) may stand before
-either; without it, it follows from what else is known.
+``=six o'clock / at six`` is an answer that holds one of these texts, and may stand behind a ``?``. The kind of the turn
+(`data_gen.task.KINDS`) may stand before either; without it, it follows from what else is known.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from data_gen.task import KINDS, BadTask
 
 _BREAK = re.compile(r"(?<!\\)>>")
-_EXPECTED = re.compile(r"\s*(?P<kind>[a-z]\w*)?\s*(?:\?(?P<asks>\d+\.\w+)?|(?P<given>=)(?P<answer>.*))?\s*", re.DOTALL)
+_EXPECTED = re.compile(r"\s*(?P<kind>[a-z]\w*)?\s*(?P<mark>\?)?(?P<asks>(?<=\?)\d+\.\w+)?\s*(?:(?P<given>=)(?P<answer>.*))?\s*", re.DOTALL)
 
 
 def split_turns(said: str) -> list[str]:
@@ -54,7 +54,7 @@ def turn_fields(ends: Sequence[int], expected: Sequence[str]) -> list[dict[str, 
             raise BadTask(f"turn {n} is of kind {form['kind']!r}; use one of {', '.join(KINDS)}, or leave it out")
         turn: dict[str, Any] = {"words": end}
         turn |= {"kind": form["kind"]} if form["kind"] else {}
-        if "?" in text and not form["given"]:
+        if form["mark"]:
             turn["asks"] = form["asks"] or "any"
         if form["given"]:
             answers = [part.strip() for part in form["answer"].split(" / ")]

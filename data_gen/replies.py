@@ -15,7 +15,7 @@ from agent.core import State
 from data_gen.answers import SHORT, Answers, sentence, told
 from data_gen.atoms import CAMEL
 from data_gen.reading import Wanted
-from data_gen.task import Task
+from data_gen.task import Task, Turn
 from data_gen.turns import turn_ended, turns_of
 
 _QUESTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -56,6 +56,15 @@ def is_question(answer: str) -> bool:
     return answer.rstrip("\"' ").endswith("?")
 
 
+def _question(turn: Turn | None, lacking: Sequence[str]) -> str:
+    """What to ask where something is lacking: what the turn is to be asked, if it has ended there, or else the first of it."""
+    asked = turn.asks if turn is not None and turn.asks in lacking else lacking[0]
+    text, _ = question(asked)
+    if turn is not None and turn.answer and not any(value.lower() in text.lower() for value in turn.answer):
+        return turn.answer[0]
+    return text
+
+
 def spoken_answer(
     task: Task, answers: Answers, heard: int, wanted: Sequence[Wanted], state: State, ids: Mapping[int, int], bad: Call | None
 ) -> str:
@@ -71,9 +80,11 @@ def spoken_answer(
         bad: a call that is wanted and could not be finished, if any.
     """
     calls = state.graph.calls
-    lacking = next((want for want in wanted if not want.complete), None)
-    if lacking is not None and bad is None:
-        return question(f"{lacking.spec.name}.{lacking.missing[0]}")[0] if lacking.missing else SHORT
+    n = turn_ended(task, heard)
+    turn = turns_of(task)[n] if n is not None else None
+    lacking = [f"{want.spec.name}.{name}" for want in wanted if not want.complete for name in want.missing]
+    if lacking and bad is None:
+        return _question(turn, lacking)
     # calls of earlier turns have been told of
     new = [id for id in ids.values() if id > state.settled]
     failed = bad if bad is not None and bad.id > state.settled else None
@@ -81,8 +92,6 @@ def spoken_answer(
     said = sentence(done, calls, failed) if done or failed is not None else ""
     if answers == "short":
         said = (SHORT if failed is None else f"I could not finish {failed.spec.name}.") if said else ""
-    n = turn_ended(task, heard)
-    turn = turns_of(task)[n] if n is not None else None
     if turn is None or failed is not None:
         return said or SHORT
     text = " ".join(part for part in (said, turn.says) if part)

@@ -8,14 +8,16 @@ there, and stays done. Refuses to know how words are marked or grounded, and whe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agent.tools.tool import ToolSpec
 from data_gen.derivation import Derivation, clauses, understood
 from data_gen.replies import SAYS, question
-from data_gen.task import BadTask, GoldCall, Turn
+from data_gen.task import BadTask, Evidence, GoldCall, Turn
 
+_REF = re.compile(r"\$(\d+)")
 _FIELDS = frozenset({"words", "kind", "asks", "answer", "says", "calls"})
 _INTERRUPTS: Mapping[str, float] = {
     "correction_before": 0.4, "change_of_mind_before": 0.4, "correction_after": 0.45, "change_of_mind_after": 0.4, "clarified": 0.15,
@@ -69,6 +71,58 @@ def turns_of_row(
         ))
         had = calls
     return tuple(made)
+
+
+def by_turns(
+    words: Sequence[str], ends: Sequence[int], counts: Sequence[int], calls: Sequence[Mapping[str, Any]],
+    grounded: Callable[..., Sequence[GoldCall]], heard_out: Callable[..., Sequence[GoldCall]],
+) -> tuple[GoldCall, ...]:
+    """Gold of a conversation whose row says which calls are whose: each turn's calls, grounded in its own words.
+
+    Where that fails, the turn's words as a whole are the evidence of all its calls: the expert hears it out. References are to
+    calls of the same turn, numbered from its first.
+
+    Args:
+        words: of all turns.
+        ends: how many of them have been said by the end of each turn.
+        counts: how many calls have been asked for by then.
+        calls: of all turns.
+        grounded: from words and calls to gold, or `BadTask`.
+        heard_out: from words and calls to gold that takes all of them for evidence.
+    """
+    if sorted(counts) != list(counts) or counts[-1] != len(calls):
+        raise BadTask(f"turns ask for {list(counts)} calls in all; give growing numbers, the last of them all {len(calls)}")
+    gold: list[GoldCall] = []
+    start = first = 0
+    for end, count in zip(ends, counts):
+        said, asked = words[start:end], calls[first:count]
+        try:
+            found = grounded(said, asked) if asked else ()
+        except BadTask:
+            found = heard_out(said, [(call["name"], call["args"]) for call in asked])
+        gold += [_later(call, start, first, len(asked)) for call in found]
+        start, first = end, count
+    return tuple(gold)
+
+
+def _later(call: GoldCall, words: int, calls: int, own: int) -> GoldCall:
+    """A gold call of a turn, numbered from the start of the conversation."""
+    def moved(value: Any) -> Any:
+        match value:
+            case str() if (found := _REF.fullmatch(value)) and 1 <= int(found[1]) <= own:
+                return f"${int(found[1]) + calls}"
+            case list():
+                return [moved(item) for item in value]
+            case dict():
+                return {name: moved(item) for name, item in value.items()}
+        return value
+
+    def evidence(span: Evidence) -> Evidence:
+        return Evidence(span.start + words, span.end + words)
+
+    # a tool that no words name is clear when the turn has begun
+    args = {name: tuple(map(moved, values)) for name, values in call.args.items()}
+    return GoldCall(call.name, args, evidence(call.name_evidence), {name: evidence(span) for name, span in call.arg_evidence.items()})
 
 
 def _asked(form: Mapping[str, Any], names: Sequence[str], n: int) -> str:

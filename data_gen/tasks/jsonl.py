@@ -6,7 +6,7 @@ words (`data_gen.grounding`) and what other projects' rows look like (`data_gen.
 
     {"id", "request", "calls": [{"name", "args": {parameter: [accepted values]}, "defaults"?: [parameters]}],
      "now"?, "words"?: [[text, start_s, end_s]], "answer"?: [accepted], "tags"?: [], "split"?, "tools"?, "spans"?: [marks], "hear_out"?,
-     "turns"?: a conversation's, see `data_gen.tasks.conversation`}
+     "turns"?: a conversation's, see `data_gen.tasks.conversation`, "results"?: [{"name", "args", "result"}] of the tools}
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ from data_gen.speech import speak
 from data_gen.task import BadTask, Evidence, GoldCall, Split, Task, Word
 from data_gen.tasks import formats, written
 from data_gen.tasks.bfcl import AckToolbox
-from data_gen.tasks.conversation import ends_of, turns_of_row
+from data_gen.tasks.conversation import by_turns, ends_of, turns_of_row
+from data_gen.tasks.recorded import recorded
 from data_gen.turns import timed
 
 SHARES: Mapping[Split, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
@@ -45,7 +46,7 @@ DEEPEST = 32
 """Levels of lists and objects in a row or a tool."""
 LONGEST_S = 3600
 """No request is longer."""
-_KEYS = frozenset("id now request words calls answer tags split tools spans hear_out turns".split())
+_KEYS = frozenset("id now request words calls answer tags split tools spans hear_out turns results".split())
 RESULTS = ("string", "integer", "number", "boolean", "array", "object")
 """What a tool without an implementation may say that it returns."""
 _HUB = re.compile(r"(hf://datasets/|https://huggingface\.co/datasets/)?([\w-][\w.-]*/[\w-][\w.-]*)/?")
@@ -280,6 +281,8 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
     ends = ends_of(row, len(row["request"].split())) if row.get("turns") else []
     if ends and (row.get("words") or row.get("answer")):
         raise BadTask("it has turns: when they begin depends on the answers, and each has its own; leave out words and answer")
+    if not row.get("words"):
+        _check_spaces(row["request"].split())
     words = timed(row["request"].split(), ends, child(seed, id)) if ends else _words(row, child(seed, id))
     specs = {spec.name: spec for spec in tools.specs}
     for k, call in enumerate(calls, start=1):
@@ -295,12 +298,17 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
         raise BadTask("it has both spans and hear_out; spans say which words mean what, so drop hear_out")
     if "spans" in row:
         gold, reading = marked(texts, asked, row["spans"], specs, tools.habits)
+    elif ends and all("calls" in turn for turn in row["turns"]):
+        counts = [turn["calls"] for turn in row["turns"]]
+        gold = by_turns(texts, ends, counts, calls, partial(_grounded, specs=specs, now=row.get("now")), partial(_heard_out, specs=specs))
     else:
         gold = _heard_out(texts, asked, specs) if row.get("hear_out") else _grounded(texts, calls, specs, row.get("now"))
     keys = [json.dumps([call.name, canonical(call)], sort_keys=True) for call in gold]
     if len(set(keys)) < len(keys):
         raise BadTask("the same call twice: the protocol refuses a second equal call")
     named = [*calls, *meant(calls, row.get("spans", ()))]
+    if "results" in row:
+        tools = replace(tools, toolbox=lambda id, calls, made=tools.specs: recorded(id, made, row["results"]))
     rehearse = partial(_rehearse, gold, specs)
     results = rehearse(tools.toolbox(id, named))
     answers = tuple(_listed(row.get("answer", ())))
@@ -341,9 +349,7 @@ def _listed(value: Any) -> Sequence[str]:
 def _words(row: Mapping[str, Any], seed: int) -> tuple[Word, ...]:
     """The row's own timings, unchanged, or spoken ones."""
     if not row.get("words"):
-        if len(texts := row["request"].split()) == 1 and len(_UNSPACED.findall(texts[0])) > 2 or any(map(_LONG.search, texts)):
-            raise BadTask("the request is written without spaces, and words are timed and heard one by one: put spaces between its words")
-        return speak(texts, seed)
+        return speak(row["request"].split(), seed)
     words = tuple(Word(text, _moment_ns(text, start_s), _moment_ns(text, end_s)) for text, start_s, end_s in row["words"])
     if [word.text for word in words] != row["request"].split():
         raise BadTask(f"its words say {' '.join(word.text for word in words)[:60]!r}, which is not the request")
@@ -351,6 +357,11 @@ def _words(row: Mapping[str, Any], seed: int) -> tuple[Word, ...]:
         if word.start_ns > word.end_ns:
             raise BadTask(f"word {word.text!r} lasts from {word.start_ns / NS_PER_S} to {word.end_ns / NS_PER_S} s")
     return words
+
+
+def _check_spaces(texts: Sequence[str]) -> None:
+    if len(texts) == 1 and len(_UNSPACED.findall(texts[0])) > 2 or any(map(_LONG.search, texts)):
+        raise BadTask("the request is written without spaces, and words are timed and heard one by one: put spaces between its words")
 
 
 def _moment_ns(word: str, at_s: Any) -> int:
