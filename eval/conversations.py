@@ -169,12 +169,16 @@ def _judged(
 
 
 def _silent_ns(part: Slice, words: Sequence[Sequence[Any]], whole: Trace) -> int | None:
-    """From the user's first word to silence, where the user spoke into an answer; None where not. The last one counts."""
+    """From the user's first word to silence, where the user spoke into an answer; None where not. The last one counts.
+
+    An answer may also be cut by words that were said before it began and were passed on late; that is no speaking into it.
+    """
     spoken = [event for event, _ in part.history if isinstance(event, Speaking) and event.part == "cut" and event.at_ns >= part.start_ns]
     if not spoken:
         return None
     began_ns = max(at_ns for at_ns, _ in whole.emits if at_ns <= spoken[-1].at_ns)
-    return spoken[-1].at_ns - min(max(start_ns, began_ns) for _, start_ns, end_ns, _ in words if end_ns > began_ns)
+    into = [max(start_ns, began_ns) for _, start_ns, end_ns, _ in words if end_ns > began_ns and start_ns <= spoken[-1].at_ns]
+    return spoken[-1].at_ns - min(into) if into else None
 
 
 def _tokens(part: Slice) -> int:
@@ -209,6 +213,14 @@ def _repeated(task: Task, whole: Trace) -> int:
     effects = {run.call: run for run in whole.runs if specs[run.name].access == "write" and run.ended != "failed"}
     texts = Counter(call_text(specs[run.name], run.args) for run in effects.values() if not specs[run.name].repeatable)
     return sum(count - 1 for count in texts.values())
+
+
+def last_turn(episode: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An episode with the latency and the floor of its last turn, for pictures, which end with it; of a single request it is itself."""
+    if not episode.get("turns"):
+        return episode
+    last = episode["turns"][-1]
+    return {**episode, **{name: last[name] for name in ("latency_ns", "floor_ns", "parts_ns", "first_token_ns")}}
 
 
 # -- what a row of the report says ------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from configs.command import command, git_state
 from configs.files import write as write_whole
 from configs.schema import Config
 from eval import closed_book, paper
+from eval.conversations import last_turn
 from eval.measures import BACKEND_ORDER, Terms, rows_of, sorted_keys
 from eval.page import write_page
 from eval.plots import NAMES, write_plots
@@ -84,7 +85,7 @@ def write(folder: Path, report: dict[str, Any], runs: Sequence[str], picture: tu
     if picture is not None:
         from eval.timeline import draw
         base, ours, task = picture
-        shown = [find_episode(runs, task, key.backend, key.mode, key.profile) for key in (base, ours)]
+        shown = [last_turn(find_episode(runs, task, key.backend, key.mode, key.profile)) for key in (base, ours)]
         draw(shown, folder / "timeline.png")
     for name, content in (("report.json", json.dumps(report, indent=1) + "\n"), ("report.md", text)):
         write_whole(folder / name, content)
