@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from agent.tools.tool import ToolSpec
@@ -75,34 +76,67 @@ def turns_of_row(
 
 def by_turns(
     words: Sequence[str], ends: Sequence[int], counts: Sequence[int], calls: Sequence[Mapping[str, Any]],
-    grounded: Callable[..., Sequence[GoldCall]], heard_out: Callable[..., Sequence[GoldCall]],
+    specs: Mapping[str, ToolSpec], grounded: Callable[..., Sequence[GoldCall]], heard_out: Callable[..., Sequence[GoldCall]],
 ) -> tuple[GoldCall, ...]:
     """Gold of a conversation whose row says which calls are whose: each turn's calls, grounded in its own words.
 
-    Where that fails, the turn's words as a whole are the evidence of all its calls: the expert hears it out. References are to
-    calls of the same turn, numbered from its first.
+    Where that fails, the turn's words as a whole are the evidence of all its calls: the expert hears it out. What is a result of an
+    earlier turn's call needs no words.
 
     Args:
         words: of all turns.
         ends: how many of them have been said by the end of each turn.
         counts: how many calls have been asked for by then.
         calls: of all turns.
-        grounded: from words and calls to gold, or `BadTask`.
-        heard_out: from words and calls to gold that takes all of them for evidence.
+        specs: the tools by name.
+        grounded: from words, calls and tools to gold, or `BadTask`.
+        heard_out: from words, calls and tools to gold that takes all of them for evidence.
     """
     if sorted(counts) != list(counts) or counts[-1] != len(calls):
         raise BadTask(f"turns ask for {list(counts)} calls in all; give growing numbers, the last of them all {len(calls)}")
     gold: list[GoldCall] = []
     start = first = 0
     for end, count in zip(ends, counts):
-        said, asked = words[start:end], calls[first:count]
+        said, asked = words[start:end], [_own(call, first) for call in calls[first:count]]
+        pairs = list(zip(calls[first:count], asked))
+        known = [{name: values for name, values in call["args"].items() if name not in own["args"]} for call, own in pairs]
+        loose = {**specs, **{call["name"]: _loosened(specs[call["name"]], known, asked) for call in asked}}
         try:
-            found = grounded(said, asked) if asked else ()
+            found = grounded(said, asked, specs=loose) if asked else ()
         except BadTask:
-            found = heard_out(said, [(call["name"], call["args"]) for call in asked])
-        gold += [_later(call, start, first, len(asked)) for call in found]
+            found = heard_out(said, [(call["name"], call["args"]) for call in asked], specs=loose)
+        for call, more in zip(found, known):
+            call = _later(call, start, first, len(asked))
+            args = {**call.args, **{name: tuple(values) for name, values in more.items()}}
+            order = [param.name for param in specs[call.name].params if param.name in args]
+            gold.append(GoldCall(call.name, {name: args[name] for name in order}, call.name_evidence, call.arg_evidence))
         start, first = end, count
     return tuple(gold)
+
+
+def _own(call: Mapping[str, Any], first: int) -> dict[str, Any]:
+    """A call without the arguments that are results of earlier turns' calls, and with those of its own turn's numbered from its first."""
+    def moved(value: Any) -> Any:
+        match value:
+            case str() if (found := _REF.fullmatch(value)) and int(found[1]) > first:
+                return f"${int(found[1]) - first}"
+            case list():
+                return [moved(item) for item in value]
+        return value
+
+    def earlier(value: Any) -> bool:
+        if isinstance(value, list):
+            return bool(value) and all(map(earlier, value))
+        return isinstance(value, str) and (found := _REF.fullmatch(value)) is not None and 1 <= int(found[1]) <= first
+
+    args = {name: [moved(value) for value in values] for name, values in call["args"].items() if not all(map(earlier, values))}
+    return {**call, "args": args}
+
+
+def _loosened(spec: ToolSpec, known: Sequence[Mapping[str, Any]], asked: Sequence[Mapping[str, Any]]) -> ToolSpec:
+    """A tool that can do without what is known already in any of a turn's calls to it."""
+    there = {name for more, call in zip(known, asked) if call["name"] == spec.name for name in more}
+    return replace(spec, params=tuple(replace(param, required=param.required and param.name not in there) for param in spec.params))
 
 
 def _later(call: GoldCall, words: int, calls: int, own: int) -> GoldCall:

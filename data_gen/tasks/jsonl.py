@@ -300,7 +300,7 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
         gold, reading = marked(texts, asked, row["spans"], specs, tools.habits)
     elif ends and all("calls" in turn for turn in row["turns"]):
         counts = [turn["calls"] for turn in row["turns"]]
-        gold = by_turns(texts, ends, counts, calls, partial(_grounded, specs=specs, now=row.get("now")), partial(_heard_out, specs=specs))
+        gold = by_turns(texts, ends, counts, calls, specs, partial(_grounded, now=row.get("now")), _heard_out)
     else:
         gold = _heard_out(texts, asked, specs) if row.get("hear_out") else _grounded(texts, calls, specs, row.get("now"))
     keys = [json.dumps([call.name, canonical(call)], sort_keys=True) for call in gold]

@@ -72,7 +72,7 @@ def row_of(row: Mapping[str, Any]) -> dict[str, Any]:
         fresh = [call for call in _mended(turn, n) if not _repeats(call, results)]
         first = len(results)
         for call in fresh:
-            args = {name: [_linked(value, results[first:], turn.words, n, call)] for name, value in call.args.items()}
+            args = {name: [_linked(value, results, first, turn.words, n, call)] for name, value in call.args.items()}
             calls.append({"name": call.name, "args": args})
             results.append({"name": call.name, "args": dict(call.args), "result": call.result})
         made: dict[str, Any] = {"words": len(words), "calls": len(calls)}
@@ -195,21 +195,26 @@ def _repeats(call: Made, results: Sequence[Mapping[str, Any]]) -> bool:
     return bool(same)
 
 
-def _linked(value: Any, local: Sequence[Mapping[str, Any]], words: Sequence[str], n: int, call: Made) -> Any:
-    """A value with ``"$k"`` where it is the result of the turn's k-th call.
+def _linked(value: Any, results: Sequence[Mapping[str, Any]], first: int, words: Sequence[str], n: int, call: Made) -> Any:
+    """A value with ``"$k"`` where it is, or lists, the result of call k, unless the turn's own words say it.
 
     Raises:
-        BadTask: it is only a part of one, which has to be known before the call can be written.
+        BadTask: it is only a part of a result of the same turn, which has to be known before the call can be written.
     """
+    if isinstance(value, list):
+        return [_linked(item, results, first, words, n, call) for item in value]
+    if isinstance(value, Mapping):
+        return value
     if isinstance(value, str) and value.startswith("$"):
         raise BadTask(f"a dollar sign: {call.name} in turn {n} takes {value[:20]!r}, which would be read as another call's result")
-    for k, entry in enumerate(local, start=1):
-        if value == entry["result"] and isinstance(value, str):
-            return f"${k}"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    said = " ".join(words).casefold()
-    known = isinstance(value, bool) or not isinstance(value, str | int | float) or str(text).casefold() in said
-    if not known and len(text) > 2 and any(text in json.dumps(entry["result"], ensure_ascii=False) for entry in local):
+    if isinstance(value, bool) or value is None or text.casefold() in " ".join(words).casefold():
+        return value
+    if isinstance(value, str) and len(value) > 2:
+        for k in range(len(results), 0, -1):
+            if results[k - 1]["result"] == value:
+                return f"${k}"
+    if len(text) > 2 and any(text in json.dumps(entry["result"], ensure_ascii=False) for entry in results[first:]):
         raise BadTask(f"part of a result: {call.name} in turn {n} takes {text[:40]!r} from within what another call of the turn returns")
     return value
 

@@ -133,8 +133,11 @@ def test_a_turn_that_no_words_explain_is_heard_out(chat):
 
 def test_results_are_linked_mended_errors_left_out_and_the_record_is_the_world(chat):
     chain = named(chat, "chain")
-    assert chain.gold[1].args["user_id"] == ("$1",) and chain.gold[2].args["user_id"] == ("u-481",)
+    assert chain.gold[1].args["user_id"] == ("$1",) and chain.gold[2].args["user_id"] == ("$1",)
     assert [call.args["account"] for call in named(chat, "mended-error").gold if call.name == "get_balance"] == [("savings",)]
+    # what an earlier turn's call returned needs no words, and the turn is grounded by what it says
+    assert chain.turns[2].calls == 3 and chain.gold[2].arg_evidence["text"].start > chain.turns[1].words
+    assert "user_id" not in chain.gold[2].arg_evidence
     box = chain.toolbox()
     assert box.run("get_user_id", {"name": "Maria"}) == "u-481" and box.run("get_user_id", {"name": "Maria "}) == "u-481"
     with pytest.raises(Exception, match="the record has no get_user_id"):
