@@ -28,7 +28,9 @@ from agent.events import (
     ModelOutput,
     Note,
     Silence,
+    Speaking,
     Stop,
+    StopSpeaking,
     Timer,
     ToolError,
     ToolResult,
@@ -38,7 +40,7 @@ from agent.gate import label
 from agent.orders import Orders
 from agent.protocol import ActionEnded, AmendLine, AnswerOpened, CallLine, CommitLine, Item, Malformed, Parser, RemoveLine, feed
 from agent.state import Phase, State, knows_the_end, nothing_moves, start
-from agent.transcript import Segment, says_a_word, silence_text, update_text
+from agent.transcript import Segment, heard_text, says_a_word, silence_text, update_text
 
 __all__ = ["Phase", "State", "label", "start", "step"]
 
@@ -55,6 +57,8 @@ def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
             draft.hear_nothing(event)
         case EndPredicted():
             draft.end_predicted()
+        case Speaking():
+            draft.spoke(event)
         case ModelOutput():
             draft.read(event)
         case ModelEnded():
@@ -106,6 +110,8 @@ class _Step(Orders):
         elif self.final_heard or spoken and (self.answer is not None or self.commits.given > self.commits.over):
             self.reopen()
         if spoken:
+            if self.speaking:
+                self.say(StopSpeaking())
             self.end_release()
             self.spoken, self.silence_in_context, self.saw_silence = True, False, False
         self.final_heard = event.final
@@ -127,6 +133,17 @@ class _Step(Orders):
             self.say(Note("idle_silence"))
             return
         self.tell("silence", silence_text(event.silent_ns))
+
+    def spoke(self, event: Speaking) -> None:
+        """How far the answer has been spoken. One that was cut short the model must know of: what it said last was not heard."""
+        if event.part == "begun" and self.answered:
+            self.speaking = True
+        elif event.part != "begun" and self.speaking:
+            self.speaking = False
+            if event.part == "cut":
+                self.tell("cancel", heard_text(event.heard), wakes=False)
+        else:
+            self.say(Note("not_speaking"))
 
     def reopen(self) -> None:
         """The end of speech was none."""

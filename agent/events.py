@@ -45,6 +45,17 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
+class Speaking:
+    """The shell speaks the answer that went out last, and tells how far it is. A shell that only writes sends none."""
+
+    at_ns: int
+    part: Literal["begun", "ended", "cut"]
+    """``cut``: the user spoke into it, and it was stopped before its end."""
+    heard: str = ""
+    """Of one that was cut, as much as the user has heard."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelOutput:
     """Tokens of a generation, and the text that they complete."""
 
@@ -109,11 +120,11 @@ class Close:
     why: str = "closed"
 
 
-Event = UserUpdate | EndPredicted | Silence | ModelOutput | ModelEnded | Appended | ToolResult | ToolError | Timer | Close
+Event = UserUpdate | EndPredicted | Silence | Speaking | ModelOutput | ModelEnded | Appended | ToolResult | ToolError | Timer | Close
 
 PRIORITY: dict[type, int] = {
-    ModelOutput: 0, ModelEnded: 0, Appended: 0, ToolResult: 1, ToolError: 1, UserUpdate: 2, EndPredicted: 2, Silence: 2, Timer: 3,
-    Close: 4,
+    ModelOutput: 0, ModelEnded: 0, Appended: 0, ToolResult: 1, ToolError: 1, UserUpdate: 2, EndPredicted: 2, Silence: 2, Speaking: 2,
+    Timer: 3, Close: 4,
 }
 """Order of events at equal times: model token, tool result, user update, timer; then sequence."""
 
@@ -178,6 +189,11 @@ class Emit:
 
 
 @dataclass(frozen=True, slots=True)
+class StopSpeaking:
+    """The user speaks into the answer: be silent, and tell by `Speaking` how much of it was heard."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """The session is over."""
 
@@ -193,13 +209,13 @@ class Note:
     call: int = 0
 
 
-Command = Append | Generate | Stop | StartTool | CancelTool | SetTimer | Emit | Finish | Note
+Command = Append | Generate | Stop | StartTool | CancelTool | SetTimer | Emit | StopSpeaking | Finish | Note
 
 _BY_NAME: dict[str, type] = {
     kind.__name__: kind
     for kind in (
-        UserUpdate, EndPredicted, Silence, ModelOutput, ModelEnded, Appended, ToolResult, ToolError, Timer, Close,
-        Append, Generate, Stop, StartTool, CancelTool, SetTimer, Emit, Finish, Note,
+        UserUpdate, EndPredicted, Silence, Speaking, ModelOutput, ModelEnded, Appended, ToolResult, ToolError, Timer, Close,
+        Append, Generate, Stop, StartTool, CancelTool, SetTimer, Emit, StopSpeaking, Finish, Note,
     )
 }
 

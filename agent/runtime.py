@@ -19,7 +19,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from agent import core
 from agent.answer_parts import AnswerPart, AnswerParts
@@ -40,8 +40,10 @@ from agent.events import (
     ModelOutput,
     SetTimer,
     Silence,
+    Speaking,
     StartTool,
     Stop,
+    StopSpeaking,
     Timer,
     ToolError,
     ToolResult,
@@ -139,6 +141,7 @@ class Session:
         clock: WallClock | None = None,
         limits: Limits | None = None,
         watch: Callable[[Event, tuple[Command, ...]], None] | None = None,
+        hush: Callable[[], None] | None = None,
     ) -> None:
         """Nothing runs before the block is entered.
 
@@ -155,6 +158,8 @@ class Session:
             seed: of sampling.
             clock: real time, by default.
             limits: deadlines and bounds.
+            hush: called when the user speaks into an answer that `speaking` says is being spoken: stop it, then tell how much was
+                heard. Must not block.
             watch: called with every event and its commands as they happen; must not block. What it raises ends the session.
         """
         self.clock, self.limits = clock or WallClock(), limits or Limits()
@@ -171,7 +176,7 @@ class Session:
         self.abandoned = 0
         """Tools that ignored their cancellation and were left behind."""
         self._model, self._toolbox, self._renderer, self._seed = model, toolbox, renderer, seed
-        self._watch = watch
+        self._watch, self._hush = watch, hush
         self._rendering, self._vocabulary = Rendering(renderer), renderer.vocabulary_size
         self._inbox: asyncio.PriorityQueue[tuple[int, int, int, Event | _Broke]] = asyncio.PriorityQueue(self.limits.inbox_events)
         self._answers: asyncio.Queue[str | None] = asyncio.Queue()
@@ -284,6 +289,28 @@ class Session:
         if self._backlog is None and not self._inbox.full():
             self._put_now(EndPredicted(self.clock.now_ns()))
         await asyncio.sleep(0)
+
+    async def speaking(self, part: Literal["begun", "ended", "cut"], heard: str = "") -> None:
+        """How far the last answer has been spoken; for a caller that has a voice. The model is told of one that was cut.
+
+        Args:
+            part: ``begun``, ``ended``, or ``cut``: it was stopped, for the user spoke.
+            heard: of one that was cut, as much as has been heard.
+
+        Raises:
+            SessionEnded: nobody listens any more.
+            TypeError: ``heard`` is no text.
+            ValueError: no such part, or more text than an update may have; nothing was taken in.
+        """
+        if part not in ("begun", "ended", "cut"):
+            raise ValueError(f"speaking was given {part!r}; use 'begun', 'ended' or 'cut'")
+        if not isinstance(heard, str):
+            raise TypeError(f"speaking was given {type(heard).__name__} for heard; give text, \"\" for none")
+        if len(heard) > self.limits.update_chars:
+            raise ValueError(f"speaking was given {len(heard)} characters of an answer; it holds {self.limits.update_chars} at the most")
+        if self._ended.is_set() or self.state.phase is Phase.FINISHED:
+            raise SessionEnded(self.outcome)
+        await self._put(Speaking(self.clock.now_ns(), part, heard))
 
     async def answer(self, timeout_s: float | None = None) -> str:
         """The next answer.
@@ -428,6 +455,9 @@ class Session:
                 self._start(self._timer(at_ns, timer))
             case Emit(text):
                 self._answers.put_nowait(text)
+            case StopSpeaking():
+                if self._hush is not None:
+                    self._hush()
 
     def _start(self, work: Any) -> asyncio.Task[None]:
         task = self._group.create_task(work)

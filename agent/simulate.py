@@ -22,6 +22,7 @@ from agent.events import (
     Appended,
     CancelTool,
     Command,
+    Emit,
     EndPredicted,
     Event,
     Generate,
@@ -29,8 +30,10 @@ from agent.events import (
     ModelOutput,
     SetTimer,
     Silence,
+    Speaking,
     StartTool,
     Stop,
+    StopSpeaking,
     Timer,
     ToolError,
     ToolResult,
@@ -39,6 +42,7 @@ from agent.events import (
 from agent.models.model import Mask, Model, Stream
 from agent.modes import Settings
 from agent.rendering import Renderer, Rendering
+from agent.spoken import Spoken, User
 from agent.tools.tool import Toolbox, ToolFailure
 
 
@@ -86,6 +90,8 @@ class Rollout:
     """``answered``, ``stalled`` (nothing left to happen and no answer), ``too_long``, or the core's own."""
     end_ns: int
     """When the last event happened."""
+    starts_ns: tuple[int, ...] = (0,)
+    """When the user began to say each turn that was said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +148,7 @@ class Episode:
         forces: bool = True,
         session: str = "episode",
         limit_ns: int = ns(120),
+        user: User | None = None,
     ) -> None:
         self.profile, self.toolbox, self.renderer = profile, toolbox, renderer
         self.planner, self.grammar, self.limit_ns = planner, grammar, limit_ns
@@ -158,12 +165,10 @@ class Episode:
         self._queue: list[tuple[int, int, int, Event | Callable[[int], Event | None]]] = []
         self._seq = 0
         self._users = 0
+        self.user, self.starts_ns = user, [0]
+        self._spoken: Spoken | None = None  # what is being said of an answer
         self._cancelled: set[tuple[int, int]] = set()
-        for update in updates:
-            if isinstance(update, Silence) and settings.commit_on != "silence":
-                continue
-            self._users += isinstance(update, UserUpdate)
-            self._schedule(update.at_ns, PRIORITY[type(update)], update)
+        self._hear(updates)
 
     def run(self) -> Rollout:
         """Runs to the end with the planner in the model's place.
@@ -201,7 +206,14 @@ class Episode:
         if self.state.answered:
             outcome = "answered"
         end_ns = self.history[-1][0].at_ns if self.history else 0
-        return Rollout(self.state, self.prompt_ids, tuple(self.history), self.state.outcome or outcome, end_ns)
+        return Rollout(self.state, self.prompt_ids, tuple(self.history), self.state.outcome or outcome, end_ns, tuple(self.starts_ns))
+
+    def _hear(self, updates: Iterable[UserUpdate | EndPredicted | Silence]) -> None:
+        for update in updates:
+            if isinstance(update, Silence) and self.state.settings.commit_on != "silence":
+                continue
+            self._users += isinstance(update, UserUpdate)
+            self._schedule(update.at_ns, PRIORITY[type(update)], update)
 
     def _schedule(self, at_ns: int, priority: int, what: Event | Callable[[int], Event | None]) -> None:
         self._seq += 1
@@ -230,6 +242,38 @@ class Episode:
                 self._cancelled.add((call, version))
             case SetTimer(at_ns, timer):
                 self._schedule(at_ns, PRIORITY[Timer], Timer(at_ns, timer))
+            case Emit(text) if self.user is not None:
+                self._speak(text, now_ns)
+            case StopSpeaking() if (spoken := self._spoken) is not None:
+                self._spoken = None
+                self._schedule(now_ns, PRIORITY[Speaking], Speaking(now_ns, "cut", spoken.heard(now_ns)))
+
+    # -- the user ----------------------------------------------------------------------------------------------
+
+    def _speak(self, text: str, now_ns: int) -> None:
+        """Speaks an answer; the user, unless still in the middle of a turn, hears it and says the next one."""
+        turn = len(self.starts_ns) - 1
+        spoken = self._spoken = self.user.voice(turn, text, now_ns)
+        self._schedule(now_ns, PRIORITY[Speaking], Speaking(now_ns, "begun"))
+        self._schedule(spoken.end_ns, PRIORITY[Speaking], lambda at_ns: self._fall_silent(spoken, at_ns))
+        if any(isinstance(what, UserUpdate) and (what.text.strip() or what.retracts) for *_, what in self._queue):
+            return
+        if (said := self.user.next(turn + 1, spoken)) is None:
+            return
+        start_ns, updates = said
+        # an endpoint that hears somebody speak again says nothing
+        late = [entry for entry in self._queue if entry[0] >= start_ns and isinstance(entry[3], UserUpdate | EndPredicted | Silence)]
+        self._users -= sum(isinstance(entry[3], UserUpdate) for entry in late)
+        self._queue = [entry for entry in self._queue if entry not in late]
+        heapq.heapify(self._queue)
+        self.starts_ns.append(start_ns)
+        self._hear(updates)
+
+    def _fall_silent(self, spoken: Spoken, at_ns: int) -> Event | None:
+        if self._spoken is not spoken:
+            return None
+        self._spoken = None
+        return Speaking(at_ns, "ended")
 
     # -- writing -----------------------------------------------------------------------------------------------
 

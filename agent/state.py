@@ -86,6 +86,8 @@ class State:
     """A provisional answer, until every live call is terminal."""
     answered: bool = False
     """Whether this turn's answer has gone out."""
+    speaking: bool = False
+    """Whether an answer is being spoken, as far as the shell has told."""
     settled: int = 0
     """The highest call ID when the last answer went out: what failed or was skipped by then is over for good."""
     turn: int = 1

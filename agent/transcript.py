@@ -93,6 +93,18 @@ def says_a_word(text: str) -> bool:
     return any(unicodedata.category(char)[0] in "LNS" for char in text)
 
 
+_MOST_HEARD = 8
+"""Words that are told of an answer that was cut short: the last that were heard."""
+
+
+def heard_text(heard: str) -> str:
+    """The data of a cancel that is of an answer: the rest of it, after what was heard, was never said."""
+    words = heard.split()
+    if not words:
+        return "your answer: nothing of it was heard"
+    return f'your answer after "{"… " if len(words) > _MOST_HEARD else ""}{" ".join(words[-_MOST_HEARD:])}"'
+
+
 def silence_text(silent_ns: int) -> str:
     """The data of a silence: for how many seconds nobody has spoken."""
     return f"{min(silent_ns, _LONGEST_SILENCE_NS) / NS_PER_S:g}"

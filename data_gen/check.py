@@ -27,7 +27,7 @@ from agent.calls import Call
 from agent.calls import State as CallState
 from agent.clock import Profile
 from agent.core import State
-from agent.events import Generate, ModelOutput, Note, StartTool, UserUpdate, from_json
+from agent.events import EndPredicted, Generate, ModelOutput, Note, Silence, Speaking, StartTool, UserUpdate, from_json
 from agent.rendering import Renderer
 from agent.transcript import Segment
 from configs.command import UserError, command
@@ -59,6 +59,7 @@ MOST_SHOWN = 20
 """Rows at fault that are named."""
 MOST_TRIED = 12
 """Tasks that are looked at for a twin's continuation."""
+_HEARD = (UserUpdate, EndPredicted, Silence, Speaking)
 _SHARED = ("moment:", "day:", "length:", "priority:", "transport:")
 """Kinds of values that are no names: every split says "tomorrow"."""
 
@@ -79,6 +80,10 @@ class Tally:
     """What each split's rows contain that no other split's may."""
     nearness: Nearness = field(default_factory=Nearness)
     """How near test's rows are to train's."""
+    turns: Counter[str] = field(default_factory=Counter)
+    """Turns of conversations by kind."""
+    lengths: Counter[int] = field(default_factory=Counter)
+    """Conversations by how many turns they have."""
     faulty: list[str] = field(default_factory=list)
     """Rows at fault, and with what."""
 
@@ -88,7 +93,7 @@ class Tally:
         self.faulty += other.faulty
         self.corrected += other.corrected
         self.nearness.update(other.nearness)
-        for name in ("counts", "templates", "tokens", "tags", "calls"):
+        for name in ("counts", "templates", "tokens", "tags", "calls", "turns", "lengths"):
             getattr(self, name).update(getattr(other, name))
         for split, things in other.owned.items():
             self.owned.setdefault(split, set()).update(things)
@@ -105,7 +110,13 @@ class Tally:
             "share_with_correction": round(self.corrected / self.rows, 4) if self.rows else None,
             "mean_tokens": {name: round(total / self.rows) for name, total in self.tokens.items()},
             "calls": self._shares(self.calls), "tags": self._shares(self.tags), "nearness": self.nearness.report(),
-        }
+        } | (self._of_turns() if self.turns else {})
+
+    def _of_turns(self) -> dict[str, Any]:
+        """How many turns there are, and the share of each kind among them and of each number among conversations."""
+        total = self.turns.total()
+        kinds = {kind: round(count / total, 4) for kind, count in sorted(self.turns.items())}
+        return {"turns": total, "kinds_of_turns": kinds, "turns_of_conversations": self._shares(self.lengths)}
 
     def _shares(self, counted: Counter[Any]) -> dict[str, float]:
         """Shares of the rows, in the order of what was counted."""
@@ -165,6 +176,8 @@ def check_rows(config: Config, rows: Iterable[dict[str, Any]]) -> Tally:
         task, other = _tasks_of(config, row)
         tally.tags.update(set(row["tags"]))
         tally.calls[len(task.gold)] += 1
+        tally.turns.update(turn.kind for turn in task.turns)
+        tally.lengths.update([len(task.turns)] if task.turns else [])
         tally.nearness.add(row["split"], task)
         if task.meta and "templates" in task.meta:
             tally.templates.update(task.meta["templates"])
@@ -268,6 +281,7 @@ def _replay(config: Config, row: dict[str, Any], task: Task, eager: tuple[float,
     events = [from_json(item) for item in json.loads(row["log"])]
     heard_ns = max((event.at_ns for event in events if isinstance(event, UserUpdate) and event.text), default=0)
     ended = False
+    ends = {turn.words for turn in task.turns}
     for event in events:
         if isinstance(event, ModelOutput):
             written += event.text
@@ -284,8 +298,9 @@ def _replay(config: Config, row: dict[str, Any], task: Task, eager: tuple[float,
                 # at a false end a look-up may fail for want of words that are still to come; where all was heard it is tried again
                 if not (command_.what == "retry" and ended and event.at_ns < heard_ns):
                     notes.add(command_.what)
-            elif isinstance(command_, StartTool) and tools[command_.name].access == "write" and event.at_ns < heard_ns:
-                notes.add("early_effect")
+            elif isinstance(command_, StartTool) and tools[command_.name].access == "write":
+                early = len(heard_in(state.transcript)) not in ends if ends else event.at_ns < heard_ns
+                notes |= {"early_effect"} if early else set()
             elif isinstance(command_, Generate):
                 key = heard_in(state.transcript), state.final_in_context
                 if key not in experts:
@@ -362,11 +377,14 @@ def _diverges(
         for each in (task, double)
     ]
     heard = [[what for *_, what in sorted(episode._queue)] for episode in episodes]
+    rollout = episodes[1].run()
+    if task.turns:  # what is said in later turns is not there before they begin
+        heard = [[event for event, _ in run.history if isinstance(event, _HEARD)] for run in (episodes[0].run(), rollout)]
     apart_ns = min(
         (min(a.at_ns, b.at_ns) for a, b in zip(*heard) if a != b), default=min(updates[-1].at_ns for updates in heard)
     )
     mine = [part.segment for part in parts]
-    theirs = [part.segment for part in pieces(episodes[1].run())]
+    theirs = [part.segment for part in pieces(rollout)]
     return part_early(mine, theirs, apart_ns)
 
 

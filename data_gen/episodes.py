@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from agent.clock import Profile, ns
@@ -19,9 +20,14 @@ from agent.silence import silences
 from agent.simulate import Episode
 from agent.tools.tool import Toolbox
 from configs.schema import AgentConfig, ClockConfig, DataConfig, EndpointConfig
+from data_gen.conversing import Conversant
 from data_gen.seeds import child
 from data_gen.speech import Chunking, updates
-from data_gen.task import Task
+from data_gen.task import Task, Word
+from data_gen.turns import words_of
+
+LIMIT_NS = ns(120)
+"""The longest that an episode of a conversation may take for each of its turns."""
 
 
 def profile_of(name: str, config: ClockConfig) -> Profile:
@@ -86,9 +92,15 @@ def updates_of(task: Task, data: DataConfig, seed: int) -> list[UserUpdate]:
 
 
 def heard_of(task: Task, data: DataConfig, seed: int) -> list[UserUpdate | EndPredicted]:
-    """The same with the predicted ends of speech among it, as a session hears them; alike in every mode."""
+    """The same with the predicted ends of speech among it, as a session hears them; alike in every mode. Of a conversation it is what
+    is passed on of its first turn: when the others begin depends on the agent."""
+    return cut(words_of(task, 0), child(seed, task.id, "updates"), data)
+
+
+def cut(words: Sequence[Word], seed: int, data: DataConfig) -> list[UserUpdate | EndPredicted]:
+    """What the recogniser passes on of timed words."""
     events: list[UserUpdate | EndPredicted] = []
-    for update in updates(task.words, child(seed, task.id, "updates"), chunking_of(data)):
+    for update in updates(words, seed, chunking_of(data)):
         if not update.predicts or update.text or update.retracts:
             events.append(UserUpdate(update.at_ns, update.text, update.final, update.retracts))
         if update.predicts:
@@ -114,7 +126,9 @@ def make_episode(
         **plays: ``planner`` or ``grammar``, see `agent.simulate.Episode`.
     """
     row = settings_of(mode, agent)
-    spoken = [(word.start_ns, word.end_ns) for word in task.words]
+    spoken = [(word.start_ns, word.end_ns) for word in words_of(task, 0)]
+    if task.turns:
+        plays |= {"user": Conversant(task, data, seed), "limit_ns": LIMIT_NS * len(task.turns)}
     quiet = silences(spoken, updates_of(task, data, seed)) if row.commit_on == "silence" else []
     return Episode(
         settings=row, profile=profile, toolbox=toolbox if toolbox is not None else task.toolbox(), renderer=renderer,

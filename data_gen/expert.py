@@ -28,6 +28,7 @@ from agent.transcript import Segment, read_update
 from data_gen.answers import SHORT, Answers, sentence, told
 from data_gen.heard import hangs
 from data_gen.reading import Reading, Wanted, issued, references, within
+from data_gen.replies import spoken_answer
 from data_gen.task import Task
 
 Thoughts = Literal["slots", "none"]
@@ -74,7 +75,7 @@ class Expert:
         edits, ids = reconcile(wanted, state, ended, self.patience)
         edits = _first(edits, state)
         thought = self._thought(state, wanted, edits) if self.thoughts == "slots" else ""
-        return thought + self._action(state, edits, ids, ended)
+        return thought + self._action(state, edits, ids, ended, wanted)
 
     def ended(self, state: State) -> bool:
         """Whether what was said is taken as whole: by the endpoint's word, or where a silence is enough, by it and the words.
@@ -88,7 +89,9 @@ class Expert:
         wanted = self.reading.when_quiet(heard) if heard and not hangs(heard[-1]) else ()
         return bool(wanted) and all(want.complete for want in wanted)
 
-    def _action(self, state: State, edits: Sequence[Edit], ids: Mapping[int, int], ended: bool) -> str:
+    def _action(
+        self, state: State, edits: Sequence[Edit], ids: Mapping[int, int], ended: bool, wanted: Sequence[Wanted]
+    ) -> str:
         lines = [edit.line for edit in edits]
         if state.settings.commit == "line" and ended:
             lines = self._committed(state, edits)
@@ -100,7 +103,7 @@ class Expert:
         live = [state.graph[id] for id in sorted(state.graph.live)]
         if any(call.spec.access != "write" and not any(call.id in other.needs for other in live) for call in live):
             return written(lines) if lines else "<pause>"
-        answer = self._answer(state, ids)
+        answer = self._answer(state, ids, wanted)
         # an answer commits too, but not before it is written
         return written(lines) if lines and _cost(answer) > _COMMIT_COST else f"<answer>{answer}</answer>"
 
@@ -120,9 +123,11 @@ class Expert:
         later = {*waits} - graph.above(stands) or any(edit.gold and held(edit.access) for edit in edits)
         return [*lines, write_commit()] if later else lines
 
-    def _answer(self, state: State, ids: Mapping[int, int]) -> str:
+    def _answer(self, state: State, ids: Mapping[int, int], wanted: Sequence[Wanted]) -> str:
         # what failed and was never wanted, or was done by a later call, is nothing to the user
         bad = next((state.graph[id] for id in sorted(ids.values()) if state.graph[id].state in _BAD), None)
+        if self.task.turns:
+            return spoken_answer(self.task, self.answers, len(heard_in(state.transcript)), wanted, state, ids, bad)
         said = SHORT if bad is None else f"I could not finish {bad.spec.name}."
         if self.answers == "sentence":
             said = sentence(told(ids.values(), state.graph.calls), state.graph.calls, bad)

@@ -27,6 +27,7 @@ from configs.command import UserError, command
 from configs.files import path_of, write
 from configs.schema import Config
 from data_gen.files import lines_of, text_of
+from data_gen.markup_turns import split_turns, turn_fields, with_turns
 from data_gen.spans import find, plain
 from data_gen.task import BadTask
 
@@ -38,7 +39,7 @@ GOLD = object()
 _HEAD = re.compile(r"\s*(?:(?P<until>!)(?P<back>\d+)|(?P<call>\d+)(?:\.(?P<param>\w+)(?P<given>\s*=)?)?)\s*")
 _CALL = re.compile(r"\s*(?P<back>!?)(?P<name>[\w.\-]+)\s*(?P<args>\()?")
 _ARG = re.compile(r"\s*(?P<param>\w+)\s*(?P<given>=)?")
-_ESCAPED = re.compile(r"\\([{}|^\\])")
+_ESCAPED = re.compile(r"\\([{}|^\\>])")
 _FIELDS = ("now", "tags", "split", "answer", "hear_out")
 
 
@@ -86,8 +87,13 @@ def parse(line: str) -> dict[str, Any]:
     id, said, asked = parts[0].strip(), parts[1].strip(), parts[2]
     if not id:
         raise BadTask("has no id before the first |")
+    said, *more = split_turns(said)
     words, marks = _marks(said)
-    gold, back = _calls(asked)
+    ends = [len(words)]
+    for turn in more[1::2]:
+        words, marks = _joined(words, marks, *_marks(turn))
+        ends.append(len(words))
+    gold, back = _calls(asked) if asked.strip() or not more else ([], [])
     row: dict[str, Any] = {"id": id, "request": " ".join(words), "calls": []}
     for n, (name, given) in enumerate(gold, start=1):
         row["calls"].append({"name": name, "args": _accepted(n, given, marks, words)})
@@ -95,7 +101,17 @@ def parse(line: str) -> dict[str, Any]:
         row["spans"] = _spans(words, marks, gold, back)
     elif back:
         raise BadTask(f"takes back {back[0][0]}, but marks nothing")
-    return row | (_extras(parts[3]) if len(parts) == 4 else {})
+    turns = {"turns": turn_fields(ends, more[::2])} if more else {}
+    return row | turns | (_extras(parts[3]) if len(parts) == 4 else {})
+
+
+def _joined(
+    words: list[str], marks: list[Mark], more: list[str], others: list[Mark]
+) -> tuple[list[str], list[Mark]]:
+    """The words and marks of some turns and of one more."""
+    n = len(words)
+    moved = [mark._replace(start=mark.start + n, end=mark.end + n) if mark.end else mark for mark in others]
+    return words + more, marks + moved
 
 
 def _sections(line: str) -> list[str]:
@@ -374,7 +390,7 @@ def render(row: Mapping[str, Any]) -> str:
     Raises:
         BadTask: the row has a field that no line has.
     """
-    if strange := set(row) - {"id", "request", "calls", "spans", *_FIELDS}:
+    if strange := set(row) - {"id", "request", "calls", "spans", "turns", *_FIELDS}:
         raise BadTask(f"{row['id']}: field {min(strange)!r} has no place in a line")
     words, gold = row["request"].split(), [dict(call["args"]) for call in row["calls"]]
     marks = _marks_of(words, row.get("spans", ()), len(gold))
@@ -387,7 +403,8 @@ def render(row: Mapping[str, Any]) -> str:
         follows = {param: given for param, given in entry.get("args", {}).items() if isinstance(given, Mapping) and "words" not in given}
         shown = [f"{param}={_written(given['value'])}" for param, given in follows.items()]
         calls.append(f"!{entry['name']}({', '.join(shown)})" if shown else f"!{entry['name']}")
-    parts = [str(row["id"]), _marked(words, [mark for mark in marks if mark.end or mark.call <= len(gold)], len(gold)), "; ".join(calls)]
+    said = _marked(words, [mark for mark in marks if mark.end or mark.call <= len(gold)], len(gold))
+    parts = [str(row["id"]), with_turns(said, row["turns"]) if row.get("turns") else " ".join(said), "; ".join(calls)]
     extras = [name if name == "hear_out" else f"{name}={_extra(name, row[name])}" for name in _FIELDS if row.get(name)]
     return " | ".join([*parts, *(["; ".join(extras)] if extras else [])])
 
@@ -440,8 +457,8 @@ def _placed(words: Sequence[str], marks: Sequence[Mark], gold: int) -> tuple[lis
     return sorted(placed.values(), key=lambda each: (each.start, -each.end)), behind
 
 
-def _marked(words: Sequence[str], marks: Sequence[Mark], gold: int) -> str:
-    """The request with its marks, braces inside the punctuation around words."""
+def _marked(words: Sequence[str], marks: Sequence[Mark], gold: int) -> list[str]:
+    """The words of a request with their marks, braces inside the punctuation around words."""
     order, behind = _placed(words, marks, gold)
     said: list[str] = []
     open_: list[_Placed] = []
@@ -457,11 +474,11 @@ def _marked(words: Sequence[str], marks: Sequence[Mark], gold: int) -> str:
             open_.pop(-1 - over[0])
         core = word[len(left): len(word) - len(right)]
         said.append(f"{_escaped(left)}{opens}{_escaped(core)}{shuts}{behind.get(n + 1, '')}{_escaped(right)}")
-    return " ".join(said)
+    return said
 
 
 def _escaped(text: str) -> str:
-    return re.sub(r"[{}|^\\]", lambda found: f"\\{found[0]}", text)
+    return re.sub(r"[{}|^\\]|>(?=>)", lambda found: f"\\{found[0]}", text)
 
 
 def _head(mark: Mark) -> str:

@@ -6,6 +6,8 @@ Owns that file. Refuses to know why a row can't be used: its source says it (`da
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from configs.files import write
 from configs.terminal import plain
 
 FILE = "rejected.jsonl"
+_KIND = re.compile(r"[a-z][a-z, ]{3,40}(?=: )")
+"""The kind of reason, where a reason begins with one."""
 MOST_SHOWN = 20
 """Rows that are printed; the file has them all."""
 
@@ -29,3 +33,6 @@ def report_rejected(folder: Path, rows: Sequence[tuple[str, str]]) -> None:
         print(plain(f"rejected {name}: {reason}"))
     rest = f", {len(rows) - MOST_SHOWN} of them not shown" if len(rows) > MOST_SHOWN else ""
     print(f"rejected rows: {len(rows)}{rest} ({path})")
+    kinds = Counter(found[0] for _, reason in rows if (found := _KIND.match(reason)) is not None)
+    if kinds.total() == len(rows) > 1:
+        print(plain("by reason: " + ", ".join(f"{kind} {count}" for kind, count in kinds.most_common())))

@@ -18,7 +18,7 @@ from data_gen.task import Split, Task
 if TYPE_CHECKING:
     from data_gen.tasks.assistant.templates import Template
 
-SOURCES = ("assistant", "bfcl", "debug", "domains", "home", "hotpotqa", "jsonl", "naturalistic", "written", "written_apart")
+SOURCES = ("assistant", "bfcl", "debug", "dialogue", "domains", "home", "hotpotqa", "jsonl", "naturalistic", "written", "written_apart")
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 DEFAULT_COUNT = 300
 """Tasks of a generated source in a split that ``data.sizes`` does not name."""
@@ -47,6 +47,10 @@ def load(config: Config, split: Split) -> Sequence[Task]:
             from data_gen.tasks import assistant
             style = assistant.Style(Rates.of(config.data.disfluency), times=times, rewordings=rewordings(config, split)[0])
             found = assistant.tasks(split, config.seed, config.data.sizes.get(split, DEFAULT_COUNT), style)
+        case "dialogue":
+            from data_gen.tasks.assistant import Style, dialogue
+            style = Style(Rates.of(config.data.disfluency), times=times)
+            found = dialogue.tasks(split, config.seed, config.data.sizes.get(split, DEFAULT_COUNT), style)
         case "naturalistic":
             from data_gen.tasks import naturalistic
             found = naturalistic.tasks(

@@ -54,8 +54,38 @@ class GoldCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """What the user says in one go, of several: a stretch of a task's words and gold calls, and what the agent is to say to it."""
+
+    kind: str
+    """What it is to the turns before it; reports group by it. One of `KINDS`."""
+    words: int
+    """How many of the task's words have been said by its end."""
+    calls: int
+    """How many of the task's gold calls are asked for by its end."""
+    answer: tuple[str, ...] = ()
+    """Accepted answers, as `Task.answer`."""
+    says: str = ""
+    """What an answer says beside what calls have done; the whole answer where there are none."""
+    asks: str = ""
+    """``tool.parameter`` that a call needs and the user has not said: the agent has to ask for it."""
+    quiet: bool = False
+    """Whether nothing is to be done: no tool may start."""
+    interrupts: float = 0.0
+    """Probability that the user begins it while the answer to the turn before is still being spoken."""
+
+
+KINDS = (
+    "request", "run_together", "long_pause", "follow_up", "underspecified", "clarified", "correction_before", "correction_after",
+    "change_of_mind_before", "change_of_mind_after", "question", "backchannel", "thanks", "new_subject",
+)
+"""Kinds of turns. A turn that is ``underspecified`` leaves out what a call needs, and the next one gives it (``clarified``), gives it
+and changes something else, before the effect (``correction_before``), or drops it all (``change_of_mind_before``)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
-    """A request and what it asks for."""
+    """A request and what it asks for; or a conversation, whose turns share its words and gold calls out among themselves."""
 
     id: str
     source: str
@@ -79,6 +109,9 @@ class Task:
     reading: Any = None
     """What the source knows of how the request is understood word by word (`data_gen.derivation.Derivation`); None where
     the gold calls' evidence is all there is."""
+    turns: tuple[Turn, ...] = ()
+    """Of a conversation its turns, in order; none for a single request. Its words are all turns' words, timed as if every answer took
+    the same time; when a turn really begins depends on the agent (`data_gen.conversing`). Its ``answer`` is empty."""
 
     def __post_init__(self) -> None:
         if not self.words:
@@ -95,6 +128,25 @@ class Task:
         for before, after in zip(self.words, self.words[1:]):
             if after.start_ns < before.start_ns:
                 raise BadTask(f"task {self.id}: word {after.text!r} starts before {before.text!r}, which precedes it")
+        if self.turns:
+            self._check_turns()
+
+    def _check_turns(self) -> None:
+        if self.answer or self.exact_answer:
+            raise BadTask(f"task {self.id}: it has turns, so each has its own answer; leave the task's empty")
+        if (self.turns[-1].words, self.turns[-1].calls) != (len(self.words), len(self.gold)):
+            raise BadTask(f"task {self.id}: its turns end with {self.turns[-1].words} words and {self.turns[-1].calls} calls; "
+                          f"it has {len(self.words)} and {len(self.gold)}")
+        words = calls = 0
+        for n, turn in enumerate(self.turns, start=1):
+            if turn.kind not in KINDS:
+                raise BadTask(f"task {self.id}: turn {n} is of kind {turn.kind!r}; use one of {', '.join(KINDS)}")
+            if turn.words <= words or turn.calls < calls:
+                raise BadTask(f"task {self.id}: turn {n} ends with {turn.words} words and {turn.calls} calls, the one before with "
+                              f"{words} and {calls}; each has at least one word, in order")
+            if turn.quiet and turn.calls > calls:
+                raise BadTask(f"task {self.id}: turn {n} is quiet, but gold has calls in it")
+            words, calls = turn.words, turn.calls
 
     @property
     def request(self) -> str:

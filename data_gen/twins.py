@@ -15,6 +15,7 @@ from data_gen.derivation import Derivation, Edit, clauses, parts_of
 from data_gen.heard import SOFT, as_heard, as_said, closes, content, cut_value, misheard, plain
 from data_gen.reading import cut_off
 from data_gen.task import Evidence, GoldCall, Task, Word
+from data_gen.turns import counted, cut_turns
 
 _TAKE_BACK = "no wait scratch all that"
 _PAUSE_NS = 250_000_000
@@ -31,8 +32,9 @@ def known_by(task: Task, heard: int) -> Task:
     words = task.words[: max(1, heard)]
     if task.reading is not None:
         reading = Derivation(_edits(task.reading.edits, task.said(heard), None), task.reading.asks)
-        return replace(task, words=words, gold=(), reading=reading, answer=())
-    return replace(task, words=words, gold=_unseen(task, heard, len(task.words)), answer=())
+        return replace(task, words=words, gold=(), reading=reading, answer=(), turns=cut_turns(task, heard))
+    gold = _unseen(task, heard, len(task.words))
+    return replace(task, words=words, gold=gold, answer=(), turns=counted(cut_turns(task, heard), len(words), len(gold)))
 
 
 def others(task: Task, heard: Sequence[str], final: bool) -> dict[str, Task]:
@@ -44,7 +46,8 @@ def others(task: Task, heard: Sequence[str], final: bool) -> dict[str, Task]:
     """
     known = known_by(task, len(heard))
     far = len(task.words)
-    found = {"number": replace(known, gold=(*known.gold, *_more(known, far)))}
+    gold = (*known.gold, *_more(known, far))
+    found = {"number": replace(known, gold=gold, turns=counted(known.turns, len(known.words), len(gold)))}
     if final:
         found["extent_at_end"] = _shorter(known, heard)
     else:
@@ -115,7 +118,11 @@ def twin(task: Task, other: Task, cut: int) -> Task:
         task: the task to begin like.
         other: a task of the same source, to go on like.
         cut: words that both share; at least 1, fewer than the task has.
+
+    Of a conversation the turn with the cut is the last, and of ``other`` it has the first turn.
     """
+    if other.turns:
+        other = known_by(other, other.turns[0].words)
     added = [*_said(_TAKE_BACK.split(), task.words[cut - 1].end_ns + _PAUSE_NS)]
     after_ns = added[-1].end_ns + _PAUSE_NS - other.words[0].start_ns
     added += [Word(w.text, w.start_ns + after_ns, w.end_ns + after_ns, w.label) for w in other.words]
@@ -124,7 +131,8 @@ def twin(task: Task, other: Task, cut: int) -> Task:
     words = (*task.words[:cut], *added)
     behind = len(words) - len(other.words)
     if task.reading is None:
-        return replace(task, words=words, gold=_unseen(task, cut, len(words) - 1), answer=())
+        gold = _unseen(task, cut, len(words) - 1)
+        return replace(task, words=words, gold=gold, answer=(), turns=counted(cut_turns(task, cut), len(words), len(gold)))
     edits = list(_edits(task.reading.edits, task.said(cut), cut + 1))
     last = max((edit.clause for edit in task.reading.edits), default=0) + 1
     edits += [Edit(cut, behind, "drop", clause, closes=behind) for clause in sorted({edit.clause for edit in edits})]
@@ -132,8 +140,10 @@ def twin(task: Task, other: Task, cut: int) -> Task:
         closes = edit.closes + behind if edit.closes is not None else None
         edits.append(replace(edit, start=edit.start + behind, end=edit.end + behind, clause=edit.clause + last, closes=closes))
     derivation = Derivation(tuple(edits), task.reading.asks)
-    gold = derivation.gold(len(words), {spec.name: spec for spec in task.tools})
-    return replace(task, words=words, gold=gold, reading=derivation, answer=())
+    # a turn may leave to the next what a call needs
+    gold = () if task.turns else derivation.gold(len(words), {spec.name: spec for spec in task.tools})
+    turns = counted(cut_turns(task, cut), len(words), len(gold))
+    return replace(task, words=words, gold=gold, reading=derivation, answer=(), turns=turns)
 
 
 def asked_tools(task: Task) -> frozenset[str]:

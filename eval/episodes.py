@@ -17,7 +17,9 @@ from agent.modes import Settings
 from agent.rendering import Renderer
 from agent.simulate import Rollout, replay
 from agent.tools.tool import Toolbox
+from data_gen.conversing import Conversant
 from data_gen.task import Task
+from eval.conversations import measured
 from eval.floor import floor
 from eval.graphs import gold_graph, graph_of, isomorphic
 from eval.latency import latency
@@ -30,7 +32,7 @@ SCHEMA_VERSION = 1
 
 def record(
     task: Task, rollout: Rollout, toolbox: Toolbox, updates: Sequence[UserUpdate | EndPredicted], *, settings: Settings, profile: Profile,
-    renderer: Renderer, cap_ns: int, forced: bool = False, **where: Any,
+    renderer: Renderer, cap_ns: int, forced: bool = False, user: Conversant | None = None, **where: Any,
 ) -> dict[str, Any]:
     """A finished episode as JSON.
 
@@ -44,8 +46,12 @@ def record(
         renderer: the one that the episode ran with.
         cap_ns: see `eval.latency.latency`.
         forced: whether a grammar could force tokens.
+        user: of a conversation, who spoke in it.
         **where: ``backend``, ``mode``, ``seed``: which row the episode belongs to.
     """
+    if task.turns and user is not None:
+        return _conversation(
+            task, rollout, user, settings=settings, profile=profile, renderer=renderer, cap_ns=cap_ns, forced=forced, **where)
     seen = trace(rollout.history)
     answer = seen.emits[-1][1] if seen.emits and rollout.outcome == "answered" else None
     verdict = score(task, rollout.state, rollout.outcome, answer, toolbox)
@@ -68,6 +74,25 @@ def record(
         "words": [[word.text, word.start_ns, word.end_ns, word.label] for word in task.words],
         "prompt_tokens": len(rollout.prompt_ids), "context_tokens": rollout.state.context_tokens,
         "log": log_of(rollout.history),
+    }
+
+
+def _conversation(
+    task: Task, rollout: Rollout, user: Conversant, *, settings: Settings, profile: Profile, renderer: Renderer, cap_ns: int,
+    forced: bool, **where: Any,
+) -> dict[str, Any]:
+    """A conversation as JSON: the same fields, and its turns; see `eval.conversations`."""
+    seen = trace(rollout.history)
+    rules = Rules(settings.commit == "line", settings.commit_on == "silence")
+    waste = counts(seen, specs_of(task), (), settings.commit_grace_ns, settings.duplicate_writes, 0, settings.runs_lines, rules)
+    found = measured(
+        task, rollout, seen, user=user, settings=settings, profile=profile, renderer=renderer, cap_ns=cap_ns, forced=forced, counted=waste)
+    return {
+        "task": task.id, "source": task.source, "split": task.split, "tags": list(task.tags), **where, "profile": profile.name,
+        "outcome": rollout.outcome, "answer_f1": None, "graph_right": isomorphic(graph_of(rollout.state), gold_graph(task)),
+        "answer": found["turns"][-1]["answer"], "final_ns": seen.final_ns, "end_ns": rollout.end_ns,
+        "prompt_tokens": len(rollout.prompt_ids), "context_tokens": rollout.state.context_tokens,
+        "log": log_of(rollout.history), **found,
     }
 
 

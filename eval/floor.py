@@ -43,7 +43,7 @@ class Floor:
 
 def floor(
     task: Task, updates: Sequence[UserUpdate | EndPredicted], settings: Settings, profile: Profile, renderer: Renderer,
-    made: Iterable[tuple[str, Mapping[str, Any]]] = (), forced: bool = False,
+    made: Iterable[tuple[str, Mapping[str, Any]]] = (), forced: bool = False, later: bool = False,
 ) -> Floor:
     """The least latency with which the task can be done right.
 
@@ -56,6 +56,7 @@ def floor(
         renderer: counts tokens.
         made: calls that a right episode made; their latencies are allowed for beside those of gold's accepted values.
         forced: whether a grammar may force tokens, which then cost prefill.
+        later: whether it is a later turn of a conversation: what has to be looked up for it may have been before it began.
     """
     predictions = [event for event in updates if isinstance(event, EndPredicted)]
     updates = [event for event in updates if isinstance(event, UserUpdate)]
@@ -90,6 +91,7 @@ def floor(
     issue_ns = heard_ns + written_ns(call_tokens(task, renderer))
     # a question can be answered without any call, by who knows the answer
     held_ns, reads_ns = (0, 0) if is_question(task) else paths(task, settings, made)
+    reads_ns = 0 if later else reads_ns
     parts = (answer_ns, commit_ns + held_ns if held_ns else answer_ns, issue_ns + reads_ns if reads_ns else answer_ns)
     answer, held, reads = (part - task.speech_end_ns for part in parts)
     return Floor(max(answer, held, reads), answer, held, reads)

@@ -16,6 +16,7 @@ import numpy as np
 from agent.clock import seconds
 from data_gen.disfluency import Rates
 from data_gen.seeds import child
+from eval.conversations import summary
 from eval.latency import PARTS, success_area, success_by, success_curve
 from eval.results import Episodes, Key
 from eval.statistics import MIN_N, Interval, accuracy_difference, mean, non_inferior, proportion, ratio_of_means
@@ -95,6 +96,8 @@ def row_of(key: Key, episodes: Episodes, terms: Terms) -> dict[str, Any]:
     row |= _against(key, episodes, drawn, terms)
     row |= _waste(own, len(own))
     row["cost_per_task"], row["wasted_cost_per_task"] = _cost(own, terms), _wasted_cost(own, terms)
+    if (conversations := summary(own)) is not None:
+        row["conversations"] = conversations
     row["by_tag"], row["by_label"] = _grouped(own, lambda e: e["tags"]), _grouped(own, labels_of)
     row["causes"] = dict(sorted(Counter(episode["cause"] for episode in own if episode["cause"]).items()))
     row["outcomes"] = dict(sorted(Counter(episode["outcome"] for episode in own).items()))

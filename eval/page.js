@@ -229,6 +229,10 @@ function drawLanes(which, episode, base) {
 
   const row = y(lanes - 1);
   name(svg, row, "user gets");
+  for (const [start, end, cut, text] of episode.spoken ?? []) {
+    bar(svg, start, end, row, "var(--answer)", "said: “" + text + "”" + (cut ? "\nthe user spoke into it" : ""), { opacity: 0.4 });
+    if (cut) bar(svg, end - 0.04, end, row, "var(--cut)", "cut by the user");
+  }
   for (const [at, text] of episode.emits.slice(-1)) {
     svg.append(node("line", { x1: x(said), x2: x(at), y1: row, y2: row, stroke: "var(--ink)", "stroke-width": 1.2 }));
     svg.append(node("circle", { cx: x(at), cy: row, r: 5.5, fill: "var(--answer)" }, node("title", {}, text)));

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from agent.clock import seconds
-from agent.events import Append
+from agent.events import Append, Speaking
 from agent.protocol import write_call
 from configs.files import write
 from configs.palette import CUT, HELD, INK, LINE, PARTS, RUNNING, SOFT, UPDATE, VOID, WORD
+from eval.conversations import last_turn
 from eval.measures import BACKEND_ORDER, MODE_ORDER
 from eval.results import Episodes, read_file, read_manifest
-from eval.trace import Run, history_of, trace
+from eval.trace import History, Run, history_of, trace
 
 MOST_EPISODES = 400
 """About 5 kB each."""
@@ -77,6 +78,8 @@ def page(episodes: Iterable[Mapping[str, Any]], pictured: str | None = None) -> 
     tasks: dict[tuple[str, str, str], dict[str, Any]] = {}
     for episode in sorted(episodes, key=_order):
         key = (episode["source"], episode["split"], episode["task"])
+        if episode.get("turns"):  # when its turns begin depends on the answers, so it is no other episode's request
+            key = (*key[:2], f"{key[2]}, {episode['backend']}, {episode['mode']}, {episode['profile']}, seed {episode['seed']}")
         if key not in tasks:
             words = [[text, seconds(start), seconds(end), label] for text, start, end, label in episode["words"]]
             said_s = seconds(episode["speech_end_ns"])
@@ -109,14 +112,15 @@ def lanes(episode: Mapping[str, Any]) -> dict[str, Any]:
     seen = trace(history)
     said_ns = episode["speech_end_ns"]
     answered = episode["outcome"] == "answered"
+    last = last_turn(episode)
     told = [
         [seconds(event.at_ns), segment.kind, segment.text.rstrip("\n")]
         for event, commands in history for command in commands if isinstance(command, Append) for segment in command.segments
     ]
     return {name: episode[name] for name in ("backend", "mode", "profile", "seed", "outcome", "right", "cause", "why")} | {
-        "latency_s": seconds(episode["latency_ns"]),
-        "floor_s": None if episode["floor_ns"] is None else seconds(episode["floor_ns"]),
-        "end_s": seconds(said_ns + episode["latency_ns"] if answered else max(seen.end_ns, said_ns)),
+        "latency_s": seconds(last["latency_ns"]),
+        "floor_s": None if last["floor_ns"] is None else seconds(last["floor_ns"]),
+        "end_s": seconds(said_ns + last["latency_ns"] if answered else max(seen.end_ns, said_ns)),
         "updates": [[seconds(update.at_ns), update.final, update.text, update.retracts] for update in seen.updates],
         "spans": [
             {
@@ -136,7 +140,17 @@ def lanes(episode: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "emits": [[seconds(at), text] for at, text in seen.emits],
         "told": told,
-    }
+    } | ({"spoken": _spoken(history, seen.emits)} if episode.get("turns") else {})
+
+
+def _spoken(history: History, emits: Sequence[tuple[int, str]]) -> list[list[Any]]:
+    """Answers as they were spoken: start, end, whether the user cut it, and its text."""
+    found: list[list[Any]] = []
+    for event, _ in history:
+        if isinstance(event, Speaking) and event.part != "begun":
+            start_ns, text = [emit for emit in emits if emit[0] <= event.at_ns][-1]
+            found.append([seconds(start_ns), seconds(event.at_ns), event.part == "cut", text])
+    return found
 
 
 def _runs(runs: Sequence[Run]) -> list[dict[str, Any]]:

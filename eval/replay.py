@@ -34,6 +34,7 @@ from configs.command import claim, command, out_folder, write_manifest
 from configs.files import digest, intact, marker, write
 from configs.launch import start_all
 from configs.schema import Config, DataConfig
+from data_gen.conversing import Conversant
 from data_gen.episodes import heard_of, make_episode, profile_of, settings_of
 from data_gen.rejected import report_rejected
 from data_gen.seeds import child
@@ -336,9 +337,11 @@ def run_row(config: Config, row: Row, played: Backend, model: Any, tasks: Sequen
         heard = heard_of(tasks[n], config.data, seed)
         done(record(
             tasks[n], rollout, boxes[n], heard, settings=settings, profile=profile, renderer=renderer, cap_ns=ns(config.eval.cap_s),
-            forced=grammar is not None, **where,
+            forced=grammar is not None, user=Conversant(tasks[n], config.data, seed) if tasks[n].turns else None, **where,
         ))
 
+    if config.time == "real" and any(task.turns for task in tasks):
+        raise ValueError("conversations run on the virtual clock alone, for their user is simulated on it; use time=virtual")
     if config.time == "real":
         lives = [live(n) for n in range(len(tasks))]
         writer = None if played.planned else model

@@ -24,11 +24,13 @@ from configs.command import claim, command, git_state
 from configs.files import write as write_whole
 from configs.schema import Config
 from eval import closed_book, paper
+from eval.conversations import last_turn
 from eval.measures import BACKEND_ORDER, Terms, rows_of, sorted_keys
 from eval.page import write_page
 from eval.plots import NAMES, write_plots
 from eval.results import Key, find_episode, read_manifest, read_runs
 from eval.tables import NOTE, Grid, answers, kept_out, markdown, terminal
+from eval.turn_tables import conversations
 
 SCHEMA_VERSION = 1
 
@@ -83,12 +85,12 @@ def together(folder: Path) -> Iterator[Path]:
 
 def write(folder: Path, report: dict[str, Any], runs: Sequence[str], picture: tuple[Key, Key, str] | None) -> None:
     """Writes the files that the figures and one picture are in."""
-    beside = paper.grids(report.get("paper", []))
+    beside = [*conversations(report["rows"]), *paper.grids(report.get("paper", []))]
     text = markdown(report["rows"], beside) + "".join(f"\n{line}\n" for line in kept_out(report["rejected"]))
     if picture is not None:
         from eval.timeline import draw
         base, ours, task = picture
-        shown = [find_episode(runs, task, key.backend, key.mode, key.profile) for key in (base, ours)]
+        shown = [last_turn(find_episode(runs, task, key.backend, key.mode, key.profile)) for key in (base, ours)]
         draw(shown, folder / "timeline.png")
     for name, content in (("report.json", json.dumps(report, indent=1) + "\n"), ("report.md", text)):
         write_whole(folder / name, content)
@@ -104,7 +106,7 @@ def show(rows: Sequence[dict[str, Any]], beside: Sequence[Grid] = ()) -> None:
     for table in terminal(rows, console.width):
         console.print(table)
     console.print(NOTE, style="dim")
-    for grid in (*answers(rows), *beside):
+    for grid in (*answers(rows), *conversations(rows), *beside):
         console.print()
         console.print(grid.terminal())
 
@@ -118,7 +120,7 @@ def broken(rows: Sequence[dict[str, Any]]) -> list[str]:
             faults.append(f"{where}: {row['effects_before_commit']} effects before commit")
         if row["effects_repeated"]:
             faults.append(f"{where}: {row['effects_repeated']} effects more than once")
-        if row["floor_beaten"]:
+        if row["floor_beaten"] or row.get("conversations", {}).get("floor_beaten"):
             faults.append(f"{where}: {row['floor_beaten']} episodes beat the floor, so the bound or the clock is wrong")
     return faults
 

@@ -73,7 +73,9 @@ class Score:
     """IDs of the calls that did what gold asks for; every other start of a tool was in vain."""
 
 
-def score(task: Task, state: State, outcome: str, answer: str | None, toolbox: Toolbox) -> Score:
+def score(
+    task: Task, state: State, outcome: str, answer: str | None, toolbox: Toolbox, ran: Sequence[Ran] | None = None
+) -> Score:
     """Judges an episode.
 
     Args:
@@ -82,8 +84,9 @@ def score(task: Task, state: State, outcome: str, answer: str | None, toolbox: T
         outcome: the rollout's.
         answer: the text that went out last, if any.
         toolbox: the world that the episode ran in; its ``effects`` are read if it keeps any.
+        ran: the calls to judge; by default all that were run to their end.
     """
-    ran = calls_run(state)
+    ran = calls_run(state) if ran is None else list(ran)
     found = match(task.gold, ran)
     useful = tuple(sorted(found.values()))
     if task.source == "bfcl":

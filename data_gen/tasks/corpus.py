@@ -70,7 +70,7 @@ class Row:
 
     def _told(self, fields: Mapping[str, Any], seed: int) -> Iterator[Task | None]:
         """Tries to tell a row again, the boldest first; None where the door refuses it."""
-        if "spans" not in fields or "words" in fields:  # unmarked, or with the timings of its own words
+        if "spans" not in fields or {"words", "turns"} & set(fields):  # unmarked, timed, or a conversation, whose turns count words
             return
         for ways in TRIES:
             new = retold(fields, random.Random(child(seed, fields["id"], "retold")), ways)

@@ -1,4 +1,4 @@
-"""Rows of other projects, turned into rows of `data_gen.tasks.jsonl`: xLAM/APIGen, Glaive v2 and TinyAgent.
+"""Rows of other projects, turned into rows of `data_gen.tasks.jsonl`: xLAM/APIGen, Glaive v2, TinyAgent, and chat messages.
 
 Owns the look of a requests file: one JSON row a line, a list of rows (alone, or the one list of an object), one row, TinyAgent's
 object of rows by id, a Parquet table, or a file of the markup (`data_gen.markup`) by its name's end; what a row is shows in its
@@ -7,6 +7,7 @@ the reason.
 
     xLAM/APIGen  {"query", "tools": JSON text, "answers": JSON text of [{"name", "arguments"}]}
     Glaive v2    {"system": "… functions … {JSON} {JSON}", "chat": "USER: … ASSISTANT: <functioncall> {…} …"}
+    messages     {"messages": [{"role", "content", "tool_calls"?}], "tools": […]}, several turns: `data_gen.tasks.messages`
     TinyAgent    {id: {"input", "output": [{"type": "plan", "parsed_output": [{"tool_name", "tool_args"}]}, …]}}
 """
 
@@ -24,6 +25,7 @@ from agent.tools.tool import ToolSpec
 from data_gen import markup
 from data_gen.files import lines_of, text_of
 from data_gen.task import BadTask
+from data_gen.tasks import messages
 
 _OTHER_FILES = frozenset(".csv .tsv .xls .xlsx .arrow .feather .gz .bz2 .xz .zst .zip .tar .yaml .yml".split())
 FILES = _OTHER_FILES | {".jsonl", ".ndjson", ".json", ".parquet", *markup.SUFFIXES}
@@ -130,6 +132,7 @@ def kind(row: Any) -> str:
     fields = set(row) if isinstance(row, Mapping) else set()
     for name, needs in (
         ("own", {"request"}), ("xlam", {"query", "answers"}), ("glaive", {"system", "chat"}), ("tinyagent", {"input", "output"}),
+        ("messages", {"messages"}),
     ):
         if needs <= fields:
             return name
@@ -151,9 +154,11 @@ def ours(row: Any, tools: Sequence[ToolSpec]) -> Mapping[str, Any]:
             return _glaive(row)
         case "tinyagent":
             return _tinyagent(row, tools)
+        case "messages":
+            return messages.row_of(row)
     raise BadTask(
-        "is in no known format: give fields id, request and calls; xLAM's query and answers; Glaive's system and chat; or "
-        f"TinyAgent's input and output; got {', '.join(map(str, row)) if isinstance(row, Mapping) else json.dumps(row)[:60]}"
+        "is in no known format: give fields id, request and calls; messages and tools; xLAM's query and answers; Glaive's system and "
+        f"chat; or TinyAgent's input and output; got {', '.join(map(str, row)) if isinstance(row, Mapping) else json.dumps(row)[:60]}"
     )
 
 

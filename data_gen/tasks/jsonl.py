@@ -5,7 +5,8 @@ words (`data_gen.grounding`) and what other projects' rows look like (`data_gen.
 `docs/bring-your-own.md` has a worked example.
 
     {"id", "request", "calls": [{"name", "args": {parameter: [accepted values]}, "defaults"?: [parameters]}],
-     "now"?, "words"?: [[text, start_s, end_s]], "answer"?: [accepted], "tags"?: [], "split"?, "tools"?, "spans"?: [marks], "hear_out"?}
+     "now"?, "words"?: [[text, start_s, end_s]], "answer"?: [accepted], "tags"?: [], "split"?, "tools"?, "spans"?: [marks], "hear_out"?,
+     "turns"?: a conversation's, see `data_gen.tasks.conversation`, "results"?: [{"name", "args", "result"}] of the tools}
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ from data_gen.speech import CHARACTERS, speak
 from data_gen.task import BadTask, Evidence, GoldCall, Split, Task, Word
 from data_gen.tasks import formats, written
 from data_gen.tasks.bfcl import AckToolbox
+from data_gen.tasks.conversation import by_turns, ends_of, turns_of_row
+from data_gen.tasks.recorded import recorded
+from data_gen.turns import timed
 from data_gen.words import is_unspaced, units
 
 SHARES: Mapping[Split, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
@@ -44,7 +48,7 @@ DEEPEST = 32
 """Levels of lists and objects in a row or a tool."""
 LONGEST_S = 3600
 """No request is longer."""
-_KEYS = frozenset("id now request words calls answer tags split tools spans hear_out".split())
+_KEYS = frozenset("id now request words calls answer tags split tools spans hear_out turns results".split())
 RESULTS = ("string", "integer", "number", "boolean", "array", "object")
 """What a tool without an implementation may say that it returns."""
 _HUB = re.compile(r"(hf://datasets/|https://huggingface\.co/datasets/)?([\w-][\w.-]*/[\w-][\w.-]*)/?")
@@ -265,7 +269,7 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
     id, calls = str(row["id"]), row.get("calls")
     if not isinstance(calls, list):
         raise BadTask("field 'calls' is missing; give a list, an empty one where no tool is needed")
-    if not calls and not row.get("answer"):
+    if not calls and not row.get("answer") and not row.get("turns"):
         raise BadTask("it has no call, so it needs an answer: what is said where no tool is needed, or the question back")
     row = _as_shown(row)
     calls = row["calls"]
@@ -275,7 +279,12 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
     if row.get("now"):
         parse_now(row["now"])
         tools = tools.at(row["now"]) if tools.at is not None else tools
-    words = _words(row, child(seed, id))
+    ends = ends_of(row, len(row["request"].split())) if row.get("turns") else []
+    if ends and (row.get("words") or row.get("answer")):
+        raise BadTask("it has turns: when they begin depends on the answers, and each has its own; leave out words and answer")
+    if not row.get("words"):
+        _check_spaces(row["request"].split())
+    words = timed(row["request"].split(), ends, child(seed, id)) if ends else _words(row, child(seed, id))
     specs = {spec.name: spec for spec in tools.specs}
     for k, call in enumerate(calls, start=1):
         for name, values in call["args"].items():
@@ -290,12 +299,17 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
         raise BadTask("it has both spans and hear_out; spans say which words mean what, so drop hear_out")
     if "spans" in row:
         gold, reading = marked(texts, asked, row["spans"], specs, tools.habits)
+    elif ends and all("calls" in turn for turn in row["turns"]):
+        counts = [turn["calls"] for turn in row["turns"]]
+        gold = by_turns(texts, ends, counts, calls, specs, partial(_grounded, now=row.get("now")), _heard_out)
     else:
         gold = _heard_out(texts, asked, specs) if row.get("hear_out") else _grounded(texts, calls, specs, row.get("now"))
     keys = [json.dumps([call.name, canonical(call)], sort_keys=True) for call in gold]
     if len(set(keys)) < len(keys):
         raise BadTask("the same call twice: the protocol refuses a second equal call")
     named = [*calls, *meant(calls, row.get("spans", ()))]
+    if "results" in row:
+        tools = replace(tools, toolbox=lambda id, calls, made=tools.specs: recorded(id, made, row["results"]))
     rehearse = partial(_rehearse, gold, specs)
     results = rehearse(tools.toolbox(id, named))
     answers = tuple(_listed(row.get("answer", ()), "answer"))
@@ -305,9 +319,10 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
     split = row.get("split") or split_of(id)
     if split not in SHARES:
         raise BadTask(f"split is {split!r}; use one of {', '.join(SHARES)}, or leave it out")
+    turns = turns_of_row(row, ends, gold, reading, specs) if ends else ()
     return Task(
         id, source, split, words, tools.specs, gold, partial(tools.toolbox, id, named), answers,
-        now=row.get("now"), tags=tuple(_listed(row.get("tags", ()), "tags")), reading=reading,
+        now=row.get("now"), tags=tuple(_listed(row.get("tags", ()), "tags")), reading=reading, turns=turns,
     )
 
 
@@ -347,6 +362,11 @@ def _words(row: Mapping[str, Any], seed: int) -> tuple[Word, ...]:
         if word.start_ns > word.end_ns:
             raise BadTask(f"word {word.text!r} lasts from {word.start_ns / NS_PER_S} to {word.end_ns / NS_PER_S} s")
     return words
+
+
+def _check_spaces(texts: Sequence[str]) -> None:
+    if len(texts) == 1 and len(_UNSPACED.findall(texts[0])) > 2 or any(map(_LONG.search, texts)):
+        raise BadTask("the request is written without spaces, and words are timed and heard one by one: put spaces between its words")
 
 
 def _moment_ns(word: str, at_s: Any) -> int:

@@ -288,6 +288,32 @@ class TestTimes:
         [(started, _)] = commands(session, StartTool)
         assert started > 1.0 and session.state.turn == 1 and "nothing_said" in notes(session)
 
+    def test_a_voice_is_hushed_when_the_user_speaks_and_tells_what_was_heard(self, renderer):
+        hushed: list[int] = []
+
+        async def work():
+            script = Script(["<answer>It is all done now.</answer>"], "<answer>Okay.</answer>")
+            async with planned(renderer, script, [], mode="parallel", hush=lambda: hushed.append(1)) as session:
+                await say(session, (0, "do it", True))
+                await session.answer()
+                await session.speaking("begun")
+                await asyncio.sleep(1)
+                await session.hear("no wait")
+                await asyncio.sleep(0.5)
+                await session.speaking("cut", "It is")
+                await session.hear("", final=True)
+                await session.answer()
+                with pytest.raises(ValueError, match="speaking was given 'over'; use 'begun', 'ended' or 'cut'"):
+                    await session.speaking("over")
+                with pytest.raises(TypeError, match="speaking was given int for heard"):
+                    await session.speaking("cut", 3)
+                return session
+
+        session = fake(work)
+        assert len(hushed) == 1
+        told = [segment.text for segment in session.state.transcript if segment.kind == "cancel"]
+        assert told == ['your answer after "It is"'] and session.state.turn == 2
+
     def test_where_the_endpoint_is_law_silence_is_not_counted(self, renderer):
         async def work():
             async with planned(renderer, Script([], "<pause>"), []) as session:

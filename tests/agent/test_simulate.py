@@ -200,7 +200,7 @@ def test_a_cancelled_read_does_nothing():
 
 
 def test_a_log_row_of_no_known_type_is_refused():
-    with pytest.raises(ValueError, match="a log row has type 'Nonsense'; expected one of UserUpdate, EndPredicted, Silence, ModelOutput"):
+    with pytest.raises(ValueError, match="a log row has type 'Nonsense'; expected one of UserUpdate, EndPredicted, Silence, Speaking"):
         from_json({"type": "Nonsense"})
 
 

@@ -59,9 +59,9 @@ def test_every_marked_row_comes_back_from_its_line():
     assert seen >= 120
 
 
-def test_the_ten_examples_of_the_page_are_read_from_it():
+def test_the_examples_of_the_page_are_read_from_it():
     loaded = jsonl.load(str(PAGE), "assistant")
-    assert loaded.rejected == [] and [task.id for task in loaded.tasks] == [f"mk-{n:02}" for n in range(1, 11)]
+    assert loaded.rejected == [] and [task.id for task in loaded.tasks] == [f"mk-{n:02}" for n in range(1, 14)]
     assert all(task.reading is not None for task in loaded.tasks)
     asked = {
         task.id: [(call.name, {param: values[0] for param, values in call.args.items()}) for call in task.gold] for task in loaded.tasks

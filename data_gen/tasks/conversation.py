@@ -1,0 +1,226 @@
+"""Rows with turns: which calls are asked for in which turn, and what each turn is to the ones before.
+
+Owns the field ``turns`` of a row, and what must be so for a conversation to be one: whatever is whole at the end of a turn is done
+there, and stays done. Refuses to know how words are marked or grounded, and where rows come from.
+
+    "turns": [{"words": said by its end, "kind"?, "asks"?: "2.message" or "any", "answer"?: [accepted], "says"?, "calls"?}]
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from agent.tools.tool import ToolSpec
+from data_gen.derivation import Derivation, clauses, understood
+from data_gen.replies import SAYS, question
+from data_gen.task import BadTask, Evidence, GoldCall, Turn
+
+_REF = re.compile(r"\$(\d+)")
+_FIELDS = frozenset({"words", "kind", "asks", "answer", "says", "calls"})
+_INTERRUPTS: Mapping[str, float] = {
+    "correction_before": 0.4, "change_of_mind_before": 0.4, "correction_after": 0.45, "change_of_mind_after": 0.4, "clarified": 0.15,
+}
+"""Probability that a turn of a kind is begun while the answer before is still being spoken; 0.1 of any other."""
+
+
+def ends_of(row: Mapping[str, Any], words: int) -> list[int]:
+    """How many words have been said by the end of each turn of a row.
+
+    Raises:
+        BadTask: they are no numbers in order, up to all words.
+    """
+    turns = row["turns"]
+    if not isinstance(turns, list) or not turns or not all(isinstance(turn, Mapping) for turn in turns):
+        raise BadTask('field "turns" must be a list of turns, each with the number of words that have been said by its end')
+    for n, turn in enumerate(turns, start=1):
+        if unknown := set(turn) - _FIELDS:
+            raise BadTask(f"turn {n}: unknown field {min(unknown)!r}; use {', '.join(sorted(_FIELDS))}")
+    ends = [turn.get("words") for turn in turns]
+    if any(type(end) is not int for end in ends) or sorted(set(ends)) != ends or ends[0] < 1 or ends[-1] != words:
+        raise BadTask(f"turns end after {ends} words; give growing numbers, the last of them all {words}")
+    return ends
+
+
+def turns_of_row(
+    row: Mapping[str, Any], ends: Sequence[int], gold: Sequence[GoldCall], reading: Derivation | None, specs: Mapping[str, ToolSpec]
+) -> tuple[Turn, ...]:
+    """The turns of a row.
+
+    Raises:
+        BadTask: a turn can't be what it is said to be; the text says why.
+    """
+    names = [call.name for call in gold] + [entry.get("name", "") for entry in row.get("spans", ())[len(gold):]]
+    counts = _by_marks(ends, gold, reading, specs, names, row["turns"]) if reading is not None else _by_words(ends, gold, row["turns"])
+    made: list[Turn] = []
+    had = 0
+    for n, (end, calls, form) in enumerate(zip(ends, counts, row["turns"]), start=1):
+        asks, given = _asked(form, names, n), form.get("answer", ())
+        answer = (given,) if isinstance(given, str) else tuple(given)
+        said = " ".join(row["request"].split()[ends[n - 2] if n > 1 else 0: end])
+        kind = form.get("kind") or _kind(made, calls > had, asks, answer, said)
+        says, usual = SAYS.get(kind, ("", ()))
+        if asks not in ("", "any"):
+            usual = question(asks)[1]
+        if answer and not form.get("says"):
+            says = ""
+        made.append(Turn(
+            kind, end, calls, answer or usual, form.get("says") or says, asks, calls == had and not asks,
+            _INTERRUPTS.get(kind, 0.1) if made else 0.0,
+        ))
+        had = calls
+    return tuple(made)
+
+
+def by_turns(
+    words: Sequence[str], ends: Sequence[int], counts: Sequence[int], calls: Sequence[Mapping[str, Any]],
+    specs: Mapping[str, ToolSpec], grounded: Callable[..., Sequence[GoldCall]], heard_out: Callable[..., Sequence[GoldCall]],
+) -> tuple[GoldCall, ...]:
+    """Gold of a conversation whose row says which calls are whose: each turn's calls, grounded in its own words.
+
+    Where that fails, the turn's words as a whole are the evidence of all its calls: the expert hears it out. What is a result of an
+    earlier turn's call needs no words.
+
+    Args:
+        words: of all turns.
+        ends: how many of them have been said by the end of each turn.
+        counts: how many calls have been asked for by then.
+        calls: of all turns.
+        specs: the tools by name.
+        grounded: from words, calls and tools to gold, or `BadTask`.
+        heard_out: from words, calls and tools to gold that takes all of them for evidence.
+    """
+    if sorted(counts) != list(counts) or counts[-1] != len(calls):
+        raise BadTask(f"turns ask for {list(counts)} calls in all; give growing numbers, the last of them all {len(calls)}")
+    gold: list[GoldCall] = []
+    start = first = 0
+    for end, count in zip(ends, counts):
+        said, asked = words[start:end], [_own(call, first) for call in calls[first:count]]
+        pairs = list(zip(calls[first:count], asked))
+        known = [{name: values for name, values in call["args"].items() if name not in own["args"]} for call, own in pairs]
+        loose = {**specs, **{call["name"]: _loosened(specs[call["name"]], known, asked) for call in asked}}
+        try:
+            found = grounded(said, asked, specs=loose) if asked else ()
+        except BadTask:
+            found = heard_out(said, [(call["name"], call["args"]) for call in asked], specs=loose)
+        for call, more in zip(found, known):
+            call = _later(call, start, first, len(asked))
+            args = {**call.args, **{name: tuple(values) for name, values in more.items()}}
+            order = [param.name for param in specs[call.name].params if param.name in args]
+            gold.append(GoldCall(call.name, {name: args[name] for name in order}, call.name_evidence, call.arg_evidence))
+        start, first = end, count
+    return tuple(gold)
+
+
+def _own(call: Mapping[str, Any], first: int) -> dict[str, Any]:
+    """A call without the arguments that are results of earlier turns' calls, and with those of its own turn's numbered from its first."""
+    def moved(value: Any) -> Any:
+        match value:
+            case str() if (found := _REF.fullmatch(value)) and int(found[1]) > first:
+                return f"${int(found[1]) - first}"
+            case list():
+                return [moved(item) for item in value]
+        return value
+
+    def earlier(value: Any) -> bool:
+        if isinstance(value, list):
+            return bool(value) and all(map(earlier, value))
+        return isinstance(value, str) and (found := _REF.fullmatch(value)) is not None and 1 <= int(found[1]) <= first
+
+    args = {name: [moved(value) for value in values] for name, values in call["args"].items() if not all(map(earlier, values))}
+    return {**call, "args": args}
+
+
+def _loosened(spec: ToolSpec, known: Sequence[Mapping[str, Any]], asked: Sequence[Mapping[str, Any]]) -> ToolSpec:
+    """A tool that can do without what is known already in any of a turn's calls to it."""
+    there = {name for more, call in zip(known, asked) if call["name"] == spec.name for name in more}
+    return replace(spec, params=tuple(replace(param, required=param.required and param.name not in there) for param in spec.params))
+
+
+def _later(call: GoldCall, words: int, calls: int, own: int) -> GoldCall:
+    """A gold call of a turn, numbered from the start of the conversation."""
+    def moved(value: Any) -> Any:
+        match value:
+            case str() if (found := _REF.fullmatch(value)) and 1 <= int(found[1]) <= own:
+                return f"${int(found[1]) + calls}"
+            case list():
+                return [moved(item) for item in value]
+            case dict():
+                return {name: moved(item) for name, item in value.items()}
+        return value
+
+    def evidence(span: Evidence) -> Evidence:
+        return Evidence(span.start + words, span.end + words)
+
+    # a tool that no words name is clear when the turn has begun
+    args = {name: tuple(map(moved, values)) for name, values in call.args.items()}
+    return GoldCall(call.name, args, evidence(call.name_evidence), {name: evidence(span) for name, span in call.arg_evidence.items()})
+
+
+def _asked(form: Mapping[str, Any], names: Sequence[str], n: int) -> str:
+    """``tool.parameter`` of what a turn's answer has to ask for; ``any`` for any question, empty for none."""
+    asks = form.get("asks", "")
+    if asks in ("", "any"):
+        return asks
+    number, _, param = str(asks).partition(".")
+    if not number.isdigit() or not 1 <= int(number) <= len(names) or not param:
+        raise BadTask(f"turn {n} asks for {asks!r}; write a call's number and its argument, as 2.message: there are {len(names)} calls")
+    return f"{names[int(number) - 1]}.{param}"
+
+
+def _kind(before: Sequence[Turn], calls: bool, asks: str, answer: Sequence[str], said: str) -> str:
+    if asks:
+        return "underspecified"
+    if before and before[-1].asks:
+        return "clarified" if calls else "change_of_mind_before"
+    if not calls:
+        return "question" if answer else "thanks" if "thank" in said.lower() else "backchannel"
+    return "follow_up" if before else "request"
+
+
+def _by_words(ends: Sequence[int], gold: Sequence[GoldCall], turns: Sequence[Mapping[str, Any]]) -> list[int]:
+    """How many calls are asked for by the end of each turn: as the row says, or else as their words do."""
+    if all("calls" in turn for turn in turns):
+        return [turn["calls"] for turn in turns]
+    at = [max([call.name_evidence.end, *(span.end for span in call.arg_evidence.values())]) for call in gold]
+    if sorted(at, key=lambda end: next(n for n, until in enumerate(ends) if end <= until)) != at:
+        raise BadTask("a call is asked for in a later turn than one behind it; list calls in the order of their turns")
+    return [sum(last <= end for last in at) for end in ends]
+
+
+def _by_marks(
+    ends: Sequence[int], gold: Sequence[GoldCall], reading: Derivation, specs: Mapping[str, ToolSpec], names: Sequence[str],
+    turns: Sequence[Mapping[str, Any]],
+) -> list[int]:
+    """The same by the marks, which must leave what was done as it was."""
+    whole: dict[int, tuple[int, Mapping[str, Any]]] = {}
+    counts: list[int] = []
+    for n, (end, form) in enumerate(zip(ends, turns), start=1):
+        found = {item.draft.key[0]: item for item in understood(reading.asks(clauses(reading.edits, end, True, frozenset())))}
+        lacking = {id: item.missing for id, item in found.items() if item.missing}
+        asked = str(form.get("asks", ""))
+        for id, missing in lacking.items():
+            if asked != "any" and asked not in {f"{id}.{param}" for param in missing} and not any(
+                asked in {f"{other}.{param}" for param in params} for other, params in lacking.items()
+            ):
+                raise BadTask(f"turn {n} ends, and call {id} ({names[id - 1]}) lacks {missing[0]}; write >> ?{id}.{missing[0]} behind it")
+        if asked not in ("", "any") and not lacking:
+            raise BadTask(f"turn {n} asks for {asked}, but no call lacks anything at its end")
+        for id, (since, args) in whole.items():
+            effect = specs[names[id - 1]].access == "write"
+            if effect and id not in found:
+                raise BadTask(f"call {id} ({names[id - 1]}) is taken back in turn {n}, but was done at the end of turn {since}; "
+                              f"what is done stays done: make it a gold call")
+            if effect and {name: said.values for name, said in found[id].args.items()} != args:
+                raise BadTask(f"call {id} ({names[id - 1]}) is changed in turn {n}, but was done at the end of turn {since}; "
+                              f"write a new call")
+        for id, item in found.items():
+            if not item.missing and id not in whole:
+                whole[id] = n, {name: said.values for name, said in item.args.items()}
+        done = [id for id in whole if id <= len(gold)]
+        counts.append(max(done, default=0))
+        if left := set(range(1, counts[-1] + 1)) - set(done):
+            raise BadTask(f"call {min(left)} is asked for in a later turn than call {counts[-1]}; list calls in the order of their turns")
+    return counts

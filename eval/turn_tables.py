@@ -1,0 +1,63 @@
+"""Tables of conversations: a row of figures for each mode, and how each kind of turn went in it.
+
+Owns their columns. Refuses to compute any figure (`eval.conversations` does).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from eval.statistics import proportion
+from eval.tables import NONE, Grid, groups
+
+Row = Mapping[str, Any]
+
+
+def conversations(rows: Sequence[Row]) -> list[Grid]:
+    """Two grids for each group of rows that has conversations."""
+    grids = []
+    for (source, split, profile), group in groups(rows).items():
+        own = [row for row in group if row.get("conversations")]
+        if not own:
+            continue
+        where = f"{source}, {split}, {profile}"
+        grids.append(Grid(f"conversations: {where}", _HEADS, tuple(map(_line, own)), (
+            "Turns are judged one by one. Latency is from the end of a turn's last word to its answer, all its calls done.",
+            "Asked: a question where a value is lacking, and where none is. Silence: from the user's first word into an answer until it "
+            "stops; repeated: effects that mean the same, whatever turns they are in.",
+        )))
+        for backend in dict.fromkeys(row["backend"] for row in own):
+            played = [row for row in own if row["backend"] == backend]
+            kinds = sorted({kind for row in played for kind in row["conversations"]["kinds"]})
+            lines = tuple((kind, *(_kind(row["conversations"]["kinds"].get(kind)) for row in played)) for kind in kinds)
+            heads = ("kind of turn", *(row["mode"] for row in played))
+            note = "Right of all, mean seconds to the answer, and in brackets the floor's mean."
+            grids.append(Grid(f"kinds of turns: {where}, {backend}", heads, lines, (note,), left=1))
+    return grids
+
+
+_HEADS = (
+    "backend", "mode", "conversations right", "turns right", "mean s", "floor s", "by 1 s", "by 2 s", "asked", "asked needlessly",
+    "silence s", "repeated", "tokens/turn",
+)
+
+
+def _line(row: Row) -> tuple[str, ...]:
+    found = row["conversations"]
+    silent = found["silence_s"]
+    return (
+        row["backend"], row["mode"], _of(found["conversations_right"], found["conversations"]), _of(found["right"], found["n"]),
+        f"{found['latency_mean_s']:.2f}", f"{found['floor_mean_s']:.2f}", *(f"{100 * found['success_by_s'][by]:.0f}%" for by in ("1", "2")),
+        _of(*found["asked_where_needed"]), _of(*found["asked_needlessly"]),
+        NONE if silent is None else f"{silent['median']:.2f} (n={silent['n']})", str(found["repeated_across_turns"]),
+        f"{found['tokens_per_turn']:.0f}",
+    )
+
+
+def _of(k: int, n: int) -> str:
+    return proportion([1] * k + [0] * (n - k)).text if n else NONE
+
+
+def _kind(found: Mapping[str, Any] | None) -> str:
+    return NONE if found is None else f"{found['right']}/{found['n']} {found['latency_mean_s']:.2f} ({found['floor_mean_s']:.2f})"

@@ -1,0 +1,63 @@
+"""Conversations as chat rows: ``python -m scripts.chat_rows COUNT FILE`` writes the first training conversations of source ``dialogue``.
+
+Owns nothing but the form: ``messages`` and ``tools`` as the OpenAI SDK and TRL write them, calls in rounds as a chat model makes
+them (what is known together, then what takes their results), with the tools' answers. What reading such rows loses can be
+measured with it, for the conversations themselves are known.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from agent.protocol import as_text
+from agent.tools.tool import json_schema
+from data_gen.gold import gold_args, rehearse
+from data_gen.reading import references
+from data_gen.replies import question
+from data_gen.task import Task
+from data_gen.tasks.assistant.dialogue import compose
+
+
+def row_of(task: Task) -> dict[str, Any]:
+    """A conversation as a chat row."""
+    tools = [json_schema(spec) | {"access": spec.access} for spec in task.tools]
+    messages: list[dict[str, Any]] = [{"role": "system", "content": f"You are a helpful assistant. It is {task.now}."}]
+    results, specs = rehearse(task), {spec.name: spec for spec in task.tools}
+    said = asked = 0
+    for turn in task.turns:
+        messages.append({"role": "user", "content": " ".join(task.said()[said: turn.words])})
+        messages += _rounds(task, range(asked + 1, turn.calls + 1), results, specs)
+        answer = turn.says or (question(turn.asks)[0] if turn.asks else turn.answer[0] if turn.answer else "Done.")
+        messages.append({"role": "assistant", "content": answer})
+        said, asked = turn.words, turn.calls
+    return {"id": task.id, "messages": messages, "tools": tools}
+
+
+def _rounds(task: Task, numbers: range, results: dict[int, Any], specs: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The messages of a turn's calls: those that need nothing more, their results, and so on."""
+    left = list(numbers)
+    while left:
+        ready = [k for k in left if not {n for v in task.gold[k - 1].args.values() for n in references(v[0])} & set(left)]
+        calls = [(k, task.gold[k - 1].name, gold_args(task.gold[k - 1], specs[task.gold[k - 1].name], results)) for k in ready]
+        yield {"role": "assistant", "content": None, "tool_calls": [
+            {"id": f"call_{k}", "type": "function", "function": {"name": name, "arguments": json.dumps(args)}} for k, name, args in calls]}
+        for k in ready:
+            yield {"role": "tool", "tool_call_id": f"call_{k}", "content": as_text(results[k])}
+        left = [k for k in left if k not in ready]
+
+
+def main() -> None:
+    """Writes the rows."""
+    count, path = int(sys.argv[1]), Path(sys.argv[2])
+    with path.open("w", encoding="utf-8") as file:
+        for n in range(count):
+            file.write(json.dumps(row_of(compose("train", n)), ensure_ascii=False) + "\n")
+    print(f"{count} rows: {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Conversations measured: each turn by itself, in its own world and from its own last word."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import pytest
+
+from agent.clock import Profile, ns
+from agent.modes import MODES, settings_of
+from configs.schema import Config, DataConfig, EndpointConfig, ModelConfig
+from data_gen.conversing import Conversant
+from data_gen.episodes import heard_of, make_episode
+from data_gen.expert import Expert
+from data_gen.markup import parse
+from data_gen.reading import reading_of
+from data_gen.tasks import jsonl
+from eval.conversations import summary
+from eval.episodes import record, replayed
+from eval.measures import Terms, rows_of
+from eval.report import broken
+from eval.results import Key
+from eval.turn_tables import conversations
+
+CONFIG = Config(
+    data=DataConfig(source="jsonl", endpoint="oracle", endpoints={"oracle": EndpointConfig(0.5, 0.0)}), model=ModelConfig(name="tiny"))
+LAPTOP = Profile("laptop", 60, 1200, 20_000_000)
+LINE = (
+    "t | {1,2:text} {1.name:Bob} for me >> ?2.message >> {2.message:I'm running late} >> >> did it go out >> =Yes, it did. / yes >> "
+    "and {3:remind me} to {3.name:buy a card} >> >> thanks | get_phone_number; send_sms(recipients=[$1]); create_reminder "
+    "| now=2026-03-03 10:00:00; split=test"
+)
+TASK = jsonl.task(parse(LINE), jsonl.tools_of("assistant"))
+
+
+class Spoilt:
+    """The expert, one of whose actions is another: the first that holds a text."""
+
+    def __init__(self, changes) -> None:
+        self.expert, self.changes = Expert(TASK, reading_of(TASK)), list(changes)
+
+    def plan(self, state) -> str:
+        plan = self.expert.plan(state)
+        change = next((change for change in self.changes if change[0] in plan), None)
+        if change is None:
+            return plan
+        self.changes.remove(change)
+        return plan.replace(*change)
+
+
+def played(renderer, *changes, mode: str = "parallel", task=TASK, judged=None, **data) -> dict:
+    own = replace(CONFIG.data, **data)
+    user = Conversant(task, own, 0)
+    box = task.toolbox()
+    rollout = make_episode(task, mode, LAPTOP, renderer, agent=CONFIG.agent, data=own, seed=0, toolbox=box, planner=Spoilt(changes)).run()
+    return record(
+        judged or task, rollout, box, heard_of(task, own, 0), settings=settings_of(mode, CONFIG.agent), profile=LAPTOP, renderer=renderer,
+        cap_ns=ns(30), user=user, backend="expert", mode=mode, seed=0,
+    )
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_expert_is_right_in_every_turn_of_every_mode(mode, tiny_renderer):
+    found = played(tiny_renderer, mode=mode)
+    assert found["right"] and [turn["right"] for turn in found["turns"]] == [True] * 5
+    for turn in found["turns"]:
+        assert 0 < turn["floor_ns"] <= turn["latency_ns"] == sum(turn["parts_ns"].values()) < ns(8)
+    assert [turn["asked"] for turn in found["turns"]] == [turn["asks"] for turn in found["turns"]] == [True, *[False] * 4]
+    assert found["latency_ns"] == sum(found["parts_ns"].values()) and found["counts"]["effects_before_commit"] == 0
+    assert found["counts"]["effects_before_last_word"] == found["repeated_across_turns"] == found["counts"]["effects_repeated"] == 0
+    assert len(found["words"]) == len(TASK.words) and found["words"][-1][2] == found["speech_end_ns"]
+
+
+def test_a_turns_words_are_where_they_were_said(tiny_renderer):
+    found = played(tiny_renderer)
+    starts = [turn["start_ns"] for turn in found["turns"]]
+    assert [found["words"][n][1] for n in (0, 4, 7, 11, 18)] == starts and starts == sorted(starts)
+
+
+def test_a_mistake_is_counted_in_the_turn_in_which_it_was_made(tiny_renderer):
+    asked = replace(TASK.gold[1], args={**TASK.gold[1].args, "message": ("I'm early",)})
+    found = played(tiny_renderer, judged=replace(TASK, gold=(TASK.gold[0], asked, TASK.gold[2])))
+    assert [turn["right"] for turn in found["turns"]] == [True, False, True, True, True]
+    assert (found["right"], found["cause"]) == (False, "wrong argument") and found["why"].startswith("turn 2: ")
+
+
+def test_nothing_may_run_where_nothing_is_to_be_done(tiny_renderer):
+    extra = '<tool_call>\n4. create_note("shopping", "milk")\n</tool_call>'
+    found = played(tiny_renderer, ("<answer>You're welcome.</answer>", extra))
+    assert found["turns"][-1]["right"] is False
+
+
+def test_a_question_is_due_where_a_value_is_lacking_and_nowhere_else(tiny_renderer):
+    found = played(tiny_renderer, ("What should the text say?", "Okay, I say nothing."))
+    assert not found["turns"][0]["right"] and found["turns"][0]["cause"] == "wrong answer" and not found["turns"][0]["asked"]
+    # it asks where everything has been said
+    found = played(tiny_renderer, ("You're welcome.", "Anything else?"))
+    assert found["right"] and summary([found])["asked_needlessly"] == [1, 4]
+    assert summary([found])["asked_where_needed"] == [1, 1]
+
+
+def test_an_effect_that_comes_again_in_a_later_turn_is_counted(tiny_renderer):
+    again = '<tool_call>\n3. send_sms([$1], "I\'m running late")\n</tool_call>'
+    found = played(tiny_renderer, ("<answer>Yes, it did.</answer>", again))
+    assert found["repeated_across_turns"] == 1 and found["counts"]["effects_repeated"] == 0  # no two within one turn
+    assert [turn["right"] for turn in found["turns"]][2] is False
+
+
+def test_turns_that_were_never_said_count_as_not_right(tiny_renderer):
+    found = played(tiny_renderer, *[("<answer>What should the text say?</answer>", "<pause>")] * 20)
+    assert [turn["said"] for turn in found["turns"]] == [True, *[False] * 4] and not any(turn["right"] for turn in found["turns"])
+    assert all(turn["latency_ns"] == ns(30) for turn in found["turns"]) and found["outcome"] != "answered"
+
+
+def test_speaking_into_an_answer_is_timed_from_the_users_first_word(tiny_renderer):
+    turns = tuple(replace(turn, interrupts=1.0) for turn in TASK.turns)
+    found = played(tiny_renderer, task=replace(TASK, turns=turns))
+    silent = [turn["silence_ns"] for turn in found["turns"]]
+    assert silent[0] is None and any(silent) and all(ns(0.1) < each < ns(3) for each in silent if each)
+    # what was not heard is in the context
+    appends = [command for _, commands in found["log"] for command in commands if command["type"] == "Append"]
+    told = [segment for command in appends for segment in command["segments"]]
+    assert any(kind == "cancel" and text.startswith("your answer after") for kind, text, _ in told)
+
+
+def test_the_record_alone_gives_the_last_state_again(tiny_renderer):
+    found = played(tiny_renderer)
+    assert replayed(found, TASK, settings_of("parallel", CONFIG.agent)).answered
+
+
+def test_the_report_has_a_row_of_turns_for_each_mode(tiny_renderer):
+    episodes = {}
+    for mode in ("sequential", "speculative"):
+        made = played(tiny_renderer, mode=mode)
+        episodes[Key("jsonl", "test", "expert", mode, "laptop")] = [{name: made[name] for name in made if name not in ("log", "words")}]
+    rows = rows_of(episodes, Terms(resamples=10))
+    assert [row["conversations"]["n"] for row in rows] == [5, 5] and not broken(rows)
+    first, kinds = conversations(rows)
+    assert first.rows[0][2:4] == ("1/1", "5/5") and first.rows[0][8] == "1/1"
+    assert [line[0] for line in kinds.rows] == ["clarified", "follow_up", "question", "thanks", "underspecified"]
+    spoilt = copy.deepcopy(rows)
+    spoilt[0]["conversations"]["floor_beaten"] = 1
+    assert "beat the floor" in broken(spoilt)[0]
+
+
+def test_single_requests_have_no_turns(tiny_renderer):
+    assert summary([{"right": True}]) is None
