@@ -282,8 +282,6 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
     ends = ends_of(row, len(row["request"].split())) if row.get("turns") else []
     if ends and (row.get("words") or row.get("answer")):
         raise BadTask("it has turns: when they begin depends on the answers, and each has its own; leave out words and answer")
-    if not row.get("words"):
-        _check_spaces(row["request"].split())
     words = timed(row["request"].split(), ends, child(seed, id)) if ends else _words(row, child(seed, id))
     specs = {spec.name: spec for spec in tools.specs}
     for k, call in enumerate(calls, start=1):
@@ -362,11 +360,6 @@ def _words(row: Mapping[str, Any], seed: int) -> tuple[Word, ...]:
         if word.start_ns > word.end_ns:
             raise BadTask(f"word {word.text!r} lasts from {word.start_ns / NS_PER_S} to {word.end_ns / NS_PER_S} s")
     return words
-
-
-def _check_spaces(texts: Sequence[str]) -> None:
-    if len(texts) == 1 and len(_UNSPACED.findall(texts[0])) > 2 or any(map(_LONG.search, texts)):
-        raise BadTask("the request is written without spaces, and words are timed and heard one by one: put spaces between its words")
 
 
 def _moment_ns(word: str, at_s: Any) -> int:
