@@ -59,8 +59,9 @@ def wrong_with(ended: Ended, *, nonsense: bool = False) -> set[str]:
 
 
 def _said(ended: Ended) -> list[str]:
-    """The lines of a refusal, without those that tell of progress, name single rows or show a usage."""
-    return [line for line in ended.err.strip().splitlines() if not line.startswith(("left out ", "step ", "usage: ", "  "))]
+    """The lines of a refusal, without those that tell of progress, name single rows, show a usage or are a library's warning."""
+    return [line for line in ended.err.strip().splitlines() if not line.startswith(("left out ", "step ", "usage: ", "  ")) and
+            "Warning: " not in line]
 
 
 def snapshot(folder: Path) -> Snapshot:
