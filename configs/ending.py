@@ -104,7 +104,12 @@ def break_down(error: BaseException) -> NoReturn:
 
 def _is_the_users(error: Exception) -> bool:
     kinds = (UserError, ValueError, OSError, MemoryError, BrokenExecutor, HydraException, OmegaConfBaseException)
-    return isinstance(error, kinds) or type(error).__module__.partition(".")[0] in _READERS
+    return isinstance(error, kinds) or _full(error) or type(error).__module__.partition(".")[0] in _READERS
+
+
+def _full(error: BaseException) -> bool:
+    """Whether a library says in words of its own that the disk is full."""
+    return os.strerror(errno.ENOSPC) in str(error) and not isinstance(error, OSError)
 
 
 def _said_here(error: Exception) -> bool:
@@ -126,8 +131,8 @@ def _words(error: BaseException) -> str:
     if isinstance(error, BrokenExecutor):
         return "a worker process was killed, for want of memory perhaps; run it again, with fewer workers if so; what was finished is kept"
     causes = [str(error)]
-    if type(error).__module__.partition(".")[0] in _READERS and os.strerror(errno.ENOSPC) in causes[0]:
-        causes.append(_FIXES[errno.ENOSPC])  # a library that says no number
+    if _full(error):
+        causes.append(_FIXES[errno.ENOSPC])
     while (cause := error.__cause__) is not None and isinstance(cause, HydraException | OmegaConfBaseException):
         error = cause
         causes.append(str(cause))

@@ -98,7 +98,7 @@ def main(config: Config) -> None:
             folder, config, schema_version=SCHEMA_VERSION, recipe=key, rows=[entry_of(folder, row) for row in rows],
             checkpoints={name: backend.model.adapter for name, backend in backends.items()}, rejected=left_out, **clock,
         )
-        (folder / _MAKING).unlink(missing_ok=True)
+    (folder / _MAKING).unlink(missing_ok=True)  # a run that was killed between the two may have left it
     print(f"{len(rows) - len(missing)} of {len(rows)} rows were there already" if len(missing) < len(rows) else f"{len(rows)} rows")
     print(f"replay: {folder}")
 

@@ -6,7 +6,8 @@
 
 Everything is drawn from ``--seed``. Prints one line of JSON: how many were tried of each kind, and the counters of
 `scripts.hostile.found`, all of which must be 0; each finding is a line on the standard error. Cases run in forks of one process that
-has imported everything (`scripts.hostile.warm`), so POSIX only. Ends with status 1 if anything was found.
+has imported everything (`scripts.hostile.warm`), so POSIX only. Ends with status 1 if anything was found; Ctrl-C ends it with the line
+for what was tried.
 """
 
 from __future__ import annotations
@@ -56,11 +57,14 @@ def run(options: argparse.Namespace, place: Path) -> Tally:
     if options.only:
         kind, _, number = options.only.partition(" ")
         wanted = [(kind, int(number))]
-    for kind, number in wanted:
-        KINDS[kind](tally, place / "master", place, options.seed, number)
-        for finding in tally.findings[shown:]:
-            print(finding, file=sys.stderr, flush=True)
-        shown = len(tally.findings)
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C: what was tried is told
+        for kind, number in wanted:
+            KINDS[kind](tally, place / "master", place, options.seed, number)
+            for finding in tally.findings[shown:]:
+                print(finding, file=sys.stderr, flush=True)
+            shown = len(tally.findings)
+    if options.only and tally.last is not None:
+        print(tally.last.out, tally.last.err, sep="", end="", file=sys.stderr)
     return tally
 
 

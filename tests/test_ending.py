@@ -56,6 +56,7 @@ def refused(code: int, name: str) -> OSError:
         (ValueError(), "ValueError"),
         (refused(errno.ENOTEMPTY, "run"), "run: Directory not empty; it holds something; give another path, or empty it"),
         (SafetensorError("I/O error: No space left on device (os error 28)"), "free some space and run it again, it resumes"),
+        (Exception("No space left on device (os error 28)"), "(os error 28); free some space and run it again, it resumes"),
         (BrokenProcessPool("terminated abruptly"), "a worker process was killed, for want of memory perhaps"),
     ],
 )

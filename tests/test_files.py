@@ -170,6 +170,9 @@ def test_an_emptied_file_of_episodes_is_named_and_played_again(tmp_path):
     path = tmp_path / entry["file"]
     before = path.read_bytes()
     assert (entry["episodes"], entry["sha256"]) == (1, digest(path))
+    (tmp_path / "making.json").write_text((tmp_path / "manifest.json").read_text())  # killed before it was taken away
+    replay.main(config)
+    assert not (tmp_path / "making.json").exists()
     path.write_text("")
     with pytest.raises(BadResults, match=r"is not the file that manifest.json names .*; run eval.replay again"):
         read_results(tmp_path)

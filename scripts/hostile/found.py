@@ -34,11 +34,14 @@ class Tally:
     findings: list[str] = field(default_factory=list)
     """A line for each, with what it takes to see it again."""
     statuses: Counter[int] = field(default_factory=Counter)
+    last: Ended | None = None
+    """How the last case ended."""
 
     def add(self, name: str, kind: str, ended: Ended, wrong: Iterable[str], shown: str) -> None:
         """Takes in a case."""
         self.tried[kind] += 1
         self.statuses[ended.status] += 1
+        self.last = ended
         for what in wrong:
             self.counts[what] += 1
             self.findings.append(f"{what} {name}: {shown} -> {ended.status}: {ended.last[:400]}")
@@ -59,8 +62,9 @@ def wrong_with(ended: Ended, *, nonsense: bool = False) -> set[str]:
 
 
 def _said(ended: Ended) -> list[str]:
-    """The lines of a refusal, without those that tell of progress, name single rows or show a usage."""
-    return [line for line in ended.err.strip().splitlines() if not line.startswith(("left out ", "step ", "usage: ", "  "))]
+    """The lines of a refusal, without those that tell of progress, name single rows, show a usage or are a library's warning."""
+    return [line for line in ended.err.strip().splitlines() if not line.startswith(("left out ", "step ", "usage: ", "  ")) and
+            "Warning: " not in line]
 
 
 def snapshot(folder: Path) -> Snapshot:
