@@ -252,6 +252,8 @@ def test_two_processes_train_as_one_with_the_same_global_batch(settings, debug_d
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads((tmp_path / "two" / "manifest.json").read_text())["processes"] == 2
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
+    whole = [json.loads((tmp_path / name / "manifest.json").read_text())["metrics"]["loss"] for name in ("one", "two")]
+    assert whole[1] == pytest.approx(whole[0], rel=1e-4)
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-4, msg=name)
