@@ -19,7 +19,7 @@ from agent.tools.tool import Json, Param, Toolbox, ToolFailure, ToolSpec
 from data_gen.atoms import STOP
 from data_gen.derivation import Clause, Derivation, Draft
 from data_gen.seeds import child
-from data_gen.task import GoldCall, Task
+from data_gen.task import GoldCall, Task, Turn
 from data_gen.twins import asked_tools
 
 Tools = Literal["all", "drawn", "renamed"]
@@ -62,6 +62,7 @@ def drawn(task: Task, others: Sequence[ToolSpec], how: Tools, seed: int = 0) -> 
     draw.shuffle(specs)
     return replace(
         task, tools=tuple(specs), gold=tuple(names.call(call) for call in task.gold), reading=names.reading(task.reading),
+        turns=tuple(names.turn(turn) for turn in task.turns),
         toolbox=partial(_toolbox, task.toolbox, tuple(specs), frozenset(spec.name for spec in distractors), names),
     )
 
@@ -139,6 +140,11 @@ class Names:
         """A gold call."""
         args, spans = self.args(call.name, call.args), self.args(call.name, call.arg_evidence)
         return GoldCall(self.tool(call.name), args, call.name_evidence, spans)
+
+    def turn(self, turn: Turn) -> Turn:
+        """A turn; the question for what it leaves out stays as it is worded."""
+        tool, _, param = turn.asks.rpartition(".")
+        return replace(turn, asks=f"{self.tool(tool)}.{self.params.get(tool, {}).get(param, param)}") if tool else turn
 
     def draft(self, draft: Draft) -> Draft:
         """A wanted call."""

@@ -58,11 +58,9 @@ def is_question(answer: str) -> bool:
 
 def _question(turn: Turn | None, lacking: Sequence[str]) -> str:
     """What to ask where something is lacking: what the turn is to be asked, if it has ended there, or else the first of it."""
-    asked = turn.asks if turn is not None and turn.asks in lacking else lacking[0]
-    text, _ = question(asked)
-    if turn is not None and turn.answer and not any(value.lower() in text.lower() for value in turn.answer):
-        return turn.answer[0]
-    return text
+    if turn is not None and turn.asks in lacking and turn.says:
+        return turn.says
+    return question(lacking[0])[0]
 
 
 def spoken_answer(

@@ -66,7 +66,7 @@ class Turn:
     answer: tuple[str, ...] = ()
     """Accepted answers, as `Task.answer`."""
     says: str = ""
-    """What an answer says beside what calls have done; the whole answer where there are none."""
+    """What an answer says beside what calls have done; the whole answer where there are none, and the question where one is due."""
     asks: str = ""
     """``tool.parameter`` that a call needs and the user has not said: the agent has to ask for it."""
     quiet: bool = False

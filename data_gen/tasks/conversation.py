@@ -63,9 +63,9 @@ def turns_of_row(
         kind = form.get("kind") or _kind(made, calls > had, asks, answer, said)
         says, usual = SAYS.get(kind, ("", ()))
         if asks not in ("", "any"):
-            usual = question(asks)[1]
+            says, usual = question(asks)
         if answer and not form.get("says"):
-            says = ""
+            says = answer[0] if asks and not any(text.lower() in says.lower() for text in answer) else says if asks else ""
         made.append(Turn(
             kind, end, calls, answer or usual, form.get("says") or says, asks, calls == had and not asks,
             _INTERRUPTS.get(kind, 0.1) if made else 0.0,

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from data_gen.drawn import drawn
 from data_gen.markup import parse, render
 from data_gen.markup_turns import turn_fields
+from data_gen.reading import reading_of
 from data_gen.task import BadTask
 from data_gen.tasks import jsonl
 
@@ -49,6 +51,25 @@ def test_what_is_to_be_answered_is_read():
     assert turn_fields([2, 4, 6, 8], ["?2.account =Which account? / from where", "correction_after =a", " ? "]) == [
         {"words": 2, "asks": "2.account", "answer": ["Which account?", "from where"]},
         {"words": 4, "kind": "correction_after", "answer": ["a"]}, {"words": 6, "asks": "any"}, {"words": 8}]
+
+
+def test_a_question_keeps_its_words_where_tools_have_other_names():
+    task = read(LINES[0])
+    renamed = next(other for seed in range(20) if (other := drawn(task, (), "renamed", seed)).turns[0].asks != "send_sms.message")
+    tool, _, param = renamed.turns[0].asks.partition(".")
+    assert any(spec.name == tool and param in {p.name for p in spec.params} for spec in renamed.tools)
+    assert renamed.turns[0].says == "What should the text say?"
+    lacking = [want for want in reading_of(renamed).wanted(renamed.said(4), True) if not want.complete]
+    assert [f"{want.spec.name}.{want.missing[0]}" for want in lacking] == [renamed.turns[0].asks]
+
+
+@pytest.mark.parametrize(("asked", "says"), [
+    ("?2.message", "What should the text say?"), ("?2.message =which words / say", "What should the text say?"),
+    ("?2.message =Which words?", "Which words?"),
+])
+def test_a_question_may_be_worded_by_the_line(asked, says):
+    turn = read(LINES[0].replace("?2.message", asked)).turns[0]
+    assert turn.says == says and turn.asks == "send_sms.message"
 
 
 @pytest.mark.parametrize(("change", "why"), [

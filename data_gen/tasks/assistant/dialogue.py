@@ -139,7 +139,8 @@ class Dialogue:
         script = self._render(self._any(f"lack:{lack.asks}", lack.lines), self.clause, lack.intent, values)
         self.lack = (lack, self.clause)
         self.clause += 1
-        self._add("underspecified", script, asks=lack.asks, answer=question(lack.asks)[1])
+        says, answer = question(lack.asks)
+        self._add("underspecified", script, asks=lack.asks, says=says, answer=answer)
 
     def _reply(self, kind: str) -> bool:
         assert self.lack is not None
