@@ -15,7 +15,7 @@ from scripts import bench_hostile
 from scripts.hostile import faults, lines, mutated, tried, world
 from scripts.hostile.found import COUNTERS, Tally, lost, snapshot, wrong_with
 from scripts.hostile.lines import Line
-from scripts.hostile.warm import Ended, forked, line
+from scripts.hostile.warm import Ended, forked, line, warm
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 
@@ -24,6 +24,9 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def place(tmp_path_factory) -> Path:
     """A folder with a world of earlier results."""
     folder = tmp_path_factory.mktemp("hostile")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "environ", dict(os.environ))  # which it changes
+        warm([*lines.COMMANDS, *lines.SCRIPTS])
     world.make(folder / "master")
     mutated.prepared()
     return folder
