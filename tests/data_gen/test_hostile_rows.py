@@ -151,7 +151,7 @@ def test_a_now_that_is_one_stands_in_the_prompt_as_it_is():
 
 
 def test_an_answer_that_is_no_text_is_a_rejected_row(tmp_path):
-    loaded = jsonl.load(rows_file(tmp_path, ROW | {"answer": {"a": 1}}))
+    loaded = jsonl.load(rows_file(tmp_path, ROW | {"answer": {"a": 1}}), "assistant")
     assert [reason for _, reason in loaded.rejected] == ["answer is {'a': 1}; give a text or a list of texts"]
 
 

@@ -158,7 +158,7 @@ def test_results_that_are_written_in_place_are_counted(place, monkeypatch):
 
     known = faults.alone("generate", tried.world_of(place, place / "master", "kills"))
     monkeypatch.setattr("data_gen.generate.whole", in_place)
-    monkeypatch.setattr(faults, "kills", lambda draw, alone: [faults.Kill(n) for n in range(3, 7)])
+    monkeypatch.setattr(faults, "kills", lambda draw, alone: [faults.Kill(n) for n in range(3, 12)])
     assert known.steps > 6
     tally = case(place, monkeypatch, "kill")
     assert tally.counts["bytes_changed"] == 1
@@ -166,7 +166,7 @@ def test_results_that_are_written_in_place_are_counted(place, monkeypatch):
 
 def test_a_run_that_forgets_to_resume_is_counted(place, monkeypatch):
     monkeypatch.setattr("data_gen.generate.intact", lambda path, said: path.is_file())
-    monkeypatch.setattr(faults, "kills", lambda draw, alone: [])
+    monkeypatch.setattr(faults, "kills", lambda draw, alone: [faults.Kill(10**6)])
     out = place / "kills" / "killed"
     monkeypatch.setattr(shutil, "rmtree", lambda path, **_: None)
     out.mkdir(exist_ok=True)
