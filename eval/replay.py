@@ -98,7 +98,8 @@ def main(config: Config) -> None:
             folder, config, schema_version=SCHEMA_VERSION, recipe=key, rows=[entry_of(folder, row) for row in rows],
             checkpoints={name: backend.model.adapter for name, backend in backends.items()}, rejected=left_out, **clock,
         )
-    (folder / _MAKING).unlink(missing_ok=True)  # a run that was killed between the two may have left it
+    for left in (folder / _MAKING, *((folder / row.file).with_suffix(".part") for row in rows)):
+        left.unlink(missing_ok=True)  # of a run that was killed between the whole file and this
     print(f"{len(rows) - len(missing)} of {len(rows)} rows were there already" if len(missing) < len(rows) else f"{len(rows)} rows")
     print(f"replay: {folder}")
 

@@ -171,8 +171,9 @@ def test_an_emptied_file_of_episodes_is_named_and_played_again(tmp_path):
     before = path.read_bytes()
     assert (entry["episodes"], entry["sha256"]) == (1, digest(path))
     (tmp_path / "making.json").write_text((tmp_path / "manifest.json").read_text())  # killed before it was taken away
+    path.with_suffix(".part").write_bytes(before)
     replay.main(config)
-    assert not (tmp_path / "making.json").exists()
+    assert not (tmp_path / "making.json").exists() and not path.with_suffix(".part").exists()
     path.write_text("")
     with pytest.raises(BadResults, match=r"is not the file that manifest.json names .*; run eval.replay again"):
         read_results(tmp_path)

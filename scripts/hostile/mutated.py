@@ -313,6 +313,9 @@ def settings() -> Any:
     """The settings that rows are played with."""
     from hydra import compose, initialize_config_module
     from omegaconf import OmegaConf
+
+    from configs.schema import register
+    register()
     with initialize_config_module("configs", version_base="1.3"):
         return OmegaConf.to_object(compose("config", [*SMALL, "data.modes=[speculative]"]))
 

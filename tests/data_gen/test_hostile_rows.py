@@ -151,8 +151,7 @@ def test_a_now_that_is_one_stands_in_the_prompt_as_it_is():
 
 
 def test_an_answer_that_is_no_text_is_a_rejected_row(tmp_path):
-    loaded = jsonl.load(rows_file(tmp_path, ROW | {"answer": {"a": 1}}))
-    assert [reason for _, reason in loaded.rejected] == ["answer is {'a': 1}; give a text or a list of texts"]
+    assert reason(tmp_path, {"answer": {"a": 1}}) == "answer is {'a': 1}; give a text or a list of texts"
 
 
 @pytest.mark.parametrize(("line", "says"), [("new_state = 3", "new_state is 3; make it a"), ("HABITS = 3", "HABITS is 3; make it a")])

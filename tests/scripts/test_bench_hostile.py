@@ -15,7 +15,7 @@ from scripts import bench_hostile
 from scripts.hostile import faults, lines, mutated, tried, world
 from scripts.hostile.found import COUNTERS, Tally, lost, snapshot, wrong_with
 from scripts.hostile.lines import Line
-from scripts.hostile.warm import Ended, forked, line
+from scripts.hostile.warm import Ended, forked, line, warm
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 
@@ -24,6 +24,9 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def place(tmp_path_factory) -> Path:
     """A folder with a world of earlier results."""
     folder = tmp_path_factory.mktemp("hostile")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "environ", dict(os.environ))  # which it changes
+        warm([*lines.COMMANDS, *lines.SCRIPTS])
     world.make(folder / "master")
     mutated.prepared()
     return folder
@@ -155,7 +158,7 @@ def test_results_that_are_written_in_place_are_counted(place, monkeypatch):
 
     known = faults.alone("generate", tried.world_of(place, place / "master", "kills"))
     monkeypatch.setattr("data_gen.generate.whole", in_place)
-    monkeypatch.setattr(faults, "kills", lambda draw, alone: [faults.Kill(n) for n in range(3, 7)])
+    monkeypatch.setattr(faults, "kills", lambda draw, alone: [faults.Kill(n) for n in range(3, 12)])
     assert known.steps > 6
     tally = case(place, monkeypatch, "kill")
     assert tally.counts["bytes_changed"] == 1
@@ -163,7 +166,7 @@ def test_results_that_are_written_in_place_are_counted(place, monkeypatch):
 
 def test_a_run_that_forgets_to_resume_is_counted(place, monkeypatch):
     monkeypatch.setattr("data_gen.generate.intact", lambda path, said: path.is_file())
-    monkeypatch.setattr(faults, "kills", lambda draw, alone: [])
+    monkeypatch.setattr(faults, "kills", lambda draw, alone: [faults.Kill(10**6)])
     out = place / "kills" / "killed"
     monkeypatch.setattr(shutil, "rmtree", lambda path, **_: None)
     out.mkdir(exist_ok=True)
