@@ -21,6 +21,8 @@ _LICENCES = {
     "written": "written one by one and marked by language models for this project, not transcribed from people; Apache-2.0",
     "written_apart": "written one by one and marked by language models for this project, not transcribed from people; Apache-2.0",
     "domains": "written one by one and marked by language models for this project, not transcribed from people; Apache-2.0",
+    "conversations": "written one by one and marked by language models for this project, not transcribed from people; Apache-2.0",
+    "dialogue": "made by this code, Apache-2.0; cities from GeoNames (CC BY 4.0), names from Faker (MIT)",
     "home": "sentence templates of home-assistant-intents (Apache-2.0), written by volunteers at github.com/OHF-Voice/intents (CC BY 4.0); "
     "rooms, devices and texts of this code, Apache-2.0",
     "debug": "made by this code, Apache-2.0",

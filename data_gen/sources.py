@@ -18,7 +18,10 @@ from data_gen.task import Split, Task
 if TYPE_CHECKING:
     from data_gen.tasks.assistant.templates import Template
 
-SOURCES = ("assistant", "bfcl", "debug", "dialogue", "domains", "home", "hotpotqa", "jsonl", "naturalistic", "written", "written_apart")
+SOURCES = (
+    "assistant", "bfcl", "conversations", "debug", "dialogue", "domains", "home", "hotpotqa", "jsonl", "naturalistic", "written",
+    "written_apart",
+)
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 DEFAULT_COUNT = 300
 """Tasks of a generated source in a split that ``data.sizes`` does not name."""
@@ -66,6 +69,9 @@ def load(config: Config, split: Split) -> Sequence[Task]:
         case "domains":
             from data_gen.tasks import corpus
             found = corpus.tasks(_domains(config), split, config.seed, config.data.sizes.get(split, DEFAULT_COUNT))
+        case "conversations":
+            from data_gen.tasks import corpus
+            found = corpus.tasks(_folders(config), split, config.seed, config.data.sizes.get(split, DEFAULT_COUNT), turns=True)
         case "home":
             from data_gen.tasks import home
             found = home.tasks(split, config.seed, config.data.sizes.get(split, DEFAULT_COUNT), config.data.language)
@@ -140,13 +146,25 @@ def rejected(config: Config, split: Split | None = None) -> Sequence[tuple[str, 
         case "domains":
             from data_gen.tasks import corpus
             return corpus.rejected(_domains(config), split)
+        case "conversations":
+            from data_gen.tasks import corpus
+            return corpus.rejected(_folders(config), split, turns=True)
     return ()
 
 
 def _domains(config: Config) -> tuple[str, ...]:
     """The domains that ``data.categories`` names, all by default."""
     from data_gen.tasks import corpus
-    known = corpus.domains()
+    return _some(config, corpus.domains())
+
+
+def _folders(config: Config) -> tuple[str, ...]:
+    """The assistant and the domains, those of them that ``data.categories`` names."""
+    from data_gen.tasks import corpus
+    return _some(config, (corpus.ASSISTANT, *corpus.domains()))
+
+
+def _some(config: Config, known: tuple[str, ...]) -> tuple[str, ...]:
     if strange := set(config.data.categories) - set(known):
         raise ValueError(f"data.categories names no domain {min(strange)!r}; use some of {', '.join(known)}")
     return tuple(config.data.categories) or known
@@ -157,7 +175,7 @@ def inputs(config: Config) -> dict[str, str]:
     named = [config.tools, config.requests, *config.data.files.values()]
     found = {name: path_of(name) for name in named if name}
     hashes = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in found.items() if path.is_file()}
-    if (config.task or config.data.source) in ("written", "written_apart", "domains"):
+    if (config.task or config.data.source) in ("written", "written_apart", "domains", "conversations"):
         from data_gen.tasks import corpus
         hashes["corpus"] = corpus.content()
     if (config.task or config.data.source) == "home":

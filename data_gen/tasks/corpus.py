@@ -1,10 +1,12 @@
 """The corpus: requests written one by one for training and test, over the assistant's tools and over domains with tools of their own.
 
 Owns the folder `data_gen/corpus` and who reads what of it: source `written` (the assistant's), `written_apart` (its test set,
-written by other writers) and `domains`. Refuses to know how a row is read (`data_gen.tasks.jsonl`).
+written by other writers), `domains`, and `conversations` (requests of several turns, of all folders). Refuses to know how a row is
+read (`data_gen.tasks.jsonl`).
 
     data_gen/corpus/assistant/train*.jsonl, validation*, test*      the sixteen tools, a world that knows whom a row names
     data_gen/corpus/<domain>/tools.py and the same files            `@tool` functions; new_state() makes the world
+    data_gen/corpus/<either>/turns_train*, turns_validation* …      conversations
 
 A file is JSON rows or markup (`.jsonl`, `.txt`, `.md`), and its name says the split of its rows. A
 domain without a training file is held out: its tools are never seen in training.
@@ -31,6 +33,7 @@ from data_gen.tasks.assistant import Lazy
 
 FOLDER = Path(__file__).parent.parent / "corpus"
 ASSISTANT = "assistant"
+CONVERSATIONS = "conversations"
 SUFFIXES = (".jsonl", *markup.SUFFIXES)
 TRIES = (("people", "days", "hours", "fillers"), ("people", "days", "fillers"), ("days", "fillers"), ("people", "fillers"), ("fillers",))
 """What a telling changes; where the row's own tools refuse it, the next."""
@@ -108,9 +111,10 @@ def domains() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in FOLDER.glob("*/tools.py")))
 
 
-def files(name: str, split: Split) -> tuple[Path, ...]:
-    """The files of requests of a folder in a split, in the order of their names."""
-    return tuple(sorted(path for path in (FOLDER / name).glob(f"{split}*") if path.suffix in SUFFIXES))
+def files(name: str, split: Split, turns: bool = False) -> tuple[Path, ...]:
+    """The files of requests of a folder in a split, or of its conversations, in the order of their names."""
+    begin = f"turns_{split}" if turns else split
+    return tuple(sorted(path for path in (FOLDER / name).glob(f"{begin}*") if path.suffix in SUFFIXES))
 
 
 def is_held_out(domain: str) -> bool:
@@ -119,16 +123,16 @@ def is_held_out(domain: str) -> bool:
 
 
 @lru_cache
-def found(name: str, split: Split) -> Found:
-    """The requests of a folder in a split, as they were written."""
+def found(name: str, split: Split, turns: bool = False) -> Found:
+    """The requests of a folder in a split, or its conversations, as they were written."""
     domain = name != ASSISTANT
     tools = str(FOLDER / name / "tools.py") if domain else ASSISTANT
     shared = jsonl.tools_of(tools)
     assert shared is not None
-    source = "domains" if domain else "written_apart" if split == "test" else "written"
+    source = CONVERSATIONS if turns else "domains" if domain else "written_apart" if split == "test" else "written"
     tags = (f"domain:{name}", *(("unseen",) if is_held_out(name) else ())) if domain else ()
     made, seen = Found(), set[str]()
-    for path in files(name, split):
+    for path in files(name, split, turns):
         loaded = jsonl.load(str(path), tools, source=source)
         made.rejected += [(f"{name}/{path.name}, {where}", why) for where, why in loaded.rejected]
         for fields, task in zip(loaded.rows, loaded.tasks):
@@ -161,12 +165,13 @@ def strangers() -> tuple[ToolSpec, ...]:
     return tuple(known.values())
 
 
-def tasks(names: Sequence[str], split: Split, seed: int = 0, count: int = 0) -> Sequence[Task]:
+def tasks(names: Sequence[str], split: Split, seed: int = 0, count: int = 0, turns: bool = False) -> Sequence[Task]:
     """``count`` tasks of some folders in a split, each row as it was written before any is told again.
 
-    Only training is told again: validation and test have every row once, ``count`` of them at most (0 for all).
+    Only training is told again (of conversations, by another speaker): validation and test have every row once, ``count`` of them at
+    most (0 for all). With ``turns``, the conversations.
     """
-    rows = [row for name in names for row in found(name, split).rows]
+    rows = [row for name in names for row in found(name, split, turns).rows]
     if not rows or split != "train":
         return tuple(row.task for row in rows[: count or None])
 
@@ -182,7 +187,7 @@ def outcomes(names: Sequence[str], seed: int = 0) -> Counter[str]:
     return Counter(row.outcome(1, seed) for name in names for row in found(name, "train").rows)
 
 
-def rejected(names: Sequence[str], split: Split | None = None) -> tuple[tuple[str, str], ...]:
+def rejected(names: Sequence[str], split: Split | None = None, turns: bool = False) -> tuple[tuple[str, str], ...]:
     """Name and reason of every row of some folders that can't be used, of one split or of all."""
     splits: tuple[Split, ...] = ("train", "validation", "test") if split is None else (split,)
-    return tuple(reason for name in names for each in splits for reason in found(name, each).rejected)
+    return tuple(reason for name in names for each in splits for reason in found(name, each, turns).rejected)
