@@ -122,8 +122,8 @@ def test_what_took_effect_at_a_false_end_is_not_drafted_again(renderer):
     for task in tasks[:10]:
         for seed in range(4):
             rollout = make_episode(
-                task, "speculative", Profile("test", 200, 2000, 0), renderer, agent=agent, seed=seed, planner=Expert(task, reading_of(task)),
-                data=DataConfig(endpoint="timer", endpoints=ENDS),
+                task, "speculative", Profile("test", 200, 2000, 0), renderer, agent=agent, seed=seed,
+                planner=Expert(task, reading_of(task)), data=DataConfig(endpoint="timer", endpoints=ENDS),
             ).run()
             assert rollout.outcome == "answered"
             assert not any(segment.kind == "error" for segment in rollout.state.transcript)
