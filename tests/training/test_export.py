@@ -174,7 +174,7 @@ def test_the_card_names_data_settings_and_commit(settings, tmp_path, debug_data)
     commit = json.loads((Path(config.out) / "manifest.json").read_text())["git"].get("commit", "unknown")
     for said in (f"`{debug_data}`: 12 trajectories", "base_model: tiny", f"commit {commit}", "lora, 5 steps", "seed 0"):
         assert said in card
-    with pytest.raises(UserError, match="holds a model already"):
+    with pytest.raises(UserError, match="holds something already"):
         exported(Path(config.out), tmp_path / "model", settings)
 
 
