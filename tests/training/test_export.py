@@ -175,7 +175,7 @@ def test_the_card_names_data_settings_and_commit(settings, tmp_path, debug_data)
     assert "base_model:" not in card and "look it up" in card  # nobody finds the tiny model on the hub
     for said in (f"`{debug_data}`: 12 trajectories", "`tiny` trained with", f"commit {commit}", "lora, 5 steps", "seed 0"):
         assert said in card
-    with pytest.raises(UserError, match="holds a model already"):
+    with pytest.raises(UserError, match="holds something already"):
         exported(Path(config.out), tmp_path / "model", settings)
 
 
