@@ -165,6 +165,7 @@ class LineRules:
         """
         self._tag_ids, self._refs, self._taken = tag_ids, refs, taken
         self._whole, self._open = whole, open
+        self._said = said
         self._text = "KEY" if said is None else f"/{text_of(said)}/"
         self._specs = [spec for spec in specs if TOOL_NAME.fullmatch(spec.name)]
         self._lines: list[str] = []
@@ -214,8 +215,18 @@ class LineRules:
             if isinstance(old, str | Ref | Join) and "string" in _kinds(param.schema) and _few(param.schema) is None:
                 more = [value[len(old):] for value in held if isinstance(old, str) and isinstance(value, str) and value.startswith(old)]
                 if (value := self._other_value({"type": "string"}, self._refs[call.id], ["", *more])) is not None:
+                    value = self._or_rest(value, old, more)
                     rules.append(f"{quoted(f'{param.name} += ')} {value}")
         return rules
+
+    def _or_rest(self, value: str, old: Any, but: Sequence[str]) -> str:
+        """What may be added to a text: also the rest of a word of which it holds the beginning, for that is how words are heard."""
+        if self._said is None or not isinstance(old, str) or not (regex := rest_of(old, self._said)):
+            return value
+        rest = f"/{regex}/"
+        if but:
+            rest = f"{self._terminal(rest)} & ~({' | '.join(quoted(write_value(text)) for text in but)})"
+        return self._terminal(f"{value} | {self._terminal(rest)}")
 
     def _held(self, call: Amendable, param: Param) -> list[Any]:
         """Values that would make the call one that it already is, or must not be."""
@@ -434,6 +445,18 @@ def text_of(said: Sequence[str]) -> str:
     rest = [f"( {word})?" for word in words]
     begun = "|".join(word + "".join(rest[n + 1:]) for n, word in enumerate(words))
     return f'"({begun}|{"".join(rest)})"' if words else '""'
+
+
+def rest_of(text: str, said: Sequence[str]) -> str:
+    """A regex of JSON strings that go on with a said word whose beginning ends ``text``, and with words after it; "" if there is none."""
+    begun, words = text.rsplit(" ", 1)[-1].casefold(), said[-_MOST_SAID:]
+    options = []
+    for n, word in enumerate(words):
+        ends = [form[len(begun):] for form in _spellings(word) if begun and form.casefold().startswith(begun) and len(form) > len(begun)]
+        if ends:
+            after = "".join(f"( ({'|'.join(map(_regex, _spellings(other)))}))?" for other in words[n + 1:] if _spellings(other))
+            options.append(f"({'|'.join(map(_regex, dict.fromkeys(ends)))}){after}")
+    return f'"({"|".join(options)})"' if options else ""
 
 
 def _spellings(word: str) -> list[str]:

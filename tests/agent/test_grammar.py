@@ -498,6 +498,11 @@ def test_grounded_amendments_and_references(grammars):
     state = writing(lines=['1. get_phone_number("Bob")'], revise="amend")
     assert accepts(grammar, state, '<tool_call>1. name += " now"\n</tool_call>')
     assert not accepts(grammar, state, '<tool_call>1. name += " then"\n</tool_call>')
+    # a word of which the beginning was heard and taken goes on where it was cut
+    cut = writing(lines=['1. get_phone_number("te")'], revise="amend")
+    assert accepts(grammar, cut, '<tool_call>1. name += "xt Bob"\n</tool_call>')
+    assert not accepts(grammar, cut, '<tool_call>1. name += "n"\n</tool_call>')
+    assert not accepts(grammar, state, '<tool_call>1. name += "xt"\n</tool_call>')
 
 
 @pytest.mark.parametrize("shape", ["debug", "optional"])
