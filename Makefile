@@ -3,11 +3,15 @@ PYTHON ?= python3
 RUN = .venv/bin/python
 SETUP = $(PYTHON) -m scripts.set_up
 
-.PHONY: demo quick test test-full test-gpu clean
+.PHONY: demo demo-train quick test test-full test-gpu clean
 
-demo:  ## the whole path on the embedded model: the table in outputs/demo/
-	@$(SETUP) --assets bfcl --model smollm2
+demo:  ## the shipped adapter beside the expert: the table in outputs/demo/
+	@$(SETUP) --model smollm2
 	@$(RUN) -m scripts.demo
+
+demo-train:  ## data, a few minutes of training, replay: the table in outputs/demo_train/
+	@$(SETUP) --assets bfcl --model smollm2
+	@$(RUN) -m scripts.demo train
 
 quick:  ## the expert on twenty tasks, no weights
 	@$(SETUP) --assets bfcl

@@ -370,8 +370,9 @@ def _read_run() -> None:
     from agent.models.checkpoint import load_model
     from agent.models.load import load_renderer, weights_hash
     from training import export
+    from training.card import export_card
     disable_progress_bar()
-    export.card(*export.run_of(Path("run"), "run"))
+    export_card(*export.run_of(Path("run"), "run"), "run")
     weights_hash("run")
     load_renderer("tiny", "token", "none", "run")
     load_model("tiny", "run", "float32")

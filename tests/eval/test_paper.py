@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 
 import pytest
 
@@ -30,7 +31,7 @@ def some(n: int, late_s: float, right: int, graph: int = 0) -> list[dict]:
 def tables(episodes: dict, tmp_path, name: str = "smollm2") -> list[dict]:
     """As a report makes them, from a folder that says which model was run."""
     (tmp_path / "config.yaml").write_text(f"model: {{name: {name}}}\n")
-    rows = [{"backend": key.backend, "file": "config.yaml"} for key in episodes]
+    rows = [asdict(key) | {"file": "config.yaml", "episodes": len(found), "seed": 0} for key, found in episodes.items()]
     (tmp_path / "manifest.json").write_text(json.dumps({"schema_version": 1, "rows": rows}))
     return paper.beside(episodes, [str(tmp_path)], TERMS)
 

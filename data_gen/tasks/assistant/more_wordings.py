@@ -435,14 +435,10 @@ MORE: dict[str, str] = {
         any chance you could open {place} in maps^
         I'd like to see {place} on a map^
         I want to see where on the map^ {place} is
-        I need a map of^ {place}
         we should look at {place} on the map^
-        map of^ {place} please
         where is {place} on the map^
-        pull up a map of^ {place}
         bring up {place} in the maps^ app
         locate {place} on the map^
-        let me see a map of^ {place}
         let me look at {place} in maps^
         show the location^ of {place}
         open the location^ {place}
@@ -450,7 +446,6 @@ MORE: dict[str, str] = {
         can you show me where {place} is located^
         can I get a look at the map around^ {place}
         where in the world^ is {place}
-        zoom in on {place} on the map^
         look {place} up on the map^
         search for {place} in maps^
         get {place} up on my map^
@@ -469,13 +464,11 @@ MORE: dict[str, str] = {
     """,
     "route": """
         directions^ to {end}
-        how do I get to^ {end}
         navigate^ to {end} for me
         could you give me directions^ to {end}
         would you mind showing me the way^ to {end}
         any chance you could find me a route^ to {end}
         I'd like directions^ that take me to {end}
-        I want to know how to get to^ {end}
         I need the route^ to {end} please
         we should get directions^ going to {end}
         route^ to {end} please
@@ -501,8 +494,6 @@ MORE: dict[str, str] = {
         please calculate a route^ with {end} as the destination
         would you be able to navigate^ me over to {end}
         bring up the way^ that I take to {end}
-        help me get to^ {end}
-        tell me how you get to^ {end}
         I was hoping for directions^ on how to go to {end}
         lead^ me to {end}
         how would I travel^ to {end}
@@ -758,14 +749,11 @@ MORE: dict[str, str] = {
     "route_text": """
         text^ {to} directions^^ to {end}
         could you send {to} a text^ with the route^^ to {end}
-        would you mind texting^ {to} how to get to^^ {end}
         any chance you could text^ directions^^ for getting to {end} over to {to}
         I'd like to text^ {to} the way^^ to {end}
-        I want {to} to get a text^ showing how you get to^^ {end}
         I need a text^ sent to {to} with directions^^ going to {end}
         we should text^ {to} the best route^^ for {end}
         quick text^ to {to} with the directions^^ that lead to {end}
-        in a text^ to {to} explain how they get to^^ {end}
         by text^ let {to} know the quickest way^^ to {end}
         via sms^ give {to} a route^^ ending in {end}
         fire off a text^ containing directions^^ to {end} so that {to} can find it
