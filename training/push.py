@@ -96,7 +96,7 @@ def _renamed_card(folder: Path, name: str) -> bytes:
 def _adapter_config(folder: Path, settings: Mapping[str, Any]) -> bytes:
     """An adapter's configuration, which names a folder of this machine, with the base model's name on the hub in its place."""
     base = hub_id(settings["model"]["name"]) or settings["model"]["name"]
-    return json.dumps(json.loads((folder / _ADAPTER).read_text()) | {"base_model_name_or_path": base}, indent=2).encode()
+    return json.dumps(json.loads((folder / _ADAPTER).read_text("utf-8")) | {"base_model_name_or_path": base}, indent=2).encode()
 
 
 def send(parcel: Parcel, name: str, token: str, *, private: bool, api: Callable[..., Any] | None = None) -> str:

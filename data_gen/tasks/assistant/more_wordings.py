@@ -339,7 +339,6 @@ MORE: dict[str, str] = {
         I have a note named {name} that I'd like to look^ at
         get me into my {name} note^
         please have the note {name} opened^
-        take me to the note^ titled {name}
         would you be able to open the note^ I keep on {name}
         I was looking for my {name} note^
         switch to the {name} note^
@@ -414,7 +413,6 @@ MORE: dict[str, str] = {
         I have a document named {file} that I'd like to see^
         display the {file} document^ for me
         load up the {file} file^
-        take me to the {file} document^
         please have the document {file} opened^
         where did I save the {file} file^
         where's the document^ called {file}
@@ -592,8 +590,6 @@ MORE: dict[str, str] = {
         I want to know the email address^ {person} has
         I need an email address^ for {person}
         we should have an email address^ for {person} somewhere
-        email address^ of {person} please
-        email address^ please it's for {person}
         which email address^ can I reach {person} at
         what email^ does {person} use
         what address do I write to if I want to email^ {person}
@@ -657,7 +653,6 @@ MORE: dict[str, str] = {
         in an email^ to {to} summarize^^ the {file}
         by email^ give {to} the short version^^ of the {file}
         via email^ get a summary^^ of the {file} to {to}
-        compose an email^ for {to} that has an overview^^ of the {file}
         draft an email^ summing^^ up the {file} for {to}
         let {to} know by email^ what the main points^^ in the {file} are
         email^ a rundown^^ of the {file} over to {to}
