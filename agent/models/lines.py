@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
@@ -441,7 +441,7 @@ def text_of(said: Sequence[str]) -> str:
     A word may be written in small letters or with a capital, without the punctuation around it and without a possessive's ending.
     It may begin with a space, as what is added to a text does.
     """
-    words = [f"({'|'.join(map(_regex, spellings))})" for word in said[-_MOST_SAID:] if (spellings := _spellings(word))]
+    words = [_either(spellings) for word in said[-_MOST_SAID:] if (spellings := _spellings(word))]
     rest = [f"( {word})?" for word in words]
     begun = "|".join(word + "".join(rest[n + 1:]) for n, word in enumerate(words))
     return f'"({begun}|{"".join(rest)})"' if words else '""'
@@ -454,8 +454,8 @@ def rest_of(text: str, said: Sequence[str]) -> str:
     for n, word in enumerate(words):
         ends = [form[len(begun):] for form in _spellings(word) if begun and form.casefold().startswith(begun) and len(form) > len(begun)]
         if ends:
-            after = "".join(f"( ({'|'.join(map(_regex, _spellings(other)))}))?" for other in words[n + 1:] if _spellings(other))
-            options.append(f"({'|'.join(map(_regex, dict.fromkeys(ends)))}){after}")
+            after = "".join(f"( {_either(spellings)})?" for other in words[n + 1:] if (spellings := _spellings(other)))
+            options.append(_either(dict.fromkeys(ends)) + after)
     return f'"({"|".join(options)})"' if options else ""
 
 
@@ -463,6 +463,10 @@ def _spellings(word: str) -> list[str]:
     bare = word.strip(AROUND)
     texts = [word, bare, *(bare.removesuffix(end) for end in ("'s", "\u2019s"))]
     return [text for text in dict.fromkeys(form for text in texts for form in (text, text.lower(), text[:1].upper() + text[1:])) if text]
+
+
+def _either(texts: Iterable[str]) -> str:
+    return f"({'|'.join(map(_regex, texts))})"
 
 
 def _regex(text: str) -> str:

@@ -55,9 +55,9 @@ def test_nothing_is_called_in_a_quiet_turn_and_something_in_every_other(drawn):
 
 
 def test_a_follow_up_repeats_what_it_refers_to():
-    tasks = [compose("train", n) for n in range(40)]
+    tasks = [compose("train", n) for n in range(60)]
     found = [(task, n) for task in tasks for n, turn in enumerate(task.turns) if turn.kind == "follow_up"]
-    assert len(found) > 4
+    assert len(found) > 8
     for task, n in found:
         new = task.gold[task.turns[n - 1].calls: task.turns[n].calls]
         earlier = [repr(values) for call in task.gold[: task.turns[n - 1].calls] for values in call.args.values()]

@@ -638,8 +638,8 @@ def _more(name: str, lines: Sequence[str]) -> list[str]:
     # tails are compared among those of their own slot: of different slots they are alike in what says nothing
     kept = [mask(line.replace("^", "")) for (of, line), split in _splits().items()
             if split != "train" and (of == name if tail else not of.startswith("+"))]
-    listed = {line for of, line in _splits() if of == name}
-    found = [text for line in lines if (text := line.strip()) and text not in listed]
+    listed = {line.replace("^", "") for of, line in _splits() if of == name}
+    found = [text for line in lines if (text := line.strip()) and text.replace("^", "") not in listed]
     return [line for line in found if not any(one_word_apart(mask(line.replace("^", "")), other) for other in kept)]
 
 
