@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -49,6 +50,8 @@ _MARKS = {
 """By which a folder is known to hold one kind of results: commands write files of the same names (``manifest.json``, ``config.yaml``)."""
 _KINDS = {"repair": "data"}
 """Verbs whose results are of another verb's kind."""
+_HALF = re.compile(r"[\ud800-\udfff]")
+"""Which stands for a byte of a command line that the locale can't read."""
 _VERSIONS = ("torch", "transformers", "tokenizers", "peft", "trl", "datasets", "accelerate")
 
 
@@ -80,6 +83,8 @@ def command(main: Callable[[Config], None]) -> Callable[[], None]:
         with ends():
             if any(argument.startswith("--experimental-rerun") for argument in sys.argv[1:]):
                 raise UserError("--experimental-rerun reads a pickle, which is code; give the settings again")
+            if strange := next((argument for argument in sys.argv[1:] if _HALF.search(argument)), None):
+                raise UserError(f"{strange} is no text in this locale; use a UTF-8 one, as with LC_ALL=C.UTF-8")
             sys.argv[1:], typed[:] = opened(sys.argv[1:])
             entry()
 

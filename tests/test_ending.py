@@ -251,3 +251,11 @@ def test_settings_are_read_from_no_pickle(monkeypatch, capsys):
     with pytest.raises(SystemExit) as end:
         started(monkeypatch, print, "--experimental-rerun=config.pickle")
     assert end.value.code == 2 and "--experimental-rerun reads a pickle, which is code" in capsys.readouterr().err
+
+
+def test_an_argument_that_the_locale_cannot_read_is_a_line(monkeypatch, capsys):
+    monkeypatch.delenv("MIDSENTENCE_TRACEBACK", raising=False)
+    with pytest.raises(SystemExit) as end:
+        started(monkeypatch, print, "out=\udcc3\udca4")
+    assert end.value.code == 2
+    assert capsys.readouterr().err == "command: out=\\udcc3\\udca4 is no text in this locale; use a UTF-8 one, as with LC_ALL=C.UTF-8\n"
