@@ -152,7 +152,7 @@ class _Step(Orders):
         self.answer = None
 
     def end_predicted(self) -> None:
-        """An eager mode takes a predicted end for the end, as far as it can be taken back."""
+        """An eager mode takes a predicted end for the end, as far as that can be taken back."""
         spoken = any(segment.kind == "partial_query_update" for segment in self.transcript)
         spoken = spoken or any(pending.segment.kind == "partial_query_update" for pending in self.inbox)
         if not self.settings.eager or self.predicted or self.final_heard or self.answered or not spoken:
@@ -163,9 +163,11 @@ class _Step(Orders):
 
     def throw_away(self) -> None:
         """Speech goes on after a predicted end: what was begun on it stops, and no call stands that it issued or made another of,
-        nor one that is computed from such a call."""
+        nor one that is computed from such a call. A model that listens has what was said until then in its calls, which stand."""
         self.reopen()
         self.end_release()
+        if self.settings.listens:
+            return
         if self.phase is Phase.GENERATING:
             self.cut()
         calls, before = self.graph.calls, self.before

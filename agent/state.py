@@ -121,6 +121,8 @@ def knows_the_end(state: State) -> bool:
 def nothing_moves(state: State) -> bool:
     """Whether no call goes on by itself: to pause, once the user has finished, would be to wait for ever."""
     if state.settings.commit == "line":
+        if state.predicted and any(state.commits.covers(state.graph[id]) for id in state.graph.live):
+            return False  # the real end of speech lets them go
         return not state.grace and not any(state.graph.in_state(CallState.RUNNING))
     return not state.graph.live  # the end of a pause commits
 
