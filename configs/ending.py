@@ -33,7 +33,7 @@ CLOSED = 128 + signal.SIGPIPE
 _READERS = ("pyarrow", "safetensors", "safetensors_rust", "yaml", "zstandard", "tokenizers", "zipfile")
 """Libraries that read files: what they raise in kinds of their own is about the file."""
 _HERE = Path(__file__).resolve().parent.parent
-_ROOMS = ("agent", "configs", "data_gen", "training", "eval", "scripts")
+_ROOMS = ("midsentence", "configs", "data_gen", "training", "eval", "scripts")
 _FIXES = {
     errno.ENOSPC: "free some space and run it again, it resumes", errno.EDQUOT: "free some space and run it again, it resumes",
     errno.ENAMETOOLONG: "give a shorter name", errno.ENOTDIR: "a part of the path is a file; give another path",

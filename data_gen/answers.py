@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from agent.calls import Call
-from agent.calls import State as CallState
-from agent.protocol import Join, Ref, as_text
 from data_gen.atoms import CAMEL
+from midsentence.calls import Call
+from midsentence.calls import State as CallState
+from midsentence.protocol import Join, Ref, as_text
 
 Answers = Literal["short", "sentence"]
 """``short``: "Done."; ``sentence``: what was done or found, as one would tell it. An answer that

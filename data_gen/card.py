@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pyarrow.parquet as parquet
 
-from agent.clock import seconds
-from agent.protocol import EDITION
-from agent.rendering import turns_of
 from configs.files import write
 from configs.schema import Config
+from midsentence.clock import seconds
+from midsentence.protocol import EDITION
+from midsentence.rendering import turns_of
 
 _LICENCES = {
     "assistant": "made by this code, Apache-2.0; cities from GeoNames (CC BY 4.0), names from Faker (MIT)",

@@ -22,14 +22,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from agent import core
-from agent.calls import Call
-from agent.calls import State as CallState
-from agent.clock import Profile
-from agent.core import State
-from agent.events import EndPredicted, Generate, ModelOutput, Note, Silence, Speaking, StartTool, UserUpdate, from_json
-from agent.rendering import Renderer
-from agent.transcript import Segment
 from configs.command import UserError, command
 from configs.ending import quietly
 from configs.folder import settings_in
@@ -45,6 +37,14 @@ from data_gen.sources import load
 from data_gen.task import Task
 from data_gen.trajectory import Piece, pieces, read_manifest, read_shard, segments_of
 from data_gen.twins import asked_tools, known_by, others, twin
+from midsentence import core
+from midsentence.calls import Call
+from midsentence.calls import State as CallState
+from midsentence.clock import Profile
+from midsentence.core import State
+from midsentence.events import EndPredicted, Generate, ModelOutput, Note, Silence, Speaking, StartTool, UserUpdate, from_json
+from midsentence.rendering import Renderer
+from midsentence.transcript import Segment
 
 SECRETS = ("number", "extent", "extent_at_end", "misheard")
 """What of a request a listener can't know yet, beside its values; see `data_gen.twins.others`."""
@@ -413,7 +413,7 @@ def part_early(mine: Sequence[Segment], theirs: Sequence[Segment], apart_ns: int
 @lru_cache
 def _renderers(name: str) -> dict[str, Renderer | None]:
     """The three tokenizers that are counted; the row's own is None, and one that is not at hand is left out."""
-    from agent.models.load import load_renderer
+    from midsentence.models.load import load_renderer
 
     found: dict[str, Renderer | None] = {name: None}
     for other in ("smollm2", "qwen2.5", "llama3.2"):
@@ -423,8 +423,8 @@ def _renderers(name: str) -> dict[str, Renderer | None]:
 
 
 def _folder(name: str) -> str | None:
-    from agent import assets
-    from agent.models.embedded import ModelNotFound, converted
+    from midsentence import assets
+    from midsentence.models.embedded import ModelNotFound, converted
 
     if name == "smollm2":
         try:

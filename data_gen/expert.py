@@ -18,18 +18,18 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from agent.calls import Call, call_text
-from agent.calls import State as CallState
-from agent.core import State
-from agent.protocol import write_amend, write_call, write_commit, write_value
-from agent.tools.normal import normal_form
-from agent.tools.tool import Access, ToolSpec
-from agent.transcript import Segment, read_update
 from data_gen.answers import SHORT, Answers, sentence, told
 from data_gen.heard import hangs
 from data_gen.reading import Reading, Wanted, issued, references, within
 from data_gen.replies import spoken_answer
 from data_gen.task import Task
+from midsentence.calls import Call, call_text
+from midsentence.calls import State as CallState
+from midsentence.core import State
+from midsentence.protocol import write_amend, write_call, write_commit, write_value
+from midsentence.tools.normal import normal_form
+from midsentence.tools.tool import Access, ToolSpec
+from midsentence.transcript import Segment, read_update
 
 Thoughts = Literal["slots", "none"]
 """``slots``: what changed since the model last wrote, as ``parameter=value``; ``none``: no thought at all."""
@@ -53,7 +53,7 @@ _BAD = (CallState.FAILED, CallState.SKIPPED, CallState.UNKNOWN)
 
 @dataclass(frozen=True, slots=True)
 class Expert:
-    """Plays the model on one task; `agent.simulate` asks it for its next action."""
+    """Plays the model on one task; `midsentence.simulate` asks it for its next action."""
 
     task: Task
     reading: Reading

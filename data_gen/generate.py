@@ -21,9 +21,6 @@ from typing import Any
 
 from rich.progress import Progress
 
-from agent.models.load import load_renderer
-from agent.protocol import EDITION
-from agent.rendering import Renderer
 from configs.command import claim, command, out_folder, write_manifest
 from configs.ending import quietly
 from configs.files import intact, marker, whole, write
@@ -37,6 +34,9 @@ from data_gen.seeds import child
 from data_gen.sources import inputs, load, rejected, rewordings
 from data_gen.task import Task
 from data_gen.trajectory import FEATURES, LEARNT, MANIFEST, SCHEMA_VERSION, files_of, row_of, shard_name
+from midsentence.models.load import load_renderer
+from midsentence.protocol import EDITION
+from midsentence.rendering import Renderer
 
 
 def main(config: Config) -> None:

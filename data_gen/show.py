@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agent.clock import seconds
 from configs.command import UserError, command
 from configs.schema import Config
 from configs.terminal import plain
 from data_gen.trajectory import read_manifest, read_rows
+from midsentence.clock import seconds
 
 _COLOURS = {
     "model": "bold cyan", "partial_query_update": "green", "final_query_update": "bold green", "tool_result": "yellow",

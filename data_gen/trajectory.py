@@ -14,15 +14,15 @@ from typing import Any
 
 from datasets import Features, List, Value
 
-from agent.clock import Profile
-from agent.events import to_json
-from agent.models.embedded import hub_id
-from agent.protocol import EDITION
-from agent.rendering import Renderer
-from agent.simulate import Rollout
-from agent.transcript import Segment
 from configs.files import digest, intact, marker, shaped
 from data_gen.task import Task
+from midsentence.clock import Profile
+from midsentence.events import to_json
+from midsentence.models.embedded import hub_id
+from midsentence.protocol import EDITION
+from midsentence.rendering import Renderer
+from midsentence.simulate import Rollout
+from midsentence.transcript import Segment
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"

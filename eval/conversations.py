@@ -18,12 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from agent.calls import call_text
-from agent.clock import Profile, seconds
-from agent.events import Appended, EndPredicted, ModelOutput, Speaking, UserUpdate
-from agent.modes import Settings
-from agent.rendering import Renderer
-from agent.simulate import Rollout
 from data_gen.conversing import Conversant, said_in
 from data_gen.replies import is_question
 from data_gen.task import Task, Turn
@@ -33,6 +27,12 @@ from eval.latency import PARTS, latency, success_by
 from eval.safety import Counts
 from eval.scoring import Ran, calls_run, score, specs_of
 from eval.trace import History, Run, Trace, trace
+from midsentence.calls import call_text
+from midsentence.clock import Profile, seconds
+from midsentence.events import Appended, EndPredicted, ModelOutput, Speaking, UserUpdate
+from midsentence.modes import Settings
+from midsentence.rendering import Renderer
+from midsentence.simulate import Rollout
 
 DEADLINES_S = (1, 2, 4)
 

@@ -14,13 +14,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from agent.clock import ns, seconds
-from agent.protocol import write_call
 from configs.command import command
 from configs.schema import Config
 from configs.terminal import plain
 from eval.results import BadResults, Key, read_file, read_manifest
 from eval.trace import Trace, history_of, trace
+from midsentence.clock import ns, seconds
+from midsentence.protocol import write_call
 
 OURS, BASE = "speculative", "sequential"
 WORST = 10

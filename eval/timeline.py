@@ -20,14 +20,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MultipleLocator
 
-from agent.calls import State
-from agent.clock import seconds
-from agent.protocol import write_call
 from configs.command import command
 from configs.files import whole
 from configs.palette import CUT, HELD, INK, LINE, PARTS, RUNNING, SOFT, UPDATE, VOID, WORD
 from configs.schema import Config
 from eval.trace import Run, Trace, history_of, trace
+from midsentence.calls import State
+from midsentence.clock import seconds
+from midsentence.protocol import write_call
 
 LEGEND = (
     ("thinks", {"color": PARTS["think"]}),

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from agent.calls import TABLE, Input, State
-from agent.events import (
+from midsentence.calls import TABLE, Input, State
+from midsentence.events import (
     Append,
     Appended,
     CancelTool,
@@ -32,7 +32,7 @@ from agent.events import (
     from_json,
     to_json,
 )
-from agent.protocol import (
+from midsentence.protocol import (
     ActionEnded,
     AmendLine,
     CallLine,

@@ -13,10 +13,10 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
 import configs
-from agent.modes import MODES, settings_of
 from configs.command import command, out_folder
 from configs.limits import check
 from configs.schema import AgentConfig, Config, EndpointConfig, ProfileConfig, register
+from midsentence.modes import MODES, settings_of
 
 ROOT = Path(configs.__file__).parent
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "experiment").glob("*.yaml"))

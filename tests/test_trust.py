@@ -124,8 +124,8 @@ def test_a_folder_is_checked_as_before(made):
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
 def test_a_model_that_is_broken_on_disk_is_named(tmp_path, name):
-    from agent.models.checkpoint import load_model
-    from agent.models.embedded import resolve
+    from midsentence.models.checkpoint import load_model
+    from midsentence.models.embedded import resolve
     folder = tmp_path / "model"
     shutil.copytree(resolve("tiny"), folder)
     (folder / name).write_bytes(b"\x00" * 40)
@@ -135,8 +135,8 @@ def test_a_model_that_is_broken_on_disk_is_named(tmp_path, name):
 
 
 def test_a_model_that_brings_code_is_refused_and_nobody_is_asked(tmp_path, trap):
-    from agent.models.checkpoint import load_model
-    from agent.models.embedded import resolve
+    from midsentence.models.checkpoint import load_model
+    from midsentence.models.embedded import resolve
     tools, sprung = trap
     folder = tmp_path / "model"
     shutil.copytree(resolve("tiny"), folder)

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, SchedulerType
 
-from agent.models.load import adapter_folder
 from configs.command import UserError
 from configs.schema import Config
+from midsentence.models.load import adapter_folder
 from training.kernels import Machine, choose_attention, choose_kernels
 
 

@@ -13,13 +13,13 @@ from typing import Any
 
 from transformers.utils.logging import disable_progress_bar
 
-from agent.models.checkpoint import load_model
-from agent.models.ends import text_ends
-from agent.models.load import PROTOCOL
 from configs.command import UserError, claim, command, out_folder
 from configs.files import marker, shaped
 from configs.folder import SETTINGS, raw_settings
 from configs.schema import Config
+from midsentence.models.checkpoint import load_model
+from midsentence.models.ends import text_ends
+from midsentence.models.load import PROTOCOL
 from training.card import export_card
 from training.gguf_file import write_gguf
 

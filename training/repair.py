@@ -29,12 +29,6 @@ from typing import Any
 
 from rich.progress import Progress
 
-from agent.clock import Profile
-from agent.core import State
-from agent.models.load import load_renderer, load_runtime, weights_hash
-from agent.protocol import EDITION
-from agent.rendering import Renderer
-from agent.simulate import Episode, Planner, Rollout, run_batch
 from configs.command import UserError, claim, command, out_folder, write_manifest
 from configs.ending import quietly
 from configs.files import intact, marker, whole, write
@@ -49,6 +43,12 @@ from data_gen.seeds import child
 from data_gen.sources import inputs, load
 from data_gen.task import Task
 from data_gen.trajectory import FEATURES, MANIFEST, SCHEMA_VERSION, files_of, row_of, shard_name
+from midsentence.clock import Profile
+from midsentence.core import State
+from midsentence.models.load import load_renderer, load_runtime, weights_hash
+from midsentence.protocol import EDITION
+from midsentence.rendering import Renderer
+from midsentence.simulate import Episode, Planner, Rollout, run_batch
 
 SPLIT = "train"
 REPORT = "repair.json"
@@ -361,7 +361,7 @@ def _model(key: _Key) -> Any:
 
 @cache
 def _grammar(key: _Key) -> Any:
-    from agent.models.grammar import ProtocolGrammar
+    from midsentence.models.grammar import ProtocolGrammar
     return Lenient(ProtocolGrammar(renderer(key.config), grounded=key.config.repair.grounded))
 
 
@@ -372,7 +372,7 @@ class Lenient:
         self.grammar = grammar
 
     def begin(self, state: State) -> LenientConstraint:
-        """See `agent.simulate.Grammar`."""
+        """See `midsentence.simulate.Grammar`."""
         try:
             return LenientConstraint(self.grammar.begin(state))
         except ValueError as error:
@@ -388,11 +388,11 @@ class LenientConstraint:
             self._let_go(error)
 
     def allowed(self) -> Any:
-        """See `agent.models.model.Mask`."""
+        """See `midsentence.models.model.Mask`."""
         return self.inner.allowed() if self.inner is not None else None
 
     def push(self, token: int) -> None:
-        """See `agent.simulate.Constraint`."""
+        """See `midsentence.simulate.Constraint`."""
         try:
             if self.inner is not None:
                 self.inner.push(token)
@@ -400,7 +400,7 @@ class LenientConstraint:
             self._let_go(error)
 
     def forced(self) -> Sequence[int]:
-        """See `agent.simulate.Constraint`."""
+        """See `midsentence.simulate.Constraint`."""
         return self.inner.forced() if self.inner is not None else ()
 
     def _let_go(self, error: ValueError) -> None:

@@ -24,15 +24,15 @@ import torch
 from accelerate import PartialState
 from hydra.utils import get_object
 
-from agent.models.checkpoint import BASE, load_model
-from agent.models.embedded import resolve
-from agent.models.load import adapter_folder, load_renderer, load_tokenizer, note_protocol, weights_hash
-from agent.rendering import Renderer
 from configs.command import UserError, claim, command, out_folder, write_manifest
 from configs.files import marker, write
 from configs.launch import start_all
 from configs.schema import Config
 from data_gen.trajectory import read_manifest
+from midsentence.models.checkpoint import BASE, load_model
+from midsentence.models.embedded import resolve
+from midsentence.models.load import adapter_folder, load_renderer, load_tokenizer, note_protocol, weights_hash
+from midsentence.rendering import Renderer
 from training.batch import Collator
 from training.checks import check_model, check_settings, context_of
 from training.corpus import Source, describe, read_source

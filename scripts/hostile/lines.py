@@ -36,16 +36,16 @@ COMMANDS: dict[str, list[str]] = {
     "eval.chrome_trace": ["path=replay", "row=1", "out=OUT.json"],
     "eval.timeline": ["runs=[replay]", "out=OUT"],
     "eval.closed_book": [*SMALL, "eval.backends=[expert]", "out=OUT"],
-    "agent.serve": [*SMALL, "model=tiny", "agent.max_generated_tokens=12", "out=OUT"],
-    "agent.calibrate": ["model=tiny"],
+    "midsentence.serve": [*SMALL, "model=tiny", "agent.max_generated_tokens=12", "out=OUT"],
+    "midsentence.calibrate": ["model=tiny"],
 }
 SCRIPTS: dict[str, list[str]] = {
     "scripts.bench": ["core", "--model", "none", "--repeats", "1", "--histories", "10", "20"],
     "scripts.publish": ["outputs/none", "none"],
-    "agent.models.embedded": ["tiny"],
+    "midsentence.models.embedded": ["tiny"],
 }
 """Programs without settings, and arguments that they take."""
-DEAR = {"eval.whatif", "eval.frontier", "training.sft", "training.repair", "agent.serve", "agent.calibrate"}
+DEAR = {"eval.whatif", "eval.frontier", "training.sft", "training.repair", "midsentence.serve", "midsentence.calibrate"}
 """Commands that are drawn less often, for they take long where a line turns out to be a good one."""
 READS = {"path", "runs", "train.data", "model.adapter", "requests", "tools"}
 """Settings that name something to read."""
@@ -257,7 +257,7 @@ def _by_sense(draw: random.Random, module: str, base: list[str]) -> tuple[Sequen
             ("runs=[]", True), ("runs=[replay,replay]", True), ("runs=[nosuch]", True), ("runs=[data]", True), ("runs=['']", True),
             ("eval.resamples=0", True), ("eval.margin=nan", True), ("eval.paper=maybe", True), ("runs=replay", True),
         ],
-        "agent.serve": [
+        "midsentence.serve": [
             ("tools=nosuch.py", True), ("tools=tools.json", True), ("tools=file", True), ("tools=picture.png", True),
             ("model.adapter=nosuch", True),
             ("eval.modes=[nosuch]", True), ("model=tiny model.name=nosuch", True), ("model.tags=text model.turns=flat", False),
@@ -269,7 +269,7 @@ def _by_sense(draw: random.Random, module: str, base: list[str]) -> tuple[Sequen
         "eval.frontier": [("eval.sources=[nosuch]", True), ("data.endpoint=nosuch", False)],
         "data_gen.markup": [("requests=nosuch", True), ("out=x.png", True), ("requests=tools.json", True), ("requests=picture.png", True)],
         "eval.closed_book": [("eval.sources=[nosuch]", True), ("eval.backends=[nosuch]", True)],
-        "agent.calibrate": [("model=tiny model.name=nosuch", True), ("model.dtype=int8", True)],
+        "midsentence.calibrate": [("model=tiny model.name=nosuch", True), ("model.dtype=int8", True)],
     }
     if module not in asked:
         return _by_type(draw, module, base)

@@ -367,8 +367,8 @@ def _read_replay() -> None:
 def _read_run() -> None:
     from transformers.utils.logging import disable_progress_bar
 
-    from agent.models.checkpoint import load_model
-    from agent.models.load import load_renderer, weights_hash
+    from midsentence.models.checkpoint import load_model
+    from midsentence.models.load import load_renderer, weights_hash
     from training import export
     from training.card import export_card
     disable_progress_bar()
@@ -379,8 +379,8 @@ def _read_run() -> None:
 
 
 def _read_python() -> None:
-    from agent.tools.python_file import load_tools_file
     from data_gen.tasks import jsonl
+    from midsentence.tools.python_file import load_tools_file
     load_tools_file(Path("tools.py")).toolbox("x", "2025-03-01 14:30:00")
     jsonl.load("requests.jsonl", "tools.py")
 

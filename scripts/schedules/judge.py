@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from agent.events import (
+from midsentence.events import (
     Append,
     Appended,
     CancelTool,
@@ -33,10 +33,10 @@ from agent.events import (
     ToolResult,
     UserUpdate,
 )  # fmt: skip
-from agent.modes import Settings
-from agent.protocol import ActionEnded, AmendLine, CallLine, CommitLine, Item, Join, Parser, Ref, RemoveLine, feed, refs
-from agent.tools.tool import ToolSpec, bind
-from agent.transcript import Segment, read_update
+from midsentence.modes import Settings
+from midsentence.protocol import ActionEnded, AmendLine, CallLine, CommitLine, Item, Join, Parser, Ref, RemoveLine, feed, refs
+from midsentence.tools.tool import ToolSpec, bind
+from midsentence.transcript import Segment, read_update
 from scripts.schedules.ledger import Ledger, NoPart, Told, resolved
 from scripts.schedules.meaning import added, meaning, normal, words
 from scripts.schedules.starts import changed_at, judge_start

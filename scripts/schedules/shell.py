@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from agent import core
-from agent.clock import ns
-from agent.events import (
+from midsentence import core
+from midsentence.clock import ns
+from midsentence.events import (
     Appended,
     CancelTool,
     Close,
@@ -36,8 +36,8 @@ from agent.events import (
     ToolResult,
     UserUpdate,
 )  # fmt: skip
-from agent.modes import MODES, Settings
-from agent.tools.tool import ToolSpec
+from midsentence.modes import MODES, Settings
+from midsentence.tools.tool import ToolSpec
 from scripts.schedules.judge import Judge
 from scripts.schedules.writer import NEVER_SAID, TOOLS, USER_WORDS, Writer
 

@@ -6,9 +6,6 @@ from collections import Counter
 
 import pytest
 
-from agent.clock import Profile
-from agent.events import Speaking
-from agent.modes import MODES
 from configs.schema import Config, DataConfig, EndpointConfig, ModelConfig
 from data_gen import check
 from data_gen.episodes import make_episode
@@ -19,6 +16,9 @@ from data_gen.task import KINDS
 from data_gen.tasks.assistant import turn_wordings
 from data_gen.tasks.assistant.dialogue import compose
 from data_gen.tasks.assistant.turn_wordings import ASIDES, CORRECTIONS, FOLLOW_UPS, LACKS, SUBJECTS, worded
+from midsentence.clock import Profile
+from midsentence.events import Speaking
+from midsentence.modes import MODES
 
 
 @pytest.fixture(scope="module")

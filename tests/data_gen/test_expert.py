@@ -7,16 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from agent import core
-from agent.calls import State as CallState
-from agent.clock import Profile
-from agent.core import State
-from agent.events import Appended, Generate, Note, StartTool, UserUpdate
-from agent.models.load import load_renderer
-from agent.modes import MODES, Settings
-from agent.protocol import Ref, write_value
-from agent.simulate import Rollout
-from agent.tools.tool import ToolFailure
 from configs.schema import AgentConfig, DataConfig
 from data_gen.disfluency import Rates
 from data_gen.episodes import make_episode
@@ -26,6 +16,16 @@ from data_gen.task import Task
 from data_gen.tasks import assistant, bfcl, debug, naturalistic
 from eval.safety import Rules, counts
 from eval.trace import trace
+from midsentence import core
+from midsentence.calls import State as CallState
+from midsentence.clock import Profile
+from midsentence.core import State
+from midsentence.events import Appended, Generate, Note, StartTool, UserUpdate
+from midsentence.models.load import load_renderer
+from midsentence.modes import MODES, Settings
+from midsentence.protocol import Ref, write_value
+from midsentence.simulate import Rollout
+from midsentence.tools.tool import ToolFailure
 from tests.data_gen.bfcl_rows import write_wheel
 from tests.data_gen.erratic import Erratic
 

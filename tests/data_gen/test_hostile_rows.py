@@ -8,16 +8,16 @@ import sys
 
 import pytest
 
-from agent.clock import parse_now
-from agent.modes import settings_of
-from agent.prompt import system_prompt
-from agent.tools.assistant import AssistantToolbox, assistant_tools
 from configs.schema import AgentConfig
 from data_gen import show
 from data_gen.rejected import report_rejected
 from data_gen.task import BadTask, Task
 from data_gen.tasks import debug, jsonl
 from data_gen.tasks.formats import rows
+from midsentence.clock import parse_now
+from midsentence.modes import settings_of
+from midsentence.prompt import system_prompt
+from midsentence.tools.assistant import AssistantToolbox, assistant_tools
 from tests.data_gen.test_jsonl import ROW, TOOLS, load, reason, rows_file
 
 WORDS = ROW["request"].split()
@@ -100,7 +100,7 @@ def test_a_tools_file_that_raises_is_named(tmp_path, content):
 def test_a_tool_that_raises_anything_is_a_rejected_row(tmp_path):
     path = tmp_path / "tools.py"
     path.write_text(
-        "from agent.tools.function import tool\n\n@tool(access='read')\ndef lookup(city: str) -> str:\n"
+        "from midsentence.tools.function import tool\n\n@tool(access='read')\ndef lookup(city: str) -> str:\n"
         "    '''Looks up.'''\n    raise LookupError('no such thing')\n"
     )
     row = {"id": "a", "request": "look up Lima please", "calls": [{"name": "lookup", "args": {"city": ["Lima"]}}]}
@@ -158,7 +158,7 @@ def test_an_answer_that_is_no_text_is_a_rejected_row(tmp_path):
 def test_what_a_tools_file_sets_to_something_else_is_named(tmp_path, line, says):
     path = tmp_path / "tools.py"
     path.write_text(
-        "from agent.tools.function import tool\n\n@tool(access='read')\ndef lookup(city: str) -> str:\n    \'\'\'Looks up.\'\'\'\n"
+        "from midsentence.tools.function import tool\n\n@tool(access='read')\ndef lookup(city: str) -> str:\n    \'\'\'Looks up.\'\'\'\n"
         f"    return city\n\n{line}\n"
     )
     with pytest.raises(ValueError, match=says):

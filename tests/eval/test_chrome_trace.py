@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from agent.clock import ns
 from configs.command import UserError
 from eval import chrome_trace, replay
 from eval.trace import history_of, trace
+from midsentence.clock import ns
 
 
 @pytest.fixture

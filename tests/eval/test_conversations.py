@@ -7,8 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from agent.clock import Profile, ns
-from agent.modes import MODES, settings_of
 from configs.schema import Config, DataConfig, EndpointConfig, ModelConfig
 from data_gen.conversing import Conversant
 from data_gen.episodes import heard_of, make_episode
@@ -22,6 +20,8 @@ from eval.measures import Terms, rows_of
 from eval.report import broken
 from eval.results import Key
 from eval.turn_tables import conversations
+from midsentence.clock import Profile, ns
+from midsentence.modes import MODES, settings_of
 
 CONFIG = Config(
     data=DataConfig(source="jsonl", endpoint="oracle", endpoints={"oracle": EndpointConfig(0.5, 0.0)}), model=ModelConfig(name="tiny"))

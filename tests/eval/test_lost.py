@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from agent.clock import ns
-from agent.events import UserUpdate
 from eval import lost as lost_
 from eval.lost import STEPS, lost, pairs, timeline
 from eval.replay import main as replay
 from eval.results import BadResults
 from eval.trace import Line, Piece, Run, Span, Trace, history_of, trace
+from midsentence.clock import ns
+from midsentence.events import UserUpdate
 
 
 def span(start: float, end: float, part: str, *, final: bool, ended: str = "action", lines: tuple[float, ...] = ()) -> Span:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from agent.calls import State
-from agent.clock import NS_PER_S, Profile
-from agent.events import UserUpdate
-from agent.modes import settings
-from agent.simulate import Episode, Rollout
-from agent.tools.tool import Param, ToolSpec
 from eval.trace import History, history_of, log_of, trace
+from midsentence.calls import State
+from midsentence.clock import NS_PER_S, Profile
+from midsentence.events import UserUpdate
+from midsentence.modes import settings
+from midsentence.simulate import Episode, Rollout
+from midsentence.tools.tool import Param, ToolSpec
 
 MS = 1_000_000
 TEXT = {"type": "string"}
