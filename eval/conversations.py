@@ -204,7 +204,8 @@ def _counts(task: Task, parts: Sequence[Slice], whole: Trace, counted: Counts, u
     done = {run.call: run for run in whole.runs if run.ended == "done"}
     wasted = len(whole.runs) - sum(run is done.get(run.call) and run.call in useful for run in whole.runs)
     return replace(
-        counted, effects_before_last_word=early, wrong_effects=wrong, wrong_effects_before_last_word=wrong_early, early_calls=before_final, wasted_calls=wasted,
+        counted, effects_before_last_word=early, wrong_effects=wrong, wrong_effects_before_last_word=wrong_early,
+        early_calls=before_final, wasted_calls=wasted,
     ).as_json()
 
 
