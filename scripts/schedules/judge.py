@@ -23,6 +23,7 @@ from midsentence.events import (
     EndPredicted,
     Event,
     Finish,
+    Forget,
     Generate,
     ModelEnded,
     ModelOutput,
@@ -437,6 +438,10 @@ class Judge:
                     self._says_what_is_there(self.calls[id], error)
                 self.errors.clear()
                 self.told_at = self.at
+            case Forget():
+                if self.appending:
+                    self.count("overlap")
+                self.appending = True
             case Generate(generation):
                 self._generate(generation)
             case Stop(generation):
