@@ -258,7 +258,8 @@ def _growth(own: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         said = [[turn["tokens"] for turn in episode["turns"][: n + 1]] for episode in own
                 if len(episode.get("turns", ())) > n and episode["turns"][n]["said"]]
         if said:
-            found.append({"n": len(said), "turn": float(np.mean([each[-1] for each in said])), "since": float(np.mean(list(map(sum, said))))})
+            own_tokens, since = np.mean([each[-1] for each in said]), np.mean([sum(each) for each in said])
+            found.append({"n": len(said), "turn": float(own_tokens), "since": float(since)})
     return found
 
 

@@ -426,6 +426,7 @@ class Session:
             return
         elif isinstance(item.error, ContextFull):
             self._feed(Crowded(item.at_ns, item.error.most_tokens))
+            self.failure = item.error if self.state.phase is Phase.FINISHED else self.failure
         else:
             self.failure = item.error
             why = "model_timeout" if isinstance(item.error, TimeoutError) else "model_failed"

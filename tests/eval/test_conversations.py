@@ -92,6 +92,18 @@ def test_a_turns_words_are_where_they_were_said(tiny_renderer):
     assert [found["words"][n][1] for n in (0, 4, 7, 11, 18)] == starts and starts == sorted(starts)
 
 
+def test_a_conversation_that_fills_its_context_goes_on_without_the_oldest(tiny_renderer):
+    whole = played(tiny_renderer)
+    assert whole["right"] and whole["forgets"] == 0
+    limit = whole["prompt_tokens"] + (whole["context_tokens"] - whole["prompt_tokens"]) * 2 // 3
+    short = played(tiny_renderer, agent=replace(CONFIG.agent, max_context_tokens=limit))
+    assert short["right"] and short["forgets"] > 0 and short["context_tokens"] <= limit
+    assert [turn["tokens"] for turn in short["turns"]][0] == [turn["tokens"] for turn in whole["turns"]][0]
+    (found,) = conversations([{"task": "s", "split": "test", "profile": "laptop", "backend": "expert", "mode": "parallel",
+                               "conversations": summary([short])}])[:1]
+    assert found.rows[0][-2:] == (str(short["context_tokens"]), str(short["forgets"]))
+
+
 def test_an_effect_that_was_asked_for_in_any_turn_is_not_wrong(tiny_renderer):
     found = played(tiny_renderer)
     assert found["right"] and found["counts"]["effects"] == 2 and found["counts"]["wrong_effects"] == 0

@@ -18,6 +18,7 @@ from midsentence.events import (
     Append,
     Appended,
     Close,
+    Crowded,
     Emit,
     EndPredicted,
     Event,
@@ -66,12 +67,13 @@ class Session(RuleBasedStateMachine):
         commit=st.sampled_from(["line", "action", "paper"]), on=st.sampled_from(["final", "silence"]),
         revise=st.sampled_from(["amend", "reissue"]), cascade=st.sampled_from(["rerun", "cancel"]), errors=st.sampled_from([0, 9]),
         egress=st.sampled_from([frozenset(), frozenset({"ask"})]), budget=st.sampled_from([20, 5000]), eager=st.booleans(),
+        limit=st.sampled_from([16, 40, 8192]),
     )  # fmt: skip
-    def begin(self, mode, interrupt, grace, commit, on, revise, cascade, errors, egress, budget, eager) -> None:
+    def begin(self, mode, interrupt, grace, commit, on, revise, cascade, errors, egress, budget, eager, limit) -> None:
         self.settings = settings_of(
             mode, interrupt=interrupt, commit=commit, commit_on=on, revise=revise, commit_grace_ns=grace, revise_cascade=cascade,
             max_errors_in_row=errors, allowed_egress=egress, max_generated_tokens=budget,
-            eager=MODES[mode].eager or MODES[mode].listens and eager,
+            eager=MODES[mode].eager or MODES[mode].listens and eager, max_context_tokens=limit,
         )  # fmt: skip
         self.state = core.start(self.settings, SPECS)
         self.log: list[Event] = []
@@ -170,6 +172,7 @@ class Session(RuleBasedStateMachine):
     @rule(event=st.one_of(
         st.builds(ToolResult, st.just(0), IDS, VERSIONS, RESULTS),
         st.builds(ToolError, st.just(0), IDS, VERSIONS, st.just("no"), st.sampled_from(["failed", "timeout", "crashed"])),
+        st.builds(Crowded, st.just(0), st.sampled_from([0, 30])),
         st.builds(Timer, st.just(0), st.integers(0, 4)), st.builds(Appended, st.just(0), st.integers(0, 4)),
         st.builds(ModelEnded, st.just(0), st.integers(0, 9)), st.builds(ModelOutput, st.just(0), st.integers(0, 9), GARBAGE, st.just((1,))),
     ))  # fmt: skip
