@@ -306,7 +306,7 @@ class Config:
 
     name: str = "default"
     """Names the run's folder; an experiment file sets it."""
-    seed: int = number(0, 0)
+    seed: int = number(0, 0, 2**32 - 1)
     out: str = ""
     """Folder of the results; empty for ``outputs/<command>/<name>``."""
     path: str = ""
