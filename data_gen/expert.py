@@ -23,8 +23,7 @@ from data_gen.heard import hangs
 from data_gen.reading import Reading, Wanted, issued, references, within
 from data_gen.replies import spoken_answer
 from data_gen.task import Task
-from midsentence.calls import Call, call_text
-from midsentence.calls import State as CallState
+from midsentence.calls import Call, CallState, call_text
 from midsentence.core import State
 from midsentence.protocol import refs, write_amend, write_call, write_commit, write_value
 from midsentence.tools.normal import normal_form
