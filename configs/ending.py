@@ -144,8 +144,8 @@ def _words(error: BaseException) -> str:
     if isinstance(error, BrokenExecutor):
         return "a worker process was killed, for want of memory perhaps; run it again, with fewer workers if so; what was finished is kept"
     if _out_of_memory(error):
-        why = " ".join(str(error).split())[:200] or type(error).__name__
-        return f"there is not enough memory ({why}); give smaller sizes, or free some"
+        said = " ".join(str(error).split())[:200] or type(error).__name__
+        return f"there is not enough memory ({said}); give smaller sizes, or free some"
     causes = [str(error)]
     if _full(error):
         causes.append(_FIXES[errno.ENOSPC])

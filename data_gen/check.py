@@ -39,8 +39,7 @@ from data_gen.task import Task
 from data_gen.trajectory import Piece, pieces, read_manifest, read_shard, segments_of
 from data_gen.twins import asked_tools, known_by, others, twin
 from midsentence import core
-from midsentence.calls import Call
-from midsentence.calls import State as CallState
+from midsentence.calls import Call, CallState
 from midsentence.clock import Profile
 from midsentence.core import State
 from midsentence.events import EndPredicted, Generate, ModelOutput, Note, Silence, Speaking, StartTool, UserUpdate, from_json
