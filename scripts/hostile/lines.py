@@ -120,7 +120,7 @@ def wrong_values(kind: str, limits: Limits) -> list[str]:
         if limits.above > -math.inf:
             found += ["0", "-1"]
         if limits.most < math.inf:
-            found += [str(int(limits.most) + 1), "10000000"]
+            found += [str(int(limits.most) + 1), str((int(limits.most) + 1) * 10**7)]
     elif inner == "bool":
         found = ["maybe", "[true]", "{}"]
     elif limits.choices:
