@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import asyncio
+import runpy
 import time
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ with warnings.catch_warnings():
     from livekit import rtc
     from livekit.agents import AgentSession, RunContext, function_tool, stt
     from livekit.agents import ToolError as LiveKitToolError
+    from livekit.agents.testing import fake_job_context
     from livekit.agents.voice.io import AudioInput, AudioOutput, AudioOutputCapabilities
 
     from midsentence.integrations.livekit import MidsentenceAgent, tool_class
@@ -329,3 +332,38 @@ def test_a_session_that_breaks_ends_the_reply(renderer):
             await made.livekit.run(user_input="hello")
 
     assert talk(renderer, Broken(), user, typed=True).talk.outcome == "model_failed"
+
+
+def test_the_example_runs(renderer, monkeypatch):
+    """Its job's entry, with a script in the place of the weights; without a room, what the user says is typed."""
+    example = runpy.run_path(str(Path(__file__).parents[2] / "docs/examples/stacks/livekit_agent.py"))
+    made: list[Any] = []
+
+    class Typed(AgentSession):
+        def __init__(self, **_: Any) -> None:
+            super().__init__(vad=None)
+
+        async def start(self, agent: Any, *, room: Any) -> None:
+            agent._options["system"] = ""
+            await super().start(agent, record=False)
+            made.append((self, agent))
+
+    async def work() -> Session:
+        script = Script(("weather in oslo", call('1. get_weather("oslo")')), ("tool_result 1", "<answer>It is sunny in Oslo.</answer>"))
+        with fake_job_context() as job:
+            job.proc.userdata["model"] = planned_model(script, renderer)
+            await example["converse"](job)
+            [(session, agent)] = made
+            result = await session.run(user_input="what is the weather in oslo")
+            result.expect.next_event().is_message(role="assistant")
+            await session.aclose()
+            job._tempdir.cleanup()  # nobody else does, without a worker
+        return agent.talk
+
+    monkeypatch.setitem(example["converse"].__globals__, "AgentSession", Typed)
+    for service in ("STT", "TTS", "VAD"):
+        monkeypatch.setattr(example["inference"], service, lambda *_: None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        over = asyncio.run(asyncio.wait_for(work(), 60))
+    assert starts(over) == [("get_weather", {"city": "oslo"})] and seen(over, ToolResult)[0].value == "sunny in oslo"
