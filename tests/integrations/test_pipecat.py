@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import asyncio
+import runpy
 import warnings
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -283,3 +285,34 @@ def test_a_session_that_breaks_is_an_error_frame(renderer):
 
     session, _, _ = talk(renderer, Broken(), frames)
     assert session.outcome == "model_failed"
+
+
+def test_the_example_runs(renderer):
+    example = runpy.run_path(str(Path(__file__).parents[2] / "docs/examples/stacks/pipecat_bot.py"))
+
+    class Transport:
+        """Both ends without a device; its input obeys `Wait`."""
+
+        def input(self) -> FrameProcessor:
+            return Gate()
+
+        def output(self) -> FrameProcessor:
+            return Loudspeaker()
+
+    async def work() -> list[Frame]:
+        script = Script(("weather in oslo", call('1. get_weather("oslo")')), ("final_query", "<answer>It is sunny in Oslo.</answer>"))
+        made = example["pipeline"](
+            planned_model(script, renderer), Transport(), Gate(), SilentTTS(push_start_frame=True, push_stop_frames=True), system="")
+        [agent] = [each for each in made.processors if isinstance(each, MidsentenceProcessor)]
+        frames = [
+            interim("what is the weather in oslo"), Wait(until=lambda: seen(agent.session, ToolResult)),
+            final("What is the weather in Oslo?"), Wait(until=lambda: order(agent.session, Emit)),
+        ]
+        down, _ = await run_test(made, frames_to_send=frames, start_timeout=30)
+        assert starts(agent.session) == [("get_weather", {"city": "oslo"})]
+        assert seen(agent.session, ToolResult)[0].value == "sunny in oslo"
+        return list(down)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        asyncio.run(asyncio.wait_for(work(), 90))
