@@ -106,7 +106,8 @@ def row_of(
             for part in parts if (s := part.segment)
         ],
         "log": json.dumps([to_json(event) for event, _ in rollout.history], ensure_ascii=False, separators=(",", ":")),
-        "outcome": rollout.outcome if rollout.state.shown == Shown() else RENEWED, "speech_end_ns": task.speech_end_ns, "end_ns": rollout.end_ns,
+        "outcome": rollout.outcome if rollout.state.shown == Shown() else RENEWED,
+        "speech_end_ns": task.speech_end_ns, "end_ns": rollout.end_ns,
         "tokens": len(ids), "model_tokens": sum(len(p.segment.ids) for p in parts),
     }
 
