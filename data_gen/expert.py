@@ -23,10 +23,9 @@ from data_gen.heard import hangs
 from data_gen.reading import Reading, Wanted, issued, references, within
 from data_gen.replies import spoken_answer
 from data_gen.task import Task
-from midsentence.calls import Call, call_text
-from midsentence.calls import State as CallState
+from midsentence.calls import Call, CallState, call_text
 from midsentence.core import State
-from midsentence.protocol import write_amend, write_call, write_commit, write_value
+from midsentence.protocol import refs, write_amend, write_call, write_commit, write_value
 from midsentence.tools.normal import normal_form
 from midsentence.tools.tool import Access, ToolSpec
 from midsentence.transcript import Segment, read_update
@@ -453,10 +452,15 @@ def _lines(want: Wanted, id: int, old: Call | None, args: Mapping[str, Any], sta
 
 
 def _alike(call: Call, name: str, value: Any) -> bool:
-    """Whether an argument of a call is a value, or says the same to its tool."""
+    """Whether an argument of a call is a value, or says the same to its tool beside the call's other arguments.
+
+    What one argument says may depend on another: with ``all_day``, "on Friday" is a date, and "Friday at nine" the same one.
+    """
     had = call.args[name]
-    texts = isinstance(had, str) and isinstance(value, str) and call.spec.canonical is not None
-    return had == value or texts and call_text(call.spec, {name: had}) == call_text(call.spec, {name: value})
+    if had == value or not (isinstance(had, str) and isinstance(value, str)) or call.spec.canonical is None:
+        return bool(had == value)
+    rest = {other: given for other, given in call.args.items() if not any(refs([given]))}  # no tool knows what a result will be
+    return call_text(call.spec, {**rest, name: had}) == call_text(call.spec, {**rest, name: value})
 
 
 def _cost(line: str) -> int:

@@ -25,6 +25,7 @@ from configs.command import claim, command, out_folder, write_manifest
 from configs.ending import quietly
 from configs.files import intact, marker, whole, write
 from configs.schema import Config
+from configs.terminal import plain
 from data_gen.card import write_card
 from data_gen.episodes import make_episode, sample_profile
 from data_gen.expert import Expert
@@ -167,7 +168,7 @@ def make_shard(config: Config, folder: Path, split: str, index: int, count: int)
         if row["outcome"] == LEARNT:
             rows.append(row)
         else:
-            print(f"left out {row['id']} ({row['mode']}): the expert's episode ended in {row['outcome']}", file=sys.stderr)
+            print(plain(f"left out {row['id']} ({row['mode']}): the expert's episode ended in {row['outcome']}"), file=sys.stderr)
     path = folder / shard_name(split, index, count)
     # the features go along, so that `datasets` reads the types that were meant
     table = pa.Table.from_pylist(rows, schema=FEATURES.arrow_schema)

@@ -12,8 +12,7 @@ from dataclasses import replace
 
 from immutables import Map
 
-from midsentence.calls import TERMINAL, Input
-from midsentence.calls import State as CallState
+from midsentence.calls import TERMINAL, CallState, Input
 from midsentence.events import (
     Append,
     Appended,

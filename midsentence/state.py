@@ -11,8 +11,7 @@ from enum import StrEnum
 
 from immutables import Map
 
-from midsentence.calls import Commits, Graph
-from midsentence.calls import State as CallState
+from midsentence.calls import CallState, Commits, Graph
 from midsentence.forgetting import Shown, Turned
 from midsentence.modes import Settings
 from midsentence.protocol import Parser

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from midsentence import core
-from midsentence.calls import TERMINAL
-from midsentence.calls import State as CallState
+from midsentence.calls import TERMINAL, CallState
 from midsentence.clock import ns
 from midsentence.core import Phase
 from midsentence.events import (
