@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pyarrow.parquet as parquet
 
-from configs.files import write
 from configs.schema import Config
 from midsentence.clock import seconds
+from midsentence.files import write
 from midsentence.protocol import EDITION
 from midsentence.rendering import turns_of
 

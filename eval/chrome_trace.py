@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from configs.command import UserError, command
-from configs.files import write
 from configs.schema import Config
 from eval.results import read_file, read_manifest
 from eval.trace import history_of, trace
+from midsentence.files import write
 from midsentence.protocol import write_call
 
 _WORDS, _UPDATES, _MODEL, _APPENDS, _ANSWER, _CALLS = 1, 2, 3, 4, 5, 10
