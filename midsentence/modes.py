@@ -32,8 +32,9 @@ class Settings:
     context: where the model does not listen, nothing revises a line any more. With a commit grace, or the paper's commit
     rule, the whole action counts as ever."""
     eager: bool = False
-    """Whether a mode that does not listen begins on a predicted end of speech. What it does on one that proves wrong is
-    thrown away; what it commits waits for the real end."""
+    """Whether a predicted end of speech is taken for the end. What is committed on it, and an answer, wait for the real end; if
+    speech goes on instead, the answer is withdrawn, and a mode that does not listen throws away its calls too. Where the model
+    listens they stand, as what it has understood so far."""
     interrupt: Literal["token", "line", "action"] = "line"
     """What new information cuts: ``token`` everything at once (the paper's); ``line`` lets a call line that has begun
     finish; ``action`` lets an action that has begun finish. A thought is cut at once in all three."""

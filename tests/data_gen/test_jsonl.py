@@ -16,7 +16,7 @@ from data_gen.reading import reading_of, references
 from data_gen.task import BadTask, Evidence
 from data_gen.tasks import formats, jsonl
 from data_gen.trajectory import read_rows
-from midsentence.calls import State as CallState
+from midsentence.calls import CallState
 from midsentence.clock import Profile, ns
 from midsentence.core import start
 from midsentence.events import Emit, StartTool
