@@ -35,6 +35,16 @@ def main(arguments: Sequence[str]) -> None:
     Raises:
         UserError: the line is none.
     """
+    asked = parsed(arguments)
+    importlib.import_module(f"midsentence.{asked.verb}").main(asked)
+
+
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """What a line asks for.
+
+    Raises:
+        UserError: the line is none.
+    """
     parser = Parser(prog="midsentence", description="Agents that start working while the user is still speaking.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -42,8 +52,7 @@ def main(arguments: Sequence[str]) -> None:
         verb = verbs.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False)
         if name in arguments:
             importlib.import_module(f"midsentence.{name}").add_options(verb)
-    asked = parser.parse_args(arguments)
-    importlib.import_module(f"midsentence.{asked.verb}").main(asked)
+    return parser.parse_args(arguments)
 
 
 def run() -> NoReturn:

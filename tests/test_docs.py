@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 import yaml
 
 import midsentence
+from midsentence import cli
+from tests.test_configs import composed
 
 ROOT = Path(__file__).parent.parent
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -67,3 +70,25 @@ def test_the_workflow_runs_on_every_python_of_the_project():
     tests = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8"))["jobs"]["tests"]
     assert tests["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
     assert tests["steps"][-1]["run"] == "make test"
+
+
+def commands(script: str) -> list[list[str]]:
+    """What a script runs with Python or as the console command, with its variables in place."""
+    given = {"GPUS": "1", "WORKERS": "8", "LAUNCHER": "single"}
+    text = re.sub(r"\$(\w+)", lambda found: given[found[1]], (ROOT / "runs" / script).read_text("utf-8"))
+    lines = [shlex.split(line.rpartition(" | ")[2], comments=True) for line in text.splitlines()]
+    return [words for words in lines if words[:2] == ["python", "-m"] or words[:1] in (["accelerate"], ["midsentence"])]
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "runs").glob("*.sh")))
+def test_a_script_of_runs_gives_settings_and_options_that_there_are(script):
+    found = commands(script)
+    assert len(found) >= 5
+    for words in found:
+        if words[0] == "midsentence":
+            assert cli.parsed(words[1:]).verb == words[1]
+            continue
+        at = words.index("-m") + 1
+        module, settings = words[at], words[at + 1:]
+        assert (ROOT / (module.replace(".", "/") + ".py")).is_file(), module
+        composed(*settings)
