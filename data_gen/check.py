@@ -195,7 +195,8 @@ def check_rows(config: Config, rows: Iterable[dict[str, Any]]) -> Tally:
 def _tasks_of(config: Config, row: dict[str, Any]) -> tuple[Task, Task]:
     """The row's task, and the next one of its split that asks for nothing but tools of the row's; itself where there is none near."""
     pool = _pool(_Key(config), row["split"])
-    n = int(row["id"].rsplit("/", 1)[1])
+    number = row["id"].rpartition("/")[2]
+    n = int(number) if number.isdecimal() else 0
     task = pool[n % len(pool)]
     if task.id != row["task"]:
         pools = chain((pool,), (_pool(_Key(config), split) for split in SPLITS))

@@ -37,6 +37,7 @@ from midsentence.files import intact, marker, whole, write
 from midsentence.models.load import load_renderer
 from midsentence.protocol import EDITION
 from midsentence.rendering import Renderer
+from midsentence.terminal import plain
 
 
 def main(config: Config) -> None:
@@ -167,7 +168,7 @@ def make_shard(config: Config, folder: Path, split: str, index: int, count: int)
         if row["outcome"] == LEARNT:
             rows.append(row)
         else:
-            print(f"left out {row['id']} ({row['mode']}): the expert's episode ended in {row['outcome']}", file=sys.stderr)
+            print(plain(f"left out {row['id']} ({row['mode']}): the expert's episode ended in {row['outcome']}"), file=sys.stderr)
     path = folder / shard_name(split, index, count)
     # the features go along, so that `datasets` reads the types that were meant
     table = pa.Table.from_pylist(rows, schema=FEATURES.arrow_schema)

@@ -24,9 +24,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from configs.schema import ParaphraseConfig
-from configs.secrets import without_keys
 from data_gen.files import lines_of, text_of
 from data_gen.tasks.assistant.templates import Part, Template, every_line, parts_of
+from midsentence.addresses import without_keys
 from midsentence.ending import UserError
 
 PROMPT = (

@@ -54,9 +54,9 @@ def render(row: dict[str, Any]) -> list[Any]:
     profile = row["profile"]
     head = Text.assemble(
         (plain(f"{row['id']}  {row['split']}  {row['mode']}\n"), "bold"), plain(f"{row['request']}\n"),
-        (f"{profile['decode_tokens_per_s']} tokens/s decode, {profile['prefill_tokens_per_s']} prefill; {row['tokens']} tokens, "
-         f"{row['model_tokens']} by the model; speech ends at {seconds(row['speech_end_ns']):.2f} s, "
-         f"{row['outcome']} at {seconds(row['end_ns']):.2f} s", "dim"),
+        (plain(f"{profile['decode_tokens_per_s']} tokens/s decode, {profile['prefill_tokens_per_s']} prefill; {row['tokens']} tokens, "
+               f"{row['model_tokens']} by the model; speech ends at {seconds(row['speech_end_ns']):.2f} s, "
+               f"{row['outcome']} at {seconds(row['end_ns']):.2f} s"), "dim"),
     )
     table = Table(box=None, pad_edge=False)
     for name, justify in (("s", "right"), ("tokens", "right"), ("loss", "center"), ("written", "left")):

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from configs.schema import Config
-from configs.secrets import without_keys
 from data_gen.disfluency import Rates
 from data_gen.task import Split, Task
+from midsentence.addresses import without_keys
 from midsentence.files import path_of
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def load(config: Config, split: Split) -> Sequence[Task]:
     if (times := config.data.times) not in ("said", "canonical"):
         raise ValueError(f"data.times is {times!r}; use 'said' or 'canonical'")
     Rates.of(config.data.disfluency)  # a name that is none is refused for every source, used or not
+    if config.data.language != "en" and source != "home":
+        raise ValueError(f"data.language={config.data.language}, but source {source!r} is English; use data=home, or data.language=en")
     match source:
         case "debug":
             from data_gen.tasks import debug

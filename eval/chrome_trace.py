@@ -17,6 +17,7 @@ from eval.results import read_file, read_manifest
 from eval.trace import history_of, trace
 from midsentence.files import write
 from midsentence.protocol import write_call
+from midsentence.terminal import plain
 
 _WORDS, _UPDATES, _MODEL, _APPENDS, _ANSWER, _CALLS = 1, 2, 3, 4, 5, 10
 
@@ -29,7 +30,7 @@ def main(config: Config) -> None:
     path = Path(config.out or f"outputs/chrome_trace/{config.name}-{config.row}.json")
     path.parent.mkdir(parents=True, exist_ok=True)
     write(path, json.dumps(chrome_trace(episode)) + "\n")
-    print(f"trace of task {episode['task']}, {episode['backend']}, {episode['mode']}: {path}")
+    print(plain(f"trace of task {episode['task']}, {episode['backend']}, {episode['mode']}: {path}"))
 
 
 def find(folder: Path, number: int) -> dict[str, Any]:

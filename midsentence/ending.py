@@ -17,11 +17,13 @@ import sys
 import tempfile
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Any, NoReturn
 
+from midsentence.addresses import without_keys
 from midsentence.terminal import plain
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -49,6 +51,7 @@ class UserError(Exception):
 def ends() -> Iterator[None]:
     """Ends the process as the module says; ``MIDSENTENCE_TRACEBACK`` lets everything through instead."""
     _open_streams()
+    warnings.formatwarning = _warning
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")  # a locale may know ASCII only
@@ -67,6 +70,11 @@ def ends() -> Iterator[None]:
         if _is_the_users(error):
             fail(error, "" if _said_here(error) else f"; if nothing is wrong with what you gave, {_kept(error)}")
         break_down(error)
+
+
+def _warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
+    """A library's warning, which may quote what others wrote, in a line."""
+    return plain(f"{category.__name__}: {' '.join(str(message).split())}") + "\n"
 
 
 def _open_streams() -> None:
@@ -142,7 +150,7 @@ def _kept(error: BaseException) -> str:
     try:
         handle, path = tempfile.mkstemp(prefix="midsentence-", suffix=".traceback")
         with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.writelines(traceback.format_exception(error))
+            file.write(without_keys("".join(traceback.format_exception(error))))
     except OSError:
         return "set MIDSENTENCE_TRACEBACK=1 to see the traceback, for no file could be written"
     return f"the traceback is in {path}"
@@ -150,7 +158,7 @@ def _kept(error: BaseException) -> str:
 
 def _say(text: str) -> None:
     with contextlib.suppress(OSError, ValueError):  # the standard error may be closed
-        print(f"{_name()}: {plain(text)}", file=sys.stderr, flush=True)
+        print(f"{_name()}: {plain(without_keys(text))}", file=sys.stderr, flush=True)
 
 
 def _name() -> str:

@@ -120,13 +120,13 @@ def test_escapes_in_data_do_not_reach_the_terminal(tmp_path, capsys):
     assert "\x1b" not in capsys.readouterr().out
     row = {
         "id": "a\x1b[2J", "split": "train", "mode": "parallel", "request": "b\x1b[2J", "tokens": 1, "model_tokens": 1,
-        "profile": {"decode_tokens_per_s": 1, "prefill_tokens_per_s": 1}, "speech_end_ns": 0, "end_ns": 0, "outcome": "answered",
+        "profile": {"decode_tokens_per_s": 1, "prefill_tokens_per_s": 1}, "speech_end_ns": 0, "end_ns": 0, "outcome": "d\x1b[2J",
         "segments": [{"kind": "tool_result", "text": "c\x1b[2J", "at_ns": 0, "ids": [1], "supervised": False}],
     }
     from rich.console import Console
     Console(width=100).print(*show.render(row))
     said = capsys.readouterr().out
-    assert "\x1b" not in said and "a\\x1b[2J" in said and "b\\x1b[2J" in said and "c\\x1b[2J" in said
+    assert "\x1b" not in said and "a\\x1b[2J" in said and "b\\x1b[2J" in said and "c\\x1b[2J" in said and "d\\x1b[2J" in said
 
 
 @pytest.mark.parametrize(

@@ -265,6 +265,7 @@ def test_two_processes_train_as_one_with_the_same_global_batch(settings, debug_d
         ("train.data=[]", "names no folder"),
         ("train.batch_rows=3", "batch_rows=3 does not divide by train.micro_batch_rows=2 times 1 processes; use a multiple of 2"),
         ("train.schedule=cosin", "train.schedule=cosin is unknown"),
+        ("train.schedule=reduce_lr_on_plateau", "train.schedule=reduce_lr_on_plateau is unknown"),
         ("train.train_new_tokens=false", "freezes their rows; set it to true, or use text"),
         ("train.method=qlora", "needs a CUDA GPU"),
         ("train.weights=[1, 2]", "for 1 folders"),
