@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from configs.command import UserError, command
-from configs.files import marker, write
 from configs.schema import Config
-from configs.terminal import plain
 from eval.results import read_file, read_manifest
 from eval.trace import history_of, trace
+from midsentence.files import marker, write
 from midsentence.protocol import write_call
+from midsentence.terminal import plain
 
 _WORDS, _UPDATES, _MODEL, _APPENDS, _ANSWER, _CALLS = 1, 2, 3, 4, 5, 10
 

@@ -15,7 +15,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from configs.files import write
 from configs.palette import CUT, HELD, INK, LINE, PARTS, RUNNING, SOFT, UPDATE, VOID, WORD
 from eval.conversations import last_turn
 from eval.measures import BACKEND_ORDER, MODE_ORDER
@@ -23,6 +22,7 @@ from eval.results import Episodes, read_file, read_manifest
 from eval.trace import History, Run, history_of, trace
 from midsentence.clock import seconds
 from midsentence.events import Append, Speaking
+from midsentence.files import write
 from midsentence.protocol import write_call
 
 MOST_EPISODES = 400

@@ -26,11 +26,11 @@ from accelerate import PartialState
 from hydra.utils import get_object
 
 from configs.command import UserError, claim, command, out_folder, to_write, write_manifest
-from configs.files import marker, write
 from configs.launch import start_all
 from configs.schema import Config
-from configs.secrets import without_keys
 from data_gen.trajectory import read_manifest
+from midsentence.addresses import without_keys
+from midsentence.files import marker, write
 from midsentence.models.checkpoint import BASE, load_model
 from midsentence.models.embedded import resolve
 from midsentence.models.load import adapter_folder, finite, load_renderer, load_tokenizer, note_protocol, weights_hash
