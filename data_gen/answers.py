@@ -13,8 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from data_gen.atoms import CAMEL
-from midsentence.calls import Call
-from midsentence.calls import State as CallState
+from midsentence.calls import Call, CallState
 from midsentence.protocol import Join, Ref, as_text
 
 Answers = Literal["short", "sentence"]

@@ -23,8 +23,7 @@ from data_gen.heard import breaks_off, hangs
 from data_gen.reading import Reading, Wanted, issued, references, within
 from data_gen.replies import spoken_answer
 from data_gen.task import Task
-from midsentence.calls import Call, call_text
-from midsentence.calls import State as CallState
+from midsentence.calls import Call, CallState, call_text
 from midsentence.core import State
 from midsentence.protocol import refs, write_amend, write_call, write_commit, write_value
 from midsentence.tools.normal import normal_form
@@ -268,8 +267,8 @@ def reconcile(
         ids[want.gold] = id
         edits += _lines(want, id, match, args, state)
     free = [call for call in spare if state.graph.effect_below(call.id) is None]
-    if not final:  # a later clause may ask for it, and to look it up again would be a repetition
-        free = [call for call in free if call.spec.access == "write" or call.state not in _LOOKED_UP]
+    # a later clause may ask for what was looked up, and to look it up again would be a repetition; of an earlier turn it was told
+    free = [call for call in free if call.spec.access == "write" or not _is_kept(call, state, final)]
     # what is tried again comes first: other lines may need its result, and one call a turn is all that some modes have
     again = [
         Edit(_line(call.id, call.spec, call.args), gold, id, call.spec.access)
@@ -281,6 +280,11 @@ def reconcile(
     first = [edit for edit in removed if state.commits.lets_go(state.graph[edit.id]) and state.graph[edit.id].spec.access == "write"]
     edits = [*first, *again, *edits, *(edit for edit in removed if edit not in first)]
     return edits, ids
+
+
+def _is_kept(call: Call, state: State, final: bool) -> bool:
+    """Whether something that was looked up, and is not wanted, stays all the same."""
+    return call.state is CallState.DONE and call.id <= state.settled if final else call.state in _LOOKED_UP
 
 
 def _first(edits: Sequence[Edit], state: State) -> list[Edit]:

@@ -28,7 +28,7 @@ from typing import Any
 from data_gen.gold import filled, gold_args, may_be_left_out, rehearse
 from data_gen.reading import references
 from data_gen.task import GoldCall, Task
-from midsentence.calls import State as CallState
+from midsentence.calls import CallState
 from midsentence.core import State
 from midsentence.protocol import as_text, resolve
 from midsentence.tools.text import spoken

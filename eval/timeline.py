@@ -21,12 +21,12 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MultipleLocator
 
 from configs.command import command
-from configs.files import whole
 from configs.palette import CUT, HELD, INK, LINE, PARTS, RUNNING, SOFT, UPDATE, VOID, WORD
 from configs.schema import Config
 from eval.trace import Run, Trace, history_of, trace
-from midsentence.calls import State
+from midsentence.calls import CallState
 from midsentence.clock import seconds
+from midsentence.files import whole
 from midsentence.protocol import write_call
 
 LEGEND = (
@@ -73,7 +73,7 @@ def draw(episodes: Sequence[Mapping[str, Any]], path: Path, titles: Sequence[str
         _Panel(axes, figure, episode, seen, ids).draw(titles[n] if titles else _title(episode, episodes[0]), n == 0, n == len(lanes) - 1)
     seen_states = {stay.state for seen in traces for stay in seen.stays}
     in_vain = any(len([r for r in seen.runs if r.call == run.call]) > 1 or run.ended != "done" for seen in traces for run in seen.runs)
-    absent = {"call held"} - ({"call held"} if State.HELD in seen_states else set()) | (set() if in_vain else {"result not used"})
+    absent = {"call held"} - ({"call held"} if CallState.HELD in seen_states else set()) | (set() if in_vain else {"result not used"})
     handles = [Patch(label=label, **look) for label, look in LEGEND if label not in absent]
     look = {"frameon": False, "fontsize": 8.5, "labelcolor": INK, "handlelength": 1.4, "columnspacing": 1.6}
     figure.legend(handles=handles, loc="lower center", ncols=len(handles), **look)
@@ -153,7 +153,7 @@ class _Panel:
 
     def call(self, lane: int, id: int) -> None:
         runs = [run for run in self.seen.runs if run.call == id]
-        held = [stay for stay in self.seen.stays if stay.call == id and stay.state is State.HELD]
+        held = [stay for stay in self.seen.stays if stay.call == id and stay.state is CallState.HELD]
         for stay in held:
             corner, width = (seconds(stay.start_ns), lane - _BAR / 2), seconds(stay.end_ns - stay.start_ns)
             self.axes.add_patch(Rectangle(corner, width, _BAR, facecolor=HELD, edgecolor=RUNNING, hatch="////", lw=0, zorder=3))

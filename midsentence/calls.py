@@ -19,7 +19,7 @@ from midsentence.tools.normal import normal_form
 from midsentence.tools.tool import ToolSpec
 
 
-class State(StrEnum):
+class CallState(StrEnum):
     """Where a call is. The last five are terminal."""
 
     BLOCKED = "blocked"
@@ -33,7 +33,7 @@ class State(StrEnum):
     UNKNOWN = "unknown"
 
 
-TERMINAL = frozenset({State.DONE, State.FAILED, State.CANCELLED, State.SKIPPED, State.UNKNOWN})
+TERMINAL = frozenset({CallState.DONE, CallState.FAILED, CallState.CANCELLED, CallState.SKIPPED, CallState.UNKNOWN})
 
 
 class Input(StrEnum):
@@ -55,15 +55,15 @@ class Input(StrEnum):
 class Row(NamedTuple):
     """One transition."""
 
-    state: State
+    state: CallState
     input: Input
-    next: State
+    next: CallState
     effect: Literal["", "start", "cancel", "void", "drop"]
     """What the shell or the context must be told: start or cancel the tool, void the result, drop a late answer."""
     why: str
 
 
-_S, _I = State, Input
+_S, _I = CallState, Input
 ROWS: tuple[Row, ...] = (
     Row(_S.BLOCKED, _I.CLEAR, _S.READY, "", "it is whole, its operands are there, and it may run now"),
     Row(_S.BLOCKED, _I.HOLD, _S.HELD, "", "it is whole, its operands are there, but no commit"),
@@ -101,7 +101,7 @@ ROWS: tuple[Row, ...] = (
     Row(_S.UNKNOWN, _I.FAILURE, _S.FAILED, "", "the write says, after all, that it did nothing"),
     Row(_S.UNKNOWN, _I.STALE, _S.UNKNOWN, "drop", "an older version answers late"),
 )
-TABLE: dict[tuple[State, Input], Row] = {(row.state, row.input): row for row in ROWS}
+TABLE: dict[tuple[CallState, Input], Row] = {(row.state, row.input): row for row in ROWS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class Call:
     args: Mapping[str, Any]
     """By parameter name; references not yet resolved."""
     version: int = 1
-    state: State = State.BLOCKED
+    state: CallState = CallState.BLOCKED
     commit: int = 0
     """Number of the commit that covers this version as it stands; 0 for none. Whether that still lets it go: `Commits`."""
     result: Any = None
@@ -135,7 +135,7 @@ class Call:
     @property
     def frozen(self) -> bool:
         """Whether it is a write that has started, and so can't be taken back."""
-        return self.spec.access == "write" and self.state in (State.RUNNING, State.DONE, State.UNKNOWN)
+        return self.spec.access == "write" and self.state in (CallState.RUNNING, CallState.DONE, CallState.UNKNOWN)
 
     @property
     def text(self) -> str:
@@ -214,7 +214,7 @@ class Graph:
         """
         if not self.forward:
             return tuple(sorted(self.calls))
-        waiting = {id: set(call.needs) for id, call in self.calls.items() if call.state is not State.CANCELLED}
+        waiting = {id: set(call.needs) for id, call in self.calls.items() if call.state is not CallState.CANCELLED}
         free = [id for id, needs in waiting.items() if not needs & waiting.keys()]
         heapq.heapify(free)
         order: list[int] = []
@@ -242,7 +242,7 @@ class Graph:
             for child in self.dependants.get(front.pop(), ()):
                 call = self.calls[child]
                 # a call may have named an operand in an older version only
-                if child not in found and call.state is not State.CANCELLED and any(n == id or n in found for n in call.needs):
+                if child not in found and call.state is not CallState.CANCELLED and any(n == id or n in found for n in call.needs):
                     found.add(child)
                     front.append(child)
         return tuple(sorted(found)) if not self.forward else tuple(id for id in self.sequence() if id in found)
@@ -257,7 +257,7 @@ class Graph:
                 front += self.calls[id].needs
         return frozenset(found)
 
-    def in_state(self, *states: State) -> Iterator[Call]:
+    def in_state(self, *states: CallState) -> Iterator[Call]:
         """Live calls in one of the states, in ID order."""
         return (self.calls[id] for id in sorted(self.live) if self.calls[id].state in states)
 

@@ -12,17 +12,18 @@ from dataclasses import replace
 
 from immutables import Map
 
-from midsentence.calls import TERMINAL, Input
-from midsentence.calls import State as CallState
+from midsentence.calls import TERMINAL, CallState, Input
 from midsentence.events import (
     Append,
     Appended,
     Close,
     Command,
+    Crowded,
     Emit,
     EndPredicted,
     Event,
     Finish,
+    Forget,
     Generate,
     ModelEnded,
     ModelOutput,
@@ -36,6 +37,7 @@ from midsentence.events import (
     ToolResult,
     UserUpdate,
 )
+from midsentence.forgetting import FULL_SHARE, LEFT_SHARE, Shown, Turned, shown_less
 from midsentence.gate import label
 from midsentence.orders import Orders
 from midsentence.protocol import ActionEnded, AmendLine, AnswerOpened, CallLine, CommitLine, Item, Malformed, Parser, RemoveLine, feed
@@ -65,6 +67,8 @@ def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
             draft.model_ended(event)
         case Appended():
             draft.appended(event.tokens)
+        case Crowded():
+            draft.crowded(event.most_tokens)
         case ToolResult():
             draft.tool_result(event)
         case ToolError():
@@ -104,6 +108,7 @@ class _Step(Orders):
             return
         if self.answered:
             self.answered, self.turn_tokens = False, 0
+            self.turned = (*self.turned, Turned(len(self.transcript), self.graph.highest))
             self.final_heard = self.final_in_context = False
             if says_a_word(event.text):
                 self.allow_anew()
@@ -152,7 +157,7 @@ class _Step(Orders):
         self.answer = None
 
     def end_predicted(self) -> None:
-        """An eager mode takes a predicted end for the end, as far as it can be taken back."""
+        """An eager mode takes a predicted end for the end, as far as that can be taken back."""
         spoken = any(segment.kind == "partial_query_update" for segment in self.transcript)
         spoken = spoken or any(pending.segment.kind == "partial_query_update" for pending in self.inbox)
         if not self.settings.eager or self.predicted or self.final_heard or self.answered or not spoken:
@@ -163,9 +168,11 @@ class _Step(Orders):
 
     def throw_away(self) -> None:
         """Speech goes on after a predicted end: what was begun on it stops, and no call stands that it issued or made another of,
-        nor one that is computed from such a call."""
+        nor one that is computed from such a call. A model that listens has what was said until then in its calls, which stand."""
         self.reopen()
         self.end_release()
+        if self.settings.listens:
+            return
         if self.phase is Phase.GENERATING:
             self.cut()
         calls, before = self.graph.calls, self.before
@@ -190,7 +197,7 @@ class _Step(Orders):
                 break
             self.act(item)
         if self.phase is Phase.GENERATING and self.context_tokens > self.settings.max_context_tokens:
-            self.finish("context_overflow")
+            self.crowded(0)
         elif self.phase is Phase.GENERATING and self.turn_tokens >= self.settings.max_generated_tokens:
             self.finish("out_of_budget")
         elif self.phase is Phase.GENERATING and self.cut_pending and self.may_cut(""):
@@ -300,9 +307,42 @@ class _Step(Orders):
         if self.phase is not Phase.APPENDING:
             self.say(Note("stale_append"))
             return
-        self.context_tokens += max(0, tokens)
-        self.phase = Phase.IDLE
-        if self.context_tokens > self.settings.max_context_tokens:
+        self.context_tokens = max(0, tokens) + (self.prompt_tokens if self.renewing else self.context_tokens)
+        self.phase, self.renewing = Phase.IDLE, False
+
+    # -- the context's limit -----------------------------------------------------------------------------------
+
+    def crowded(self, most_tokens: int) -> None:
+        """The context is full: what is being written is cut, and something has to go before anything else is taken in."""
+        if self.phase not in (Phase.APPENDING, Phase.GENERATING):
+            self.say(Note("stale_append"))
+            return
+        if most_tokens > 0:
+            self.settings = replace(self.settings, max_context_tokens=min(self.settings.max_context_tokens, most_tokens))
+        self.context_tokens = max(self.context_tokens, self.settings.max_context_tokens + 1)
+        if self.shown_less() is None:
+            self.finish("context_overflow")
+        elif self.phase is Phase.GENERATING:
+            self.cut()
+            self.wake = True
+        self.phase = Phase.IDLE if self.phase is Phase.APPENDING else self.phase
+
+    def shown_less(self) -> Shown | None:
+        """What the context is to leave out, where it holds too much; None where it does not, or can't leave out more."""
+        limit = self.settings.max_context_tokens
+        full = self.context_tokens > limit
+        if not full and not (self.answered and self.context_tokens > FULL_SHARE * limit):
+            return None
+        left = int(LEFT_SHARE * limit) - self.prompt_tokens
+        tokens = self.context_tokens - self.prompt_tokens
+        return shown_less(self.transcript, self.turned, self.shown, tokens=tokens, most=left, of_this_turn=full)
+
+    def make_room(self) -> None:
+        """Lets the oldest go if the context is full, or nearly so while the user has the word; or ends the session if nothing can."""
+        if (less := self.shown_less()) is not None:
+            self.shown, self.renewing, self.phase = less, True, Phase.APPENDING
+            self.say(Forget(less.turns, less.results))
+        elif self.context_tokens > self.settings.max_context_tokens:
             self.finish("context_overflow")
 
     def proceed(self) -> None:
@@ -310,6 +350,8 @@ class _Step(Orders):
         if self.answer is not None and not self.graph.live and not self.predicted:
             self.say(Emit(self.answer))
             self.answer, self.answered, self.settled = None, True, self.graph.highest
+        if self.phase is Phase.IDLE:
+            self.make_room()
         if self.phase is not Phase.IDLE:
             return
         if self.inbox:

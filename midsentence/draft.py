@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any
 
-from midsentence.calls import TABLE, Call, Input
-from midsentence.calls import State as CallState
+from midsentence.calls import TABLE, Call, CallState, Input
 from midsentence.events import CancelTool, Command, Note, Stop
 from midsentence.state import Pending, Phase, State
 from midsentence.transcript import Segment

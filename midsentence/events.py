@@ -83,6 +83,15 @@ class Appended:
 
 
 @dataclass(frozen=True, slots=True)
+class Crowded:
+    """The model's context has no room for what it was to take in, or to write."""
+
+    at_ns: int
+    most_tokens: int = 0
+    """What it holds at the most, its prompt included; 0 where that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
 class ToolResult:
     """A tool ran to its end."""
 
@@ -120,11 +129,13 @@ class Close:
     why: str = "closed"
 
 
-Event = UserUpdate | EndPredicted | Silence | Speaking | ModelOutput | ModelEnded | Appended | ToolResult | ToolError | Timer | Close
+Event = (
+    UserUpdate | EndPredicted | Silence | Speaking | ModelOutput | ModelEnded | Appended | Crowded | ToolResult | ToolError | Timer | Close
+)
 
 PRIORITY: dict[type, int] = {
-    ModelOutput: 0, ModelEnded: 0, Appended: 0, ToolResult: 1, ToolError: 1, UserUpdate: 2, EndPredicted: 2, Silence: 2, Speaking: 2,
-    Timer: 3, Close: 4,
+    ModelOutput: 0, ModelEnded: 0, Appended: 0, Crowded: 0, ToolResult: 1, ToolError: 1,
+    UserUpdate: 2, EndPredicted: 2, Silence: 2, Speaking: 2, Timer: 3, Close: 4,
 }
 """Order of events at equal times: model token, tool result, user update, timer; then sequence."""
 
@@ -134,6 +145,17 @@ class Append:
     """Take in these environment segments as one batch; `Appended` answers."""
 
     segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Make the context anew: the prompt, and what `midsentence.forgetting.shown` leaves of the transcript. `Appended` answers, with the
+    tokens of all but the prompt."""
+
+    turns: int
+    """Turns, from the first, that are left out whole from now on."""
+    results: int
+    """Segments of the transcript up to which results are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,13 +231,13 @@ class Note:
     call: int = 0
 
 
-Command = Append | Generate | Stop | StartTool | CancelTool | SetTimer | Emit | StopSpeaking | Finish | Note
+Command = Append | Forget | Generate | Stop | StartTool | CancelTool | SetTimer | Emit | StopSpeaking | Finish | Note
 
 _BY_NAME: dict[str, type] = {
     kind.__name__: kind
     for kind in (
-        UserUpdate, EndPredicted, Silence, Speaking, ModelOutput, ModelEnded, Appended, ToolResult, ToolError, Timer, Close,
-        Append, Generate, Stop, StartTool, CancelTool, SetTimer, Emit, StopSpeaking, Finish, Note,
+        UserUpdate, EndPredicted, Silence, Speaking, ModelOutput, ModelEnded, Appended, Crowded, ToolResult, ToolError, Timer, Close,
+        Append, Forget, Generate, Stop, StartTool, CancelTool, SetTimer, Emit, StopSpeaking, Finish, Note,
     )
 }
 
@@ -235,12 +257,17 @@ def from_json(row: Mapping[str, Any]) -> Event | Command:
     """The item that `to_json` wrote.
 
     Raises:
-        ValueError: the row's type is not one of ours.
+        ValueError: the row's type is not one of ours, or it has other fields.
     """
-    kind = _BY_NAME.get(row.get("type", ""))
+    if not isinstance(row, Mapping):
+        raise ValueError(f"a log row is {type(row).__name__}; expected an object with a type")
+    kind = _BY_NAME.get(str(row.get("type")))
     if kind is None:
         raise ValueError(f"a log row has type {row.get('type')!r}; expected one of {', '.join(_BY_NAME)}")
     values = {name: tuple(value) if name == "ids" else value for name, value in row.items() if name != "type"}
-    if kind is Append:
-        values["segments"] = tuple(Segment(*segment) for segment in values["segments"])
-    return kind(**values)
+    try:
+        if kind is Append:
+            values["segments"] = tuple(Segment(*segment) for segment in values["segments"])
+        return kind(**values)
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"a log row of type {row['type']} has other fields ({error})") from None

@@ -12,8 +12,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
-from midsentence.calls import TERMINAL, Call, Input
-from midsentence.calls import State as CallState
+from midsentence.calls import TERMINAL, Call, CallState, Input
 from midsentence.draft import Draft
 from midsentence.events import Note, SetTimer, StartTool, ToolError, ToolResult
 from midsentence.protocol import NoSuchPart, resolve, write_value

@@ -6,8 +6,7 @@ call runs.
 
 from __future__ import annotations
 
-from midsentence.calls import Call, Input
-from midsentence.calls import State as CallState
+from midsentence.calls import Call, CallState, Input
 from midsentence.events import Note
 from midsentence.gate import NOT_TWICE, Gate
 from midsentence.protocol import AmendLine, CallLine, Join, Ref, joined, refs, write_value

@@ -11,8 +11,8 @@ from enum import StrEnum
 
 from immutables import Map
 
-from midsentence.calls import Commits, Graph
-from midsentence.calls import State as CallState
+from midsentence.calls import CallState, Commits, Graph
+from midsentence.forgetting import Shown, Turned
 from midsentence.modes import Settings
 from midsentence.protocol import Parser
 from midsentence.tools.tool import ToolSpec
@@ -93,7 +93,14 @@ class State:
     turn: int = 1
     """Turns that the user opened with a word; one that a mere retraction or a full stop opened goes on with the one before."""
     errors_in_row: int = 0
+    turned: tuple[Turned, ...] = ()
+    """Where each turn after the first begins in the transcript."""
+    shown: Shown = Shown()
+    """What the context leaves out of the transcript."""
+    prompt_tokens: int = 0
     context_tokens: int = 0
+    renewing: bool = False
+    """Whether the append under way is of the whole context, made anew."""
     turn_tokens: int = 0
     """Tokens that the model has written in this turn."""
     turn_writes: int = 0
@@ -121,10 +128,12 @@ def knows_the_end(state: State) -> bool:
 def nothing_moves(state: State) -> bool:
     """Whether no call goes on by itself: to pause, once the user has finished, would be to wait for ever."""
     if state.settings.commit == "line":
+        if state.predicted and any(state.commits.covers(state.graph[id]) for id in state.graph.live):
+            return False  # the real end of speech lets them go
         return not state.grace and not any(state.graph.in_state(CallState.RUNNING))
     return not state.graph.live  # the end of a pause commits
 
 
 def start(settings: Settings, tools: Mapping[str, ToolSpec], session: str = "session", prompt_tokens: int = 0) -> State:
     """The state of a fresh session, its prompt already taken in."""
-    return State(settings, tools, session, context_tokens=prompt_tokens)
+    return State(settings, tools, session, prompt_tokens=prompt_tokens, context_tokens=prompt_tokens)

@@ -24,8 +24,7 @@ from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
 
 from midsentence import core
-from midsentence.calls import Call
-from midsentence.calls import State as CallState
+from midsentence.calls import Call, CallState
 from midsentence.core import Phase, State
 from midsentence.events import ModelOutput
 from midsentence.models.lines import Amendable, Legal, LineRules, head_rules

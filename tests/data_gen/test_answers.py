@@ -15,8 +15,7 @@ from data_gen.task import Task
 from data_gen.tasks import assistant, debug
 from eval.backends import backend
 from eval.scoring import score
-from midsentence.calls import Call
-from midsentence.calls import State as CallState
+from midsentence.calls import Call, CallState
 from midsentence.clock import Profile
 from midsentence.models.load import load_renderer
 from midsentence.modes import MODES

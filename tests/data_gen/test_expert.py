@@ -17,7 +17,7 @@ from data_gen.tasks import assistant, bfcl, debug, naturalistic
 from eval.safety import Rules, counts
 from eval.trace import trace
 from midsentence import core
-from midsentence.calls import State as CallState
+from midsentence.calls import CallState
 from midsentence.clock import Profile
 from midsentence.core import State
 from midsentence.events import Appended, Generate, ModelOutput, Note, StartTool, UserUpdate
