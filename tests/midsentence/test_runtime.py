@@ -20,12 +20,14 @@ import pytest
 
 from midsentence import core, record
 from midsentence.answer_parts import AnswerPart, may_be_said, sayable
+from midsentence.calls import CallState, Input, effect_key
 from midsentence.clock import Profile, WallClock, ns, seconds
 from midsentence.events import (
     Append,
     Close,
     Emit,
     ModelOutput,
+    Moved,
     Note,
     Silence,
     StartTool,
@@ -35,7 +37,6 @@ from midsentence.events import (
     from_json,
     to_json,
 )
-from midsentence.gate import effect_key
 from midsentence.models.live import ContextFull, ModelWorker, PlannedModel
 from midsentence.modes import MODES, settings
 from midsentence.rendering import Renderer
@@ -265,7 +266,7 @@ class TestTimes:
 
         session = fake(work)
         [(started, _)] = commands(session, StartTool)
-        ended = min(at for at, note in commands(session, Note) if note.what == "blocked:hold")
+        ended = min(at for at, moved in commands(session, Moved) if (moved.state, moved.input) == (CallState.BLOCKED, Input.HOLD))
         [timer] = [event for event, _ in session.history if type(event).__name__ == "Timer"]
         assert seconds(timer.at_ns) == started > ended + 0.7
 
