@@ -6,22 +6,19 @@ the model writes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
-from typing import Any
 
 from midsentence.calls import TERMINAL, Call, CallState, Input, label
 from midsentence.draft import discard_answer, move, note, say, tell, tell_void
 from midsentence.events import SetTimer, Timer, ToolError, ToolResult
+from midsentence.outcome import not_json
 from midsentence.protocol import NoSuchPart, resolve, write_value
 from midsentence.said import only_said, words_said
 from midsentence.state import Draft
 from midsentence.tools.tool import ToolSpec, mismatch, signature
 from midsentence.transcript import shortened
 
-MAX_RESULT_DEPTH = 64
-"""Levels of lists and objects that a result may have: what Python itself allows depends on who calls."""
 NOT_TWICE = "equal effects are refused within a turn; if it is meant, the user can ask again in the next"
 
 
@@ -332,28 +329,3 @@ def cancel_all(draft: Draft, ids: Iterable[int]) -> None:
     for id in ids:
         move(draft, draft.graph[id], Input.REMOVE)
         draft.voided.add(id)
-
-
-def not_json(value: Any) -> str | None:
-    """Why a tool's answer can't be shown or handed on, or None."""
-    try:
-        json.dumps(value, sort_keys=True, allow_nan=False)  # logs and equality of calls sort the fields
-        write_value(value)
-    except (TypeError, ValueError, RecursionError):
-        return f"its answer is no JSON value but {type(value).__name__}"
-    if is_deep(value):
-        return f"its answer is nested deeper than {MAX_RESULT_DEPTH} levels"
-    return None
-
-
-def is_deep(value: Any) -> bool:
-    """Whether a JSON value is nested deeper than what can be walked through from any depth of the caller's own stack."""
-    level = [value]
-    for _ in range(MAX_RESULT_DEPTH + 1):
-        level = [
-            item for each in level if isinstance(each, list | tuple | dict)
-            for item in (each.values() if isinstance(each, dict) else each) if isinstance(item, list | tuple | dict)
-        ]
-        if not level:
-            return False
-    return True

@@ -33,7 +33,7 @@ from midsentence.events import (
     from_json,
     to_json,
 )
-from midsentence.gate import not_json
+from midsentence.outcome import not_json
 from midsentence.protocol import AmendLine, CallLine, Join, as_text, parse_line, refs
 from midsentence.rendering import as_data
 from midsentence.state import State

@@ -46,16 +46,17 @@ from midsentence.events import (
     StopSpeaking,
     Timer,
     ToolError,
-    ToolResult,
     UserUpdate,
 )
 from midsentence.models.live import ContextFull, LiveContext, LiveModel
 from midsentence.modes import Settings
-from midsentence.prompt import Detail, Style, system_prompt
+from midsentence.outcome import Outcome, failed
+from midsentence.prompt import Style, system_prompt
 from midsentence.rendering import Renderer, Rendering
-from midsentence.running import Outcome, end, failed, idempotency_key, launch
+from midsentence.running import end, idempotency_key, launch
 from midsentence.simulate import Rollout
 from midsentence.tools.bulk import off_loop
+from midsentence.tools.manual import Detail
 from midsentence.tools.tool import Toolbox
 from midsentence.transcript import MAX_RETRACTS, Segment
 
@@ -562,7 +563,7 @@ class Session:
         try:
             work = launch(self._toolbox, start.name, start.args, start.key)
         except Exception as error:
-            return await self._put(self._event_of(start, failed(error)))
+            return await self._put(failed(error).event(start, self.clock.now_ns()))
         try:
             await asyncio.wait((work,), timeout=start.timeout_ns / NS_PER_S)
             if not work.done():
@@ -574,15 +575,9 @@ class Session:
                 await asyncio.wait((work,), timeout=self.limits.idle_s)
             if work.done():
                 outcome = Outcome(kind="crashed", message="cancelled itself") if work.cancelled() else work.result()
-                await self._put(self._event_of(start, outcome))
+                await self._put(outcome.event(start, self.clock.now_ns()))
         finally:
             self.abandoned += await end(work, self.limits.cancel_s)
-
-    def _event_of(self, start: StartTool, outcome: Outcome) -> Event:
-        at_ns = self.clock.now_ns()
-        if outcome.kind == "done":
-            return ToolResult(at_ns, start.call, start.version, outcome.value)
-        return ToolError(at_ns, start.call, start.version, outcome.message, outcome.kind)
 
 
 def merged(old: UserUpdate, new: UserUpdate) -> UserUpdate:

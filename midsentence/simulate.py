@@ -41,9 +41,10 @@ from midsentence.events import (
 )
 from midsentence.models.model import Mask, Model, Stream
 from midsentence.modes import Settings
+from midsentence.outcome import Boundary
 from midsentence.rendering import Renderer, Rendering
 from midsentence.spoken import Spoken, User
-from midsentence.tools.tool import Toolbox, ToolFailure
+from midsentence.tools.tool import Toolbox
 
 
 class Planner(Protocol):
@@ -395,12 +396,9 @@ class Episode:
     def _finish_tool(self, start: StartTool, at_ns: int) -> Event | None:
         if (start.call, start.version) in self._cancelled:
             return None
-        try:
-            return ToolResult(at_ns, start.call, start.version, self.toolbox.run(start.name, start.args))
-        except ToolFailure as failure:
-            return ToolError(at_ns, start.call, start.version, str(failure))
-        except Exception as error:  # a broken tool is data, not a crash
-            return ToolError(at_ns, start.call, start.version, f"{type(error).__name__}: {error}", "crashed")
+        with Boundary(KeyboardInterrupt) as ended:
+            ended.gives(self.toolbox.run(start.name, start.args))
+        return ended.outcome.event(start, at_ns)
 
 
 def run_batch(

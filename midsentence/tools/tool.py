@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from midsentence.clock import ns
 from midsentence.protocol import PARAMETER_NAME, TOOL_NAME
@@ -19,7 +19,7 @@ from midsentence.tools.text import either
 Access = Literal["read", "egress", "write"]
 """*read* runs at once; *egress* reads, but its arguments leave the machine; *write* changes the world."""
 
-Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +116,19 @@ class Toolbox(Protocol):
 
     def latency_ns(self, name: str, args: Mapping[str, Json]) -> int:
         """How long the call takes in virtual time: a function of its arguments, so that asking again rerolls nothing."""
+        ...
+
+
+@runtime_checkable
+class AsyncToolbox(Toolbox, Protocol):
+    """A toolbox that awaits some of its tools in the caller's loop; a live session runs all others in threads."""
+
+    def is_async(self, name: str) -> bool:
+        """Whether `arun` awaits this tool."""
+        ...
+
+    async def arun(self, name: str, args: Mapping[str, Json]) -> Json:
+        """`run` for a live session. Raises as `run` does; when it is cancelled, it stops what can be stopped."""
         ...
 
 
