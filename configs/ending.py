@@ -104,12 +104,17 @@ def break_down(error: BaseException) -> NoReturn:
 
 def _is_the_users(error: Exception) -> bool:
     kinds = (UserError, ValueError, OSError, MemoryError, BrokenExecutor, HydraException, OmegaConfBaseException)
-    return isinstance(error, kinds) or _full(error) or type(error).__module__.partition(".")[0] in _READERS
+    return isinstance(error, kinds) or _full(error) or _out_of_memory(error) or type(error).__module__.partition(".")[0] in _READERS
 
 
 def _full(error: BaseException) -> bool:
     """Whether a library says in words of its own that the disk is full."""
     return os.strerror(errno.ENOSPC) in str(error) and not isinstance(error, OSError)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Whether it is memory that a library could not have, of the machine or of a GPU."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
 
 
 def _said_here(error: Exception) -> bool:
@@ -130,6 +135,9 @@ def _words(error: BaseException) -> str:
         return f"{f'{shown}: ' if shown else ''}{error.strerror}; {_FIXES[error.errno]}"
     if isinstance(error, BrokenExecutor):
         return "a worker process was killed, for want of memory perhaps; run it again, with fewer workers if so; what was finished is kept"
+    if _out_of_memory(error):
+        said = " ".join(str(error).split())[:200] or type(error).__name__
+        return f"there is not enough memory ({said}); give smaller sizes, or free some"
     causes = [str(error)]
     if _full(error):
         causes.append(_FIXES[errno.ENOSPC])

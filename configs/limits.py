@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 _LIMITS = "limits"
+_LONGEST_S = 1e9
+"""No time is longer than thirty years: what has one in nanoseconds still fits in 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +106,14 @@ def check(settings: Any, path: str = "") -> None:
         for place, each in _values(name, value):
             if is_dataclass(each):
                 check(each, f"{place}.")
-            elif why := limits.wrong(each):
+            elif why := limits.wrong(each) or _too_long(spec.name, each):
                 raise ValueError(f"{place}={each} {why}")
+
+
+def _too_long(name: str, value: Any) -> str:
+    """What is wrong with a value as a time; settings of seconds end in ``_s``, those of rates in ``_per_s``."""
+    long = name.endswith("_s") and not name.endswith("_per_s") and isinstance(value, int | float) and value > _LONGEST_S
+    return f"is out of range; use {_LONGEST_S:g} or less" if long else ""
 
 
 def _values(name: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from data_gen.expert import Expert, heard_in, reconcile
 from data_gen.nearness import Nearness
 from data_gen.reading import reading_of
 from data_gen.seeds import child
-from data_gen.sources import load
+from data_gen.sources import SPLITS, load
 from data_gen.task import Task
 from data_gen.trajectory import Piece, pieces, read_manifest, read_shard, segments_of
 from data_gen.twins import asked_tools, known_by, others, twin
@@ -197,9 +198,11 @@ def _tasks_of(config: Config, row: dict[str, Any]) -> tuple[Task, Task]:
     n = int(row["id"].rsplit("/", 1)[1])
     task = pool[n % len(pool)]
     if task.id != row["task"]:
-        task = next((found for found in pool if found.id == row["task"]), None) or next(
-            found for split in ("train", "validation", "test") for found in _pool(_Key(config), split) if found.id == row["task"]
-        )
+        pools = chain((pool,), (_pool(_Key(config), split) for split in SPLITS))
+        found = next((found for each in pools for found in each if found.id == row["task"]), None)
+        if found is None:
+            raise UserError(f"{row['id']} is of task {row['task']!r}, which its source does not make any more; generate the data again")
+        task = found
     near = (pool[(n + step) % len(pool)] for step in range(1, min(len(pool), MOST_TRIED) + 1))
     return task, next((other for other in near if _goes_on_like(task, other)), task)
 

@@ -95,6 +95,8 @@ def recipe(config: Config) -> str:
         parts["data"].pop("tools")
     if parts["data"]["language"] == "en":
         parts["data"].pop("language")
+    if not parts["agent"]["eager_listening"]:
+        parts["agent"].pop("eager_listening")
     if parts["data"]["patience"] == "costly":
         parts["data"].pop("patience")
     paraphrase = parts["data"].pop("paraphrase")

@@ -198,6 +198,8 @@ def recipe(config: Config, backends: dict[str, Backend]) -> str:
     for name in ("tools", "lag_s", "lag_spread_s"):  # settings that came later, where they change nothing
         if parts["data"][name] == getattr(DataConfig, name):
             parts["data"].pop(name)
+    if not parts["agent"]["eager_listening"]:
+        parts["agent"].pop("eager_listening")
     paraphrase = parts["data"].pop("paraphrase")
     if paraphrase["url"]:
         parts["paraphrase"] = paraphrase["model"]

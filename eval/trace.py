@@ -21,6 +21,7 @@ from midsentence.events import (
     EndPredicted,
     Event,
     Finish,
+    Forget,
     Generate,
     ModelOutput,
     Moved,
@@ -253,6 +254,8 @@ class _Reader:
                         self.silence_read = segment.kind == "silence" or self.silence_read and not segment.text
                 if (self.final_heard or self.predicted) and any(segment.kind == "final_query_update" for segment in segments):
                     self.final_waits = True
+            case Forget():
+                self.reading_ns = self.now_ns
             case StartTool(call, version, name, args):
                 self.runs.setdefault((call, version), []).append(Run(call, version, name, args, self.now_ns, -1, "open"))
                 self.order.append((call, version))

@@ -19,10 +19,12 @@ from midsentence.events import (
     Appended,
     Close,
     Command,
+    Crowded,
     Emit,
     EndPredicted,
     Event,
     Finish,
+    Forget,
     Generate,
     ModelEnded,
     ModelOutput,
@@ -36,6 +38,7 @@ from midsentence.events import (
     ToolResult,
     UserUpdate,
 )
+from midsentence.forgetting import FULL_SHARE, LEFT_SHARE, Shown, Turned, shown_less
 from midsentence.gate import (
     advance_calls,
     cancel_all,
@@ -77,6 +80,8 @@ def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
             on_model_ended(draft, event)
         case Appended():
             on_appended(draft, event)
+        case Crowded():
+            on_crowded(draft, event)
         case ToolResult():
             on_tool_result(draft, event)
         case ToolError():
@@ -112,6 +117,7 @@ def on_user_update(draft: Draft, event: UserUpdate) -> None:
         return
     if draft.answered:
         draft.answered, draft.turn_tokens = False, 0
+        draft.turned = (*draft.turned, Turned(len(draft.transcript), draft.graph.highest))
         draft.final_heard = draft.final_in_context = False
         if says_a_word(event.text):
             allow_anew(draft)
@@ -165,7 +171,7 @@ def reopen(draft: Draft) -> None:
 
 
 def on_end_predicted(draft: Draft) -> None:
-    """An eager mode takes a predicted end for the end, as far as it can be taken back."""
+    """An eager mode takes a predicted end for the end, as far as that can be taken back."""
     spoken = any(segment.kind == "partial_query_update" for segment in draft.transcript)
     spoken = spoken or any(pending.segment.kind == "partial_query_update" for pending in draft.inbox)
     if not draft.settings.eager or draft.predicted or draft.final_heard or draft.answered or not spoken:
@@ -177,9 +183,11 @@ def on_end_predicted(draft: Draft) -> None:
 
 def throw_away(draft: Draft) -> None:
     """Speech goes on after a predicted end: what was begun on it stops, and no call stands that it issued or made another of,
-    nor one that is computed from such a call."""
+    nor one that is computed from such a call. A model that listens has what was said until then in its calls, which stand."""
     reopen(draft)
     end_release(draft)
+    if draft.settings.listens:
+        return
     if draft.phase is Phase.GENERATING:
         cut(draft)
     calls, before = draft.graph.calls, draft.before
@@ -208,7 +216,7 @@ def on_model_output(draft: Draft, event: ModelOutput) -> None:
             break
         act(draft, item)
     if draft.phase is Phase.GENERATING and draft.context_tokens > draft.settings.max_context_tokens:
-        finish(draft, "context_overflow")
+        crowd(draft)
     elif draft.phase is Phase.GENERATING and draft.turn_tokens >= draft.settings.max_generated_tokens:
         finish(draft, "out_of_budget")
     elif draft.phase is Phase.GENERATING and draft.cut_pending and may_cut(draft, None):
@@ -307,10 +315,56 @@ def on_appended(draft: Draft, event: Appended) -> None:
     if draft.phase is not Phase.APPENDING:
         note(draft, "stale_append")
         return
-    draft.context_tokens += max(0, event.tokens)
-    draft.phase = Phase.IDLE
-    if draft.context_tokens > draft.settings.max_context_tokens:
+    draft.context_tokens = max(0, event.tokens) + (draft.prompt_tokens if draft.renewing else draft.context_tokens)
+    draft.phase, draft.renewing = Phase.IDLE, False
+
+
+# -- the context's limit -----------------------------------------------------------------------------------
+
+
+def on_crowded(draft: Draft, event: Crowded) -> None:
+    """The model's context is full, and may hold less than the settings say."""
+    if draft.phase not in (Phase.APPENDING, Phase.GENERATING):
+        note(draft, "stale_append")
+        return
+    if event.most_tokens > 0:
+        draft.settings = replace(draft.settings, max_context_tokens=min(draft.settings.max_context_tokens, event.most_tokens))
+    crowd(draft)
+
+
+def crowd(draft: Draft) -> None:
+    """The context is full: what is being written is cut, and something has to go before anything else is taken in."""
+    draft.context_tokens = max(draft.context_tokens, draft.settings.max_context_tokens + 1)
+    if to_let_go(draft) is None:
         finish(draft, "context_overflow")
+    elif draft.phase is Phase.GENERATING:
+        cut(draft)
+        draft.wake = True
+    if draft.phase is Phase.APPENDING:
+        draft.phase = Phase.IDLE
+
+
+def to_let_go(draft: Draft) -> Shown | None:
+    """What the context is to leave out, where it holds too much; None where it does not, or can't leave out more."""
+    limit = draft.settings.max_context_tokens
+    full = draft.context_tokens > limit
+    if not full and not (draft.answered and draft.context_tokens > FULL_SHARE * limit):
+        return None
+    left = int(LEFT_SHARE * limit) - draft.prompt_tokens
+    tokens = draft.context_tokens - draft.prompt_tokens
+    return shown_less(draft.transcript, draft.turned, draft.shown, tokens=tokens, most=left, of_this_turn=full)
+
+
+def make_room(draft: Draft) -> None:
+    """Lets the oldest go if the context is full, or nearly so while the user has the word; or ends the session if nothing can."""
+    if (less := to_let_go(draft)) is not None:
+        draft.shown, draft.renewing, draft.phase = less, True, Phase.APPENDING
+        say(draft, Forget(less.turns, less.results))
+    elif draft.context_tokens > draft.settings.max_context_tokens:
+        finish(draft, "context_overflow")
+
+
+# -- the model goes on -------------------------------------------------------------------------------------
 
 
 def proceed(draft: Draft) -> None:
@@ -318,6 +372,8 @@ def proceed(draft: Draft) -> None:
     if draft.answer is not None and not draft.graph.live and not draft.predicted:
         say(draft, Emit(draft.answer))
         draft.answer, draft.answered, draft.settled = None, True, draft.graph.highest
+    if draft.phase is Phase.IDLE:
+        make_room(draft)
     if draft.phase is not Phase.IDLE:
         return
     if draft.inbox:

@@ -91,6 +91,15 @@ class Appended:
 
 
 @dataclass(frozen=True, slots=True)
+class Crowded:
+    """The model's context has no room for what it was to take in, or to write."""
+
+    at_ns: int
+    most_tokens: int = 0
+    """What it holds at the most, its prompt included; 0 where that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
 class ToolResult:
     """A tool ran to its end."""
 
@@ -128,11 +137,13 @@ class Close:
     why: str = "closed"
 
 
-Event = UserUpdate | EndPredicted | Silence | Speaking | ModelOutput | ModelEnded | Appended | ToolResult | ToolError | Timer | Close
+Event = (
+    UserUpdate | EndPredicted | Silence | Speaking | ModelOutput | ModelEnded | Appended | Crowded | ToolResult | ToolError | Timer | Close
+)
 
 PRIORITY: dict[type, int] = {
-    ModelOutput: 0, ModelEnded: 0, Appended: 0, ToolResult: 1, ToolError: 1, UserUpdate: 2, EndPredicted: 2, Silence: 2, Speaking: 2,
-    Timer: 3, Close: 4,
+    ModelOutput: 0, ModelEnded: 0, Appended: 0, Crowded: 0, ToolResult: 1, ToolError: 1,
+    UserUpdate: 2, EndPredicted: 2, Silence: 2, Speaking: 2, Timer: 3, Close: 4,
 }
 """Order of events at equal times: model token, tool result, user update, timer; then sequence."""
 
@@ -142,6 +153,17 @@ class Append:
     """Take in these environment segments as one batch; `Appended` answers."""
 
     segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Make the context anew: the prompt, and what `midsentence.forgetting.shown` leaves of the transcript. `Appended` answers, with the
+    tokens of all but the prompt."""
+
+    turns: int
+    """Turns, from the first, that are left out whole from now on."""
+    results: int
+    """Segments of the transcript up to which results are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,13 +258,15 @@ class Unmoved:
     input: Input
 
 
-Command = Append | Generate | Stop | StartTool | CancelTool | SetTimer | Emit | StopSpeaking | Finish | Note | Moved | Unmoved
+Command = (
+    Append | Forget | Generate | Stop | StartTool | CancelTool | SetTimer | Emit | StopSpeaking | Finish | Note | Moved | Unmoved
+)
 
 _BY_NAME: dict[str, type] = {
     kind.__name__: kind
     for kind in (
-        UserUpdate, EndPredicted, Silence, Speaking, ModelOutput, ModelEnded, Appended, ToolResult, ToolError, Timer, Close,
-        Append, Generate, Stop, StartTool, CancelTool, SetTimer, Emit, StopSpeaking, Finish, Note,
+        UserUpdate, EndPredicted, Silence, Speaking, ModelOutput, ModelEnded, Appended, Crowded, ToolResult, ToolError, Timer, Close,
+        Append, Forget, Generate, Stop, StartTool, CancelTool, SetTimer, Emit, StopSpeaking, Finish, Note,
         Moved, Unmoved,
     )
 }

@@ -37,8 +37,9 @@ class Settings:
     context: where the model does not listen, nothing revises a line any more. With a commit grace, or the paper's commit
     rule, the whole action counts as ever."""
     eager: bool = False
-    """Whether a mode that does not listen begins on a predicted end of speech. What it does on one that proves wrong is
-    thrown away; what it commits waits for the real end."""
+    """Whether a predicted end of speech is taken for the end. What is committed on it, and an answer, wait for the real end; if
+    speech goes on instead, the answer is withdrawn, and a mode that does not listen throws away its calls too. Where the model
+    listens they stand, as what it has understood so far."""
     interrupt: Literal["token", "line", "action"] = "line"
     """What new information cuts: ``token`` everything at once (the paper's); ``line`` lets a call line that has begun
     finish; ``action`` lets an action that has begun finish. A thought is cut at once in all three."""
@@ -119,6 +120,7 @@ def settings_of(mode: str, config: AgentConfig) -> Settings:
     return settings(
         mode, interrupt=config.interrupt, commit=commit, commit_on=config.commit_on,
         revise=config.revise, revise_cascade=config.revise_cascade,
+        eager=mode in MODES and (MODES[mode].eager or config.eager_listening and MODES[mode].listens),
         commit_grace_ns=ns(config.commit_grace_s), allowed_egress=frozenset(config.allowed_egress),
         runs_lines=runs_lines,
         max_errors_in_row=config.max_errors_in_row, max_context_tokens=config.max_context_tokens,

@@ -32,9 +32,11 @@ from midsentence.events import (
     CancelTool,
     Close,
     Command,
+    Crowded,
     Emit,
     EndPredicted,
     Event,
+    Forget,
     Generate,
     ModelEnded,
     ModelOutput,
@@ -48,6 +50,7 @@ from midsentence.events import (
     ToolError,
     UserUpdate,
 )
+from midsentence.forgetting import shown
 from midsentence.models.live import ContextFull, LiveContext, LiveModel
 from midsentence.modes import Settings
 from midsentence.outcome import Outcome, failed
@@ -420,10 +423,15 @@ class Session:
     def _take(self, item: Event | _Broke) -> None:
         if not isinstance(item, _Broke):
             self._feed(item)
-        elif item.span is None or item.span is self._span:
+        elif item.span is not None and item.span is not self._span:
+            return
+        elif isinstance(item.error, ContextFull):
+            self._feed(Crowded(item.at_ns, item.error.most_tokens))
+            self.failure = item.error if self.state.phase is Phase.FINISHED else self.failure
+        else:
             self.failure = item.error
             why = "model_timeout" if isinstance(item.error, TimeoutError) else "model_failed"
-            self._feed(Close(item.at_ns, "context_overflow" if isinstance(item.error, ContextFull) else why))
+            self._feed(Close(item.at_ns, why))
 
     def _feed(self, event: Event) -> None:
         self.state, commands = core.step(self.state, event)
@@ -441,6 +449,8 @@ class Session:
         match command:
             case Append(segments):
                 self._start(self._append(segments))
+            case Forget():
+                self._start(self._renew(shown(self.state.transcript, self.state.turned, self.state.shown)))
             case Generate(generation):
                 self._write(generation)
             case Stop(keep=keep):
@@ -503,6 +513,25 @@ class Session:
         try:
             async with asyncio.timeout(self.limits.model_s):
                 ids = await off_loop(self._rendering.environment, segments, over=[segment.text for segment in segments])
+                await asyncio.wrap_future(self._context.append(ids))
+        except Exception as error:
+            await self._put(_Broke(self.clock.now_ns(), error, None))
+        else:
+            await self._put(Appended(self.clock.now_ns(), len(ids)))
+
+    async def _renew(self, segments: tuple[Segment, ...]) -> None:
+        """Makes the context anew, from the prompt on: what the model's engine kept for the old one is given back first."""
+        try:
+            async with asyncio.timeout(self.limits.model_s):
+                self._context.close()
+                self._rendering = Rendering(self._renderer)
+                ids = await off_loop(self._rendering.take, segments, over=[segment.text for segment in segments])
+                opening: Future[LiveContext] = self._model.open(self.prompt_ids, self._seed)
+                try:
+                    self._context = await asyncio.wrap_future(opening)
+                except BaseException:
+                    opening.add_done_callback(_close_late)
+                    raise
                 await asyncio.wrap_future(self._context.append(ids))
         except Exception as error:
             await self._put(_Broke(self.clock.now_ns(), error, None))

@@ -25,6 +25,7 @@ from midsentence.events import (
     Emit,
     EndPredicted,
     Event,
+    Forget,
     Generate,
     ModelEnded,
     ModelOutput,
@@ -39,6 +40,7 @@ from midsentence.events import (
     ToolResult,
     UserUpdate,
 )
+from midsentence.forgetting import shown
 from midsentence.models.model import Mask, Model, Stream
 from midsentence.modes import Settings
 from midsentence.outcome import Boundary
@@ -233,6 +235,8 @@ class Episode:
                 self._unsent += ids
                 after_ns = now_ns + self.profile.append_ns(len(ids))
                 self._schedule(after_ns, PRIORITY[Appended], Appended(after_ns, len(ids)))
+            case Forget():
+                self._renew(now_ns)
             case Generate(generation):
                 self._span = self._begin(generation, now_ns)
             case Stop(keep=keep):
@@ -248,6 +252,15 @@ class Episode:
             case StopSpeaking() if (spoken := self._spoken) is not None:
                 self._spoken = None
                 self._schedule(now_ns, PRIORITY[Speaking], Speaking(now_ns, "cut", spoken.heard(now_ns)))
+
+    def _renew(self, now_ns: int) -> None:
+        """Makes the context anew, from the prompt on."""
+        self._rendering = Rendering(self.renderer)
+        self._unsent = list(self._rendering.take(shown(self.state.transcript, self.state.turned, self.state.shown)))
+        if self.model is not None:
+            self.model.crop(self.stream, len(self.prompt_ids))
+        after_ns = now_ns + self.profile.append_ns(len(self._unsent))
+        self._schedule(after_ns, PRIORITY[Appended], Appended(after_ns, len(self._unsent)))
 
     # -- the user ----------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from immutables import Map
 
 from midsentence.calls import Call, CallState, Commits, Graph
 from midsentence.events import Command
+from midsentence.forgetting import Shown, Turned
 from midsentence.modes import Settings
 from midsentence.protocol import Parser
 from midsentence.tools.tool import ToolSpec
@@ -93,7 +94,14 @@ class State:
     turn: int = 1
     """Turns that the user opened with a word; one that a mere retraction or a full stop opened goes on with the one before."""
     errors_in_row: int = 0
+    turned: tuple[Turned, ...] = ()
+    """Where each turn after the first begins in the transcript."""
+    shown: Shown = Shown()
+    """What the context leaves out of the transcript."""
+    prompt_tokens: int = 0
     context_tokens: int = 0
+    renewing: bool = False
+    """Whether the append under way is of the whole context, made anew."""
     turn_tokens: int = 0
     """Tokens that the model has written in this turn."""
     turn_writes: int = 0
@@ -151,7 +159,11 @@ class Draft:
     settled: int
     turn: int
     errors_in_row: int
+    turned: tuple[Turned, ...]
+    shown: Shown
+    prompt_tokens: int
     context_tokens: int
+    renewing: bool
     turn_tokens: int
     turn_writes: int
     session_writes: int
@@ -177,7 +189,8 @@ def thaw(state: State) -> Draft:
         final_heard=state.final_heard, predicted=state.predicted, before=state.before, final_in_context=state.final_in_context,
         silence_in_context=state.silence_in_context, informed=state.informed, answer=state.answer, answered=state.answered,
         speaking=state.speaking, settled=state.settled, turn=state.turn, errors_in_row=state.errors_in_row,
-        context_tokens=state.context_tokens, turn_tokens=state.turn_tokens, turn_writes=state.turn_writes,
+        turned=state.turned, shown=state.shown, prompt_tokens=state.prompt_tokens, context_tokens=state.context_tokens,
+        renewing=state.renewing, turn_tokens=state.turn_tokens, turn_writes=state.turn_writes,
         session_writes=state.session_writes, extra_writes=state.extra_writes, asked_more=state.asked_more, asked=state.asked,
         starts=state.starts, timer=state.timer, grace=state.grace,
     )
@@ -193,7 +206,8 @@ def freeze(draft: Draft) -> State:
         final_heard=draft.final_heard, predicted=draft.predicted, before=draft.before, final_in_context=draft.final_in_context,
         silence_in_context=draft.silence_in_context, informed=draft.informed, answer=draft.answer, answered=draft.answered,
         speaking=draft.speaking, settled=draft.settled, turn=draft.turn, errors_in_row=draft.errors_in_row,
-        context_tokens=draft.context_tokens, turn_tokens=draft.turn_tokens, turn_writes=draft.turn_writes,
+        turned=draft.turned, shown=draft.shown, prompt_tokens=draft.prompt_tokens, context_tokens=draft.context_tokens,
+        renewing=draft.renewing, turn_tokens=draft.turn_tokens, turn_writes=draft.turn_writes,
         session_writes=draft.session_writes, extra_writes=draft.extra_writes, asked_more=draft.asked_more, asked=draft.asked,
         starts=draft.starts, timer=draft.timer, grace=draft.grace,
     )
@@ -207,10 +221,12 @@ def knows_the_end(state: State | Draft) -> bool:
 def nothing_moves(state: State | Draft) -> bool:
     """Whether no call goes on by itself: to pause, once the user has finished, would be to wait for ever."""
     if state.settings.commit == "line":
+        if state.predicted and any(state.commits.covers(state.graph[id]) for id in state.graph.live):
+            return False  # the real end of speech lets them go
         return not state.grace and not any(state.graph.in_state(CallState.RUNNING))
     return not state.graph.live  # the end of a pause commits
 
 
 def start(settings: Settings, tools: Mapping[str, ToolSpec], session: str = "session", prompt_tokens: int = 0) -> State:
     """The state of a fresh session, its prompt already taken in."""
-    return State(settings, tools, session, context_tokens=prompt_tokens)
+    return State(settings, tools, session, prompt_tokens=prompt_tokens, context_tokens=prompt_tokens)

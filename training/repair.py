@@ -108,6 +108,8 @@ def recipe(config: Config) -> str:
     parts = {name: asdict(getattr(config, name)) for name in ("model", "data", "clock", "agent", "repair")}
     for group, name in (("data", "workers"), ("data", "shard_rows"), ("data", "paraphrase"), ("repair", "workers"), ("repair", "batch")):
         parts[group].pop(name)
+    if not parts["agent"]["eager_listening"]:
+        parts["agent"].pop("eager_listening")
     parts |= {"inputs": inputs(config), "weights": weights_hash(config.model.adapter), "seed": config.seed, "task": config.task}
     parts |= {"tools": config.tools, "requests": config.requests, "schema": SCHEMA_VERSION, "edition": EDITION}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

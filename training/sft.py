@@ -31,7 +31,7 @@ from configs.schema import Config
 from data_gen.trajectory import read_manifest
 from midsentence.models.checkpoint import BASE, load_model
 from midsentence.models.embedded import resolve
-from midsentence.models.load import adapter_folder, load_renderer, load_tokenizer, note_protocol, weights_hash
+from midsentence.models.load import adapter_folder, finite, load_renderer, load_tokenizer, note_protocol, weights_hash
 from midsentence.rendering import Renderer
 from training.batch import Collator
 from training.checks import check_model, check_settings, context_of
@@ -176,6 +176,7 @@ def load_base(config: Config, renderer: Renderer) -> tuple[Any, dict[int, tuple[
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype, bnb_4bit_use_double_quant=True
         )
     model = AutoModelForCausalLM.from_pretrained(resolve(config.model.name), dtype=dtype, trust_remote_code=False, **more)
+    finite(model, config.model.name)
     new = new_tokens(load_tokenizer(config.model.name), renderer)
     add_rows(model, renderer, new, config.seed)
     machine = Machine.here()

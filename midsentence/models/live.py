@@ -29,6 +29,11 @@ OnToken = Callable[[int | Exception], None]
 class ContextFull(Exception):
     """The context would grow past what the model takes."""
 
+    def __init__(self, why: str, most_tokens: int = 0) -> None:
+        """Says why, and how many tokens a context has at the most; 0 where that is not known."""
+        super().__init__(why)
+        self.most_tokens = most_tokens
+
 
 class LiveContext(Protocol):
     """One session's context. What is asked of it happens in the order in which it was asked."""
@@ -345,7 +350,7 @@ class ModelWorker:
                 return None
         except BaseException as error:
             return _failure(error)
-        return ContextFull(f"the context has {stream.length} tokens, {more} more pass the model's {most}")
+        return ContextFull(f"the context has {stream.length} tokens, {more} more pass the model's {most}", most)
 
     def _step(self) -> None:
         """One token for every context that may write."""

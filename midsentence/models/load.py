@@ -92,6 +92,20 @@ def reading(place: Path | str) -> Iterator[None]:
         raise ValueError(f"{place} holds a file that can't be read ({why}); make or fetch it again") from error
 
 
+def finite(model: Any, place: Path | str) -> Any:
+    """The model, whose weights are numbers.
+
+    Raises:
+        ValueError: some are not: training has diverged, or a file was damaged.
+    """
+    import torch
+    with torch.no_grad():
+        odd = [name for name, weight in model.named_parameters() if weight.is_floating_point() and not torch.isfinite(weight).all()]
+    if odd:
+        raise ValueError(f"{place} has {len(odd)} tensors with values that are no finite number ({odd[0]}); train or fetch it again")
+    return model
+
+
 def load_tokenizer(name: str, adapter: str | None = None) -> Any:
     """The tokenizer of a model, or of a checkpoint trained from it.
 

@@ -21,7 +21,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from midsentence.models import embedded
 from midsentence.models.ends import turn_ends
-from midsentence.models.load import reading
+from midsentence.models.load import finite, reading
 from midsentence.models.model import Mask
 from midsentence.models.packed_linear import can_pack, pack
 
@@ -175,7 +175,7 @@ class TransformersModel:
             options: of the constructor.
 
         Raises:
-            ValueError: no tokenizer beside the checkpoint.
+            ValueError: no tokenizer beside the checkpoint, or weights that are no finite numbers.
         """
         folder = embedded.resolve(str(name_or_path))
         own = adapter is not None and (Path(adapter) / "tokenizer.json").is_file()
@@ -198,7 +198,7 @@ class TransformersModel:
             raise ValueError(f"{folder}: the tokenizer has {len(tokenizer)} tokens, the model {rows}; they are not a pair")
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        model = model.to(device)
+        model = finite(model, folder if adapter is None else adapter).to(device)
         if packed and can_pack(model):
             pack(model)
         return cls(model, tokenizer=tokenizer, **options)

@@ -23,7 +23,7 @@ from midsentence.clock import parse_now
 from midsentence.tools import times
 from midsentence.tools.dates import DAY, MOMENT, length_in_minutes, moment, written
 from midsentence.tools.function import DEFAULT_LATENCY, Did, FunctionToolbox, Latency, Tool, tool
-from midsentence.tools.text import either, quote, sentences
+from midsentence.tools.text import either, fold, quote, sentences
 from midsentence.tools.tool import Json, Param, ToolFailure, ToolSpec
 from midsentence.tools.world import Note, World, WorldData, addresses, phone_numbers
 
@@ -305,6 +305,8 @@ TOOLS: tuple[Tool, ...] = (
 """The sixteen, in TinyAgent's order."""
 
 _SETS = frozenset({"recipients", "cc", "invitees", "meeting_invitees"})
+_CHOICES = frozenset({"calendar", "folder", "list_name"})
+"""Names of what the user has already, which the world finds in any case (`midsentence.tools.world.one_of`)."""
 _OPENERS = frozenset({"open_note", "open_and_get_file_path"})
 
 
@@ -322,13 +324,15 @@ def canonical(params: Iterable[Param], args: Mapping[str, Json], now: datetime |
 
 
 def meant(params: Iterable[Param], args: Mapping[str, Json], now: datetime | None = None) -> dict[str, Json]:
-    """`canonical`, and what the tools make of it besides: whom a message reaches and when an event ends, however it was put."""
+    """`canonical`, and what the tools make of it besides: whom a message reaches, which list is meant, when an event ends."""
     form = canonical(params, args, now)
     for name, value in form.items():
         if isinstance(value, list) and name in _SETS:
             with suppress(ToolFailure, AttributeError, TypeError):
                 texts = not any("@" in text for text in value)
                 form[name] = phone_numbers(name, value) if name == "recipients" and texts else addresses(name, value)
+        elif name in _CHOICES and isinstance(value, str):
+            form[name] = fold(value)
     if form.get("start_location") == "":
         form["start_location"] = None
     if "end_date" in {param.name for param in params} and "end_date" not in form:
