@@ -303,6 +303,30 @@ def from_json(row: Mapping[str, Any]) -> Event | Command:
     return item
 
 
+def event_from_json(row: Mapping[str, Any]) -> Event:
+    """The event that `to_json` wrote.
+
+    Raises:
+        ValueError: the row is none of ours, or a command.
+    """
+    item = from_json(row)
+    if not isinstance(item, Event):
+        raise ValueError(f"a log has the command {row['type']} in the place of an event")
+    return item
+
+
+def command_from_json(row: Mapping[str, Any]) -> Command:
+    """The command that `to_json` wrote.
+
+    Raises:
+        ValueError: the row is none of ours, or an event.
+    """
+    item = from_json(row)
+    if not isinstance(item, Command):
+        raise ValueError(f"a log has the event {row['type']} in the place of a command")
+    return item
+
+
 def _first_edition(what: str, call: int) -> tuple[type, dict[str, Any]]:
     """A move as logs had it once: ``blocked:hold``, or ``no_transition:blocked:hold``."""
     *missing, state, input = what.split(":")

@@ -215,13 +215,14 @@ class Session:
     async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
         try:
             await self.close()
-        except BaseException as cancelled:
+        except BaseException as broke:
             # the group ends its tasks, and raises this or the failure of its own that led to it
-            await self._group.__aexit__(type(cancelled), cancelled, cancelled.__traceback__)
+            await self._group.__aexit__(type(broke), broke, broke.__traceback__)
             raise
-        cancelled = (kind, error, trace) if kind is not None and issubclass(kind, asyncio.CancelledError) else (None, None, None)
-        # the body's own errors pass through as they are; nothing of the session runs any more
-        await self._group.__aexit__(*cancelled)
+        if kind is not None and issubclass(kind, asyncio.CancelledError):
+            await self._group.__aexit__(kind, error, trace)
+        else:  # the body's own errors pass through as they are; nothing of the session runs any more
+            await self._group.__aexit__(None, None, None)
 
     def speech_began(self) -> None:
         """The user's first word begins now: zero of the session's clock. Without this it is the first update's arrival."""
@@ -460,8 +461,8 @@ class Session:
                 self._tools[call, version] = task
                 task.add_done_callback(lambda _: self._tools.pop((call, version), None))
             case CancelTool(call, version):
-                if (task := self._tools.get((call, version))) is not None:
-                    task.cancel()
+                if (running := self._tools.get((call, version))) is not None:
+                    running.cancel()
             case SetTimer(at_ns, timer):
                 self._start(self._timer(at_ns, timer))
             case Emit(text):
@@ -565,8 +566,8 @@ class Session:
             if isinstance(token, int) and token in self._model.end_ids:
                 return await self._put(ModelEnded(at_ns, span.generation))
             if not isinstance(token, int) or not 0 <= token < self._vocabulary:
-                error = ValueError(f"the model wrote token {token!r}, and the tokenizer has {self._vocabulary}; load its own")
-                return await self._put(_Broke(at_ns, error, span))
+                strange = ValueError(f"the model wrote token {token!r}, and the tokenizer has {self._vocabulary}; load its own")
+                return await self._put(_Broke(at_ns, strange, span))
             span.ids.append(token)
             await self._put(ModelOutput(at_ns, span.generation, span.decoder.push(token), (token,)))
 
@@ -581,7 +582,8 @@ class Session:
     def _stop(self, keep: int) -> None:
         span, self._span = self._span, None
         if span is not None:
-            span.task.cancel()
+            if span.task is not None:
+                span.task.cancel()
             self._rendering.model(span.ids[:keep])
             self._tell_model(self._context.stop, keep)
 

@@ -440,7 +440,8 @@ class TestTools:
                 return session
 
         found = {event.call: (event.kind, event.message.split(":")[0]) for event in events(real(work), ToolError)}
-        assert found == {1: ("crashed", "Mute"), 2: ("crashed", "TypeError"), 3: ("crashed", "RecursionError")}
+        no_json = "its answer is no JSON value but"
+        assert found == {1: ("crashed", "Mute"), 2: ("crashed", f"{no_json} object"), 3: ("crashed", f"{no_json} list")}
 
     @pytest.mark.filterwarnings("ignore:.*coroutine")
     @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
