@@ -1,7 +1,7 @@
 """What values a setting takes, said beside its field in the schema, and checked once for every command.
 
-Owns the declarations `one_of`, `number`, `several` and `span`, and `check`, which holds a tree of settings against them. Refuses to know
-what a setting is for: what two settings must have in common is checked where they are used.
+Owns the declarations `one_of`, `number`, `keyed`, `several` and `span`, and `check`, which holds a tree of settings against them.
+Refuses to know what a setting is for: what two settings must have in common is checked where they are used.
 """
 
 from __future__ import annotations
@@ -67,6 +67,11 @@ def number(
 ) -> Any:
     """A field of numbers from ``least`` to ``most``, both included, and greater than ``above``; a mapping's may have ``keys`` alone."""
     return _field(default, Limits(least=least, most=most, above=above, keys=keys))
+
+
+def keyed(*keys: str) -> Any:
+    """A mapping, empty at first, that may have ``keys`` alone."""
+    return _field({}, Limits(keys=keys))
 
 
 def several(*default: Any, least: float = -math.inf, above: float = -math.inf) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 
-from configs.limits import number, one_of, several, span
+from configs.limits import keyed, number, one_of, several, span
 
 
 @dataclass
@@ -164,8 +164,8 @@ class DataConfig:
     """Whether punctuation at the end of an update is kept, which tells where speech ends."""
     workers: int = number(1, 1)
     shard_rows: int = number(500, 1)
-    files: dict[str, str] = field(default_factory=dict)
-    """Local files of sources that read some (hotpotqa, disfl_qa …)."""
+    files: dict[str, str] = keyed("hotpotqa", "corpus")
+    """Local files of the source that reads some."""
     paraphrase: ParaphraseConfig = field(default_factory=ParaphraseConfig)
 
 

@@ -24,10 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from configs.command import UserError, command
-from configs.ending import quietly
 from configs.folder import settings_in
 from configs.schema import Config
-from configs.terminal import plain
 from data_gen.disfluency import CORRECTIONS
 from data_gen.episodes import make_episode, settings_of
 from data_gen.expert import Expert, heard_in, reconcile
@@ -42,8 +40,10 @@ from midsentence import core
 from midsentence.calls import Call, CallState
 from midsentence.clock import Profile
 from midsentence.core import State
+from midsentence.ending import quietly
 from midsentence.events import EndPredicted, Generate, ModelOutput, Note, Silence, Speaking, StartTool, UserUpdate, from_json
 from midsentence.rendering import Renderer
+from midsentence.terminal import plain
 from midsentence.transcript import Segment
 
 SECRETS = ("number", "extent", "extent_at_end", "misheard")
@@ -195,7 +195,8 @@ def check_rows(config: Config, rows: Iterable[dict[str, Any]]) -> Tally:
 def _tasks_of(config: Config, row: dict[str, Any]) -> tuple[Task, Task]:
     """The row's task, and the next one of its split that asks for nothing but tools of the row's; itself where there is none near."""
     pool = _pool(_Key(config), row["split"])
-    n = int(row["id"].rsplit("/", 1)[1])
+    number = row["id"].rpartition("/")[2]
+    n = int(number) if number.isdecimal() else 0
     task = pool[n % len(pool)]
     if task.id != row["task"]:
         pools = chain((pool,), (_pool(_Key(config), split) for split in SPLITS))

@@ -287,19 +287,24 @@ def from_json(row: Mapping[str, Any]) -> Event | Command:
     """The item that `to_json` wrote.
 
     Raises:
-        ValueError: the row's type is not one of ours.
+        ValueError: the row's type is not one of ours, or it has other fields.
     """
-    kind = _BY_NAME.get(row.get("type", ""))
+    if not isinstance(row, Mapping):
+        raise ValueError(f"a log row is {type(row).__name__}; expected an object with a type")
+    kind = _BY_NAME.get(str(row.get("type")))
     if kind is None:
         raise ValueError(f"a log row has type {row.get('type')!r}; expected one of {', '.join(_BY_NAME)}")
     values: dict[str, Any] = {name: tuple(value) if name == "ids" else value for name, value in row.items() if name != "type"}
-    if kind is Append:
-        values["segments"] = tuple(Segment(*segment) for segment in values["segments"])
-    if kind is Note and ":" in values["what"]:  # logs of before moves had a type of their own
-        kind, values = _first_edition(values["what"], values["call"])
-    if kind in (Moved, Unmoved):
-        values |= {"state": CallState(values["state"]), "input": Input(values["input"])}
-    item: Event | Command = kind(**values)
+    try:
+        if kind is Append:
+            values["segments"] = tuple(Segment(*segment) for segment in values["segments"])
+        if kind is Note and ":" in values["what"]:  # logs of before moves had a type of their own
+            kind, values = _first_edition(values["what"], values["call"])
+        if kind in (Moved, Unmoved):
+            values |= {"state": CallState(values["state"]), "input": Input(values["input"])}
+        item: Event | Command = kind(**values)
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"a log row of type {row['type']} has other fields ({error})") from None
     return item
 
 

@@ -21,13 +21,19 @@ FAST = Profile("fast", decode_tokens_per_s=20_000, prefill_tokens_per_s=200_000,
 class Script:
     """Plays the model: each action once the context says what it waits for, a pause until then."""
 
-    def __init__(self, *steps: tuple[str, str]) -> None:
-        """Takes (what a segment must say, the action), in order; a segment says its kind, a blank, and its text."""
+    def __init__(self, *steps: tuple[str, str] | tuple[str, str, int]) -> None:
+        """Takes (what a segment must say, the action, how many segments must say it), in order.
+
+        A segment says its kind, a blank, and its text.
+        """
         self.steps = list(steps)
 
     def plan(self, state: Any) -> str:
-        if self.steps and any(self.steps[0][0] in f"{segment.kind} {segment.text}" for segment in state.transcript):
-            return self.steps.pop(0)[1]
+        if self.steps:
+            wanted, action, times = (*self.steps[0], 1)[:3]
+            if sum(wanted in f"{segment.kind} {segment.text}" for segment in state.transcript) >= times:
+                del self.steps[0]
+                return action
         return "<pause>"
 
 
