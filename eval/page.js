@@ -4,7 +4,7 @@
 const tasks = JSON.parse(document.getElementById("data").textContent).tasks;
 const $ = (id) => document.getElementById(id);
 const SVG = $("words").namespaceURI;
-const GUTTER = 102, PAD = 18, ROW = 27, BAR = 15;
+const GUTTER = 102, PAD = 18, ROW = 27, BAR = 15, WORDS = 118;
 const PART = { think: "--think", tool_call: "--tool-call", pause: "--pause", answer: "--answer", other: "--other" };
 const LEGEND = [
   ["thinks", "--think"], ["writes a call", "--tool-call"], ["pauses", "--pause"], ["answers", "--answer"], ["cut by news", "--cut"],
@@ -12,15 +12,17 @@ const LEGEND = [
   ["after the last word", "--wait"],
 ];
 const WHO = {
-  partial_query_update: "hears", final_query_update: "end of it", tool_result: "result", tool_error: "failure", cancel: "void",
-  error: "refused", model: "writes", out: "answers", said: "",
+  partial_query_update: "hears", final_query_update: "end of it", tool_result: "result", tool_error: "failure", cancel: "void", unheard: "unheard",
+  error: "refused", think_interrupted: "cut off", tool_call_interrupted: "cut off", answer_interrupted: "cut off", model: "writes", out: "answers", said: "",
 };
 const SLIPS = new Set(["reparandum", "interregnum"]);
 
-let task = null, shown = [null, null], t = 0, from = 0, to = 1, playing = null, follow = [];
+let task = null, shown = [null, null], t = 0, from = 0, to = 1, playing = null, follow = [], said = [];
 
 const secs = (x) => x.toFixed(2) + " s";
-const width = () => $("plot").clientWidth - 2;
+const talk = () => shown.find((episode) => episode && episode.turns);  // a conversation has words and turns of its own
+const MIN_PER_S = 26;  // of a conversation, which is long: below that the lanes are moved sideways
+const width = () => Math.max($("plot").clientWidth - 2, talk() ? GUTTER + PAD + Math.ceil((to - from) * MIN_PER_S) : 0);
 const x = (s) => GUTTER + ((s - from) / (to - from)) * (width() - GUTTER - PAD);
 
 function node(name, attributes, ...children) {
@@ -66,6 +68,10 @@ function choose(n, wanted = [], at = null) {
     return same >= 0 ? same : best(mode) >= 0 ? best(mode) : 0;
   };
   const places = [kept(0, "sequential"), kept(1, "speculative")];
+  if (wanted[1] === undefined && places[1] === places[0]) {  // nothing is compared with itself
+    places[1] = task.episodes.length > 1 ? (places[0] + 1) % task.episodes.length : -1;
+    if (places[1] >= 0 && places[1] < places[0]) places.reverse();
+  }
   ["one", "two"].forEach((name, place) => {
     const options = task.episodes.map((e, i) => new Option(label(e) + (e.right ? "" : " (wrong)"), i));
     $(name).replaceChildren(...(place ? [new Option("nothing", -1)] : []), ...options);
@@ -81,22 +87,46 @@ function compare(at = null) {
   to = Math.max(task.speech_end_s, ...ends) * 1.03 + 0.15;
   $("time").max = (to - 0.05).toFixed(2);
   $("second").hidden = $("second-text").hidden = !shown[1];
-  $("request").replaceChildren(...task.words.flatMap(([text, , , kind]) => [html("span", SLIPS.has(kind) ? "slip" : "", text), " "]));
+  $("all-words").hidden = Boolean(talk());
+  writeRequest();
   ["one", "two"].forEach((name, place) => shown[place] && writeTexts(name, shown[place]));
   draw();
   move(at === null ? (shown[0] ? shown[0].end_s : to) : at);
+}
+
+// What is said, a line for each turn; the words in order are kept for `move`.
+function writeRequest() {
+  const turns = talk() ? talk().turns : [];
+  let turn = 0;
+  said = [];
+  const parts = [];
+  for (const [text, start, , kind] of talk() ? talk().words : task.words) {
+    if (turn < turns.length && start >= turns[turn].start_s - 1e-6) {
+      parts.push(...(turn ? [html("br")] : []), html("small", turns[turn].right ? "kind" : "kind wrong", turns[turn].kind.replaceAll("_", " ")), " ");
+      turn += 1;
+    }
+    const span = html("span", SLIPS.has(kind) ? "slip" : "", text);
+    said.push([start, span]);
+    parts.push(span, " ");
+  }
+  $("request").replaceChildren(...parts);
 }
 
 // ---- the lanes
 
 function draw() {
   follow = [];
-  drawWords();
+  const wide = width() > $("plot").clientWidth;
+  $("plot").classList.toggle("wide", wide);
+  for (const part of document.querySelectorAll("#plot > *")) part.style.width = wide ? width() + 2 + "px" : "";
+  for (const which of ["one", "two"]) $("title-" + which).style.maxWidth = wide ? $("plot").clientWidth - 4 + "px" : "";
+  if (!talk()) drawWords(sheet($("words"), WORDS, "The user says: " + task.words.map((word) => word[0]).join(" ")), task.words, WORDS);
   ["one", "two"].forEach((name, place) => shown[place] && drawLanes(name, shown[place], place && shown[0]));
   const range = $("time").style;
   range.marginLeft = x(0) - 12 - 36 - 8 + "px";  // the knob of a range is about 16 px wide
   range.marginRight = Math.max(0, width() - x(to - 0.05) - 8) + "px";
   move(t);
+  settle();
 }
 
 function sheet(svg, height, about) {
@@ -109,22 +139,37 @@ function sheet(svg, height, about) {
 }
 
 function ticks(svg, top, bottom, numbers) {
-  const step = to - from > 40 ? 5 : to - from > 16 ? 2 : 1;
+  const room = (width() - GUTTER - PAD) / (to - from);
+  const step = [1, 2, 5, 10, 20, 60].find((step) => step * room >= 34) ?? 120;
   for (let s = 0; s <= to; s += step) {
     svg.append(node("line", { x1: x(s), x2: x(s), y1: top, y2: bottom, stroke: "var(--line)", "stroke-width": 0.6 }));
     if (numbers) svg.append(node("text", { x: x(s), y: bottom + 15, "text-anchor": "middle", fill: "var(--soft)", "font-size": 11 }, String(s)));
   }
-  const said = x(task.speech_end_s);
-  svg.append(node("line", { x1: said, x2: said, y1: top, y2: bottom, stroke: "var(--soft)", "stroke-dasharray": "4 3" }));
+}
+
+function lastWord(svg, at, top, bottom) {
+  svg.append(node("line", { x1: x(at), x2: x(at), y1: top, y2: bottom, stroke: "var(--soft)", "stroke-dasharray": "4 3" }));
 }
 
 function cursor(svg, height) {
   const line = node("line", { y1: 0, y2: height, stroke: "var(--ink)", "stroke-width": 1.4, opacity: 0.75 });
   svg.append(line);
   follow.push(line);
+  if (svg.querySelector("g.names")) svg.append(svg.querySelector("g.names"));
 }
 
-const name = (svg, y, text) => svg.append(node("text", { x: GUTTER - 12, y: y + 4, "text-anchor": "end", fill: "var(--ink)" }, text));
+// Names of lanes stay at the left where lanes are moved sideways.
+function name(svg, y, text) {
+  let group = svg.querySelector("g.names");
+  if (!group) svg.append(group = node("g", { class: "names" }, node("rect", { x: -3, width: GUTTER - 3, height: svg.getAttribute("height"), fill: "var(--paper)" })));
+  group.append(node("text", { x: GUTTER - 12, y: y + 4, "text-anchor": "end", fill: "var(--ink)" }, text));
+}
+
+function settle() {
+  const left = $("plot").scrollLeft;
+  for (const group of document.querySelectorAll("g.names")) group.setAttribute("transform", "translate(" + left + " 0)");
+  $("now").style.left = 53 + left + "px";
+}
 
 function bar(svg, start, end, y, fill, about, more = {}) {
   const rect = node("rect", { x: x(start), y: y - BAR / 2, width: Math.max(1, x(end) - x(start)), height: BAR, fill, ...more });
@@ -132,13 +177,13 @@ function bar(svg, start, end, y, fill, about, more = {}) {
   svg.append(rect);
 }
 
-function drawWords() {
-  const height = 118, y = height - 26;
-  const svg = sheet($("words"), height, "The user says: " + task.words.map((word) => word[0]).join(" "));
+function drawWords(svg, words, height) {
+  const y = height - 26;
   ticks(svg, y - 14, height, false);
+  if (!talk()) lastWord(svg, task.speech_end_s, y - 14, height);
   name(svg, y, "user says");
   let free = -Infinity;
-  for (const [text, start, end, kind] of task.words) {
+  for (const [text, start, end, kind] of words) {
     bar(svg, start, Math.max(start, end - 0.012), y, SLIPS.has(kind) ? "var(--slip)" : "var(--word)", text + ", " + secs(start) + " to " + secs(end) + ", " + kind, { rx: 1.5 });
     const left = Math.max(x(start) + 6, free);
     if (left > x(start) + 30) continue;  // crowded: the request above the lanes has it
@@ -146,7 +191,16 @@ function drawWords() {
     const short = text.length > 14 ? text.slice(0, 13) + "…" : text;
     svg.append(node("text", { transform: "translate(" + left + " " + (y - 13) + ") rotate(-50)", fill: "var(--ink)", "font-size": 11.5 }, short));
   }
-  cursor(svg, height);
+  if (!talk()) cursor(svg, height);
+}
+
+// A text as far as there is room for it.
+function fitting(made, text, room) {
+  let cut = text;
+  while (cut.length > 3 && made.getComputedTextLength() > room) {
+    cut = cut.slice(0, Math.min(cut.length - 1, Math.floor((cut.length * room) / made.getComputedTextLength())));
+    made.textContent = cut + "…";
+  }
 }
 
 function beside(svg, text, start, end, y) {
@@ -155,29 +209,30 @@ function beside(svg, text, start, end, y) {
   const rooms = [width() - PAD - x(end) - 7, x(start) - GUTTER - 7];
   const right = rooms[0] >= Math.min(rooms[1], made.getComputedTextLength());
   const room = right ? rooms[0] : rooms[1];
-  let cut = text;
-  while (cut.length > 3 && made.getComputedTextLength() > room) {
-    cut = cut.slice(0, Math.min(cut.length - 1, Math.floor((cut.length * room) / made.getComputedTextLength())));
-    made.textContent = cut + "…";
-  }
+  fitting(made, text, room);
   made.setAttribute("x", right ? x(end) + 7 : x(start) - 7);
   made.setAttribute("text-anchor", right ? "start" : "end");
   made.append(node("title", {}, text));
 }
 
 function drawLanes(which, episode, base) {
-  const lanes = 3 + episode.calls.length, top = 12, bottom = top + lanes * ROW, height = bottom + 22;
+  const lanes = 3 + episode.calls.length, top = episode.turns ? WORDS : 12, bottom = top + lanes * ROW, height = bottom + 22;
   const title = $("title-" + which), facts = html("small", "");
-  const times = base && base.right && episode.right && episode.latency_s > 0 ? base.latency_s / episode.latency_s : 0;
+  const times = base && base.right && episode.right && mean_s(episode) > 0 ? mean_s(base) / mean_s(episode) : 0;
   const verdict = html("small", episode.right ? "right" : "wrong", episode.right ? "✓ right" : "✗ " + (episode.cause || "wrong") + (episode.why ? ": " + episode.why : ""));
-  const late = episode.outcome === "answered" ? "answer " + secs(episode.latency_s) + " after the last word" : "no answer (" + episode.outcome + ")";
-  facts.append(late + (times ? ", " + times.toFixed(1) + " times as fast" : "") + (episode.floor_s === null ? "" : "; at best " + secs(episode.floor_s)));
+  const many = episode.turns ? episode.turns.length + " turns, on average " : "";
+  const late = episode.outcome === "answered" ? many + "answer " + secs(mean_s(episode)) + " after the last word" : "no answer (" + episode.outcome + ")";
+  const best = episode.turns ? mean(episode.turns, "floor_s") : episode.floor_s;
+  facts.append(late + (times ? ", " + times.toFixed(2).replace(/0$/, "") + " times as fast" : "") + (best === null ? "" : "; at best " + secs(best)));
   title.replaceChildren(episode.mode, verdict, facts, html("small", "", episode.backend + ", " + episode.profile));
   const svg = sheet($("lanes-" + which), height, label(episode) + ": " + late + ", " + episode.calls.length + " calls");
   const y = (lane) => top + (lane + 0.5) * ROW;
-  const said = task.speech_end_s, done = episode.end_s;
-  svg.append(node("rect", { x: x(said), y: top, width: Math.max(0, x(done) - x(said)), height: bottom - top, fill: "var(--wait)" }));
+  const said = episode.turns ? episode.speech_end_s : task.speech_end_s;
+  const waits = episode.turns ? episode.turns.map((turn) => [turn.said_s, turn.said_s + turn.latency_s]) : [[said, episode.end_s]];
+  for (const [start, end] of waits) svg.append(node("rect", { x: x(start), y: top, width: Math.max(0, x(end) - x(start)), height: bottom - top, fill: "var(--wait)" }));
+  if (episode.turns) drawWords(svg, episode.words, WORDS);
   ticks(svg, top, bottom, true);
+  for (const [start] of waits) lastWord(svg, start, episode.turns ? top - 40 : top, bottom);
   const pattern = "held-" + which;
   svg.append(node("defs", {}, node("pattern", { id: pattern, width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
     node("rect", { width: 6, height: 6, fill: "var(--held)" }), node("rect", { width: 1.6, height: 6, fill: "var(--running)" }))));
@@ -189,7 +244,7 @@ function drawLanes(which, episode, base) {
       : node("circle", { cx: x(at), cy: y(0), r: 3.6, fill: "var(--update)" });
     mark.append(node("title", {}, secs(at) + (final ? ", end of speech: " : ": ") + text));
     svg.append(mark);
-    if (final && at === episode.updates[episode.updates.length - 1][0]) {
+    if (final && !episode.turns && at === episode.updates[episode.updates.length - 1][0]) {
       const note = node("text", { x: x(at) + 11, y: y(0) + 4, fill: "var(--soft)", "font-size": 11 }, "end of speech noticed");
       svg.append(note);
       if (x(at) + 11 + note.getComputedTextLength() > width()) { note.setAttribute("x", x(at) - 11); note.setAttribute("text-anchor", "end"); }
@@ -233,7 +288,8 @@ function drawLanes(which, episode, base) {
     bar(svg, start, end, row, "var(--answer)", "said: “" + text + "”" + (cut ? "\nthe user spoke into it" : ""), { opacity: 0.4 });
     if (cut) bar(svg, end - 0.04, end, row, "var(--cut)", "cut by the user");
   }
-  for (const [at, text] of episode.emits.slice(-1)) {
+  if (episode.turns) drawAnswers(svg, episode, row);
+  else for (const [at, text] of episode.emits.slice(-1)) {
     svg.append(node("line", { x1: x(said), x2: x(at), y1: row, y2: row, stroke: "var(--ink)", "stroke-width": 1.2 }));
     svg.append(node("circle", { cx: x(at), cy: row, r: 5.5, fill: "var(--answer)" }, node("title", {}, text)));
     const chip = node("text", { x: (x(said) + x(at)) / 2, y: row + 4.5, "text-anchor": "middle", fill: "var(--ink)", "font-weight": 700 }, secs(episode.latency_s));
@@ -247,12 +303,32 @@ function drawLanes(which, episode, base) {
   cursor(svg, bottom);
 }
 
+// Of a conversation: each answer over its bar, as far as there is room before the next one, and how late it was.
+function drawAnswers(svg, episode, row) {
+  const starts = [...episode.spoken.map(([start]) => start), to];
+  episode.spoken.forEach(([start, , , text], n) => {
+    const turn = episode.turns.findLast((one) => one.start_s <= start);
+    const late = node("text", { x: x(start) - 4, y: row + 4, "text-anchor": "end", fill: "var(--ink)", "font-weight": 700, "font-size": 11 },
+      turn && turn.answered && Math.abs(turn.said_s + turn.latency_s - start) < 0.005 ? turn.latency_s.toFixed(2) + " s" : "");
+    const made = node("text", { x: x(start) + 4, y: row + 4, fill: "var(--ink)" }, text);
+    svg.append(late, made);
+    fitting(made, text, x(starts[n + 1]) - x(start) - 8 - (n + 1 < episode.spoken.length ? 48 : 0));
+    made.append(node("title", {}, text));
+  });
+}
+
+const mean = (all, what) => all.reduce((sum, one) => sum + one[what], 0) / Math.max(1, all.length);
+const mean_s = (episode) => episode.turns ? mean(episode.turns, "latency_s") : episode.latency_s;
+
 // ---- the transcripts
 
 function writeTexts(which, episode) {
   $("name-" + which).replaceChildren(label(episode));
   const rows = [];
-  for (const [at, kind, text] of episode.told) rows.push({ at, kind, parts: [[at, at, kind === "error" || kind === "tool_error" ? "bad" : "", text]] });
+  for (const [at, told, text] of episode.told) {
+    const kind = told === "cancel" && text.startsWith("your answer") ? "unheard" : told;
+    rows.push({ at, kind, parts: [[at, at, kind === "error" || kind === "tool_error" ? "bad" : "", text]] });
+  }
   for (const span of episode.spans) {
     const parts = span.pieces.map((piece) => [...piece]);
     if (span.ended === "cut") parts.push([span.end_s, span.end_s, "cut", " ✂ cut"]);
@@ -286,7 +362,11 @@ function move(to_s) {
   $("time").setAttribute("aria-valuetext", secs(t));
   $("now").textContent = secs(t);
   for (const line of follow) { line.setAttribute("x1", x(t)); line.setAttribute("x2", x(t)); }
-  task.words.forEach(([, start], n) => $("request").children[n].classList.toggle("said", start <= t));
+  for (const [start, span] of said) span.classList.toggle("said", start <= t);
+  if ($("plot").classList.contains("wide")) {  // what happens now stays in sight
+    const room = $("plot").clientWidth, at = x(t);
+    if (at < $("plot").scrollLeft + GUTTER || at > $("plot").scrollLeft + room - 24) $("plot").scrollLeft = at - room * 0.6;
+  }
   for (const which of ["one", "two"]) {
     let last = null;
     for (const item of $("text-" + which).children) if (item.update()) last = item;
@@ -358,13 +438,15 @@ function begin() {
   });
   const drag = (event) => {
     const box = $("plot").getBoundingClientRect();
-    move(from + ((event.clientX - box.left - 1 - GUTTER) / (width() - GUTTER - PAD)) * (to - from));
+    if ($("plot").classList.contains("wide") && event.pointerType === "touch") return;  // a finger moves the lanes
+    move(from + ((event.clientX - box.left - 1 + $("plot").scrollLeft - GUTTER) / (width() - GUTTER - PAD)) * (to - from));
   };
   for (const svg of document.querySelectorAll("svg")) {
     svg.addEventListener("pointerdown", (event) => { svg.setPointerCapture(event.pointerId); drag(event); });
     svg.addEventListener("pointermove", (event) => { if (svg.hasPointerCapture(event.pointerId)) drag(event); });
     svg.addEventListener("pointerup", keep);
   }
+  $("plot").addEventListener("scroll", settle);
   new ResizeObserver(() => draw()).observe($("plot"));
 }
 

@@ -220,7 +220,8 @@ class _Reader:
             case ModelOutput() if self.writing is not None and event.generation == self.writing.generation:
                 self.writing.read(self.now_ns, event.text, len(event.ids))
                 for line in self.writing.lines:
-                    self.states.setdefault(line.call, (CallState.BLOCKED, line.at_ns))
+                    if line.call:  # a COMMIT is no call
+                        self.states.setdefault(line.call, (CallState.BLOCKED, line.at_ns))
             case Appended() if self.reading_ns is not None:
                 self.appends.append((self.reading_ns, self.now_ns))
                 self.reading_ns = None

@@ -19,7 +19,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from configs.files import write
 from midsentence import core
 from midsentence.events import (
     Append,
@@ -33,6 +32,7 @@ from midsentence.events import (
     from_json,
     to_json,
 )
+from midsentence.files import write
 from midsentence.gate import not_json
 from midsentence.protocol import AmendLine, CallLine, Join, as_text, parse_line, refs
 from midsentence.rendering import as_data

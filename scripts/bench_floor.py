@@ -31,6 +31,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from configs.modes import settings_of
 from configs.schema import AgentConfig, ClockConfig, DataConfig, EndpointConfig, ProfileConfig
 from data_gen.disfluency import Rates
 from data_gen.episodes import heard_of, make_episode, profile_of
@@ -46,7 +47,7 @@ from eval.scoring import specs_of
 from midsentence.clock import ns
 from midsentence.core import State
 from midsentence.models.load import load_renderer
-from midsentence.modes import MODES, settings_of
+from midsentence.modes import MODES
 from midsentence.protocol import write_amend, write_call
 from midsentence.rendering import Renderer
 from midsentence.simulate import Planner

@@ -98,6 +98,10 @@ def test_a_folder_names_no_callback_no_endpoint_and_no_environment(forged, monke
     folder = forged(data__paraphrase={"url": "http://example.invalid/v1", "model": "m", "key_env": "MIDSENTENCE_TEST_SECRET"})
     with pytest.raises(Untrusted, match=r"names an endpoint, data.paraphrase.url"):
         settings_in(folder)
+    shutil.rmtree(folder)
+    folder = forged(requests="hf://datasets/a/b")
+    with pytest.raises(Untrusted, match=r"names a data set of the hub, requests=hf://datasets/a/b, which reading the folder would fetch"):
+        settings_in(folder)
     for value in ("${oc.env:MIDSENTENCE_TEST_SECRET}", "a/${${name}.env:MIDSENTENCE_TEST_SECRET}"):
         shutil.rmtree(folder)
         folder = forged(name=value)

@@ -299,7 +299,7 @@ def gguf_in(folder: str | Path) -> Path:
     name = Path(folder).name
     raise FileNotFoundError(
         f"no GGUF file in {folder}, which llama.cpp needs; make one of a training run with: python -m training.export path={folder} "
-        f"out=outputs/export/{name} gguf=true, and give model.adapter=outputs/export/{name}, or use eval.runtime=transformers"
+        f"out=outputs/export/{name} gguf=true, and give outputs/export/{name} as the adapter, or use runtime transformers"
     )
 
 

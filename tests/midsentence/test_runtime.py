@@ -1589,6 +1589,6 @@ def test_the_example_of_a_page(page, renderer, monkeypatch, capsys):
 
         return scripted()
 
-    monkeypatch.setattr("midsentence.session.load", load)
+    monkeypatch.setattr("midsentence.load", load)
     exec(compile(code, page, "exec"), {"__name__": "__main__"})
     assert capsys.readouterr().out == "It is sunny in Oslo.\n"
