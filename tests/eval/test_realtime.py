@@ -21,6 +21,7 @@ from eval.trace import history_of, trace
 from midsentence.clock import Profile, WallClock, ns
 from midsentence.events import Emit, ToolError, UserUpdate
 from midsentence.modes import settings
+from midsentence.testing import PAUSE, Scripted
 from midsentence.tools.function import Constant, FunctionToolbox, tool
 
 FAST = Profile("fast", decode_tokens_per_s=1000, prefill_tokens_per_s=10_000, restart_ns=ns(0.001))
@@ -46,14 +47,9 @@ def faked(monkeypatch):
     monkeypatch.setattr(replay, "run_live", partial(run_live, time=FAKE))
 
 
-class Script:
-    """Plays the model: its actions in order, then ``then`` for ever."""
-
-    def __init__(self, *actions: str, then: str = "<pause>") -> None:
-        self.actions, self.then = list(actions), then
-
-    def plan(self, state) -> str:
-        return self.actions.pop(0) if self.actions else self.then
+def scripted(*actions: str, then: str = PAUSE) -> Scripted:
+    """Actions in order, then ``then`` for ever."""
+    return Scripted(actions, then)
 
 
 @tool(access="read", latency=Constant(0.7))
@@ -68,7 +64,7 @@ def slow() -> str:
     return "at last"
 
 
-def played(renderer, script: Script, *updates: tuple[float, str, bool], tools=(phone,), mode="speculative", **options):
+def played(renderer, script: Scripted, *updates: tuple[float, str, bool], tools=(phone,), mode="speculative", **options):
     """One scripted episode in fake time."""
     heard = [UserUpdate(ns(at_s), text, final) for at_s, text, final in updates]
     live = Live(FunctionToolbox(tools), heard, settings(mode), "", "one", planner=script)
@@ -132,7 +128,7 @@ def test_a_replay_that_was_cut_short_measures_only_what_is_missing(configured, f
 
 def test_words_come_when_they_are_due_and_tools_take_their_time(tiny_renderer):
     rollout = played(
-        tiny_renderer, Script('<tool_call>1. phone("Bob")\n</tool_call>', "<pause>", then="<answer>Done.</answer>"),
+        tiny_renderer, scripted('<tool_call>1. phone("Bob")\n</tool_call>', "<pause>", then="<answer>Done.</answer>"),
         (0.4321, "call Bob", False), (2.5, "please", True),
     )
     seen = trace(rollout.history)
@@ -143,15 +139,15 @@ def test_words_come_when_they_are_due_and_tools_take_their_time(tiny_renderer):
 
 
 def test_an_answer_before_the_last_words_is_not_the_end(tiny_renderer):
-    rollout = played(tiny_renderer, Script("<answer>One.</answer>", then="<answer>Two.</answer>"), (1, "call", True), (4, "off", True))
+    rollout = played(tiny_renderer, scripted("<answer>One.</answer>", then="<answer>Two.</answer>"), (1, "call", True), (4, "off", True))
     emits = [item.text for _, items in rollout.history for item in items if isinstance(item, Emit)]
     assert emits == ["One.", "Two."] and rollout.outcome == "answered"
 
 
 @pytest.mark.parametrize(("script", "updates", "tools", "outcome", "end_s"), [
-    (Script(), [(1, "hm", False)], (), "stalled", 31),
-    (Script('<tool_call>1. slow()\n</tool_call>'), [(1, "go", True)], (slow,), "too_long", LIMIT_S),
-    (Script("nonsense", then="nonsense</answer>"), [(1, "go", True), (50, "on", True)], (), "invalid_actions", None),
+    (scripted(), [(1, "hm", False)], (), "stalled", 31),
+    (scripted('<tool_call>1. slow()\n</tool_call>'), [(1, "go", True)], (slow,), "too_long", LIMIT_S),
+    (scripted("nonsense", then="nonsense</answer>"), [(1, "go", True), (50, "on", True)], (), "invalid_actions", None),
 ])
 def test_an_episode_without_an_answer_ends_as_data(tiny_renderer, script, updates, tools, outcome, end_s):
     rollout = played(tiny_renderer, script, *updates, tools=tools)
@@ -194,7 +190,7 @@ def test_a_call_that_is_cancelled_while_it_waits_does_nothing():
 
 
 def test_a_failure_of_a_tool_reaches_the_log(tiny_renderer):
-    rollout = played(tiny_renderer, Script("<tool_call>1. phone(3)\n</tool_call>", '<tool_call>1. phone("")\n</tool_call>',
+    rollout = played(tiny_renderer, scripted("<tool_call>1. phone(3)\n</tool_call>", '<tool_call>1. phone("")\n</tool_call>',
                                            then="<answer>No.</answer>"), (1, "call", True), tools=(replace(phone, fn=refuse),))
     assert [event.kind for event, _ in rollout.history if isinstance(event, ToolError)] == ["crashed"]
 

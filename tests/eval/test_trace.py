@@ -8,22 +8,13 @@ from midsentence.clock import NS_PER_S, Profile
 from midsentence.events import UserUpdate
 from midsentence.modes import settings
 from midsentence.simulate import Episode, Rollout
+from midsentence.testing import Scripted
 from midsentence.tools.tool import Param, ToolSpec
 
 MS = 1_000_000
 TEXT = {"type": "string"}
 FAST = Profile("test", 100, 1000, 0)
 """10 ms a token written, 1 ms a token read but never less than 10 ms."""
-
-
-class Script:
-    """A planner that says its lines in turn; running out is an error."""
-
-    def __init__(self, *lines: str) -> None:
-        self.lines = list(lines)
-
-    def plan(self, state) -> str:
-        return self.lines.pop(0)
 
 
 class Box:
@@ -49,7 +40,7 @@ def episode(renderer, mode: str, updates: list[UserUpdate], *lines: str, **chang
     box = Box()
     played = Episode(
         settings=settings(mode, **changes), profile=FAST, toolbox=box, updates=updates, renderer=renderer,
-        prompt_ids=renderer.prompt_ids("x"), planner=Script(*lines),
+        prompt_ids=renderer.prompt_ids("x"), planner=Scripted(lines),
     )
     return played.run(), box
 

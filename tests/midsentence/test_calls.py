@@ -9,8 +9,8 @@ from midsentence.calls import ROWS, TABLE, TERMINAL, Call, CallState, Graph, Inp
 from midsentence.events import Appended, CancelTool, ModelOutput, Moved, StartTool, ToolError, ToolResult, UserUpdate
 from midsentence.modes import settings
 from midsentence.protocol import Join, Ref
+from midsentence.testing import TOOLS
 from midsentence.tools.tool import Param, ToolSpec
-from tests.midsentence.scenarios import TOOLS
 
 SPECS = {spec.name: spec for spec in TOOLS}
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from midsentence.clock import NS_PER_S, Profile, ns, seconds
 from midsentence.events import PRIORITY, Appended, Close, ModelEnded, ModelOutput, Timer, ToolError, ToolResult, UserUpdate
-from tests.midsentence.scenarios import PAUSE, ROUND, answer, calls, play
+from midsentence.testing import PAUSE, ROUND, answer, calls, play
 
 rates = st.integers(1, 10_000)
 times = st.integers(0, 10**12)

@@ -38,7 +38,7 @@ from midsentence.events import (
 from midsentence.modes import MODES
 from midsentence.modes import settings as settings_of
 from midsentence.simulate import replay
-from tests.midsentence.scenarios import TOOLS
+from midsentence.testing import TOOLS
 
 SPECS = {spec.name: spec for spec in TOOLS}
 IDS, VERSIONS = st.integers(0, 5), st.integers(0, 3)

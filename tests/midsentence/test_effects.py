@@ -26,8 +26,8 @@ from midsentence.forgetting import Shown, Turned
 from midsentence.modes import settings
 from midsentence.protocol import Parser
 from midsentence.state import Draft, Pending, Phase, State, freeze, thaw
+from midsentence.testing import TOOLS
 from midsentence.transcript import Segment, Transcript
-from tests.midsentence.scenarios import TOOLS
 
 SPECS = {spec.name: spec for spec in TOOLS}
 STALE = [row.state for row in ROWS if row.effect == "drop"]

@@ -12,8 +12,8 @@ from midsentence.forgetting import Shown, Turned, shown, shown_less
 from midsentence.modes import settings as settings_of
 from midsentence.rendering import Rendering
 from midsentence.simulate import Episode, run_batch
+from midsentence.testing import PLAIN, ROUND, Tools, WordRenderer, answer, calls, play
 from midsentence.transcript import Segment, Transcript
-from tests.midsentence.scenarios import PLAIN, ROUND, Tools, WordRenderer, answer, calls, play
 from tests.midsentence.test_simulate import WordModel
 
 LONG = "a long result " * 12

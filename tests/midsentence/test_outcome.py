@@ -9,13 +9,12 @@ import pytest
 
 from midsentence.clock import ns
 from midsentence.events import StartTool, ToolError, ToolResult, UserUpdate
-from midsentence.models.scripted import Scripted
 from midsentence.modes import settings
 from midsentence.outcome import Boundary, Outcome, failed
 from midsentence.running import launch
 from midsentence.simulate import Episode
+from midsentence.testing import ROUND, Scripted, WordRenderer, answer, calls
 from midsentence.tools.tool import AsyncToolbox, ToolFailure, ToolSpec
-from tests.midsentence.scenarios import ROUND, WordRenderer, answer, calls
 
 
 @dataclass

@@ -11,7 +11,7 @@ import signal
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ from midsentence.modes import MODES, settings
 from midsentence.rendering import Renderer
 from midsentence.runtime import Limits, Session, SessionEnded, idempotency_key, merged
 from midsentence.simulate import Episode
+from midsentence.testing import Scripted
 from midsentence.tools.function import Constant, FunctionToolbox, tool
 from midsentence.tools.tool import ToolFailure, ToolSpec
 
@@ -56,23 +57,6 @@ SLOW = Profile("slow", decode_tokens_per_s=50, prefill_tokens_per_s=500, restart
 @pytest.fixture(scope="module")
 def renderer(tiny_tokenizer) -> Renderer:
     return Renderer.prepare(copy.deepcopy(tiny_tokenizer))
-
-
-@dataclass
-class Script:
-    """Plays the model: its actions in order. One that runs out fails loudly; ``then`` is said for ever after."""
-
-    actions: list[str]
-    then: str | None = None
-    states: list[Any] = field(default_factory=list)
-
-    def plan(self, state) -> str:
-        self.states.append(state)
-        if self.actions:
-            return self.actions.pop(0)
-        if self.then is None:
-            raise AssertionError("the script has run out")
-        return self.then
 
 
 @dataclass
@@ -117,7 +101,7 @@ def real(work: Callable[[], Awaitable[Any]]) -> Any:
 
 def planned(renderer, script, tools, mode="speculative", profile=FAST, limits=None, changes=None, **options) -> Session:
     loop = asyncio.get_running_loop()
-    model = PlannedModel(script if hasattr(script, "plan") else Script(list(script)), renderer, profile, loop.call_later)
+    model = PlannedModel(script if hasattr(script, "plan") else Scripted(script), renderer, profile, loop.call_later)
     box = tools if hasattr(tools, "specs") else FunctionToolbox(tools)
     clock = WallClock(lambda: ns(loop.time()))
     return Session(model, box, renderer, settings(mode, **(changes or {})), clock=clock, limits=limits, system="", **options)
@@ -191,7 +175,7 @@ class TestTimes:
         then = "<answer>I texted Bob.</answer>"
 
         async def work():
-            async with planned(renderer, Script(list(script), then), [phone, send], mode, profile) as session:
+            async with planned(renderer, Scripted(script, then), [phone, send], mode, profile) as session:
                 await say(session, *SPOKEN)
                 await session.answer()
                 return session
@@ -200,7 +184,7 @@ class TestTimes:
         updates = [UserUpdate(ns(at_s), text, final) for at_s, text, final in SPOKEN]
         rollout = Episode(
             settings=settings(mode), profile=profile, toolbox=FunctionToolbox([phone, send]), updates=updates, renderer=renderer,
-            prompt_ids=session.prompt_ids, planner=Script(list(script), then),
+            prompt_ids=session.prompt_ids, planner=Scripted(script, then),
         ).run()
         assert rollout.outcome == "answered" == session.rollout().outcome
 
@@ -230,7 +214,7 @@ class TestTimes:
             return "never"
 
         async def work():
-            async with planned(renderer, Script([call("1. slow()")], "<answer>No.</answer>"), [slow]) as session:
+            async with planned(renderer, Scripted([call("1. slow()")], "<answer>No.</answer>"), [slow]) as session:
                 await say(session, (0, "go", True))
                 await session.answer()
                 return session
@@ -250,7 +234,7 @@ class TestTimes:
             return "written"
 
         async def work():
-            async with planned(renderer, Script([call("1. slow()")], "<answer>Perhaps.</answer>"), [slow]) as session:
+            async with planned(renderer, Scripted([call("1. slow()")], "<answer>Perhaps.</answer>"), [slow]) as session:
                 await say(session, (0, "go", True))
                 await asyncio.sleep(5)
                 return session
@@ -262,7 +246,7 @@ class TestTimes:
 
     def test_the_commit_grace_is_a_timer(self, renderer):
         async def work():
-            script = Script([call('1. send("Bob", "hi")')], "<answer>Done.</answer>")
+            script = Scripted([call('1. send("Bob", "hi")')], "<answer>Done.</answer>")
             async with planned(renderer, script, [send], changes={"commit_grace_ns": ns(0.7)}) as session:
                 await say(session, (0, "text Bob hi", True))
                 await session.answer()
@@ -278,7 +262,7 @@ class TestTimes:
         changes = {"commit_on": "silence", "commit": "line"}
 
         async def work():
-            script = Script([call('1. send("Bob", "hi")'), "<pause>", call("COMMIT")], "<answer>Done.</answer>")
+            script = Scripted([call('1. send("Bob", "hi")'), "<pause>", call("COMMIT")], "<answer>Done.</answer>")
             async with planned(renderer, script, [send], changes=changes, limits=Limits(silence_s=(0.6, 1.2))) as session:
                 await say(session, (0, "text Bob", False), (0.4, "hi", False))
                 await session.answer()
@@ -297,7 +281,7 @@ class TestTimes:
         hushed: list[int] = []
 
         async def work():
-            script = Script(["<answer>It is all done now.</answer>"], "<answer>Okay.</answer>")
+            script = Scripted(["<answer>It is all done now.</answer>"], "<answer>Okay.</answer>")
             async with planned(renderer, script, [], mode="parallel", hush=lambda: hushed.append(1)) as session:
                 await say(session, (0, "do it", True))
                 await session.answer()
@@ -321,7 +305,7 @@ class TestTimes:
 
     def test_where_the_endpoint_is_law_silence_is_not_counted(self, renderer):
         async def work():
-            async with planned(renderer, Script([], "<pause>"), []) as session:
+            async with planned(renderer, Scripted([], "<pause>"), []) as session:
                 await say(session, (0, "text Bob", False))
                 await session.silent(1)
                 await asyncio.sleep(5)
@@ -331,7 +315,7 @@ class TestTimes:
 
     def test_zero_is_the_first_word(self, renderer):
         async def work():
-            async with planned(renderer, Script([], "<pause>"), []) as session:
+            async with planned(renderer, Scripted([], "<pause>"), []) as session:
                 await asyncio.sleep(50)
                 session.speech_began()
                 await asyncio.sleep(0.5)
@@ -357,7 +341,7 @@ class TestTools:
             return name
 
         async def work():
-            script = Script([call('1. look("Sam")'), call("REMOVE 1")], "<pause>")
+            script = Scripted([call('1. look("Sam")'), call("REMOVE 1")], "<pause>")
             async with planned(renderer, script, [look]) as session:
                 await say(session, (0, "Sam", False), (3, "no", False))
                 await asyncio.sleep(2)
@@ -377,7 +361,7 @@ class TestTools:
             return name
 
         async def work():
-            script = Script([call('1. look("Sam")'), call('1. look("Samuel")')], "<pause>")
+            script = Scripted([call('1. look("Sam")'), call('1. look("Samuel")')], "<pause>")
             async with planned(renderer, script, [look], limits=Limits(idle_s=1000)) as session:
                 await say(session, (0, "Sam", False), (3, "uel", False))
                 await asyncio.sleep(150)
@@ -405,7 +389,7 @@ class TestTools:
         name = broken.spec.name
 
         async def work():
-            async with planned(renderer, Script([call(f"1. {name}()")], "<answer>Sorry.</answer>"), [broken]) as session:
+            async with planned(renderer, Scripted([call(f"1. {name}()")], "<answer>Sorry.</answer>"), [broken]) as session:
                 await say(session, (0, "go", True))
                 assert await session.answer() == "Sorry."
                 return session
@@ -458,7 +442,7 @@ class TestTools:
             return "late"
 
         async def work():
-            async with planned(renderer, Script([call("1. stubborn()")], "<answer>No.</answer>"), [stubborn]) as session:
+            async with planned(renderer, Scripted([call("1. stubborn()")], "<answer>No.</answer>"), [stubborn]) as session:
                 await say(session, (0, "go", True))
                 await session.answer()
             return session
@@ -477,7 +461,7 @@ class TestTools:
             return "late"
 
         async def work():
-            async with planned(renderer, Script([call("1. hang()")], "<answer>No.</answer>"), [hang]) as session:
+            async with planned(renderer, Scripted([call("1. hang()")], "<answer>No.</answer>"), [hang]) as session:
                 await say(session, (0, "go", True))
                 assert await session.answer() == "No."
             assert not stuck.is_set()
@@ -499,7 +483,7 @@ class TestTools:
 
         async def work():
             lines = ['1. __import__("os")', "1. phone(5)", '1. phone("a", "b")', '1. phone("Bob")']
-            script = Script([call(line) for line in lines], "<answer>Ok.</answer>")
+            script = Scripted([call(line) for line in lines], "<answer>Ok.</answer>")
             async with planned(renderer, script, Box(), changes={"max_errors_in_row": 5}) as session:
                 await say(session, (0, "go", True))
                 await session.answer()
@@ -522,7 +506,7 @@ class TestTools:
                 return len(args["items"])
 
         async def work():
-            script = Script([call('1. grow(["a"])')], "<answer>Ok.</answer>")
+            script = Scripted([call('1. grow(["a"])')], "<answer>Ok.</answer>")
             async with planned(renderer, script, Box(), name="s7") as session:
                 await say(session, (0, "go", True))
                 await session.answer()
@@ -541,7 +525,7 @@ class TestTools:
             return "paid"
 
         async def work():
-            async with planned(renderer, Script([call('1. pay("Ann")')], "<answer>Ok.</answer>"), [pay]) as session:
+            async with planned(renderer, Scripted([call('1. pay("Ann")')], "<answer>Ok.</answer>"), [pay]) as session:
                 await say(session, (0, "go", True))
                 await session.answer()
 
@@ -561,7 +545,7 @@ class TestUser:
         limits = Limits(inbox_events=8, backlog_segments=4)
 
         async def work():
-            async with planned(renderer, Script([], "<pause>"), [], profile=SLOW, limits=limits) as session:
+            async with planned(renderer, Scripted([], "<pause>"), [], profile=SLOW, limits=limits) as session:
                 for word in words:
                     await session.hear(word)
                     assert session._inbox.qsize() <= 8
@@ -582,7 +566,7 @@ class TestUser:
         assert merged(UserUpdate(1, "x", True, 2), UserUpdate(2, "y", False)) == UserUpdate(2, "x y", False, 2)
 
     def test_several_turns_and_a_reopened_one(self, renderer):
-        script = Script(["<answer>One.</answer>", "<pause>", "<answer>Two.</answer>"])
+        script = Scripted(["<answer>One.</answer>", "<pause>", "<answer>Two.</answer>"])
 
         async def work():
             async with planned(renderer, script, []) as session:
@@ -599,7 +583,7 @@ class TestUser:
 
     def test_all_answers_until_the_end(self, renderer):
         async def work():
-            async with planned(renderer, Script([], "<answer>Yes.</answer>"), []) as session:
+            async with planned(renderer, Scripted([], "<answer>Yes.</answer>"), []) as session:
                 async with asyncio.TaskGroup() as group:
                     listening = group.create_task(_all(session))
                     for _ in range(3):
@@ -698,7 +682,7 @@ class TestEnds:
 
     def test_a_script_that_runs_out_is_heard_of(self, renderer):
         async def work():
-            async with planned(renderer, Script([]), []) as session:
+            async with planned(renderer, Scripted([]), []) as session:
                 await say(session, (0, "hello", False))
                 with pytest.raises(SessionEnded) as ended:
                     await session.answer()
@@ -709,7 +693,7 @@ class TestEnds:
 
     def test_silence_ends_it(self, renderer):
         async def work():
-            async with planned(renderer, Script([], "<pause>"), [], limits=Limits(idle_s=30)) as session:
+            async with planned(renderer, Scripted([], "<pause>"), [], limits=Limits(idle_s=30)) as session:
                 await say(session, (0, "well", False))
                 with pytest.raises(SessionEnded, match="idle"):
                     await session.answer(timeout_s=100)
@@ -746,7 +730,7 @@ class TestEnds:
             return ""
 
         async def work():
-            script = Script([call("1. look()", "2. write()", "3. forever()", "COMMIT")], "<think>" + "and " * 5000)
+            script = Scripted([call("1. look()", "2. write()", "3. forever()", "COMMIT")], "<think>" + "and " * 5000)
             async with planned(renderer, script, [look, write, forever], profile=SLOW) as session:
                 await say(session, (0, "go", True))
                 while len(commands(session, StartTool)) < 3:
@@ -762,7 +746,7 @@ class TestEnds:
 
     def test_the_bodys_own_error_comes_out_as_it_is(self, renderer):
         async def work():
-            async with planned(renderer, Script([call("1. phone(\"Bob\")")], "<pause>"), [phone]) as session:
+            async with planned(renderer, Scripted([call("1. phone(\"Bob\")")], "<pause>"), [phone]) as session:
                 await say(session, (0, "go", False))
                 await asyncio.sleep(0.2)
                 raise LookupError("mine")
@@ -775,7 +759,7 @@ class TestEnds:
         kept = []
 
         async def talk():
-            async with planned(renderer, Script(list(TEXT_BOB), "<pause>"), [phone, send]) as session:
+            async with planned(renderer, Scripted(TEXT_BOB, "<pause>"), [phone, send]) as session:
                 kept.append(session)
                 await say(session, (0, "text Bob", True))
                 await session.answer()
@@ -795,7 +779,7 @@ class TestEnds:
         kept = []
 
         async def work():
-            async with planned(renderer, Script([call('1. phone("Bob")')], "<pause>"), [phone]) as session:
+            async with planned(renderer, Scripted([call('1. phone("Bob")')], "<pause>"), [phone]) as session:
                 kept.append(session)
                 await say(session, (0, "text Bob", False))
                 asyncio.get_running_loop().call_later(0.02, signal.raise_signal, signal.SIGINT)
@@ -815,7 +799,7 @@ class TestEnds:
             raise ZeroDivisionError("core")
 
         async def work():
-            async with planned(renderer, Script([]), []) as session:
+            async with planned(renderer, Scripted([]), []) as session:
                 monkeypatch.setattr("midsentence.core.step", broken)
                 await session.hear("hello")
                 await session.answer()
@@ -826,7 +810,7 @@ class TestEnds:
 
     def test_closing_twice_and_before_anything(self, renderer):
         async def work():
-            async with planned(renderer, Script([]), []) as session:
+            async with planned(renderer, Scripted([]), []) as session:
                 await session.close()
                 await session.close("again")
             return session
@@ -844,7 +828,8 @@ async def parts_of(session: Session) -> list[tuple[float, AnswerPart]]:
 class TestAnswerParts:
     def run(self, renderer, actions, *rows, tools=(), profile=SLOW, close_s=3.0, changes=None):
         async def work():
-            async with planned(renderer, Script(list(actions), "<answer>Ok.</answer>"), tools, profile=profile, changes=changes) as session:
+            script = Scripted(actions, "<answer>Ok.</answer>")
+            async with planned(renderer, script, tools, profile=profile, changes=changes) as session:
                 reader = asyncio.create_task(parts_of(session))
                 await say(session, *rows)
                 await asyncio.sleep(close_s)
@@ -901,7 +886,7 @@ class TestLog:
         async def work():
             log: list[record.LogFile] = []
             watch = lambda event, commands: log[0].add(event, commands)  # noqa: E731
-            session = planned(renderer, Script(list(TEXT_BOB), "<answer>Ok.</answer>"), [phone, send], watch=watch)
+            session = planned(renderer, Scripted(TEXT_BOB, "<answer>Ok.</answer>"), [phone, send], watch=watch)
             log.append(record.LogFile(tmp_path / "live.jsonl", session.initial))
             async with session:
                 await say(session, *SPOKEN)
@@ -936,7 +921,7 @@ class TestLog:
 
     def test_a_recorded_log_replays_byte_for_byte(self, renderer, tmp_path):
         async def work():
-            async with planned(renderer, Script(list(TEXT_BOB), "<answer>Ok.</answer>"), [phone, send]) as session:
+            async with planned(renderer, Scripted(TEXT_BOB, "<answer>Ok.</answer>"), [phone, send]) as session:
                 await say(session, *SPOKEN)
                 await session.answer()
                 return session
@@ -962,7 +947,7 @@ class TestLog:
             return odd
 
         async def work():
-            async with planned(renderer, Script([call("1. look()")], f"<answer>{odd}</answer>"), [look]) as session:
+            async with planned(renderer, Scripted([call("1. look()")], f"<answer>{odd}</answer>"), [look]) as session:
                 await say(session, (0, f"show{odd}", True))
                 await session.answer()
                 return session
@@ -983,7 +968,7 @@ class TestLog:
             return f"welcome {user} with {password} and {pin}"
 
         async def work():
-            script = Script([*lines], "<answer>In.</answer>")
+            script = Scripted(lines, "<answer>In.</answer>")
             async with planned(renderer, script, [login], changes={"max_errors_in_row": 9} | (changes or {})) as session:
                 await say(session, *spoken)
                 await session.answer()
@@ -1064,7 +1049,7 @@ class TestLog:
             return "open"
 
         async def work():
-            script = Script([call("1. code()", '2. enter("no. " + $1)')], "<answer>Open.</answer>")
+            script = Scripted([call("1. code()", '2. enter("no. " + $1)')], "<answer>Open.</answer>")
             async with planned(renderer, script, [code, enter], "sequential", changes={"calls_per_action": None}) as session:
                 await say(session, (0, "open it", True))
                 await session.answer()
@@ -1085,7 +1070,7 @@ class TestLog:
 
     def test_nothing_secret_changes_nothing(self, renderer):
         async def work():
-            async with planned(renderer, Script(list(TEXT_BOB), "<answer>Ok.</answer>"), [phone, send]) as session:
+            async with planned(renderer, Scripted(TEXT_BOB, "<answer>Ok.</answer>"), [phone, send]) as session:
                 await say(session, *SPOKEN)
                 await session.answer()
                 return session
@@ -1586,7 +1571,7 @@ def test_the_example_of_a_page(page, renderer, monkeypatch, capsys):
         @contextmanager
         def scripted():
             loop = asyncio.get_running_loop()
-            script = Script([call('1. weather("Oslo")')], "<answer>It is sunny in Oslo.</answer>")
+            script = Scripted([call('1. weather("Oslo")')], "<answer>It is sunny in Oslo.</answer>")
             yield PlannedModel(script, renderer, FAST, loop.call_later), renderer
 
         return scripted()

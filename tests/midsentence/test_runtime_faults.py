@@ -20,12 +20,13 @@ from midsentence.models.live import ModelWorker
 from midsentence.modes import settings
 from midsentence.rendering import Renderer
 from midsentence.runtime import Limits, Session, SessionEnded
+from midsentence.testing import Scripted
 from midsentence.tools import bulk
 from midsentence.tools.function import FunctionToolbox, tool
 from midsentence.tools.hints import as_json
 from midsentence.tools.tool import ToolFailure, ToolSpec, described
 from midsentence.transcript import shortened
-from tests.midsentence.test_runtime import Script, call, commands, events, fake, planned, real, say
+from tests.midsentence.test_runtime import call, commands, events, fake, planned, real, say
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ class TestUser:
     ], ids=["none", "bytes", "negative", "no_count", "endless", "final_text", "final_none", "huge"])
     def test_what_is_no_update_is_refused_and_the_session_goes_on(self, renderer, given, error, text):
         async def work():
-            async with planned(renderer, Script([], "<answer>Fine.</answer>"), []) as session:
+            async with planned(renderer, Scripted([], "<answer>Fine.</answer>"), []) as session:
                 with pytest.raises(error, match=text):
                     await session.hear(**given)
                 assert session.history == []
@@ -66,7 +67,7 @@ class TestUser:
     @pytest.mark.parametrize("given", [float("nan"), float("inf"), -1, 10**400, "long", None])
     def test_what_is_no_length_of_time_is_no_silence(self, renderer, given):
         async def work():
-            async with planned(renderer, Script([], "<answer>Fine.</answer>"), [], changes={"commit_on": "silence"}) as session:
+            async with planned(renderer, Scripted([], "<answer>Fine.</answer>"), [], changes={"commit_on": "silence"}) as session:
                 await session.hear("go")
                 with pytest.raises(ValueError, match="silent was given no number of seconds from 0 to 86400"):
                     await session.silent(given)
@@ -97,7 +98,7 @@ class TestUser:
 
         async def work():
             first = call("1. look(1.5)", "2. look(2)", "3. fill(4)", "4. fill(5)")
-            script = Script([first, f"<answer>{'so it is ' * 120}</answer>"], "<pause>")
+            script = Scripted([first, f"<answer>{'so it is ' * 120}</answer>"], "<pause>")
             limits = Limits(backlog_segments=1)
             async with planned(renderer, script, [look, fill], profile=slow, limits=limits, changes=changes) as session:
                 start = asyncio.get_running_loop().time()
@@ -128,7 +129,7 @@ class TestTools:
         broken = tool(access="read", timeout_s=20)(later if form == "async" else now)
 
         async def work():
-            async with planned(renderer, Script([call(f"1. {broken.spec.name}()")], "<answer>Sorry.</answer>"), [broken]) as session:
+            async with planned(renderer, Scripted([call(f"1. {broken.spec.name}()")], "<answer>Sorry.</answer>"), [broken]) as session:
                 await say(session, (0, "go", True))
                 assert await session.answer(30) == "Sorry."
                 return session
@@ -164,7 +165,7 @@ class TestTools:
         far = tool(access="read", timeout_s=20)(later if form == "async" else now)
 
         async def work():
-            async with planned(renderer, Script([call(f"1. {far.spec.name}()")], "<answer>Sorry.</answer>"), [far]) as session:
+            async with planned(renderer, Scripted([call(f"1. {far.spec.name}()")], "<answer>Sorry.</answer>"), [far]) as session:
                 await say(session, (0, "go", True))
                 assert await session.answer(30) == "Sorry."
                 return session
@@ -246,7 +247,7 @@ class TestLong:
             return "kept"
 
         async def work():
-            script = Script([call(f"1. {much.spec.name}()", "2. keep($1)")], "<answer>Done.</answer>")
+            script = Scripted([call(f"1. {much.spec.name}()", "2. keep($1)")], "<answer>Done.</answer>")
             async with planned(renderer, script, [much, keep], mode="parallel", changes={"max_context_tokens": 10**6}) as session:
                 await say(session, (0, "go", True))
                 assert await session.answer(60) == "Done."
@@ -268,7 +269,7 @@ class TestLong:
             raise ToolFailure("no " * 100_000)
 
         async def work():
-            async with planned(renderer, Script([call("1. wordy()")], "<answer>No.</answer>"), [wordy]) as session:
+            async with planned(renderer, Scripted([call("1. wordy()")], "<answer>No.</answer>"), [wordy]) as session:
                 await say(session, (0, "go", True))
                 await session.answer()
                 return session
@@ -287,7 +288,7 @@ class TestLong:
         monkeypatch.setattr(Renderer, "environment_ids", watched)
 
         async def work():
-            async with planned(renderer, Script([], "<pause>"), [], changes={"max_context_tokens": 10**6}) as session:
+            async with planned(renderer, Scripted([], "<pause>"), [], changes={"max_context_tokens": 10**6}) as session:
                 await session.hear("word " * 10_000)
                 while not events(session, ModelOutput):
                     await asyncio.sleep(0.001)
@@ -431,7 +432,7 @@ def test_a_context_that_raises_in_the_loop_ends_its_session(renderer, where):
         raise OSError(f"{where} failed")
 
     async def work():
-        async with planned(renderer, Script([], "<answer>Fine.</answer>"), []) as session:
+        async with planned(renderer, Scripted([], "<answer>Fine.</answer>"), []) as session:
             setattr(session._context, where, broken)
             await say(session, (0, "go", True))
             if where == "close":

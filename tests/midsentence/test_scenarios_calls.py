@@ -1,8 +1,8 @@
-"""What the model orders: revise, remove, reissue. Rows are (seconds, who, what); see `tests.midsentence.scenarios` for the device."""
+"""What the model orders: revise, remove, reissue. Rows are (seconds, who, what); see `midsentence.testing` for the device."""
 
 from __future__ import annotations
 
-from tests.midsentence.scenarios import PAUSE, ToolFailure, answer, calls, play
+from midsentence.testing import PAUSE, ToolFailure, answer, calls, play
 
 
 def test_a_revised_running_call_is_cancelled_and_runs_again():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from midsentence.clock import ns
 from midsentence.gate import NOT_TWICE
-from tests.midsentence.scenarios import PAUSE, ToolFailure, answer, calls, play
+from midsentence.testing import PAUSE, ToolFailure, answer, calls, play
 
 ASK = frozenset({"ask"})
 

@@ -8,7 +8,7 @@ from midsentence import core
 from midsentence.clock import ns
 from midsentence.events import Appended, EndPredicted, Note, SetTimer, UserUpdate, from_json, to_json
 from midsentence.modes import MODES, settings
-from tests.midsentence.scenarios import PAUSE, PREDICTED, answer, calls, play
+from midsentence.testing import PAUSE, PREDICTED, answer, calls, play
 
 SENDS = calls('1. send("Bob")', '2. send("Alice")')
 """A tag and two lines of two tokens: they are complete 0.3 s and 0.5 s after it begins, the action 0.6 s after."""

@@ -7,8 +7,8 @@ import pytest
 from midsentence import core
 from midsentence.events import Appended, ModelOutput, Silence, StartTool, ToolResult, UserUpdate
 from midsentence.modes import settings
+from midsentence.testing import PAUSE, PLAIN, ToolFailure, answer, calls, play
 from midsentence.tools.tool import Param, ToolSpec
-from tests.midsentence.scenarios import PAUSE, PLAIN, ToolFailure, answer, calls, play
 
 NO_FUNDS = ToolFailure("no funds")
 WORDS = " ".join(["word"] * 30)

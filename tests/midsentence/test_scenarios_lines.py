@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from midsentence.clock import ns
 from midsentence.gate import NOT_TWICE
+from midsentence.testing import PAUSE, ToolFailure, answer, calls, play
 from midsentence.tools.tool import Param, ToolSpec
-from tests.midsentence.scenarios import PAUSE, ToolFailure, answer, calls, play
 
 SMS = ToolSpec("sms", (Param("to", {}), Param("text", {"type": "string"})), "write")
 NEW = {"revise": "amend", "commit": "line", "specs": [SMS]}

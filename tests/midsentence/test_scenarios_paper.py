@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.midsentence.scenarios import PAUSE, answer, calls, play
+from midsentence.testing import PAUSE, answer, calls, play
 
 BOB_NO_ALICE = [calls('1. send("Bob")', '1. send("Alice")'), answer()]
 

@@ -8,7 +8,7 @@ import pytest
 
 from midsentence.clock import ns
 from midsentence.modes import MODES
-from tests.midsentence.scenarios import PAUSE, ToolFailure, answer, calls, play
+from midsentence.testing import PAUSE, ToolFailure, answer, calls, play
 
 LONG = "<answer>it is all done now</answer>"
 

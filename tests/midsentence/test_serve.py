@@ -18,10 +18,10 @@ from midsentence.clock import Profile
 from midsentence.ending import UserError
 from midsentence.events import Close, UserUpdate
 from midsentence.models.live import PlannedModel
-from midsentence.models.scripted import Scripted
 from midsentence.modes import MODES, settings
 from midsentence.rendering import Renderer
 from midsentence.session import open_session
+from midsentence.testing import Scripted
 from midsentence.tools.assistant import AssistantToolbox
 
 PROFILE = Profile("fast", decode_tokens_per_s=100_000, prefill_tokens_per_s=100_000, restart_ns=0)

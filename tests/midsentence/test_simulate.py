@@ -10,10 +10,9 @@ import pytest
 from midsentence import core
 from midsentence.clock import ns
 from midsentence.events import ModelOutput, UserUpdate, from_json, to_json
-from midsentence.models.scripted import Scripted, ScriptRanOut
 from midsentence.modes import settings
 from midsentence.simulate import Episode, replay, run_batch
-from tests.midsentence.scenarios import PAUSE, PLAIN, ROUND, Played, ToolFailure, Tools, WordRenderer, answer, calls, play
+from midsentence.testing import PAUSE, PLAIN, ROUND, Played, Scripted, ScriptRanOut, ToolFailure, Tools, WordRenderer, answer, calls, play
 
 END = 10**6
 SCENES = {
