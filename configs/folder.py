@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from configs.limits import check
-from configs.schema import Config
+from configs.schema import GONE, Config
 from midsentence.files import path_of
 
 SETTINGS = "config.yaml"
@@ -47,6 +47,7 @@ def settings_in(folder: Path, *, trust: bool = False) -> Config:
         _refuse_outside(path, raw)
         if isinstance(raw.get("train"), dict):
             raw["train"].pop("callback", None)
+    _drop_gone(path, raw)
     try:
         settings = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.create(raw)))
         check(settings)
@@ -73,6 +74,15 @@ def raw_settings(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"{path} holds {type(found).__name__}, not settings; make the folder again")
     return found
+
+
+def _drop_gone(path: Path, raw: dict[str, Any]) -> None:
+    """Takes out what is no setting any more, where it says what holds now; refuses it by name where it does not."""
+    if not isinstance(agent := raw.get("agent"), dict):
+        return
+    for name, holds in GONE.items():
+        if (value := agent.pop(name, holds)) != holds:
+            raise ValueError(f"{path} has agent.{name}={value}, and there is no such setting any more; make the folder again")
 
 
 def _refuse_outside(path: Path, raw: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ def settings_of(mode: str, config: AgentConfig) -> Settings:
         commit_grace_ns=ns(config.commit_grace_s), allowed_egress=frozenset(config.allowed_egress),
         runs_lines=runs_lines,
         max_errors_in_row=config.max_errors_in_row, max_context_tokens=config.max_context_tokens,
-        max_generated_tokens=config.max_generated_tokens, duplicate_writes=config.duplicate_writes,
+        max_generated_tokens=config.max_generated_tokens,
         max_result_chars=config.max_result_chars,
         max_writes_per_turn=config.max_writes_per_turn, max_writes_per_session=config.max_writes_per_session,
     )

@@ -55,6 +55,11 @@ class ClockConfig:
     """Decode rates that training never samples, for test: half-open."""
 
 
+GONE = {"duplicate_writes": False}
+"""Settings of ``agent`` that there are no more, each with the value that says what always holds now. Recipes count them still, so that what
+was made before is known again; a folder that has another value is refused by name (`configs.folder`)."""
+
+
 @dataclass
 class AgentConfig:
     """What a mode's row of settings is changed by."""
@@ -73,8 +78,6 @@ class AgentConfig:
     eager_listening: bool = False
     """Whether modes that listen begin their answers on a predicted end of speech too, as ``eager_end`` does."""
     allowed_egress: list[str] = field(default_factory=list)
-    duplicate_writes: bool = False
-    """Whether equal effects are allowed within one turn."""
     max_writes_per_turn: int = number(12, 0)
     max_writes_per_session: int = number(32, 0)
     """Beyond either, a write is refused until the user has spoken again."""

@@ -128,7 +128,7 @@ def try_start(draft: Draft, call: Call) -> None:
         return
     if call.spec.access == "write":
         text = resolved.text
-        if text in draft.graph.effects and not may_repeat(draft, call.spec):
+        if text in draft.graph.effects and not may_repeat(call.spec):
             refuse(draft, call, f"repeats call {draft.graph.effects[text]}: {NOT_TWICE}")
             return
         if (why := needs_the_user(draft, call.spec, text)) is not None:
@@ -149,9 +149,9 @@ def misfit(resolved: Call) -> str | None:
     return None
 
 
-def may_repeat(draft: Draft, spec: ToolSpec) -> bool:
+def may_repeat(spec: ToolSpec) -> bool:
     """Whether equal effects of a tool are allowed within one turn; a confirmation is for one effect."""
-    return not spec.confirm and (spec.repeatable or draft.settings.duplicate_writes)
+    return spec.repeatable and not spec.confirm
 
 
 def needs_the_user(draft: Draft, spec: ToolSpec, text: str) -> str | None:

@@ -54,8 +54,6 @@ class Settings:
     """How long released calls wait for speech that reopens the turn."""
     allowed_egress: frozenset[str] = frozenset()
     """Egress tools that the user lets run before the commit point."""
-    duplicate_writes: bool = False
-    """Whether equal effects are allowed within one turn; otherwise the second is refused, unless its tool is repeatable."""
     max_writes_per_turn: int = 12
     """Writes that may start in one turn; the rest are refused until the next."""
     max_writes_per_session: int = 32

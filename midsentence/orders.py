@@ -80,7 +80,7 @@ def unfit(draft: Draft, call: Call) -> str | None:
 
 def repeated_write(draft: Draft, call: Call) -> int | None:
     """The ID of a write of equal meaning that this turn has already, where a second is not allowed."""
-    if call.spec.access != "write" or call.missing or may_repeat(draft, call.spec):
+    if call.spec.access != "write" or call.missing or may_repeat(call.spec):
         return None
     text = call.text
     if text in draft.graph.effects:

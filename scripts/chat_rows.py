@@ -19,7 +19,21 @@ from data_gen.replies import question
 from data_gen.task import Task
 from data_gen.tasks.assistant.dialogue import compose
 from midsentence.protocol import as_text
-from midsentence.tools.tool import json_schema
+from midsentence.tools.tool import ToolSpec
+
+
+def json_schema(spec: ToolSpec) -> dict[str, Any]:
+    """The tool in the function-calling format of the OpenAI and Hugging Face chat interfaces."""
+    properties = {p.name: dict(p.schema) | ({"description": p.description} if p.description else {}) for p in spec.params}
+    required = [param.name for param in spec.params if param.required]
+    return {
+        "type": "function",
+        "function": {
+            "name": spec.name,
+            "description": spec.description,
+            "parameters": {"type": "object", "properties": properties, "required": required},
+        },
+    }
 
 
 def row_of(task: Task) -> dict[str, Any]:

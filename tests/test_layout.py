@@ -183,8 +183,8 @@ def test_the_library_asks_for_what_it_imports_and_no_more():
 def test_what_needs_a_compiler_is_an_extra():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     required = " ".join(project["dependencies"])
-    assert {"deepspeed", "vllm", "llamacpp", "dev", "lab"} <= set(project["optional-dependencies"])
-    assert not any(name in required for name in ("deepspeed", "vllm", "llamacpp"))
+    assert {"deepspeed", "llamacpp", "dev", "lab"} <= set(project["optional-dependencies"])
+    assert not any(name in required for name in ("deepspeed", "llamacpp"))
 
 
 @pytest.mark.parametrize(

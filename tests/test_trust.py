@@ -89,6 +89,14 @@ def test_a_folder_cannot_trust_itself(forged, trap):
     assert not sprung.exists()
 
 
+def test_a_setting_that_is_gone_is_read_at_its_default_and_else_refused_by_name(forged):
+    folder = forged(agent__duplicate_writes=False)
+    assert not hasattr(settings_in(folder).agent, "duplicate_writes")
+    shutil.rmtree(folder)
+    with pytest.raises(ValueError, match="config.yaml has agent.duplicate_writes=True, and there is no such setting any more"):
+        settings_in(forged(agent__duplicate_writes=True))
+
+
 def test_a_folder_names_no_callback_no_endpoint_and_no_environment(forged, monkeypatch):
     monkeypatch.setenv("MIDSENTENCE_TEST_SECRET", "hunter2")
     folder = forged(train__callback={"_target_": "os.system", "command": "true"})

@@ -233,7 +233,7 @@ def taken_args(state: State, id: int, spec: ToolSpec) -> list[Mapping[str, Any]]
     again = old is not None and (old.state is CallState.SKIPPED or old.state is CallState.FAILED and spec.access != "write")
     if old is not None and old.spec.name == spec.name and not again:
         found[old.text] = old.args
-    if spec.access == "write" and not (spec.repeatable or state.settings.duplicate_writes):
+    if spec.access == "write" and not spec.repeatable:
         for other in (state.graph[live] for live in sorted(state.graph.live)):
             if other.id != id and other.spec.name == spec.name:
                 found[other.text] = other.args

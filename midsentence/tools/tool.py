@@ -321,17 +321,3 @@ def signature(spec: ToolSpec) -> str:
     """The compact signature that prompts and error texts show: ``send_sms(recipients: list[str], message: str)``."""
     parts = [f"{p.name}{'' if p.required else '?'}: {type_word(p.schema, not p.required)}" for p in spec.params]
     return f"{spec.name}({', '.join(parts)})"
-
-
-def json_schema(spec: ToolSpec) -> dict[str, Any]:
-    """The tool in the function-calling format of the OpenAI and Hugging Face chat interfaces."""
-    properties = {p.name: dict(p.schema) | ({"description": p.description} if p.description else {}) for p in spec.params}
-    required = [param.name for param in spec.params if param.required]
-    return {
-        "type": "function",
-        "function": {
-            "name": spec.name,
-            "description": spec.description,
-            "parameters": {"type": "object", "properties": properties, "required": required},
-        },
-    }

@@ -218,7 +218,7 @@ BUGS: dict[str, Bug] = {
     "a failure is taken for a slow tool": Bug("dead_write_started", hears=_no_is_slow),
     "a write is sent twice": Bug("write_twice", says=_start(lambda s: (s, replace(s, version=s.version + 1)))),
     "a write is sent again, spelled otherwise": Bug("write_twice", says=_start(_respelled)),
-    "equal writes are allowed": Bug("equal_effect_twice", settings=_with(duplicate_writes=True)),
+    "equal writes are allowed": Bug("equal_effect_twice", tool=lambda t: replace(t, repeatable=True)),
     "what is taken back is a word of the user's": Bug("equal_effect_twice", hears=_spoken),
     "effects can be revised": Bug("frozen_changed", tool=_as("read", "write")),
     "effects can be cancelled": Bug("frozen_cancelled", tool=_as("read", "write")),

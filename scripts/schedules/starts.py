@@ -70,7 +70,7 @@ def _write(judge: Judge, call: Told, start: StartTool) -> None:
     for turn, other_form, key, other, version in judge.effects:
         took = other.frozen and other.version == version
         if other_form == form and turn == judge.turn and took:
-            if getattr(call.spec, "confirm", False) or not (judge.settings.duplicate_writes or getattr(call.spec, "repeatable", False)):
+            if getattr(call.spec, "confirm", False) or not getattr(call.spec, "repeatable", False):
                 judge.count("equal_effect_twice")
         if key == start.key and (took or other_form != form):
             judge.count("key_shared")

@@ -180,3 +180,8 @@ def test_a_range_of_devices_that_is_held_out_is_refused(train, held):
     from data_gen.episodes import sample_profile
     with pytest.raises(ValueError, match="lies in clock.held_out_decode_tokens_per_s=.*; widen the first or narrow the second"):
         sample_profile(ClockConfig(train_decode_tokens_per_s=train, held_out_decode_tokens_per_s=held), 0)
+
+
+def test_the_recipe_of_a_folder_made_before_a_setting_went_is_still_its_recipe():
+    """`configs.schema.GONE` counts on: without it every folder made so far would be another's."""
+    assert generate.recipe(composed("experiment=debug")) == "3620e4b90767f4b6"

@@ -178,10 +178,10 @@ def test_a_schema_of_a_foreign_kind_stops_nothing():
     assert any(isinstance(c, StartTool) for c in commands)
 
 
-def test_two_equal_writes_that_are_allowed_may_both_fail():
+def test_two_equal_writes_that_may_be_repeated_may_both_fail():
     """Each frees only its own effect; the first had taken the other's entry with it, and the second raised."""
-    send = ToolSpec("send", (Param("to", {}),), "write")
-    state = core.start(settings("parallel", duplicate_writes=True), {"send": send})
+    send = ToolSpec("send", (Param("to", {}),), "write", repeatable=True)
+    state = core.start(settings("parallel"), {"send": send})
     text = '<tool_call>\n1. send("Bob")\n2. send("Bob")\n</tool_call>'
     for event in (
         UserUpdate(0, "twice to Bob", final=True), Appended(1, 5), ModelOutput(2, 1, text, (1,)),

@@ -7,6 +7,7 @@ import hashlib
 import random
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -386,7 +387,7 @@ def test_numbers_and_objects_have_one_text_so_that_none_slips_through(grammars):
         assert accepts(grammar, running, wrap(new)), new
 
 
-def test_a_write_is_not_asked_for_twice_unless_the_task_does(grammars):
+def test_a_write_is_not_asked_for_twice_unless_its_tool_may_be_repeated(grammars):
     grammar = grammars("tiny")
     tools = SHAPES["few_values"]
     first = ['1. mode("on")', '2. mode("off", true)']
@@ -394,7 +395,8 @@ def test_a_write_is_not_asked_for_twice_unless_the_task_does(grammars):
     held = writing(tools=tools, lines=first)
     assert not accepts(grammar, held, wrap('mode("on")'))
     assert accepts(grammar, held, wrap('mode("on", false)'))
-    assert accepts(grammar, writing(tools=tools, lines=first, duplicate_writes=True), wrap('mode("on")'))
+    again = [replace(tools[0], repeatable=True), tools[1]]
+    assert accepts(grammar, writing(tools=again, lines=first), wrap('mode("on")'))
     # every value taken: the tool itself is out of reach
     stop = writing(tools=SHAPES["bare"], lines=["1. stop()"])
     assert not accepts(grammar, stop, wrap("stop()").replace("3.", "2."))

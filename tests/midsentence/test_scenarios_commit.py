@@ -362,15 +362,6 @@ def test_a_write_that_turns_out_equal_once_its_operand_is_there_is_refused():
     ]
 
 
-def test_equal_writes_run_where_the_task_asks_for_them():
-    played = play(user=[(0.0, "x.")], model=[calls('1. send("a")', '2. send("a")'), answer()], duplicate_writes=True)
-    assert played.rows("start say") == [
-        (0.7, "start", "1 send(a)"),
-        (0.7, "start", "2 send(a)"),
-        (1.7, "say", "done"),
-    ]
-
-
 def test_speech_after_the_end_of_speech_holds_again_what_has_not_started():
     """Call 2 was released at 0.7 and waits for call 1 over the book; at 1.0 the user goes on."""
     played = play(

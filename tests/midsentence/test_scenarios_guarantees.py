@@ -497,13 +497,12 @@ def test_only_a_word_confirms_repeats_and_extends(word, runs, first, then, chang
     assert (len(first) + 1 in started) is bool(runs)
 
 
-@pytest.mark.parametrize("changes", [{}, {"duplicate_writes": True}])
-def test_one_confirmation_is_for_one_effect(changes):
+def test_one_confirmation_is_for_one_effect():
     """Also where a tool's equal effects may be repeated."""
     burn = ToolSpec("burn", (Param("what", {}),), confirm=True, repeatable=True)
     _, started = told(
         UserUpdate(0, "do it", True), calls('1. burn("x")'), answer("sure"), UserUpdate(1, "yes", True),
-        calls('2. burn("x")'), ToolResult(2, 2, 1, "ok"), calls('3. burn("x")'), specs=[burn], **changes,
+        calls('2. burn("x")'), ToolResult(2, 2, 1, "ok"), calls('3. burn("x")'), specs=[burn],
     )
     assert started == [2]
 
