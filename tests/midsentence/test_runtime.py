@@ -688,7 +688,7 @@ class TestEnds:
                     await session.answer()
                 raise ended.value.__cause__
 
-        with pytest.raises(AssertionError, match="the script has run out"):
+        with pytest.raises(AssertionError, match="the script has 0 actions"):
             fake(work)
 
     def test_silence_ends_it(self, renderer):
