@@ -129,6 +129,8 @@ class MidsentenceProcessor(FrameProcessor):
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """See the module."""
         await super().process_frame(frame, direction)
+        if self.session is None:  # it could not be opened, and the pipeline has been told
+            return await self.push_frame(frame, direction)
         match frame:
             case InterimTranscriptionFrame():
                 return await self._hear(frame.text)
