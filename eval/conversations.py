@@ -200,10 +200,12 @@ def _counts(task: Task, parts: Sequence[Slice], whole: Trace, counted: Counts, u
         early += len(effects)
         wrong += sum(run.call not in useful for run in effects)
         before_final += sum(not finals or run.start_ns < finals[-1] for run in part.runs)
+    needless = sum(run.call not in useful for run in whole.runs if specs[run.name].access == "write" and run.ended != "failed")
     done = {run.call: run for run in whole.runs if run.ended == "done"}
     wasted = len(whole.runs) - sum(run is done.get(run.call) and run.call in useful for run in whole.runs)
     return replace(
-        counted, effects_before_last_word=early, wrong_effects_before_last_word=wrong, early_calls=before_final, wasted_calls=wasted,
+        counted, wrong_effects=needless, effects_before_last_word=early, wrong_effects_before_last_word=wrong, early_calls=before_final,
+        wasted_calls=wasted,
     ).as_json()
 
 

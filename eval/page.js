@@ -1,10 +1,10 @@
 "use strict";
 // Draws the episodes of the page's data. Every text becomes a text node: nothing of the data is ever parsed as HTML.
 
-const tasks = JSON.parse(document.getElementById("data").textContent).tasks;
+const { tasks, about } = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const SVG = $("words").namespaceURI;
-const GUTTER = 102, PAD = 18, ROW = 27, BAR = 15;
+const PAD = 18, ROW = 27, BAR = 15, NARROW = 620;
 const PART = { think: "--think", tool_call: "--tool-call", pause: "--pause", answer: "--answer", other: "--other" };
 const LEGEND = [
   ["thinks", "--think"], ["writes a call", "--tool-call"], ["pauses", "--pause"], ["answers", "--answer"], ["cut by news", "--cut"],
@@ -17,11 +17,13 @@ const WHO = {
 };
 const SLIPS = new Set(["reparandum", "interregnum"]);
 
-let task = null, shown = [null, null], t = 0, from = 0, to = 1, playing = null, follow = [];
+let task = null, shown = [null, null], t = 0, from = 0, to = 1, playing = null, follow = [], kept = [], fits = () => true;
 
 const secs = (x) => x.toFixed(2) + " s";
-const width = () => $("plot").clientWidth - 2;
-const x = (s) => GUTTER + ((s - from) / (to - from)) * (width() - GUTTER - PAD);
+const width = () => Math.max(240, $("plot").clientWidth - 2);  // before the page has a size it has none
+const gutter = () => (width() < NARROW ? 66 : 102);
+const x = (s) => gutter() + ((s - from) / (to - from)) * (width() - gutter() - PAD);
+const when = (left) => from + ((left - gutter()) * (to - from)) / (width() - gutter() - PAD);  // the other way round
 
 function node(name, attributes, ...children) {
   const made = document.createElementNS(SVG, name);
@@ -37,17 +39,71 @@ function html(name, className, ...children) {
   return made;
 }
 
+// ---- the results
+
+function writeResults() {
+  $("results").hidden = !about;
+  if (!about) return;
+  $("name").textContent = document.title = "midsentence: " + about.name;
+  $("runs").replaceChildren(...about.runs.map((run) => html("li", "", run.join(" · "))));
+  const grids = about.grids.map(table), causes = grids.filter((one, n) => about.grids[n].heads[0] === "label");
+  $("grids").replaceChildren(...grids.filter((one) => !causes.includes(one)));
+  if (causes.length) $("grids").append(html("details", "causes", html("summary", "", "What went wrong, by mode and by how it was said"), ...causes));
+  $("note").textContent = about.note;
+  const counts = about.tasks.map(([source, split, n]) => {
+    const here = new Set(tasks.filter((one) => one.source === source && one.split === split).map((one) => one.of)).size;
+    return here + " of " + n + " of " + source + ", " + split;
+  });
+  $("held").textContent = "This page holds " + counts.join("; ") + ": what went wrong before others. The table counts all.";
+}
+
+function table(grid) {
+  const mode = grid.heads.indexOf("mode");
+  const look = (n) => (n < grid.left ? "left" : "") + (n === mode ? " mode" : "");
+  const cell = (text, n) => {
+    const [figure, more] = text.split(" [");
+    return html("td", look(n), figure, ...(more ? [html("span", "more", " [" + more)] : []));
+  };
+  return html("div", "grid", html("table", "", html("caption", "", grid.title),
+    html("thead", "", html("tr", "", ...grid.heads.map((head, n) => html("th", look(n), head)))),
+    html("tbody", "", ...grid.rows.map((row) => html("tr", "", ...row.map(cell))))));
+}
+
 // ---- what is chosen
 
 const label = (episode) => [episode.backend, episode.mode, episode.profile].join(" · ") + (episode.seed ? " · seed " + episode.seed : "");
 
+function fillFilter() {
+  const wrong = tasks.flatMap((one) => one.episodes.filter((e) => !e.right));
+  const having = (test) => tasks.filter((one) => one.episodes.some(test)).length;
+  const add = (value, text, test) => $("filter").append(new Option(text + " (" + having(test) + ")", value));
+  add("", "all", () => true);
+  if (wrong.length) add("wrong", "went wrong", (e) => !e.right);
+  for (const mode of [...new Set(wrong.map((e) => e.mode))]) add("in " + mode, "wrong in " + mode, (e) => !e.right && e.mode === mode);
+  for (const cause of [...new Set(wrong.map((e) => e.cause))].sort()) add("by " + cause, cause, (e) => !e.right && e.cause === cause);
+}
+
+function filter(value) {
+  const names = [...$("filter").options].map((option) => option.value);
+  $("filter").value = names.includes(value) ? value : "";
+  const chosen = $("filter").value, name = chosen.slice(3);
+  fits = { "": () => true, wrong: (e) => !e.right }[chosen] ?? (chosen.startsWith("in ") ? (e) => !e.right && e.mode === name : (e) => !e.right && e.cause === name);
+  kept = tasks.flatMap((one, n) => (one.episodes.some(fits) ? [n] : []));
+  fillTasks();
+}
+
 function fillTasks() {
-  tasks.forEach((one, n) => {
+  $("task").replaceChildren();
+  kept.forEach((n) => {
+    const one = tasks[n];
     const wrong = one.episodes.filter((e) => !e.right).length;
     const said = one.words.map((word) => word[0]).join(" ");
     const text = one.source + " " + one.task + (wrong ? " (" + wrong + " of " + one.episodes.length + " wrong)" : "") + ": " + said;
     $("task").append(new Option(text.length > 150 ? text.slice(0, 149) + "…" : text, n));
   });
+}
+
+function fillLegend() {
   for (const [name, look] of LEGEND) {
     const mark = html("i");
     mark.style.background = look === "held" ? "repeating-linear-gradient(135deg, var(--running) 0 1.5px, var(--held) 1.5px 5px)" : "var(" + look + ")";
@@ -59,13 +115,15 @@ function choose(n, wanted = [], at = null) {
   task = tasks[n];
   $("task").value = n;
   const best = (mode) => task.episodes.findIndex((e) => e.mode === mode);
-  const kept = (place, mode) => {
+  const same = (place, mode) => {
     const now = wanted[place] !== undefined ? wanted[place] : shown[place] && label(shown[place]);
     if (now === "") return -1;
-    const same = task.episodes.findIndex((e) => label(e) === now);
-    return same >= 0 ? same : best(mode) >= 0 ? best(mode) : 0;
+    const found = task.episodes.findIndex((e) => label(e) === now);
+    return found >= 0 ? found : best(mode) >= 0 ? best(mode) : 0;
   };
-  const places = [kept(0, "sequential"), kept(1, "speculative")];
+  const places = [same(0, "sequential"), same(1, "speculative")];
+  if (!places.some((n) => n >= 0 && fits(task.episodes[n]))) places[1] = task.episodes.findIndex(fits);
+  if (places[1] === places[0]) places[1] = -1;
   ["one", "two"].forEach((name, place) => {
     const options = task.episodes.map((e, i) => new Option(label(e) + (e.right ? "" : " (wrong)"), i));
     $(name).replaceChildren(...(place ? [new Option("nothing", -1)] : []), ...options);
@@ -114,8 +172,17 @@ function ticks(svg, top, bottom, numbers) {
     svg.append(node("line", { x1: x(s), x2: x(s), y1: top, y2: bottom, stroke: "var(--line)", "stroke-width": 0.6 }));
     if (numbers) svg.append(node("text", { x: x(s), y: bottom + 15, "text-anchor": "middle", fill: "var(--soft)", "font-size": 11 }, String(s)));
   }
-  const said = x(task.speech_end_s);
-  svg.append(node("line", { x1: said, x2: said, y1: top, y2: bottom, stroke: "var(--soft)", "stroke-dasharray": "4 3" }));
+}
+
+// The end of speech: a dashed line from top to bottom, interrupted where a text lies across it.
+function endOfSpeech(svg, before, top, bottom, crossed) {
+  const said = x(task.speech_end_s), gaps = [...crossed].sort((a, b) => a - b);
+  let from_y = top;
+  for (const y of [...gaps, bottom + ROW / 2]) {
+    const line = { x1: said, x2: said, y1: from_y, y2: Math.min(bottom, y - ROW / 2), stroke: "var(--soft)", "stroke-dasharray": "4 3" };
+    if (line.y2 > from_y) svg.insertBefore(node("line", line), before);
+    from_y = y + ROW / 2;
+  }
 }
 
 function cursor(svg, height) {
@@ -124,7 +191,7 @@ function cursor(svg, height) {
   follow.push(line);
 }
 
-const name = (svg, y, text) => svg.append(node("text", { x: GUTTER - 12, y: y + 4, "text-anchor": "end", fill: "var(--ink)" }, text));
+const name = (svg, y, text) => svg.append(node("text", { x: gutter() - (width() < NARROW ? 8 : 12), y: y + 4, "text-anchor": "end", fill: "var(--ink)" }, text));
 
 function bar(svg, start, end, y, fill, about, more = {}) {
   const rect = node("rect", { x: x(start), y: y - BAR / 2, width: Math.max(1, x(end) - x(start)), height: BAR, fill, ...more });
@@ -133,36 +200,49 @@ function bar(svg, start, end, y, fill, about, more = {}) {
 }
 
 function drawWords() {
-  const height = 118, y = height - 26;
+  const height = 132, y = height - 26;
   const svg = sheet($("words"), height, "The user says: " + task.words.map((word) => word[0]).join(" "));
   ticks(svg, y - 14, height, false);
   name(svg, y, "user says");
+  endOfSpeech(svg, null, y - BAR / 2, height, []);  // from the words down: their texts stand above
+  const texts = [], narrow = width() < NARROW, apart = narrow ? 11 : 13;
   let free = -Infinity;
   for (const [text, start, end, kind] of task.words) {
     bar(svg, start, Math.max(start, end - 0.012), y, SLIPS.has(kind) ? "var(--slip)" : "var(--word)", text + ", " + secs(start) + " to " + secs(end) + ", " + kind, { rx: 1.5 });
-    const left = Math.max(x(start) + 6, free);
-    if (left > x(start) + 30) continue;  // crowded: the request above the lanes has it
-    free = left + 13;
-    const short = text.length > 14 ? text.slice(0, 13) + "…" : text;
-    svg.append(node("text", { transform: "translate(" + left + " " + (y - 13) + ") rotate(-50)", fill: "var(--ink)", "font-size": 11.5 }, short));
+    const left = Math.max(x(start) + (narrow ? 8 : 6), free);
+    if (left > x(start) + (narrow ? 16 : 30)) continue;  // crowded: the request above the lanes has it
+    free = left + apart;
+    const made = node("text", { fill: "var(--ink)", "font-size": narrow ? 10.5 : 11.5 }, text);
+    svg.append(made);
+    for (let cut = text; made.getComputedTextLength() > y - 20 && cut.length > 2;) made.textContent = (cut = cut.slice(0, -1)) + "…";
+    texts.push([left, made]);
   }
+  // all at one angle, so steep that none is cut off at the right
+  const room = (left) => Math.max(0, width() - 4 - left);
+  const angles = texts.map(([left, made]) => (Math.acos(Math.min(1, room(left) / Math.max(1, made.getComputedTextLength()))) * 180) / Math.PI);
+  const angle = narrow ? 90 : Math.max(50, ...angles);
+  for (const [left, made] of texts) made.setAttribute("transform", "translate(" + left + " " + (y - 13) + ") rotate(-" + angle + ")");
   cursor(svg, height);
 }
 
+// A text beside a bar: on a side where it fits this side of the end of speech, or else on the one that has more room; whether it crosses.
 function beside(svg, text, start, end, y) {
   const made = node("text", { y: y + 4, fill: "var(--ink)" }, text);
   svg.append(made);
-  const rooms = [width() - PAD - x(end) - 7, x(start) - GUTTER - 7];
-  const right = rooms[0] >= Math.min(rooms[1], made.getComputedTextLength());
+  const whole = made.getComputedTextLength(), said = x(task.speech_end_s), edge = width() - PAD;
+  const rooms = [edge - x(end) - 7, x(start) - gutter() - 7];
+  const clear = [(x(end) < said ? said : edge) - x(end) - 11, x(start) - (x(start) > said ? said : gutter()) - 11];
+  const right = clear[0] >= whole || (clear[1] < whole && rooms[0] >= Math.min(rooms[1], whole));
   const room = right ? rooms[0] : rooms[1];
   let cut = text;
   while (cut.length > 3 && made.getComputedTextLength() > room) {
     cut = cut.slice(0, Math.min(cut.length - 1, Math.floor((cut.length * room) / made.getComputedTextLength())));
     made.textContent = cut + "…";
   }
-  made.setAttribute("x", right ? x(end) + 7 : x(start) - 7);
-  made.setAttribute("text-anchor", right ? "start" : "end");
+  const left = right ? x(end) + 7 : x(start) - 7 - made.getComputedTextLength();
+  made.setAttribute("x", left);
   made.append(node("title", {}, text));
+  return left < said && said < left + made.getComputedTextLength();
 }
 
 function drawLanes(which, episode, base) {
@@ -178,6 +258,7 @@ function drawLanes(which, episode, base) {
   const said = task.speech_end_s, done = episode.end_s;
   svg.append(node("rect", { x: x(said), y: top, width: Math.max(0, x(done) - x(said)), height: bottom - top, fill: "var(--wait)" }));
   ticks(svg, top, bottom, true);
+  const above = svg.appendChild(node("g", {})), crossed = new Set();
   const pattern = "held-" + which;
   svg.append(node("defs", {}, node("pattern", { id: pattern, width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
     node("rect", { width: 6, height: 6, fill: "var(--held)" }), node("rect", { width: 1.6, height: 6, fill: "var(--running)" }))));
@@ -192,7 +273,8 @@ function drawLanes(which, episode, base) {
     if (final && at === episode.updates[episode.updates.length - 1][0]) {
       const note = node("text", { x: x(at) + 11, y: y(0) + 4, fill: "var(--soft)", "font-size": 11 }, "end of speech noticed");
       svg.append(note);
-      if (x(at) + 11 + note.getComputedTextLength() > width()) { note.setAttribute("x", x(at) - 11); note.setAttribute("text-anchor", "end"); }
+      if (x(at) + 11 + note.getComputedTextLength() > width()) note.textContent = "end noticed";
+      if (x(at) + 11 + note.getComputedTextLength() > width()) note.remove();  // what the diamond is, its title says
     }
   }
 
@@ -223,8 +305,10 @@ function drawLanes(which, episode, base) {
       last = Math.max(last, run.end_s);
       text = run.text;
     }
-    if (text) beside(svg, text, first, last, row);
-    else if (call.stays.length) beside(svg, "never ran: " + call.stays[call.stays.length - 1][0], isFinite(first) ? first : call.stays[0][1], isFinite(last) ? last : call.stays[0][1], row);
+    const never = !text && call.stays.length;
+    if (never && !isFinite(first)) first = last = call.stays[0][1];
+    if (never) text = "never ran: " + call.stays[call.stays.length - 1][0];
+    if (text && beside(svg, text, first, last, row)) crossed.add(row);
   });
 
   const row = y(lanes - 1);
@@ -242,8 +326,9 @@ function drawLanes(which, episode, base) {
     if (wide > x(at) - x(said) - 12) chip.setAttribute("x", x(said) - wide / 2 - 2);
     else chip.before(node("rect", { x: (x(said) + x(at) - wide) / 2, y: row - 9, width: wide, height: 18, fill: "var(--wait)" }));
     const before = Math.min(x(said), Number(chip.getAttribute("x")) - wide / 2);
-    beside(svg, "“" + text + "”", from + ((before - GUTTER) * (to - from)) / (width() - GUTTER - PAD), at + 0.08, row);
+    if (beside(svg, "“" + text + "”", when(before), at + 0.08, row)) crossed.add(row);
   }
+  endOfSpeech(svg, above, top, bottom, crossed);
   cursor(svg, bottom);
 }
 
@@ -296,6 +381,7 @@ function move(to_s) {
 
 function keep() {
   const parts = new URLSearchParams({ task: task.task, above: label(shown[0]), below: shown[1] ? label(shown[1]) : "", t: t.toFixed(2) });
+  if ($("filter").value) parts.set("show", $("filter").value);
   const theme = document.documentElement.dataset.choice;
   if (theme !== "auto") parts.set("theme", theme);
   try { history.replaceState(null, "", "#" + parts); } catch (error) { /* some browsers forbid it for files */ }
@@ -334,13 +420,17 @@ function colours(choice) {
 function begin() {
   const asked = new URLSearchParams(location.hash.slice(1));
   colours(["light", "dark"].includes(asked.get("theme")) ? asked.get("theme") : "auto");
+  writeResults();
   if (!tasks.length) { $("request").textContent = "This report holds no episodes."; return; }
-  fillTasks();
-  const found = tasks.findIndex((one) => one.task === asked.get("task"));
+  fillFilter();
+  fillLegend();
+  filter(asked.get("show") ?? "");
+  const found = kept.find((n) => tasks[n].task === asked.get("task")) ?? kept[0];
   const at = asked.has("t") && isFinite(asked.get("t")) ? Number(asked.get("t")) : null;
-  choose(Math.max(0, found), [asked.get("above") ?? undefined, asked.get("below") ?? undefined], at);
+  choose(found, [asked.get("above") ?? undefined, asked.get("below") ?? undefined], at);
   $("task").addEventListener("change", () => { choose(Number($("task").value)); keep(); });
-  const step = (by) => { choose((Number($("task").value) + by + tasks.length) % tasks.length); keep(); };
+  $("filter").addEventListener("change", () => { filter($("filter").value); choose(kept[0]); keep(); });
+  const step = (by) => { choose(kept[(kept.indexOf(Number($("task").value)) + by + kept.length) % kept.length]); keep(); };
   $("before").addEventListener("click", () => step(-1));
   $("after").addEventListener("click", () => step(1));
   for (const which of ["one", "two"]) $(which).addEventListener("change", () => { compare(t); keep(); });
@@ -357,8 +447,7 @@ function begin() {
     if (event.key === " " && !["BUTTON", "SELECT"].includes(event.target.tagName)) { event.preventDefault(); play(); }
   });
   const drag = (event) => {
-    const box = $("plot").getBoundingClientRect();
-    move(from + ((event.clientX - box.left - 1 - GUTTER) / (width() - GUTTER - PAD)) * (to - from));
+    move(when(event.clientX - $("plot").getBoundingClientRect().left - 1));
   };
   for (const svg of document.querySelectorAll("svg")) {
     svg.addEventListener("pointerdown", (event) => { svg.setPointerCapture(event.pointerId); drag(event); });

@@ -219,7 +219,8 @@ class _Reader:
             case ModelOutput() if self.writing is not None and event.generation == self.writing.generation:
                 self.writing.read(self.now_ns, event.text, len(event.ids))
                 for line in self.writing.lines:
-                    self.states.setdefault(line.call, (State.BLOCKED, line.at_ns))
+                    if line.call:  # 0: a COMMIT
+                        self.states.setdefault(line.call, (State.BLOCKED, line.at_ns))
             case Appended() if self.reading_ns is not None:
                 self.appends.append((self.reading_ns, self.now_ns))
                 self.reading_ns = None
