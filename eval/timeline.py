@@ -49,13 +49,14 @@ _TEXT_LANES = 1.45
 
 
 @rc_context({"text.parse_math": False})  # names and words are data, never mathematics
-def draw(episodes: Sequence[Mapping[str, Any]], path: Path, titles: Sequence[str] | None = None) -> None:
+def draw(episodes: Sequence[Mapping[str, Any]], path: Path, titles: Sequence[str] | None = None, dpi: int = 160) -> None:
     """Draws episodes of one request under one another, the first as what the others are compared with.
 
     Args:
         episodes: records with their logs.
         path: the picture's file; its ending gives the format.
         titles: one an episode; the mode and its latency by default.
+        dpi: pixels an inch; 14 inches are its width.
     """
     traces = [trace(history_of(episode["log"])) for episode in episodes]
     calls = [sorted({run.call for run in seen.runs}) for seen in traces]
@@ -63,7 +64,7 @@ def draw(episodes: Sequence[Mapping[str, Any]], path: Path, titles: Sequence[str
     last_s = max(ends_s)
     lanes = [4 + _TEXT_LANES + len(ids) for ids in calls]
     height_in = _LANE_IN * (sum(lanes) + 1.5 * len(lanes)) + 0.9
-    figure = Figure(figsize=(_WIDTH_IN, height_in), dpi=160, facecolor="white")
+    figure = Figure(figsize=(_WIDTH_IN, height_in), dpi=dpi, facecolor="white")
     FigureCanvasAgg(figure)
     margins = {"left": 0.075, "right": 0.985, "top": 1 - 0.45 / height_in, "bottom": 0.95 / height_in}
     grid = figure.add_gridspec(len(lanes), 1, height_ratios=lanes, hspace=1.9 / (sum(lanes) / len(lanes)), **margins)
@@ -168,7 +169,9 @@ class _Panel:
             self.axes.plot([seconds(update.at_ns)], [lane], marker=marker, ms=size, color=colour, zorder=3)
         if (final_ns := self.seen.final_ns) is not None:
             look = {"textcoords": "offset points", "va": "center", "fontsize": 7.5, "color": SOFT}
-            self.axes.annotate("end of speech noticed", (seconds(final_ns), lane), xytext=(8, 0), **look)
+            room = self.axes.get_xlim()[1] - seconds(final_ns) - self.width("  ", 7.5)
+            said = next((text for text in ("end of speech noticed", "end noticed") if self.width(text, 7.5) <= room), "")
+            self.axes.annotate(said, (seconds(final_ns), lane), xytext=(8, 0), **look)
 
     def spans(self, lane: int) -> None:
         for span in self.seen.spans:
