@@ -239,6 +239,8 @@ class _Step(Orders):
         if self.settings.commit != "line":
             return "COMMIT is not known here: calls go when the user has finished and your action ends"
         if not knows_the_end(self):
+            if self.cut_pending:
+                return None  # speech went on while the line was being written: it commits nothing, and is no mistake
             return f"no COMMIT before {self.awaited()}: <pause> or go on"
         for id in line.ids:
             if id not in self.graph or self.graph[id].state is CallState.CANCELLED:
