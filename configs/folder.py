@@ -15,9 +15,9 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from configs.files import path_of
 from configs.limits import check
 from configs.schema import Config
+from midsentence.files import path_of
 
 SETTINGS = "config.yaml"
 _RESOLVER = re.compile(r"\$\{.*:", re.DOTALL)

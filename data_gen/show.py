@@ -18,9 +18,9 @@ from rich.text import Text
 
 from configs.command import UserError, command
 from configs.schema import Config
-from configs.terminal import plain
 from data_gen.trajectory import read_manifest, read_rows
 from midsentence.clock import seconds
+from midsentence.terminal import plain
 
 _COLOURS = {
     "model": "bold cyan", "partial_query_update": "green", "final_query_update": "bold green", "tool_result": "yellow",

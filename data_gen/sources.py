@@ -9,11 +9,11 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from configs.files import path_of
 from configs.schema import Config
-from configs.secrets import without_keys
 from data_gen.disfluency import Rates
 from data_gen.task import Split, Task
+from midsentence.addresses import without_keys
+from midsentence.files import path_of
 
 if TYPE_CHECKING:
     from data_gen.tasks.assistant.templates import Template

@@ -15,7 +15,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from configs.files import write
 from configs.palette import CUT, HELD, INK, LINE, PARTS, RUNNING, SLIP, SOFT, UPDATE, VOID, WORD
 from eval.conversations import last_turn
 from eval.measures import BACKEND_ORDER, MODE_ORDER
@@ -24,6 +23,7 @@ from eval.tables import NOTE, Grid, failures, results
 from eval.trace import History, Run, history_of, trace
 from midsentence.clock import seconds
 from midsentence.events import Append, Speaking
+from midsentence.files import write
 from midsentence.protocol import write_call
 
 MOST_EPISODES = 400

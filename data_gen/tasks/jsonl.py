@@ -21,7 +21,6 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from configs.files import path_of
 from data_gen.files import text_of
 from data_gen.gold import filled
 from data_gen.grounding import canonical, ground
@@ -39,6 +38,7 @@ from data_gen.tasks.recorded import recorded
 from data_gen.turns import timed
 from data_gen.words import is_unspaced, units
 from midsentence.clock import NS_PER_S, parse_now
+from midsentence.files import path_of
 from midsentence.protocol import Join, Ref, as_text
 from midsentence.tools.assistant import AssistantToolbox, assistant_specs
 from midsentence.tools.foreign import shown, shown_param, tool_specs

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from configs.modes import settings_of
 from configs.schema import Config, DataConfig, EndpointConfig, ModelConfig
 from data_gen.conversing import Conversant
 from data_gen.episodes import heard_of, make_episode
@@ -21,7 +22,7 @@ from eval.report import broken
 from eval.results import Key
 from eval.turn_tables import conversations
 from midsentence.clock import Profile, ns
-from midsentence.modes import MODES, settings_of
+from midsentence.modes import MODES
 
 CONFIG = Config(
     data=DataConfig(source="jsonl", endpoint="oracle", endpoints={"oracle": EndpointConfig(0.5, 0.0)}), model=ModelConfig(name="tiny"))

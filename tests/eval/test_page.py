@@ -19,6 +19,7 @@ from eval.measures import Terms, rows_of
 from eval.page import _PALETTE, about, lanes, page, pick, safe_json, write_page
 from eval.results import Key, read_runs
 from eval.trace import log_of
+from midsentence.calls import CallState, Input
 from midsentence.clock import ns
 from midsentence.events import (
     Append,
@@ -26,7 +27,7 @@ from midsentence.events import (
     Emit,
     Generate,
     ModelOutput,
-    Note,
+    Moved,
     Speaking,
     StartTool,
     Stop,
@@ -44,9 +45,12 @@ def episode(mode: str = "speculative", text: str = "text Bob", task: str = "one"
         (UserUpdate(ns(1), text, True), (Append((Segment("final_query_update", text + "\n", ns(1)),)),)),
         (Appended(ns(1.2), 4), (Generate(1),)),
         (ModelOutput(ns(2), 1, "<tool_call>\n1. look(\"x\")\n</tool_call>", (1, 2)), (
-            Stop(1, 0), Note("blocked:clear", 1), Note("ready:start", 1), StartTool(1, 1, "look", {"q": text}, "key", ns(30)),
+            Stop(1, 0), Moved(1, CallState.BLOCKED, Input.CLEAR), Moved(1, CallState.READY, Input.START),
+            StartTool(1, 1, "look", {"q": text}, "key", ns(30)),
         )),
-        (ToolResult(ns(3), 1, 1, text), (Note("running:result", 1), Append((Segment("tool_result", f"1: {text}\n", ns(3)),)))),
+        (ToolResult(ns(3), 1, 1, text), (
+            Moved(1, CallState.RUNNING, Input.RESULT), Append((Segment("tool_result", f"1: {text}\n", ns(3)),)),
+        )),
         (Appended(ns(3.1), 2), (Generate(2),)),
         (ModelOutput(ns(4), 2, f"<answer>{text}</answer>", (3,)), (Stop(2, 0), Emit(text))),
     ]  # fmt: skip
