@@ -29,5 +29,5 @@ test-gpu:  ## what only a CUDA GPU can show, with the packages of the Python at 
 	@$(PYTHON) -m pytest -q tests/gpu
 
 clean:  ## what was built and measured here; the cache folder stays
-	rm -rf .venv outputs build dist *.egg-info .pytest_cache .hypothesis .ruff_cache .import_linter_cache
+	rm -rf .venv outputs build dist *.egg-info .pytest_cache .hypothesis .ruff_cache .mypy_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

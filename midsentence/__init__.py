@@ -35,8 +35,8 @@ _NAMES = {
     # what happens to it, and what it asks for
     "midsentence.events": (
         "Append", "Appended", "CancelTool", "Close", "Command", "Crowded", "Emit", "EndPredicted", "Event", "Finish", "Forget",
-        "Generate", "ModelEnded", "ModelOutput", "Note", "SetTimer", "Silence", "Speaking", "StartTool", "Stop", "StopSpeaking", "Timer",
-        "ToolError", "ToolResult", "UserUpdate", "from_json", "to_json",
+        "Generate", "ModelEnded", "ModelOutput", "Moved", "Note", "SetTimer", "Silence", "Speaking", "StartTool", "Stop", "StopSpeaking",
+        "Timer", "ToolError", "ToolResult", "Unmoved", "UserUpdate", "from_json", "to_json",
     ),
     # logs
     "midsentence.record": ("LogFile", "read_log", "replay", "write_log"),
@@ -80,8 +80,8 @@ if TYPE_CHECKING:  # the same once more, for type checkers and editors; a test h
     from midsentence.events import (
         Append as Append, Appended as Appended, CancelTool as CancelTool, Close as Close, Command as Command, Crowded as Crowded,
         Emit as Emit, EndPredicted as EndPredicted, Event as Event, Finish as Finish, Forget as Forget, Generate as Generate,
-        ModelEnded as ModelEnded, ModelOutput as ModelOutput, Note as Note, SetTimer as SetTimer, Silence as Silence,
+        ModelEnded as ModelEnded, ModelOutput as ModelOutput, Moved as Moved, Note as Note, SetTimer as SetTimer, Silence as Silence,
         Speaking as Speaking, StartTool as StartTool, Stop as Stop, StopSpeaking as StopSpeaking, Timer as Timer, ToolError as ToolError,
-        ToolResult as ToolResult, UserUpdate as UserUpdate, from_json as from_json, to_json as to_json,
+        ToolResult as ToolResult, Unmoved as Unmoved, UserUpdate as UserUpdate, from_json as from_json, to_json as to_json,
     )
     from midsentence.record import LogFile as LogFile, read_log as read_log, replay as replay, write_log as write_log
