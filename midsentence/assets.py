@@ -93,7 +93,8 @@ def cache_dir() -> Path:
         return path_of(chosen)
     from platformdirs import user_cache_path  # not in the standard library, and the table must be readable without it
 
-    return user_cache_path("midsentence", appauthor=False)
+    folder: Path = user_cache_path("midsentence", appauthor=False)
+    return folder
 
 
 def lookup(name: str) -> Asset:

@@ -128,8 +128,9 @@ def _said_here(error: Exception) -> bool:
     if not isinstance(error, ValueError) or type(error).__module__.partition(".")[0] in (*_ROOMS, *_READERS):
         return True
     *_, frame = traceback.extract_tb(error.__traceback__) or [None]
-    within = frame is not None and any(Path(frame.filename).is_relative_to(_HERE / room) for room in _ROOMS)
-    return within and (frame.line or "").startswith("raise ")
+    if frame is None or not any(Path(frame.filename).is_relative_to(_HERE / room) for room in _ROOMS):
+        return False
+    return (frame.line or "").startswith("raise ")
 
 
 def _words(error: BaseException) -> str:

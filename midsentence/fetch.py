@@ -43,8 +43,8 @@ def main(asked: argparse.Namespace) -> None:
             print(f"{name}: {assets.asset_path(name) if asked.list else assets.fetch(name)}")
         except assets.MissingAsset as error:
             lost.append(error)
-    for error in lost[:-1]:
-        print(error, file=sys.stderr)
+    for missing in lost[:-1]:
+        print(missing, file=sys.stderr)
     if asked.model is not None:
         print(resolve(asked.model))
     if lost:

@@ -28,7 +28,7 @@ from midsentence.events import Command, Event, StartTool, ToolError, ToolResult,
 from midsentence.files import path_of
 from midsentence.models.load import DTYPES, RUNTIMES
 from midsentence.modes import CHOICES, MODES, Settings, settings
-from midsentence.prompt import Detail, Style
+from midsentence.prompt import Style
 from midsentence.protocol import write_call, write_value
 from midsentence.rendering import Stamps, Turns
 from midsentence.runtime import Session, SessionEnded
@@ -36,6 +36,7 @@ from midsentence.session import load, open_session
 from midsentence.state import State
 from midsentence.terminal import plain
 from midsentence.tools.assistant import AssistantToolbox
+from midsentence.tools.manual import Detail
 from midsentence.tools.python_file import load_tools_file
 from midsentence.tools.tool import Toolbox
 from midsentence.tools.world import File, Note, Person, WorldData
@@ -92,7 +93,8 @@ class Screen:
 
 async def talk(session: Session, lines: Iterable[str], patience_s: float = 60.0) -> None:
     """Feeds lines to a session as they come; after the last, waits for the answer that is due."""
-    loop, typed = asyncio.get_running_loop(), asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    typed: asyncio.Queue[str | None] = asyncio.Queue()
     broken: list[Exception] = []
 
     def read() -> None:
@@ -203,13 +205,18 @@ def main(asked: argparse.Namespace) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     screen = Screen(lambda text: print(text, end="", flush=True))
     bare = asked.adapter is None
+
+    def watch(event: Event, commands: tuple[Command, ...]) -> None:
+        log.add(event, commands)
+        screen.show(event, commands, session.state)
+
     with load(
         asked.model, asked.adapter, constrained=asked.constrained, grounded=asked.grounded, runtime=asked.runtime, dtype=asked.dtype,
         turns=asked.turns, stamps=asked.stamps,
     ) as model:
         session = open_session(
             model, toolbox, row_of(asked), now=now, style="full" if bare else asked.prompt, detail="full" if bare else asked.prompt_tools,
-            watch=lambda event, commands: (log.add(event, commands), screen.show(event, commands, session.state)),
+            watch=watch,
         )
         print("Type what you want, line by line; end it with . or ? — Ctrl-D ends the session.", file=sys.stderr)
         with record.LogFile(folder / "log.jsonl", session.initial) as log, suppress(KeyboardInterrupt):

@@ -76,6 +76,25 @@ def test_the_linter_finds_nothing():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_type_checker_finds_nothing():
+    done = subprocess.run([sys.executable, "-m", "mypy", "--no-error-summary"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_heart_is_read_strictly(tmp_path):
+    """A field that the working state does not declare, or a wrong value in one, is found."""
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text(
+        "from midsentence.draft import move\nfrom midsentence.calls import Call, Input\nfrom midsentence.state import Draft\n\n\n"
+        "def f(draft: Draft, call: Call) -> None:\n    draft.final_hard = True\n    draft.answer = 3\n    move(draft, call, 'hold')\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--no-error-summary", str(wrong)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert [line.rpartition("[")[2] for line in done.stdout.splitlines() if ": error:" in line] == [
+        "attr-defined]", "assignment]", "arg-type]",
+    ], done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
     "line", ["import time; time.time()", "import datetime as d; d.datetime.now()", "from asyncio import sleep"]
 )
@@ -153,7 +172,7 @@ def test_the_library_asks_for_what_it_imports_and_no_more():
 
     own, lab, more = names(project["dependencies"]), names(project["optional-dependencies"]["lab"]), project["optional-dependencies"]
     called = {"faker": "faker", "pyyaml": "yaml", "hydra_core": "hydra"}
-    behind = names(more["llamacpp"]) | {"mcp", "mcp_types", "pipecat", "livekit"}  # extras
+    behind = names(more["llamacpp"]) | {"mcp", "mcp_types", "pipecat", "livekit", "openai"}  # extras
     assert imported("midsentence") - behind == own - {"gguf", "safetensors"}  # which transformers asks for
     assert not own & lab
     needed = {called.get(name, name) for name in own | lab} | {"omegaconf", "hassil", "home_assistant_intents", "regex"}

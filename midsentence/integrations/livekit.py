@@ -16,7 +16,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from livekit.agents import Agent, RunContext, StopResponse, ToolError, llm
 from livekit.agents.llm import FunctionTool, RawFunctionTool, ToolResult, Toolset
@@ -94,6 +94,12 @@ class MidsentenceAgent(Agent):
         boxes += [LiveKitToolbox(theirs, self, access)] if theirs else []
         return JoinedToolbox(boxes) if len(boxes) > 1 else boxes[0]
 
+    @property
+    def _open_talk(self) -> Session:
+        """The session, of an agent that has been entered."""
+        assert self.talk is not None
+        return self.talk
+
     # -- LiveKit's side ------------------------------------------------------------------------------------------------
 
     async def on_enter(self) -> None:
@@ -143,7 +149,7 @@ class MidsentenceAgent(Agent):
     def _on_transcribed(self, event: Any) -> None:
         change = self._hypotheses.take(event.transcript, closes=event.is_final)
         if change is not None:
-            self._ask(lambda: self.talk.hear(change.text, retracts=change.retracts, final=change.late))
+            self._ask(lambda: self._open_talk.hear(change.text, retracts=change.retracts, final=change.late))
 
     def _on_item(self, event: Any) -> None:
         if getattr(event.item, "role", "") == "assistant":
@@ -168,7 +174,7 @@ class MidsentenceAgent(Agent):
         while not self._parts.empty() and self._parts.get_nowait() is not _OVER:
             pass  # what was written to turns before this and has not been said is not to be said now
         if heard or words:
-            self._ask(lambda: self.talk.hear(words, final=True))
+            self._ask(lambda: self._open_talk.hear(words, final=True))
 
     def _ask(self, work: Callable[[], Awaitable[None]]) -> None:
         """Leaves work for the session, which takes it in this order."""
@@ -215,13 +221,13 @@ class MidsentenceAgent(Agent):
             if self._cut_early is not None:
                 await self._tell_spoken("cut", self._cut_early)
 
-    async def _tell_spoken(self, part: str, heard: str = "") -> None:
+    async def _tell_spoken(self, part: Literal["begun", "ended", "cut"], heard: str = "") -> None:
         if part == "cut" and self._is_open and self._cut_early is None:
             self._cut_early = heard
         if self._is_speaking != (part == "begun"):
             self._is_speaking = part == "begun"
             with suppress(SessionEnded):
-                await self.talk.speaking(part, heard if part == "cut" else "")
+                await self._open_talk.speaking(part, heard if part == "cut" else "")
 
     def _hush(self) -> None:
         """The user's words reach the session before LiveKit has taken them for an interruption, or where it takes none for one."""
@@ -268,4 +274,5 @@ class LiveKitToolbox(RemoteToolbox):
             returned = returned.output
         if isinstance(returned, Agent) or isinstance(returned, tuple) and any(isinstance(item, Agent) for item in returned):
             raise TypeError(f"tool {name} hands over to another agent, which a session can't; return text, numbers, lists, dicts or None")
-        return returned
+        result: Json = returned
+        return result

@@ -16,7 +16,7 @@ from typing import Any
 from midsentence.files import marker, shaped, write
 from midsentence.models.embedded import hub_id, resolve
 from midsentence.protocol import EDITION
-from midsentence.rendering import Renderer
+from midsentence.rendering import Renderer, Stamps, Tags, Turns
 
 RUNTIMES = ("transformers", "llamacpp")
 DTYPES = ("bfloat16", "float16", "float32")
@@ -127,7 +127,7 @@ def load_tokenizer(name: str, adapter: str | None = None) -> Any:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
-def load_renderer(name: str, tags: str, stamps: str, adapter: str | None = None, turns: str | None = None) -> Renderer:
+def load_renderer(name: str, tags: Tags, stamps: Stamps, adapter: str | None = None, turns: Turns | None = None) -> Renderer:
     """The renderer of a model or checkpoint; tags and stamps that its tokenizer lacks are added to it.
 
     Raises:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from midsentence.events import Emit, Speaking, StartTool, ToolResult, UserUpdate
+from midsentence.events import Emit, EndPredicted, Speaking, StartTool, ToolResult, UserUpdate
 from midsentence.runtime import Session
 from midsentence.tools.function import FunctionToolbox, tool
 from tests.integrations.planned import Script, call, planned_model, seen, starts, until
@@ -26,6 +26,7 @@ with warnings.catch_warnings():
     from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
     from pipecat.frames.frames import (
         DataFrame,
+        EagerTranscriptionFrame,
         Frame,
         InterimTranscriptionFrame,
         InterruptionFrame,
@@ -256,6 +257,30 @@ def test_a_voice_that_is_interrupted_tells_what_was_heard(renderer):
     assert any(isinstance(frame, InterruptionFrame) for frame in down)
     [cancelled] = [segment.text for segment in session.state.transcript if segment.kind == "cancel"]
     assert cancelled.startswith("your answer after ")
+
+
+def test_a_predicted_end_is_passed_on_and_no_word_is_heard_twice(renderer):
+    def frames(agent: MidsentenceProcessor, world: World) -> list[Frame]:
+        return [
+            # Pipecat empties its own queues when a turn begins: words that come in the same moment are lost to it
+            interim("what is"), Wait(until=lambda: seen(agent.session, UserUpdate)),
+            EagerTranscriptionFrame("What is the time?", "user", "2026-11-28T12:00:00"),
+            final("What is the time?"), Wait(until=lambda: order(agent.session, Emit)),
+        ]
+
+    script = Script(("time", "<answer>Noon.</answer>"), ("", "<answer>Noon.</answer>"))
+    session, _, down = talk(renderer, script, frames, mode="eager_end")
+    kinds = [(type(event), getattr(event, "text", "")) for event in order(session, UserUpdate, EndPredicted)]
+    assert kinds == [(UserUpdate, "what is"), (UserUpdate, "the time?"), (EndPredicted, ""), (UserUpdate, "")]
+    assert text_of(down) == "Noon."
+
+
+def test_a_session_that_can_not_be_opened_is_an_error_frame_and_the_pipeline_goes_on(renderer):
+    def frames(agent: MidsentenceProcessor, world: World) -> list[Frame]:
+        return [interim("hello"), InterruptionFrame()]
+
+    session, _, down = talk(renderer, Script(), frames, mode="hasty")
+    assert session is None and [type(frame) for frame in down if isinstance(frame, InterruptionFrame)]
 
 
 def test_tools_of_both_kinds_and_classes_by_name(renderer):
