@@ -39,7 +39,7 @@ from eval.backends import Backend, backend
 from eval.episodes import SCHEMA_VERSION, record
 from eval.realtime import WALL, Live, paced, run_live
 from eval.sharding import ALONE, Part, Share, share
-from midsentence.clock import Profile, ns, seconds
+from midsentence.clock import Profile, local_now, ns, seconds
 from midsentence.files import digest, intact, marker, write
 from midsentence.models.load import weights_hash
 from midsentence.prompt import system_prompt
@@ -96,7 +96,8 @@ def main(config: Config) -> None:
         clock = {"time": config.time} | ({"processes": own.count} if config.time == "real" else {})
         write_manifest(
             folder, config, schema_version=SCHEMA_VERSION, recipe=key, rows=[entry_of(folder, row) for row in rows],
-            checkpoints={name: backend.model.adapter for name, backend in backends.items()}, rejected=left_out, **clock,
+            checkpoints={name: backend.model.adapter for name, backend in backends.items()}, rejected=left_out, finished=local_now(),
+            plays={name: backend.plays for name, backend in backends.items()}, **clock,
         )
     for left in (folder / _MAKING, *((folder / row.file).with_suffix(".part") for row in rows)):
         left.unlink(missing_ok=True)  # of a run that was killed between the whole file and this

@@ -151,7 +151,8 @@ def commit_line(draft: Draft, line: CommitLine) -> str | None:
     if draft.settings.commit != "line":
         return "COMMIT is not known here: calls go when the user has finished and your action ends"
     if not knows_the_end(draft):
-        return f"no COMMIT before {awaited(draft)}: <pause> or go on"
+        # where speech went on while the line was being written, it commits nothing and is no mistake
+        return None if draft.cut_pending else f"no COMMIT before {awaited(draft)}: <pause> or go on"
     for id in line.ids:
         if id not in draft.graph or draft.graph[id].state is CallState.CANCELLED:
             waiting = ", ".join(str(id) for id in sorted(draft.graph.live))
