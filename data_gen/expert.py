@@ -125,7 +125,7 @@ class Expert:
             if (id := ids.get(want.gold)) in changed:
                 needs = frozenset(ids[k] for value in want.args.values() for k in references(value) if k in ids)
                 calls[id] = Planned(want.spec, needs, waits(want.spec))
-        lines = [Line(edit.line, _cost(edit.line), edit.id, not edit.gold) for edit in edits]
+        lines = [Line(edit.line, _cost(edit.line), edit.id, not edit.gold, edit.id not in graph) for edit in edits]
         return ordered(lines, calls, _cost)
 
     def _answer(self, state: State, ids: Mapping[int, int], wanted: Sequence[Wanted]) -> str:
@@ -152,7 +152,8 @@ class Expert:
         gone = [w for k, w in before.items() if not w.complete and all(call.gold != k for call in wanted)]
         parts = []
         for call in wanted:
-            if call.complete or call.gold in written or amends(state) and (_is_held(call, state) or is_drafted(call, wanted, state)):
+            drafted = _is_held(call, state) or not self.ended(state) and is_drafted(call, wanted, state)
+            if call.complete or call.gold in written or amends(state) and drafted:
                 continue  # the draft says it
             old = before.get(call.gold) or next((w for w in gone if w.spec is call.spec and within(w, call)), None)
             # what follows from other calls is no news of the user's

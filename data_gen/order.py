@@ -31,6 +31,8 @@ class Line:
     call: int
     removes: bool = False
     """Whether it takes the call back; then it stays where it is."""
+    new: bool = False
+    """Whether it issues the call: new IDs come in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,9 @@ def _orders(lines: Sequence[Line], calls: Mapping[int, Planned]) -> list[Sequenc
     if any(line.removes for line in lines):
         return [lines]
     moved = sorted(lines, key=lambda line: calls[line.call].waits)
+    issued = [line.call for line in moved if line.new]
+    if issued != sorted(issued):
+        return [lines]
     known = calls.keys() - {line.call for line in lines}
     for line in moved:
         if not calls[line.call].needs <= known | {line.call}:

@@ -44,6 +44,11 @@ def test_a_line_never_names_what_has_no_line_yet():
     assert plan(calls, ("1. save(1)", 1), ("2. read($1)", 2))[0] == "1. save(1)"
 
 
+def test_new_calls_are_issued_in_the_order_of_their_ids():
+    lines = [Line("1. save(1)", 8, 1, new=True), Line("2. read(1)", 8, 2, new=True)]
+    assert ordered(lines, {1: call(SAVE), 2: call(READ)}, len)[0] == "1. save(1)"
+
+
 def test_what_is_taken_back_stays_where_it_is():
     found = plan({2: call(READ), 3: call(SAVE)}, ("REMOVE 1", 1), ("3. save(1)", 3), ("2. read(1)", 2), removes=True)
     assert found[:2] == ["REMOVE 1", "3. save(1)"]
