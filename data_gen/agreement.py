@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from midsentence import core
-from midsentence.calls import Call
-from midsentence.calls import State as CallState
+from midsentence.calls import Call, CallState
 from midsentence.core import State
 from midsentence.events import Emit, ModelOutput, Note
 from midsentence.protocol import ActionEnded, AmendLine, AnswerOpened, CallLine, CommitLine, Item, Parser, feed

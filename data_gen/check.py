@@ -18,32 +18,32 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from configs.command import UserError, command
-from configs.ending import quietly
 from configs.folder import settings_in
 from configs.schema import Config
-from configs.terminal import plain
 from data_gen.disfluency import CORRECTIONS
 from data_gen.episodes import make_episode, settings_of
 from data_gen.expert import Expert, heard_in, reconcile
 from data_gen.nearness import Nearness
 from data_gen.reading import reading_of
 from data_gen.seeds import child
-from data_gen.sources import load
+from data_gen.sources import SPLITS, load
 from data_gen.task import Task
 from data_gen.trajectory import Piece, pieces, read_manifest, read_shard, segments_of
 from data_gen.twins import asked_tools, known_by, others, twin
 from midsentence import core
-from midsentence.calls import Call
-from midsentence.calls import State as CallState
+from midsentence.calls import Call, CallState
 from midsentence.clock import Profile
 from midsentence.core import State
+from midsentence.ending import quietly
 from midsentence.events import EndPredicted, Generate, ModelOutput, Note, Silence, Speaking, StartTool, UserUpdate, from_json
 from midsentence.rendering import Renderer
+from midsentence.terminal import plain
 from midsentence.transcript import Segment
 
 SECRETS = ("number", "extent", "extent_at_end", "misheard")
@@ -195,12 +195,15 @@ def check_rows(config: Config, rows: Iterable[dict[str, Any]]) -> Tally:
 def _tasks_of(config: Config, row: dict[str, Any]) -> tuple[Task, Task]:
     """The row's task, and the next one of its split that asks for nothing but tools of the row's; itself where there is none near."""
     pool = _pool(_Key(config), row["split"])
-    n = int(row["id"].rsplit("/", 1)[1])
+    number = row["id"].rpartition("/")[2]
+    n = int(number) if number.isdecimal() else 0
     task = pool[n % len(pool)]
     if task.id != row["task"]:
-        task = next((found for found in pool if found.id == row["task"]), None) or next(
-            found for split in ("train", "validation", "test") for found in _pool(_Key(config), split) if found.id == row["task"]
-        )
+        pools = chain((pool,), (_pool(_Key(config), split) for split in SPLITS))
+        found = next((found for each in pools for found in each if found.id == row["task"]), None)
+        if found is None:
+            raise UserError(f"{row['id']} is of task {row['task']!r}, which its source does not make any more; generate the data again")
+        task = found
     near = (pool[(n + step) % len(pool)] for step in range(1, min(len(pool), MOST_TRIED) + 1))
     return task, next((other for other in near if _goes_on_like(task, other)), task)
 

@@ -19,15 +19,14 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from data_gen.answers import SHORT, Answers, sentence, told
-from data_gen.heard import hangs
+from data_gen.heard import breaks_off, hangs
 from data_gen.order import Line, Planned, ordered
 from data_gen.reading import Reading, Wanted, issued, references, spec_requires, within
 from data_gen.replies import spoken_answer
 from data_gen.task import Task
-from midsentence.calls import Call, call_text
-from midsentence.calls import State as CallState
+from midsentence.calls import Call, CallState, call_text
 from midsentence.core import State
-from midsentence.protocol import write_amend, write_call, write_value
+from midsentence.protocol import refs, write_amend, write_call, write_value
 from midsentence.tools.normal import normal_form
 from midsentence.tools.tool import Access, ToolSpec
 from midsentence.transcript import Segment, read_update
@@ -73,6 +72,8 @@ class Expert:
         heard, ended = heard_in(state.transcript), self.ended(state)
         quiet = ended and not state.final_in_context
         wanted = self.reading.when_quiet(heard) if quiet else self.reading.wanted(heard, ended)
+        if ended and breaks_off(heard):
+            wanted = _harmless(wanted, state)
         edits, ids = reconcile(wanted, state, ended, self.patience)
         edits = _first(edits, state)
         thought = self._thought(state, wanted, edits) if self.thoughts == "slots" else ""
@@ -272,8 +273,8 @@ def reconcile(
         ids[want.gold] = id
         edits += _lines(want, id, match, args, state)
     free = [call for call in spare if state.graph.effect_below(call.id) is None]
-    if not final:  # a later clause may ask for it, and to look it up again would be a repetition
-        free = [call for call in free if call.spec.access == "write" or call.state not in _LOOKED_UP]
+    # a later clause may ask for what was looked up, and to look it up again would be a repetition; of an earlier turn it was told
+    free = [call for call in free if call.spec.access == "write" or not _is_kept(call, state, final)]
     # what is tried again comes first: other lines may need its result, and one call a turn is all that some modes have
     again = [
         Edit(_line(call.id, call.spec, call.args), gold, id, call.spec.access)
@@ -285,6 +286,11 @@ def reconcile(
     first = [edit for edit in removed if state.commits.lets_go(state.graph[edit.id]) and state.graph[edit.id].spec.access == "write"]
     edits = [*first, *again, *edits, *(edit for edit in removed if edit not in first)]
     return edits, ids
+
+
+def _is_kept(call: Call, state: State, final: bool) -> bool:
+    """Whether something that was looked up, and is not wanted, stays all the same."""
+    return call.state is CallState.DONE and call.id <= state.settled if final else call.state in _LOOKED_UP
 
 
 def _first(edits: Sequence[Edit], state: State) -> list[Edit]:
@@ -400,6 +406,15 @@ def _is_held(want: Wanted, state: State) -> bool:
     return not (free and state.settings.speculates)
 
 
+def _harmless(wanted: Sequence[Wanted], state: State) -> list[Wanted]:
+    """Of what is wanted where speech is said to end and words break off ("blue at twenty percent, and"), what may run all the same."""
+    held: set[int] = set()
+    for want in wanted:
+        if _is_held(want, state) or held & {k for value in want.args.values() for k in references(value)}:
+            held.add(want.gold)
+    return [want for want in wanted if want.gold not in held]
+
+
 def _claimed(drafted: Sequence[Wanted], spare: Sequence[Call], state: State) -> dict[int, Call]:
     """The calls that were written for what is not whole yet, by gold call: those that have something in common with it."""
     found: dict[int, Call] = {}
@@ -473,10 +488,15 @@ def _lines(want: Wanted, id: int, old: Call | None, args: Mapping[str, Any], sta
 
 
 def _alike(call: Call, name: str, value: Any) -> bool:
-    """Whether an argument of a call is a value, or says the same to its tool."""
+    """Whether an argument of a call is a value, or says the same to its tool beside the call's other arguments.
+
+    What one argument says may depend on another: with ``all_day``, "on Friday" is a date, and "Friday at nine" the same one.
+    """
     had = call.args[name]
-    texts = isinstance(had, str) and isinstance(value, str) and call.spec.canonical is not None
-    return had == value or texts and call_text(call.spec, {name: had}) == call_text(call.spec, {name: value})
+    if had == value or not (isinstance(had, str) and isinstance(value, str)) or call.spec.canonical is None:
+        return bool(had == value)
+    rest = {other: given for other, given in call.args.items() if not any(refs([given]))}  # no tool knows what a result will be
+    return call_text(call.spec, {**rest, name: had}) == call_text(call.spec, {**rest, name: value})
 
 
 def _cost(line: str) -> int:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from configs.command import UserError, command
-from configs.files import write
 from configs.schema import Config
 from eval.results import read_file, read_manifest
 from eval.trace import history_of, trace
+from midsentence.files import marker, write
 from midsentence.protocol import write_call
+from midsentence.terminal import plain
 
 _WORDS, _UPDATES, _MODEL, _APPENDS, _ANSWER, _CALLS = 1, 2, 3, 4, 5, 10
 
@@ -27,9 +28,11 @@ def main(config: Config) -> None:
         raise UserError("give the folder of replays: path=PATH")
     episode = find(Path(config.path), config.row)
     path = Path(config.out or f"outputs/chrome_trace/{config.name}-{config.row}.json")
+    if path.is_file() and "traceEvents" not in marker(path):
+        raise UserError(f"out={path} is there already and no trace; give another out=")
     path.parent.mkdir(parents=True, exist_ok=True)
     write(path, json.dumps(chrome_trace(episode)) + "\n")
-    print(f"trace of task {episode['task']}, {episode['backend']}, {episode['mode']}: {path}")
+    print(plain(f"trace of task {episode['task']}, {episode['backend']}, {episode['mode']}: {path}"))
 
 
 def find(folder: Path, number: int) -> dict[str, Any]:

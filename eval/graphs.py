@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from data_gen.reading import references
 from data_gen.task import Task
-from midsentence.calls import State as CallState
+from midsentence.calls import CallState
 from midsentence.core import State
 
 Node = tuple[str, frozenset[int]]

@@ -26,7 +26,6 @@ from omegaconf import OmegaConf
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from configs.command import claim, command, out_folder, write_manifest
-from configs.files import digest, intact, marker, write
 from configs.launch import start_all
 from configs.schema import Config, DataConfig
 from data_gen.conversing import Conversant
@@ -40,7 +39,8 @@ from eval.backends import Backend, backend
 from eval.episodes import SCHEMA_VERSION, record
 from eval.realtime import WALL, Live, paced, run_live
 from eval.sharding import ALONE, Part, Share, share
-from midsentence.clock import Profile, ns, seconds
+from midsentence.clock import Profile, local_now, ns, seconds
+from midsentence.files import digest, intact, marker, write
 from midsentence.models.load import weights_hash
 from midsentence.prompt import system_prompt
 from midsentence.simulate import Episode, Planner, Rollout, run_batch
@@ -96,7 +96,8 @@ def main(config: Config) -> None:
         clock = {"time": config.time} | ({"processes": own.count} if config.time == "real" else {})
         write_manifest(
             folder, config, schema_version=SCHEMA_VERSION, recipe=key, rows=[entry_of(folder, row) for row in rows],
-            checkpoints={name: backend.model.adapter for name, backend in backends.items()}, rejected=left_out, **clock,
+            checkpoints={name: backend.model.adapter for name, backend in backends.items()}, rejected=left_out, finished=local_now(),
+            plays={name: backend.plays for name, backend in backends.items()}, **clock,
         )
     for left in (folder / _MAKING, *((folder / row.file).with_suffix(".part") for row in rows)):
         left.unlink(missing_ok=True)  # of a run that was killed between the whole file and this
@@ -198,6 +199,8 @@ def recipe(config: Config, backends: dict[str, Backend]) -> str:
     for name in ("tools", "lag_s", "lag_spread_s"):  # settings that came later, where they change nothing
         if parts["data"][name] == getattr(DataConfig, name):
             parts["data"].pop(name)
+    if not parts["agent"]["eager_listening"]:
+        parts["agent"].pop("eager_listening")
     paraphrase = parts["data"].pop("paraphrase")
     if paraphrase["url"]:
         parts["paraphrase"] = paraphrase["model"]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from midsentence.calls import TABLE, Input, State
+from midsentence.calls import TABLE, CallState
 from midsentence.events import (
     Append,
     Appended,
@@ -21,8 +21,10 @@ from midsentence.events import (
     EndPredicted,
     Event,
     Finish,
+    Forget,
     Generate,
     ModelOutput,
+    Moved,
     Note,
     StartTool,
     Stop,
@@ -126,7 +128,7 @@ class Stay:
     """How long a call was in one state."""
 
     call: int
-    state: State
+    state: CallState
     start_ns: int
     end_ns: int
 
@@ -142,7 +144,7 @@ class Trace:
     """In order of start."""
     stays: tuple[Stay, ...]
     emits: tuple[tuple[int, str], ...]
-    notes: tuple[tuple[int, Note], ...]
+    notes: tuple[tuple[int, Note | Moved], ...]
     end_ns: int
     """When the last event happened."""
     eager: bool = False
@@ -196,9 +198,9 @@ class _Reader:
         self.runs: dict[tuple[int, int], list[Run]] = {}
         self.order: list[tuple[int, int]] = []
         self.stays: list[Stay] = []
-        self.states: dict[int, tuple[State, int]] = {}
+        self.states: dict[int, tuple[CallState, int]] = {}
         self.emits: list[tuple[int, str]] = []
-        self.notes: list[tuple[int, Note]] = []
+        self.notes: list[tuple[int, Note | Moved]] = []
         self.writing: _Writing | None = None
         self.reading_ns: int | None = None
         self.silence_read = False
@@ -219,7 +221,8 @@ class _Reader:
             case ModelOutput() if self.writing is not None and event.generation == self.writing.generation:
                 self.writing.read(self.now_ns, event.text, len(event.ids))
                 for line in self.writing.lines:
-                    self.states.setdefault(line.call, (State.BLOCKED, line.at_ns))
+                    if line.call:  # a COMMIT is no call
+                        self.states.setdefault(line.call, (CallState.BLOCKED, line.at_ns))
             case Appended() if self.reading_ns is not None:
                 self.appends.append((self.reading_ns, self.now_ns))
                 self.reading_ns = None
@@ -252,6 +255,8 @@ class _Reader:
                         self.silence_read = segment.kind == "silence" or self.silence_read and not segment.text
                 if (self.final_heard or self.predicted) and any(segment.kind == "final_query_update" for segment in segments):
                     self.final_waits = True
+            case Forget():
+                self.reading_ns = self.now_ns
             case StartTool(call, version, name, args):
                 self.runs.setdefault((call, version), []).append(Run(call, version, name, args, self.now_ns, -1, "open"))
                 self.order.append((call, version))
@@ -259,9 +264,11 @@ class _Reader:
                 self.end_run(call, version, "cancelled", None)
             case Emit(text):
                 self.emits.append((self.now_ns, text))
-            case Note(what, call):
+            case Note():
                 self.notes.append((self.now_ns, command))
-                self.move(what, call)
+            case Moved():
+                self.notes.append((self.now_ns, command))
+                self.move(command)
 
     def end_run(self, call: int, version: int, ended: Any, value: Any) -> None:
         runs = self.runs.get((call, version), [])
@@ -270,17 +277,14 @@ class _Reader:
                 runs[n] = Run(call, version, run.name, run.args, run.start_ns, self.now_ns, ended, value)
                 return
 
-    def move(self, what: str, call: int) -> None:
-        state, colon, input = what.partition(":")
-        if not colon or state not in set(State) or input not in set(Input):
-            return
-        row = TABLE[State(state), Input(input)]
+    def move(self, moved: Moved) -> None:
+        row = TABLE[moved.state, moved.input]
         if row.effect == "drop":
             return
-        before, since_ns = self.states.get(call, (row.state, self.now_ns))
+        before, since_ns = self.states.get(moved.call, (row.state, self.now_ns))
         if self.now_ns > since_ns:
-            self.stays.append(Stay(call, before, since_ns, self.now_ns))
-        self.states[call] = (row.next, self.now_ns)
+            self.stays.append(Stay(moved.call, before, since_ns, self.now_ns))
+        self.states[moved.call] = (row.next, self.now_ns)
 
     def close(self) -> Trace:
         if self.writing is not None:

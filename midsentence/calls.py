@@ -6,6 +6,7 @@ one order in which its calls go. Refuses to know time, tokens and tags. `docs/ca
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from midsentence.tools.normal import normal_form
 from midsentence.tools.tool import ToolSpec
 
 
-class State(StrEnum):
+class CallState(StrEnum):
     """Where a call is. The last five are terminal."""
 
     BLOCKED = "blocked"
@@ -33,7 +34,7 @@ class State(StrEnum):
     UNKNOWN = "unknown"
 
 
-TERMINAL = frozenset({State.DONE, State.FAILED, State.CANCELLED, State.SKIPPED, State.UNKNOWN})
+TERMINAL = frozenset({CallState.DONE, CallState.FAILED, CallState.CANCELLED, CallState.SKIPPED, CallState.UNKNOWN})
 
 
 class Input(StrEnum):
@@ -55,15 +56,15 @@ class Input(StrEnum):
 class Row(NamedTuple):
     """One transition."""
 
-    state: State
+    state: CallState
     input: Input
-    next: State
+    next: CallState
     effect: Literal["", "start", "cancel", "void", "drop"]
-    """What the shell or the context must be told: start or cancel the tool, void the result, drop a late answer."""
+    """What else comes of it: start or cancel the tool, void the result, drop a late answer. `midsentence.draft.move` does it."""
     why: str
 
 
-_S, _I = State, Input
+_S, _I = CallState, Input
 ROWS: tuple[Row, ...] = (
     Row(_S.BLOCKED, _I.CLEAR, _S.READY, "", "it is whole, its operands are there, and it may run now"),
     Row(_S.BLOCKED, _I.HOLD, _S.HELD, "", "it is whole, its operands are there, but no commit"),
@@ -101,7 +102,7 @@ ROWS: tuple[Row, ...] = (
     Row(_S.UNKNOWN, _I.FAILURE, _S.FAILED, "", "the write says, after all, that it did nothing"),
     Row(_S.UNKNOWN, _I.STALE, _S.UNKNOWN, "drop", "an older version answers late"),
 )
-TABLE: dict[tuple[State, Input], Row] = {(row.state, row.input): row for row in ROWS}
+TABLE: dict[tuple[CallState, Input], Row] = {(row.state, row.input): row for row in ROWS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ class Call:
     args: Mapping[str, Any]
     """By parameter name; references not yet resolved."""
     version: int = 1
-    state: State = State.BLOCKED
+    state: CallState = CallState.BLOCKED
     commit: int = 0
     """Number of the commit that covers this version as it stands; 0 for none. Whether that still lets it go: `Commits`."""
     result: Any = None
@@ -135,7 +136,7 @@ class Call:
     @property
     def frozen(self) -> bool:
         """Whether it is a write that has started, and so can't be taken back."""
-        return self.spec.access == "write" and self.state in (State.RUNNING, State.DONE, State.UNKNOWN)
+        return self.spec.access == "write" and self.state in (CallState.RUNNING, CallState.DONE, CallState.UNKNOWN)
 
     @property
     def text(self) -> str:
@@ -147,6 +148,16 @@ def call_text(spec: ToolSpec, args: Mapping[str, Any]) -> str:
     """A call's name and arguments in normal form: equal texts are equal calls, whoever compares them."""
     form = normal_form(spec, args, own=not any(refs(list(args.values()))))
     return f"{spec.name}({', '.join(f'{name}={write_value(value)}' for name, value in form.items())})"
+
+
+def label(call: Call) -> str:
+    """A call as results and errors name it: ``2``, and from its second version on ``2v2``."""
+    return str(call.id) if call.version == 1 else f"{call.id}v{call.version}"
+
+
+def effect_key(session: str, id: int, text: str) -> str:
+    """The idempotency key of one effect: of one session, one call and what it does. The same whenever it is tried again."""
+    return f"{session}:{id}:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,18 +188,17 @@ class Commits:
 class Graph:
     """All calls of a session. Persistent: changing one shares the rest."""
 
-    calls: Map = Map()
-    """``Map[int, Call]``"""
-    dependants: Map = Map()
-    """``Map[int, frozenset[int]]``: who has ever named a call as an operand."""
+    calls: Map[int, Call] = Map()
+    dependants: Map[int, frozenset[int]] = Map()
+    """Who has ever named a call as an operand."""
     live: frozenset[int] = frozenset()
     """IDs of the calls that are not terminal."""
     highest: int = 0
     """The highest ID ever issued."""
     forward: bool = False
     """Whether any call has ever named one with a higher ID; while none has, IDs are an order of dependence."""
-    effects: Map = Map()
-    """``Map[str, int]``: resolved text of every write of this turn that has started and did not say "no" → its ID."""
+    effects: Map[str, int] = Map()
+    """Resolved text of every write of this turn that has started and did not say "no" → its ID."""
 
     def __getitem__(self, id: int) -> Call:
         return self.calls[id]
@@ -214,7 +224,7 @@ class Graph:
         """
         if not self.forward:
             return tuple(sorted(self.calls))
-        waiting = {id: set(call.needs) for id, call in self.calls.items() if call.state is not State.CANCELLED}
+        waiting = {id: set(call.needs) for id, call in self.calls.items() if call.state is not CallState.CANCELLED}
         free = [id for id, needs in waiting.items() if not needs & waiting.keys()]
         heapq.heapify(free)
         order: list[int] = []
@@ -242,7 +252,7 @@ class Graph:
             for child in self.dependants.get(front.pop(), ()):
                 call = self.calls[child]
                 # a call may have named an operand in an older version only
-                if child not in found and call.state is not State.CANCELLED and any(n == id or n in found for n in call.needs):
+                if child not in found and call.state is not CallState.CANCELLED and any(n == id or n in found for n in call.needs):
                     found.add(child)
                     front.append(child)
         return tuple(sorted(found)) if not self.forward else tuple(id for id in self.sequence() if id in found)
@@ -257,7 +267,7 @@ class Graph:
                 front += self.calls[id].needs
         return frozenset(found)
 
-    def in_state(self, *states: State) -> Iterator[Call]:
+    def in_state(self, *states: CallState) -> Iterator[Call]:
         """Live calls in one of the states, in ID order."""
         return (self.calls[id] for id in sorted(self.live) if self.calls[id].state in states)
 

@@ -399,6 +399,10 @@ class Rendering:
                 ids += part
         return tuple(ids)
 
+    def take(self, segments: Iterable[Segment]) -> tuple[int, ...]:
+        """Records segments of either side; returns all of their ids, switches included."""
+        return tuple(id for segment in segments for part in self.push(segment) for id in part)
+
     def push(self, segment: Segment) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """One more segment: the role switch that it brings about, and its own ids.
 

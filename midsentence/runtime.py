@@ -32,9 +32,11 @@ from midsentence.events import (
     CancelTool,
     Close,
     Command,
+    Crowded,
     Emit,
     EndPredicted,
     Event,
+    Forget,
     Generate,
     ModelEnded,
     ModelOutput,
@@ -46,16 +48,18 @@ from midsentence.events import (
     StopSpeaking,
     Timer,
     ToolError,
-    ToolResult,
     UserUpdate,
 )
+from midsentence.forgetting import shown
 from midsentence.models.live import ContextFull, LiveContext, LiveModel
 from midsentence.modes import Settings
-from midsentence.prompt import Detail, Style, system_prompt
+from midsentence.outcome import Outcome, failed
+from midsentence.prompt import Style, system_prompt
 from midsentence.rendering import Renderer, Rendering
-from midsentence.running import Outcome, end, failed, idempotency_key, launch
+from midsentence.running import end, idempotency_key, launch
 from midsentence.simulate import Rollout
 from midsentence.tools.bulk import off_loop
+from midsentence.tools.manual import Detail
 from midsentence.tools.tool import Toolbox
 from midsentence.transcript import MAX_RETRACTS, Segment
 
@@ -211,13 +215,14 @@ class Session:
     async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
         try:
             await self.close()
-        except BaseException as cancelled:
+        except BaseException as broke:
             # the group ends its tasks, and raises this or the failure of its own that led to it
-            await self._group.__aexit__(type(cancelled), cancelled, cancelled.__traceback__)
+            await self._group.__aexit__(type(broke), broke, broke.__traceback__)
             raise
-        cancelled = (kind, error, trace) if kind is not None and issubclass(kind, asyncio.CancelledError) else (None, None, None)
-        # the body's own errors pass through as they are; nothing of the session runs any more
-        await self._group.__aexit__(*cancelled)
+        if kind is not None and issubclass(kind, asyncio.CancelledError):
+            await self._group.__aexit__(kind, error, trace)
+        else:  # the body's own errors pass through as they are; nothing of the session runs any more
+            await self._group.__aexit__(None, None, None)
 
     def speech_began(self) -> None:
         """The user's first word begins now: zero of the session's clock. Without this it is the first update's arrival."""
@@ -419,10 +424,15 @@ class Session:
     def _take(self, item: Event | _Broke) -> None:
         if not isinstance(item, _Broke):
             self._feed(item)
-        elif item.span is None or item.span is self._span:
+        elif item.span is not None and item.span is not self._span:
+            return
+        elif isinstance(item.error, ContextFull):
+            self._feed(Crowded(item.at_ns, item.error.most_tokens))
+            self.failure = item.error if self.state.phase is Phase.FINISHED else self.failure
+        else:
             self.failure = item.error
             why = "model_timeout" if isinstance(item.error, TimeoutError) else "model_failed"
-            self._feed(Close(item.at_ns, "context_overflow" if isinstance(item.error, ContextFull) else why))
+            self._feed(Close(item.at_ns, why))
 
     def _feed(self, event: Event) -> None:
         self.state, commands = core.step(self.state, event)
@@ -440,6 +450,8 @@ class Session:
         match command:
             case Append(segments):
                 self._start(self._append(segments))
+            case Forget():
+                self._start(self._renew(shown(self.state.transcript, self.state.turned, self.state.shown)))
             case Generate(generation):
                 self._write(generation)
             case Stop(keep=keep):
@@ -449,8 +461,8 @@ class Session:
                 self._tools[call, version] = task
                 task.add_done_callback(lambda _: self._tools.pop((call, version), None))
             case CancelTool(call, version):
-                if (task := self._tools.get((call, version))) is not None:
-                    task.cancel()
+                if (running := self._tools.get((call, version))) is not None:
+                    running.cancel()
             case SetTimer(at_ns, timer):
                 self._start(self._timer(at_ns, timer))
             case Emit(text):
@@ -508,6 +520,25 @@ class Session:
         else:
             await self._put(Appended(self.clock.now_ns(), len(ids)))
 
+    async def _renew(self, segments: tuple[Segment, ...]) -> None:
+        """Makes the context anew, from the prompt on: what the model's engine kept for the old one is given back first."""
+        try:
+            async with asyncio.timeout(self.limits.model_s):
+                self._context.close()
+                self._rendering = Rendering(self._renderer)
+                ids = await off_loop(self._rendering.take, segments, over=[segment.text for segment in segments])
+                opening: Future[LiveContext] = self._model.open(self.prompt_ids, self._seed)
+                try:
+                    self._context = await asyncio.wrap_future(opening)
+                except BaseException:
+                    opening.add_done_callback(_close_late)
+                    raise
+                await asyncio.wrap_future(self._context.append(ids))
+        except Exception as error:
+            await self._put(_Broke(self.clock.now_ns(), error, None))
+        else:
+            await self._put(Appended(self.clock.now_ns(), len(ids)))
+
     def _write(self, generation: int) -> None:
         header = self._rendering.header()
         span = self._span = _Span(generation, len(header), self._renderer.decoder())
@@ -535,8 +566,8 @@ class Session:
             if isinstance(token, int) and token in self._model.end_ids:
                 return await self._put(ModelEnded(at_ns, span.generation))
             if not isinstance(token, int) or not 0 <= token < self._vocabulary:
-                error = ValueError(f"the model wrote token {token!r}, and the tokenizer has {self._vocabulary}; load its own")
-                return await self._put(_Broke(at_ns, error, span))
+                strange = ValueError(f"the model wrote token {token!r}, and the tokenizer has {self._vocabulary}; load its own")
+                return await self._put(_Broke(at_ns, strange, span))
             span.ids.append(token)
             await self._put(ModelOutput(at_ns, span.generation, span.decoder.push(token), (token,)))
 
@@ -551,7 +582,8 @@ class Session:
     def _stop(self, keep: int) -> None:
         span, self._span = self._span, None
         if span is not None:
-            span.task.cancel()
+            if span.task is not None:
+                span.task.cancel()
             self._rendering.model(span.ids[:keep])
             self._tell_model(self._context.stop, keep)
 
@@ -562,7 +594,7 @@ class Session:
         try:
             work = launch(self._toolbox, start.name, start.args, start.key)
         except Exception as error:
-            return await self._put(self._event_of(start, failed(error)))
+            return await self._put(failed(error).event(start, self.clock.now_ns()))
         try:
             await asyncio.wait((work,), timeout=start.timeout_ns / NS_PER_S)
             if not work.done():
@@ -574,15 +606,9 @@ class Session:
                 await asyncio.wait((work,), timeout=self.limits.idle_s)
             if work.done():
                 outcome = Outcome(kind="crashed", message="cancelled itself") if work.cancelled() else work.result()
-                await self._put(self._event_of(start, outcome))
+                await self._put(outcome.event(start, self.clock.now_ns()))
         finally:
             self.abandoned += await end(work, self.limits.cancel_s)
-
-    def _event_of(self, start: StartTool, outcome: Outcome) -> Event:
-        at_ns = self.clock.now_ns()
-        if outcome.kind == "done":
-            return ToolResult(at_ns, start.call, start.version, outcome.value)
-        return ToolError(at_ns, start.call, start.version, outcome.message, outcome.kind)
 
 
 def merged(old: UserUpdate, new: UserUpdate) -> UserUpdate:

@@ -65,7 +65,8 @@ class AskedTable:
 
     def __enter__(self) -> Asked:
         asked = Asked(calls.TABLE)
-        self.holders = [m for n, m in list(sys.modules.items()) if n.startswith("agent.") and getattr(m, "TABLE", None) is calls.TABLE]
+        held = [module for name, module in list(sys.modules.items()) if name.startswith("midsentence.")]
+        self.holders = [module for module in held if getattr(module, "TABLE", None) is calls.TABLE]
         self.table = calls.TABLE
         for module in self.holders:
             module.TABLE = asked  # type: ignore[attr-defined]

@@ -14,14 +14,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from configs import files
 from configs.command import UserError, claim, out_folder
-from configs.files import digest, intact, marker, path_of, shaped, whole, write
 from data_gen import generate
 from data_gen.trajectory import BadData, read_manifest, read_rows
 from eval import replay
 from eval.results import BadResults
 from eval.results import read_manifest as read_results
+from midsentence import files
+from midsentence.files import digest, intact, marker, path_of, shaped, whole, write
 from tests.test_configs import composed, started
 
 
@@ -287,3 +287,19 @@ def test_a_home_that_nobody_has_is_named():
     with pytest.raises(ValueError, match="~nobody-here/x: there is no such home; give the whole path"):
         path_of("~nobody-here/x")
     assert path_of("~") == Path.home()
+
+
+def test_no_file_takes_the_place_of_a_device_or_a_pipe(tmp_path):
+    """Who may write to /dev would lose /dev/null by ``out=/dev/null``."""
+    pipe, link, target = tmp_path / "pipe", tmp_path / "link", tmp_path / "target"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path / "to pipe"):
+        if path != pipe:
+            path.symlink_to(pipe)
+        with pytest.raises(ValueError, match="pipe is no file but a device or a pipe; give the path of a file"):
+            write(path, "x")
+        assert pipe.is_fifo()
+    target.write_text("old")
+    link.symlink_to(target)
+    write(link, "new")
+    assert link.is_symlink() and target.read_text() == "new"

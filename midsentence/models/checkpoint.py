@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from midsentence.models.embedded import resolve
-from midsentence.models.load import adapter_folder, load_tokenizer, reading
+from midsentence.models.load import adapter_folder, finite, load_tokenizer, reading
 
 _ADAPTER = "adapter_config.json"
 BASE = "base.json"
@@ -29,7 +29,7 @@ def load_model(name: str, adapter: str | None = None, dtype: str = "bfloat16") -
 
     Raises:
         FileNotFoundError: the checkpoint is not there, or has no tokenizer or weights.
-        ValueError: model and tokenizer are no pair, or the adapter was trained from another model.
+        ValueError: model and tokenizer are no pair, weights are no finite numbers, or the adapter was trained from another model.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -65,7 +65,7 @@ def _paired(model: Any, tokenizer: Any, name: str) -> Any:
     rows = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > rows:
         raise ValueError(f"{name}: the tokenizer has {len(tokenizer)} tokens, the model {rows}; they are not a pair")
-    return model
+    return finite(model, name)
 
 
 def _check_base(name: str, folder: Path) -> None:

@@ -21,7 +21,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from midsentence.models import embedded
 from midsentence.models.ends import turn_ends
-from midsentence.models.load import reading
+from midsentence.models.load import finite, reading
 from midsentence.models.model import Mask
 from midsentence.models.packed_linear import can_pack, pack
 
@@ -71,9 +71,10 @@ def _attend(
 ) -> tuple[torch.Tensor, None]:
     """Attention of a packed batch: query (1, heads, N, d), key and value (1, kv_heads, N, d) → (1, N, heads, d)."""
     if packed is None:  # the model is used directly, outside this backend
-        return sdpa_attention_forward(
+        attended: tuple[torch.Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, sliding_window=sliding_window, softcap=softcap, **kwargs
         )
+        return attended
     if softcap is not None:
         raise ValueError(f"{type(module).__name__} caps its attention scores, which this backend can't do; use another model")
     heads, kv_heads, d = query.shape[1], key.shape[1], query.shape[3]
@@ -175,15 +176,15 @@ class TransformersModel:
             options: of the constructor.
 
         Raises:
-            ValueError: no tokenizer beside the checkpoint.
+            ValueError: no tokenizer beside the checkpoint, or weights that are no finite numbers.
         """
         folder = embedded.resolve(str(name_or_path))
-        own = adapter is not None and (Path(adapter) / "tokenizer.json").is_file()
+        speaks = adapter if adapter is not None and (Path(adapter) / "tokenizer.json").is_file() else folder
         try:
-            with reading(adapter if own else folder):
-                tokenizer = AutoTokenizer.from_pretrained(adapter if own else folder, trust_remote_code=False)
+            with reading(speaks):
+                tokenizer = AutoTokenizer.from_pretrained(speaks, trust_remote_code=False)
         except (OSError, ValueError) as error:
-            raise ValueError(f"no tokenizer in {adapter if own else folder}; save the tokenizer with the checkpoint") from error
+            raise ValueError(f"no tokenizer in {speaks}; save the tokenizer with the checkpoint") from error
         with reading(folder):
             model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, trust_remote_code=False)
         rows = model.get_input_embeddings().num_embeddings
@@ -198,7 +199,7 @@ class TransformersModel:
             raise ValueError(f"{folder}: the tokenizer has {len(tokenizer)} tokens, the model {rows}; they are not a pair")
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        model = model.to(device)
+        model = finite(model, folder if adapter is None else adapter).to(device)
         if packed and can_pack(model):
             pack(model)
         return cls(model, tokenizer=tokenizer, **options)
@@ -342,7 +343,9 @@ class TransformersModel:
     @torch.inference_mode()
     def _forward(self, streams: Sequence[TransformersStream]) -> None:
         device = self.model.device
-        rows, ids, positions = [], [], []
+        rows: list[_Row] = []
+        ids: list[int] = []
+        positions: list[int] = []
         for stream in streams:
             past, count = stream.cached, stream.length - stream.cached
             self._reserve(stream, stream.length)

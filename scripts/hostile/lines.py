@@ -19,6 +19,7 @@ from configs.limits import Limits
 from scripts.hostile.world import REPAIR, SMALL
 
 EPISODE = ["eval.backends=[expert]", "eval.modes=[sequential]", "eval.expert_tasks=1"]
+TALK = "--model tiny --dtype float32 --max-generated-tokens 12 --out OUT"
 COMMANDS: dict[str, list[str]] = {
     "data_gen.generate": [*SMALL, "data.sizes={train: 1, validation: 0, test: 0}", "out=OUT"],
     "data_gen.check": ["path=data"],
@@ -36,16 +37,33 @@ COMMANDS: dict[str, list[str]] = {
     "eval.chrome_trace": ["path=replay", "row=1", "out=OUT.json"],
     "eval.timeline": ["runs=[replay]", "out=OUT"],
     "eval.closed_book": [*SMALL, "eval.backends=[expert]", "out=OUT"],
-    "midsentence.serve": [*SMALL, "model=tiny", "agent.max_generated_tokens=12", "out=OUT"],
-    "midsentence.calibrate": ["model=tiny"],
 }
 SCRIPTS: dict[str, list[str]] = {
     "scripts.bench": ["core", "--model", "none", "--repeats", "1", "--histories", "10", "20"],
     "scripts.publish": ["outputs/none", "none"],
-    "midsentence.models.embedded": ["tiny"],
+    "midsentence.cli": ["fetch", "--model", "tiny"],
 }
 """Programs without settings, and arguments that they take."""
-DEAR = {"eval.whatif", "eval.frontier", "training.sft", "training.repair", "midsentence.serve", "midsentence.calibrate"}
+CONSOLE: tuple[tuple[str, bool], ...] = (
+    *((f"serve {TALK} {text}", True) for text in (
+        "--tools nosuch.py", "--tools tools.json", "--tools file", "--tools picture.png", "--adapter nosuch", "--adapter data",
+        "--mode nosuch", "--mode", "--mode Speculative", "--model nosuch", "--model nosuch/none", "--dtype int8", "--runtime nosuch",
+        "--runtime llamacpp", "--turns rings", "--commit-on never", "--commit-grace-s nan", "--commit-grace-s -1", "--commit-grace-s inf",
+        "--commit-grace-s 1e300", "--commit-grace-s x", "--max-generated-tokens 0", "--max-generated-tokens 1.5",
+        "--max-context-tokens " + "9" * 5000, "--max-context-tokens -1", "--out file/below", "--out ~nobody-here/x", "--out /dev/null/x",
+        "--out " + "x/" * 2100, "--nosuch", "--constrained=maybe", "model=tiny", "nosuch", "--con",
+    )),
+    *((f"serve {TALK} {text}", False) for text in (
+        "--allow-egress nosuch", "--max-context-tokens 1", "--out data", "--tools tools.py", "--model 🦆",
+        "--constrained --grounded", "--", "--commit-on silence",
+    )),
+    *((f"calibrate --model tiny {text}", True) for text in (
+        "--dtype int8", "--model nosuch", "--adapter nosuch", "--name", "--json=maybe", "--nosuch", "model=tiny",
+    )),
+    *((text, True) for text in ("nosuch", "--nosuch", "serve calibrate", "fetch nosuch", "fetch --model nosuch", "fetch --model", "fetch")),
+)
+"""Lines of the console command, and whether nobody can have meant them."""
+DEAR = {"eval.whatif", "eval.frontier", "training.sft", "training.repair"}
 """Commands that are drawn less often, for they take long where a line turns out to be a good one."""
 READS = {"path", "runs", "train.data", "model.adapter", "requests", "tools"}
 """Settings that name something to read."""
@@ -57,8 +75,8 @@ NOWHERE = (
     "https://example.invalid/x", "${oc.env:HOME}/nosuch", "${name}", "hf://nobody/nothing", "me/none",
 )
 """Paths at which there is nothing that a command reads."""
-UNWRITABLE = ("file/below", "file", "/proc/x/y", "/dev/null/x", "a" * 300, "x/" * 2100 + "y", "picture.png/out", "/dev/full")
-"""Paths at which nothing can be made."""
+UNWRITABLE = ("file/below", "file", "/proc/x/y", "/dev/null/x", "a" * 300, "x/" * 2100 + "y", "picture.png/out")
+"""Paths at which nothing can be made; no device, for root could make one a file."""
 EARLIER = ("data", "replay", "run", "report")
 WORDS = ("nosuch", "Speculative", "speculative ", "''", "1", "[]", "{}", "null", "../x", "${nope}", "🦆", "sequential,parallel", "a" * 5000)
 TORN = (
@@ -93,7 +111,7 @@ class Line:
 
     def __str__(self) -> str:
         shown = " ".join(argument if len(argument) < 200 else f"{argument[:100]}…({len(argument)})" for argument in self.arguments)
-        return f"python -m {self.module} {shown}".encode(errors="backslashreplace").decode()
+        return f"python -m {self.module.removesuffix('.cli')} {shown}".encode(errors="backslashreplace").decode()
 
 
 @cache
@@ -120,7 +138,7 @@ def wrong_values(kind: str, limits: Limits) -> list[str]:
         if limits.above > -math.inf:
             found += ["0", "-1"]
         if limits.most < math.inf:
-            found += [str(int(limits.most) + 1), "10000000"]
+            found += [str(int(limits.most) + 1), str((int(limits.most) + 1) * 10**7)]
     elif inner == "bool":
         found = ["maybe", "[true]", "{}"]
     elif limits.choices:
@@ -137,8 +155,10 @@ def wrong_values(kind: str, limits: Limits) -> list[str]:
 def drawn(seed: int, number: int, out: str) -> Line:
     """The ``number``-th command line of a seed; its results would go to ``out``."""
     draw = random.Random(f"line:{seed}:{number}")
-    if draw.random() < 0.05:
+    if (kind := draw.random()) < 0.05:
         return _script(draw)
+    if kind < 0.1:
+        return _console(draw, out)
     modules = list(COMMANDS)
     module = draw.choices(modules, [1 if name in DEAR else 3 for name in modules])[0]
     base = [argument.replace("OUT", out) for argument in COMMANDS[module]]
@@ -211,11 +231,12 @@ def _by_sense(draw: random.Random, module: str, base: list[str]) -> tuple[Sequen
             ("data.sizes={train: 0, validation: 0, test: 0}", True), ("clock.train_decode_tokens_per_s=[40,45]", True),
             ("clock.train_decode_tokens_per_s=[250,15]", True), ("clock.train_decode_tokens_per_s=[15]", True),
             ("clock.held_out_decode_tokens_per_s=[1,1000]", True), ("clock.train_restart_s=[0.5,0.1]", True), ("data.lag_s=-3", True),
-            ("clock.train_prefill_ratio=[5,6,7]", True), ("data.lag_s=1e300", False), ("data.period_s=1e-300", False),
-            ("data.period_s=1e300", False), ("data.endpoint=nosuch", True), ("data.lag_spread_s=-1", True),
+            ("clock.train_prefill_ratio=[5,6,7]", True), ("data.lag_s=1e300", True), ("data.period_s=1e-300", False),
+            ("data.period_s=1e300", True), ("data.endpoint=nosuch", True), ("data.lag_spread_s=-1", True),
             ("data.shard_rows=" + "9" * 30, False),
             ("clock.train_restart_s=[0,0]", True), ("agent.max_context_tokens=1", True), ("agent.max_generated_tokens=1", False),
-            ("data.source=home data.language=fi", False), ("data.source=hotpotqa data.files={hotpotqa: picture.png}", True),
+            ("data.source=home data.language=fi", False), ("data.language=fi", True),
+            ("data.source=hotpotqa data.files={hotpotqa: picture.png}", True),
             ("data.source=jsonl", True), ("data.source=jsonl requests=requests.jsonl tools=picture.png", True), ("data.source=''", True),
             ("data.categories=[nosuch] data.source=bfcl", True), ("data.disfluency={nosuch: 1}", True),
             ("data.disfluency={times: -1}", True),
@@ -225,7 +246,8 @@ def _by_sense(draw: random.Random, module: str, base: list[str]) -> tuple[Sequen
         "data_gen.show": [("row=1000000", True), ("row=99999999999999999999", True), ("path=''", True)],
         "training.sft": [
             ("train.weights=[1,2,3]", True), ("train.weights=[-1]", True), ("train.weights=[nan]", True), ("train.weights=[0]", True),
-            ("train.schedule=nosuch", True), ("train.schedule=''", True), ("train.lora_targets=[nosuch]", True),
+            ("train.schedule=nosuch", True), ("train.schedule=reduce_lr_on_plateau", True), ("seed=4294967296", True),
+            ("train.schedule=''", True), ("train.lora_targets=[nosuch]", True),
             ("train.lora_targets=[]", True),
             ("train.data=[]", True), ("train.data=[data,data]", False), ("train.max_length=1", True), ("train.learning_rate=1e30", True),
             ("launcher=ddp gpus=2", False), ("train.method=qlora", True), ("train.callback._target_=os.system", True),
@@ -246,21 +268,16 @@ def _by_sense(draw: random.Random, module: str, base: list[str]) -> tuple[Sequen
             ("eval.backends=[nosuch]", True), ("eval.profiles=[nosuch]", True), ("eval.profiles=[wall]", True),
             ("eval.sources=[nosuch]", True),
             ("eval.checkpoints={a: nosuch} eval.backends=[a]", True), ("eval.checkpoints={expert: run} eval.backends=[expert]", True),
-            ("eval.sources=[recogniser]", True), ("eval.modes=[nosuch]", True), ("eval.cap_s=1e-9", False), ("eval.cap_s=1e300", False),
+            ("eval.sources=[recogniser]", True), ("eval.modes=[nosuch]", True), ("eval.cap_s=1e-9", False), ("eval.cap_s=1e300", True),
             ("model.adapter=nosuch eval.backends=[model]", True), ("eval.backends=[model] model.adapter=data", True),
-            ("eval.backends=[../x]", True), ("agent.commit_grace_s=1e300", False), ("eval.temperature=1e308", False),
+            ("eval.backends=[../x]", True), ("agent.commit_grace_s=1e300", True), ("eval.temperature=1e308", False),
             ("data.endpoint=nosuch", True), ("eval.runtime=llamacpp eval.backends=[model]", True), ("agent.allowed_egress=['*','']", False),
-            ("clock.profiles.laptop.restart_s=1e300", False), ("clock.profiles.laptop.decode_tokens_per_s=" + "9" * 30, False),
+            ("clock.profiles.laptop.restart_s=1e300", True), ("clock.profiles.laptop.decode_tokens_per_s=" + "9" * 30, False),
             ("eval.split=all data.sizes={train: 0, validation: 0, test: 0}", False),
         ],
         "eval.report": [
             ("runs=[]", True), ("runs=[replay,replay]", True), ("runs=[nosuch]", True), ("runs=[data]", True), ("runs=['']", True),
             ("eval.resamples=0", True), ("eval.margin=nan", True), ("eval.paper=maybe", True), ("runs=replay", True),
-        ],
-        "midsentence.serve": [
-            ("tools=nosuch.py", True), ("tools=tools.json", True), ("tools=file", True), ("tools=picture.png", True),
-            ("model.adapter=nosuch", True),
-            ("eval.modes=[nosuch]", True), ("model=tiny model.name=nosuch", True), ("model.tags=text model.turns=flat", False),
         ],
         "eval.chrome_trace": [("row=1000000", True), ("path=data", True), ("path=''", True)],
         "eval.timeline": [("path=nosuch", True), ("runs=[]", True)],
@@ -269,7 +286,6 @@ def _by_sense(draw: random.Random, module: str, base: list[str]) -> tuple[Sequen
         "eval.frontier": [("eval.sources=[nosuch]", True), ("data.endpoint=nosuch", False)],
         "data_gen.markup": [("requests=nosuch", True), ("out=x.png", True), ("requests=tools.json", True), ("requests=picture.png", True)],
         "eval.closed_book": [("eval.sources=[nosuch]", True), ("eval.backends=[nosuch]", True)],
-        "midsentence.calibrate": [("model=tiny model.name=nosuch", True), ("model.dtype=int8", True)],
     }
     if module not in asked:
         return _by_type(draw, module, base)
@@ -295,6 +311,11 @@ def _script(draw: random.Random) -> Line:
     place = draw.randrange(len(arguments) + 1)
     arguments[place:place + 1] = [draw.choice(["nosuch", "--nosuch", "", "-1", "a" * 300, "--repeats", "\ud83e", "nan", "../x", "--model"])]
     return Line(module, tuple(arguments))
+
+
+def _console(draw: random.Random, out: str) -> Line:
+    text, nonsense = draw.choice(CONSOLE)
+    return Line("midsentence.cli", tuple(text.replace("OUT", out).split(" ")), nonsense, closed_stdin=draw.random() < 0.2)
 
 
 _SPOIL = (_by_type, _by_name, _by_path, _unwritable, _onto_earlier, _torn, _by_sense)

@@ -57,7 +57,8 @@ BAD_ROWS: tuple[dict[str, Any], ...] = (
 )
 """Changes to a row that make it one which can't be used."""
 YAML_DOORS: tuple[dict[str, Any], ...] = (
-    {"tools": "own.py", "data": {"source": "jsonl"}, "requests": "requests.jsonl"}, {"tools": "OWN.PY"}, {"name": "${oc.env:HOME}"},
+    {"tools": "own.py", "data": {"source": "jsonl"}, "requests": "requests.jsonl"}, {"tools": "OWN.PY"}, {"tools": "own.py/."},
+    {"tools": "${name}", "name": "own.py", "data": {"source": "jsonl"}, "requests": "requests.jsonl"}, {"name": "${oc.env:HOME}"},
     {"data": {"paraphrase": {"url": "http://127.0.0.1:9/v1"}}}, {"seed": "${oc.decode:1}"},
     {"eval": {"checkpoints": {"${oc.env:HOME}": "x"}}},
 )
@@ -301,7 +302,7 @@ def reading(mutant: Mutant) -> Callable[[], None]:
     """What reads a broken file, ended as every command is."""
 
     def run() -> None:
-        from configs.ending import ends
+        from midsentence.ending import ends
         with ends():
             READERS[mutant.reader]()
 

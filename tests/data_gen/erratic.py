@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from data_gen.reading import issued
 from data_gen.task import Task
-from midsentence.calls import State as CallState
+from midsentence.calls import CallState
 from midsentence.core import State
 from midsentence.protocol import Ref, write_call
 from midsentence.simulate import Planner

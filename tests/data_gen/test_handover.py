@@ -16,7 +16,7 @@ from data_gen.reading import reading_of
 from data_gen.task import Task
 from data_gen.tasks import assistant, debug, naturalistic
 from data_gen.trajectory import pieces
-from midsentence.calls import State as CallState
+from midsentence.calls import CallState
 from midsentence.clock import Profile
 from midsentence.core import State
 from midsentence.events import StartTool

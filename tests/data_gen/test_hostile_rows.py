@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from configs.modes import settings_of
 from configs.schema import AgentConfig
 from data_gen import show
 from data_gen.rejected import report_rejected
@@ -15,7 +16,6 @@ from data_gen.task import BadTask, Task
 from data_gen.tasks import debug, jsonl
 from data_gen.tasks.formats import rows
 from midsentence.clock import parse_now
-from midsentence.modes import settings_of
 from midsentence.prompt import system_prompt
 from midsentence.tools.assistant import AssistantToolbox, assistant_tools
 from tests.data_gen.test_jsonl import ROW, TOOLS, load, reason, rows_file
@@ -120,13 +120,13 @@ def test_escapes_in_data_do_not_reach_the_terminal(tmp_path, capsys):
     assert "\x1b" not in capsys.readouterr().out
     row = {
         "id": "a\x1b[2J", "split": "train", "mode": "parallel", "request": "b\x1b[2J", "tokens": 1, "model_tokens": 1,
-        "profile": {"decode_tokens_per_s": 1, "prefill_tokens_per_s": 1}, "speech_end_ns": 0, "end_ns": 0, "outcome": "answered",
+        "profile": {"decode_tokens_per_s": 1, "prefill_tokens_per_s": 1}, "speech_end_ns": 0, "end_ns": 0, "outcome": "d\x1b[2J",
         "segments": [{"kind": "tool_result", "text": "c\x1b[2J", "at_ns": 0, "ids": [1], "supervised": False}],
     }
     from rich.console import Console
     Console(width=100).print(*show.render(row))
     said = capsys.readouterr().out
-    assert "\x1b" not in said and "a\\x1b[2J" in said and "b\\x1b[2J" in said and "c\\x1b[2J" in said
+    assert "\x1b" not in said and "a\\x1b[2J" in said and "b\\x1b[2J" in said and "c\\x1b[2J" in said and "d\\x1b[2J" in said
 
 
 @pytest.mark.parametrize(

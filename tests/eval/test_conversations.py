@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from configs.modes import settings_of
 from configs.schema import Config, DataConfig, EndpointConfig, ModelConfig
 from data_gen.conversing import Conversant
 from data_gen.episodes import heard_of, make_episode
@@ -21,7 +22,7 @@ from eval.report import broken
 from eval.results import Key
 from eval.turn_tables import conversations
 from midsentence.clock import Profile, ns
-from midsentence.modes import MODES, settings_of
+from midsentence.modes import MODES
 
 CONFIG = Config(
     data=DataConfig(source="jsonl", endpoint="oracle", endpoints={"oracle": EndpointConfig(0.5, 0.0)}), model=ModelConfig(name="tiny"))
@@ -49,13 +50,13 @@ class Spoilt:
         return plan.replace(*change)
 
 
-def played(renderer, *changes, mode: str = "parallel", task=TASK, judged=None, **data) -> dict:
+def played(renderer, *changes, mode: str = "parallel", task=TASK, judged=None, agent=CONFIG.agent, **data) -> dict:
     own = replace(CONFIG.data, **data)
     user = Conversant(task, own, 0)
     box = task.toolbox()
-    rollout = make_episode(task, mode, LAPTOP, renderer, agent=CONFIG.agent, data=own, seed=0, toolbox=box, planner=Spoilt(changes)).run()
+    rollout = make_episode(task, mode, LAPTOP, renderer, agent=agent, data=own, seed=0, toolbox=box, planner=Spoilt(changes)).run()
     return record(
-        judged or task, rollout, box, heard_of(task, own, 0), settings=settings_of(mode, CONFIG.agent), profile=LAPTOP, renderer=renderer,
+        judged or task, rollout, box, heard_of(task, own, 0), settings=settings_of(mode, agent), profile=LAPTOP, renderer=renderer,
         cap_ns=ns(30), user=user, backend="expert", mode=mode, seed=0,
     )
 
@@ -69,13 +70,47 @@ def test_the_expert_is_right_in_every_turn_of_every_mode(mode, tiny_renderer):
     assert [turn["asked"] for turn in found["turns"]] == [turn["asks"] for turn in found["turns"]] == [True, *[False] * 4]
     assert found["latency_ns"] == sum(found["parts_ns"].values()) and found["counts"]["effects_before_commit"] == 0
     assert found["counts"]["effects_before_last_word"] == found["repeated_across_turns"] == found["counts"]["effects_repeated"] == 0
+    assert (found["counts"]["effects"], found["counts"]["wrong_effects"]) == (2, 0)
     assert len(found["words"]) == len(TASK.words) and found["words"][-1][2] == found["speech_end_ns"]
+
+
+@pytest.mark.parametrize("predicted", [True, False])
+def test_a_listener_who_begins_on_a_predicted_end_is_not_behind_where_there_is_nothing_to_do(predicted, tiny_renderer):
+    """Without it, a turn that is only answered waits for the real end of speech."""
+    ears = {"endpoints": {"oracle": EndpointConfig(0.5, 0.0, 0.3)}}
+    agent = replace(CONFIG.agent, eager_listening=predicted)
+    listener = played(tiny_renderer, mode="speculative", agent=agent, **ears)
+    baseline = played(tiny_renderer, mode="eager_end", agent=agent, **ears)
+    assert listener["right"] and baseline["right"] and listener["counts"]["effects_before_commit"] == 0
+    quiet = [n for n, turn in enumerate(TASK.turns) if turn.kind in ("thanks", "question")]
+    late = [listener["turns"][n]["latency_ns"] - baseline["turns"][n]["latency_ns"] for n in quiet]
+    assert len(late) == 2 and all((later <= 0) == predicted for later in late)
+    assert (listener["latency_ns"] < baseline["latency_ns"]) == predicted
 
 
 def test_a_turns_words_are_where_they_were_said(tiny_renderer):
     found = played(tiny_renderer)
     starts = [turn["start_ns"] for turn in found["turns"]]
     assert [found["words"][n][1] for n in (0, 4, 7, 11, 18)] == starts and starts == sorted(starts)
+
+
+def test_a_conversation_that_fills_its_context_goes_on_without_the_oldest(tiny_renderer):
+    whole = played(tiny_renderer)
+    assert whole["right"] and whole["forgets"] == 0
+    limit = whole["prompt_tokens"] + (whole["context_tokens"] - whole["prompt_tokens"]) * 2 // 3
+    short = played(tiny_renderer, agent=replace(CONFIG.agent, max_context_tokens=limit))
+    assert short["right"] and short["forgets"] > 0 and short["context_tokens"] <= limit
+    assert [turn["tokens"] for turn in short["turns"]][0] == [turn["tokens"] for turn in whole["turns"]][0]
+    (found,) = conversations([{"task": "s", "split": "test", "profile": "laptop", "backend": "expert", "mode": "parallel",
+                               "conversations": summary([short])}])[:1]
+    assert found.rows[0][-2:] == (str(short["context_tokens"]), str(short["forgets"]))
+
+
+def test_an_effect_that_was_asked_for_in_any_turn_is_not_wrong(tiny_renderer):
+    found = played(tiny_renderer)
+    assert found["right"] and found["counts"]["effects"] == 2 and found["counts"]["wrong_effects"] == 0
+    wrong = played(tiny_renderer, ("running late", "running"))
+    assert wrong["counts"]["wrong_effects"] == 1
 
 
 def test_a_mistake_is_counted_in_the_turn_in_which_it_was_made(tiny_renderer):
@@ -88,7 +123,7 @@ def test_a_mistake_is_counted_in_the_turn_in_which_it_was_made(tiny_renderer):
 def test_nothing_may_run_where_nothing_is_to_be_done(tiny_renderer):
     extra = '<tool_call>\n4. create_note("shopping", "milk")\n</tool_call>'
     found = played(tiny_renderer, ("<answer>You're welcome.</answer>", extra))
-    assert found["turns"][-1]["right"] is False
+    assert found["turns"][-1]["right"] is False and found["counts"]["wrong_effects"] == 1
 
 
 def test_a_question_is_due_where_a_value_is_lacking_and_nowhere_else(tiny_renderer):
@@ -136,7 +171,10 @@ def test_the_report_has_a_row_of_turns_for_each_mode(tiny_renderer):
         episodes[Key("jsonl", "test", "expert", mode, "laptop")] = [{name: made[name] for name in made if name not in ("log", "words")}]
     rows = rows_of(episodes, Terms(resamples=10))
     assert [row["conversations"]["n"] for row in rows] == [5, 5] and not broken(rows)
-    first, kinds = conversations(rows)
+    first, growth, kinds = conversations(rows)
+    assert [line[:2] for line in growth.rows] == [(str(n), "1") for n in range(1, 6)]
+    own, since = growth.rows[0][2].rstrip(")").split(" (")
+    assert own == since and int(growth.rows[-1][2].rstrip(")").split(" (")[1]) > int(own)
     assert first.rows[0][2:4] == ("1/1", "5/5") and first.rows[0][8] == "1/1"
     assert [line[0] for line in kinds.rows] == ["clarified", "follow_up", "question", "thanks", "underspecified"]
     spoilt = copy.deepcopy(rows)

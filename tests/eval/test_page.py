@@ -15,9 +15,11 @@ import pytest
 from matplotlib.image import imread
 
 from eval import replay, timeline
-from eval.page import _PALETTE, lanes, page, pick, safe_json, write_page
+from eval.measures import Terms, rows_of
+from eval.page import _PALETTE, about, lanes, page, pick, safe_json, write_page
 from eval.results import Key, read_runs
 from eval.trace import log_of
+from midsentence.calls import CallState, Input
 from midsentence.clock import ns
 from midsentence.events import (
     Append,
@@ -25,7 +27,8 @@ from midsentence.events import (
     Emit,
     Generate,
     ModelOutput,
-    Note,
+    Moved,
+    Speaking,
     StartTool,
     Stop,
     ToolResult,
@@ -42,9 +45,12 @@ def episode(mode: str = "speculative", text: str = "text Bob", task: str = "one"
         (UserUpdate(ns(1), text, True), (Append((Segment("final_query_update", text + "\n", ns(1)),)),)),
         (Appended(ns(1.2), 4), (Generate(1),)),
         (ModelOutput(ns(2), 1, "<tool_call>\n1. look(\"x\")\n</tool_call>", (1, 2)), (
-            Stop(1, 0), Note("blocked:clear", 1), Note("ready:start", 1), StartTool(1, 1, "look", {"q": text}, "key", ns(30)),
+            Stop(1, 0), Moved(1, CallState.BLOCKED, Input.CLEAR), Moved(1, CallState.READY, Input.START),
+            StartTool(1, 1, "look", {"q": text}, "key", ns(30)),
         )),
-        (ToolResult(ns(3), 1, 1, text), (Note("running:result", 1), Append((Segment("tool_result", f"1: {text}\n", ns(3)),)))),
+        (ToolResult(ns(3), 1, 1, text), (
+            Moved(1, CallState.RUNNING, Input.RESULT), Append((Segment("tool_result", f"1: {text}\n", ns(3)),)),
+        )),
         (Appended(ns(3.1), 2), (Generate(2),)),
         (ModelOutput(ns(4), 2, f"<answer>{text}</answer>", (3,)), (Stop(2, 0), Emit(text))),
     ]  # fmt: skip
@@ -96,6 +102,30 @@ def test_lanes_of_an_episode():
     assert ["running", 2.0, 3.0] in call["stays"]
     assert found["told"] == [[1.0, "final_query_update", "text Bob"], [3.0, "tool_result", "1: text Bob"]]
     assert found["emits"] == [[4.0, "text Bob"]]
+
+
+def conversation(mode: str, late_s: float = 0.0) -> dict:
+    """The same with a second turn, spoken into the answer to the first, and later by ``late_s``."""
+    made = episode(mode)
+    log = made["log"] + json.loads(json.dumps(log_of([
+        (Speaking(ns(4), "begun"), ()), (Speaking(ns(5 + late_s), "cut", "text"), ()), (UserUpdate(ns(5 + late_s), "thanks", True), ()),
+    ])))
+    turn = {"kind": "request", "said": True, "right": True, "start_ns": 0, "speech_end_ns": ns(1), "latency_ns": ns(3), "floor_ns": ns(1),
+            "answer": "text Bob", "parts_ns": {}, "first_token_ns": None}
+    second = turn | {"kind": "thanks", "start_ns": ns(4.8 + late_s), "speech_end_ns": ns(5 + late_s), "answer": None}
+    words = [*made["words"], ["thanks", ns(4.8 + late_s), ns(5 + late_s), "fluent"]]
+    return made | {"log": log, "turns": [turn, second], "words": words, "speech_end_ns": ns(5 + late_s)}
+
+
+def test_conversations_of_one_task_are_shown_together_each_with_its_own_times():
+    text = page([conversation("parallel"), conversation("speculative", 0.5)])
+    (task,) = json.loads(elements(text).scripts[0])["tasks"]
+    assert [one["mode"] for one in task["episodes"]] == ["parallel", "speculative"]
+    assert [one["words"][-1][1] for one in task["episodes"]] == [4.8, 5.3]
+    one = task["episodes"][0]
+    assert [(turn["kind"], turn["said_s"], turn["latency_s"], turn["answered"]) for turn in one["turns"]] == [
+        ("request", 1.0, 3.0, True), ("thanks", 5.0, 3.0, False)]
+    assert one["spoken"] == [[4.0, 5.0, True, "text Bob"]] and "turns" not in lanes(episode())
 
 
 def test_an_episode_without_an_answer_is_drawn_to_its_end_and_not_to_the_cap():
@@ -152,7 +182,7 @@ def test_the_page_has_the_colours_of_the_timeline():
     made = page([episode()])
     assert all(f"--{part.replace('_', '-')}:{colour};" in made for part, colour in timeline.PARTS.items())
     # every colour that the script names is defined
-    used = set(re.findall(r"--([a-z][a-z-]*)", made[made.index("const tasks") :]))
+    used = set(re.findall(r"--([a-z][a-z-]*)", made[made.index("const { tasks") :]))
     defined = set(_PALETTE) | set(re.findall(r"--([a-z-]+):", made))
     assert used <= defined
 
@@ -173,12 +203,29 @@ def test_written_beside_other_files_in_one_go(configured, tmp_path):
     config = configured("eval.backends=[expert]", "eval.expert_tasks=3")
     replay.main(config)
     path = tmp_path / "page.html"
-    write_page(path, [str(folder)], read_runs([str(folder)]), "debug-test-1")
-    told = json.loads(elements(path.read_text()).scripts[0])["tasks"]
+    episodes = read_runs([str(folder)])
+    write_page(path, [str(folder)], episodes, rows_of(episodes, Terms(0, 50)), "debug-test-1")
+    said = json.loads(elements(path.read_text()).scripts[0])
+    told, about = said["tasks"], said["about"]
+    # which run it is, when, by whom and with which code; and the table of results
+    assert (about["name"], about["tasks"]) == ("replay", [["debug", "test", 3]])
+    ((name, finished, played, code),) = about["runs"]
+    assert name == "replay" and re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", finished) and code.startswith("code ")
+    assert played == "expert: no model (tokens of tiny)"
+    assert about["grids"][0]["title"] == "debug, test, laptop" and [row[1] for row in about["grids"][0]["rows"]] == MODES
     assert len(told) == 3 and all([e["mode"] for e in task["episodes"]] == MODES for task in told)
     assert [file.name for file in tmp_path.glob("page*")] == ["page.html"]
     one = told[0]["episodes"][3]
     assert one["end_s"] == pytest.approx(told[0]["speech_end_s"] + one["latency_s"])
+
+
+def test_a_replay_from_before_dates_were_kept_says_so(configured, tmp_path):
+    replay.main(configured("eval.backends=[expert]", "eval.expert_tasks=1", "eval.modes=[parallel]"))
+    manifest = json.loads((tmp_path / "replay" / "manifest.json").read_text())
+    old = {name: value for name, value in manifest.items() if name not in ("finished", "plays", "git")}
+    (tmp_path / "replay" / "manifest.json").write_text(json.dumps(old))
+    (run,) = about([str(tmp_path / "replay")], read_runs([str(tmp_path / "replay")]), [])["runs"]
+    assert run == ["replay", "no date", "expert", "code outside a checkout"]
 
 
 # ---- in a browser
@@ -208,6 +255,57 @@ def test_hostile_text_in_a_browser(tmp_path):
     assert "2.00 s" in dump or "4.00 s" in dump
 
 
+HOLDS = {
+    "name": "mine", "runs": [["mine", "2026-11-28 12:00:00", HOSTILE, "code abc"]], "note": "", "tasks": [["debug", "test", 9]],
+    "grids": [{"title": HOSTILE, "heads": ["backend", "mode", "accuracy"], "rows": [["expert", "parallel", "50% [40, 60]"]], "left": 2}],
+}
+
+
+def drawn(dump: str) -> dict[str, list[str]]:
+    """What a page's options, cells and captions say once its script has run."""
+    return {tag: re.findall(rf"<{tag}[^>]*>(.*?)</{tag}>", dump, re.S) for tag in ("option", "td", "caption", "h1")}
+
+
+@pytest.mark.full
+def test_the_table_and_the_filter_in_a_browser(tmp_path):
+    path = tmp_path / "page.html"
+    episodes = [episode("sequential", task="a"), episode("speculative", task="a", right=False), episode("parallel", task="b")]
+    path.write_text(page(episodes, None, HOLDS))
+    dump = browse(path, "", tmp_path / "profile", "--dump-dom")
+    found = drawn(dump)
+    assert found["h1"] == ["midsentence: mine"] and found["td"] == ["expert", "parallel", '50%<span class="more"> [40, 60]</span>']
+    assert "<img" not in dump.split("<script")[0] and "1 of 9 of debug" not in dump and "2 of 9 of debug, test" in dump
+    assert found["option"][:4] == ["all (2)", "went wrong (1)", "wrong in speculative (1)", "extra (1)"]
+    # with a filter, only what fits is there to pick, and what went wrong is shown
+    wrong = drawn(browse(path, "#show=by%20extra", tmp_path / "profile", "--dump-dom"))["option"]
+    assert sum("debug a" in text for text in wrong) == 1 and not any("debug b" in text for text in wrong)
+
+
+@pytest.mark.full
+def test_on_a_phone_no_label_is_cut_off_and_none_lies_over_the_end_of_speech(tmp_path):
+    """Read from the page itself, by a script that is put in for that: texts within their picture, and no dashes behind them."""
+    path = tmp_path / "page.html"
+    said = " ".join(f"considerably{n}" for n in range(12))
+    words = [[f"considerably{n}", ns(n / 12), ns((n + 1) / 12), "fluent"] for n in range(12)]
+    look = """<script>
+      const box = (e) => e.getBoundingClientRect(), found = [];
+      for (const svg of document.querySelectorAll("svg")) for (const text of svg.querySelectorAll("text")) {
+        const own = box(text), sheet = box(svg), says = text.textContent;
+        if (own.right > sheet.right + 1 || own.left < sheet.left - 1 || own.top < sheet.top - 1) found.push("cut " + says);
+        const dashes = svg.id === "words" ? [] : svg.querySelectorAll("line[stroke-dasharray='4 3']");
+        for (const dash of [...dashes].map(box)) {
+          const behind = own.top + 5 < dash.bottom && dash.top < own.bottom - 5;
+          if (behind && own.left < dash.left && dash.right < own.right) found.push("over " + says);
+        }
+      }
+      document.title = "seen: " + found.join("; ");
+    </script></body>"""
+    made = page([episode("sequential", said) | {"words": words}, episode("speculative", said) | {"words": words}])
+    made = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", made).replace("</body>", look)
+    path.write_text(made.replace("<body>", '<body style="width:390px">'))
+    assert "<title>seen: </title>" in browse(path, "", tmp_path / "profile", "--dump-dom")
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_screenshot_shows_the_lanes(tmp_path, theme):
@@ -221,3 +319,13 @@ def test_a_screenshot_shows_the_lanes(tmp_path, theme):
     running = {"light": (224, 138, 60), "dark": (232, 151, 78)}[theme]
     # two calls of 1 s each, 15 pixels high, on an axis of about 300 pixels a second
     assert 4000 < (seen == running).all(axis=2).sum() < 14000
+
+
+@pytest.mark.full
+def test_a_conversation_in_a_browser(tmp_path):
+    """The script runs to its end: a line for each turn, an answer over its bar, and nothing is compared with itself."""
+    path = tmp_path / "page.html"
+    path.write_text(page([conversation("speculative")]))
+    dump = browse(path, "", tmp_path / "profile", "--dump-dom")
+    assert dump.count('<small class="kind">') == 2 and ">3.00 s</text>" in dump and "the user spoke into it" in dump
+    assert 'id="second" hidden' in dump and 'id="all-words" hidden' in dump

@@ -16,7 +16,7 @@ from eval.episodes import replayed
 from eval.replay import choose, of_source
 from eval.results import BadResults, read_runs
 from eval.trace import history_of, trace
-from midsentence.calls import State as CallState
+from midsentence.calls import CallState
 
 
 def rows(folder: Path) -> dict[str, list[dict]]:

@@ -10,8 +10,7 @@ from data_gen.gold import filled
 from data_gen.task import Evidence, GoldCall, Task, Word
 from eval.graphs import gold_graph, graph_of, isomorphic
 from eval.scoring import CAUSES, Ran, answer_f1, equal, holds, match, normal, score
-from midsentence.calls import Call, Graph
-from midsentence.calls import State as CallState
+from midsentence.calls import Call, CallState, Graph
 from midsentence.core import start
 from midsentence.modes import MODES
 from midsentence.protocol import Ref

@@ -13,8 +13,7 @@ from data_gen.tasks import assistant, written
 from data_gen.tasks.bfcl import AckToolbox
 from eval.graphs import gold_graph
 from eval.scoring import gold_effects, score
-from midsentence.calls import Call, Graph
-from midsentence.calls import State as CallState
+from midsentence.calls import Call, CallState, Graph
 from midsentence.core import start
 from midsentence.modes import MODES
 from midsentence.tools.assistant import AssistantToolbox, assistant_specs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eval.trace import History, history_of, log_of, trace
-from midsentence.calls import State
+from midsentence.calls import CallState
 from midsentence.clock import NS_PER_S, Profile
 from midsentence.events import UserUpdate
 from midsentence.modes import settings
@@ -78,13 +78,21 @@ def test_a_read_runs_while_the_user_speaks_and_a_write_waits_for_the_commit_poin
     look, send = seen.runs
     assert (look.name, look.ended, look.end_ns - look.start_ns) == ("look", "done", 300 * MS)
     assert look.end_ns < seen.final_ns == 3 * NS_PER_S
-    held = [stay for stay in seen.stays if stay.state is State.HELD]
+    held = [stay for stay in seen.stays if stay.state is CallState.HELD]
     assert [(stay.call, stay.end_ns) for stay in held] == [(2, send.start_ns)]
     assert held[0].start_ns < seen.final_ns < send.start_ns
     answer = next(span for span in seen.spans if span.pieces[-1].part == "answer")
     # the answer is the action that commits, so the write starts as it ends, and the answer goes out when the write is done
     assert (send.start_ns, seen.emits) == (answer.end_ns, ((send.end_ns, "ok"),))
     assert send.end_ns - send.start_ns == 500 * MS
+
+
+def test_a_commit_is_no_call_that_waits(tiny_renderer):
+    heard = spoken((0.0, "look a"), (1.0, "send b"), final=3.0)
+    commit = "<tool_call>\nCOMMIT\n</tool_call>"
+    rollout, _ = episode(tiny_renderer, "speculative", heard, LOOK, "<pause>", SEND, commit, "<answer>ok</answer>")
+    seen = trace(rollout.history)
+    assert any(line.call == 0 for span in seen.spans for line in span.lines) and {stay.call for stay in seen.stays} == {1, 2}
 
 
 def test_spans_have_parts_without_gaps_and_the_cut_one_says_so(tiny_renderer):

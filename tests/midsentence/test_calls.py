@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from midsentence import core
-from midsentence.calls import ROWS, TABLE, TERMINAL, Call, Graph, Input, State
-from midsentence.events import Appended, CancelTool, ModelOutput, Note, StartTool, ToolError, ToolResult, UserUpdate
-from midsentence.gate import effect_key
+from midsentence.calls import ROWS, TABLE, TERMINAL, Call, CallState, Graph, Input, effect_key
+from midsentence.events import Appended, CancelTool, ModelOutput, Moved, StartTool, ToolError, ToolResult, UserUpdate
 from midsentence.modes import settings
 from midsentence.protocol import Join, Ref
 from midsentence.tools.tool import Param, ToolSpec
@@ -16,7 +15,7 @@ from tests.midsentence.scenarios import TOOLS
 SPECS = {spec.name: spec for spec in TOOLS}
 
 
-def call(id: int, tool: str = "look", *needs: int, state: State = State.BLOCKED, **fields) -> Call:
+def call(id: int, tool: str = "look", *needs: int, state: CallState = CallState.BLOCKED, **fields) -> Call:
     return Call(id, SPECS[tool], {"what": [Ref(need) for need in needs]}, state=state, **fields)
 
 
@@ -35,39 +34,39 @@ def test_a_state_and_an_input_have_one_row():
 
 
 def test_every_state_can_be_reached_from_blocked():
-    reached, front = {State.BLOCKED}, [State.BLOCKED]
+    reached, front = {CallState.BLOCKED}, [CallState.BLOCKED]
     while front:
         state = front.pop()
         for row in ROWS:
             if row.state is state and row.next not in reached:
                 reached.add(row.next)
                 front.append(row.next)
-    assert reached == set(State)
+    assert reached == set(CallState)
 
 
 def test_a_removed_call_stays_removed():
-    assert {row.input for row in ROWS if row.state is State.CANCELLED} == {Input.STALE}
+    assert {row.input for row in ROWS if row.state is CallState.CANCELLED} == {Input.STALE}
 
 
 def test_only_a_ready_call_starts():
-    assert [row.state for row in ROWS if row.next is State.RUNNING and row.input is not Input.STALE] == [State.READY]
+    assert [row.state for row in ROWS if row.next is CallState.RUNNING and row.input is not Input.STALE] == [CallState.READY]
 
 
 def test_what_runs_is_cancelled_and_what_is_done_is_voided_however_it_is_taken_back():
     effects = {(row.state, row.input): row.effect for row in ROWS if row.input in (Input.REWIND, Input.REMOVE)}
     assert {key: effect for key, effect in effects.items() if effect} == {
-        (State.RUNNING, Input.REWIND): "cancel", (State.RUNNING, Input.REMOVE): "cancel",
-        (State.DONE, Input.REWIND): "void", (State.DONE, Input.REMOVE): "void",
+        (CallState.RUNNING, Input.REWIND): "cancel", (CallState.RUNNING, Input.REMOVE): "cancel",
+        (CallState.DONE, Input.REWIND): "void", (CallState.DONE, Input.REMOVE): "void",
     }  # fmt: skip
 
 
 def test_nothing_takes_back_a_write_of_unknown_outcome():
-    assert {row.input for row in ROWS if row.state is State.UNKNOWN} == {Input.RESULT, Input.FAILURE, Input.STALE}
+    assert {row.input for row in ROWS if row.state is CallState.UNKNOWN} == {Input.RESULT, Input.FAILURE, Input.STALE}
 
 
 def test_a_late_answer_changes_no_state():
     late = [row for row in ROWS if row.input is Input.STALE]
-    assert {row.state for row in late} == set(State)
+    assert {row.state for row in late} == set(CallState)
     assert all(row.next is row.state and row.effect == "drop" for row in late)
 
 
@@ -79,7 +78,8 @@ def test_every_row_says_why():
 
 
 def test_what_depends_on_a_call_directly_or_not_the_removed_left_out():
-    made = graph(call(1), call(2, "look", 1), call(3, "look", 2), call(4), call(5, "look", 1, state=State.CANCELLED), call(6, "look", 4, 3))
+    removed = call(5, "look", 1, state=CallState.CANCELLED)
+    made = graph(call(1), call(2, "look", 1), call(3, "look", 2), call(4), removed, call(6, "look", 4, 3))
     assert made.below(1) == (2, 3, 6)
     assert made.below(4) == (6,)
     assert made.below(6) == ()
@@ -97,24 +97,24 @@ def test_references_are_found_in_lists_fields_and_joined_texts():
 
 
 def test_live_is_what_is_not_terminal():
-    made = graph(*(call(n, state=state) for n, state in enumerate(State, start=1)))
+    made = graph(*(call(n, state=state) for n, state in enumerate(CallState, start=1)))
     assert {str(made[id].state) for id in made.live} == {"blocked", "ready", "held", "running"}
-    assert set(State) - TERMINAL == {made[id].state for id in made.live}
-    assert made.highest == len(State)
+    assert set(CallState) - TERMINAL == {made[id].state for id in made.live}
+    assert made.highest == len(CallState)
 
 
 @pytest.mark.parametrize(("state", "frozen"), [("running", True), ("done", True), ("unknown", True), ("held", False), ("failed", False)])
 def test_a_write_is_frozen_from_its_start_unless_it_says_that_it_did_nothing(state, frozen):
-    made = graph(call(1), call(2, "look", 1), call(3, "note", 2, state=State(state)))
+    made = graph(call(1), call(2, "look", 1), call(3, "note", 2, state=CallState(state)))
     assert made[3].frozen is frozen
     assert made.effect_below(1) == (3 if frozen else None)
-    assert not call(4, state=State.RUNNING).frozen
+    assert not call(4, state=CallState.RUNNING).frozen
 
 
 def test_a_call_waits_for_a_smaller_unfinished_one_in_conflict():
     made = graph(call(1, "page"), call(2, "note"), call(3, "page"), call(4, "look"))
     assert [made.waits_for(made[id]) for id in (1, 2, 3, 4)] == [False, True, True, False]
-    done = made.put(call(1, "page", state=State.DONE)).put(call(2, "note", state=State.FAILED))
+    done = made.put(call(1, "page", state=CallState.DONE)).put(call(2, "note", state=CallState.FAILED))
     assert [done.waits_for(done[id]) for id in (2, 3)] == [False, False]
 
 
@@ -131,9 +131,9 @@ def test_equal_calls_have_equal_texts():
 
 def test_changing_a_graph_leaves_the_old_one_as_it_was():
     before = graph(call(1))
-    after = before.put(call(1, state=State.DONE)).put(call(2, "look", 1))
-    assert (before[1].state, 2 in before, before.below(1)) == (State.BLOCKED, False, ())
-    assert (after[1].state, after.below(1)) == (State.DONE, (2,))
+    after = before.put(call(1, state=CallState.DONE)).put(call(2, "look", 1))
+    assert (before[1].state, 2 in before, before.below(1)) == (CallState.BLOCKED, False, ())
+    assert (after[1].state, after.below(1)) == (CallState.DONE, (2,))
 
 
 # --- the core's use of it
@@ -166,8 +166,8 @@ def test_a_cancelled_tool_is_named_with_the_version_that_runs():
 
 def test_every_transition_is_noted():
     _, commands = written(SPECS, '<tool_call>\n1. send("a")\n</tool_call>')
-    notes = [c.what for c in commands if isinstance(c, Note)]
-    assert notes == ["blocked:clear", "ready:start"]
+    moves = [c for c in commands if isinstance(c, Moved)]
+    assert moves == [Moved(1, CallState.BLOCKED, Input.CLEAR), Moved(1, CallState.READY, Input.START)]
 
 
 def test_a_schema_of_a_foreign_kind_stops_nothing():
@@ -188,7 +188,7 @@ def test_two_equal_writes_that_are_allowed_may_both_fail():
         ToolError(3, 1, 1, "no"), ToolError(4, 2, 1, "no"),
     ):
         state, _ = core.step(state, event)
-    assert [state.graph[id].state for id in (1, 2)] == [State.FAILED, State.FAILED]
+    assert [state.graph[id].state for id in (1, 2)] == [CallState.FAILED, CallState.FAILED]
     assert not state.graph.effects
 
 
@@ -200,7 +200,7 @@ def test_only_writes_are_confirmed():
 def test_a_number_that_json_does_not_have_is_no_answer():
     state, _ = written(SPECS, '<tool_call>\n1. look("a")\n</tool_call>')
     state, _ = core.step(state, ToolResult(0, 1, 1, {"n": float("nan")}))
-    assert state.graph[1].state is State.FAILED
+    assert state.graph[1].state is CallState.FAILED
 
 
 @pytest.mark.parametrize(("name", "fix"), [

@@ -10,15 +10,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from midsentence import core
-from midsentence.calls import TERMINAL
-from midsentence.calls import State as CallState
+from midsentence.calls import TERMINAL, CallState
 from midsentence.clock import ns
 from midsentence.core import Phase
 from midsentence.events import (
     Append,
     Appended,
     Close,
+    Crowded,
     Emit,
+    EndPredicted,
     Event,
     Generate,
     ModelEnded,
@@ -64,12 +65,14 @@ class Session(RuleBasedStateMachine):
         mode=st.sampled_from(sorted(MODES)), interrupt=st.sampled_from(["token", "line", "action"]), grace=st.sampled_from([0, ns(1)]),
         commit=st.sampled_from(["line", "action", "paper"]), on=st.sampled_from(["final", "silence"]),
         revise=st.sampled_from(["amend", "reissue"]), cascade=st.sampled_from(["rerun", "cancel"]), errors=st.sampled_from([0, 9]),
-        egress=st.sampled_from([frozenset(), frozenset({"ask"})]), budget=st.sampled_from([20, 5000]),
+        egress=st.sampled_from([frozenset(), frozenset({"ask"})]), budget=st.sampled_from([20, 5000]), eager=st.booleans(),
+        limit=st.sampled_from([16, 40, 8192]),
     )  # fmt: skip
-    def begin(self, mode, interrupt, grace, commit, on, revise, cascade, errors, egress, budget) -> None:
+    def begin(self, mode, interrupt, grace, commit, on, revise, cascade, errors, egress, budget, eager, limit) -> None:
         self.settings = settings_of(
             mode, interrupt=interrupt, commit=commit, commit_on=on, revise=revise, commit_grace_ns=grace, revise_cascade=cascade,
             max_errors_in_row=errors, allowed_egress=egress, max_generated_tokens=budget,
+            eager=MODES[mode].eager or MODES[mode].listens and eager, max_context_tokens=limit,
         )  # fmt: skip
         self.state = core.start(self.settings, SPECS)
         self.log: list[Event] = []
@@ -117,16 +120,22 @@ class Session(RuleBasedStateMachine):
                     self.informed = bool(heard) and heard[-1] == "final_query_update" and not waiting
                 case StartTool(id, version, name) if SPECS[name].access == "write" and self.settings.commit != "paper":
                     assert self.committed > self.spoke, "an effect before its commit point"
+                    assert not self.state.predicted, "an effect on a predicted end of speech"
                     assert self.committed >= self.changed.get((id, version), 0), "an effect of a version that nobody committed"
                 case StartTool(name="ask") if not self.settings.allowed_egress and self.settings.commit == "action":
                     assert self.committed > self.spoke, "an egress before its commit point"
                 case Emit():
                     assert not before.graph.live or not self.state.graph.live
                     assert not self.state.graph.live, "an answer went out while calls were live"
+                    assert not self.state.predicted, "an answer went out on a predicted end of speech"
 
     @rule(text=st.sampled_from(["text Bob", "", "no", "<think>", "\ud800"]), final=st.booleans(), retracts=st.sampled_from([0, 2]))
     def user(self, text, final, retracts) -> None:
         self.happen(UserUpdate(self.now_ns, text, final, retracts))
+
+    @rule()
+    def predict(self) -> None:
+        self.happen(EndPredicted(self.now_ns))
 
     @rule(silent_s=st.sampled_from([0.3, 2.4]))
     def silence(self, silent_s) -> None:
@@ -162,6 +171,7 @@ class Session(RuleBasedStateMachine):
     @rule(event=st.one_of(
         st.builds(ToolResult, st.just(0), IDS, VERSIONS, RESULTS),
         st.builds(ToolError, st.just(0), IDS, VERSIONS, st.just("no"), st.sampled_from(["failed", "timeout", "crashed"])),
+        st.builds(Crowded, st.just(0), st.sampled_from([0, 30])),
         st.builds(Timer, st.just(0), st.integers(0, 4)), st.builds(Appended, st.just(0), st.integers(0, 4)),
         st.builds(ModelEnded, st.just(0), st.integers(0, 9)), st.builds(ModelOutput, st.just(0), st.integers(0, 9), GARBAGE, st.just((1,))),
     ))  # fmt: skip

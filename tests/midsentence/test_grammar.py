@@ -17,7 +17,7 @@ from data_gen.expert import Expert
 from data_gen.reading import GroundedReading
 from data_gen.tasks import debug
 from midsentence import core
-from midsentence.calls import State as CallState
+from midsentence.calls import CallState
 from midsentence.clock import NS_PER_S, Profile, ns
 from midsentence.events import Appended, ModelOutput, Note, ToolError, ToolResult, UserUpdate
 from midsentence.models.grammar import ProtocolGrammar

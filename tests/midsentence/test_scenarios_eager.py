@@ -167,3 +167,58 @@ def test_the_real_end_begins_no_grace_where_nothing_was_committed():
         state, commands = core.step(state, event)
         assert not any(isinstance(command, SetTimer) for command in commands)
     assert state.final_heard and not state.grace
+
+
+# -- a mode that listens, and begins its answers on a predicted end too ------------------------------------------------
+
+
+def listening(said, model, **changes):
+    return play(said, model, mode="speculative", eager=True, commit="line", **changes)
+
+
+def test_a_listener_answers_a_predicted_end_as_soon_as_the_real_one_comes():
+    said = [(0.0, "thanks"), (1.0, PREDICTED), (2.0, ".")]
+    played = listening(said, [PAUSE, answer()])
+    assert played.rows("told model say") == [
+        (0.0, "told", "partial_query_update thanks"),
+        (0.2, "model", PAUSE),
+        (1.0, "told", "final_query_update"),
+        (1.4, "model", "<answer>done</answer>"),
+        (2.0, "say", "done"),
+    ]
+    assert play(said, [PAUSE, answer()], mode="speculative").rows("say")[0][0] > 2.0
+
+
+def test_of_a_listener_speech_that_goes_on_takes_back_the_answer_and_the_commits_and_no_call():
+    said = [(0.0, "text Bob"), (1.0, PREDICTED), (3.0, "please"), (4.0, ".")]
+    model = [PAUSE, calls('1. look("Bob")', "2. send($1)", "COMMIT"), answer(), PAUSE, calls("COMMIT"), answer()]
+    played = listening(said, model)
+    assert played.states() == {1: "done", 2: "done"}
+    assert not [text for _, _, text in played.rows("told") if text.startswith("cancel")]
+    starts = {text: at for at, _, text in played.rows("start")}
+    assert starts["1 look(Bob)"] < 3.0 and min(at for text, at in starts.items() if "send" in text) >= 4.0
+    assert len(played.rows("say")) == 1 and played.rows("say")[0][0] > 4.0 and "reopened" in played.notes
+
+
+def test_a_listener_who_has_committed_on_a_predicted_end_may_wait_for_the_real_one():
+    """The commit lets nothing go yet, and yet nothing is stuck: what it waits for will come."""
+    played = listening(
+        [(0.0, "text Bob"), (1.0, PREDICTED), (5.0, ".")], [PAUSE, calls('1. send("Bob")', "COMMIT"), PAUSE, answer()],
+    )
+    assert not [text for _, _, text in played.rows("told") if text.startswith("error")]
+    assert played.rows("start") == [(5.0, "start", "1 send(Bob)")]
+    assert len(played.rows("say")) == 1
+
+
+def test_a_listener_who_waits_for_nothing_at_a_predicted_end_is_told():
+    """Else the real end, which brings no news, would find it waiting for ever."""
+    played = listening([(0.0, "hello"), (1.0, PREDICTED), (3.0, ".")], [PAUSE, PAUSE, answer()])
+    assert "error nothing is running and the user has finished: call a tool or answer" in [text for _, _, text in played.rows("told")]
+    assert played.rows("say")[0][0] == 3.0
+
+
+def test_a_commit_that_is_being_written_when_speech_goes_on_commits_nothing_and_is_no_mistake():
+    said = [(0.0, "text Bob"), (1.0, PREDICTED), (1.55, "please"), (4.0, ".")]
+    played = listening(said, [PAUSE, calls('1. send("Bob")', "COMMIT 1"), PAUSE, calls("COMMIT"), answer()])
+    assert not [text for _, _, text in played.rows("told") if text.startswith("error")]
+    assert [at for at, _, text in played.rows("start")] >= [4.0] and "cut" in played.notes

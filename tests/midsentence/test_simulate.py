@@ -202,6 +202,12 @@ def test_a_cancelled_read_does_nothing():
 def test_a_log_row_of_no_known_type_is_refused():
     with pytest.raises(ValueError, match="a log row has type 'Nonsense'; expected one of UserUpdate, EndPredicted, Silence, Speaking"):
         from_json({"type": "Nonsense"})
+    for row, says in (
+        ({"type": "Silence", "at_ns": 1, "loud": 2}, "of type Silence has other fields"), ({"type": "Append"}, "of type Append has other"),
+        ({"type": []}, r"has type \[\]"), ([], "a log row is list; expected an object"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            from_json(row)
 
 
 def test_a_script_that_runs_out_fails_loudly():

@@ -6,7 +6,7 @@ import json
 import sys
 
 from midsentence import core
-from midsentence.calls import State as CallState
+from midsentence.calls import CallState
 from scripts import bench_core
 from scripts.bench_core import Talk
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from midsentence.calls import ROWS, State
+from midsentence.calls import ROWS, CallState
 from scripts import draw_calls
 from scripts.draw_calls import DOCS, PAGE, PICTURE
 
@@ -39,7 +39,7 @@ def test_drawing_writes_both(tmp_path, monkeypatch):
 
 
 def test_every_state_has_a_place_in_the_picture():
-    assert set(draw_calls.PLACES) == set(State)
+    assert set(draw_calls.PLACES) == set(CallState)
 
 
 def test_every_transition_but_the_late_answers_is_in_the_diagram():

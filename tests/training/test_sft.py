@@ -67,9 +67,9 @@ def test_a_checkpoint_of_another_form_of_the_protocol_is_refused_with_the_fix(se
     sft.main(settings("train.max_steps=1"))
     folder = Path(settings().out)
     assert json.loads((folder / "protocol.json").read_text()) == {"edition": EDITION, "tags": "token", "turns": "flat", "stamps": "none"}
-    with pytest.raises(ValueError, match=r"was trained with model.turns=flat, and model.turns=chat is asked of it; set the former"):
+    with pytest.raises(ValueError, match=r"was trained with turns=flat, and turns=chat is asked of it; set the former"):
         load_renderer("tiny", "token", "none", str(folder), "chat")
-    with pytest.raises(ValueError, match=r"was trained with clock.stamps=none, and clock.stamps=token is asked of it"):
+    with pytest.raises(ValueError, match=r"was trained with stamps=none, and stamps=token is asked of it"):
         load_renderer("tiny", "token", "token", str(folder))
     for name in ("base.json", "training-manifest.json"):  # as checkpoints and exports of the first edition have them
         (folder / "protocol.json").unlink(missing_ok=True)
@@ -265,6 +265,7 @@ def test_two_processes_train_as_one_with_the_same_global_batch(settings, debug_d
         ("train.data=[]", "names no folder"),
         ("train.batch_rows=3", "batch_rows=3 does not divide by train.micro_batch_rows=2 times 1 processes; use a multiple of 2"),
         ("train.schedule=cosin", "train.schedule=cosin is unknown"),
+        ("train.schedule=reduce_lr_on_plateau", "train.schedule=reduce_lr_on_plateau is unknown"),
         ("train.train_new_tokens=false", "freezes their rows; set it to true, or use text"),
         ("train.method=qlora", "needs a CUDA GPU"),
         ("train.weights=[1, 2]", "for 1 folders"),

@@ -21,8 +21,14 @@ from typing import Any
 def whole(path: Path) -> Iterator[Path]:
     """A temporary name beside ``path``, to write to; what was written gets its own name when the block ends well, and is on the disk then.
 
-    A block that fails leaves what was at ``path`` as it was, and nothing beside it.
+    A block that fails leaves what was at ``path`` as it was, and nothing beside it. Of a link, what it leads to is written.
+
+    Raises:
+        ValueError: ``path`` is a device or a pipe, which a file would replace.
     """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ValueError(f"{path} is no file but a device or a pipe; give the path of a file")
     half = path.with_name(f"{path.name}.tmp")
     try:
         yield half
@@ -102,7 +108,7 @@ def shaped(value: Any, shape: Any) -> bool:
         case [each]:
             return isinstance(value, list) and all(shaped(one, each) for one in value)
         case {**named} if str not in named:
-            return isinstance(value, dict) and all(_has(value, name, each) for name, each in named.items())
+            return isinstance(value, dict) and all(_has(value, f"{name}", each) for name, each in named.items())
         case {**every}:
             return isinstance(value, dict) and all(isinstance(key, str) and shaped(one, every[str]) for key, one in value.items())
     return isinstance(value, shape) and (not isinstance(value, bool) or shape is bool)
