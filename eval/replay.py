@@ -32,7 +32,7 @@ from data_gen.conversing import Conversant
 from data_gen.episodes import heard_of, make_episode, profile_of, settings_of
 from data_gen.rejected import report_rejected
 from data_gen.seeds import child
-from data_gen.sources import inputs, load, rejected
+from data_gen.sources import honoured, inputs, load, rejected
 from data_gen.task import Split, Task
 from data_gen.tasks import jsonl
 from eval.backends import Backend, backend
@@ -144,8 +144,8 @@ def plan(config: Config) -> tuple[list[Row], dict[str, Backend]]:
         if profile.startswith(WALL.name):
             raise ValueError(f"eval.profiles names {profile!r}: names that begin with {WALL.name!r} are for time=real; rename the profile")
         profile_of(profile, config.clock)
-    for source in chosen.sources:
-        of_source(config, source)
+    each = [of_source(config, source) for source in chosen.sources or [""]]
+    honoured(config, each, (task for own in each for played in backends.values() for task in tasks_of(own, played)))
     rows = [
         Row(name, mode, profile, seed, source)
         for name in chosen.backends for source in chosen.sources or [""] for profile in devices(config, backends[name])
