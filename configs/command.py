@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,7 +32,7 @@ from configs.files import write
 from configs.folder import SETTINGS
 from configs.limits import check
 from configs.schema import Config, register
-from configs.secrets import as_given, without_secrets
+from configs.secrets import as_given, without_keys, without_secrets
 
 try:
     import fcntl
@@ -49,6 +50,8 @@ _MARKS = {
 """By which a folder is known to hold one kind of results: commands write files of the same names (``manifest.json``, ``config.yaml``)."""
 _KINDS = {"repair": "data"}
 """Verbs whose results are of another verb's kind."""
+_HALF = re.compile(r"[\ud800-\udfff]")
+"""Which stands for a byte of a command line that the locale can't read."""
 _VERSIONS = ("torch", "transformers", "tokenizers", "peft", "trl", "datasets", "accelerate")
 
 
@@ -60,6 +63,7 @@ def command(main: Callable[[Config], None]) -> Callable[[], None]:
     @functools.wraps(main)
     def bounded(config: Any) -> None:
         with ends():  # inside Hydra too, which prints lines of its own about what it lets through
+            _without_keys_in_sweep()
             set_typed(config, typed)
             no_strangers(config)
             settings = OmegaConf.to_object(config)
@@ -77,10 +81,22 @@ def command(main: Callable[[Config], None]) -> Callable[[], None]:
     def run() -> None:
         os.environ["HYDRA_FULL_ERROR"] = "1"  # raises instead of printing several lines
         with ends():
+            if any(argument.startswith("--experimental-rerun") for argument in sys.argv[1:]):
+                raise UserError("--experimental-rerun reads a pickle, which is code; give the settings again")
+            if strange := next((argument for argument in sys.argv[1:] if _HALF.search(argument)), None):
+                raise UserError(f"{strange} is no text in this locale; use a UTF-8 one, as with LC_ALL=C.UTF-8")
             sys.argv[1:], typed[:] = opened(sys.argv[1:])
             entry()
 
     return run
+
+
+def _without_keys_in_sweep() -> None:
+    """Takes keys out of the settings of all jobs that Hydra leaves beside them, as they are taken out of each job's."""
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        path = Path(HydraConfig.get().sweep.dir) / "multirun.yaml"
+        if path.is_file() and (cleaned := without_keys(text := path.read_text("utf-8"))) != text:
+            write(path, cleaned)
 
 
 def opened(arguments: list[str]) -> tuple[list[str], list[Override]]:
@@ -182,14 +198,17 @@ def claim(folder: Path) -> None:
     _claimed[folder.resolve()] = handle
 
 
+def to_write(config: Config) -> dict[str, Any]:
+    """The settings as plain values as anybody may see them: unresolved, and without keys in addresses."""
+    return as_given(OmegaConf.to_container(OmegaConf.structured(config)), _given[0] if _given else None)
+
+
 def write_manifest(folder: Path, config: Config, **more: Any) -> None:
     """Leaves in ``folder`` what it takes to make the run again, ``config.yaml``, unresolved, and ``manifest.json``, without secrets."""
     folder.mkdir(parents=True, exist_ok=True)
-    given = _given[0] if _given else None
-    settings = as_given(OmegaConf.to_container(OmegaConf.structured(config)), given)
-    write(folder / SETTINGS, OmegaConf.to_yaml(OmegaConf.create(settings)))
+    write(folder / SETTINGS, OmegaConf.to_yaml(OmegaConf.create(to_write(config))))
     manifest = {"git": git_state(), "seed": config.seed, "python": platform.python_version(), "versions": versions()}
-    manifest |= without_secrets(more, given)
+    manifest |= without_secrets(more, _given[0] if _given else None)
     write(folder / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True) + "\n")
 
 

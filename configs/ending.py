@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
@@ -25,6 +26,7 @@ from typing import Any, NoReturn
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from configs.secrets import without_keys
 from configs.terminal import plain
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -33,7 +35,7 @@ CLOSED = 128 + signal.SIGPIPE
 _READERS = ("pyarrow", "safetensors", "safetensors_rust", "yaml", "zstandard", "tokenizers", "zipfile")
 """Libraries that read files: what they raise in kinds of their own is about the file."""
 _HERE = Path(__file__).resolve().parent.parent
-_ROOMS = ("agent", "configs", "data_gen", "training", "eval", "scripts")
+_ROOMS = ("midsentence", "configs", "data_gen", "training", "eval", "scripts")
 _FIXES = {
     errno.ENOSPC: "free some space and run it again, it resumes", errno.EDQUOT: "free some space and run it again, it resumes",
     errno.ENAMETOOLONG: "give a shorter name", errno.ENOTDIR: "a part of the path is a file; give another path",
@@ -52,6 +54,7 @@ class UserError(Exception):
 def ends() -> Iterator[None]:
     """Ends the process as the module says; ``MIDSENTENCE_TRACEBACK`` lets everything through instead."""
     _open_streams()
+    warnings.formatwarning = _warning
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")  # a locale may know ASCII only
@@ -70,6 +73,11 @@ def ends() -> Iterator[None]:
         if _is_the_users(error):
             fail(error, "" if _said_here(error) else f"; if nothing is wrong with what you gave, {_kept(error)}")
         break_down(error)
+
+
+def _warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
+    """A library's warning, which may quote what others wrote, in a line."""
+    return plain(f"{category.__name__}: {' '.join(str(message).split())}") + "\n"
 
 
 def _open_streams() -> None:
@@ -104,12 +112,17 @@ def break_down(error: BaseException) -> NoReturn:
 
 def _is_the_users(error: Exception) -> bool:
     kinds = (UserError, ValueError, OSError, MemoryError, BrokenExecutor, HydraException, OmegaConfBaseException)
-    return isinstance(error, kinds) or _full(error) or type(error).__module__.partition(".")[0] in _READERS
+    return isinstance(error, kinds) or _full(error) or _out_of_memory(error) or type(error).__module__.partition(".")[0] in _READERS
 
 
 def _full(error: BaseException) -> bool:
     """Whether a library says in words of its own that the disk is full."""
     return os.strerror(errno.ENOSPC) in str(error) and not isinstance(error, OSError)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Whether it is memory that a library could not have, of the machine or of a GPU."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
 
 
 def _said_here(error: Exception) -> bool:
@@ -130,6 +143,9 @@ def _words(error: BaseException) -> str:
         return f"{f'{shown}: ' if shown else ''}{error.strerror}; {_FIXES[error.errno]}"
     if isinstance(error, BrokenExecutor):
         return "a worker process was killed, for want of memory perhaps; run it again, with fewer workers if so; what was finished is kept"
+    if _out_of_memory(error):
+        said = " ".join(str(error).split())[:200] or type(error).__name__
+        return f"there is not enough memory ({said}); give smaller sizes, or free some"
     causes = [str(error)]
     if _full(error):
         causes.append(_FIXES[errno.ENOSPC])
@@ -143,7 +159,7 @@ def _kept(error: BaseException) -> str:
     try:
         handle, path = tempfile.mkstemp(prefix="midsentence-", suffix=".traceback")
         with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.writelines(traceback.format_exception(error))
+            file.write(without_keys("".join(traceback.format_exception(error))))
     except OSError:
         return "set MIDSENTENCE_TRACEBACK=1 to see the traceback, for no file could be written"
     return f"the traceback is in {path}"
@@ -151,7 +167,7 @@ def _kept(error: BaseException) -> str:
 
 def _say(text: str) -> None:
     with contextlib.suppress(OSError, ValueError):  # the standard error may be closed
-        print(f"{Path(sys.argv[0]).stem}: {plain(text)}", file=sys.stderr, flush=True)
+        print(f"{Path(sys.argv[0]).stem}: {plain(without_keys(text))}", file=sys.stderr, flush=True)
 
 
 def _exit(status: int) -> NoReturn:

@@ -21,8 +21,14 @@ from typing import Any
 def whole(path: Path) -> Iterator[Path]:
     """A temporary name beside ``path``, to write to; what was written gets its own name when the block ends well, and is on the disk then.
 
-    A block that fails leaves what was at ``path`` as it was, and nothing beside it.
+    A block that fails leaves what was at ``path`` as it was, and nothing beside it. Of a link, what it leads to is written.
+
+    Raises:
+        ValueError: ``path`` is a device or a pipe, which a file would replace.
     """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ValueError(f"{path} is no file but a device or a pipe; give the path of a file")
     half = path.with_name(f"{path.name}.tmp")
     try:
         yield half

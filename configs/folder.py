@@ -15,12 +15,14 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from configs.files import path_of
 from configs.limits import check
 from configs.schema import Config
 
 SETTINGS = "config.yaml"
 _RESOLVER = re.compile(r"\$\{.*:", re.DOTALL)
 """``${oc.env:NAME}`` and its kind; ``${model.name}`` names another setting, and is none."""
+_SAY = "if you trust whoever made the folder, add trust=true"
 
 
 class Untrusted(ValueError):
@@ -42,7 +44,7 @@ def settings_in(folder: Path, *, trust: bool = False) -> Config:
     path = folder / SETTINGS
     raw = raw_settings(path)
     if not trust:
-        _refuse(path, raw)
+        _refuse_outside(path, raw)
         if isinstance(raw.get("train"), dict):
             raw["train"].pop("callback", None)
     try:
@@ -50,6 +52,8 @@ def settings_in(folder: Path, *, trust: bool = False) -> Config:
         check(settings)
     except (OmegaConfBaseException, ValueError, TypeError) as error:
         raise ValueError(f"{path} holds no settings that this code knows ({' '.join(str(error).split())}); make the folder again") from None
+    if not trust:
+        _refuse(path, settings)
     settings.trust = trust
     return settings
 
@@ -71,18 +75,19 @@ def raw_settings(path: Path) -> dict[str, Any]:
     return found
 
 
-def _refuse(path: Path, raw: dict[str, Any]) -> None:
-    say = "if you trust whoever made the folder, add trust=true"
-    tools = str(raw.get("tools") or "")
-    if tools.casefold().endswith(".py"):
-        raise Untrusted(f"{path} names Python, tools={tools}, which reading the folder would run; {say}")
-    data = raw.get("data") if isinstance(raw.get("data"), dict) else {}
-    asked = data.get("paraphrase") if isinstance(data.get("paraphrase"), dict) else {}
-    if asked.get("url"):
-        raise Untrusted(f"{path} names an endpoint, data.paraphrase.url, which reading the folder would ask; {say}")
+def _refuse_outside(path: Path, raw: dict[str, Any]) -> None:
     for name, value in _leaves(raw):
         if isinstance(value, str) and _RESOLVER.search(value):
-            raise Untrusted(f"{path} takes {name} from outside, by {value}; {say}")
+            raise Untrusted(f"{path} takes {name} from outside, by {value}; {_SAY}")
+
+
+def _refuse(path: Path, settings: Config) -> None:
+    """Looks at what came out: what stands in the file may be put together of other settings."""
+    tools = settings.tools
+    if tools not in ("", "assistant") and path_of(tools).suffix.casefold() != ".json":
+        raise Untrusted(f"{path} names Python, tools={tools}, which reading the folder would run; {_SAY}")
+    if settings.data.paraphrase.url:
+        raise Untrusted(f"{path} names an endpoint, data.paraphrase.url, which reading the folder would ask; {_SAY}")
 
 
 def _leaves(value: Any, path: str = "") -> Any:

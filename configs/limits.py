@@ -1,7 +1,7 @@
 """What values a setting takes, said beside its field in the schema, and checked once for every command.
 
-Owns the declarations `one_of`, `number`, `several` and `span`, and `check`, which holds a tree of settings against them. Refuses to know
-what a setting is for: what two settings must have in common is checked where they are used.
+Owns the declarations `one_of`, `number`, `keyed`, `several` and `span`, and `check`, which holds a tree of settings against them.
+Refuses to know what a setting is for: what two settings must have in common is checked where they are used.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 _LIMITS = "limits"
+_LONGEST_S = 1e9
+"""No time is longer than thirty years: what has one in nanoseconds still fits in 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,11 @@ def number(
     return _field(default, Limits(least=least, most=most, above=above, keys=keys))
 
 
+def keyed(*keys: str) -> Any:
+    """A mapping, empty at first, that may have ``keys`` alone."""
+    return _field({}, Limits(keys=keys))
+
+
 def several(*default: Any, least: float = -math.inf, above: float = -math.inf) -> Any:
     """A list that has at least one item."""
     return _field(list(default), Limits(least=least, above=above, filled=True))
@@ -104,8 +111,14 @@ def check(settings: Any, path: str = "") -> None:
         for place, each in _values(name, value):
             if is_dataclass(each):
                 check(each, f"{place}.")
-            elif why := limits.wrong(each):
+            elif why := limits.wrong(each) or _too_long(spec.name, each):
                 raise ValueError(f"{place}={each} {why}")
+
+
+def _too_long(name: str, value: Any) -> str:
+    """What is wrong with a value as a time; settings of seconds end in ``_s``, those of rates in ``_per_s``."""
+    long = name.endswith("_s") and not name.endswith("_per_s") and isinstance(value, int | float) and value > _LONGEST_S
+    return f"is out of range; use {_LONGEST_S:g} or less" if long else ""
 
 
 def _values(name: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 
-from configs.limits import number, one_of, several, span
+from configs.limits import keyed, number, one_of, several, span
 
 
 @dataclass
@@ -70,6 +70,8 @@ class AgentConfig:
     commit_grace_s: float = number(0.0, 0)
     runs_lines: bool = True
     """Whether modes that do not listen let a call go when its line is complete, as LLMCompiler does, or with the whole action."""
+    eager_listening: bool = False
+    """Whether modes that listen begin their answers on a predicted end of speech too, as ``eager_end`` does."""
     allowed_egress: list[str] = field(default_factory=list)
     duplicate_writes: bool = False
     """Whether equal effects are allowed within one turn."""
@@ -162,8 +164,8 @@ class DataConfig:
     """Whether punctuation at the end of an update is kept, which tells where speech ends."""
     workers: int = number(1, 1)
     shard_rows: int = number(500, 1)
-    files: dict[str, str] = field(default_factory=dict)
-    """Local files of sources that read some (hotpotqa, disfl_qa …)."""
+    files: dict[str, str] = keyed("hotpotqa", "corpus")
+    """Local files of the source that reads some."""
     paraphrase: ParaphraseConfig = field(default_factory=ParaphraseConfig)
 
 
@@ -304,7 +306,7 @@ class Config:
 
     name: str = "default"
     """Names the run's folder; an experiment file sets it."""
-    seed: int = number(0, 0)
+    seed: int = number(0, 0, 2**32 - 1)
     out: str = ""
     """Folder of the results; empty for ``outputs/<command>/<name>``."""
     path: str = ""

@@ -12,13 +12,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agent import core
-from agent.calls import Call
-from agent.calls import State as CallState
-from agent.core import State
-from agent.events import Emit, ModelOutput, Note
-from agent.protocol import ActionEnded, AmendLine, AnswerOpened, CallLine, CommitLine, Item, Parser, feed
-from agent.tools.tool import bind
+from midsentence import core
+from midsentence.calls import Call, CallState
+from midsentence.core import State
+from midsentence.events import Emit, ModelOutput, Note
+from midsentence.protocol import ActionEnded, AmendLine, AnswerOpened, CallLine, CommitLine, Item, Parser, feed
+from midsentence.tools.tool import bind
 
 KINDS: Mapping[str, str] = {
     "refused": "not legal: it can't be parsed, or the core refuses it",

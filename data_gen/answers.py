@@ -13,10 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from agent.calls import Call
-from agent.calls import State as CallState
-from agent.protocol import Join, Ref, as_text
 from data_gen.atoms import CAMEL
+from midsentence.calls import Call, CallState
+from midsentence.protocol import Join, Ref, as_text
 
 Answers = Literal["short", "sentence"]
 """``short``: "Done."; ``sentence``: what was done or found, as one would tell it. An answer that

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pyarrow.parquet as parquet
 
-from agent.clock import seconds
-from agent.protocol import EDITION
-from agent.rendering import turns_of
+from configs.command import to_write
 from configs.files import write
 from configs.schema import Config
+from midsentence.clock import seconds
+from midsentence.protocol import EDITION
+from midsentence.rendering import turns_of
 
 _LICENCES = {
     "assistant": "made by this code, Apache-2.0; cities from GeoNames (CC BY 4.0), names from Faker (MIT)",
@@ -34,7 +35,8 @@ def write_card(folder: Path, config: Config, shards: dict[str, list[str]]) -> No
     lines = ["---", "configs:", "- config_name: default", "  data_files:"]
     for split in shards:
         lines += [f"  - split: {split}", f'    path: "{split}-*.parquet"']
-    lines += ["---", "", f"# Trajectories: {config.name}", ""]
+    given = to_write(config)
+    lines += ["---", "", f"# Trajectories: {given['name']}", ""]
     lines += [f"Source `{config.task or config.data.source}`; {_LICENCES.get(config.data.source, 'see the source')}.", ""]
     lines += ["| split | rows | modes | mean tokens | written by the model |", "|---|---|---|---|---|"]
     example = None
@@ -55,7 +57,7 @@ def write_card(folder: Path, config: Config, shards: dict[str, list[str]]) -> No
         "", f"Decode rates are log-uniform in {clock.train_decode_tokens_per_s} tokens a second without "
         f"{clock.held_out_decode_tokens_per_s}; prefill is {clock.train_prefill_ratio} times as fast; "
         f"clock stamps: {clock.stamps}; tags: {config.model.tags}; "
-        f"turns: {turns_of(config.model.tags, config.model.turns)}; protocol edition {EDITION}; tokenizer of {config.model.name}.",
+        f"turns: {turns_of(config.model.tags, config.model.turns)}; protocol edition {EDITION}; tokenizer of {given['model']['name']}.",
         "", "Load it:", "", "    datasets.load_dataset(FOLDER)", "",
         "Make it again: the settings are in `config.yaml`, seeds and versions in `manifest.json`.", "",
         f"## One row ({example['mode']})", "", "```", *transcript_lines(example), "```", "",

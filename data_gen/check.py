@@ -18,18 +18,11 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from agent import core
-from agent.calls import Call
-from agent.calls import State as CallState
-from agent.clock import Profile
-from agent.core import State
-from agent.events import EndPredicted, Generate, ModelOutput, Note, Silence, Speaking, StartTool, UserUpdate, from_json
-from agent.rendering import Renderer
-from agent.transcript import Segment
 from configs.command import UserError, command
 from configs.ending import quietly
 from configs.folder import settings_in
@@ -41,10 +34,17 @@ from data_gen.expert import Expert, heard_in, reconcile
 from data_gen.nearness import Nearness
 from data_gen.reading import reading_of
 from data_gen.seeds import child
-from data_gen.sources import load
+from data_gen.sources import SPLITS, load
 from data_gen.task import Task
 from data_gen.trajectory import Piece, pieces, read_manifest, read_shard, segments_of
 from data_gen.twins import asked_tools, known_by, others, twin
+from midsentence import core
+from midsentence.calls import Call, CallState
+from midsentence.clock import Profile
+from midsentence.core import State
+from midsentence.events import EndPredicted, Generate, ModelOutput, Note, Silence, Speaking, StartTool, UserUpdate, from_json
+from midsentence.rendering import Renderer
+from midsentence.transcript import Segment
 
 SECRETS = ("number", "extent", "extent_at_end", "misheard")
 """What of a request a listener can't know yet, beside its values; see `data_gen.twins.others`."""
@@ -195,12 +195,15 @@ def check_rows(config: Config, rows: Iterable[dict[str, Any]]) -> Tally:
 def _tasks_of(config: Config, row: dict[str, Any]) -> tuple[Task, Task]:
     """The row's task, and the next one of its split that asks for nothing but tools of the row's; itself where there is none near."""
     pool = _pool(_Key(config), row["split"])
-    n = int(row["id"].rsplit("/", 1)[1])
+    number = row["id"].rpartition("/")[2]
+    n = int(number) if number.isdecimal() else 0
     task = pool[n % len(pool)]
     if task.id != row["task"]:
-        task = next((found for found in pool if found.id == row["task"]), None) or next(
-            found for split in ("train", "validation", "test") for found in _pool(_Key(config), split) if found.id == row["task"]
-        )
+        pools = chain((pool,), (_pool(_Key(config), split) for split in SPLITS))
+        found = next((found for each in pools for found in each if found.id == row["task"]), None)
+        if found is None:
+            raise UserError(f"{row['id']} is of task {row['task']!r}, which its source does not make any more; generate the data again")
+        task = found
     near = (pool[(n + step) % len(pool)] for step in range(1, min(len(pool), MOST_TRIED) + 1))
     return task, next((other for other in near if _goes_on_like(task, other)), task)
 
@@ -413,7 +416,7 @@ def part_early(mine: Sequence[Segment], theirs: Sequence[Segment], apart_ns: int
 @lru_cache
 def _renderers(name: str) -> dict[str, Renderer | None]:
     """The three tokenizers that are counted; the row's own is None, and one that is not at hand is left out."""
-    from agent.models.load import load_renderer
+    from midsentence.models.load import load_renderer
 
     found: dict[str, Renderer | None] = {name: None}
     for other in ("smollm2", "qwen2.5", "llama3.2"):
@@ -423,8 +426,8 @@ def _renderers(name: str) -> dict[str, Renderer | None]:
 
 
 def _folder(name: str) -> str | None:
-    from agent import assets
-    from agent.models.embedded import ModelNotFound, converted
+    from midsentence import assets
+    from midsentence.models.embedded import ModelNotFound, converted
 
     if name == "smollm2":
         try:

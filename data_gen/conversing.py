@@ -14,15 +14,15 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from agent.clock import ns
-from agent.events import EndPredicted, Silence, UserUpdate
-from agent.silence import silences
-from agent.spoken import Spoken
 from configs.schema import DataConfig
 from data_gen.seeds import child
 from data_gen.speech import Voice, speak
 from data_gen.task import Task
 from data_gen.turns import turns_of, words_of
+from midsentence.clock import ns
+from midsentence.events import EndPredicted, Silence, UserUpdate
+from midsentence.silence import silences
+from midsentence.spoken import Spoken
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Manners:
 
 @dataclass(frozen=True, slots=True)
 class Conversant:
-    """Plays the user on one task; see `agent.spoken.User`."""
+    """Plays the user on one task; see `midsentence.spoken.User`."""
 
     task: Task
     data: DataConfig
@@ -55,12 +55,12 @@ class Conversant:
     """How the agent's voice times words."""
 
     def voice(self, turn: int, text: str, at_ns: int) -> Spoken:
-        """See `agent.spoken.User`."""
+        """See `midsentence.spoken.User`."""
         words = speak(text.split(), child(self.seed, self.task.id, "answer", turn, text), self.speaker) if text.split() else ()
         return Spoken(at_ns, tuple((word.text, at_ns + word.start_ns, at_ns + word.end_ns) for word in words))
 
     def next(self, turn: int, spoken: Spoken) -> tuple[int, Sequence[UserUpdate | EndPredicted | Silence]] | None:
-        """See `agent.spoken.User`."""
+        """See `midsentence.spoken.User`."""
         if turn >= len(turns_of(self.task)):
             return None
         start_ns = self.begins_ns(turn, spoken)

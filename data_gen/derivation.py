@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from agent.tools.tool import ToolSpec
 from data_gen.heard import as_heard, as_said, cut_value, hanging_from, leaves_open, misheard, so_far
 from data_gen.reading import Wanted, fitting, references
 from data_gen.task import Evidence, GoldCall, Task
+from midsentence.tools.tool import ToolSpec
 
 Key = tuple[Any, ...]
 """Names one wanted call through all its changes."""

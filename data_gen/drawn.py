@@ -15,12 +15,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
-from agent.tools.tool import Json, Param, Toolbox, ToolFailure, ToolSpec
 from data_gen.atoms import STOP
 from data_gen.derivation import Clause, Derivation, Draft
 from data_gen.seeds import child
 from data_gen.task import GoldCall, Task, Turn
 from data_gen.twins import asked_tools
+from midsentence.tools.tool import Json, Param, Toolbox, ToolFailure, ToolSpec
 
 Tools = Literal["all", "drawn", "renamed"]
 """What a task's prompt lists: its source's tools as they are, drawn ones, or drawn ones under other names."""
@@ -229,7 +229,7 @@ class DrawnToolbox:
 
     @property
     def shows(self) -> frozenset[str]:
-        """See `agent.tools.assistant.AssistantToolbox.shows`."""
+        """See `midsentence.tools.assistant.AssistantToolbox.shows`."""
         return frozenset(self._names.tool(name) for name in getattr(self._inner, "shows", ()))
 
     @property

@@ -11,20 +11,20 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from agent.clock import Profile, ns
-from agent.events import EndPredicted, UserUpdate
-from agent.modes import settings_of
-from agent.prompt import system_prompt
-from agent.rendering import Renderer
-from agent.silence import silences
-from agent.simulate import Episode
-from agent.tools.tool import Toolbox
 from configs.schema import AgentConfig, ClockConfig, DataConfig, EndpointConfig
 from data_gen.conversing import Conversant
 from data_gen.seeds import child
 from data_gen.speech import Chunking, updates
 from data_gen.task import Task, Word
 from data_gen.turns import words_of
+from midsentence.clock import Profile, ns
+from midsentence.events import EndPredicted, UserUpdate
+from midsentence.modes import settings_of
+from midsentence.prompt import system_prompt
+from midsentence.rendering import Renderer
+from midsentence.silence import silences
+from midsentence.simulate import Episode
+from midsentence.tools.tool import Toolbox
 
 LIMIT_NS = ns(120)
 """The longest that an episode of a conversation may take for each of its turns."""
@@ -123,7 +123,7 @@ def make_episode(
         data: the recogniser.
         seed: root seed; how the recogniser cuts follows from it and the task, and is the same in every mode.
         toolbox: a world to run in; a fresh one by default.
-        **plays: ``planner`` or ``grammar``, see `agent.simulate.Episode`.
+        **plays: ``planner`` or ``grammar``, see `midsentence.simulate.Episode`.
     """
     row = settings_of(mode, agent)
     spoken = [(word.start_ns, word.end_ns) for word in words_of(task, 0)]

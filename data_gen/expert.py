@@ -18,18 +18,17 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from agent.calls import Call, call_text
-from agent.calls import State as CallState
-from agent.core import State
-from agent.protocol import write_amend, write_call, write_commit, write_value
-from agent.tools.normal import normal_form
-from agent.tools.tool import Access, ToolSpec
-from agent.transcript import Segment, read_update
 from data_gen.answers import SHORT, Answers, sentence, told
 from data_gen.heard import hangs
 from data_gen.reading import Reading, Wanted, issued, references, within
 from data_gen.replies import spoken_answer
 from data_gen.task import Task
+from midsentence.calls import Call, CallState, call_text
+from midsentence.core import State
+from midsentence.protocol import refs, write_amend, write_call, write_commit, write_value
+from midsentence.tools.normal import normal_form
+from midsentence.tools.tool import Access, ToolSpec
+from midsentence.transcript import Segment, read_update
 
 Thoughts = Literal["slots", "none"]
 """``slots``: what changed since the model last wrote, as ``parameter=value``; ``none``: no thought at all."""
@@ -53,7 +52,7 @@ _BAD = (CallState.FAILED, CallState.SKIPPED, CallState.UNKNOWN)
 
 @dataclass(frozen=True, slots=True)
 class Expert:
-    """Plays the model on one task; `agent.simulate` asks it for its next action."""
+    """Plays the model on one task; `midsentence.simulate` asks it for its next action."""
 
     task: Task
     reading: Reading
@@ -266,8 +265,8 @@ def reconcile(
         ids[want.gold] = id
         edits += _lines(want, id, match, args, state)
     free = [call for call in spare if state.graph.effect_below(call.id) is None]
-    if not final:  # a later clause may ask for it, and to look it up again would be a repetition
-        free = [call for call in free if call.spec.access == "write" or call.state not in _LOOKED_UP]
+    # a later clause may ask for what was looked up, and to look it up again would be a repetition; of an earlier turn it was told
+    free = [call for call in free if call.spec.access == "write" or not _is_kept(call, state, final)]
     # what is tried again comes first: other lines may need its result, and one call a turn is all that some modes have
     again = [
         Edit(_line(call.id, call.spec, call.args), gold, id, call.spec.access)
@@ -279,6 +278,11 @@ def reconcile(
     first = [edit for edit in removed if state.commits.lets_go(state.graph[edit.id]) and state.graph[edit.id].spec.access == "write"]
     edits = [*first, *again, *edits, *(edit for edit in removed if edit not in first)]
     return edits, ids
+
+
+def _is_kept(call: Call, state: State, final: bool) -> bool:
+    """Whether something that was looked up, and is not wanted, stays all the same."""
+    return call.state is CallState.DONE and call.id <= state.settled if final else call.state in _LOOKED_UP
 
 
 def _first(edits: Sequence[Edit], state: State) -> list[Edit]:
@@ -448,10 +452,15 @@ def _lines(want: Wanted, id: int, old: Call | None, args: Mapping[str, Any], sta
 
 
 def _alike(call: Call, name: str, value: Any) -> bool:
-    """Whether an argument of a call is a value, or says the same to its tool."""
+    """Whether an argument of a call is a value, or says the same to its tool beside the call's other arguments.
+
+    What one argument says may depend on another: with ``all_day``, "on Friday" is a date, and "Friday at nine" the same one.
+    """
     had = call.args[name]
-    texts = isinstance(had, str) and isinstance(value, str) and call.spec.canonical is not None
-    return had == value or texts and call_text(call.spec, {name: had}) == call_text(call.spec, {name: value})
+    if had == value or not (isinstance(had, str) and isinstance(value, str)) or call.spec.canonical is None:
+        return bool(had == value)
+    rest = {other: given for other, given in call.args.items() if not any(refs([given]))}  # no tool knows what a result will be
+    return call_text(call.spec, {**rest, name: had}) == call_text(call.spec, {**rest, name: value})
 
 
 def _cost(line: str) -> int:

@@ -21,13 +21,11 @@ from typing import Any
 
 from rich.progress import Progress
 
-from agent.models.load import load_renderer
-from agent.protocol import EDITION
-from agent.rendering import Renderer
 from configs.command import claim, command, out_folder, write_manifest
 from configs.ending import quietly
 from configs.files import intact, marker, whole, write
 from configs.schema import Config
+from configs.terminal import plain
 from data_gen.card import write_card
 from data_gen.episodes import make_episode, sample_profile
 from data_gen.expert import Expert
@@ -37,6 +35,9 @@ from data_gen.seeds import child
 from data_gen.sources import inputs, load, rejected, rewordings
 from data_gen.task import Task
 from data_gen.trajectory import FEATURES, LEARNT, MANIFEST, SCHEMA_VERSION, files_of, row_of, shard_name
+from midsentence.models.load import load_renderer
+from midsentence.protocol import EDITION
+from midsentence.rendering import Renderer
 
 
 def main(config: Config) -> None:
@@ -95,6 +96,8 @@ def recipe(config: Config) -> str:
         parts["data"].pop("tools")
     if parts["data"]["language"] == "en":
         parts["data"].pop("language")
+    if not parts["agent"]["eager_listening"]:
+        parts["agent"].pop("eager_listening")
     if parts["data"]["patience"] == "costly":
         parts["data"].pop("patience")
     paraphrase = parts["data"].pop("paraphrase")
@@ -165,7 +168,7 @@ def make_shard(config: Config, folder: Path, split: str, index: int, count: int)
         if row["outcome"] == LEARNT:
             rows.append(row)
         else:
-            print(f"left out {row['id']} ({row['mode']}): the expert's episode ended in {row['outcome']}", file=sys.stderr)
+            print(plain(f"left out {row['id']} ({row['mode']}): the expert's episode ended in {row['outcome']}"), file=sys.stderr)
     path = folder / shard_name(split, index, count)
     # the features go along, so that `datasets` reads the types that were meant
     table = pa.Table.from_pylist(rows, schema=FEATURES.arrow_schema)

@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from agent.protocol import as_text
-from agent.tools.tool import Toolbox, ToolFailure, ToolSpec
 from data_gen.task import BadTask, GoldCall, Task
+from midsentence.protocol import as_text
+from midsentence.tools.tool import Toolbox, ToolFailure, ToolSpec
 
 
 def filled(value: Any, results: Mapping[int, Any]) -> Any:

@@ -16,12 +16,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent.tools.tool import Param, ToolSpec, mismatch
 from data_gen.aliases import CHOICES
 from data_gen.atoms import STOP, Mention, atom_distance, atoms, identifier_words
 from data_gen.mentions import Heard, flag_mentions, number_mentions, text_mentions
 from data_gen.naming import Lexicon, first_named, name_evidence
 from data_gen.task import BadTask, Evidence, GoldCall
+from midsentence.tools.tool import Param, ToolSpec, mismatch
 
 BEAM = 48
 SPREAD = 0.03

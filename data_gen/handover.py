@@ -14,11 +14,11 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 
-from agent.core import State
-from agent.rendering import Renderer
-from agent.simulate import Planner, Rollout
-from agent.transcript import Segment
 from data_gen.agreement import disagreement
+from midsentence.core import State
+from midsentence.rendering import Renderer
+from midsentence.simulate import Planner, Rollout
+from midsentence.transcript import Segment
 
 _NEWS = frozenset({"partial_query_update", "final_query_update", "silence", "tool_result", "tool_error"})
 

@@ -13,11 +13,11 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from agent.tools.tool import mismatch
 from data_gen.aliases import ONES
 from data_gen.atoms import fold
 from data_gen.task import Evidence, GoldCall, Task
 from data_gen.words import UNSPACED, together, units
+from midsentence.tools.tool import mismatch
 
 if TYPE_CHECKING:
     from data_gen.derivation import Edit

@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from agent import core
-from agent.clock import seconds
-from agent.events import from_json, to_json
 from configs.folder import settings_in
 from configs.palette import INK, LEARNED, LEARNED_INK, LINE, MODE_COLOURS, SOFT
 from data_gen.episodes import settings_of
 from data_gen.sources import load
 from data_gen.trajectory import read_rows
+from midsentence import core
+from midsentence.clock import seconds
+from midsentence.events import from_json, to_json
 
 Row = Mapping[str, Any]
 

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 from configs.command import UserError, command
 from configs.files import path_of, write
 from configs.schema import Config
+from configs.terminal import plain as shown
 from data_gen.files import lines_of, text_of
 from data_gen.markup_turns import split_turns, turn_fields, with_turns
 from data_gen.spans import find, plain
@@ -504,7 +505,7 @@ def main(config: Config) -> None:
                 raise BadTask(f"is read back as another line than {line}")
         except (ValueError, KeyError, TypeError) as error:
             left += 1
-            print(f"line {n}: {error}")
+            print(shown(f"line {n}: {error}"))
     if left and not lines:
         raise UserError(f"{config.requests} has no row that a line can say, of {left}; see above")
     content = "\n".join(lines) + "\n"

@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from agent.tools.tool import ToolSpec
 from data_gen.atoms import STOP, atoms, identifier_words, stem
 from data_gen.task import Evidence
+from midsentence.tools.tool import ToolSpec
 
 NAME, PARAM, TEXT = 3.0, 1.5, 1.0
 """What a stem of a tool's name, of a parameter's name or choices, and of its description speaks for it."""

@@ -13,6 +13,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -159,8 +160,18 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def _address(base: str) -> tuple[str, dict[str, str]]:
-    """Where completions are asked for, and a header with the user that the base names, whom an address can't carry."""
-    parts = urlsplit(base)
+    """Where completions are asked for, and a header with the user that the base names, whom an address can't carry.
+
+    Raises:
+        UserError: it is no address of the web.
+    """
+    try:
+        parts = urlsplit(base)
+        fine = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1) and base.isascii() and not re.search(r"\s", base)
+    except ValueError:  # of urlsplit, and of a port
+        fine = False
+    if not fine:
+        raise UserError(f"data.paraphrase.url={without_keys(base.rpartition('@')[2])} is no address; give one like http://localhost:8000/v1")
     path = parts.path.rstrip("/") + "/chat/completions"
     user, _, host = parts.netloc.rpartition("@")
     header = {"Authorization": f"Basic {base64.b64encode(unquote(user).encode()).decode()}"} if user else {}

@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from agent.protocol import Join, Ref
-from agent.tools.tool import ToolSpec, mismatch
 from data_gen.heard import as_heard, closes, cut_value, hanging_from, leaves_open, misheard
 from data_gen.task import Evidence, GoldCall, Task
+from midsentence.protocol import Join, Ref
+from midsentence.tools.tool import ToolSpec, mismatch
 
 _REF = re.compile(r"\$(\d+)")
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from agent.calls import Call
-from agent.core import State
 from data_gen.answers import SHORT, Answers, sentence, told
 from data_gen.atoms import CAMEL
 from data_gen.reading import Wanted
 from data_gen.task import Task, Turn
 from data_gen.turns import turn_ended, turns_of
+from midsentence.calls import Call
+from midsentence.core import State
 
 _QUESTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "send_sms.message": ("What should the text say?", ("say",)),

@@ -4,7 +4,7 @@ Owns what may be changed by the marks alone, and changes it everywhere in the ro
 
 - people: names that a call looks up or is made out to, by names of training, of the same sex where the request says "him" or "her";
 - days: the user's date moves, days of the week turn with it, written dates follow, so that "tomorrow" and "Friday" stay right;
-- hours: "at three" becomes "at four" where the project's own grammar (`agent.tools.times`) reads an hour later in the new phrase;
+- hours: "at three" becomes "at four" where the project's own grammar (`midsentence.tools.times`) reads an hour later in the new phrase;
 - fillers: "um" and "uh" of training's lexicon come and go between what is marked.
 
 What can't be told apart from another sense of the word is left as it is. Refuses to know whether the new row can be used:
@@ -20,11 +20,11 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from agent.tools import times
 from data_gen.disfluency import TRAIN
 from data_gen.heard import SOFT
 from data_gen.spans import find, plain
 from data_gen.task import BadTask, Split
+from midsentence.tools import times
 
 Row = Mapping[str, Any]
 WAYS = ("people", "days", "hours", "fillers")

@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agent.clock import seconds
 from configs.command import UserError, command
 from configs.schema import Config
 from configs.terminal import plain
 from data_gen.trajectory import read_manifest, read_rows
+from midsentence.clock import seconds
 
 _COLOURS = {
     "model": "bold cyan", "partial_query_update": "green", "final_query_update": "bold green", "tool_result": "yellow",
@@ -54,9 +54,9 @@ def render(row: dict[str, Any]) -> list[Any]:
     profile = row["profile"]
     head = Text.assemble(
         (plain(f"{row['id']}  {row['split']}  {row['mode']}\n"), "bold"), plain(f"{row['request']}\n"),
-        (f"{profile['decode_tokens_per_s']} tokens/s decode, {profile['prefill_tokens_per_s']} prefill; {row['tokens']} tokens, "
-         f"{row['model_tokens']} by the model; speech ends at {seconds(row['speech_end_ns']):.2f} s, "
-         f"{row['outcome']} at {seconds(row['end_ns']):.2f} s", "dim"),
+        (plain(f"{profile['decode_tokens_per_s']} tokens/s decode, {profile['prefill_tokens_per_s']} prefill; {row['tokens']} tokens, "
+               f"{row['model_tokens']} by the model; speech ends at {seconds(row['speech_end_ns']):.2f} s, "
+               f"{row['outcome']} at {seconds(row['end_ns']):.2f} s"), "dim"),
     )
     table = Table(box=None, pad_edge=False)
     for name, justify in (("s", "right"), ("tokens", "right"), ("loss", "center"), ("written", "left")):

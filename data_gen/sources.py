@@ -39,6 +39,8 @@ def load(config: Config, split: Split) -> Sequence[Task]:
     if (times := config.data.times) not in ("said", "canonical"):
         raise ValueError(f"data.times is {times!r}; use 'said' or 'canonical'")
     Rates.of(config.data.disfluency)  # a name that is none is refused for every source, used or not
+    if config.data.language != "en" and source != "home":
+        raise ValueError(f"data.language={config.data.language}, but source {source!r} is English; use data=home, or data.language=en")
     match source:
         case "debug":
             from data_gen.tasks import debug

@@ -19,12 +19,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
-from agent.tools.tool import ToolSpec, mismatch
 from data_gen.atoms import STOP, atom_distance, atoms
 from data_gen.derivation import Clause, Derivation, Draft, Edit, Said, Told, Use, clauses, lowered, understood, uses
 from data_gen.heard import closes
 from data_gen.task import BadTask, Evidence, GoldCall
 from data_gen.words import units
+from midsentence.tools.tool import ToolSpec, mismatch
 
 _OCCURRENCE = re.compile(r"(.*)#(\d+)")
 _REFERENCE = re.compile(r"\$(\d+)")

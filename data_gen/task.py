@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from agent.clock import parse_now
-from agent.tools.tool import Toolbox, ToolSpec
+from midsentence.clock import parse_now
+from midsentence.tools.tool import Toolbox, ToolSpec
 
 Split = Literal["train", "validation", "test"]
 

@@ -14,15 +14,16 @@ from typing import Any
 
 from datasets import Features, List, Value
 
-from agent.clock import Profile
-from agent.events import to_json
-from agent.models.embedded import hub_id
-from agent.protocol import EDITION
-from agent.rendering import Renderer
-from agent.simulate import Rollout
-from agent.transcript import Segment
 from configs.files import digest, intact, marker, shaped
 from data_gen.task import Task
+from midsentence.clock import Profile
+from midsentence.events import to_json
+from midsentence.forgetting import Shown
+from midsentence.models.embedded import hub_id
+from midsentence.protocol import EDITION
+from midsentence.rendering import Renderer
+from midsentence.simulate import Rollout
+from midsentence.transcript import Segment
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -47,6 +48,8 @@ _SHAPE = {"shards": {str: [str]}, "files?": {str: {"rows?": int, "sha256?": str}
 """What a manifest has, as far as it is read."""
 LEARNT = "answered"
 """The outcome of the episodes that data is made of."""
+RENEWED = "context_renewed"
+"""The outcome of an episode whose context was too long and let something go: a row holds the transcript, and so not what was read."""
 
 
 class BadData(ValueError):
@@ -103,7 +106,8 @@ def row_of(
             for part in parts if (s := part.segment)
         ],
         "log": json.dumps([to_json(event) for event, _ in rollout.history], ensure_ascii=False, separators=(",", ":")),
-        "outcome": rollout.outcome, "speech_end_ns": task.speech_end_ns, "end_ns": rollout.end_ns,
+        "outcome": rollout.outcome if rollout.state.shown == Shown() else RENEWED,
+        "speech_end_ns": task.speech_end_ns, "end_ns": rollout.end_ns,
         "tokens": len(ids), "model_tokens": sum(len(p.segment.ids) for p in parts),
     }
 

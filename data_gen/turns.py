@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
-from agent.clock import ns
-from agent.protocol import as_text
-from agent.tools.tool import Json, Toolbox, ToolSpec
 from data_gen.gold import gold_args, rehearse
 from data_gen.seeds import child
 from data_gen.speech import Voice, speak
 from data_gen.task import Evidence, GoldCall, Task, Turn, Word
+from midsentence.clock import ns
+from midsentence.protocol import as_text
+from midsentence.tools.tool import Json, Toolbox, ToolSpec
 
 _REF = re.compile(r"\$(\d+)")
 

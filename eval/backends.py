@@ -23,15 +23,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from agent.models.embedded import resolve
-from agent.models.llamacpp import gguf_in
-from agent.models.load import RUNTIMES, load_renderer, load_runtime
-from agent.rendering import Renderer
-from agent.simulate import Planner
 from configs.schema import AgentConfig, Config, DataConfig, ModelConfig
 from data_gen.expert import Expert
 from data_gen.reading import reading_of
 from data_gen.task import Task
+from midsentence.models.embedded import resolve
+from midsentence.models.llamacpp import gguf_in
+from midsentence.models.load import RUNTIMES, load_renderer, load_runtime
+from midsentence.rendering import Renderer
+from midsentence.simulate import Planner
 
 BACKENDS = ("expert", "no_thoughts", "no_guess", "model", "untrained")
 PLANNED = ("expert", "no_thoughts", "no_guess")
@@ -51,7 +51,7 @@ class Backend:
     """The configured changes, with the prompt's style."""
     stamps: str
     runtime: str = "transformers"
-    """What runs the model, one of `agent.models.load.RUNTIMES`."""
+    """What runs the model, one of `midsentence.models.load.RUNTIMES`."""
 
     @property
     def planned(self) -> bool:

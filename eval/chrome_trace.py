@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from agent.protocol import write_call
 from configs.command import UserError, command
 from configs.files import write
 from configs.schema import Config
+from configs.terminal import plain
 from eval.results import read_file, read_manifest
 from eval.trace import history_of, trace
+from midsentence.protocol import write_call
 
 _WORDS, _UPDATES, _MODEL, _APPENDS, _ANSWER, _CALLS = 1, 2, 3, 4, 5, 10
 
@@ -29,7 +30,7 @@ def main(config: Config) -> None:
     path = Path(config.out or f"outputs/chrome_trace/{config.name}-{config.row}.json")
     path.parent.mkdir(parents=True, exist_ok=True)
     write(path, json.dumps(chrome_trace(episode)) + "\n")
-    print(f"trace of task {episode['task']}, {episode['backend']}, {episode['mode']}: {path}")
+    print(plain(f"trace of task {episode['task']}, {episode['backend']}, {episode['mode']}: {path}"))
 
 
 def find(folder: Path, number: int) -> dict[str, Any]:

@@ -21,8 +21,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.models.model import Model
-from agent.rendering import Renderer, as_data
 from configs.command import command, out_folder
 from configs.files import write
 from configs.schema import Config
@@ -32,6 +30,8 @@ from eval.backends import Backend, backend
 from eval.replay import choose, of_source, tasks_of
 from eval.results import BadResults, Key
 from eval.scoring import answer_f1, is_question, normal
+from midsentence.models.model import Model
+from midsentence.rendering import Renderer, as_data
 
 FILE = "closed_book.json"
 SCHEMA_VERSION = 1

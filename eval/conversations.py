@@ -18,12 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from agent.calls import call_text
-from agent.clock import Profile, seconds
-from agent.events import Appended, EndPredicted, ModelOutput, Speaking, UserUpdate
-from agent.modes import Settings
-from agent.rendering import Renderer
-from agent.simulate import Rollout
 from data_gen.conversing import Conversant, said_in
 from data_gen.replies import is_question
 from data_gen.task import Task, Turn
@@ -33,6 +27,12 @@ from eval.latency import PARTS, latency, success_by
 from eval.safety import Counts
 from eval.scoring import Ran, calls_run, score, specs_of
 from eval.trace import History, Run, Trace, trace
+from midsentence.calls import call_text
+from midsentence.clock import Profile, seconds
+from midsentence.events import Appended, Crowded, EndPredicted, Forget, ModelOutput, Speaking, UserUpdate
+from midsentence.modes import Settings
+from midsentence.rendering import Renderer
+from midsentence.simulate import Rollout
 
 DEADLINES_S = (1, 2, 4)
 
@@ -132,7 +132,7 @@ def measured(
         "first_token_ns": sum(firsts) // len(firsts) if firsts else None,
         "floor_ns": sum(turn["floor_ns"] for turn in turns) // len(turns),
         "counts": _counts(task, parts, whole, counted, useful), "turns": turns, "repeated_across_turns": _repeated(task, whole),
-        "words": words,
+        "words": words, "forgets": sum(isinstance(command, Forget) for _, commands in rollout.history for command in commands),
     }
 
 
@@ -182,30 +182,32 @@ def _silent_ns(part: Slice, words: Sequence[Sequence[Any]], whole: Trace) -> int
 
 
 def _tokens(part: Slice) -> int:
-    """Tokens that the context grew by, the model's own included."""
-    return sum(
-        event.tokens if isinstance(event, Appended) else len(event.ids)
-        for event, _ in part.history if event.at_ns >= part.start_ns and isinstance(event, Appended | ModelOutput)
-    )
+    """Tokens that the context grew by, the model's own included; one that is made anew does not grow."""
+    found, anew = 0, False
+    for event, commands in part.history:
+        if event.at_ns >= part.start_ns and (isinstance(event, ModelOutput) or isinstance(event, Appended) and not anew):
+            found += event.tokens if isinstance(event, Appended) else len(event.ids)
+        anew = (anew and not isinstance(event, Appended | Crowded)) or any(isinstance(command, Forget) for command in commands)
+    return found
 
 
 def _counts(task: Task, parts: Sequence[Slice], whole: Trace, counted: Counts, useful: set[int]) -> dict[str, int]:
     """The counts, with what is early counted from each turn's own words."""
     specs = specs_of(task)
-    early = wrong = before_final = 0
+    early = wrong = wrong_early = before_final = 0
     for part in parts:
         finals = [u.at_ns for u in whole.updates if u.final and part.start_ns <= u.at_ns < part.end_ns]
         effects = [run for run in part.runs if specs[run.name].access == "write" and run.ended != "failed"]
+        wrong += sum(run.call not in useful for run in effects)
         effects = [run for run in effects if run.start_ns < part.speech_end_ns]
         early += len(effects)
-        wrong += sum(run.call not in useful for run in effects)
+        wrong_early += sum(run.call not in useful for run in effects)
         before_final += sum(not finals or run.start_ns < finals[-1] for run in part.runs)
-    needless = sum(run.call not in useful for run in whole.runs if specs[run.name].access == "write" and run.ended != "failed")
     done = {run.call: run for run in whole.runs if run.ended == "done"}
     wasted = len(whole.runs) - sum(run is done.get(run.call) and run.call in useful for run in whole.runs)
     return replace(
-        counted, wrong_effects=needless, effects_before_last_word=early, wrong_effects_before_last_word=wrong, early_calls=before_final,
-        wasted_calls=wasted,
+        counted, effects_before_last_word=early, wrong_effects=wrong, wrong_effects_before_last_word=wrong_early,
+        early_calls=before_final, wasted_calls=wasted,
     ).as_json()
 
 
@@ -244,8 +246,21 @@ def summary(own: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         "repeated_across_turns": sum(episode["repeated_across_turns"] for episode in own),
         "tokens_per_turn": float(np.mean([turn["tokens"] for turn in turns if turn["said"]])),
         "context_tokens_max": max(episode["context_tokens"] for episode in own),
+        "growth_tokens": _growth(own), "forgets": sum(episode.get("forgets", 0) for episode in own),
         "kinds": {kind: figures([turn for turn in turns if turn["kind"] == kind]) for kind in sorted({turn["kind"] for turn in turns})},
     }
+
+
+def _growth(own: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """By place of a turn, from the first: of how many, how much a context grew in it, and by its end since the prompt; means."""
+    found = []
+    for n in range(max(len(episode.get("turns", ())) for episode in own)):
+        said = [[turn["tokens"] for turn in episode["turns"][: n + 1]] for episode in own
+                if len(episode.get("turns", ())) > n and episode["turns"][n]["said"]]
+        if said:
+            own_tokens, since = np.mean([each[-1] for each in said]), np.mean([sum(each) for each in said])
+            found.append({"n": len(said), "turn": float(own_tokens), "since": float(since)})
+    return found
 
 
 def figures(turns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

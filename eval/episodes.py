@@ -9,14 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from agent import core
-from agent.clock import Profile
-from agent.core import State
-from agent.events import EndPredicted, UserUpdate
-from agent.modes import Settings
-from agent.rendering import Renderer
-from agent.simulate import Rollout, replay
-from agent.tools.tool import Toolbox
 from data_gen.conversing import Conversant
 from data_gen.task import Task
 from eval.conversations import measured
@@ -26,6 +18,14 @@ from eval.latency import latency
 from eval.safety import Rules, counts
 from eval.scoring import answer_f1, score, specs_of
 from eval.trace import history_of, log_of, trace
+from midsentence import core
+from midsentence.clock import Profile
+from midsentence.core import State
+from midsentence.events import EndPredicted, UserUpdate
+from midsentence.modes import Settings
+from midsentence.rendering import Renderer
+from midsentence.simulate import Rollout, replay
+from midsentence.tools.tool import Toolbox
 
 SCHEMA_VERSION = 1
 

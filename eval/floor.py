@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from agent.clock import NS_PER_S, Profile
-from agent.events import EndPredicted, Silence, UserUpdate
-from agent.modes import Settings
-from agent.rendering import Renderer
-from agent.silence import silences
-from agent.tools.tool import ToolSpec
-from agent.transcript import Segment, silence_text, update_text
 from data_gen.gold import rehearse
 from data_gen.task import Task
 from eval.needs import binding
 from eval.scoring import accepted_args, is_question, normal, specs_of
+from midsentence.clock import NS_PER_S, Profile
+from midsentence.events import EndPredicted, Silence, UserUpdate
+from midsentence.modes import Settings
+from midsentence.rendering import Renderer
+from midsentence.silence import silences
+from midsentence.tools.tool import ToolSpec
+from midsentence.transcript import Segment, silence_text, update_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def floor(
         task: what is asked.
         updates: what the recogniser passes on, in order, predicted ends of speech included; the last is a final update.
         settings: any mode's row: the bound is that of the freest mode, with this row's commit rules, grace and egress. Where a
-            silence may commit, those that `agent.silence` tells of the task's words are allowed for.
+            silence may commit, those that `midsentence.silence` tells of the task's words are allowed for.
         profile: the device.
         renderer: counts tokens.
         made: calls that a right episode made; their latencies are allowed for beside those of gold's accepted values.

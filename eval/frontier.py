@@ -26,8 +26,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from rich.progress import Progress
 
-from agent.clock import ns, seconds
-from agent.modes import settings_of
 from configs.command import claim, command, out_folder, write_manifest
 from configs.ending import quietly
 from configs.files import marker, whole, write
@@ -45,6 +43,8 @@ from eval.safety import counts
 from eval.scoring import score, specs_of
 from eval.statistics import MIN_N, Interval, mean, mean_difference, proportion
 from eval.trace import trace
+from midsentence.clock import ns, seconds
+from midsentence.modes import settings_of
 
 SCHEMA_VERSION = 1
 OURS = "speculative"

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent.calls import State as CallState
-from agent.core import State
 from data_gen.reading import references
 from data_gen.task import Task
+from midsentence.calls import CallState
+from midsentence.core import State
 
 Node = tuple[str, frozenset[int]]
 """A tool's name and the places, before its own, of the calls whose results it takes."""

@@ -14,13 +14,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from agent.clock import ns, seconds
-from agent.protocol import write_call
 from configs.command import command
 from configs.schema import Config
 from configs.terminal import plain
 from eval.results import BadResults, Key, read_file, read_manifest
 from eval.trace import Trace, history_of, trace
+from midsentence.clock import ns, seconds
+from midsentence.protocol import write_call
 
 OURS, BASE = "speculative", "sequential"
 WORST = 10
@@ -162,7 +162,7 @@ def main(config: Config) -> None:
             seen = trace(history_of(episode["log"]))
             found.append((lost(seen, episode["speech_end_ns"], episode["latency_ns"], floor_ns), episode, seen))
         possible_ns = sum(other["latency_ns"] - floor_ns for _, floor_ns, other in episodes)
-        print("\n".join(summary(key, found, possible_ns)))
+        print(plain("\n".join(summary(key, found, possible_ns))))
         found.sort(key=lambda entry: (-entry[0].total_ns, entry[1]["task"]))
         for item, episode, seen in [entry for entry in found if entry[1]["task"] == config.path] if config.path else found[:WORST]:
             took = f"{seconds(episode['latency_ns']):.2f} s, floor {seconds(episode['latency_ns'] - item.total_ns):.2f} s"

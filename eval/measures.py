@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from agent.clock import seconds
 from data_gen.disfluency import Rates
 from data_gen.seeds import child
 from eval.conversations import summary
 from eval.latency import PARTS, success_area, success_by, success_curve
 from eval.results import Episodes, Key
 from eval.statistics import MIN_N, Interval, accuracy_difference, mean, non_inferior, proportion, ratio_of_means
+from midsentence.clock import seconds
 
 DEADLINES_S = (1, 2, 4)
 BASELINES = ("sequential", "parallel", "eager_end")

@@ -16,11 +16,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from agent.tools.tool import Toolbox
 from data_gen.gold import gold_args, rehearse
 from data_gen.reading import references
 from data_gen.task import BadTask, GoldCall, Task
 from eval.scoring import does, needed, opened_for_result, specs_of
+from midsentence.tools.tool import Toolbox
 
 
 def binding(task: Task) -> dict[int, set[int]]:

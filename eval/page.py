@@ -15,9 +15,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.clock import seconds
-from agent.events import Append, Speaking
-from agent.protocol import write_call
 from configs.files import write
 from configs.palette import CUT, HELD, INK, LINE, PARTS, RUNNING, SLIP, SOFT, UPDATE, VOID, WORD
 from eval.conversations import last_turn
@@ -25,6 +22,9 @@ from eval.measures import BACKEND_ORDER, MODE_ORDER
 from eval.results import Episodes, read_file, read_manifest
 from eval.tables import NOTE, Grid, failures, results
 from eval.trace import History, Run, history_of, trace
+from midsentence.clock import seconds
+from midsentence.events import Append, Speaking
+from midsentence.protocol import write_call
 
 MOST_EPISODES = 400
 """About 5 kB each."""

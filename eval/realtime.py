@@ -1,7 +1,7 @@
 """Episodes on the wall clock: words come when they were spoken, through the live shell, and times are what was measured.
 
 Owns the user's side of a live episode (who speaks, until when one waits) and tools that really take their time. The loop
-is `agent.runtime`'s, as in a deployment; what comes of it is a `Rollout` like a simulated one's. Refuses to know where
+is `midsentence.runtime`'s, as in a deployment; what comes of it is a `Rollout` like a simulated one's. Refuses to know where
 episodes come from and how they are scored. One episode runs at a time: two would share the machine, and so their times.
 """
 
@@ -13,15 +13,15 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agent.clock import NS_PER_S, Profile, WallClock
-from agent.events import EndPredicted, UserUpdate
-from agent.models.live import LiveModel, ModelWorker, PlannedModel
-from agent.models.model import Model
-from agent.modes import Settings
-from agent.rendering import Renderer
-from agent.runtime import Limits, Session, SessionEnded
-from agent.simulate import Grammar, Planner, Rollout
-from agent.tools.tool import Json, Toolbox, ToolSpec
+from midsentence.clock import NS_PER_S, Profile, WallClock
+from midsentence.events import EndPredicted, UserUpdate
+from midsentence.models.live import LiveModel, ModelWorker, PlannedModel
+from midsentence.models.model import Model
+from midsentence.modes import Settings
+from midsentence.rendering import Renderer
+from midsentence.runtime import Limits, Session, SessionEnded
+from midsentence.simulate import Grammar, Planner, Rollout
+from midsentence.tools.tool import Json, Toolbox, ToolSpec
 
 WALL = Profile("wall", decode_tokens_per_s=NS_PER_S, prefill_tokens_per_s=NS_PER_S, restart_ns=0)
 """The device of a measured episode: whatever it was. Its rates serve the floor alone, which must hold for any device."""

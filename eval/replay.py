@@ -25,11 +25,6 @@ from typing import Any
 from omegaconf import OmegaConf
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from agent.clock import Profile, local_now, ns, seconds
-from agent.models.load import weights_hash
-from agent.prompt import system_prompt
-from agent.simulate import Episode, Planner, Rollout, run_batch
-from agent.tools.tool import Toolbox
 from configs.command import claim, command, out_folder, write_manifest
 from configs.files import digest, intact, marker, write
 from configs.launch import start_all
@@ -45,6 +40,11 @@ from eval.backends import Backend, backend
 from eval.episodes import SCHEMA_VERSION, record
 from eval.realtime import WALL, Live, paced, run_live
 from eval.sharding import ALONE, Part, Share, share
+from midsentence.clock import Profile, local_now, ns, seconds
+from midsentence.models.load import weights_hash
+from midsentence.prompt import system_prompt
+from midsentence.simulate import Episode, Planner, Rollout, run_batch
+from midsentence.tools.tool import Toolbox
 
 MANIFEST = "manifest.json"
 RECOGNISER = ("period_s", "lag_s", "lag_spread_s", "endpoint", "endpoints", "revision_rate", "revision_words", "closing_marks")
@@ -199,6 +199,8 @@ def recipe(config: Config, backends: dict[str, Backend]) -> str:
     for name in ("tools", "lag_s", "lag_spread_s"):  # settings that came later, where they change nothing
         if parts["data"][name] == getattr(DataConfig, name):
             parts["data"].pop(name)
+    if not parts["agent"]["eager_listening"]:
+        parts["agent"].pop("eager_listening")
     paraphrase = parts["data"].pop("paraphrase")
     if paraphrase["url"]:
         parts["paraphrase"] = paraphrase["model"]
@@ -314,7 +316,7 @@ def run_row(config: Config, row: Row, played: Backend, model: Any, tasks: Sequen
     boxes: list[Toolbox] = [task.toolbox() for task in tasks]
     grammar = None
     if config.eval.constrained and not played.planned:
-        from agent.models.grammar import ProtocolGrammar
+        from midsentence.models.grammar import ProtocolGrammar
         grammar = ProtocolGrammar(renderer, grounded=config.eval.grounded)
     where = {"backend": row.backend, "mode": row.mode, "seed": row.seed} | ({"source": row.source} if row.source else {})
     where |= {"time": config.time} if config.time != "virtual" else {}

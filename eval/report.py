@@ -19,10 +19,10 @@ from typing import Any
 
 from rich.console import Console
 
-from agent.clock import seconds
 from configs.command import claim, command, git_state
 from configs.files import write as write_whole
 from configs.schema import Config
+from configs.terminal import plain
 from eval import closed_book, paper
 from eval.conversations import last_turn
 from eval.measures import BACKEND_ORDER, Terms, rows_of, sorted_keys
@@ -31,6 +31,7 @@ from eval.plots import NAMES, write_plots
 from eval.results import Key, find_episode, read_manifest, read_runs
 from eval.tables import NOTE, Grid, answers, kept_out, markdown, terminal
 from eval.turn_tables import conversations
+from midsentence.clock import seconds
 
 SCHEMA_VERSION = 1
 
@@ -64,7 +65,7 @@ def main(config: Config) -> None:
     print(f"report: {folder}/report.json, {folder}/report.md" + (f", {folder}/timeline.png" if picture else ""))
     print(f"to look at: {folder}/report.html" + "".join(f", {path}" for path in plots))
     if faults := broken(rows):
-        print(*(f"FAILED: {fault}" for fault in faults), sep="\n", file=sys.stderr)
+        print(*(plain(f"FAILED: {fault}") for fault in faults), sep="\n", file=sys.stderr)
         sys.exit(1)
 
 
@@ -86,7 +87,7 @@ def together(folder: Path) -> Iterator[Path]:
 def write(folder: Path, report: dict[str, Any], runs: Sequence[str], picture: tuple[Key, Key, str] | None) -> None:
     """Writes the files that the figures and one picture are in."""
     beside = [*conversations(report["rows"]), *paper.grids(report.get("paper", []))]
-    text = markdown(report["rows"], beside) + "".join(f"\n{line}\n" for line in kept_out(report["rejected"]))
+    text = plain(markdown(report["rows"], beside) + "".join(f"\n{line}\n" for line in kept_out(report["rejected"])))
     if picture is not None:
         from eval.timeline import draw
         base, ours, task = picture

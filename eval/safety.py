@@ -22,11 +22,11 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from agent.calls import call_text
-from agent.events import UserUpdate
-from agent.protocol import AmendLine, CallLine, CommitLine, Join, Ref, joined, refs
-from agent.tools.tool import ToolSpec, bind
 from eval.trace import Line, Run, Span, Trace
+from midsentence.calls import call_text
+from midsentence.events import UserUpdate
+from midsentence.protocol import AmendLine, CallLine, CommitLine, Join, Ref, joined, refs
+from midsentence.tools.tool import ToolSpec, bind
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Counts:
     wrong_effects_before_last_word: int
     """Those of them that are no call of gold's."""
     effects_repeated: int
-    """Effects beyond the first that mean the same within one turn (`agent.calls.call_text`), or of the same call."""
+    """Effects beyond the first that mean the same within one turn (`midsentence.calls.call_text`), or of the same call."""
     model_tokens: int
     wasted_tokens: int
     """Tokens of spans that were cut or refused."""

@@ -25,14 +25,14 @@ from dataclasses import dataclass, field
 from itertools import islice, product
 from typing import Any
 
-from agent.calls import State as CallState
-from agent.core import State
-from agent.protocol import as_text, resolve
-from agent.tools.text import spoken
-from agent.tools.tool import Toolbox, ToolSpec
 from data_gen.gold import filled, gold_args, may_be_left_out, rehearse
 from data_gen.reading import references
 from data_gen.task import GoldCall, Task
+from midsentence.calls import CallState
+from midsentence.core import State
+from midsentence.protocol import as_text, resolve
+from midsentence.tools.text import spoken
+from midsentence.tools.tool import Toolbox, ToolSpec
 
 CAUSES = (
     "malformed", "out of budget", "held too long", "no answer", "wrong tool", "wrong argument", "missing", "repeated", "extra",

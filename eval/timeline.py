@@ -20,14 +20,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MultipleLocator
 
-from agent.calls import State
-from agent.clock import seconds
-from agent.protocol import write_call
 from configs.command import command
 from configs.files import whole
 from configs.palette import CUT, HELD, INK, LINE, PARTS, RUNNING, SLIP, SOFT, UPDATE, VOID, WORD
 from configs.schema import Config
 from eval.trace import Run, Trace, history_of, trace
+from midsentence.calls import CallState
+from midsentence.clock import seconds
+from midsentence.protocol import write_call
 
 LEGEND = (
     ("thinks", {"color": PARTS["think"]}),
@@ -89,7 +89,7 @@ def _shown(episodes: Sequence[Mapping[str, Any]], traces: Sequence[Trace]) -> se
     there = {
         "thinks": "think" in parts, "writes a call": "tool_call" in parts, "pauses": "pause" in parts, "answers": "answer" in parts,
         "cut by news": any(span.ended == "cut" for seen in traces for span in seen.spans),
-        "call held": any(stay.state is State.HELD for seen in traces for stay in seen.stays),
+        "call held": any(stay.state is CallState.HELD for seen in traces for stay in seen.stays),
         "call runs": any(run is own[-1] and run.ended == "done" for run, own in runs),
         "result not used": any(run is not own[-1] or run.ended != "done" for run, own in runs),
         "taken back by the speaker": any(label in _SLIPS for episode in episodes for _, _, _, label in episode["words"]),
@@ -182,7 +182,7 @@ class _Panel:
 
     def call(self, lane: int, id: int) -> None:
         runs = [run for run in self.seen.runs if run.call == id]
-        held = [stay for stay in self.seen.stays if stay.call == id and stay.state is State.HELD]
+        held = [stay for stay in self.seen.stays if stay.call == id and stay.state is CallState.HELD]
         for stay in held:
             corner, width = (seconds(stay.start_ns), lane - _BAR / 2), seconds(stay.end_ns - stay.start_ns)
             self.axes.add_patch(Rectangle(corner, width, _BAR, facecolor=HELD, edgecolor=RUNNING, hatch="////", lw=0, zorder=3))

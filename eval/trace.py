@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from agent.calls import TABLE, Input, State
-from agent.events import (
+from midsentence.calls import TABLE, CallState, Input
+from midsentence.events import (
     Append,
     Appended,
     CancelTool,
@@ -21,6 +21,7 @@ from agent.events import (
     EndPredicted,
     Event,
     Finish,
+    Forget,
     Generate,
     ModelOutput,
     Note,
@@ -32,7 +33,7 @@ from agent.events import (
     from_json,
     to_json,
 )
-from agent.protocol import (
+from midsentence.protocol import (
     ActionEnded,
     AmendLine,
     CallLine,
@@ -126,7 +127,7 @@ class Stay:
     """How long a call was in one state."""
 
     call: int
-    state: State
+    state: CallState
     start_ns: int
     end_ns: int
 
@@ -196,7 +197,7 @@ class _Reader:
         self.runs: dict[tuple[int, int], list[Run]] = {}
         self.order: list[tuple[int, int]] = []
         self.stays: list[Stay] = []
-        self.states: dict[int, tuple[State, int]] = {}
+        self.states: dict[int, tuple[CallState, int]] = {}
         self.emits: list[tuple[int, str]] = []
         self.notes: list[tuple[int, Note]] = []
         self.writing: _Writing | None = None
@@ -220,7 +221,7 @@ class _Reader:
                 self.writing.read(self.now_ns, event.text, len(event.ids))
                 for line in self.writing.lines:
                     if line.call:  # 0: a COMMIT
-                        self.states.setdefault(line.call, (State.BLOCKED, line.at_ns))
+                        self.states.setdefault(line.call, (CallState.BLOCKED, line.at_ns))
             case Appended() if self.reading_ns is not None:
                 self.appends.append((self.reading_ns, self.now_ns))
                 self.reading_ns = None
@@ -253,6 +254,8 @@ class _Reader:
                         self.silence_read = segment.kind == "silence" or self.silence_read and not segment.text
                 if (self.final_heard or self.predicted) and any(segment.kind == "final_query_update" for segment in segments):
                     self.final_waits = True
+            case Forget():
+                self.reading_ns = self.now_ns
             case StartTool(call, version, name, args):
                 self.runs.setdefault((call, version), []).append(Run(call, version, name, args, self.now_ns, -1, "open"))
                 self.order.append((call, version))
@@ -273,9 +276,9 @@ class _Reader:
 
     def move(self, what: str, call: int) -> None:
         state, colon, input = what.partition(":")
-        if not colon or state not in set(State) or input not in set(Input):
+        if not colon or state not in set(CallState) or input not in set(Input):
             return
-        row = TABLE[State(state), Input(input)]
+        row = TABLE[CallState(state), Input(input)]
         if row.effect == "drop":
             return
         before, since_ns = self.states.get(call, (row.state, self.now_ns))

@@ -31,6 +31,8 @@ def conversations(rows: Sequence[Row]) -> list[Grid]:
             played = [row for row in own if row["backend"] == backend]
             kinds = sorted({kind for row in played for kind in row["conversations"]["kinds"]})
             lines = tuple((kind, *(_kind(row["conversations"]["kinds"].get(kind)) for row in played)) for kind in kinds)
+            if growth := [row for row in played if row["conversations"].get("growth_tokens")]:
+                grids.append(_growth(where, backend, growth))
             heads = ("kind of turn", *(row["mode"] for row in played))
             note = "Right of all, mean seconds to the answer, and in brackets the floor's mean."
             grids.append(Grid(f"kinds of turns: {where}, {backend}", heads, lines, (note,), left=1))
@@ -39,7 +41,7 @@ def conversations(rows: Sequence[Row]) -> list[Grid]:
 
 _HEADS = (
     "backend", "mode", "conversations right", "turns right", "mean s", "floor s", "by 1 s", "by 2 s", "asked", "asked needlessly",
-    "silence s", "repeated", "tokens/turn",
+    "silence s", "repeated", "tokens/turn", "longest context", "contexts made anew",
 )
 
 
@@ -51,8 +53,20 @@ def _line(row: Row) -> tuple[str, ...]:
         f"{found['latency_mean_s']:.2f}", f"{found['floor_mean_s']:.2f}", *(f"{100 * found['success_by_s'][by]:.0f}%" for by in ("1", "2")),
         _of(*found["asked_where_needed"]), _of(*found["asked_needlessly"]),
         NONE if silent is None else f"{silent['median']:.2f} (n={silent['n']})", str(found["repeated_across_turns"]),
-        f"{found['tokens_per_turn']:.0f}",
+        f"{found['tokens_per_turn']:.0f}", str(found["context_tokens_max"]), str(found.get("forgets", 0)),
     )
+
+
+def _growth(where: str, backend: str, rows: Sequence[Row]) -> Grid:
+    """How contexts grow: by place of a turn, its own tokens, and all since the prompt."""
+    most = max(len(row["conversations"]["growth_tokens"]) for row in rows)
+    lines = []
+    for n in range(most):
+        steps = [row["conversations"]["growth_tokens"][n: n + 1] for row in rows]
+        lines.append((str(n + 1), str(steps[0][0]["n"]) if steps[0] else NONE,
+                      *(f"{step[0]['turn']:.0f} ({step[0]['since']:.0f})" if step else NONE for step in steps)))
+    note = "Mean tokens that a context grew by in a turn, and in brackets since its prompt."
+    return Grid(f"growth of the context: {where}, {backend}", ("turn", "n", *(row["mode"] for row in rows)), tuple(lines), (note,), left=1)
 
 
 def _of(k: int, n: int) -> str:

@@ -24,8 +24,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.progress import Progress
 
-from agent.clock import Profile, ns, seconds
-from agent.tools.tool import Json, Toolbox, ToolSpec
 from configs.command import claim, command, out_folder, write_manifest
 from configs.ending import quietly
 from configs.files import whole, write
@@ -43,6 +41,8 @@ from eval.replay import choose, tasks_of
 from eval.scoring import score
 from eval.statistics import MIN_N, ratio_of_means
 from eval.trace import trace
+from midsentence.clock import Profile, ns, seconds
+from midsentence.tools.tool import Json, Toolbox, ToolSpec
 
 SCHEMA_VERSION = 1
 REQUESTS = 40

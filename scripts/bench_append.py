@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from agent.models.transformers import TransformersModel
+from midsentence.models.transformers import TransformersModel
 
 CONTEXT_TOKENS = (256, 1024, 2048)
 UPDATE_TOKENS = 10

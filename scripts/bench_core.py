@@ -17,10 +17,10 @@ import statistics
 import time
 from collections.abc import Iterator
 
-from agent import core
-from agent.events import Append, Appended, Event, Generate, ModelOutput, StartTool, ToolResult, UserUpdate
-from agent.modes import settings
-from agent.tools.tool import Param, ToolSpec
+from midsentence import core
+from midsentence.events import Append, Appended, Event, Generate, ModelOutput, StartTool, ToolResult, UserUpdate
+from midsentence.modes import settings
+from midsentence.tools.tool import Param, ToolSpec
 
 HISTORIES = (100, 1_000, 10_000)
 WINDOW_EVENTS = 400
@@ -114,7 +114,7 @@ def decode_step_us(name: str, context: int = 128, steps: int = 12) -> float:
     Raises:
         ImportError, OSError: transformers or the model is not there.
     """
-    from agent.models.transformers import TransformersModel
+    from midsentence.models.transformers import TransformersModel
 
     model = TransformersModel.load(name)
     stream = model.open([n % 97 + 3 for n in range(context)])

@@ -13,15 +13,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent import core
-from agent.calls import call_text
-from agent.events import Append, Appended, Event, ModelOutput, Note, StartTool, ToolResult, UserUpdate
-from agent.gate import effect_key
-from agent.modes import settings
-from agent.protocol import CallLine, parse_line
-from agent.tools.tool import Param, ToolSpec, bind
 from eval.safety import counts
 from eval.trace import Run, Trace
+from midsentence import core
+from midsentence.calls import call_text
+from midsentence.events import Append, Appended, Event, ModelOutput, Note, StartTool, ToolResult, UserUpdate
+from midsentence.gate import effect_key
+from midsentence.modes import settings
+from midsentence.protocol import CallLine, parse_line
+from midsentence.tools.tool import Param, ToolSpec, bind
 
 _TEXT, _NUMBER = {"type": "string"}, {"type": "number"}
 _TEXTS = {"type": ["array", "string"], "items": _TEXT}

@@ -31,14 +31,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from agent.clock import ns
-from agent.core import State
-from agent.models.load import load_renderer
-from agent.modes import MODES, settings_of
-from agent.protocol import write_amend, write_call
-from agent.rendering import Renderer
-from agent.simulate import Planner
-from agent.tools.tool import mismatch
 from configs.schema import AgentConfig, ClockConfig, DataConfig, EndpointConfig, ProfileConfig
 from data_gen.disfluency import Rates
 from data_gen.episodes import heard_of, make_episode, profile_of
@@ -51,6 +43,14 @@ from data_gen.tasks import assistant, bfcl, debug, hotpotqa, naturalistic, writt
 from eval.episodes import record
 from eval.needs import binding
 from eval.scoring import specs_of
+from midsentence.clock import ns
+from midsentence.core import State
+from midsentence.models.load import load_renderer
+from midsentence.modes import MODES, settings_of
+from midsentence.protocol import write_amend, write_call
+from midsentence.rendering import Renderer
+from midsentence.simulate import Planner
+from midsentence.tools.tool import mismatch
 
 SOURCES = ("assistant", "naturalistic", "written", "bfcl", "hotpotqa", "debug")
 WHO = ("expert", "clairvoyant", "equal", "equal")
@@ -74,7 +74,7 @@ class Clairvoyant:
     waited: set[int] = field(default_factory=set)
 
     def plan(self, state: State) -> str:
-        """See `agent.simulate.Planner`."""
+        """See `midsentence.simulate.Planner`."""
         lines = self._lines(state)
         if lines:
             return tool_call(lines)

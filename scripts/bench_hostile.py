@@ -2,6 +2,7 @@
 
     python -m scripts.bench hostile                              # 400 command lines, 1,000 files, 60 kills, 20 full disks
     python -m scripts.bench hostile --lines 100 --files 0 --kills 0 --disks 0
+    python -m scripts.bench hostile --workers 8                  # the same, in so many processes
     python -m scripts.bench hostile --only "line 17"             # one case again, with all that it says
 
 Everything is drawn from ``--seed``. Prints one line of JSON: how many were tried of each kind, and the counters of
@@ -17,6 +18,10 @@ import contextlib
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 from scripts.hostile import mutated, tried
@@ -35,6 +40,7 @@ def main(arguments: list[str]) -> int:
         parser.add_argument(f"--{name}", type=int, default=count)
     parser.add_argument("--first", type=int, default=0, help="number of the first case of each kind")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1, help="processes, each with a world of its own")
     parser.add_argument("--only", default="", help='one case, such as "line 17"')
     parser.add_argument("--place", type=Path, help="folder to work in, which is kept; its world of earlier results is used again")
     options = parser.parse_args(arguments)
@@ -52,19 +58,34 @@ def run(options: argparse.Namespace, place: Path) -> Tally:
         make(place / "master")
     with contextlib.chdir(place):
         mutated.prepared()
-    tally, shown = Tally(), 0
     wanted = [(kind, n) for kind in KINDS for n in range(options.first, options.first + getattr(options, f"{kind}s"))]
     if options.only:
         kind, _, number = options.only.partition(" ")
         wanted = [(kind, int(number))]
+    if options.workers == 1:
+        tally = attack(place / "master", options.seed, place, wanted)
+    else:
+        tally = Tally()
+        shares = [wanted[n :: options.workers] for n in range(options.workers)]
+        places = [place / f"worker-{n}" for n in range(options.workers)]
+        with ProcessPoolExecutor(options.workers, mp_context=get_context("fork")) as pool:  # forks have everything imported
+            for part in pool.map(partial(attack, place / "master", options.seed), places, shares):
+                tally.take(part)
+    if options.only and tally.last is not None:
+        print(tally.last.out, tally.last.err, sep="", end="", file=sys.stderr)
+    return tally
+
+
+def attack(master: Path, seed: int, place: Path, wanted: Sequence[tuple[str, int]]) -> Tally:
+    """Tries cases one after the other, in worlds that lie in ``place``, and says what it finds."""
+    place.mkdir(exist_ok=True)
+    tally, shown = Tally(), 0
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C: what was tried is told
         for kind, number in wanted:
-            KINDS[kind](tally, place / "master", place, options.seed, number)
+            KINDS[kind](tally, master, place, seed, number)
             for finding in tally.findings[shown:]:
                 print(finding, file=sys.stderr, flush=True)
             shown = len(tally.findings)
-    if options.only and tally.last is not None:
-        print(tally.last.out, tally.last.err, sep="", end="", file=sys.stderr)
     return tally
 
 

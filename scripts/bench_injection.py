@@ -24,17 +24,17 @@ from typing import Any, Literal
 
 from transformers import AutoTokenizer
 
-from agent import assets
-from agent.clock import Profile, ns
-from agent.core import State
-from agent.events import UserUpdate
-from agent.models import embedded
-from agent.modes import settings
-from agent.protocol import TAGS, CallLine, parse_line, write_call
-from agent.rendering import CLOCK_TOKENS, Renderer
-from agent.simulate import Episode, Rollout
-from agent.tools.tool import Json, Param, ToolFailure, ToolSpec
-from agent.transcript import Segment
+from midsentence import assets
+from midsentence.clock import Profile, ns
+from midsentence.core import State
+from midsentence.events import UserUpdate
+from midsentence.models import embedded
+from midsentence.modes import settings
+from midsentence.protocol import TAGS, CallLine, parse_line, write_call
+from midsentence.rendering import CLOCK_TOKENS, Renderer
+from midsentence.simulate import Episode, Rollout
+from midsentence.tools.tool import Json, Param, ToolFailure, ToolSpec
+from midsentence.transcript import Segment
 
 TOKENIZERS = ("qwen", "llama", "smollm2")
 CHANNELS: tuple[Channel, ...] = ("update", "split", "result", "nested", "error")

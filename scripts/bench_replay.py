@@ -23,18 +23,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from agent.clock import Profile, ns
-from agent.core import State
-from agent.events import UserUpdate
-from agent.models.checkpoint import load_model
-from agent.models.llamacpp import LlamaCppModel
-from agent.models.model import Mask, Model, Stream
-from agent.models.transformers import TransformersModel
-from agent.modes import settings
-from agent.prompt import system_prompt
-from agent.rendering import Renderer
-from agent.simulate import Episode, Rollout, run_batch
-from agent.tools.tool import Json, Param, ToolSpec
+from midsentence.clock import Profile, ns
+from midsentence.core import State
+from midsentence.events import UserUpdate
+from midsentence.models.checkpoint import load_model
+from midsentence.models.llamacpp import LlamaCppModel
+from midsentence.models.model import Mask, Model, Stream
+from midsentence.models.transformers import TransformersModel
+from midsentence.modes import settings
+from midsentence.prompt import system_prompt
+from midsentence.rendering import Renderer
+from midsentence.simulate import Episode, Rollout, run_batch
+from midsentence.tools.tool import Json, Param, ToolSpec
 from training.gguf_file import write_gguf
 
 _PROFILE = Profile("replay", decode_tokens_per_s=60, prefill_tokens_per_s=1500, restart_ns=ns(0.02))

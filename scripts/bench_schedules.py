@@ -19,9 +19,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from agent import calls
-from agent.calls import ROWS
-from agent.events import Append, to_json
+from midsentence import calls
+from midsentence.calls import ROWS
+from midsentence.events import Append, to_json
 from scripts.schedules.planted import BUGS, found_after
 from scripts.schedules.rules import RULES
 from scripts.schedules.shell import Schedule, shortest
@@ -65,7 +65,8 @@ class AskedTable:
 
     def __enter__(self) -> Asked:
         asked = Asked(calls.TABLE)
-        self.holders = [m for n, m in list(sys.modules.items()) if n.startswith("agent.") and getattr(m, "TABLE", None) is calls.TABLE]
+        held = [module for name, module in list(sys.modules.items()) if name.startswith("midsentence.")]
+        self.holders = [module for module in held if getattr(module, "TABLE", None) is calls.TABLE]
         self.table = calls.TABLE
         for module in self.holders:
             module.TABLE = asked  # type: ignore[attr-defined]

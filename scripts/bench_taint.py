@@ -9,10 +9,10 @@ from __future__ import annotations
 import base64
 import json
 
-from agent import core
-from agent.events import Appended, Event, ModelOutput, StartTool, ToolError, ToolResult, UserUpdate
-from agent.modes import settings
-from agent.tools.tool import Param, ToolSpec
+from midsentence import core
+from midsentence.events import Appended, Event, ModelOutput, StartTool, ToolError, ToolResult, UserUpdate
+from midsentence.modes import settings
+from midsentence.tools.tool import Param, ToolSpec
 
 SPECS = {
     spec.name: spec

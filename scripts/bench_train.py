@@ -238,8 +238,8 @@ def _resident_kib() -> int:
 
 
 def _base(name: str) -> tuple[Any, Any, Any]:
-    from agent.models.load import load_renderer
     from configs.schema import Config
+    from midsentence.models.load import load_renderer
     from training.sft import adapter, load_base
     config = Config()
     config.model.name = name

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from agent.protocol import as_text
-from agent.tools.tool import json_schema
 from data_gen.gold import gold_args, rehearse
 from data_gen.reading import references
 from data_gen.replies import question
 from data_gen.task import Task
 from data_gen.tasks.assistant.dialogue import compose
+from midsentence.protocol import as_text
+from midsentence.tools.tool import json_schema
 
 
 def row_of(task: Task) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Draws the state diagram of a call and its table of transitions from `agent.calls.ROWS`, into the docs.
+"""Draws the state diagram of a call and its table of transitions from `midsentence.calls.ROWS`, into the docs.
 
     python -m scripts.draw_calls            writes docs/calls.svg and the marked parts of docs/calls.md
     python -m scripts.draw_calls --check    says what is out of date, and changes nothing
@@ -13,18 +13,20 @@ import hashlib
 import re
 from pathlib import Path
 
-from agent.calls import ROWS, TERMINAL, Input, State
 from configs.ending import program
+from midsentence.calls import ROWS, TERMINAL, CallState, Input
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, PICTURE = DOCS / "calls.md", DOCS / "calls.svg"
 
-PLACES: dict[State, tuple[float, float]] = {
-    State.BLOCKED: (0.0, 2.0), State.HELD: (2.6, 3.6), State.READY: (2.6, 2.0), State.RUNNING: (5.2, 2.0),
-    State.DONE: (8.0, 3.6), State.FAILED: (8.0, 2.0), State.UNKNOWN: (8.0, 0.4), State.CANCELLED: (2.6, 0.4), State.SKIPPED: (0.0, 0.4),
+PLACES: dict[CallState, tuple[float, float]] = {
+    CallState.BLOCKED: (0.0, 2.0), CallState.HELD: (2.6, 3.6), CallState.READY: (2.6, 2.0), CallState.RUNNING: (5.2, 2.0),
+    CallState.DONE: (8.0, 3.6), CallState.FAILED: (8.0, 2.0), CallState.UNKNOWN: (8.0, 0.4),
+    CallState.CANCELLED: (2.6, 0.4), CallState.SKIPPED: (0.0, 0.4),
 }  # fmt: skip
-BENDS: dict[tuple[State, State], float] = {
-    (State.HELD, State.READY): 0.3, (State.READY, State.HELD): 0.3, (State.READY, State.FAILED): 0.32, (State.UNKNOWN, State.DONE): 0.62,
+BENDS: dict[tuple[CallState, CallState], float] = {
+    (CallState.HELD, CallState.READY): 0.3, (CallState.READY, CallState.HELD): 0.3, (CallState.READY, CallState.FAILED): 0.32,
+    (CallState.UNKNOWN, CallState.DONE): 0.62,
 }  # fmt: skip
 """How far an arrow swings out to its right, in shares of its length; the rest are straight."""
 BACK = (Input.REWIND, Input.REMOVE)
@@ -36,9 +38,9 @@ def fingerprint() -> str:
     return hashlib.sha256(repr(ROWS).encode()).hexdigest()[:16]
 
 
-def arrows() -> dict[tuple[State, State], list[str]]:
+def arrows() -> dict[tuple[CallState, CallState], list[str]]:
     """From state, to state → inputs, late answers left out."""
-    found: dict[tuple[State, State], list[str]] = {}
+    found: dict[tuple[CallState, CallState], list[str]] = {}
     for row in ROWS:
         if row.input is not Input.STALE:
             effect = f" [{row.effect}]" if row.effect else ""

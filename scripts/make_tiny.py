@@ -1,4 +1,4 @@
-"""Makes the tiny random model and its tokenizer that are committed in agent/models/tiny.
+"""Makes the tiny random model and its tokenizer that are committed in midsentence/models/tiny.
 
 They stand in for a model wherever only the path through one matters (`experiment=debug`, tests). Its shape is
 Llama's, its tokenizer's a byte-level BPE with the ChatML template, like SmolLM2's, except that here padding is not the
@@ -18,7 +18,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-FOLDER = Path(__file__).parent.parent / "agent" / "models" / "tiny"
+FOLDER = Path(__file__).parent.parent / "midsentence" / "models" / "tiny"
 SEED = 20260513
 VOCAB_TOKENS = 1536
 CONTEXT_TOKENS = 4096

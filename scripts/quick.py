@@ -9,8 +9,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from agent.assets import MissingAsset, asset_path
-from agent.models import embedded
+from midsentence.assets import MissingAsset, asset_path
+from midsentence.models import embedded
 
 TASKS = 20
 

@@ -1,6 +1,6 @@
 """Makes `.venv` fit to run this repository, once: the environment, torch, the project, pinned assets, the model.
 
-Owns the order of installation and the stamp that says what is done; `agent.assets` owns what is fetched. Runs on the
+Owns the order of installation and the stamp that says what is done; `midsentence.assets` owns what is fetched. Runs on the
 system's Python with nothing installed, and is written so that an old one can still read it and say so.
 
     python3 -m scripts.set_up [--extras dev ...] [--assets NAME ...] [--optional NAME ...] [--model smollm2]
@@ -134,7 +134,7 @@ def install(extras, stamp_key):
 
 def announce_assets(names):
     """Says what fetching will download at most, before it begins."""
-    from agent.assets import ASSETS
+    from midsentence.assets import ASSETS
 
     known = [ASSETS[name] for name in names if name in ASSETS]
     if known:
@@ -147,7 +147,7 @@ def main():
     refuse_old_python()
     parser = argparse.ArgumentParser(prog="python3 -m scripts.set_up")
     parser.add_argument("--extras", nargs="*", default=[], help="extras of pyproject.toml")
-    parser.add_argument("--assets", nargs="*", default=[], help="assets that must be there (python -m agent.assets list)")
+    parser.add_argument("--assets", nargs="*", default=[], help="assets that must be there (python -m midsentence.assets list)")
     parser.add_argument("--optional", nargs="*", default=[], help="assets without which some tests skip; needed if CI=true")
     parser.add_argument("--model", default=None, help="a model to resolve, such as smollm2")
     asked = parser.parse_args()
@@ -160,13 +160,13 @@ def main():
     if fresh:
         install(sorted(set(asked.extras) | set(have or [])), stamp_key)
     if asked.assets:
-        must([PYTHON, "-m", "agent.assets", "fetch"] + asked.assets)
-    if asked.optional and run([PYTHON, "-m", "agent.assets", "fetch"] + asked.optional):
+        must([PYTHON, "-m", "midsentence.assets", "fetch"] + asked.assets)
+    if asked.optional and run([PYTHON, "-m", "midsentence.assets", "fetch"] + asked.optional):
         if os.environ.get("CI") == "true":
             sys.exit("set-up: an asset is missing, and under CI=true none may be")
         say("going on without; the tests that need what is missing will skip and say so")
     if asked.model:
-        must([PYTHON, "-m", "agent.models.embedded", asked.model])
+        must([PYTHON, "-m", "midsentence.models.embedded", asked.model])
     say(f"ready after {time.monotonic() - began:.0f} s" + ("" if fresh else "; the environment stood already"))
 
 

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from agent.clock import ns
 from data_gen.mishearing import mishear
 from data_gen.speech import Chunking, speak, updates
+from midsentence.clock import ns
 
 ROOT = Path(__file__).parent.parent
 OUT = ROOT / "data_gen" / "speech_fitted.json"

@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from agent import assets
-from agent.models import embedded
+from midsentence import assets
+from midsentence.models import embedded
 
 
 def _needed(get: Callable[[], Path]) -> Path:

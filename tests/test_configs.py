@@ -13,10 +13,10 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
 import configs
-from agent.modes import MODES, settings_of
 from configs.command import command, out_folder
 from configs.limits import check
 from configs.schema import AgentConfig, Config, EndpointConfig, ProfileConfig, register
+from midsentence.modes import MODES, settings_of
 
 ROOT = Path(configs.__file__).parent
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "experiment").glob("*.yaml"))
@@ -103,6 +103,11 @@ def test_bad_input_is_one_line_and_status_2(options, says, tmp_path):
         ("clock.train_prefill_ratio=[1,2,3]", "clock.train_prefill_ratio=[1.0, 2.0, 3.0] is no range"),
         ("data.lag_s=-3", "data.lag_s=-3.0 is out of range; use 0 or more"),
         ("data.lag_spread_s=-1", "data.lag_spread_s=-1.0 is out of range; use 0 or more"),
+        ("clock.train_restart_s=[1,1e300]", "clock.train_restart_s=1e+300 is out of range; use 1e+09 or less"),
+        ("data.paraphrase.timeout_s=1e30", "data.paraphrase.timeout_s=1e+30 is out of range; use 1e+09 or less"),
+        ("data.endpoints.oracle.delay_s=1e10", "data.endpoints.oracle.delay_s=10000000000.0 is out of range"),
+        ("seed=4294967296", "seed=4294967296 is out of range"),
+        ("data.files={nosuch: x}", "data.files.nosuch is unknown; use hotpotqa, corpus"),
         ("model.turns=rings", "model.turns=rings is unknown; use one of flat, chat"),
         ("train.method=dora", "train.method=dora is unknown; use one of lora, qlora, full"),
         ("train.attention=eager", "train.attention=eager is unknown; use one of auto, flash, blocks"),

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import warnings
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -57,6 +58,9 @@ def refused(code: int, name: str) -> OSError:
         (refused(errno.ENOTEMPTY, "run"), "run: Directory not empty; it holds something; give another path, or empty it"),
         (SafetensorError("I/O error: No space left on device (os error 28)"), "free some space and run it again, it resumes"),
         (Exception("No space left on device (os error 28)"), "(os error 28); free some space and run it again, it resumes"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to"), "there is not enough memory (DefaultCPUAllocator"),
+        (MemoryError(), "there is not enough memory (MemoryError); give smaller sizes, or free some"),
+        (UserError("http://me:key@host/v1?token=key is wrong"), "http://host/v1?token=… is wrong"),
         (BrokenProcessPool("terminated abruptly"), "a worker process was killed, for want of memory perhaps"),
     ],
 )
@@ -124,7 +128,7 @@ def test_real_signals_and_pipes_leave_no_traceback(tmp_path):
 
 
 def test_text_of_others_steers_no_terminal():
-    assert plain("a\x1b[2Jb\rc\x9bd\u202ee\ud800\n\tü") == "a\\x1b[2Jb\\rc\\x9bd\\u202ee\\ud800\n\tü"
+    assert plain("a\x1b[2Jb\rc\x9bd\u202ee\ud800\u061c\n\tü") == "a\\x1b[2Jb\\rc\\x9bd\\u202ee\\ud800\\u061c\n\tü"
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", plain("".join(map(chr, range(0xA0)))))
 
 
@@ -227,3 +231,31 @@ def test_a_sentence_of_ours_needs_no_traceback(monkeypatch, capsys, tmp_path):
             started(monkeypatch, main)
         assert end.value.code == 2 and len(capsys.readouterr().err.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_key_in_an_address_stands_in_no_traceback(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    ended(monkeypatch, capsys, KeyError("https://me:sk-secret@host/x"))
+    (file,) = tmp_path.glob("*.traceback")
+    assert "https://host/x" in file.read_text() and "sk-secret" not in file.read_text()
+
+
+def test_a_warning_that_quotes_others_is_a_plain_line(monkeypatch, capsys):
+    with ends():
+        said = warnings.formatwarning("Glyph 27 (\x1b) is\nmissing", UserWarning, "x.py", 3)
+    assert said == "UserWarning: Glyph 27 (\\x1b) is missing\n"
+
+
+def test_settings_are_read_from_no_pickle(monkeypatch, capsys):
+    monkeypatch.delenv("MIDSENTENCE_TRACEBACK", raising=False)
+    with pytest.raises(SystemExit) as end:
+        started(monkeypatch, print, "--experimental-rerun=config.pickle")
+    assert end.value.code == 2 and "--experimental-rerun reads a pickle, which is code" in capsys.readouterr().err
+
+
+def test_an_argument_that_the_locale_cannot_read_is_a_line(monkeypatch, capsys):
+    monkeypatch.delenv("MIDSENTENCE_TRACEBACK", raising=False)
+    with pytest.raises(SystemExit) as end:
+        started(monkeypatch, print, "out=\udcc3\udca4")
+    assert end.value.code == 2
+    assert capsys.readouterr().err == "command: out=\\udcc3\\udca4 is no text in this locale; use a UTF-8 one, as with LC_ALL=C.UTF-8\n"

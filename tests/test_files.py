@@ -287,3 +287,19 @@ def test_a_home_that_nobody_has_is_named():
     with pytest.raises(ValueError, match="~nobody-here/x: there is no such home; give the whole path"):
         path_of("~nobody-here/x")
     assert path_of("~") == Path.home()
+
+
+def test_no_file_takes_the_place_of_a_device_or_a_pipe(tmp_path):
+    """Who may write to /dev would lose /dev/null by ``out=/dev/null``."""
+    pipe, link, target = tmp_path / "pipe", tmp_path / "link", tmp_path / "target"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path / "to pipe"):
+        if path != pipe:
+            path.symlink_to(pipe)
+        with pytest.raises(ValueError, match="pipe is no file but a device or a pipe; give the path of a file"):
+            write(path, "x")
+        assert pipe.is_fifo()
+    target.write_text("old")
+    link.symlink_to(target)
+    write(link, "new")
+    assert link.is_symlink() and target.read_text() == "new"

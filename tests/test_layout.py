@@ -16,7 +16,7 @@ import pytest
 from scripts import set_up
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("agent", "configs", "data_gen", "training", "eval", "scripts")
+ROOMS = ("midsentence", "configs", "data_gen", "training", "eval", "scripts")
 
 
 def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -55,8 +55,8 @@ def test_the_rooms_import_in_one_direction():
 
 @pytest.mark.parametrize(
     ("room", "forbidden"),
-    [("agent", "data_gen"), ("data_gen", "eval"), ("training", "eval"), ("eval", "training"), ("eval", "scripts"),
-     ("configs", "agent")],  # fmt: skip
+    [("midsentence", "data_gen"), ("data_gen", "eval"), ("training", "eval"), ("eval", "training"), ("eval", "scripts"),
+     ("configs", "midsentence")],  # fmt: skip
 )
 def test_an_arrow_that_points_up_breaks_the_contract(tmp_path, room, forbidden):
     for name in ROOMS:
@@ -77,14 +77,14 @@ def test_the_linter_finds_nothing():
 @pytest.mark.parametrize(
     "line", ["import time; time.time()", "import datetime as d; d.datetime.now()", "from asyncio import sleep"]
 )
-@pytest.mark.parametrize(("path", "banned"), [("agent/core.py", True), ("eval/replay.py", True), ("agent/runtime.py", False)])
+@pytest.mark.parametrize(("path", "banned"), [("midsentence/core.py", True), ("eval/replay.py", True), ("midsentence/runtime.py", False)])
 def test_clocks_and_waits_are_banned_outside_the_shell(line, path, banned):
     done = ruff("--select", "TID251", "--stdin-filename", path, "-", stdin=line + "\n")
     assert ("TID251" in done.stdout) is banned, done.stdout + done.stderr
 
 
-def test_agent_is_importable_without_torch():
-    code = "import sys, agent.assets, agent.models.embedded; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+def test_midsentence_is_importable_without_torch():
+    code = "import sys, midsentence.assets, midsentence.models.embedded; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
@@ -109,19 +109,19 @@ def wheel(tmp_path_factory) -> list[str]:
 
 def test_the_wheel_ships_settings_and_the_tiny_model(wheel):
     assert {"configs/__init__.py", "configs/experiment/packaged.yaml"} <= set(wheel)
-    committed = {f"agent/models/tiny/{path.name}" for path in (ROOT / "agent/models/tiny").iterdir()}
-    assert "agent/models/tiny/model.safetensors" in committed
+    committed = {f"midsentence/models/tiny/{path.name}" for path in (ROOT / "midsentence/models/tiny").iterdir()}
+    assert "midsentence/models/tiny/model.safetensors" in committed
     assert committed <= set(wheel)
     assert any(name.endswith("licenses/LICENSE") for name in wheel)
 
 
 def test_the_wheel_ships_no_tests_and_no_scripts(wheel):
     tops = {name.split("/")[0] for name in wheel if ".dist-info/" not in name}
-    assert tops == {"agent", "configs", "data_gen", "eval", "training"}
+    assert tops == {"midsentence", "configs", "data_gen", "eval", "training"}
 
 
 def test_the_wheel_ships_every_data_file_of_the_rooms(wheel):
-    for room in ("agent", "data_gen", "training", "eval", "configs"):
+    for room in ("midsentence", "data_gen", "training", "eval", "configs"):
         files = [path for path in (ROOT / room).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
         kept = {path.relative_to(ROOT).as_posix() for path in files}
         assert kept <= set(wheel), f"add to [tool.setuptools.package-data]: {sorted(kept - set(wheel))}"
@@ -153,12 +153,12 @@ def test_an_old_python_is_refused_in_one_line(monkeypatch):
 )
 def test_a_missing_asset_fails_under_ci_and_skips_elsewhere(tmp_path, ci, status, said):
     environment = os.environ | {"CI": ci, "MIDSENTENCE_CACHE": str(tmp_path)}
-    one = ["-p", "no:cacheprovider", "tests/agent/test_embedded.py", "-k", "converted_tokenizer"]
+    one = ["-p", "no:cacheprovider", "tests/midsentence/test_embedded.py", "-k", "converted_tokenizer"]
     command = [sys.executable, "-m", "pytest", *one]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == status, done.stdout
     assert said in done.stdout
-    assert "fetch it with: python -m agent.assets fetch smollm2" in done.stdout
+    assert "fetch it with: python -m midsentence.assets fetch smollm2" in done.stdout
 
 
 def test_the_environment_says_which_python_made_it(tmp_path, monkeypatch):

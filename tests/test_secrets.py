@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from configs.command import write_manifest
 from configs.secrets import as_given, without_keys
+from data_gen import generate
 from tests.test_configs import started
 
 SECRET = "sk-very-secret"
@@ -63,3 +64,15 @@ def test_what_a_command_set_anew_is_written_as_it_is():
     assert as_given({"a": "x", "b": "x", "c": ["x", 1]}, given) == {"a": "${b}", "b": "x", "c": ["${b}", 1]}
     assert as_given({"a": "new", "b": "x", "c": ["x", 2, 3]}, given) == {"a": "new", "b": "x", "c": ["x", 2, 3]}
     assert as_given({"a": "x"}, None) == {"a": "x"}
+
+
+def test_a_sweep_and_a_card_leave_no_keys_either(monkeypatch, tmp_path):
+    monkeypatch.setenv("MIDSENTENCE_TEST_KEY", SECRET)
+    monkeypatch.chdir(tmp_path)
+    address = f"data.files.corpus='http://me:{SECRET}@host/corpus?token={SECRET}'"
+    name = "name='${oc.env:MIDSENTENCE_TEST_KEY}'"
+    sizes = "data.sizes={train: 1, validation: 0, test: 0}"
+    started(monkeypatch, generate.main, "-m", "experiment=debug", sizes, "seed=1", address, name, "out=made")
+    assert (tmp_path / "made" / "0" / "README.md").read_text().count("${oc.env:MIDSENTENCE_TEST_KEY}") == 1
+    assert (tmp_path / "outputs" / "multirun" / "multirun.yaml").is_file()
+    assert [str(path) for path in tmp_path.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()] == []

@@ -61,6 +61,20 @@ def test_checking_or_looking_at_a_folder_never_runs_the_tools_file_that_it_names
     assert not sprung.exists()
 
 
+@pytest.mark.parametrize("written", ["${name}", "${data.source}", "/${out}", "FILE/", "FILE/."])
+def test_python_is_seen_however_the_settings_spell_it(forged, trap, written):
+    """What counts is what comes out: settings may be put together of others, and a path be spelt in several ways."""
+    tools, sprung = trap
+    folder = forged(
+        tools=written.replace("FILE", str(tools)), requests=str(tools), task="jsonl", name=str(tools), out=str(tools)[1:],
+        data__source=str(tools),
+    )
+    for read in (lambda: check.check(folder), lambda: look.episode_of(look.read(folder)[0], folder)):
+        with pytest.raises(Untrusted, match=r"names Python, tools=.*tools.py"):
+            read()
+    assert not sprung.exists()
+
+
 def test_the_user_may_say_that_a_folder_is_trusted(forged, trap):
     tools, sprung = trap
     with pytest.raises(ValueError, match="has no tools"):
@@ -124,8 +138,8 @@ def test_a_folder_is_checked_as_before(made):
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
 def test_a_model_that_is_broken_on_disk_is_named(tmp_path, name):
-    from agent.models.checkpoint import load_model
-    from agent.models.embedded import resolve
+    from midsentence.models.checkpoint import load_model
+    from midsentence.models.embedded import resolve
     folder = tmp_path / "model"
     shutil.copytree(resolve("tiny"), folder)
     (folder / name).write_bytes(b"\x00" * 40)
@@ -134,9 +148,36 @@ def test_a_model_that_is_broken_on_disk_is_named(tmp_path, name):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_weights_that_are_no_numbers_are_refused_by_every_loader(tmp_path, value):
+    from safetensors.torch import load_file, save_file
+
+    from midsentence.models.checkpoint import load_model
+    from midsentence.models.embedded import resolve
+    from midsentence.models.transformers import TransformersModel
+    folder = tmp_path / "model"
+    shutil.copytree(resolve("tiny"), folder)
+    weights = load_file(folder / "model.safetensors")
+    weights["model.norm.weight"][3] = value
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    says = r"model has 1 tensors with values that are no finite number \(model.norm.weight\); train or fetch it again"
+    for load in (load_model, TransformersModel.load, lambda name: load_model("tiny", name)):
+        with pytest.raises(ValueError, match=says):
+            load(str(folder))
+
+
+def test_an_export_takes_nothing_from_outside_unless_it_is_trusted(tmp_path, monkeypatch):
+    from training.export import resolved
+    monkeypatch.setenv("MIDSENTENCE_TEST_MODEL", "tiny")
+    settings = {"model": {"name": "${oc.env:MIDSENTENCE_TEST_MODEL}"}}
+    with pytest.raises(Untrusted, match="takes model.name from outside, by .*; if you trust whoever made the folder, add trust=true"):
+        resolved(tmp_path / "config.yaml", settings, trust=False)
+    assert resolved(tmp_path / "config.yaml", settings, trust=True) == "tiny"
+
+
 def test_a_model_that_brings_code_is_refused_and_nobody_is_asked(tmp_path, trap):
-    from agent.models.checkpoint import load_model
-    from agent.models.embedded import resolve
+    from midsentence.models.checkpoint import load_model
+    from midsentence.models.embedded import resolve
     tools, sprung = trap
     folder = tmp_path / "model"
     shutil.copytree(resolve("tiny"), folder)

@@ -10,9 +10,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from agent.models.embedded import hub_id
-from agent.protocol import EDITION
-from agent.rendering import turns_of
+from midsentence.models.embedded import hub_id
+from midsentence.protocol import EDITION
+from midsentence.rendering import turns_of
 
 LICENCES: Mapping[str, Mapping[str, str]] = {
     "HuggingFaceTB/SmolLM2-135M-Instruct": {"license": "apache-2.0"},
@@ -37,7 +37,7 @@ tokenizer = AutoTokenizer.from_pretrained("{name}")
 ```
 It reads and writes the transcripts of *midsentence*, not a chat. To talk to it, with that code at hand and these files in a folder:
 
-    python -m agent.serve model.adapter=FOLDER{_form(settings)}
+    python -m midsentence.serve model.adapter=FOLDER{_form(settings)}
 
 An action ends with `</answer>`, `</tool_call>` or `<pause>`. Those that are tokens are ends of a text in
 `generation_config.json` and in the GGUF file, so that
@@ -60,7 +60,7 @@ model = AutoPeftModelForCausalLM.from_pretrained("{name}")
 It reads and writes the transcripts of *midsentence*, not a chat. To talk to it, with that code at hand:
 
     hf download {name} --local-dir adapter
-    python -m agent.serve model.name={base} model.adapter=adapter{_form(settings)}
+    python -m midsentence.serve model.name={base} model.adapter=adapter{_form(settings)}
 
 The adapter holds the rows of the tokens that were added; the tokenizer here has them, the base model's has not."""
     return _model_card(settings, manifest, load, {"library_name": "peft"})

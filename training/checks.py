@@ -12,10 +12,13 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, SchedulerType
 
-from agent.models.load import adapter_folder
 from configs.command import UserError
 from configs.schema import Config
+from midsentence.models.load import adapter_folder
 from training.kernels import Machine, choose_attention, choose_kernels
+
+_WITH_OPTIONS = {"reduce_lr_on_plateau", "cosine_with_min_lr", "cosine_warmup_with_min_lr", "warmup_stable_decay", "greedy"}
+"""Schedules that need options which no setting has."""
 
 
 def check_settings(config: Config, processes: int) -> None:
@@ -27,7 +30,7 @@ def check_settings(config: Config, processes: int) -> None:
     train = config.train
     if not train.data:
         raise UserError("train.data names no folder; make one with data_gen.generate and set train.data=[FOLDER]")
-    if train.schedule not in (known := [kind.value for kind in SchedulerType]):
+    if train.schedule not in (known := [kind.value for kind in SchedulerType if kind.value not in _WITH_OPTIONS]):
         raise UserError(f"train.schedule={train.schedule} is unknown; use one of {', '.join(known)}")
     if train.weights and (len(train.weights) != len(train.data) or min(train.weights) <= 0):
         raise UserError(f"train.weights={train.weights} for {len(train.data)} folders; give each a weight above 0, or none")

@@ -11,15 +11,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
 from transformers.utils.logging import disable_progress_bar
 
-from agent.models.checkpoint import load_model
-from agent.models.ends import text_ends
-from agent.models.load import PROTOCOL
 from configs.command import UserError, claim, command, out_folder
 from configs.files import marker, shaped
-from configs.folder import SETTINGS, raw_settings
+from configs.folder import SETTINGS, Untrusted, raw_settings
 from configs.schema import Config
+from midsentence.models.checkpoint import load_model
+from midsentence.models.ends import text_ends
+from midsentence.models.load import PROTOCOL
 from training.card import export_card
 from training.gguf_file import write_gguf
 
@@ -56,7 +57,7 @@ def main(config: Config) -> None:
 def merge(config: Config, source: Path, settings: dict[str, Any], manifest: dict[str, Any], half: Path) -> None:
     """Writes the merged model, its tokenizer and its card into an empty folder."""
     disable_progress_bar()
-    model, tokenizer = load_model(settings["model"]["name"], str(source), settings["model"]["dtype"])
+    model, tokenizer = load_model(resolved(source / SETTINGS, settings, config.trust), str(source), settings["model"]["dtype"])
     model.generation_config.eos_token_id = text_ends(model.generation_config.eos_token_id, tokenizer)
     model.save_pretrained(half)
     tokenizer.save_pretrained(half)
@@ -84,6 +85,20 @@ def run_of(source: Path, given: str) -> tuple[dict[str, Any], dict[str, Any]]:
         if not found or not shaped(found, shape):
             raise UserError(f"{source / name} is not what training.sft writes; train again, or give another path=")
     return settings, manifest
+
+
+def resolved(path: Path, settings: dict[str, Any], trust: bool) -> str:
+    """The base model's name; one that was taken from the environment is taken from there again, if the user says so.
+
+    Raises:
+        Untrusted: the user does not.
+    """
+    name = str(settings["model"]["name"])
+    if "${" not in name:
+        return name
+    if not trust:
+        raise Untrusted(f"{path} takes model.name from outside, by {name}; if you trust whoever made the folder, add trust=true")
+    return str(OmegaConf.select(OmegaConf.create(settings), "model.name"))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from agent.models.ends import action_ends
+from midsentence.models.ends import action_ends
 
 _ARCHITECTURES = {"llama": "LLAMA", "qwen2": "QWEN2"}
 

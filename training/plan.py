@@ -19,15 +19,15 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from agent.assets import MissingAsset, asset_path
-from agent.models.embedded import ModelNotFound, at_hand, resolve
-from agent.protocol import TAGS
-from agent.rendering import CLOCK_TOKENS, Renderer
 from configs.command import UserError, command
 from configs.schema import Config
 from data_gen import generate
 from data_gen.sources import load
 from data_gen.trajectory import MANIFEST
+from midsentence.assets import MissingAsset, asset_path
+from midsentence.models.embedded import ModelNotFound, at_hand, resolve
+from midsentence.protocol import TAGS
+from midsentence.rendering import CLOCK_TOKENS, Renderer
 from training import sft
 from training.corpus import Source
 from training.loss import CHUNK_POSITIONS
@@ -151,9 +151,9 @@ def missing(config: Config, base: Path | None) -> tuple[str, ...]:
         base: where the tokenizer is, if it is at hand.
     """
     name = config.model.name
-    weights = [] if at_hand(name) else [f"python -m agent.models.embedded {name}"]
+    weights = [] if at_hand(name) else [f"python -m midsentence.models.embedded {name}"]
     pinned = TOKENIZERS.get(Path(name).name)
-    tokenizer = [f"python -m agent.assets fetch {pinned}"] if base is None and pinned else []
+    tokenizer = [f"python -m midsentence.assets fetch {pinned}"] if base is None and pinned else []
     data = [folder for folder in config.train.data if not (Path(folder) / MANIFEST).exists()]
     return (*weights, *tokenizer, *(shlex.join(["python", "-m", "data_gen.generate", *typed(), f"out={folder}"]) for folder in data))
 

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from agent.models.checkpoint import BASE
-from agent.models.embedded import hub_id
-from agent.models.load import PROTOCOL
 from configs.command import UserError, command
 from configs.files import marker
 from configs.folder import SETTINGS, raw_settings
 from configs.schema import Config
 from data_gen.trajectory import MANIFEST, read_manifest
+from midsentence.models.checkpoint import BASE
+from midsentence.models.embedded import hub_id
+from midsentence.models.load import PROTOCOL
 from training.card import adapter_card, data_card
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")

@@ -29,16 +29,11 @@ from typing import Any
 
 from rich.progress import Progress
 
-from agent.clock import Profile
-from agent.core import State
-from agent.models.load import load_renderer, load_runtime, weights_hash
-from agent.protocol import EDITION
-from agent.rendering import Renderer
-from agent.simulate import Episode, Planner, Rollout, run_batch
 from configs.command import UserError, claim, command, out_folder, write_manifest
 from configs.ending import quietly
 from configs.files import intact, marker, whole, write
 from configs.schema import Config
+from configs.terminal import plain
 from data_gen.agreement import KINDS
 from data_gen.card import write_card
 from data_gen.episodes import make_episode, sample_profile, settings_of
@@ -49,6 +44,12 @@ from data_gen.seeds import child
 from data_gen.sources import inputs, load
 from data_gen.task import Task
 from data_gen.trajectory import FEATURES, MANIFEST, SCHEMA_VERSION, files_of, row_of, shard_name
+from midsentence.clock import Profile
+from midsentence.core import State
+from midsentence.models.load import load_renderer, load_runtime, weights_hash
+from midsentence.protocol import EDITION
+from midsentence.rendering import Renderer
+from midsentence.simulate import Episode, Planner, Rollout, run_batch
 
 SPLIT = "train"
 REPORT = "repair.json"
@@ -108,6 +109,8 @@ def recipe(config: Config) -> str:
     parts = {name: asdict(getattr(config, name)) for name in ("model", "data", "clock", "agent", "repair")}
     for group, name in (("data", "workers"), ("data", "shard_rows"), ("data", "paraphrase"), ("repair", "workers"), ("repair", "batch")):
         parts[group].pop(name)
+    if not parts["agent"]["eager_listening"]:
+        parts["agent"].pop("eager_listening")
     parts |= {"inputs": inputs(config), "weights": weights_hash(config.model.adapter), "seed": config.seed, "task": config.task}
     parts |= {"tools": config.tools, "requests": config.requests, "schema": SCHEMA_VERSION, "edition": EDITION}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
@@ -232,7 +235,7 @@ def rows_of(played: Played, watched: Watched, counts: Counter[str]) -> list[dict
             continue
         except Exception as error:  # one broken row is data; the report names it
             counts["left_out:failed"] += 1
-            print(f"{played.task.id} in {played.mode}: the expert failed with {type(error).__name__}: {error}", file=sys.stderr)
+            print(plain(f"{played.task.id} in {played.mode}: the expert failed with {type(error).__name__}: {error}"), file=sys.stderr)
             continue
         if rollout.outcome != "answered":
             counts[f"left_out:{rollout.outcome}"] += 1
@@ -258,7 +261,7 @@ def count_states(played: Played, watched: Watched, rollout: Rollout) -> Counter[
     own = [written for written in watched.written if written.by_model]
     counts: Counter[str] = Counter({"rollouts": 1, f"{played.mode}:rollouts": 1, f"{played.mode}:states": len(own)})
     if watched.failure:
-        print(f"{played.task.id} in {played.mode}: the expert failed with {watched.failure}", file=sys.stderr)
+        print(plain(f"{played.task.id} in {played.mode}: the expert failed with {watched.failure}"), file=sys.stderr)
         counts["expert_failed"] += 1
     for written in own:
         counts[f"{played.mode}:{written.kind or 'agreed'}"] += 1
@@ -359,7 +362,7 @@ def _model(key: _Key) -> Any:
 
 @cache
 def _grammar(key: _Key) -> Any:
-    from agent.models.grammar import ProtocolGrammar
+    from midsentence.models.grammar import ProtocolGrammar
     return Lenient(ProtocolGrammar(renderer(key.config), grounded=key.config.repair.grounded))
 
 
@@ -370,7 +373,7 @@ class Lenient:
         self.grammar = grammar
 
     def begin(self, state: State) -> LenientConstraint:
-        """See `agent.simulate.Grammar`."""
+        """See `midsentence.simulate.Grammar`."""
         try:
             return LenientConstraint(self.grammar.begin(state))
         except ValueError as error:
@@ -386,11 +389,11 @@ class LenientConstraint:
             self._let_go(error)
 
     def allowed(self) -> Any:
-        """See `agent.models.model.Mask`."""
+        """See `midsentence.models.model.Mask`."""
         return self.inner.allowed() if self.inner is not None else None
 
     def push(self, token: int) -> None:
-        """See `agent.simulate.Constraint`."""
+        """See `midsentence.simulate.Constraint`."""
         try:
             if self.inner is not None:
                 self.inner.push(token)
@@ -398,12 +401,12 @@ class LenientConstraint:
             self._let_go(error)
 
     def forced(self) -> Sequence[int]:
-        """See `agent.simulate.Constraint`."""
+        """See `midsentence.simulate.Constraint`."""
         return self.inner.forced() if self.inner is not None else ()
 
     def _let_go(self, error: ValueError) -> None:
         self.inner = None
-        print(f"an action goes on without its grammar: {str(error).splitlines()[0]}", file=sys.stderr)
+        print(plain(f"an action goes on without its grammar: {str(error).splitlines()[0]}"), file=sys.stderr)
 
 
 def renderer(config: Config) -> Renderer:

@@ -14,6 +14,7 @@ import json
 import os
 import secrets
 import shutil
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, fields
@@ -24,15 +25,16 @@ import torch
 from accelerate import PartialState
 from hydra.utils import get_object
 
-from agent.models.checkpoint import BASE, load_model
-from agent.models.embedded import resolve
-from agent.models.load import adapter_folder, load_renderer, load_tokenizer, note_protocol, weights_hash
-from agent.rendering import Renderer
-from configs.command import UserError, claim, command, out_folder, write_manifest
+from configs.command import UserError, claim, command, out_folder, to_write, write_manifest
 from configs.files import marker, write
 from configs.launch import start_all
 from configs.schema import Config
+from configs.secrets import without_keys
 from data_gen.trajectory import read_manifest
+from midsentence.models.checkpoint import BASE, load_model
+from midsentence.models.embedded import resolve
+from midsentence.models.load import adapter_folder, finite, load_renderer, load_tokenizer, note_protocol, weights_hash
+from midsentence.rendering import Renderer
 from training.batch import Collator
 from training.checks import check_model, check_settings, context_of
 from training.corpus import Source, describe, read_source
@@ -176,6 +178,9 @@ def load_base(config: Config, renderer: Renderer) -> tuple[Any, dict[int, tuple[
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype, bnb_4bit_use_double_quant=True
         )
     model = AutoModelForCausalLM.from_pretrained(resolve(config.model.name), dtype=dtype, trust_remote_code=False, **more)
+    finite(model, config.model.name)
+    if (given := to_write(config)["model"]["name"]) != config.model.name:
+        model.name_or_path = model.config.name_or_path = given  # which adapters and W&B write down
     new = new_tokens(load_tokenizer(config.model.name), renderer)
     add_rows(model, renderer, new, config.seed)
     machine = Machine.here()
@@ -273,6 +278,7 @@ def wandb_run(config: Config, folder: Path, fresh: bool) -> Iterator[None]:
         yield
         return
     import wandb
+    sys.argv[1:] = map(without_keys, sys.argv[1:])  # it sends them along
     note = folder / CHECKPOINTS / WANDB
     id = os.environ.get("WANDB_RUN_ID") or (None if fresh else marker(note).get("run")) or secrets.token_hex(4)
     write(note, json.dumps({"run": id}) + "\n")

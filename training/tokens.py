@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from agent.rendering import Renderer
-from agent.transcript import CLOSERS
 from data_gen.seeds import child
 from data_gen.trajectory import BadData, Piece, segments_of
+from midsentence.rendering import Renderer
+from midsentence.transcript import CLOSERS
 
 IGNORED = -100
 """The label of an id that the loss does not count."""

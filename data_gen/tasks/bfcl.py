@@ -22,14 +22,14 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, get_args
 
-from agent.assets import asset_path
-from agent.clock import NS_PER_S
-from agent.tools.tool import Access, Json, Param, ToolSpec
 from data_gen.files import lines_of
 from data_gen.grounding import canonical, ground
 from data_gen.seeds import child
 from data_gen.speech import speak
 from data_gen.task import BadTask, GoldCall, Split, Task
+from midsentence.assets import asset_path
+from midsentence.clock import NS_PER_S
+from midsentence.tools.tool import Access, Json, Param, ToolSpec
 
 CATEGORIES = ("parallel", "parallel_multiple", "multiple", "live_parallel", "live_parallel_multiple")
 """``parallel``: one tool, several calls; ``multiple``: several tools, one call (reported apart); ``live``: written by users."""

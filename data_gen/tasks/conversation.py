@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from agent.tools.tool import ToolSpec
 from data_gen.derivation import Derivation, clauses, understood
 from data_gen.replies import SAYS, question
 from data_gen.task import BadTask, Evidence, GoldCall, Turn
+from midsentence.tools.tool import ToolSpec
 
 _REF = re.compile(r"\$(\d+)")
 _FIELDS = frozenset({"words", "kind", "asks", "answer", "says", "calls"})

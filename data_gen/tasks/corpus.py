@@ -23,13 +23,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from agent.tools.tool import ToolSpec
 from data_gen import markup
 from data_gen.retell import retold
 from data_gen.seeds import child
 from data_gen.task import Split, Task
 from data_gen.tasks import jsonl
 from data_gen.tasks.assistant import Lazy
+from midsentence.tools.tool import ToolSpec
 
 FOLDER = Path(__file__).parent.parent / "corpus"
 ASSISTANT = "assistant"

@@ -9,10 +9,10 @@ import hashlib
 import random
 from collections.abc import Mapping
 
-from agent.clock import ns
-from agent.tools.tool import Json, Param, ToolFailure, ToolSpec
 from data_gen.speech import speak
 from data_gen.task import Evidence, GoldCall, Split, Task
+from midsentence.clock import ns
+from midsentence.tools.tool import Json, Param, ToolFailure, ToolSpec
 
 _TEXT = {"type": "string"}
 TOOLS = (

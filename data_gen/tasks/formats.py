@@ -21,11 +21,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.tools.tool import ToolSpec
 from data_gen import markup
 from data_gen.files import lines_of, text_of
 from data_gen.task import BadTask
 from data_gen.tasks import messages
+from midsentence.tools.tool import ToolSpec
 
 _OTHER_FILES = frozenset(".csv .tsv .xls .xlsx .arrow .feather .gz .bz2 .xz .zst .zip .tar .yaml .yml".split())
 FILES = _OTHER_FILES | {".jsonl", ".ndjson", ".json", ".parquet", *markup.SUFFIXES}

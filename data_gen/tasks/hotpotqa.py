@@ -18,9 +18,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
-from agent.tools.search import SEARCH_SPEC, Corpus, SearchToolbox
-from agent.tools.text import fold
-from agent.tools.tool import ToolFailure
 from configs.files import path_of
 from data_gen.derivation import Clause, Derivation, Draft
 from data_gen.disfluency import TEST, TRAIN, Disfluent, Rates
@@ -30,6 +27,9 @@ from data_gen.script import Mark, Place, Script
 from data_gen.seeds import child
 from data_gen.speech import speak
 from data_gen.task import BadTask, Evidence, Split, Task
+from midsentence.tools.search import SEARCH_SPEC, Corpus, SearchToolbox
+from midsentence.tools.text import fold
+from midsentence.tools.tool import ToolFailure
 
 SHARES: Mapping[Split, float] = {"train": 0.6, "validation": 0.1, "test": 0.3}
 HINT = (

@@ -21,12 +21,6 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from agent.clock import NS_PER_S, parse_now
-from agent.protocol import Join, Ref, as_text
-from agent.tools.assistant import AssistantToolbox, assistant_specs
-from agent.tools.foreign import shown, shown_param, tool_specs
-from agent.tools.python_file import load_tools_file
-from agent.tools.tool import Json, Toolbox, ToolFailure, ToolSpec, mismatch
 from configs.files import path_of
 from data_gen.files import text_of
 from data_gen.gold import filled
@@ -42,6 +36,12 @@ from data_gen.tasks.conversation import by_turns, ends_of, turns_of_row
 from data_gen.tasks.recorded import recorded
 from data_gen.turns import timed
 from data_gen.words import is_unspaced, units
+from midsentence.clock import NS_PER_S, parse_now
+from midsentence.protocol import Join, Ref, as_text
+from midsentence.tools.assistant import AssistantToolbox, assistant_specs
+from midsentence.tools.foreign import shown, shown_param, tool_specs
+from midsentence.tools.python_file import load_tools_file
+from midsentence.tools.tool import Json, Toolbox, ToolFailure, ToolSpec, mismatch
 
 SHARES: Mapping[Split, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
 DEEPEST = 32

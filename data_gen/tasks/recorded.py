@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.calls import call_text
-from agent.tools.tool import Json, ToolFailure, ToolSpec
 from data_gen.tasks.bfcl import AckToolbox
+from midsentence.calls import call_text
+from midsentence.tools.tool import Json, ToolFailure, ToolSpec
 
 
 @dataclass(slots=True)
@@ -20,7 +20,7 @@ class Recorded(AckToolbox):
     """Tools that answer from a record."""
 
     results: Mapping[str, Json] = field(default_factory=dict)
-    """What calls returned, by `agent.calls.call_text`."""
+    """What calls returned, by `midsentence.calls.call_text`."""
 
     def run(self, name: str, args: Mapping[str, Json]) -> Json:
         """The recorded result; a write goes into the log of effects."""

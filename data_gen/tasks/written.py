@@ -14,11 +14,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from agent.tools.text import fold
-from agent.tools.world import File, Mail, Note, Person, WorldData
 from data_gen.reading import references
 from data_gen.spans import Habits
 from data_gen.task import BadTask, Split, Task
+from midsentence.tools.text import fold
+from midsentence.tools.world import File, Mail, Note, Person, WorldData
 
 REQUESTS = Path(__file__).with_name("handwritten.jsonl")
 HABITS = Habits(

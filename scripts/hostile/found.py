@@ -46,6 +46,14 @@ class Tally:
             self.counts[what] += 1
             self.findings.append(f"{what} {name}: {shown} -> {ended.status}: {ended.last[:400]}")
 
+    def take(self, other: Tally) -> None:
+        """Takes in what another process has tried."""
+        self.tried += other.tried
+        self.counts += other.counts
+        self.statuses += other.statuses
+        self.findings += other.findings
+        self.last = other.last or self.last
+
 
 def wrong_with(ended: Ended, *, nonsense: bool = False) -> set[str]:
     """Counters that the end of a command adds to, whatever it was for; ``nonsense``: whether it must have refused."""

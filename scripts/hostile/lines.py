@@ -36,16 +36,16 @@ COMMANDS: dict[str, list[str]] = {
     "eval.chrome_trace": ["path=replay", "row=1", "out=OUT.json"],
     "eval.timeline": ["runs=[replay]", "out=OUT"],
     "eval.closed_book": [*SMALL, "eval.backends=[expert]", "out=OUT"],
-    "agent.serve": [*SMALL, "model=tiny", "agent.max_generated_tokens=12", "out=OUT"],
-    "agent.calibrate": ["model=tiny"],
+    "midsentence.serve": [*SMALL, "model=tiny", "agent.max_generated_tokens=12", "out=OUT"],
+    "midsentence.calibrate": ["model=tiny"],
 }
 SCRIPTS: dict[str, list[str]] = {
     "scripts.bench": ["core", "--model", "none", "--repeats", "1", "--histories", "10", "20"],
     "scripts.publish": ["outputs/none", "none"],
-    "agent.models.embedded": ["tiny"],
+    "midsentence.models.embedded": ["tiny"],
 }
 """Programs without settings, and arguments that they take."""
-DEAR = {"eval.whatif", "eval.frontier", "training.sft", "training.repair", "agent.serve", "agent.calibrate"}
+DEAR = {"eval.whatif", "eval.frontier", "training.sft", "training.repair", "midsentence.serve", "midsentence.calibrate"}
 """Commands that are drawn less often, for they take long where a line turns out to be a good one."""
 READS = {"path", "runs", "train.data", "model.adapter", "requests", "tools"}
 """Settings that name something to read."""
@@ -57,8 +57,8 @@ NOWHERE = (
     "https://example.invalid/x", "${oc.env:HOME}/nosuch", "${name}", "hf://nobody/nothing", "me/none",
 )
 """Paths at which there is nothing that a command reads."""
-UNWRITABLE = ("file/below", "file", "/proc/x/y", "/dev/null/x", "a" * 300, "x/" * 2100 + "y", "picture.png/out", "/dev/full")
-"""Paths at which nothing can be made."""
+UNWRITABLE = ("file/below", "file", "/proc/x/y", "/dev/null/x", "a" * 300, "x/" * 2100 + "y", "picture.png/out")
+"""Paths at which nothing can be made; no device, for root could make one a file."""
 EARLIER = ("data", "replay", "run", "report")
 WORDS = ("nosuch", "Speculative", "speculative ", "''", "1", "[]", "{}", "null", "../x", "${nope}", "🦆", "sequential,parallel", "a" * 5000)
 TORN = (
@@ -211,11 +211,12 @@ def _by_sense(draw: random.Random, module: str, base: list[str]) -> tuple[Sequen
             ("data.sizes={train: 0, validation: 0, test: 0}", True), ("clock.train_decode_tokens_per_s=[40,45]", True),
             ("clock.train_decode_tokens_per_s=[250,15]", True), ("clock.train_decode_tokens_per_s=[15]", True),
             ("clock.held_out_decode_tokens_per_s=[1,1000]", True), ("clock.train_restart_s=[0.5,0.1]", True), ("data.lag_s=-3", True),
-            ("clock.train_prefill_ratio=[5,6,7]", True), ("data.lag_s=1e300", False), ("data.period_s=1e-300", False),
-            ("data.period_s=1e300", False), ("data.endpoint=nosuch", True), ("data.lag_spread_s=-1", True),
+            ("clock.train_prefill_ratio=[5,6,7]", True), ("data.lag_s=1e300", True), ("data.period_s=1e-300", False),
+            ("data.period_s=1e300", True), ("data.endpoint=nosuch", True), ("data.lag_spread_s=-1", True),
             ("data.shard_rows=" + "9" * 30, False),
             ("clock.train_restart_s=[0,0]", True), ("agent.max_context_tokens=1", True), ("agent.max_generated_tokens=1", False),
-            ("data.source=home data.language=fi", False), ("data.source=hotpotqa data.files={hotpotqa: picture.png}", True),
+            ("data.source=home data.language=fi", False), ("data.language=fi", True),
+            ("data.source=hotpotqa data.files={hotpotqa: picture.png}", True),
             ("data.source=jsonl", True), ("data.source=jsonl requests=requests.jsonl tools=picture.png", True), ("data.source=''", True),
             ("data.categories=[nosuch] data.source=bfcl", True), ("data.disfluency={nosuch: 1}", True),
             ("data.disfluency={times: -1}", True),
@@ -225,7 +226,8 @@ def _by_sense(draw: random.Random, module: str, base: list[str]) -> tuple[Sequen
         "data_gen.show": [("row=1000000", True), ("row=99999999999999999999", True), ("path=''", True)],
         "training.sft": [
             ("train.weights=[1,2,3]", True), ("train.weights=[-1]", True), ("train.weights=[nan]", True), ("train.weights=[0]", True),
-            ("train.schedule=nosuch", True), ("train.schedule=''", True), ("train.lora_targets=[nosuch]", True),
+            ("train.schedule=nosuch", True), ("train.schedule=reduce_lr_on_plateau", True), ("seed=4294967296", True),
+            ("train.schedule=''", True), ("train.lora_targets=[nosuch]", True),
             ("train.lora_targets=[]", True),
             ("train.data=[]", True), ("train.data=[data,data]", False), ("train.max_length=1", True), ("train.learning_rate=1e30", True),
             ("launcher=ddp gpus=2", False), ("train.method=qlora", True), ("train.callback._target_=os.system", True),
@@ -246,18 +248,18 @@ def _by_sense(draw: random.Random, module: str, base: list[str]) -> tuple[Sequen
             ("eval.backends=[nosuch]", True), ("eval.profiles=[nosuch]", True), ("eval.profiles=[wall]", True),
             ("eval.sources=[nosuch]", True),
             ("eval.checkpoints={a: nosuch} eval.backends=[a]", True), ("eval.checkpoints={expert: run} eval.backends=[expert]", True),
-            ("eval.sources=[recogniser]", True), ("eval.modes=[nosuch]", True), ("eval.cap_s=1e-9", False), ("eval.cap_s=1e300", False),
+            ("eval.sources=[recogniser]", True), ("eval.modes=[nosuch]", True), ("eval.cap_s=1e-9", False), ("eval.cap_s=1e300", True),
             ("model.adapter=nosuch eval.backends=[model]", True), ("eval.backends=[model] model.adapter=data", True),
-            ("eval.backends=[../x]", True), ("agent.commit_grace_s=1e300", False), ("eval.temperature=1e308", False),
+            ("eval.backends=[../x]", True), ("agent.commit_grace_s=1e300", True), ("eval.temperature=1e308", False),
             ("data.endpoint=nosuch", True), ("eval.runtime=llamacpp eval.backends=[model]", True), ("agent.allowed_egress=['*','']", False),
-            ("clock.profiles.laptop.restart_s=1e300", False), ("clock.profiles.laptop.decode_tokens_per_s=" + "9" * 30, False),
+            ("clock.profiles.laptop.restart_s=1e300", True), ("clock.profiles.laptop.decode_tokens_per_s=" + "9" * 30, False),
             ("eval.split=all data.sizes={train: 0, validation: 0, test: 0}", False),
         ],
         "eval.report": [
             ("runs=[]", True), ("runs=[replay,replay]", True), ("runs=[nosuch]", True), ("runs=[data]", True), ("runs=['']", True),
             ("eval.resamples=0", True), ("eval.margin=nan", True), ("eval.paper=maybe", True), ("runs=replay", True),
         ],
-        "agent.serve": [
+        "midsentence.serve": [
             ("tools=nosuch.py", True), ("tools=tools.json", True), ("tools=file", True), ("tools=picture.png", True),
             ("model.adapter=nosuch", True),
             ("eval.modes=[nosuch]", True), ("model=tiny model.name=nosuch", True), ("model.tags=text model.turns=flat", False),
@@ -269,7 +271,7 @@ def _by_sense(draw: random.Random, module: str, base: list[str]) -> tuple[Sequen
         "eval.frontier": [("eval.sources=[nosuch]", True), ("data.endpoint=nosuch", False)],
         "data_gen.markup": [("requests=nosuch", True), ("out=x.png", True), ("requests=tools.json", True), ("requests=picture.png", True)],
         "eval.closed_book": [("eval.sources=[nosuch]", True), ("eval.backends=[nosuch]", True)],
-        "agent.calibrate": [("model=tiny model.name=nosuch", True), ("model.dtype=int8", True)],
+        "midsentence.calibrate": [("model=tiny model.name=nosuch", True), ("model.dtype=int8", True)],
     }
     if module not in asked:
         return _by_type(draw, module, base)

@@ -57,7 +57,8 @@ BAD_ROWS: tuple[dict[str, Any], ...] = (
 )
 """Changes to a row that make it one which can't be used."""
 YAML_DOORS: tuple[dict[str, Any], ...] = (
-    {"tools": "own.py", "data": {"source": "jsonl"}, "requests": "requests.jsonl"}, {"tools": "OWN.PY"}, {"name": "${oc.env:HOME}"},
+    {"tools": "own.py", "data": {"source": "jsonl"}, "requests": "requests.jsonl"}, {"tools": "OWN.PY"}, {"tools": "own.py/."},
+    {"tools": "${name}", "name": "own.py", "data": {"source": "jsonl"}, "requests": "requests.jsonl"}, {"name": "${oc.env:HOME}"},
     {"data": {"paraphrase": {"url": "http://127.0.0.1:9/v1"}}}, {"seed": "${oc.decode:1}"},
     {"eval": {"checkpoints": {"${oc.env:HOME}": "x"}}},
 )
@@ -367,8 +368,8 @@ def _read_replay() -> None:
 def _read_run() -> None:
     from transformers.utils.logging import disable_progress_bar
 
-    from agent.models.checkpoint import load_model
-    from agent.models.load import load_renderer, weights_hash
+    from midsentence.models.checkpoint import load_model
+    from midsentence.models.load import load_renderer, weights_hash
     from training import export
     from training.card import export_card
     disable_progress_bar()
@@ -379,8 +380,8 @@ def _read_run() -> None:
 
 
 def _read_python() -> None:
-    from agent.tools.python_file import load_tools_file
     from data_gen.tasks import jsonl
+    from midsentence.tools.python_file import load_tools_file
     load_tools_file(Path("tools.py")).toolbox("x", "2025-03-01 14:30:00")
     jsonl.load("requests.jsonl", "tools.py")
 

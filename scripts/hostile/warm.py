@@ -25,7 +25,8 @@ from pathlib import Path
 
 LIMIT_S = 60.0
 """Of CPU for a case, and `PATIENCE` times as much by the clock."""
-PATIENCE = 4
+PATIENCE = 12
+"""Other work may share the processors."""
 MOST_BYTES = 12 << 30
 """Address space that a case may take beyond what this process has."""
 _POLL_S = 0.01

@@ -49,7 +49,7 @@ ROWS: list[dict[str, Any]] = [
      "words": [["find", 0.0, 0.2], ["ramen", 0.3, 0.7], ["near", 0.8, 0.9], ["Paris", 1.0, 1.4]],
      "calls": [{"name": "find_place", "args": {"what": ["ramen"], "near": ["Paris"]}}]},
 ]
-PYTHON = '''from agent.tools.function import tool
+PYTHON = '''from midsentence.tools.function import tool
 
 
 @tool(access="read")

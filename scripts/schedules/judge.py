@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from agent.events import (
+from midsentence.events import (
     Append,
     Appended,
     CancelTool,
@@ -23,6 +23,7 @@ from agent.events import (
     EndPredicted,
     Event,
     Finish,
+    Forget,
     Generate,
     ModelEnded,
     ModelOutput,
@@ -33,10 +34,10 @@ from agent.events import (
     ToolResult,
     UserUpdate,
 )  # fmt: skip
-from agent.modes import Settings
-from agent.protocol import ActionEnded, AmendLine, CallLine, CommitLine, Item, Join, Parser, Ref, RemoveLine, feed, refs
-from agent.tools.tool import ToolSpec, bind
-from agent.transcript import Segment, read_update
+from midsentence.modes import Settings
+from midsentence.protocol import ActionEnded, AmendLine, CallLine, CommitLine, Item, Join, Parser, Ref, RemoveLine, feed, refs
+from midsentence.tools.tool import ToolSpec, bind
+from midsentence.transcript import Segment, read_update
 from scripts.schedules.ledger import Ledger, NoPart, Told, resolved
 from scripts.schedules.meaning import added, meaning, normal, words
 from scripts.schedules.starts import changed_at, judge_start
@@ -185,8 +186,10 @@ class Judge:
         self.heard += heard
 
     def _throw_away(self) -> None:
-        """Speech goes on: what an attempt on a predicted end has done was for nothing."""
-        if self.attempt is not None:
+        """Speech goes on: what an attempt on a predicted end has done was for nothing. Of a model that listens the calls stand."""
+        if self.settings.listens:
+            self.beside.clear()
+        elif self.attempt is not None:
             if self.on_prediction:
                 self.stop_by = self.generation
             altered = {id for id, was in self.altered.items() if was != meaning(self.calls[id].spec, self.calls[id].args)}
@@ -435,6 +438,10 @@ class Judge:
                     self._says_what_is_there(self.calls[id], error)
                 self.errors.clear()
                 self.told_at = self.at
+            case Forget():
+                if self.appending:
+                    self.count("overlap")
+                self.appending = True
             case Generate(generation):
                 self._generate(generation)
             case Stop(generation):

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from agent.protocol import Join, Ref, as_text
-from agent.tools.tool import ToolSpec
+from midsentence.protocol import Join, Ref, as_text
+from midsentence.tools.tool import ToolSpec
 
 Status = Literal["waiting", "running", "done", "failed", "unknown"]
 

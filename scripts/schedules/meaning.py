@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
-from agent.protocol import Join, Ref
-from agent.tools.tool import ToolSpec
+from midsentence.protocol import Join, Ref
+from midsentence.tools.tool import ToolSpec
 
 _WORD = re.compile(r"\w+")
 

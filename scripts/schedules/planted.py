@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agent.events import (
+from midsentence.events import (
     Append,
     CancelTool,
     Command,
@@ -29,9 +29,9 @@ from agent.events import (
     ToolResult,
     UserUpdate,
 )  # fmt: skip
-from agent.modes import Settings
-from agent.tools.tool import ToolSpec
-from agent.transcript import Segment
+from midsentence.modes import Settings
+from midsentence.tools.tool import ToolSpec
+from midsentence.transcript import Segment
 from scripts.schedules.shell import Schedule, Wires
 from scripts.schedules.writer import TOOLS
 

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from agent import core
-from agent.clock import ns
-from agent.events import (
+from midsentence import core
+from midsentence.clock import ns
+from midsentence.events import (
     Appended,
     CancelTool,
     Close,
@@ -36,8 +36,8 @@ from agent.events import (
     ToolResult,
     UserUpdate,
 )  # fmt: skip
-from agent.modes import MODES, Settings
-from agent.tools.tool import ToolSpec
+from midsentence.modes import MODES, Settings
+from midsentence.tools.tool import ToolSpec
 from scripts.schedules.judge import Judge
 from scripts.schedules.writer import NEVER_SAID, TOOLS, USER_WORDS, Writer
 
@@ -65,8 +65,8 @@ RESULTS = (
 ENDS = ("<answer>ok</answer>", "<pause>")
 
 
-def any_settings(draw: random.Random) -> Settings:
-    """A mode with settings at random."""
+def any_settings(draw: random.Random, more: random.Random) -> Settings:
+    """A mode with settings at random; ``more`` draws those that came later, so that a schedule's number still means the same."""
     mode = draw.choice(list(MODES.values()))
     in_turn, in_session = draw.choice(((2, 3), (3, 2), (12, 32), (12, 32), (12, 32), (12, 32)))
     return replace(
@@ -76,7 +76,7 @@ def any_settings(draw: random.Random) -> Settings:
         commit_grace_ns=draw.choice((0, 0, ns(0.3))), allowed_egress=draw.choice((frozenset(), frozenset({"ask"}))),
         duplicate_writes=draw.random() < 0.1, max_errors_in_row=draw.choice((3, 8, 8)),
         max_context_tokens=draw.choice((600, 8192, 8192, 8192)), max_generated_tokens=draw.choice((300, 2048, 2048)),
-        max_writes_per_turn=in_turn, max_writes_per_session=in_session,
+        max_writes_per_turn=in_turn, max_writes_per_session=in_session, eager=mode.eager or mode.listens and more.random() < 0.3,
     )  # fmt: skip
 
 
@@ -87,7 +87,7 @@ class Schedule:
         """``keys`` holds the idempotency keys of the sessions before, to be told from this one's."""
         self.seed = seed
         self.draw = random.Random(seed)
-        self.settings = any_settings(self.draw)
+        self.settings = any_settings(self.draw, random.Random(f"{seed}/more"))
         self.wires = wires or Wires()
         self.keys = {} if keys is None else keys
         self.trace: list[tuple[Event, tuple[Command, ...], list[str]]] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.events import StartTool
+from midsentence.events import StartTool
 from scripts.schedules.ledger import Told, lacks_part
 from scripts.schedules.meaning import meaning, said_by
 

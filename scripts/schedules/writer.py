@@ -6,8 +6,8 @@ import base64
 import random
 from typing import Any
 
-from agent.modes import Settings
-from agent.tools.tool import Param, ToolSpec
+from midsentence.modes import Settings
+from midsentence.tools.tool import Param, ToolSpec
 
 USER_WORDS = ("text", "Bob", "that", "ten", "pay", "100", "café", "no", "wait")
 NEVER_SAID = ("zebra", "4471", "omega")

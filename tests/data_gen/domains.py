@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.tools.tool import ToolFailure
+from midsentence.tools.tool import ToolFailure
 
 
 def refuses(box: Any, name: str, args: dict[str, object], why: str) -> None:

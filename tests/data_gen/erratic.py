@@ -10,13 +10,13 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from agent.calls import State as CallState
-from agent.core import State
-from agent.protocol import Ref, write_call
-from agent.simulate import Planner
-from agent.tools.tool import ToolSpec
 from data_gen.reading import issued
 from data_gen.task import Task
+from midsentence.calls import CallState
+from midsentence.core import State
+from midsentence.protocol import Ref, write_call
+from midsentence.simulate import Planner
+from midsentence.tools.tool import ToolSpec
 
 MUSING = "well let me think about what this could possibly mean and whether there is anything at all that I should do about it now"
 NONSENSE = (

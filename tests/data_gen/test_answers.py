@@ -6,14 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from agent.calls import Call
-from agent.calls import State as CallState
-from agent.clock import Profile
-from agent.models.load import load_renderer
-from agent.modes import MODES
-from agent.protocol import Ref
-from agent.tools.assistant import assistant_specs
-from agent.tools.tool import Param, ToolSpec
 from configs.schema import AgentConfig, Config, DataConfig
 from data_gen.answers import sentence, told
 from data_gen.episodes import make_episode
@@ -23,6 +15,13 @@ from data_gen.task import Task
 from data_gen.tasks import assistant, debug
 from eval.backends import backend
 from eval.scoring import score
+from midsentence.calls import Call, CallState
+from midsentence.clock import Profile
+from midsentence.models.load import load_renderer
+from midsentence.modes import MODES
+from midsentence.protocol import Ref
+from midsentence.tools.assistant import assistant_specs
+from midsentence.tools.tool import Param, ToolSpec
 from tests.test_configs import composed
 
 WEATHER = ToolSpec("get_weather", (Param("city", {"type": "string"}),), "read")

@@ -11,10 +11,6 @@ from typing import Any
 
 import pytest
 
-from agent.models.load import load_renderer
-from agent.modes import MODES
-from agent.rendering import Renderer
-from agent.tools.assistant import AssistantToolbox
 from configs.schema import AgentConfig, ClockConfig, DataConfig
 from data_gen.derivation import Derivation
 from data_gen.disfluency import Rates
@@ -30,6 +26,10 @@ from data_gen.tasks.assistant.compose import BY_NAME, Style, compose, pairs
 from data_gen.tasks.assistant.intents import INTENTS, asks
 from data_gen.tasks.assistant.templates import templates
 from data_gen.twins import known_by, twin
+from midsentence.models.load import load_renderer
+from midsentence.modes import MODES
+from midsentence.rendering import Renderer
+from midsentence.tools.assistant import AssistantToolbox
 
 SPLITS = entities.SPLITS
 ROUGH = Style(Rates().times(3), indirect=0.3)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.tools.tool import Toolbox, bind, mismatch
 from data_gen.grounding import canonical
 from data_gen.task import Evidence
 from data_gen.tasks import bfcl
+from midsentence.tools.tool import Toolbox, bind, mismatch
 from tests.data_gen.bfcl_rows import TEA, TIDES, write_wheel
 
 

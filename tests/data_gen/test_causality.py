@@ -7,8 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from agent.clock import ns
-from agent.tools.tool import Param, ToolSpec, mismatch
 from configs.schema import Config, DataConfig, EndpointConfig, ModelConfig
 from data_gen import check, derivation, expert, heard, reading
 from data_gen.derivation import DerivedReading
@@ -23,6 +21,8 @@ from data_gen.task import Task
 from data_gen.tasks import jsonl
 from data_gen.tasks.bfcl import AckToolbox
 from data_gen.twins import known_by, others
+from midsentence.clock import ns
+from midsentence.tools.tool import Param, ToolSpec, mismatch
 
 TEXT = {"type": "string"}
 TOOLS = (

@@ -8,12 +8,13 @@ import re
 
 import pytest
 
-from agent.transcript import Segment
+from configs.ending import UserError
 from configs.schema import Config, DataConfig, EndpointConfig, ModelConfig
 from data_gen import check
 from data_gen.generate import _tasks, make_row
 from data_gen.sources import load
 from data_gen.twins import known_by, twin
+from midsentence.transcript import Segment
 
 
 @pytest.fixture(scope="module", params=["assistant", "debug"])
@@ -174,3 +175,8 @@ def test_a_look_up_that_is_tried_again_at_a_false_end_is_no_repetition(tmp_path)
     made = [make_row(config, _tasks(config, "train")[0], "train", n) for n in range(20)]
     retried = [row for row in made if sum(part["kind"] == "tool_error" for part in row["segments"]) > 1]
     assert retried and report(config, retried)["repeated_actions"] == 0
+
+
+def test_rows_of_a_task_that_there_is_not_are_a_line(config, rows):
+    with pytest.raises(UserError, match="gone/x is of task 'none', which its source does not make any more; generate the data again"):
+        check.check_rows(config, [rows[0] | {"id": "gone/x", "task": "none"}])

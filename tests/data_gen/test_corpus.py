@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from agent.tools.function import Uniform, tool
-from agent.tools.tool import ToolFailure
+from midsentence.tools.function import Uniform, tool
+from midsentence.tools.tool import ToolFailure
 
 
 @dataclass

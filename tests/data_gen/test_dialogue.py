@@ -6,10 +6,7 @@ from collections import Counter
 
 import pytest
 
-from agent.clock import Profile
-from agent.events import Speaking
-from agent.modes import MODES
-from configs.schema import Config, DataConfig, EndpointConfig, ModelConfig
+from configs.schema import AgentConfig, Config, DataConfig, EndpointConfig, ModelConfig
 from data_gen import check
 from data_gen.episodes import make_episode
 from data_gen.expert import Expert
@@ -19,6 +16,9 @@ from data_gen.task import KINDS
 from data_gen.tasks.assistant import turn_wordings
 from data_gen.tasks.assistant.dialogue import compose
 from data_gen.tasks.assistant.turn_wordings import ASIDES, CORRECTIONS, FOLLOW_UPS, LACKS, SUBJECTS, worded
+from midsentence.clock import Profile
+from midsentence.events import Speaking
+from midsentence.modes import MODES
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +75,13 @@ def test_no_wording_is_in_two_splits(lists):
     assert len(test) >= 2 and len(validation) >= 2 and turn_wordings.__doc__
 
 
-@pytest.fixture(scope="module", params=["smart", "oracle"])
+@pytest.fixture(scope="module", params=["smart", "oracle", "eager"])
 def config(request) -> Config:
     ends = {"smart": EndpointConfig(0.6, 0.682, 0.3, 0.633), "oracle": EndpointConfig(0.5, 0.0)}
+    ends["eager"] = ends["smart"]
     sizes = {"train": 6, "validation": 1, "test": 2}
     data = DataConfig(source="dialogue", sizes=sizes, eagerness=0.3, endpoint=request.param, endpoints=ends)
-    return Config(data=data, model=ModelConfig(name="tiny"))
+    return Config(data=data, model=ModelConfig(name="tiny"), agent=AgentConfig(eager_listening=request.param == "eager"))
 
 
 def test_a_folder_of_conversations_has_nothing_to_count(config):

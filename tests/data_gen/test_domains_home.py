@@ -2,8 +2,8 @@
 
 import pytest
 
-from agent.tools.tool import ToolFailure
 from data_gen.tasks.jsonl import load, tools_of
+from midsentence.tools.tool import ToolFailure
 
 TOOLS, ROWS = (f"data_gen/corpus/home/{name}" for name in ("tools.py", "train.jsonl"))
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.tools.tool import Toolbox, ToolFailure
 from data_gen.tasks.jsonl import load, tools_of
+from midsentence.tools.tool import Toolbox, ToolFailure
 from tests.data_gen.domains import refuses
 
 FOLDER = Path(__file__).resolve().parents[2] / "data_gen/corpus/travel"

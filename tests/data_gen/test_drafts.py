@@ -6,10 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from agent.clock import Profile, ns
-from agent.models.load import load_renderer
-from agent.simulate import Rollout
-from agent.tools.tool import Param, ToolSpec
 from configs.schema import AgentConfig, DataConfig, EndpointConfig
 from data_gen.episodes import make_episode
 from data_gen.expert import Expert
@@ -22,6 +18,10 @@ from data_gen.tasks import assistant
 from data_gen.tasks.bfcl import AckToolbox
 from data_gen.twins import known_by, others
 from eval.trace import trace
+from midsentence.clock import Profile, ns
+from midsentence.models.load import load_renderer
+from midsentence.simulate import Rollout
+from midsentence.tools.tool import Param, ToolSpec
 
 
 def dictated():

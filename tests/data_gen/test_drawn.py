@@ -6,9 +6,6 @@ import random
 
 import pytest
 
-from agent.models.load import load_renderer
-from agent.tools.assistant import assistant_specs
-from agent.tools.tool import Param, ToolFailure, ToolSpec
 from configs.schema import AgentConfig, ClockConfig, Config, DataConfig
 from data_gen import sources
 from data_gen.drawn import MOST_TOOLS, Names, drawn
@@ -18,6 +15,9 @@ from data_gen.reading import reading_of
 from data_gen.tasks import assistant, written
 from data_gen.twins import asked_tools
 from eval.scoring import score
+from midsentence.models.load import load_renderer
+from midsentence.tools.assistant import assistant_specs
+from midsentence.tools.tool import Param, ToolFailure, ToolSpec
 from tests.data_gen.test_spans import BACK, task
 
 TEXT = {"type": "string"}

@@ -7,25 +7,26 @@ from pathlib import Path
 
 import pytest
 
-from agent import core
-from agent.calls import State as CallState
-from agent.clock import Profile
-from agent.core import State
-from agent.events import Appended, Generate, Note, StartTool, UserUpdate
-from agent.models.load import load_renderer
-from agent.modes import MODES, Settings
-from agent.protocol import Ref, write_value
-from agent.simulate import Rollout
-from agent.tools.tool import ToolFailure
 from configs.schema import AgentConfig, DataConfig
 from data_gen.disfluency import Rates
 from data_gen.episodes import make_episode
 from data_gen.expert import Expert, heard_in, reconcile
-from data_gen.reading import reading_of
+from data_gen.reading import Wanted, reading_of
 from data_gen.task import Task
 from data_gen.tasks import assistant, bfcl, debug, naturalistic
 from eval.safety import Rules, counts
 from eval.trace import trace
+from midsentence import core
+from midsentence.calls import CallState
+from midsentence.clock import Profile
+from midsentence.core import State
+from midsentence.events import Appended, Generate, ModelOutput, Note, StartTool, UserUpdate
+from midsentence.models.load import load_renderer
+from midsentence.modes import MODES, Settings
+from midsentence.protocol import Ref, write_call, write_value
+from midsentence.simulate import Rollout
+from midsentence.tools.assistant import assistant_specs
+from midsentence.tools.tool import ToolFailure
 from tests.data_gen.bfcl_rows import write_wheel
 from tests.data_gen.erratic import Erratic
 
@@ -224,3 +225,23 @@ def test_a_user_s_own_marker_of_words_taken_back_takes_nothing_back():
         for event in (UserUpdate(n, text, n == 2), Appended(n, 1)):
             state, _ = core.step(state, event)
     assert heard_in(state.transcript) == ("from", "[-1]", "to", "[-2,", "3]")
+
+
+@pytest.mark.parametrize(("had", "name", "said", "line"), [
+    ({"due_date": "on Thanksgiving", "all_day": True}, "due_date", "on Thanksgiving Day", None),
+    ({"due_date": "on Friday", "all_day": True}, "due_date", "on Friday at nine", None),
+    ({"due_date": "on Friday", "all_day": True}, "due_date", "on Monday", '1. due_date = "on Monday"'),
+    ({"list_name": "doctor"}, "list_name", "Doctor", None),
+    ({"list_name": "doctor"}, "list_name", "Doctors", '1. list_name = "Doctors"'),
+    ({"name": "call ann"}, "name", "call Ann", '1. name = "call Ann"'),  # what a reminder says is as it was written
+])
+def test_what_means_the_same_to_a_tool_is_not_said_again(had, name, said, line):
+    spec = next(spec for spec in assistant_specs(now="2024-07-17 10:00:00") if spec.name == "create_reminder")
+    state = core.start(MODES["speculative"], {spec.name: spec}, "s", 0)
+    written = write_call(1, spec.name, (), {"name": "call Ann", **had})
+    for event in (UserUpdate(1, "remind me"), Appended(2, 1), ModelOutput(3, 1, f"<tool_call>\n{written}\n</tool_call>", (1,))):
+        state, _ = core.step(state, event)
+    args = {other: value for other, value in state.graph[1].args.items() if other != name}
+    want = Wanted(1, spec, args, {other: (value,) for other, value in args.items()}, True, drafts={name: said})
+    edits, ids = reconcile([want], state, False)
+    assert [edit.line for edit in edits] == ([line] if line else []) and ids == {1: 1}

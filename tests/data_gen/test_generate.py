@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 from datasets import load_dataset
 
-from agent import core
-from agent.events import from_json
-from agent.models.load import load_renderer
-from agent.protocol import EDITION
-from agent.tools.tool import ToolSpec
 from data_gen import generate
 from data_gen.episodes import settings_of
 from data_gen.expert import Expert
 from data_gen.task import BadTask, Evidence, GoldCall, Task, Word
 from data_gen.tasks import debug
 from data_gen.trajectory import BadData, read_manifest, read_rows, segments_of
+from midsentence import core
+from midsentence.events import from_json
+from midsentence.models.load import load_renderer
+from midsentence.protocol import EDITION
+from midsentence.tools.tool import ToolSpec
 from tests.test_configs import composed
 
 

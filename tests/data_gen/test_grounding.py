@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.tools.tool import Param, ToolSpec
 from data_gen.grounding import Ungrounded, candidates, canonical, ground
 from data_gen.mentions import Heard, flag_mentions
 from data_gen.naming import Lexicon, name_evidence, revealed, winners
 from data_gen.task import BadTask, Evidence
+from midsentence.tools.tool import Param, ToolSpec
 
 STRING, NUMBER, INTEGER = {"type": "string"}, {"type": "number"}, {"type": "integer"}
 

@@ -6,14 +6,6 @@ import random
 
 import pytest
 
-from agent.calls import State as CallState
-from agent.clock import Profile
-from agent.core import State
-from agent.events import StartTool
-from agent.models.load import load_renderer
-from agent.modes import MODES
-from agent.protocol import write_value
-from agent.simulate import Episode, Rollout
 from configs.schema import AgentConfig, DataConfig, EndpointConfig
 from data_gen.agreement import KINDS, disagreement
 from data_gen.disfluency import Rates
@@ -24,6 +16,14 @@ from data_gen.reading import reading_of
 from data_gen.task import Task
 from data_gen.tasks import assistant, debug, naturalistic
 from data_gen.trajectory import pieces
+from midsentence.calls import CallState
+from midsentence.clock import Profile
+from midsentence.core import State
+from midsentence.events import StartTool
+from midsentence.models.load import load_renderer
+from midsentence.modes import MODES
+from midsentence.protocol import write_value
+from midsentence.simulate import Episode, Rollout
 from tests.data_gen import erratic
 
 FORMS = (("amend", "line", "final"), ("amend", "line", "silence"), ("reissue", "action", "final"))

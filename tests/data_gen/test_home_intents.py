@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 pytest.importorskip("hassil", reason="pip install 'midsentence[home]'")
 pytest.importorskip("home_assistant_intents", reason="pip install 'midsentence[home]'")
 
-from agent.tools.tool import ToolFailure, bind, mismatch
 from configs.schema import Config, DataConfig, EndpointConfig, ModelConfig
 from data_gen import check, generate
 from data_gen.card import _LICENCES
@@ -26,6 +25,7 @@ from data_gen.tasks.home import package
 from data_gen.tasks.home.grammar import Grammar
 from data_gen.twins import known_by, twin
 from data_gen.words import cut, joined, plain_text, word_spans
+from midsentence.tools.tool import ToolFailure, bind, mismatch
 
 LANGUAGES = ("en", "fi", "zh-CN")
 ENGLISH_ONLY = {"on"}

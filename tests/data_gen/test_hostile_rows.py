@@ -8,16 +8,16 @@ import sys
 
 import pytest
 
-from agent.clock import parse_now
-from agent.modes import settings_of
-from agent.prompt import system_prompt
-from agent.tools.assistant import AssistantToolbox, assistant_tools
 from configs.schema import AgentConfig
 from data_gen import show
 from data_gen.rejected import report_rejected
 from data_gen.task import BadTask, Task
 from data_gen.tasks import debug, jsonl
 from data_gen.tasks.formats import rows
+from midsentence.clock import parse_now
+from midsentence.modes import settings_of
+from midsentence.prompt import system_prompt
+from midsentence.tools.assistant import AssistantToolbox, assistant_tools
 from tests.data_gen.test_jsonl import ROW, TOOLS, load, reason, rows_file
 
 WORDS = ROW["request"].split()
@@ -100,7 +100,7 @@ def test_a_tools_file_that_raises_is_named(tmp_path, content):
 def test_a_tool_that_raises_anything_is_a_rejected_row(tmp_path):
     path = tmp_path / "tools.py"
     path.write_text(
-        "from agent.tools.function import tool\n\n@tool(access='read')\ndef lookup(city: str) -> str:\n"
+        "from midsentence.tools.function import tool\n\n@tool(access='read')\ndef lookup(city: str) -> str:\n"
         "    '''Looks up.'''\n    raise LookupError('no such thing')\n"
     )
     row = {"id": "a", "request": "look up Lima please", "calls": [{"name": "lookup", "args": {"city": ["Lima"]}}]}
@@ -120,13 +120,13 @@ def test_escapes_in_data_do_not_reach_the_terminal(tmp_path, capsys):
     assert "\x1b" not in capsys.readouterr().out
     row = {
         "id": "a\x1b[2J", "split": "train", "mode": "parallel", "request": "b\x1b[2J", "tokens": 1, "model_tokens": 1,
-        "profile": {"decode_tokens_per_s": 1, "prefill_tokens_per_s": 1}, "speech_end_ns": 0, "end_ns": 0, "outcome": "answered",
+        "profile": {"decode_tokens_per_s": 1, "prefill_tokens_per_s": 1}, "speech_end_ns": 0, "end_ns": 0, "outcome": "d\x1b[2J",
         "segments": [{"kind": "tool_result", "text": "c\x1b[2J", "at_ns": 0, "ids": [1], "supervised": False}],
     }
     from rich.console import Console
     Console(width=100).print(*show.render(row))
     said = capsys.readouterr().out
-    assert "\x1b" not in said and "a\\x1b[2J" in said and "b\\x1b[2J" in said and "c\\x1b[2J" in said
+    assert "\x1b" not in said and "a\\x1b[2J" in said and "b\\x1b[2J" in said and "c\\x1b[2J" in said and "d\\x1b[2J" in said
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_an_answer_that_is_no_text_is_a_rejected_row(tmp_path):
 def test_what_a_tools_file_sets_to_something_else_is_named(tmp_path, line, says):
     path = tmp_path / "tools.py"
     path.write_text(
-        "from agent.tools.function import tool\n\n@tool(access='read')\ndef lookup(city: str) -> str:\n    \'\'\'Looks up.\'\'\'\n"
+        "from midsentence.tools.function import tool\n\n@tool(access='read')\ndef lookup(city: str) -> str:\n    \'\'\'Looks up.\'\'\'\n"
         f"    return city\n\n{line}\n"
     )
     with pytest.raises(ValueError, match=says):

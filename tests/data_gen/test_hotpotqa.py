@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from agent.clock import Profile, ns
-from agent.models.load import load_renderer
 from data_gen.disfluency import Rates
 from data_gen.episodes import make_episode
 from data_gen.expert import Expert
 from data_gen.reading import reading_of
 from data_gen.sources import load, rejected
 from data_gen.tasks import hotpotqa
+from midsentence.clock import Profile, ns
+from midsentence.models.load import load_renderer
 from tests.test_configs import composed
 
 PLACES = [("Brill", "an old hill village"), ("Quorn Hall", "a stone house"), ("Moss End", "a farm"), ("Dale Fort", "a fort")]

@@ -8,14 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from agent.calls import State as CallState
-from agent.clock import Profile, ns
-from agent.core import start
-from agent.events import Emit, StartTool
-from agent.models.load import load_renderer
-from agent.modes import settings
-from agent.tools.foreign import tool_specs
-from agent.tools.manual import manual
 from data_gen import generate
 from data_gen.episodes import make_episode
 from data_gen.expert import Expert, reconcile
@@ -24,6 +16,14 @@ from data_gen.reading import reading_of, references
 from data_gen.task import BadTask, Evidence
 from data_gen.tasks import formats, jsonl
 from data_gen.trajectory import read_rows
+from midsentence.calls import CallState
+from midsentence.clock import Profile, ns
+from midsentence.core import start
+from midsentence.events import Emit, StartTool
+from midsentence.models.load import load_renderer
+from midsentence.modes import settings
+from midsentence.tools.foreign import tool_specs
+from midsentence.tools.manual import manual
 from tests.test_configs import composed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -488,8 +488,8 @@ def test_missing_files_and_missing_tools_are_named(tmp_path):
 
 
 PYTHON_TOOLS = '''
-from agent.tools.function import tool
-from agent.tools.tool import ToolFailure
+from midsentence.tools.function import tool
+from midsentence.tools.tool import ToolFailure
 
 def new_state():
     return {"Lima": 11}

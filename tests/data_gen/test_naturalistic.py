@@ -7,8 +7,6 @@ from collections import Counter
 
 import pytest
 
-from agent.models.load import load_renderer
-from agent.tools.assistant import AssistantToolbox
 from configs.schema import AgentConfig, ClockConfig, Config, DataConfig
 from data_gen.disfluency import HELD_OUT, TRAIN
 from data_gen.episodes import make_episode, sample_profile
@@ -16,6 +14,8 @@ from data_gen.expert import Expert
 from data_gen.reading import reading_of
 from data_gen.sources import load
 from data_gen.tasks import naturalistic, written
+from midsentence.models.load import load_renderer
+from midsentence.tools.assistant import AssistantToolbox
 
 ROW = {
     "id": "row-1", "now": "2025-03-01 10:00:00", "request": "find the budget file and text Sam Lee what it says",

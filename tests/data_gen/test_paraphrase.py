@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from configs.ending import UserError
 from configs.schema import Config, DataConfig, ModelConfig, ParaphraseConfig
 from data_gen import generate, sources
 from data_gen.paraphrase import PROMPT, TRIES, NoAnswer, Paraphraser, Unusable, plain, reworded
@@ -267,3 +268,13 @@ def test_a_user_in_the_address_is_a_header_and_is_recorded_nowhere(serve, tmp_pa
     assert endpoint.keys == ["Basic bWU6c2stdmVyeS1zZWNyZXQ="] and endpoint.paths == ["/v1/chat/completions"]
     assert asked.record()["url"] == endpoint.url
     assert "secret" not in json.dumps(asked.record()) + (tmp_path / "cache.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["file:///etc/passwd", "me:sk-secret@localhost:9/v1", "http://local host/v1", "http://[::1/v1", "http://host:99999/v1", "http://hóst/v1"],
+)
+def test_what_is_no_address_is_a_line_and_nobody_is_asked(tmp_path, url):
+    with pytest.raises(UserError, match="is no address; give one like http://localhost:8000/v1") as raised:
+        asker(url, tmp_path).all([SMS])
+    assert "secret" not in str(raised.value)

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from agent.tools import times
 from configs.schema import Config
 from data_gen import sources
 from data_gen.tasks import assistant, written
 from data_gen.tasks.assistant.moments import clock_phrase, day_phrase, length_phrase, moment_phrase
 from eval.scoring import Ran, gold_effects, paired
+from midsentence.tools import times
 
 
 class Every(random.Random):

@@ -7,13 +7,13 @@ from functools import partial
 
 import pytest
 
-from agent.spoken import Spoken
-from agent.tools.assistant import AssistantToolbox, assistant_specs
-from agent.tools.world import Note, Person, WorldData
 from configs.schema import DataConfig, EndpointConfig
 from data_gen.conversing import Conversant, Manners, said_in
 from data_gen.task import BadTask, Evidence, GoldCall, Task, Turn
 from data_gen.turns import alone, counted, cut_turns, timed, turn_ended, turns_of, words_of
+from midsentence.spoken import Spoken
+from midsentence.tools.assistant import AssistantToolbox, assistant_specs
+from midsentence.tools.world import Note, Person, WorldData
 
 WORLD = WorldData((Person("Ann Lee", "+15550100", "ann@example.com"),), (), (Note("garden"),), ())
 NONE = Evidence(0, 0)

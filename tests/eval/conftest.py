@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.rendering import Renderer
 from configs.schema import Config
+from midsentence.rendering import Renderer
 
 
 @pytest.fixture(scope="session")

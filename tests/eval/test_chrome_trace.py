@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from agent.clock import ns
 from configs.command import UserError
 from eval import chrome_trace, replay
 from eval.trace import history_of, trace
+from midsentence.clock import ns
 
 
 @pytest.fixture
@@ -61,3 +61,11 @@ def test_words_calls_and_answer_are_there_in_microseconds(exported):
 def test_a_row_that_is_not_there(exported, tmp_path):
     with pytest.raises(UserError, match=r"row=9 is not in .*: it has episodes 0 to 1"):
         chrome_trace.find(tmp_path / "replay", 9)
+
+
+def test_what_others_wrote_steers_no_terminal(exported, configured, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(chrome_trace, "find", lambda *_: exported[1] | {"task": "a\x1b[2J"})
+    config = configured(f"path={tmp_path / 'replay'}", "row=1")
+    config.out = str(tmp_path / "other.json")
+    chrome_trace.main(config)
+    assert "trace of task a\\x1b[2J, expert, speculative" in capsys.readouterr().out

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from agent.tools.search import SEARCH_SPEC
 from data_gen.task import Evidence, GoldCall, Task, Word
 from eval import closed_book, replay, report
 from eval.closed_book import FIELDS, ask, beside, judged, majority, read, said
 from eval.results import BadResults, Key
+from midsentence.tools.search import SEARCH_SPEC
 from tests.data_gen.test_hotpotqa import ARTICLES
 
 

@@ -7,8 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from agent.clock import Profile, ns
-from agent.modes import MODES, settings_of
 from configs.schema import Config, DataConfig, EndpointConfig, ModelConfig
 from data_gen.conversing import Conversant
 from data_gen.episodes import heard_of, make_episode
@@ -22,6 +20,8 @@ from eval.measures import Terms, rows_of
 from eval.report import broken
 from eval.results import Key
 from eval.turn_tables import conversations
+from midsentence.clock import Profile, ns
+from midsentence.modes import MODES, settings_of
 
 CONFIG = Config(
     data=DataConfig(source="jsonl", endpoint="oracle", endpoints={"oracle": EndpointConfig(0.5, 0.0)}), model=ModelConfig(name="tiny"))
@@ -49,13 +49,13 @@ class Spoilt:
         return plan.replace(*change)
 
 
-def played(renderer, *changes, mode: str = "parallel", task=TASK, judged=None, **data) -> dict:
+def played(renderer, *changes, mode: str = "parallel", task=TASK, judged=None, agent=CONFIG.agent, **data) -> dict:
     own = replace(CONFIG.data, **data)
     user = Conversant(task, own, 0)
     box = task.toolbox()
-    rollout = make_episode(task, mode, LAPTOP, renderer, agent=CONFIG.agent, data=own, seed=0, toolbox=box, planner=Spoilt(changes)).run()
+    rollout = make_episode(task, mode, LAPTOP, renderer, agent=agent, data=own, seed=0, toolbox=box, planner=Spoilt(changes)).run()
     return record(
-        judged or task, rollout, box, heard_of(task, own, 0), settings=settings_of(mode, CONFIG.agent), profile=LAPTOP, renderer=renderer,
+        judged or task, rollout, box, heard_of(task, own, 0), settings=settings_of(mode, agent), profile=LAPTOP, renderer=renderer,
         cap_ns=ns(30), user=user, backend="expert", mode=mode, seed=0,
     )
 
@@ -73,10 +73,43 @@ def test_the_expert_is_right_in_every_turn_of_every_mode(mode, tiny_renderer):
     assert len(found["words"]) == len(TASK.words) and found["words"][-1][2] == found["speech_end_ns"]
 
 
+@pytest.mark.parametrize("predicted", [True, False])
+def test_a_listener_who_begins_on_a_predicted_end_is_not_behind_where_there_is_nothing_to_do(predicted, tiny_renderer):
+    """Without it, a turn that is only answered waits for the real end of speech."""
+    ears = {"endpoints": {"oracle": EndpointConfig(0.5, 0.0, 0.3)}}
+    agent = replace(CONFIG.agent, eager_listening=predicted)
+    listener = played(tiny_renderer, mode="speculative", agent=agent, **ears)
+    baseline = played(tiny_renderer, mode="eager_end", agent=agent, **ears)
+    assert listener["right"] and baseline["right"] and listener["counts"]["effects_before_commit"] == 0
+    quiet = [n for n, turn in enumerate(TASK.turns) if turn.kind in ("thanks", "question")]
+    late = [listener["turns"][n]["latency_ns"] - baseline["turns"][n]["latency_ns"] for n in quiet]
+    assert len(late) == 2 and all((later <= 0) == predicted for later in late)
+    assert (listener["latency_ns"] < baseline["latency_ns"]) == predicted
+
+
 def test_a_turns_words_are_where_they_were_said(tiny_renderer):
     found = played(tiny_renderer)
     starts = [turn["start_ns"] for turn in found["turns"]]
     assert [found["words"][n][1] for n in (0, 4, 7, 11, 18)] == starts and starts == sorted(starts)
+
+
+def test_a_conversation_that_fills_its_context_goes_on_without_the_oldest(tiny_renderer):
+    whole = played(tiny_renderer)
+    assert whole["right"] and whole["forgets"] == 0
+    limit = whole["prompt_tokens"] + (whole["context_tokens"] - whole["prompt_tokens"]) * 2 // 3
+    short = played(tiny_renderer, agent=replace(CONFIG.agent, max_context_tokens=limit))
+    assert short["right"] and short["forgets"] > 0 and short["context_tokens"] <= limit
+    assert [turn["tokens"] for turn in short["turns"]][0] == [turn["tokens"] for turn in whole["turns"]][0]
+    (found,) = conversations([{"task": "s", "split": "test", "profile": "laptop", "backend": "expert", "mode": "parallel",
+                               "conversations": summary([short])}])[:1]
+    assert found.rows[0][-2:] == (str(short["context_tokens"]), str(short["forgets"]))
+
+
+def test_an_effect_that_was_asked_for_in_any_turn_is_not_wrong(tiny_renderer):
+    found = played(tiny_renderer)
+    assert found["right"] and found["counts"]["effects"] == 2 and found["counts"]["wrong_effects"] == 0
+    wrong = played(tiny_renderer, ("running late", "running"))
+    assert wrong["counts"]["wrong_effects"] == 1
 
 
 def test_a_mistake_is_counted_in_the_turn_in_which_it_was_made(tiny_renderer):

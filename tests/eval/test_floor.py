@@ -9,12 +9,6 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
-from agent.clock import NS_PER_S, Profile, ns
-from agent.events import EndPredicted, Silence, UserUpdate
-from agent.modes import MODES, settings
-from agent.protocol import write_amend, write_call
-from agent.tools.tool import Param, ToolSpec
-from agent.transcript import Segment
 from configs.schema import AgentConfig, DataConfig, EndpointConfig
 from data_gen.episodes import heard_of, make_episode, settings_of
 from data_gen.expert import Expert
@@ -23,6 +17,12 @@ from data_gen.task import Evidence, GoldCall, Task, Word
 from data_gen.tasks import debug
 from eval.episodes import record
 from eval.floor import answer_tokens, append_ns, commit_tokens, fewest_tokens, floor, paths
+from midsentence.clock import NS_PER_S, Profile, ns
+from midsentence.events import EndPredicted, Silence, UserUpdate
+from midsentence.modes import MODES, settings
+from midsentence.protocol import write_amend, write_call
+from midsentence.tools.tool import Param, ToolSpec
+from midsentence.transcript import Segment
 
 TASKS = debug.tasks("test", 0)
 LAPTOP = Profile("laptop", 40, 400, 20_000_000)

@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 from matplotlib.image import imread
 
-from agent.clock import ns
 from data_gen.episodes import updates_of
 from data_gen.task import Word
 from data_gen.tasks import debug
 from eval import frontier
 from eval.backends import backend
 from eval.frontier import Ending, endings_of, explore, less_than, outcome, point, table
+from midsentence.clock import ns
 
 
 @pytest.fixture

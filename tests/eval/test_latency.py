@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
-from agent.clock import NS_PER_S, ns
-from agent.events import UserUpdate
 from eval.latency import AREA_S, PARTS, latency, partition, success_area, success_by, success_curve
 from eval.trace import Piece, Run, Span, Trace
+from midsentence.clock import NS_PER_S, ns
+from midsentence.events import UserUpdate
 
 
 def span(start: float, end: float, *parts: tuple[str, float, int], ended: str = "action") -> Span:

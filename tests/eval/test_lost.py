@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from agent.clock import ns
-from agent.events import UserUpdate
 from eval import lost as lost_
 from eval.lost import STEPS, lost, pairs, timeline
 from eval.replay import main as replay
 from eval.results import BadResults
 from eval.trace import Line, Piece, Run, Span, Trace, history_of, trace
+from midsentence.clock import ns
+from midsentence.events import UserUpdate
 
 
 def span(start: float, end: float, part: str, *, final: bool, ended: str = "action", lines: tuple[float, ...] = ()) -> Span:
@@ -54,7 +56,7 @@ def test_a_timeline_begins_before_the_end_of_speech_and_tells_who_did_what():
     assert shown[0].endswith("<tool_call> ✂") and shown[1].endswith("end of speech: (nothing more)") and "1.00 s  1. send(" in shown[3]
 
 
-def test_the_division_of_real_episodes_adds_up_and_is_printed(configured, capsys):
+def test_the_division_of_real_episodes_adds_up_and_is_printed(configured, capsys, monkeypatch):
     config = configured("eval.backends=[expert]", "eval.modes=[sequential,speculative]", "eval.expert_tasks=4")
     replay(config)
     config.runs = [config.out]
@@ -65,6 +67,11 @@ def test_the_division_of_real_episodes_adds_up_and_is_printed(configured, capsys
         assert item.total_ns == episode["latency_ns"] - floor_ns == sum(item.steps_ns.values())
         assert item.total_ns >= 0 and all(spent >= 0 for name, spent in item.steps_ns.items() if name != STEPS[-1])
     capsys.readouterr()
+    with monkeypatch.context() as patched:  # others may have written the episodes
+        patched.setattr(lost_, "pairs", lambda runs: {replace(key, backend="b\x1b[2J"): each for key, each in pairs(runs).items()})
+        lost_.main(config)
+        said = capsys.readouterr().out
+        assert "b\\x1b[2J, laptop: " in said and "\x1b" not in said
     lost_.main(config)
     out = capsys.readouterr().out
     assert f"{len(found)} requests, share of the saving 0." in out and all(f"\n{episode['task']}: " in out for episode, _, _ in found)

@@ -6,13 +6,13 @@ from functools import partial
 
 import pytest
 
-from agent.modes import MODES
-from agent.tools.tool import Param, ToolSpec
 from data_gen.task import Evidence, GoldCall, Task, Word
 from data_gen.tasks import debug
 from data_gen.tasks.jsonl import Acknowledging
 from eval.floor import paths
 from eval.needs import binding
+from midsentence.modes import MODES
+from midsentence.tools.tool import Param, ToolSpec
 from tests.eval.test_scoring_world import DATA, task_of
 
 OPEN = ("open_and_get_file_path", {"file_name": ["branding contract"]})

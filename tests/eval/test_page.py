@@ -14,8 +14,13 @@ from pathlib import Path
 import pytest
 from matplotlib.image import imread
 
-from agent.clock import ns
-from agent.events import (
+from eval import replay, timeline
+from eval.measures import Terms, rows_of
+from eval.page import _PALETTE, about, lanes, page, pick, safe_json, write_page
+from eval.results import Key, read_runs
+from eval.trace import log_of
+from midsentence.clock import ns
+from midsentence.events import (
     Append,
     Appended,
     Emit,
@@ -27,12 +32,7 @@ from agent.events import (
     ToolResult,
     UserUpdate,
 )  # fmt: skip
-from agent.transcript import Segment
-from eval import replay, timeline
-from eval.measures import Terms, rows_of
-from eval.page import _PALETTE, about, lanes, page, pick, safe_json, write_page
-from eval.results import Key, read_runs
-from eval.trace import log_of
+from midsentence.transcript import Segment
 
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\"><!--<script>\u2028&lt;{{data}}'"
 

@@ -8,11 +8,11 @@ from dataclasses import asdict
 
 import pytest
 
-from agent.models import embedded
 from eval import paper, replay, report
 from eval.backends import backend
 from eval.measures import Terms
 from eval.results import Key
+from midsentence.models import embedded
 from tests.eval.test_report import episode
 from tests.test_configs import composed
 

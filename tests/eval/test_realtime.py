@@ -11,10 +11,6 @@ from pathlib import Path
 import looptime
 import pytest
 
-from agent.clock import Profile, WallClock, ns
-from agent.events import Emit, ToolError, UserUpdate
-from agent.modes import settings
-from agent.tools.function import Constant, FunctionToolbox, tool
 from data_gen.sources import load
 from eval import realtime, replay
 from eval.episodes import replayed
@@ -22,6 +18,10 @@ from eval.measures import Terms, rows_of
 from eval.realtime import LIMIT_S, Live, Time, WaitingToolbox, run_live
 from eval.results import read_runs
 from eval.trace import history_of, trace
+from midsentence.clock import Profile, WallClock, ns
+from midsentence.events import Emit, ToolError, UserUpdate
+from midsentence.modes import settings
+from midsentence.tools.function import Constant, FunctionToolbox, tool
 
 FAST = Profile("fast", decode_tokens_per_s=1000, prefill_tokens_per_s=10_000, restart_ns=ns(0.001))
 NEAR_NS = 1_000_000

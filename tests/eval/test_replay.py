@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from agent.calls import State as CallState
 from data_gen.episodes import settings_of
 from data_gen.sources import load
 from eval import replay
@@ -17,6 +16,7 @@ from eval.episodes import replayed
 from eval.replay import choose, of_source
 from eval.results import BadResults, read_runs
 from eval.trace import history_of, trace
+from midsentence.calls import CallState
 
 
 def rows(folder: Path) -> dict[str, list[dict]]:

@@ -7,7 +7,6 @@ from dataclasses import asdict
 
 import pytest
 
-from agent.clock import ns
 from eval import replay, report
 from eval.latency import PARTS
 from eval.measures import Terms, labels_of, rows_of
@@ -15,6 +14,7 @@ from eval.report import broken, chosen
 from eval.results import BadResults, Key, find_episode, read_runs
 from eval.safety import Counts
 from eval.tables import markdown
+from midsentence.clock import ns
 
 NO_COUNTS = asdict(Counts(*(0 for _ in Counts.__dataclass_fields__)))
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from agent.clock import ns
-from agent.events import Note, UserUpdate
-from agent.protocol import AmendLine, CallLine, CommitLine
-from agent.tools.tool import Param, ToolSpec
 from eval.safety import Rules, committed, counts
 from eval.trace import Line, Piece, Run, Span, Trace
+from midsentence.clock import ns
+from midsentence.events import Note, UserUpdate
+from midsentence.protocol import AmendLine, CallLine, CommitLine
+from midsentence.tools.tool import Param, ToolSpec
 
 SPECS = {"look": ToolSpec("look", (), "read"), "send": ToolSpec("send", (), "write")}
 

@@ -6,16 +6,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from agent.calls import Call, Graph
-from agent.calls import State as CallState
-from agent.core import start
-from agent.modes import MODES
-from agent.protocol import Ref
-from agent.tools.tool import Param, ToolFailure, ToolSpec
 from data_gen.gold import filled
 from data_gen.task import Evidence, GoldCall, Task, Word
 from eval.graphs import gold_graph, graph_of, isomorphic
 from eval.scoring import CAUSES, Ran, answer_f1, equal, holds, match, normal, score
+from midsentence.calls import Call, CallState, Graph
+from midsentence.core import start
+from midsentence.modes import MODES
+from midsentence.protocol import Ref
+from midsentence.tools.tool import Param, ToolFailure, ToolSpec
 
 ANY = {}
 NONE = Evidence(0, 0)

@@ -7,20 +7,19 @@ from functools import partial
 
 import pytest
 
-from agent.calls import Call, Graph
-from agent.calls import State as CallState
-from agent.core import start
-from agent.modes import MODES
-from agent.tools.assistant import AssistantToolbox, assistant_specs
-from agent.tools.text import spoken
-from agent.tools.tool import Param, ToolSpec
-from agent.tools.world import File, Mail, Note, Person, WorldData
 from data_gen.gold import rehearse
 from data_gen.task import BadTask, Evidence, GoldCall, Task, Word
 from data_gen.tasks import assistant, written
 from data_gen.tasks.bfcl import AckToolbox
 from eval.graphs import gold_graph
 from eval.scoring import gold_effects, score
+from midsentence.calls import Call, CallState, Graph
+from midsentence.core import start
+from midsentence.modes import MODES
+from midsentence.tools.assistant import AssistantToolbox, assistant_specs
+from midsentence.tools.text import spoken
+from midsentence.tools.tool import Param, ToolSpec
+from midsentence.tools.world import File, Mail, Note, Person, WorldData
 
 NONE = Evidence(0, 0)
 DATA = WorldData(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from matplotlib.figure import Figure
 
-from agent.clock import ns
 from eval import timeline
+from midsentence.clock import ns
 from tests.eval.test_page import episode
 
 LONG = "x" * 50

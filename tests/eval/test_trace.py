@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from agent.calls import State
-from agent.clock import NS_PER_S, Profile
-from agent.events import UserUpdate
-from agent.modes import settings
-from agent.simulate import Episode, Rollout
-from agent.tools.tool import Param, ToolSpec
 from eval.trace import History, history_of, log_of, trace
+from midsentence.calls import CallState
+from midsentence.clock import NS_PER_S, Profile
+from midsentence.events import UserUpdate
+from midsentence.modes import settings
+from midsentence.simulate import Episode, Rollout
+from midsentence.tools.tool import Param, ToolSpec
 
 MS = 1_000_000
 TEXT = {"type": "string"}
@@ -78,7 +78,7 @@ def test_a_read_runs_while_the_user_speaks_and_a_write_waits_for_the_commit_poin
     look, send = seen.runs
     assert (look.name, look.ended, look.end_ns - look.start_ns) == ("look", "done", 300 * MS)
     assert look.end_ns < seen.final_ns == 3 * NS_PER_S
-    held = [stay for stay in seen.stays if stay.state is State.HELD]
+    held = [stay for stay in seen.stays if stay.state is CallState.HELD]
     assert [(stay.call, stay.end_ns) for stay in held] == [(2, send.start_ns)]
     assert held[0].start_ns < seen.final_ns < send.start_ns
     answer = next(span for span in seen.spans if span.pieces[-1].part == "answer")

@@ -13,8 +13,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config
 
-from agent.models.transformers import TransformersModel
 from data_gen import generate
+from midsentence.models.transformers import TransformersModel
 from tests.training.conftest import compose_settings
 from training import sft
 from training.attention import attend

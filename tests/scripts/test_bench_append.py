@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from agent.models.transformers import TransformersModel
+from midsentence.models.transformers import TransformersModel
 from scripts import bench_append
 
 

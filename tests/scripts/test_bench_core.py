@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 
-from agent import core
-from agent.calls import State as CallState
+from midsentence import core
+from midsentence.calls import CallState
 from scripts import bench_core
 from scripts.bench_core import Talk
 

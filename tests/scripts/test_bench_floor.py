@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from agent.silence import silences
 from eval.scoring import needed
+from midsentence.silence import silences
 from scripts import bench_floor
 from scripts.bench_floor import SOURCES, Equal, run_chunk, tasks_of
 from tests.eval.test_needs import OPEN, ROUTE, WHO

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -192,6 +193,14 @@ def test_it_prints_a_line_of_json_and_its_status_says_whether_anything_was_found
     said = capsys.readouterr()
     assert json.loads(said.out)["accepted_nonsense"] == 1
     assert said.err.startswith("accepted_nonsense line 0: python -m data_gen.show path=data -> 0: ")
+
+
+def test_several_processes_try_the_same(place):
+    options = Namespace(lines=0, files=9, kills=0, disks=0, first=0, seed=0, only="", workers=1)
+    alone = bench_hostile.run(options, place)
+    options.workers = 3
+    shared = bench_hostile.run(options, place)
+    assert (shared.tried, shared.statuses, shared.findings) == (alone.tried, alone.statuses, []) and shared.tried == {"files": 9}
 
 
 def test_a_line_is_what_the_module_does_when_it_is_run(tmp_path):

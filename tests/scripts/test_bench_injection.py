@@ -8,9 +8,9 @@ import json
 import pytest
 from transformers import AutoTokenizer
 
-from agent import rendering
-from agent.models import embedded
-from agent.protocol import TAGS, write_call
+from midsentence import rendering
+from midsentence.models import embedded
+from midsentence.protocol import TAGS, write_call
 from scripts import bench_injection
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.calls import ROWS
-from agent.protocol import Join, Ref
-from agent.tools.tool import Param, ToolSpec
+from midsentence.calls import ROWS
+from midsentence.protocol import Join, Ref
+from midsentence.tools.tool import Param, ToolSpec
 from scripts import bench_schedules
 from scripts.bench_schedules import run_chunk
 from scripts.schedules.ledger import Ledger, NoPart, Told, resolved

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from agent.calls import ROWS, State
+from midsentence.calls import ROWS, CallState
 from scripts import draw_calls
 from scripts.draw_calls import DOCS, PAGE, PICTURE
 
@@ -39,7 +39,7 @@ def test_drawing_writes_both(tmp_path, monkeypatch):
 
 
 def test_every_state_has_a_place_in_the_picture():
-    assert set(draw_calls.PLACES) == set(State)
+    assert set(draw_calls.PLACES) == set(CallState)
 
 
 def test_every_transition_but_the_late_answers_is_in_the_diagram():
@@ -67,6 +67,7 @@ def test_the_tests_that_the_docs_name_exist(page):
 
 
 def test_every_scenario_of_a_rule_is_named_in_the_docs():
-    scenarios = set().union(*(written(f"agent/test_scenarios_{part}.py") for part in ("calls", "commit", "guarantees", "lines", "paper")))
+    parts = ("calls", "commit", "guarantees", "lines", "paper")
+    scenarios = set().union(*(written(f"midsentence/test_scenarios_{part}.py") for part in parts))
     assert scenarios - named("calls.md") == set()
-    assert written("agent/test_scenarios_turns.py") - named("protocol.md") - named("calls.md") == set()
+    assert written("midsentence/test_scenarios_turns.py") - named("protocol.md") - named("calls.md") == set()

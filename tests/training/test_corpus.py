@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.models.load import load_renderer
 from data_gen import generate
 from data_gen.trajectory import BadData
+from midsentence.models.load import load_renderer
 from training import corpus
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from agent.models.load import load_renderer
 from configs.command import UserError
+from midsentence.models.load import load_renderer
 from training import kernels, sft
 from training.attention import ATTENTION, FLASH, attend, use_blocks
 from training.kernels import Machine, choose_attention, choose_kernels, flash_attend

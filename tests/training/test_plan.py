@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.assets import MissingAsset
-from agent.models.embedded import at_hand
 from configs.command import UserError, command
+from midsentence.assets import MissingAsset
+from midsentence.models.embedded import at_hand
 from training import plan as planning
 from training import sft
 from training.plan import main, plan, skeleton, zero3_formula, zero3_states
@@ -152,7 +152,7 @@ def test_what_is_missing_is_said_with_the_command_that_makes_it(tmp_path, capsys
     command(main)()
     lines = [line.removeprefix("missing; make it with: ") for line in capsys.readouterr().out.splitlines() if line.startswith("missing")]
     assert lines == [
-        "python -m agent.models.embedded Qwen/Qwen2.5-3B-Instruct", "python -m agent.assets fetch qwen2.5",
+        "python -m midsentence.models.embedded Qwen/Qwen2.5-3B-Instruct", "python -m midsentence.assets fetch qwen2.5",
         f"python -m data_gen.generate experiment=qwen25_3b 'data.sizes={{train: 9}}' 'out={tmp_path}/a b'",
     ]
 

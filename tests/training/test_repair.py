@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.models.load import load_renderer
 from configs.command import UserError
 from configs.schema import Config
 from data_gen import check
 from data_gen.trajectory import read_manifest, read_rows
+from midsentence.models.load import load_renderer
 from tests.training.conftest import compose_settings
 from training import repair, sft
 from training.tokens import IGNORED, make_example

@@ -16,10 +16,10 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-from agent.models.checkpoint import load_model
-from agent.models.load import load_renderer
-from agent.protocol import EDITION
 from configs.command import UserError
+from midsentence.models.checkpoint import load_model
+from midsentence.models.load import load_renderer
+from midsentence.protocol import EDITION
 from training import sft
 from training.attention import use_blocks
 from training.batch import Collator
@@ -265,6 +265,7 @@ def test_two_processes_train_as_one_with_the_same_global_batch(settings, debug_d
         ("train.data=[]", "names no folder"),
         ("train.batch_rows=3", "batch_rows=3 does not divide by train.micro_batch_rows=2 times 1 processes; use a multiple of 2"),
         ("train.schedule=cosin", "train.schedule=cosin is unknown"),
+        ("train.schedule=reduce_lr_on_plateau", "train.schedule=reduce_lr_on_plateau is unknown"),
         ("train.train_new_tokens=false", "freezes their rows; set it to true, or use text"),
         ("train.method=qlora", "needs a CUDA GPU"),
         ("train.weights=[1, 2]", "for 1 folders"),
@@ -285,7 +286,7 @@ def test_settings_that_do_not_fit_are_refused_before_anything_loads(settings, ch
     ],
 )
 def test_what_the_model_has_not_is_refused_before_its_weights_load(settings, changes, message):
-    from agent.models.embedded import resolve
+    from midsentence.models.embedded import resolve
     with pytest.raises(UserError, match=message):
         check_model(settings(*changes), resolve("tiny"))
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent.rendering import Renderer
-from agent.transcript import Segment
 from data_gen.trajectory import BadData
+from midsentence.rendering import Renderer
+from midsentence.transcript import Segment
 from training.tokens import IGNORED, KINDS, make_example
 
 THREE_LINES = [

@@ -16,7 +16,7 @@ def train(mode: str, debug_data: Path, folder: Path) -> list[Path]:
     """A run of two steps without a key or a terminal; the files that it left for W&B."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")} | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "training.sft", "experiment=debug", f"train.data=[{debug_data}]", f"out={folder}"]
-    command += ["train.max_steps=2", f"train.wandb={mode}"]
+    command += ["train.max_steps=2", f"train.wandb={mode}", "data.files.corpus='http://me:sk-secret@host/x'"]
     done = subprocess.run(
         command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=240
     )
@@ -33,6 +33,7 @@ def test_losses_by_kind_reach_wandb_offline_and_nothing_is_asked(mode, debug_dat
     kept = file.read_bytes()
     missing = [kind for kind in ("thought", "call", "pause", "answer") if f"train/loss_{kind}".encode() not in kept]
     assert missing == []
+    assert b"http://host/x" in kept and b"sk-secret" not in kept  # it sends the command line along
 
 
 @pytest.mark.slow

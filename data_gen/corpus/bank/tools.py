@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from agent.tools import times
-from agent.tools.function import Did, LogNormal, Uniform, tool
-from agent.tools.text import either, fold, quote, similar
-from agent.tools.tool import ToolFailure
 from data_gen.spans import Habits
+from midsentence.tools import times
+from midsentence.tools.function import Did, LogNormal, Uniform, tool
+from midsentence.tools.text import either, fold, quote, similar
+from midsentence.tools.tool import ToolFailure
 
 NOW = "2026-09-17 12:20:00"
 """The customer's clock where a request brings none: a Thursday at lunch."""

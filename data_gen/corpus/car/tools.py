@@ -9,9 +9,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from agent.tools.function import LogNormal, Uniform, tool
-from agent.tools.text import fold, quote
-from agent.tools.tool import ToolFailure
+from midsentence.tools.function import LogNormal, Uniform, tool
+from midsentence.tools.text import fold, quote
+from midsentence.tools.tool import ToolFailure
 
 Where = Literal["here", "destination", "route"]
 _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from agent.tools import times
-from agent.tools.function import Did, LogNormal, Uniform, tool
-from agent.tools.text import either, fold, quote, similar
-from agent.tools.tool import ToolFailure
 from data_gen.spans import Habits
+from midsentence.tools import times
+from midsentence.tools.function import Did, LogNormal, Uniform, tool
+from midsentence.tools.text import either, fold, quote, similar
+from midsentence.tools.tool import ToolFailure
 
 NOW = "2026-03-02 09:15:00"
 """The patient's clock where a request brings none: a Monday morning."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from agent.tools import times
-from agent.tools.function import Did, LogNormal, Uniform, tool
-from agent.tools.text import either, fold, quote, similar
-from agent.tools.tool import ToolFailure
+from midsentence.tools import times
+from midsentence.tools.function import Did, LogNormal, Uniform, tool
+from midsentence.tools.text import either, fold, quote, similar
+from midsentence.tools.tool import ToolFailure
 
 NOW = "2026-06-09 09:20:00"
 """The technician's clock where a request brings none: a Tuesday morning."""

@@ -8,9 +8,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from agent.tools.function import LogNormal, Uniform, tool
-from agent.tools.text import either, fold, quote
-from agent.tools.tool import ToolFailure
+from midsentence.tools.function import LogNormal, Uniform, tool
+from midsentence.tools.text import either, fold, quote
+from midsentence.tools.tool import ToolFailure
 
 Room = Literal["living_room", "kitchen", "dining_room", "bedroom", "bathroom", "hallway", "office", "nursery", "garage", "garden"]
 Door = Literal["front", "back", "garage", "patio"]

@@ -9,9 +9,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from agent.tools.function import LogNormal, Uniform, tool
-from agent.tools.text import fold, quote
-from agent.tools.tool import ToolFailure
+from midsentence.tools.function import LogNormal, Uniform, tool
+from midsentence.tools.text import fold, quote
+from midsentence.tools.tool import ToolFailure
 
 Reason = Literal["too_small", "too_big", "damaged", "wrong_item", "late", "changed_mind"]
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from agent.tools import times
-from agent.tools.function import Did, LogNormal, Uniform, tool
-from agent.tools.text import either, fold, quote, similar
-from agent.tools.tool import ToolFailure
+from midsentence.tools import times
+from midsentence.tools.function import Did, LogNormal, Uniform, tool
+from midsentence.tools.text import either, fold, quote, similar
+from midsentence.tools.tool import ToolFailure
 
 NOW = "2026-06-09 08:40:00"
 """The traveller's clock where a request brings none: a Tuesday morning."""

@@ -13,7 +13,6 @@ from datetime import timedelta
 from functools import lru_cache, partial
 from itertools import product
 
-from agent.tools.assistant import AssistantToolbox, assistant_specs
 from data_gen.derivation import Derivation
 from data_gen.disfluency import TRAIN, Disfluent, Lexicon, Rates
 from data_gen.gold import rehearse
@@ -26,6 +25,7 @@ from data_gen.tasks.assistant.intents import INTENTS, SWAPS, Intent, asks
 from data_gen.tasks.assistant.templates import Template, tails, templates
 from data_gen.tasks.assistant.values import Drawer, Times, Value
 from data_gen.tasks.assistant.worlds import COUNTS, setting
+from midsentence.tools.assistant import AssistantToolbox, assistant_specs
 
 BY_NAME = {spec.name: spec for spec in assistant_specs()}
 CONNECTORS = ("and", "then", "and then", "also", "and also", "after that", "plus", "and please")

@@ -14,8 +14,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from agent.clock import ns
-from agent.tools.assistant import AssistantToolbox, assistant_specs
 from data_gen.derivation import Clause, Derivation, clauses, understood
 from data_gen.disfluency import Disfluent
 from data_gen.gold import rehearse
@@ -31,6 +29,8 @@ from data_gen.tasks.assistant.turn_wordings import ASIDES, CORRECTIONS, FOLLOW_U
 from data_gen.tasks.assistant.values import Drawer, Value
 from data_gen.tasks.assistant.worlds import COUNTS, setting
 from data_gen.turns import timed
+from midsentence.clock import ns
+from midsentence.tools.assistant import AssistantToolbox, assistant_specs
 
 SOURCE = "dialogue"
 SIZES: Mapping[int, float] = {2: 0.25, 3: 0.3, 4: 0.25, 5: 0.12, 6: 0.08}

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from agent.tools.world import File, Mail, Note, Person, WorldData
 from data_gen.seeds import child
 from data_gen.task import Split
 from data_gen.tasks.assistant.entities import pool
+from midsentence.tools.world import File, Mail, Note, Person, WorldData
 
 COUNTS: dict[Split, int] = {"train": 2000, "validation": 40, "test": 100}
 PEOPLE, FILES, NOTES, OWN = 12, 8, 8, 10

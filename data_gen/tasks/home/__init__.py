@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from agent.tools.function import Tool
 from data_gen.derivation import Edit
 from data_gen.seeds import child
 from data_gen.spans import plain
@@ -28,6 +27,7 @@ from data_gen.tasks import jsonl
 from data_gen.tasks.assistant import Lazy
 from data_gen.tasks.home.package import MissingPackage, content, languages, provenance, read
 from data_gen.words import cut, joined, word_spans
+from midsentence.tools.function import Tool
 
 __all__ = ["MissingPackage", "content", "languages", "rejected", "tasks"]
 

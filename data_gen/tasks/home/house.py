@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.tools.text import either, fold, quote
-from agent.tools.tool import Json, ToolFailure
 from data_gen.seeds import child
+from midsentence.tools.text import either, fold, quote
+from midsentence.tools.tool import Json, ToolFailure
 
 _STATES = {
     "light": ("on", "off"), "switch": ("on", "off"), "fan": ("on", "off"), "input_boolean": ("on", "off"), "lock": ("locked", "unlocked"),

@@ -13,12 +13,12 @@ from typing import Any
 
 from hassil.intents import RangeSlotList, TextSlotList
 
-from agent.tools.function import FunctionToolbox, Tool, Uniform
-from agent.tools.tool import Param, Toolbox, ToolSpec
 from data_gen.spans import Habits
 from data_gen.tasks import jsonl
 from data_gen.tasks.home import house
 from data_gen.tasks.home.grammar import Grammar
+from midsentence.tools.function import FunctionToolbox, Tool, Uniform
+from midsentence.tools.tool import Param, Toolbox, ToolSpec
 
 _DEVICES, _MEDIA, _TIMERS, _LISTS, _ROBOTS = "devices", "media", "timers", "lists", "robots"
 _QUICK, _SLOW, _AWAY = Uniform(0.2, 0.6), Uniform(0.4, 1.0), Uniform(0.5, 1.5)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from agent.tools.function import Uniform, tool
-from agent.tools.tool import ToolFailure
+from midsentence.tools.function import Uniform, tool
+from midsentence.tools.tool import ToolFailure
 
 PARTS = {  # in stock, euros
     "inner tubes": (14, 6.5), "brake pads": (9, 12.0), "chains": (3, 24.0), "saddles": (4, 39.0), "pedals": (6, 18.5), "bells": (11, 8.0),

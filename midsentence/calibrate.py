@@ -1,0 +1,138 @@
+"""Measures a device profile: how fast this machine decodes and reads with a model, and what a restart costs.
+
+Owns the measurement. Refuses to know what a profile is used for. Medians over repeats, seconds in all; the first repeat
+warms up and does not count.
+
+    python -m midsentence.calibrate model=smollm2             # a row to paste into configs/clock
+    python -m midsentence.calibrate model=tiny json=true
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from configs.command import command
+from configs.schema import Config
+from midsentence.clock import NS_PER_S, Clock, Profile, WallClock, seconds
+from midsentence.models.model import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Medians, in nanoseconds."""
+
+    step_ns: float
+    """One decode step of one context."""
+    append_one_ns: float
+    """Taking in one token."""
+    append_many_ns: float
+    """Taking in ``many`` tokens."""
+    many: int
+    repeats: int
+    """How many were counted."""
+    context_tokens: int
+    """Length of the context that all this was appended to."""
+
+    @property
+    def restart_ns(self) -> float:
+        """What an append costs beyond a decode step; never negative, whatever the noise."""
+        return max(0.0, self.append_one_ns - self.step_ns)
+
+    def profile(self, name: str) -> Profile:
+        """The profile that the clock's arithmetic takes: whole rates of at least 1."""
+        reading_ns = max(1.0, self.append_many_ns - self.restart_ns)
+        return Profile(
+            name, max(1, round(NS_PER_S / max(1.0, self.step_ns))), max(1, round(self.many * NS_PER_S / reading_ns)),
+            round(self.restart_ns),
+        )
+
+
+def measure(
+    model: Model, prompt_ids: Sequence[int], *, many: int = 256, steps: int = 16, repeats: int = 5, clock: Clock | None = None,
+    budget_ns: int = 30 * NS_PER_S,
+) -> Measurement:
+    """Measures one context at a time.
+
+    Args:
+        model: a backend that computes an append at once.
+        prompt_ids: what contexts begin with, and what is appended (over and over): what it says does not matter.
+        many: tokens of the long append.
+        steps: decode steps a repeat.
+        repeats: how many count; fewer if ``budget_ns`` is spent before, but at least one.
+        clock: what time is read from; real time by default.
+        budget_ns: when to stop repeating.
+    """
+    clock = clock if clock is not None else _started()
+    some = [prompt_ids[n % len(prompt_ids)] for n in range(many)]
+    rows: list[tuple[float, float, float]] = []
+    context_tokens, end_ns = 0, clock.now_ns() + budget_ns
+    for repeat in range(repeats + 1):
+        stream = model.open(prompt_ids)
+        try:
+            model.decode([stream])
+            at_ns = clock.now_ns()
+            for _ in range(steps):
+                model.decode([stream])
+            step_ns = (clock.now_ns() - at_ns) / steps
+            context_tokens = stream.length
+            one_ns = _append_ns(model, stream, some[:1], clock)
+            many_ns = _append_ns(model, stream, some, clock)
+        finally:
+            model.close(stream)
+        if repeat:
+            rows.append((step_ns, one_ns, many_ns))
+            if clock.now_ns() >= end_ns:
+                break
+    step, one, long = (statistics.median(column) for column in zip(*rows))
+    return Measurement(step, one, long, many, len(rows), context_tokens)
+
+
+def _append_ns(model: Model, stream: Any, ids: Sequence[int], clock: Clock) -> int:
+    at_ns = clock.now_ns()
+    model.append([(stream, ids)])
+    # an accelerator works on after `append` returns; the token, chosen from what it has computed by then, waits for it
+    model.decode([stream])
+    return clock.now_ns() - at_ns
+
+
+def _started() -> WallClock:
+    clock = WallClock()
+    clock.start()
+    return clock
+
+
+def row(profile: Profile) -> str:
+    """The profile as a line of ``configs/clock``."""
+    return (
+        f"  {profile.name}: {{decode_tokens_per_s: {profile.decode_tokens_per_s}, "
+        f"prefill_tokens_per_s: {profile.prefill_tokens_per_s}, restart_s: {seconds(profile.restart_ns):.4f}}}"
+    )
+
+
+def main(config: Config) -> None:
+    """Measures the configured model and prints its profile."""
+    import torch
+
+    from midsentence.session import load_backend
+
+    backend, renderer = load_backend(config.model.name, config.model.adapter, dtype=config.model.dtype)
+    found = measure(backend, renderer.prompt_ids("Help the user by calling tools. " * 8))
+    profile = found.profile("measured" if config.name == "default" else config.name)
+    if config.json:
+        about = {
+            "model": config.model.name, "adapter": config.model.adapter, "dtype": config.model.dtype,
+            "device": str(backend.model.device), "threads": torch.get_num_threads(),
+        }
+        print(json.dumps({"profile": asdict(profile), "measured": asdict(found)} | about))
+        return
+    print(f"# {config.model.name}, {config.model.dtype}, on {backend.model.device}; medians of {found.repeats} repeats")
+    print("# a row for `profiles:` in configs/clock/default.yaml; name=… names it")
+    print(row(profile))
+
+
+if __name__ == "__main__":
+    command(main)()

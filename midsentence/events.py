@@ -1,0 +1,273 @@
+"""What happens to a session (events) and what the core asks for (commands), as plain data.
+
+Owns the two vocabularies and their JSON, in which logs are kept. Every event carries its time; times are integer
+nanoseconds from the start of the user's first word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from midsentence.transcript import Segment
+
+
+@dataclass(frozen=True, slots=True)
+class UserUpdate:
+    """Words that the recogniser has heard since its last update."""
+
+    at_ns: int
+    text: str
+    final: bool = False
+    """Whether the recogniser takes the user to have finished. It can be wrong: a later update reopens the turn."""
+    retracts: int = 0
+    """How many of the last words sent are taken back before ``text``."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndPredicted:
+    """The recogniser expects the user to have finished with what it has sent, and will say later whether it was right.
+
+    Earlier than the final update and oftener wrong; only a mode that is eager acts on it.
+    """
+
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Nobody speaks. Told in growing steps while it lasts, from the recogniser's lag on."""
+
+    at_ns: int
+    silent_ns: int
+    """For how long nobody has spoken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speaking:
+    """The shell speaks the answer that went out last, and tells how far it is. A shell that only writes sends none."""
+
+    at_ns: int
+    part: Literal["begun", "ended", "cut"]
+    """``cut``: the user spoke into it, and it was stopped before its end."""
+    heard: str = ""
+    """Of one that was cut, as much as the user has heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOutput:
+    """Tokens of a generation, and the text that they complete."""
+
+    at_ns: int
+    generation: int
+    text: str
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEnded:
+    """The model stopped by itself (end token, its own limit, a crash) before its action was complete."""
+
+    at_ns: int
+    generation: int
+    why: str = "end of text"
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """The append under way has been taken in."""
+
+    at_ns: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Crowded:
+    """The model's context has no room for what it was to take in, or to write."""
+
+    at_ns: int
+    most_tokens: int = 0
+    """What it holds at the most, its prompt included; 0 where that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """A tool ran to its end."""
+
+    at_ns: int
+    call: int
+    version: int
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ToolError:
+    """A tool did not give a result."""
+
+    at_ns: int
+    call: int
+    version: int
+    message: str
+    kind: Literal["failed", "timeout", "crashed"] = "failed"
+    """``failed``: the tool says it did nothing. After the other two, what a write did is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """A timer that the core set has run out."""
+
+    at_ns: int
+    timer: int
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The session is over: the user hung up, or the shell shuts down."""
+
+    at_ns: int
+    why: str = "closed"
+
+
+Event = (
+    UserUpdate | EndPredicted | Silence | Speaking | ModelOutput | ModelEnded | Appended | Crowded | ToolResult | ToolError | Timer | Close
+)
+
+PRIORITY: dict[type, int] = {
+    ModelOutput: 0, ModelEnded: 0, Appended: 0, Crowded: 0, ToolResult: 1, ToolError: 1,
+    UserUpdate: 2, EndPredicted: 2, Silence: 2, Speaking: 2, Timer: 3, Close: 4,
+}
+"""Order of events at equal times: model token, tool result, user update, timer; then sequence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Take in these environment segments as one batch; `Appended` answers."""
+
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Make the context anew: the prompt, and what `midsentence.forgetting.shown` leaves of the transcript. `Appended` answers, with the
+    tokens of all but the prompt."""
+
+    turns: int
+    """Turns, from the first, that are left out whole from now on."""
+    results: int
+    """Segments of the transcript up to which results are left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """Start writing; `ModelOutput` with this number answers until `Stop`."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Stop writing, and forget all but the first ``keep`` tokens of this generation."""
+
+    generation: int
+    keep: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartTool:
+    """Run a tool; `ToolResult` or `ToolError` with this call and version answers."""
+
+    call: int
+    version: int
+    name: str
+    args: Mapping[str, Any]
+    """By parameter name, references resolved."""
+    key: str
+    """Idempotency key: the same for every attempt at the same effect."""
+    timeout_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTool:
+    """Stop a running tool if it can be stopped; its result is not wanted any more."""
+
+    call: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """Send `Timer` at this time."""
+
+    at_ns: int
+    timer: int
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Say this to the user."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopSpeaking:
+    """The user speaks into the answer: be silent, and tell by `Speaking` how much of it was heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The session is over."""
+
+    outcome: str
+    """``closed``, ``invalid_actions``, ``context_overflow``, ``out_of_budget``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something worth counting that changes nothing outside: a retry, a no-op, a dropped result."""
+
+    what: str
+    call: int = 0
+
+
+Command = Append | Forget | Generate | Stop | StartTool | CancelTool | SetTimer | Emit | StopSpeaking | Finish | Note
+
+_BY_NAME: dict[str, type] = {
+    kind.__name__: kind
+    for kind in (
+        UserUpdate, EndPredicted, Silence, Speaking, ModelOutput, ModelEnded, Appended, Crowded, ToolResult, ToolError, Timer, Close,
+        Append, Forget, Generate, Stop, StartTool, CancelTool, SetTimer, Emit, StopSpeaking, Finish, Note,
+    )
+}
+
+
+def to_json(item: Event | Command) -> dict[str, Any]:
+    """An event or a command as a JSON object, its type under ``type``."""
+    row: dict[str, Any] = {"type": type(item).__name__}
+    for field in fields(item):
+        value = getattr(item, field.name)
+        if isinstance(item, Append):
+            value = [[segment.kind, segment.text, segment.at_ns] for segment in value]
+        row[field.name] = list(value) if isinstance(value, tuple) else value
+    return row
+
+
+def from_json(row: Mapping[str, Any]) -> Event | Command:
+    """The item that `to_json` wrote.
+
+    Raises:
+        ValueError: the row's type is not one of ours, or it has other fields.
+    """
+    if not isinstance(row, Mapping):
+        raise ValueError(f"a log row is {type(row).__name__}; expected an object with a type")
+    kind = _BY_NAME.get(str(row.get("type")))
+    if kind is None:
+        raise ValueError(f"a log row has type {row.get('type')!r}; expected one of {', '.join(_BY_NAME)}")
+    values = {name: tuple(value) if name == "ids" else value for name, value in row.items() if name != "type"}
+    try:
+        if kind is Append:
+            values["segments"] = tuple(Segment(*segment) for segment in values["segments"])
+        return kind(**values)
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"a log row of type {row['type']} has other fields ({error})") from None

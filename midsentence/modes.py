@@ -1,0 +1,130 @@
+"""The six modes: each a frozen row of settings of the one core.
+
+Owns the settings and their values. Nothing anywhere branches on a mode's name; a mode is only its row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from midsentence.clock import ns
+
+if TYPE_CHECKING:
+    from configs.schema import AgentConfig
+
+
+_KNOWN: dict[str, tuple[str, ...]] = {
+    "interrupt": ("token", "line", "action"), "commit": ("line", "action", "paper"), "commit_on": ("final", "silence"),
+    "revise": ("amend", "reissue"), "revise_cascade": ("rerun", "cancel"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the core behaves; the first six fields are what tells the modes apart."""
+
+    listens: bool = True
+    """Whether the model generates before the final update. Incoming speech is prefilled as it arrives either way."""
+    calls_per_action: int | None = None
+    """Most call lines in one action; None for any number."""
+    speculates: bool = True
+    """Whether reads start before the commit point."""
+    waits_for_calls: bool = False
+    """Whether generation waits for running calls."""
+    runs_lines: bool = False
+    """Whether a call is let go as soon as its line is complete, in a generation that began with the end of speech in its
+    context: where the model does not listen, nothing revises a line any more. With a commit grace, or the paper's commit
+    rule, the whole action counts as ever."""
+    eager: bool = False
+    """Whether a predicted end of speech is taken for the end. What is committed on it, and an answer, wait for the real end; if
+    speech goes on instead, the answer is withdrawn, and a mode that does not listen throws away its calls too. Where the model
+    listens they stand, as what it has understood so far."""
+    interrupt: Literal["token", "line", "action"] = "line"
+    """What new information cuts: ``token`` everything at once (the paper's); ``line`` lets a call line that has begun
+    finish; ``action`` lets an action that has begun finish. A thought is cut at once in all three."""
+    commit: Literal["line", "action", "paper"] = "line"
+    """When held calls are released: ``line`` by a COMMIT line, for the calls that it names and what they need, or by an answer;
+    ``action`` at the end of an uncut, error-free action generated with the final update in its context; ``paper``, the paper's
+    rule, once the final update was heard and a new highest ID or a pause comes."""
+    commit_on: Literal["final", "silence"] = "final"
+    """From when on there may be a commit or an answer: with the final update in the context, as in the paper, or already with a
+    ``<silence>`` after the last word in it. With ``silence``, the shells tell how long nobody has spoken."""
+    revise: Literal["amend", "reissue"] = "amend"
+    """``amend``: a call may be issued with required arguments missing, to be given by ``2. message = "…"``; ``reissue``: a call is
+    written whole. The core takes amendments either way; what a planner writes is the setting's."""
+    revise_cascade: Literal["rerun", "cancel"] = "rerun"
+    """What happens to calls that depend on a revised one: they run again, or (the paper's) are cancelled."""
+    commit_grace_ns: int = 0
+    """How long released calls wait for speech that reopens the turn."""
+    allowed_egress: frozenset[str] = frozenset()
+    """Egress tools that the user lets run before the commit point."""
+    duplicate_writes: bool = False
+    """Whether equal effects are allowed within one turn; otherwise the second is refused, unless its tool is repeatable."""
+    max_writes_per_turn: int = 12
+    """Writes that may start in one turn; the rest are refused until the next."""
+    max_writes_per_session: int = 32
+    """Writes that may start in one session; the rest are refused until the user, asked, has spoken again: each such turn allows
+    ``max_writes_per_turn`` more."""
+    max_errors_in_row: int = 3
+    """Invalid actions in a row after which the episode ends as failed."""
+    max_context_tokens: int = 8192
+    """Context length at which the episode ends."""
+    max_result_chars: int = 4000
+    """How much of a tool's result or error the model is shown; ``$n`` carries all of it."""
+    max_generated_tokens: int = 2048
+    """Tokens the model may write in one turn."""
+
+    def __post_init__(self) -> None:
+        for name, known in _KNOWN.items():
+            if (value := getattr(self, name)) not in known:
+                raise ValueError(f"{name} is {value!r}; use {', '.join(known[:-1])} or {known[-1]}")
+
+
+MODES: dict[str, Settings] = {
+    "sequential": Settings(listens=False, calls_per_action=1, waits_for_calls=True, runs_lines=True, commit="action"),
+    "parallel": Settings(listens=False, waits_for_calls=True, runs_lines=True, commit="action"),
+    "async_tools": Settings(listens=False, runs_lines=True, commit="action"),
+    "eager_end": Settings(listens=False, runs_lines=True, eager=True, commit="action"),
+    "async_io": Settings(speculates=False),
+    "speculative": Settings(),
+}
+"""``sequential`` is ReAct (the paper's baseline), ``parallel`` LLMCompiler's setting (the strong baseline),
+``async_tools`` AsyncLM's, ``eager_end`` is that begun on a predicted end of speech, as production systems do (the baseline to
+beat: it has all that ``speculative`` has but the listening, answers written while tools run included), ``async_io`` listens
+and plans with every tool held, ``speculative`` is all of it."""
+
+
+def settings(mode: str, **changes: Any) -> Settings:
+    """The row of ``mode``, with changes.
+
+    Raises:
+        ValueError: no such mode; the text lists those there are.
+    """
+    if mode not in MODES:
+        raise ValueError(f"unknown mode {mode!r}; use one of {', '.join(MODES)}")
+    return replace(MODES[mode], **changes)
+
+
+def settings_of(mode: str, config: AgentConfig) -> Settings:
+    """A mode's row with the configured changes.
+
+    Raises:
+        ValueError: no such mode or value; or two settings that don't go together.
+    """
+    if config.commit == "paper" and config.commit_on == "silence":
+        raise ValueError("agent.commit=paper knows no silences: the final update is its commit point; use agent.commit_on=final")
+    runs_lines = config.runs_lines and mode in MODES and MODES[mode].runs_lines
+    # where a line commits its own call, a line that commits calls would only cost tokens
+    commit = "action" if config.commit == "line" and runs_lines else config.commit
+    return settings(
+        mode, interrupt=config.interrupt, commit=commit, commit_on=config.commit_on,
+        revise=config.revise, revise_cascade=config.revise_cascade,
+        eager=mode in MODES and (MODES[mode].eager or config.eager_listening and MODES[mode].listens),
+        commit_grace_ns=ns(config.commit_grace_s), allowed_egress=frozenset(config.allowed_egress),
+        runs_lines=runs_lines,
+        max_errors_in_row=config.max_errors_in_row, max_context_tokens=config.max_context_tokens,
+        max_generated_tokens=config.max_generated_tokens, duplicate_writes=config.duplicate_writes,
+        max_result_chars=config.max_result_chars,
+        max_writes_per_turn=config.max_writes_per_turn, max_writes_per_session=config.max_writes_per_session,
+    )

@@ -1,0 +1,469 @@
+"""The core on the virtual clock: exact, repeatable, the same on any machine.
+
+Owns the event queue of an episode, the token clock of what a planner or a model writes, and tools that take the time
+their latency model says. Data generation runs it with the expert, evaluation with the expert or a model; `run_batch`
+keeps many episodes of one model going at once, which changes no episode. Refuses to know where requests come from and
+how an episode is scored.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from midsentence import core
+from midsentence.clock import NS_PER_S, Profile, ns
+from midsentence.core import Phase, State
+from midsentence.events import (
+    PRIORITY,
+    Append,
+    Appended,
+    CancelTool,
+    Command,
+    Emit,
+    EndPredicted,
+    Event,
+    Forget,
+    Generate,
+    ModelEnded,
+    ModelOutput,
+    SetTimer,
+    Silence,
+    Speaking,
+    StartTool,
+    Stop,
+    StopSpeaking,
+    Timer,
+    ToolError,
+    ToolResult,
+    UserUpdate,
+)
+from midsentence.forgetting import shown
+from midsentence.models.model import Mask, Model, Stream
+from midsentence.modes import Settings
+from midsentence.rendering import Renderer, Rendering
+from midsentence.spoken import Spoken, User
+from midsentence.tools.tool import Toolbox, ToolFailure
+
+
+class Planner(Protocol):
+    """Plays the model: the expert, or a script."""
+
+    def plan(self, state: State) -> str | Sequence[int] | None:
+        """The whole next action, as text or as ids; None leaves it to the model, where the episode has one.
+
+        A cut keeps the tokens that fit; the next call sees the new state.
+        """
+        ...
+
+
+class Grammar(Protocol):
+    """Constrains what a model writes in one generation."""
+
+    def begin(self, state: State) -> Constraint:
+        """The constraint of a generation that starts in ``state``."""
+        ...
+
+
+class Constraint(Mask, Protocol):
+    """The grammar of one generation under way."""
+
+    def push(self, token: int) -> None:
+        """A token was written."""
+        ...
+
+    def forced(self) -> Sequence[int]:
+        """Tokens that must come next, with no choice left: they cost prefill, not decode."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A finished episode: its log, and what can be read off it."""
+
+    state: State
+    """The core's last state; holds the transcript and the call graph."""
+    prompt_ids: tuple[int, ...]
+    history: tuple[tuple[Event, tuple[Command, ...]], ...]
+    """Every event with the commands that came of it, in order. The events alone replay to the same state."""
+    outcome: str
+    """``answered``, ``stalled`` (nothing left to happen and no answer), ``too_long``, or the core's own."""
+    end_ns: int
+    """When the last event happened."""
+    starts_ns: tuple[int, ...] = (0,)
+    """When the user began to say each turn that was said."""
+
+
+@dataclass(frozen=True, slots=True)
+class NeedAppend:
+    """The episode's context must take in ids before anything else."""
+
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NeedToken:
+    """The episode needs the model's next token."""
+
+    mask: Mask | None
+
+
+@dataclass(slots=True)
+class _Span:
+    """What is being written: its tokens, and where its clock stands."""
+
+    generation: int
+    base_ns: int
+    planned: bool
+    ids: list[int]
+    texts: list[str]
+    stops: list[int] = field(default_factory=list)
+    """Counts of tokens after which the core must be told: a line, a tag or the text ends there."""
+    sent: int = 0
+    base: int = 0
+    """Tokens before ``base_ns``."""
+    forced: int = 0
+    """Tokens up to here were taken in as a forced run, and end at the prefill rate."""
+    constraint: Constraint | None = None
+    mark: int = 0
+    """Length of the model's context before this span and its header."""
+    headed: bool = False
+    decoder: Any = None
+
+
+class Episode:
+    """One session on the virtual clock."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        profile: Profile,
+        toolbox: Toolbox,
+        updates: Iterable[UserUpdate | EndPredicted | Silence],
+        renderer: Renderer,
+        prompt_ids: Sequence[int],
+        planner: Planner | None = None,
+        grammar: Grammar | None = None,
+        forces: bool = True,
+        session: str = "episode",
+        limit_ns: int = ns(120),
+        user: User | None = None,
+    ) -> None:
+        self.profile, self.toolbox, self.renderer = profile, toolbox, renderer
+        self.planner, self.grammar, self.limit_ns = planner, grammar, limit_ns
+        # whether what the grammar leaves no choice of is taken in at the prefill rate, or written like the rest
+        self.forces = forces
+        self.prompt_ids = tuple(prompt_ids)
+        self.state = core.start(settings, toolbox.specs, session, len(self.prompt_ids))
+        self.history: list[tuple[Event, tuple[Command, ...]]] = []
+        self.stream: Stream | None = None
+        self.model: Model | None = None
+        self._rendering = Rendering(renderer)
+        self._unsent: list[int] = []
+        self._span: _Span | None = None
+        self._queue: list[tuple[int, int, int, Event | Callable[[int], Event | None]]] = []
+        self._seq = 0
+        self._users = 0
+        self.user, self.starts_ns = user, [0]
+        self._spoken: Spoken | None = None  # what is being said of an answer
+        self._cancelled: set[tuple[int, int]] = set()
+        self._hear(updates)
+
+    def run(self) -> Rollout:
+        """Runs to the end with the planner in the model's place.
+
+        Raises:
+            ValueError: the episode has no planner, or one that leaves an action to a model; `run_batch` drives it with one.
+        """
+        if self.planner is None:
+            raise ValueError("this episode has no planner; run it with simulate.run_batch and a model")
+        steps = self.steps()
+        try:
+            while True:
+                next(steps)
+                raise ValueError("this episode's planner leaves an action to a model; run it with simulate.run_batch and one")
+        except StopIteration as stop:
+            return stop.value
+
+    def steps(self) -> Generator[NeedAppend | NeedToken, int | None, Rollout]:
+        """The episode as a coroutine: yields what it needs of a model, is sent the token, returns the rollout."""
+        outcome = "stalled"
+        while self.state.phase is not Phase.FINISHED:
+            due = self._queue[0][0] if self._queue else None
+            if self._span is not None and (yield from self._write(due)):
+                continue
+            if due is None and self._span is None or self.state.answered and not self._users and not self.state.graph.live:
+                break
+            if due is None or due > self.limit_ns:
+                outcome = "too_long"
+                break
+            at_ns, _, _, what = heapq.heappop(self._queue)
+            event = what(at_ns) if callable(what) else what
+            if event is not None:
+                self._users -= isinstance(event, UserUpdate)
+                self._feed(event)
+        if self.state.answered:
+            outcome = "answered"
+        end_ns = self.history[-1][0].at_ns if self.history else 0
+        return Rollout(self.state, self.prompt_ids, tuple(self.history), self.state.outcome or outcome, end_ns, tuple(self.starts_ns))
+
+    def _hear(self, updates: Iterable[UserUpdate | EndPredicted | Silence]) -> None:
+        for update in updates:
+            if isinstance(update, Silence) and self.state.settings.commit_on != "silence":
+                continue
+            self._users += isinstance(update, UserUpdate)
+            self._schedule(update.at_ns, PRIORITY[type(update)], update)
+
+    def _schedule(self, at_ns: int, priority: int, what: Event | Callable[[int], Event | None]) -> None:
+        self._seq += 1
+        heapq.heappush(self._queue, (at_ns, priority, self._seq, what))
+
+    def _feed(self, event: Event) -> None:
+        self.state, commands = core.step(self.state, event)
+        self.history.append((event, commands))
+        for command in commands:
+            self._obey(command, event.at_ns)
+
+    def _obey(self, command: Command, now_ns: int) -> None:
+        match command:
+            case Append(segments):
+                ids = self._rendering.environment(segments)
+                self._unsent += ids
+                after_ns = now_ns + self.profile.append_ns(len(ids))
+                self._schedule(after_ns, PRIORITY[Appended], Appended(after_ns, len(ids)))
+            case Forget():
+                self._renew(now_ns)
+            case Generate(generation):
+                self._span = self._begin(generation, now_ns)
+            case Stop(keep=keep):
+                self._stop(keep)
+            case StartTool():
+                self._start_tool(command, now_ns)
+            case CancelTool(call, version):
+                self._cancelled.add((call, version))
+            case SetTimer(at_ns, timer):
+                self._schedule(at_ns, PRIORITY[Timer], Timer(at_ns, timer))
+            case Emit(text) if self.user is not None:
+                self._speak(text, now_ns)
+            case StopSpeaking() if (spoken := self._spoken) is not None:
+                self._spoken = None
+                self._schedule(now_ns, PRIORITY[Speaking], Speaking(now_ns, "cut", spoken.heard(now_ns)))
+
+    def _renew(self, now_ns: int) -> None:
+        """Makes the context anew, from the prompt on."""
+        self._rendering = Rendering(self.renderer)
+        self._unsent = list(self._rendering.take(shown(self.state.transcript, self.state.turned, self.state.shown)))
+        if self.model is not None:
+            self.model.crop(self.stream, len(self.prompt_ids))
+        after_ns = now_ns + self.profile.append_ns(len(self._unsent))
+        self._schedule(after_ns, PRIORITY[Appended], Appended(after_ns, len(self._unsent)))
+
+    # -- the user ----------------------------------------------------------------------------------------------
+
+    def _speak(self, text: str, now_ns: int) -> None:
+        """Speaks an answer; the user, unless still in the middle of a turn, hears it and says the next one."""
+        turn = len(self.starts_ns) - 1
+        spoken = self._spoken = self.user.voice(turn, text, now_ns)
+        self._schedule(now_ns, PRIORITY[Speaking], Speaking(now_ns, "begun"))
+        self._schedule(spoken.end_ns, PRIORITY[Speaking], lambda at_ns: self._fall_silent(spoken, at_ns))
+        if any(isinstance(what, UserUpdate) and (what.text.strip() or what.retracts) for *_, what in self._queue):
+            return
+        if (said := self.user.next(turn + 1, spoken)) is None:
+            return
+        start_ns, updates = said
+        # an endpoint that hears somebody speak again says nothing
+        late = [entry for entry in self._queue if entry[0] >= start_ns and isinstance(entry[3], UserUpdate | EndPredicted | Silence)]
+        self._users -= sum(isinstance(entry[3], UserUpdate) for entry in late)
+        self._queue = [entry for entry in self._queue if entry not in late]
+        heapq.heapify(self._queue)
+        self.starts_ns.append(start_ns)
+        self._hear(updates)
+
+    def _fall_silent(self, spoken: Spoken, at_ns: int) -> Event | None:
+        if self._spoken is not spoken:
+            return None
+        self._spoken = None
+        return Speaking(at_ns, "ended")
+
+    # -- writing -----------------------------------------------------------------------------------------------
+
+    def _begin(self, generation: int, now_ns: int) -> _Span:
+        plan = self.planner.plan(self.state) if self.planner is not None else None
+        if plan is None:
+            constraint = self.grammar.begin(self.state) if self.grammar is not None else None
+            return _Span(generation, now_ns, False, [], [], constraint=constraint)
+        ids = list(self.renderer.action_ids(plan) if isinstance(plan, str) else plan)
+        decoder = self.renderer.decoder()
+        texts = [decoder.push(id) for id in ids]
+        state, limits = self.state, self.state.settings
+        budgets = (limits.max_generated_tokens - state.turn_tokens, limits.max_context_tokens - state.context_tokens + 1)
+        ends = {max(1, tokens) for tokens in budgets}
+        # every item of the protocol ends with one of these, so the core misses nothing between two stops
+        stops = [n for n, text in enumerate(texts, start=1) if ">" in text or "\n" in text or n in ends]
+        return _Span(generation, now_ns, True, ids, texts, stops)
+
+    def _write(self, due_ns: int | None) -> Generator[NeedAppend | NeedToken, int | None, bool]:
+        """Writes on up to the next stop, unless an event is due before. Gives whether the core was told anything."""
+        span = self._span
+        assert span is not None
+        if span.planned:
+            fits = span.base + self.profile.tokens_by(span.base_ns, self.limit_ns if due_ns is None else min(due_ns, self.limit_ns))
+            stop = next((n for n in span.stops if n > span.sent), len(span.ids))
+            if span.sent == len(span.ids) < fits:  # a model would spend a token on ending its turn
+                self._feed(ModelEnded(self._end_ns(span, span.sent + 1), span.generation))
+                return True
+            upto = min(fits, stop)
+        else:
+            if span.sent == len(span.ids):
+                yield from self._force(span)
+            upto = span.sent + 1
+            end_ns = self._end_ns(span, upto)
+            if end_ns > self.limit_ns or due_ns is not None and end_ns > due_ns:
+                return False
+            if span.sent == len(span.ids) and (yield from self._draw(span)):
+                return True
+            if upto == span.forced:
+                span.base_ns, span.base = end_ns, upto
+        if upto <= span.sent:
+            return False
+        self._tell(span, upto, self._end_ns(span, upto))
+        return True
+
+    def _end_ns(self, span: _Span, n: int) -> int:
+        if n <= span.forced:
+            return span.base_ns + (n - span.base) * NS_PER_S // self.profile.prefill_tokens_per_s
+        return self.profile.token_end_ns(span.base_ns, n - span.base)
+
+    def _tell(self, span: _Span, upto: int, at_ns: int) -> None:
+        text, ids = "".join(span.texts[span.sent: upto]), tuple(span.ids[span.sent: upto])
+        span.sent = upto
+        self._feed(ModelOutput(at_ns, span.generation, text, ids))
+
+    def _head(self, span: _Span) -> Generator[NeedAppend, None, None]:
+        """Brings the model's context up to the start of the span."""
+        if span.headed:
+            return
+        span.headed, span.decoder = True, self.renderer.decoder()
+        if self._unsent:
+            yield NeedAppend(tuple(self._unsent))
+            self._unsent.clear()
+        span.mark = self.stream.length
+        if header := self._rendering.header():
+            yield NeedAppend(header)
+
+    def _draw(self, span: _Span) -> Generator[NeedAppend | NeedToken, int | None, bool]:
+        """Draws one token from the model. Gives whether it ended the text instead."""
+        yield from self._head(span)
+        token = yield NeedToken(span.constraint)
+        assert token is not None
+        if token in self.model.end_ids:
+            self._feed(ModelEnded(self._end_ns(span, span.sent + 1), span.generation))
+            return True
+        self._take(span, token)
+        return False
+
+    def _take(self, span: _Span, token: int) -> None:
+        span.ids.append(token)
+        span.texts.append(span.decoder.push(token))
+        if span.constraint is not None:
+            span.constraint.push(token)
+
+    def _force(self, span: _Span) -> Generator[NeedAppend, None, None]:
+        """Takes in what must come next, if anything; it is told token by token, so that an event may cut it."""
+        if span.constraint is None or not self.forces or not (forced := tuple(span.constraint.forced())):
+            return
+        yield from self._head(span)
+        yield NeedAppend(forced)
+        span.base_ns, span.base = self._end_ns(span, span.sent), span.sent
+        for token in forced:
+            self._take(span, token)
+        span.forced = len(span.ids)
+
+    def _stop(self, keep: int) -> None:
+        span = self._span
+        self._span = None
+        if span is None:
+            return
+        if span.headed:
+            header = self._rendering.header()
+            self.model.crop(self.stream, span.mark + (len(header) + keep if keep else 0))
+        written = self._rendering.model(span.ids[:keep])
+        if span.planned and self.model is not None:
+            self._unsent += written  # the model did not write it, and must read it
+
+    # -- tools -------------------------------------------------------------------------------------------------
+
+    def _start_tool(self, start: StartTool, now_ns: int) -> None:
+        latency_ns = self.toolbox.latency_ns(start.name, start.args)
+        if latency_ns > start.timeout_ns:
+            why = f"no answer within {start.timeout_ns / NS_PER_S:g} s"
+            late = ToolError(now_ns + start.timeout_ns, start.call, start.version, why, "timeout")
+            self._schedule(late.at_ns, PRIORITY[ToolError], late)
+        # what a tool does, it does at the end of its latency: a read that was cancelled by then does nothing
+        self._schedule(now_ns + latency_ns, PRIORITY[ToolResult], lambda at_ns: self._finish_tool(start, at_ns))
+
+    def _finish_tool(self, start: StartTool, at_ns: int) -> Event | None:
+        if (start.call, start.version) in self._cancelled:
+            return None
+        try:
+            return ToolResult(at_ns, start.call, start.version, self.toolbox.run(start.name, start.args))
+        except ToolFailure as failure:
+            return ToolError(at_ns, start.call, start.version, str(failure))
+        except Exception as error:  # a broken tool is data, not a crash
+            return ToolError(at_ns, start.call, start.version, f"{type(error).__name__}: {error}", "crashed")
+
+
+def run_batch(
+    episodes: Sequence[Episode], model: Model, batch: int = 8, on_done: Callable[[int, Rollout], Any] | None = None,
+    seeds: Sequence[int] | None = None,
+) -> list[Rollout]:
+    """Runs episodes with a model, up to ``batch`` at once; each gives what it would give alone.
+
+    Args:
+        episodes: none of them with a planner that never leaves an action to the model.
+        model: the backend that all share.
+        batch: the most contexts kept at once.
+        on_done: called with an episode's index and rollout as soon as it ends.
+        seeds: what each one's sampling follows from; by default its place.
+    """
+    done: dict[int, Rollout] = {}
+    waiting = iter(enumerate(episodes))
+    active: dict[int, tuple[Episode, Generator, NeedAppend | NeedToken]] = {}
+
+    def advance(index: int, episode: Episode, steps: Generator, reply: int | None) -> None:
+        try:
+            active[index] = (episode, steps, steps.send(reply))
+        except StopIteration as stop:
+            active.pop(index, None)
+            model.close(episode.stream)
+            done[index] = stop.value
+            if on_done is not None:
+                on_done(index, stop.value)
+
+    while True:
+        while len(active) < batch and (item := next(waiting, None)) is not None:
+            index, episode = item
+            episode.model, episode.stream = model, model.open(episode.prompt_ids, seed=index if seeds is None else seeds[index])
+            advance(index, episode, episode.steps(), None)
+        if not active:
+            return [done[index] for index in range(len(episodes))]
+        appends = [(index, *row) for index, row in active.items() if isinstance(row[2], NeedAppend)]
+        if appends:
+            model.append([(episode.stream, need.ids) for _, episode, _, need in appends])
+            for index, episode, steps, _ in appends:
+                advance(index, episode, steps, None)
+            continue
+        rows = [(index, *row) for index, row in active.items()]
+        tokens = model.decode([episode.stream for _, episode, _, _ in rows], [need.mask for *_, need in rows])
+        for (index, episode, steps, _), token in zip(rows, tokens, strict=True):
+            advance(index, episode, steps, token)
+
+
+def replay(rollout_state: State, events: Iterable[Event]) -> State:
+    """Folds recorded events over a fresh state: the same log gives the same transcript, byte for byte."""
+    for event in events:
+        rollout_state, _ = core.step(rollout_state, event)
+    return rollout_state

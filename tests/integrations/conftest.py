@@ -1,0 +1,15 @@
+"""The renderer that tests of other people's packages share."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from midsentence.rendering import Renderer
+
+
+@pytest.fixture(scope="session")
+def renderer(tiny_tokenizer: Any) -> Renderer:
+    return Renderer.prepare(copy.deepcopy(tiny_tokenizer))

@@ -1,0 +1,103 @@
+"""Calibration: exact on a model whose times are known, and whole on the tiny one."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from configs.schema import Config, ModelConfig, ProfileConfig
+from midsentence import calibrate
+from midsentence.calibrate import Measurement, measure, row
+from midsentence.clock import Profile, ns
+
+
+class Known:
+    """A model on a clock of its own: it takes exactly what its rates say."""
+
+    end_ids = frozenset()
+
+    def __init__(self, decode_ns: int, prefill_ns: int, restart_ns: int, slow_first: int = 1) -> None:
+        self.at_ns, self.decode_ns, self.prefill_ns, self.restart_ns = 0, decode_ns, prefill_ns, restart_ns
+        self.factor, self.opened, self.closed = slow_first, 0, 0
+
+    def now_ns(self) -> int:
+        return self.at_ns
+
+    def open(self, prompt_ids, seed=0):
+        self.opened += 1
+        if self.opened > 1:
+            self.factor = 1
+        return _Stream(list(prompt_ids))
+
+    def append(self, batch):
+        for stream, ids in batch:
+            stream.ids += ids
+            stream.ready = True
+            self.at_ns += self.factor * (self.restart_ns + max(self.decode_ns, len(ids) * self.prefill_ns))
+
+    def decode(self, streams, masks=None):
+        for stream in streams:
+            if not stream.ready:
+                self.at_ns += self.factor * self.decode_ns
+            stream.ids.append(0)
+            stream.ready = False
+        return [0] * len(streams)
+
+    def close(self, stream):
+        self.closed += 1
+
+
+class _Stream:
+    def __init__(self, ids):
+        self.ids, self.ready = ids, True
+
+    @property
+    def length(self):
+        return len(self.ids)
+
+
+def test_a_device_with_known_rates_is_measured_exactly():
+    model = Known(ns(0.025), ns(0.002), ns(0.02), slow_first=5)
+    found = measure(model, [1, 2, 3], many=200, clock=model)
+    assert found.profile("laptop") == Profile("laptop", 40, 500, ns(0.02))
+    assert found.repeats == 5 and model.opened == model.closed == 6
+
+
+def test_an_append_costs_what_the_profile_says():
+    """The clock's arithmetic, fed with the measurement, gives back the measured times."""
+    model = Known(ns(0.02), ns(0.004), ns(0.01))
+    found = measure(model, [1], many=50, clock=model)
+    profile = found.profile("mine")
+    assert profile.append_ns(50) == found.append_many_ns == ns(0.21)
+    assert profile.append_ns(1) == found.append_one_ns == ns(0.03)
+
+
+def test_a_slow_machine_repeats_less():
+    model = Known(ns(1), ns(0.1), 0)
+    assert measure(model, [1], clock=model, budget_ns=ns(100)).repeats == 2
+
+
+def test_noise_gives_no_negative_restart():
+    found = Measurement(step_ns=2e6, append_one_ns=1.5e6, append_many_ns=4e6, many=100, repeats=3, context_tokens=9)
+    assert found.profile("x") == Profile("x", 500, 25_000, 0)
+
+
+def test_the_row_is_a_row_of_the_clocks_settings():
+    profiles = yaml.safe_load("profiles:\n" + row(Profile("mine", 41, 997, ns(0.0125))))["profiles"]
+    assert ProfileConfig(**profiles["mine"]) == ProfileConfig(41, 997, 0.0125)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_the_command_on_the_tiny_model(monkeypatch, capsys, as_json):
+    monkeypatch.setattr(calibrate.measure, "__kwdefaults__", calibrate.measure.__kwdefaults__ | {"many": 32, "steps": 2, "repeats": 1})
+    calibrate.main(Config(name="mine", json=as_json, model=ModelConfig(name="tiny", dtype="float32")))
+    out = capsys.readouterr().out
+    if as_json:
+        found = json.loads(out)
+        assert found["model"] == "tiny" and found["profile"]["name"] == "mine" and found["measured"]["many"] == 32
+        assert min(found["profile"]["decode_tokens_per_s"], found["profile"]["prefill_tokens_per_s"]) >= 1
+    else:
+        profiles = yaml.safe_load("profiles:\n" + out)["profiles"]
+        assert ProfileConfig(**profiles["mine"]).decode_tokens_per_s >= 1

@@ -1,0 +1,184 @@
+"""The terminal: lines in, what happens out."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from configs.command import UserError
+from configs.schema import AgentConfig, Config, EvalConfig, ModelConfig
+from midsentence import serve
+from midsentence.answer_parts import AnswerPart
+from midsentence.clock import Profile
+from midsentence.events import Close, UserUpdate
+from midsentence.models.live import PlannedModel
+from midsentence.models.scripted import Scripted
+from midsentence.rendering import Renderer
+from midsentence.session import open_session
+from midsentence.tools.assistant import AssistantToolbox
+
+PROFILE = Profile("fast", decode_tokens_per_s=100_000, prefill_tokens_per_s=100_000, restart_ns=0)
+
+
+def talk(tiny_tokenizer, lines, actions, capsys, pieces=None) -> list[str]:
+    renderer = Renderer.prepare(copy.deepcopy(tiny_tokenizer))
+    written = [] if pieces is None else pieces
+    screen = serve.Screen(lambda text: (written.append(text), print(text, end="")))
+
+    async def work():
+        model = PlannedModel(Scripted(actions), renderer, PROFILE, asyncio.get_running_loop().call_later)
+        session = open_session(
+            (model, renderer), AssistantToolbox(serve.WORLD), "sequential",
+            watch=lambda event, commands: screen.show(event, commands, session.state),
+        )
+        await serve.talk(session, lines, 30)
+
+    asyncio.run(asyncio.wait_for(work(), 60))
+    out = capsys.readouterr()
+    return [line.split(" s  ", 1)[1] for line in out.out.splitlines()] + out.err.splitlines()
+
+
+def test_a_request_in_two_lines(tiny_tokenizer, capsys):
+    call = '<tool_call>\n1. get_phone_number("Bob")\n</tool_call>'
+    assert talk(tiny_tokenizer, ["the number\n", "of Bob?\n"], [call, "<answer>It is +1 555 0100.</answer>"], capsys) == [
+        "you    the number …", "you    of Bob? ⏎", 'agent  1. get_phone_number(name="Bob")', 'tool   1 = "+1 555 0100"',
+        "agent  “It is +1 555 0100.”",
+    ]
+
+
+def test_an_answer_is_shown_while_it_is_written(tiny_tokenizer, capsys):
+    pieces = []
+    said = talk(tiny_tokenizer, ["hi."], ["<answer>One two\x1b[2J three.</answer>"], capsys, pieces)
+    assert said[-1] == "agent  “One two\\x1b[2J three.”"
+    assert len(pieces) > 4 and pieces[1].endswith("agent  “O") and pieces[-1].endswith("”\n")
+
+
+def test_an_answer_that_is_cut_off_says_so():
+    written = []
+    screen, told = serve.Screen(written.append), iter([[AnswerPart("It is")], [AnswerPart("", withdrawn=True)]])
+    screen._answering = SimpleNamespace(follow=lambda *_: next(told))
+    screen.show(Close(10**9), (), None)
+    screen.show(UserUpdate(2 * 10**9, "no wait", False), (), None)
+    assert "".join(written) == "   1.00 s  agent  “It is…\n   2.00 s  you    no wait …\n   2.00 s  agent  (cut off)\n"
+
+
+def test_the_log_is_there_before_the_session_is_over(tiny_tokenizer, monkeypatch, tmp_path):
+    """What a crash leaves: here the terminal breaks in the middle of the session."""
+    seen = []
+
+    def broken(event, commands):
+        seen.append((tmp_path / "log.jsonl").read_text().splitlines())
+        raise RuntimeError("the terminal is gone")
+
+    monkeypatch.setattr("sys.stdin", ["well?\n"])
+    monkeypatch.setattr(serve, "lines_of", broken)
+    with pytest.raises(ExceptionGroup):
+        serve.main(Config(
+            out=str(tmp_path), model=ModelConfig(name="tiny", dtype="float32"), agent=AgentConfig(max_generated_tokens=20),
+            eval=EvalConfig(modes=["speculative"]),
+        ))
+    [rows] = seen
+    assert [json.loads(row).get("event", {}).get("type") for row in rows] == [None, "UserUpdate"]
+
+
+def test_the_end_of_input_is_the_end_of_the_request(tiny_tokenizer, capsys):
+    assert talk(tiny_tokenizer, ["hello"], ["<answer>Hi.</answer>"], capsys) == ["you    hello …", "you     ⏎", "agent  “Hi.”"]
+
+
+def test_a_session_that_ends_before_its_user(tiny_tokenizer, capsys):
+    assert talk(tiny_tokenizer, ["hello.", "hello?"], [], capsys)[-1] == "the session is over: model_failed"
+
+
+def test_the_session_and_its_tools_have_one_now(monkeypatch, tmp_path):
+    opened = []
+
+    def watched(model, tools, *rest, **options):
+        opened.append((options["now"], str(tools.world.now)))
+        return open_session(model, tools, *rest, **options)
+
+    monkeypatch.setattr("sys.stdin", ["well?\n"])
+    monkeypatch.setattr("midsentence.serve.open_session", watched)
+    monkeypatch.setattr("midsentence.serve.local_now", lambda: "2026-11-25 10:37:00")
+    serve.main(Config(
+        out=str(tmp_path), model=ModelConfig(name="tiny", dtype="float32"), agent=AgentConfig(max_generated_tokens=5),
+        eval=EvalConfig(modes=["speculative"]),
+    ))
+    assert opened == [("2026-11-25 10:37:00", "2026-11-25 10:37:00")]
+
+
+def test_the_command_on_the_tiny_model_leaves_a_log(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("sys.stdin", ["well?\n"])
+    serve.main(Config(
+        out=str(tmp_path), model=ModelConfig(name="tiny", dtype="float32"), agent=AgentConfig(max_generated_tokens=20),
+        eval=EvalConfig(modes=["speculative"]),
+    ))
+    out = capsys.readouterr()
+    assert "you    well? ⏎" in out.out and "the session is over" in out.err
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert rows[0]["type"] == "log" and rows[-1]["commands"][-1]["type"] == "Finish"
+
+
+TOOLS = """
+from midsentence.tools.function import tool
+
+def new_state(now=None):
+    return {"now": now}
+
+@tool(access="read", takes_state=True)
+def clock(state) -> str:
+    return state["now"]
+"""
+
+
+def test_tools_of_ones_own_are_served(tmp_path):
+    (tmp_path / "mine.py").write_text(TOOLS)
+    toolbox = serve.toolbox_of(str(tmp_path / "mine.py"), "2026-03-03 10:00:00")
+    assert list(toolbox.specs) == ["clock"]
+    assert toolbox.run("clock", {}) == "2026-03-03 10:00:00"
+    assert isinstance(serve.toolbox_of("", "2026-03-03 10:00:00"), AssistantToolbox)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("mine.json", "[]", "describes tools and has no code that runs them; give a .py file"),
+        ("mine.txt", "", "can't be loaded as Python; give a .py file"),
+        ("mine.py", "x = 1", "has no tools; write functions with @tool"),
+        ("mine.py", TOOLS.replace("new_state", "state_of"), "clock takes state; add a function new_state"),
+        (None, "", "no tools file"),
+    ],
+)
+def test_tools_that_can_not_be_served_are_refused_before_a_model_loads(tmp_path, monkeypatch, name, text, says):
+    path = tmp_path / (name or "nowhere.py")
+    if name:
+        path.write_text(text)
+    monkeypatch.setattr(serve, "load", lambda *_, **__: pytest.fail("a model was loaded"))
+    with pytest.raises((ValueError, FileNotFoundError), match=says):
+        serve.main(Config(tools=str(path)))
+
+
+def test_a_closed_standard_input_is_said_at_once(monkeypatch, tmp_path):
+    """It waited for ever: the thread that read had died."""
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(UserError, match="the standard input is closed; type into a terminal, or give a pipe or a file"):
+        serve.main(Config(out=str(tmp_path)))
+
+
+def test_input_that_is_no_text_ends_the_session(tiny_tokenizer, capsys):
+    def lines():
+        yield "hello.\n"
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+
+    with pytest.raises(UserError, match="the standard input can't be read .*; give text in UTF-8"):
+        talk(tiny_tokenizer, lines(), ["<answer>Hi.</answer>"], capsys)
+
+
+def test_where_its_log_goes_is_refused_before_a_model_loads(monkeypatch, tmp_path):
+    monkeypatch.setattr(serve, "load", lambda *_, **__: pytest.fail("a model was loaded"))
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="Not a directory"):
+        serve.main(Config(out=str(tmp_path / "file" / "below")))
