@@ -147,6 +147,8 @@ def main(config: Config) -> None:
     folder = out_folder(config, "serve")
     folder.mkdir(parents=True, exist_ok=True)
     screen = Screen(lambda text: print(text, end="", flush=True))
+    from transformers.utils.logging import disable_progress_bar
+    disable_progress_bar()  # of weights being loaded
     with load(config.model.name, config.model.adapter, **options) as model:
         session = open_session(
             model, toolbox, row, style="full" if bare else config.agent.prompt, now=now,
