@@ -21,13 +21,13 @@ test:
 	@$(SETUP) --extras dev --assets bfcl smollm2 --optional qwen2.5 llama3.2
 	@$(RUN) -m pytest -q
 
-test-full:  ## also what is slow or needs extras (DeepSpeed, llama.cpp)
-	@$(SETUP) --extras dev deepspeed llamacpp --assets bfcl smollm2 qwen2.5 llama3.2
+test-full:  ## also what is slow or needs extras (DeepSpeed, llama.cpp, MCP, Pipecat, LiveKit, OpenAI's SDK)
+	@$(SETUP) --extras dev deepspeed llamacpp mcp pipecat livekit openai --assets bfcl smollm2 qwen2.5 llama3.2
 	@$(RUN) -m pytest -q -m "slow or full or not slow"
 
 test-gpu:  ## what only a CUDA GPU can show, with the packages of the Python at hand: torch there is built for it
 	@$(PYTHON) -m pytest -q tests/gpu
 
 clean:  ## what was built and measured here; the cache folder stays
-	rm -rf .venv outputs build dist *.egg-info .pytest_cache .hypothesis .ruff_cache .import_linter_cache
+	rm -rf .venv outputs build dist *.egg-info .pytest_cache .hypothesis .ruff_cache .mypy_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,6 +6,7 @@ run's folder the resolved settings, the commit, the seeds and the versions. Refu
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.metadata
 import json
@@ -14,7 +15,7 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -23,16 +24,19 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
+from omegaconf.errors import OmegaConfBaseException
 
 from configs import schema
-from configs.ending import UserError, ends
-from configs.files import write
 from configs.folder import SETTINGS
 from configs.limits import check
 from configs.schema import Config, register
-from configs.secrets import as_given, without_keys, without_secrets
+from configs.secrets import as_given, without_secrets
+from midsentence.addresses import without_keys
+from midsentence.ending import UserError, ends
+from midsentence.files import write
 
 try:
     import fcntl
@@ -56,13 +60,13 @@ _VERSIONS = ("torch", "transformers", "tokenizers", "peft", "trl", "datasets", "
 
 
 def command(main: Callable[[Config], None]) -> Callable[[], None]:
-    """Makes a command of ``main``: settings from the command line, and an end as `configs.ending` has it."""
+    """Makes a command of ``main``: settings from the command line, and an end as `midsentence.ending` has it."""
     register()
     typed: list[Override] = []
 
     @functools.wraps(main)
     def bounded(config: Any) -> None:
-        with ends():  # inside Hydra too, which prints lines of its own about what it lets through
+        with ends(), _refusals():  # inside Hydra too, which prints lines of its own about what it lets through
             _without_keys_in_sweep()
             set_typed(config, typed)
             no_strangers(config)
@@ -80,7 +84,7 @@ def command(main: Callable[[Config], None]) -> Callable[[], None]:
 
     def run() -> None:
         os.environ["HYDRA_FULL_ERROR"] = "1"  # raises instead of printing several lines
-        with ends():
+        with ends(), _refusals():
             if any(argument.startswith("--experimental-rerun") for argument in sys.argv[1:]):
                 raise UserError("--experimental-rerun reads a pickle, which is code; give the settings again")
             if strange := next((argument for argument in sys.argv[1:] if _HALF.search(argument)), None):
@@ -89,6 +93,18 @@ def command(main: Callable[[Config], None]) -> Callable[[], None]:
             entry()
 
     return run
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """What Hydra and OmegaConf refuse is about settings that the user gave, and said with what they say it came from."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        causes: list[BaseException] = [error]
+        while isinstance(cause := causes[-1].__cause__, HydraException | OmegaConfBaseException):
+            causes.append(cause)
+        raise UserError("; ".join(dict.fromkeys(" ".join(str(each).split()) for each in causes))) from error
 
 
 def _without_keys_in_sweep() -> None:

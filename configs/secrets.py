@@ -1,7 +1,7 @@
 """What is left out of a run's folder: values of the environment, and keys in addresses.
 
-Owns `as_given`, by which settings are written as they were given and not as they came out, and `without_keys`. Refuses to know what is done
-with a key. Who can read a run's folder, or is sent one, learns where a value came from and nothing more.
+Owns `as_given`, by which settings are written as they were given and not as they came out, and `without_secrets`. Refuses to know what a
+setting is for. Who can read a run's folder, or is sent one, learns where a value came from and nothing more.
 """
 
 from __future__ import annotations
@@ -12,15 +12,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-_USER = re.compile(r"(?<=://)[^/?#\s]*@")
-_KEY = re.compile(r"(?i)([?&][^=&\s]*(?:key|token|secret|password|signature|auth)[^=&\s]*=)[^&#\s]+")
+from midsentence.addresses import without_keys
+
 _LEAST = 6
 """Shorter values of the environment are left out where they stand alone: inside other text they may be anything."""
-
-
-def without_keys(text: str) -> str:
-    """The text with addresses in it as anybody may see them: no user, no password, no key among the parameters."""
-    return _KEY.sub(r"\1…", _USER.sub("", text)) if "://" in text else text
 
 
 def as_given(settings: Any, given: DictConfig | None) -> Any:

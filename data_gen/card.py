@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow.parquet as parquet
 
 from configs.command import to_write
-from configs.files import write
 from configs.schema import Config
 from midsentence.clock import seconds
+from midsentence.files import write
 from midsentence.protocol import EDITION
 from midsentence.rendering import turns_of
 

@@ -24,10 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from configs.command import UserError, command
-from configs.ending import quietly
 from configs.folder import settings_in
 from configs.schema import Config
-from configs.terminal import plain
 from data_gen.disfluency import CORRECTIONS
 from data_gen.episodes import make_episode, settings_of
 from data_gen.expert import Expert, heard_in, reconcile
@@ -42,8 +40,10 @@ from midsentence import core
 from midsentence.calls import Call, CallState
 from midsentence.clock import Profile
 from midsentence.core import State
+from midsentence.ending import quietly
 from midsentence.events import EndPredicted, Generate, ModelOutput, Note, Silence, Speaking, StartTool, UserUpdate, from_json
 from midsentence.rendering import Renderer
+from midsentence.terminal import plain
 from midsentence.transcript import Segment
 
 SECRETS = ("number", "extent", "extent_at_end", "misheard")

@@ -20,7 +20,7 @@ from data_gen.derivation import Clause, Derivation, Draft
 from data_gen.seeds import child
 from data_gen.task import GoldCall, Task, Turn
 from data_gen.twins import asked_tools
-from midsentence.tools.tool import Json, Param, Toolbox, ToolFailure, ToolSpec
+from midsentence.tools.tool import Json, Param, Toolbox, ToolFailure, ToolSpec, effects_in, shown_by
 
 Tools = Literal["all", "drawn", "renamed"]
 """What a task's prompt lists: its source's tools as they are, drawn ones, or drawn ones under other names."""
@@ -230,12 +230,12 @@ class DrawnToolbox:
     @property
     def shows(self) -> frozenset[str]:
         """See `midsentence.tools.assistant.AssistantToolbox.shows`."""
-        return frozenset(self._names.tool(name) for name in getattr(self._inner, "shows", ()))
+        return frozenset(self._names.tool(name) for name in shown_by(self._inner))
 
     @property
     def effects(self) -> list[Any]:
         """Every write that took place, those of the toolbox's own tools first."""
-        return [*map(self._renamed, getattr(self._inner, "effects", ())), *self._beside.effects]
+        return [*map(self._renamed, effects_in(self._inner)), *self._beside.effects]
 
     def _renamed(self, effect: Any) -> Any:
         if isinstance(effect, tuple):

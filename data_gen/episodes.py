@@ -11,6 +11,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from configs.modes import settings_of
 from configs.schema import AgentConfig, ClockConfig, DataConfig, EndpointConfig
 from data_gen.conversing import Conversant
 from data_gen.seeds import child
@@ -19,7 +20,6 @@ from data_gen.task import Task, Word
 from data_gen.turns import words_of
 from midsentence.clock import Profile, ns
 from midsentence.events import EndPredicted, UserUpdate
-from midsentence.modes import settings_of
 from midsentence.prompt import system_prompt
 from midsentence.rendering import Renderer
 from midsentence.silence import silences

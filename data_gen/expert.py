@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from data_gen.answers import SHORT, Answers, sentence, told
-from data_gen.heard import hangs
+from data_gen.heard import breaks_off, hangs
 from data_gen.reading import Reading, Wanted, issued, references, within
 from data_gen.replies import spoken_answer
 from data_gen.task import Task
@@ -71,6 +71,8 @@ class Expert:
         heard, ended = heard_in(state.transcript), self.ended(state)
         quiet = ended and not state.final_in_context
         wanted = self.reading.when_quiet(heard) if quiet else self.reading.wanted(heard, ended)
+        if ended and breaks_off(heard):
+            wanted = _harmless(wanted, state)
         edits, ids = reconcile(wanted, state, ended, self.patience)
         edits = _first(edits, state)
         thought = self._thought(state, wanted, edits) if self.thoughts == "slots" else ""
@@ -377,6 +379,15 @@ def _is_held(want: Wanted, state: State) -> bool:
     """Whether a call waits for the commit whatever it says, so that it costs nothing to write it before it is whole."""
     free = want.spec.access == "read" or want.spec.name in state.settings.allowed_egress
     return not (free and state.settings.speculates)
+
+
+def _harmless(wanted: Sequence[Wanted], state: State) -> list[Wanted]:
+    """Of what is wanted where speech is said to end and words break off ("blue at twenty percent, and"), what may run all the same."""
+    held: set[int] = set()
+    for want in wanted:
+        if _is_held(want, state) or held & {k for value in want.args.values() for k in references(value)}:
+            held.add(want.gold)
+    return [want for want in wanted if want.gold not in held]
 
 
 def _claimed(drafted: Sequence[Wanted], spare: Sequence[Call], state: State) -> dict[int, Call]:

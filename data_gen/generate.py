@@ -22,10 +22,7 @@ from typing import Any
 from rich.progress import Progress
 
 from configs.command import claim, command, out_folder, write_manifest
-from configs.ending import quietly
-from configs.files import intact, marker, whole, write
 from configs.schema import Config
-from configs.terminal import plain
 from data_gen.card import write_card
 from data_gen.episodes import make_episode, sample_profile
 from data_gen.expert import Expert
@@ -35,9 +32,12 @@ from data_gen.seeds import child
 from data_gen.sources import inputs, load, rejected, rewordings
 from data_gen.task import Task
 from data_gen.trajectory import FEATURES, LEARNT, MANIFEST, SCHEMA_VERSION, files_of, row_of, shard_name
+from midsentence.ending import quietly
+from midsentence.files import intact, marker, whole, write
 from midsentence.models.load import load_renderer
 from midsentence.protocol import EDITION
 from midsentence.rendering import Renderer
+from midsentence.terminal import plain
 
 
 def main(config: Config) -> None:

@@ -34,6 +34,15 @@ whether it does no listener knows before the word that comes after them."""
 _MAY_END = frozenset("in on over about by under her this that these those some any".split())
 """Of those, the words that a request may end on all the same: particles ("turn the lights on"), and what can stand alone."""
 
+_NEVER_LAST = frozenset("a the my your our their every and or nor but because unless whether than oh um uh erm let".split())
+"""Words that no request ends on, whatever was said before. Not "an" and "er": sentences of other languages end on them."""
+_CLITIC = re.compile(r"\w+['’](m|ve|re|ll|d)|(it|that|he|she|there|here|what|who|where|when|how|let)['’]s")
+"""Verbs that lean on the word before: "I'm", "there's". After a name "'s" may be whose it is."""
+_DAYS = frozenset("monday tuesday wednesday thursday friday saturday sunday today tomorrow tonight".split())
+"""Words behind which "at" wants a time; elsewhere a request may leave a preposition for its end ("the hospital she's at")."""
+_HALF_BACK = frozenset(("oh no", "no no", "no wait", "wait no", "oh wait", "no sorry", "no not", "sorry not", "wait not", "oh not", "uh no",
+                        "um no", "er no", "no actually", "no hang", "no hold", "let me"))
+"""Pairs of words that begin to take something back, and say nothing in its place yet."""
 _STOPS = ".,;:!?、。，；：！？"
 _TAKES_BACK = frozenset("no wait sorry actually rather scratch oops i mean make".split())
 
@@ -53,6 +62,21 @@ def hangs(word: str) -> bool:
 def leaves_open(word: str) -> bool:
     """Whether nobody who is told that speech ends on a word would take what stands before it as all: nothing can end so."""
     return hangs(word) and plain(word) not in _MAY_END
+
+
+def breaks_off(words: Sequence[str]) -> bool:
+    """Whether nobody would take the words for all that is said, though they are told that speech has ended: no effect may follow.
+
+    Stricter than `leaves_open`, after which only what was said last is in doubt: a request that really ends so is never acted on.
+    """
+    if not words:
+        return False
+    previous, last = plain(words[-2]) if len(words) > 1 else "", plain(words[-1])
+    if words[-1].startswith("A") and last == "a" or len(last) == len(previous) == 1:
+        return False  # letters: "Ray with an A", "gate A", "B M I"
+    if last == "at":
+        return previous in _DAYS
+    return last in _NEVER_LAST or bool(_CLITIC.fullmatch(words[-1].lower().rstrip(_STOPS))) or f"{previous} {last}" in _HALF_BACK
 
 
 def hanging_from(words: Sequence[str]) -> int:

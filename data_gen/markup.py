@@ -24,13 +24,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from configs.command import UserError, command
-from configs.files import path_of, write
 from configs.schema import Config
-from configs.terminal import plain as shown
 from data_gen.files import lines_of, text_of
 from data_gen.markup_turns import split_turns, turn_fields, with_turns
 from data_gen.spans import find, plain
 from data_gen.task import BadTask
+from midsentence.files import path_of, write
+from midsentence.terminal import plain as shown
 
 SUFFIXES = (".txt", ".md")
 FENCE = "```requests"

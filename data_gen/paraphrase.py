@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from configs.ending import UserError
 from configs.schema import ParaphraseConfig
-from configs.secrets import without_keys
 from data_gen.files import lines_of, text_of
 from data_gen.tasks.assistant.templates import Part, Template, every_line, parts_of
+from midsentence.addresses import without_keys
+from midsentence.ending import UserError
 
 PROMPT = (
     "Reword this spoken request to an assistant so that it means the same. Keep every placeholder in braces exactly as it "

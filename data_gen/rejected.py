@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from configs.files import write
-from configs.terminal import plain
+from midsentence.files import write
+from midsentence.terminal import plain
 
 FILE = "rejected.jsonl"
 _KIND = re.compile(r"[a-z][a-z, ]{3,40}(?=: )")

@@ -1,11 +1,14 @@
 """Prints one trajectory in the terminal: ``python -m data_gen.show path=PATH row=7``.
 
-Coloured by who wrote what, with its clock: time, how many tokens, and whether the loss counts them. The row is counted
-over the splits in the order of the manifest. Refuses to change anything.
+Coloured by who wrote what, with its clock: time, how many tokens, and whether the loss counts them; of a conversation also when
+answers were spoken, and where the user spoke into one. The row is counted over the splits in the order of the manifest. Refuses
+to change anything.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +18,15 @@ from rich.text import Text
 
 from configs.command import UserError, command
 from configs.schema import Config
-from configs.terminal import plain
 from data_gen.trajectory import read_manifest, read_rows
 from midsentence.clock import seconds
+from midsentence.terminal import plain
 
 _COLOURS = {
     "model": "bold cyan", "partial_query_update": "green", "final_query_update": "bold green", "tool_result": "yellow",
     "tool_error": "red", "error": "red", "cancel": "magenta",
 }
+_HEARD = ("partial_query_update", "final_query_update", "cancel")
 
 
 def main(config: Config) -> None:
@@ -53,7 +57,7 @@ def render(row: dict[str, Any]) -> list[Any]:
     """The row as things that a rich console prints."""
     profile = row["profile"]
     head = Text.assemble(
-        (plain(f"{row['id']}  {row['split']}  {row['mode']}\n"), "bold"), plain(f"{row['request']}\n"),
+        (plain(f"{row['id']}  {row['split']}  {row['mode']}\n"), "bold"), plain("".join(f"{line}\n" for line in requested(row))),
         (plain(f"{profile['decode_tokens_per_s']} tokens/s decode, {profile['prefill_tokens_per_s']} prefill; {row['tokens']} tokens, "
                f"{row['model_tokens']} by the model; speech ends at {seconds(row['speech_end_ns']):.2f} s, "
                f"{row['outcome']} at {seconds(row['end_ns']):.2f} s"), "dim"),
@@ -61,13 +65,49 @@ def render(row: dict[str, Any]) -> list[Any]:
     table = Table(box=None, pad_edge=False)
     for name, justify in (("s", "right"), ("tokens", "right"), ("loss", "center"), ("written", "left")):
         table.add_column(name, justify=justify, style="dim" if name != "written" else None)
+    aloud = spoken(row)
     for part in row["segments"]:
+        if aloud and part["kind"] in _HEARD and part["at_ns"] >= aloud[0][1]:
+            table.add_row(*_said(aloud.pop(0)))
         tag = "" if part["kind"] == "model" else f"<{part['kind']}> "
         table.add_row(
             f"{seconds(part['at_ns']):.2f}", str(len(part["ids"]) or ""), "●" if part["supervised"] else "",
             Text(plain(tag + part["text"].rstrip("\n")), style=_COLOURS.get(part["kind"], "dim")),
         )
+    for rest in aloud:
+        table.add_row(*_said(rest))
     return [head, table]
+
+
+def spoken(row: Mapping[str, Any]) -> list[tuple[int, int, str | None]]:
+    """The answers of a conversation that were spoken: from when, until when, and of one that was cut what was heard of it."""
+    found: list[tuple[int, int, str | None]] = []
+    for event in json.loads(row["log"]):
+        if event["type"] == "Speaking" and event["part"] == "begun":
+            found.append((event["at_ns"], event["at_ns"], None))
+        elif event["type"] == "Speaking":
+            found[-1] = (found[-1][0], event["at_ns"], event["heard"] if event["part"] == "cut" else None)
+    return found
+
+
+def requested(row: Mapping[str, Any]) -> list[str]:
+    """What the user says, as it was heard, in as many lines as answers were spoken; of a single request, as it was said."""
+    if not (begun := [start_ns for start_ns, _, _ in spoken(row)]):
+        return [row["request"]]
+    lines: list[list[str]] = [[] for _ in (*begun, None)]
+    for event in json.loads(row["log"]):
+        if event["type"] == "UserUpdate":
+            line = lines[sum(start_ns < event["at_ns"] for start_ns in begun)]
+            del line[max(0, len(line) - event["retracts"]):]
+            line += event["text"].split()
+    return [" ".join(line) for line in lines if line]
+
+
+def _said(aloud: tuple[int, int, str | None]) -> tuple[Any, ...]:
+    start_ns, end_ns, heard = aloud
+    text = "spoken to its end" if heard is None else f'the user speaks into it: heard "{heard}"'
+    line = plain(f"── {text}, at {seconds(end_ns):.2f} ──")
+    return f"{seconds(start_ns):.2f}", "", "", Text(line, style="dim" if heard is None else "magenta")
 
 
 if __name__ == "__main__":

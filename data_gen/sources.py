@@ -9,11 +9,11 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from configs.files import path_of
 from configs.schema import Config
-from configs.secrets import without_keys
 from data_gen.disfluency import Rates
 from data_gen.task import Split, Task
+from midsentence.addresses import without_keys
+from midsentence.files import path_of
 
 if TYPE_CHECKING:
     from data_gen.tasks.assistant.templates import Template
@@ -177,6 +177,10 @@ def inputs(config: Config) -> dict[str, str]:
     named = [config.tools, config.requests, *config.data.files.values()]
     found = {name: path_of(name) for name in named if name}
     hashes = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in found.items() if path.is_file()}
+    if (config.task or config.data.source) == "jsonl" and config.requests:
+        from data_gen.tasks import gathered
+        if gathered.is_hub(config.requests) or path_of(config.requests).is_dir():
+            hashes[config.requests] = gathered.content(config.requests, path_of(config.requests))
     if (config.task or config.data.source) in ("written", "written_apart", "domains", "conversations"):
         from data_gen.tasks import corpus
         hashes["corpus"] = corpus.content()

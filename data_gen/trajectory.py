@@ -14,10 +14,10 @@ from typing import Any
 
 from datasets import Features, List, Value
 
-from configs.files import digest, intact, marker, shaped
 from data_gen.task import Task
 from midsentence.clock import Profile
 from midsentence.events import to_json
+from midsentence.files import digest, intact, marker, shaped
 from midsentence.forgetting import Shown
 from midsentence.models.embedded import hub_id
 from midsentence.protocol import EDITION

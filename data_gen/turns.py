@@ -7,7 +7,7 @@ earlier calls have left. A single request is its own only turn. Refuses to know 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
@@ -18,7 +18,7 @@ from data_gen.speech import Voice, speak
 from data_gen.task import Evidence, GoldCall, Task, Turn, Word
 from midsentence.clock import ns
 from midsentence.protocol import as_text
-from midsentence.tools.tool import Json, Toolbox, ToolSpec
+from midsentence.tools.tool import Json, Toolbox, ToolSpec, effects_in, shown_by, state_of
 
 _REF = re.compile(r"\$(\d+)")
 
@@ -168,17 +168,16 @@ class Later:
     @property
     def effects(self) -> list[Any]:
         """The log of effects since."""
-        return list(getattr(self.world, "effects", ()))[self.done:]
+        return list(effects_in(self.world))[self.done:]
 
     @property
-    def shows(self) -> Any:
-        """Tools that only show something."""
-        return getattr(self.world, "shows", ())
+    def shows(self) -> Collection[str]:
+        """See `Shows`."""
+        return shown_by(self.world)
 
-    @property
-    def state(self) -> Callable[[], Any] | None:
+    def state(self) -> Json:
         """The world's state, where it has one."""
-        return getattr(self.world, "state", None)
+        return state_of(self.world)
 
     def latency_ns(self, name: str, args: Mapping[str, Json]) -> int:
         """See `Toolbox`."""
@@ -195,4 +194,4 @@ def _world(fresh: Callable[[], Toolbox], gold: Sequence[GoldCall], specs: Mappin
     for call in gold:
         if specs[call.name].access == "write":
             world.run(call.name, gold_args(call, specs[call.name], results))
-    return Later(world, len(getattr(world, "effects", ())))
+    return Later(world, len(effects_in(world)))

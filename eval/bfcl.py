@@ -70,7 +70,7 @@ def load(wheel: Path) -> tuple[Callable[..., dict[str, Any]], Any]:
         FileNotFoundError: no such wheel.
     """
     if not wheel.is_file():
-        raise FileNotFoundError(f"no wheel at {wheel}; fetch it with: python -m midsentence.assets fetch bfcl")
+        raise FileNotFoundError(f"no wheel at {wheel}; fetch it with: midsentence fetch bfcl")
     kept = {name: module for name, module in sys.modules.items() if name.split(".")[0] == PACKAGE}
     for name in kept:
         del sys.modules[name]

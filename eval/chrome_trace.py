@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from configs.command import UserError, command
-from configs.files import write
 from configs.schema import Config
-from configs.terminal import plain
 from eval.results import read_file, read_manifest
 from eval.trace import history_of, trace
+from midsentence.files import marker, write
 from midsentence.protocol import write_call
+from midsentence.terminal import plain
 
 _WORDS, _UPDATES, _MODEL, _APPENDS, _ANSWER, _CALLS = 1, 2, 3, 4, 5, 10
 
@@ -28,6 +28,8 @@ def main(config: Config) -> None:
         raise UserError("give the folder of replays: path=PATH")
     episode = find(Path(config.path), config.row)
     path = Path(config.out or f"outputs/chrome_trace/{config.name}-{config.row}.json")
+    if path.is_file() and "traceEvents" not in marker(path):
+        raise UserError(f"out={path} is there already and no trace; give another out=")
     path.parent.mkdir(parents=True, exist_ok=True)
     write(path, json.dumps(chrome_trace(episode)) + "\n")
     print(plain(f"trace of task {episode['task']}, {episode['backend']}, {episode['mode']}: {path}"))

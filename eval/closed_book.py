@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 from configs.command import command, out_folder
-from configs.files import write
 from configs.schema import Config
 from data_gen.sources import load
 from data_gen.task import Task
@@ -30,6 +29,7 @@ from eval.backends import Backend, backend
 from eval.replay import choose, of_source, tasks_of
 from eval.results import BadResults, Key
 from eval.scoring import answer_f1, is_question, normal
+from midsentence.files import write
 from midsentence.models.model import Model
 from midsentence.rendering import Renderer, as_data
 

@@ -27,8 +27,7 @@ from matplotlib.lines import Line2D
 from rich.progress import Progress
 
 from configs.command import claim, command, out_folder, write_manifest
-from configs.ending import quietly
-from configs.files import marker, whole, write
+from configs.modes import settings_of
 from configs.palette import INK, MODE_COLOURS, SOFT
 from configs.schema import Config, EndpointConfig
 from data_gen.episodes import endpoint_of, make_episode, profile_of
@@ -44,7 +43,8 @@ from eval.scoring import score, specs_of
 from eval.statistics import MIN_N, Interval, mean, mean_difference, proportion
 from eval.trace import trace
 from midsentence.clock import ns, seconds
-from midsentence.modes import settings_of
+from midsentence.ending import quietly
+from midsentence.files import marker, whole, write
 
 SCHEMA_VERSION = 1
 OURS = "speculative"

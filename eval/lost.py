@@ -16,11 +16,11 @@ from typing import Any
 
 from configs.command import command
 from configs.schema import Config
-from configs.terminal import plain
 from eval.results import BadResults, Key, read_file, read_manifest
 from eval.trace import Trace, history_of, trace
 from midsentence.clock import ns, seconds
 from midsentence.protocol import write_call
+from midsentence.terminal import plain
 
 OURS, BASE = "speculative", "sequential"
 WORST = 10

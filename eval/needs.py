@@ -20,7 +20,7 @@ from data_gen.gold import gold_args, rehearse
 from data_gen.reading import references
 from data_gen.task import BadTask, GoldCall, Task
 from eval.scoring import does, needed, opened_for_result, specs_of
-from midsentence.tools.tool import Toolbox
+from midsentence.tools.tool import HasElsewhere, Toolbox, shown_by
 
 
 def binding(task: Task) -> dict[int, set[int]]:
@@ -30,9 +30,8 @@ def binding(task: Task) -> dict[int, set[int]]:
         BadTask: gold's own world refuses a gold call.
     """
     toolbox, here = task.toolbox(), rehearse(task)
-    elsewhere: Callable[[], Toolbox] | None = getattr(toolbox, "elsewhere", None)
-    edges = _edges(task, elsewhere, here) if elsewhere is not None else {k: set() for k in here}
-    must = here.keys() - opened_for_result(task, getattr(toolbox, "shows", ()))
+    edges = _edges(task, toolbox.elsewhere, here) if isinstance(toolbox, HasElsewhere) else {k: set() for k in here}
+    must = here.keys() - opened_for_result(task, shown_by(toolbox))
     for k in sorted(here, reverse=True):
         must |= edges[k] if k in must else set()
     return {k: edges[k] for k in sorted(must)}

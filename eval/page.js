@@ -4,7 +4,7 @@
 const { tasks, about } = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const SVG = $("words").namespaceURI;
-const PAD = 18, ROW = 27, BAR = 15, NARROW = 620;
+const PAD = 18, ROW = 27, BAR = 15, NARROW = 620, WORDS = 132;
 const PART = { think: "--think", tool_call: "--tool-call", pause: "--pause", answer: "--answer", other: "--other" };
 const LEGEND = [
   ["thinks", "--think"], ["writes a call", "--tool-call"], ["pauses", "--pause"], ["answers", "--answer"], ["cut by news", "--cut"],
@@ -12,16 +12,19 @@ const LEGEND = [
   ["after the last word", "--wait"],
 ];
 const WHO = {
-  partial_query_update: "hears", final_query_update: "end of it", tool_result: "result", tool_error: "failure", cancel: "void",
-  error: "refused", model: "writes", out: "answers", said: "",
+  partial_query_update: "hears", final_query_update: "end of it", tool_result: "result", tool_error: "failure", cancel: "void", unheard: "unheard",
+  error: "refused", think_interrupted: "cut off", tool_call_interrupted: "cut off", answer_interrupted: "cut off", model: "writes", out: "answers", said: "",
 };
 const SLIPS = new Set(["reparandum", "interregnum"]);
 
-let task = null, shown = [null, null], t = 0, from = 0, to = 1, playing = null, follow = [], kept = [], fits = () => true;
+let task = null, shown = [null, null], t = 0, from = 0, to = 1, playing = null, follow = [], uttered = [], kept = [], fits = () => true;
 
 const secs = (x) => x.toFixed(2) + " s";
-const width = () => Math.max(240, $("plot").clientWidth - 2);  // before the page has a size it has none
-const gutter = () => (width() < NARROW ? 66 : 102);
+const talk = () => shown.find((episode) => episode && episode.turns);  // a conversation has words and turns of its own
+const MIN_PER_S = 26;  // of a conversation, which is long: below that the lanes are moved sideways
+const narrow = () => $("plot").clientWidth < NARROW;
+const gutter = () => (narrow() ? 66 : 102);
+const width = () => Math.max(240, $("plot").clientWidth - 2, talk() ? gutter() + PAD + Math.ceil((to - from) * MIN_PER_S) : 0);
 const x = (s) => gutter() + ((s - from) / (to - from)) * (width() - gutter() - PAD);
 const when = (left) => from + ((left - gutter()) * (to - from)) / (width() - gutter() - PAD);  // the other way round
 
@@ -123,7 +126,10 @@ function choose(n, wanted = [], at = null) {
   };
   const places = [same(0, "sequential"), same(1, "speculative")];
   if (!places.some((n) => n >= 0 && fits(task.episodes[n]))) places[1] = task.episodes.findIndex(fits);
-  if (places[1] === places[0]) places[1] = -1;
+  if (places[1] === places[0]) {  // nothing is compared with itself
+    places[1] = wanted[1] === undefined && task.episodes.length > 1 ? (places[0] + 1) % task.episodes.length : -1;
+    if (places[1] >= 0 && places[1] < places[0]) places.reverse();
+  }
   ["one", "two"].forEach((name, place) => {
     const options = task.episodes.map((e, i) => new Option(label(e) + (e.right ? "" : " (wrong)"), i));
     $(name).replaceChildren(...(place ? [new Option("nothing", -1)] : []), ...options);
@@ -139,22 +145,46 @@ function compare(at = null) {
   to = Math.max(task.speech_end_s, ...ends) * 1.03 + 0.15;
   $("time").max = (to - 0.05).toFixed(2);
   $("second").hidden = $("second-text").hidden = !shown[1];
-  $("request").replaceChildren(...task.words.flatMap(([text, , , kind]) => [html("span", SLIPS.has(kind) ? "slip" : "", text), " "]));
+  $("all-words").hidden = Boolean(talk());
+  writeRequest();
   ["one", "two"].forEach((name, place) => shown[place] && writeTexts(name, shown[place]));
   draw();
   move(at === null ? (shown[0] ? shown[0].end_s : to) : at);
+}
+
+// What is said, a line for each turn; the words in order are kept for `move`.
+function writeRequest() {
+  const turns = talk() ? talk().turns : [];
+  let turn = 0;
+  uttered = [];
+  const parts = [];
+  for (const [text, start, , kind] of talk() ? talk().words : task.words) {
+    if (turn < turns.length && start >= turns[turn].start_s - 1e-6) {
+      parts.push(...(turn ? [html("br")] : []), html("small", turns[turn].right ? "kind" : "kind wrong", turns[turn].kind.replaceAll("_", " ")), " ");
+      turn += 1;
+    }
+    const span = html("span", SLIPS.has(kind) ? "slip" : "", text);
+    uttered.push([start, span]);
+    parts.push(span, " ");
+  }
+  $("request").replaceChildren(...parts);
 }
 
 // ---- the lanes
 
 function draw() {
   follow = [];
-  drawWords();
+  const wide = width() > $("plot").clientWidth;
+  $("plot").classList.toggle("wide", wide);
+  for (const part of document.querySelectorAll("#plot > *")) part.style.width = wide ? width() + 2 + "px" : "";
+  for (const which of ["one", "two"]) $("title-" + which).style.maxWidth = wide ? $("plot").clientWidth - 4 + "px" : "";
+  if (!talk()) drawWords(sheet($("words"), WORDS, "The user says: " + task.words.map((word) => word[0]).join(" ")), task.words, WORDS);
   ["one", "two"].forEach((name, place) => shown[place] && drawLanes(name, shown[place], place && shown[0]));
   const range = $("time").style;
   range.marginLeft = x(0) - 12 - 36 - 8 + "px";  // the knob of a range is about 16 px wide
   range.marginRight = Math.max(0, width() - x(to - 0.05) - 8) + "px";
   move(t);
+  settle();
 }
 
 function sheet(svg, height, about) {
@@ -167,11 +197,16 @@ function sheet(svg, height, about) {
 }
 
 function ticks(svg, top, bottom, numbers) {
-  const step = to - from > 40 ? 5 : to - from > 16 ? 2 : 1;
+  const room = (width() - gutter() - PAD) / (to - from);
+  const step = [1, 2, 5, 10, 20, 60].find((step) => step * room >= 34) ?? 120;
   for (let s = 0; s <= to; s += step) {
     svg.append(node("line", { x1: x(s), x2: x(s), y1: top, y2: bottom, stroke: "var(--line)", "stroke-width": 0.6 }));
     if (numbers) svg.append(node("text", { x: x(s), y: bottom + 15, "text-anchor": "middle", fill: "var(--soft)", "font-size": 11 }, String(s)));
   }
+}
+
+function lastWord(svg, before, at, top, bottom) {
+  svg.insertBefore(node("line", { x1: x(at), x2: x(at), y1: top, y2: bottom, stroke: "var(--soft)", "stroke-dasharray": "4 3" }), before);
 }
 
 // The end of speech: a dashed line from top to bottom, interrupted where a text lies across it.
@@ -189,9 +224,21 @@ function cursor(svg, height) {
   const line = node("line", { y1: 0, y2: height, stroke: "var(--ink)", "stroke-width": 1.4, opacity: 0.75 });
   svg.append(line);
   follow.push(line);
+  if (svg.querySelector("g.names")) svg.append(svg.querySelector("g.names"));
 }
 
-const name = (svg, y, text) => svg.append(node("text", { x: gutter() - (width() < NARROW ? 8 : 12), y: y + 4, "text-anchor": "end", fill: "var(--ink)" }, text));
+// Names of lanes stay at the left where lanes are moved sideways.
+function name(svg, y, text) {
+  let group = svg.querySelector("g.names");
+  if (!group) svg.append(group = node("g", { class: "names" }, node("rect", { x: -3, width: gutter() - 3, height: svg.getAttribute("height"), fill: "var(--paper)" })));
+  group.append(node("text", { x: gutter() - (narrow() ? 8 : 12), y: y + 4, "text-anchor": "end", fill: "var(--ink)" }, text));
+}
+
+function settle() {
+  const left = $("plot").scrollLeft;
+  for (const group of document.querySelectorAll("g.names")) group.setAttribute("transform", "translate(" + left + " 0)");
+  if (left || $("now").style.left) $("now").style.left = 53 + left + "px";
+}
 
 function bar(svg, start, end, y, fill, about, more = {}) {
   const rect = node("rect", { x: x(start), y: y - BAR / 2, width: Math.max(1, x(end) - x(start)), height: BAR, fill, ...more });
@@ -199,20 +246,19 @@ function bar(svg, start, end, y, fill, about, more = {}) {
   svg.append(rect);
 }
 
-function drawWords() {
-  const height = 132, y = height - 26;
-  const svg = sheet($("words"), height, "The user says: " + task.words.map((word) => word[0]).join(" "));
+function drawWords(svg, words, height) {
+  const y = height - 26;
   ticks(svg, y - 14, height, false);
   name(svg, y, "user says");
-  endOfSpeech(svg, null, y - BAR / 2, height, []);  // from the words down: their texts stand above
-  const texts = [], narrow = width() < NARROW, apart = narrow ? 11 : 13;
+  if (!talk()) endOfSpeech(svg, null, y - BAR / 2, height, []);  // from the words down: their texts stand above
+  const texts = [], upright = narrow() && !talk(), apart = upright ? 11 : 13;
   let free = -Infinity;
-  for (const [text, start, end, kind] of task.words) {
+  for (const [text, start, end, kind] of words) {
     bar(svg, start, Math.max(start, end - 0.012), y, SLIPS.has(kind) ? "var(--slip)" : "var(--word)", text + ", " + secs(start) + " to " + secs(end) + ", " + kind, { rx: 1.5 });
-    const left = Math.max(x(start) + (narrow ? 8 : 6), free);
-    if (left > x(start) + (narrow ? 16 : 30)) continue;  // crowded: the request above the lanes has it
+    const left = Math.max(x(start) + (upright ? 8 : 6), free);
+    if (left > x(start) + (upright ? 16 : 30)) continue;  // crowded: the request above the lanes has it
     free = left + apart;
-    const made = node("text", { fill: "var(--ink)", "font-size": narrow ? 10.5 : 11.5 }, text);
+    const made = node("text", { fill: "var(--ink)", "font-size": upright ? 10.5 : 11.5 }, text);
     svg.append(made);
     for (let cut = text; made.getComputedTextLength() > y - 20 && cut.length > 2;) made.textContent = (cut = cut.slice(0, -1)) + "…";
     texts.push([left, made]);
@@ -220,25 +266,30 @@ function drawWords() {
   // all at one angle, so steep that none is cut off at the right
   const room = (left) => Math.max(0, width() - 4 - left);
   const angles = texts.map(([left, made]) => (Math.acos(Math.min(1, room(left) / Math.max(1, made.getComputedTextLength()))) * 180) / Math.PI);
-  const angle = narrow ? 90 : Math.max(50, ...angles);
+  const angle = upright ? 90 : Math.max(50, ...angles);
   for (const [left, made] of texts) made.setAttribute("transform", "translate(" + left + " " + (y - 13) + ") rotate(-" + angle + ")");
-  cursor(svg, height);
+  if (!talk()) cursor(svg, height);
+}
+
+// A text as far as there is room for it.
+function fitting(made, text, room) {
+  let cut = text;
+  while (cut.length > 3 && made.getComputedTextLength() > room) {
+    cut = cut.slice(0, Math.min(cut.length - 1, Math.floor((cut.length * room) / made.getComputedTextLength())));
+    made.textContent = cut + "…";
+  }
 }
 
 // A text beside a bar: on a side where it fits this side of the end of speech, or else on the one that has more room; whether it crosses.
 function beside(svg, text, start, end, y) {
   const made = node("text", { y: y + 4, fill: "var(--ink)" }, text);
   svg.append(made);
-  const whole = made.getComputedTextLength(), said = x(task.speech_end_s), edge = width() - PAD;
+  const edge = width() - PAD, said = talk() ? edge : x(task.speech_end_s), whole = made.getComputedTextLength();
   const rooms = [edge - x(end) - 7, x(start) - gutter() - 7];
   const clear = [(x(end) < said ? said : edge) - x(end) - 11, x(start) - (x(start) > said ? said : gutter()) - 11];
   const right = clear[0] >= whole || (clear[1] < whole && rooms[0] >= Math.min(rooms[1], whole));
   const room = right ? rooms[0] : rooms[1];
-  let cut = text;
-  while (cut.length > 3 && made.getComputedTextLength() > room) {
-    cut = cut.slice(0, Math.min(cut.length - 1, Math.floor((cut.length * room) / made.getComputedTextLength())));
-    made.textContent = cut + "…";
-  }
+  fitting(made, text, room);
   const left = right ? x(end) + 7 : x(start) - 7 - made.getComputedTextLength();
   made.setAttribute("x", left);
   made.append(node("title", {}, text));
@@ -246,17 +297,21 @@ function beside(svg, text, start, end, y) {
 }
 
 function drawLanes(which, episode, base) {
-  const lanes = 3 + episode.calls.length, top = 12, bottom = top + lanes * ROW, height = bottom + 22;
+  const lanes = 3 + episode.calls.length, top = episode.turns ? WORDS : 12, bottom = top + lanes * ROW, height = bottom + 22;
   const title = $("title-" + which), facts = html("small", "");
-  const times = base && base.right && episode.right && episode.latency_s > 0 ? base.latency_s / episode.latency_s : 0;
+  const times = base && base.right && episode.right && mean_s(episode) > 0 ? mean_s(base) / mean_s(episode) : 0;
   const verdict = html("small", episode.right ? "right" : "wrong", episode.right ? "✓ right" : "✗ " + (episode.cause || "wrong") + (episode.why ? ": " + episode.why : ""));
-  const late = episode.outcome === "answered" ? "answer " + secs(episode.latency_s) + " after the last word" : "no answer (" + episode.outcome + ")";
-  facts.append(late + (times ? ", " + times.toFixed(1) + " times as fast" : "") + (episode.floor_s === null ? "" : "; at best " + secs(episode.floor_s)));
+  const many = episode.turns ? episode.turns.length + " turns, on average " : "";
+  const late = episode.outcome === "answered" ? many + "answer " + secs(mean_s(episode)) + " after the last word" : "no answer (" + episode.outcome + ")";
+  const best = episode.turns ? mean(episode.turns, "floor_s") : episode.floor_s;
+  facts.append(late + (times ? ", " + times.toFixed(2).replace(/0$/, "") + " times as fast" : "") + (best === null ? "" : "; at best " + secs(best)));
   title.replaceChildren(episode.mode, verdict, facts, html("small", "", episode.backend + ", " + episode.profile));
   const svg = sheet($("lanes-" + which), height, label(episode) + ": " + late + ", " + episode.calls.length + " calls");
   const y = (lane) => top + (lane + 0.5) * ROW;
-  const said = task.speech_end_s, done = episode.end_s;
-  svg.append(node("rect", { x: x(said), y: top, width: Math.max(0, x(done) - x(said)), height: bottom - top, fill: "var(--wait)" }));
+  const said = episode.turns ? episode.speech_end_s : task.speech_end_s;
+  const waits = episode.turns ? episode.turns.map((turn) => [turn.said_s, turn.said_s + turn.latency_s]) : [[said, episode.end_s]];
+  for (const [start, end] of waits) svg.append(node("rect", { x: x(start), y: top, width: Math.max(0, x(end) - x(start)), height: bottom - top, fill: "var(--wait)" }));
+  if (episode.turns) drawWords(svg, episode.words, WORDS);
   ticks(svg, top, bottom, true);
   const above = svg.appendChild(node("g", {})), crossed = new Set();
   const pattern = "held-" + which;
@@ -270,7 +325,7 @@ function drawLanes(which, episode, base) {
       : node("circle", { cx: x(at), cy: y(0), r: 3.6, fill: "var(--update)" });
     mark.append(node("title", {}, secs(at) + (final ? ", end of speech: " : ": ") + text));
     svg.append(mark);
-    if (final && at === episode.updates[episode.updates.length - 1][0]) {
+    if (final && !episode.turns && at === episode.updates[episode.updates.length - 1][0]) {
       const note = node("text", { x: x(at) + 11, y: y(0) + 4, fill: "var(--soft)", "font-size": 11 }, "end of speech noticed");
       svg.append(note);
       if (x(at) + 11 + note.getComputedTextLength() > width()) note.textContent = "end noticed";
@@ -317,7 +372,8 @@ function drawLanes(which, episode, base) {
     bar(svg, start, end, row, "var(--answer)", "said: “" + text + "”" + (cut ? "\nthe user spoke into it" : ""), { opacity: 0.4 });
     if (cut) bar(svg, end - 0.04, end, row, "var(--cut)", "cut by the user");
   }
-  for (const [at, text] of episode.emits.slice(-1)) {
+  if (episode.turns) drawAnswers(svg, episode, row);
+  else for (const [at, text] of episode.emits.slice(-1)) {
     svg.append(node("line", { x1: x(said), x2: x(at), y1: row, y2: row, stroke: "var(--ink)", "stroke-width": 1.2 }));
     svg.append(node("circle", { cx: x(at), cy: row, r: 5.5, fill: "var(--answer)" }, node("title", {}, text)));
     const chip = node("text", { x: (x(said) + x(at)) / 2, y: row + 4.5, "text-anchor": "middle", fill: "var(--ink)", "font-weight": 700 }, secs(episode.latency_s));
@@ -328,16 +384,37 @@ function drawLanes(which, episode, base) {
     const before = Math.min(x(said), Number(chip.getAttribute("x")) - wide / 2);
     if (beside(svg, "“" + text + "”", when(before), at + 0.08, row)) crossed.add(row);
   }
-  endOfSpeech(svg, above, top, bottom, crossed);
+  if (episode.turns) for (const [start] of waits) lastWord(svg, above, start, top - 26 - BAR / 2, bottom);
+  else endOfSpeech(svg, above, top, bottom, crossed);
   cursor(svg, bottom);
 }
+
+// Of a conversation: each answer over its bar, as far as there is room before the next one, and how late it was.
+function drawAnswers(svg, episode, row) {
+  const starts = [...episode.spoken.map(([start]) => start), to];
+  episode.spoken.forEach(([start, , , text], n) => {
+    const turn = episode.turns.findLast((one) => one.start_s <= start);
+    const late = node("text", { x: x(start) - 4, y: row + 4, "text-anchor": "end", fill: "var(--ink)", "font-weight": 700, "font-size": 11 },
+      turn && turn.answered && Math.abs(turn.said_s + turn.latency_s - start) < 0.005 ? turn.latency_s.toFixed(2) + " s" : "");
+    const made = node("text", { x: x(start) + 4, y: row + 4, fill: "var(--ink)" }, text);
+    svg.append(late, made);
+    fitting(made, text, x(starts[n + 1]) - x(start) - 8 - (n + 1 < episode.spoken.length ? 48 : 0));
+    made.append(node("title", {}, text));
+  });
+}
+
+const mean = (all, what) => all.reduce((sum, one) => sum + one[what], 0) / Math.max(1, all.length);
+const mean_s = (episode) => episode.turns ? mean(episode.turns, "latency_s") : episode.latency_s;
 
 // ---- the transcripts
 
 function writeTexts(which, episode) {
   $("name-" + which).replaceChildren(label(episode));
   const rows = [];
-  for (const [at, kind, text] of episode.told) rows.push({ at, kind, parts: [[at, at, kind === "error" || kind === "tool_error" ? "bad" : "", text]] });
+  for (const [at, told, text] of episode.told) {
+    const kind = told === "cancel" && text.startsWith("your answer") ? "unheard" : told;
+    rows.push({ at, kind, parts: [[at, at, kind === "error" || kind === "tool_error" ? "bad" : "", text]] });
+  }
   for (const span of episode.spans) {
     const parts = span.pieces.map((piece) => [...piece]);
     if (span.ended === "cut") parts.push([span.end_s, span.end_s, "cut", " ✂ cut"]);
@@ -371,7 +448,11 @@ function move(to_s) {
   $("time").setAttribute("aria-valuetext", secs(t));
   $("now").textContent = secs(t);
   for (const line of follow) { line.setAttribute("x1", x(t)); line.setAttribute("x2", x(t)); }
-  task.words.forEach(([, start], n) => $("request").children[n].classList.toggle("said", start <= t));
+  for (const [start, span] of uttered) span.classList.toggle("said", start <= t);
+  if ($("plot").classList.contains("wide")) {  // what happens now stays in sight
+    const room = $("plot").clientWidth, at = x(t);
+    if (at < $("plot").scrollLeft + gutter() || at > $("plot").scrollLeft + room - 24) $("plot").scrollLeft = at - room * 0.6;
+  }
   for (const which of ["one", "two"]) {
     let last = null;
     for (const item of $("text-" + which).children) if (item.update()) last = item;
@@ -447,13 +528,15 @@ function begin() {
     if (event.key === " " && !["BUTTON", "SELECT"].includes(event.target.tagName)) { event.preventDefault(); play(); }
   });
   const drag = (event) => {
-    move(when(event.clientX - $("plot").getBoundingClientRect().left - 1));
+    if ($("plot").classList.contains("wide") && event.pointerType === "touch") return;  // a finger moves the lanes
+    move(when(event.clientX - $("plot").getBoundingClientRect().left - 1 + $("plot").scrollLeft));
   };
   for (const svg of document.querySelectorAll("svg")) {
     svg.addEventListener("pointerdown", (event) => { svg.setPointerCapture(event.pointerId); drag(event); });
     svg.addEventListener("pointermove", (event) => { if (svg.hasPointerCapture(event.pointerId)) drag(event); });
     svg.addEventListener("pointerup", keep);
   }
+  $("plot").addEventListener("scroll", settle);
   new ResizeObserver(() => draw()).observe($("plot"));
 }
 

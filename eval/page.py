@@ -15,7 +15,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from configs.files import write
 from configs.palette import CUT, HELD, INK, LINE, PARTS, RUNNING, SLIP, SOFT, UPDATE, VOID, WORD
 from eval.conversations import last_turn
 from eval.measures import BACKEND_ORDER, MODE_ORDER
@@ -24,6 +23,7 @@ from eval.tables import NOTE, Grid, failures, results
 from eval.trace import History, Run, history_of, trace
 from midsentence.clock import seconds
 from midsentence.events import Append, Speaking
+from midsentence.files import write
 from midsentence.protocol import write_call
 
 MOST_EPISODES = 400
@@ -113,13 +113,10 @@ def page(episodes: Iterable[Mapping[str, Any]], pictured: str | None = None, bes
     tasks: dict[tuple[str, str, str], dict[str, Any]] = {}
     for episode in sorted(episodes, key=_order):
         key = (episode["source"], episode["split"], episode["task"])
-        if episode.get("turns"):  # when its turns begin depends on the answers, so it is no other episode's request
-            key = (*key[:2], f"{key[2]}, {episode['backend']}, {episode['mode']}, {episode['profile']}, seed {episode['seed']}")
         if key not in tasks:
-            words = [[text, seconds(start), seconds(end), label] for text, start, end, label in episode["words"]]
             said_s = seconds(episode["speech_end_ns"])
             tasks[key] = dict(zip(("source", "split", "task"), key)) | {
-                "of": episode["task"], "words": words, "speech_end_s": said_s, "episodes": [],
+                "of": episode["task"], "words": _words(episode), "speech_end_s": said_s, "episodes": [],
             }
         tasks[key]["episodes"].append(lanes(episode))
     ordered = sorted(tasks.values(), key=lambda task: (task["task"] != pictured, task["source"], task["split"], task["task"]))
@@ -177,7 +174,25 @@ def lanes(episode: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "emits": [[seconds(at), text] for at, text in seen.emits],
         "told": told,
-    } | ({"spoken": _spoken(history, seen.emits)} if episode.get("turns") else {})
+    } | (_conversed(episode, history, seen.emits) if episode.get("turns") else {})
+
+
+def _words(episode: Mapping[str, Any]) -> list[list[Any]]:
+    return [[text, seconds(start), seconds(end), label] for text, start, end, label in episode["words"]]
+
+
+def _conversed(episode: Mapping[str, Any], history: History, emits: Sequence[tuple[int, str]]) -> dict[str, Any]:
+    """What only a conversation has. When its turns begin depends on the answers, so its words have times of their own."""
+    turns = [
+        {
+            "kind": turn["kind"], "right": turn["right"], "start_s": seconds(turn["start_ns"]), "said_s": seconds(turn["speech_end_ns"]),
+            "latency_s": seconds(turn["latency_ns"]), "floor_s": seconds(turn["floor_ns"]), "answered": turn["answer"] is not None,
+        }
+        for turn in episode["turns"] if turn["said"]
+    ]
+    return {
+        "words": _words(episode), "speech_end_s": seconds(episode["speech_end_ns"]), "turns": turns, "spoken": _spoken(history, emits),
+    }
 
 
 def _spoken(history: History, emits: Sequence[tuple[int, str]]) -> list[list[Any]]:

@@ -18,12 +18,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
-from configs.files import whole
 from configs.palette import INK, LINE, MODE_COLOURS, SOFT
 from eval.measures import BACKEND_ORDER
 from eval.results import Episodes, Key
 from eval.tables import groups
 from midsentence.clock import seconds
+from midsentence.files import whole
 
 Row = Mapping[str, Any]
 

@@ -26,7 +26,6 @@ from omegaconf import OmegaConf
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from configs.command import claim, command, out_folder, write_manifest
-from configs.files import digest, intact, marker, write
 from configs.launch import start_all
 from configs.schema import Config, DataConfig
 from data_gen.conversing import Conversant
@@ -41,6 +40,7 @@ from eval.episodes import SCHEMA_VERSION, record
 from eval.realtime import WALL, Live, paced, run_live
 from eval.sharding import ALONE, Part, Share, share
 from midsentence.clock import Profile, local_now, ns, seconds
+from midsentence.files import digest, intact, marker, write
 from midsentence.models.load import weights_hash
 from midsentence.prompt import system_prompt
 from midsentence.simulate import Episode, Planner, Rollout, run_batch

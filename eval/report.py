@@ -20,9 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from configs.command import claim, command, git_state
-from configs.files import write as write_whole
 from configs.schema import Config
-from configs.terminal import plain
 from eval import closed_book, paper
 from eval.conversations import last_turn
 from eval.measures import BACKEND_ORDER, Terms, rows_of, sorted_keys
@@ -32,6 +30,8 @@ from eval.results import Key, find_episode, read_manifest, read_runs
 from eval.tables import NOTE, Grid, answers, kept_out, markdown, terminal
 from eval.turn_tables import conversations
 from midsentence.clock import seconds
+from midsentence.files import write as write_whole
+from midsentence.terminal import plain
 
 SCHEMA_VERSION = 1
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from configs.files import intact, shaped
 from eval.episodes import SCHEMA_VERSION
+from midsentence.files import intact, shaped
 
 MANIFEST = "manifest.json"
 

@@ -23,8 +23,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from eval.trace import Line, Run, Span, Trace
-from midsentence.calls import call_text
-from midsentence.events import UserUpdate
+from midsentence.calls import Input, call_text
+from midsentence.events import Moved, Note, UserUpdate
 from midsentence.protocol import AmendLine, CallLine, CommitLine, Join, Ref, joined, refs
 from midsentence.tools.tool import ToolSpec, bind
 
@@ -94,8 +94,8 @@ def counts(
     rules = rules or Rules()
     last_done = {run.call: run for run in trace.runs if run.ended == "done"}
     useful_runs = sum(run is last_done.get(run.call) and run.call in useful for run in trace.runs)
-    whats = Counter(note.what for _, note in trace.notes)
-    held = {note.call for _, note in trace.notes if note.what.endswith(":hold")}
+    whats = Counter(note.what for _, note in trace.notes if isinstance(note, Note))
+    held = {note.call for _, note in trace.notes if isinstance(note, Moved) and note.input is Input.HOLD}
     writes = [run for run in trace.runs if specs[run.name].access == "write"]
     effects = [run for run in writes if run.ended != "failed"]
     by_call = Counter(run.call for run in effects)

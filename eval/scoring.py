@@ -32,7 +32,7 @@ from midsentence.calls import CallState
 from midsentence.core import State
 from midsentence.protocol import as_text, resolve
 from midsentence.tools.text import spoken
-from midsentence.tools.tool import Toolbox, ToolSpec
+from midsentence.tools.tool import Toolbox, ToolSpec, effects_in, shown_by, state_of
 
 CAUSES = (
     "malformed", "out of budget", "held too long", "no answer", "wrong tool", "wrong argument", "missing", "repeated", "extra",
@@ -231,7 +231,7 @@ def _f1(ours: str, gold: str) -> float:
 def effects_of(toolbox: Toolbox) -> list[Any]:
     """What a toolbox's log of effects holds, as JSON, in order; nothing for one that keeps none."""
     found = []
-    for effect in getattr(toolbox, "effects", ()):
+    for effect in effects_in(toolbox):
         name, args, error = (*effect, "") if isinstance(effect, tuple) else (effect.name, effect.args, effect.error)
         found.append([name, dict(args), *([error] if error else [])])
     return found
@@ -301,7 +301,7 @@ def does(task: Task, k: int, args: Mapping[str, Any], results: Mapping[int, Any]
 
 def openings_used(toolbox: Toolbox, ran: Sequence[Ran], found: Mapping[int, int]) -> list[Ran]:
     """Calls that gold does not ask for, that only show something, and whose result a call takes that gold asks for."""
-    shows, asked = getattr(toolbox, "shows", ()), set(found.values())
+    shows, asked = shown_by(toolbox), set(found.values())
     takers = [as_text(value) for call in ran if call.id in asked for value in call.args.values()]
     return [
         call for call in ran
@@ -331,7 +331,7 @@ def done_right(task: Task, toolbox: Toolbox, ran: Sequence[Ran], found: Mapping[
         used: see `openings_used`.
     """
     specs, by_id = specs_of(task), {call.id: call for call in ran}
-    spare = {k for k in range(1, len(task.gold) + 1)} - found.keys() - opened_for_result(task, getattr(toolbox, "shows", ()))
+    spare = {k for k in range(1, len(task.gold) + 1)} - found.keys() - opened_for_result(task, shown_by(toolbox))
     known = {*found.values(), *(call.id for call in used)}
     if spare or any(call.id not in known for call in ran if specs[call.name].access == "write"):
         return False
@@ -345,7 +345,8 @@ def done_right(task: Task, toolbox: Toolbox, ran: Sequence[Ran], found: Mapping[
     ours, gold = effects_of(toolbox), effects_of(world)
     if Counter(map(_text, ours)) != Counter(map(_text, gold)):
         return False
-    return _state(toolbox) == _state(world) if callable(getattr(world, "state", None)) else _in_order(ours, gold, specs)
+    wanted = state_of(world)
+    return state_of(toolbox) == wanted if wanted is not None else _in_order(ours, gold, specs)
 
 
 def _in_order(ours: Sequence[Any], gold: Sequence[Any], specs: Mapping[str, ToolSpec]) -> bool:
@@ -354,11 +355,6 @@ def _in_order(ours: Sequence[Any], gold: Sequence[Any], specs: Mapping[str, Tool
         return [_text(effect) for effect in effects if resource in specs[effect[0]].writes]
 
     return all(on(resource, ours) == on(resource, gold) for resource in {name for spec in specs.values() for name in spec.writes})
-
-
-def _state(toolbox: Toolbox) -> Any:
-    state = getattr(toolbox, "state", None)
-    return state() if callable(state) else None
 
 
 def difference(task: Task, toolbox: Toolbox, ran: Sequence[Ran], useful: Collection[int], found: Mapping[int, int]) -> str:
@@ -374,7 +370,7 @@ def difference(task: Task, toolbox: Toolbox, ran: Sequence[Ran], useful: Collect
     """
     spare = [call for call in ran if call.id not in useful]
     said = []
-    for k in sorted({*range(1, len(task.gold) + 1)} - found.keys() - opened_for_result(task, getattr(toolbox, "shows", ()))):
+    for k in sorted({*range(1, len(task.gold) + 1)} - found.keys() - opened_for_result(task, shown_by(toolbox))):
         gold = task.gold[k - 1]
         asked = _short([[gold.name, {name: values[0] for name, values in gold.args.items() if values[0] != ""}]])
         near = [[call.name, dict(call.args)] for call in spare if call.name == gold.name]

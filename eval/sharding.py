@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from configs.command import UserError
-from configs.files import write
 from data_gen.task import Task
+from midsentence.files import write
 
 _LAUNCHERS = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 """Where launchers say how many processes they started; the names are those that accelerate reads."""

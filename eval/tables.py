@@ -13,8 +13,8 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from configs.terminal import plain
 from eval.statistics import MIN_N, Proportion
+from midsentence.terminal import plain
 
 Row = Mapping[str, Any]
 

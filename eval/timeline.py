@@ -21,12 +21,12 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MultipleLocator
 
 from configs.command import command
-from configs.files import whole
 from configs.palette import CUT, HELD, INK, LINE, PARTS, RUNNING, SLIP, SOFT, UPDATE, VOID, WORD
 from configs.schema import Config
 from eval.trace import Run, Trace, history_of, trace
 from midsentence.calls import CallState
 from midsentence.clock import seconds
+from midsentence.files import whole
 from midsentence.protocol import write_call
 
 LEGEND = (

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from midsentence.calls import TABLE, CallState, Input
+from midsentence.calls import TABLE, CallState
 from midsentence.events import (
     Append,
     Appended,
@@ -24,6 +24,7 @@ from midsentence.events import (
     Forget,
     Generate,
     ModelOutput,
+    Moved,
     Note,
     StartTool,
     Stop,
@@ -143,7 +144,7 @@ class Trace:
     """In order of start."""
     stays: tuple[Stay, ...]
     emits: tuple[tuple[int, str], ...]
-    notes: tuple[tuple[int, Note], ...]
+    notes: tuple[tuple[int, Note | Moved], ...]
     end_ns: int
     """When the last event happened."""
     eager: bool = False
@@ -199,7 +200,7 @@ class _Reader:
         self.stays: list[Stay] = []
         self.states: dict[int, tuple[CallState, int]] = {}
         self.emits: list[tuple[int, str]] = []
-        self.notes: list[tuple[int, Note]] = []
+        self.notes: list[tuple[int, Note | Moved]] = []
         self.writing: _Writing | None = None
         self.reading_ns: int | None = None
         self.silence_read = False
@@ -220,7 +221,7 @@ class _Reader:
             case ModelOutput() if self.writing is not None and event.generation == self.writing.generation:
                 self.writing.read(self.now_ns, event.text, len(event.ids))
                 for line in self.writing.lines:
-                    if line.call:  # 0: a COMMIT
+                    if line.call:  # a COMMIT is no call
                         self.states.setdefault(line.call, (CallState.BLOCKED, line.at_ns))
             case Appended() if self.reading_ns is not None:
                 self.appends.append((self.reading_ns, self.now_ns))
@@ -263,9 +264,11 @@ class _Reader:
                 self.end_run(call, version, "cancelled", None)
             case Emit(text):
                 self.emits.append((self.now_ns, text))
-            case Note(what, call):
+            case Note():
                 self.notes.append((self.now_ns, command))
-                self.move(what, call)
+            case Moved():
+                self.notes.append((self.now_ns, command))
+                self.move(command)
 
     def end_run(self, call: int, version: int, ended: Any, value: Any) -> None:
         runs = self.runs.get((call, version), [])
@@ -274,17 +277,14 @@ class _Reader:
                 runs[n] = Run(call, version, run.name, run.args, run.start_ns, self.now_ns, ended, value)
                 return
 
-    def move(self, what: str, call: int) -> None:
-        state, colon, input = what.partition(":")
-        if not colon or state not in set(CallState) or input not in set(Input):
-            return
-        row = TABLE[CallState(state), Input(input)]
+    def move(self, moved: Moved) -> None:
+        row = TABLE[moved.state, moved.input]
         if row.effect == "drop":
             return
-        before, since_ns = self.states.get(call, (row.state, self.now_ns))
+        before, since_ns = self.states.get(moved.call, (row.state, self.now_ns))
         if self.now_ns > since_ns:
-            self.stays.append(Stay(call, before, since_ns, self.now_ns))
-        self.states[call] = (row.next, self.now_ns)
+            self.stays.append(Stay(moved.call, before, since_ns, self.now_ns))
+        self.states[moved.call] = (row.next, self.now_ns)
 
     def close(self) -> Trace:
         if self.writing is not None:

@@ -23,7 +23,6 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
-from configs.files import marker, write
 from configs.schema import Config
 from data_gen.episodes import profile_of, settings_of
 from data_gen.sources import load
@@ -31,6 +30,7 @@ from eval.backends import Backend
 from eval.measures import Terms, row_of
 from eval.replay import Row, choose, run_row
 from eval.results import Key
+from midsentence.files import marker, write
 
 LOG = "validation.jsonl"
 BEST = "best"

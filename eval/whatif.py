@@ -25,8 +25,6 @@ from matplotlib.figure import Figure
 from rich.progress import Progress
 
 from configs.command import claim, command, out_folder, write_manifest
-from configs.ending import quietly
-from configs.files import whole, write
 from configs.palette import INK, MODE_COLOURS, SOFT
 from configs.schema import Config
 from data_gen.derivation import Derivation
@@ -42,6 +40,8 @@ from eval.scoring import score
 from eval.statistics import MIN_N, ratio_of_means
 from eval.trace import trace
 from midsentence.clock import Profile, ns, seconds
+from midsentence.ending import quietly
+from midsentence.files import whole, write
 from midsentence.tools.tool import Json, Toolbox, ToolSpec
 
 SCHEMA_VERSION = 1

@@ -3,14 +3,10 @@
 Owns the one table of pinned assets, the cache folder, and the check against sha256. Refuses to know what is inside
 them: readers get a path. Only the standard library is imported here, and what is of it alone, so that the table can be
 read before anything is installed.
-
-    python -m midsentence.assets list
-    python -m midsentence.assets fetch [name ...]
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
 import shutil
@@ -24,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from configs.files import path_of
+from midsentence.files import path_of
 
 FETCH_TIMEOUT_S = 900
 
@@ -97,7 +93,8 @@ def cache_dir() -> Path:
         return path_of(chosen)
     from platformdirs import user_cache_path  # not in the standard library, and the table must be readable without it
 
-    return user_cache_path("midsentence", appauthor=False)
+    folder: Path = user_cache_path("midsentence", appauthor=False)
+    return folder
 
 
 def lookup(name: str) -> Asset:
@@ -126,7 +123,7 @@ def asset_path(name: str) -> Path:
     """
     place = _place(name)
     if not place.exists():
-        raise MissingAsset(f"asset {name!r} is not at {place}; fetch it with: python -m midsentence.assets fetch {name}")
+        raise MissingAsset(f"asset {name!r} is not at {place}; fetch it with: midsentence fetch {name}")
     return _still(name, place)
 
 
@@ -141,7 +138,7 @@ def _still(name: str, place: Path) -> Path:
         try:
             _once(name, place, found.st_size, found.st_mtime_ns)
         except MissingAsset as error:
-            raise MissingAsset(f"{error}; delete {place} and fetch it with: python -m midsentence.assets fetch {name}") from None
+            raise MissingAsset(f"{error}; delete {place} and fetch it with: midsentence fetch {name}") from None
     return place
 
 
@@ -232,25 +229,3 @@ def fetch(name: str) -> Path:
         land(got, place)
     return place
 
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Lists or fetches assets; 0 if all that was asked for is there."""
-    parser = argparse.ArgumentParser(prog="python -m midsentence.assets", description="Fetches pinned files into the cache folder.")
-    parser.add_argument("action", choices=["list", "fetch"])
-    parser.add_argument("names", nargs="*", help=f"of: {', '.join(ASSETS)}; all of them if none is named")
-    asked = parser.parse_args(arguments)
-    failed = False
-    for name in asked.names or ASSETS:
-        try:
-            place = fetch(name) if asked.action == "fetch" else asset_path(name)
-        except (ValueError, MissingAsset) as error:
-            failed = True
-            print(error, file=sys.stderr)
-        else:
-            print(f"{name}: {place}")
-    return int(failed)
-
-
-if __name__ == "__main__":
-    from configs.ending import program  # not of the standard library alone
-    program(main)

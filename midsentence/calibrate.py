@@ -3,21 +3,21 @@
 Owns the measurement. Refuses to know what a profile is used for. Medians over repeats, seconds in all; the first repeat
 warms up and does not count.
 
-    python -m midsentence.calibrate model=smollm2             # a row to paste into configs/clock
-    python -m midsentence.calibrate model=tiny json=true
+    midsentence calibrate --model smollm2             # a row to paste into configs/clock
+    midsentence calibrate --model tiny --dtype float32 --json
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from configs.command import command
-from configs.schema import Config
 from midsentence.clock import NS_PER_S, Clock, Profile, WallClock, seconds
+from midsentence.models.load import DTYPES
 from midsentence.models.model import Model
 
 
@@ -113,26 +113,31 @@ def row(profile: Profile) -> str:
     )
 
 
-def main(config: Config) -> None:
-    """Measures the configured model and prints its profile."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What the verb takes."""
+    parser.add_argument("--model", default="smollm2", help="smollm2, tiny, a folder, or a hub id with its commit (%(default)s)")
+    parser.add_argument("--adapter", help="a checkpoint's folder, or smollm2-midsentence; none for the model as it is")
+    parser.add_argument("--dtype", default=DTYPES[0], choices=DTYPES, help="of the weights (%(default)s)")
+    parser.add_argument("--name", default="measured", help="what the profile is called (%(default)s)")
+    parser.add_argument("--json", action="store_true", help="print all that was measured as JSON")
+
+
+def main(asked: argparse.Namespace) -> None:
+    """Measures a model and prints its profile."""
     import torch
 
     from midsentence.session import load_backend
 
-    backend, renderer = load_backend(config.model.name, config.model.adapter, dtype=config.model.dtype)
+    backend, renderer = load_backend(asked.model, asked.adapter, dtype=asked.dtype)
     found = measure(backend, renderer.prompt_ids("Help the user by calling tools. " * 8))
-    profile = found.profile("measured" if config.name == "default" else config.name)
-    if config.json:
+    profile = found.profile(asked.name)
+    if asked.json:
         about = {
-            "model": config.model.name, "adapter": config.model.adapter, "dtype": config.model.dtype,
-            "device": str(backend.model.device), "threads": torch.get_num_threads(),
+            "model": asked.model, "adapter": asked.adapter, "dtype": asked.dtype, "device": str(backend.model.device),
+            "threads": torch.get_num_threads(),
         }
         print(json.dumps({"profile": asdict(profile), "measured": asdict(found)} | about))
         return
-    print(f"# {config.model.name}, {config.model.dtype}, on {backend.model.device}; medians of {found.repeats} repeats")
-    print("# a row for `profiles:` in configs/clock/default.yaml; name=… names it")
+    print(f"# {asked.model}, {asked.dtype}, on {backend.model.device}; medians of {found.repeats} repeats")
+    print("# a row for `profiles:` in configs/clock/default.yaml; --name names it")
     print(row(profile))
-
-
-if __name__ == "__main__":
-    command(main)()

@@ -6,6 +6,7 @@ one order in which its calls go. Refuses to know time, tokens and tags. `docs/ca
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -59,7 +60,7 @@ class Row(NamedTuple):
     input: Input
     next: CallState
     effect: Literal["", "start", "cancel", "void", "drop"]
-    """What the shell or the context must be told: start or cancel the tool, void the result, drop a late answer."""
+    """What else comes of it: start or cancel the tool, void the result, drop a late answer. `midsentence.draft.move` does it."""
     why: str
 
 
@@ -149,6 +150,16 @@ def call_text(spec: ToolSpec, args: Mapping[str, Any]) -> str:
     return f"{spec.name}({', '.join(f'{name}={write_value(value)}' for name, value in form.items())})"
 
 
+def label(call: Call) -> str:
+    """A call as results and errors name it: ``2``, and from its second version on ``2v2``."""
+    return str(call.id) if call.version == 1 else f"{call.id}v{call.version}"
+
+
+def effect_key(session: str, id: int, text: str) -> str:
+    """The idempotency key of one effect: of one session, one call and what it does. The same whenever it is tried again."""
+    return f"{session}:{id}:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+
+
 @dataclass(frozen=True, slots=True)
 class Commits:
     """The commits of a session, by number, and which of them still let anything go.
@@ -177,18 +188,17 @@ class Commits:
 class Graph:
     """All calls of a session. Persistent: changing one shares the rest."""
 
-    calls: Map = Map()
-    """``Map[int, Call]``"""
-    dependants: Map = Map()
-    """``Map[int, frozenset[int]]``: who has ever named a call as an operand."""
+    calls: Map[int, Call] = Map()
+    dependants: Map[int, frozenset[int]] = Map()
+    """Who has ever named a call as an operand."""
     live: frozenset[int] = frozenset()
     """IDs of the calls that are not terminal."""
     highest: int = 0
     """The highest ID ever issued."""
     forward: bool = False
     """Whether any call has ever named one with a higher ID; while none has, IDs are an order of dependence."""
-    effects: Map = Map()
-    """``Map[str, int]``: resolved text of every write of this turn that has started and did not say "no" → its ID."""
+    effects: Map[str, int] = Map()
+    """Resolved text of every write of this turn that has started and did not say "no" → its ID."""
 
     def __getitem__(self, id: int) -> Call:
         return self.calls[id]

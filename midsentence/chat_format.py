@@ -63,9 +63,10 @@ def _message(role: str, content: str) -> dict[str, str]:
 
 def _render(tokenizer: Any, messages: Sequence[dict[str, str]]) -> str:
     # date_string is Llama 3's variable, strftime_now the function that other templates call
-    return tokenizer.apply_chat_template(
+    text: str = tokenizer.apply_chat_template(
         list(messages), tokenize=False, date_string=TEMPLATE_DATE.strftime("%d %b %Y"), strftime_now=TEMPLATE_DATE.strftime
     )
+    return text
 
 
 def _split(text: str, sentinels: Sequence[str]) -> list[str] | None:

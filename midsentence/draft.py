@@ -1,136 +1,126 @@
-"""A state being changed, and the commands that come of it.
+"""What every part of the core does with a state that a step changes.
 
-Owns what every part of the core does: say a command, move a call by the table, tell the model something, take results
-back. Lives for one step. Refuses to know events.
+Owns the transitions (`move` is the one way by which a call changes its state, and does all that the table's row says), what the
+model is told, and what cuts it. Refuses to know events.
 """
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import replace
 
-from midsentence.calls import TABLE, Call, CallState, Input
-from midsentence.events import CancelTool, Command, Note, Stop
-from midsentence.state import Pending, Phase, State
-from midsentence.transcript import Segment
-
-_FIELDS = tuple(f.name for f in fields(State))
+from midsentence.calls import TABLE, Call, Input, effect_key
+from midsentence.events import CancelTool, Command, Counted, Moved, Note, StartTool, Stop, Unmoved
+from midsentence.state import Draft, Pending, Phase
+from midsentence.transcript import CLOSES, Kind, Segment
 
 
-class Draft:
-    """Mutable for the length of one step; has every field of `State`."""
+def say(draft: Draft, command: Command) -> None:
+    """Adds a command to what the step asks for."""
+    draft.commands.append(command)
 
-    def __init__(self, state: State, at_ns: int) -> None:
-        for name in _FIELDS:
-            setattr(self, name, getattr(state, name))
-        self.commands: list[Command] = []
-        # time never runs backwards inside a session, whatever a shell hands in
-        self.now_ns = max(state.now_ns, at_ns)
 
-    def frozen(self) -> State:
-        """The state that the draft has become."""
-        return State(**{name: getattr(self, name) for name in _FIELDS})
+def note(draft: Draft, what: Counted, call: int = 0) -> None:
+    """Counts something that changes nothing outside."""
+    say(draft, Note(what, call))
 
-    def say(self, command: Command) -> None:
-        self.commands.append(command)
 
-    def move(self, call: Call, input: Input, **changes: Any) -> bool:
-        """One transition of the table; False, with nothing changed, where the table has none."""
-        row = TABLE.get((call.state, input))
-        if row is None:
-            self.say(Note(f"no_transition:{call.state}:{input}", call.id))
-            return False
-        if row.effect == "cancel":
-            self.say(CancelTool(call.id, call.version))
-        self.say(Note(f"{call.state}:{input}", call.id))
-        if row.effect == "drop":
-            return True
-        if input is Input.REWIND:
-            fresh = {"version": call.version + 1, "commit": 0}
-            changes = fresh | {"result": None, "in_context": False, "started": 0} | changes
-        self.graph = self.graph.put(replace(call, state=row.next, **changes))
+def move(draft: Draft, call: Call, input: Input, *, becomes: Call | None = None, resolved: Call | None = None) -> bool:
+    """One transition of the table, with the effect of its row.
+
+    Args:
+        draft: the state being changed.
+        call: as it stands.
+        input: what happens to it.
+        becomes: what that makes of it, its state apart: the result that it has now, other arguments. By default, as it stands.
+        resolved: of a call that starts, with results in place of the references: what the tool is given.
+
+    Returns:
+        Whether the table takes the input in. Where it has no row, or one that drops the input, nothing has changed.
+    """
+    row = TABLE.get((call.state, input))
+    if row is None:
+        say(draft, Unmoved(call.id, call.state, input))
+        return False
+    say(draft, Moved(call.id, call.state, input))
+    if row.effect == "drop":
+        return False
+    if row.effect == "cancel":
+        say(draft, CancelTool(call.id, call.version))
+    elif row.effect == "void":
+        void(draft, call)
+    after = becomes or call
+    if input is Input.REWIND:
+        after = replace(after, version=call.version + 1, commit=0, result=None, in_context=False, started=0)
+    elif input is Input.START:
+        draft.starts += 1
+        after = replace(after, started=draft.starts)
+    draft.graph = draft.graph.put(replace(after, state=row.next))
+    if row.effect == "start":
+        start_tool(draft, resolved or call)
+    return True
+
+
+def start_tool(draft: Draft, call: Call) -> None:
+    """Has a tool run, with the arguments of a resolved call."""
+    key = effect_key(draft.session, call.id, call.text)
+    say(draft, StartTool(call.id, call.version, call.spec.name, call.args, key, call.spec.timeout_ns))
+
+
+def void(draft: Draft, call: Call) -> None:
+    """Takes back a result: out of the inbox if it still waits there; if the model has seen it, it will be told (`tell_void`)."""
+    draft.inbox = tuple(pending for pending in draft.inbox if pending.call != call.id)
+    if call.in_context:
+        draft.voided.add(call.id)
+
+
+def tell_void(draft: Draft) -> None:
+    """Tells the model which results are void."""
+    if draft.voided:
+        tell(draft, "cancel", ", ".join(str(id) for id in sorted(draft.voided)), wakes=False)
+        draft.voided.clear()
+
+
+def tell(draft: Draft, kind: Kind, text: str, *, call: int = 0, cuts: bool = False, wakes: bool = True) -> None:
+    """Queues a segment; with ``cuts``, what the model is writing gives way to it."""
+    draft.inbox += (Pending(Segment(kind, text, draft.now_ns), call),)
+    draft.wake = draft.wake or wakes
+    if cuts and draft.phase is Phase.GENERATING:
+        if may_cut(draft, kind):
+            cut(draft)
+        else:
+            draft.cut_pending = draft.parser.where == "tool_call"
+
+
+def may_cut(draft: Draft, kind: Kind | None) -> bool:
+    """Whether information of a kind cuts here and now; a result is no reason to stop an answer half-way."""
+    if draft.settings.interrupt == "token":
         return True
+    if draft.parser.where == "answer":
+        return kind != "tool_result"
+    return not (draft.parser.in_line if draft.settings.interrupt == "line" else draft.parser.where == "tool_call")
 
-    def tell(self, kind: Any, text: str, *, call: int = 0, cuts: bool = False, wakes: bool = True) -> None:
-        """Queues a segment; with ``cuts``, what the model is writing gives way to it."""
-        self.inbox += (Pending(Segment(kind, text, self.now_ns), call),)
-        self.wake = self.wake or wakes
-        if cuts and self.phase is Phase.GENERATING:
-            if self.may_cut(kind):
-                self.cut()
-            else:
-                self.cut_pending = self.parser.where == "tool_call"
 
-    def may_cut(self, kind: str) -> bool:
-        """Whether information of a kind cuts here and now; a result is no reason to stop an answer half-way."""
-        if self.settings.interrupt == "token":
-            return True
-        if self.parser.where == "answer":
-            return kind != "tool_result"
-        return not (self.parser.in_line if self.settings.interrupt == "line" else self.parser.where == "tool_call")
+def cut(draft: Draft) -> None:
+    """Stops the model in the middle of what it is writing."""
+    note(draft, "cut")
+    close_tag(draft)
+    stop_writing(draft)
 
-    def cut(self) -> None:
-        self.say(Note("cut"))
-        self.close_tag()
-        self.stop_writing()
 
-    def close_tag(self) -> None:
-        """The environment closes the tag that a cut leaves open, inside the model's turn."""
-        if (tag := self.parser.open_tag) is not None:
-            closer = Pending(Segment(f"{tag}_interrupted", "", self.now_ns))
-            self.inbox = (closer, *self.inbox)
+def close_tag(draft: Draft) -> None:
+    """The environment closes the tag that a cut leaves open, inside the model's turn."""
+    if (tag := draft.parser.open_tag) is not None:
+        draft.inbox = (Pending(Segment(CLOSES[tag], "", draft.now_ns)), *draft.inbox)
 
-    def stop_writing(self) -> None:
-        self.say(Stop(self.generation, self.span_tokens))
-        self.phase, self.cut_pending = Phase.IDLE, False
 
-    def void(self, call: Call) -> bool:
-        """Takes back a result: out of the inbox if it still waits there. Gives whether the model has seen it."""
-        self.inbox = tuple(pending for pending in self.inbox if pending.call != call.id)
-        return call.in_context and call.state is CallState.DONE
+def stop_writing(draft: Draft) -> None:
+    """The model is at rest."""
+    say(draft, Stop(draft.generation, draft.span_tokens))
+    draft.phase, draft.cut_pending = Phase.IDLE, False
 
-    def tell_void(self, ids: list[int]) -> None:
-        if ids:
-            self.tell("cancel", ", ".join(str(id) for id in sorted(ids)), wakes=False)
 
-    def rewind(self, old: Call, new: Call, *, cascade: bool = True, asked: bool = True) -> list[int]:
-        """Puts a call and, with ``cascade``, its dependants back to blocked. Gives the IDs whose results are void.
-
-        Whatever is put back loses its release: what it is computed from has changed. Not all of it comes back: see `is_over`.
-
-        Args:
-            old: the call as it stands.
-            new: what it becomes.
-            cascade: whether its dependants go with it.
-            asked: whether a line of the model's asks for it; otherwise the core itself reads again what an effect made stale.
-        """
-        voided = [old.id] if self.void(old) else []
-        below = self.graph.below(old.id) if cascade else ()
-        self.move(old, Input.REWIND, spec=new.spec, args=new.args)
-        over: set[int] = set()
-        for call in (self.graph[id] for id in below):
-            if self.is_over(call, asked) or call.state is CallState.SKIPPED and call.needs & over:
-                over.add(call.id)
-            elif call.state is CallState.BLOCKED:
-                self.graph = self.graph.put(replace(call, commit=0))
-            else:
-                if self.void(call):
-                    voided.append(call.id)
-                self.move(call, Input.REWIND)
-        return voided
-
-    def is_over(self, call: Call, asked: bool) -> bool:
-        """Whether a call stays as it ended though what it is computed from changes: only a line of its own starts it anew.
-
-        So does a write that failed; a write that was skipped, once the answer that knew it so is out; and, where the model has
-        asked for nothing, all that would need a commit and ended without a result or in an earlier turn.
-        """
-        ended_badly = call.state in (CallState.FAILED, CallState.SKIPPED)
-        if call.spec.access == "write" and ended_badly and (call.state is CallState.FAILED or call.id <= self.settled):
-            return True
-        return not asked and not self.is_free(call) and (ended_badly or call.state is CallState.DONE and call.id <= self.settled)
-
-    def discard_answer(self) -> None:
-        if self.answer is not None:
-            self.say(Note("answer_discarded"))
-            self.answer, self.wake = None, True
+def discard_answer(draft: Draft) -> None:
+    """A provisional answer, if there is one, will not go out."""
+    if draft.answer is not None:
+        note(draft, "answer_discarded")
+        draft.answer, draft.wake = None, True

@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from midsentence.calls import CallState, Input
 from midsentence.transcript import Segment
+
+Counted = Literal[
+    "after_finish", "answer_discarded", "cut", "identical_reissue", "idle_silence", "invalid_action", "not_speaking", "nothing_said",
+    "prediction_ignored", "remove", "reopened", "retry", "revise", "stale_append", "stale_output", "stale_read", "stale_timer",
+    "unknown_call",
+]
+"""What a `Note` can be of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,17 +235,39 @@ class Finish:
 class Note:
     """Something worth counting that changes nothing outside: a retry, a no-op, a dropped result."""
 
-    what: str
+    what: Counted
     call: int = 0
 
 
-Command = Append | Forget | Generate | Stop | StartTool | CancelTool | SetTimer | Emit | StopSpeaking | Finish | Note
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A call took a row of `midsentence.calls.TABLE`; what the row does outside is said by commands of its own."""
+
+    call: int
+    state: CallState
+    """Where it was."""
+    input: Input
+
+
+@dataclass(frozen=True, slots=True)
+class Unmoved:
+    """Something happened to a call for which the table has no row: nothing has changed."""
+
+    call: int
+    state: CallState
+    input: Input
+
+
+Command = (
+    Append | Forget | Generate | Stop | StartTool | CancelTool | SetTimer | Emit | StopSpeaking | Finish | Note | Moved | Unmoved
+)
 
 _BY_NAME: dict[str, type] = {
     kind.__name__: kind
     for kind in (
         UserUpdate, EndPredicted, Silence, Speaking, ModelOutput, ModelEnded, Appended, Crowded, ToolResult, ToolError, Timer, Close,
         Append, Forget, Generate, Stop, StartTool, CancelTool, SetTimer, Emit, StopSpeaking, Finish, Note,
+        Moved, Unmoved,
     )
 }
 
@@ -264,10 +294,45 @@ def from_json(row: Mapping[str, Any]) -> Event | Command:
     kind = _BY_NAME.get(str(row.get("type")))
     if kind is None:
         raise ValueError(f"a log row has type {row.get('type')!r}; expected one of {', '.join(_BY_NAME)}")
-    values = {name: tuple(value) if name == "ids" else value for name, value in row.items() if name != "type"}
+    values: dict[str, Any] = {name: tuple(value) if name == "ids" else value for name, value in row.items() if name != "type"}
     try:
         if kind is Append:
             values["segments"] = tuple(Segment(*segment) for segment in values["segments"])
-        return kind(**values)
+        if kind is Note and ":" in values["what"]:  # logs of before moves had a type of their own
+            kind, values = _first_edition(values["what"], values["call"])
+        if kind in (Moved, Unmoved):
+            values |= {"state": CallState(values["state"]), "input": Input(values["input"])}
+        item: Event | Command = kind(**values)
     except (TypeError, KeyError) as error:
         raise ValueError(f"a log row of type {row['type']} has other fields ({error})") from None
+    return item
+
+
+def event_from_json(row: Mapping[str, Any]) -> Event:
+    """The event that `to_json` wrote.
+
+    Raises:
+        ValueError: the row is none of ours, or a command.
+    """
+    item = from_json(row)
+    if not isinstance(item, Event):
+        raise ValueError(f"a log has the command {row['type']} in the place of an event")
+    return item
+
+
+def command_from_json(row: Mapping[str, Any]) -> Command:
+    """The command that `to_json` wrote.
+
+    Raises:
+        ValueError: the row is none of ours, or an event.
+    """
+    item = from_json(row)
+    if not isinstance(item, Command):
+        raise ValueError(f"a log has the event {row['type']} in the place of a command")
+    return item
+
+
+def _first_edition(what: str, call: int) -> tuple[type, dict[str, Any]]:
+    """A move as logs had it once: ``blocked:hold``, or ``no_transition:blocked:hold``."""
+    *missing, state, input = what.split(":")
+    return Unmoved if missing else Moved, {"call": call, "state": state, "input": input}

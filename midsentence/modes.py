@@ -6,18 +6,13 @@ Owns the settings and their values. Nothing anywhere branches on a mode's name; 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from midsentence.clock import ns
-
-if TYPE_CHECKING:
-    from configs.schema import AgentConfig
-
-
-_KNOWN: dict[str, tuple[str, ...]] = {
+CHOICES: dict[str, tuple[str, ...]] = {
     "interrupt": ("token", "line", "action"), "commit": ("line", "action", "paper"), "commit_on": ("final", "silence"),
     "revise": ("amend", "reissue"), "revise_cascade": ("rerun", "cancel"),
 }
+"""What the settings of `Settings` that are words may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +71,7 @@ class Settings:
     """Tokens the model may write in one turn."""
 
     def __post_init__(self) -> None:
-        for name, known in _KNOWN.items():
+        for name, known in CHOICES.items():
             if (value := getattr(self, name)) not in known:
                 raise ValueError(f"{name} is {value!r}; use {', '.join(known[:-1])} or {known[-1]}")
 
@@ -104,27 +99,3 @@ def settings(mode: str, **changes: Any) -> Settings:
     if mode not in MODES:
         raise ValueError(f"unknown mode {mode!r}; use one of {', '.join(MODES)}")
     return replace(MODES[mode], **changes)
-
-
-def settings_of(mode: str, config: AgentConfig) -> Settings:
-    """A mode's row with the configured changes.
-
-    Raises:
-        ValueError: no such mode or value; or two settings that don't go together.
-    """
-    if config.commit == "paper" and config.commit_on == "silence":
-        raise ValueError("agent.commit=paper knows no silences: the final update is its commit point; use agent.commit_on=final")
-    runs_lines = config.runs_lines and mode in MODES and MODES[mode].runs_lines
-    # where a line commits its own call, a line that commits calls would only cost tokens
-    commit = "action" if config.commit == "line" and runs_lines else config.commit
-    return settings(
-        mode, interrupt=config.interrupt, commit=commit, commit_on=config.commit_on,
-        revise=config.revise, revise_cascade=config.revise_cascade,
-        eager=mode in MODES and (MODES[mode].eager or config.eager_listening and MODES[mode].listens),
-        commit_grace_ns=ns(config.commit_grace_s), allowed_egress=frozenset(config.allowed_egress),
-        runs_lines=runs_lines,
-        max_errors_in_row=config.max_errors_in_row, max_context_tokens=config.max_context_tokens,
-        max_generated_tokens=config.max_generated_tokens, duplicate_writes=config.duplicate_writes,
-        max_result_chars=config.max_result_chars,
-        max_writes_per_turn=config.max_writes_per_turn, max_writes_per_session=config.max_writes_per_session,
-    )

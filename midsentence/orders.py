@@ -1,4 +1,4 @@
-"""What the model's lines ask for: new calls, revisions, amendments, retries, removals, and what is wrong with them.
+"""What the model's lines ask for (new calls, revisions, amendments, retries, removals, commits), and what is wrong with them.
 
 Owns the judgement of a line that parsed. Every refusal says what is wrong and what is allowed. Refuses to know when a
 call runs.
@@ -7,128 +7,157 @@ call runs.
 from __future__ import annotations
 
 from midsentence.calls import Call, CallState, Input
-from midsentence.events import Note
-from midsentence.gate import NOT_TWICE, Gate
-from midsentence.protocol import AmendLine, CallLine, Join, Ref, joined, refs, write_value
+from midsentence.draft import move, note, tell_void
+from midsentence.gate import NOT_TWICE, cancel_all, commit, may_repeat, rewind, still_open
+from midsentence.protocol import AmendLine, CallLine, CommitLine, Join, Ref, joined, refs, write_value
+from midsentence.state import Draft, knows_the_end
 from midsentence.tools.tool import bind, mismatch, signature
 
 
-class Orders(Gate):
-    """The part of a step that concerns call lines."""
+def issue(draft: Draft, line: CallLine) -> str | None:
+    """A call line: a new call, a revision, a retry or a no-op. Gives what is wrong with it, if anything."""
+    draft.span_lines += 1
+    if (limit := draft.settings.calls_per_action) is not None and draft.span_lines > limit:
+        return f"at most {limit} call{'s' if limit > 1 else ''} in one action"
+    spec = draft.tools.get(line.name)
+    if spec is None:
+        return f"unknown tool {line.name!r}; there are: {', '.join(draft.tools)}"
+    try:
+        args = bind(spec, line.positional, line.keyword, partial=draft.settings.revise == "amend")
+    except ValueError as error:
+        return str(error)
+    call = Call(line.id, spec, args)
+    if (why := unfit(draft, call)) is not None:
+        return why
+    if line.id in draft.graph:
+        return reissue(draft, draft.graph[line.id], call)
+    if line.id != draft.graph.highest + 1:
+        return f"call ID {line.id} is out of order: the next new ID is {draft.graph.highest + 1}"
+    if (twin := repeated_write(draft, call)) is not None:
+        return f"call {line.id} repeats call {twin}: {NOT_TWICE}"
+    draft.graph = draft.graph.put(call)
+    if draft.settings.commit == "paper" and draft.final_heard:
+        commit(draft)
+    return None
 
-    def issue(self, line: CallLine) -> str | None:
-        """A call line: a new call, a revision, a retry or a no-op. Gives what is wrong with it, if anything."""
-        self.span_lines += 1
-        if (limit := self.settings.calls_per_action) is not None and self.span_lines > limit:
-            return f"at most {limit} call{'s' if limit > 1 else ''} in one action"
-        spec = self.tools.get(line.name)
-        if spec is None:
-            return f"unknown tool {line.name!r}; there are: {', '.join(self.tools)}"
-        try:
-            args = bind(spec, line.positional, line.keyword, partial=self.settings.revise == "amend")
-        except ValueError as error:
-            return str(error)
-        call = Call(line.id, spec, args)
-        if (why := self.unfit(call)) is not None:
-            return why
-        if line.id in self.graph:
-            return self.reissue(self.graph[line.id], call)
-        if line.id != self.graph.highest + 1:
-            return f"call ID {line.id} is out of order: the next new ID is {self.graph.highest + 1}"
-        if (twin := self.repeated_write(call)) is not None:
-            return f"call {line.id} repeats call {twin}: {NOT_TWICE}"
-        self.graph = self.graph.put(call)
-        if self.settings.commit == "paper" and self.final_heard:
-            self.commit()
+
+def amend(draft: Draft, line: AmendLine) -> str | None:
+    """Sets one argument of a call that stands, or adds to a text: a revision of which only the difference is written."""
+    draft.span_lines += 1
+    if (limit := draft.settings.calls_per_action) is not None and draft.span_lines > limit:
+        return f"at most {limit} call{'s' if limit > 1 else ''} in one action"
+    if line.id not in draft.graph:
+        return f"there is no call {line.id} to change; the next new ID is {draft.graph.highest + 1}"
+    old = draft.graph[line.id]
+    if line.name not in {param.name for param in old.spec.params}:
+        return f"{old.spec.name} has no parameter {line.name!r}: {signature(old.spec)}"
+    value = line.value
+    if line.append and old.args.get(line.name) is not None:
+        had = old.args[line.name]
+        if not isinstance(had, str | Ref | Join):
+            return f"+= adds to a text, but {line.name} of call {line.id} is {write_value(had)}: set it with ="
+        value = joined((had, value))
+    given = {**old.args, line.name: value}
+    new = Call(old.id, old.spec, {param.name: given[param.name] for param in old.spec.params if param.name in given})
+    return unfit(draft, new) or reissue(draft, old, new)
+
+
+def unfit(draft: Draft, call: Call) -> str | None:
+    """What is wrong with a call's arguments and with what it names, if anything."""
+    for param in call.spec.params:
+        value = call.args.get(param.name)
+        if param.name in call.args and not any(refs(value)) and (why := mismatch(value, param.schema)):
+            return f"{call.spec.name}: {param.name} {why}: {signature(call.spec)}"
+    # a ring of calls would wait for itself: a call may name whatever is there and is not made from it
+    below = {call.id, *draft.graph.below(call.id)}
+    for need in sorted(call.needs):
+        if need in below or need not in draft.graph or draft.graph[need].state is CallState.CANCELLED:
+            known = [id for id in sorted(draft.graph.calls) if id not in below and draft.graph[id].state is not CallState.CANCELLED]
+            legal = ", ".join(f"${id}" for id in known[-8:])
+            return f"call {call.id} names ${need}; it can name {legal or 'no call yet'}"
+    return None
+
+
+def repeated_write(draft: Draft, call: Call) -> int | None:
+    """The ID of a write of equal meaning that this turn has already, where a second is not allowed."""
+    if call.spec.access != "write" or call.missing or may_repeat(draft, call.spec):
         return None
+    text = call.text
+    if text in draft.graph.effects:
+        return draft.graph.effects[text]
+    live = (draft.graph[id] for id in sorted(draft.graph.live) if id != call.id)
+    return next((other.id for other in live if other.spec is call.spec and other.text == text), None)
 
-    def amend(self, line: AmendLine) -> str | None:
-        """Sets one argument of a call that stands, or adds to a text: a revision of which only the difference is written."""
-        self.span_lines += 1
-        if (limit := self.settings.calls_per_action) is not None and self.span_lines > limit:
-            return f"at most {limit} call{'s' if limit > 1 else ''} in one action"
-        if line.id not in self.graph:
-            return f"there is no call {line.id} to change; the next new ID is {self.graph.highest + 1}"
-        old = self.graph[line.id]
-        if line.name not in {param.name for param in old.spec.params}:
-            return f"{old.spec.name} has no parameter {line.name!r}: {signature(old.spec)}"
-        value = line.value
-        if line.append and old.args.get(line.name) is not None:
-            had = old.args[line.name]
-            if not isinstance(had, str | Ref | Join):
-                return f"+= adds to a text, but {line.name} of call {line.id} is {write_value(had)}: set it with ="
-            value = joined((had, value))
-        given = {**old.args, line.name: value}
-        new = Call(old.id, old.spec, {param.name: given[param.name] for param in old.spec.params if param.name in given})
-        return self.unfit(new) or self.reissue(old, new)
 
-    def unfit(self, call: Call) -> str | None:
-        """What is wrong with a call's arguments and with what it names, if anything."""
-        for param in call.spec.params:
-            value = call.args.get(param.name)
-            if param.name in call.args and not any(refs(value)) and (why := mismatch(value, param.schema)):
-                return f"{call.spec.name}: {param.name} {why}: {signature(call.spec)}"
-        # a ring of calls would wait for itself: a call may name whatever is there and is not made from it
-        below = {call.id, *self.graph.below(call.id)}
-        for need in sorted(call.needs):
-            if need in below or need not in self.graph or self.graph[need].state is CallState.CANCELLED:
-                known = [id for id in sorted(self.graph.calls) if id not in below and self.graph[id].state is not CallState.CANCELLED]
-                legal = ", ".join(f"${id}" for id in known[-8:])
-                return f"call {call.id} names ${need}; it can name {legal or 'no call yet'}"
+def reissue(draft: Draft, old: Call, new: Call) -> str | None:
+    """A line for a call that there is: a revision; or, if nothing in it is new, a retry or a no-op. Gives what is wrong with it."""
+    if old.state is CallState.CANCELLED:
+        return f"call {old.id} was removed; the next new ID is {draft.graph.highest + 1}"
+    if old.text == new.text:
+        if old.state is CallState.SKIPPED or old.state is CallState.FAILED and old.spec.access != "write":
+            if (twin := repeated_write(draft, new)) is not None:
+                return f"call {new.id} repeats call {twin}: {NOT_TWICE}"
+            note(draft, "retry", old.id)
+            rewind(draft, old, new)
+            tell_void(draft)
+        else:
+            note(draft, "identical_reissue", old.id)
         return None
+    if (effect := draft.graph.effect_below(old.id)) is not None:
+        return f"call {effect} already took effect: call {old.id} can't be revised"
+    if (twin := repeated_write(draft, new)) is not None:
+        return f"call {new.id} repeats call {twin}: {NOT_TWICE}"
+    note(draft, "revise", old.id)
+    below = draft.graph.below(old.id)
+    rewind(draft, old, new, cascade=draft.settings.revise_cascade == "rerun")
+    if draft.settings.revise_cascade == "cancel":
+        cancel_all(draft, below)
+    tell_void(draft)
+    return None
 
-    def repeated_write(self, call: Call) -> int | None:
-        if call.spec.access != "write" or call.missing or self.may_repeat(call.spec):
-            return None
-        text = call.text
-        if text in self.graph.effects:
-            return self.graph.effects[text]
-        live = (self.graph[id] for id in sorted(self.graph.live) if id != call.id)
-        return next((other.id for other in live if other.spec is call.spec and other.text == text), None)
 
-    def reissue(self, old: Call, new: Call) -> str | None:
-        if old.state is CallState.CANCELLED:
-            return f"call {old.id} was removed; the next new ID is {self.graph.highest + 1}"
-        if old.text == new.text:
-            if old.state is CallState.SKIPPED or old.state is CallState.FAILED and old.spec.access != "write":
-                if (twin := self.repeated_write(new)) is not None:
-                    return f"call {new.id} repeats call {twin}: {NOT_TWICE}"
-                self.say(Note("retry", old.id))
-                self.rewind(old, new)
-            else:
-                self.say(Note("identical_reissue", old.id))
-            return None
-        if (effect := self.graph.effect_below(old.id)) is not None:
-            return f"call {effect} already took effect: call {old.id} can't be revised"
-        if (twin := self.repeated_write(new)) is not None:
-            return f"call {new.id} repeats call {twin}: {NOT_TWICE}"
-        self.say(Note("revise", old.id))
-        below = self.graph.below(old.id)
-        voided = self.rewind(old, new, cascade=self.settings.revise_cascade == "rerun")
-        if self.settings.revise_cascade == "cancel":
-            voided += self.cancel_all(below)
-        self.tell_void(voided)
+def remove(draft: Draft, id: int) -> str | None:
+    """``REMOVE``: the call goes, and all that is computed from it. Gives what is wrong with that, if anything."""
+    if id not in draft.graph:
+        return f"there is no call {id} to remove"
+    call = draft.graph[id]
+    if call.state is CallState.CANCELLED:
+        note(draft, "identical_reissue", id)
         return None
+    if (effect := draft.graph.effect_below(id)) is not None:
+        return f"call {effect} already took effect: call {id} can't be removed"
+    note(draft, "remove", id)
+    below = draft.graph.below(id)
+    move(draft, call, Input.REMOVE)
+    cancel_all(draft, below)
+    tell_void(draft)
+    return None
 
-    def remove(self, id: int) -> str | None:
-        if id not in self.graph:
-            return f"there is no call {id} to remove"
-        call = self.graph[id]
-        if call.state is CallState.CANCELLED:
-            self.say(Note("identical_reissue", id))
-            return None
-        if (effect := self.graph.effect_below(id)) is not None:
-            return f"call {effect} already took effect: call {id} can't be removed"
-        self.say(Note("remove", id))
-        below = self.graph.below(id)
-        voided = [id] if self.void(call) else []
-        self.move(call, Input.REMOVE)
-        self.tell_void(voided + self.cancel_all(below))
-        return None
 
-    def cancel_all(self, ids: tuple[int, ...]) -> list[int]:
-        """Cancels calls; gives all of them, so that the model learns which IDs are dead."""
-        for id in ids:
-            self.void(self.graph[id])
-            self.move(self.graph[id], Input.REMOVE)
-        return list(ids)
+def run_line(draft: Draft, id: int) -> None:
+    """Nothing can revise the line any more: it commits the call and what that needs."""
+    ids = draft.graph.above([id])
+    if draft.settings.commit == "action" and not draft.settings.commit_grace_ns and still_open(draft, ids) is None:
+        commit(draft, ids)
+
+
+def awaited(draft: Draft) -> str:
+    """What a commit has to wait for."""
+    return "the final update" if draft.settings.commit_on == "final" else "a silence or the final update"
+
+
+def commit_line(draft: Draft, line: CommitLine) -> str | None:
+    """``COMMIT``: what it names and what that needs may go, while other lines are still to be written."""
+    if draft.settings.commit != "line":
+        return "COMMIT is not known here: calls go when the user has finished and your action ends"
+    if not knows_the_end(draft):
+        # where speech went on while the line was being written, it commits nothing and is no mistake
+        return None if draft.cut_pending else f"no COMMIT before {awaited(draft)}: <pause> or go on"
+    for id in line.ids:
+        if id not in draft.graph or draft.graph[id].state is CallState.CANCELLED:
+            waiting = ", ".join(str(id) for id in sorted(draft.graph.live))
+            return f"there is no call {id} to commit; {f'there are {waiting}' if waiting else 'none waits'}"
+    ids = draft.graph.above(line.ids) if line.ids else draft.graph.live
+    if (why := still_open(draft, ids)) is None:
+        commit(draft, ids)
+    return why

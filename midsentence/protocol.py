@@ -256,20 +256,23 @@ def parse_line(line: str) -> Line | Malformed:
         return RemoveLine(int(removed[1]))
     if (committed := _COMMIT.match(line)) is not None:
         return CommitLine(tuple(int(id) for id in committed[1].split(",")) if committed[1] else ())
-    call, amended = _LINE.match(line), _AMEND.match(line)
-    if call is None and amended is None:
-        return Malformed(
-            'expected a call such as 1. tool("value"), a change such as 1. text = "value", REMOVE 1, or COMMIT 1, '
-            f"got {line.strip()!r}"
-        )
     try:
-        if amended is not None:
+        if (amended := _AMEND.match(line)) is not None:
             return _amendment(line, amended)
-        positional, keyword, at = _arguments(line, call.end())
-        _nothing_after(line, at, "the closing bracket")
+        if (call := _LINE.match(line)) is not None:
+            return _call(line, call)
     except _Bad as bad:
         return Malformed(f"in {line.strip()!r}: {bad}")
-    return CallLine(int(call[1]), call[2], tuple(positional), keyword)
+    return Malformed(
+        'expected a call such as 1. tool("value"), a change such as 1. text = "value", REMOVE 1, or COMMIT 1, '
+        f"got {line.strip()!r}"
+    )
+
+
+def _call(line: str, head: re.Match[str]) -> CallLine:
+    positional, keyword, at = _arguments(line, head.end())
+    _nothing_after(line, at, "the closing bracket")
+    return CallLine(int(head[1]), head[2], tuple(positional), keyword)
 
 
 def _amendment(line: str, head: re.Match[str]) -> AmendLine:
@@ -331,7 +334,8 @@ def _value(line: str, at: int, depth: int) -> tuple[Any, int]:
     if (scalar := _SCALAR.match(line, at)) is not None:
         return _scalar(scalar[0]), scalar.end()
     if line[at: at + 1] == "[":
-        items, at = [], _skip(line, at + 1)
+        items: list[Any] = []
+        at = _skip(line, at + 1)
         while line[at: at + 1] != "]":
             if items:
                 at = _expect(line, at, ",")
@@ -340,7 +344,8 @@ def _value(line: str, at: int, depth: int) -> tuple[Any, int]:
             at = _skip(line, at)
         return items, at + 1
     if line[at: at + 1] == "{":
-        fields, at = {}, _skip(line, at + 1)
+        fields: dict[str, Any] = {}
+        at = _skip(line, at + 1)
         while line[at: at + 1] != "}":
             if fields:
                 at = _expect(line, at, ",")
@@ -409,8 +414,9 @@ def joined(parts: Iterable[str | Ref | Join]) -> str | Ref | Join:
                 flat[-1] += piece
             elif piece != "":  # nothing added is nothing
                 flat.append(piece)
-    if all(isinstance(piece, str) for piece in flat):
-        return "".join(flat)
+    texts = [piece for piece in flat if isinstance(piece, str)]
+    if len(texts) == len(flat):
+        return "".join(texts)
     return Join(tuple(flat) if len(flat) > 1 else (*flat, ""))  # a result alone, as a text, is another value than the result
 
 

@@ -19,7 +19,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from configs.files import write
 from midsentence import core
 from midsentence.events import (
     Append,
@@ -30,10 +29,12 @@ from midsentence.events import (
     ToolError,
     ToolResult,
     UserUpdate,
-    from_json,
+    command_from_json,
+    event_from_json,
     to_json,
 )
-from midsentence.gate import not_json
+from midsentence.files import write
+from midsentence.outcome import not_json
 from midsentence.protocol import AmendLine, CallLine, Join, as_text, parse_line, refs
 from midsentence.rendering import as_data
 from midsentence.state import State
@@ -143,7 +144,7 @@ def read_log(path: str | Path) -> tuple[dict[str, Any], list[tuple[Event, tuple[
     if not rows or not isinstance(rows[0], dict) or rows[0].get("type") != "log" or rows[0].get("schema") != SCHEMA:
         found = rows[0].get("schema") if rows and isinstance(rows[0], dict) else "nothing"
         raise ValueError(f"{path} is no session log of schema {SCHEMA} (found {found!r}); record it again")
-    history = [(from_json(row["event"]), tuple(from_json(item) for item in row["commands"])) for row in rows[1:]]
+    history = [(event_from_json(row["event"]), tuple(command_from_json(item) for item in row["commands"])) for row in rows[1:]]
     return rows[0] | ({"torn": True} if torn else {}), history
 
 
@@ -179,21 +180,19 @@ def redacted(history: History, tools: Mapping[str, ToolSpec]) -> list[tuple[Even
     pattern, lines = _pattern(_secrets(history, secretive)), _named(secretive)
     events = [event for event, _ in history]
     orders = [list(commands) for _, commands in history]
-    heard = [n for n, event in enumerate(events) if isinstance(event, UserUpdate)]
-    for n, (text, _) in zip(heard, _across([events[n].text for n in heard], pattern, joint=" ")):
-        events[n] = replace(events[n], text=text)
+    heard = [(n, event) for n, event in enumerate(events) if isinstance(event, UserUpdate)]
+    for (n, update), (text, _) in zip(heard, _across([update.text for _, update in heard], pattern, joint=" ")):
+        events[n] = replace(update, text=text)
     for generation in dict.fromkeys(event.generation for event in events if isinstance(event, ModelOutput)):
-        mine = [n for n, event in enumerate(events) if isinstance(event, ModelOutput) and event.generation == generation]
-        for n, (text, touched) in zip(mine, _across([events[n].text for n in mine], pattern, unfit=lines)):
-            ids = (0,) * len(events[n].ids) if touched else events[n].ids
-            events[n] = replace(events[n], text=text, ids=ids)
+        mine = [(n, event) for n, event in enumerate(events) if isinstance(event, ModelOutput) and event.generation == generation]
+        for (n, output), (text, touched) in zip(mine, _across([output.text for _, output in mine], pattern, unfit=lines)):
+            events[n] = replace(output, text=text, ids=(0,) * len(output.ids) if touched else output.ids)
     # the user's words once more, as the transcript has them
-    shown = [(n, m, k) for n, row in enumerate(orders) for m, item in enumerate(row) if isinstance(item, Append)
-             for k, segment in enumerate(item.segments) if segment.kind in _UPDATES]
-    for (n, m, k), (text, _) in zip(shown, _across([orders[n][m].segments[k].text for n, m, k in shown], pattern, joint=" ")):
-        segments = list(orders[n][m].segments)
-        segments[k] = replace(segments[k], text=text)
-        orders[n][m] = Append(tuple(segments))
+    appends = [(n, m, item) for n, row in enumerate(orders) for m, item in enumerate(row) if isinstance(item, Append)]
+    said = [segment.text for _, _, item in appends for segment in item.segments if segment.kind in _UPDATES]
+    texts = iter([text for text, _ in _across(said, pattern, joint=" ")])
+    for n, m, item in appends:
+        orders[n][m] = Append(tuple(replace(one, text=next(texts)) if one.kind in _UPDATES else one for one in item.segments))
     return [
         (_clean(event, pattern, lines), tuple(_clean(command, pattern, lines, secretive) for command in row))
         for event, row in zip(events, orders, strict=True)
@@ -332,7 +331,7 @@ def _clean(item: Any, pattern: re.Pattern[str], lines: re.Pattern[str], tools: M
             replace(segment, text=_hide(lines.sub(_blank, segment.text) if segment.kind == "error" else segment.text, pattern))
             for segment in item.segments
         ))
-    if isinstance(item, StartTool) and item.name in (tools or {}):
+    if isinstance(item, StartTool) and tools is not None and item.name in tools:
         secret = tools[item.name].secret
         args = {name: HIDDEN if name in secret else _hide(value, pattern) for name, value in item.args.items()}
         # the key holds a digest of the arguments, and a short secret can be guessed from it

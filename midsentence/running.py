@@ -1,7 +1,7 @@
-"""One tool that runs in a live session: how it is started, what its end means, and how it is left behind.
+"""One tool that runs in a live session: how it is started, and how it is left behind.
 
-Owns threads and tasks of tools, and that whatever a tool returns or raises becomes data. Refuses to know calls, events
-and deadlines: that is `midsentence.runtime`'s.
+Owns threads and tasks of tools. Refuses to know what a tool's end means (`midsentence.outcome`), and calls, events and deadlines:
+that is `midsentence.runtime`'s.
 """
 
 from __future__ import annotations
@@ -10,26 +10,15 @@ import asyncio
 import contextvars
 import copy
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
 
+from midsentence.outcome import Boundary, Outcome
 from midsentence.tools.bulk import off_loop
-from midsentence.tools.hints import as_json
-from midsentence.tools.tool import Json, Toolbox, ToolFailure, described
+from midsentence.tools.tool import AsyncToolbox, Json, Toolbox
 
 idempotency_key: contextvars.ContextVar[str] = contextvars.ContextVar("idempotency_key")
 """Inside a tool: the same for every attempt at the same effect. A tool hands it on to services that take one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a tool ended."""
-
-    value: Any = None
-    kind: str = "done"
-    message: str = ""
 
 
 def launch(toolbox: Toolbox, name: str, args: Mapping[str, Json], key: str) -> asyncio.Future[Outcome]:
@@ -46,9 +35,8 @@ def launch(toolbox: Toolbox, name: str, args: Mapping[str, Json], key: str) -> a
     """
     loop, context = asyncio.get_running_loop(), contextvars.copy_context()
     context.run(idempotency_key.set, key)
-    is_async = getattr(toolbox, "is_async", None)
-    if is_async is not None and is_async(name):
-        return loop.create_task(_contained(toolbox, name, args), context=context)
+    if isinstance(toolbox, AsyncToolbox) and toolbox.is_async(name):
+        return loop.create_task(_awaited(toolbox, name, args), context=context)
     done: asyncio.Future[Outcome] = loop.create_future()
 
     def settle(outcome: Outcome) -> None:
@@ -56,9 +44,11 @@ def launch(toolbox: Toolbox, name: str, args: Mapping[str, Json], key: str) -> a
             done.set_result(outcome)
 
     def work() -> None:
-        outcome = _attempt(lambda: toolbox.run(name, copy.deepcopy(dict(args))))
+        # Ctrl-C reaches a session as the cancellation of its task, and never this thread
+        with Boundary() as ended:
+            ended.gives(toolbox.run(name, copy.deepcopy(dict(args))))
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, outcome)
+            loop.call_soon_threadsafe(settle, ended.outcome)
 
     # a daemon: a tool that never returns must not keep the process from ending
     threading.Thread(target=context.run, args=(work,), name=f"tool {name}", daemon=True).start()
@@ -83,31 +73,11 @@ async def end(work: asyncio.Future[Outcome], patience_s: float) -> bool:
     return left
 
 
-def _attempt(run: Callable[[], Any]) -> Outcome:
-    """Runs a tool; whatever it raises becomes data. SystemExit and KeyboardInterrupt too: a tool ends no process, and
-    Ctrl-C reaches a session as the cancellation of its task."""
-    try:
-        return Outcome(as_json(run()))
-    except BaseException as error:
-        return failed(error)
-
-
-async def _contained(toolbox: Any, name: str, args: Mapping[str, Json]) -> Outcome:
-    """`_attempt` for an async tool; only cancellation passes."""
-    try:
+async def _awaited(toolbox: AsyncToolbox, name: str, args: Mapping[str, Json]) -> Outcome:
+    with Boundary(asyncio.CancelledError) as ended:
         value = await toolbox.arun(name, await off_loop(copy.deepcopy, dict(args), over=args))
-        return Outcome(await off_loop(as_json, value, over=value))
-    except asyncio.CancelledError:
-        raise
-    except BaseException as error:
-        return failed(error)
-
-
-def failed(error: BaseException) -> Outcome:
-    """What an exception says: a tool's own "no", or a crash."""
-    if isinstance(error, ToolFailure):
-        return Outcome(kind="failed", message=described(error))
-    return Outcome(kind="crashed", message=f"{type(error).__name__}: {described(error)}")
+        await off_loop(ended.gives, value, over=value)
+    return ended.outcome
 
 
 def _abandon(work: asyncio.Task[Outcome]) -> None:

@@ -48,17 +48,18 @@ from midsentence.events import (
     StopSpeaking,
     Timer,
     ToolError,
-    ToolResult,
     UserUpdate,
 )
 from midsentence.forgetting import shown
 from midsentence.models.live import ContextFull, LiveContext, LiveModel
 from midsentence.modes import Settings
-from midsentence.prompt import Detail, Style, system_prompt
+from midsentence.outcome import Outcome, failed
+from midsentence.prompt import Style, system_prompt
 from midsentence.rendering import Renderer, Rendering
-from midsentence.running import Outcome, end, failed, idempotency_key, launch
+from midsentence.running import end, idempotency_key, launch
 from midsentence.simulate import Rollout
 from midsentence.tools.bulk import off_loop
+from midsentence.tools.manual import Detail
 from midsentence.tools.tool import Toolbox
 from midsentence.transcript import MAX_RETRACTS, Segment
 
@@ -214,13 +215,14 @@ class Session:
     async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
         try:
             await self.close()
-        except BaseException as cancelled:
+        except BaseException as broke:
             # the group ends its tasks, and raises this or the failure of its own that led to it
-            await self._group.__aexit__(type(cancelled), cancelled, cancelled.__traceback__)
+            await self._group.__aexit__(type(broke), broke, broke.__traceback__)
             raise
-        cancelled = (kind, error, trace) if kind is not None and issubclass(kind, asyncio.CancelledError) else (None, None, None)
-        # the body's own errors pass through as they are; nothing of the session runs any more
-        await self._group.__aexit__(*cancelled)
+        if kind is not None and issubclass(kind, asyncio.CancelledError):
+            await self._group.__aexit__(kind, error, trace)
+        else:  # the body's own errors pass through as they are; nothing of the session runs any more
+            await self._group.__aexit__(None, None, None)
 
     def speech_began(self) -> None:
         """The user's first word begins now: zero of the session's clock. Without this it is the first update's arrival."""
@@ -459,8 +461,8 @@ class Session:
                 self._tools[call, version] = task
                 task.add_done_callback(lambda _: self._tools.pop((call, version), None))
             case CancelTool(call, version):
-                if (task := self._tools.get((call, version))) is not None:
-                    task.cancel()
+                if (running := self._tools.get((call, version))) is not None:
+                    running.cancel()
             case SetTimer(at_ns, timer):
                 self._start(self._timer(at_ns, timer))
             case Emit(text):
@@ -564,8 +566,8 @@ class Session:
             if isinstance(token, int) and token in self._model.end_ids:
                 return await self._put(ModelEnded(at_ns, span.generation))
             if not isinstance(token, int) or not 0 <= token < self._vocabulary:
-                error = ValueError(f"the model wrote token {token!r}, and the tokenizer has {self._vocabulary}; load its own")
-                return await self._put(_Broke(at_ns, error, span))
+                strange = ValueError(f"the model wrote token {token!r}, and the tokenizer has {self._vocabulary}; load its own")
+                return await self._put(_Broke(at_ns, strange, span))
             span.ids.append(token)
             await self._put(ModelOutput(at_ns, span.generation, span.decoder.push(token), (token,)))
 
@@ -580,7 +582,8 @@ class Session:
     def _stop(self, keep: int) -> None:
         span, self._span = self._span, None
         if span is not None:
-            span.task.cancel()
+            if span.task is not None:
+                span.task.cancel()
             self._rendering.model(span.ids[:keep])
             self._tell_model(self._context.stop, keep)
 
@@ -591,7 +594,7 @@ class Session:
         try:
             work = launch(self._toolbox, start.name, start.args, start.key)
         except Exception as error:
-            return await self._put(self._event_of(start, failed(error)))
+            return await self._put(failed(error).event(start, self.clock.now_ns()))
         try:
             await asyncio.wait((work,), timeout=start.timeout_ns / NS_PER_S)
             if not work.done():
@@ -603,15 +606,9 @@ class Session:
                 await asyncio.wait((work,), timeout=self.limits.idle_s)
             if work.done():
                 outcome = Outcome(kind="crashed", message="cancelled itself") if work.cancelled() else work.result()
-                await self._put(self._event_of(start, outcome))
+                await self._put(outcome.event(start, self.clock.now_ns()))
         finally:
             self.abandoned += await end(work, self.limits.cancel_s)
-
-    def _event_of(self, start: StartTool, outcome: Outcome) -> Event:
-        at_ns = self.clock.now_ns()
-        if outcome.kind == "done":
-            return ToolResult(at_ns, start.call, start.version, outcome.value)
-        return ToolError(at_ns, start.call, start.version, outcome.message, outcome.kind)
 
 
 def merged(old: UserUpdate, new: UserUpdate) -> UserUpdate:

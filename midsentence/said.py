@@ -40,10 +40,11 @@ def only_said(args: Mapping[str, Any], words: Sequence[str]) -> bool:
 def _is_said(value: Any, words: Sequence[str]) -> bool:
     if value is None or value == "" or value == []:
         return True
-    at: int | None = 0
+    at = 0
     for item in value if isinstance(value, list) else (value,):
-        if (at := _find(item, words, at)) is None:
+        if (end := _find(item, words, at)) is None:
             return False
+        at = end
     return True
 
 

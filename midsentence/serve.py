@@ -2,35 +2,41 @@
 
 Owns the reading of lines and the printing of what happens. Refuses to decide anything. Each line is an update; one that
 ends in ``.``, ``!`` or ``?`` (or is empty) ends the request, and more after that is the next. The tools are those of
-`midsentence.tools.assistant`, over a small world of their own, or with ``tools=FILE.py`` the ``@tool`` functions of that file.
+`midsentence.tools.assistant`, over a small world of their own, or with ``--tools FILE.py`` the ``@tool`` functions of that file.
 
-    python -m midsentence.serve model.adapter=outputs/sft/NAME        # eval.modes=[parallel] for another mode, the last counts
-    echo "what is the phone number of Bob Ray?" | python -m midsentence.serve model=tiny
+    midsentence serve --adapter smollm2-midsentence --constrained --grounded
+    midsentence serve --adapter outputs/train/NAME --mode parallel --tools mine.py
+    echo "what is the phone number of Bob Ray?" | midsentence serve --model tiny --dtype float32
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, get_args
 
-from configs.command import UserError, command, out_folder
-from configs.files import path_of
-from configs.schema import Config
-from configs.terminal import plain
 from midsentence import record
 from midsentence.answer_parts import AnswerParts
-from midsentence.clock import local_now, seconds
+from midsentence.clock import local_now, ns, seconds
+from midsentence.ending import UserError
 from midsentence.events import Command, Event, StartTool, ToolError, ToolResult, UserUpdate
-from midsentence.modes import settings_of
+from midsentence.files import path_of
+from midsentence.models.load import DTYPES, RUNTIMES
+from midsentence.modes import CHOICES, MODES, Settings, settings
+from midsentence.prompt import Style
 from midsentence.protocol import write_call, write_value
+from midsentence.rendering import Stamps, Turns
 from midsentence.runtime import Session, SessionEnded
 from midsentence.session import load, open_session
 from midsentence.state import State
+from midsentence.terminal import plain
 from midsentence.tools.assistant import AssistantToolbox
+from midsentence.tools.manual import Detail
 from midsentence.tools.python_file import load_tools_file
 from midsentence.tools.tool import Toolbox
 from midsentence.tools.world import File, Note, Person, WorldData
@@ -87,7 +93,8 @@ class Screen:
 
 async def talk(session: Session, lines: Iterable[str], patience_s: float = 60.0) -> None:
     """Feeds lines to a session as they come; after the last, waits for the answer that is due."""
-    loop, typed = asyncio.get_running_loop(), asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    typed: asyncio.Queue[str | None] = asyncio.Queue()
     broken: list[Exception] = []
 
     def read() -> None:
@@ -120,7 +127,7 @@ async def talk(session: Session, lines: Iterable[str], patience_s: float = 60.0)
 
 
 def toolbox_of(tools: str, now: str) -> Toolbox:
-    """The tools that ``tools=`` names: the assistant's where it names none.
+    """The tools that ``--tools`` names: the assistant's where it names none.
 
     Raises:
         FileNotFoundError: no such file.
@@ -129,37 +136,91 @@ def toolbox_of(tools: str, now: str) -> Toolbox:
     if tools in ("", "assistant"):
         return AssistantToolbox(WORLD, now=now)
     if Path(tools).suffix == ".json":
-        raise ValueError(f"tools={tools} describes tools and has no code that runs them; give a .py file with @tool functions")
+        raise ValueError(f"{tools} describes tools and has no code that runs them; give a .py file with @tool functions")
     return load_tools_file(path_of(tools)).toolbox("", now)
 
 
-def main(config: Config) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What the verb takes."""
+
+    def option(name: str, default: Any = None, choices: Sequence[str] | None = None, *, about: str, **more: Any) -> None:
+        parser.add_argument(name, default=default, choices=choices, help=about + (" (%(default)s)" if default else ""), **more)
+
+    option("--model", "smollm2", about="smollm2, tiny (random, for trying), a folder, or a hub id with its commit, ID@COMMIT")
+    option("--adapter", about="a checkpoint's folder, or smollm2-midsentence, which comes with the code; none for the model as it is")
+    option("--mode", "speculative", tuple(MODES), about="how it works while you speak")
+    option("--tools", "assistant", about="a file of @tool functions, or assistant", metavar="FILE.py")
+    parser.add_argument("--constrained", action="store_true", help="keep what the model writes to the protocol's grammar")
+    parser.add_argument("--grounded", action="store_true", help="and, by that grammar, texts in calls to words that you said")
+    option("--runtime", RUNTIMES[0], RUNTIMES, about="what runs the weights")
+    option("--dtype", DTYPES[0], DTYPES, about="of the weights")
+    option("--turns", None, get_args(Turns), about="the form of turns that the checkpoint was trained with")
+    option("--stamps", "none", get_args(Stamps), about="the clock stamps that it was trained with")
+    option("--prompt", "short", get_args(Style), about="how much of the protocol a checkpoint is told")
+    option("--prompt-tools", "short", get_args(Detail), about="how much of each tool a checkpoint is told")
+    option("--interrupt", "line", CHOICES["interrupt"], about="what your words cut of what it writes")
+    option("--commit-on", "final", CHOICES["commit_on"], about="whether it may commit on a silence, or on the end of a request alone")
+    option("--revise", "amend", CHOICES["revise"], about="whether single arguments are set, or calls written anew")
+    option("--revise-cascade", "rerun", CHOICES["revise_cascade"], about="what becomes of calls that depend on a revised one")
+    option("--commit-grace-s", 0.0, about="how long what is committed waits for more speech, in seconds", type=_seconds, metavar="S")
+    option("--allow-egress", [], about="an egress tool that may run before you are done; may be repeated", action="append", metavar="TOOL")
+    option("--max-context-tokens", 4096, about="where a session ends", type=_tokens, metavar="N")
+    option("--max-generated-tokens", 1024, about="the most that it writes in a turn", type=_tokens, metavar="N")
+    option("--out", "outputs/serve", about="where the log goes", metavar="FOLDER")
+
+
+def _seconds(text: str) -> float:
+    found = float(text)
+    if not 0 <= found <= 3600:
+        raise argparse.ArgumentTypeError(f"{text} is out of range; use 0 to 3600")
+    return found
+
+
+def _tokens(text: str) -> int:
+    found = int(text)
+    if found < 1:
+        raise argparse.ArgumentTypeError(f"{text} is out of range; use 1 or more")
+    return found
+
+
+_seconds.__name__, _tokens.__name__ = "number", "whole number"  # as argparse says them: "invalid number value: 'x'"
+
+
+def row_of(asked: argparse.Namespace) -> Settings:
+    """The mode's row with what was asked for."""
+    return settings(
+        asked.mode, interrupt=asked.interrupt, commit_on=asked.commit_on, revise=asked.revise, revise_cascade=asked.revise_cascade,
+        commit_grace_ns=ns(asked.commit_grace_s), allowed_egress=frozenset(asked.allow_egress),
+        max_context_tokens=asked.max_context_tokens, max_generated_tokens=asked.max_generated_tokens,
+    )
+
+
+def main(asked: argparse.Namespace) -> None:
     """Runs one session on the standard input, and leaves its log behind."""
     if sys.stdin is None:
         raise UserError("the standard input is closed; type into a terminal, or give a pipe or a file")
-    bare = config.model.adapter is None
-    row = settings_of(config.eval.modes[-1] if config.eval.modes else "speculative", config.agent)
-    options = {"dtype": config.model.dtype, "stamps": config.clock.stamps, "constrained": config.eval.constrained}
-    options |= {"grounded": config.eval.grounded}
-    options |= {"runtime": config.eval.runtime, "turns": config.model.turns}
     now = local_now()
-    toolbox = toolbox_of(config.tools, now)  # refused before any weights load
-    folder = out_folder(config, "serve")
+    toolbox = toolbox_of(asked.tools, now)  # refused before any weights load
+    folder = path_of(asked.out)
     folder.mkdir(parents=True, exist_ok=True)
     screen = Screen(lambda text: print(text, end="", flush=True))
+    bare = asked.adapter is None
+
+    def watch(event: Event, commands: tuple[Command, ...]) -> None:
+        log.add(event, commands)
+        screen.show(event, commands, session.state)
+
     from transformers.utils.logging import disable_progress_bar
     disable_progress_bar()  # of weights being loaded
-    with load(config.model.name, config.model.adapter, **options) as model:
+    with load(
+        asked.model, asked.adapter, constrained=asked.constrained, grounded=asked.grounded, runtime=asked.runtime, dtype=asked.dtype,
+        turns=asked.turns, stamps=asked.stamps,
+    ) as model:
         session = open_session(
-            model, toolbox, row, style="full" if bare else config.agent.prompt, now=now,
-            detail="full" if bare else config.agent.prompt_tools,
-            watch=lambda event, commands: (log.add(event, commands), screen.show(event, commands, session.state)),
+            model, toolbox, row_of(asked), now=now, style="full" if bare else asked.prompt, detail="full" if bare else asked.prompt_tools,
+            watch=watch,
         )
         print("Type what you want, line by line; end it with . or ? — Ctrl-D ends the session.", file=sys.stderr)
         with record.LogFile(folder / "log.jsonl", session.initial) as log, suppress(KeyboardInterrupt):
             asyncio.run(talk(session, sys.stdin))  # Ctrl-C has closed the session by then
     print(f"log: {folder / 'log.jsonl'}")
-
-
-if __name__ == "__main__":
-    command(main)()

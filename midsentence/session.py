@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from midsentence.models.live import LiveModel, ModelWorker
 from midsentence.models.load import load_renderer, load_runtime
@@ -88,5 +88,6 @@ def open_session(
         ValueError: no such mode.
     """
     live, renderer = model
-    toolbox = tools if hasattr(tools, "specs") else FunctionToolbox(tools)
+    given = cast(Any, tools)  # which of the two it is shows in what it has
+    toolbox: Toolbox = given if hasattr(given, "specs") else FunctionToolbox(given)
     return Session(live, toolbox, renderer, settings(mode) if isinstance(mode, str) else mode, **options)

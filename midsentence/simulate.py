@@ -43,9 +43,10 @@ from midsentence.events import (
 from midsentence.forgetting import shown
 from midsentence.models.model import Mask, Model, Stream
 from midsentence.modes import Settings
+from midsentence.outcome import Boundary
 from midsentence.rendering import Renderer, Rendering
 from midsentence.spoken import Spoken, User
-from midsentence.tools.tool import Toolbox, ToolFailure
+from midsentence.tools.tool import Toolbox
 
 
 class Planner(Protocol):
@@ -133,6 +134,9 @@ class _Span:
     decoder: Any = None
 
 
+_Steps = Generator[NeedAppend | NeedToken, int | None, Rollout]
+
+
 class Episode:
     """One session on the virtual clock."""
 
@@ -186,9 +190,10 @@ class Episode:
                 next(steps)
                 raise ValueError("this episode's planner leaves an action to a model; run it with simulate.run_batch and one")
         except StopIteration as stop:
-            return stop.value
+            rollout: Rollout = stop.value
+            return rollout
 
-    def steps(self) -> Generator[NeedAppend | NeedToken, int | None, Rollout]:
+    def steps(self) -> _Steps:
         """The episode as a coroutine: yields what it needs of a model, is sent the token, returns the rollout."""
         outcome = "stalled"
         while self.state.phase is not Phase.FINISHED:
@@ -246,8 +251,8 @@ class Episode:
                 self._cancelled.add((call, version))
             case SetTimer(at_ns, timer):
                 self._schedule(at_ns, PRIORITY[Timer], Timer(at_ns, timer))
-            case Emit(text) if self.user is not None:
-                self._speak(text, now_ns)
+            case Emit(text) if (user := self.user) is not None:
+                self._speak(user, text, now_ns)
             case StopSpeaking() if (spoken := self._spoken) is not None:
                 self._spoken = None
                 self._schedule(now_ns, PRIORITY[Speaking], Speaking(now_ns, "cut", spoken.heard(now_ns)))
@@ -256,22 +261,22 @@ class Episode:
         """Makes the context anew, from the prompt on."""
         self._rendering = Rendering(self.renderer)
         self._unsent = list(self._rendering.take(shown(self.state.transcript, self.state.turned, self.state.shown)))
-        if self.model is not None:
+        if self.model is not None and self.stream is not None:
             self.model.crop(self.stream, len(self.prompt_ids))
         after_ns = now_ns + self.profile.append_ns(len(self._unsent))
         self._schedule(after_ns, PRIORITY[Appended], Appended(after_ns, len(self._unsent)))
 
     # -- the user ----------------------------------------------------------------------------------------------
 
-    def _speak(self, text: str, now_ns: int) -> None:
+    def _speak(self, user: User, text: str, now_ns: int) -> None:
         """Speaks an answer; the user, unless still in the middle of a turn, hears it and says the next one."""
         turn = len(self.starts_ns) - 1
-        spoken = self._spoken = self.user.voice(turn, text, now_ns)
+        spoken = self._spoken = user.voice(turn, text, now_ns)
         self._schedule(now_ns, PRIORITY[Speaking], Speaking(now_ns, "begun"))
         self._schedule(spoken.end_ns, PRIORITY[Speaking], lambda at_ns: self._fall_silent(spoken, at_ns))
         if any(isinstance(what, UserUpdate) and (what.text.strip() or what.retracts) for *_, what in self._queue):
             return
-        if (said := self.user.next(turn + 1, spoken)) is None:
+        if (said := user.next(turn + 1, spoken)) is None:
             return
         start_ns, updates = said
         # an endpoint that hears somebody speak again says nothing
@@ -342,6 +347,11 @@ class Episode:
         span.sent = upto
         self._feed(ModelOutput(at_ns, span.generation, text, ids))
 
+    def _driven(self) -> tuple[Model, Stream]:
+        """The model that writes, and its context: `run_batch` has set both before it asks for the first token."""
+        assert self.model is not None and self.stream is not None
+        return self.model, self.stream
+
     def _head(self, span: _Span) -> Generator[NeedAppend, None, None]:
         """Brings the model's context up to the start of the span."""
         if span.headed:
@@ -350,7 +360,7 @@ class Episode:
         if self._unsent:
             yield NeedAppend(tuple(self._unsent))
             self._unsent.clear()
-        span.mark = self.stream.length
+        span.mark = self._driven()[1].length
         if header := self._rendering.header():
             yield NeedAppend(header)
 
@@ -359,7 +369,7 @@ class Episode:
         yield from self._head(span)
         token = yield NeedToken(span.constraint)
         assert token is not None
-        if token in self.model.end_ids:
+        if token in self._driven()[0].end_ids:
             self._feed(ModelEnded(self._end_ns(span, span.sent + 1), span.generation))
             return True
         self._take(span, token)
@@ -389,7 +399,8 @@ class Episode:
             return
         if span.headed:
             header = self._rendering.header()
-            self.model.crop(self.stream, span.mark + (len(header) + keep if keep else 0))
+            model, stream = self._driven()
+            model.crop(stream, span.mark + (len(header) + keep if keep else 0))
         written = self._rendering.model(span.ids[:keep])
         if span.planned and self.model is not None:
             self._unsent += written  # the model did not write it, and must read it
@@ -408,12 +419,9 @@ class Episode:
     def _finish_tool(self, start: StartTool, at_ns: int) -> Event | None:
         if (start.call, start.version) in self._cancelled:
             return None
-        try:
-            return ToolResult(at_ns, start.call, start.version, self.toolbox.run(start.name, start.args))
-        except ToolFailure as failure:
-            return ToolError(at_ns, start.call, start.version, str(failure))
-        except Exception as error:  # a broken tool is data, not a crash
-            return ToolError(at_ns, start.call, start.version, f"{type(error).__name__}: {error}", "crashed")
+        with Boundary(KeyboardInterrupt) as ended:
+            ended.gives(self.toolbox.run(start.name, start.args))
+        return ended.outcome.event(start, at_ns)
 
 
 def run_batch(
@@ -431,14 +439,14 @@ def run_batch(
     """
     done: dict[int, Rollout] = {}
     waiting = iter(enumerate(episodes))
-    active: dict[int, tuple[Episode, Generator, NeedAppend | NeedToken]] = {}
+    active: dict[int, tuple[Stream, _Steps, NeedAppend | NeedToken]] = {}
 
-    def advance(index: int, episode: Episode, steps: Generator, reply: int | None) -> None:
+    def advance(index: int, stream: Stream, steps: _Steps, reply: int | None) -> None:
         try:
-            active[index] = (episode, steps, steps.send(reply))
+            active[index] = (stream, steps, steps.send(reply))
         except StopIteration as stop:
             active.pop(index, None)
-            model.close(episode.stream)
+            model.close(stream)
             done[index] = stop.value
             if on_done is not None:
                 on_done(index, stop.value)
@@ -446,20 +454,21 @@ def run_batch(
     while True:
         while len(active) < batch and (item := next(waiting, None)) is not None:
             index, episode = item
-            episode.model, episode.stream = model, model.open(episode.prompt_ids, seed=index if seeds is None else seeds[index])
-            advance(index, episode, episode.steps(), None)
+            stream = model.open(episode.prompt_ids, seed=index if seeds is None else seeds[index])
+            episode.model, episode.stream = model, stream
+            advance(index, stream, episode.steps(), None)
         if not active:
             return [done[index] for index in range(len(episodes))]
-        appends = [(index, *row) for index, row in active.items() if isinstance(row[2], NeedAppend)]
+        appends = [(index, stream, steps, need) for index, (stream, steps, need) in active.items() if isinstance(need, NeedAppend)]
         if appends:
-            model.append([(episode.stream, need.ids) for _, episode, _, need in appends])
-            for index, episode, steps, _ in appends:
-                advance(index, episode, steps, None)
+            model.append([(stream, need.ids) for _, stream, _, need in appends])
+            for index, stream, steps, _ in appends:
+                advance(index, stream, steps, None)
             continue
-        rows = [(index, *row) for index, row in active.items()]
-        tokens = model.decode([episode.stream for _, episode, _, _ in rows], [need.mask for *_, need in rows])
-        for (index, episode, steps, _), token in zip(rows, tokens, strict=True):
-            advance(index, episode, steps, token)
+        rows = [(index, stream, steps, need) for index, (stream, steps, need) in active.items() if isinstance(need, NeedToken)]
+        tokens = model.decode([stream for _, stream, _, _ in rows], [need.mask for *_, need in rows])
+        for (index, stream, steps, _), token in zip(rows, tokens, strict=True):
+            advance(index, stream, steps, token)
 
 
 def replay(rollout_state: State, events: Iterable[Event]) -> State:

@@ -1,6 +1,6 @@
-"""All that a session is, as one frozen value.
+"""All that a session is: as one frozen value between two events, and as the working state of the step that takes in an event.
 
-Owns `State` and how a fresh one is made. Refuses to know how it changes: that is `midsentence.core`.
+Owns `State`, how a fresh one is made, and its mutable twin `Draft`. Refuses to know how it changes: that is `midsentence.core`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from enum import StrEnum
 
 from immutables import Map
 
-from midsentence.calls import CallState, Commits, Graph
+from midsentence.calls import Call, CallState, Commits, Graph
+from midsentence.events import Command
 from midsentence.forgetting import Shown, Turned
 from midsentence.modes import Settings
 from midsentence.protocol import Parser
@@ -73,8 +74,8 @@ class State:
     """Whether the last that was heard is a final update: what is committed may run, and an answer may go out."""
     predicted: bool = False
     """Whether a predicted end of speech stands that an eager mode has acted on; the final update has not come yet."""
-    before: Map = Map()
-    """``Map[int, Call]``: the calls as they stood before that prediction. What is new or another since is thrown away with it."""
+    before: Map[int, Call] = Map()
+    """The calls as they stood before that prediction. What is new or another since is thrown away with it."""
     final_in_context: bool = False
     """Whether the model reads what was said as whole and may answer: it has been shown the end of speech, by the final
     update or, in an eager mode, by a predicted end that stands."""
@@ -110,8 +111,8 @@ class State:
     """Writes that the user's word allows beyond the session's own number."""
     asked_more: bool = False
     """Whether a write was refused because the session's number is used up."""
-    asked: Map = Map()
-    """``Map[str, int]``: resolved text of a write that was refused for want of confirmation → the turn."""
+    asked: Map[str, int] = Map()
+    """Resolved text of a write that was refused for want of confirmation → the turn."""
     starts: int = 0
     """Tools started so far."""
     timer: int = 0
@@ -120,12 +121,104 @@ class State:
     """Whether a commit grace runs."""
 
 
-def knows_the_end(state: State) -> bool:
+@dataclass(slots=True)
+class Draft:
+    """A `State` while one step changes it: field for field the same, and said there. Lives for one step.
+
+    Everything in it is immutable, so that what a step changes is a field of the draft and never of the state that it came from.
+    """
+
+    settings: Settings
+    tools: Mapping[str, ToolSpec]
+    session: str
+    now_ns: int
+    phase: Phase
+    outcome: str
+    transcript: Transcript
+    inbox: tuple[Pending, ...]
+    graph: Graph
+    commits: Commits
+    parser: Parser
+    generation: int
+    span_tokens: int
+    span_lines: int
+    saw_final: bool
+    saw_silence: bool
+    cut_pending: bool
+    wake: bool
+    spoken: bool
+    final_heard: bool
+    predicted: bool
+    before: Map[int, Call]
+    final_in_context: bool
+    silence_in_context: bool
+    informed: bool
+    answer: str | None
+    answered: bool
+    speaking: bool
+    settled: int
+    turn: int
+    errors_in_row: int
+    turned: tuple[Turned, ...]
+    shown: Shown
+    prompt_tokens: int
+    context_tokens: int
+    renewing: bool
+    turn_tokens: int
+    turn_writes: int
+    session_writes: int
+    extra_writes: int
+    asked_more: bool
+    asked: Map[str, int]
+    starts: int
+    timer: int
+    grace: bool
+    commands: list[Command] = field(default_factory=list)
+    """What the step asks for, in order."""
+    voided: set[int] = field(default_factory=set)
+    """Calls whose results are void and that the model has still to be told of."""
+
+
+def thaw(state: State) -> Draft:
+    """The draft of a state's next step."""
+    return Draft(
+        settings=state.settings, tools=state.tools, session=state.session, now_ns=state.now_ns, phase=state.phase,
+        outcome=state.outcome, transcript=state.transcript, inbox=state.inbox, graph=state.graph, commits=state.commits,
+        parser=state.parser, generation=state.generation, span_tokens=state.span_tokens, span_lines=state.span_lines,
+        saw_final=state.saw_final, saw_silence=state.saw_silence, cut_pending=state.cut_pending, wake=state.wake, spoken=state.spoken,
+        final_heard=state.final_heard, predicted=state.predicted, before=state.before, final_in_context=state.final_in_context,
+        silence_in_context=state.silence_in_context, informed=state.informed, answer=state.answer, answered=state.answered,
+        speaking=state.speaking, settled=state.settled, turn=state.turn, errors_in_row=state.errors_in_row,
+        turned=state.turned, shown=state.shown, prompt_tokens=state.prompt_tokens, context_tokens=state.context_tokens,
+        renewing=state.renewing, turn_tokens=state.turn_tokens, turn_writes=state.turn_writes,
+        session_writes=state.session_writes, extra_writes=state.extra_writes, asked_more=state.asked_more, asked=state.asked,
+        starts=state.starts, timer=state.timer, grace=state.grace,
+    )
+
+
+def freeze(draft: Draft) -> State:
+    """The state that a draft has become."""
+    return State(
+        settings=draft.settings, tools=draft.tools, session=draft.session, now_ns=draft.now_ns, phase=draft.phase,
+        outcome=draft.outcome, transcript=draft.transcript, inbox=draft.inbox, graph=draft.graph, commits=draft.commits,
+        parser=draft.parser, generation=draft.generation, span_tokens=draft.span_tokens, span_lines=draft.span_lines,
+        saw_final=draft.saw_final, saw_silence=draft.saw_silence, cut_pending=draft.cut_pending, wake=draft.wake, spoken=draft.spoken,
+        final_heard=draft.final_heard, predicted=draft.predicted, before=draft.before, final_in_context=draft.final_in_context,
+        silence_in_context=draft.silence_in_context, informed=draft.informed, answer=draft.answer, answered=draft.answered,
+        speaking=draft.speaking, settled=draft.settled, turn=draft.turn, errors_in_row=draft.errors_in_row,
+        turned=draft.turned, shown=draft.shown, prompt_tokens=draft.prompt_tokens, context_tokens=draft.context_tokens,
+        renewing=draft.renewing, turn_tokens=draft.turn_tokens, turn_writes=draft.turn_writes,
+        session_writes=draft.session_writes, extra_writes=draft.extra_writes, asked_more=draft.asked_more, asked=draft.asked,
+        starts=draft.starts, timer=draft.timer, grace=draft.grace,
+    )
+
+
+def knows_the_end(state: State | Draft) -> bool:
     """Whether what is being written may commit, or answer: it was begun in the knowledge that the user has finished."""
     return state.saw_final or state.settings.commit_on == "silence" and state.saw_silence
 
 
-def nothing_moves(state: State) -> bool:
+def nothing_moves(state: State | Draft) -> bool:
     """Whether no call goes on by itself: to pause, once the user has finished, would be to wait for ever."""
     if state.settings.commit == "line":
         if state.predicted and any(state.commits.covers(state.graph[id]) for id in state.graph.live):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,8 +25,12 @@ Kind = Literal[
 MAX_RETRACTS = 1_000_000
 """More words are never taken back at once: no session has that many."""
 _LONGEST_SILENCE_NS = 10**18
-CLOSERS: frozenset[Kind] = frozenset({"think_interrupted", "tool_call_interrupted", "answer_interrupted"})
-"""Written by the environment, but inside the model's turn: they close the tag that a cut left open."""
+CLOSES: Mapping[Literal["think", "tool_call", "answer"], Kind] = {
+    "think": "think_interrupted", "tool_call": "tool_call_interrupted", "answer": "answer_interrupted",
+}
+"""What closes a tag that a cut left open."""
+CLOSERS: frozenset[Kind] = frozenset(CLOSES.values())
+"""Written by the environment, but inside the model's turn."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from configs.ending import program
+from midsentence.ending import program
 
 
 def main(arguments: list[str]) -> int:

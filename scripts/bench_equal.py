@@ -16,9 +16,8 @@ from typing import Any
 from eval.safety import counts
 from eval.trace import Run, Trace
 from midsentence import core
-from midsentence.calls import call_text
+from midsentence.calls import call_text, effect_key
 from midsentence.events import Append, Appended, Event, ModelOutput, Note, StartTool, ToolResult, UserUpdate
-from midsentence.gate import effect_key
 from midsentence.modes import settings
 from midsentence.protocol import CallLine, parse_line
 from midsentence.tools.tool import Param, ToolSpec, bind

@@ -31,6 +31,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from configs.modes import settings_of
 from configs.schema import AgentConfig, ClockConfig, DataConfig, EndpointConfig, ProfileConfig
 from data_gen.disfluency import Rates
 from data_gen.episodes import heard_of, make_episode, profile_of
@@ -46,11 +47,11 @@ from eval.scoring import specs_of
 from midsentence.clock import ns
 from midsentence.core import State
 from midsentence.models.load import load_renderer
-from midsentence.modes import MODES, settings_of
+from midsentence.modes import MODES
 from midsentence.protocol import write_amend, write_call
 from midsentence.rendering import Renderer
 from midsentence.simulate import Planner
-from midsentence.tools.tool import mismatch
+from midsentence.tools.tool import HasElsewhere, mismatch, shown_by
 
 SOURCES = ("assistant", "naturalistic", "written", "bfcl", "hotpotqa", "debug")
 WHO = ("expert", "clairvoyant", "equal", "equal")
@@ -126,9 +127,9 @@ class Equal:
         self.task, self.draw, self.specs = task, draw, specs_of(task)
         self.needs, self.here = binding(task), rehearse(task)
         world = task.toolbox()
-        self.shows = getattr(world, "shows", ())
+        self.shows = shown_by(world)
         self.known = {}  # results that follow from the arguments alone
-        if hasattr(world, "elsewhere"):
+        if isinstance(world, HasElsewhere):
             there = rehearse(task, world.elsewhere())
             self.known = {k: value for k, value in self.here.items() if there[k] == value}
 

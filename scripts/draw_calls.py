@@ -13,8 +13,8 @@ import hashlib
 import re
 from pathlib import Path
 
-from configs.ending import program
 from midsentence.calls import ROWS, TERMINAL, CallState, Input
+from midsentence.ending import program
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, PICTURE = DOCS / "calls.md", DOCS / "calls.svg"

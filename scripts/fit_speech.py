@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from configs.ending import program
 from data_gen.files import lines_of, text_of
 from data_gen.speech import CLAUSE_MARKS, STOP_MARKS, count_letters, ends_with, is_content, syllables
+from midsentence.ending import program
 
 WORDS_PER_MINUTE = 175
 """eSpeak NG's own default rate, which becomes rate 1."""

@@ -20,9 +20,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from configs.ending import program
-from configs.files import write
 from eval.tables import Grid, _ranged, _share, _times
+from midsentence.ending import program
+from midsentence.files import write
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"

@@ -17,6 +17,7 @@ import sys
 import time
 
 OLDEST = (3, 11)
+LABORATORY = "lab"
 TORCH = "torch==2.13.0"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -122,13 +123,12 @@ def install(extras, stamp_key):
     """Makes the environment where there is none, and installs torch, the project and its extras into it."""
     cpu = wants_cpu_build(platform.system(), has_nvidia_gpu())
     what = "the CPU build of torch, some 200 MB" if cpu else "torch, some 100 MB on macOS, 3 GB where there is a GPU"
-    say(f"installing into .venv: {what}; other packages, some 350 MB; extras: {', '.join(extras) or 'none'}")
+    say(f"installing into .venv: {what}; other packages, some 350 MB; extras: {', '.join(extras)}")
     if not os.path.exists(PYTHON) or made_by() != sys.version_info[:2]:
         # --clear: packages built for another Python are of no use to this one
         must([sys.executable, "-m", "venv", "--clear", VENV])
     install_torch(cpu)
-    project = f".[{','.join(extras)}]" if extras else "."
-    must([PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off", "-e", project])
+    must([PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off", "-e", f".[{','.join(extras)}]"])
     write_stamp(stamp_key, extras)
 
 
@@ -146,27 +146,28 @@ def main():
     """Sets up what is asked for; does nothing where it stands already."""
     refuse_old_python()
     parser = argparse.ArgumentParser(prog="python3 -m scripts.set_up")
-    parser.add_argument("--extras", nargs="*", default=[], help="extras of pyproject.toml")
-    parser.add_argument("--assets", nargs="*", default=[], help="assets that must be there (python -m midsentence.assets list)")
+    parser.add_argument("--extras", nargs="*", default=[], help="extras of pyproject.toml beside lab, which is always installed")
+    parser.add_argument("--assets", nargs="*", default=[], help="assets that must be there (midsentence fetch --list)")
     parser.add_argument("--optional", nargs="*", default=[], help="assets without which some tests skip; needed if CI=true")
     parser.add_argument("--model", default=None, help="a model to resolve, such as smollm2")
     asked = parser.parse_args()
+    extras = {LABORATORY, *asked.extras}
     began = time.monotonic()
     stamp_key = key()
     have = installed(stamp_key)
-    fresh = have is None or not set(asked.extras) <= set(have)
+    fresh = have is None or not extras <= set(have)
     if fresh or asked.model:
         announce_assets(asked.assets + asked.optional + ([asked.model] if asked.model else []))
     if fresh:
-        install(sorted(set(asked.extras) | set(have or [])), stamp_key)
+        install(sorted(extras | set(have or [])), stamp_key)
     if asked.assets:
-        must([PYTHON, "-m", "midsentence.assets", "fetch"] + asked.assets)
-    if asked.optional and run([PYTHON, "-m", "midsentence.assets", "fetch"] + asked.optional):
+        must([PYTHON, "-m", "midsentence", "fetch"] + asked.assets)
+    if asked.optional and run([PYTHON, "-m", "midsentence", "fetch"] + asked.optional):
         if os.environ.get("CI") == "true":
             sys.exit("set-up: an asset is missing, and under CI=true none may be")
         say("going on without; the tests that need what is missing will skip and say so")
     if asked.model:
-        must([PYTHON, "-m", "midsentence.models.embedded", asked.model])
+        must([PYTHON, "-m", "midsentence", "fetch", "--model", asked.model])
     say(f"ready after {time.monotonic() - began:.0f} s" + ("" if fresh else "; the environment stood already"))
 
 

@@ -16,7 +16,6 @@ from typing import Any
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from configs.ending import program
 from configs.schema import Config, register
 from data_gen.episodes import make_episode, profile_of
 from data_gen.expert import Expert
@@ -26,6 +25,7 @@ from data_gen.sources import load
 from data_gen.task import Task
 from data_gen.trajectory import row_of
 from midsentence.clock import seconds
+from midsentence.ending import program
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "written.md"
 SOURCES = ("written_apart", "domains")

@@ -1,6 +1,6 @@
 """Speaks requests into a streaming recogniser and keeps every partial hypothesis; then fits what updates look like.
 
-    pip install -e .[traces]                       # development only; nothing at run time needs it
+    pip install -e '.[lab,traces]'                  # development only; nothing at run time needs it
     python -m scripts.traces record                # adds what is missing to outputs/traces/traces.jsonl, ten minutes of one core
     python -m scripts.traces fit                   # prints the figures of docs/speech.md
     python -m scripts.traces fit write=yes         # and writes data_gen/speech_fitted.json
@@ -25,11 +25,11 @@ from typing import Any
 
 import numpy as np
 
-from configs.ending import program
 from configs.schema import Config
 from data_gen.seeds import child
 from data_gen.sources import load
 from data_gen.tasks.corpus import FOLDER
+from midsentence.ending import program
 from scripts.fit_speech import Synthesiser
 from scripts.trace_fit import OUT, Heard, Hypothesis, Trace, fit_all
 

@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from configs.ending import program
+from midsentence.ending import program
 
 EXPERIMENT = "experiment=smollm2_midsentence"
 TOOLS = {"written": ["data.tools=renamed"], "domains": ["data.tools=renamed"], "bfcl": ["data.tools=drawn"]}

@@ -15,8 +15,9 @@ from omegaconf import OmegaConf
 import configs
 from configs.command import command, out_folder
 from configs.limits import check
+from configs.modes import settings_of
 from configs.schema import AgentConfig, Config, EndpointConfig, ProfileConfig, register
-from midsentence.modes import MODES, settings_of
+from midsentence.modes import MODES
 
 ROOT = Path(configs.__file__).parent
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "experiment").glob("*.yaml"))

@@ -18,10 +18,10 @@ import pytest
 import yaml
 from safetensors import SafetensorError
 
-from configs.ending import CLOSED, INTERRUPTED, UserError, ends, program
-from configs.files import path_of
-from configs.terminal import plain
 from data_gen.trajectory import read_manifest
+from midsentence.ending import CLOSED, INTERRUPTED, UserError, ends, program
+from midsentence.files import path_of
+from midsentence.terminal import plain
 from tests.test_configs import started
 
 
@@ -176,7 +176,7 @@ import os, sys, threading
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from configs.command import command
-from configs.ending import quietly
+from midsentence.ending import quietly
 
 def wait(how):
     os.write(1, f"{os.getpid()}\\n".encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import re
 import shlex
@@ -12,6 +13,7 @@ import pytest
 from data_gen.sources import load, rejected
 from eval import replay
 from eval.results import read_runs
+from midsentence import serve
 from tests.test_configs import composed
 
 ROOT = Path(__file__).parent.parent
@@ -43,5 +45,16 @@ def test_the_pages_commands_compose(command):
 
 def test_all_steps_have_their_command():
     modules = [command.split()[0] for command in COMMANDS]
-    steps = ["data_gen.generate", "data_gen.show", "training.sft", "eval.replay", "eval.report", "midsentence.serve"]
+    steps = ["data_gen.generate", "data_gen.show", "training.sft", "eval.replay", "eval.report"]
     assert [module for module in dict.fromkeys(modules)] == steps
+
+
+def test_what_was_trained_is_served_with_its_tools():
+    (words,) = re.findall(r"^ {4}midsentence serve (.*)$", PAGE, re.M)
+    parser = argparse.ArgumentParser()
+    serve.add_options(parser)
+    asked = parser.parse_args(shlex.split(words))
+    assert (asked.tools, asked.adapter, asked.mode) == ("tools.py", "outputs/train/bikes", "sequential")
+    serve.row_of(asked)
+    toolbox = serve.toolbox_of(str(ROOT / "docs/examples/workshop/tools.py"), "2026-11-28 10:00:00")
+    assert toolbox.run("stock", {"part": "chains"}) == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import midsentence
 from scripts import set_up
 
 ROOT = Path(__file__).parent.parent
@@ -56,7 +58,7 @@ def test_the_rooms_import_in_one_direction():
 @pytest.mark.parametrize(
     ("room", "forbidden"),
     [("midsentence", "data_gen"), ("data_gen", "eval"), ("training", "eval"), ("eval", "training"), ("eval", "scripts"),
-     ("configs", "midsentence")],  # fmt: skip
+     ("midsentence", "configs"), ("configs", "data_gen")],  # fmt: skip
 )
 def test_an_arrow_that_points_up_breaks_the_contract(tmp_path, room, forbidden):
     for name in ROOMS:
@@ -74,6 +76,25 @@ def test_the_linter_finds_nothing():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_type_checker_finds_nothing():
+    done = subprocess.run([sys.executable, "-m", "mypy", "--no-error-summary"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_heart_is_read_strictly(tmp_path):
+    """A field that the working state does not declare, or a wrong value in one, is found."""
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text(
+        "from midsentence.draft import move\nfrom midsentence.calls import Call, Input\nfrom midsentence.state import Draft\n\n\n"
+        "def f(draft: Draft, call: Call) -> None:\n    draft.final_hard = True\n    draft.answer = 3\n    move(draft, call, 'hold')\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--no-error-summary", str(wrong)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert [line.rpartition("[")[2] for line in done.stdout.splitlines() if ": error:" in line] == [
+        "attr-defined]", "assignment]", "arg-type]",
+    ], done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
     "line", ["import time; time.time()", "import datetime as d; d.datetime.now()", "from asyncio import sleep"]
 )
@@ -83,14 +104,21 @@ def test_clocks_and_waits_are_banned_outside_the_shell(line, path, banned):
     assert ("TID251" in done.stdout) is banned, done.stdout + done.stderr
 
 
-def test_midsentence_is_importable_without_torch():
-    code = "import sys, midsentence.assets, midsentence.models.embedded; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+@pytest.mark.parametrize("package", ["hydra", "omegaconf", "matplotlib"])
+def test_the_library_knows_no_package_of_the_laboratory(tmp_path, package):
+    for name in ROOMS:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / "midsentence" / "wrong.py").write_text(f"def late():\n    import {package}\n")
+    done = lint_imports(tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"midsentence is not allowed to import {package}" in done.stdout
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> list[str]:
-    """The names inside the wheel of a copy of the tree, built without isolation, so without the network."""
+def wheel(tmp_path_factory) -> zipfile.ZipFile:
+    """The wheel of a copy of the tree, built without isolation, so without the network."""
     copy = tmp_path_factory.mktemp("build") / "tree"
     copy.mkdir()
     for name in (*ROOMS, "tests"):
@@ -98,40 +126,78 @@ def wheel(tmp_path_factory) -> list[str]:
     for name in ("pyproject.toml", "MANIFEST.in", "LICENSE"):
         shutil.copy(ROOT / name, copy)
     (copy / "README.md").write_text("readme\n")
-    (copy / "configs" / "experiment").mkdir(exist_ok=True)
-    (copy / "configs" / "experiment" / "packaged.yaml").write_text("# a group's file\n")
     code = "from setuptools import build_meta; build_meta.build_wheel('dist')"
     built = subprocess.run([sys.executable, "-c", code], cwd=copy, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stdout + built.stderr
     (path,) = (copy / "dist").glob("midsentence-*.whl")
-    return zipfile.ZipFile(path).namelist()
+    return zipfile.ZipFile(path)
 
 
-def test_the_wheel_ships_settings_and_the_tiny_model(wheel):
-    assert {"configs/__init__.py", "configs/experiment/packaged.yaml"} <= set(wheel)
-    committed = {f"midsentence/models/tiny/{path.name}" for path in (ROOT / "midsentence/models/tiny").iterdir()}
-    assert "midsentence/models/tiny/model.safetensors" in committed
-    assert committed <= set(wheel)
-    assert any(name.endswith("licenses/LICENSE") for name in wheel)
+def test_the_wheel_ships_the_library_and_nothing_else(wheel):
+    tops = {name.split("/")[0] for name in wheel.namelist() if ".dist-info/" not in name}
+    assert tops == {"midsentence"}
+    assert any(name.endswith("licenses/LICENSE") for name in wheel.namelist())
 
 
-def test_the_wheel_ships_no_tests_and_no_scripts(wheel):
-    tops = {name.split("/")[0] for name in wheel if ".dist-info/" not in name}
-    assert tops == {"midsentence", "configs", "data_gen", "eval", "training"}
+def test_the_wheel_ships_every_file_of_the_library(wheel):
+    files = [path for path in (ROOT / "midsentence").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    kept = {path.relative_to(ROOT).as_posix() for path in files}
+    assert {"midsentence/py.typed", "midsentence/models/tiny/model.safetensors"} <= kept
+    assert kept <= set(wheel.namelist()), f"add to [tool.setuptools.package-data]: {sorted(kept - set(wheel.namelist()))}"
 
 
-def test_the_wheel_ships_every_data_file_of_the_rooms(wheel):
-    for room in ("midsentence", "data_gen", "training", "eval", "configs"):
-        files = [path for path in (ROOT / room).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-        kept = {path.relative_to(ROOT).as_posix() for path in files}
-        assert kept <= set(wheel), f"add to [tool.setuptools.package-data]: {sorted(kept - set(wheel))}"
+def test_the_wheel_brings_a_command_and_its_version(wheel):
+    (folder,) = {name.split("/")[0] for name in wheel.namelist() if ".dist-info/" in name}
+    assert folder == f"midsentence-{midsentence.__version__}.dist-info"
+    assert "midsentence = midsentence.cli:run" in wheel.read(f"{folder}/entry_points.txt").decode()
+
+
+def imported(room: str) -> set[str]:
+    """The packages that a room imports, wherever in its files."""
+    found = set()
+    for path in (ROOT / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {name.name.partition(".")[0] for name in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                found.add((node.module or "").partition(".")[0])
+    return found - set(sys.stdlib_module_names) - {*ROOMS}
+
+
+def test_the_library_asks_for_what_it_imports_and_no_more():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    def names(rows: list[str]) -> set[str]:
+        return {re.split(r"[^\w-]", row)[0].replace("-", "_") for row in rows}
+
+    own, lab, more = names(project["dependencies"]), names(project["optional-dependencies"]["lab"]), project["optional-dependencies"]
+    called = {"faker": "faker", "pyyaml": "yaml", "hydra_core": "hydra"}
+    behind = names(more["llamacpp"]) | {"mcp", "mcp_types", "pipecat", "livekit", "openai"}  # extras
+    assert imported("midsentence") - behind == own - {"gguf", "safetensors"}  # which transformers asks for
+    assert not own & lab
+    needed = {called.get(name, name) for name in own | lab} | {"omegaconf", "hassil", "home_assistant_intents", "regex"}
+    optional = {"bfcl_eval", "flash_attn", "my", "deepspeed", "onnxruntime", "here"}
+    assert set().union(*(imported(room) for room in ("configs", "data_gen", "training", "eval"))) <= needed | optional
 
 
 def test_what_needs_a_compiler_is_an_extra():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     required = " ".join(project["dependencies"])
-    assert {"deepspeed", "vllm", "llamacpp", "dev"} <= set(project["optional-dependencies"])
+    assert {"deepspeed", "vllm", "llamacpp", "dev", "lab"} <= set(project["optional-dependencies"])
     assert not any(name in required for name in ("deepspeed", "vllm", "llamacpp"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "have", "installs"),
+    [([], None, ["lab"]), (["dev"], ["lab"], ["dev", "lab"]), ([], ["dev", "lab"], None), (["dev"], ["dev"], ["dev", "lab"])],
+)
+def test_the_laboratory_is_always_set_up(monkeypatch, asked, have, installs):
+    done = []
+    monkeypatch.setattr(sys, "argv", ["set_up", "--extras", *asked])
+    monkeypatch.setattr(set_up, "installed", lambda key: have)
+    monkeypatch.setattr(set_up, "install", lambda extras, key: done.append(extras))
+    set_up.main()
+    assert done == ([installs] if installs else [])
 
 
 @pytest.mark.parametrize(
@@ -158,7 +224,7 @@ def test_a_missing_asset_fails_under_ci_and_skips_elsewhere(tmp_path, ci, status
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == status, done.stdout
     assert said in done.stdout
-    assert "fetch it with: python -m midsentence.assets fetch smollm2" in done.stdout
+    assert "fetch it with: midsentence fetch smollm2" in done.stdout
 
 
 def test_the_environment_says_which_python_made_it(tmp_path, monkeypatch):

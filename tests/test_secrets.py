@@ -9,8 +9,9 @@ import yaml
 from omegaconf import OmegaConf
 
 from configs.command import write_manifest
-from configs.secrets import as_given, without_keys
+from configs.secrets import as_given
 from data_gen import generate
+from midsentence.addresses import without_keys
 from tests.test_configs import started
 
 SECRET = "sk-very-secret"

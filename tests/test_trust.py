@@ -98,11 +98,22 @@ def test_a_folder_names_no_callback_no_endpoint_and_no_environment(forged, monke
     folder = forged(data__paraphrase={"url": "http://example.invalid/v1", "model": "m", "key_env": "MIDSENTENCE_TEST_SECRET"})
     with pytest.raises(Untrusted, match=r"names an endpoint, data.paraphrase.url"):
         settings_in(folder)
+    shutil.rmtree(folder)
+    folder = forged(requests="hf://datasets/a/b")
+    with pytest.raises(Untrusted, match=r"names a data set of the hub, requests=hf://datasets/a/b, which reading the folder would fetch"):
+        settings_in(folder)
     for value in ("${oc.env:MIDSENTENCE_TEST_SECRET}", "a/${${name}.env:MIDSENTENCE_TEST_SECRET}"):
         shutil.rmtree(folder)
         folder = forged(name=value)
         with pytest.raises(Untrusted, match="takes name from outside"):
             settings_in(folder)
+
+
+def test_a_folder_asks_for_no_data_set_of_the_hub(forged):
+    folder = forged(requests="nobody/nothing", task="jsonl", tools="assistant")
+    with pytest.raises(Untrusted, match="names requests=nobody/nothing, no file or folder here: reading the folder might ask the hub"):
+        settings_in(folder)
+    assert settings_in(folder, trust=True).requests == "nobody/nothing"
 
 
 def test_a_report_takes_the_name_of_a_model_as_it_stands(forged, monkeypatch):

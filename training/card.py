@@ -37,7 +37,7 @@ tokenizer = AutoTokenizer.from_pretrained("{name}")
 ```
 It reads and writes the transcripts of *midsentence*, not a chat. To talk to it, with that code at hand and these files in a folder:
 
-    python -m midsentence.serve model.adapter=FOLDER{_form(settings)}
+    midsentence serve --adapter FOLDER{_options(settings)}
 
 An action ends with `</answer>`, `</tool_call>` or `<pause>`. Those that are tokens are ends of a text in
 `generation_config.json` and in the GGUF file, so that
@@ -60,14 +60,20 @@ model = AutoPeftModelForCausalLM.from_pretrained("{name}")
 It reads and writes the transcripts of *midsentence*, not a chat. To talk to it, with that code at hand:
 
     hf download {name} --local-dir adapter
-    python -m midsentence.serve model.name={base} model.adapter=adapter{_form(settings)}
+    midsentence serve --model {base} --adapter adapter{_options(settings)}
 
 The adapter holds the rows of the tokens that were added; the tokenizer here has them, the base model's has not."""
     return _model_card(settings, manifest, load, {"library_name": "peft"})
 
 
+def _options(settings: Mapping[str, Any]) -> str:
+    """The form that a model was trained in, as options of ``midsentence serve``."""
+    stamps, turns = settings["clock"]["stamps"], settings["model"].get("turns")
+    return (f" --turns {turns}" if turns else "") + (f" --stamps {stamps}" if stamps != "none" else "")
+
+
 def _form(settings: Mapping[str, Any]) -> str:
-    """What must be said on the command line of the form that a model was trained in."""
+    """The form that data were made in, as settings of a command."""
     stamps, turns = settings["clock"]["stamps"], settings["model"].get("turns")
     parts = [f" model.tags={settings['model']['tags']}" if settings["model"]["tags"] != "token" else ""]
     return "".join([*parts, f" model.turns={turns}" if turns else "", f" clock.stamps={stamps}" if stamps != "none" else ""])

@@ -13,8 +13,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from configs.ending import quietly
 from data_gen.trajectory import LEARNT, BadData, read_manifest, read_shard, shards_of
+from midsentence.ending import quietly
 from midsentence.rendering import Renderer
 from training.tokens import IGNORED, Example, check_tokenizer, make_example
 

@@ -15,9 +15,9 @@ from omegaconf import OmegaConf
 from transformers.utils.logging import disable_progress_bar
 
 from configs.command import UserError, claim, command, out_folder
-from configs.files import marker, shaped
 from configs.folder import SETTINGS, Untrusted, raw_settings
 from configs.schema import Config
+from midsentence.files import marker, shaped
 from midsentence.models.checkpoint import load_model
 from midsentence.models.ends import text_ends
 from midsentence.models.load import PROTOCOL

@@ -151,9 +151,9 @@ def missing(config: Config, base: Path | None) -> tuple[str, ...]:
         base: where the tokenizer is, if it is at hand.
     """
     name = config.model.name
-    weights = [] if at_hand(name) else [f"python -m midsentence.models.embedded {name}"]
+    weights = [] if at_hand(name) else [f"midsentence fetch --model {name}"]
     pinned = TOKENIZERS.get(Path(name).name)
-    tokenizer = [f"python -m midsentence.assets fetch {pinned}"] if base is None and pinned else []
+    tokenizer = [f"midsentence fetch {pinned}"] if base is None and pinned else []
     data = [folder for folder in config.train.data if not (Path(folder) / MANIFEST).exists()]
     return (*weights, *tokenizer, *(shlex.join(["python", "-m", "data_gen.generate", *typed(), f"out={folder}"]) for folder in data))
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from configs.command import UserError, command
-from configs.files import marker
 from configs.folder import SETTINGS, raw_settings
 from configs.schema import Config
 from data_gen.trajectory import MANIFEST, read_manifest
+from midsentence.files import marker
 from midsentence.models.checkpoint import BASE
 from midsentence.models.embedded import hub_id
 from midsentence.models.load import PROTOCOL

@@ -30,10 +30,7 @@ from typing import Any
 from rich.progress import Progress
 
 from configs.command import UserError, claim, command, out_folder, write_manifest
-from configs.ending import quietly
-from configs.files import intact, marker, whole, write
 from configs.schema import Config
-from configs.terminal import plain
 from data_gen.agreement import KINDS
 from data_gen.card import write_card
 from data_gen.episodes import make_episode, sample_profile, settings_of
@@ -46,10 +43,13 @@ from data_gen.task import Task
 from data_gen.trajectory import FEATURES, MANIFEST, SCHEMA_VERSION, files_of, row_of, shard_name
 from midsentence.clock import Profile
 from midsentence.core import State
+from midsentence.ending import quietly
+from midsentence.files import intact, marker, whole, write
 from midsentence.models.load import load_renderer, load_runtime, weights_hash
 from midsentence.protocol import EDITION
 from midsentence.rendering import Renderer
 from midsentence.simulate import Episode, Planner, Rollout, run_batch
+from midsentence.terminal import plain
 
 SPLIT = "train"
 REPORT = "repair.json"

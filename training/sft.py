@@ -26,11 +26,11 @@ from accelerate import PartialState
 from hydra.utils import get_object
 
 from configs.command import UserError, claim, command, out_folder, to_write, write_manifest
-from configs.files import marker, write
 from configs.launch import start_all
 from configs.schema import Config
-from configs.secrets import without_keys
 from data_gen.trajectory import read_manifest
+from midsentence.addresses import without_keys
+from midsentence.files import marker, write
 from midsentence.models.checkpoint import BASE, load_model
 from midsentence.models.embedded import resolve
 from midsentence.models.load import adapter_folder, finite, load_renderer, load_tokenizer, note_protocol, weights_hash
@@ -178,7 +178,8 @@ def load_base(config: Config, renderer: Renderer) -> tuple[Any, dict[int, tuple[
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype, bnb_4bit_use_double_quant=True
         )
     model = AutoModelForCausalLM.from_pretrained(resolve(config.model.name), dtype=dtype, trust_remote_code=False, **more)
-    finite(model, config.model.name)
+    if PartialState().is_local_main_process:  # elsewhere FSDP and ZeRO leave weights empty until it sends them
+        finite(model, config.model.name)
     if (given := to_write(config)["model"]["name"]) != config.model.name:
         model.name_or_path = model.config.name_or_path = given  # which adapters and W&B write down
     new = new_tokens(load_tokenizer(config.model.name), renderer)

@@ -26,7 +26,7 @@ from transformers import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from configs.command import UserError
-from configs.files import marker, write
+from midsentence.files import marker, write
 from training.attention import use_blocks
 from training.batch import Collator
 from training.loss import add_loss, full_losses

@@ -6,8 +6,9 @@ own fields. Owns the spellings of a call, too. Refuses to know whether a row can
 the reason.
 
     xLAM/APIGen  {"query", "tools": JSON text, "answers": JSON text of [{"name", "arguments"}]}
-    Glaive v2    {"system": "… functions … {JSON} {JSON}", "chat": "USER: … ASSISTANT: <functioncall> {…} …"}
+    Glaive v2    {"system": "… functions … {JSON} {JSON}", "chat": "USER: … ASSISTANT: <functioncall> {…} …"}, one turn or several
     messages     {"messages": [{"role", "content", "tool_calls"?}], "tools": […]}, several turns: `data_gen.tasks.messages`
+    ShareGPT     {"conversations": [{"from", "value"}], "tools"}, a call a turn of its own (APIGen-MT): the same
     TinyAgent    {id: {"input", "output": [{"type": "plan", "parsed_output": [{"tool_name", "tool_args"}]}, …]}}
 """
 
@@ -23,8 +24,8 @@ from typing import Any
 
 from data_gen import markup
 from data_gen.files import lines_of, text_of
-from data_gen.task import BadTask
-from data_gen.tasks import messages
+from data_gen.task import BadTask, Split
+from data_gen.tasks import gathered, messages
 from midsentence.tools.tool import ToolSpec
 
 _OTHER_FILES = frozenset(".csv .tsv .xls .xlsx .arrow .feather .gz .bz2 .xz .zst .zip .tar .yaml .yml".split())
@@ -38,23 +39,41 @@ _GLAIVE_CALL = re.compile(
 )
 
 
-def rows(path: Path, tools: Sequence[ToolSpec]) -> Iterator[tuple[str, Mapping[str, Any] | BadTask]]:
-    """Every row of a file: what it is called, and the row in our own format, or why it can't be read.
+def rows(requests: str, path: Path, tools: Sequence[ToolSpec]) -> Iterator[tuple[str, Mapping[str, Any] | BadTask]]:
+    """Every row of a file, of a folder, or of a data set of the hub: what it is called, and the row in our own format, or why it can't
+    be read.
 
     Args:
-        path: the requests file.
+        requests: what the user named.
+        path: where that is, if it is no name of the hub.
         tools: the tools at hand; TinyAgent's arguments are positional, so their order is needed.
     """
-    for name, row in _read(path):
+    for name, row, split in _gathered(requests, path):
         if isinstance(row, BadTask):
             yield name, row
             continue
         try:
-            yield name, ours(row, tools)
+            made = ours(row, tools)
+            yield name, {**made, "split": split} if split and not made.get("split") else made
         except BadTask as error:
             yield name, error
         except (ValueError, KeyError, TypeError, AttributeError, SyntaxError, RecursionError, MemoryError) as error:
             yield name, BadTask(f"can't be read as {kind(row)}: {type(error).__name__}: {error}")
+
+
+def _gathered(requests: str, path: Path) -> Iterator[tuple[str, Any, Split | None]]:
+    """Every row, with its place and the split that the place says."""
+    if gathered.is_hub(requests):
+        yield from ((name, _without_nulls(row), split) for name, row, split in gathered.told_apart(gathered.of_hub(requests)))
+    elif path.is_file():
+        yield from ((name, row, None) for name, row in _read(path))
+    elif gathered.is_saved(path):
+        yield from ((name, _without_nulls(row), split) for name, row, split in gathered.told_apart(gathered.tables(str(path))))
+    else:
+        files = {str(file.relative_to(path)): file for file in gathered.files_in(path)}
+        splits = gathered.with_splits(files)
+        for place, file in files.items():
+            yield from ((f"{place} {name}", row, splits[place]) for name, row in _read(file))
 
 
 def _read(path: Path) -> Iterator[tuple[str, Any]]:
@@ -128,11 +147,11 @@ def _name(place: str, row: Any) -> str:
 
 
 def kind(row: Any) -> str:
-    """Whose row it is: ``own``, ``xlam``, ``glaive``, ``tinyagent`` or ``unknown``."""
+    """Whose row it is: ``own``, ``xlam``, ``glaive``, ``tinyagent``, ``messages``, ``sharegpt`` or ``unknown``."""
     fields = set(row) if isinstance(row, Mapping) else set()
     for name, needs in (
         ("own", {"request"}), ("xlam", {"query", "answers"}), ("glaive", {"system", "chat"}), ("tinyagent", {"input", "output"}),
-        ("messages", {"messages"}),
+        ("messages", {"messages"}), ("sharegpt", {"conversations"}),
     ):
         if needs <= fields:
             return name
@@ -156,6 +175,8 @@ def ours(row: Any, tools: Sequence[ToolSpec]) -> Mapping[str, Any]:
             return _tinyagent(row, tools)
         case "messages":
             return messages.row_of(row)
+        case "sharegpt":
+            return _sharegpt(row)
     raise BadTask(
         "is in no known format: give fields id, request and calls; messages and tools; xLAM's query and answers; Glaive's system and "
         f"chat; or TinyAgent's input and output; got {', '.join(map(str, row)) if isinstance(row, Mapping) else json.dumps(row)[:60]}"
@@ -209,21 +230,67 @@ def _xlam(row: Mapping[str, Any]) -> dict[str, Any]:
 def _glaive(row: Mapping[str, Any]) -> dict[str, Any]:
     listed = list(_objects(row["system"]))
     parts = _TURN.split(row["chat"])[1:]
-    turns = [(who, said.strip()) for who, said in zip(parts[::2], parts[1::2])]
+    turns = [(who, said.replace("<|endoftext|>", "").strip()) for who, said in zip(parts[::2], parts[1::2])]
+    id = _id("glaive", row, row["system"] + row["chat"])
+    if sum(who == "USER" for who, _ in turns) > 1 and turns[0][0] == "USER":
+        try:
+            return _whole_chat(turns, listed) | {"id": id, "tags": ["glaive"]}
+        except (BadTask, ValueError, KeyError, TypeError):
+            pass  # its first call may be of use all the same
     if len(turns) < 2 or turns[0][0] != "USER":
         raise BadTask("the chat does not begin with a user's turn and an answer to it")
-    found = _GLAIVE_CALL.search(turns[1][1])
-    if found is None:
+    if (found := _glaive_call(turns[1][1])) is None:
         raise BadTask("the first answer calls no function, so there is nothing to learn about streaming")
-    name, text = found.groups()
-    text = (text or "{}").strip()
-    # arguments stand as JSON text in single quotes
-    arguments = json.loads(text[1:-1].replace("\\'", "'")) if text.startswith("'") else _json(json.loads(text))
-    request = turns[0][1].replace("<|endoftext|>", "").strip()
-    return {
-        "id": _id("glaive", row, row["system"] + row["chat"]), "request": request, "calls": [_call(name, arguments, listed)],
-        "tools": listed, "tags": ["glaive"],
-    }
+    return {"id": id, "request": turns[0][1], "calls": [_call(*found, listed)], "tools": listed, "tags": ["glaive"]}
+
+
+def _glaive_call(said: str) -> tuple[str, Any] | None:
+    """The call in an answer of Glaive's: its name and its arguments, which stand as JSON text in single quotes."""
+    if (found := _GLAIVE_CALL.search(said)) is None:
+        return None
+    text = (found[2] or "{}").strip()
+    return found[1], json.loads(text[1:-1].replace("\\'", "'")) if text.startswith("'") else _json(json.loads(text))
+
+
+def _whole_chat(turns: Sequence[tuple[str, str]], listed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A chat of Glaive's with more than one turn, as the conversation that it is.
+
+    Raises:
+        BadTask: it can't be used.
+    """
+    told: list[dict[str, Any]] = []
+    for who, said in turns:
+        if who == "USER":
+            told.append({"role": "user", "content": said})
+        elif who == "FUNCTION RESPONSE":
+            told.append({"role": "tool", "content": said})
+        elif (call := _glaive_call(said)) is not None:
+            told.append({"role": "assistant", "tool_calls": [{"function": {"name": call[0], "arguments": call[1]}}]})
+        else:
+            told.append({"role": "assistant", "content": said})
+    return messages.row_of({"messages": told, "tools": list(listed)})
+
+
+_SHAREGPT_ROLES = {
+    "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "observation": "tool", "function_response": "tool",
+    "tool": "tool", "system": "system",
+}
+
+
+def _sharegpt(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Turns as ``from`` and ``value``, where a call is a ``function_call`` of its own: APIGen-MT's conversations."""
+    told: list[dict[str, Any]] = []
+    for entry in _json(row["conversations"]):
+        who, said = entry.get("from", entry.get("role")), entry.get("value", entry.get("content"))
+        if who in ("function_call", "tool_call"):
+            calls = _json(said)
+            told.append({"role": "assistant", "tool_calls": calls if isinstance(calls, list) else [calls]})
+        else:
+            told.append({"role": _SHAREGPT_ROLES.get(who, who), "content": said})
+    if row.get("system"):
+        told.insert(0, {"role": "system", "content": row["system"]})
+    kept = {name: row[name] for name in ("id", "split") if name in row}
+    return messages.row_of({"messages": told, "tools": row.get("tools") or [], **kept}) | {"tags": ["messages", "sharegpt"]}
 
 
 def _tinyagent(row: Mapping[str, Any], tools: Sequence[ToolSpec]) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
-from configs.files import path_of
 from data_gen.derivation import Clause, Derivation, Draft
 from data_gen.disfluency import TEST, TRAIN, Disfluent, Rates
 from data_gen.files import lines_of, text_of
@@ -27,6 +26,7 @@ from data_gen.script import Mark, Place, Script
 from data_gen.seeds import child
 from data_gen.speech import speak
 from data_gen.task import BadTask, Evidence, Split, Task
+from midsentence.files import path_of
 from midsentence.tools.search import SEARCH_SPEC, Corpus, SearchToolbox
 from midsentence.tools.text import fold
 from midsentence.tools.tool import ToolFailure

@@ -21,7 +21,6 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from configs.files import path_of
 from data_gen.files import text_of
 from data_gen.gold import filled
 from data_gen.grounding import canonical, ground
@@ -33,10 +32,13 @@ from data_gen.task import BadTask, Evidence, GoldCall, Split, Task, Word
 from data_gen.tasks import formats, written
 from data_gen.tasks.bfcl import AckToolbox
 from data_gen.tasks.conversation import by_turns, ends_of, turns_of_row
+from data_gen.tasks.gathered import content as content_of
+from data_gen.tasks.gathered import is_hub
 from data_gen.tasks.recorded import recorded
 from data_gen.turns import timed
 from data_gen.words import is_unspaced, units
 from midsentence.clock import NS_PER_S, parse_now
+from midsentence.files import path_of
 from midsentence.protocol import Join, Ref, as_text
 from midsentence.tools.assistant import AssistantToolbox, assistant_specs
 from midsentence.tools.foreign import shown, shown_param, tool_specs
@@ -51,8 +53,8 @@ LONGEST_S = 3600
 _KEYS = frozenset("id now request words calls answer tags split tools spans hear_out turns results".split())
 RESULTS = ("string", "integer", "number", "boolean", "array", "object")
 """What a tool without an implementation may say that it returns."""
-_HUB = re.compile(r"(hf://datasets/|https://huggingface\.co/datasets/)?([\w-][\w.-]*/[\w-][\w.-]*)/?")
-"""The id of a data set on the hub, alone or in its address."""
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+"""The id of a data set on the hub, alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,40 +196,33 @@ def load(requests: str, tools: str, seed: int = 0, source: str = "jsonl", hear_o
     """All usable rows of a requests file, of every split, and the reasons against the others.
 
     Args:
-        requests: a file of rows, see the module and `data_gen.tasks.formats`.
+        requests: a file of rows, a folder of such files, or ``hf://datasets/OWNER/NAME``; see the module and `data_gen.tasks.formats`.
         tools: see `tools_of`.
         seed: root seed of the speech.
         source: the tasks' source.
         hear_out: whether the whole request is the evidence of every row, as a row's own field "hear_out" says of it.
     """
     path = path_of(requests)
-    if not requests or not path.is_file():
+    if not requests or not (path.exists() or is_hub(requests)):
         raise FileNotFoundError(_no_file(requests, path))
     own = path_of(tools)
-    content = hashlib.sha256(path.read_bytes() + (own.read_bytes() if own.is_file() else b"")).hexdigest()
-    return _load(str(path), tools, seed, source, hear_out, content)
+    content = content_of(requests, path) + (hashlib.sha256(own.read_bytes()).hexdigest() if own.is_file() else "")
+    return _load(requests, str(path), tools, seed, source, hear_out, content)
 
 
 def _no_file(requests: str, path: Path) -> str:
     """What to do where there is no file of that name."""
-    if path.is_dir() and requests:
-        return f"requests={requests} is a folder; give a file in it, .jsonl, .json or .parquet"
-    found = _HUB.fullmatch(requests)
-    if found and (found[1] or path.suffix not in formats.FILES and not path.parent.is_dir()):
-        load, file = f"load_dataset({found[2]!r}, split='train')", f"{found[2].split('/')[1]}.parquet"
-        return (
-            f"no requests file {requests!r}, and data sets of the hub are not fetched; save it first: "
-            f'python -c "from datasets import load_dataset; {load}.to_parquet({file!r})", then give requests={file}'
-        )
+    if _HUB_ID.fullmatch(requests) and path.suffix not in formats.FILES and not path.parent.is_dir():
+        return f"no requests file {requests!r}; if it is a data set of the hub, give requests=hf://datasets/{requests}"
     return f"no requests file {requests!r}; give requests=FILE, a JSON row a line"
 
 
 @lru_cache(maxsize=4)
-def _load(requests: str, tools: str, seed: int, source: str, hear_out: bool, content: str) -> Loaded:
+def _load(requests: str, path: str, tools: str, seed: int, source: str, hear_out: bool, content: str) -> Loaded:
     shared = tools_of(tools)
     loaded = Loaded()
     seen: dict[str, str] = {}
-    for name, row in formats.rows(Path(requests), shared.specs if shared else ()):
+    for name, row in formats.rows(requests, Path(path), shared.specs if shared else ()):
         try:
             if isinstance(row, BadTask):
                 raise row

@@ -15,7 +15,7 @@ import inspect
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
@@ -99,12 +99,19 @@ class MidsentenceProcessor(FrameProcessor):
 
     def _boxed(self, tools: Any, access: Mapping[str, Access]) -> Toolbox:
         if hasattr(tools, "specs"):
-            return tools
+            box: Toolbox = tools
+            return box
         theirs = [] if isinstance(tools, ToolsSchema) else [tool for tool in tools if _is_pipecats(tool)]
         ours = [] if isinstance(tools, ToolsSchema) else [tool for tool in tools if not _is_pipecats(tool)]
         schema = tools if isinstance(tools, ToolsSchema) else ToolsSchema(theirs)
         boxes: list[Toolbox] = [PipecatToolbox(schema, self, access)] if schema.standard_tools else []
         return JoinedToolbox([*boxes, FunctionToolbox(ours)]) if ours or not boxes else boxes[0]
+
+    @property
+    def _talk(self) -> Session:
+        """The session, of a processor that is set up."""
+        assert self.session is not None
+        return self.session
 
     # -- Pipecat's side ------------------------------------------------------------------------------------------------
 
@@ -122,6 +129,9 @@ class MidsentenceProcessor(FrameProcessor):
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """See the module."""
         await super().process_frame(frame, direction)
+        if self.session is None:  # it could not be opened, and the pipeline has been told
+            await self.push_frame(frame, direction)
+            return
         match frame:
             case InterimTranscriptionFrame():
                 return await self._hear(frame.text)
@@ -130,10 +140,10 @@ class MidsentenceProcessor(FrameProcessor):
             case EagerTranscriptionFrame():
                 await self._hear(frame.text)
                 with suppress(SessionEnded):
-                    await self.session.end_predicted()
+                    await self._talk.end_predicted()
                 return
             case UserStartedSpeakingFrame():
-                self.session.speech_began()
+                self._talk.speech_began()
             case UserStoppedSpeakingFrame():
                 await self._turn_ended()
             case BotStoppedSpeakingFrame():
@@ -155,13 +165,13 @@ class MidsentenceProcessor(FrameProcessor):
             if change.late:
                 self._nothing_due.clear()
             with suppress(SessionEnded):
-                await self.session.hear(change.text, retracts=change.retracts, final=change.late)
+                await self._talk.hear(change.text, retracts=change.retracts, final=change.late)
 
     async def _turn_ended(self) -> None:
         if self._hypotheses.unended:
             self._nothing_due.clear()
             with suppress(SessionEnded):
-                await self.session.hear("", final=True)
+                await self._talk.hear("", final=True)
         self._hypotheses.end()
 
     # -- the session's side --------------------------------------------------------------------------------------------
@@ -205,13 +215,13 @@ class MidsentenceProcessor(FrameProcessor):
                 await self._tell_spoken("cut")
             self._nothing_due.set()
 
-    async def _tell_spoken(self, part: str) -> None:
+    async def _tell_spoken(self, part: Literal["begun", "ended", "cut"]) -> None:
         """From the moment when it is handed over, an answer is being spoken."""
         if not self._voice or self._is_speaking == (part == "begun"):
             return
         self._is_speaking = part == "begun"
         with suppress(SessionEnded):
-            await self.session.speaking(part, concatenate_aggregated_text(self._spoken) if part == "cut" else "")
+            await self._talk.speaking(part, concatenate_aggregated_text(self._spoken) if part == "cut" else "")
 
     def _hush(self) -> None:
         """The user's words reach the session before the pipeline has taken them for an interruption, or where it takes none for one."""
@@ -264,7 +274,7 @@ class PipecatToolbox(RemoteToolbox):
         super().__init__(rows, self._ask)
         limits_s = {name: getattr(marked[spec.real or name], "_pipecat_timeout_secs", None) for name, spec in self._specs.items()}
         self._specs = {
-            name: replace(spec, timeout_ns=ns(limits_s[name])) if limits_s[name] else spec for name, spec in self._specs.items()
+            name: replace(spec, timeout_ns=ns(limit_s)) if (limit_s := limits_s[name]) else spec for name, spec in self._specs.items()
         }
 
     async def _ask(self, name: str, args: dict[str, Json]) -> Json:
@@ -279,7 +289,8 @@ class PipecatToolbox(RemoteToolbox):
             function_name=name, tool_call_id=idempotency_key.get(name), arguments=args, llm=None, pipeline_worker=worker,
             context=LLMContext(), result_callback=take, app_resources=getattr(worker, "app_resources", None),
         ))
-        return await given  # a handler may hand its work on; the call's deadline is the session's
+        result: Json = await given  # a handler may hand its work on; the call's deadline is the session's
+        return result
 
 
 def _direct(wrapper: Any) -> Any:

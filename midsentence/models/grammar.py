@@ -35,6 +35,7 @@ from midsentence.state import knows_the_end, nothing_moves
 from midsentence.tools.tool import ToolSpec
 
 _KEPT_GRAMMARS = 512
+_Key = tuple[Any, ...]
 
 
 class ProtocolGrammar:
@@ -56,7 +57,7 @@ class ProtocolGrammar:
         self.max_thought_chars, self.max_answer_chars = max_thought_chars, max_answer_chars
         self.grounded = grounded
         self.tokenizer = LLTokenizer(TokenizerWrapper(_Vocabulary(renderer)), n_vocab=renderer.vocabulary_size)
-        self._kept: OrderedDict[tuple, LLMatcher] = OrderedDict()
+        self._kept: OrderedDict[_Key, LLMatcher] = OrderedDict()
 
     def begin(self, state: State) -> ProtocolConstraint:
         """The constraint of a generation that starts in ``state``."""
@@ -84,7 +85,7 @@ class ProtocolGrammar:
             raise ValueError(f"no call line is legal after {state.span_lines} lines; the head must not open <tool_call>")
         return self._matcher(*made)
 
-    def _line(self, state: State, first: bool) -> tuple[tuple, Any] | None:
+    def _line(self, state: State, first: bool) -> tuple[_Key, Any] | None:
         """Key and maker of a line's grammar, or None where no line at all is legal."""
         limit = state.settings.calls_per_action
         free = [id for id, call in sorted(state.graph.calls.items()) if may_change(state, call)]
@@ -113,7 +114,7 @@ class ProtocolGrammar:
         text = LineRules(self.renderer.tag_ids, specs, refs, taken, whole=whole, open=may_lack, said=said).text(legal)
         return None if text is None else (key, lambda: text)
 
-    def _matcher(self, key: tuple, make: Any) -> LLMatcher:
+    def _matcher(self, key: _Key, make: Any) -> LLMatcher:
         if key not in self._kept:
             matcher = LLMatcher(self.tokenizer, make(), log_level=0)
             if matcher.is_error():
@@ -169,11 +170,11 @@ class ProtocolConstraint:
         if self._free or self._state.phase is not Phase.GENERATING:
             return ()
         if tokens := self._matcher.compute_ff_tokens():
-            return tokens
+            return tuple(tokens)
         if (allowed := self.allowed()) is None:
             return ()
         only = np.flatnonzero(allowed)
-        return only.tolist() if len(only) == 1 else ()
+        return (int(only[0]),) if len(only) == 1 else ()
 
     def _next(self) -> None:
         """The head or a line is complete: the core says what became of the calls."""
@@ -245,7 +246,7 @@ def taken_args(state: State, id: int, spec: ToolSpec) -> list[Mapping[str, Any]]
     return [found[text] for text in sorted(found)]
 
 
-def _shape(spec: ToolSpec) -> tuple:
+def _shape(spec: ToolSpec) -> _Key:
     """What the grammar depends on."""
     params = ((param.name, param.required, json.dumps(dict(param.schema), sort_keys=True)) for param in spec.params)
     return spec.name, *params

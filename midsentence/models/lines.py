@@ -170,7 +170,7 @@ class LineRules:
         self._specs = [spec for spec in specs if TOOL_NAME.fullmatch(spec.name)]
         self._lines: list[str] = []
         self._names: dict[str, str] = {}
-        self._nodes: dict[tuple, str | None] = {}
+        self._nodes: dict[tuple[Any, ...], str | None] = {}
 
     def text(self, legal: Legal) -> str | None:
         """The grammar of one legal line, or the end of the action. Gives None where no line at all can be written."""

@@ -124,6 +124,12 @@ class WorkerContext:
         """The context inside the model; the worker's thread alone may change it."""
         return self._stream
 
+    @property
+    def begun(self) -> _Writing:
+        """What is being written, of a context that writes."""
+        assert self.writing is not None
+        return self.writing
+
     def append(self, ids: Sequence[int]) -> Future[None]:
         """See `LiveContext`."""
         request = _Append(self, tuple(ids))
@@ -151,7 +157,7 @@ class WorkerContext:
 
         def told(done: Future[None]) -> None:
             if (error := done.exception()) is not None:
-                _deliver(begun, error)
+                _deliver(begun, _failure(error))
 
         taken_in.done.add_done_callback(told)
         self._worker.ask(lambda: self._try(mark), taken_in, begin)
@@ -252,7 +258,8 @@ class ModelWorker:
             if closed is None:
                 for request in requests:
                     self._requests.put(request)
-        for request in requests if closed is not None else ():
+                return
+        for request in requests:
             if isinstance(request, _Open | _Append):
                 _fail(request, closed)
 
@@ -270,7 +277,7 @@ class ModelWorker:
                     _deliver(context.writing, self._closed)
             self.contexts.clear()
             while not self._requests.empty():
-                if isinstance(request := self._requests.get(), _Open | _Append):
+                if isinstance(request := self._requests.get(), _Open | _Append) and self._closed is not None:
                     _fail(request, self._closed)
 
     def _refuse(self, why: Exception) -> None:
@@ -311,7 +318,7 @@ class ModelWorker:
     def _ready(self) -> list[WorkerContext]:
         """The contexts that may write a token now."""
         lead = self.lead_tokens if len(self.contexts) > 1 else 1
-        return [context for context in self.contexts if context.writing.sent - context.writing.taken < lead]
+        return [context for context in self.contexts if context.begun.sent - context.begun.taken < lead]
 
     def _extend(self, appends: Sequence[_Append]) -> None:
         wanted = [append for append in appends if append.done.set_running_or_notify_cancel()]
@@ -373,10 +380,10 @@ class ModelWorker:
     def _decode(self, contexts: Sequence[WorkerContext]) -> list[int | Exception]:
         streams, lengths = [context.stream for context in contexts], [self._length(context) for context in contexts]
         try:
-            tokens = list(self.model.decode(streams, [context.writing.constraint for context in contexts]))
+            tokens = list(self.model.decode(streams, [context.begun.constraint for context in contexts]))
             if len(tokens) != len(streams):
                 raise ValueError(f"the model gave {len(tokens)} tokens for {len(streams)} contexts; it must give one for each")
-            return tokens
+            return [*tokens]
         except BaseException as error:
             if len(contexts) == 1:
                 return [_failure(error)]
@@ -386,7 +393,7 @@ class ModelWorker:
 
     def _force(self, context: WorkerContext) -> bool:
         """Tokens that the grammar leaves no choice about are taken in, not decoded."""
-        constraint = context.writing.constraint
+        constraint = context.begun.constraint
         if constraint is None:
             return False
         try:
@@ -403,7 +410,7 @@ class ModelWorker:
         return True
 
     def _give(self, context: WorkerContext, token: int | Exception) -> None:
-        writing = context.writing
+        writing = context.begun
         if not isinstance(token, Exception):
             try:
                 token = operator.index(token)  # backends give what their arrays hold
@@ -490,7 +497,10 @@ class _PlannedContext:
         self._run += 1
         run, profile = self._run, self._model.profile
         try:
-            ids = (*self._model.renderer.action_ids(self._model.planner.plan(state)), PLAN_END)
+            plan = self._model.planner.plan(state)
+            if plan is None:
+                raise ValueError("this planner leaves an action to a model; give the session one")
+            ids = (*(self._model.renderer.action_ids(plan) if isinstance(plan, str) else plan), PLAN_END)
         except Exception as error:
             on_token(error)
             return

@@ -103,11 +103,13 @@ _said: list[str] = []
 """The library's last complaints, for the errors raised here."""
 
 
-@_LOG
-def _log(level: int, text: bytes, _: Any) -> None:
+def _hear(level: int, text: bytes, _: Any) -> None:
     if level in (_WARNING, _ERROR):
         _said.append(text.decode(errors="replace").strip())
         del _said[:-3]
+
+
+_log = _LOG(_hear)
 
 
 @lru_cache(maxsize=1)
@@ -252,7 +254,8 @@ class Cache:
 
     def _pass(self, part: Sequence[tuple[int, int, int, bool]]) -> None:
         contexts, positions, tokens = (np.array(column, np.int32) for column in list(zip(*part))[:3])
-        lasts, ones = np.array([last for *_, last in part], np.int8), np.ones(len(part), np.int32)
+        lasts = np.array([last for *_, last in part], np.int8)
+        ones: np.ndarray = np.ones(len(part), np.int32)
         where = contexts.ctypes.data + contexts.itemsize * np.arange(len(part), dtype=np.uintp)  # a list of one context a token
         _said.clear()
         status = self._lib.llama_decode(self._handle, _Batch(
@@ -270,7 +273,7 @@ class Cache:
 
     def length(self, context: int) -> int:
         """Tokens of a context that the cache holds."""
-        return self._lib.llama_memory_seq_pos_max(self._memory, context) + 1
+        return int(self._lib.llama_memory_seq_pos_max(self._memory, context)) + 1
 
     def share(self, context: int, other: int, tokens: int) -> None:
         """Gives the first tokens of a context to another, in place of what that held; no cell is copied."""

@@ -87,8 +87,8 @@ class LlamaCppModel:
         """Open contexts by slot."""
         self._free: dict[int, list[int]] = {}
         """What the other slots hold, the longest unused first."""
-        self._cache: Cache | None = None
-        self._make_room(_CONTEXTS, _CELLS)
+        self._cache = Cache(self.weights, _CONTEXTS, _CELLS, threads=self.threads, float32=float32)
+        self._free = {slot: [] for slot in range(_CONTEXTS)}
 
     # --- the interface of midsentence.models.model.Model
 
@@ -129,7 +129,7 @@ class LlamaCppModel:
             ValueError: a context would grow past ``max_tokens``, or is closed; none is extended then.
         """
         for stream, ids in batch:
-            self._usable(stream)
+            self._slot(stream)
             self._check(stream.length, len(ids))
         for stream, ids in batch:
             self._check(stream.length, len(ids))  # a stream may be there twice
@@ -146,13 +146,13 @@ class LlamaCppModel:
         if not streams:
             return []
         for stream in streams:
-            self._usable(stream)
+            self._slot(stream)
             self._check(stream.length, 1)
             if stream.logits is None and stream.cached == stream.length:
                 self._forget(stream, stream.length - 1)  # after a crop: one token again, for its logits
         self._catch_up(streams)
         chosen = [
-            self._choose(stream, mask) for stream, mask in zip(streams, masks or [None] * len(streams), strict=True)
+            self._choose(stream, stream.logits, mask) for stream, mask in zip(streams, masks or [None] * len(streams), strict=True)
         ]
         for stream, token in zip(streams, chosen, strict=True):
             stream.ids.append(token)
@@ -164,7 +164,7 @@ class LlamaCppModel:
         Raises:
             ValueError: the context is not that long, or is closed.
         """
-        self._usable(stream)
+        self._slot(stream)
         if not 0 < length <= stream.length:
             raise ValueError(f"can't crop a context of {stream.length} tokens to {length}; keep between 1 and {stream.length}")
         del stream.ids[length:]
@@ -173,9 +173,9 @@ class LlamaCppModel:
 
     def fork(self, stream: LlamaCppStream) -> LlamaCppStream:
         """An independent copy, with the same seed."""
-        self._usable(stream)
+        shared = self._slot(stream)
         slot = self._take()
-        self._cache.share(stream.slot, slot, stream.cached)
+        self._cache.share(shared, slot, stream.cached)
         other = self._streams[slot] = LlamaCppStream(list(stream.ids), stream.seed, slot, stream.prompt_tokens)
         other.cached, other.logits = stream.cached, stream.logits
         return other
@@ -193,8 +193,7 @@ class LlamaCppModel:
         """Gives all memory back; nothing can be done with the model after. Twice is harmless."""
         for stream in list(self._streams.values()):
             self.close(stream)
-        if self._cache is not None:
-            self._cache.free()
+        self._cache.free()
         self.weights.free()
 
     def __del__(self) -> None:
@@ -203,9 +202,10 @@ class LlamaCppModel:
 
     # --- inside
 
-    def _usable(self, stream: LlamaCppStream) -> None:
+    def _slot(self, stream: LlamaCppStream) -> int:
         if stream.slot is None:
             raise ValueError(f"the context of {stream.length} tokens is closed; open another")
+        return stream.slot
 
     def _check(self, length: int, more: int) -> None:
         if length + more > self.max_tokens:
@@ -214,7 +214,7 @@ class LlamaCppModel:
             )
 
     def _forget(self, stream: LlamaCppStream, length: int) -> None:
-        self._cache.keep(stream.slot, length)
+        self._cache.keep(self._slot(stream), length)
         stream.cached, stream.logits = length, None
 
     def _take(self, best: int | None = None) -> int:
@@ -232,13 +232,11 @@ class LlamaCppModel:
 
     def _make_room(self, contexts: int, tokens: int) -> None:
         """A larger cache, with what the open contexts have; what they shared is copied to each."""
-        old = self._cache
         held = sum(stream.length for stream in self._streams.values())
         made = Cache(self.weights, contexts, max(tokens, held), threads=self.threads, float32=self.float32)
-        if old is not None:
-            for slot in self._streams:
-                old.move(slot, made)
-            old.free()
+        for slot in self._streams:
+            self._cache.move(slot, made)
+        self._cache.free()
         self._cache = made
         self._free = {slot: [] for slot in range(contexts) if slot not in self._streams}
 
@@ -249,13 +247,13 @@ class LlamaCppModel:
             return
         while True:
             try:
-                logits = self._cache.compute([(stream.slot, stream.cached, stream.ids[stream.cached:]) for stream in behind])
+                logits = self._cache.compute([(self._slot(stream), stream.cached, stream.ids[stream.cached:]) for stream in behind])
                 break
             except CacheFull:
                 self._spare()
         for stream in behind:
             self.computed_tokens += stream.length - stream.cached
-            stream.cached, stream.logits = stream.length, logits[stream.slot]
+            stream.cached, stream.logits = stream.length, logits[self._slot(stream)]
 
     def _spare(self) -> None:
         """Lets a closed context's prompt go, the longest unused first; if there is none, gets more room."""
@@ -266,8 +264,9 @@ class LlamaCppModel:
                 return
         self._make_room(self._cache.contexts, 2 * self._cache.tokens)
 
-    def _choose(self, stream: LlamaCppStream, mask: Mask | None) -> int:
-        logits = stream.logits[: self.vocabulary_tokens]
+    def _choose(self, stream: LlamaCppStream, logits: np.ndarray | None, mask: Mask | None) -> int:
+        assert logits is not None  # `_catch_up` has them
+        logits = logits[: self.vocabulary_tokens]
         if mask is not None and (allowed := mask.allowed()) is not None:
             allowed = np.asarray(allowed, bool)[: len(logits)]
             if not allowed.any():
@@ -299,7 +298,7 @@ def gguf_in(folder: str | Path) -> Path:
     name = Path(folder).name
     raise FileNotFoundError(
         f"no GGUF file in {folder}, which llama.cpp needs; make one of a training run with: python -m training.export path={folder} "
-        f"out=outputs/export/{name} gguf=true, and give model.adapter=outputs/export/{name}, or use eval.runtime=transformers"
+        f"out=outputs/export/{name} gguf=true, and give outputs/export/{name} as the adapter, or use runtime transformers"
     )
 
 
@@ -312,7 +311,8 @@ def _end_ids(path: Path, end_id: int) -> int | list[int] | None:
     """The tokens that end what it writes: as transformers reads them for the same folder, else the file's one."""
     beside = path.with_name("generation_config.json")
     if beside.exists():
-        return json.loads(beside.read_text("utf-8")).get("eos_token_id")
+        named: int | list[int] | None = json.loads(beside.read_text("utf-8")).get("eos_token_id")
+        return named
     return None if end_id < 0 else end_id
 
 

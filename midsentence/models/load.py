@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from configs.files import marker, shaped, write
+from midsentence.files import marker, shaped, write
 from midsentence.models.embedded import hub_id, resolve
 from midsentence.protocol import EDITION
-from midsentence.rendering import Renderer
+from midsentence.rendering import Renderer, Stamps, Tags, Turns
 
 RUNTIMES = ("transformers", "llamacpp")
+DTYPES = ("bfloat16", "float16", "float32")
 PROTOCOL = "protocol.json"
 """Beside a checkpoint's weights: the edition of the protocol and the form of it that it was trained in."""
 _FIRST_EDITION = ("base.json", "training-manifest.json")
@@ -126,7 +127,7 @@ def load_tokenizer(name: str, adapter: str | None = None) -> Any:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
-def load_renderer(name: str, tags: str, stamps: str, adapter: str | None = None, turns: str | None = None) -> Renderer:
+def load_renderer(name: str, tags: Tags, stamps: Stamps, adapter: str | None = None, turns: Turns | None = None) -> Renderer:
     """The renderer of a model or checkpoint; tags and stamps that its tokenizer lacks are added to it.
 
     Raises:
@@ -134,10 +135,9 @@ def load_renderer(name: str, tags: str, stamps: str, adapter: str | None = None,
     """
     renderer = Renderer.prepare(load_tokenizer(name, adapter), tags, stamps, turns)
     if adapter is not None and (form := protocol_of(adapter_folder(adapter))) is not None:
-        asked = {"model.tags": renderer.tags, "model.turns": renderer.turns, "clock.stamps": renderer.clock}
-        for setting, value in asked.items():
-            if (trained := form[setting.partition(".")[2]]) != value:
-                raise ValueError(f"{adapter} was trained with {setting}={trained}, and {setting}={value} is asked of it; set the former")
+        for name, value in {"tags": renderer.tags, "turns": renderer.turns, "stamps": renderer.clock}.items():
+            if (trained := form[name]) != value:
+                raise ValueError(f"{adapter} was trained with {name}={trained}, and {name}={value} is asked of it; set the former")
     return renderer
 
 

@@ -37,7 +37,7 @@ def can_pack(model: nn.Module) -> bool:
         # the operators are the compiler's own, not documented: tried out before they are relied on
         probe, x = nn.Linear(32, 16), torch.ones(1, 3, 32)
         with torch.inference_mode():
-            return torch.allclose(PackedLinear(probe)(x), probe(x), atol=1e-4)
+            return bool(torch.allclose(PackedLinear(probe)(x), probe(x), atol=1e-4))
     except (AttributeError, RuntimeError, NotImplementedError):
         return False
 

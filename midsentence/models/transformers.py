@@ -71,9 +71,10 @@ def _attend(
 ) -> tuple[torch.Tensor, None]:
     """Attention of a packed batch: query (1, heads, N, d), key and value (1, kv_heads, N, d) → (1, N, heads, d)."""
     if packed is None:  # the model is used directly, outside this backend
-        return sdpa_attention_forward(
+        attended: tuple[torch.Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, sliding_window=sliding_window, softcap=softcap, **kwargs
         )
+        return attended
     if softcap is not None:
         raise ValueError(f"{type(module).__name__} caps its attention scores, which this backend can't do; use another model")
     heads, kv_heads, d = query.shape[1], key.shape[1], query.shape[3]
@@ -178,12 +179,12 @@ class TransformersModel:
             ValueError: no tokenizer beside the checkpoint, or weights that are no finite numbers.
         """
         folder = embedded.resolve(str(name_or_path))
-        own = adapter is not None and (Path(adapter) / "tokenizer.json").is_file()
+        speaks = adapter if adapter is not None and (Path(adapter) / "tokenizer.json").is_file() else folder
         try:
-            with reading(adapter if own else folder):
-                tokenizer = AutoTokenizer.from_pretrained(adapter if own else folder, trust_remote_code=False)
+            with reading(speaks):
+                tokenizer = AutoTokenizer.from_pretrained(speaks, trust_remote_code=False)
         except (OSError, ValueError) as error:
-            raise ValueError(f"no tokenizer in {adapter if own else folder}; save the tokenizer with the checkpoint") from error
+            raise ValueError(f"no tokenizer in {speaks}; save the tokenizer with the checkpoint") from error
         with reading(folder):
             model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, trust_remote_code=False)
         rows = model.get_input_embeddings().num_embeddings
@@ -342,7 +343,9 @@ class TransformersModel:
     @torch.inference_mode()
     def _forward(self, streams: Sequence[TransformersStream]) -> None:
         device = self.model.device
-        rows, ids, positions = [], [], []
+        rows: list[_Row] = []
+        ids: list[int] = []
+        positions: list[int] = []
         for stream in streams:
             past, count = stream.cached, stream.length - stream.cached
             self._reserve(stream, stream.length)

@@ -81,7 +81,7 @@ def create_calendar_event(
     ends = starts + timedelta(hours=1) if end_date is None else moment("end_date", end_date, now=world.now)
     if ends < starts:
         raise ToolFailure(f"end_date {quote(written(ends))} is before start_date {quote(written(starts))}")
-    event = {
+    event: dict[str, Json] = {
         "title": _filled("title", title), "start_date": written(starts), "end_date": written(ends), "location": location,
         "invitees": addresses("invitees", invitees), "notes": notes, "calendar": world.calendar(calendar),
     }
@@ -131,8 +131,8 @@ def compose_new_email(
         attachments: File names or paths
     """
     to = _somebody("recipients", addresses("recipients", recipients), "get_email_address")
-    rest = {"cc": addresses("cc", cc), "subject": subject, "context": context, "attachments": _paths(world, attachments)}
-    return _send(world, "new", to, rest, {"recipients": to} | rest)
+    rest: dict[str, Json] = {"cc": addresses("cc", cc), "subject": subject, "context": context, "attachments": _paths(world, attachments)}
+    return _send(world, "new", to, rest, {"recipients": to, **rest})
 
 
 @tool(access="write", reads=("files",), writes=("mail",), takes_state=True)
@@ -145,7 +145,7 @@ def reply_to_email(world: World, cc: Texts | None = None, context: str | None = 
         attachments: File names or paths
     """
     mail = world.selected_mail()
-    said = {"cc": addresses("cc", cc), "context": context, "attachments": _paths(world, attachments)}
+    said: dict[str, Json] = {"cc": addresses("cc", cc), "context": context, "attachments": _paths(world, attachments)}
     return _send(world, "reply", [mail.sender], said | {"subject": f"Re: {mail.subject}"}, said)
 
 
@@ -163,8 +163,8 @@ def forward_email(
     """
     mail = world.selected_mail()
     to = _somebody("recipients", addresses("recipients", recipients), "get_email_address")
-    rest = {"cc": addresses("cc", cc), "context": context, "attachments": _paths(world, attachments)}
-    said: dict[str, Json] = {"recipients": to} | rest
+    rest: dict[str, Json] = {"cc": addresses("cc", cc), "context": context, "attachments": _paths(world, attachments)}
+    said: dict[str, Json] = {"recipients": to, **rest}
     return _send(world, "forward", to, rest | {"subject": f"Fwd: {mail.subject}", "quoted": mail.body}, said)
 
 
@@ -244,7 +244,7 @@ def create_reminder(
         due = f"{at:%Y-%m-%d}" if all_day else written(at)
     elif all_day:
         raise ToolFailure(f"all_day is true, but due_date is missing; give it as {DAY}")
-    reminder = {
+    reminder: dict[str, Json] = {
         "name": _filled("name", name), "due_date": due, "notes": notes, "list_name": world.list_of_reminders(list_name),
         "priority": rank, "all_day": bool(all_day),
     }
@@ -270,7 +270,7 @@ def send_sms(world: World, recipients: Texts, message: str) -> Did:
         recipients: Phone numbers
     """
     to = _somebody("recipients", phone_numbers("recipients", recipients), "get_phone_number")
-    sms = {"recipients": to, "message": _filled("message", message)}
+    sms: dict[str, Json] = {"recipients": to, "message": _filled("message", message)}
     world.sms.append(sms)
     return Did("sent", sms)
 
@@ -335,9 +335,10 @@ def meant(params: Iterable[Param], args: Mapping[str, Json], now: datetime | Non
             form[name] = fold(value)
     if form.get("start_location") == "":
         form["start_location"] = None
-    if "end_date" in {param.name for param in params} and "end_date" not in form:
-        with suppress(ToolFailure, KeyError, TypeError, OverflowError):
-            form["end_date"] = written(moment("start_date", form["start_date"]) + timedelta(hours=1))
+    start = form.get("start_date")
+    if "end_date" in {param.name for param in params} and "end_date" not in form and isinstance(start, str):
+        with suppress(ToolFailure, OverflowError):
+            form["end_date"] = written(moment("start_date", start) + timedelta(hours=1))
     return form
 
 
@@ -371,7 +372,7 @@ def assistant_tools(
     """
     if opens not in ("write", "read"):
         raise ValueError(f"opens is {opens!r}; use 'write' (opens a window) or 'read' (looks up silently)")
-    here = now and parse_now(now)
+    here = parse_now(now) if now else None
     made = []
     for each in TOOLS:
         access = opens if each.spec.name in _OPENERS else each.spec.access
@@ -403,14 +404,15 @@ class AssistantToolbox(FunctionToolbox):
         self, data: WorldData, task: str = "", opens: Literal["write", "read"] = "write", latency: Latency = DEFAULT_LATENCY,
         now: str | None = None,
     ) -> None:
-        self.world = World(data, opens == "write", task, now and parse_now(now))
+        self.world = World(data, opens == "write", task, parse_now(now) if now else None)
         super().__init__(assistant_tools(opens, latency, now), task, self.world)
 
     def elsewhere(self) -> AssistantToolbox:
         """The same tools over a fresh world that what the user says can't tell from this one; see `WorldData.elsewhere`."""
         world = self.world
+        now = str(world.now) if world.now else None
         return AssistantToolbox(
-            world.data.elsewhere(), f"{self._seed}/elsewhere", "write" if world.windows else "read", now=world.now and str(world.now)
+            world.data.elsewhere(), f"{self._seed}/elsewhere", "write" if world.windows else "read", now=now
         )
 
     def canonical(self, name: str, args: Mapping[str, Json]) -> dict[str, Json]:

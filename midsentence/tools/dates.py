@@ -62,8 +62,10 @@ def length_in_minutes(what: str, given: int | str) -> int:
     Raises:
         ToolFailure: neither; the text names ``what`` and both forms.
     """
+    if not isinstance(given, str):
+        return given
     try:
-        return times.minutes(given) if isinstance(given, str) else given
+        return times.minutes(given)
     except times.Unclear:
         raise ToolFailure(f'{what}: {quote(given)} is no length; give minutes, or words as in "an hour and a half"') from None
 

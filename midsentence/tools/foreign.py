@@ -154,7 +154,7 @@ class RemoteToolbox:
     """
 
     def __init__(
-        self, listed: list[Mapping[str, Any]], call: Callable[[str, dict[str, Json]], Any], seed: str | int = "",
+        self, listed: list[Mapping[str, Any]] | list[dict[str, Any]], call: Callable[[str, dict[str, Json]], Any], seed: str | int = "",
         latency: Latency = Uniform(0.5, 1.0),  # noqa: B008
     ) -> None:
         self._specs = {spec.name: spec for spec in tool_specs(listed, "tools")}
@@ -176,12 +176,14 @@ class RemoteToolbox:
 
     def run(self, name: str, args: Mapping[str, Json]) -> Json:
         """Checks the arguments and hands the call on. Raises `ToolFailure` where it does not fit, or whatever the function raises."""
-        return settled(self._call(*self._admit(name, args)))
+        result: Json = settled(self._call(*self._admit(name, args)))
+        return result
 
     async def arun(self, name: str, args: Mapping[str, Json]) -> Json:
         """The same in the caller's loop."""
         returned = self._call(*self._admit(name, args))
-        return await returned if inspect.isawaitable(returned) else returned
+        result: Json = await returned if inspect.isawaitable(returned) else returned
+        return result
 
     def _admit(self, name: str, args: Mapping[str, Json]) -> tuple[str, dict[str, Json]]:
         if name not in self._specs:

@@ -261,7 +261,7 @@ class FunctionToolbox:
         except TypeError as failure:
             raise TypeError(f"tool {chosen.spec.name} returned {failure}; return text, numbers, lists, dicts or None") from None
         if chosen.spec.access == "write":
-            self.effects.append(Effect(chosen.spec.name, as_json(did.args), copy.deepcopy(result)))
+            self.effects.append(Effect(chosen.spec.name, {name: as_json(value) for name, value in did.args.items()}, copy.deepcopy(result)))
         return result
 
     def _broke(self, chosen: Tool, given: Mapping[str, Json], failure: BaseException) -> None:

@@ -221,10 +221,13 @@ def as_json(value: Any) -> Json:
         return value
     if isinstance(value, int) and value.bit_length() > MAX_INT_BITS:
         raise TypeError(f"a whole number of about {value.bit_length() * 0.30103:,.0f} digits, which JSON can't carry; give it as text")
-    for kind in (str, int, float):
-        if isinstance(value, kind):
-            # a subclass can say what it likes of itself; what is kept is the plain value
-            return value if type(value) is kind else str.__str__(value) if kind is str else kind.__pos__(value)
+    # a subclass can say what it likes of itself; what is kept is the plain value
+    if isinstance(value, str):
+        return value if type(value) is str else str.__str__(value)
+    if isinstance(value, int):
+        return value if type(value) is int else int.__pos__(value)
+    if isinstance(value, float):
+        return value if type(value) is float else float.__pos__(value)
     if isinstance(value, (list, tuple)):
         return [as_json(item) for item in value]
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):

@@ -159,7 +159,8 @@ class McpToolbox(RemoteToolbox):
         key = idempotency_key.get("")
 
         async def tell(done: float, total: float | None, message: str | None) -> None:
-            self._on_progress(Progress(shown(name), key, done, total, message or ""))
+            if self._on_progress is not None:
+                self._on_progress(Progress(shown(name), key, done, total, message or ""))
 
         try:
             result = await self._client.call_tool(
@@ -190,18 +191,22 @@ def value_of(result: types.CallToolResult) -> Json:
 
     Pictures and sound come as what they are and how long; links to resources by their address.
     """
-    if (given := result.structured_content) is not None and not result.is_error:
+    if result.structured_content is not None and not result.is_error:
+        given: Json = result.structured_content
         return given["result"] if isinstance(given, dict) and given.keys() == {"result"} else given
     parts = [_block(block) for block in result.content]
-    return _read(parts[0]) if len(parts) == 1 else "\n".join(parts) if all(isinstance(part, str) for part in parts) else parts
+    if len(parts) == 1:
+        return _read(parts[0])
+    texts = [part for part in parts if isinstance(part, str)]
+    return "\n".join(texts) if len(texts) == len(parts) else parts
 
 
 def _block(block: types.ContentBlock) -> Json:
     match block:
         case types.TextContent(text=text):
-            return text
+            return f"{text}"
         case types.EmbeddedResource(resource=types.TextResourceContents(text=text)):
-            return text
+            return f"{text}"
         case types.ResourceLink(uri=uri, name=name):
             return {"resource": f"{uri}", "name": name}
         case types.EmbeddedResource(resource=resource):
@@ -215,9 +220,10 @@ def _read(part: Json) -> Json:
     if not isinstance(part, str) or part.lstrip()[:1] not in ("{", "["):
         return part
     try:
-        return json.loads(part)
+        value: Json = json.loads(part)
     except (ValueError, RecursionError):
         return part
+    return value
 
 
 async def _listed(client: Client) -> list[types.Tool]:
@@ -248,7 +254,7 @@ async def _kept(client: Client, open_s: float) -> AsyncIterator[None]:
     try:
         await asyncio.wait((keeper, waiter), timeout=open_s, return_when=asyncio.FIRST_COMPLETED)
         if not opened.is_set():
-            error = keeper.exception() if keeper.done() else TimeoutError(f"no connection within {open_s:g} s")
+            error = (keeper.exception() if keeper.done() else None) or TimeoutError(f"no connection within {open_s:g} s")
             raise ConnectionError(f"the MCP server can't be reached: {_why(error)}") from error
         yield
     finally:

@@ -7,9 +7,9 @@ schema made from it. Refuses to know any particular tool, and when a call may ru
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from midsentence.clock import ns
 from midsentence.protocol import PARAMETER_NAME, TOOL_NAME
@@ -19,7 +19,7 @@ from midsentence.tools.text import either
 Access = Literal["read", "egress", "write"]
 """*read* runs at once; *egress* reads, but its arguments leave the machine; *write* changes the world."""
 
-Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,72 @@ class Toolbox(Protocol):
     def latency_ns(self, name: str, args: Mapping[str, Json]) -> int:
         """How long the call takes in virtual time: a function of its arguments, so that asking again rerolls nothing."""
         ...
+
+
+@runtime_checkable
+class AsyncToolbox(Toolbox, Protocol):
+    """A toolbox that awaits some of its tools in the caller's loop; a live session runs all others in threads."""
+
+    def is_async(self, name: str) -> bool:
+        """Whether `arun` awaits this tool."""
+        ...
+
+    async def arun(self, name: str, args: Mapping[str, Json]) -> Json:
+        """`run` for a live session. Raises as `run` does; when it is cancelled, it stops what can be stopped."""
+        ...
+
+
+@runtime_checkable
+class LogsEffects(Protocol):
+    """A toolbox that says afterwards what was done: evaluation judges by it."""
+
+    @property
+    def effects(self) -> Sequence[Any]:
+        """Every write that took place, in order: as `midsentence.tools.function.Effect`, or as name and arguments."""
+        ...
+
+
+@runtime_checkable
+class HasState(Protocol):
+    """A toolbox whose world can be compared."""
+
+    def state(self) -> Json:
+        """All that the tools can change, in a form in which equal worlds are equal; None for a world that can't be compared."""
+        ...
+
+
+@runtime_checkable
+class Shows(Protocol):
+    """A toolbox with tools that only show something."""
+
+    @property
+    def shows(self) -> Collection[str]:
+        """Names of the writes whose one effect is that something is seen."""
+        ...
+
+
+@runtime_checkable
+class HasElsewhere(Protocol):
+    """A toolbox that can say what does not follow from the user's words alone."""
+
+    def elsewhere(self) -> Toolbox:
+        """The same tools over a fresh world that what the user says can't tell from this one, and that is another in all else."""
+        ...
+
+
+def effects_in(toolbox: Toolbox) -> Sequence[Any]:
+    """A toolbox's log of effects; nothing for one that keeps none."""
+    return toolbox.effects if isinstance(toolbox, LogsEffects) else ()
+
+
+def shown_by(toolbox: Toolbox) -> Collection[str]:
+    """Names of a toolbox's tools that only show something."""
+    return toolbox.shows if isinstance(toolbox, Shows) else ()
+
+
+def state_of(toolbox: Toolbox) -> Json:
+    """A toolbox's world in comparable form; None where it has none."""
+    return toolbox.state() if isinstance(toolbox, HasState) else None
 
 
 def bind(spec: ToolSpec, positional: Sequence[Any], keyword: Mapping[str, Any], *, partial: bool = False) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from configs.limits import Limits
 from scripts.hostile.world import REPAIR, SMALL
 
 EPISODE = ["eval.backends=[expert]", "eval.modes=[sequential]", "eval.expert_tasks=1"]
+TALK = "--model tiny --dtype float32 --max-generated-tokens 12 --out OUT"
 COMMANDS: dict[str, list[str]] = {
     "data_gen.generate": [*SMALL, "data.sizes={train: 1, validation: 0, test: 0}", "out=OUT"],
     "data_gen.check": ["path=data"],
@@ -36,16 +37,33 @@ COMMANDS: dict[str, list[str]] = {
     "eval.chrome_trace": ["path=replay", "row=1", "out=OUT.json"],
     "eval.timeline": ["runs=[replay]", "out=OUT"],
     "eval.closed_book": [*SMALL, "eval.backends=[expert]", "out=OUT"],
-    "midsentence.serve": [*SMALL, "model=tiny", "agent.max_generated_tokens=12", "out=OUT"],
-    "midsentence.calibrate": ["model=tiny"],
 }
 SCRIPTS: dict[str, list[str]] = {
     "scripts.bench": ["core", "--model", "none", "--repeats", "1", "--histories", "10", "20"],
     "scripts.publish": ["outputs/none", "none"],
-    "midsentence.models.embedded": ["tiny"],
+    "midsentence.cli": ["fetch", "--model", "tiny"],
 }
 """Programs without settings, and arguments that they take."""
-DEAR = {"eval.whatif", "eval.frontier", "training.sft", "training.repair", "midsentence.serve", "midsentence.calibrate"}
+CONSOLE: tuple[tuple[str, bool], ...] = (
+    *((f"serve {TALK} {text}", True) for text in (
+        "--tools nosuch.py", "--tools tools.json", "--tools file", "--tools picture.png", "--adapter nosuch", "--adapter data",
+        "--mode nosuch", "--mode", "--mode Speculative", "--model nosuch", "--model nosuch/none", "--dtype int8", "--runtime nosuch",
+        "--runtime llamacpp", "--turns rings", "--commit-on never", "--commit-grace-s nan", "--commit-grace-s -1", "--commit-grace-s inf",
+        "--commit-grace-s 1e300", "--commit-grace-s x", "--max-generated-tokens 0", "--max-generated-tokens 1.5",
+        "--max-context-tokens " + "9" * 5000, "--max-context-tokens -1", "--out file/below", "--out ~nobody-here/x", "--out /dev/null/x",
+        "--out " + "x/" * 2100, "--nosuch", "--constrained=maybe", "model=tiny", "nosuch", "--con",
+    )),
+    *((f"serve {TALK} {text}", False) for text in (
+        "--allow-egress nosuch", "--max-context-tokens 1", "--out data", "--tools tools.py", "--model 🦆",
+        "--constrained --grounded", "--", "--commit-on silence",
+    )),
+    *((f"calibrate --model tiny {text}", True) for text in (
+        "--dtype int8", "--model nosuch", "--adapter nosuch", "--name", "--json=maybe", "--nosuch", "model=tiny",
+    )),
+    *((text, True) for text in ("nosuch", "--nosuch", "serve calibrate", "fetch nosuch", "fetch --model nosuch", "fetch --model", "fetch")),
+)
+"""Lines of the console command, and whether nobody can have meant them."""
+DEAR = {"eval.whatif", "eval.frontier", "training.sft", "training.repair"}
 """Commands that are drawn less often, for they take long where a line turns out to be a good one."""
 READS = {"path", "runs", "train.data", "model.adapter", "requests", "tools"}
 """Settings that name something to read."""
@@ -93,7 +111,7 @@ class Line:
 
     def __str__(self) -> str:
         shown = " ".join(argument if len(argument) < 200 else f"{argument[:100]}…({len(argument)})" for argument in self.arguments)
-        return f"python -m {self.module} {shown}".encode(errors="backslashreplace").decode()
+        return f"python -m {self.module.removesuffix('.cli')} {shown}".encode(errors="backslashreplace").decode()
 
 
 @cache
@@ -120,7 +138,7 @@ def wrong_values(kind: str, limits: Limits) -> list[str]:
         if limits.above > -math.inf:
             found += ["0", "-1"]
         if limits.most < math.inf:
-            found += [str(int(limits.most) + 1), "10000000"]
+            found += [str(int(limits.most) + 1), str((int(limits.most) + 1) * 10**7)]
     elif inner == "bool":
         found = ["maybe", "[true]", "{}"]
     elif limits.choices:
@@ -137,8 +155,10 @@ def wrong_values(kind: str, limits: Limits) -> list[str]:
 def drawn(seed: int, number: int, out: str) -> Line:
     """The ``number``-th command line of a seed; its results would go to ``out``."""
     draw = random.Random(f"line:{seed}:{number}")
-    if draw.random() < 0.05:
+    if (kind := draw.random()) < 0.05:
         return _script(draw)
+    if kind < 0.1:
+        return _console(draw, out)
     modules = list(COMMANDS)
     module = draw.choices(modules, [1 if name in DEAR else 3 for name in modules])[0]
     base = [argument.replace("OUT", out) for argument in COMMANDS[module]]
@@ -259,11 +279,6 @@ def _by_sense(draw: random.Random, module: str, base: list[str]) -> tuple[Sequen
             ("runs=[]", True), ("runs=[replay,replay]", True), ("runs=[nosuch]", True), ("runs=[data]", True), ("runs=['']", True),
             ("eval.resamples=0", True), ("eval.margin=nan", True), ("eval.paper=maybe", True), ("runs=replay", True),
         ],
-        "midsentence.serve": [
-            ("tools=nosuch.py", True), ("tools=tools.json", True), ("tools=file", True), ("tools=picture.png", True),
-            ("model.adapter=nosuch", True),
-            ("eval.modes=[nosuch]", True), ("model=tiny model.name=nosuch", True), ("model.tags=text model.turns=flat", False),
-        ],
         "eval.chrome_trace": [("row=1000000", True), ("path=data", True), ("path=''", True)],
         "eval.timeline": [("path=nosuch", True), ("runs=[]", True)],
         "eval.lost": [("runs=[]", True), ("runs=[data]", True), ("path=nosuch", False)],
@@ -271,7 +286,6 @@ def _by_sense(draw: random.Random, module: str, base: list[str]) -> tuple[Sequen
         "eval.frontier": [("eval.sources=[nosuch]", True), ("data.endpoint=nosuch", False)],
         "data_gen.markup": [("requests=nosuch", True), ("out=x.png", True), ("requests=tools.json", True), ("requests=picture.png", True)],
         "eval.closed_book": [("eval.sources=[nosuch]", True), ("eval.backends=[nosuch]", True)],
-        "midsentence.calibrate": [("model=tiny model.name=nosuch", True), ("model.dtype=int8", True)],
     }
     if module not in asked:
         return _by_type(draw, module, base)
@@ -297,6 +311,11 @@ def _script(draw: random.Random) -> Line:
     place = draw.randrange(len(arguments) + 1)
     arguments[place:place + 1] = [draw.choice(["nosuch", "--nosuch", "", "-1", "a" * 300, "--repeats", "\ud83e", "nan", "../x", "--model"])]
     return Line(module, tuple(arguments))
+
+
+def _console(draw: random.Random, out: str) -> Line:
+    text, nonsense = draw.choice(CONSOLE)
+    return Line("midsentence.cli", tuple(text.replace("OUT", out).split(" ")), nonsense, closed_stdin=draw.random() < 0.2)
 
 
 _SPOIL = (_by_type, _by_name, _by_path, _unwritable, _onto_earlier, _torn, _by_sense)

@@ -302,7 +302,7 @@ def reading(mutant: Mutant) -> Callable[[], None]:
     """What reads a broken file, ended as every command is."""
 
     def run() -> None:
-        from configs.ending import ends
+        from midsentence.ending import ends
         with ends():
             READERS[mutant.reader]()
 

@@ -71,7 +71,7 @@ def line(module: str, arguments: Sequence[str]) -> Callable[[], None]:
 
     def run() -> None:
         from configs.command import command
-        from configs.ending import program
+        from midsentence.ending import program
         sys.argv = [f"{module.rpartition('.')[2]}.py", *arguments]
         main = importlib.import_module(module).main
         (command(main) if "config" in inspect.signature(main).parameters else partial(program, main))()

@@ -212,6 +212,22 @@ def test_a_generated_text_is_what_was_heard_of_it_at_every_end_and_what_hangs_wa
     assert taken > 40 and waited > 10
 
 
+@pytest.mark.parametrize("words", [
+    "pay it with PayPal, and", "text Lucinda to bring a chair, it's a", "check out with PayPal, hmm, there's", "drive home, oh no",
+    "forward it to Quentin, no, not", "book it on Wednesday at", "remind me at six, um", "tell her that I'm",
+])
+def test_words_that_break_off_are_not_taken_for_all(words):
+    assert heard.breaks_off(words.split())
+
+
+@pytest.mark.parametrize("words", [
+    "what does it come to", "no, Ray with an A", "take me to gate A", "I'd rather not", "tell her no", "the hospital she's at",
+    "tell Bob I'm sorry", "turn the lights on", "where am I", "is Bob's", "",
+])
+def test_words_that_a_request_may_end_on_do_not_break_off(words):
+    assert not heard.breaks_off(words.split())
+
+
 def test_a_value_is_not_taken_while_it_is_being_taken_back():
     row = {"id": "t", "request": "text Marco, no sorry, Marcus, that the van is late",
            "calls": [{"name": "get_phone_number", "args": {"name": ["Marcus"]}},

@@ -8,12 +8,12 @@ import re
 
 import pytest
 
-from configs.ending import UserError
 from configs.schema import Config, DataConfig, EndpointConfig, ModelConfig
 from data_gen import check
 from data_gen.generate import _tasks, make_row
 from data_gen.sources import load
 from data_gen.twins import known_by, twin
+from midsentence.ending import UserError
 from midsentence.transcript import Segment
 
 

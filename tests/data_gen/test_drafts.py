@@ -14,7 +14,7 @@ from data_gen.heard import so_far
 from data_gen.reading import reading_of
 from data_gen.speech import speak
 from data_gen.task import Task
-from data_gen.tasks import assistant
+from data_gen.tasks import assistant, corpus, jsonl
 from data_gen.tasks.bfcl import AckToolbox
 from data_gen.twins import known_by, others
 from eval.trace import trace
@@ -96,3 +96,24 @@ def test_a_value_that_a_wrong_end_cut_is_mended_when_speech_goes_on_before_its_e
     calls = [call for call in rollout.state.graph.calls.values() if call.frozen]
     assert [dict(call.args) for call in calls] == [{"items": "weekly milk bread"}], said
     assert any('"weekly milk"' in text or "weekly milk\n" in text for text in said), said
+
+
+@pytest.mark.parametrize("mode", ["sequential", "eager_end", "speculative"])
+def test_nothing_starts_at_an_end_where_words_break_off(mode):
+    row = {"id": "t", "request": "pink lights in the bedroom please and at twenty percent",
+           "calls": [{"name": "set_lights", "args": {"room": ["bedroom"], "state": ["on"], "brightness": [20], "colour": ["pink"]}}],
+           "spans": [{"tool": "lights", "args": {"room": "bedroom", "state": "lights", "colour": "pink", "brightness": "twenty percent"}}]}
+    task = jsonl.task(row, jsonl.tools_of(str(corpus.FOLDER / "home" / "tools.py")))
+    at = list(task.said()).index("and") + 1
+    late = [ns(0.8) * (n >= at) for n in range(len(task.words))]
+    words = tuple(replace(word, start_ns=word.start_ns + by, end_ns=word.end_ns + by) for word, by in zip(task.words, late))
+    task = replace(task, words=words)
+    data = DataConfig(source="jsonl", endpoint="timer", endpoints={"timer": EndpointConfig(delay_s=0.5, false_rate=1.0)})
+    rollout = make_episode(
+        task, mode, Profile("slow", 60, 600, 0), load_renderer("tiny", "token", "none"), data=data, seed=0,
+        agent=AgentConfig(), planner=Expert(task, reading_of(task)),
+    ).run()
+    finals = [segment for segment in rollout.state.transcript if segment.kind == "final_query_update"]
+    done = [dict(call.args) for call in rollout.state.graph.calls.values() if call.frozen]
+    assert rollout.outcome == "answered" and len(finals) == 2
+    assert done == [{"room": "bedroom", "state": "on", "brightness": 20, "colour": "pink"}]

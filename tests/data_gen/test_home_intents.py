@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-pytest.importorskip("hassil", reason="pip install 'midsentence[home]'")
-pytest.importorskip("home_assistant_intents", reason="pip install 'midsentence[home]'")
+pytest.importorskip("hassil", reason="pip install -e '.[home]'")
+pytest.importorskip("home_assistant_intents", reason="pip install -e '.[home]'")
 
 from configs.schema import Config, DataConfig, EndpointConfig, ModelConfig
 from data_gen import check, generate
@@ -286,7 +286,7 @@ def test_a_missing_package_is_one_line_with_the_command(monkeypatch, missing):
 
     package.read.cache_clear()
     monkeypatch.setattr(package, "version", version)
-    says = rf"source home reads the package {missing}, which is not installed; get it with: pip install 'midsentence\[home\]'"
+    says = rf"source home reads the package {missing}, which is not installed; get it with: pip install -e '\.\[home\]'"
     with pytest.raises(home.MissingPackage, match=says):
         package.read("en")
 

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from configs.modes import settings_of
 from configs.schema import AgentConfig
 from data_gen import show
 from data_gen.rejected import report_rejected
@@ -15,7 +16,6 @@ from data_gen.task import BadTask, Task
 from data_gen.tasks import debug, jsonl
 from data_gen.tasks.formats import rows
 from midsentence.clock import parse_now
-from midsentence.modes import settings_of
 from midsentence.prompt import system_prompt
 from midsentence.tools.assistant import AssistantToolbox, assistant_tools
 from tests.data_gen.test_jsonl import ROW, TOOLS, load, reason, rows_file

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import datasets
 import pytest
 
 from data_gen import generate
@@ -13,8 +14,9 @@ from data_gen.episodes import make_episode
 from data_gen.expert import Expert, reconcile
 from data_gen.heard import as_said, cut_value
 from data_gen.reading import reading_of, references
+from data_gen.sources import inputs
 from data_gen.task import BadTask, Evidence
-from data_gen.tasks import formats, jsonl
+from data_gen.tasks import formats, gathered, jsonl
 from data_gen.trajectory import read_rows
 from midsentence.calls import CallState
 from midsentence.clock import Profile, ns
@@ -441,18 +443,68 @@ def test_files_that_are_not_read_are_refused_in_one_line(tmp_path):
         jsonl.load(str(broken), tools_file(tmp_path))
     with pytest.raises(ValueError, match=r"a \.csv file is not read; save the rows as \.jsonl, \.json or \.parquet"):
         jsonl.load(str(table), tools_file(tmp_path))
-    with pytest.raises(FileNotFoundError, match="is a folder; give a file in it"):
-        jsonl.load(str(tmp_path), "assistant")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(ValueError, match=r"none is a folder without any \.jsonl, \.ndjson, \.json or \.parquet file"):
+        jsonl.load(str(tmp_path / "none"), "assistant")
 
 
-@pytest.mark.parametrize("given", ["owner/data-v2.1", "hf://datasets/owner/data-v2.1", "https://huggingface.co/datasets/owner/data-v2.1"])
-def test_a_data_set_of_the_hub_is_refused_with_the_command_that_saves_it(given):
-    with pytest.raises(FileNotFoundError) as raised:
-        jsonl.load(given, "assistant")
-    assert "\n" not in str(raised.value) and "data sets of the hub are not fetched; save it first: python -c" in str(raised.value)
-    assert "load_dataset('owner/data-v2.1', split='train').to_parquet('data-v2.1.parquet')" in str(raised.value)
+def test_a_name_that_is_no_file_is_not_looked_up_on_the_hub_unless_it_says_so(monkeypatch):
+    monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: pytest.fail("the hub was asked"))
+    with pytest.raises(FileNotFoundError, match="if it is a data set of the hub, give requests=hf://datasets/owner/data-v2.1"):
+        jsonl.load("owner/data-v2.1", "assistant")
     with pytest.raises(FileNotFoundError, match="give requests=FILE, a JSON row a line"):
         jsonl.load("owner/data.jsonl", "assistant")
+
+
+@pytest.mark.parametrize(("given", "asked"), [
+    ("hf://datasets/owner/data-v2.1", ("owner/data-v2.1", None, None)),
+    ("https://huggingface.co/datasets/owner/data:english@refs/pr/1", ("owner/data", "english", "refs/pr/1")),
+])
+def test_a_data_set_of_the_hub_is_read_as_a_file_is(monkeypatch, given, asked):
+    found = []
+
+    def load_dataset(name, config=None, revision=None):
+        found.append((name, config, revision))
+        return datasets.DatasetDict({"train": datasets.Dataset.from_list([XLAM]), "test": datasets.Dataset.from_list([XLAM | {"id": 8}])})
+
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    gathered.of_hub.cache_clear()
+    loaded = jsonl.load(given, "")
+    assert found == [asked] and loaded.rejected == []
+    assert [(task.id, task.split) for task in loaded.tasks] == [("xlam-7", "train"), ("xlam-8", "test")]
+    config = composed("experiment=jsonl", f"requests='{given}'")
+    assert given in inputs(config) and len(found) == 1, "its rows are part of what data is made of, and are fetched once"
+
+
+def test_a_data_set_that_can_t_be_had_says_why(monkeypatch):
+    def load_dataset(*_, **__):
+        raise ConnectionError("no network\nat all")
+
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    gathered.of_hub.cache_clear()
+    with pytest.raises(ValueError, match=r"hf://datasets/a/b can't be loaded by datasets \(ConnectionError: no network at all\)"):
+        jsonl.load("hf://datasets/a/b", "")
+
+
+def test_a_folder_is_all_of_its_files(tmp_path):
+    """The layout of a data set's repository: splits by the files' names, and files beside them that hold no rows."""
+    data = tmp_path / "data"
+    data.mkdir()
+    (tmp_path / "README.md").write_text("# Rows\n")
+    (tmp_path / "dataset_infos.json").write_text("{}")
+    (data / "train-00000-of-00001.jsonl").write_text(json.dumps(XLAM) + "\n{\n")
+    (data / "validation-00000-of-00001.json").write_text(json.dumps([XLAM | {"id": 8}]))
+    loaded = jsonl.load(str(tmp_path), "")
+    assert [(task.id, task.split) for task in loaded.tasks] == [("xlam-7", "train"), ("xlam-8", "validation")]
+    ((name, why),) = loaded.rejected
+    assert name == "data/train-00000-of-00001.jsonl line 2" and why.startswith("is no JSON")
+    (data / "validation-00000-of-00001.json").unlink()
+    assert [task.split for task in jsonl.load(str(tmp_path), "").tasks] == [jsonl.split_of("xlam-7")], "one split alone divides nothing"
+
+
+def test_a_folder_that_datasets_saved_is_read(tmp_path):
+    datasets.DatasetDict({"train": datasets.Dataset.from_list([XLAM])}).save_to_disk(tmp_path / "saved")
+    assert [task.id for task in jsonl.load(str(tmp_path / "saved"), "").tasks] == ["xlam-7"]
 
 
 # -- tools ----------------------------------------------------------------------------------------------------------
@@ -613,6 +665,48 @@ def test_glaive_rows_give_the_first_call(tmp_path):
     assert [task.request for task in loaded.tasks] == ["convert 500 dollars to euros"]
     assert played(loaded.tasks[0]) == [("convert", {"amount": 500, "to": "euros"})]
     assert loaded.rejected == [("line 2", "the first answer calls no function, so there is nothing to learn about streaming")]
+
+
+MORE = (
+    "USER: convert 500 dollars to euros\n\n\nASSISTANT: <functioncall> {\"name\": \"convert\", \"arguments\": '{\"amount\": 500, \"to\": "
+    "\"euros\"}'} <|endoftext|>\n\n\nFUNCTION RESPONSE: {\"converted\": 460}\n\n\nASSISTANT: That is 460 euros. <|endoftext|>\n\n\n"
+)
+
+
+def test_a_glaive_chat_that_goes_on_is_a_conversation(tmp_path):
+    """Every call with the result that the chat has for it; a later turn that can't be used leaves the first call."""
+    more = MORE + (
+        "USER: and 20 to yen\n\n\nASSISTANT: <functioncall> {\"name\": \"convert\", \"arguments\": '{\"amount\": 20, \"to\": \"yen\"}'} "
+        "<|endoftext|>\n\n\nFUNCTION RESPONSE: {\"converted\": 3000}\n\n\nASSISTANT: 3000 yen. <|endoftext|>\n\n\n"
+        "USER: thanks\n\n\nASSISTANT: You're welcome! <|endoftext|>"
+    )
+    silent = MORE + "USER: and 20\n\n\nASSISTANT: <functioncall> {\"name\": \"convert\", \"arguments\": '{\"amount\": 20}'} <|endoftext|>"
+    loaded = jsonl.load(rows_file(tmp_path, GLAIVE | {"chat": more}, GLAIVE | {"chat": silent}), "")
+    assert loaded.rejected == []
+    whole, first = loaded.tasks
+    assert [turn.calls for turn in whole.turns] == [1, 2, 2] and whole.tags[0] == "glaive"
+    assert whole.toolbox().run("convert", {"amount": 20, "to": "yen"}) == {"converted": 3000}
+    assert not first.turns and played(first) == [("convert", {"amount": 500, "to": "euros"})]
+
+
+def test_sharegpt_turns_are_a_conversation(tmp_path):
+    """xLAM's conversations of several turns (APIGen-MT): a call and its result are turns of their own there."""
+    row = {
+        "system": "You are a shop's agent.", "tools": XLAM["tools"], "conversations": [
+            {"from": "human", "value": "what's the weather in Lima"},
+            {"from": "function_call", "value": json.dumps({"name": "weather", "arguments": {"city": "Lima"}})},
+            {"from": "observation", "value": "sunny"}, {"from": "gpt", "value": "It is sunny."},
+            {"from": "human", "value": "and in Quito"},
+            {"from": "function_call", "value": json.dumps({"name": "weather", "arguments": {"city": "Quito"}})},
+            {"from": "observation", "value": "wet"}, {"from": "gpt", "value": "It is wet."},
+        ],
+    }
+    loaded = jsonl.load(rows_file(tmp_path, row), "")
+    assert loaded.rejected == []
+    (task,) = loaded.tasks
+    assert [(turn.words, turn.calls) for turn in task.turns] == [(5, 1), (8, 2)]
+    assert [call.args["city"] for call in task.gold] == [("Lima",), ("Quito",)]
+    assert task.toolbox().run("weather", {"city": "Quito"}) == "wet"
 
 
 def test_tinyagent_plans_become_calls_of_the_sixteen(tmp_path):

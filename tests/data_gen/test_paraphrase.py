@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from configs.ending import UserError
 from configs.schema import Config, DataConfig, ModelConfig, ParaphraseConfig
 from data_gen import generate, sources
 from data_gen.paraphrase import PROMPT, TRIES, NoAnswer, Paraphraser, Unusable, plain, reworded
 from data_gen.tasks.assistant.templates import Template, parts_of, templates
+from midsentence.ending import UserError
 
 SMS = Template("sms: text {to} that {message}", "sms", tuple(parts_of("text^ {to} that {message}")))
 

@@ -96,5 +96,5 @@ def test_nothing_of_the_wheel_or_of_a_vendor_stays_imported(real: list[Task], bf
 def test_other_tasks_and_a_missing_wheel_get_one_clear_line(real: list[Task], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="has no 'category' in its meta; the checker scores tasks of data_gen.tasks.bfcl only"):
         check(replace(real[0], meta=None), [])
-    with pytest.raises(FileNotFoundError, match="fetch it with: python -m midsentence.assets fetch bfcl"):
+    with pytest.raises(FileNotFoundError, match="fetch it with: midsentence fetch bfcl"):
         check(real[0], [], tmp_path / "none.whl")

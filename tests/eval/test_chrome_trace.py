@@ -63,6 +63,15 @@ def test_a_row_that_is_not_there(exported, tmp_path):
         chrome_trace.find(tmp_path / "replay", 9)
 
 
+def test_a_trace_replaces_a_trace_and_nothing_else(exported, configured, tmp_path):
+    config = configured(f"path={tmp_path / 'replay'}", "row=1")
+    config.out = str(tmp_path / "trace.json")
+    chrome_trace.main(config)
+    config.out = str(tmp_path / "replay" / "manifest.json")
+    with pytest.raises(UserError, match="manifest.json is there already and no trace; give another out="):
+        chrome_trace.main(config)
+
+
 def test_what_others_wrote_steers_no_terminal(exported, configured, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(chrome_trace, "find", lambda *_: exported[1] | {"task": "a\x1b[2J"})
     config = configured(f"path={tmp_path / 'replay'}", "row=1")

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from configs.modes import settings_of
 from configs.schema import Config, DataConfig, EndpointConfig, ModelConfig
 from data_gen.conversing import Conversant
 from data_gen.episodes import heard_of, make_episode
@@ -21,7 +22,7 @@ from eval.report import broken
 from eval.results import Key
 from eval.turn_tables import conversations
 from midsentence.clock import Profile, ns
-from midsentence.modes import MODES, settings_of
+from midsentence.modes import MODES
 
 CONFIG = Config(
     data=DataConfig(source="jsonl", endpoint="oracle", endpoints={"oracle": EndpointConfig(0.5, 0.0)}), model=ModelConfig(name="tiny"))
@@ -170,7 +171,10 @@ def test_the_report_has_a_row_of_turns_for_each_mode(tiny_renderer):
         episodes[Key("jsonl", "test", "expert", mode, "laptop")] = [{name: made[name] for name in made if name not in ("log", "words")}]
     rows = rows_of(episodes, Terms(resamples=10))
     assert [row["conversations"]["n"] for row in rows] == [5, 5] and not broken(rows)
-    first, kinds = conversations(rows)
+    first, growth, kinds = conversations(rows)
+    assert [line[:2] for line in growth.rows] == [(str(n), "1") for n in range(1, 6)]
+    own, since = growth.rows[0][2].rstrip(")").split(" (")
+    assert own == since and int(growth.rows[-1][2].rstrip(")").split(" (")[1]) > int(own)
     assert first.rows[0][2:4] == ("1/1", "5/5") and first.rows[0][8] == "1/1"
     assert [line[0] for line in kinds.rows] == ["clarified", "follow_up", "question", "thanks", "underspecified"]
     spoilt = copy.deepcopy(rows)

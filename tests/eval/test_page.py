@@ -19,6 +19,7 @@ from eval.measures import Terms, rows_of
 from eval.page import _PALETTE, about, lanes, page, pick, safe_json, write_page
 from eval.results import Key, read_runs
 from eval.trace import log_of
+from midsentence.calls import CallState, Input
 from midsentence.clock import ns
 from midsentence.events import (
     Append,
@@ -26,7 +27,8 @@ from midsentence.events import (
     Emit,
     Generate,
     ModelOutput,
-    Note,
+    Moved,
+    Speaking,
     StartTool,
     Stop,
     ToolResult,
@@ -43,9 +45,12 @@ def episode(mode: str = "speculative", text: str = "text Bob", task: str = "one"
         (UserUpdate(ns(1), text, True), (Append((Segment("final_query_update", text + "\n", ns(1)),)),)),
         (Appended(ns(1.2), 4), (Generate(1),)),
         (ModelOutput(ns(2), 1, "<tool_call>\n1. look(\"x\")\n</tool_call>", (1, 2)), (
-            Stop(1, 0), Note("blocked:clear", 1), Note("ready:start", 1), StartTool(1, 1, "look", {"q": text}, "key", ns(30)),
+            Stop(1, 0), Moved(1, CallState.BLOCKED, Input.CLEAR), Moved(1, CallState.READY, Input.START),
+            StartTool(1, 1, "look", {"q": text}, "key", ns(30)),
         )),
-        (ToolResult(ns(3), 1, 1, text), (Note("running:result", 1), Append((Segment("tool_result", f"1: {text}\n", ns(3)),)))),
+        (ToolResult(ns(3), 1, 1, text), (
+            Moved(1, CallState.RUNNING, Input.RESULT), Append((Segment("tool_result", f"1: {text}\n", ns(3)),)),
+        )),
         (Appended(ns(3.1), 2), (Generate(2),)),
         (ModelOutput(ns(4), 2, f"<answer>{text}</answer>", (3,)), (Stop(2, 0), Emit(text))),
     ]  # fmt: skip
@@ -97,6 +102,30 @@ def test_lanes_of_an_episode():
     assert ["running", 2.0, 3.0] in call["stays"]
     assert found["told"] == [[1.0, "final_query_update", "text Bob"], [3.0, "tool_result", "1: text Bob"]]
     assert found["emits"] == [[4.0, "text Bob"]]
+
+
+def conversation(mode: str, late_s: float = 0.0) -> dict:
+    """The same with a second turn, spoken into the answer to the first, and later by ``late_s``."""
+    made = episode(mode)
+    log = made["log"] + json.loads(json.dumps(log_of([
+        (Speaking(ns(4), "begun"), ()), (Speaking(ns(5 + late_s), "cut", "text"), ()), (UserUpdate(ns(5 + late_s), "thanks", True), ()),
+    ])))
+    turn = {"kind": "request", "said": True, "right": True, "start_ns": 0, "speech_end_ns": ns(1), "latency_ns": ns(3), "floor_ns": ns(1),
+            "answer": "text Bob", "parts_ns": {}, "first_token_ns": None}
+    second = turn | {"kind": "thanks", "start_ns": ns(4.8 + late_s), "speech_end_ns": ns(5 + late_s), "answer": None}
+    words = [*made["words"], ["thanks", ns(4.8 + late_s), ns(5 + late_s), "fluent"]]
+    return made | {"log": log, "turns": [turn, second], "words": words, "speech_end_ns": ns(5 + late_s)}
+
+
+def test_conversations_of_one_task_are_shown_together_each_with_its_own_times():
+    text = page([conversation("parallel"), conversation("speculative", 0.5)])
+    (task,) = json.loads(elements(text).scripts[0])["tasks"]
+    assert [one["mode"] for one in task["episodes"]] == ["parallel", "speculative"]
+    assert [one["words"][-1][1] for one in task["episodes"]] == [4.8, 5.3]
+    one = task["episodes"][0]
+    assert [(turn["kind"], turn["said_s"], turn["latency_s"], turn["answered"]) for turn in one["turns"]] == [
+        ("request", 1.0, 3.0, True), ("thanks", 5.0, 3.0, False)]
+    assert one["spoken"] == [[4.0, 5.0, True, "text Bob"]] and "turns" not in lanes(episode())
 
 
 def test_an_episode_without_an_answer_is_drawn_to_its_end_and_not_to_the_cap():
@@ -290,3 +319,13 @@ def test_a_screenshot_shows_the_lanes(tmp_path, theme):
     running = {"light": (224, 138, 60), "dark": (232, 151, 78)}[theme]
     # two calls of 1 s each, 15 pixels high, on an axis of about 300 pixels a second
     assert 4000 < (seen == running).all(axis=2).sum() < 14000
+
+
+@pytest.mark.full
+def test_a_conversation_in_a_browser(tmp_path):
+    """The script runs to its end: a line for each turn, an answer over its bar, and nothing is compared with itself."""
+    path = tmp_path / "page.html"
+    path.write_text(page([conversation("speculative")]))
+    dump = browse(path, "", tmp_path / "profile", "--dump-dom")
+    assert dump.count('<small class="kind">') == 2 and ">3.00 s</text>" in dump and "the user spoke into it" in dump
+    assert 'id="second" hidden' in dump and 'id="all-words" hidden' in dump

@@ -8,8 +8,9 @@ import pytest
 
 from eval.safety import Rules, committed, counts
 from eval.trace import Line, Piece, Run, Span, Trace
+from midsentence.calls import CallState, Input
 from midsentence.clock import ns
-from midsentence.events import Note, UserUpdate
+from midsentence.events import Moved, Note, UserUpdate
 from midsentence.protocol import AmendLine, CallLine, CommitLine
 from midsentence.tools.tool import Param, ToolSpec
 
@@ -29,7 +30,7 @@ def run(call: int, at: float, name: str = "send", ended: str = "done", version: 
 
 def seen(spans=(), runs=(), updates=((2.0, True),), notes=()) -> Trace:
     said = tuple(UserUpdate(ns(at), "" if final else "more", final) for at, final in updates)
-    return Trace(said, tuple(spans), (), tuple(runs), (), (), tuple((0, Note(*note)) for note in notes), ns(60))
+    return Trace(said, tuple(spans), (), tuple(runs), (), (), tuple((0, note) for note in notes), ns(60))
 
 
 USES = span(0.5, 1.0, (0.8, 7, "old"), (0.9, 1, "of $7", frozenset({7})), saw_final=False)
@@ -80,7 +81,10 @@ def test_waste():
     runs = [
         run(1, 0.5, "look", "cancelled"), run(1, 1.0, "look", version=2), run(2, 1.0, "look", x=1), run(3, 1.5, "look", x=1),
     ]
-    notes = [("blocked:hold", 4), ("ready:hold", 4), ("blocked:hold", 5), ("identical_reissue", 2), ("running:stale", 1)]
+    notes = [
+        Moved(4, CallState.BLOCKED, Input.HOLD), Moved(4, CallState.READY, Input.HOLD), Moved(5, CallState.BLOCKED, Input.HOLD),
+        Note("identical_reissue", 2), Moved(1, CallState.RUNNING, Input.STALE),
+    ]
     found = counts(seen(spans, runs, notes=notes), SPECS, (1,))
     assert (found.started_calls, found.wasted_calls, found.early_calls) == (4, 3, 4)
     assert (found.held_calls, found.repeated_actions) == (2, 2)

@@ -18,6 +18,7 @@ import pytest
 pytest.importorskip("mcp_types", reason="install it with: pip install -e '.[mcp]'")
 
 import mcp_types as types
+from mcp import MCPError
 
 from midsentence.events import ToolError, ToolResult
 from midsentence.tools.mcp import McpFailure, Progress, StdioServerParameters, access_of, mcp_tools, value_of
@@ -125,6 +126,19 @@ class TestTrusted:
     def test_a_trusted_servers_error_is_the_tools_own_no(self, kept):
         with pytest.raises(ToolFailure, match="there is no such thing"):
             kept.run(kept.tools.arun("refuse", {}))
+
+    @pytest.mark.parametrize(
+        ("code", "kind", "text"),
+        [
+            (types.METHOD_NOT_FOUND, ToolFailure, "the MCP server says: because"),
+            (types.INVALID_PARAMS, ToolFailure, "the MCP server says: because"),
+            (types.INTERNAL_ERROR, McpFailure, "the MCP server says: because"),
+            (types.REQUEST_TIMEOUT, McpFailure, "the MCP server says: because"),
+        ],
+    )
+    def test_only_a_refusal_says_that_nothing_was_done(self, kept, code, kind, text):
+        made = kept.tools._failure(MCPError(code, "because"))
+        assert type(made) is kind and f"{made}" == text
 
     def test_arguments_are_checked_before_anything_is_sent(self, kept):
         with pytest.raises(ToolFailure, match="count: to must be integer"):

@@ -151,7 +151,7 @@ class Played:
     def notes(self) -> list[str]:
         """What the core counted, transitions left out, in order."""
         notes = [c for _, commands in self.rollout.history for c in commands if isinstance(c, Note)]
-        return [f"{note.what} {note.call}".removesuffix(" 0") for note in notes if ":" not in note.what]
+        return [f"{note.what} {note.call}".removesuffix(" 0") for note in notes]
 
     def states(self) -> dict[int, str]:
         """Every call's last state."""

@@ -7,8 +7,8 @@ import json
 import pytest
 import yaml
 
-from configs.schema import Config, ModelConfig, ProfileConfig
-from midsentence import calibrate
+from configs.schema import ProfileConfig
+from midsentence import calibrate, cli
 from midsentence.calibrate import Measurement, measure, row
 from midsentence.clock import Profile, ns
 
@@ -92,7 +92,7 @@ def test_the_row_is_a_row_of_the_clocks_settings():
 @pytest.mark.parametrize("as_json", [False, True])
 def test_the_command_on_the_tiny_model(monkeypatch, capsys, as_json):
     monkeypatch.setattr(calibrate.measure, "__kwdefaults__", calibrate.measure.__kwdefaults__ | {"many": 32, "steps": 2, "repeats": 1})
-    calibrate.main(Config(name="mine", json=as_json, model=ModelConfig(name="tiny", dtype="float32")))
+    cli.main(["calibrate", "--name", "mine", "--model", "tiny", "--dtype", "float32", *["--json"] * as_json])
     out = capsys.readouterr().out
     if as_json:
         found = json.loads(out)

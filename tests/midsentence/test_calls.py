@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from midsentence import core
-from midsentence.calls import ROWS, TABLE, TERMINAL, Call, CallState, Graph, Input
-from midsentence.events import Appended, CancelTool, ModelOutput, Note, StartTool, ToolError, ToolResult, UserUpdate
-from midsentence.gate import effect_key
+from midsentence.calls import ROWS, TABLE, TERMINAL, Call, CallState, Graph, Input, effect_key
+from midsentence.events import Appended, CancelTool, ModelOutput, Moved, StartTool, ToolError, ToolResult, UserUpdate
 from midsentence.modes import settings
 from midsentence.protocol import Join, Ref
 from midsentence.tools.tool import Param, ToolSpec
@@ -167,8 +166,8 @@ def test_a_cancelled_tool_is_named_with_the_version_that_runs():
 
 def test_every_transition_is_noted():
     _, commands = written(SPECS, '<tool_call>\n1. send("a")\n</tool_call>')
-    notes = [c.what for c in commands if isinstance(c, Note)]
-    assert notes == ["blocked:clear", "ready:start"]
+    moves = [c for c in commands if isinstance(c, Moved)]
+    assert moves == [Moved(1, CallState.BLOCKED, Input.CLEAR), Moved(1, CallState.READY, Input.START)]
 
 
 def test_a_schema_of_a_foreign_kind_stops_nothing():

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import io
-import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from midsentence import assets
+from midsentence import assets, cli
+from midsentence.ending import UserError
 from midsentence.models import embedded
 from midsentence.models.embedded import ModelNotFound, resolve
 
@@ -114,15 +115,11 @@ def test_folders_and_hub_ids_pass_through(tmp_path, monkeypatch):
     assert resolve("Qwen/Qwen2.5-3B-Instruct") == Path("snapshot/Qwen/Qwen2.5-3B-Instruct/aa8e")
 
 
-def test_the_command_prints_the_folder_or_one_error():
-    def run(*arguments):
-        return subprocess.run([sys.executable, "-m", "midsentence.models.embedded", *arguments], capture_output=True, text=True)
-
-    assert run("tiny").stdout == f"{embedded.TINY}\n"
-    failed = run("./nowhere")
-    assert failed.returncode == 1 and failed.stdout == ""
-    assert failed.stderr.startswith("model './nowhere': no such folder") and failed.stderr.count("\n") == 1
-    assert run("a", "b").returncode == 2
+def test_the_command_prints_the_folder_or_one_error(capsys):
+    cli.main(["fetch", "--model", "tiny"])
+    assert capsys.readouterr().out == f"{embedded.TINY}\n"
+    with pytest.raises(ModelNotFound, match="model './nowhere': no such folder"):
+        cli.main(["fetch", "--model", "./nowhere"])
 
 
 def test_the_converted_tokenizer_is_smollm2s(smollm2_tokenizer):
@@ -197,7 +194,7 @@ def pinned(tmp_path, monkeypatch):
 
 
 def test_an_asset_is_fetched_once_and_only_its_members_are_kept(pinned, monkeypatch):
-    with pytest.raises(assets.MissingAsset, match="fetch it with: python -m midsentence.assets fetch words"):
+    with pytest.raises(assets.MissingAsset, match="fetch it with: midsentence fetch words"):
         assets.asset_path("words")
     place = assets.fetch("words")
     assert [(path.name, path.read_bytes()) for path in place.iterdir()] == [("tokenizer.json", b"{}")]
@@ -205,14 +202,32 @@ def test_an_asset_is_fetched_once_and_only_its_members_are_kept(pinned, monkeypa
     assert assets.fetch("words") == assets.asset_path("words") == place
 
 
-def test_an_asset_that_is_not_what_is_pinned_is_refused_and_not_kept(pinned, capsys):
+def test_an_asset_that_is_not_what_is_pinned_is_refused_and_not_kept(pinned):
     pinned(b"something else")
     found = hashlib.sha256(b"something else").hexdigest()
     with pytest.raises(assets.MissingAsset, match=f"words-1.0.0.tgz has sha256 {found}, but [0-9a-f]+ is pinned"):
         assets.fetch("words")
     assert list((assets.cache_dir() / "assets").iterdir()) == []
-    assert assets.main(["fetch", "words"]) == 1
-    assert "is pinned" in capsys.readouterr().err
+    with pytest.raises(assets.MissingAsset, match="is pinned"):
+        cli.main(["fetch", "words"])
+
+
+def test_what_can_not_be_had_does_not_keep_the_rest_from_coming(pinned, monkeypatch, capsys):
+    monkeypatch.setitem(assets.ASSETS, "other", replace(assets.ASSETS["words"], sha256="0" * 64))
+    with pytest.raises(assets.MissingAsset, match="asset 'other'"):
+        cli.main(["fetch", "other", "words"])
+    assert capsys.readouterr().out == f"words: {assets.asset_path('words')}\n"
+    with pytest.raises(assets.MissingAsset, match="asset 'other' is not at .*; fetch it with: midsentence fetch other"):
+        cli.main(["fetch", "--list"])
+    assert capsys.readouterr().out == f"words: {assets.asset_path('words')}\n"
+
+
+def test_a_name_that_is_not_pinned_is_refused_before_anything_is_fetched(pinned, monkeypatch):
+    monkeypatch.setattr(assets, "fetch", lambda name: pytest.fail("fetched"))
+    with pytest.raises(ValueError, match="unknown asset 'word'; use one of words"):
+        cli.main(["fetch", "words", "word"])
+    with pytest.raises(UserError, match="nothing is named; give some of words, or --model NAME, or --list"):
+        cli.main(["fetch"])
 
 
 def test_an_asset_that_does_not_come_is_reported_with_the_tools_last_words(pinned, monkeypatch):
@@ -245,7 +260,7 @@ def test_a_model_of_the_hub_is_one_commit(monkeypatch):
     monkeypatch.setattr(embedded, "from_hub", lambda *named: asked.append(named) or Path("snapshot"))
     commit = "0123456789abcdef0123456789abcdef01234567"
     assert resolve(f"some/model@{commit}") == Path("snapshot") and asked == [("some/model", commit)]
-    with pytest.raises(ModelNotFound, match="no commit of it on the hub is named; .* model.name=some/model@COMMIT, 40 digits"):
+    with pytest.raises(ModelNotFound, match="no commit of it on the hub is named; .* under Files: some/model@COMMIT, 40 digits"):
         resolve("some/model")
     for odd in ("some/model@main", f"some/model@{commit[:7]}"):
         with pytest.raises(ModelNotFound, match="no such folder"):

@@ -225,7 +225,7 @@ class TestLong:
 
             return inner
 
-        monkeypatch.setattr("midsentence.running.as_json", watched(as_json))
+        monkeypatch.setattr("midsentence.outcome.as_json", watched(as_json))
         monkeypatch.setattr("midsentence.tools.function.as_json", watched(as_json))
         monkeypatch.setattr("midsentence.running.copy.deepcopy", watched(copy.deepcopy))
 

@@ -5,23 +5,27 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
 
-from configs.command import UserError
-from configs.schema import AgentConfig, Config, EvalConfig, ModelConfig
-from midsentence import serve
+from configs.modes import settings_of
+from configs.schema import AgentConfig, ModelConfig
+from midsentence import cli, serve
 from midsentence.answer_parts import AnswerPart
 from midsentence.clock import Profile
+from midsentence.ending import UserError
 from midsentence.events import Close, UserUpdate
 from midsentence.models.live import PlannedModel
 from midsentence.models.scripted import Scripted
+from midsentence.modes import MODES, settings
 from midsentence.rendering import Renderer
 from midsentence.session import open_session
 from midsentence.tools.assistant import AssistantToolbox
 
 PROFILE = Profile("fast", decode_tokens_per_s=100_000, prefill_tokens_per_s=100_000, restart_ns=0)
+TINY = ["serve", "--model", "tiny", "--dtype", "float32"]
 
 
 def talk(tiny_tokenizer, lines, actions, capsys, pieces=None) -> list[str]:
@@ -77,10 +81,7 @@ def test_the_log_is_there_before_the_session_is_over(tiny_tokenizer, monkeypatch
     monkeypatch.setattr("sys.stdin", ["well?\n"])
     monkeypatch.setattr(serve, "lines_of", broken)
     with pytest.raises(ExceptionGroup):
-        serve.main(Config(
-            out=str(tmp_path), model=ModelConfig(name="tiny", dtype="float32"), agent=AgentConfig(max_generated_tokens=20),
-            eval=EvalConfig(modes=["speculative"]),
-        ))
+        cli.main([*TINY, "--max-generated-tokens", "20", "--out", str(tmp_path)])
     [rows] = seen
     assert [json.loads(row).get("event", {}).get("type") for row in rows] == [None, "UserUpdate"]
 
@@ -103,19 +104,13 @@ def test_the_session_and_its_tools_have_one_now(monkeypatch, tmp_path):
     monkeypatch.setattr("sys.stdin", ["well?\n"])
     monkeypatch.setattr("midsentence.serve.open_session", watched)
     monkeypatch.setattr("midsentence.serve.local_now", lambda: "2026-11-25 10:37:00")
-    serve.main(Config(
-        out=str(tmp_path), model=ModelConfig(name="tiny", dtype="float32"), agent=AgentConfig(max_generated_tokens=5),
-        eval=EvalConfig(modes=["speculative"]),
-    ))
+    cli.main([*TINY, "--max-generated-tokens", "5", "--out", str(tmp_path)])
     assert opened == [("2026-11-25 10:37:00", "2026-11-25 10:37:00")]
 
 
 def test_the_command_on_the_tiny_model_leaves_a_log(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("sys.stdin", ["well?\n"])
-    serve.main(Config(
-        out=str(tmp_path), model=ModelConfig(name="tiny", dtype="float32"), agent=AgentConfig(max_generated_tokens=20),
-        eval=EvalConfig(modes=["speculative"]),
-    ))
+    cli.main([*TINY, "--max-generated-tokens", "20", "--out", str(tmp_path)])
     out = capsys.readouterr()
     assert "you    well? ⏎" in out.out and "the session is over" in out.err and "Loading weights" not in out.err
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
@@ -158,14 +153,14 @@ def test_tools_that_can_not_be_served_are_refused_before_a_model_loads(tmp_path,
         path.write_text(text)
     monkeypatch.setattr(serve, "load", lambda *_, **__: pytest.fail("a model was loaded"))
     with pytest.raises((ValueError, FileNotFoundError), match=says):
-        serve.main(Config(tools=str(path)))
+        cli.main(["serve", "--tools", str(path)])
 
 
 def test_a_closed_standard_input_is_said_at_once(monkeypatch, tmp_path):
     """It waited for ever: the thread that read had died."""
     monkeypatch.setattr("sys.stdin", None)
     with pytest.raises(UserError, match="the standard input is closed; type into a terminal, or give a pipe or a file"):
-        serve.main(Config(out=str(tmp_path)))
+        cli.main(["serve", "--out", str(tmp_path)])
 
 
 def test_input_that_is_no_text_ends_the_session(tiny_tokenizer, capsys):
@@ -181,4 +176,50 @@ def test_where_its_log_goes_is_refused_before_a_model_loads(monkeypatch, tmp_pat
     monkeypatch.setattr(serve, "load", lambda *_, **__: pytest.fail("a model was loaded"))
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="Not a directory"):
-        serve.main(Config(out=str(tmp_path / "file" / "below")))
+        cli.main(["serve", "--out", str(tmp_path / "file" / "below")])
+
+
+def test_the_options_reach_the_model_and_the_session(monkeypatch, tmp_path):
+    loaded, opened = [], []
+
+    @contextmanager
+    def load(*names, **options):
+        loaded.append((names, options))
+        yield "model"
+
+    class Opened(Exception):
+        pass
+
+    def open_session(model, toolbox, row, **options):
+        opened.append((row, options["style"], options["detail"]))
+        raise Opened
+
+    monkeypatch.setattr(serve, "load", load)
+    monkeypatch.setattr(serve, "open_session", open_session)
+    asked = [
+        "--model", "m", "--mode", "parallel", "--constrained", "--grounded", "--runtime", "llamacpp", "--dtype", "float16",
+        "--turns", "chat", "--stamps", "text", "--prompt-tools", "names", "--interrupt", "token", "--commit-on", "silence",
+        "--revise", "reissue", "--revise-cascade", "cancel", "--commit-grace-s", "0.25", "--allow-egress", "a", "--allow-egress", "b",
+        "--max-context-tokens", "99", "--max-generated-tokens", "9", "--out", str(tmp_path),
+    ]
+    for more in ([], ["--adapter", "a"]):
+        with pytest.raises(Opened):
+            cli.main(["serve", *asked, *more])
+    options = {"constrained": True, "grounded": True, "runtime": "llamacpp", "dtype": "float16", "turns": "chat", "stamps": "text"}
+    assert loaded == [(("m", None), options), (("m", "a"), options)]
+    row = settings(
+        "parallel", interrupt="token", commit_on="silence", revise="reissue", revise_cascade="cancel", commit_grace_ns=250_000_000,
+        allowed_egress=frozenset("ab"), max_context_tokens=99, max_generated_tokens=9,
+    )
+    assert opened == [(row, "full", "full"), (row, "short", "names")]
+
+
+def test_what_is_not_said_is_as_the_settings_have_it():
+    """The command and the laboratory play one model alike."""
+    parser = cli.Parser()
+    serve.add_options(parser)
+    asked = parser.parse_args([])
+    for mode in MODES:
+        assert serve.row_of(parser.parse_args(["--mode", mode])) == settings_of(mode, AgentConfig())
+    assert (asked.prompt, asked.prompt_tools) == (AgentConfig().prompt, AgentConfig().prompt_tools)
+    assert (asked.model, asked.dtype, asked.mode) == (ModelConfig().name, ModelConfig().dtype, "speculative")

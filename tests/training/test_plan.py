@@ -152,7 +152,7 @@ def test_what_is_missing_is_said_with_the_command_that_makes_it(tmp_path, capsys
     command(main)()
     lines = [line.removeprefix("missing; make it with: ") for line in capsys.readouterr().out.splitlines() if line.startswith("missing")]
     assert lines == [
-        "python -m midsentence.models.embedded Qwen/Qwen2.5-3B-Instruct", "python -m midsentence.assets fetch qwen2.5",
+        "midsentence fetch --model Qwen/Qwen2.5-3B-Instruct", "midsentence fetch qwen2.5",
         f"python -m data_gen.generate experiment=qwen25_3b 'data.sizes={{train: 9}}' 'out={tmp_path}/a b'",
     ]
 

@@ -148,7 +148,7 @@ def test_cards_say_base_licence_and_how_to_load(name):
     assert fields["base_model"] == name and fields["library_name"] == "peft"
     assert {key: fields[key] for key in LICENCES[name]} == LICENCES[name]
     assert f'AutoPeftModelForCausalLM.from_pretrained("{HUB}")' in card
-    assert f"python -m midsentence.serve model.name={model['name']} model.adapter=adapter clock.stamps=text" in card
+    assert f"midsentence serve --model {model['name']} --adapter adapter --stamps text" in card
     settings["train"]["method"] = "full"
     assert f'AutoModelForCausalLM.from_pretrained("{HUB}")' in adapter_card(settings, {"seed": 0}, HUB)
     data = data_card(settings | {"data": {"source": "bfcl"}}, {"shards": {"train": ["a"], "test": []}, "files": {"a": {"rows": 3}}}, HUB)

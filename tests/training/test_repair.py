@@ -128,7 +128,7 @@ def test_a_repaired_folder_is_checked_for_what_can_hold(repaired):
     [
         (["model.adapter=null"], "model.adapter is empty: name the checkpoint"),
         (["data.modes=[speculatve]"], "unknown mode 'speculatve'"),
-        (["model.turns=chat"], "was trained with model.turns=flat"),
+        (["model.turns=chat"], "was trained with turns=flat"),
     ],
 )
 def test_what_can_not_be_played_is_refused_first(repaired, options, says):

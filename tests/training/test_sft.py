@@ -67,9 +67,9 @@ def test_a_checkpoint_of_another_form_of_the_protocol_is_refused_with_the_fix(se
     sft.main(settings("train.max_steps=1"))
     folder = Path(settings().out)
     assert json.loads((folder / "protocol.json").read_text()) == {"edition": EDITION, "tags": "token", "turns": "flat", "stamps": "none"}
-    with pytest.raises(ValueError, match=r"was trained with model.turns=flat, and model.turns=chat is asked of it; set the former"):
+    with pytest.raises(ValueError, match=r"was trained with turns=flat, and turns=chat is asked of it; set the former"):
         load_renderer("tiny", "token", "none", str(folder), "chat")
-    with pytest.raises(ValueError, match=r"was trained with clock.stamps=none, and clock.stamps=token is asked of it"):
+    with pytest.raises(ValueError, match=r"was trained with stamps=none, and stamps=token is asked of it"):
         load_renderer("tiny", "token", "token", str(folder))
     for name in ("base.json", "training-manifest.json"):  # as checkpoints and exports of the first edition have them
         (folder / "protocol.json").unlink(missing_ok=True)

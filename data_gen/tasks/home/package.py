@@ -20,7 +20,7 @@ import yaml
 
 PACKAGE = "home-assistant-intents"
 PARSER = "hassil"
-PIP = "pip install 'midsentence[home]'"
+PIP = "pip install -e '.[home]'"
 FOLDER = Path(__file__).parent
 
 

@@ -23,11 +23,8 @@ from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Any, NoReturn
 
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
-
-from configs.secrets import without_keys
-from configs.terminal import plain
+from midsentence.addresses import without_keys
+from midsentence.terminal import plain
 
 INTERRUPTED = 128 + signal.SIGINT
 CLOSED = 128 + signal.SIGPIPE
@@ -111,7 +108,7 @@ def break_down(error: BaseException) -> NoReturn:
 
 
 def _is_the_users(error: Exception) -> bool:
-    kinds = (UserError, ValueError, OSError, MemoryError, BrokenExecutor, HydraException, OmegaConfBaseException)
+    kinds = (UserError, ValueError, OSError, MemoryError, BrokenExecutor)
     return isinstance(error, kinds) or _full(error) or _out_of_memory(error) or type(error).__module__.partition(".")[0] in _READERS
 
 
@@ -131,28 +128,23 @@ def _said_here(error: Exception) -> bool:
     if not isinstance(error, ValueError) or type(error).__module__.partition(".")[0] in (*_ROOMS, *_READERS):
         return True
     *_, frame = traceback.extract_tb(error.__traceback__) or [None]
-    within = frame is not None and any(Path(frame.filename).is_relative_to(_HERE / room) for room in _ROOMS)
-    return within and (frame.line or "").startswith("raise ")
+    if frame is None or not any(Path(frame.filename).is_relative_to(_HERE / room) for room in _ROOMS):
+        return False
+    return (frame.line or "").startswith("raise ")
 
 
 def _words(error: BaseException) -> str:
-    """What an error says, and what it says it came from, in a line."""
+    """What an error says, in a line."""
     if isinstance(error, OSError) and error.errno in _FIXES and error.strerror:
         name = str(error.filename2 or error.filename or "")
         shown = f"{name[:120]}…" if len(name) > 120 else name
         return f"{f'{shown}: ' if shown else ''}{error.strerror}; {_FIXES[error.errno]}"
     if isinstance(error, BrokenExecutor):
         return "a worker process was killed, for want of memory perhaps; run it again, with fewer workers if so; what was finished is kept"
+    said = " ".join(str(error).split())
     if _out_of_memory(error):
-        said = " ".join(str(error).split())[:200] or type(error).__name__
-        return f"there is not enough memory ({said}); give smaller sizes, or free some"
-    causes = [str(error)]
-    if _full(error):
-        causes.append(_FIXES[errno.ENOSPC])
-    while (cause := error.__cause__) is not None and isinstance(cause, HydraException | OmegaConfBaseException):
-        error = cause
-        causes.append(str(cause))
-    return "; ".join(dict.fromkeys(" ".join(cause.split()) for cause in causes)) or type(error).__name__
+        return f"there is not enough memory ({said[:200] or type(error).__name__}); give smaller sizes, or free some"
+    return f"{said or type(error).__name__}; {_FIXES[errno.ENOSPC]}" if _full(error) else said or type(error).__name__
 
 
 def _kept(error: BaseException) -> str:
@@ -167,7 +159,13 @@ def _kept(error: BaseException) -> str:
 
 def _say(text: str) -> None:
     with contextlib.suppress(OSError, ValueError):  # the standard error may be closed
-        print(f"{Path(sys.argv[0]).stem}: {plain(without_keys(text))}", file=sys.stderr, flush=True)
+        print(f"{_name()}: {plain(without_keys(text))}", file=sys.stderr, flush=True)
+
+
+def _name() -> str:
+    """What the program is called; of ``python -m package``, the package."""
+    path = Path(sys.argv[0])
+    return path.parent.name if path.stem == "__main__" else path.stem
 
 
 def _exit(status: int) -> NoReturn:

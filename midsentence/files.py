@@ -108,7 +108,7 @@ def shaped(value: Any, shape: Any) -> bool:
         case [each]:
             return isinstance(value, list) and all(shaped(one, each) for one in value)
         case {**named} if str not in named:
-            return isinstance(value, dict) and all(_has(value, name, each) for name, each in named.items())
+            return isinstance(value, dict) and all(_has(value, f"{name}", each) for name, each in named.items())
         case {**every}:
             return isinstance(value, dict) and all(isinstance(key, str) and shaped(one, every[str]) for key, one in value.items())
     return isinstance(value, shape) and (not isinstance(value, bool) or shape is bool)

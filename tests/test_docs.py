@@ -1,0 +1,94 @@
+"""The pages: each is reached from the index, and no link leads nowhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+import midsentence
+from midsentence import cli
+from tests.test_configs import composed
+
+ROOT = Path(__file__).parent.parent
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [*DOCS, *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))]
+_CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.DOTALL | re.MULTILINE)
+_LINK = re.compile(r"\]\(([^()\s]+)\)")
+
+
+def links(page: Path) -> list[str]:
+    """The targets of a page's links to other files of the repository."""
+    return [link for link in _LINK.findall(_CODE.sub("", page.read_text("utf-8"))) if "://" not in link]
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+    found = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_link_leads_nowhere(page):
+    for link in links(page):
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), f"{page.name} links to {link}, which is not there"
+        assert not anchor or anchor in headings(target), f"{page.name} links to {link}; {target.name} has {sorted(headings(target))}"
+
+
+def test_every_page_is_in_the_index_once_and_the_index_in_the_readme():
+    listed = links(ROOT / "docs" / "index.md")
+    assert sorted(listed) == sorted(page.name for page in DOCS if page.name != "index.md")
+    assert "docs/index.md" in links(ROOT / "README.md")
+
+
+def test_the_index_has_three_parts():
+    text = (ROOT / "docs" / "index.md").read_text("utf-8")
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == ["Learn", "Reference", "Notes"]
+
+
+def test_the_tour_names_what_is_there():
+    """Files, and the row and the test that a newcomer is sent to."""
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    for path in re.findall(r"`((?:midsentence|data_gen|tests)/[\w/]+\.py)`", text):
+        assert (ROOT / path).is_file(), path
+    for test, path in re.findall(r"`(test_\w+)` in `([\w/]+\.py)`", text):
+        assert f"def {test}(" in (ROOT / path).read_text("utf-8")
+    assert "revised, or an operand was, while it ran" in (ROOT / "midsentence" / "calls.py").read_text("utf-8")
+
+
+def test_the_citation_is_of_this_version():
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))["version"] == midsentence.__version__
+
+
+def test_the_workflow_runs_on_every_python_of_the_project():
+    tests = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8"))["jobs"]["tests"]
+    assert tests["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
+    assert tests["steps"][-1]["run"] == "make test"
+
+
+def commands(script: str) -> list[list[str]]:
+    """What a script runs with Python or as the console command, with its variables in place."""
+    given = {"GPUS": "1", "WORKERS": "8", "LAUNCHER": "single"}
+    text = re.sub(r"\$(\w+)", lambda found: given[found[1]], (ROOT / "runs" / script).read_text("utf-8"))
+    lines = [shlex.split(line.rpartition(" | ")[2], comments=True) for line in text.splitlines()]
+    return [words for words in lines if words[:2] == ["python", "-m"] or words[:1] in (["accelerate"], ["midsentence"])]
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "runs").glob("*.sh")))
+def test_a_script_of_runs_gives_settings_and_options_that_there_are(script):
+    found = commands(script)
+    assert len(found) >= 5
+    for words in found:
+        if words[0] == "midsentence":
+            assert cli.parsed(words[1:]).verb == words[1]
+            continue
+        at = words.index("-m") + 1
+        module, settings = words[at], words[at + 1:]
+        assert (ROOT / (module.replace(".", "/") + ".py")).is_file(), module
+        composed(*settings)
