@@ -98,6 +98,8 @@ def _refuse(path: Path, settings: Config) -> None:
         raise Untrusted(f"{path} names Python, tools={tools}, which reading the folder would run; {_SAY}")
     if settings.requests.startswith(("hf://", "https://")):
         raise Untrusted(f"{path} names a data set of the hub, requests={settings.requests}, which reading the folder would fetch; {_SAY}")
+    if settings.requests and "jsonl" in (settings.task, settings.data.source) and not path_of(settings.requests).exists():
+        raise Untrusted(f"{path} names requests={settings.requests}, no file or folder here: reading the folder might ask the hub; {_SAY}")
     if settings.data.paraphrase.url:
         raise Untrusted(f"{path} names an endpoint, data.paraphrase.url, which reading the folder would ask; {_SAY}")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from data_gen.atoms import CAMEL
@@ -102,7 +103,15 @@ def _phrase(call: Call, graph: Mapping[int, Call]) -> str:
         return f"find the {_noun(call)}{args}"
     words = _name(call)
     verb = next((word for word in words if word in _VERBS), "run")
-    return f"{verb} the {' '.join(word for word in words if word != verb) or 'thing'}{args}"
+    noun = " ".join(word for word in words if word != verb)
+    return f"{verb} the {noun}{args}" if noun else f"{verb} {_object(call, graph) or 'it'}"
+
+
+def _object(call: Call, graph: Mapping[int, Call]) -> str:
+    """What a tool that is a verb alone was done to: the values that tell it apart, of another call's result what that one was asked."""
+    asked = {name: _args(graph[value.call], graph, 1) if isinstance(value, Ref) and value.call in graph else value
+             for name, value in call.args.items()}
+    return _args(replace(call, args=asked), graph, 1)
 
 
 def _past(phrase: str) -> str:

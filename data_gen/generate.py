@@ -29,7 +29,7 @@ from data_gen.expert import Expert
 from data_gen.reading import reading_of
 from data_gen.rejected import report_rejected
 from data_gen.seeds import child
-from data_gen.sources import inputs, load, rejected, rewordings
+from data_gen.sources import honoured, inputs, load, rejected, rewordings
 from data_gen.task import Task
 from data_gen.trajectory import FEATURES, LEARNT, MANIFEST, SCHEMA_VERSION, files_of, row_of, shard_name
 from midsentence.ending import quietly
@@ -45,6 +45,7 @@ def main(config: Config) -> None:
     folder = out_folder(config, "data")
     key = recipe(config)
     plan = shards(config)
+    honoured(config, [config], (task for split, rows in config.data.sizes.items() if rows for task in _tasks(config, split)))
     claim(folder)
     prepare(folder, key, plan)
     # asked before the workers start, who then find all answers in the file

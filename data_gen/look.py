@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from configs.folder import settings_in
+from configs.palette import INK, LEARNED, LEARNED_INK, LINE, MODE_COLOURS, SOFT
 from data_gen.episodes import settings_of
 from data_gen.sources import load
 from data_gen.trajectory import read_rows
@@ -51,6 +52,12 @@ def rates(rows: Sequence[Row]) -> dict[str, float]:
     }
 
 
+def example(rows: Sequence[Row], mode: str) -> Row:
+    """The first row of a mode in which the speaker takes something back; its first where none does."""
+    own = [row for row in rows if row["mode"] == mode]
+    return next((row for row in own if any(word["label"] == "reparandum" for word in row["words"])), own[0])
+
+
 def revisions(row: Row) -> tuple[int, int]:
     """Calls issued anew under an ID that was there already, and removals."""
     seen: set[str] = set()
@@ -81,8 +88,8 @@ MEASURES: Mapping[str, Callable[[Row], float]] = {
 def distributions(rows: Sequence[Row]) -> bytes:
     """A picture (PNG): a histogram of each of `MEASURES`, modes over one another."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
-    from configs.palette import INK, LINE, MODE_COLOURS, SOFT
     figure = Figure(figsize=(13, 5.6), layout="constrained")
     there = {row["mode"] for row in rows}
     modes = [*(mode for mode in MODE_COLOURS if mode in there), *sorted(there - MODE_COLOURS.keys())]
@@ -91,12 +98,14 @@ def distributions(rows: Sequence[Row]) -> bytes:
         values = [[measure(row) for row in rows if row["mode"] == mode] for mode in modes]
         axes.hist(values, bins=24, stacked=True, label=modes, color=colours)
         axes.set_xlabel(name, color=SOFT)
+        axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.tick_params(colors=SOFT)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
         for side in ("left", "bottom"):
             axes.spines[side].set_color(LINE)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(modes), frameon=False)
+    figure.supylabel("trajectories", color=SOFT, fontsize=10)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=110)
     return picture.getvalue()
@@ -135,7 +144,7 @@ def transcript_html(row: Row) -> str:
     parts = [f"<p><b>{html.escape(row['id'])}</b>, {html.escape(row['mode'])}: {html.escape(row['request'])}</p><pre>"]
     for part in row["segments"]:
         tag = "" if part["kind"] == "model" else f"<{part['kind']}> "
-        look = "background:#cfe8d8;color:#12351f" if part["supervised"] else "color:#6b7280"
+        look = f"background:{LEARNED};color:{LEARNED_INK}" if part["supervised"] else f"color:{SOFT}"
         text = html.escape(tag + part["text"].rstrip("\n"))
         parts.append(f'<span style="{look}">{seconds(part["at_ns"]):7.2f} s  {text}</span>\n')
     return "".join([*parts, "</pre>"])

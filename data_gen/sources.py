@@ -6,7 +6,7 @@ Owns the one place where a source's name is looked up. Refuses to know how any o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from configs.schema import Config
@@ -14,6 +14,7 @@ from data_gen.disfluency import Rates
 from data_gen.task import Split, Task
 from midsentence.addresses import without_keys
 from midsentence.files import path_of
+from midsentence.modes import check_egress
 
 if TYPE_CHECKING:
     from data_gen.tasks.assistant.templates import Template
@@ -22,9 +23,35 @@ SOURCES = (
     "assistant", "bfcl", "conversations", "debug", "dialogue", "domains", "home", "hotpotqa", "jsonl", "naturalistic", "written",
     "written_apart",
 )
+PARTED = ("bfcl", "conversations", "domains")
+"""Those that ``data.categories`` picks parts of."""
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 DEFAULT_COUNT = 300
 """Tasks of a generated source in a split that ``data.sizes`` does not name."""
+
+
+def honoured(config: Config, each: Sequence[Config], tasks: Iterable[Task]) -> None:
+    """Refuses settings that nothing in a run would honour: they were meant for something else.
+
+    Args:
+        config: the run's.
+        each: those of each of its sources.
+        tasks: all of the run's, looked at where the settings name tools alone.
+
+    Raises:
+        ValueError: names the setting, its value and the fix.
+    """
+    names = [own.task or own.data.source for own in each]
+    for setting, value in (("requests", config.requests), ("tools", config.tools)):
+        if value and "jsonl" not in names:
+            raise ValueError(f"{setting}={value} is read by source jsonl, and not by {', '.join(names)}; use data=jsonl, or leave it out")
+    if any(config.data.files.values()) and "hotpotqa" not in names:
+        raise ValueError(f"data.files is read by source hotpotqa, and not by {', '.join(names)}; use data=hotpotqa, or leave it out")
+    for name, own in zip(names, each):
+        # two are what the settings begin with, where no other file of group data was chosen
+        if own.data.categories and name not in PARTED and tuple(own.data.categories) != ("parallel", "parallel_multiple"):
+            raise ValueError(f"data.categories={list(own.data.categories)}, but source {name!r} has no parts; leave it out")
+    check_egress(config.agent.allowed_egress, (spec for task in tasks for spec in task.tools), "agent.allowed_egress")
 
 
 def load(config: Config, split: Split) -> Sequence[Task]:

@@ -59,6 +59,13 @@ class Backend:
         return self.name in PLANNED
 
     @property
+    def plays(self) -> str:
+        """Who that is, in words."""
+        if self.planned:
+            return f"no model (tokens of {self.model.name})"
+        return self.model.name + (f" with {self.model.adapter}" if self.model.adapter else ", untrained")
+
+    @property
     def trained(self) -> bool:
         """Whether it may have been trained on tasks."""
         return self.name not in UNTRAINED

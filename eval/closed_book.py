@@ -23,7 +23,7 @@ from typing import Any
 
 from configs.command import command, out_folder
 from configs.schema import Config
-from data_gen.sources import load
+from data_gen.sources import honoured, load
 from data_gen.task import Task
 from eval.backends import Backend, backend
 from eval.replay import choose, of_source, tasks_of
@@ -47,6 +47,8 @@ def main(config: Config) -> None:
     """Asks every backend with weights, counts the training answers, writes the file."""
     folder = out_folder(config, "replay")
     backends = [backend(name, config) for name in config.eval.backends]
+    each = [of_source(config, name) for name in config.eval.sources or [""]]
+    honoured(config, each, (task for own in each for played in backends for task in tasks_of(own, played)))
     rows: list[Row] = []
     for name in config.eval.sources or [""]:
         own = of_source(config, name)

@@ -194,20 +194,20 @@ def _tokens(part: Slice) -> int:
 def _counts(task: Task, parts: Sequence[Slice], whole: Trace, counted: Counts, useful: set[int]) -> dict[str, int]:
     """The counts, with what is early counted from each turn's own words."""
     specs = specs_of(task)
-    early = wrong = wrong_early = before_final = 0
+    early = wrong = before_final = 0
     for part in parts:
         finals = [u.at_ns for u in whole.updates if u.final and part.start_ns <= u.at_ns < part.end_ns]
         effects = [run for run in part.runs if specs[run.name].access == "write" and run.ended != "failed"]
-        wrong += sum(run.call not in useful for run in effects)
         effects = [run for run in effects if run.start_ns < part.speech_end_ns]
         early += len(effects)
-        wrong_early += sum(run.call not in useful for run in effects)
+        wrong += sum(run.call not in useful for run in effects)
         before_final += sum(not finals or run.start_ns < finals[-1] for run in part.runs)
+    needless = sum(run.call not in useful for run in whole.runs if specs[run.name].access == "write" and run.ended != "failed")
     done = {run.call: run for run in whole.runs if run.ended == "done"}
     wasted = len(whole.runs) - sum(run is done.get(run.call) and run.call in useful for run in whole.runs)
     return replace(
-        counted, effects_before_last_word=early, wrong_effects=wrong, wrong_effects_before_last_word=wrong_early,
-        early_calls=before_final, wasted_calls=wasted,
+        counted, wrong_effects=needless, effects_before_last_word=early, wrong_effects_before_last_word=wrong, early_calls=before_final,
+        wasted_calls=wasted,
     ).as_json()
 
 

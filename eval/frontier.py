@@ -32,7 +32,7 @@ from configs.palette import INK, MODE_COLOURS, SOFT
 from configs.schema import Config, EndpointConfig
 from data_gen.episodes import endpoint_of, make_episode, profile_of
 from data_gen.seeds import child
-from data_gen.sources import load
+from data_gen.sources import honoured, load
 from data_gen.task import Task
 from eval.backends import Backend, backend
 from eval.latency import latency
@@ -86,6 +86,7 @@ def main(config: Config) -> None:
     """Runs what is not there yet, then writes and draws the frontier."""
     folder = out_folder(config, "frontier")
     endings = endings_of(config)
+    honoured(config, [ending.config for ending in endings], (task for ending in endings for task in load(ending.config, ending.split)))
     episodes = explore(folder, endings, config)
     found = frontier(endings, episodes, config)
     write_manifest(folder, config, schema_version=SCHEMA_VERSION)
@@ -182,9 +183,7 @@ def outcome(task: Task, mode: str, config: Config, played: Backend) -> Episode:
     seen = trace(rollout.history)
     answered = rollout.outcome == "answered"
     verdict = score(task, rollout.state, rollout.outcome, seen.emits[-1][1] if seen.emits and answered else None, world)
-    waste = counts(
-        seen, specs_of(task), verdict.useful, row.commit_grace_ns, row.duplicate_writes, task.speech_end_ns, row.runs_lines
-    )
+    waste = counts(seen, specs_of(task), verdict.useful, row.commit_grace_ns, task.speech_end_ns, row.runs_lines)
     late = latency(seen, answered, task.speech_end_ns, ns(config.eval.cap_s))
     return {
         "task": task.id, "right": verdict.right, "latency_ns": late.total_ns, "before_last_word": waste.effects_before_last_word,

@@ -1,10 +1,10 @@
 "use strict";
 // Draws the episodes of the page's data. Every text becomes a text node: nothing of the data is ever parsed as HTML.
 
-const tasks = JSON.parse(document.getElementById("data").textContent).tasks;
+const { tasks, about } = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const SVG = $("words").namespaceURI;
-const GUTTER = 102, PAD = 18, ROW = 27, BAR = 15, WORDS = 118;
+const PAD = 18, ROW = 27, BAR = 15, NARROW = 620, WORDS = 132;
 const PART = { think: "--think", tool_call: "--tool-call", pause: "--pause", answer: "--answer", other: "--other" };
 const LEGEND = [
   ["thinks", "--think"], ["writes a call", "--tool-call"], ["pauses", "--pause"], ["answers", "--answer"], ["cut by news", "--cut"],
@@ -17,13 +17,16 @@ const WHO = {
 };
 const SLIPS = new Set(["reparandum", "interregnum"]);
 
-let task = null, shown = [null, null], t = 0, from = 0, to = 1, playing = null, follow = [], said = [];
+let task = null, shown = [null, null], t = 0, from = 0, to = 1, playing = null, follow = [], uttered = [], kept = [], fits = () => true;
 
 const secs = (x) => x.toFixed(2) + " s";
 const talk = () => shown.find((episode) => episode && episode.turns);  // a conversation has words and turns of its own
 const MIN_PER_S = 26;  // of a conversation, which is long: below that the lanes are moved sideways
-const width = () => Math.max($("plot").clientWidth - 2, talk() ? GUTTER + PAD + Math.ceil((to - from) * MIN_PER_S) : 0);
-const x = (s) => GUTTER + ((s - from) / (to - from)) * (width() - GUTTER - PAD);
+const narrow = () => $("plot").clientWidth < NARROW;
+const gutter = () => (narrow() ? 66 : 102);
+const width = () => Math.max(240, $("plot").clientWidth - 2, talk() ? gutter() + PAD + Math.ceil((to - from) * MIN_PER_S) : 0);
+const x = (s) => gutter() + ((s - from) / (to - from)) * (width() - gutter() - PAD);
+const when = (left) => from + ((left - gutter()) * (to - from)) / (width() - gutter() - PAD);  // the other way round
 
 function node(name, attributes, ...children) {
   const made = document.createElementNS(SVG, name);
@@ -39,17 +42,71 @@ function html(name, className, ...children) {
   return made;
 }
 
+// ---- the results
+
+function writeResults() {
+  $("results").hidden = !about;
+  if (!about) return;
+  $("name").textContent = document.title = "midsentence: " + about.name;
+  $("runs").replaceChildren(...about.runs.map((run) => html("li", "", run.join(" · "))));
+  const grids = about.grids.map(table), causes = grids.filter((one, n) => about.grids[n].heads[0] === "label");
+  $("grids").replaceChildren(...grids.filter((one) => !causes.includes(one)));
+  if (causes.length) $("grids").append(html("details", "causes", html("summary", "", "What went wrong, by mode and by how it was said"), ...causes));
+  $("note").textContent = about.note;
+  const counts = about.tasks.map(([source, split, n]) => {
+    const here = new Set(tasks.filter((one) => one.source === source && one.split === split).map((one) => one.of)).size;
+    return here + " of " + n + " of " + source + ", " + split;
+  });
+  $("held").textContent = "This page holds " + counts.join("; ") + ": what went wrong before others. The table counts all.";
+}
+
+function table(grid) {
+  const mode = grid.heads.indexOf("mode");
+  const look = (n) => (n < grid.left ? "left" : "") + (n === mode ? " mode" : "");
+  const cell = (text, n) => {
+    const [figure, more] = text.split(" [");
+    return html("td", look(n), figure, ...(more ? [html("span", "more", " [" + more)] : []));
+  };
+  return html("div", "grid", html("table", "", html("caption", "", grid.title),
+    html("thead", "", html("tr", "", ...grid.heads.map((head, n) => html("th", look(n), head)))),
+    html("tbody", "", ...grid.rows.map((row) => html("tr", "", ...row.map(cell))))));
+}
+
 // ---- what is chosen
 
 const label = (episode) => [episode.backend, episode.mode, episode.profile].join(" · ") + (episode.seed ? " · seed " + episode.seed : "");
 
+function fillFilter() {
+  const wrong = tasks.flatMap((one) => one.episodes.filter((e) => !e.right));
+  const having = (test) => tasks.filter((one) => one.episodes.some(test)).length;
+  const add = (value, text, test) => $("filter").append(new Option(text + " (" + having(test) + ")", value));
+  add("", "all", () => true);
+  if (wrong.length) add("wrong", "went wrong", (e) => !e.right);
+  for (const mode of [...new Set(wrong.map((e) => e.mode))]) add("in " + mode, "wrong in " + mode, (e) => !e.right && e.mode === mode);
+  for (const cause of [...new Set(wrong.map((e) => e.cause))].sort()) add("by " + cause, cause, (e) => !e.right && e.cause === cause);
+}
+
+function filter(value) {
+  const names = [...$("filter").options].map((option) => option.value);
+  $("filter").value = names.includes(value) ? value : "";
+  const chosen = $("filter").value, name = chosen.slice(3);
+  fits = { "": () => true, wrong: (e) => !e.right }[chosen] ?? (chosen.startsWith("in ") ? (e) => !e.right && e.mode === name : (e) => !e.right && e.cause === name);
+  kept = tasks.flatMap((one, n) => (one.episodes.some(fits) ? [n] : []));
+  fillTasks();
+}
+
 function fillTasks() {
-  tasks.forEach((one, n) => {
+  $("task").replaceChildren();
+  kept.forEach((n) => {
+    const one = tasks[n];
     const wrong = one.episodes.filter((e) => !e.right).length;
     const said = one.words.map((word) => word[0]).join(" ");
     const text = one.source + " " + one.task + (wrong ? " (" + wrong + " of " + one.episodes.length + " wrong)" : "") + ": " + said;
     $("task").append(new Option(text.length > 150 ? text.slice(0, 149) + "…" : text, n));
   });
+}
+
+function fillLegend() {
   for (const [name, look] of LEGEND) {
     const mark = html("i");
     mark.style.background = look === "held" ? "repeating-linear-gradient(135deg, var(--running) 0 1.5px, var(--held) 1.5px 5px)" : "var(" + look + ")";
@@ -61,15 +118,16 @@ function choose(n, wanted = [], at = null) {
   task = tasks[n];
   $("task").value = n;
   const best = (mode) => task.episodes.findIndex((e) => e.mode === mode);
-  const kept = (place, mode) => {
+  const same = (place, mode) => {
     const now = wanted[place] !== undefined ? wanted[place] : shown[place] && label(shown[place]);
     if (now === "") return -1;
-    const same = task.episodes.findIndex((e) => label(e) === now);
-    return same >= 0 ? same : best(mode) >= 0 ? best(mode) : 0;
+    const found = task.episodes.findIndex((e) => label(e) === now);
+    return found >= 0 ? found : best(mode) >= 0 ? best(mode) : 0;
   };
-  const places = [kept(0, "sequential"), kept(1, "speculative")];
-  if (wanted[1] === undefined && places[1] === places[0]) {  // nothing is compared with itself
-    places[1] = task.episodes.length > 1 ? (places[0] + 1) % task.episodes.length : -1;
+  const places = [same(0, "sequential"), same(1, "speculative")];
+  if (!places.some((n) => n >= 0 && fits(task.episodes[n]))) places[1] = task.episodes.findIndex(fits);
+  if (places[1] === places[0]) {  // nothing is compared with itself
+    places[1] = wanted[1] === undefined && task.episodes.length > 1 ? (places[0] + 1) % task.episodes.length : -1;
     if (places[1] >= 0 && places[1] < places[0]) places.reverse();
   }
   ["one", "two"].forEach((name, place) => {
@@ -98,7 +156,7 @@ function compare(at = null) {
 function writeRequest() {
   const turns = talk() ? talk().turns : [];
   let turn = 0;
-  said = [];
+  uttered = [];
   const parts = [];
   for (const [text, start, , kind] of talk() ? talk().words : task.words) {
     if (turn < turns.length && start >= turns[turn].start_s - 1e-6) {
@@ -106,7 +164,7 @@ function writeRequest() {
       turn += 1;
     }
     const span = html("span", SLIPS.has(kind) ? "slip" : "", text);
-    said.push([start, span]);
+    uttered.push([start, span]);
     parts.push(span, " ");
   }
   $("request").replaceChildren(...parts);
@@ -139,7 +197,7 @@ function sheet(svg, height, about) {
 }
 
 function ticks(svg, top, bottom, numbers) {
-  const room = (width() - GUTTER - PAD) / (to - from);
+  const room = (width() - gutter() - PAD) / (to - from);
   const step = [1, 2, 5, 10, 20, 60].find((step) => step * room >= 34) ?? 120;
   for (let s = 0; s <= to; s += step) {
     svg.append(node("line", { x1: x(s), x2: x(s), y1: top, y2: bottom, stroke: "var(--line)", "stroke-width": 0.6 }));
@@ -147,8 +205,19 @@ function ticks(svg, top, bottom, numbers) {
   }
 }
 
-function lastWord(svg, at, top, bottom) {
-  svg.append(node("line", { x1: x(at), x2: x(at), y1: top, y2: bottom, stroke: "var(--soft)", "stroke-dasharray": "4 3" }));
+function lastWord(svg, before, at, top, bottom) {
+  svg.insertBefore(node("line", { x1: x(at), x2: x(at), y1: top, y2: bottom, stroke: "var(--soft)", "stroke-dasharray": "4 3" }), before);
+}
+
+// The end of speech: a dashed line from top to bottom, interrupted where a text lies across it.
+function endOfSpeech(svg, before, top, bottom, crossed) {
+  const said = x(task.speech_end_s), gaps = [...crossed].sort((a, b) => a - b);
+  let from_y = top;
+  for (const y of [...gaps, bottom + ROW / 2]) {
+    const line = { x1: said, x2: said, y1: from_y, y2: Math.min(bottom, y - ROW / 2), stroke: "var(--soft)", "stroke-dasharray": "4 3" };
+    if (line.y2 > from_y) svg.insertBefore(node("line", line), before);
+    from_y = y + ROW / 2;
+  }
 }
 
 function cursor(svg, height) {
@@ -161,14 +230,14 @@ function cursor(svg, height) {
 // Names of lanes stay at the left where lanes are moved sideways.
 function name(svg, y, text) {
   let group = svg.querySelector("g.names");
-  if (!group) svg.append(group = node("g", { class: "names" }, node("rect", { x: -3, width: GUTTER - 3, height: svg.getAttribute("height"), fill: "var(--paper)" })));
-  group.append(node("text", { x: GUTTER - 12, y: y + 4, "text-anchor": "end", fill: "var(--ink)" }, text));
+  if (!group) svg.append(group = node("g", { class: "names" }, node("rect", { x: -3, width: gutter() - 3, height: svg.getAttribute("height"), fill: "var(--paper)" })));
+  group.append(node("text", { x: gutter() - (narrow() ? 8 : 12), y: y + 4, "text-anchor": "end", fill: "var(--ink)" }, text));
 }
 
 function settle() {
   const left = $("plot").scrollLeft;
   for (const group of document.querySelectorAll("g.names")) group.setAttribute("transform", "translate(" + left + " 0)");
-  $("now").style.left = 53 + left + "px";
+  if (left || $("now").style.left) $("now").style.left = 53 + left + "px";
 }
 
 function bar(svg, start, end, y, fill, about, more = {}) {
@@ -180,17 +249,25 @@ function bar(svg, start, end, y, fill, about, more = {}) {
 function drawWords(svg, words, height) {
   const y = height - 26;
   ticks(svg, y - 14, height, false);
-  if (!talk()) lastWord(svg, task.speech_end_s, y - 14, height);
   name(svg, y, "user says");
+  if (!talk()) endOfSpeech(svg, null, y - BAR / 2, height, []);  // from the words down: their texts stand above
+  const texts = [], upright = narrow() && !talk(), apart = upright ? 11 : 13;
   let free = -Infinity;
   for (const [text, start, end, kind] of words) {
     bar(svg, start, Math.max(start, end - 0.012), y, SLIPS.has(kind) ? "var(--slip)" : "var(--word)", text + ", " + secs(start) + " to " + secs(end) + ", " + kind, { rx: 1.5 });
-    const left = Math.max(x(start) + 6, free);
-    if (left > x(start) + 30) continue;  // crowded: the request above the lanes has it
-    free = left + 13;
-    const short = text.length > 14 ? text.slice(0, 13) + "…" : text;
-    svg.append(node("text", { transform: "translate(" + left + " " + (y - 13) + ") rotate(-50)", fill: "var(--ink)", "font-size": 11.5 }, short));
+    const left = Math.max(x(start) + (upright ? 8 : 6), free);
+    if (left > x(start) + (upright ? 16 : 30)) continue;  // crowded: the request above the lanes has it
+    free = left + apart;
+    const made = node("text", { fill: "var(--ink)", "font-size": upright ? 10.5 : 11.5 }, text);
+    svg.append(made);
+    for (let cut = text; made.getComputedTextLength() > y - 20 && cut.length > 2;) made.textContent = (cut = cut.slice(0, -1)) + "…";
+    texts.push([left, made]);
   }
+  // all at one angle, so steep that none is cut off at the right
+  const room = (left) => Math.max(0, width() - 4 - left);
+  const angles = texts.map(([left, made]) => (Math.acos(Math.min(1, room(left) / Math.max(1, made.getComputedTextLength()))) * 180) / Math.PI);
+  const angle = upright ? 90 : Math.max(50, ...angles);
+  for (const [left, made] of texts) made.setAttribute("transform", "translate(" + left + " " + (y - 13) + ") rotate(-" + angle + ")");
   if (!talk()) cursor(svg, height);
 }
 
@@ -203,16 +280,20 @@ function fitting(made, text, room) {
   }
 }
 
+// A text beside a bar: on a side where it fits this side of the end of speech, or else on the one that has more room; whether it crosses.
 function beside(svg, text, start, end, y) {
   const made = node("text", { y: y + 4, fill: "var(--ink)" }, text);
   svg.append(made);
-  const rooms = [width() - PAD - x(end) - 7, x(start) - GUTTER - 7];
-  const right = rooms[0] >= Math.min(rooms[1], made.getComputedTextLength());
+  const edge = width() - PAD, said = talk() ? edge : x(task.speech_end_s), whole = made.getComputedTextLength();
+  const rooms = [edge - x(end) - 7, x(start) - gutter() - 7];
+  const clear = [(x(end) < said ? said : edge) - x(end) - 11, x(start) - (x(start) > said ? said : gutter()) - 11];
+  const right = clear[0] >= whole || (clear[1] < whole && rooms[0] >= Math.min(rooms[1], whole));
   const room = right ? rooms[0] : rooms[1];
   fitting(made, text, room);
-  made.setAttribute("x", right ? x(end) + 7 : x(start) - 7);
-  made.setAttribute("text-anchor", right ? "start" : "end");
+  const left = right ? x(end) + 7 : x(start) - 7 - made.getComputedTextLength();
+  made.setAttribute("x", left);
   made.append(node("title", {}, text));
+  return left < said && said < left + made.getComputedTextLength();
 }
 
 function drawLanes(which, episode, base) {
@@ -232,7 +313,7 @@ function drawLanes(which, episode, base) {
   for (const [start, end] of waits) svg.append(node("rect", { x: x(start), y: top, width: Math.max(0, x(end) - x(start)), height: bottom - top, fill: "var(--wait)" }));
   if (episode.turns) drawWords(svg, episode.words, WORDS);
   ticks(svg, top, bottom, true);
-  for (const [start] of waits) lastWord(svg, start, episode.turns ? top - 40 : top, bottom);
+  const above = svg.appendChild(node("g", {})), crossed = new Set();
   const pattern = "held-" + which;
   svg.append(node("defs", {}, node("pattern", { id: pattern, width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
     node("rect", { width: 6, height: 6, fill: "var(--held)" }), node("rect", { width: 1.6, height: 6, fill: "var(--running)" }))));
@@ -247,7 +328,8 @@ function drawLanes(which, episode, base) {
     if (final && !episode.turns && at === episode.updates[episode.updates.length - 1][0]) {
       const note = node("text", { x: x(at) + 11, y: y(0) + 4, fill: "var(--soft)", "font-size": 11 }, "end of speech noticed");
       svg.append(note);
-      if (x(at) + 11 + note.getComputedTextLength() > width()) { note.setAttribute("x", x(at) - 11); note.setAttribute("text-anchor", "end"); }
+      if (x(at) + 11 + note.getComputedTextLength() > width()) note.textContent = "end noticed";
+      if (x(at) + 11 + note.getComputedTextLength() > width()) note.remove();  // what the diamond is, its title says
     }
   }
 
@@ -278,8 +360,10 @@ function drawLanes(which, episode, base) {
       last = Math.max(last, run.end_s);
       text = run.text;
     }
-    if (text) beside(svg, text, first, last, row);
-    else if (call.stays.length) beside(svg, "never ran: " + call.stays[call.stays.length - 1][0], isFinite(first) ? first : call.stays[0][1], isFinite(last) ? last : call.stays[0][1], row);
+    const never = !text && call.stays.length;
+    if (never && !isFinite(first)) first = last = call.stays[0][1];
+    if (never) text = "never ran: " + call.stays[call.stays.length - 1][0];
+    if (text && beside(svg, text, first, last, row)) crossed.add(row);
   });
 
   const row = y(lanes - 1);
@@ -298,8 +382,10 @@ function drawLanes(which, episode, base) {
     if (wide > x(at) - x(said) - 12) chip.setAttribute("x", x(said) - wide / 2 - 2);
     else chip.before(node("rect", { x: (x(said) + x(at) - wide) / 2, y: row - 9, width: wide, height: 18, fill: "var(--wait)" }));
     const before = Math.min(x(said), Number(chip.getAttribute("x")) - wide / 2);
-    beside(svg, "“" + text + "”", from + ((before - GUTTER) * (to - from)) / (width() - GUTTER - PAD), at + 0.08, row);
+    if (beside(svg, "“" + text + "”", when(before), at + 0.08, row)) crossed.add(row);
   }
+  if (episode.turns) for (const [start] of waits) lastWord(svg, above, start, top - 26 - BAR / 2, bottom);
+  else endOfSpeech(svg, above, top, bottom, crossed);
   cursor(svg, bottom);
 }
 
@@ -362,10 +448,10 @@ function move(to_s) {
   $("time").setAttribute("aria-valuetext", secs(t));
   $("now").textContent = secs(t);
   for (const line of follow) { line.setAttribute("x1", x(t)); line.setAttribute("x2", x(t)); }
-  for (const [start, span] of said) span.classList.toggle("said", start <= t);
+  for (const [start, span] of uttered) span.classList.toggle("said", start <= t);
   if ($("plot").classList.contains("wide")) {  // what happens now stays in sight
     const room = $("plot").clientWidth, at = x(t);
-    if (at < $("plot").scrollLeft + GUTTER || at > $("plot").scrollLeft + room - 24) $("plot").scrollLeft = at - room * 0.6;
+    if (at < $("plot").scrollLeft + gutter() || at > $("plot").scrollLeft + room - 24) $("plot").scrollLeft = at - room * 0.6;
   }
   for (const which of ["one", "two"]) {
     let last = null;
@@ -376,6 +462,7 @@ function move(to_s) {
 
 function keep() {
   const parts = new URLSearchParams({ task: task.task, above: label(shown[0]), below: shown[1] ? label(shown[1]) : "", t: t.toFixed(2) });
+  if ($("filter").value) parts.set("show", $("filter").value);
   const theme = document.documentElement.dataset.choice;
   if (theme !== "auto") parts.set("theme", theme);
   try { history.replaceState(null, "", "#" + parts); } catch (error) { /* some browsers forbid it for files */ }
@@ -414,13 +501,17 @@ function colours(choice) {
 function begin() {
   const asked = new URLSearchParams(location.hash.slice(1));
   colours(["light", "dark"].includes(asked.get("theme")) ? asked.get("theme") : "auto");
+  writeResults();
   if (!tasks.length) { $("request").textContent = "This report holds no episodes."; return; }
-  fillTasks();
-  const found = tasks.findIndex((one) => one.task === asked.get("task"));
+  fillFilter();
+  fillLegend();
+  filter(asked.get("show") ?? "");
+  const found = kept.find((n) => tasks[n].task === asked.get("task")) ?? kept[0];
   const at = asked.has("t") && isFinite(asked.get("t")) ? Number(asked.get("t")) : null;
-  choose(Math.max(0, found), [asked.get("above") ?? undefined, asked.get("below") ?? undefined], at);
+  choose(found, [asked.get("above") ?? undefined, asked.get("below") ?? undefined], at);
   $("task").addEventListener("change", () => { choose(Number($("task").value)); keep(); });
-  const step = (by) => { choose((Number($("task").value) + by + tasks.length) % tasks.length); keep(); };
+  $("filter").addEventListener("change", () => { filter($("filter").value); choose(kept[0]); keep(); });
+  const step = (by) => { choose(kept[(kept.indexOf(Number($("task").value)) + by + kept.length) % kept.length]); keep(); };
   $("before").addEventListener("click", () => step(-1));
   $("after").addEventListener("click", () => step(1));
   for (const which of ["one", "two"]) $(which).addEventListener("change", () => { compare(t); keep(); });
@@ -437,9 +528,8 @@ function begin() {
     if (event.key === " " && !["BUTTON", "SELECT"].includes(event.target.tagName)) { event.preventDefault(); play(); }
   });
   const drag = (event) => {
-    const box = $("plot").getBoundingClientRect();
     if ($("plot").classList.contains("wide") && event.pointerType === "touch") return;  // a finger moves the lanes
-    move(from + ((event.clientX - box.left - 1 + $("plot").scrollLeft - GUTTER) / (width() - GUTTER - PAD)) * (to - from));
+    move(when(event.clientX - $("plot").getBoundingClientRect().left - 1 + $("plot").scrollLeft));
   };
   for (const svg of document.querySelectorAll("svg")) {
     svg.addEventListener("pointerdown", (event) => { svg.setPointerCapture(event.pointerId); drag(event); });

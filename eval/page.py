@@ -1,7 +1,7 @@
 """A page to look at episodes with: one HTML file that needs nothing but itself.
 
-Owns what the page is told of an episode (`lanes`), which episodes it holds (`pick`), and the putting together of the
-file from `page.html`, `page.css` and `page.js`. The page makes every piece of text a text node, its data can't close its script
+Owns what the page is told of the runs (`about`) and of an episode (`lanes`), which episodes it holds (`pick`), and the putting together
+of the file from `page.html`, `page.css` and `page.js`. The page makes every piece of text a text node, its data can't close its script
 element, and its content policy lets no other script run and nothing be fetched: what users say and tools return stays
 data. Refuses to measure anything. Seconds from here on.
 """
@@ -15,10 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from configs.palette import CUT, HELD, INK, LINE, PARTS, RUNNING, SOFT, UPDATE, VOID, WORD
+from configs.palette import CUT, HELD, INK, LINE, PARTS, RUNNING, SLIP, SOFT, UPDATE, VOID, WORD
 from eval.conversations import last_turn
 from eval.measures import BACKEND_ORDER, MODE_ORDER
 from eval.results import Episodes, read_file, read_manifest
+from eval.tables import NOTE, Grid, failures, results
 from eval.trace import History, Run, history_of, trace
 from midsentence.clock import seconds
 from midsentence.events import Append, Speaking
@@ -32,17 +33,21 @@ MOST_TASKS = 24
 
 _HERE = Path(__file__).parent
 _PALETTE = {
-    "ink": INK, "soft": SOFT, "line": LINE, "word": WORD, "update": UPDATE, "running": RUNNING, "held": HELD, "void": VOID, "cut": CUT,
+    "ink": INK, "soft": SOFT, "line": LINE, "word": WORD, "update": UPDATE, "slip": SLIP, "running": RUNNING, "held": HELD, "void": VOID,
+    "cut": CUT,
 } | {part.replace("_", "-"): colour for part, colour in PARTS.items()}
 
 
-def write_page(path: Path, runs: Sequence[str], episodes: Episodes, pictured: str | None = None) -> None:
+def write_page(
+    path: Path, runs: Sequence[str], episodes: Episodes, rows: Sequence[Mapping[str, Any]] = (), pictured: str | None = None
+) -> None:
     """Writes the page of some folders of replays, whole or not at all.
 
     Args:
         path: the file.
         runs: the folders.
         episodes: what `eval.results.read_runs` found in them.
+        rows: the report's, which are shown above the episodes.
         pictured: ID of the task that is shown first.
     """
     wanted = pick(episodes, pictured)
@@ -50,7 +55,36 @@ def write_page(path: Path, runs: Sequence[str], episodes: Episodes, pictured: st
         episode for run in map(Path, runs) for entry in read_manifest(run)["rows"] for episode in read_file(run / entry["file"])
         if (episode["source"], episode["split"], episode["task"]) in wanted
     ]
-    write(path, page(found, pictured))
+    write(path, page(found, pictured, about(runs, episodes, rows)))
+
+
+def about(runs: Sequence[str], episodes: Episodes, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What stands above the episodes: which runs these are, the table of results, and how many requests each source has."""
+    ids: dict[tuple[str, str], set[str]] = {}
+    for key, own in episodes.items():
+        ids.setdefault((key.source, key.split), set()).update(episode["task"] for episode in own)
+    manifests = [read_manifest(Path(run)) for run in runs]
+    return {
+        "name": ", ".join(Path(run).name for run in runs),
+        "runs": [[Path(run).name, *_made(manifest)] for run, manifest in zip(runs, manifests, strict=True)],
+        "grids": [_told(grid) for grid in (*results(rows), *failures(rows))],
+        "note": NOTE,
+        "tasks": [[*where, len(own)] for where, own in ids.items()],
+    }
+
+
+def _made(manifest: Mapping[str, Any]) -> list[str]:
+    """When a replay was made, by whom it was played, and with which code."""
+    git = manifest.get("git", {})
+    players = [f"{name}: {who}" for name, who in manifest.get("plays", {}).items()]
+    return [
+        manifest.get("finished", "no date"), "; ".join(players) or ", ".join(dict.fromkeys(row["backend"] for row in manifest["rows"])),
+        f"code {git['commit'][:12]}{' and changes' if git.get('dirty') else ''}" if git.get("commit") else "code outside a checkout",
+    ]
+
+
+def _told(grid: Grid) -> dict[str, Any]:
+    return {"title": grid.title, "heads": list(grid.heads), "rows": [list(row) for row in grid.rows], "left": grid.left}
 
 
 def pick(episodes: Episodes, pictured: str | None = None) -> set[tuple[str, str, str]]:
@@ -68,19 +102,22 @@ def pick(episodes: Episodes, pictured: str | None = None) -> set[tuple[str, str,
     return picked
 
 
-def page(episodes: Iterable[Mapping[str, Any]], pictured: str | None = None) -> str:
+def page(episodes: Iterable[Mapping[str, Any]], pictured: str | None = None, beside: Mapping[str, Any] | None = None) -> str:
     """The page as text.
 
     Args:
         episodes: records with their words and logs.
         pictured: ID of the task that is shown first.
+        beside: what `about` says of their runs.
     """
     tasks: dict[tuple[str, str, str], dict[str, Any]] = {}
     for episode in sorted(episodes, key=_order):
         key = (episode["source"], episode["split"], episode["task"])
         if key not in tasks:
             said_s = seconds(episode["speech_end_ns"])
-            tasks[key] = dict(zip(("source", "split", "task"), key)) | {"words": _words(episode), "speech_end_s": said_s, "episodes": []}
+            tasks[key] = dict(zip(("source", "split", "task"), key)) | {
+                "of": episode["task"], "words": _words(episode), "speech_end_s": said_s, "episodes": [],
+            }
         tasks[key]["episodes"].append(lanes(episode))
     ordered = sorted(tasks.values(), key=lambda task: (task["task"] != pictured, task["source"], task["split"], task["task"]))
     script = (_HERE / "page.js").read_text(encoding="utf-8")
@@ -89,7 +126,7 @@ def page(episodes: Iterable[Mapping[str, Any]], pictured: str | None = None) -> 
     parts = {
         "policy": f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
         "style": (_HERE / "page.css").read_text(encoding="utf-8").replace("/*palette*/", palette),
-        "data": safe_json({"tasks": ordered}),
+        "data": safe_json({"tasks": ordered, "about": beside}),
         "script": script,
     }
     # split once, so that nothing in a part is taken for a place
@@ -140,6 +177,17 @@ def lanes(episode: Mapping[str, Any]) -> dict[str, Any]:
     } | (_conversed(episode, history, seen.emits) if episode.get("turns") else {})
 
 
+def transcript(episode: Mapping[str, Any]) -> list[str]:
+    """An episode as lines of text, in the order of time: what is heard, written, returned and answered, and what was spoken of it."""
+    found = lanes(episode)
+    rows = [(at_s, f"<{kind}> {text}") for at_s, kind, text in found["told"]]
+    for span in found["spans"]:
+        rows.append((span["start_s"], "".join(piece[3] for piece in span["pieces"]) + (" ✂" if span["ended"] == "cut" else "")))
+    rows += [(at_s, f"→ {text}") for at_s, text in found["emits"]]
+    rows += [(end_s, "the user speaks into it" if cut else "spoken to its end") for _, end_s, cut, _ in found.get("spoken", ())]
+    return [f"{at_s:7.2f}  {line}" for at_s, text in sorted(rows, key=lambda row: row[0]) for line in text.rstrip().split("\n")]
+
+
 def _words(episode: Mapping[str, Any]) -> list[list[Any]]:
     return [[text, seconds(start), seconds(end), label] for text, start, end, label in episode["words"]]
 
@@ -154,11 +202,11 @@ def _conversed(episode: Mapping[str, Any], history: History, emits: Sequence[tup
         for turn in episode["turns"] if turn["said"]
     ]
     return {
-        "words": _words(episode), "speech_end_s": seconds(episode["speech_end_ns"]), "turns": turns, "spoken": _spoken(history, emits),
+        "words": _words(episode), "speech_end_s": seconds(episode["speech_end_ns"]), "turns": turns, "spoken": spoken(history, emits),
     }
 
 
-def _spoken(history: History, emits: Sequence[tuple[int, str]]) -> list[list[Any]]:
+def spoken(history: History, emits: Sequence[tuple[int, str]]) -> list[list[Any]]:
     """Answers as they were spoken: start, end, whether the user cut it, and its text."""
     found: list[list[Any]] = []
     for event, _ in history:

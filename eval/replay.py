@@ -32,14 +32,14 @@ from data_gen.conversing import Conversant
 from data_gen.episodes import heard_of, make_episode, profile_of, settings_of
 from data_gen.rejected import report_rejected
 from data_gen.seeds import child
-from data_gen.sources import inputs, load, rejected
+from data_gen.sources import honoured, inputs, load, rejected
 from data_gen.task import Split, Task
 from data_gen.tasks import jsonl
 from eval.backends import Backend, backend
 from eval.episodes import SCHEMA_VERSION, record
 from eval.realtime import WALL, Live, paced, run_live
 from eval.sharding import ALONE, Part, Share, share
-from midsentence.clock import Profile, ns, seconds
+from midsentence.clock import Profile, local_now, ns, seconds
 from midsentence.files import digest, intact, marker, write
 from midsentence.models.load import weights_hash
 from midsentence.prompt import system_prompt
@@ -96,7 +96,8 @@ def main(config: Config) -> None:
         clock = {"time": config.time} | ({"processes": own.count} if config.time == "real" else {})
         write_manifest(
             folder, config, schema_version=SCHEMA_VERSION, recipe=key, rows=[entry_of(folder, row) for row in rows],
-            checkpoints={name: backend.model.adapter for name, backend in backends.items()}, rejected=left_out, **clock,
+            checkpoints={name: backend.model.adapter for name, backend in backends.items()}, rejected=left_out, finished=local_now(),
+            plays={name: backend.plays for name, backend in backends.items()}, **clock,
         )
     for left in (folder / _MAKING, *((folder / row.file).with_suffix(".part") for row in rows)):
         left.unlink(missing_ok=True)  # of a run that was killed between the whole file and this
@@ -143,8 +144,8 @@ def plan(config: Config) -> tuple[list[Row], dict[str, Backend]]:
         if profile.startswith(WALL.name):
             raise ValueError(f"eval.profiles names {profile!r}: names that begin with {WALL.name!r} are for time=real; rename the profile")
         profile_of(profile, config.clock)
-    for source in chosen.sources:
-        of_source(config, source)
+    each = [of_source(config, source) for source in chosen.sources or [""]]
+    honoured(config, each, (task for own in each for played in backends.values() for task in tasks_of(own, played)))
     rows = [
         Row(name, mode, profile, seed, source)
         for name in chosen.backends for source in chosen.sources or [""] for profile in devices(config, backends[name])

@@ -57,7 +57,7 @@ def main(config: Config) -> None:
     with together(folder) as half:
         write(half, report, config.runs, picture)
         plots = [folder / path.name for path in write_plots(half, rows, episodes)]
-        write_page(half / "report.html", config.runs, episodes, picture[2] if picture else None)
+        write_page(half / "report.html", config.runs, episodes, rows, picture[2] if picture else None)
     for name in {*NAMES} - {path.name for path in plots}:
         (folder / name).unlink(missing_ok=True)  # a picture of an earlier report would belie this one
     show(rows, paper.grids(tables))

@@ -18,7 +18,8 @@ MANIFEST = "manifest.json"
 
 
 _ROW = {"file": str, "backend": str, "mode": str, "profile": str, "seed": int, "source?": str, "sha256?": str}
-_SHAPE = {"rows": [_ROW], "git?": {}, "rejected?": [{"source": str, "split?": str, "count": int, "rows?": [str]}]}
+_REJECTED = {"source": str, "split?": str, "count": int, "rows?": [str]}
+_SHAPE = {"rows": [_ROW], "git?": {}, "finished?": str, "plays?": {}, "rejected?": [_REJECTED]}
 """What a manifest has, as far as it is read."""
 
 

@@ -76,7 +76,7 @@ class Counts:
 
 
 def counts(
-    trace: Trace, specs: Mapping[str, ToolSpec], useful: Collection[int], grace_ns: int = 0, duplicates: bool = False,
+    trace: Trace, specs: Mapping[str, ToolSpec], useful: Collection[int], grace_ns: int = 0,
     speech_end_ns: int = 0, runs_lines: bool = False, rules: Rules | None = None,
 ) -> Counts:
     """Counts over one episode.
@@ -86,7 +86,6 @@ def counts(
         specs: the tools by name.
         useful: IDs of the calls that did what gold asks for.
         grace_ns: the commit grace that was set.
-        duplicates: whether the task asks for equal effects more than once.
         speech_end_ns: the end of the user's last word.
         runs_lines: whether the mode lets a call go when its line is complete.
         rules: what commits; by default the end of an action with the final update read.
@@ -120,7 +119,7 @@ def counts(
         effects_before_commit=sum(not committed(trace, run, grace_ns, specs, runs_lines, rules) for run in writes),
         effects_before_last_word=len(early),
         wrong_effects_before_last_word=sum(run.call not in useful for run in early),
-        effects_repeated=sum(n - 1 for n in by_call.values()) + (0 if duplicates else sum(n - 1 for n in by_text.values())),
+        effects_repeated=sum(n - 1 for n in by_call.values()) + sum(n - 1 for n in by_text.values()),
         model_tokens=trace.model_tokens,
         wasted_tokens=sum(lost),
         cuts=sum(span.ended == "cut" for span in trace.spans),

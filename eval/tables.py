@@ -245,14 +245,19 @@ def terminal(rows: Sequence[Row], width: int = WIDE) -> list[Table]:
     return tables
 
 
+def results(rows: Sequence[Row]) -> list[Grid]:
+    """The rows: a grid for each group."""
+    grids = []
+    for (source, split, profile), group in groups(rows).items():
+        own = columns(group)
+        cells = tuple(tuple(cell(row) for _, cell in own) for row in group)
+        grids.append(Grid(f"{source}, {split}, {profile}", tuple(head for head, _ in own), cells))
+    return grids
+
+
 def markdown(rows: Sequence[Row], beside: Sequence[Grid] = ()) -> str:
     """The rows, what questions were answered, why requests failed, and ``beside`` as Markdown."""
-    lines: list[str] = []
-    for (source, split, profile), group in groups(rows).items():
-        shown = columns(group)
-        cells = tuple(tuple(cell(row) for _, cell in shown) for row in group)
-        lines += Grid(f"{source}, {split}, {profile}", tuple(head for head, _ in shown), cells).markdown()
-    lines += [NOTE, ""]
+    lines = [line for grid in results(rows) for line in grid.markdown()] + [NOTE, ""]
     for grid in (*answers(rows), *failures(rows), *beside):
         lines += grid.markdown()
     return "\n".join(lines)

@@ -21,8 +21,9 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MultipleLocator
 
 from configs.command import command
-from configs.palette import CUT, HELD, INK, LINE, PARTS, RUNNING, SOFT, UPDATE, VOID, WORD
+from configs.palette import CUT, HELD, INK, LINE, PARTS, RUNNING, SLIP, SOFT, UPDATE, VOID, WORD
 from configs.schema import Config
+from eval.page import spoken
 from eval.trace import Run, Trace, history_of, trace
 from midsentence.calls import CallState
 from midsentence.clock import seconds
@@ -38,22 +39,25 @@ LEGEND = (
     ("call held", {"facecolor": HELD, "hatch": "////", "edgecolor": RUNNING, "lw": 0}),
     ("call runs", {"color": RUNNING}),
     ("result not used", {"color": VOID}),
+    ("taken back by the speaker", {"color": SLIP}),
 )
 _WIDTH_IN, _LANE_IN = 14.0, 0.36
 _BAR = 0.62
 """Height of a bar, in lanes."""
+_SLIPS = ("reparandum", "interregnum")
 _TEXT_LANES = 1.45
 """Room for the words' texts above their bars, in lanes."""
 
 
 @rc_context({"text.parse_math": False})  # names and words are data, never mathematics
-def draw(episodes: Sequence[Mapping[str, Any]], path: Path, titles: Sequence[str] | None = None) -> None:
+def draw(episodes: Sequence[Mapping[str, Any]], path: Path, titles: Sequence[str] | None = None, dpi: int = 160) -> None:
     """Draws episodes of one request under one another, the first as what the others are compared with.
 
     Args:
         episodes: records with their logs.
         path: the picture's file; its ending gives the format.
         titles: one an episode; the mode and its latency by default.
+        dpi: pixels an inch; 14 inches are its width.
     """
     traces = [trace(history_of(episode["log"])) for episode in episodes]
     calls = [sorted({run.call for run in seen.runs}) for seen in traces]
@@ -61,7 +65,7 @@ def draw(episodes: Sequence[Mapping[str, Any]], path: Path, titles: Sequence[str
     last_s = max(ends_s)
     lanes = [4 + _TEXT_LANES + len(ids) for ids in calls]
     height_in = _LANE_IN * (sum(lanes) + 1.5 * len(lanes)) + 0.9
-    figure = Figure(figsize=(_WIDTH_IN, height_in), dpi=160, facecolor="white")
+    figure = Figure(figsize=(_WIDTH_IN, height_in), dpi=dpi, facecolor="white")
     FigureCanvasAgg(figure)
     margins = {"left": 0.075, "right": 0.985, "top": 1 - 0.45 / height_in, "bottom": 0.95 / height_in}
     grid = figure.add_gridspec(len(lanes), 1, height_ratios=lanes, hspace=1.9 / (sum(lanes) / len(lanes)), **margins)
@@ -71,14 +75,27 @@ def draw(episodes: Sequence[Mapping[str, Any]], path: Path, titles: Sequence[str
         first = first or axes
         axes.set_xlim(-0.02 * last_s, last_s * 1.02)
         _Panel(axes, figure, episode, seen, ids).draw(titles[n] if titles else _title(episode, episodes[0]), n == 0, n == len(lanes) - 1)
-    seen_states = {stay.state for seen in traces for stay in seen.stays}
-    in_vain = any(len([r for r in seen.runs if r.call == run.call]) > 1 or run.ended != "done" for seen in traces for run in seen.runs)
-    absent = {"call held"} - ({"call held"} if CallState.HELD in seen_states else set()) | (set() if in_vain else {"result not used"})
-    handles = [Patch(label=label, **look) for label, look in LEGEND if label not in absent]
+    shown = _shown(episodes, traces)
+    handles = [Patch(label=label, **look) for label, look in LEGEND if label in shown]
     look = {"frameon": False, "fontsize": 8.5, "labelcolor": INK, "handlelength": 1.4, "columnspacing": 1.6}
     figure.legend(handles=handles, loc="lower center", ncols=len(handles), **look)
     with whole(Path(path)) as half:
         figure.savefig(half, format=Path(path).suffix[1:] or "png")
+
+
+def _shown(episodes: Sequence[Mapping[str, Any]], traces: Sequence[Trace]) -> set[str]:
+    """Labels of `LEGEND` whose looks are in the picture."""
+    parts = {piece.part for seen in traces for span in seen.spans for piece in span.pieces}
+    runs = [(run, [other for other in seen.runs if other.call == run.call]) for seen in traces for run in seen.runs]
+    there = {
+        "thinks": "think" in parts, "writes a call": "tool_call" in parts, "pauses": "pause" in parts, "answers": "answer" in parts,
+        "cut by news": any(span.ended == "cut" for seen in traces for span in seen.spans),
+        "call held": any(stay.state is CallState.HELD for seen in traces for stay in seen.stays),
+        "call runs": any(run is own[-1] and run.ended == "done" for run, own in runs),
+        "result not used": any(run is not own[-1] or run.ended != "done" for run, own in runs),
+        "taken back by the speaker": any(label in _SLIPS for episode in episodes for _, _, _, label in episode["words"]),
+    }
+    return {label for label, is_there in there.items() if is_there}
 
 
 def _title(episode: Mapping[str, Any], base: Mapping[str, Any]) -> str:
@@ -94,6 +111,8 @@ class _Panel:
         self.axes, self.figure, self.episode, self.seen, self.ids = axes, figure, episode, seen, ids
         self.said_s = seconds(episode["speech_end_ns"])
         self.end_s = self.said_s + seconds(episode["latency_ns"])
+        self.crossed: set[float] = set()
+        """Lanes whose labels lie across the end of speech."""
 
     def draw(self, title: str, first: bool, last: bool) -> None:
         axes, lanes = self.axes, 4 + len(self.ids)
@@ -105,7 +124,7 @@ class _Panel:
         for side in ("top", "right", "left"):
             axes.spines[side].set_visible(False)
         axes.spines["bottom"].set_color(LINE)
-        axes.xaxis.set_major_locator(MultipleLocator(1))
+        axes.xaxis.set_major_locator(MultipleLocator(1 if axes.get_xlim()[1] < 40 else 5))
         axes.tick_params(axis="x", colors=SOFT, labelsize=8.5, length=3, labelbottom=last)
         if last:
             axes.set_xlabel("seconds since the first word", fontsize=9, color=SOFT)
@@ -114,14 +133,31 @@ class _Panel:
         axes.set_yticks(range(lanes), names)
         axes.grid(axis="x", color=LINE, lw=0.5)
         axes.set_axisbelow(True)
-        axes.axvspan(self.said_s, self.end_s, color="#fbf3d5", lw=0, zorder=0)
-        axes.axvline(self.said_s, color=SOFT, lw=1, ls=(0, (3, 2)), zorder=1)
+        for start_s, end_s in self.waits():
+            axes.axvspan(start_s, end_s, color="#fbf3d5", lw=0, zorder=0)
         self.words()
         self.updates(1)
         self.spans(2)
         for lane, id in enumerate(self.ids, start=3):
             self.call(lane, id)
         self.answer(lanes - 1)
+        self.end_of_speech(lanes)
+
+    def waits(self) -> list[tuple[float, float]]:
+        """From the end of a turn's last word to its answer; of a single request there is one."""
+        said = [turn for turn in self.episode.get("turns", ()) if turn["said"]]
+        return [
+            (seconds(turn["speech_end_ns"]), seconds(turn["speech_end_ns"] + turn["latency_ns"])) for turn in said
+        ] or [(self.said_s, self.end_s)]
+
+    def end_of_speech(self, lanes: int) -> None:
+        """A dashed line from the words down, interrupted where a label lies across it."""
+        free = [lane for lane in range(lanes) if lane not in self.crossed]
+        for lane in free:
+            if lane - 1 not in free:
+                last = next(other for other in range(lane, lanes) if other + 1 not in free)
+                ends = (lane - (0.5 if lane else _BAR / 2), last + 0.5)
+                self.axes.plot([self.said_s] * 2, ends, color=SOFT, lw=1, ls=(0, (3, 2)), zorder=1)
 
     def words(self) -> None:
         low, high = self.axes.get_xlim()
@@ -129,7 +165,7 @@ class _Panel:
         apart, free = 10 * (high - low) / (self.axes.get_window_extent().width * 72 / self.figure.dpi), low
         for text, start_ns, end_ns, label in self.episode["words"]:
             start, end = seconds(start_ns), seconds(end_ns)
-            colour = "#e2a5a9" if label in ("reparandum", "interregnum") else WORD
+            colour = SLIP if label in _SLIPS else WORD
             self.axes.add_patch(Rectangle((start, -_BAR / 2), end - start - 0.012, _BAR, facecolor=colour, lw=0, zorder=2))
             shown = text if len(text) <= 14 else text[:13] + "…"
             free = max(start + apart / 3, free)
@@ -142,7 +178,9 @@ class _Panel:
             self.axes.plot([seconds(update.at_ns)], [lane], marker=marker, ms=size, color=colour, zorder=3)
         if (final_ns := self.seen.final_ns) is not None:
             look = {"textcoords": "offset points", "va": "center", "fontsize": 7.5, "color": SOFT}
-            self.axes.annotate("end of speech noticed", (seconds(final_ns), lane), xytext=(8, 0), **look)
+            room = self.axes.get_xlim()[1] - seconds(final_ns) - self.width("  ", 7.5)
+            said = next((text for text in ("end of speech noticed", "end noticed") if self.width(text, 7.5) <= room), "")
+            self.axes.annotate(said, (seconds(final_ns), lane), xytext=(8, 0), **look)
 
     def spans(self, lane: int) -> None:
         for span in self.seen.spans:
@@ -168,6 +206,8 @@ class _Panel:
     def answer(self, lane: int) -> None:
         if not self.seen.emits:
             return
+        if self.episode.get("turns"):
+            return self.answers(lane)
         at, text = seconds(self.seen.emits[-1][0]), self.seen.emits[-1][1]
         self.axes.plot([at], [lane], marker="o", ms=8, color=PARTS["answer"], zorder=5)
         arrow = {"arrowstyle": "<->", "color": INK, "lw": 1.1, "shrinkA": 0, "shrinkB": 3}
@@ -179,6 +219,25 @@ class _Panel:
         )
         short = text if len(text) <= 60 else text[:59] + "…"
         self.label(f"“{short}”", self.said_s, at + 0.04, lane)
+
+    def answers(self, lane: int) -> None:
+        """Of a conversation: each answer as it was spoken, with a red end where the user spoke into it, and how late it was."""
+        late = {round(end_s, 3): end_s - start_s for start_s, end_s in self.waits()}
+        rows = spoken(history_of(self.episode["log"]), self.seen.emits)
+        rest = [seconds(at_ns) for at_ns, _ in self.seen.emits if not any(abs(seconds(at_ns) - row[0]) < 1e-6 for row in rows)]
+        for start_s, end_s, cut, text in rows:
+            voice = {"facecolor": PARTS["answer"], "alpha": 0.4, "lw": 0, "zorder": 4}
+            self.axes.add_patch(Rectangle((start_s, lane - _BAR / 2), end_s - start_s, _BAR, **voice))
+            if cut:
+                self.bar(lane, end_s - 0.05, end_s, CUT)
+            short = text
+            while len(short) > 4 and self.width(short, 7.5) > end_s - start_s:
+                short = short[:-2] + "…"
+            self.axes.text(start_s + 0.05, lane, short, ha="left", va="center", fontsize=7.5, color=INK, zorder=6)
+        look = {"ha": "right", "va": "center", "fontsize": 8, "fontweight": "bold", "color": INK}
+        for at_s in [*(row[0] for row in rows), *rest]:
+            if round(at_s, 3) in late:
+                self.axes.text(at_s - 0.05, lane, f"{late[round(at_s, 3)]:.2f} s", **look)
 
     def bar(self, lane: int, start: float, end: float, colour: str) -> None:
         self.axes.add_patch(Rectangle((start, lane - _BAR / 2), max(end - start, 0.004), _BAR, facecolor=colour, lw=0, zorder=4))
@@ -192,14 +251,19 @@ class _Panel:
         return float(right[0] - left[0])
 
     def label(self, text: str, start: float, end: float, lane: float) -> None:
-        """Writes beside a bar, on the side that has more room."""
+        """Writes beside a bar: on a side where it fits this side of the end of speech, or else on the one that has more room."""
         low, high = self.axes.get_xlim()
+        wide, said = self.width(text, 8), self.said_s
         rooms = (high - end - 0.12, start - low - 0.12)
-        right = rooms[0] >= min(rooms[1], self.width(text, 8))
+        clear = ((said if end < said else high) - end - 0.12, start - (said if start > said else low) - 0.12)
+        right = clear[0] >= wide or clear[1] < wide and rooms[0] >= min(rooms[1], wide)
         room = rooms[0] if right else rooms[1]
         while len(text) > 4 and self.width(text, 8) > room:
             text = text[:-2] + "…"
         x, side = (end + 0.06, "left") if right else (start - 0.06, "right")
+        ends = (x, x + self.width(text, 8)) if right else (x - self.width(text, 8), x)
+        if ends[0] < said < ends[1]:
+            self.crossed.add(lane)
         self.axes.text(x, lane, text, ha=side, va="center", fontsize=8, color=INK, zorder=6)
 
 

@@ -30,6 +30,7 @@ from configs.schema import Config
 from data_gen.derivation import Derivation
 from data_gen.episodes import endpoint_of, make_episode, profile_of
 from data_gen.seeds import child
+from data_gen.sources import honoured
 from data_gen.task import Task, Word
 from eval.backends import Backend, backend
 from eval.latency import latency
@@ -118,9 +119,11 @@ AXES = (
 def main(config: Config) -> None:
     """Runs the map, writes it and draws it."""
     folder = out_folder(config, "whatif")
+    played = backend("expert", config)
+    honoured(config, [config], (task for each in (played,) for task in tasks_of(config, each)))
     claim(folder)
     base = Surroundings(config, profile_of(config.eval.profiles[0], config.clock))
-    found = explore(base, axes_for(config), backend("expert", config))
+    found = explore(base, axes_for(config), played)
     write_manifest(folder, config, schema_version=SCHEMA_VERSION)
     write(folder / "whatif.json", json.dumps(found, indent=1) + "\n")
     draw(found, folder / "whatif.png")

@@ -23,7 +23,7 @@ _NAMES = {
     "midsentence.models.embedded": ("ModelNotFound",),
     # tools
     "midsentence.tools.function": ("Did", "Effect", "FunctionToolbox", "Tool", "tool"),
-    "midsentence.tools.tool": ("Param", "Toolbox", "ToolFailure", "ToolSpec"),
+    "midsentence.tools.tool": ("AsyncToolbox", "Param", "Toolbox", "ToolFailure", "ToolSpec"),
     "midsentence.tools.foreign": ("RemoteToolbox",),
     "midsentence.tools.search": ("Corpus", "SearchToolbox"),
     "midsentence.tools.python_file": ("load_tools_file",),
@@ -31,6 +31,7 @@ _NAMES = {
     # the pure core: a state and an event give a state and commands
     "midsentence.core": ("step",),
     "midsentence.state": ("State", "start"),
+    "midsentence.calls": ("CallState",),
     "midsentence.clock": ("Profile",),
     # what happens to it, and what it asks for
     "midsentence.events": (
@@ -69,13 +70,15 @@ if TYPE_CHECKING:  # the same once more, for type checkers and editors; a test h
     from midsentence.assets import MissingAsset as MissingAsset
     from midsentence.models.embedded import ModelNotFound as ModelNotFound
     from midsentence.tools.function import Did as Did, Effect as Effect, FunctionToolbox as FunctionToolbox, Tool as Tool, tool as tool
-    from midsentence.tools.tool import Param as Param, Toolbox as Toolbox, ToolFailure as ToolFailure, ToolSpec as ToolSpec
+    from midsentence.tools.tool import AsyncToolbox as AsyncToolbox, Param as Param, Toolbox as Toolbox
+    from midsentence.tools.tool import ToolFailure as ToolFailure, ToolSpec as ToolSpec
     from midsentence.tools.foreign import RemoteToolbox as RemoteToolbox
     from midsentence.tools.search import Corpus as Corpus, SearchToolbox as SearchToolbox
     from midsentence.tools.python_file import load_tools_file as load_tools_file
     from midsentence.tools.latency import Constant as Constant, LogNormal as LogNormal, Uniform as Uniform
     from midsentence.core import step as step
     from midsentence.state import State as State, start as start
+    from midsentence.calls import CallState as CallState
     from midsentence.clock import Profile as Profile
     from midsentence.events import (
         Append as Append, Appended as Appended, CancelTool as CancelTool, Close as Close, Command as Command, Crowded as Crowded,

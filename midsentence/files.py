@@ -16,6 +16,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
@@ -30,14 +35,40 @@ def whole(path: Path) -> Iterator[Path]:
     if path.exists() and not path.is_file() and not path.is_dir():
         raise ValueError(f"{path} is no file but a device or a pipe; give the path of a file")
     half = path.with_name(f"{path.name}.tmp")
-    try:
-        yield half
-        _synced(half)
-        half.rename(path)
-    except (Exception, KeyboardInterrupt):
-        half.unlink(missing_ok=True)
-        raise
+    with _alone(half):
+        try:
+            yield half
+            _synced(half)
+            half.rename(path)
+        except (Exception, KeyboardInterrupt):
+            half.unlink(missing_ok=True)
+            raise
     _synced(path.parent)
+
+
+@contextlib.contextmanager
+def _alone(half: Path) -> Iterator[None]:
+    """Waits until nobody else writes under a temporary name: of what two write there at once, one would give the other's half its name.
+
+    Where the system or the disk has no such locks, it does not wait.
+    """
+    while fcntl is not None:
+        handle = os.open(half, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            with contextlib.suppress(OSError):  # a network's disk
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            with contextlib.suppress(FileNotFoundError):  # renamed by whom we waited for: what we have is the result now
+                if os.path.samestat(os.fstat(handle), half.stat()):
+                    break
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+    try:
+        yield
+    finally:
+        if fcntl is not None:
+            os.close(handle)
 
 
 def write(path: Path, text: str, errors: str = "strict") -> None:

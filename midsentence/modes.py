@@ -5,14 +5,23 @@ Owns the settings and their values. Nothing anywhere branches on a mode's name; 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+from midsentence.tools.tool import ToolSpec
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "interrupt": ("token", "line", "action"), "commit": ("line", "action", "paper"), "commit_on": ("final", "silence"),
     "revise": ("amend", "reissue"), "revise_cascade": ("rerun", "cancel"),
 }
 """What the settings of `Settings` that are words may be."""
+_LEAST: dict[str, int] = {
+    "calls_per_action": 1, "commit_grace_ns": 0, "max_writes_per_turn": 0, "max_writes_per_session": 0, "max_errors_in_row": 1,
+    "max_context_tokens": 1, "max_result_chars": 1, "max_generated_tokens": 1,
+}
+"""What its settings that are whole numbers are at least."""
+_SWITCHES = ("listens", "speculates", "waits_for_calls", "runs_lines", "eager")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +81,16 @@ class Settings:
         for name, known in CHOICES.items():
             if (value := getattr(self, name)) not in known:
                 raise ValueError(f"{name} is {value!r}; use {', '.join(known[:-1])} or {known[-1]}")
+        for name in _SWITCHES:
+            if type(value := getattr(self, name)) is not bool:
+                raise ValueError(f"{name} is {value!r}; use True or False")
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if (type(value) is not int or value < least) and not (value is None and name == "calls_per_action"):
+                raise ValueError(f"{name} is {value!r}; use a whole number from {least} on")
+        names = self.allowed_egress
+        if not isinstance(names, frozenset) or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"allowed_egress is {names!r}; use a frozenset of tools' names")
 
 
 MODES: dict[str, Settings] = {
@@ -94,6 +113,30 @@ def settings(mode: str, **changes: Any) -> Settings:
     Raises:
         ValueError: no such mode; the text lists those there are.
     """
-    if mode not in MODES:
+    if not isinstance(mode, str) or mode not in MODES:
         raise ValueError(f"unknown mode {mode!r}; use one of {', '.join(MODES)}")
     return replace(MODES[mode], **changes)
+
+
+def check_egress(allowed: Iterable[str], tools: Iterable[ToolSpec], setting: str = "allowed_egress") -> None:
+    """Refuses names that allow nothing: of no tool, or of one that asks nobody outside.
+
+    Args:
+        allowed: names of tools.
+        tools: all that there are; not looked at where nothing is allowed, and no further than to the last name.
+        setting: what the names stand in, for the text.
+
+    Raises:
+        ValueError: names the first, and the tools that could be allowed.
+    """
+    if not (missing := set(allowed)):
+        return
+    known = set()
+    for spec in tools:
+        if spec.access == "egress":
+            known.add(spec.name)
+            missing.discard(spec.name)
+            if not missing:
+                return
+    fix = f"use some of {', '.join(sorted(known))}" if known else "no tool here is one: leave it out"
+    raise ValueError(f"{setting} names {min(missing)!r}, which is no egress tool here; {fix}")

@@ -8,7 +8,7 @@ same text. Refuses to know token ids and the chat format.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, get_args
 
 from midsentence.clock import parse_now
 from midsentence.modes import Settings
@@ -46,8 +46,10 @@ def system_prompt(
         detail: how much is said of each tool.
 
     Raises:
-        ValueError: ``now`` is no date and time.
+        ValueError: ``now`` is no date and time, or ``style`` is unknown.
     """
+    if style not in get_args(Style):
+        raise ValueError(f"style is {style!r}; use {' or '.join(get_args(Style))}")
     lines = [(_FULL + explained(settings)).rstrip()] if style == "full" else ["Help the user by calling tools."]
     lines += ["Tools:", *map(as_data, manual(tools, detail)), rules(settings)]
     if now is not None:

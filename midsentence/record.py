@@ -40,6 +40,11 @@ from midsentence.rendering import as_data
 from midsentence.state import State
 from midsentence.tools.tool import ToolSpec, bind
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 SCHEMA = 1
 HIDDEN = "[secret]"
 _UPDATES = ("partial_query_update", "final_query_update")
@@ -80,18 +85,37 @@ class LogFile:
     """
 
     def __init__(self, path: str | Path, initial: State, *, redact: bool = True) -> None:
-        """Replaces an older file.
+        """Replaces an older file, and keeps it to itself until the end, where the system and the disk have such locks.
 
         Args:
             path: of the file.
             initial: the state before the first event.
             redact: as in `write_log`.
+
+        Raises:
+            ValueError: another session is writing it.
         """
         self._path, self._initial = Path(path), initial
         self._hides = redact and any(spec.secret for spec in initial.tools.values())
         self._held: list[tuple[Event, tuple[Command, ...]]] = []
-        self._file = self._path.open("w", encoding="utf-8", errors="replace", newline="\n")
+        self._file = self._path.open("a", encoding="utf-8", errors="replace", newline="\n")
+        if self._path.is_file():  # and no device or pipe
+            self._keep()
+            self._file.truncate(0)
         self._write([header(initial, self._hides)])
+
+    def _keep(self) -> None:
+        if fcntl is None:
+            return
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise ValueError(
+                f"{self._path} is being written by another session; wait until that has ended, or give another folder"
+            ) from None
+        except OSError:  # a network's disk
+            pass
 
     def add(self, event: Event, commands: tuple[Command, ...]) -> None:
         """Writes one event and what came of it."""

@@ -15,6 +15,7 @@ and what comes too late is dropped by the core's table, not here.
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
@@ -52,7 +53,7 @@ from midsentence.events import (
 )
 from midsentence.forgetting import shown
 from midsentence.models.live import ContextFull, LiveContext, LiveModel
-from midsentence.modes import Settings
+from midsentence.modes import Settings, check_egress
 from midsentence.outcome import Outcome, failed
 from midsentence.prompt import Style, system_prompt
 from midsentence.rendering import Renderer, Rendering
@@ -98,6 +99,23 @@ class Limits:
     """How long a cancelled tool has to clean up before it is abandoned."""
     drain_s: float = 2.0
     """At the end: how long writes that have started have to finish, since half a write is worst."""
+
+    def __post_init__(self) -> None:
+        for name in ("inbox_events", "backlog_segments", "update_chars"):
+            if type(value := getattr(self, name)) is not int or value < 1:
+                raise ValueError(f"{name} is {value!r}; use a whole number from 1 on")
+        for name in ("model_s", "idle_s", "cancel_s", "drain_s"):
+            if not _is_time(value := getattr(self, name)) or value == 0 and name in ("model_s", "idle_s"):
+                raise ValueError(f"{name} is {value!r}; use seconds, a number {'above' if name in ('model_s', 'idle_s') else 'from'} 0")
+        times = self.silence_s
+        are_times = isinstance(times, tuple | list) and all(_is_time(at_s) and at_s > 0 for at_s in times)
+        if not are_times or list(times) != sorted(set(times)):
+            raise ValueError(f"silence_s is {times!r}; use seconds above 0, each later than the one before, or () for none")
+
+
+def _is_time(value: Any) -> bool:
+    """Whether something is a finite number of seconds."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 @dataclass(slots=True)
@@ -165,9 +183,22 @@ class Session:
             hush: called when the user speaks into an answer that `speaking` says is being spoken: stop it, then tell how much was
                 heard. Must not block.
             watch: called with every event and its commands as they happen; must not block. What it raises ends the session.
+
+        Raises:
+            TypeError: an option of another type.
+            ValueError: a value that there is not, or an allowed egress that is no such tool of ``toolbox``.
         """
+        if type(seed) is not int:
+            raise TypeError(f"seed is {seed!r}; give a whole number")
+        if name is not None and (not isinstance(name, str) or not name):
+            raise TypeError(f"name is {name!r}; give a text that no other session has, or None for a random one")
+        if limits is not None and not isinstance(limits, Limits):
+            raise TypeError(f"limits is {limits!r}; give midsentence.runtime.Limits(…)")
+        if strange := next((each for each in (watch, hush) if each is not None and not callable(each)), None):
+            raise TypeError(f"watch and hush are functions, and {strange!r} is none")
         self.clock, self.limits = clock or WallClock(), limits or Limits()
         specs = dict(toolbox.specs)
+        check_egress(settings.allowed_egress, specs.values())
         text = system if system is not None else system_prompt(settings, specs.values(), now, style, detail)
         self.prompt_ids = tuple(renderer.prompt_ids(text))
         self.state: State = core.start(settings, specs, name or f"session-{secrets.token_hex(8)}", len(self.prompt_ids))

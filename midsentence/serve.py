@@ -27,7 +27,7 @@ from midsentence.ending import UserError
 from midsentence.events import Command, Event, StartTool, ToolError, ToolResult, UserUpdate
 from midsentence.files import path_of
 from midsentence.models.load import DTYPES, RUNTIMES
-from midsentence.modes import CHOICES, MODES, Settings, settings
+from midsentence.modes import CHOICES, MODES, Settings, check_egress, settings
 from midsentence.prompt import Style
 from midsentence.protocol import write_call, write_value
 from midsentence.rendering import Stamps, Turns
@@ -201,6 +201,7 @@ def main(asked: argparse.Namespace) -> None:
         raise UserError("the standard input is closed; type into a terminal, or give a pipe or a file")
     now = local_now()
     toolbox = toolbox_of(asked.tools, now)  # refused before any weights load
+    check_egress(asked.allow_egress, toolbox.specs.values(), "--allow-egress")
     folder = path_of(asked.out)
     folder.mkdir(parents=True, exist_ok=True)
     screen = Screen(lambda text: print(text, end="", flush=True))
@@ -210,6 +211,8 @@ def main(asked: argparse.Namespace) -> None:
         log.add(event, commands)
         screen.show(event, commands, session.state)
 
+    from transformers.utils.logging import disable_progress_bar
+    disable_progress_bar()  # of weights being loaded
     with load(
         asked.model, asked.adapter, constrained=asked.constrained, grounded=asked.grounded, runtime=asked.runtime, dtype=asked.dtype,
         turns=asked.turns, stamps=asked.stamps,

@@ -5,13 +5,14 @@ Owns the defaults that `midsentence.runtime.Session` refuses to have. Refuses to
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from midsentence.models.live import LiveModel, ModelWorker
 from midsentence.models.load import load_renderer, load_runtime
-from midsentence.modes import Settings, settings
+from midsentence.modes import MODES, Settings, settings
 from midsentence.rendering import Renderer, Stamps, Turns
 from midsentence.runtime import Session
 from midsentence.tools.function import FunctionToolbox, Tool
@@ -37,8 +38,13 @@ def load_backend(
         runtime: ``transformers``, or ``llamacpp``, which takes the GGUF file of an exported checkpoint and needs no accelerator.
 
     Raises:
-        ValueError: the weights have no row for a token that the transcript needs, or the checkpoint was trained in another form.
+        ValueError: a value that there is not; the weights have no row for a token that the transcript needs, or the checkpoint was trained
+            in another form.
     """
+    if turns not in (None, *get_args(Turns)):
+        raise ValueError(f"turns is {turns!r}; use {' or '.join(get_args(Turns))}, or None")
+    if isinstance(temperature, bool) or not isinstance(temperature, int | float) or not 0 <= temperature < math.inf:
+        raise ValueError(f"temperature is {temperature!r}; use a number from 0 on")
     renderer = load_renderer(name, "text" if adapter is None else "token", stamps, adapter, turns if adapter is not None else None)
     backend = load_runtime(name, adapter, dtype, runtime, temperature=temperature)
     if backend.embeddings < renderer.vocabulary_size:
@@ -85,9 +91,14 @@ def open_session(
         options: of `Session`.
 
     Raises:
+        TypeError: ``mode`` is neither, or the tools are not such.
         ValueError: no such mode.
     """
     live, renderer = model
+    if not isinstance(mode, str | Settings):
+        raise TypeError(f"mode is {mode!r}; give one of {', '.join(MODES)}, or a Settings")
     given = cast(Any, tools)  # which of the two it is shows in what it has
+    if not hasattr(given, "specs") and (isinstance(given, str | bytes) or not isinstance(given, Iterable)):
+        raise TypeError(f"tools is {given!r}; give a toolbox, or a list of functions")
     toolbox: Toolbox = given if hasattr(given, "specs") else FunctionToolbox(given)
     return Session(live, toolbox, renderer, settings(mode) if isinstance(mode, str) else mode, **options)

@@ -242,7 +242,7 @@ def main(arguments: Sequence[str]) -> int:
         tokenizers = {name: load(name) for name in options.tokenizers}
     except (assets.MissingAsset, embedded.ModelNotFound) as error:
         print(f"bench injection: {error}", file=sys.stderr)
-        return 1
+        return 2
     report = measure(tokenizers, options.seed, options.count)
     print(json.dumps({"bench": "injection", "tokenizers": list(tokenizers)} | report))
     return 1 if report["forged"] or report["changed"] else 0

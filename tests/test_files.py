@@ -9,18 +9,19 @@ import json
 import os
 import shutil
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from configs import files
 from configs.command import UserError, claim, out_folder
 from data_gen import generate
 from data_gen.trajectory import BadData, read_manifest, read_rows
 from eval import replay
 from eval.results import BadResults
 from eval.results import read_manifest as read_results
+from midsentence import files
 from midsentence.files import digest, intact, marker, path_of, shaped, whole, write
 from tests.test_configs import composed, started
 
@@ -303,3 +304,29 @@ def test_no_file_takes_the_place_of_a_device_or_a_pipe(tmp_path):
     link.symlink_to(target)
     write(link, "new")
     assert link.is_symlink() and target.read_text() == "new"
+
+
+def test_two_that_write_one_file_at_once_write_one_after_the_other(tmp_path):
+    path, said = tmp_path / "report.json", threading.Event()
+    write(path, "earlier")
+
+    def second():
+        said.set()
+        write(path, "second")
+
+    other = threading.Thread(target=second)
+    with whole(path) as half:
+        half.write_text("fir")
+        other.start()
+        said.wait()
+        other.join(0.2)
+        assert other.is_alive() and half.read_text() == "fir" and path.read_text() == "earlier"
+        half.write_text("first")
+    other.join()
+    assert path.read_text() == "second" and [each.name for each in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_what_a_killed_process_left_is_written_over(tmp_path):
+    (tmp_path / "report.json.tmp").write_text("half of something longer")
+    write(tmp_path / "report.json", "whole")
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("report.json", "whole")]

@@ -1,13 +1,19 @@
-"""Every notebook runs from its first cell to its last, defines nothing, and is committed without outputs."""
+"""Every notebook runs from its first cell to its last, defines nothing, and is committed with the outputs of such a run."""
 
 from __future__ import annotations
 
 import ast
+import base64
+import io
 import re
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+from matplotlib.image import imread
+
+from configs.palette import MODE_COLOURS, PARTS, SLIP
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -15,16 +21,69 @@ NAMES = [path.stem for path in NOTEBOOKS]
 
 
 def test_they_are_numbered():
-    assert NAMES == ["01_look_at_the_data", "02_results"]
+    assert NAMES == ["01_look_at_the_data", "02_results", "03_conversations"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
-def test_a_notebook_defines_no_logic_and_has_no_outputs(path):
+def test_a_notebook_defines_no_logic(path):
     for cell in nbformat.read(path, as_version=4).cells:
         if cell.cell_type == "code":
-            assert not cell.outputs and cell.execution_count is None, "clear the outputs before committing"
             defined = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda)]
             assert not defined, f"line {defined[0].lineno} of {cell.id} defines logic; put it into a module and import it"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_it_is_committed_as_it_ran_from_top_to_bottom(path):
+    again = f"run it again: jupyter execute --inplace notebooks/{path.name}"
+    cells = nbformat.read(path, as_version=4).cells
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == [*range(1, len(code) + 1)], again
+    outputs = [output for cell in code for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"], again
+    assert kinds(outputs).count("image/png") >= 3 and path.stat().st_size < 600_000
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"/home/|/root/|/work/|/tmp/|[A-Z]:\\\\", text), f"it shows a path of somebody's machine; {again}"
+    # prose is prose: code in a Markdown cell would never run
+    prose = [line for cell in cells if cell.cell_type == "markdown" for line in cell.source.splitlines()]
+    assert not [line for line in prose if re.match(r"(from \S+ )?import |\w+ = |with .*:$|for .*:$", line)]
+
+
+def committed(name: str) -> list:
+    """The outputs that are in the repository."""
+    cells = nbformat.read(ROOT / "notebooks" / name, as_version=4).cells
+    return [output for cell in cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+def pictures(outputs: list) -> list[np.ndarray]:
+    found = [base64.b64decode(output["data"]["image/png"]) for output in outputs if "image/png" in output.get("data", {})]
+    return [(imread(io.BytesIO(data))[:, :, :3] * 255).round().astype(int) for data in found]
+
+
+def has(picture: np.ndarray, colour: str) -> bool:
+    return bool((picture == [int(colour[n : n + 2], 16) for n in (1, 3, 5)]).all(axis=2).sum() > 50)
+
+
+def test_the_data_that_are_shown_have_disfluencies_and_the_colours_of_the_palette():
+    outputs = committed("01_look_at_the_data.ipynb")
+    said = "".join(output.get("text", "") for output in outputs)
+    shares = {name.strip(): float(share) for name, share in re.findall(r"^(.*?) +([\d.]+)%$", said, re.M)}
+    assert len(shares) == 7 and all(shares.values()), "of a data set without disfluencies there is nothing to see"
+    shown, *timelines = pictures(outputs)
+    assert all(has(shown, colour) for colour in MODE_COLOURS.values())
+    assert len(timelines) == 2 and all(has(picture, SLIP) and has(picture, PARTS["tool_call"]) for picture in timelines)
+
+
+def test_the_committed_table_is_what_the_committed_replay_says_today():
+    from eval.measures import Terms, rows_of
+    from eval.results import read_runs
+    from eval.tables import markdown
+
+    outputs = committed("02_results.ipynb")
+    rows = rows_of(read_runs([str(ROOT / "notebooks/results/replay")]), Terms(resamples=2000))
+    assert outputs[0]["data"]["text/markdown"] == markdown(rows), "run it again: jupyter execute --inplace notebooks/02_results.ipynb"
+    assert [row["mode"] for row in rows] == ["sequential", "parallel", "eager_end", "speculative"]
+    for picture in pictures(outputs)[:3]:
+        assert all(has(picture, MODE_COLOURS[row["mode"]]) for row in rows)
 
 
 def executed(path: Path) -> list:
@@ -71,3 +130,19 @@ def test_the_results(monkeypatch):
     assert kinds(outputs) == ["text/markdown"] + ["image/png"] * 5
     table = outputs[0]["data"]["text/markdown"]
     assert "naturalistic, validation, laptop" in table and "speculative" in table
+
+
+def test_the_committed_conversation_is_what_its_records_say_today():
+    import json
+
+    from eval.page import transcript
+    from eval.turn_tables import turn_by_turn
+
+    lines = (ROOT / "notebooks/results/conversation.jsonl").read_text(encoding="utf-8").splitlines()
+    episodes = [json.loads(line) for line in lines]
+    outputs = committed("03_conversations.ipynb")
+    again = "run it again: jupyter execute --inplace notebooks/03_conversations.ipynb"
+    assert outputs[0]["data"]["text/markdown"] == "\n".join(turn_by_turn(episodes).markdown()), again
+    said = "".join(output.get("text", "") for output in outputs)
+    assert "\n".join(transcript(episodes[-1])) in said and "the user speaks into it" in said, again
+    assert all(has(picture, PARTS["tool_call"]) for picture in pictures(outputs)) and len(pictures(outputs)) == len(episodes)

@@ -117,6 +117,13 @@ def test_a_folder_names_no_callback_no_endpoint_and_no_environment(forged, monke
             settings_in(folder)
 
 
+def test_a_folder_asks_for_no_data_set_of_the_hub(forged):
+    folder = forged(requests="nobody/nothing", task="jsonl", tools="assistant")
+    with pytest.raises(Untrusted, match="names requests=nobody/nothing, no file or folder here: reading the folder might ask the hub"):
+        settings_in(folder)
+    assert settings_in(folder, trust=True).requests == "nobody/nothing"
+
+
 def test_a_report_takes_the_name_of_a_model_as_it_stands(forged, monkeypatch):
     monkeypatch.setenv("MIDSENTENCE_TEST_SECRET", "hunter2")
     folder = forged(model__name="${oc.env:MIDSENTENCE_TEST_SECRET}")

@@ -103,7 +103,7 @@ def main(config: Config) -> None:
         print(f"data: {folders}{note}: {made.tokens:,} tokens an epoch, {made.supervised_tokens:,} of them supervised")
         print(f"run: {made.steps:,} steps of {config.train.batch_rows} rows, {made.run_tokens:,} tokens")
         time = f"{made.hours:.1f} h" if made.hours >= 1 else f"{60 * made.hours:.1f} minutes"
-        print(f"time: {time} on {made.devices} devices at {made.mfu:.0%} of {made.device_tflops:.0f} TFLOP/s")
+        print(f"time: {time} on {made.devices} devices at {made.mfu:.0%} of {made.device_tflops:g} TFLOP/s")
     parts = ", ".join(f"{name} {value:.2f}" for name, value in made.memory_gib.items())
     print(f"memory of each of {made.devices} devices, launcher={made.launcher}, GiB: {parts}; of the host, {made.host_memory_gib:.1f}")
     fits = ", ".join(f"{card} GB: {'yes' if made.memory_gib['all'] <= _USABLE * card else 'no'}" for card in CARDS_GB)

@@ -38,7 +38,7 @@ from data_gen.expert import Expert
 from data_gen.handover import Diverged, Handover, Watched
 from data_gen.reading import reading_of
 from data_gen.seeds import child
-from data_gen.sources import inputs, load
+from data_gen.sources import honoured, inputs, load
 from data_gen.task import Task
 from data_gen.trajectory import FEATURES, MANIFEST, SCHEMA_VERSION, files_of, row_of, shard_name
 from midsentence.clock import Profile
@@ -101,6 +101,7 @@ def check(config: Config) -> None:
         raise UserError("model.adapter is empty: name the checkpoint that is to be repaired, made by python -m training.sft")
     for mode in config.data.modes:
         settings_of(mode, config.agent)
+    honoured(config, [config], (task for split in (SPLIT,) for task in load(config, split)))
     renderer(config)  # a checkpoint that is not there, or speaks another form of the protocol
 
 

@@ -1,7 +1,7 @@
 """Rows that do not lie in one file: those of a folder's files, and those of a data set of the hub.
 
 Owns which files of a folder hold rows, what a data set of the hub is called, and the splits that either names. Refuses to know what a row
-is (`data_gen.tasks.formats`). Nothing is fetched but what ``requests=hf://datasets/OWNER/NAME`` names; its own code is never run.
+is (`data_gen.tasks.formats`). Nothing is fetched but what ``requests=hf://datasets/OWNER/NAME@COMMIT`` names; its own code is never run.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 from data_gen.task import Split
 
 _HUB = re.compile(r"(?:hf://datasets/|https://huggingface\.co/datasets/)([\w-][\w.-]*/[\w-][\w.-]*)/?(?::([\w.-]+))?(?:@([\w./-]+))?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 READ = (".jsonl", ".ndjson", ".json", ".parquet")
 """How names of a folder's files with rows end."""
 _NO_ROWS = frozenset({"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "config.json"})
@@ -68,11 +69,17 @@ def tables(requests: str) -> dict[str, list[dict[str, Any]]]:
     """The rows of a data set of the hub, or of a folder that `datasets` saved, by the name of their split.
 
     Raises:
-        ValueError: it can't be had; the text says why.
+        ValueError: no commit of it is named, or it can't be had; the text says why.
     """
+    named = _HUB.fullmatch(requests)
+    if named is not None and (named[3] is None or _COMMIT.fullmatch(named[3]) is None):
+        raise ValueError(
+            f"requests={requests} names no commit of the data set, and its owner can move all else; give the one that you mean, as "
+            f"its page has it under Files and versions: requests={requests.partition('@')[0]}@COMMIT, 40 digits"
+        )
     import datasets
     try:
-        if (named := _HUB.fullmatch(requests)) is not None:
+        if named is not None:
             found = datasets.load_dataset(named[1], named[2], revision=named[3])
         else:
             found = datasets.load_from_disk(requests)

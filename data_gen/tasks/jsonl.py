@@ -51,6 +51,14 @@ DEEPEST = 32
 LONGEST_S = 3600
 """No request is longer."""
 _KEYS = frozenset("id now request words calls answer tags split tools spans hear_out turns results".split())
+_LIST = (list | tuple, "a list")
+_KINDS: Mapping[str, tuple[Any, str]] = {
+    "id": (str | int, "a text or a number"), "request": (str, "a text"), "words": _LIST,
+    "split": (str, f"one of {', '.join(SHARES)}"), "spans": _LIST, "hear_out": (bool, "true or false"), "turns": _LIST, "results": _LIST,
+}
+"""What a row's fields hold, but for those that say so themselves. Something empty of another kind is not a field that was left out."""
+_NUL = re.compile(r"(?<!\\)(\\\\)*\\u0000")
+"""As JSON writes it, behind no backslash that takes its own away."""
 RESULTS = ("string", "integer", "number", "boolean", "array", "object")
 """What a tool without an implementation may say that it returns."""
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
@@ -196,7 +204,8 @@ def load(requests: str, tools: str, seed: int = 0, source: str = "jsonl", hear_o
     """All usable rows of a requests file, of every split, and the reasons against the others.
 
     Args:
-        requests: a file of rows, a folder of such files, or ``hf://datasets/OWNER/NAME``; see the module and `data_gen.tasks.formats`.
+        requests: a file of rows, a folder of such files, or ``hf://datasets/OWNER/NAME@COMMIT``; see the module and
+            `data_gen.tasks.formats`.
         tools: see `tools_of`.
         seed: root seed of the speech.
         source: the tasks' source.
@@ -213,7 +222,7 @@ def load(requests: str, tools: str, seed: int = 0, source: str = "jsonl", hear_o
 def _no_file(requests: str, path: Path) -> str:
     """What to do where there is no file of that name."""
     if _HUB_ID.fullmatch(requests) and path.suffix not in formats.FILES and not path.parent.is_dir():
-        return f"no requests file {requests!r}; if it is a data set of the hub, give requests=hf://datasets/{requests}"
+        return f"no requests file {requests!r}; if it is a data set of the hub, give requests=hf://datasets/{requests}@COMMIT, of 40 digits"
     return f"no requests file {requests!r}; give requests=FILE, a JSON row a line"
 
 
@@ -256,11 +265,17 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
         BadTask: the row can't be used; the text says why.
     """
     shallow(row, "it")
-    json.dumps(row, ensure_ascii=False).encode()  # or it can't be written to any file
+    written = json.dumps(row, ensure_ascii=False)
+    written.encode()  # or it can't be written to any file
     if unknown := set(row) - _KEYS:
         raise BadTask(f"unknown field {min(unknown)!r}; use {', '.join(sorted(_KEYS))}")
-    if missing := [name for name in ("id", "request") if not row.get(name)]:
+    if missing := [name for name in ("id", "request") if row.get(name) in (None, "")]:
         raise BadTask(f"field {missing[0]!r} is missing or empty")
+    for name, (kind, words) in _KINDS.items():
+        if (value := row.get(name)) is not None and (not isinstance(value, kind) or isinstance(value, bool) and kind is not bool):
+            raise BadTask(f"{name} is {str(value)[:60]}; give {words}, or leave the field out")
+    if _NUL.search(written):
+        raise BadTask("it has a NUL character, which nobody says and no terminal shows; take it out")
     id, calls = str(row["id"]), row.get("calls")
     if not isinstance(calls, list):
         raise BadTask("field 'calls' is missing; give a list, an empty one where no tool is needed")
@@ -271,7 +286,7 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
     tools = acknowledged(row["tools"], "the row") if "tools" in row else shared
     if tools is None:
         raise BadTask("no tools: give tools=FILE or tools=assistant, or a field 'tools'")
-    if row.get("now"):
+    if row.get("now") not in (None, ""):
         parse_now(row["now"])
         tools = tools.at(row["now"]) if tools.at is not None else tools
     ends = ends_of(row, len(row["request"].split())) if row.get("turns") else []

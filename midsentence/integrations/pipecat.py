@@ -130,7 +130,8 @@ class MidsentenceProcessor(FrameProcessor):
         """See the module."""
         await super().process_frame(frame, direction)
         if self.session is None:  # it could not be opened, and the pipeline has been told
-            return await self.push_frame(frame, direction)
+            await self.push_frame(frame, direction)
+            return
         match frame:
             case InterimTranscriptionFrame():
                 return await self._hear(frame.text)

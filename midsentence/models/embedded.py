@@ -173,10 +173,11 @@ def resolve(name_or_path: str | Path) -> Path:
         return TINY
     if name_or_path == "smollm2":
         return _smollm2()
+    if not (name := str(name_or_path)).strip():
+        raise ModelNotFound(f"the model's name is empty; give 'smollm2', 'tiny', a folder or a hub id such as {HUB_ID}")
     folder = path_of(name_or_path)
     if folder.is_dir():
         return folder
-    name = str(name_or_path)
     if (asked := _HUB_ID.fullmatch(name)) is None or name.startswith("."):
         raise ModelNotFound(f"model {name!r}: no such folder; use a folder, 'smollm2', 'tiny' or a hub id such as {HUB_ID}")
     if (revision := asked["revision"] or REVISIONS.get(asked["id"])) is None:

@@ -116,9 +116,12 @@ def load_tokenizer(name: str, adapter: str | None = None) -> Any:
     """
     from transformers import AutoTokenizer
     if adapter is None:
-        protocol_of(Path(resolve(name)))
-        with reading(resolve(name)):
-            return AutoTokenizer.from_pretrained(resolve(name), trust_remote_code=False)
+        place = Path(resolve(name))
+        protocol_of(place)
+        if place.is_dir() and not any(place.glob("tokenizer*")) and not any(place.glob("vocab*")):
+            raise ValueError(f"{place} has no tokenizer, so it is no model's folder; give one that has config.json and tokenizer.json")
+        with reading(place):
+            return AutoTokenizer.from_pretrained(place, trust_remote_code=False)
     folder = adapter_folder(adapter)
     if not (folder / "tokenizer.json").exists():
         raise FileNotFoundError(f"checkpoint {adapter} has no tokenizer.json: it was not saved by training.sft; copy its tokenizer there")

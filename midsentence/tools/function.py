@@ -155,7 +155,7 @@ class FunctionToolbox:
     """
 
     def __init__(self, tools: Iterable[Tool | Callable[..., Any]], seed: str | int = "", state: Any = None) -> None:
-        made = [given if isinstance(given, Tool) else Tool.from_function(given) for given in tools]
+        made = [given if isinstance(given, Tool) else Tool.from_function(_callable(given)) for given in tools]
         self._tools = {each.spec.name: each for each in made}
         if len(self._tools) < len(made):
             names = [each.spec.name for each in made]
@@ -267,3 +267,9 @@ class FunctionToolbox:
     def _broke(self, chosen: Tool, given: Mapping[str, Json], failure: BaseException) -> None:
         if chosen.spec.access == "write" and not isinstance(failure, ToolFailure):
             self.effects.append(Effect(chosen.spec.name, given, error=f"{type(failure).__name__}: {described(failure)}"))
+
+
+def _callable(given: Any) -> Any:
+    if not callable(given):
+        raise TypeError(f"{given!r} is no tool; give a function or a Tool")
+    return given

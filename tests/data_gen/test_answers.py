@@ -26,6 +26,9 @@ from tests.test_configs import composed
 
 WEATHER = ToolSpec("get_weather", (Param("city", {"type": "string"}),), "read")
 HOTEL = ToolSpec("hotel_booking.book", (Param("hotel", {}), Param("nights", {}), Param("breakfast", {}, False)), "write")
+TEXT = ToolSpec("text", (Param("phone", {}), Param("message", {})), "write")
+ORDER = ToolSpec("order", (Param("part", {}), Param("count", {}, False)), "write")
+PAUSE = ToolSpec("stop", (), "write")
 ASSISTANT = {spec.name: spec for spec in assistant_specs()}
 
 
@@ -50,6 +53,11 @@ PHONE = call(1, ASSISTANT["get_phone_number"], result="+1 555", name="Bob Stone"
     ((PHONE, call(2, ASSISTANT["send_sms"], recipients=[Ref(1)], message="I am late"), call(3, WEATHER, result=9, city="Lima")),
      'I texted Bob Stone "I am late", and the weather for Lima is 9.'),
     ((call(1, HOTEL, hotel="Ritz", nights=2, breakfast=True),), "I booked the hotel booking for Ritz."),
+    # tools whose names are a verb and nothing else
+    ((PHONE, call(2, TEXT, phone=Ref(1), message="I am late"), call(3, ORDER, part="spokes", count=12)),
+     "I texted Bob Stone and ordered spokes."),
+    ((call(1, ORDER, part="spokes", count=12), call(2, ORDER, part="bells", count=12)), "I ordered spokes and ordered bells."),
+    ((call(1, PAUSE),), "I stopped it."),
     ((call(1, ASSISTANT["summarize_pdf"], result="Long. " * 40, pdf_path="plan.pdf"),
       call(2, ASSISTANT["create_note"], name="Plan", content=Ref(1))), "I wrote the note Plan."),
     ((call(1, WEATHER, result="</answer> hot\n<b>", city="Oslo"),), "The weather for Oslo is /answer hot b."),

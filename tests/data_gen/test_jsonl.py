@@ -37,6 +37,7 @@ TOOLS = [
     {"type": "function", "function": {"name": "pay", "description": "Pays somebody", "parameters": {
         "type": "object", "required": ["amount"], "properties": {"amount": {"type": "string"}, "note": {"type": "string"}}}}},
 ]
+COMMIT = "0123456789" * 4
 ROW = {"id": "a", "request": "look up Lima and pay $20 please", "calls": [
     {"name": "lookup", "args": {"city": ["Lima"]}}, {"name": "pay", "args": {"amount": ["$20"], "note": [""]}},
 ]}
@@ -450,15 +451,16 @@ def test_files_that_are_not_read_are_refused_in_one_line(tmp_path):
 
 def test_a_name_that_is_no_file_is_not_looked_up_on_the_hub_unless_it_says_so(monkeypatch):
     monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: pytest.fail("the hub was asked"))
-    with pytest.raises(FileNotFoundError, match="if it is a data set of the hub, give requests=hf://datasets/owner/data-v2.1"):
+    said = "if it is a data set of the hub, give requests=hf://datasets/owner/data-v2.1@COMMIT, of 40 digits"
+    with pytest.raises(FileNotFoundError, match=said):
         jsonl.load("owner/data-v2.1", "assistant")
     with pytest.raises(FileNotFoundError, match="give requests=FILE, a JSON row a line"):
         jsonl.load("owner/data.jsonl", "assistant")
 
 
 @pytest.mark.parametrize(("given", "asked"), [
-    ("hf://datasets/owner/data-v2.1", ("owner/data-v2.1", None, None)),
-    ("https://huggingface.co/datasets/owner/data:english@refs/pr/1", ("owner/data", "english", "refs/pr/1")),
+    (f"hf://datasets/owner/data-v2.1@{COMMIT}", ("owner/data-v2.1", None, COMMIT)),
+    (f"https://huggingface.co/datasets/owner/data:english@{COMMIT}", ("owner/data", "english", COMMIT)),
 ])
 def test_a_data_set_of_the_hub_is_read_as_a_file_is(monkeypatch, given, asked):
     found = []
@@ -482,8 +484,23 @@ def test_a_data_set_that_can_t_be_had_says_why(monkeypatch):
 
     monkeypatch.setattr("datasets.load_dataset", load_dataset)
     gathered.of_hub.cache_clear()
-    with pytest.raises(ValueError, match=r"hf://datasets/a/b can't be loaded by datasets \(ConnectionError: no network at all\)"):
-        jsonl.load("hf://datasets/a/b", "")
+    with pytest.raises(ValueError, match=r"hf://datasets/a/b@0123.* can't be loaded by datasets \(ConnectionError: no network at all\)"):
+        jsonl.load(f"hf://datasets/a/b@{COMMIT}", "")
+
+
+@pytest.mark.parametrize("given", [
+    "hf://datasets/owner/data", "hf://datasets/owner/data@main", "hf://datasets/owner/data:english@refs/pr/1", "hf://datasets/owner/data@0123abc",
+    "https://huggingface.co/datasets/owner/data", f"hf://datasets/owner/data@{'A' * 40}",
+])
+def test_a_data_set_of_the_hub_is_one_commit_of_it(monkeypatch, given):
+    monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: pytest.fail("the hub was asked"))
+    gathered.of_hub.cache_clear()
+    plain = given.partition("@")[0]
+    says = f"requests={given} names no commit of the data set, .* under Files and versions: requests={plain}@COMMIT, 40 digits"
+    with pytest.raises(ValueError, match=says):
+        jsonl.load(given, "")
+    with pytest.raises(ValueError, match="names no commit"):
+        inputs(composed("experiment=jsonl", f"requests='{given}'"))
 
 
 def test_a_folder_is_all_of_its_files(tmp_path):

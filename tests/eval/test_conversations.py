@@ -70,6 +70,7 @@ def test_the_expert_is_right_in_every_turn_of_every_mode(mode, tiny_renderer):
     assert [turn["asked"] for turn in found["turns"]] == [turn["asks"] for turn in found["turns"]] == [True, *[False] * 4]
     assert found["latency_ns"] == sum(found["parts_ns"].values()) and found["counts"]["effects_before_commit"] == 0
     assert found["counts"]["effects_before_last_word"] == found["repeated_across_turns"] == found["counts"]["effects_repeated"] == 0
+    assert (found["counts"]["effects"], found["counts"]["wrong_effects"]) == (2, 0)
     assert len(found["words"]) == len(TASK.words) and found["words"][-1][2] == found["speech_end_ns"]
 
 
@@ -122,7 +123,7 @@ def test_a_mistake_is_counted_in_the_turn_in_which_it_was_made(tiny_renderer):
 def test_nothing_may_run_where_nothing_is_to_be_done(tiny_renderer):
     extra = '<tool_call>\n4. create_note("shopping", "milk")\n</tool_call>'
     found = played(tiny_renderer, ("<answer>You're welcome.</answer>", extra))
-    assert found["turns"][-1]["right"] is False
+    assert found["turns"][-1]["right"] is False and found["counts"]["wrong_effects"] == 1
 
 
 def test_a_question_is_due_where_a_value_is_lacking_and_nowhere_else(tiny_renderer):
@@ -170,7 +171,10 @@ def test_the_report_has_a_row_of_turns_for_each_mode(tiny_renderer):
         episodes[Key("jsonl", "test", "expert", mode, "laptop")] = [{name: made[name] for name in made if name not in ("log", "words")}]
     rows = rows_of(episodes, Terms(resamples=10))
     assert [row["conversations"]["n"] for row in rows] == [5, 5] and not broken(rows)
-    first, kinds = conversations(rows)
+    first, growth, kinds = conversations(rows)
+    assert [line[:2] for line in growth.rows] == [(str(n), "1") for n in range(1, 6)]
+    own, since = growth.rows[0][2].rstrip(")").split(" (")
+    assert own == since and int(growth.rows[-1][2].rstrip(")").split(" (")[1]) > int(own)
     assert first.rows[0][2:4] == ("1/1", "5/5") and first.rows[0][8] == "1/1"
     assert [line[0] for line in kinds.rows] == ["clarified", "follow_up", "question", "thanks", "underspecified"]
     spoilt = copy.deepcopy(rows)

@@ -15,7 +15,8 @@ import pytest
 from matplotlib.image import imread
 
 from eval import replay, timeline
-from eval.page import _PALETTE, lanes, page, pick, safe_json, write_page
+from eval.measures import Terms, rows_of
+from eval.page import _PALETTE, about, lanes, page, pick, safe_json, write_page
 from eval.results import Key, read_runs
 from eval.trace import log_of
 from midsentence.calls import CallState, Input
@@ -181,7 +182,7 @@ def test_the_page_has_the_colours_of_the_timeline():
     made = page([episode()])
     assert all(f"--{part.replace('_', '-')}:{colour};" in made for part, colour in timeline.PARTS.items())
     # every colour that the script names is defined
-    used = set(re.findall(r"--([a-z][a-z-]*)", made[made.index("const tasks") :]))
+    used = set(re.findall(r"--([a-z][a-z-]*)", made[made.index("const { tasks") :]))
     defined = set(_PALETTE) | set(re.findall(r"--([a-z-]+):", made))
     assert used <= defined
 
@@ -202,12 +203,29 @@ def test_written_beside_other_files_in_one_go(configured, tmp_path):
     config = configured("eval.backends=[expert]", "eval.expert_tasks=3")
     replay.main(config)
     path = tmp_path / "page.html"
-    write_page(path, [str(folder)], read_runs([str(folder)]), "debug-test-1")
-    told = json.loads(elements(path.read_text()).scripts[0])["tasks"]
+    episodes = read_runs([str(folder)])
+    write_page(path, [str(folder)], episodes, rows_of(episodes, Terms(0, 50)), "debug-test-1")
+    said = json.loads(elements(path.read_text()).scripts[0])
+    told, about = said["tasks"], said["about"]
+    # which run it is, when, by whom and with which code; and the table of results
+    assert (about["name"], about["tasks"]) == ("replay", [["debug", "test", 3]])
+    ((name, finished, played, code),) = about["runs"]
+    assert name == "replay" and re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", finished) and code.startswith("code ")
+    assert played == "expert: no model (tokens of tiny)"
+    assert about["grids"][0]["title"] == "debug, test, laptop" and [row[1] for row in about["grids"][0]["rows"]] == MODES
     assert len(told) == 3 and all([e["mode"] for e in task["episodes"]] == MODES for task in told)
     assert [file.name for file in tmp_path.glob("page*")] == ["page.html"]
     one = told[0]["episodes"][3]
     assert one["end_s"] == pytest.approx(told[0]["speech_end_s"] + one["latency_s"])
+
+
+def test_a_replay_from_before_dates_were_kept_says_so(configured, tmp_path):
+    replay.main(configured("eval.backends=[expert]", "eval.expert_tasks=1", "eval.modes=[parallel]"))
+    manifest = json.loads((tmp_path / "replay" / "manifest.json").read_text())
+    old = {name: value for name, value in manifest.items() if name not in ("finished", "plays", "git")}
+    (tmp_path / "replay" / "manifest.json").write_text(json.dumps(old))
+    (run,) = about([str(tmp_path / "replay")], read_runs([str(tmp_path / "replay")]), [])["runs"]
+    assert run == ["replay", "no date", "expert", "code outside a checkout"]
 
 
 # ---- in a browser
@@ -235,6 +253,57 @@ def test_hostile_text_in_a_browser(tmp_path):
     dump = browse(path, "", tmp_path / "profile", "--dump-dom")
     assert "<title>midsentence: episodes</title>" in dump
     assert "2.00 s" in dump or "4.00 s" in dump
+
+
+HOLDS = {
+    "name": "mine", "runs": [["mine", "2026-11-28 12:00:00", HOSTILE, "code abc"]], "note": "", "tasks": [["debug", "test", 9]],
+    "grids": [{"title": HOSTILE, "heads": ["backend", "mode", "accuracy"], "rows": [["expert", "parallel", "50% [40, 60]"]], "left": 2}],
+}
+
+
+def drawn(dump: str) -> dict[str, list[str]]:
+    """What a page's options, cells and captions say once its script has run."""
+    return {tag: re.findall(rf"<{tag}[^>]*>(.*?)</{tag}>", dump, re.S) for tag in ("option", "td", "caption", "h1")}
+
+
+@pytest.mark.full
+def test_the_table_and_the_filter_in_a_browser(tmp_path):
+    path = tmp_path / "page.html"
+    episodes = [episode("sequential", task="a"), episode("speculative", task="a", right=False), episode("parallel", task="b")]
+    path.write_text(page(episodes, None, HOLDS))
+    dump = browse(path, "", tmp_path / "profile", "--dump-dom")
+    found = drawn(dump)
+    assert found["h1"] == ["midsentence: mine"] and found["td"] == ["expert", "parallel", '50%<span class="more"> [40, 60]</span>']
+    assert "<img" not in dump.split("<script")[0] and "1 of 9 of debug" not in dump and "2 of 9 of debug, test" in dump
+    assert found["option"][:4] == ["all (2)", "went wrong (1)", "wrong in speculative (1)", "extra (1)"]
+    # with a filter, only what fits is there to pick, and what went wrong is shown
+    wrong = drawn(browse(path, "#show=by%20extra", tmp_path / "profile", "--dump-dom"))["option"]
+    assert sum("debug a" in text for text in wrong) == 1 and not any("debug b" in text for text in wrong)
+
+
+@pytest.mark.full
+def test_on_a_phone_no_label_is_cut_off_and_none_lies_over_the_end_of_speech(tmp_path):
+    """Read from the page itself, by a script that is put in for that: texts within their picture, and no dashes behind them."""
+    path = tmp_path / "page.html"
+    said = " ".join(f"considerably{n}" for n in range(12))
+    words = [[f"considerably{n}", ns(n / 12), ns((n + 1) / 12), "fluent"] for n in range(12)]
+    look = """<script>
+      const box = (e) => e.getBoundingClientRect(), found = [];
+      for (const svg of document.querySelectorAll("svg")) for (const text of svg.querySelectorAll("text")) {
+        const own = box(text), sheet = box(svg), says = text.textContent;
+        if (own.right > sheet.right + 1 || own.left < sheet.left - 1 || own.top < sheet.top - 1) found.push("cut " + says);
+        const dashes = svg.id === "words" ? [] : svg.querySelectorAll("line[stroke-dasharray='4 3']");
+        for (const dash of [...dashes].map(box)) {
+          const behind = own.top + 5 < dash.bottom && dash.top < own.bottom - 5;
+          if (behind && own.left < dash.left && dash.right < own.right) found.push("over " + says);
+        }
+      }
+      document.title = "seen: " + found.join("; ");
+    </script></body>"""
+    made = page([episode("sequential", said) | {"words": words}, episode("speculative", said) | {"words": words}])
+    made = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", made).replace("</body>", look)
+    path.write_text(made.replace("<body>", '<body style="width:390px">'))
+    assert "<title>seen: </title>" in browse(path, "", tmp_path / "profile", "--dump-dom")
 
 
 @pytest.mark.full

@@ -78,6 +78,14 @@ def test_a_read_runs_while_the_user_speaks_and_a_write_waits_for_the_commit_poin
     assert send.end_ns - send.start_ns == 500 * MS
 
 
+def test_a_commit_is_no_call_that_waits(tiny_renderer):
+    heard = spoken((0.0, "look a"), (1.0, "send b"), final=3.0)
+    commit = "<tool_call>\nCOMMIT\n</tool_call>"
+    rollout, _ = episode(tiny_renderer, "speculative", heard, LOOK, "<pause>", SEND, commit, "<answer>ok</answer>")
+    seen = trace(rollout.history)
+    assert any(line.call == 0 for span in seen.spans for line in span.lines) and {stay.call for stay in seen.stays} == {1, 2}
+
+
 def test_spans_have_parts_without_gaps_and_the_cut_one_says_so(tiny_renderer):
     seen = trace(history(tiny_renderer))
     assert [span.ended for span in seen.spans].count("cut") == 1

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -145,3 +145,55 @@ def test_the_cost_is_at_prices_a_million():
 def test_a_renderer_of_tokens_is_refused(renderer):
     with pytest.raises(ValueError, match="the renderer's tags are tokens, and a chat server takes text"):
         ChatModel(None, "any", renderer)
+
+
+@pytest.fixture(scope="module")
+def llama_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """llama.cpp's own server over the tiny model; its address."""
+    xllamacpp = pytest.importorskip("xllamacpp", reason="install it with: pip install -e '.[llamacpp]'")
+    from midsentence.models.checkpoint import load_model
+    from training.gguf_file import write_gguf
+
+    path = tmp_path_factory.mktemp("tiny") / "model.gguf"
+    write_gguf(*load_model("tiny", None, "float32"), path, "tiny")
+    params = xllamacpp.CommonParams()
+    params.model.path, params.n_ctx, params.n_parallel, params.cpuparams.n_threads, params.warmup = str(path), 4096, 1, 1, False
+    server = xllamacpp.Server(params)
+    yield f"{server.listening_address}/v1"
+    del server
+
+
+def against(address: str, texts: Renderer, grammar: str, user: Callable[[Session], Awaitable[None]]) -> tuple[Session, Usage]:
+    """A session with a real server, whose grammar says what its untrained model may write."""
+
+    async def work() -> tuple[Session, Usage]:
+        async with AsyncOpenAI(base_url=address, api_key="none") as client:
+            model = ChatModel(client, "tiny", texts, temperature=0, extra_body={"grammar": grammar})
+            async with Session(model, FunctionToolbox([phone]), texts, settings("speculative"), system="Help.") as session:
+                await user(session)
+                await until(lambda: model.usage.completion_tokens or model.usage.aborted)
+            return session, model.usage
+
+    return asyncio.run(asyncio.wait_for(work(), 120))
+
+
+def test_a_real_servers_words_are_an_answer_and_its_count_is_taken(llama_server, texts):
+    async def user(session: Session) -> None:
+        await session.hear("hello", final=True)
+        assert await session.answer(60) == "Hello, Bob Ray."
+
+    session, usage = against(llama_server, texts, 'root ::= "<answer>Hello, Bob Ray.</answer>"', user)
+    assert session.outcome == "closed" and (usage.requests, usage.broken) == (1, 0)
+    assert usage.prompt_tokens > 10 and usage.completion_tokens > 5
+
+
+def test_a_real_server_is_interrupted(llama_server, texts):
+    async def user(session: Session) -> None:
+        await session.hear("hello")
+        await until(lambda: "<think>" in "".join(output.text for output in seen(session, ModelOutput)), 60)
+        await session.hear("no wait")
+        await until(lambda: max((output.generation for output in seen(session, ModelOutput)), default=0) == 2, 60)
+
+    session, usage = against(llama_server, texts, 'root ::= "<think>" [a-z ]{1500} "</think><pause>"', user)
+    assert usage.requests == 2 and usage.aborted >= 1
+    assert [segment.kind for segment in session.state.transcript if segment.kind == "think_interrupted"] == ["think_interrupted"]

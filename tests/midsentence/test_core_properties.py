@@ -64,7 +64,7 @@ class Session(RuleBasedStateMachine):
     @initialize(
         mode=st.sampled_from(sorted(MODES)), interrupt=st.sampled_from(["token", "line", "action"]), grace=st.sampled_from([0, ns(1)]),
         commit=st.sampled_from(["line", "action", "paper"]), on=st.sampled_from(["final", "silence"]),
-        revise=st.sampled_from(["amend", "reissue"]), cascade=st.sampled_from(["rerun", "cancel"]), errors=st.sampled_from([0, 9]),
+        revise=st.sampled_from(["amend", "reissue"]), cascade=st.sampled_from(["rerun", "cancel"]), errors=st.sampled_from([1, 9]),
         egress=st.sampled_from([frozenset(), frozenset({"ask"})]), budget=st.sampled_from([20, 5000]), eager=st.booleans(),
         limit=st.sampled_from([16, 40, 8192]),
     )  # fmt: skip

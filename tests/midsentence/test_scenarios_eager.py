@@ -215,3 +215,10 @@ def test_a_listener_who_waits_for_nothing_at_a_predicted_end_is_told():
     played = listening([(0.0, "hello"), (1.0, PREDICTED), (3.0, ".")], [PAUSE, PAUSE, answer()])
     assert "error nothing is running and the user has finished: call a tool or answer" in [text for _, _, text in played.rows("told")]
     assert played.rows("say")[0][0] == 3.0
+
+
+def test_a_commit_that_is_being_written_when_speech_goes_on_commits_nothing_and_is_no_mistake():
+    said = [(0.0, "text Bob"), (1.0, PREDICTED), (1.55, "please"), (4.0, ".")]
+    played = listening(said, [PAUSE, calls('1. send("Bob")', "COMMIT 1"), PAUSE, calls("COMMIT"), answer()])
+    assert not [text for _, _, text in played.rows("told") if text.startswith("error")]
+    assert [at for at, _, text in played.rows("start")] >= [4.0] and "cut" in played.notes

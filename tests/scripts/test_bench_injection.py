@@ -91,5 +91,5 @@ def test_the_command_prints_one_line_of_json(capsys):
 
 
 def test_a_tokenizer_that_is_not_there_is_named(capsys):
-    assert bench_injection.main(["--tokenizers", "no/such-tokenizer"]) == 1
+    assert bench_injection.main(["--tokenizers", "no/such-tokenizer"]) == 2
     assert "no/such-tokenizer" in capsys.readouterr().err

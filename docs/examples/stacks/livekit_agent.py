@@ -6,8 +6,8 @@
 
 from livekit.agents import AgentServer, AgentSession, JobContext, JobProcess, cli, function_tool, inference
 
+from midsentence import load
 from midsentence.integrations.livekit import MidsentenceAgent, tool_class
-from midsentence.session import load
 
 server = AgentServer()
 

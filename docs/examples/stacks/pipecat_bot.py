@@ -15,8 +15,8 @@ from pipecat.transports.base_transport import TransportParams
 from pipecat.turns.user_turn_processor import UserTurnProcessor
 from pipecat.workers.runner import WorkerRunner
 
+from midsentence import load
 from midsentence.integrations.pipecat import MidsentenceProcessor, tool_class
-from midsentence.session import load
 
 
 @tool_class("read")
