@@ -132,7 +132,7 @@ class DataConfig:
     answers: str = one_of("sentence", "sentence", "short")
     """What the expert says where no answer is asked for: ``sentence`` tells what was done or found, ``short`` says "Done."."""
     eagerness: float = number(0.0, 0, 1)
-    """Probability that the expert takes a value before a word closes it ("Sam" of "Sam Ortiz"); generated sources only."""
+    """Probability that the expert takes a value before a word closes it: a name ("Sam" of "Sam Ortiz"), or a text to look up by."""
     patience: str = one_of("costly", "none", "costly", "all")
     """Which reads the expert starts only when the clause that asks for them is closed, for an optional argument may follow: those of
     tools that say they are ``costly``, ``all``, or ``none``."""

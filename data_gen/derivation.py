@@ -12,13 +12,12 @@ what a set of clauses asks for is the source's own function (`Derivation.asks`).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
-from data_gen.heard import as_heard, as_said, cut_value, hanging_from, leaves_open, misheard, so_far
-from data_gen.reading import Wanted, fitting, references
+from data_gen.heard import as_heard, as_said, cut_value, hanging_from, hangs, leaves_open, misheard, so_far
+from data_gen.reading import LEAST_WORDS, Wanted, drawn, fitting, references
 from data_gen.task import Evidence, GoldCall, Task
 from midsentence.tools.tool import ToolSpec
 
@@ -112,6 +111,8 @@ class Understood(NamedTuple):
     draft: Draft
     args: dict[str, Said]
     missing: tuple[str, ...]
+    pending: dict[str, Said]
+    """Arguments that take the result of a draft which is not complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ class Derivation:
         found = understood(self.asks(clauses(self.edits, words, True, frozenset())))
         numbers = {item.draft.key: n for n, item in enumerate(found, start=1)}
         calls = []
-        for draft, args, missing in found:
+        for draft, args, missing, _ in found:
             if missing:
                 raise ValueError(f"the request never says {draft.tool}.{missing[0]}; mend its template or its intent")
             order = [param.name for param in specs[draft.tool].params if param.name in args]
@@ -211,18 +212,22 @@ def understood(drafts: Sequence[Draft]) -> list[Understood]:
     """The drafts in the order in which they became clear, what they use before them."""
     clear: dict[Key, int] = {}
     found: list[tuple[int, int, Understood]] = []
+    known = {draft.key for draft in drafts}
     for position, draft in enumerate(drafts):
         args: dict[str, Said] = {}
+        pending: dict[str, Said] = {}
         at = draft.name.end
         for name, said in draft.args.items():
             used = tuple(uses(said.values[0]))
             if all(key in clear for key in used):
                 args[name] = said
                 at = max([at, *(clear[key] for key in used), *([said.at] if name in draft.needs else [])])
+            elif known.issuperset(used):
+                pending[name] = said
         missing = tuple(name for name in draft.needs if name not in args)
         if not missing:
             clear[draft.key] = at
-        found.append((at, position, Understood(draft, args, missing)))
+        found.append((at, position, Understood(draft, args, missing, pending)))
     return [item for _, _, item in sorted(found, key=lambda entry: entry[:2])]
 
 
@@ -289,15 +294,27 @@ class DerivedReading:
         edits, asks = self.derivation.edits, self.derivation.asks
         drafts = asks(clauses(edits, len(heard), final, self._taken, heard if final else None))
         growing: dict[Key, dict[str, str]] = {}
-        if not final and any(is_growing(edit, len(heard)) for edit in edits):
+        begun = [edit.start for edit in edits if is_growing(edit, len(heard))]
+        if not final and begun:
             for draft in asks(clauses(edits, len(heard), final, self._taken, heard)):
                 texts = {name: said.values[0] for name, said in draft.args.items() if isinstance(said.values[0], Growing)}
                 growing[draft.key] = {name: str(text) for name, text in texts.items()}
+            if not hangs(heard[-1]) and self._unit(max(begun)) < self.eagerness:
+                drafts = [self._taken_as_whole(draft, growing.get(draft.key, {}), len(heard)) for draft in drafts]
         return tuple(self._wanted(item, growing.get(item.draft.key, {})) for item in understood(drafts))
+
+    def _taken_as_whole(self, draft: Draft, texts: dict[str, str], heard: int) -> Draft:
+        """A look-up that waits for nothing but texts which are being said, with these as far as they are, where they could be all."""
+        open_ = [name for name in draft.needs if name in texts or name not in draft.args]
+        could_be = all(len(texts.get(name, "").split()) >= LEAST_WORDS for name in open_)
+        if not open_ or not could_be or self._specs[draft.tool].access != "read":
+            return draft
+        return replace(draft, args={**draft.args, **{name: Said((texts.pop(name),), heard, None) for name in open_}})
 
     def _wanted(self, item: Understood, drafts: Mapping[str, str]) -> Wanted:
         draft, spec = item.draft, self._specs[item.draft.tool]
-        for key in (draft.key, *(key for said in item.args.values() for value in said.values for key in uses(value))):
+        said_of = (*item.args.values(), *item.pending.values())
+        for key in (draft.key, *(key for said in said_of for value in said.values for key in uses(value))):
             # only tells calls apart; no number reaches what the expert writes
             self._numbers.setdefault(key, len(self._numbers) + 1)
         accepts = {
@@ -311,9 +328,9 @@ class DerivedReading:
                 accepts = {**accepts, param.name: fits} if fits else {name: held for name, held in accepts.items() if name != param.name}
         missing = (*item.missing, *(name for name in draft.needs if name not in accepts and name not in item.missing))
         args = {name: values[0] for name, values in accepts.items()}
-        return Wanted(self._numbers[draft.key], spec, args, accepts, not missing, missing, drafts)
+        pending = {name: lowered(said.values[0], self._numbers) for name, said in item.pending.items()}
+        return Wanted(self._numbers[draft.key], spec, args, accepts, not missing, missing, drafts, pending)
 
     def _unit(self, heard: int) -> float:
         """A number in [0, 1) that follows from the seed and the prefix."""
-        text = " ".join([str(self.seed), *(word.text for word in self.task.words[:heard])])
-        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big") / (1 << 56)
+        return drawn(self.seed, self.task.said(heard))

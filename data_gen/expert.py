@@ -20,12 +20,13 @@ from typing import Any, Literal, get_args
 
 from data_gen.answers import SHORT, Answers, sentence, told
 from data_gen.heard import breaks_off, hangs
-from data_gen.reading import Reading, Wanted, issued, references, within
+from data_gen.order import Line, Planned, ordered
+from data_gen.reading import Reading, Wanted, issued, references, spec_requires, within
 from data_gen.replies import spoken_answer
 from data_gen.task import Task
 from midsentence.calls import Call, CallState, call_text
 from midsentence.core import State
-from midsentence.protocol import refs, write_amend, write_call, write_commit, write_value
+from midsentence.protocol import refs, write_amend, write_call, write_value
 from midsentence.tools.normal import normal_form
 from midsentence.tools.tool import Access, ToolSpec
 from midsentence.transcript import Segment, read_update
@@ -95,7 +96,7 @@ class Expert:
     ) -> str:
         lines = [edit.line for edit in edits]
         if state.settings.commit == "line" and ended:
-            lines = self._committed(state, edits)
+            lines = self._committed(state, edits, ids, wanted)
         if edits:
             return written(lines)
         if not ended:
@@ -108,21 +109,25 @@ class Expert:
         # an answer commits too, but not before it is written
         return written(lines) if lines and _cost(answer) > _COMMIT_COST else f"<answer>{answer}</answer>"
 
-    def _committed(self, state: State, edits: Sequence[Edit]) -> list[str]:
-        """The lines with the commits that they need: what stands goes while the rest is being written, and that after its line."""
+    def _committed(self, state: State, edits: Sequence[Edit], ids: Mapping[int, int], wanted: Sequence[Wanted]) -> list[str]:
+        """The lines with the commits that they need, in the order in which all is done first (`data_gen.order`)."""
         graph = state.graph
         gone = {id for edit in edits if not edit.gold for id in (edit.id, *graph.below(edit.id))}
 
-        def held(access: Access) -> bool:
-            return access != "read" or not state.settings.speculates
+        def waits(spec: ToolSpec) -> bool:
+            return spec.access != "read" or not state.settings.speculates
 
-        live = [graph[id] for id in sorted(graph.live) if id not in gone]
-        waits = [call.id for call in live if held(call.spec.access) and not state.commits.covers(call)]
+        calls = {
+            call.id: Planned(call.spec, call.needs, waits(call.spec) and not state.commits.covers(call))
+            for id in sorted(graph.live) if id not in gone and not (call := graph[id]).missing
+        }
         changed = {edit.id for edit in edits}
-        stands = [id for id in waits if not graph.above([id]) & changed and not graph[id].missing] if edits else []
-        lines = [*([write_commit(stands)] if stands else []), *(edit.line for edit in edits)]
-        later = {*waits} - graph.above(stands) or any(edit.gold and held(edit.access) for edit in edits)
-        return [*lines, write_commit()] if later else lines
+        for want in wanted:
+            if (id := ids.get(want.gold)) in changed:
+                needs = frozenset(ids[k] for value in want.args.values() for k in references(value) if k in ids)
+                calls[id] = Planned(want.spec, needs, waits(want.spec))
+        lines = [Line(edit.line, _cost(edit.line), edit.id, not edit.gold, edit.id not in graph) for edit in edits]
+        return ordered(lines, calls, _cost)
 
     def _answer(self, state: State, ids: Mapping[int, int], wanted: Sequence[Wanted]) -> str:
         # what failed and was never wanted, or was done by a later call, is nothing to the user
@@ -148,8 +153,9 @@ class Expert:
         gone = [w for k, w in before.items() if not w.complete and all(call.gold != k for call in wanted)]
         parts = []
         for call in wanted:
-            if call.complete or call.gold in written or amends(state) and _is_held(call, state):
-                continue  # of a call that is held the draft says it
+            drafted = _is_held(call, state) or not self.ended(state) and is_drafted(call, wanted, state)
+            if call.complete or call.gold in written or amends(state) and drafted:
+                continue  # the draft says it
             old = before.get(call.gold) or next((w for w in gone if w.spec is call.spec and within(w, call)), None)
             # what follows from other calls is no news of the user's
             news = [f"{n}={write_value(v)}" for n, v in call.args.items() if not (old and n in old.args) and not references(v)]
@@ -259,8 +265,8 @@ def reconcile(
             [call for call in spare if state.graph.effect_below(call.id) is None], want, ids, state)
         if match is not None:
             spare.remove(match)
-        args = {name: issued(value, ids) for name, value in {**want.args, **want.drafts}.items() if _has_ids(value, ids)}
-        if not args and match is None:
+        args = {name: issued(value, ids) for name, value in _drafts(want, state).items() if _has_ids(value, ids)}
+        if not args and match is None and want.gold not in _operands(wanted):
             continue
         id = match.id if match is not None else next_id
         next_id += match is None
@@ -337,15 +343,14 @@ def _whole_and_drafted(
 ) -> tuple[list[Wanted], list[Wanted]]:
     """The calls that are wanted as they are, and those that are not whole but written down all the same.
 
-    A draft is of a call that is held anyway, and of which something has been said; what takes the result of one is a draft too.
+    See `is_drafted`; what takes the result of a draft is one too.
     """
     undecided = set() if final else _unclosed(wanted, state, patience)
     drafts = amends(state) and not final
-    drafted = [
-        want for want in wanted
-        if drafts and (not want.complete or want.drafts) and _is_held(want, state) and (want.args or want.drafts)
-    ]
+    drafted = [want for want in wanted if drafts and is_drafted(want, wanted, state)]
     undecided |= {want.gold for want in drafted}
+    # a line can name only what has an ID
+    drafted.sort(key=lambda want: want.gold not in _operands(wanted))
     whole = []
     for want in wanted:
         if want.complete and want.gold not in undecided:
@@ -355,6 +360,26 @@ def _whole_and_drafted(
             else:
                 whole.append(want)
     return whole, drafted
+
+
+def is_drafted(want: Wanted, wanted: Sequence[Wanted], state: State) -> bool:
+    """Whether what is not whole is written down all the same: it is held anyway, or can't run before a required argument is given."""
+    if want.complete and not want.drafts:
+        return False
+    if _is_held(want, state):
+        return bool(want.args or want.drafts or want.pending)
+    waits = any(spec_requires(want.spec, name) for name in want.missing)
+    return waits and bool(want.args or want.gold in _operands(wanted))
+
+
+def _operands(wanted: Sequence[Wanted]) -> set[int]:
+    """The calls that are not whole and whose results others take."""
+    return {k for want in wanted for value in want.pending.values() for k in references(value)}
+
+
+def _drafts(want: Wanted, state: State) -> dict[str, Any]:
+    """What a draft says: all that is known, but of what would run at once nothing that is still being said."""
+    return {**want.args, **want.pending, **(want.drafts if _is_held(want, state) else {})}
 
 
 def _unclosed(wanted: Sequence[Wanted], state: State, patience: Patience) -> set[int]:

@@ -153,10 +153,11 @@ def _begins(value: str, said: Sequence[str]) -> bool:
 
 
 def so_far(words: Sequence[str]) -> str:
-    """A text that is being dictated, as far as it is safe to write down: fillers and what hangs at its end are left out."""
+    """A text that is being dictated, as far as it is safe to write down: fillers, repetitions and what hangs at its end are left out."""
     said = [word for word in words if plain(word) not in SOFT]
     while said and hangs(said[-1]):
         said.pop()
+    said = _once(said)
     return together([*said[:-1], *(word.rstrip(_STOPS) for word in said[-1:])])
 
 

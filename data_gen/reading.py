@@ -8,17 +8,20 @@ not known before something tells them apart. Refuses to know the call graph and 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from data_gen.heard import as_heard, closes, cut_value, hanging_from, leaves_open, misheard
+from data_gen.heard import as_heard, closes, cut_value, hanging_from, hangs, leaves_open, misheard
 from data_gen.task import Evidence, GoldCall, Task
 from midsentence.protocol import Join, Ref
 from midsentence.tools.tool import ToolSpec, mismatch
 
 _REF = re.compile(r"\$(\d+)")
+LEAST_WORDS = 2
+"""A text of fewer words is hardly all that one looks something up by: "launch" of "launch agenda"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,8 @@ class Wanted:
     """Required parameters that are not understood yet."""
     drafts: Mapping[str, str] = field(default_factory=dict)
     """Texts that are still being said, as far as they are; what ``args`` have in their place is about to be taken back."""
+    pending: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments that take the results of calls which are not complete themselves."""
 
 
 class Reading(Protocol):
@@ -60,13 +65,16 @@ class GroundedReading:
     """The reading of a task whose gold arguments are grounded to words."""
 
     task: Task
+    eagerness: float = 0.0
+    """Probability of looking up by a text that could be all before a word closes it; drawn by the prefix alone."""
+    seed: int = 0
     _known: dict[tuple[tuple[str, ...], bool], tuple[Wanted, ...]] = field(init=False, default_factory=dict)
 
     def wanted(self, heard: Sequence[str], final: bool) -> tuple[Wanted, ...]:
         """See `Reading`."""
         key = (tuple(heard), final)
         if key not in self._known:
-            reading = GroundedReading(as_heard(self.task, heard)) if misheard(self.task, heard) else self
+            reading = GroundedReading(as_heard(self.task, heard), self.eagerness, self.seed) if misheard(self.task, heard) else self
             self._known[key] = reading._wanted(_Heard(heard, final))
         return self._known[key]
 
@@ -84,10 +92,15 @@ class GroundedReading:
             if not heard.named(gold.name_evidence.end):
                 continue
             known = {name: at for name in gold.args if (at := self._known_at(gold, name, heard, complete)) is not None}
+            begun = self._begun(gold, spec, known, heard)
+            taken = {name: text for name, text in begun.items() if spec.access == "read" and self._could_be_all(gold, name, text, heard)}
+            known |= dict.fromkeys(taken, heard.count)
+            gold = replace(gold, args={**gold.args, **{name: (text,) for name, text in taken.items()}}) if taken else gold
             missing = tuple(p.name for p in spec.params if p.required and p.name in gold.args and p.name not in known)
             at = max(gold.name_evidence.end, *(known[p] for p in known if spec_requires(spec, p) or self._names(gold.args[p][0])), 0)
             args = {p.name: gold.args[p.name][0] for p in spec.params if p.name in known}
-            found.append((at, Wanted(k, spec, args, {name: gold.args[name] for name in args}, not missing, missing)))
+            drafts = {name: text for name, text in begun.items() if name not in taken}
+            found.append((at, Wanted(k, spec, args, {name: gold.args[name] for name in args}, not missing, missing, drafts)))
             if not missing:
                 complete[k] = at
         # by the time they became clear; what takes a call's result became clear no earlier than it, and has a higher number
@@ -109,6 +122,24 @@ class GroundedReading:
         if not heard.closed(evidence.end):
             return None
         return max(evidence.end, *(complete[k] for k in self._names(value)), 0)
+
+    def _begun(self, gold: GoldCall, spec: ToolSpec, known: Mapping[str, int], heard: _Heard) -> dict[str, str]:
+        """Texts that are being said in their own words and that no word has closed, as far as they have been heard."""
+        found = {}
+        for param in spec.params:
+            span = gold.arg_evidence.get(param.name)
+            if heard.final or span is None or param.name in known or span.start >= heard.count or param.schema.get("type") != "string":
+                continue
+            value = gold.args[param.name][0]
+            part = cut_value(value, heard.words[span.start:]) if not self._names(value) else None
+            if part and mismatch(part, param.schema) is None:
+                found[param.name] = part
+        return found
+
+    def _could_be_all(self, gold: GoldCall, name: str, text: str, heard: _Heard) -> bool:
+        """Whether a text may be looked up by before it is over."""
+        enough = len(text.split()) >= LEAST_WORDS and not hangs(heard.words[-1])
+        return enough and drawn(self.seed, heard.words[: gold.arg_evidence[name].start]) < self.eagerness
 
     def _names(self, value: Any) -> tuple[int, ...]:
         return references(value, len(self.task.gold))
@@ -183,10 +214,16 @@ def reading_of(task: Task, eagerness: float = 0.0, seed: int = 0) -> Reading:
 
     Args:
         task: the request.
-        eagerness: probability of taking a value that may be complete before a word closes it; a derivation's only.
+        eagerness: probability of taking a value that may be complete before a word closes it.
         seed: what such draws follow from, beside the prefix.
     """
-    return GroundedReading(task) if task.reading is None else task.reading.of(task, eagerness, seed)
+    return GroundedReading(task, eagerness, seed) if task.reading is None else task.reading.of(task, eagerness, seed)
+
+
+def drawn(seed: int, words: Sequence[str]) -> float:
+    """A number in [0, 1) that follows from a seed and the words up to a place."""
+    digest = hashlib.sha256(" ".join([str(seed), *words]).encode()).digest()
+    return int.from_bytes(digest[:7], "big") / (1 << 56)
 
 
 def spec_requires(spec: ToolSpec, name: str) -> bool:

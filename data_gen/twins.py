@@ -88,7 +88,9 @@ def _longer(task: Task, heard: Sequence[str], far: int) -> Task:
     calls = []
     for call in task.gold:
         open_ = {name for name, span in call.arg_evidence.items() if 0 < span.end <= n and not any(map(closes, heard[span.end:]))}
-        args = {name: (f"{values[0]} and more",) if name in open_ else values for name, values in call.args.items()}
+        # with what was heard since, which does not say that it is over
+        since = {name: " ".join(["", *task.said()[span.end: n]]) for name, span in call.arg_evidence.items()}
+        args = {name: (f"{values[0]}{since[name]} and more",) if name in open_ else values for name, values in call.args.items()}
         spans = {name: Evidence(span.start, far + 1) if name in open_ else span for name, span in call.arg_evidence.items()}
         calls.append(GoldCall(call.name, args, call.name_evidence, spans))
     return replace(task, gold=tuple(calls))

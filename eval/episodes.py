@@ -12,9 +12,11 @@ from typing import Any
 from data_gen.conversing import Conversant
 from data_gen.task import Task
 from eval.conversations import measured
-from eval.floor import floor
+from eval.critical import critical_path
+from eval.floor import floor, is_held
 from eval.graphs import gold_graph, graph_of, isomorphic
 from eval.latency import latency
+from eval.listener import listener_ns
 from eval.safety import Rules, counts
 from eval.scoring import answer_f1, score, specs_of
 from eval.trace import history_of, log_of, trace
@@ -58,6 +60,10 @@ def record(
     times = latency(seen, rollout.outcome == "answered", task.speech_end_ns, cap_ns)
     made = [(run.name, run.args) for run in seen.runs] if verdict.right else []
     bound = floor(task, updates, settings, profile, renderer, made, forced)
+    # of what listens, how near it came to what listening can give, and what its end waited for
+    listens = settings.listens and settings.commit_on == "final" and verdict.right
+    told = next((piece.tokens for span in reversed(seen.spans) for piece in span.pieces if piece.part == "answer"), 0) if listens else 0
+    held = {spec.name for spec in task.tools if is_held(spec, settings) or not settings.speculates}
     waste = counts(
         seen, specs_of(task), verdict.useful, settings.commit_grace_ns, settings.duplicate_writes,
         task.speech_end_ns, settings.runs_lines, Rules(settings.commit == "line", settings.commit_on == "silence"),
@@ -70,6 +76,8 @@ def record(
         "speech_end_ns": task.speech_end_ns, "final_ns": seen.final_ns, "end_ns": rollout.end_ns,
         "latency_ns": times.total_ns, "first_token_ns": times.first_token_ns, "parts_ns": times.parts_ns,
         "floor_ns": bound.total_ns,
+        "listener_ns": listener_ns(task, updates, settings, profile, renderer, made, told) if listens else None,
+        "path_ns": critical_path(seen, task.speech_end_ns, times.total_ns, held) if listens else None,
         "counts": waste.as_json(),
         "words": [[word.text, word.start_ns, word.end_ns, word.label] for word in task.words],
         "prompt_tokens": len(rollout.prompt_ids), "context_tokens": rollout.state.context_tokens,

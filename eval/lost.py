@@ -16,6 +16,7 @@ from typing import Any
 
 from configs.command import command
 from configs.schema import Config
+from eval.critical import CAUSES
 from eval.results import BadResults, Key, read_file, read_manifest
 from eval.trace import Trace, history_of, trace
 from midsentence.clock import ns, seconds
@@ -149,9 +150,28 @@ def summary(key: Key, found: Sequence[tuple[Lost, dict[str, Any], Trace]], possi
         "  = " + "  + ".join(f"{seconds(steps[name]) / n:.2f} {name}" for name in STEPS[:-1])
         + f"  − {-seconds(steps[STEPS[-1]]) / n:.2f} {STEPS[-1]}",
     ]
+    lines += _of_listener([episode for _, episode, _ in found], possible_ns, total)
     for name, times in sorted(left.items(), key=lambda item: -sum(item[1])):
         lines.append(f"  {name}: {len(times)} requests, {seconds(sum(times)) / len(times):.2f} s each")
     return lines
+
+
+def _of_listener(episodes: Sequence[Mapping[str, Any]], possible_ns: int, lost_ns: int) -> list[str]:
+    """What a listener without luck could have, and what the ends waited for; nothing of replays that don't say."""
+    if any(episode.get("listener_ns") is None for episode in episodes):
+        return []
+    n, took_ns = len(episodes), sum(episode["latency_ns"] for episode in episodes)
+    bound_ns = sum(episode["listener_ns"] for episode in episodes)
+    lucky = sum(episode["latency_ns"] < episode["listener_ns"] for episode in episodes)
+    waited = Counter[str]()
+    for episode in episodes:
+        waited.update(episode["path_ns"])
+    causes = "  + ".join(f"{seconds(waited[cause]) / n:.2f} {cause}" for cause in CAUSES)
+    return [
+        f"a listener who guesses nothing: share at most {1 - (lost_ns - took_ns + bound_ns) / possible_ns:.3f}, "
+        f"{seconds(took_ns - bound_ns) / n:.2f} s a request less; {lucky} requests were faster by a lucky guess",
+        f"the end waits for: {seconds(took_ns) / n:.2f} s = {causes}",
+    ]
 
 
 def main(config: Config) -> None:

@@ -177,6 +177,17 @@ def lanes(episode: Mapping[str, Any]) -> dict[str, Any]:
     } | (_conversed(episode, history, seen.emits) if episode.get("turns") else {})
 
 
+def transcript(episode: Mapping[str, Any]) -> list[str]:
+    """An episode as lines of text, in the order of time: what is heard, written, returned and answered, and what was spoken of it."""
+    found = lanes(episode)
+    rows = [(at_s, f"<{kind}> {text}") for at_s, kind, text in found["told"]]
+    for span in found["spans"]:
+        rows.append((span["start_s"], "".join(piece[3] for piece in span["pieces"]) + (" ✂" if span["ended"] == "cut" else "")))
+    rows += [(at_s, f"→ {text}") for at_s, text in found["emits"]]
+    rows += [(end_s, "the user speaks into it" if cut else "spoken to its end") for _, end_s, cut, _ in found.get("spoken", ())]
+    return [f"{at_s:7.2f}  {line}" for at_s, text in sorted(rows, key=lambda row: row[0]) for line in text.rstrip().split("\n")]
+
+
 def _words(episode: Mapping[str, Any]) -> list[list[Any]]:
     return [[text, seconds(start), seconds(end), label] for text, start, end, label in episode["words"]]
 
@@ -191,11 +202,11 @@ def _conversed(episode: Mapping[str, Any], history: History, emits: Sequence[tup
         for turn in episode["turns"] if turn["said"]
     ]
     return {
-        "words": _words(episode), "speech_end_s": seconds(episode["speech_end_ns"]), "turns": turns, "spoken": _spoken(history, emits),
+        "words": _words(episode), "speech_end_s": seconds(episode["speech_end_ns"]), "turns": turns, "spoken": spoken(history, emits),
     }
 
 
-def _spoken(history: History, emits: Sequence[tuple[int, str]]) -> list[list[Any]]:
+def spoken(history: History, emits: Sequence[tuple[int, str]]) -> list[list[Any]]:
     """Answers as they were spoken: start, end, whether the user cut it, and its text."""
     found: list[list[Any]] = []
     for event, _ in history:

@@ -23,6 +23,7 @@ from matplotlib.ticker import MultipleLocator
 from configs.command import command
 from configs.palette import CUT, HELD, INK, LINE, PARTS, RUNNING, SLIP, SOFT, UPDATE, VOID, WORD
 from configs.schema import Config
+from eval.page import spoken
 from eval.trace import Run, Trace, history_of, trace
 from midsentence.calls import CallState
 from midsentence.clock import seconds
@@ -123,7 +124,7 @@ class _Panel:
         for side in ("top", "right", "left"):
             axes.spines[side].set_visible(False)
         axes.spines["bottom"].set_color(LINE)
-        axes.xaxis.set_major_locator(MultipleLocator(1))
+        axes.xaxis.set_major_locator(MultipleLocator(1 if axes.get_xlim()[1] < 40 else 5))
         axes.tick_params(axis="x", colors=SOFT, labelsize=8.5, length=3, labelbottom=last)
         if last:
             axes.set_xlabel("seconds since the first word", fontsize=9, color=SOFT)
@@ -132,7 +133,8 @@ class _Panel:
         axes.set_yticks(range(lanes), names)
         axes.grid(axis="x", color=LINE, lw=0.5)
         axes.set_axisbelow(True)
-        axes.axvspan(self.said_s, self.end_s, color="#fbf3d5", lw=0, zorder=0)
+        for start_s, end_s in self.waits():
+            axes.axvspan(start_s, end_s, color="#fbf3d5", lw=0, zorder=0)
         self.words()
         self.updates(1)
         self.spans(2)
@@ -140,6 +142,13 @@ class _Panel:
             self.call(lane, id)
         self.answer(lanes - 1)
         self.end_of_speech(lanes)
+
+    def waits(self) -> list[tuple[float, float]]:
+        """From the end of a turn's last word to its answer; of a single request there is one."""
+        said = [turn for turn in self.episode.get("turns", ()) if turn["said"]]
+        return [
+            (seconds(turn["speech_end_ns"]), seconds(turn["speech_end_ns"] + turn["latency_ns"])) for turn in said
+        ] or [(self.said_s, self.end_s)]
 
     def end_of_speech(self, lanes: int) -> None:
         """A dashed line from the words down, interrupted where a label lies across it."""
@@ -197,6 +206,8 @@ class _Panel:
     def answer(self, lane: int) -> None:
         if not self.seen.emits:
             return
+        if self.episode.get("turns"):
+            return self.answers(lane)
         at, text = seconds(self.seen.emits[-1][0]), self.seen.emits[-1][1]
         self.axes.plot([at], [lane], marker="o", ms=8, color=PARTS["answer"], zorder=5)
         arrow = {"arrowstyle": "<->", "color": INK, "lw": 1.1, "shrinkA": 0, "shrinkB": 3}
@@ -208,6 +219,25 @@ class _Panel:
         )
         short = text if len(text) <= 60 else text[:59] + "…"
         self.label(f"“{short}”", self.said_s, at + 0.04, lane)
+
+    def answers(self, lane: int) -> None:
+        """Of a conversation: each answer as it was spoken, with a red end where the user spoke into it, and how late it was."""
+        late = {round(end_s, 3): end_s - start_s for start_s, end_s in self.waits()}
+        rows = spoken(history_of(self.episode["log"]), self.seen.emits)
+        rest = [seconds(at_ns) for at_ns, _ in self.seen.emits if not any(abs(seconds(at_ns) - row[0]) < 1e-6 for row in rows)]
+        for start_s, end_s, cut, text in rows:
+            voice = {"facecolor": PARTS["answer"], "alpha": 0.4, "lw": 0, "zorder": 4}
+            self.axes.add_patch(Rectangle((start_s, lane - _BAR / 2), end_s - start_s, _BAR, **voice))
+            if cut:
+                self.bar(lane, end_s - 0.05, end_s, CUT)
+            short = text
+            while len(short) > 4 and self.width(short, 7.5) > end_s - start_s:
+                short = short[:-2] + "…"
+            self.axes.text(start_s + 0.05, lane, short, ha="left", va="center", fontsize=7.5, color=INK, zorder=6)
+        look = {"ha": "right", "va": "center", "fontsize": 8, "fontweight": "bold", "color": INK}
+        for at_s in [*(row[0] for row in rows), *rest]:
+            if round(at_s, 3) in late:
+                self.axes.text(at_s - 0.05, lane, f"{late[round(at_s, 3)]:.2f} s", **look)
 
     def bar(self, lane: int, start: float, end: float, colour: str) -> None:
         self.axes.add_patch(Rectangle((start, lane - _BAR / 2), max(end - start, 0.004), _BAR, facecolor=colour, lw=0, zorder=4))

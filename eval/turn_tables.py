@@ -1,4 +1,4 @@
-"""Tables of conversations: a row of figures for each mode, and how each kind of turn went in it.
+"""Tables of conversations: a row of figures for each mode, how each kind of turn went in it, and one conversation turn by turn.
 
 Owns their columns. Refuses to compute any figure (`eval.conversations` does).
 """
@@ -10,6 +10,7 @@ from typing import Any
 
 from eval.statistics import proportion
 from eval.tables import NONE, Grid, groups
+from midsentence.clock import seconds
 
 Row = Mapping[str, Any]
 
@@ -37,6 +38,24 @@ def conversations(rows: Sequence[Row]) -> list[Grid]:
             note = "Right of all, mean seconds to the answer, and in brackets the floor's mean."
             grids.append(Grid(f"kinds of turns: {where}, {backend}", heads, lines, (note,), left=1))
     return grids
+
+
+def turn_by_turn(episodes: Sequence[Mapping[str, Any]]) -> Grid:
+    """One conversation in some modes: what was said and answered, and seconds to each answer; ``✗`` where a turn went wrong.
+
+    Args:
+        episodes: records of the same task; said and answered are shown as they were in the last one.
+    """
+    last, lines = episodes[-1], []
+    for n, turn in enumerate(last["turns"]):
+        following = last["turns"][n + 1]["start_ns"] if n + 1 < len(last["turns"]) else None
+        words = [text for text, start_ns, *_ in last["words"]
+                 if turn["start_ns"] <= start_ns and (following is None or start_ns < following)]
+        late = [f"{seconds(each['turns'][n]['latency_ns']):.2f}{'' if each['turns'][n]['right'] else ' ✗'}" for each in episodes]
+        lines.append((turn["kind"].replace("_", " "), " ".join(words), turn["answer"] or NONE, *late, f"{seconds(turn['floor_ns']):.2f}"))
+    heads = ("turn", "the user says", "the agent answers", *(f"{each['mode']}, s" for each in episodes), "floor, s")
+    note = "Seconds from the end of a turn's last word to its answer, all its calls done."
+    return Grid(last["task"], heads, tuple(lines), (note,), left=3)
 
 
 _HEADS = (

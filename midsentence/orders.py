@@ -150,13 +150,14 @@ def commit_line(draft: Draft, line: CommitLine) -> str | None:
     """``COMMIT``: what it names and what that needs may go, while other lines are still to be written."""
     if draft.settings.commit != "line":
         return "COMMIT is not known here: calls go when the user has finished and your action ends"
-    if not knows_the_end(draft):
-        # where speech went on while the line was being written, it commits nothing and is no mistake
-        return None if draft.cut_pending else f"no COMMIT before {awaited(draft)}: <pause> or go on"
+    if not knows_the_end(draft) and not draft.cut_pending:
+        return f"no COMMIT before {awaited(draft)}: <pause> or go on"
     for id in line.ids:
         if id not in draft.graph or draft.graph[id].state is CallState.CANCELLED:
             waiting = ", ".join(str(id) for id in sorted(draft.graph.live))
             return f"there is no call {id} to commit; {f'there are {waiting}' if waiting else 'none waits'}"
+    if not knows_the_end(draft):
+        return None  # speech went on while the line was being written: it commits nothing, and is no mistake
     ids = draft.graph.above(line.ids) if line.ids else draft.graph.live
     if (why := still_open(draft, ids)) is None:
         commit(draft, ids)

@@ -111,7 +111,9 @@ class LogFile:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._file.close()
-            raise ValueError(f"{self._path} is being written by another session; wait until that has ended, or give another") from None
+            raise ValueError(
+                f"{self._path} is being written by another session; wait until that has ended, or give another folder"
+            ) from None
         except OSError:  # a network's disk
             pass
 

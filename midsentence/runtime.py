@@ -108,8 +108,8 @@ class Limits:
             if not _is_time(value := getattr(self, name)) or value == 0 and name in ("model_s", "idle_s"):
                 raise ValueError(f"{name} is {value!r}; use seconds, a number {'above' if name in ('model_s', 'idle_s') else 'from'} 0")
         times = self.silence_s
-        fits = isinstance(times, tuple | list) and all(_is_time(at_s) and at_s > 0 for at_s in times)
-        if not fits or list(times) != sorted(set(times)):
+        are_times = isinstance(times, tuple | list) and all(_is_time(at_s) and at_s > 0 for at_s in times)
+        if not are_times or list(times) != sorted(set(times)):
             raise ValueError(f"silence_s is {times!r}; use seconds above 0, each later than the one before, or () for none")
 
 

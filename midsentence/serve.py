@@ -211,6 +211,8 @@ def main(asked: argparse.Namespace) -> None:
         log.add(event, commands)
         screen.show(event, commands, session.state)
 
+    from transformers.utils.logging import disable_progress_bar
+    disable_progress_bar()  # of weights being loaded
     with load(
         asked.model, asked.adapter, constrained=asked.constrained, grounded=asked.grounded, runtime=asked.runtime, dtype=asked.dtype,
         turns=asked.turns, stamps=asked.stamps,

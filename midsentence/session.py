@@ -38,8 +38,8 @@ def load_backend(
         runtime: ``transformers``, or ``llamacpp``, which takes the GGUF file of an exported checkpoint and needs no accelerator.
 
     Raises:
-        ValueError: a value that there is not;
-            the weights have no row for a token that the transcript needs, or the checkpoint was trained in another form.
+        ValueError: a value that there is not; the weights have no row for a token that the transcript needs, or the checkpoint was trained
+            in another form.
     """
     if turns not in (None, *get_args(Turns)):
         raise ValueError(f"turns is {turns!r}; use {' or '.join(get_args(Turns))}, or None")

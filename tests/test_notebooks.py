@@ -21,7 +21,7 @@ NAMES = [path.stem for path in NOTEBOOKS]
 
 
 def test_they_are_numbered():
-    assert NAMES == ["01_look_at_the_data", "02_results"]
+    assert NAMES == ["01_look_at_the_data", "02_results", "03_conversations"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
@@ -130,3 +130,19 @@ def test_the_results(monkeypatch):
     assert kinds(outputs) == ["text/markdown"] + ["image/png"] * 5
     table = outputs[0]["data"]["text/markdown"]
     assert "naturalistic, validation, laptop" in table and "speculative" in table
+
+
+def test_the_committed_conversation_is_what_its_records_say_today():
+    import json
+
+    from eval.page import transcript
+    from eval.turn_tables import turn_by_turn
+
+    lines = (ROOT / "notebooks/results/conversation.jsonl").read_text(encoding="utf-8").splitlines()
+    episodes = [json.loads(line) for line in lines]
+    outputs = committed("03_conversations.ipynb")
+    again = "run it again: jupyter execute --inplace notebooks/03_conversations.ipynb"
+    assert outputs[0]["data"]["text/markdown"] == "\n".join(turn_by_turn(episodes).markdown()), again
+    said = "".join(output.get("text", "") for output in outputs)
+    assert "\n".join(transcript(episodes[-1])) in said and "the user speaks into it" in said, again
+    assert all(has(picture, PARTS["tool_call"]) for picture in pictures(outputs)) and len(pictures(outputs)) == len(episodes)

@@ -74,8 +74,8 @@ def tables(requests: str) -> dict[str, list[dict[str, Any]]]:
     named = _HUB.fullmatch(requests)
     if named is not None and (named[3] is None or _COMMIT.fullmatch(named[3]) is None):
         raise ValueError(
-            f"requests={requests} names no commit of the data set, and its owner can move all else; give the one that you mean, as its "
-            f"page has it under Files and versions: requests={requests.partition('@')[0]}@COMMIT, 40 digits"
+            f"requests={requests} names no commit of the data set, and its owner can move all else; give the one that you mean, as "
+            f"its page has it under Files and versions: requests={requests.partition('@')[0]}@COMMIT, 40 digits"
         )
     import datasets
     try:

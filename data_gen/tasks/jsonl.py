@@ -204,7 +204,8 @@ def load(requests: str, tools: str, seed: int = 0, source: str = "jsonl", hear_o
     """All usable rows of a requests file, of every split, and the reasons against the others.
 
     Args:
-        requests: a file of rows, a folder of such files, or ``hf://datasets/OWNER/NAME@COMMIT``; see `data_gen.tasks.formats`.
+        requests: a file of rows, a folder of such files, or ``hf://datasets/OWNER/NAME@COMMIT``; see the module and
+            `data_gen.tasks.formats`.
         tools: see `tools_of`.
         seed: root seed of the speech.
         source: the tasks' source.

@@ -27,7 +27,7 @@ from midsentence import core
 from midsentence.calls import Call, CallState
 from midsentence.core import Phase, State
 from midsentence.events import ModelOutput
-from midsentence.models.lines import Amendable, Legal, LineRules, head_rules
+from midsentence.models.lines import Amendable, Legal, LineRules, head_rules, listed, unsaid
 from midsentence.protocol import CallLine, parse_line
 from midsentence.rendering import Renderer
 from midsentence.said import words_said
@@ -69,7 +69,7 @@ class ProtocolGrammar:
 
     def head(self, state: State) -> LLMatcher:
         """From the start of an action to its end, or to the first call line."""
-        pause, answer = may_pause(state), knows_the_end(state) and not lacks(state)
+        pause, answer = may_pause(state), knows_the_end(state) and not lacks(state) and not self._unsaid(state)
         calls = self._line(state, first=True) is not None
         key = ("head", pause, answer, calls)
         return self._matcher(key, lambda: head_rules(
@@ -97,9 +97,10 @@ class ProtocolGrammar:
         refs = {id: may_name(state, id) for id in ids}
         taken = {(id, spec.name): found for id in ids for spec in specs if (found := taken_args(state, id, spec))}
         amendable = tuple(Amendable(id, call.spec, call.args) for id in free if specs and amends and (call := state.graph[id]))
-        commits = waiting(state) if state.settings.commit == "line" and knows_the_end(state) else ()
+        unsaid = self._unsaid(state)
+        commits = waiting(state, unsaid) if state.settings.commit == "line" and knows_the_end(state) else ()
         close = not first and not (whole_by_the_end and lacks(state))
-        legal = Legal(ids, tuple(free), amendable, commits, bool(commits) and not lacks(state), close)
+        legal = Legal(ids, tuple(free), amendable, commits, bool(commits) and not lacks(state) and not unsaid, close)
         done = (call for call in state.graph.calls.values() if call.state is CallState.DONE)
         whole = frozenset(call.id for call in done if not isinstance(call.result, dict | list))
         said = words_said(state.transcript) or None if self.grounded else None
@@ -113,6 +114,15 @@ class ProtocolGrammar:
         may_lack = amends and not whole_by_the_end
         text = LineRules(self.renderer.tag_ids, specs, refs, taken, whole=whole, open=may_lack, said=said).text(legal)
         return None if text is None else (key, lambda: text)
+
+    def _unsaid(self, state: State) -> frozenset[int]:
+        """Calls that may change and hold a text with a word that the user has not said, half of one or one that was taken back."""
+        said = words_said(state.transcript) if self.grounded else ()
+        return frozenset(
+            id for id in state.graph.live | {id for id, call in state.graph.calls.items() if call.state is CallState.DONE}
+            if said and may_change(state, call := state.graph[id])
+            and any(unsaid(call.args.get(param.name), said) for param in call.spec.params if not listed(param.schema))
+        )
 
     def _matcher(self, key: _Key, make: Any) -> LLMatcher:
         if key not in self._kept:
@@ -204,10 +214,13 @@ def may_name(state: State, id: int) -> tuple[int, ...]:
     return tuple(other for other, call in sorted(state.graph.calls.items()) if call.state is not CallState.CANCELLED and other not in below)
 
 
-def waiting(state: State) -> tuple[int, ...]:
-    """IDs of the calls that a commit may name, and would let go: live, not let go before, and whole as is all that they need."""
+def waiting(state: State, but: frozenset[int] = frozenset()) -> tuple[int, ...]:
+    """IDs of the calls that a commit may name, and would let go: live, not let go before, and whole as is all that they need.
+
+    Those of ``but`` count as not whole.
+    """
     live = [state.graph[id] for id in sorted(state.graph.live)]
-    lacking = {below for call in live if call.missing for below in (call.id, *state.graph.below(call.id))}
+    lacking = {below for id in {*but, *(call.id for call in live if call.missing)} for below in (id, *state.graph.below(id))}
     held = (call for call in live if call.state is not CallState.RUNNING and not state.commits.covers(call))
     return tuple(call.id for call in held if call.id not in lacking)
 

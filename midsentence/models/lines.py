@@ -166,7 +166,7 @@ class LineRules:
         self._tag_ids, self._refs, self._taken = tag_ids, refs, taken
         self._whole, self._open = whole, open
         self._said = said
-        self._text = "KEY" if said is None else f"/{text_of(said)}/"
+        self._text = "KEY" if said is None else f"/{text_of(without_repeats(said))}/"
         self._specs = [spec for spec in specs if TOOL_NAME.fullmatch(spec.name)]
         self._lines: list[str] = []
         self._names: dict[str, str] = {}
@@ -212,21 +212,25 @@ class LineRules:
             if (value := self._other_value(param.schema, self._refs[call.id], held)) is not None:
                 rules.append(f"{quoted(f'{param.name} = ')} {value}")
             old = call.args.get(param.name)
-            if isinstance(old, str | Ref | Join) and "string" in _kinds(param.schema) and _few(param.schema) is None:
+            if isinstance(old, str | Ref | Join) and "string" in _kinds(param.schema) and not listed(param.schema):
+                if self._said is not None:
+                    rules += self._said_more(param.name, old, held) if isinstance(old, str) else []
+                    continue
                 more = [value[len(old):] for value in held if isinstance(old, str) and isinstance(value, str) and value.startswith(old)]
                 if (value := self._other_value({"type": "string"}, self._refs[call.id], ["", *more])) is not None:
-                    value = self._or_rest(value, old, more)
                     rules.append(f"{quoted(f'{param.name} += ')} {value}")
         return rules
 
-    def _or_rest(self, value: str, old: Any, but: Sequence[str]) -> str:
-        """What may be added to a text: also the rest of a word of which it holds the beginning, for that is how words are heard."""
-        if self._said is None or not isinstance(old, str) or not (regex := rest_of(old, self._said)):
-            return value
-        rest = f"/{regex}/"
-        if but:
-            rest = f"{self._terminal(rest)} & ~({' | '.join(quoted(write_value(text)) for text in but)})"
-        return self._terminal(f"{value} | {self._terminal(rest)}")
+    def _said_more(self, name: str, old: str, held: Sequence[Any]) -> list[str]:
+        """The rule of what may be added to a text of said words; none where nothing may."""
+        but = {text[len(old):] for text in held if isinstance(text, str) and text.startswith(old)}
+        regex, least = more_of(old, self._said or ())
+        if not set(least) - but:
+            return []
+        value = self._terminal(f"/{regex}/")
+        if taken := [quoted(write_value(text)) for text in sorted(but) if text]:
+            value = self._terminal(f"{value} & ~({' | '.join(taken)})")
+        return [f"{quoted(f'{name} += ')} {value}"]
 
     def _held(self, call: Amendable, param: Param) -> list[Any]:
         """Values that would make the call one that it already is, or must not be."""
@@ -235,8 +239,7 @@ class LineRules:
         return [*held, call.args.get(param.name)]  # what is absent is null
 
     def _other_value(self, schema: Mapping[str, Any], refs: tuple[int, ...], but: Sequence[Any]) -> str | None:
-        listed = _few(schema) is not None
-        texts = dict.fromkeys(quoted(write_value(value)) if listed else self._same(value, schema) for value in but)
+        texts = dict.fromkeys(quoted(write_value(value)) if listed(schema) else self._same(value, schema) for value in but)
         fields = dict.fromkeys(name for value in but if isinstance(value, dict) for name in value)
         return self._value(schema, refs, tuple(texts), tuple(fields))
 
@@ -274,12 +277,11 @@ class LineRules:
             lead = quoted(lead) + " " if lead else ""
             groups: dict[str, list[int]] = {}
             fields: dict[str, None] = {}
-            listed = _few(param.schema) is not None
             for n in same:
                 value = self._taken_here[n].get(param.name)  # what is absent is null
                 if value is not None or "null" in _kinds(param.schema):
                     fields |= dict.fromkeys(value) if isinstance(value, dict) else {}
-                    text = quoted(write_value(value)) if listed else self._same(value, param.schema)
+                    text = quoted(write_value(value)) if listed(param.schema) else self._same(value, param.schema)
                     groups.setdefault(text, []).append(n)
             other = self._value(param.schema, self._refs[id], tuple(groups), tuple(fields))
             after = self._node(id, spec, at + 1, (), **rest) if other is not None else None
@@ -333,7 +335,7 @@ class LineRules:
         if not refs:
             return []
         ref = self._ref(refs)
-        if "string" not in _kinds(schema):
+        if "string" not in _kinds(schema) or self._said is not None:
             return [ref]
         return [f'{ref} (" + " (STR | {ref}))*', f'STR " + " {ref} (" + " (STR | {ref}))*']
 
@@ -439,24 +441,53 @@ def text_of(said: Sequence[str]) -> str:
     """A regex of JSON strings that hold nothing but some of these words, in their order: a run of them, with fillers left out.
 
     A word may be written in small letters or with a capital, without the punctuation around it and without a possessive's ending.
-    It may begin with a space, as what is added to a text does.
     """
     words = [_either(spellings) for word in said[-_MOST_SAID:] if (spellings := _spellings(word))]
     rest = [f"( {word})?" for word in words]
     begun = "|".join(word + "".join(rest[n + 1:]) for n, word in enumerate(words))
-    return f'"({begun}|{"".join(rest)})"' if words else '""'
+    return f'"({begun})?"' if words else '""'
 
 
-def rest_of(text: str, said: Sequence[str]) -> str:
-    """A regex of JSON strings that go on with a said word whose beginning ends ``text``, and with words after it; "" if there is none."""
-    begun, words = text.rsplit(" ", 1)[-1].casefold(), said[-_MOST_SAID:]
-    options = []
-    for n, word in enumerate(words):
-        ends = [form[len(begun):] for form in _spellings(word) if begun and form.casefold().startswith(begun) and len(form) > len(begun)]
-        if ends:
-            after = "".join(f"( {_either(spellings)})?" for other in words[n + 1:] if (spellings := _spellings(other)))
-            options.append(_either(dict.fromkeys(ends)) + after)
-    return f'"({"|".join(options)})"' if options else ""
+def more_of(text: str, said: Sequence[str]) -> tuple[str, list[str]]:
+    """A regex of JSON strings that can be added to a text of said words, and the shortest of them; none, if nothing can.
+
+    The rest of a word of which the text holds only the beginning, for that is how words are heard, and words after it; or, where its
+    last word was said, a space and words, of which the first is another than the last.
+    """
+    last, words = text.rsplit(" ", 1)[-1], without_repeats(said)[-_MOST_SAID:]
+    forms = [_spellings(word) for word in words]
+    starts = []  # what the first word adds, and its place
+    for n, spellings in enumerate(forms):
+        ends = [form[len(last):] for form in spellings if last and form.casefold().startswith(last.casefold()) and len(form) > len(last)]
+        starts.append((n, ends))
+        if not unsaid(last, words) and last.casefold() not in map(str.casefold, spellings):
+            starts.append((n, [f"{' ' if text else ''}{form}" for form in spellings]))
+    starts = [(n, list(dict.fromkeys(ends))) for n, ends in starts if ends]
+    after = [f"( {_either(spellings)})?" if spellings else "" for spellings in forms]
+    options = [_either(ends) + "".join(after[n + 1:]) for n, ends in starts]
+    return f'"({"|".join(options)})"', [end for _, ends in starts for end in ends]
+
+
+def unsaid(value: Any, said: Iterable[str]) -> bool:
+    """Whether a value, or a part of it, is a text with a word that is none of these: half of one, or one that was taken back."""
+    if isinstance(value, str):
+        spelled = {form.casefold() for word in said for form in _spellings(word)}
+        return any(word.casefold() not in spelled for word in value.split())
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return any(unsaid(part, said) for part in parts)
+
+
+def without_repeats(said: Sequence[str]) -> tuple[str, ...]:
+    """The words, of a run of up to three that is said twice at once ("the the", "any chance any chance") the second time alone."""
+    words: list[str] = []
+    for word in said:
+        words.append(word)
+        for length in (1, 2, 3):
+            again, before = words[-length:], words[-2 * length:-length]
+            if len(before) == length and [w.casefold() for w in again] == [w.casefold() for w in before]:
+                del words[-2 * length:-length]
+                break
+    return tuple(words)
 
 
 def _spellings(word: str) -> list[str]:
@@ -488,6 +519,11 @@ def _kinds(schema: Mapping[str, Any]) -> list[str]:
     kind = parts[0].get("type")
     kinds = [kind] if isinstance(kind, str) else list(kind or _KINDS)
     return kinds if set(kinds) <= set(_KINDS) else list(_KINDS)  # a kind that nobody knows may be anything
+
+
+def listed(schema: Mapping[str, Any]) -> bool:
+    """Whether the values that fit can be listed, as those of an enum can."""
+    return _few(schema) is not None
 
 
 def _few(schema: Mapping[str, Any]) -> list[str] | None:

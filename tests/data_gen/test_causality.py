@@ -139,9 +139,9 @@ def test_an_expert_who_knows_how_many_calls_there_will_be_is_counted(monkeypatch
 
 
 def test_an_expert_who_knows_where_a_value_ends_is_counted(monkeypatch):
-    # as any word did that gold's value does not go on with
+    # as any word did that gold's value does not go on with; what is held would be drafted alike
     monkeypatch.setattr(reading, "closes", lambda word: True)
-    found = counted(asked("note milk and then thank you", ("note", {"items": "milk"})), OTHER, period_s=0.05)
+    found = counted(asked("the forecast for Paris on Monday and then thank you", ("forecast", {"city": "Paris", "day": "Monday"})), OTHER)
     assert found.get("knew_extent", 0) >= 3 and not {"knew_number", "knew_misheard"} & set(found)
 
 

@@ -451,7 +451,8 @@ def test_files_that_are_not_read_are_refused_in_one_line(tmp_path):
 
 def test_a_name_that_is_no_file_is_not_looked_up_on_the_hub_unless_it_says_so(monkeypatch):
     monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: pytest.fail("the hub was asked"))
-    with pytest.raises(FileNotFoundError, match="of the hub, give requests=hf://datasets/owner/data-v2.1@COMMIT, of 40 digits"):
+    said = "if it is a data set of the hub, give requests=hf://datasets/owner/data-v2.1@COMMIT, of 40 digits"
+    with pytest.raises(FileNotFoundError, match=said):
         jsonl.load("owner/data-v2.1", "assistant")
     with pytest.raises(FileNotFoundError, match="give requests=FILE, a JSON row a line"):
         jsonl.load("owner/data.jsonl", "assistant")

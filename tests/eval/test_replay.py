@@ -138,7 +138,7 @@ def test_no_guess_writes_no_thoughts(configured, tmp_path):
 
 def test_several_sources_each_with_its_own_settings(configured, tmp_path):
     config = configured("eval.backends=[expert]", "eval.expert_tasks=2", "eval.modes=[parallel]", "eval.sources=[assistant,naturalistic]")
-    assert of_source(config, "assistant").data.eagerness == 0.3 and of_source(config, "").data.source == "debug"
+    assert of_source(config, "assistant").data.eagerness == 1.0 and of_source(config, "").data.source == "debug"
     replay.main(config)
     found = {name: {episode["source"] for episode in episodes} for name, episodes in rows(tmp_path / "replay").items()}
     assert found == {f"episodes-{source}-expert-parallel-laptop-0.jsonl": {source} for source in ("assistant", "naturalistic")}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
+from configs.palette import CUT, PARTS
 from eval import timeline
 from midsentence.clock import ns
-from tests.eval.test_page import episode
+from tests.eval.test_page import conversation, episode
 
 LONG = "x" * 50
 
@@ -48,3 +50,14 @@ def test_the_legend_shows_what_is_drawn_and_nothing_else(figures, tmp_path):
     assert [text.get_text() for text in figures[0].legends[0].get_texts()] == ["writes a call", "answers", "call runs"]
     timeline.draw([said | {"words": [["Bob", 0, ns(1), "reparandum"]]}], tmp_path / "timeline.png")
     assert [text.get_text() for text in figures[1].legends[0].get_texts()][-1] == "taken back by the speaker"
+
+
+def test_of_a_conversation_each_turn_has_its_wait_and_each_answer_its_bar(figures, tmp_path):
+    timeline.draw([conversation("speculative")], tmp_path / "timeline.png")
+    (axes,) = figures[0].axes
+    texts = [label.get_text() for label in axes.texts]
+    assert "3.00 s" in texts and any(text.startswith("text B") for text in texts)
+    colours = [patch.get_facecolor() for patch in axes.patches]
+    assert to_rgba(CUT) in colours and to_rgba(PARTS["answer"], 0.4) in colours
+    waits = [patch.get_extents() for patch in axes.patches if patch.get_facecolor() == to_rgba("#fbf3d5")]
+    assert len(waits) == 2

@@ -24,7 +24,7 @@ from midsentence.events import (
 )
 from midsentence.forgetting import Shown, Turned
 from midsentence.modes import settings
-from midsentence.protocol import Parser
+from midsentence.protocol import Parser, Ref
 from midsentence.state import Draft, Pending, Phase, State, freeze, thaw
 from midsentence.transcript import Segment, Transcript
 from tests.midsentence.scenarios import TOOLS
@@ -119,6 +119,15 @@ def test_void_takes_a_result_back_that_still_waits_for_the_model(monkeypatch, in
     assert said() == []
     without(monkeypatch, CallState.DONE, input)
     assert said() == ["tool_result 1v2: x"]
+
+
+def test_a_retry_tells_of_the_results_that_it_makes_void():
+    """They were taken back, and the model was not told."""
+    state = session(CallState.FAILED)
+    taker = Call(2, SPECS["look"], {"what": Ref(1)}, state=CallState.DONE, result="x", in_context=True)
+    _, commands = after(replace(state, graph=state.graph.put(taker)), line('1. look("a")'))
+    assert Moved(2, CallState.DONE, Input.REWIND) in commands
+    assert told(commands) == ["cancel 2"]
 
 
 @pytest.mark.parametrize("state", STALE)

@@ -21,7 +21,7 @@ from midsentence.calls import CallState
 from midsentence.clock import NS_PER_S, Profile, ns
 from midsentence.events import Appended, ModelOutput, Note, ToolError, ToolResult, UserUpdate
 from midsentence.models.grammar import ProtocolGrammar
-from midsentence.models.lines import text_of, untagged
+from midsentence.models.lines import more_of, text_of, unsaid, untagged, without_repeats
 from midsentence.modes import settings
 from midsentence.protocol import TAGS
 from midsentence.rendering import Renderer
@@ -488,7 +488,7 @@ def test_grounded_texts_hold_only_words_that_were_said_in_their_order(grammars, 
 def test_grounded_texts_take_words_without_their_endings_and_quote_what_json_quotes():
     for said, text, fits in [
         (["what's", "Ann's", "number?"], "Ann", True), (["call", '"Bob"'], r'\"Bob\"', True), (["a/b", "c+d"], "a/b c+d", True),
-        (["a/b"], "aab", False), ([], "", True), ([], "x", False), (["add", "two"], " two", True), (["ideas"], "Ideas", True),
+        (["a/b"], "aab", False), ([], "", True), ([], "x", False), (["add", "two"], " two", False), (["ideas"], "Ideas", True),
     ]:
         assert bool(re.fullmatch(text_of(said).replace(r"\/", "/"), f'"{text}"')) is fits, (said, text)
 
@@ -503,6 +503,49 @@ def test_grounded_amendments_and_references(grammars):
     assert accepts(grammar, cut, '<tool_call>1. name += "xt Bob"\n</tool_call>')
     assert not accepts(grammar, cut, '<tool_call>1. name += "n"\n</tool_call>')
     assert not accepts(grammar, state, '<tool_call>1. name += "xt"\n</tool_call>')
+
+
+def test_what_is_added_to_a_grounded_text_goes_on_with_its_last_word_or_after_it():
+    for text, said, added, fits in [
+        ("the", "the meet meeting has", " meeting has", True), ("the meet", "the meeting has moved", "ing moved", True),
+        ("the meet", "the meeting has moved", " moved", False), ("the", "the meeting", "meeting", False),  # half a word first; a space
+        ("recruitm", "the recruitment huddle also", "also", False), ("weekly kickoff", "weekly kickoff um kickoff at", " kickoff", False),
+        ("Bo", "call Bob", "b", True), ("BO", "call Bob", "b", True), ("", "call Bob", "Bob", True), ("gone", "call Bob", " Bob", False),
+    ]:
+        regex, least = more_of(text, said.split())
+        assert bool(re.fullmatch(regex, f'"{added}"')) is fits, (text, said, added)
+        assert added in least or not fits or " " in added.strip(), (text, said, least)
+    assert more_of("gone", ["call", "Bob"])[1] == more_of("x", [])[1] == []
+
+
+def test_words_said_twice_at_once_are_one_in_grounded_texts():
+    assert without_repeats("any chance any chance the the tram has has been".split()) == tuple("any chance the tram has been".split())
+    assert without_repeats("The the um the".split()) == ("the", "um", "the")
+    assert not re.fullmatch(text_of(without_repeats("the the tram".split())), '"the the tram"')
+
+
+def test_a_grounded_text_is_a_result_or_words_and_never_both(grammars):
+    grounded = ProtocolGrammar(grammars("smollm2").renderer, grounded=True)
+    state = writing(lines=['1. get_phone_number("Bob")'], results=[ToolResult(3, 1, 1, "+1")], revise="amend")
+    for text, fits in [("$1", True), ('"Bob"', True), ('"Bob" + $1', False), ('$1 + "Bob"', False)]:
+        written = f"<tool_call>2. send_sms([$1], {text})\n</tool_call>"
+        assert accepts(grounded, state, written) is fits
+        assert accepts(grammars("smollm2"), state, written)
+    assert not accepts(grounded, state, "<tool_call>1. name += $1\n</tool_call>")
+
+
+def test_what_the_user_has_not_said_is_neither_committed_nor_answered(grammars):
+    grammar = ProtocolGrammar(grammars("smollm2").renderer, grounded=True)
+    for message, held in [("te", True), ("text", False)]:
+        state = writing(lines=[f'1. send_sms(["Bob"], "{message}")'], final=True, **LINES)
+        assert unsaid(message, "text Bob now".split()) is held
+        for written in ("<tool_call>COMMIT\n</tool_call>", "<tool_call>COMMIT 1\n</tool_call>", "<answer>Sent.</answer>"):
+            assert accepts(grammar, state, written) is not held, (message, written)
+            assert accepts(grammars("smollm2"), state, written)
+    # it is mended, or taken back, and then it may go
+    state = writing(lines=['1. send_sms(["Bob"], "te")'], final=True, **LINES)
+    assert accepts(grammar, state, '<tool_call>1. message += "xt"\nCOMMIT\n</tool_call>')
+    assert accepts(grammar, state, "<tool_call>REMOVE 1\n</tool_call>")
 
 
 @pytest.mark.parametrize("shape", ["debug", "optional"])

@@ -112,7 +112,7 @@ def test_the_command_on_the_tiny_model_leaves_a_log(monkeypatch, capsys, tmp_pat
     monkeypatch.setattr("sys.stdin", ["well?\n"])
     cli.main([*TINY, "--max-generated-tokens", "20", "--out", str(tmp_path)])
     out = capsys.readouterr()
-    assert "you    well? ⏎" in out.out and "the session is over" in out.err
+    assert "you    well? ⏎" in out.out and "the session is over" in out.err and "Loading weights" not in out.err
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert rows[0]["type"] == "log" and rows[-1]["commands"][-1]["type"] == "Finish"
 

@@ -10,6 +10,7 @@ import pytest
 from midsentence import core
 from midsentence.clock import ns
 from midsentence.events import ModelOutput, UserUpdate, from_json, to_json
+from midsentence.models.live import PlannedModel
 from midsentence.models.scripted import Scripted, ScriptRanOut
 from midsentence.modes import settings
 from midsentence.simulate import Episode, replay, run_batch
@@ -221,3 +222,18 @@ def test_an_action_of_a_script_may_depend_on_the_state():
         (0.4, "say", "generation1"),
     ]
     assert Scripted(["a", "b"]).left == 2
+
+
+def test_a_live_planner_that_leaves_an_action_to_a_model_is_told_so():
+    """It was an AttributeError of the renderer's."""
+
+    class Undecided:
+        def plan(self, state: core.State) -> None:
+            return None
+
+    told: list[int | Exception] = []
+    model = PlannedModel(Undecided(), WordRenderer(), ROUND, lambda after_s, what: what())
+    model.open(()).result().write((), core.start(settings("speculative"), {}), told.append)
+    assert [f"{type(item).__name__}: {item}" for item in told] == [
+        "ValueError: this planner leaves an action to a model; give the session one"
+    ]

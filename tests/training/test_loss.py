@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from training.attention import PlainAttention, attend, use_blocks
+from training.attention import TILE, PlainAttention, _tiles, attend, use_blocks
 from training.batch import Collator
 from training.loss import add_loss, full_losses
 from training.tokens import IGNORED, Example
@@ -150,7 +150,7 @@ def test_a_window_shorter_than_a_trajectory_is_refused():
         our_loss(model, [example(1, 40, 5)], True, True)
 
 
-@pytest.mark.parametrize(("n", "m"), [(1, 1), (7, 7), (7, 12)])
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (7, 7), (7, 12), (TILE, TILE), (2 * TILE + 3, 2 * TILE + 3), (TILE + 5, TILE + 9)])
 def test_plain_attention_is_the_library_s_with_its_gradients(n, m):
     draw = torch.Generator().manual_seed(n + m)
     query, key, value, grad = (
@@ -167,6 +167,14 @@ def test_plain_attention_is_the_library_s_with_its_gradients(n, m):
         torch.autograd.grad(found, (query, key, value), grad), torch.autograd.grad(wanted, (query, key, value), grad), strict=True
     ):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_a_long_prompt_is_computed_in_tiles_that_leave_out_most_of_what_nobody_sees():
+    n = 4 * TILE
+    query, key = (torch.randn(1, heads, n, 8, requires_grad=True) for heads in (6, 2))
+    kept = sum(weights.numel() for weights in PlainAttention.apply(query, key, key, 0.3).grad_fn.saved_tensors[3::2])
+    assert kept == 6 * n * n * 10 // 16  # of 16 tiles 10
+    assert _tiles(200, 900) == [(0, 200)]  # what continues a prompt sees most of it
 
 
 def test_packed_bfloat16_on_a_cpu_is_close_to_the_rows_alone():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,11 @@ def test_the_plan_as_lines(settings, tmp_path, capsys):
     assert "tiny: 167,936 parameters" in text
     assert "not made yet: reckoned from 24 of its trajectories" in text
     assert "memory of each of 1 devices, launcher=single, GiB: weights" in text
+    # whether it fits, and minutes where it is no hour
+    assert re.search(r"fits a card of 8 GB: yes, 16 GB: yes, 24 GB: yes, .*tenth is left", text)
+    assert re.search(r"time: \d+\.\d minutes on 1 devices at 40% of 989 TFLOP/s", text)
+    main(settings("train.device_tflops=0.3", f"train.data=[{tmp_path / 'later'}]"))
+    assert "at 40% of 0.3 TFLOP/s" in capsys.readouterr().out
 
 
 def test_a_model_of_which_only_the_tokenizer_is_at_hand_is_planned(qwen_tokenizer, composed, tmp_path, capsys):
