@@ -69,7 +69,7 @@ def typed(kind: object) -> dict:
         ({"request": "look up \0 Lima and pay $20"}, "it has a NUL character, which nobody says and no terminal shows; take it out"),
         ({"answer": "\\\0"}, "it has a NUL character"),
         ({"words": {}}, "words is {}; give a list"),
-        ({"words": "x"}, "words is x; give a list"),
+        ({"words": 5}, "words is 5; give a list"),
         ({"spans": {}}, "spans is {}; give a list"),
         ({"turns": 0}, "turns is 0; give a list"),
         ({"results": {}}, "results is {}; give a list"),
