@@ -230,7 +230,7 @@ def reconcile(
                 ids[want.gold] = match.id
                 stands[_line(0, match.spec, match.args)] = match.id
                 # what failed may have been misheard, so nothing is tried again before all has been heard
-                hopeless = not (_may_retry(match) and final)
+                hopeless = not (_may_retry(state, match) and final)
                 if match.state is CallState.UNKNOWN or match.state is CallState.FAILED and hopeless:
                     lost.add(want.gold)
             elif lost & {k for value in want.args.values() for k in references(value)}:
@@ -277,9 +277,9 @@ def reconcile(
     free = [call for call in free if call.spec.access == "write" or not _is_kept(call, state, final)]
     # what is tried again comes first: other lines may need its result, and one call a turn is all that some modes have
     again = [
-        Edit(_line(call.id, call.spec, call.args), gold, id, call.spec.access)
+        Edit(_line(id, call.spec, call.args), gold, id, call.spec.access)
         for id, gold in {id: gold for gold, id in ids.items()}.items()
-        if final and id in state.graph and _may_retry(call := state.graph[id])
+        if final and id in state.graph and _may_retry(state, call := state.graph[id])
     ]
     # what is committed may start while other lines are written, so it is taken back first
     removed = [Edit(f"REMOVE {call.id}", id=call.id) for call in _roots(free)]
@@ -526,8 +526,12 @@ def _roots(calls: Sequence[Call]) -> list[Call]:
     return [call for call in calls if not any(other.id in call.needs for other in calls)]
 
 
-def _may_retry(call: Call) -> bool:
-    return call.state is CallState.FAILED and call.spec.access != "write" and call.version < _MOST_TRIES
+def _may_retry(state: State, call: Call) -> bool:
+    """Whether a read that failed is tried again: versions that never ran, for more was heard, were no tries."""
+    if call.state is not CallState.FAILED or call.spec.access == "write":
+        return False
+    told = (segment.text.partition(":")[0].partition("v")[0] for segment in state.transcript if segment.kind == "tool_error")
+    return sum(id == str(call.id) for id in told) < _MOST_TRIES
 
 
 def _line(id: int, spec: ToolSpec, args: Mapping[str, Any]) -> str:

@@ -138,5 +138,5 @@ def check_egress(allowed: Iterable[str], tools: Iterable[ToolSpec], setting: str
             missing.discard(spec.name)
             if not missing:
                 return
-    fix = f"use some of {', '.join(sorted(known))}" if known else "no tool here is one: leave it out"
+    fix = f"use some of {', '.join(sorted(known))}" if known else "there is none: leave it out"
     raise ValueError(f"{setting} names {min(missing)!r}, which is no egress tool here; {fix}")

@@ -271,7 +271,7 @@ def _by_sense(draw: random.Random, module: str, base: list[str]) -> tuple[Sequen
             ("eval.sources=[recogniser]", True), ("eval.modes=[nosuch]", True), ("eval.cap_s=1e-9", False), ("eval.cap_s=1e300", True),
             ("model.adapter=nosuch eval.backends=[model]", True), ("eval.backends=[model] model.adapter=data", True),
             ("eval.backends=[../x]", True), ("agent.commit_grace_s=1e300", True), ("eval.temperature=1e308", False),
-            ("data.endpoint=nosuch", True), ("eval.runtime=llamacpp eval.backends=[model]", True), ("agent.allowed_egress=['*','']", False),
+            ("data.endpoint=nosuch", True), ("eval.runtime=llamacpp eval.backends=[model]", True), ("agent.allowed_egress=['*','']", True),
             ("clock.profiles.laptop.restart_s=1e300", True), ("clock.profiles.laptop.decode_tokens_per_s=" + "9" * 30, False),
             ("eval.split=all data.sizes={train: 0, validation: 0, test: 0}", False),
         ],

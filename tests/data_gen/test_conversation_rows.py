@@ -104,7 +104,7 @@ def test_calls_are_listed_in_the_order_of_their_turns():
 @pytest.mark.parametrize(("turns", "why"), [
     ([{"words": 3}, {"words": 3}], r"turns end after \[3, 3\] words; give growing numbers, the last of them all 6"),
     ([{"words": 3}, {"words": 5}], "the last of them all 6"), ([{"words": 3, "mood": 1}, {"words": 6}], "unknown field 'mood'"),
-    ("two", 'field "turns" must be a list'), ([{"words": 3, "calls": 2}, {"words": 6, "calls": 1}], r"turns ask for \[2, 1\] calls"),
+    ("two", "turns is two; give a list"), ([{"words": 3, "calls": 2}, {"words": 6, "calls": 1}], r"turns ask for \[2, 1\] calls"),
 ])
 def test_turns_of_rows_are_checked(turns, why):
     row = {"id": "x", "request": "open the plan open the list", "turns": turns, "calls": [

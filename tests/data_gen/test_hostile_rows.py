@@ -69,7 +69,7 @@ def typed(kind: object) -> dict:
         ({"request": "look up \0 Lima and pay $20"}, "it has a NUL character, which nobody says and no terminal shows; take it out"),
         ({"answer": "\\\0"}, "it has a NUL character"),
         ({"words": {}}, "words is {}; give a list"),
-        ({"words": "x"}, "words is x; give a list"),
+        ({"words": 5}, "words is 5; give a list"),
         ({"spans": {}}, "spans is {}; give a list"),
         ({"turns": 0}, "turns is 0; give a list"),
         ({"results": {}}, "results is {}; give a list"),
@@ -90,7 +90,7 @@ def test_one_row_never_ends_a_run(tmp_path, change, says):
 def test_a_line_too_deep_for_the_parser_is_a_rejected_line(tmp_path):
     path = tmp_path / "requests.jsonl"
     path.write_text("[" * 200_000 + "\n" + json.dumps(OTHER) + "\n")
-    found = dict(rows(path, ()))
+    found = dict(rows(str(path), path, ()))
     assert isinstance(found["line 1"], BadTask) and found["line 2 (other)"] == OTHER
 
 
@@ -129,7 +129,7 @@ def test_a_file_that_is_no_utf_8_is_named(tmp_path):
     path = tmp_path / "requests.jsonl"
     path.write_bytes(b'{"id": "\xff"}\n')
     with pytest.raises(ValueError, match="requests.jsonl is no text in UTF-8"):
-        list(rows(path, ()))
+        list(rows(str(path), path, ()))
 
 
 def test_escapes_in_data_do_not_reach_the_terminal(tmp_path, capsys):
@@ -138,6 +138,7 @@ def test_escapes_in_data_do_not_reach_the_terminal(tmp_path, capsys):
     row = {
         "id": "a\x1b[2J", "split": "train", "mode": "parallel", "request": "b\x1b[2J", "tokens": 1, "model_tokens": 1,
         "profile": {"decode_tokens_per_s": 1, "prefill_tokens_per_s": 1}, "speech_end_ns": 0, "end_ns": 0, "outcome": "d\x1b[2J",
+        "log": "[]",
         "segments": [{"kind": "tool_result", "text": "c\x1b[2J", "at_ns": 0, "ids": [1], "supervised": False}],
     }
     from rich.console import Console

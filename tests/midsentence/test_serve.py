@@ -200,8 +200,10 @@ def test_the_options_reach_the_model_and_the_session(monkeypatch, tmp_path):
         "--model", "m", "--mode", "parallel", "--constrained", "--grounded", "--runtime", "llamacpp", "--dtype", "float16",
         "--turns", "chat", "--stamps", "text", "--prompt-tools", "names", "--interrupt", "token", "--commit-on", "silence",
         "--revise", "reissue", "--revise-cascade", "cancel", "--commit-grace-s", "0.25", "--allow-egress", "a", "--allow-egress", "b",
-        "--max-context-tokens", "99", "--max-generated-tokens", "9", "--out", str(tmp_path),
+        "--max-context-tokens", "99", "--max-generated-tokens", "9", "--out", str(tmp_path), "--tools", str(tmp_path / "mine.py"),
     ]
+    tools = (f"\n@tool(access='egress')\ndef {name}(text: str) -> str:\n    'Asks.'\n    return text\n" for name in "ab")
+    (tmp_path / "mine.py").write_text("from midsentence.tools.function import tool\n" + "".join(tools))
     for more in ([], ["--adapter", "a"]):
         with pytest.raises(Opened):
             cli.main(["serve", *asked, *more])
@@ -223,3 +225,10 @@ def test_what_is_not_said_is_as_the_settings_have_it():
         assert serve.row_of(parser.parse_args(["--mode", mode])) == settings_of(mode, AgentConfig())
     assert (asked.prompt, asked.prompt_tools) == (AgentConfig().prompt, AgentConfig().prompt_tools)
     assert (asked.model, asked.dtype, asked.mode) == (ModelConfig().name, ModelConfig().dtype, "speculative")
+
+
+@pytest.mark.parametrize("name", ["nosuch", "create_calendar_event"])
+def test_an_egress_that_is_none_is_refused_before_any_weights_load(monkeypatch, tmp_path, name):
+    monkeypatch.setattr(serve, "load", lambda *_, **__: pytest.fail("weights were loaded"))
+    with pytest.raises(ValueError, match=f"--allow-egress names {name!r}, which is no egress tool here; there is none: leave it out"):
+        cli.main(["serve", "--model", "tiny", "--allow-egress", name, "--out", str(tmp_path)])
