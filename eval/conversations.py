@@ -49,7 +49,7 @@ class Slice:
     said: bool
     """Whether the user came to say it at all."""
     answer: str | None
-    """The last that went out in it."""
+    """The last that went out in it once the user had said it all; what answers a false end of speech is none."""
     history: History
     """All up to that answer, or to the end of the turn without one."""
     runs: tuple[Run, ...]
@@ -65,7 +65,7 @@ def slices(task: Task, rollout: Rollout, whole: Trace) -> list[Slice]:
         start_ns = rollout.starts_ns[n] if said else max(whole.end_ns, found[-1].end_ns) + 1
         speech_end_ns = start_ns + task.words[turn.words - 1].end_ns - (first.start_ns if n else 0)
         end_ns = rollout.starts_ns[n + 1] if n + 1 < len(rollout.starts_ns) else whole.end_ns + 1
-        emits = [(at_ns, text) for at_ns, text in whole.emits if start_ns <= at_ns < end_ns] if said else []
+        emits = [(at_ns, text) for at_ns, text in whole.emits if speech_end_ns <= at_ns < end_ns] if said else []
         until_ns = emits[-1][0] if emits else end_ns - 1
         history = [(event, commands) for event, commands in rollout.history if event.at_ns <= until_ns]
         runs = tuple(run for run in whole.runs if said and start_ns <= run.start_ns < end_ns)

@@ -121,8 +121,10 @@ def broken(rows: Sequence[dict[str, Any]]) -> list[str]:
             faults.append(f"{where}: {row['effects_before_commit']} effects before commit")
         if row["effects_repeated"]:
             faults.append(f"{where}: {row['effects_repeated']} effects more than once")
-        if row["floor_beaten"] or row.get("conversations", {}).get("floor_beaten"):
-            faults.append(f"{where}: {row['floor_beaten']} episodes beat the floor, so the bound or the clock is wrong")
+        turns = (row.get("conversations") or {}).get("floor_beaten", 0)
+        if row["floor_beaten"] or turns:
+            which = f"{turns} turns" if turns else f"{row['floor_beaten']} episodes"
+            faults.append(f"{where}: {which} beat the floor, so the bound or the clock is wrong")
     return faults
 
 

@@ -70,7 +70,7 @@ def test_what_a_command_set_anew_is_written_as_it_is():
 def test_a_sweep_and_a_card_leave_no_keys_either(monkeypatch, tmp_path):
     monkeypatch.setenv("MIDSENTENCE_TEST_KEY", SECRET)
     monkeypatch.chdir(tmp_path)
-    address = f"data.files.corpus='http://me:{SECRET}@host/corpus?token={SECRET}'"
+    address = f"train.data=['http://me:{SECRET}@host/corpus?token={SECRET}']"
     name = "name='${oc.env:MIDSENTENCE_TEST_KEY}'"
     sizes = "data.sizes={train: 1, validation: 0, test: 0}"
     started(monkeypatch, generate.main, "-m", "experiment=debug", sizes, "seed=1", address, name, "out=made")

@@ -15,11 +15,12 @@ from data_gen.expert import Expert
 from data_gen.markup import parse
 from data_gen.reading import reading_of
 from data_gen.tasks import jsonl
-from eval.conversations import summary
+from eval.conversations import slices, summary
 from eval.episodes import record, replayed
 from eval.measures import Terms, rows_of
 from eval.report import broken
 from eval.results import Key
+from eval.trace import trace
 from eval.turn_tables import conversations
 from midsentence.clock import Profile, ns
 from midsentence.modes import MODES
@@ -86,6 +87,17 @@ def test_a_listener_who_begins_on_a_predicted_end_is_not_behind_where_there_is_n
     late = [listener["turns"][n]["latency_ns"] - baseline["turns"][n]["latency_ns"] for n in quiet]
     assert len(late) == 2 and all((later <= 0) == predicted for later in late)
     assert (listener["latency_ns"] < baseline["latency_ns"]) == predicted
+
+
+def test_what_answers_a_false_end_of_speech_is_not_a_turns_answer(tiny_renderer):
+    """It went out before the user's last word, and the turn was measured by it: faster than its floor, where none came later."""
+    rollout = make_episode(TASK, "parallel", LAPTOP, tiny_renderer, agent=CONFIG.agent, data=CONFIG.data, seed=0, planner=Spoilt([])).run()
+    whole = trace(rollout.history)
+    first = slices(TASK, rollout, whole)[0]
+    assert first.answer == whole.emits[0][1] and whole.emits[0][0] >= first.speech_end_ns
+    early = (first.speech_end_ns - 1, "Done.")
+    assert slices(TASK, rollout, replace(whole, emits=(early, *whole.emits)))[0].answer == first.answer
+    assert slices(TASK, rollout, replace(whole, emits=(early, *whole.emits[1:])))[0].answer is None
 
 
 def test_a_turns_words_are_where_they_were_said(tiny_renderer):
@@ -179,7 +191,7 @@ def test_the_report_has_a_row_of_turns_for_each_mode(tiny_renderer):
     assert [line[0] for line in kinds.rows] == ["clarified", "follow_up", "question", "thanks", "underspecified"]
     spoilt = copy.deepcopy(rows)
     spoilt[0]["conversations"]["floor_beaten"] = 1
-    assert "beat the floor" in broken(spoilt)[0]
+    assert "1 turns beat the floor" in broken(spoilt)[0]
 
 
 def test_single_requests_have_no_turns(tiny_renderer):
