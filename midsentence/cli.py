@@ -52,7 +52,10 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
         verb = verbs.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False)
         if name in arguments:
             importlib.import_module(f"midsentence.{name}").add_options(verb)
-    return parser.parse_args(arguments)
+    asked, unknown = parser.parse_known_args(arguments)
+    if unknown:  # said by the verb's own parser, whose help lists what there is
+        verbs.choices[asked.verb].error(f"unrecognized arguments: {' '.join(unknown)}")
+    return asked
 
 
 def run() -> NoReturn:

@@ -1,7 +1,7 @@
 """The method at a glance, without any weights: ``make quick``.
 
 The expert plays the model on twenty requests (the Berkeley leaderboard's where its file is there, otherwise the debug
-ones) in three modes; prints the table and writes ``outputs/quick/report.json`` and ``outputs/quick/timeline.png``.
+ones) in four modes; prints the table and writes ``outputs/quick/report.json`` and ``outputs/quick/timeline.png``.
 """
 
 from __future__ import annotations
