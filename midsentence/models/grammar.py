@@ -27,7 +27,7 @@ from midsentence import core
 from midsentence.calls import Call, CallState
 from midsentence.core import Phase, State
 from midsentence.events import ModelOutput
-from midsentence.models.lines import Amendable, Legal, LineRules, head_rules, listed, unsaid
+from midsentence.models.lines import Amendable, Legal, LineRules, head_rules, listed, spelled, unsaid
 from midsentence.protocol import CallLine, parse_line
 from midsentence.rendering import Renderer
 from midsentence.said import words_said
@@ -117,7 +117,7 @@ class ProtocolGrammar:
 
     def _unsaid(self, state: State) -> frozenset[int]:
         """Calls that may change and hold a text with a word that the user has not said, half of one or one that was taken back."""
-        said = words_said(state.transcript) if self.grounded else ()
+        said = spelled(words_said(state.transcript)) if self.grounded else frozenset()
         return frozenset(
             id for id in state.graph.live | {id for id, call in state.graph.calls.items() if call.state is CallState.DONE}
             if said and may_change(state, call := state.graph[id])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
@@ -456,11 +456,12 @@ def more_of(text: str, said: Sequence[str]) -> tuple[str, list[str]]:
     """
     last, words = text.rsplit(" ", 1)[-1], without_repeats(said)[-_MOST_SAID:]
     forms = [_spellings(word) for word in words]
+    whole = not unsaid(last, spelled(words))
     starts = []  # what the first word adds, and its place
     for n, spellings in enumerate(forms):
         ends = [form[len(last):] for form in spellings if last and form.casefold().startswith(last.casefold()) and len(form) > len(last)]
         starts.append((n, ends))
-        if not unsaid(last, words) and last.casefold() not in map(str.casefold, spellings):
+        if whole and last.casefold() not in map(str.casefold, spellings):
             starts.append((n, [f"{' ' if text else ''}{form}" for form in spellings]))
     starts = [(n, list(dict.fromkeys(ends))) for n, ends in starts if ends]
     after = [f"( {_either(spellings)})?" if spellings else "" for spellings in forms]
@@ -468,11 +469,15 @@ def more_of(text: str, said: Sequence[str]) -> tuple[str, list[str]]:
     return f'"({"|".join(options)})"', [end for _, ends in starts for end in ends]
 
 
-def unsaid(value: Any, said: Iterable[str]) -> bool:
-    """Whether a value, or a part of it, is a text with a word that is none of these: half of one, or one that was taken back."""
+def spelled(said: Iterable[str]) -> frozenset[str]:
+    """The words in every way in which a text may have them, case-folded."""
+    return frozenset(form.casefold() for word in said for form in _spellings(word))
+
+
+def unsaid(value: Any, said: Set[str]) -> bool:
+    """Whether a value, or a part of it, is a text with a word that is none of what `spelled` gives: half of one, or one taken back."""
     if isinstance(value, str):
-        spelled = {form.casefold() for word in said for form in _spellings(word)}
-        return any(word.casefold() not in spelled for word in value.split())
+        return any(word.casefold() not in said for word in value.split())
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
     return any(unsaid(part, said) for part in parts)
 

@@ -22,7 +22,7 @@ from midsentence.calls import CallState
 from midsentence.clock import NS_PER_S, Profile, ns
 from midsentence.events import Appended, ModelOutput, Note, ToolError, ToolResult, UserUpdate
 from midsentence.models.grammar import ProtocolGrammar
-from midsentence.models.lines import more_of, text_of, unsaid, untagged, without_repeats
+from midsentence.models.lines import more_of, spelled, text_of, unsaid, untagged, without_repeats
 from midsentence.modes import settings
 from midsentence.protocol import TAGS
 from midsentence.rendering import Renderer
@@ -540,7 +540,7 @@ def test_what_the_user_has_not_said_is_neither_committed_nor_answered(grammars):
     grammar = ProtocolGrammar(grammars("smollm2").renderer, grounded=True)
     for message, held in [("te", True), ("text", False)]:
         state = writing(lines=[f'1. send_sms(["Bob"], "{message}")'], final=True, **LINES)
-        assert unsaid(message, "text Bob now".split()) is held
+        assert unsaid(message, spelled("text Bob now".split())) is held
         for written in ("<tool_call>COMMIT\n</tool_call>", "<tool_call>COMMIT 1\n</tool_call>", "<answer>Sent.</answer>"):
             assert accepts(grammar, state, written) is not held, (message, written)
             assert accepts(grammars("smollm2"), state, written)
