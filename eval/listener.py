@@ -89,7 +89,7 @@ def heard_ns(task: Task, said: Sequence[UserUpdate]) -> list[int]:
 
 def _words(gold: GoldCall) -> list[int]:
     """The words without which nobody knows what is asked for: the last of what names the tool, and of each value that has to be given."""
-    spans = [span for name, span in gold.arg_evidence.items() if LEFT_OUT not in gold.args[name]]
+    spans = [span for name, span in gold.arg_evidence.items() if LEFT_OUT not in gold.args.get(name, (LEFT_OUT,))]
     return [span.end - 1 for span in (gold.name_evidence, *spans) if span.end > 0]
 
 
