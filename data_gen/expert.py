@@ -24,9 +24,9 @@ from data_gen.order import Line, Planned, ordered
 from data_gen.reading import Reading, Wanted, issued, references, spec_requires, within
 from data_gen.replies import spoken_answer
 from data_gen.task import Task
-from midsentence.calls import Call, CallState, call_text
+from midsentence.calls import Call, CallState, call_line, call_text
 from midsentence.core import State
-from midsentence.protocol import refs, write_amend, write_call, write_value
+from midsentence.protocol import refs, write_amend, write_value
 from midsentence.tools.normal import normal_form
 from midsentence.tools.tool import Access, ToolSpec
 from midsentence.transcript import Segment, read_update
@@ -228,7 +228,7 @@ def reconcile(
             if match is not None:
                 spare.remove(match)
                 ids[want.gold] = match.id
-                stands[_line(0, match.spec, match.args)] = match.id
+                stands[call_line(0, match.spec, match.args)] = match.id
                 # what failed may have been misheard, so nothing is tried again before all has been heard
                 hopeless = not (_may_retry(state, match) and final)
                 if match.state is CallState.UNKNOWN or match.state is CallState.FAILED and hopeless:
@@ -277,7 +277,7 @@ def reconcile(
     free = [call for call in free if call.spec.access == "write" or not _is_kept(call, state, final)]
     # what is tried again comes first: other lines may need its result, and one call a turn is all that some modes have
     again = [
-        Edit(_line(id, call.spec, call.args), gold, id, call.spec.access)
+        Edit(call_line(id, call.spec, call.args), gold, id, call.spec.access)
         for id, gold in {id: gold for gold, id in ids.items()}.items()
         if final and id in state.graph and _may_retry(state, call := state.graph[id])
     ]
@@ -306,7 +306,7 @@ def _first(edits: Sequence[Edit], state: State) -> list[Edit]:
 
 def _same(want: Wanted, ids: Mapping[int, int]) -> str:
     """A text that two wanted calls share when they would be the same call."""
-    return _line(0, want.spec, {name: issued(value, ids) for name, value in want.args.items()})
+    return call_line(0, want.spec, {name: issued(value, ids) for name, value in want.args.items()})
 
 
 def _standing(calls: Sequence[Call]) -> Call | None:
@@ -458,7 +458,7 @@ def _has_ids(value: Any, ids: Mapping[int, int]) -> bool:
 
 def _lines(want: Wanted, id: int, old: Call | None, args: Mapping[str, Any], state: State) -> list[Edit]:
     """The lines that make call ``old`` the wanted one, or issue it: single arguments where they are fewer tokens."""
-    whole = Edit(_line(id, want.spec, args), want.gold, id, want.spec.access)
+    whole = Edit(call_line(id, want.spec, args), want.gold, id, want.spec.access)
     if old is None or not amends(state):
         return [whole]
     if want.complete and not want.drafts and any(name not in args for name in normal_form(old.spec, old.args, own=False)):
@@ -532,16 +532,3 @@ def _may_retry(state: State, call: Call) -> bool:
         return False
     told = (segment.text.partition(":")[0].partition("v")[0] for segment in state.transcript if segment.kind == "tool_error")
     return sum(id == str(call.id) for id in told) < _MOST_TRIES
-
-
-def _line(id: int, spec: ToolSpec, args: Mapping[str, Any]) -> str:
-    """A call line: positional as far as arguments come without a gap, then by name."""
-    positional: list[Any] = []
-    keyword: dict[str, Any] = {}
-    for param in spec.params:
-        if param.name in args:
-            if len(positional) == spec.params.index(param) and not keyword:
-                positional.append(args[param.name])
-            else:
-                keyword[param.name] = args[param.name]
-    return write_call(id, spec.name, tuple(positional), keyword)

@@ -81,8 +81,16 @@ def record(
         "counts": waste.as_json(),
         "words": [[word.text, word.start_ns, word.end_ns, word.label] for word in task.words],
         "prompt_tokens": len(rollout.prompt_ids), "context_tokens": rollout.state.context_tokens,
-        "log": log_of(rollout.history),
+        "log": log_of(rollout.history), **drafted_of(rollout),
     }
+
+
+def drafted_of(rollout: Rollout) -> dict[str, Any]:
+    """What a drafter did, where there was one, as JSON."""
+    if (drafted := rollout.drafted) is None:
+        return {}
+    counted = {name: getattr(drafted, name) for name in ("tokens", "foreseen", "right", "starts", "used")}
+    return {"drafted": counted | {"log": log_of(drafted.history)}}
 
 
 def _conversation(
@@ -100,7 +108,7 @@ def _conversation(
         "outcome": rollout.outcome, "answer_f1": None, "graph_right": isomorphic(graph_of(rollout.state), gold_graph(task)),
         "answer": found["turns"][-1]["answer"], "final_ns": seen.final_ns, "end_ns": rollout.end_ns,
         "prompt_tokens": len(rollout.prompt_ids), "context_tokens": rollout.state.context_tokens,
-        "log": log_of(rollout.history), **found,
+        "log": log_of(rollout.history), **drafted_of(rollout), **found,
     }
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from immutables import Map
 
-from midsentence.protocol import refs, write_value
+from midsentence.protocol import refs, write_call, write_value
 from midsentence.tools.normal import normal_form
 from midsentence.tools.tool import ToolSpec
 
@@ -148,6 +148,19 @@ def call_text(spec: ToolSpec, args: Mapping[str, Any]) -> str:
     """A call's name and arguments in normal form: equal texts are equal calls, whoever compares them."""
     form = normal_form(spec, args, own=not any(refs(list(args.values()))))
     return f"{spec.name}({', '.join(f'{name}={write_value(value)}' for name, value in form.items())})"
+
+
+def call_line(id: int, spec: ToolSpec, args: Mapping[str, Any]) -> str:
+    """A call line as it is written, without its newline: positional as far as arguments come without a gap, then by name."""
+    positional: list[Any] = []
+    keyword: dict[str, Any] = {}
+    for param in spec.params:
+        if param.name in args:
+            if len(positional) == spec.params.index(param) and not keyword:
+                positional.append(args[param.name])
+            else:
+                keyword[param.name] = args[param.name]
+    return write_call(id, spec.name, tuple(positional), keyword)
 
 
 def label(call: Call) -> str:

@@ -1,4 +1,4 @@
-"""The six modes: each a frozen row of settings of the one core.
+"""The seven modes: each a frozen row of settings of the one core.
 
 Owns the settings and their values. Nothing anywhere branches on a mode's name; a mode is only its row.
 """
@@ -21,7 +21,7 @@ _LEAST: dict[str, int] = {
     "max_context_tokens": 1, "max_result_chars": 1, "max_generated_tokens": 1,
 }
 """What its settings that are whole numbers are at least."""
-_SWITCHES = ("listens", "speculates", "waits_for_calls", "runs_lines", "eager")
+_SWITCHES = ("listens", "speculates", "waits_for_calls", "runs_lines", "eager", "verified")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,9 @@ class Settings:
     """Whether a predicted end of speech is taken for the end. What is committed on it, and an answer, wait for the real end; if
     speech goes on instead, the answer is withdrawn, and a mode that does not listen throws away its calls too. Where the model
     listens they stand, as what it has understood so far."""
+    verified: bool = False
+    """Whether the shell has a drafter listen beside the session, which foresees its lines and has its reads run early
+    (`midsentence.drafts`). The core takes no notice: what is written, and what runs, is the same."""
     interrupt: Literal["token", "line", "action"] = "line"
     """What new information cuts: ``token`` everything at once (the paper's); ``line`` lets a call line that has begun
     finish; ``action`` lets an action that has begun finish. A thought is cut at once in all three."""
@@ -100,11 +103,14 @@ MODES: dict[str, Settings] = {
     "eager_end": Settings(listens=False, runs_lines=True, eager=True, commit="action"),
     "async_io": Settings(speculates=False),
     "speculative": Settings(),
+    "verified": Settings(listens=False, runs_lines=True, eager=True, verified=True, commit="action"),
 }
 """``sequential`` is ReAct (the paper's baseline), ``parallel`` LLMCompiler's setting (the strong baseline),
 ``async_tools`` AsyncLM's, ``eager_end`` is that begun on a predicted end of speech, as production systems do (the baseline to
 beat: it has all that ``speculative`` has but the listening, answers written while tools run included), ``async_io`` listens
-and plans with every tool held, ``speculative`` is all of it."""
+and plans with every tool held, ``speculative`` is all of it. ``verified`` is ``eager_end`` with ``speculative`` as its drafter."""
+DRAFTER = "speculative"
+"""The mode of the drafter in a mode that is verified."""
 
 
 def settings(mode: str, **changes: Any) -> Settings:

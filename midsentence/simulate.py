@@ -9,6 +9,7 @@ how an episode is scored.
 from __future__ import annotations
 
 import heapq
+import json
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 from midsentence import core
 from midsentence.clock import NS_PER_S, Profile, ns
 from midsentence.core import Phase, State
+from midsentence.drafts import Foreseen
 from midsentence.events import (
     PRIORITY,
     Append,
@@ -43,7 +45,7 @@ from midsentence.events import (
 from midsentence.forgetting import shown
 from midsentence.models.model import Mask, Model, Stream
 from midsentence.modes import Settings
-from midsentence.outcome import Boundary
+from midsentence.outcome import Boundary, Outcome
 from midsentence.rendering import Renderer, Rendering
 from midsentence.spoken import Spoken, User
 from midsentence.tools.tool import Toolbox
@@ -95,6 +97,26 @@ class Rollout:
     """When the last event happened."""
     starts_ns: tuple[int, ...] = (0,)
     """When the user began to say each turn that was said."""
+    drafted: Drafted | None = None
+    """Of an episode with a drafter, what that did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """What a drafter did, and what of it the agent had use for."""
+
+    history: tuple[tuple[Event, tuple[Command, ...]], ...]
+    """Its own log, on its own clock: that of the device's free time."""
+    tokens: int
+    """Tokens that it wrote."""
+    foreseen: int
+    """Tokens that were foreseen for the agent, and read by it."""
+    right: int
+    """Those of them that it wrote."""
+    starts: int
+    """Reads that it had run."""
+    used: int
+    """Those of them that the agent asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +124,7 @@ class NeedAppend:
     """The episode's context must take in ids before anything else."""
 
     ids: tuple[int, ...]
+    stream: Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +132,7 @@ class NeedToken:
     """The episode needs the model's next token."""
 
     mask: Mask | None
+    stream: Stream
 
 
 @dataclass(slots=True)
@@ -127,11 +151,17 @@ class _Span:
     """Tokens before ``base_ns``."""
     forced: int = 0
     """Tokens up to here were taken in as a forced run, and end at the prefill rate."""
+    checked: tuple[int, int, int] = (0, 0, 0)
+    """The last run of foreseen tokens that the model wrote indeed: after which token, up to which, and when it was read."""
+    next: int | None = None
+    """A token that the model has written already, where another was foreseen."""
     constraint: Constraint | None = None
     mark: int = 0
     """Length of the model's context before this span and its header."""
     headed: bool = False
     decoder: Any = None
+    plan: Sequence[int] | None = None
+    """All of it, where a planner writes it token by token."""
 
 
 _Steps = Generator[NeedAppend | NeedToken, int | None, Rollout]
@@ -155,6 +185,7 @@ class Episode:
         session: str = "episode",
         limit_ns: int = ns(120),
         user: User | None = None,
+        drafter: Drafter | None = None,
     ) -> None:
         self.profile, self.toolbox, self.renderer = profile, toolbox, renderer
         self.planner, self.grammar, self.limit_ns = planner, grammar, limit_ns
@@ -172,9 +203,19 @@ class Episode:
         self._seq = 0
         self._users = 0
         self.user, self.starts_ns = user, [0]
+        self.drafter = drafter
         self._spoken: Spoken | None = None  # what is being said of an answer
         self._cancelled: set[tuple[int, int]] = set()
         self._hear(updates)
+
+    def sessions(self) -> tuple[Episode, ...]:
+        """The sessions that it is made of, each with a context of the model: its own, and a drafter's."""
+        return (self,) if self.drafter is None else (self, self.drafter.episode)
+
+    def attach(self, model: Model, seed: int) -> Stream:
+        """Opens its context in a model, which drives it from now on."""
+        self.model, self.stream = model, model.open(self.prompt_ids, seed=seed)
+        return self.stream
 
     def run(self) -> Rollout:
         """Runs to the end with the planner in the model's place.
@@ -205,15 +246,21 @@ class Episode:
             if due is None or due > self.limit_ns:
                 outcome = "too_long"
                 break
+            if self.drafter is not None:
+                yield from self.drafter.drafts_until(due, self.state)
             at_ns, _, _, what = heapq.heappop(self._queue)
             event = what(at_ns) if callable(what) else what
             if event is not None:
                 self._users -= isinstance(event, UserUpdate)
+                if self.drafter is not None and isinstance(event, UserUpdate):
+                    self.drafter.hears(event)
                 self._feed(event)
         if self.state.answered:
             outcome = "answered"
         end_ns = self.history[-1][0].at_ns if self.history else 0
-        return Rollout(self.state, self.prompt_ids, tuple(self.history), self.state.outcome or outcome, end_ns, tuple(self.starts_ns))
+        drafted = self.drafter.drafted() if self.drafter is not None else None
+        return Rollout(
+            self.state, self.prompt_ids, tuple(self.history), self.state.outcome or outcome, end_ns, tuple(self.starts_ns), drafted)
 
     def _hear(self, updates: Iterable[UserUpdate | EndPredicted | Silence]) -> None:
         for update in updates:
@@ -301,6 +348,8 @@ class Episode:
             constraint = self.grammar.begin(self.state) if self.grammar is not None else None
             return _Span(generation, now_ns, False, [], [], constraint=constraint)
         ids = list(self.renderer.action_ids(plan) if isinstance(plan, str) else plan)
+        if self.drafter is not None:  # written token by token, as a model would
+            return _Span(generation, now_ns, False, [], [], plan=ids, headed=True, decoder=self.renderer.decoder())
         decoder = self.renderer.decoder()
         texts = [decoder.push(id) for id in ids]
         state, limits = self.state, self.state.settings
@@ -322,8 +371,10 @@ class Episode:
                 return True
             upto = min(fits, stop)
         else:
-            if span.sent == len(span.ids):
+            if span.sent == len(span.ids) and span.next is None:
                 yield from self._force(span)
+            if span.sent == len(span.ids) and span.next is None:
+                yield from self._check(span)
             upto = span.sent + 1
             end_ns = self._end_ns(span, upto)
             if end_ns > self.limit_ns or due_ns is not None and end_ns > due_ns:
@@ -338,6 +389,9 @@ class Episode:
         return True
 
     def _end_ns(self, span: _Span, n: int) -> int:
+        after, upto, read_ns = span.checked
+        if after < n <= upto:
+            return read_ns
         if n <= span.forced:
             return span.base_ns + (n - span.base) * NS_PER_S // self.profile.prefill_tokens_per_s
         return self.profile.token_end_ns(span.base_ns, n - span.base)
@@ -345,6 +399,8 @@ class Episode:
     def _tell(self, span: _Span, upto: int, at_ns: int) -> None:
         text, ids = "".join(span.texts[span.sent: upto]), tuple(span.ids[span.sent: upto])
         span.sent = upto
+        if self.drafter is not None:
+            self.drafter.waits_until(at_ns)
         self._feed(ModelOutput(at_ns, span.generation, text, ids))
 
     def _driven(self) -> tuple[Model, Stream]:
@@ -358,22 +414,53 @@ class Episode:
             return
         span.headed, span.decoder = True, self.renderer.decoder()
         if self._unsent:
-            yield NeedAppend(tuple(self._unsent))
+            yield NeedAppend(tuple(self._unsent), self._driven()[1])
             self._unsent.clear()
         span.mark = self._driven()[1].length
         if header := self._rendering.header():
-            yield NeedAppend(header)
+            yield NeedAppend(header, self._driven()[1])
 
     def _draw(self, span: _Span) -> Generator[NeedAppend | NeedToken, int | None, bool]:
         """Draws one token from the model. Gives whether it ended the text instead."""
-        yield from self._head(span)
-        token = yield NeedToken(span.constraint)
-        assert token is not None
-        if token in self._driven()[0].end_ids:
+        token = yield from self._token(span)
+        if token is None:
             self._feed(ModelEnded(self._end_ns(span, span.sent + 1), span.generation))
             return True
         self._take(span, token)
         return False
+
+    def _token(self, span: _Span) -> Generator[NeedAppend | NeedToken, int | None, int | None]:
+        """The next token of the model's, or of the plan's; None where the text ends."""
+        if span.next is not None:
+            token, span.next = span.next, None
+        elif span.plan is not None:
+            token = span.plan[len(span.ids)] if len(span.ids) < len(span.plan) else _END
+        else:
+            yield from self._head(span)
+            drawn = yield NeedToken(span.constraint, self._driven()[1])
+            assert drawn is not None
+            token = _END if drawn in self._driven()[0].end_ids else drawn
+        return None if token == _END else token
+
+    def _check(self, span: _Span) -> Generator[NeedAppend | NeedToken, int | None, None]:
+        """Has what is foreseen read in one pass, as far as it is what would be written anyway."""
+        drafter, parser = self.drafter, self.state.parser
+        if drafter is None or parser.where != "tool_call" or self.state.phase is not Phase.GENERATING:
+            return
+        begun = parser.buffer
+        if not (foreseen := drafter.foresees(self.state, begun, span.ids, self.renderer)):
+            return
+        base_ns, after = self._end_ns(span, span.sent), len(span.ids)
+        for wanted in foreseen:
+            token = yield from self._token(span)
+            if token != wanted:
+                span.next = _END if token is None else token
+                break
+            self._take(span, token)
+        right = len(span.ids) - after
+        drafter.checked(self.state, begun, "".join(span.texts[after:]), len(foreseen), right)
+        read_ns = base_ns + self.profile.append_ns(len(foreseen))
+        span.checked, span.base_ns, span.base = (after, len(span.ids), read_ns), read_ns, len(span.ids)
 
     def _take(self, span: _Span, token: int) -> None:
         span.ids.append(token)
@@ -386,7 +473,7 @@ class Episode:
         if span.constraint is None or not self.forces or not (forced := tuple(span.constraint.forced())):
             return
         yield from self._head(span)
-        yield NeedAppend(forced)
+        yield NeedAppend(forced, self._driven()[1])
         span.base_ns, span.base = self._end_ns(span, span.sent), span.sent
         for token in forced:
             self._take(span, token)
@@ -397,17 +484,21 @@ class Episode:
         self._span = None
         if span is None:
             return
-        if span.headed:
+        if span.headed and span.plan is None:
             header = self._rendering.header()
             model, stream = self._driven()
             model.crop(stream, span.mark + (len(header) + keep if keep else 0))
         written = self._rendering.model(span.ids[:keep])
-        if span.planned and self.model is not None:
+        if (span.planned or span.plan is not None) and self.model is not None:
             self._unsent += written  # the model did not write it, and must read it
 
     # -- tools -------------------------------------------------------------------------------------------------
 
     def _start_tool(self, start: StartTool, now_ns: int) -> None:
+        if self.drafter is not None and (read := self.drafter.takes(start, self.toolbox)) is not None:
+            at_ns = max(now_ns, read.ready_ns)
+            self._schedule(at_ns, PRIORITY[ToolResult], lambda at_ns: self._finish_read(start, read, at_ns))
+            return
         latency_ns = self.toolbox.latency_ns(start.name, start.args)
         if latency_ns > start.timeout_ns:
             why = f"no answer within {start.timeout_ns / NS_PER_S:g} s"
@@ -419,9 +510,175 @@ class Episode:
     def _finish_tool(self, start: StartTool, at_ns: int) -> Event | None:
         if (start.call, start.version) in self._cancelled:
             return None
+        return self._ran(start).event(start, at_ns)
+
+    def _finish_read(self, start: StartTool, read: _Read, at_ns: int) -> Event | None:
+        if (start.call, start.version) in self._cancelled:
+            return None
+        return (read.outcome or self._ran(start)).event(start, at_ns)
+
+    def _ran(self, start: StartTool) -> Outcome:
         with Boundary(KeyboardInterrupt) as ended:
             ended.gives(self.toolbox.run(start.name, start.args))
-        return ended.outcome.event(start, at_ns)
+        return ended.outcome
+
+    # -- a drafter's episode -----------------------------------------------------------------------------------
+
+    def hear(self, update: UserUpdate) -> None:
+        """More of what the user says, to an episode that is driven step by step (`advance`)."""
+        self._hear([update])
+
+    def advance(self, until_ns: int) -> Generator[NeedAppend | NeedToken, int | None, None]:
+        """Everything that happens up to a time, that included."""
+        while self.state.phase is not Phase.FINISHED:
+            due = self._queue[0][0] if self._queue and self._queue[0][0] <= until_ns else None
+            if self._span is not None and (yield from self._write(until_ns if due is None else due)):
+                continue
+            if due is None:
+                return
+            at_ns, _, _, what = heapq.heappop(self._queue)
+            event = what(at_ns) if callable(what) else what
+            if event is not None:
+                self._feed(event)
+
+
+@dataclass(slots=True)
+class _Read:
+    """A read that a drafter has had run."""
+
+    ready_ns: int
+    outcome: Outcome | None = None
+    """None while it runs."""
+
+
+class _DraftingEpisode(Episode):
+    """A drafter's session: nothing but reads, and what they give is kept."""
+
+    drafts: Drafter
+
+    def _start_tool(self, start: StartTool, now_ns: int) -> None:
+        latency_ns = self.toolbox.latency_ns(start.name, start.args)
+        if latency_ns <= start.timeout_ns:
+            self.drafts.runs(start, now_ns + latency_ns)
+        super()._start_tool(start, now_ns)
+
+    def _obey(self, command: Command, now_ns: int) -> None:
+        if isinstance(command, CancelTool):
+            self.drafts.drops(command)
+        super()._obey(command, now_ns)
+
+    def _ran(self, start: StartTool) -> Outcome:
+        outcome = super()._ran(start)
+        self.drafts.ran(start, outcome)
+        return outcome
+
+
+class Drafter:
+    """The drafter of one episode, in the time that the device has for it; see `midsentence.drafts`.
+
+    Its clock stands while the agent reads or writes, for both share the device, and once the user has, as far as can be told, finished.
+    """
+
+    def __init__(self, *, settings: Settings, prompt_ids: Sequence[int], toolbox: Toolbox, **episode: Any) -> None:
+        """Of an episode that has not begun.
+
+        Args:
+            settings: of a mode that listens and speculates.
+            prompt_ids: what it is told.
+            toolbox: the agent's: reads change nothing in it.
+            **episode: ``profile``, ``renderer``, ``planner``, ``grammar``, ``forces``: see `Episode`.
+        """
+        self.episode = _DraftingEpisode(settings=settings, prompt_ids=prompt_ids, toolbox=toolbox, updates=(), session="drafter", **episode)
+        self.episode.drafts = self
+        self._foreseen = Foreseen()
+        self._at_ns = 0
+        self._lost_ns = 0
+        """For how long the device was the agent's."""
+        self._reads: dict[str, _Read] = {}
+        self._starts: dict[tuple[int, int], StartTool] = {}
+        self._tokens, self._right, self._used = 0, 0, 0
+
+    def hears(self, update: UserUpdate) -> None:
+        """The user goes on. To a drafter there is no end of speech: it answers nothing, and nothing that it holds is let go."""
+        if update.text.strip() or update.retracts:
+            self.episode.hear(UserUpdate(update.at_ns - self._lost_ns, update.text, False, update.retracts))
+
+    def drafts_until(self, at_ns: int, agent: State) -> Generator[NeedAppend | NeedToken, int | None, None]:
+        """Goes on up to a time, if the device is free until then."""
+        if agent.phase is not Phase.IDLE or agent.final_heard or agent.predicted or agent.answered:
+            self.waits_until(at_ns)
+            return
+        self._at_ns = max(self._at_ns, at_ns)
+        yield from self.episode.advance(self._at_ns - self._lost_ns)
+
+    def waits_until(self, at_ns: int) -> None:
+        """The device is the agent's up to a time."""
+        self._lost_ns += max(0, at_ns - self._at_ns)
+        self._at_ns = max(self._at_ns, at_ns)
+
+    def foresees(self, agent: State, begun: str, written: Sequence[int], renderer: Renderer) -> tuple[int, ...]:
+        """The ids that the agent is likely to write next, to the end of its action; none where it is not worth a pass to read them.
+
+        Args:
+            agent: its state.
+            begun: what it has written of the line under way.
+            written: the ids of the action so far.
+            renderer: makes the ids.
+        """
+        rest = self._foreseen.rest(agent, self.episode.state, begun)
+        if not rest:
+            return ()
+        ids = renderer.action_ids(renderer.text(written) + rest)
+        if ids[:len(written)] != tuple(written) or len(ids) - len(written) < _LEAST_FORESEEN:
+            return ()
+        return ids[len(written):]
+
+    def checked(self, agent: State, begun: str, wrote: str, foreseen: int, right: int) -> None:
+        """What became of ``foresees``: how many tokens were foreseen, how many of them the agent wrote, as which text."""
+        self._tokens, self._right = self._tokens + foreseen, self._right + right
+        if right < foreseen and "\n" not in wrote:
+            self._foreseen.missed(agent, self.episode.state, begun + wrote)
+
+    def runs(self, start: StartTool, ready_ns: int) -> None:
+        """The drafter has had a read started; ``ready_ns`` on its own clock."""
+        self._starts[start.call, start.version] = start
+        self._reads[_read_key(start)] = _Read(ready_ns + self._lost_ns)
+
+    def drops(self, cancel: CancelTool) -> None:
+        """The drafter has had a read cancelled that runs."""
+        if (start := self._starts.get((cancel.call, cancel.version))) is not None:
+            self._reads.pop(_read_key(start), None)
+
+    def ran(self, start: StartTool, outcome: Outcome) -> None:
+        """It has ended."""
+        if (read := self._reads.get(_read_key(start))) is not None:
+            read.outcome = outcome
+
+    def takes(self, start: StartTool, toolbox: Toolbox) -> _Read | None:
+        """The read that the agent asks for, if the drafter has had it run. Once an effect has begun none counts: it may be of before."""
+        if toolbox.specs[start.name].access == "write":
+            self._reads.clear()
+            return None
+        read = self._reads.pop(_read_key(start), None)
+        self._used += read is not None
+        return read
+
+    def drafted(self) -> Drafted:
+        """What it has done."""
+        history = tuple(self.episode.history)
+        tokens = sum(len(event.ids) for event, _ in history if isinstance(event, ModelOutput))
+        starts = sum(isinstance(command, StartTool) for _, commands in history for command in commands)
+        return Drafted(history, tokens, self._tokens, self._right, starts, self._used)
+
+
+def _read_key(start: StartTool) -> str:
+    return json.dumps([start.name, dict(start.args)], sort_keys=True, default=repr)
+
+
+_END = -1
+"""Stands for the end of what a model or a plan writes."""
+_LEAST_FORESEEN = 4
+"""Fewer tokens are as soon written as read."""
 
 
 def run_batch(
@@ -439,14 +696,15 @@ def run_batch(
     """
     done: dict[int, Rollout] = {}
     waiting = iter(enumerate(episodes))
-    active: dict[int, tuple[Stream, _Steps, NeedAppend | NeedToken]] = {}
+    active: dict[int, tuple[Sequence[Stream], _Steps, NeedAppend | NeedToken]] = {}
 
-    def advance(index: int, stream: Stream, steps: _Steps, reply: int | None) -> None:
+    def advance(index: int, streams: Sequence[Stream], steps: _Steps, reply: int | None) -> None:
         try:
-            active[index] = (stream, steps, steps.send(reply))
+            active[index] = (streams, steps, steps.send(reply))
         except StopIteration as stop:
             active.pop(index, None)
-            model.close(stream)
+            for stream in streams:
+                model.close(stream)
             done[index] = stop.value
             if on_done is not None:
                 on_done(index, stop.value)
@@ -454,21 +712,20 @@ def run_batch(
     while True:
         while len(active) < batch and (item := next(waiting, None)) is not None:
             index, episode = item
-            stream = model.open(episode.prompt_ids, seed=index if seeds is None else seeds[index])
-            episode.model, episode.stream = model, stream
-            advance(index, stream, episode.steps(), None)
+            seed = index if seeds is None else seeds[index]
+            advance(index, [each.attach(model, seed) for each in episode.sessions()], episode.steps(), None)
         if not active:
             return [done[index] for index in range(len(episodes))]
-        appends = [(index, stream, steps, need) for index, (stream, steps, need) in active.items() if isinstance(need, NeedAppend)]
+        appends = [(index, *entry) for index, entry in active.items() if isinstance(entry[2], NeedAppend)]
         if appends:
-            model.append([(stream, need.ids) for _, stream, _, need in appends])
-            for index, stream, steps, _ in appends:
-                advance(index, stream, steps, None)
+            model.append([(need.stream, need.ids) for *_, need in appends if isinstance(need, NeedAppend)])
+            for index, streams, steps, _ in appends:
+                advance(index, streams, steps, None)
             continue
-        rows = [(index, stream, steps, need) for index, (stream, steps, need) in active.items() if isinstance(need, NeedToken)]
-        tokens = model.decode([stream for _, stream, _, _ in rows], [need.mask for *_, need in rows])
-        for (index, stream, steps, _), token in zip(rows, tokens, strict=True):
-            advance(index, stream, steps, token)
+        rows = [(index, streams, steps, need) for index, (streams, steps, need) in active.items() if isinstance(need, NeedToken)]
+        tokens = model.decode([need.stream for *_, need in rows], [need.mask for *_, need in rows])
+        for (index, streams, steps, _), token in zip(rows, tokens, strict=True):
+            advance(index, streams, steps, token)
 
 
 def replay(rollout_state: State, events: Iterable[Event]) -> State:
