@@ -77,6 +77,8 @@ class AgentConfig:
     """Whether modes that do not listen let a call go when its line is complete, as LLMCompiler does, or with the whole action."""
     eager_listening: bool = False
     """Whether modes that listen begin their answers on a predicted end of speech too, as ``eager_end`` does."""
+    whole: bool = False
+    """Whether modes that do not listen show the model what was said in one piece, at the end of speech, or as it is recognised."""
     allowed_egress: list[str] = field(default_factory=list)
     max_writes_per_turn: int = number(12, 0)
     max_writes_per_session: int = number(32, 0)

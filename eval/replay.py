@@ -200,8 +200,9 @@ def recipe(config: Config, backends: dict[str, Backend]) -> str:
         if parts["data"][name] == getattr(DataConfig, name):
             parts["data"].pop(name)
     parts["agent"] |= GONE
-    if not parts["agent"]["eager_listening"]:
-        parts["agent"].pop("eager_listening")
+    for name in ("eager_listening", "whole"):
+        if not parts["agent"][name]:
+            parts["agent"].pop(name)
     paraphrase = parts["data"].pop("paraphrase")
     if paraphrase["url"]:
         parts["paraphrase"] = paraphrase["model"]

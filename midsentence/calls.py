@@ -114,6 +114,8 @@ class Call:
     args: Mapping[str, Any]
     """By parameter name; references not yet resolved."""
     version: int = 1
+    first: int = 1
+    """The version that it was issued as: those before it were another call's, of an attempt that was thrown away."""
     state: CallState = CallState.BLOCKED
     commit: int = 0
     """Number of the commit that covers this version as it stands; 0 for none. Whether that still lets it go: `Commits`."""
@@ -165,7 +167,7 @@ def call_line(id: int, spec: ToolSpec, args: Mapping[str, Any]) -> str:
 
 def label(call: Call) -> str:
     """A call as results and errors name it: ``2``, and from its second version on ``2v2``."""
-    return str(call.id) if call.version == 1 else f"{call.id}v{call.version}"
+    return str(call.id) if call.version == call.first else f"{call.id}v{call.version - call.first + 1}"
 
 
 def effect_key(session: str, id: int, text: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from immutables import Map
 
 from midsentence.calls import TERMINAL, CallState, Input, label
-from midsentence.draft import close_tag, cut, discard_answer, may_cut, move, note, say, stop_writing, tell, tell_void
+from midsentence.draft import close_tag, cut, discard_answer, interrupt, may_cut, move, note, say, stop_writing, tell, tell_void
 from midsentence.events import (
     Append,
     Appended,
@@ -52,7 +52,7 @@ from midsentence.gate import (
 )
 from midsentence.orders import amend, awaited, commit_line, issue, remove, run_line
 from midsentence.protocol import ActionEnded, AmendLine, AnswerOpened, CallLine, CommitLine, Item, Malformed, Parser, RemoveLine, feed
-from midsentence.state import Draft, Phase, State, freeze, knows_the_end, nothing_moves, start, thaw
+from midsentence.state import Before, Draft, Phase, State, freeze, knows_the_end, nothing_moves, start, thaw
 from midsentence.transcript import Segment, heard_text, says_a_word, silence_text, update_text
 
 __all__ = ["Phase", "State", "label", "start", "step"]
@@ -129,9 +129,31 @@ def on_user_update(draft: Draft, event: UserUpdate) -> None:
         end_release(draft)
         draft.spoken, draft.silence_in_context, draft.saw_silence = True, False, False
     draft.final_heard = event.final
-    data = update_text(event.text, event.retracts)
     # to an agent that acts on silence, the endpoint's word alone is no news to stop for
-    tell(draft, "final_query_update" if event.final else "partial_query_update", data, cuts=spoken or not draft.saw_silence)
+    cuts = spoken or not draft.saw_silence
+    if draft.settings.whole and not draft.settings.listens:
+        keep_back(draft, event)
+        if event.final:
+            show_whole(draft, cuts)
+        elif cuts:
+            interrupt(draft, "partial_query_update")
+        return
+    tell(draft, "final_query_update" if event.final else "partial_query_update", update_text(event.text, event.retracts), cuts=cuts)
+
+
+def keep_back(draft: Draft, event: UserUpdate) -> None:
+    """Words that the model will be shown with the rest of what is said."""
+    kept = len(draft.unshown)
+    draft.unshown_retracts += max(0, event.retracts - kept)
+    draft.unshown = (*draft.unshown[:max(0, kept - event.retracts)], *event.text.split())
+
+
+def show_whole(draft: Draft, cuts: bool) -> None:
+    """All that was kept back, and that it is all."""
+    if draft.unshown or draft.unshown_retracts:
+        tell(draft, "partial_query_update", update_text(" ".join(draft.unshown), draft.unshown_retracts))
+    draft.unshown, draft.unshown_retracts = (), 0
+    tell(draft, "final_query_update", "", cuts=cuts)
 
 
 def allow_anew(draft: Draft) -> None:
@@ -172,30 +194,57 @@ def reopen(draft: Draft) -> None:
 
 def on_end_predicted(draft: Draft) -> None:
     """An eager mode takes a predicted end for the end, as far as that can be taken back."""
-    spoken = any(segment.kind == "partial_query_update" for segment in draft.transcript)
+    spoken = bool(draft.unshown) or any(segment.kind == "partial_query_update" for segment in draft.transcript)
     spoken = spoken or any(pending.segment.kind == "partial_query_update" for pending in draft.inbox)
     if not draft.settings.eager or draft.predicted or draft.final_heard or draft.answered or not spoken:
         note(draft, "prediction_ignored")
         return
-    draft.predicted, draft.before = True, draft.graph.calls
-    tell(draft, "final_query_update", "", cuts=True)
+    still = draft.phase is not Phase.GENERATING
+    draft.predicted = True
+    draft.before = Before(
+        draft.graph, draft.transcript, draft.inbox, draft.informed, draft.errors_in_row, draft.unshown, draft.unshown_retracts, still)
+    if draft.settings.whole and not draft.settings.listens:
+        show_whole(draft, cuts=True)
+    else:
+        tell(draft, "final_query_update", "", cuts=True)
 
 
 def throw_away(draft: Draft) -> None:
     """Speech goes on after a predicted end: what was begun on it stops, and no call stands that it issued or made another of,
-    nor one that is computed from such a call. A model that listens has what was said until then in its calls, which stand."""
+    nor one that is computed from such a call. A model that listens has what was said until then in its calls, which stand.
+    Another is where it was before: the attempt leaves its context too, where nothing in it is anything else's."""
     reopen(draft)
     end_release(draft)
-    if draft.settings.listens:
+    if draft.settings.listens or (before := draft.before) is None:
         return
-    if draft.phase is Phase.GENERATING:
+    goes_back = before.still and _is_all_of_the_attempt(draft, before)
+    if draft.phase is Phase.GENERATING and goes_back:
+        stop_writing(draft)
+    elif draft.phase is Phase.GENERATING:
         cut(draft)
-    calls, before = draft.graph.calls, draft.before
-    made = [id for id, call in calls.items() if id not in before or before[id].text != call.text]
+    calls, then = draft.graph.calls, before.graph.calls
+    made = [id for id, call in calls.items() if id not in then or then[id].text != call.text]
     dead = {id for one in made for id in (one, *draft.graph.below(one))}
     stands = (call for call in map(calls.__getitem__, sorted(dead)) if not call.frozen and call.state is not CallState.CANCELLED)
     cancel_all(draft, [call.id for call in stands])
-    tell_void(draft)
+    if not goes_back:
+        tell_void(draft)
+        return
+    draft.voided.clear()
+    draft.spent = max((draft.graph[id].version for id in made), default=draft.spent)
+    draft.outdated = draft.outdated or len(draft.transcript) > len(before.transcript)
+    draft.graph, draft.transcript, draft.inbox = before.graph, before.transcript, before.inbox
+    draft.informed, draft.errors_in_row, draft.wake = before.informed, before.errors_in_row, False
+    draft.unshown, draft.unshown_retracts = before.unshown, before.unshown_retracts
+
+
+def _is_all_of_the_attempt(draft: Draft, before: Before) -> bool:
+    """Whether nothing has happened since but what the attempt brought about: no news of calls or answers of before it."""
+    if any(draft.graph[id] != call for id, call in before.graph.calls.items()):
+        return False
+    since = [*list(draft.transcript)[len(before.transcript):], *(pending.segment for pending in draft.inbox)]
+    known = {id(segment) for segment in (pending.segment for pending in before.inbox)}
+    return not any(segment.kind in ("cancel", "silence") for segment in since if id(segment) not in known)
 
 
 # -- the model ---------------------------------------------------------------------------------------------
@@ -372,6 +421,9 @@ def proceed(draft: Draft) -> None:
     if draft.answer is not None and not draft.graph.live and not draft.predicted:
         say(draft, Emit(draft.answer))
         draft.answer, draft.answered, draft.settled = None, True, draft.graph.highest
+    if draft.phase is Phase.IDLE and draft.outdated:
+        draft.outdated, draft.renewing, draft.phase = False, True, Phase.APPENDING
+        say(draft, Forget(draft.shown.turns, draft.shown.results))
     if draft.phase is Phase.IDLE:
         make_room(draft)
     if draft.phase is not Phase.IDLE:

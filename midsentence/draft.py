@@ -84,11 +84,18 @@ def tell(draft: Draft, kind: Kind, text: str, *, call: int = 0, cuts: bool = Fal
     """Queues a segment; with ``cuts``, what the model is writing gives way to it."""
     draft.inbox += (Pending(Segment(kind, text, draft.now_ns), call),)
     draft.wake = draft.wake or wakes
-    if cuts and draft.phase is Phase.GENERATING:
-        if may_cut(draft, kind):
-            cut(draft)
-        else:
-            draft.cut_pending = draft.parser.where == "tool_call"
+    if cuts:
+        interrupt(draft, kind)
+
+
+def interrupt(draft: Draft, kind: Kind) -> None:
+    """What the model is writing gives way to information of a kind: now, or as soon as its line or action ends."""
+    if draft.phase is not Phase.GENERATING:
+        return
+    if may_cut(draft, kind):
+        cut(draft)
+    else:
+        draft.cut_pending = draft.parser.where == "tool_call"
 
 
 def may_cut(draft: Draft, kind: Kind | None) -> bool:

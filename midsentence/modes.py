@@ -21,7 +21,7 @@ _LEAST: dict[str, int] = {
     "max_context_tokens": 1, "max_result_chars": 1, "max_generated_tokens": 1,
 }
 """What its settings that are whole numbers are at least."""
-_SWITCHES = ("listens", "speculates", "waits_for_calls", "runs_lines", "eager", "verified")
+_SWITCHES = ("listens", "speculates", "waits_for_calls", "runs_lines", "eager", "whole", "verified")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,9 @@ class Settings:
     """Whether a predicted end of speech is taken for the end. What is committed on it, and an answer, wait for the real end; if
     speech goes on instead, the answer is withdrawn, and a mode that does not listen throws away its calls too. Where the model
     listens they stand, as what it has understood so far."""
+    whole: bool = False
+    """Whether the model is shown what was said in one piece, once the user has, as far as can be told, finished, and nothing before;
+    where it does not listen. What the recogniser took back in between it never sees."""
     verified: bool = False
     """Whether the shell has a drafter listen beside the session, which foresees its lines and has its reads run early
     (`midsentence.drafts`). The core takes no notice: what is written, and what runs, is the same."""

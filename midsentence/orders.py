@@ -26,7 +26,7 @@ def issue(draft: Draft, line: CallLine) -> str | None:
         args = bind(spec, line.positional, line.keyword, partial=draft.settings.revise == "amend")
     except ValueError as error:
         return str(error)
-    call = Call(line.id, spec, args)
+    call = Call(line.id, spec, args, draft.spent + 1, draft.spent + 1)
     if (why := unfit(draft, call)) is not None:
         return why
     if line.id in draft.graph:

@@ -197,7 +197,10 @@ class Episode:
         self.stream: Stream | None = None
         self.model: Model | None = None
         self._rendering = Rendering(renderer)
+        self._context: list[int] = []
+        """All ids after the prompt."""
         self._unsent: list[int] = []
+        """Those at its end that the model's context has not taken in yet."""
         self._span: _Span | None = None
         self._queue: list[tuple[int, int, int, Event | Callable[[int], Event | None]]] = []
         self._seq = 0
@@ -283,6 +286,7 @@ class Episode:
         match command:
             case Append(segments):
                 ids = self._rendering.environment(segments)
+                self._context += ids
                 self._unsent += ids
                 after_ns = now_ns + self.profile.append_ns(len(ids))
                 self._schedule(after_ns, PRIORITY[Appended], Appended(after_ns, len(ids)))
@@ -305,13 +309,17 @@ class Episode:
                 self._schedule(now_ns, PRIORITY[Speaking], Speaking(now_ns, "cut", spoken.heard(now_ns)))
 
     def _renew(self, now_ns: int) -> None:
-        """Makes the context anew, from the prompt on."""
+        """Makes the context anew; what it begins with as before stays, and costs nothing."""
+        had, sent = self._context, len(self._context) - len(self._unsent)
         self._rendering = Rendering(self.renderer)
-        self._unsent = list(self._rendering.take(shown(self.state.transcript, self.state.turned, self.state.shown)))
+        self._context = list(self._rendering.take(shown(self.state.transcript, self.state.turned, self.state.shown)))
+        same = next((n for n, (one, other) in enumerate(zip(had, self._context)) if one != other), min(len(had), len(self._context)))
+        kept = min(same, sent)
+        self._unsent = self._context[kept:]
         if self.model is not None and self.stream is not None:
-            self.model.crop(self.stream, len(self.prompt_ids))
-        after_ns = now_ns + self.profile.append_ns(len(self._unsent))
-        self._schedule(after_ns, PRIORITY[Appended], Appended(after_ns, len(self._unsent)))
+            self.model.crop(self.stream, len(self.prompt_ids) + kept)
+        after_ns = now_ns + self.profile.append_ns(len(self._context) - same)
+        self._schedule(after_ns, PRIORITY[Appended], Appended(after_ns, len(self._context)))
 
     # -- the user ----------------------------------------------------------------------------------------------
 
@@ -489,6 +497,7 @@ class Episode:
             model, stream = self._driven()
             model.crop(stream, span.mark + (len(header) + keep if keep else 0))
         written = self._rendering.model(span.ids[:keep])
+        self._context += written
         if (span.planned or span.plan is not None) and self.model is not None:
             self._unsent += written  # the model did not write it, and must read it
 

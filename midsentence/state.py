@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from immutables import Map
 
-from midsentence.calls import Call, CallState, Commits, Graph
+from midsentence.calls import CallState, Commits, Graph
 from midsentence.events import Command
 from midsentence.forgetting import Shown, Turned
 from midsentence.modes import Settings
@@ -35,6 +35,21 @@ class Pending:
 
     segment: Segment
     call: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """A session as it stood before a predicted end of speech was acted on: what it goes back to if speech goes on."""
+
+    graph: Graph
+    transcript: Transcript
+    inbox: tuple[Pending, ...]
+    informed: bool
+    errors_in_row: int
+    unshown: tuple[str, ...]
+    unshown_retracts: int
+    still: bool
+    """Whether nothing was being written, so that it can be gone back to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +89,16 @@ class State:
     """Whether the last that was heard is a final update: what is committed may run, and an answer may go out."""
     predicted: bool = False
     """Whether a predicted end of speech stands that an eager mode has acted on; the final update has not come yet."""
-    before: Map[int, Call] = Map()
-    """The calls as they stood before that prediction. What is new or another since is thrown away with it."""
+    before: Before | None = None
+    """How all stood before that prediction. What is new or another since is thrown away with it."""
+    spent: int = 0
+    """The highest version of any call that was thrown away so: late answers to those are none to calls issued since."""
+    outdated: bool = False
+    """Whether the context holds what was thrown away, and has to be made anew."""
+    unshown: tuple[str, ...] = ()
+    """Words that the user has said and that the model has not been shown, where it is shown the whole at the end."""
+    unshown_retracts: int = 0
+    """How many of the words that it has been shown are taken back before those."""
     final_in_context: bool = False
     """Whether the model reads what was said as whole and may answer: it has been shown the end of speech, by the final
     update or, in an eager mode, by a predicted end that stands."""
@@ -149,7 +172,11 @@ class Draft:
     spoken: bool
     final_heard: bool
     predicted: bool
-    before: Map[int, Call]
+    before: Before | None
+    spent: int
+    outdated: bool
+    unshown: tuple[str, ...]
+    unshown_retracts: int
     final_in_context: bool
     silence_in_context: bool
     informed: bool
@@ -186,7 +213,8 @@ def thaw(state: State) -> Draft:
         outcome=state.outcome, transcript=state.transcript, inbox=state.inbox, graph=state.graph, commits=state.commits,
         parser=state.parser, generation=state.generation, span_tokens=state.span_tokens, span_lines=state.span_lines,
         saw_final=state.saw_final, saw_silence=state.saw_silence, cut_pending=state.cut_pending, wake=state.wake, spoken=state.spoken,
-        final_heard=state.final_heard, predicted=state.predicted, before=state.before, final_in_context=state.final_in_context,
+        final_heard=state.final_heard, predicted=state.predicted, before=state.before, spent=state.spent, outdated=state.outdated,
+        unshown=state.unshown, unshown_retracts=state.unshown_retracts, final_in_context=state.final_in_context,
         silence_in_context=state.silence_in_context, informed=state.informed, answer=state.answer, answered=state.answered,
         speaking=state.speaking, settled=state.settled, turn=state.turn, errors_in_row=state.errors_in_row,
         turned=state.turned, shown=state.shown, prompt_tokens=state.prompt_tokens, context_tokens=state.context_tokens,
@@ -203,7 +231,8 @@ def freeze(draft: Draft) -> State:
         outcome=draft.outcome, transcript=draft.transcript, inbox=draft.inbox, graph=draft.graph, commits=draft.commits,
         parser=draft.parser, generation=draft.generation, span_tokens=draft.span_tokens, span_lines=draft.span_lines,
         saw_final=draft.saw_final, saw_silence=draft.saw_silence, cut_pending=draft.cut_pending, wake=draft.wake, spoken=draft.spoken,
-        final_heard=draft.final_heard, predicted=draft.predicted, before=draft.before, final_in_context=draft.final_in_context,
+        final_heard=draft.final_heard, predicted=draft.predicted, before=draft.before, spent=draft.spent, outdated=draft.outdated,
+        unshown=draft.unshown, unshown_retracts=draft.unshown_retracts, final_in_context=draft.final_in_context,
         silence_in_context=draft.silence_in_context, informed=draft.informed, answer=draft.answer, answered=draft.answered,
         speaking=draft.speaking, settled=draft.settled, turn=draft.turn, errors_in_row=draft.errors_in_row,
         turned=draft.turned, shown=draft.shown, prompt_tokens=draft.prompt_tokens, context_tokens=draft.context_tokens,
