@@ -11,67 +11,68 @@ Owns which lines are foreseen. Refuses to know time, devices and token ids.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from midsentence.calls import CallState, call_line, call_text
 from midsentence.protocol import Join, Ref
 from midsentence.state import State
 
+_OVER = (CallState.CANCELLED, CallState.FAILED, CallState.SKIPPED)
+
+MOST_MISSES = 2
+"""How often a line may be foreseen at the beginning of a line where the agent writes another."""
+_LEAST_AGREED = 2
+"""Characters by which the agent is found to have come back to a line that it had left."""
+
 
 class Foreseen:
     """The drafter's calls, as lines of the agent's."""
 
     def __init__(self) -> None:
-        self._wrong: set[str] = set()
-        """Lines that the agent did not write where they were foreseen."""
+        self._misses: Counter[str] = Counter()
 
     def rest(self, agent: State, drafter: State, begun: str) -> str:
-        """What the agent is likely to write next, to the end of its action; empty where nothing is foreseen.
+        """What the agent is likely to write to the end of the line under way, its newline included; empty where nothing is foreseen.
 
         Args:
             agent: its state, in the middle of an action of lines.
             drafter: the drafter's, as it stands.
-            begun: what the agent has written of the line under way.
+            begun: what the agent has written of the line.
         """
-        ids = dict(_known(agent, drafter))
-        taken = set(ids)
-        lines: list[str] = []
-        number = agent.graph.highest + 1
-        for id in drafter.graph.sequence():
-            call = drafter.graph[id]
-            if id in taken or call.state in (CallState.CANCELLED, CallState.FAILED, CallState.SKIPPED) or call.missing:
-                continue
-            if not call.needs <= ids.keys():
-                continue
-            args = {name: renumbered(value, ids) for name, value in call.args.items()}
-            line = call_line(number, call.spec, args)
-            if call_text(call.spec, args) in self._wrong or not lines and not line.startswith(begun):
-                continue
-            lines.append(line)
-            ids[id] = number
-            number += 1
-        if not lines:
-            return ""
-        return "".join(f"{line}\n" for line in lines)[len(begun):] + "</tool_call>"
+        lines = [line for text, line in _lines(agent, drafter) if "(" in begun or self._misses[text] < MOST_MISSES]
+        if (line := next((line for line in lines if line.startswith(begun)), None)) is not None:
+            return f"{line[len(begun):]}\n"
+        head = begun[:begun.find("(") + 1]
+        ends = (_resumed(line, begun) for line in lines if head and line.startswith(head))
+        return next((f"{end}\n" for end in ends if end), "")
 
     def missed(self, agent: State, drafter: State, begun: str) -> None:
-        """The agent went another way in the line under way: what was foreseen for it is foreseen no more.
+        """The agent wrote another line than the one that `rest` gave for its beginning ``begun``."""
+        found = next((text for text, line in _lines(agent, drafter) if line.startswith(begun) and self._misses[text] < MOST_MISSES), None)
+        if found is not None and "(" not in begun:
+            self._misses[found] += 1
 
-        Args:
-            agent: as in `rest`.
-            drafter: as in `rest`.
-            begun: what had been written of the line when `rest` was asked, and of what it gave since.
-        """
-        ids = dict(_known(agent, drafter))
-        for id in drafter.graph.sequence():
-            call = drafter.graph[id]
-            if id in ids or call.missing or not call.needs <= ids.keys():
-                continue
-            args = {name: renumbered(value, ids) for name, value in call.args.items()}
-            if call_line(agent.graph.highest + 1, call.spec, args).startswith(begun):
-                self._wrong.add(call_text(call.spec, args))
-                return
+
+def _lines(agent: State, drafter: State) -> Iterator[tuple[str, str]]:
+    """The drafter's calls that the agent has not made, each in normal form and as the agent's next line."""
+    ids = _known(agent, drafter)
+    for id in drafter.graph.sequence():
+        call = drafter.graph[id]
+        if id in ids or call.state in _OVER or call.missing or not call.needs <= ids.keys():
+            continue
+        args = {name: renumbered(value, ids) for name, value in call.args.items()}
+        yield call_text(call.spec, args), call_line(agent.graph.highest + 1, call.spec, args)
+
+
+def _resumed(line: str, begun: str) -> str:
+    """The end of a foreseen line that what was written goes back to after it went another way; empty where it does not."""
+    left = next(n for n, (one, other) in enumerate(zip(line, begun + "\n")) if one != other)
+    for length in range(len(begun) - left, _LEAST_AGREED - 1, -1):
+        if (at := line.find(begun[-length:], left)) >= 0:
+            return line[at + length:]
+    return ""
 
 
 def _known(agent: State, drafter: State) -> Mapping[int, int]:

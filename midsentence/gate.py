@@ -217,7 +217,7 @@ def on_tool_result(draft: Draft, event: ToolResult) -> None:
     if call.state is CallState.UNKNOWN and not draft.answered:
         revive(draft, call.id)
         reread(draft, draft.graph[call.id], late=True)
-    cuts = not draft.settings.waits_for_calls
+    cuts = draft.settings.results_cut and not draft.settings.waits_for_calls
     shown = shortened(write_value(event.value), draft.settings.max_result_chars)
     tell(draft, "tool_result", f"{label(call)}: {shown}", call=call.id, cuts=cuts)
 

@@ -21,7 +21,7 @@ _LEAST: dict[str, int] = {
     "max_context_tokens": 1, "max_result_chars": 1, "max_generated_tokens": 1,
 }
 """What its settings that are whole numbers are at least."""
-_SWITCHES = ("listens", "speculates", "waits_for_calls", "runs_lines", "eager", "whole", "verified")
+_SWITCHES = ("listens", "speculates", "waits_for_calls", "runs_lines", "eager", "whole", "verified", "results_cut")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,8 @@ class Settings:
     verified: bool = False
     """Whether the shell has a drafter listen beside the session, which foresees its lines and has its reads run early
     (`midsentence.drafts`). The core takes no notice: what is written, and what runs, is the same."""
+    results_cut: bool = True
+    """Whether results cut an action of lines (at the end of a line), or wait until it has ended."""
     interrupt: Literal["token", "line", "action"] = "line"
     """What new information cuts: ``token`` everything at once (the paper's); ``line`` lets a call line that has begun
     finish; ``action`` lets an action that has begun finish. A thought is cut at once in all three."""
@@ -106,7 +108,7 @@ MODES: dict[str, Settings] = {
     "eager_end": Settings(listens=False, runs_lines=True, eager=True, commit="action"),
     "async_io": Settings(speculates=False),
     "speculative": Settings(),
-    "verified": Settings(listens=False, runs_lines=True, eager=True, verified=True, commit="action"),
+    "verified": Settings(listens=False, runs_lines=True, eager=True, verified=True, results_cut=False, commit="action"),
 }
 """``sequential`` is ReAct (the paper's baseline), ``parallel`` LLMCompiler's setting (the strong baseline),
 ``async_tools`` AsyncLM's, ``eager_end`` is that begun on a predicted end of speech, as production systems do (the baseline to

@@ -466,7 +466,7 @@ class Episode:
                 break
             self._take(span, token)
         right = len(span.ids) - after
-        drafter.checked(self.state, begun, "".join(span.texts[after:]), len(foreseen), right)
+        drafter.checked(self.state, begun, len(foreseen), right)
         read_ns = base_ns + self.profile.append_ns(len(foreseen))
         span.checked, span.base_ns, span.base = (after, len(span.ids), read_ns), read_ns, len(span.ids)
 
@@ -555,6 +555,7 @@ class Episode:
 class _Read:
     """A read that a drafter has had run."""
 
+    name: str
     ready_ns: int
     outcome: Outcome | None = None
     """None while it runs."""
@@ -626,7 +627,7 @@ class Drafter:
         self._at_ns = max(self._at_ns, at_ns)
 
     def foresees(self, agent: State, begun: str, written: Sequence[int], renderer: Renderer) -> tuple[int, ...]:
-        """The ids that the agent is likely to write next, to the end of its action; none where it is not worth a pass to read them.
+        """The ids that the agent is likely to write next, to the end of its line; none where it is not worth a pass to read them.
 
         Args:
             agent: its state.
@@ -642,16 +643,16 @@ class Drafter:
             return ()
         return ids[len(written):]
 
-    def checked(self, agent: State, begun: str, wrote: str, foreseen: int, right: int) -> None:
-        """What became of ``foresees``: how many tokens were foreseen, how many of them the agent wrote, as which text."""
+    def checked(self, agent: State, begun: str, foreseen: int, right: int) -> None:
+        """What became of what `foresees` gave: of how many tokens how many were written."""
         self._tokens, self._right = self._tokens + foreseen, self._right + right
-        if right < foreseen and "\n" not in wrote:
-            self._foreseen.missed(agent, self.episode.state, begun + wrote)
+        if right < foreseen:
+            self._foreseen.missed(agent, self.episode.state, begun)
 
     def runs(self, start: StartTool, ready_ns: int) -> None:
         """The drafter has had a read started; ``ready_ns`` on its own clock."""
         self._starts[start.call, start.version] = start
-        self._reads[_read_key(start)] = _Read(ready_ns + self._lost_ns)
+        self._reads[_read_key(start)] = _Read(start.name, ready_ns + self._lost_ns)
 
     def drops(self, cancel: CancelTool) -> None:
         """The drafter has had a read cancelled that runs."""
@@ -664,12 +665,16 @@ class Drafter:
             read.outcome = outcome
 
     def takes(self, start: StartTool, toolbox: Toolbox) -> _Read | None:
-        """The read that the agent asks for, if the drafter has had it run. Once an effect has begun none counts: it may be of before."""
-        if toolbox.specs[start.name].access == "write":
-            self._reads.clear()
+        """The read that the agent asks for, if it has been run. When an effect begins, what it may change, as far as tools say, is not
+        kept."""
+        spec = toolbox.specs[start.name]
+        if spec.access == "write":
+            self._reads = {key: read for key, read in self._reads.items() if not spec.conflicts_with(toolbox.specs[read.name])}
             return None
-        read = self._reads.pop(_read_key(start), None)
+        read = self._reads.get(_read_key(start))
         self._used += read is not None
+        if read is not None and read.outcome is not None and read.outcome.kind != "done":
+            del self._reads[_read_key(start)]  # it may be tried again
         return read
 
     def drafted(self) -> Drafted:
