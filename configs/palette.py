@@ -16,6 +16,6 @@ LEARNED, LEARNED_INK = "#cfe8d8", "#12351f"
 RUNNING, HELD, VOID, CUT = "#e08a3c", "#f3d9b8", "#ead9c9", "#c8323c"
 MODE_COLOURS: Mapping[str, str] = {
     "sequential": SOFT, "parallel": "#8a6fd0", "async_tools": "#3a9fb5", "eager_end": "#9c1f63", "async_io": PARTS["answer"],
-    "speculative": RUNNING,
+    "speculative": RUNNING, "verified": "#2f6fb0",
 }
 """In the order in which modes are listed."""

@@ -26,7 +26,7 @@ from midsentence.core import State
 from midsentence.events import EndPredicted, UserUpdate
 from midsentence.modes import Settings
 from midsentence.rendering import Renderer
-from midsentence.simulate import Rollout, replay
+from midsentence.simulate import Drafted, Rollout, replay
 from midsentence.tools.tool import Toolbox
 
 SCHEMA_VERSION = 1
@@ -59,7 +59,7 @@ def record(
     verdict = score(task, rollout.state, rollout.outcome, answer, toolbox)
     times = latency(seen, rollout.outcome == "answered", task.speech_end_ns, cap_ns)
     made = [(run.name, run.args) for run in seen.runs] if verdict.right else []
-    bound = floor(task, updates, settings, profile, renderer, made, forced)
+    bound = floor(task, updates, settings, profile, renderer, made, forced or settings.verified)
     # of what listens, how near it came to what listening can give, and what its end waited for
     listens = settings.listens and settings.commit_on == "final" and verdict.right
     told = next((piece.tokens for span in reversed(seen.spans) for piece in span.pieces if piece.part == "answer"), 0) if listens else 0
@@ -78,7 +78,7 @@ def record(
         "floor_ns": bound.total_ns,
         "listener_ns": listener_ns(task, updates, settings, profile, renderer, made, told) if listens else None,
         "path_ns": critical_path(seen, task.speech_end_ns, times.total_ns, held) if listens else None,
-        "counts": waste.as_json(),
+        "counts": with_drafted(waste.as_json(), rollout.drafted),
         "words": [[word.text, word.start_ns, word.end_ns, word.label] for word in task.words],
         "prompt_tokens": len(rollout.prompt_ids), "context_tokens": rollout.state.context_tokens,
         "log": log_of(rollout.history), **drafted_of(rollout),
@@ -89,8 +89,21 @@ def drafted_of(rollout: Rollout) -> dict[str, Any]:
     """What a drafter did, where there was one, as JSON."""
     if (drafted := rollout.drafted) is None:
         return {}
-    counted = {name: getattr(drafted, name) for name in ("tokens", "foreseen", "right", "starts", "used")}
+    counted = {name: getattr(drafted, name) for name in ("context_tokens", "tokens", "foreseen", "right", "starts", "used")}
     return {"drafted": counted | {"log": log_of(drafted.history)}}
+
+
+def with_drafted(counted: dict[str, int], drafted: Drafted | None) -> dict[str, int]:
+    """An episode's counts with what its drafter cost: the reads that it had run, of which the agent's own are no second start where it
+    took them over, and the tokens that it wrote or that were foreseen wrongly, all in vain."""
+    if drafted is None:
+        return counted
+    wasted = drafted.starts - drafted.used
+    more = {
+        "started_calls": wasted, "wasted_calls": wasted, "early_calls": drafted.starts,
+        "model_tokens": drafted.tokens, "wasted_tokens": drafted.tokens,
+    }
+    return {name: value + more.get(name, 0) for name, value in counted.items()}
 
 
 def _conversation(
@@ -102,7 +115,7 @@ def _conversation(
     rules = Rules(settings.commit == "line", settings.commit_on == "silence")
     waste = counts(seen, specs_of(task), (), settings.commit_grace_ns, 0, settings.runs_lines, rules)
     found = measured(
-        task, rollout, seen, user=user, settings=settings, profile=profile, renderer=renderer, cap_ns=cap_ns, forced=forced, counted=waste)
+        task, rollout, seen, user=user, settings=settings, profile=profile, renderer=renderer, cap_ns=cap_ns, forced=forced or settings.verified, counted=waste)
     return {
         "task": task.id, "source": task.source, "split": task.split, "tags": list(task.tags), **where, "profile": profile.name,
         "outcome": rollout.outcome, "answer_f1": None, "graph_right": isomorphic(graph_of(rollout.state), gold_graph(task)),

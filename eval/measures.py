@@ -25,7 +25,7 @@ DEADLINES_S = (1, 2, 4)
 BASELINES = ("sequential", "parallel", "eager_end")
 UNHEARING = ("sequential", "parallel", "async_tools", "eager_end")
 """Modes that plan nothing before the end of speech, true or predicted; the fastest of them is what listening must beat."""
-MODE_ORDER = ("sequential", "parallel", "async_tools", "eager_end", "async_io", "speculative")
+MODE_ORDER = ("sequential", "parallel", "async_tools", "eager_end", "async_io", "speculative", "verified")
 BACKEND_ORDER = ("expert", "no_thoughts", "no_guess", "untrained", "model")
 KINDS = frozenset(entry.name for entry in fields(Rates))
 """Kinds of disfluency, as tasks are tagged with them."""
@@ -147,7 +147,9 @@ def _cost(own: Sequence[Episode], terms: Terms) -> float | None:
     if not terms.priced:
         return None
     written = [episode["counts"]["model_tokens"] for episode in own]
-    taken = [max(episode["context_tokens"] - tokens, episode["prompt_tokens"]) for episode, tokens in zip(own, written)]
+    # a drafter's context beside its own; what the drafter wrote is among the tokens written
+    held = [episode["context_tokens"] + (episode.get("drafted") or {}).get("context_tokens", 0) for episode in own]
+    taken = [max(context - tokens, episode["prompt_tokens"]) for episode, context, tokens in zip(own, held, written)]
     started = np.mean([episode["counts"]["started_calls"] for episode in own])
     return float(np.mean(taken) * terms.price_input + np.mean(written) * terms.price_output) / 1e6 + float(started) * terms.price_call / 1e3
 

@@ -107,6 +107,8 @@ class Drafted:
 
     history: tuple[tuple[Event, tuple[Command, ...]], ...]
     """Its own log, on its own clock: that of the device's free time."""
+    context_tokens: int
+    """Tokens in its context at the end, its prompt and what it wrote among them."""
     tokens: int
     """Tokens that it wrote."""
     foreseen: int
@@ -559,6 +561,7 @@ class _Read:
     ready_ns: int
     outcome: Outcome | None = None
     """None while it runs."""
+    used: bool = False
 
 
 class _DraftingEpisode(Episode):
@@ -606,7 +609,8 @@ class Drafter:
         """For how long the device was the agent's."""
         self._reads: dict[str, _Read] = {}
         self._starts: dict[tuple[int, int], StartTool] = {}
-        self._tokens, self._right, self._used = 0, 0, 0
+        self._ever: list[_Read] = []
+        self._tokens, self._right = 0, 0
 
     def hears(self, update: UserUpdate) -> None:
         """The user goes on. To a drafter there is no end of speech: it answers nothing, and nothing that it holds is let go."""
@@ -652,7 +656,8 @@ class Drafter:
     def runs(self, start: StartTool, ready_ns: int) -> None:
         """The drafter has had a read started; ``ready_ns`` on its own clock."""
         self._starts[start.call, start.version] = start
-        self._reads[_read_key(start)] = _Read(start.name, ready_ns + self._lost_ns)
+        self._reads[_read_key(start)] = read = _Read(start.name, ready_ns + self._lost_ns)
+        self._ever.append(read)
 
     def drops(self, cancel: CancelTool) -> None:
         """The drafter has had a read cancelled that runs."""
@@ -672,17 +677,19 @@ class Drafter:
             self._reads = {key: read for key, read in self._reads.items() if not spec.conflicts_with(toolbox.specs[read.name])}
             return None
         read = self._reads.get(_read_key(start))
-        self._used += read is not None
+        if read is not None:
+            read.used = True
         if read is not None and read.outcome is not None and read.outcome.kind != "done":
             del self._reads[_read_key(start)]  # it may be tried again
         return read
 
     def drafted(self) -> Drafted:
         """What it has done."""
-        history = tuple(self.episode.history)
+        history, state = tuple(self.episode.history), self.episode.state
         tokens = sum(len(event.ids) for event, _ in history if isinstance(event, ModelOutput))
         starts = sum(isinstance(command, StartTool) for _, commands in history for command in commands)
-        return Drafted(history, tokens, self._tokens, self._right, starts, self._used)
+        used = sum(read.used for read in self._ever)
+        return Drafted(history, state.context_tokens, tokens, self._tokens, self._right, starts, used)
 
 
 def _read_key(start: StartTool) -> str:
