@@ -115,7 +115,8 @@ def _conversation(
     rules = Rules(settings.commit == "line", settings.commit_on == "silence")
     waste = counts(seen, specs_of(task), (), settings.commit_grace_ns, 0, settings.runs_lines, rules)
     found = measured(
-        task, rollout, seen, user=user, settings=settings, profile=profile, renderer=renderer, cap_ns=cap_ns, forced=forced or settings.verified, counted=waste)
+        task, rollout, seen, user=user, settings=settings, profile=profile, renderer=renderer, cap_ns=cap_ns,
+        forced=forced or settings.verified, counted=waste)
     return {
         "task": task.id, "source": task.source, "split": task.split, "tags": list(task.tags), **where, "profile": profile.name,
         "outcome": rollout.outcome, "answer_f1": None, "graph_right": isomorphic(graph_of(rollout.state), gold_graph(task)),

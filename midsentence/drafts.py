@@ -23,8 +23,8 @@ _OVER = (CallState.CANCELLED, CallState.FAILED, CallState.SKIPPED)
 
 MOST_MISSES = 2
 """How often a line may be foreseen at the beginning of a line where the agent writes another."""
-_LEAST_AGREED = 2
-"""Characters by which the agent is found to have come back to a line that it had left."""
+_LEAST_AGREED = 8
+"""Characters by which the agent is found to have come back to a line that it had left; or a text's end, which is telling enough."""
 
 
 class Foreseen:
@@ -69,8 +69,9 @@ def _lines(agent: State, drafter: State) -> Iterator[tuple[str, str]]:
 def _resumed(line: str, begun: str) -> str:
     """The end of a foreseen line that what was written goes back to after it went another way; empty where it does not."""
     left = next(n for n, (one, other) in enumerate(zip(line, begun + "\n")) if one != other)
-    for length in range(len(begun) - left, _LEAST_AGREED - 1, -1):
-        if (at := line.find(begun[-length:], left)) >= 0:
+    for length in range(len(begun) - left, 1, -1):
+        end = begun[-length:]
+        if (length >= _LEAST_AGREED or '"' in end[:-1]) and (at := line.find(end, left)) >= 0:
             return line[at + length:]
     return ""
 

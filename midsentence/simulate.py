@@ -458,7 +458,7 @@ class Episode:
         if drafter is None or parser.where != "tool_call" or self.state.phase is not Phase.GENERATING:
             return
         begun = parser.buffer
-        if not (foreseen := drafter.foresees(self.state, begun, span.ids, self.renderer)):
+        if not (foreseen := drafter.foresees(self.state, begun, span.ids, "".join(span.texts))):
             return
         base_ns, after = self._end_ns(span, span.sent), len(span.ids)
         for wanted in foreseen:
@@ -630,19 +630,19 @@ class Drafter:
         self._lost_ns += max(0, at_ns - self._at_ns)
         self._at_ns = max(self._at_ns, at_ns)
 
-    def foresees(self, agent: State, begun: str, written: Sequence[int], renderer: Renderer) -> tuple[int, ...]:
+    def foresees(self, agent: State, begun: str, written: Sequence[int], text: str) -> tuple[int, ...]:
         """The ids that the agent is likely to write next, to the end of its line; none where it is not worth a pass to read them.
 
         Args:
             agent: its state.
             begun: what it has written of the line under way.
             written: the ids of the action so far.
-            renderer: makes the ids.
+            text: their text.
         """
         rest = self._foreseen.rest(agent, self.episode.state, begun)
         if not rest:
             return ()
-        ids = renderer.action_ids(renderer.text(written) + rest)
+        ids = self.episode.renderer.action_ids(text + rest)
         if ids[:len(written)] != tuple(written) or len(ids) - len(written) < _LEAST_FORESEEN:
             return ()
         return ids[len(written):]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from midsentence import core
 from midsentence.clock import ns
-from midsentence.events import Appended, EndPredicted, Note, SetTimer, UserUpdate, from_json, to_json
+from midsentence.events import Append, Appended, EndPredicted, Forget, Note, SetTimer, ToolResult, UserUpdate, from_json, to_json
 from midsentence.modes import MODES, settings
 from midsentence.testing import PAUSE, PREDICTED, answer, calls, play
 
@@ -99,18 +101,83 @@ def test_the_baseline_to_beat_answers_while_tools_run_as_what_it_is_measured_aga
 def test_speech_that_goes_on_throws_the_attempt_away():
     played = play(
         [(0.0, "text Bob"), (1.0, PREDICTED), (2.0, "no Alice"), (3.0, PREDICTED), (4.0, ".")],
-        [LOOK_AND_SEND, PAUSE, calls('3. look("Alice")', '4. send("Alice")'), answer()], mode="eager_end",
+        [LOOK_AND_SEND, PAUSE, calls('1. look("Alice")', '2. send("Alice")'), answer()], mode="eager_end",
     )
+    # its numbers are free again; the tool of the first call 1 is another version's, so nothing that it gives late is taken for the second's
     assert played.rows("start stop say") == [
         (1.4, "start", "1 look(Bob)"),
         (2.0, "stop", "1"),
-        (3.4, "start", "3 look(Alice)"),
-        (4.0, "start", "4 send(Alice)"),
+        (3.4, "start", "1v2 look(Alice)"),
+        (4.0, "start", "2v2 send(Alice)"),
         (5.0, "say", "done"),
     ]
-    assert played.states() == {1: "cancelled", 2: "cancelled", 3: "done", 4: "done"}
-    assert (2.0, "told", "cancel 1, 2") in played.rows("told")
-    assert played.rollout.state.turn_tokens == sum(len(segment.ids) for segment in played.rollout.state.transcript)
+    assert played.states() == {1: "done", 2: "done"}
+
+
+def test_the_attempt_leaves_the_context_as_if_it_had_never_been():
+    said = [(0.0, "text Bob"), (1.0, PREDICTED), (2.0, "no Alice"), (3.0, PREDICTED), (4.0, ".")]
+    last = [calls('1. look("Alice")', '2. send("Alice")'), answer()]
+    played = play(said, [LOOK_AND_SEND, PAUSE, *last], mode="eager_end")
+    plain = play([said[0], *said[2:]], last, mode="eager_end")
+    assert [(s.kind, s.text) for s in played.rollout.state.transcript] == [(s.kind, s.text) for s in plain.rollout.state.transcript]
+    assert played.rollout.state.context_tokens == plain.rollout.state.context_tokens
+    assert [call.text for call in played.rollout.state.graph.calls.values()] == [
+        call.text for call in plain.rollout.state.graph.calls.values()]
+    # what was shown at the end of speech has first to be taken out: no news, so it costs nothing
+    assert any(isinstance(command, Forget) for _, commands in played.rollout.history for command in commands)
+
+
+def test_a_late_result_of_the_attempt_is_none_to_the_call_of_the_same_number():
+    played = play(
+        [(0.0, "look"), (1.0, PREDICTED), (1.45, "there"), (2.0, ".")], [calls('1. look("a")'), calls('1. look("b")'), answer()],
+        mode="eager_end", all_used=False,
+    )
+    state = played.rollout.state
+    assert state.graph[1].version == 2 and state.graph[1].first == 2
+    state, commands = core.step(replace(state, phase=core.Phase.IDLE), ToolResult(state.now_ns, 1, 1, "late"))
+    assert state.graph[1].result == "ok" and not [c for c in commands if isinstance(c, Append)]
+
+
+def test_news_of_something_else_keeps_the_attempt_in_the_context():
+    """A result of the turn before arrives during it: what was shown can't be taken out without it."""
+    said = [(0.0, "look."), (1.0, "text Bob"), (2.0, PREDICTED), (4.0, "no"), (6.0, ".")]
+    model = [calls('1. look("a")'), PAUSE, calls('2. send("Bob")'), PAUSE, PAUSE, PAUSE, answer()]
+    played = play(said, model, mode="eager_end", takes={"look": 2.0}, all_used=False)
+    assert not any(isinstance(command, Forget) for _, commands in played.rollout.history for command in commands)
+
+
+def test_what_was_said_is_shown_whole_at_the_end():
+    played = play([(0.0, "text Bobb"), (0.5, "Bob"), (1.0, ".")], [answer()], mode="parallel", whole=True)
+    assert played.rows("told") == [
+        (1.0, "told", "partial_query_update text Bobb Bob"),
+        (1.0, "told", "final_query_update"),
+    ]
+    (rollout,) = run_whole([UserUpdate(0, "text Bobb"), UserUpdate(1, "Bob", retracts=1), UserUpdate(2, "", True)])
+    assert [s.text for s in rollout] == ["text Bob", ""]
+
+
+def run_whole(updates):
+    """What is shown of updates, and of those alone."""
+    state = core.start(settings("parallel", whole=True), {})
+    for update in updates:
+        state, commands = core.step(state, update)
+        yield from (command.segments for command in commands if isinstance(command, Append))
+
+
+def test_what_takes_back_words_that_were_shown_says_so():
+    state = core.start(settings("parallel", whole=True), {})
+    for event in (UserUpdate(0, "text Bob", True), Appended(1, 1), UserUpdate(2, "Al and", retracts=1), UserUpdate(3, "Cy", True, 1)):
+        state, commands = core.step(state, event)
+    waiting = [*state.transcript, *(pending.segment for pending in state.inbox)]
+    assert [s.text for s in waiting if s.kind == "partial_query_update"] == ["text Bob", "[-1] Al Cy"]
+
+
+def test_shown_whole_is_shown_again_after_a_false_prediction():
+    said = [(0.0, "text Bob"), (1.0, PREDICTED), (2.0, "no Alice"), (4.0, ".")]
+    played = play(said, [LOOK_AND_SEND, PAUSE, answer()], mode="eager_end", whole=True)
+    assert [(s.kind, s.text) for s in played.rollout.state.transcript if s.kind != "model"] == [
+        ("partial_query_update", "text Bob no Alice"), ("final_query_update", ""),
+    ]
 
 
 def test_speech_that_goes_on_cuts_what_is_being_written():
@@ -120,8 +187,7 @@ def test_speech_that_goes_on_cuts_what_is_being_written():
     assert played.rows("told model say") == [
         (0.0, "told", "partial_query_update text Bob"),
         (1.0, "told", "final_query_update"),
-        (1.35, "model", "<tool_call>\n1. ✂"),
-        (1.35, "told", "/tool_call_interrupted"),
+        (1.35, "model", "<tool_call>\n1."),
         (1.35, "told", "partial_query_update no"),
         (2.0, "told", "final_query_update"),
         (2.4, "model", "<answer>done</answer>"),
@@ -139,8 +205,8 @@ def test_an_update_without_words_throws_nothing_away():
 
 def test_a_final_update_with_words_is_speech_that_goes_on():
     played = play([(0.0, "text Bob"), (1.0, PREDICTED), (3.0, "not.")], [LOOK_AND_SEND, answer(), answer()], mode="eager_end")
-    assert played.rows("start") == [(1.4, "start", "1 look(Bob)")]
-    assert played.states() == {1: "cancelled", 2: "cancelled"}
+    assert played.rows("start stop") == [(1.4, "start", "1 look(Bob)")]
+    assert played.states() == {}
 
 
 def test_other_modes_do_not_hear_predictions():
