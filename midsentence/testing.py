@@ -405,7 +405,8 @@ def play(
     updates += [Silence(ns(at_s), ns(silent_s)) for at_s, silent_s in silences]
     renderer = cast(Renderer, WordRenderer())
     listening = Drafter(
-        settings=settings(DRAFTER, **PLAIN), prompt_ids=(), toolbox=run, profile=profile, renderer=renderer, planner=Scripted(drafter, then=PAUSE),
+        settings=settings(DRAFTER, **PLAIN), prompt_ids=(), toolbox=run, profile=profile, renderer=renderer,
+        planner=Scripted(drafter, then=PAUSE),
     ) if chosen.verified else None
     episode = Episode(
         settings=chosen, profile=profile, toolbox=run, updates=updates, renderer=renderer, prompt_ids=(),
