@@ -85,7 +85,9 @@ def _known(agent: State, drafter: State) -> Mapping[int, int]:
         if call.state is CallState.CANCELLED or not call.needs <= ids.keys():
             continue
         args = {name: renumbered(value, ids) for name, value in call.args.items()}
-        if (same := made.get(call_text(call.spec, args))) is not None and same not in ids.values():
+        text = call_text(call.spec, args)
+        same = id if id in agent.graph and agent.graph[id].text == text else made.get(text)
+        if same is not None and same not in ids.values():
             ids[id] = same
     return ids
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from midsentence import core
@@ -46,6 +46,7 @@ from midsentence.forgetting import shown
 from midsentence.models.model import Mask, Model, Stream
 from midsentence.modes import Settings
 from midsentence.outcome import Boundary, Outcome
+from midsentence.protocol import Parser
 from midsentence.rendering import Renderer, Rendering
 from midsentence.spoken import Spoken, User
 from midsentence.tools.tool import Toolbox
@@ -279,10 +280,13 @@ class Episode:
         heapq.heappush(self._queue, (at_ns, priority, self._seq, what))
 
     def _feed(self, event: Event) -> None:
+        had_answered = self.state.answered
         self.state, commands = core.step(self.state, event)
         self.history.append((event, commands))
         for command in commands:
             self._obey(command, event.at_ns)
+        if self.drafter is not None and self.state.answered and not had_answered:
+            self.drafter.begins_anew(self.state)
 
     def _obey(self, command: Command, now_ns: int) -> None:
         match command:
@@ -539,6 +543,13 @@ class Episode:
         """More of what the user says, to an episode that is driven step by step (`advance`)."""
         self._hear([update])
 
+    def takes_over(self, state: State, now_ns: int) -> None:
+        """Goes on from another session's state, with all of its context behind the own prompt."""
+        self._span = None
+        self._queue.clear()
+        self.state = replace(state, prompt_tokens=len(self.prompt_ids), now_ns=now_ns, phase=Phase.APPENDING, renewing=True)
+        self._renew(now_ns)
+
     def advance(self, until_ns: int) -> Generator[NeedAppend | NeedToken, int | None, None]:
         """Everything that happens up to a time, that included."""
         while self.state.phase is not Phase.FINISHED:
@@ -619,11 +630,22 @@ class Drafter:
 
     def drafts_until(self, at_ns: int, agent: State) -> Generator[NeedAppend | NeedToken, int | None, None]:
         """Goes on up to a time, if the device is free until then."""
-        if agent.phase is not Phase.IDLE or agent.final_heard or agent.predicted or agent.answered:
+        over = agent.final_heard and not agent.answered or agent.predicted
+        if agent.phase is not Phase.IDLE or over:
             self.waits_until(at_ns)
             return
         self._at_ns = max(self._at_ns, at_ns)
         yield from self.episode.advance(self._at_ns - self._lost_ns)
+
+    def begins_anew(self, agent: State) -> None:
+        """The agent has answered: the next turn is another request, in the conversation so far."""
+        self._foreseen, self._reads = Foreseen(), {}
+        own = self.episode.state
+        fresh = replace(
+            agent, settings=own.settings, session=own.session, generation=own.generation, outcome="", inbox=(), parser=Parser(),
+            turn_tokens=0, errors_in_row=0, wake=False, speaking=False,
+        )
+        self.episode.takes_over(fresh, self._at_ns - self._lost_ns)
 
     def waits_until(self, at_ns: int) -> None:
         """The device is the agent's up to a time."""

@@ -149,3 +149,13 @@ def test_what_is_not_written_twice_is_foreseen_no_more():
 def test_open_and_removed_calls_are_not_foreseen():
     drafter = state_with("1. send()", "2. look(\"Bob\")", "REMOVE 2")
     assert Foreseen().rest(state_with(mode="eager_end"), drafter, "") == ""
+
+
+def test_the_next_turn_has_a_drafter_that_knows_what_was_said():
+    said = [(0.0, "look one to eight"), (3.0, "."), (10.0, "and again"), (14.0, ".")]
+    again = '2. look("a b c d e f")'
+    played = play(said, [calls(LONG), answer(), calls(again), answer()], mode="verified", drafter=[calls(LONG), PAUSE, calls(again)])
+    plain = play(said, [calls(LONG), answer(), calls(again), answer()], mode="eager_end")
+    assert [what for _, _, what in played.rows("start say")] == [what for _, _, what in plain.rows("start say")]
+    assert played.rows("say")[1][0] < plain.rows("say")[1][0]
+    assert played.rollout.drafted.used == 2
