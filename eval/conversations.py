@@ -132,7 +132,8 @@ def measured(
         "first_token_ns": sum(firsts) // len(firsts) if firsts else None,
         "floor_ns": sum(turn["floor_ns"] for turn in turns) // len(turns),
         "counts": _counts(task, parts, whole, counted, useful), "turns": turns, "repeated_across_turns": _repeated(task, whole),
-        "words": words, "forgets": sum(isinstance(command, Forget) for _, commands in rollout.history for command in commands),
+        "words": words, "forgets": sum(
+            isinstance(command, Forget) and bool(command.turns or command.results) for _, commands in rollout.history for command in commands),
     }
 
 
