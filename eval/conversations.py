@@ -133,7 +133,8 @@ def measured(
         "floor_ns": sum(turn["floor_ns"] for turn in turns) // len(turns),
         "counts": _counts(task, parts, whole, counted, useful), "turns": turns, "repeated_across_turns": _repeated(task, whole),
         "words": words, "forgets": sum(
-            isinstance(command, Forget) and bool(command.turns or command.results) for _, commands in rollout.history for command in commands),
+            isinstance(command, Forget) and bool(command.turns or command.results)
+            for _, commands in rollout.history for command in commands),
     }
 
 
