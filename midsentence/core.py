@@ -202,7 +202,9 @@ def on_end_predicted(draft: Draft) -> None:
     still = draft.phase is not Phase.GENERATING
     draft.predicted = True
     draft.before = Before(
-        draft.graph, draft.transcript, draft.inbox, draft.informed, draft.errors_in_row, draft.unshown, draft.unshown_retracts, still)
+        draft.graph, draft.transcript, draft.inbox, draft.informed, draft.errors_in_row, draft.turn_tokens, draft.unshown,
+        draft.unshown_retracts, still,
+    )
     if draft.settings.whole and not draft.settings.listens:
         show_whole(draft, cuts=True)
     else:
@@ -234,7 +236,8 @@ def throw_away(draft: Draft) -> None:
     draft.spent = max((draft.graph[id].version for id in made), default=draft.spent)
     draft.outdated = draft.outdated or len(draft.transcript) > len(before.transcript)
     draft.graph, draft.transcript, draft.inbox = before.graph, before.transcript, before.inbox
-    draft.informed, draft.errors_in_row, draft.wake = before.informed, before.errors_in_row, False
+    draft.informed, draft.errors_in_row, draft.turn_tokens = before.informed, before.errors_in_row, before.turn_tokens
+    draft.wake = False
     draft.unshown, draft.unshown_retracts = before.unshown, before.unshown_retracts
 
 

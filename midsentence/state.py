@@ -46,6 +46,7 @@ class Before:
     inbox: tuple[Pending, ...]
     informed: bool
     errors_in_row: int
+    turn_tokens: int
     unshown: tuple[str, ...]
     unshown_retracts: int
     still: bool

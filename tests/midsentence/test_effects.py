@@ -155,7 +155,7 @@ def test_where_there_is_no_row_nothing_changes(monkeypatch):
 ODD = {
     "session": "s", "now_ns": 7, "phase": Phase.APPENDING, "outcome": "closed", "transcript": Transcript().append(Segment("model", "x", 0)),
     "inbox": (Pending(Segment("error", "x", 0)),), "graph": Graph(highest=3), "commits": Commits(2, 1, 1), "parser": Parser("think"),
-    "before": Before(Graph(), Transcript(), (), False, 0, (), 0, True), "unshown": ("x",),
+    "before": Before(Graph(), Transcript(), (), False, 0, 0, (), 0, True), "unshown": ("x",),
     "answer": "so", "asked": Map({"x": 1}), "turned": (Turned(1, 1),), "shown": Shown(1, 1),
 }
 """A value other than its default for each field that is neither a number nor a truth value."""
