@@ -121,7 +121,7 @@ def test_the_attempt_leaves_the_context_as_if_it_had_never_been():
     plain = play([said[0], *said[2:]], last, mode="eager_end")
     assert [(s.kind, s.text) for s in played.rollout.state.transcript] == [(s.kind, s.text) for s in plain.rollout.state.transcript]
     assert played.rollout.state.context_tokens == plain.rollout.state.context_tokens
-    assert played.rollout.state.turn_tokens == plain.rollout.state.turn_tokens  # however often an endpoint is wrong, the turn has its budget
+    assert played.rollout.state.turn_tokens == plain.rollout.state.turn_tokens  # a wrong endpoint costs the turn nothing of its budget
     assert [call.text for call in played.rollout.state.graph.calls.values()] == [
         call.text for call in plain.rollout.state.graph.calls.values()]
     # what was shown at the end of speech has first to be taken out: no news, so it costs nothing
