@@ -130,8 +130,8 @@ def broken(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 def chosen(episodes: dict[Key, list[dict[str, Any]]]) -> tuple[Key, Key, str] | None:
     """Which request is drawn, in which two modes: one that both get right, with a held call and several started early, whose
-    speedup is typical. None where a mode lacks."""
-    for backend in BACKEND_ORDER:
+    speedup is typical. The model's where it has one, for it is what was measured; else the expert's. None where a mode lacks."""
+    for backend in ("model", *BACKEND_ORDER):
         for ours in (key for key in episodes if key.backend == backend and key.mode == "speculative"):
             base = Key(ours.source, ours.split, backend, "sequential", ours.profile)
             others = {e["task"]: e for e in episodes.get(base, ())}
