@@ -43,8 +43,6 @@ class Edit:
     """``put``: place in a slot that takes several values."""
     value: tuple[Any, ...] = ()
     """``put``: accepted values, canonical first; none where it is taken back or, of a spoken one, where it breaks off."""
-    optional: bool = False
-    """``put``: whether the call may do without it all the same."""
     closes: int | None = None
     """Words that must be heard for it to count while speech goes on; None where only the final update closes it."""
     eager: bool = False
@@ -53,6 +51,8 @@ class Edit:
     """Whether the next word went on with it: no word closes it, only the end of speech."""
     spoken: bool = False
     """``put``: whether the value is the words themselves, so that it can be written down while it is being said."""
+    optional: bool = False
+    """``put``: whether the call may do without it all the same."""
 
 
 class Growing(str):

@@ -22,11 +22,17 @@ _REFERENCE = re.compile(r"\$(\d+)")
 
 
 def read_calls(
-    calls: Sequence[tuple[str, Mapping[str, Sequence[Any]]]], specs: Mapping[str, ToolSpec]
+    calls: Sequence[tuple[str, Mapping[str, Sequence[Any]]]], specs: Mapping[str, ToolSpec], linked: bool = True
 ) -> list[tuple[str, dict[str, GoldArg]]]:
-    """A row's calls, each a tool's name and accepted values by parameter; of a tool that is none of ``specs`` nothing is required."""
+    """What a row accepts, call by call.
+
+    Args:
+        calls: tools' names with accepted values by parameter.
+        specs: the tools by name; of one that is not among them nothing is required.
+        linked: whether calls may take one another's results.
+    """
     required = {name: {param.name for param in spec.params if param.required} for name, spec in specs.items()}
-    return [(name, read_args(accepted, required.get(name, ()), len(calls))) for name, accepted in calls]
+    return [(name, read_args(accepted, required.get(name, ()), len(calls) * linked)) for name, accepted in calls]
 
 
 def read_args(accepted: Mapping[str, Sequence[Any]], required: Collection[str] = (), calls: int = 0) -> dict[str, GoldArg]:

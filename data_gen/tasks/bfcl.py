@@ -171,8 +171,8 @@ def grounded(row: Row) -> tuple[tuple[str, ...], tuple[ToolSpec, ...], tuple[Gol
     tools = tuple(tool_spec(doc) for doc in row.functions)
     calls = [(name, args) for answer in row.answers for name, args in answer.items()]
     specs = {tool.name: tool for tool in tools}
-    gold = ground(words, read_calls(calls, specs), specs)
-    keys = [json.dumps([call.name, canonical(call)], sort_keys=True, default=str) for call in gold]
+    gold = ground(words, read_calls(calls, specs, linked=False), specs)
+    keys = [json.dumps([call.name, canonical(call)], sort_keys=True) for call in gold]
     if len(set(keys)) < len(keys):
         raise BadTask("the same call twice: the protocol refuses a second equal call")
     return words, tools, gold

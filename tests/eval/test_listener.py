@@ -11,7 +11,7 @@ from data_gen.episodes import heard_of, make_episode, settings_of
 from data_gen.expert import Expert
 from data_gen.reading import reading_of
 from data_gen.speech import speak
-from data_gen.task import Evidence, GoldCall, Task
+from data_gen.task import Evidence, GoldArg, GoldCall, Task
 from data_gen.tasks import assistant, debug
 from eval.critical import CAUSES, critical_path
 from eval.episodes import record
@@ -40,7 +40,7 @@ class Second:
 
 
 def said(tool: str, **changes) -> Task:
-    gold = (GoldCall(tool, {"x": ("two",)}, Evidence(0, 1), {"x": Evidence(1, 2)}),)
+    gold = (GoldCall(tool, {"x": GoldArg(("two",))}, Evidence(0, 1), {"x": Evidence(1, 2)}),)
     words = speak(["one", "two", "three"], 0)
     return replace(Task("t", "test", "test", words, TOOLS, gold, Second), **changes)
 
