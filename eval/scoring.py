@@ -102,8 +102,9 @@ def score(
         calls_right = done_right(task, toolbox, ran, found, used)
         useful = tuple(sorted({*found.values(), *(call.id for call in used)}))
         why = "" if calls_right else difference(task, toolbox, ran, useful, found)
-    answered = outcome == "answered" and bool(answer and answer.strip())
-    answer_right = answered and (not task.answer or any(holds(answer, gold, task.exact_answer) for gold in task.answer))
+    said = answer or ""
+    answered = outcome == "answered" and bool(said.strip())
+    answer_right = answered and (not task.answer or any(holds(said, gold, task.exact_answer) for gold in task.answer))
     right = answered and calls_right and answer_right
     cause = "" if right else _cause(task, state, outcome, answered, calls_right, ran, found)
     if not right and (calls_right or not why or not answered):

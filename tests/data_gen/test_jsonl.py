@@ -200,7 +200,8 @@ def test_an_empty_split_says_what_there_is(tmp_path):
 ])
 def test_a_call_may_be_spelt_as_the_chat_interfaces_do(tmp_path, call):
     loaded = load(tmp_path, ROW | {"calls": [call]})
-    assert loaded.rejected == [] and [(gold.name, dict(gold.args)) for gold in loaded.tasks[0].gold] == [("lookup", {"city": GoldArg(("Lima",))})]
+    assert loaded.rejected == []
+    assert [(gold.name, dict(gold.args)) for gold in loaded.tasks[0].gold] == [("lookup", {"city": GoldArg(("Lima",))})]
     assert loaded.rows[0]["calls"] == [{"name": "lookup", "args": {"city": ["Lima"]}}]
 
 
