@@ -48,14 +48,9 @@ def read_args(accepted: Mapping[str, Sequence[Any]], required: Collection[str] =
 
 
 def _read_arg(values: Sequence[Any], required: bool, calls: int) -> GoldArg:
-    given = values if required else [value for value in values if not _is_empty(value)]
-    read = tuple(read_value(value, calls) for value in given or values)
+    given = [value for value in values if required or value != ""]
     optional = 0 < len(given) < len(values)
-    return GoldArg(read, optional, optional and _is_empty(values[0]))
-
-
-def _is_empty(value: Any) -> bool:
-    return isinstance(value, str) and value == ""
+    return GoldArg(tuple(read_value(value, calls) for value in given or values), optional, optional and values[0] == "")
 
 
 def read_value(value: Any, calls: int) -> Any:
@@ -69,7 +64,7 @@ def read_value(value: Any, calls: int) -> Any:
             at = 0
             for found in _REFERENCE.finditer(value):
                 if 1 <= int(found[1]) <= calls:
-                    parts += [value[at:found.start()], Reference(int(found[1]))]
+                    parts += [value[at: found.start()], Reference(int(found[1]))]
                     at = found.end()
             parts = [part for part in (*parts, value[at:]) if part != ""]
             return parts[0] if len(parts) == 1 and isinstance(parts[0], Reference) else spliced(parts)
@@ -148,7 +143,7 @@ def issued(value: Any, ids: Mapping[int, int]) -> Any:
 
 def canonical(call: GoldCall) -> dict[str, Any]:
     """The arguments that the expert gives: the first accepted value of each, without those left out and those that are empty."""
-    return {name: arg.values[0] for name, arg in call.args.items() if not (arg.left_out or _is_empty(arg.values[0]))}
+    return {name: arg.values[0] for name, arg in call.args.items() if not arg.left_out and arg.values[0] != ""}
 
 
 def gold_args(call: GoldCall, results: Mapping[int, Any]) -> dict[str, Any]:

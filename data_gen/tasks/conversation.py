@@ -74,7 +74,7 @@ def turns_of_row(
 
 def by_turns(
     words: Sequence[str], ends: Sequence[int], counts: Sequence[int], calls: Sequence[tuple[str, Mapping[str, GoldArg]]],
-    defaults: Sequence[Collection[str]], specs: Mapping[str, ToolSpec], grounded: Callable[..., Sequence[GoldCall]],
+    defaults: Sequence[frozenset[str]], specs: Mapping[str, ToolSpec], grounded: Callable[..., Sequence[GoldCall]],
     heard_out: Callable[..., Sequence[GoldCall]],
 ) -> tuple[GoldCall, ...]:
     """Gold of a conversation whose row says which calls are whose: each turn's calls, grounded in its own words.

@@ -15,7 +15,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -304,7 +304,7 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
     if strange := [call["name"] for call in calls if call["name"] not in specs]:
         raise BadTask(f"calls {strange[0]!r}, which is not among the tools: {', '.join(sorted(specs))}")
     asked = read_calls([(call["name"], call["args"]) for call in calls], specs)
-    defaults = [frozenset(call.get("defaults", ())) for call in calls]
+    defaults = [frozenset(call.get("defaults") or ()) for call in calls]
     reading = None
     if row.get("hear_out") and "spans" in row:
         raise BadTask("it has both spans and hear_out; spans say which words mean what, so drop hear_out")
@@ -383,7 +383,7 @@ def _moment_ns(word: str, at_s: Any) -> int:
 
 
 def _grounded(
-    words: Sequence[str], asked: Sequence[Named], defaults: Sequence[Collection[str]], specs: Mapping[str, ToolSpec], now: str | None
+    words: Sequence[str], asked: Sequence[Named], defaults: Sequence[frozenset[str]], specs: Mapping[str, ToolSpec], now: str | None
 ) -> tuple[GoldCall, ...]:
     """Gold whose evidence grounding finds; a value of ``defaults`` is given where the words say it, and may be left out elsewhere."""
     loose = []
