@@ -342,5 +342,5 @@ def _fitting(arg: GoldArg, schema: Mapping[str, Any]) -> GoldArg | None:
         return arg
     parts = (value if references(value) else fitting(value, schema) for value in arg.values)
     fits = tuple(part for part in parts if part is not None)
-    # a choice that was heard is written, though the call may do without it
+    # where nothing is no choice, a call that lacks the choice that was heard does not stand
     return GoldArg(fits, arg.optional and fitting("", schema) is not None) if fits else None
