@@ -98,7 +98,7 @@ def test_a_request_is_what_was_said_and_no_other_is_like_it(found, every, langua
 
 def test_gold_plays_in_its_house(every):
     for task in every:
-        world, specs = task.toolbox(), {spec.name: spec for spec in task.tools}
+        world, specs = task.toolbox(), task.specs
         for call in task.gold:
             args = bind(specs[call.name], (), canonical(call))
             assert all(mismatch(args[p.name], p.schema) is None for p in specs[call.name].params if p.name in args)

@@ -395,7 +395,7 @@ def test_where_all_has_been_said_of_it_a_costly_call_waits_for_nothing(tmp_path)
     tools = [TOOLS[0] | {"costly": True}, TOOLS[1]]
     (task,) = load(tmp_path, ROW | {"request": "look up the city Lima please, and pay $20"}, tools=tools).tasks
     at = len("look up the city Lima please,".split())
-    state = start(settings("speculative"), {spec.name: spec for spec in task.tools})
+    state = start(settings("speculative"), task.specs)
     edits, _ = reconcile(reading_of(task).wanted(task.said(at), False), state, False, "costly")
     assert [edit.line for edit in edits] == ['1. lookup("Lima")']
 
