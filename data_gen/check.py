@@ -29,6 +29,7 @@ from configs.schema import Config
 from data_gen.disfluency import CORRECTIONS
 from data_gen.episodes import make_episode, settings_of
 from data_gen.expert import Expert, heard_in, reconcile
+from data_gen.gold import canonical
 from data_gen.nearness import Nearness
 from data_gen.reading import reading_of
 from data_gen.seeds import child
@@ -211,7 +212,7 @@ def _tasks_of(config: Config, row: dict[str, Any]) -> tuple[Task, Task]:
 def _goes_on_like(task: Task, other: Task) -> bool:
     """Whether a task can go on like another: it has the tools that the other asks for, those that it takes back among them."""
     try:
-        return asked_tools(twin(task, other, 1)) <= {spec.name for spec in task.tools}
+        return asked_tools(twin(task, other, 1)) <= task.specs.keys()
     except KeyError:  # a tool that the task does not know
         return False
 
@@ -271,16 +272,15 @@ def faults(config: Config, row: dict[str, Any], task: Task, other: Task, made: R
 
 def _replay(config: Config, row: dict[str, Any], task: Task, eager: tuple[float, int], made: Renderer) -> tuple[State, set[str], set[str]]:
     """The log through the core again: the last state, what was noted, and the counters of what was known too early."""
-    tools = {spec.name: spec for spec in task.tools}
-    state = core.start(settings_of(row["mode"], config.agent), tools, row["task"], len(row["prompt_ids"]))
+    state = core.start(settings_of(row["mode"], config.agent), task.specs, row["task"], len(row["prompt_ids"]))
     notes: set[str] = set()
     plans: dict[str, str] = {"peeked": ""}
     written = ""
     knew: set[str] = set()
     experts: dict[tuple[tuple[str, ...], bool], dict[str, Expert]] = {}
     counted = iter([part["supervised"] for part in row["segments"] if part["kind"] == "model" for _ in part["ids"]])
-    asked = [f"{call.name}({[values[0] for values in call.args.values()]})" for call in task.gold]
-    alike = len(set(asked)) < len(asked)  # the request itself wants the same twice
+    asked = [(call.name, canonical(call)) for call in task.gold]
+    alike = any(call in asked[:n] for n, call in enumerate(asked))  # the request itself wants the same twice
     events = [from_json(item) for item in json.loads(row["log"])]
     heard_ns = max((event.at_ns for event in events if isinstance(event, UserUpdate) and event.text), default=0)
     ended = False
@@ -301,7 +301,7 @@ def _replay(config: Config, row: dict[str, Any], task: Task, eager: tuple[float,
                 # at a false end a look-up may fail for want of words that are still to come; where all was heard it is tried again
                 if not (command_.what == "retry" and ended and event.at_ns < heard_ns):
                     notes.add(command_.what)
-            elif isinstance(command_, StartTool) and tools[command_.name].access == "write":
+            elif isinstance(command_, StartTool) and task.specs[command_.name].access == "write":
                 early = len(heard_in(state.transcript)) not in ends if ends else event.at_ns < heard_ns
                 notes |= {"early_effect"} if early else set()
             elif isinstance(command_, Generate):

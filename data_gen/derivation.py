@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
+from data_gen.gold import references, spliced
 from data_gen.heard import as_heard, as_said, cut_value, hanging_from, hangs, leaves_open, misheard, so_far
-from data_gen.reading import LEAST_WORDS, Wanted, drawn, fitting, references
-from data_gen.task import Evidence, GoldCall, Task
+from data_gen.reading import LEAST_WORDS, Wanted, drawn, fitting
+from data_gen.task import Evidence, GoldArg, GoldCall, Reference, Task
 from midsentence.tools.tool import ToolSpec
 
 Key = tuple[Any, ...]
@@ -50,6 +51,8 @@ class Edit:
     """Whether the next word went on with it: no word closes it, only the end of speech."""
     spoken: bool = False
     """``put``: whether the value is the words themselves, so that it can be written down while it is being said."""
+    optional: bool = False
+    """``put``: whether the call may do without it all the same."""
 
 
 class Growing(str):
@@ -65,6 +68,8 @@ class Said(NamedTuple):
     at: int
     """Words that had been heard when it was said."""
     span: Evidence | None
+    optional: bool = False
+    """Whether the call may do without it all the same."""
 
 
 @dataclass(slots=True)
@@ -138,7 +143,7 @@ class Derivation:
                 raise ValueError(f"the request never says {draft.tool}.{missing[0]}; mend its template or its intent")
             order = [param.name for param in specs[draft.tool].params if param.name in args]
             calls.append(GoldCall(
-                draft.tool, {name: tuple(lowered(value, numbers) for value in args[name].values) for name in order},
+                draft.tool, {name: _accepted(args[name], numbers) for name in order},
                 draft.name, {name: span for name in order if (span := args[name].span) is not None},
             ))
         return tuple(calls)
@@ -184,7 +189,7 @@ def clauses(
             case "stage":
                 clause.stages.append(Evidence(edit.start, edit.end))
             case "put":
-                said = Said(edit.value, edit.end, Evidence(edit.start, edit.end))
+                said = Said(edit.value, edit.end, Evidence(edit.start, edit.end), edit.optional)
                 clause.slots.setdefault(edit.slot, {})[edit.item] = said
             case "drop":
                 found.pop(edit.clause, None)
@@ -241,12 +246,16 @@ def uses(value: Any) -> Iterator[Key]:
 
 
 def lowered(value: Any, numbers: Mapping[Key, int]) -> Any:
-    """A value in gold's own terms: ``"$k"`` for the result of call k."""
+    """A value in gold's own terms, with references to numbered calls."""
     if isinstance(value, Use):
-        return f"${numbers[value.key]}"
+        return Reference(numbers[value.key])
     if isinstance(value, Told):
-        return "".join(lowered(part, numbers) for part in value.parts)
+        return spliced(lowered(part, numbers) for part in value.parts)
     return [lowered(item, numbers) for item in value] if isinstance(value, list) else value
+
+
+def _accepted(said: Said, numbers: Mapping[Key, int]) -> GoldArg:
+    return GoldArg(tuple(lowered(value, numbers) for value in said.values), said.optional)
 
 
 @dataclass(slots=True)
@@ -258,13 +267,11 @@ class DerivedReading:
     eagerness: float = 0.0
     """Probability of taking a value that could be complete before a word closes it; drawn by the prefix alone."""
     seed: int = 0
-    _specs: Mapping[str, ToolSpec] = field(init=False)
     _taken: frozenset[int] = field(init=False)
     _numbers: dict[Key, int] = field(init=False, default_factory=dict)
     _known: dict[tuple[tuple[str, ...], bool], tuple[Wanted, ...]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._specs = {spec.name: spec for spec in self.task.tools}
         early = enumerate(self.derivation.edits) if self.eagerness > 0 else ()
         self._taken = frozenset(n for n, edit in early if edit.eager and self._unit(edit.end) < self.eagerness)
 
@@ -307,30 +314,33 @@ class DerivedReading:
         """A look-up that waits for nothing but texts which are being said, with these as far as they are, where they could be all."""
         open_ = [name for name in draft.needs if name in texts or name not in draft.args]
         could_be = all(len(texts.get(name, "").split()) >= LEAST_WORDS for name in open_)
-        if not open_ or not could_be or self._specs[draft.tool].access != "read":
+        if not open_ or not could_be or self.task.specs[draft.tool].access != "read":
             return draft
         return replace(draft, args={**draft.args, **{name: Said((texts.pop(name),), heard, None) for name in open_}})
 
     def _wanted(self, item: Understood, drafts: Mapping[str, str]) -> Wanted:
-        draft, spec = item.draft, self._specs[item.draft.tool]
+        draft, spec = item.draft, self.task.specs[item.draft.tool]
         said_of = (*item.args.values(), *item.pending.values())
         for key in (draft.key, *(key for said in said_of for value in said.values for key in uses(value))):
             # only tells calls apart; no number reaches what the expert writes
             self._numbers.setdefault(key, len(self._numbers) + 1)
-        accepts = {
-            param.name: tuple(lowered(value, self._numbers) for value in item.args[param.name].values)
-            for param in spec.params if param.name in item.args
-        }
-        # half a choice, where speech ended within it, is none
-        for param in spec.params:
-            if param.name in accepts and not references(accepts[param.name][0]):
-                fits = tuple(part for value in accepts[param.name] if (part := fitting(value, param.schema)) is not None)
-                accepts = {**accepts, param.name: fits} if fits else {name: held for name, held in accepts.items() if name != param.name}
+        heard = [(param, _accepted(item.args[param.name], self._numbers)) for param in spec.params if param.name in item.args]
+        accepts = {param.name: fits for param, arg in heard if (fits := _fitting(arg, param.schema)) is not None}
         missing = (*item.missing, *(name for name in draft.needs if name not in accepts and name not in item.missing))
-        args = {name: values[0] for name, values in accepts.items()}
+        args = {name: arg.values[0] for name, arg in accepts.items()}
         pending = {name: lowered(said.values[0], self._numbers) for name, said in item.pending.items()}
         return Wanted(self._numbers[draft.key], spec, args, accepts, not missing, missing, drafts, pending)
 
     def _unit(self, heard: int) -> float:
         """A number in [0, 1) that follows from the seed and the prefix."""
         return drawn(self.seed, self.task.said(heard))
+
+
+def _fitting(arg: GoldArg, schema: Mapping[str, Any]) -> GoldArg | None:
+    """What is accepted as far as its tool takes it: half a choice, where speech ended within it, is none."""
+    if references(arg.values[0]):
+        return arg
+    parts = (value if references(value) else fitting(value, schema) for value in arg.values)
+    fits = tuple(part for part in parts if part is not None)
+    # where nothing is no choice, a call that lacks the choice that was heard does not stand
+    return GoldArg(fits, arg.optional and fitting("", schema) is not None) if fits else None

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from data_gen.answers import SHORT, Answers, sentence, told
+from data_gen.gold import issued, references
 from data_gen.heard import breaks_off, hangs
 from data_gen.order import Line, Planned, ordered
-from data_gen.reading import Reading, Wanted, issued, references, spec_requires, within
+from data_gen.reading import Reading, Wanted, spec_requires, within
 from data_gen.replies import spoken_answer
 from data_gen.task import Task
 from midsentence.calls import Call, CallState, call_line, call_text
@@ -323,11 +324,11 @@ def _serves(call: Call, want: Wanted, ids: Mapping[int, int], unknown: Set[int])
     if unknown.isdisjoint(k for value in want.args.values() for k in references(value)):
         if call.text == call_text(want.spec, {name: issued(value, ids) for name, value in want.args.items()}):
             return True
-    for name, values in want.accepts.items():
+    for name, arg in want.accepts.items():
         if name not in call.args:
-            if "" not in values:
+            if arg.must_be_given:
                 return False
-        elif not any(_alike(call, name, issued(value, ids)) for value in values if unknown.isdisjoint(references(value))):
+        elif not any(_alike(call, name, issued(value, ids)) for value in arg.accepted if unknown.isdisjoint(references(value))):
             return False
     # what means nothing (a null, a default) asks for nothing else
     return all(name in want.accepts for name in normal_form(call.spec, call.args, own=False))

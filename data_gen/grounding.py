@@ -4,7 +4,7 @@ Owns the choice among a value's mentions: by how literal they are, by nearness t
 words that name the tool, and by whether an earlier call used them already. What no words reveal is refused, never
 guessed. Gold is needed to ground gold; that a tool is meant is decided from the words alone, in `data_gen.naming`.
 
-    ground(words, [("send_sms", {"to": ["Bob"], "text": ["hi"]})], {spec.name: spec for spec in tools})
+    ground(words, [("send_sms", read_args({"to": ["Bob"], "text": ["hi"]}))], {spec.name: spec for spec in tools})
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from typing import Any
 
 from data_gen.aliases import CHOICES
 from data_gen.atoms import STOP, Mention, atom_distance, atoms, identifier_words
+from data_gen.gold import references
 from data_gen.mentions import Heard, flag_mentions, number_mentions, text_mentions
 from data_gen.naming import Lexicon, first_named, name_evidence
-from data_gen.task import BadTask, Evidence, GoldCall
+from data_gen.task import BadTask, Evidence, GoldArg, GoldCall, Reference, Spliced
 from midsentence.tools.tool import Param, ToolSpec, mismatch
 
 BEAM = 48
@@ -35,9 +36,7 @@ SMALL = 12
 LEFT_OUT_COST = 2.0
 """An optional argument is left out where nothing closer than this says it."""
 LEFT_OUT = ""
-"""Stands first among the accepted values of an argument that the canonical call leaves out."""
-
-_REFERENCE = re.compile(r"\$(\d+)")
+"""A candidate's value where an argument is left out, and, among the choices of an object's field, that the field may be."""
 
 
 class Ungrounded(BadTask):
@@ -54,25 +53,20 @@ class Candidate:
     cost: float
 
 
-def canonical(call: GoldCall) -> dict[str, Any]:
-    """The arguments that the expert gives: the first accepted value of each, without those left out."""
-    return {name: values[0] for name, values in call.args.items() if values and not _left_out(values[0])}
-
-
 def _left_out(value: Any) -> bool:
     return isinstance(value, str) and value == LEFT_OUT
 
 
 def ground(
-    words: Sequence[str], calls: Sequence[tuple[str, Mapping[str, Sequence[Any]]]], tools: Mapping[str, ToolSpec],
+    words: Sequence[str], calls: Sequence[tuple[str, Mapping[str, GoldArg]]], tools: Mapping[str, ToolSpec],
     now: str | None = None,
 ) -> tuple[GoldCall, ...]:
     """Grounds gold calls in a request.
 
     Args:
         words: the request, a word each.
-        calls: tool name and, by parameter, the accepted values in the leaderboard's convention (``""`` for "may be left
-            out"; the fields of an object carry lists of accepted values of their own).
+        calls: tool name and what is accepted by parameter. The fields of an object carry lists of accepted values of their own, in the
+            leaderboard's convention: ``""`` among them says that the field may be left out. A reference needs no words.
         tools: all tools at hand, by name.
         now: the user's date and time; without it no date that is said relative to it can be found.
 
@@ -94,7 +88,7 @@ def ground(
             if pick.span is not None:
                 used.setdefault((name, param), []).append(pick.span)
         spans = {param: Evidence(*pick.span) for param, pick in picks.items() if pick.span is not None}
-        args = {param: _ordered(pick.value, accepted[param]) for param, pick in picks.items()}
+        args = {param: _picked(pick.value, accepted[param]) for param, pick in picks.items()}
         evidence = name_evidence(words, lexicon, name, list(spans.values()))
         if len(tools) == 1 and not any(param.required and param.name in args for param in tools[name].params):
             evidence = first_named(words, lexicon)  # no argument that it has to have shows that it is meant
@@ -106,7 +100,7 @@ def _slots(
     heard: Heard,
     number: int,
     spec: ToolSpec,
-    accepted: Mapping[str, Sequence[Any]],
+    accepted: Mapping[str, GoldArg],
     used: Mapping[tuple[str, str], list[tuple[int, int]]],
 ) -> dict[str, list[Candidate]]:
     """The candidates of each argument, in the tool's own order of parameters."""
@@ -122,12 +116,12 @@ def _slots(
     for param in spec.params:
         if param.name not in accepted:
             continue
-        values = list(accepted[param.name])
-        # nothing at all, as the one value of a required parameter, is what the call is given where nothing is said
-        optional = any(_left_out(value) for value in values) and (not param.required or len(values) == 1)
-        found = []
+        values = accepted[param.name].values
         wanted = [value for value in values if not _left_out(value)]
-        for candidate in (*candidates(heard, wanted, param.schema, param.name, number - 1), *_choices(heard, wanted, param)):
+        # nothing at all, as the one value, is what the call is given where nothing is said
+        optional = accepted[param.name].optional or not wanted
+        found = []
+        for candidate in (*candidates(heard, wanted, param.schema, param.name), *_choices(heard, wanted, param)):
             cost = candidate.cost
             if candidate.span is not None:
                 hinted = _hinted(heard, candidate.span, param)
@@ -142,14 +136,12 @@ def _slots(
             found.append(Candidate(candidate.value, candidate.span, cost))
         if optional:
             found.append(Candidate(LEFT_OUT, None, LEFT_OUT_COST))
-        said = [plain for value in values if not _left_out(value) for plain in itertools.islice(_plain(value), 64)]
-        if not found and said and all(mismatch(_fitted(value, param.schema), param.schema) for value in said):
-            raise BadTask(f"{call}: no accepted value of {spec.name}.{param.name} fits its schema: {json.dumps(said)[:120]}")
+        said = [plain for value in wanted for plain in itertools.islice(_plain(value), 64)]
+        if not found and said and not any(map(references, said)):
+            if all(mismatch(_fitted(value, param.schema), param.schema) for value in said):
+                raise BadTask(f"{call}: no accepted value of {spec.name}.{param.name} fits its schema: {json.dumps(said)[:120]}")
         if not found:
-            raise Ungrounded(
-                f"{call}: no words reveal {spec.name}.{param.name} ({_kind(values)}): "
-                f"{json.dumps(values, ensure_ascii=False)[:120]}"
-            )
+            raise Ungrounded(f"{call}: no words reveal {spec.name}.{param.name} ({_kind(wanted)}): {_json(values)[:120]}")
         slots[param.name] = found
     return slots
 
@@ -168,18 +160,21 @@ def _choices(heard: Heard, wanted: Sequence[Any], param: Param) -> Iterator[Cand
 
 
 def _kind(values: Sequence[Any]) -> str:
-    value = next((value for value in values if not _left_out(value)), None)
-    return {bool: "yes or no", int: "number", float: "number", str: "text", list: "list", dict: "object"}.get(
-        type(value), "no value accepted"
-    )
+    kinds = {bool: "yes or no", int: "number", float: "number", str: "text", Spliced: "text", list: "list", dict: "object"}
+    return kinds.get(type(values[0]), "no value accepted") if values else "no value accepted"
+
+
+def _json(value: Any) -> str:
+    """A value as a row has it."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
 
 
 def candidates(
-    heard: Heard, accepted: Sequence[Any], schema: Mapping[str, Any], name: str, earlier: int = 0, keep: int = 12
+    heard: Heard, accepted: Sequence[Any], schema: Mapping[str, Any], name: str, keep: int = 12
 ) -> list[Candidate]:
     """Every place that reveals one of the accepted values, the most literal first, one value for each span.
 
-    ``$1`` to ``$earlier`` are the results of earlier calls, which no words need to say; ``$20`` may well be a price.
+    The results of other calls, which no words need to say, have a candidate without a place.
     """
     found: list[Candidate] = []
     for value in accepted:
@@ -188,20 +183,23 @@ def candidates(
             found += _here(value, flag_mentions(heard, value, name))
         elif isinstance(value, int | float):
             found += _here(value, number_mentions(heard, value, name))
-        elif isinstance(value, str):
-            found += _text(heard, value, earlier)
+        elif isinstance(value, Reference):
+            found.append(Candidate(value, None, 0.0))
+        elif isinstance(value, str | Spliced):
+            found += _text(heard, value)
         elif isinstance(value, list):
-            items = [candidates(heard, [item], schema.get("items", {}), name, earlier, 2 * keep) for item in value]
+            items = [candidates(heard, [item], schema.get("items", {}), name, 2 * keep) for item in value]
             if items and all(items):
                 found += [
                     Candidate([pick.value for pick in whole.value], whole.span, whole.cost + GAP * _gaps(whole))
                     for whole in compose(items, 0.3)
                 ]
         elif isinstance(value, dict):
-            found += _object(heard, value, schema, earlier)
+            found += _object(heard, value, schema)
     best: dict[tuple[int, int] | None, Candidate] = {}
     for candidate in found:
-        fits = _refers(candidate.value, earlier) or mismatch(candidate.value, schema) is None
+        # the type of a result is not known here
+        fits = bool(references(candidate.value)) or mismatch(candidate.value, schema) is None
         if fits and (candidate.span not in best or candidate.cost < best[candidate.span].cost):
             best[candidate.span] = candidate
     return sorted(best.values(), key=lambda c: (round(c.cost, 6), c.span or (0, 0)))[:keep]
@@ -211,13 +209,8 @@ def _here(value: Any, mentions: Sequence[Mention]) -> list[Candidate]:
     return [Candidate(value, (mention.start, mention.end), mention.cost) for mention in mentions]
 
 
-def _refers(value: Any, earlier: int) -> bool:
-    """Whether a value names the result of an earlier call, whose type is not known here."""
-    return any(1 <= int(k) <= earlier for k in _REFERENCE.findall(json.dumps(value)))
-
-
-def _text(heard: Heard, value: str, earlier: int) -> list[Candidate]:
-    said = _REFERENCE.sub(lambda found: " " if 1 <= int(found[1]) <= earlier else found[0], value)
+def _text(heard: Heard, value: str | Spliced) -> list[Candidate]:
+    said = value if isinstance(value, str) else "".join(part if isinstance(part, str) else " " for part in value.parts)
     if said != value and not atoms([said]):
         return [Candidate(value, None, 0.0)]  # known when that call is done
     # of two equally literal names the longer is meant: "New York, NY" where "NY" would match as well
@@ -226,12 +219,12 @@ def _text(heard: Heard, value: str, earlier: int) -> list[Candidate]:
     )
 
 
-def _object(heard: Heard, value: Mapping[str, Any], schema: Mapping[str, Any], earlier: int) -> list[Candidate]:
+def _object(heard: Heard, value: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Candidate]:
     fields, slots = [], []
     for name, options in value.items():
         options = options if isinstance(options, list) else [options]
         wanted = [option for option in options if not _left_out(option)]
-        slot = candidates(heard, wanted, schema.get("properties", {}).get(name, {}), name, earlier)
+        slot = candidates(heard, wanted, schema.get("properties", {}).get(name, {}), name)
         for i, candidate in enumerate(slot):
             if candidate.span is not None and _hinted(heard, candidate.span, Param(name, {})):
                 slot[i] = Candidate(candidate.value, candidate.span, candidate.cost - 0.4)
@@ -307,14 +300,13 @@ def _fitted(value: Any, schema: Mapping[str, Any]) -> Any:
     return value
 
 
-def _ordered(first: Any, accepted: Sequence[Any]) -> tuple[Any, ...]:
-    """All accepted values as plain values, ``first`` in front."""
-    key = lambda value: json.dumps(value, sort_keys=True, ensure_ascii=False)  # noqa: E731
-    rest = itertools.islice(itertools.chain.from_iterable(_plain(value) for value in accepted), 64)
-    ordered = {key(first): first}
-    for value in rest:
-        ordered.setdefault(key(value), value)
-    return tuple(ordered.values())
+def _picked(first: Any, arg: GoldArg) -> GoldArg:
+    """What is accepted, as plain values: ``first`` in front, or left out in the canonical call."""
+    left_out = arg.optional and _left_out(first)
+    ordered = {} if left_out else {_json(first): first}
+    for value in itertools.islice(itertools.chain.from_iterable(map(_plain, arg.values)), 64):
+        ordered.setdefault(_json(value), value)
+    return GoldArg(tuple(ordered.values()), arg.optional, left_out)
 
 
 def _plain(value: Any) -> Iterator[Any]:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from data_gen.aliases import ONES
 from data_gen.atoms import fold
-from data_gen.task import Evidence, GoldCall, Task
+from data_gen.gold import references, spliced
+from data_gen.task import Evidence, GoldArg, GoldCall, Spliced, Task
 from data_gen.words import UNSPACED, together, units
 from midsentence.tools.tool import mismatch
 
@@ -118,6 +119,8 @@ def cut_value(value: Any, words: Sequence[str]) -> Any:
     said = _once([word for word in words if plain(word) not in SOFT])
     if isinstance(value, list | tuple):
         return _cut_items(value, said)
+    if isinstance(value, Spliced):
+        value = value.parts[0]  # as far as the first result, which nobody says
     if not isinstance(value, str):
         return None
     said = content(value, said[: hanging_from(said)])
@@ -199,18 +202,18 @@ def _edit(edit: Edit, task: Task, heard: Sequence[str], wrong: Mapping[int, str]
     shut = edit.closes
     if edit.op == "put" and not edit.grows and any(n >= edit.end and (shut is None or n < shut) for n in wrong):
         shut = next((n + 1 for n in range(edit.end, len(heard)) if closes(heard[n])), None)
-    return replace(edit, value=value, closes=shut)
+    return replace(edit, value=value, optional=edit.optional and value is edit.value, closes=shut)
 
 
 def _gold(call: GoldCall, task: Task, wrong: Mapping[int, str]) -> GoldCall:
     """A gold call as its words were heard; what they no longer say is never said."""
     never = Evidence(len(task.words), len(task.words) + 1)
     args, spans = dict(call.args), dict(call.arg_evidence)
-    schemas = {param.name: param.schema for spec in task.tools if spec.name == call.name for param in spec.params}
+    schemas = {param.name: param.schema for param in task.specs[call.name].params}
     for name, span in call.arg_evidence.items():
         if inside := [n for n in wrong if span.start <= n < span.end]:
-            values = [v for v in _values(args[name], task, inside, wrong) if mismatch(v, schemas[name]) is None]
-            args[name], spans[name] = (tuple(values), span) if values else (args[name], never)
+            values = [v for v in _values(args[name].values, task, inside, wrong) if references(v) or mismatch(v, schemas[name]) is None]
+            args[name], spans[name] = (GoldArg(tuple(values)), span) if values else (args[name], never)
     named = call.name_evidence
     return GoldCall(call.name, args, never if any(named.start <= n < named.end for n in wrong) else named, spans)
 
@@ -233,6 +236,9 @@ def _misread(value: Any, said: str, heard: str) -> Any:
             word = re.compile(rf"(?<!\w){re.escape(plain(said))}(?!\w)", re.IGNORECASE)
             new, count = word.subn(lambda _: heard.strip(".,;:!?\"()[]“”…"), value)
             return new if count else None
+        case Spliced(parts):
+            new = [_misread(part, said, heard) for part in parts]
+            return spliced(part if other is None else other for part, other in zip(parts, new)) if any(x is not None for x in new) else None
         case list() | tuple():
             new = [_misread(item, said, heard) for item in value]
             return [item if other is None else other for item, other in zip(value, new)] if any(x is not None for x in new) else None

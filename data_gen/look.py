@@ -126,8 +126,7 @@ def episode_of(row: Row, folder: Path, trust: bool = False) -> dict[str, Any]:
     task = next((task for task in load(config, row["split"]) if task.id == row["task"]), None)
     if task is None:
         raise ValueError(f"{folder} has a row of task {row['task']!r}, which its source does not make any more; generate it again")
-    specs = {spec.name: spec for spec in task.tools}
-    state = core.start(settings_of(row["mode"], config.agent), specs, task.id, len(row["prompt_ids"]))
+    state = core.start(settings_of(row["mode"], config.agent), task.specs, task.id, len(row["prompt_ids"]))
     log = []
     for event in map(from_json, json.loads(row["log"])):
         state, commands = core.step(state, event)

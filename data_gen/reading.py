@@ -9,17 +9,15 @@ not known before something tells them apart. Refuses to know the call graph and 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from data_gen.gold import references
 from data_gen.heard import as_heard, closes, cut_value, hanging_from, hangs, leaves_open, misheard
-from data_gen.task import Evidence, GoldCall, Task
-from midsentence.protocol import Join, Ref
+from data_gen.task import Evidence, GoldArg, GoldCall, Task
 from midsentence.tools.tool import ToolSpec, mismatch
 
-_REF = re.compile(r"\$(\d+)")
 LEAST_WORDS = 2
 """A text of fewer words is hardly all that one looks something up by: "launch" of "launch agenda"."""
 
@@ -32,9 +30,9 @@ class Wanted:
     """Which gold call it is, from 1."""
     spec: ToolSpec
     args: Mapping[str, Any]
-    """Canonical values by parameter, in gold's own terms (``"$k"`` is the result of gold call k)."""
-    accepts: Mapping[str, tuple[Any, ...]]
-    """Every accepted value of those parameters."""
+    """Canonical values by parameter, in gold's own terms (a `Reference` is to a gold call)."""
+    accepts: Mapping[str, GoldArg]
+    """All that is accepted for those parameters."""
     complete: bool
     """Whether all that the call needs has been understood."""
     missing: tuple[str, ...] = ()
@@ -83,11 +81,10 @@ class GroundedReading:
         return ()
 
     def _wanted(self, heard: _Heard) -> tuple[Wanted, ...]:
-        specs = {spec.name: spec for spec in self.task.tools}
         found: list[tuple[int, Wanted]] = []
         complete: dict[int, int] = {}
         for k, gold in enumerate(self.task.gold, start=1):
-            spec = specs[gold.name]
+            spec = self.task.specs[gold.name]
             gold = cut_off(gold, heard.words, spec) if heard.final else gold
             if not heard.named(gold.name_evidence.end):
                 continue
@@ -95,10 +92,11 @@ class GroundedReading:
             begun = self._begun(gold, spec, known, heard)
             taken = {name: text for name, text in begun.items() if spec.access == "read" and self._could_be_all(gold, name, text, heard)}
             known |= dict.fromkeys(taken, heard.count)
-            gold = replace(gold, args={**gold.args, **{name: (text,) for name, text in taken.items()}}) if taken else gold
+            gold = replace(gold, args={**gold.args, **{name: GoldArg((text,)) for name, text in taken.items()}}) if taken else gold
             missing = tuple(p.name for p in spec.params if p.required and p.name in gold.args and p.name not in known)
-            at = max(gold.name_evidence.end, *(known[p] for p in known if spec_requires(spec, p) or self._names(gold.args[p][0])), 0)
-            args = {p.name: gold.args[p.name][0] for p in spec.params if p.name in known}
+            decisive = (known[p] for p in known if spec_requires(spec, p) or references(gold.args[p].values[0]))
+            at = max(gold.name_evidence.end, *decisive, 0)
+            args = {p.name: gold.args[p.name].values[0] for p in spec.params if p.name in known}
             drafts = {name: text for name, text in begun.items() if name not in taken}
             found.append((at, Wanted(k, spec, args, {name: gold.args[name] for name in args}, not missing, missing, drafts)))
             if not missing:
@@ -108,20 +106,20 @@ class GroundedReading:
 
     def _known_at(self, gold: GoldCall, name: str, heard: _Heard, complete: Mapping[int, int]) -> int | None:
         """The word after which an argument is understood, or None if it is not."""
-        value = gold.args[name][0]
-        if value == "" and len(gold.args[name]) > 1 and name not in gold.arg_evidence:
+        arg, evidence = gold.args[name], gold.arg_evidence.get(name)
+        if arg.left_out and evidence is None:
             return None
-        if any(k not in complete for k in self._names(value)):
+        value, names = arg.values[0], references(arg.values[0])
+        if any(k not in complete for k in names):
             return None
-        evidence = gold.arg_evidence.get(name)
         if evidence is None:
-            if value == "" and any(spec.name == gold.name and spec_requires(spec, name) for spec in self.task.tools):
+            if value == "" and spec_requires(self.task.specs[gold.name], name):
                 return gold.name_evidence.end  # what a required parameter is given until something is said of it
             # nothing in the request says it: it follows from other calls' results, or may be left out
-            return max(gold.name_evidence.end, *(complete[k] for k in names)) if (names := self._names(value)) else None
+            return max(gold.name_evidence.end, *(complete[k] for k in names)) if names else None
         if not heard.closed(evidence.end):
             return None
-        return max(evidence.end, *(complete[k] for k in self._names(value)), 0)
+        return max(evidence.end, *(complete[k] for k in names), 0)
 
     def _begun(self, gold: GoldCall, spec: ToolSpec, known: Mapping[str, int], heard: _Heard) -> dict[str, str]:
         """Texts that are being said in their own words and that no word has closed, as far as they have been heard."""
@@ -130,8 +128,8 @@ class GroundedReading:
             span = gold.arg_evidence.get(param.name)
             if heard.final or span is None or param.name in known or span.start >= heard.count or param.schema.get("type") != "string":
                 continue
-            value = gold.args[param.name][0]
-            part = cut_value(value, heard.words[span.start:]) if not self._names(value) else None
+            value = gold.args[param.name].values[0]
+            part = cut_value(value, heard.words[span.start:]) if not references(value) else None
             if part and mismatch(part, param.schema) is None:
                 found[param.name] = part
         return found
@@ -140,9 +138,6 @@ class GroundedReading:
         """Whether a text may be looked up by before it is over."""
         enough = len(text.split()) >= LEAST_WORDS and not hangs(heard.words[-1])
         return enough and drawn(self.seed, heard.words[: gold.arg_evidence[name].start]) < self.eagerness
-
-    def _names(self, value: Any) -> tuple[int, ...]:
-        return references(value, len(self.task.gold))
 
 
 class _Heard:
@@ -172,10 +167,10 @@ def cut_off(gold: GoldCall, heard: Sequence[str], spec: ToolSpec) -> GoldCall:
     args, spans = dict(gold.args), dict(gold.arg_evidence)
     for name, span in gold.arg_evidence.items():
         if span.start < n < span.end:
-            parts = (cut_value(value, heard[span.start:]) for value in gold.args[name])
+            parts = (cut_value(value, heard[span.start:]) for value in gold.args[name].values)
             values = [part for value in parts if (part := fitting(value, schemas[name])) is not None]
             if values:
-                args[name], spans[name] = tuple(values), Evidence(span.start, n)
+                args[name], spans[name] = GoldArg(tuple(values)), Evidence(span.start, n)
     return GoldCall(gold.name, args, gold.name_evidence, spans)
 
 
@@ -229,45 +224,3 @@ def drawn(seed: int, words: Sequence[str]) -> float:
 def spec_requires(spec: ToolSpec, name: str) -> bool:
     """Whether a parameter is required."""
     return any(param.name == name and param.required for param in spec.params)
-
-
-def references(value: Any, calls: int | None = None) -> tuple[int, ...]:
-    """Gold calls whose results a gold value names, in order of mention.
-
-    Args:
-        value: a gold value.
-        calls: how many gold calls there are; ``$20`` where there are two is a price. None where it is not known.
-    """
-    match value:
-        case str():
-            return tuple(int(k) for k in _REF.findall(value) if calls is None or 1 <= int(k) <= calls)
-        case list() | tuple():
-            return tuple(k for item in value for k in references(item, calls))
-        case dict():
-            return tuple(k for item in value.values() for k in references(item, calls))
-    return ()
-
-
-def issued(value: Any, ids: Mapping[int, int]) -> Any:
-    """A gold value as a call line has it: ``"$k"`` becomes a reference to the ID that gold call k was issued under."""
-    match value:
-        case str() if _REF.fullmatch(value) and int(value[1:]) in ids:
-            return Ref(ids[int(value[1:])])
-        case str() if any(k in ids for k in references(value)):
-            return Join(tuple(_parts(value, ids)))
-        case list() | tuple():
-            return [issued(item, ids) for item in value]
-        case dict():
-            return {name: issued(item, ids) for name, item in value.items()}
-    return value
-
-
-def _parts(text: str, ids: Mapping[int, int]) -> Sequence[str | Ref]:
-    parts: list[str | Ref] = []
-    at = 0
-    for found in _REF.finditer(text):
-        if int(found[1]) in ids:
-            parts += [text[at: found.start()]] if found.start() > at else []
-            parts.append(Ref(ids[int(found[1])]))
-            at = found.end()
-    return [*parts, text[at:]] if at < len(text) else parts

@@ -21,13 +21,14 @@ from typing import Any, NamedTuple
 
 from data_gen.atoms import STOP, atom_distance, atoms
 from data_gen.derivation import Clause, Derivation, Draft, Edit, Said, Told, Use, clauses, lowered, understood, uses
+from data_gen.gold import read_value, references
 from data_gen.heard import closes
-from data_gen.task import BadTask, Evidence, GoldCall
+from data_gen.task import BadTask, Evidence, GoldArg, GoldCall, Reference, Spliced
 from data_gen.words import units
 from midsentence.tools.tool import ToolSpec, mismatch
 
 _OCCURRENCE = re.compile(r"(.*)#(\d+)")
-_REFERENCE = re.compile(r"\$(\d+)")
+_PRICE = re.compile(r"\$\d")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
@@ -55,14 +56,14 @@ class Marked(NamedTuple):
 
 
 def marked(
-    words: Sequence[str], calls: Sequence[tuple[str, Mapping[str, Sequence[Any]]]], spans: Sequence[Mapping[str, Any]],
+    words: Sequence[str], calls: Sequence[tuple[str, Mapping[str, GoldArg]]], spans: Sequence[Mapping[str, Any]],
     specs: Mapping[str, ToolSpec], habits: Habits = Habits(),
 ) -> Marked:
     """Reads the marks of a row.
 
     Args:
         words: the request, a word each.
-        calls: the gold calls: tool and accepted values by parameter.
+        calls: the gold calls: tool, and what is accepted by parameter.
         spans: the marks: one entry for each gold call, in order, then one for each call that was taken back.
         specs: the tools by name.
         habits: what is so of the tools.
@@ -78,7 +79,7 @@ def marked(
         if "until" in entry or "name" in entry:
             raise BadTask(f"spans of call {number}: gold asks for it, so it has no \"name\" and no \"until\"; list it after the gold calls")
         tool, said = reader.entry(number, name, entry, accepted)
-        gold.append(GoldCall(name, {param: tuple(values) for param, values in accepted.items()}, tool, said))
+        gold.append(GoldCall(name, accepted, tool, said))
     for number, entry in enumerate(spans[len(calls):], start=len(calls) + 1):
         if not isinstance(entry.get("name"), str) or not isinstance(entry.get("until"), str):
             raise BadTask(f"spans {number} is of no gold call: give its tool's \"name\", and the words \"until\" which it was wanted")
@@ -91,11 +92,15 @@ def marked(
     return Marked(tuple(gold), reading)
 
 
-def meant(calls: Sequence[Mapping[str, Any]], spans: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Calls with the values that marks say were meant for a while: a world must know whom and what they name."""
-    names = [call["name"] for call in calls]
+def meant(names: Sequence[str], spans: Sequence[Mapping[str, Any]]) -> list[tuple[str, dict[str, GoldArg]]]:
+    """Calls with the values that marks say were meant for a while: a world must know whom and what they name.
+
+    Args:
+        names: the gold calls' tools.
+        spans: the marks.
+    """
     return [
-        {"name": names[n] if n < len(names) else entry["name"], "args": {param: [one["value"]]}}
+        (names[n] if n < len(names) else entry["name"], {param: GoldArg((read_value(one["value"], len(spans)),))})
         for n, entry in enumerate(spans) for param, given in entry.get("args", {}).items()
         for one in (given if isinstance(given, list) else [given]) if isinstance(one, Mapping) and one.get("value") is not None
     ]
@@ -116,7 +121,7 @@ class _Reader:
             raise BadTask(f"{where}: {error}") from None
 
     def entry(
-        self, number: int, name: str, entry: Mapping[str, Any], accepted: Mapping[str, Sequence[Any]]
+        self, number: int, name: str, entry: Mapping[str, Any], accepted: Mapping[str, GoldArg]
     ) -> tuple[Evidence, dict[str, Evidence]]:
         """Takes in the marks of one call; gives the words of its tool, and those that say each argument at last."""
         where = f"spans {number} ({name})"
@@ -131,61 +136,68 @@ class _Reader:
         if strange := [param for param in marks if param not in params]:
             raise BadTask(f"{where}: it has no parameter {strange[0]!r}; use {', '.join(params)}")
         said: dict[str, Evidence] = {}
-        for param, values in accepted.items():
-            if param not in marks and values and references_only(values[0]):
-                self._put(number, param, tool, values, at_once=True)
+        for param, arg in accepted.items():
+            if param not in marks and references_only(arg.values[0]) and not arg.left_out:
+                self._put(number, param, tool, arg, at_once=True)
         for param, given in marks.items():
             for one in given if isinstance(given, list) else [given]:
-                span = self._said(number, param, one, tool, accepted.get(param, ()), params[param], f"{where}: {param}")
-                said |= {param: span} if span is not None else {}
+                span = self._said(number, param, one, tool, accepted.get(param), params[param], f"{where}: {param}")
+                if span is not None and param in accepted:  # else it is taken back in the end
+                    said[param] = span
         return tool, said
 
     def _said(
-        self, number: int, param: str, one: Any, tool: Evidence, accepted: Sequence[Any], schema: Mapping[str, Any], where: str
+        self, number: int, param: str, one: Any, tool: Evidence, accepted: GoldArg | None, schema: Mapping[str, Any], where: str
     ) -> Evidence | None:
         """One time that an argument is said: gold's own value, or another that was meant then; null takes it back."""
         form = one if isinstance(one, Mapping) else {"words": one}
         if unknown := set(form) - {"words", "value"}:
             raise BadTask(f"{where}: unknown field {min(unknown)!r}; use words and value")
         span = self.find(form["words"], where) if "words" in form else tool
-        values: Sequence[Any] = accepted
+        meant = accepted
         if "value" in form:
-            value = form["value"]
-            if value is not None and not references_only(value) and (why := mismatch(value, schema)) is not None:
+            value = read_value(form["value"], self.count)
+            if value is not None and not references(value) and (why := mismatch(value, schema)) is not None:
                 raise BadTask(f"{where}: {why}")
-            # what is said here comes first, also where gold accepts it beside a longer one that has not been said yet
-            values = [] if value is None else [value, *(other for other in accepted if value in accepted and other != value)]
-        elif not accepted:
+            meant = None if value is None else GoldArg((value,))
+            if accepted is not None and value is not None and value in accepted.accepted:
+                # what is said here comes first, also where gold accepts it beside a longer one that has not been said yet
+                meant = GoldArg((value, *(other for other in accepted.values if other != value)), accepted.optional)
+        elif accepted is None:
             raise BadTask(f"{where}: gold has no such argument, so say what was meant: {{\"words\": {one!r}, \"value\": …}}")
         elif not self._tells(span, accepted, schema):
-            raise BadTask(f"{where}: {self._text(span)!r} does not say {json.dumps(accepted[0])}; if it means it, give words and value")
-        self._put(number, param, span, values, "words" not in form, "enum" not in schema)
+            first = _shown(accepted.values[0])
+            raise BadTask(f"{where}: {self._text(span)!r} does not say {first}; if it means it, give words and value")
+        self._put(number, param, span, meant, "words" not in form, "enum" not in schema)
         return span if "words" in form else None
 
-    def _put(self, number: int, param: str, span: Evidence, values: Sequence[Any], at_once: bool, free: bool = True) -> None:
+    def _put(self, number: int, param: str, span: Evidence, meant: GoldArg | None, at_once: bool, free: bool = True) -> None:
+        """An edit: what is meant is given, or, if that is None, taken back."""
         shut = span.end if at_once else next((n + 1 for n in range(span.end, len(self.words)) if closes(self.words[n])), None)
-        value = tuple(self._linked(value, number) for value in values)
+        value = tuple(self._linked(value, number) for value in meant.values) if meant is not None else ()
         first = next((units(one)[0] for one in value[:1] if isinstance(one, str) and one.split()), "")
         # one of several choices is made, not dictated: "window" of "window table" can't go on
         spoken = not at_once and free and bool(first) and plain(first) == plain(self.words[span.start])
-        self.edits.append(Edit(span.start, span.end, "put", number, param, value=value, closes=shut, spoken=spoken))
+        self.edits.append(Edit(span.start, span.end, "put", number, param, value=value, closes=shut, spoken=spoken,
+                               optional=meant is not None and meant.optional))
 
     def _linked(self, value: Any, number: int) -> Any:
-        """A value with other marked calls in the place of ``"$k"``."""
-        if isinstance(value, list):
-            return [self._linked(item, number) for item in value]
-        if not isinstance(value, str) or not any(1 <= int(k) <= self.count for k in _REFERENCE.findall(value)):
-            return value
-        parts = re.split(r"(\$\d+)", value)
-        linked = [Back(int(part[1:]) - number) if _REFERENCE.fullmatch(part) else part for part in parts if part]
-        return linked[0] if len(linked) == 1 else Told(tuple(linked))
+        """A value with other marked calls in the place of references."""
+        match value:
+            case Reference(call):
+                return Back(call - number)
+            case Spliced(parts):
+                return Told(tuple(self._linked(part, number) for part in parts))
+            case list():
+                return [self._linked(item, number) for item in value]
+        return value
 
-    def _tells(self, span: Evidence, accepted: Sequence[Any], schema: Mapping[str, Any]) -> bool:
-        """Whether words could say one of the values; of what has no words of its own (dates, numbers, results) anything may."""
+    def _tells(self, span: Evidence, arg: GoldArg, schema: Mapping[str, Any]) -> bool:
+        """Whether words could say one of the values; of what has no words of its own (dates, prices, numbers, results) anything may."""
         heard = atoms(self.words[span.start: span.end])
-        for value in accepted:
+        for value in arg.accepted:
             for text in value if isinstance(value, list) else [value]:
-                if not isinstance(text, str) or _REFERENCE.search(text) or _DATE.match(text) or "enum" in schema:
+                if not isinstance(text, str) or _PRICE.search(text) or _DATE.match(text) or "enum" in schema:
                     return True
                 content = [atom for atom in atoms([text]) if atom.text not in STOP]
                 if not all(any(atom_distance(atom, other) is not None for other in heard) for atom in content):
@@ -236,7 +248,12 @@ def references_only(value: Any) -> bool:
     """Whether a value is nothing but other calls' results, which need no words."""
     if isinstance(value, list):
         return bool(value) and all(map(references_only, value))
-    return isinstance(value, str) and _REFERENCE.fullmatch(value) is not None
+    return isinstance(value, Reference)
+
+
+def _shown(value: Any) -> str:
+    """A value as the row has it."""
+    return json.dumps(value, default=str)
 
 
 def asks(specs: Mapping[str, ToolSpec], habits: Habits, said: Sequence[Clause]) -> list[Draft]:
@@ -305,7 +322,7 @@ def _covers(a: Draft, b: Draft) -> bool:
     return same and all(name in a.args and a.args[name].values == said.values for name, said in b.args.items())
 
 
-def _check(reading: Derivation, words: int, calls: Sequence[tuple[str, Mapping[str, Sequence[Any]]]]) -> None:
+def _check(reading: Derivation, words: int, calls: Sequence[tuple[str, Mapping[str, GoldArg]]]) -> None:
     """Makes sure that what is wanted in the end is gold, and nothing else."""
     found = {item.draft.key[0]: item for item in understood(reading.asks(clauses(reading.edits, words, True, frozenset())))}
     if extra := [id for id in found if id > len(calls)]:
@@ -315,11 +332,11 @@ def _check(reading: Derivation, words: int, calls: Sequence[tuple[str, Mapping[s
         item = found[number]
         where = f"spans {number} ({name})"
         got = {param: lowered(said.values[0], numbers) for param, said in item.args.items()}
-        for param, values in accepted.items():
-            if param not in got and values[0] != "":
-                raise BadTask(f"{where}: no words are marked that say {param}, {json.dumps(values[0])}")
-            if param in got and got[param] not in values:
-                raise BadTask(f"{where}: {param} is {json.dumps(got[param])} in the end; gold has {json.dumps(values[0])}")
+        for param, arg in accepted.items():
+            if param not in got and not arg.left_out and arg.values[0] != "":
+                raise BadTask(f"{where}: no words are marked that say {param}, {_shown(arg.values[0])}")
+            if param in got and got[param] not in arg.accepted:
+                raise BadTask(f"{where}: {param} is {_shown(got[param])} in the end; gold has {_shown(arg.values[0])}")
         if left := [param for param in got if param not in accepted]:
             raise BadTask(f"{where}: {left[0]} is said but gold has none; mark the words that take it back, with value null")
         if item.missing:

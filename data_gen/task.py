@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from midsentence.clock import parse_now
@@ -40,17 +41,65 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Reference:
+    """The result of another gold call, in the place of a value. Rows write it ``"$k"``, and so does ``str``."""
+
+    call: int
+    """The place of that call in `Task.gold`, from 1."""
+
+    def __str__(self) -> str:
+        return f"${self.call}"
+
+
+@dataclass(frozen=True, slots=True)
+class Spliced:
+    """A text with the results of other gold calls in it. Rows write it ``"the file is $1"``, and so does ``str``."""
+
+    parts: tuple[str | Reference, ...]
+
+    def __str__(self) -> str:
+        return "".join(map(str, self.parts))
+
+
+@dataclass(frozen=True, slots=True)
+class GoldArg:
+    """What is accepted for one argument of a gold call."""
+
+    values: tuple[Any, ...]
+    """Accepted values, canonical first, at least one: JSON with `Reference` and `Spliced` in it. An empty text is a value like another."""
+    optional: bool = False
+    """Whether a call may do without it as well."""
+    left_out: bool = False
+    """Whether the canonical call does without it; only of one that is optional."""
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise BadTask("an argument of gold has no accepted value; give one, or leave the argument out")
+        if self.left_out and not self.optional:
+            raise BadTask(f"gold leaves out an argument that is not optional ({self.values[0]!r}); make it optional, or give it")
+
+    @property
+    def must_be_given(self) -> bool:
+        """Whether a call needs something here: it can neither do without it nor give an empty text."""
+        return not self.optional and "" not in self.values
+
+    @property
+    def accepted(self) -> tuple[Any, ...]:
+        """All that a call may give: of what it may do without, an empty text too, which says nothing."""
+        return (*self.values, "") if self.optional else self.values
+
+
+@dataclass(frozen=True, slots=True)
 class GoldCall:
     """One call that the request asks for. Its ID is its place in `Task.gold`, from 1."""
 
     name: str
-    args: Mapping[str, tuple[Any, ...]]
-    """Accepted values by parameter, canonical first; ``""`` among them means "may be left out", as in BFCL.
-    ``"$k"`` is the result of gold call k, alone, inside lists, and inside texts."""
+    args: Mapping[str, GoldArg]
+    """What is accepted, by parameter; `data_gen.gold.read_args` reads it from a row."""
     name_evidence: Evidence
     """The words after which it is clear that this tool is meant; ``[0, 0)`` where no word is needed."""
     arg_evidence: Mapping[str, Evidence]
-    """The words that reveal each argument that the request gives."""
+    """The words that reveal each argument that the request gives; those of ``args`` that it does not give have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +132,7 @@ KINDS = (
 and changes something else, before the effect (``correction_before``), or drops it all (``change_of_mind_before``)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Task:
     """A request and what it asks for; or a conversation, whose turns share its words and gold calls out among themselves."""
 
@@ -125,6 +174,8 @@ class Task:
         for k, call in enumerate(self.gold, start=1):
             if call.name not in known:
                 raise BadTask(f"task {self.id}: gold call {k} is to {call.name!r}; its tools are {', '.join(sorted(known))}")
+            if loose := sorted(call.arg_evidence.keys() - call.args.keys()):
+                raise BadTask(f"task {self.id}: gold call {k} to {call.name} has evidence for {loose[0]!r}, but no such argument; drop one")
         for before, after in zip(self.words, self.words[1:]):
             if after.start_ns < before.start_ns:
                 raise BadTask(f"task {self.id}: word {after.text!r} starts before {before.text!r}, which precedes it")
@@ -147,6 +198,16 @@ class Task:
             if turn.quiet and turn.calls > calls:
                 raise BadTask(f"task {self.id}: turn {n} is quiet, but gold has calls in it")
             words, calls = turn.words, turn.calls
+
+    @cached_property
+    def specs(self) -> Mapping[str, ToolSpec]:
+        """The tools by name."""
+        return {spec.name: spec for spec in self.tools}
+
+    @cached_property
+    def is_question(self) -> bool:
+        """Whether it is done by the right answer alone: it has accepted answers, and gold asks for no effect."""
+        return bool(self.answer) and not any(self.specs[call.name].access == "write" for call in self.gold)
 
     @property
     def request(self) -> str:

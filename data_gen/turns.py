@@ -6,21 +6,17 @@ earlier calls have left. A single request is its own only turn. Refuses to know 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
-from data_gen.gold import gold_args, rehearse
+from data_gen.gold import gold_args, rehearse, replaced
 from data_gen.seeds import child
 from data_gen.speech import Voice, speak
-from data_gen.task import Evidence, GoldCall, Task, Turn, Word
+from data_gen.task import Evidence, GoldArg, GoldCall, Reference, Task, Turn, Word
 from midsentence.clock import ns
-from midsentence.protocol import as_text
 from midsentence.tools.tool import Json, Toolbox, ToolSpec, effects_in, shown_by, state_of
-
-_REF = re.compile(r"\$(\d+)")
 
 
 def turns_of(task: Task) -> tuple[Turn, ...]:
@@ -123,7 +119,7 @@ def alone(task: Task, n: int, start_ns: int = 0) -> Task:
     words = tuple(replace(w, start_ns=w.start_ns + start_ns, end_ns=w.end_ns + start_ns) for w in words_of(task, n))
     return replace(
         task, words=words, gold=gold, turns=(), answer=turn.answer, reading=None,
-        toolbox=partial(_world, task.toolbox, task.gold[:first], {spec.name: spec for spec in task.tools}, results),
+        toolbox=partial(_world, task.toolbox, task.gold[:first], task.specs, results),
     )
 
 
@@ -132,25 +128,14 @@ def _moved(call: GoldCall, first: int, said: int, results: Mapping[int, Any]) ->
     def evidence(span: Evidence) -> Evidence:
         return Evidence(max(0, span.start - said), max(0, span.end - said))
 
-    args = {name: tuple(_value(value, first, results) for value in values) for name, values in call.args.items()}
+    def own(reference: Reference) -> Any:
+        return results[reference.call] if reference.call <= first else Reference(reference.call - first)
+
+    def arg(given: GoldArg) -> GoldArg:
+        return replace(given, values=tuple(replaced(value, own) for value in given.values))
+
+    args = {name: arg(given) for name, given in call.args.items()}
     return GoldCall(call.name, args, evidence(call.name_evidence), {name: evidence(span) for name, span in call.arg_evidence.items()})
-
-
-def _value(value: Any, first: int, results: Mapping[int, Any]) -> Any:
-    match value:
-        case str() if (whole := _REF.fullmatch(value)) and int(whole[1]) in results:
-            k = int(whole[1])
-            return results[k] if k <= first else f"${k - first}"
-        case str():
-            def one(found: re.Match[str]) -> str:
-                k = int(found[1])
-                return found[0] if k not in results else as_text(results[k]) if k <= first else f"${k - first}"
-            return _REF.sub(one, value)
-        case list() | tuple():
-            return [_value(item, first, results) for item in value]
-        case dict():
-            return {name: _value(item, first, results) for name, item in value.items()}
-    return value
 
 
 @dataclass(slots=True)
@@ -193,5 +178,5 @@ def _world(fresh: Callable[[], Toolbox], gold: Sequence[GoldCall], specs: Mappin
     world = fresh()
     for call in gold:
         if specs[call.name].access == "write":
-            world.run(call.name, gold_args(call, specs[call.name], results))
+            world.run(call.name, gold_args(call, results))
     return Later(world, len(effects_in(world)))

@@ -12,9 +12,10 @@ from dataclasses import replace
 from typing import Any
 
 from data_gen.derivation import Derivation, Edit, clauses, parts_of
+from data_gen.gold import spliced
 from data_gen.heard import SOFT, as_heard, as_said, closes, content, cut_value, misheard, plain
-from data_gen.reading import cut_off
-from data_gen.task import Evidence, GoldCall, Task, Word
+from data_gen.reading import cut_off, spec_requires
+from data_gen.task import Evidence, GoldArg, GoldCall, Spliced, Task, Word
 from data_gen.turns import counted, cut_turns
 
 _TAKE_BACK = "no wait scratch all that"
@@ -59,14 +60,13 @@ def others(task: Task, heard: Sequence[str], final: bool) -> dict[str, Task]:
 
 def _more(task: Task, far: int) -> list[GoldCall]:
     """Each call a second time, of another value that will be said after word ``far``."""
-    required = {spec.name: [param.name for param in spec.params if param.required] for spec in task.tools}
     calls = []
     for call in task.gold:
         said = sorted((span.end, name) for name, span in call.arg_evidence.items())
         # a value that has begun is shared
         late = {name for name, span in call.arg_evidence.items() if span.start >= far}
-        late = late or {name for _, name in said[-1:] if name in required[call.name]}
-        args = {name: (UNKNOWN,) if name in late else values for name, values in call.args.items()}
+        late = late or {name for _, name in said[-1:] if spec_requires(task.specs[call.name], name)}
+        args = {name: GoldArg((UNKNOWN,)) if name in late else values for name, values in call.args.items()}
         spans = {name: Evidence(far, far + 1) if name in late else span for name, span in call.arg_evidence.items()}
         calls += [GoldCall(call.name, args, call.name_evidence, spans)] if late else []
     return calls
@@ -90,21 +90,26 @@ def _longer(task: Task, heard: Sequence[str], far: int) -> Task:
         open_ = {name for name, span in call.arg_evidence.items() if 0 < span.end <= n and not any(map(closes, heard[span.end:]))}
         # with what was heard since, which does not say that it is over
         since = {name: " ".join(["", *task.said()[span.end: n]]) for name, span in call.arg_evidence.items()}
-        args = {name: (f"{values[0]}{since[name]} and more",) if name in open_ else values for name, values in call.args.items()}
+        args = {name: GoldArg((_longer_by(arg.values[0], f"{since[name]} and more"),)) if name in open_ else arg
+                for name, arg in call.args.items()}
         spans = {name: Evidence(span.start, far + 1) if name in open_ else span for name, span in call.arg_evidence.items()}
         calls.append(GoldCall(call.name, args, call.name_evidence, spans))
     return replace(task, gold=tuple(calls))
 
 
+def _longer_by(value: Any, more: str) -> Any:
+    """A value and a text that goes on with it."""
+    return spliced((*value.parts, more)) if isinstance(value, Spliced) else f"{value}{more}"
+
+
 def _shorter(task: Task, heard: Sequence[str]) -> Task:
     """The task with every text in the middle of which the words end ending there in truth."""
     if task.reading is None:
-        specs = {spec.name: spec for spec in task.tools}
-        return replace(task, gold=tuple(cut_off(call, heard, specs[call.name]) for call in task.gold))
+        return replace(task, gold=tuple(cut_off(call, heard, task.specs[call.name]) for call in task.gold))
     own = {id(edit): parts for edit in task.reading.edits if (parts := parts_of(edit, heard))}
     edits = tuple(
-        replace(edit, end=len(heard), value=own[id(edit)], closes=None) if id(edit) in own else
-        replace(edit, end=len(heard), value=(text,), closes=None)
+        replace(edit, end=len(heard), value=own[id(edit)], optional=False, closes=None) if id(edit) in own else
+        replace(edit, end=len(heard), value=(text,), optional=False, closes=None)
         if edit.op == "put" and edit.spoken and not edit.value and edit.closes is None and (text := as_said(heard[edit.start:])) else edit
         for edit in task.reading.edits
     )
@@ -143,7 +148,7 @@ def twin(task: Task, other: Task, cut: int) -> Task:
         edits.append(replace(edit, start=edit.start + behind, end=edit.end + behind, clause=edit.clause + last, closes=closes))
     derivation = Derivation(tuple(edits), task.reading.asks)
     # a turn may leave to the next what a call needs
-    gold = () if task.turns else derivation.gold(len(words), {spec.name: spec for spec in task.tools})
+    gold = () if task.turns else derivation.gold(len(words), task.specs)
     turns = counted(cut_turns(task, cut), len(words), len(gold))
     return replace(task, words=words, gold=gold, reading=derivation, answer=(), turns=turns)
 
@@ -168,9 +173,9 @@ def _edits(edits: tuple[Edit, ...], said: Sequence[str], closed: int | None) -> 
         if edit.end <= heard:
             kept.append(edit)
         elif edit.spoken and edit.start < heard:
-            kept.append(replace(edit, end=heard, value=(), closes=None))
+            kept.append(replace(edit, end=heard, value=(), optional=False, closes=None))
         elif parts_of(edit, said) and (begun := _begun(edit.value[:1], said[edit.start:])):
-            kept.append(replace(edit, end=heard + 1, value=begun))
+            kept.append(replace(edit, end=heard + 1, value=begun, optional=False))
     return tuple(replace(edit, closes=closed) if edit.closes is not None and edit.closes > heard or _open(edit) else edit for edit in kept)
 
 
@@ -187,9 +192,9 @@ def _unseen(task: Task, heard: int, far: int) -> tuple[GoldCall, ...]:
     out = Evidence(far, far + 1)
     calls = []
     for call in task.gold:
-        late = {name for name, span in call.arg_evidence.items() if span.end > heard}
-        begun = {name: parts for name in late if (parts := _begun(call.args[name], task.said(heard)[call.arg_evidence[name].start:]))}
-        args = {name: begun.get(name, (UNKNOWN,)) if name in late else values for name, values in call.args.items()}
+        late = {name: span for name, span in call.arg_evidence.items() if span.end > heard}
+        begun = {name: parts for name, span in late.items() if (parts := _begun(call.args[name].values, task.said(heard)[span.start:]))}
+        args = {name: GoldArg(begun.get(name, (UNKNOWN,))) if name in late else arg for name, arg in call.args.items()}
         spans = {
             name: span if name not in late else Evidence(span.start, far + 1) if name in begun else out
             for name, span in call.arg_evidence.items()

@@ -28,7 +28,7 @@ from data_gen.task import Task
 from eval.backends import Backend, backend
 from eval.replay import choose, of_source, tasks_of
 from eval.results import BadResults, Key
-from eval.scoring import answer_f1, is_question, normal
+from eval.scoring import answer_f1, normal
 from midsentence.files import write
 from midsentence.models.model import Model
 from midsentence.rendering import Renderer, as_data
@@ -55,7 +55,7 @@ def main(config: Config) -> None:
         source = name or own.task or own.data.source
         everyone = max(backends, key=lambda played: not played.trained)  # the one that hears the most splits
         asked = tasks_of(own, everyone)
-        if not all(map(is_question, asked)):
+        if not all(task.is_question for task in asked):
             print(f"{source}: not a source of questions, nothing to ask")
             continue
         rows.append({"source": source} | majority(load(own, "train"), asked))

@@ -25,7 +25,7 @@ from data_gen.turns import alone
 from eval.floor import floor
 from eval.latency import PARTS, latency, success_by
 from eval.safety import Counts
-from eval.scoring import Ran, calls_run, score, specs_of
+from eval.scoring import Ran, calls_run, score
 from eval.trace import History, Run, Trace, trace
 from midsentence.calls import call_text
 from midsentence.clock import Profile, seconds
@@ -91,7 +91,7 @@ def measured(
         forced: whether a grammar could force tokens.
         counted: waste and safety of the log as a whole.
     """
-    specs, parts = specs_of(task), slices(task, rollout, whole)
+    specs, parts = task.specs, slices(task, rollout, whole)
     ran = calls_run(rollout.state)
     last = {run.call: run for run in whole.runs}
     turns, useful = [], set()
@@ -151,7 +151,7 @@ def _judged(
     """The IDs of a turn's useful calls, the cause of its failure and that in detail; empty where it is right."""
     if not part.said:
         return (), "no answer", "the user never came to say it"
-    specs, world = specs_of(own), own.toolbox()
+    specs, world = own.specs, own.toolbox()
     writes = sorted((call for call in ran if specs[call.name].access == "write"), key=lambda call: last[call.id].end_ns)
     for call in writes:
         try:
@@ -195,7 +195,7 @@ def _tokens(part: Slice) -> int:
 
 def _counts(task: Task, parts: Sequence[Slice], whole: Trace, counted: Counts, useful: set[int]) -> dict[str, int]:
     """The counts, with what is early counted from each turn's own words."""
-    specs = specs_of(task)
+    specs = task.specs
     early = wrong = before_final = 0
     for part in parts:
         finals = [u.at_ns for u in whole.updates if u.final and part.start_ns <= u.at_ns < part.end_ns]
@@ -215,7 +215,7 @@ def _counts(task: Task, parts: Sequence[Slice], whole: Trace, counted: Counts, u
 
 def _repeated(task: Task, whole: Trace) -> int:
     """Effects beyond the first that mean the same, whatever turns they are in. No gold asks for one."""
-    specs = specs_of(task)
+    specs = task.specs
     effects = {run.call: run for run in whole.runs if specs[run.name].access == "write" and run.ended != "failed"}
     texts = Counter(call_text(specs[run.name], run.args) for run in effects.values() if not specs[run.name].repeatable)
     return sum(count - 1 for count in texts.values())

@@ -18,7 +18,7 @@ from eval.graphs import gold_graph, graph_of, isomorphic
 from eval.latency import latency
 from eval.listener import listener_ns
 from eval.safety import Rules, counts
-from eval.scoring import answer_f1, score, specs_of
+from eval.scoring import answer_f1, score
 from eval.trace import history_of, log_of, trace
 from midsentence import core
 from midsentence.clock import Profile
@@ -65,7 +65,7 @@ def record(
     told = next((piece.tokens for span in reversed(seen.spans) for piece in span.pieces if piece.part == "answer"), 0) if listens else 0
     held = {spec.name for spec in task.tools if is_held(spec, settings) or not settings.speculates}
     waste = counts(
-        seen, specs_of(task), verdict.useful, settings.commit_grace_ns, task.speech_end_ns,
+        seen, task.specs, verdict.useful, settings.commit_grace_ns, task.speech_end_ns,
         settings.runs_lines, Rules(settings.commit == "line", settings.commit_on == "silence"),
     )
     return {
@@ -113,7 +113,7 @@ def _conversation(
     """A conversation as JSON: the same fields, and its turns; see `eval.conversations`."""
     seen = trace(rollout.history)
     rules = Rules(settings.commit == "line", settings.commit_on == "silence")
-    waste = counts(seen, specs_of(task), (), settings.commit_grace_ns, 0, settings.runs_lines, rules)
+    waste = counts(seen, task.specs, (), settings.commit_grace_ns, 0, settings.runs_lines, rules)
     found = measured(
         task, rollout, seen, user=user, settings=settings, profile=profile, renderer=renderer, cap_ns=cap_ns,
         forced=forced or settings.verified, counted=waste)
@@ -134,5 +134,5 @@ def replayed(row: dict[str, Any], task: Task, settings: Settings) -> State:
     """
     if row["task"] != task.id:
         raise ValueError(f"the record is of task {row['task']!r}, not of {task.id!r}; give that task")
-    state = core.start(settings, specs_of(task), task.id, row["prompt_tokens"])
+    state = core.start(settings, task.specs, task.id, row["prompt_tokens"])
     return replay(state, (event for event, _ in history_of(row["log"])))

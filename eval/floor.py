@@ -18,7 +18,7 @@ from typing import Any
 from data_gen.gold import rehearse
 from data_gen.task import Task
 from eval.needs import binding
-from eval.scoring import accepted_args, is_question, normal, specs_of
+from eval.scoring import accepted_args, normal
 from midsentence.clock import NS_PER_S, Profile
 from midsentence.events import EndPredicted, Silence, UserUpdate
 from midsentence.modes import Settings
@@ -90,7 +90,7 @@ def floor(
     heard_ns = updates[0].at_ns + append_ns(updates[0], profile, renderer)
     issue_ns = heard_ns + written_ns(call_tokens(task, renderer))
     # a question can be answered without any call, by who knows the answer
-    held_ns, reads_ns = (0, 0) if is_question(task) else paths(task, settings, made)
+    held_ns, reads_ns = (0, 0) if task.is_question else paths(task, settings, made)
     reads_ns = 0 if later else reads_ns
     parts = (answer_ns, commit_ns + held_ns if held_ns else answer_ns, issue_ns + reads_ns if reads_ns else answer_ns)
     answer, held, reads = (part - task.speech_end_ns for part in parts)
@@ -130,13 +130,12 @@ def paths(task: Task, settings: Settings, made: Iterable[tuple[str, Mapping[str,
     Calls wait for one another where no argument would do without a result (`eval.needs`), and writes of one resource run one
     by one.
     """
-    specs = specs_of(task)
     least = least_latencies(task, made)
     held_until: dict[int, int] = {}
     until: dict[int, int] = {}
     one_by_one: defaultdict[str, int] = defaultdict(int)
     for k, needs in binding(task).items():
-        spec = specs[task.gold[k - 1].name]
+        spec = task.specs[task.gold[k - 1].name]
         until[k] = least[k] + max((until[n] for n in needs), default=0)
         waits = is_held(spec, settings) or any(n in held_until for n in needs)
         if waits:
@@ -154,13 +153,13 @@ def is_held(spec: ToolSpec, settings: Settings) -> bool:
 
 def least_latencies(task: Task, made: Iterable[tuple[str, Mapping[str, Any]]] = ()) -> dict[int, int]:
     """Each gold call's least latency over its accepted values and the calls that were made to its tool."""
-    toolbox, results, specs = task.toolbox(), rehearse(task), specs_of(task)
+    toolbox, results = task.toolbox(), rehearse(task)
     of_tool: dict[str, int] = {}
     for name, args in made:
         of_tool[name] = min(of_tool.get(name, 1 << 62), toolbox.latency_ns(name, args))
     least = {}
     for k, gold in enumerate(task.gold, start=1):
-        found = [toolbox.latency_ns(gold.name, args) for args in accepted_args(gold, specs[gold.name], results)]
+        found = [toolbox.latency_ns(gold.name, args) for args in accepted_args(gold, results)]
         least[k] = min([*found, of_tool.get(gold.name, 1 << 62)])
     return least
 

@@ -39,7 +39,7 @@ from eval.latency import latency
 from eval.plots import styled
 from eval.replay import choose, of_source, recipe
 from eval.safety import counts
-from eval.scoring import score, specs_of
+from eval.scoring import score
 from eval.statistics import MIN_N, Interval, mean, mean_difference, proportion
 from eval.trace import trace
 from midsentence.clock import ns, seconds
@@ -183,7 +183,7 @@ def outcome(task: Task, mode: str, config: Config, played: Backend) -> Episode:
     seen = trace(rollout.history)
     answered = rollout.outcome == "answered"
     verdict = score(task, rollout.state, rollout.outcome, seen.emits[-1][1] if seen.emits and answered else None, world)
-    waste = counts(seen, specs_of(task), verdict.useful, row.commit_grace_ns, task.speech_end_ns, row.runs_lines)
+    waste = counts(seen, task.specs, verdict.useful, row.commit_grace_ns, task.speech_end_ns, row.runs_lines)
     late = latency(seen, answered, task.speech_end_ns, ns(config.eval.cap_s))
     return {
         "task": task.id, "right": verdict.right, "latency_ns": late.total_ns, "before_last_word": waste.effects_before_last_word,

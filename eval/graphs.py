@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from data_gen.reading import references
+from data_gen.gold import canonical, references
 from data_gen.task import Task
 from midsentence.calls import CallState
 from midsentence.core import State
@@ -29,8 +29,7 @@ def graph_of(state: State) -> list[Node]:
 def gold_graph(task: Task) -> list[Node]:
     """The graph of a task's gold calls, by the first accepted values."""
     return [
-        # "$20" of two calls is a price
-        (call.name, frozenset(k - 1 for values in call.args.values() for k in references(values[0], len(task.gold)) if k < place))
+        (call.name, frozenset(k - 1 for k in references(canonical(call)) if k < place))
         for place, call in enumerate(task.gold, start=1)
     ]
 

@@ -11,13 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from data_gen.grounding import LEFT_OUT
+from data_gen.gold import canonical, references
 from data_gen.heard import plain
-from data_gen.reading import references
 from data_gen.task import GoldCall, Task
 from eval.floor import answer_tokens, append_ns, commit_tokens, is_held, least_latencies
 from eval.needs import binding
-from eval.scoring import specs_of
 from midsentence.clock import NS_PER_S, Profile
 from midsentence.events import EndPredicted, UserUpdate
 from midsentence.modes import Settings
@@ -48,7 +46,7 @@ def listener_ns(
     read_ns = {update.at_ns: update.at_ns + append_ns(update, profile, renderer) for update in said}
     known_ns = heard_ns(task, said)
     commit_ns = commit_tokens(task, settings, renderer) * token_ns + settings.commit_grace_ns
-    specs, least, edges = specs_of(task), least_latencies(task, made), binding(task)
+    specs, least, edges = task.specs, least_latencies(task, made), binding(task)
     start_ns: dict[int, int] = {}
     end_ns: dict[int, int] = {}
     held: set[int] = set()
@@ -89,23 +87,21 @@ def heard_ns(task: Task, said: Sequence[UserUpdate]) -> list[int]:
 
 def _words(gold: GoldCall) -> list[int]:
     """The words without which nobody knows what is asked for: the last of what names the tool, and of each value that has to be given."""
-    spans = [span for name, span in gold.arg_evidence.items() if LEFT_OUT not in gold.args.get(name, (LEFT_OUT,))]
+    spans = [span for name, span in gold.arg_evidence.items() if gold.args[name].must_be_given]
     return [span.end - 1 for span in (gold.name_evidence, *spans) if span.end > 0]
 
 
 def _told(task: Task, edges: Mapping[int, Any]) -> list[int]:
     """What is looked up for its own sake: the reads that no other call takes the result of."""
-    specs = specs_of(task)
-    taken = {k for call in task.gold for values in call.args.values() for k in references(values[0], len(task.gold))}
-    return [k for k in edges if k not in taken and specs[task.gold[k - 1].name].access != "write"]
+    taken = {k for call in task.gold for k in references(canonical(call))}
+    return [k for k in edges if k not in taken and task.specs[task.gold[k - 1].name].access != "write"]
 
 
 def _one_by_one(task: Task, edges: Mapping[int, Any], start_ns: Mapping[int, int], least: Mapping[int, int]) -> list[int]:
     """For each resource that is written, when its writes are over at the earliest: one at a time, none before it may start."""
-    specs = specs_of(task)
     over: dict[str, int] = {}
     for k in sorted(edges, key=lambda k: start_ns[k]):
-        spec = specs[task.gold[k - 1].name]
+        spec = task.specs[task.gold[k - 1].name]
         for resource in spec.writes if spec.access == "write" else ():
             over[resource] = max(over.get(resource, 0), start_ns[k]) + least[k]
     return list(over.values())

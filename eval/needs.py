@@ -16,10 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from data_gen.gold import gold_args, rehearse
-from data_gen.reading import references
+from data_gen.gold import gold_args, references, rehearse
 from data_gen.task import BadTask, GoldCall, Task
-from eval.scoring import does, needed, opened_for_result, specs_of
+from eval.scoring import does, needed, opened_for_result
 from midsentence.tools.tool import HasElsewhere, Toolbox, shown_by
 
 
@@ -44,14 +43,14 @@ def _edges(task: Task, elsewhere: Callable[[], Toolbox], here: dict[int, Any]) -
         return {k: set() for k in here}
 
     def binds(n: int, k: int) -> bool:
-        gold, spec = task.gold[k - 1], specs_of(task)[task.gold[k - 1].name]
-        wanted = does(task, k, gold_args(gold, spec, there), there, elsewhere())
+        gold = task.gold[k - 1]
+        wanted = does(task, k, gold_args(gold, there), there, elsewhere())
         tries = ({**there, n: value} for value in (here[n], *_said(task.gold[n - 1])))
-        return all(does(task, k, gold_args(gold, spec, results), there, elsewhere()) != wanted for results in tries)
+        return all(does(task, k, gold_args(gold, results), there, elsewhere()) != wanted for results in tries)
 
-    return {k: {n for n in needed(task.gold[k - 1], len(task.gold)) if n < k and binds(n, k)} for k in here}
+    return {k: {n for n in needed(task.gold[k - 1]) if n < k and binds(n, k)} for k in here}
 
 
 def _said(gold: GoldCall) -> Iterator[Any]:
-    for values in gold.args.values():
-        yield from (value for value in values if not references(value))
+    for arg in gold.args.values():
+        yield from (value for value in arg.accepted if not references(value))

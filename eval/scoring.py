@@ -25,8 +25,7 @@ from dataclasses import dataclass, field
 from itertools import islice, product
 from typing import Any
 
-from data_gen.gold import filled, gold_args, may_be_left_out, rehearse
-from data_gen.reading import references
+from data_gen.gold import canonical, filled, gold_args, references, rehearse
 from data_gen.task import GoldCall, Task
 from midsentence.calls import CallState
 from midsentence.core import State
@@ -94,7 +93,7 @@ def score(
         verdict = bfcl.check(task, [(call.name, call.args) for call in ran])
         calls_right, why = verdict.valid, verdict.error
         useful = tuple(call.id for call in ran) if verdict.valid else useful
-    elif is_question(task):
+    elif task.is_question:
         effects = effects_of(toolbox)
         calls_right, why = not effects, f"effects {_short(effects)} of a question" if effects else ""
     else:
@@ -103,19 +102,14 @@ def score(
         calls_right = done_right(task, toolbox, ran, found, used)
         useful = tuple(sorted({*found.values(), *(call.id for call in used)}))
         why = "" if calls_right else difference(task, toolbox, ran, useful, found)
-    answered = outcome == "answered" and bool(answer and answer.strip())
-    answer_right = answered and (not task.answer or any(holds(answer, gold, task.exact_answer) for gold in task.answer))
+    said = answer or ""
+    answered = outcome == "answered" and bool(said.strip())
+    answer_right = answered and (not task.answer or any(holds(said, gold, task.exact_answer) for gold in task.answer))
     right = answered and calls_right and answer_right
     cause = "" if right else _cause(task, state, outcome, answered, calls_right, ran, found)
     if not right and (calls_right or not why or not answered):
         why = f"answered {answer!r}" if answered else f"ended as {outcome}"
     return Score(right, calls_right, answer_right, cause, "" if right else why, useful)
-
-
-def is_question(task: Task) -> bool:
-    """Whether a task is done by the right answer alone."""
-    specs = specs_of(task)
-    return bool(task.answer) and not any(specs[call.name].access == "write" for call in task.gold)
 
 
 def calls_run(state: State) -> list[Ran]:
@@ -134,8 +128,8 @@ def calls_run(state: State) -> list[Ran]:
 def match(gold: Sequence[GoldCall], ran: Sequence[Ran]) -> dict[int, int]:
     """Pairs gold calls with calls: ``{place in gold: call ID}``, as many as there can be.
 
-    A call serves a gold call if it is to the same tool, every argument is an accepted value (with ``$k`` standing for the
-    result of the call that serves gold call k), and it has no other argument.
+    A call serves a gold call if it is to the same tool, every argument is an accepted value (a reference to gold call k stands for
+    the result of the call that serves it), and it has no other argument.
     """
     best: dict[int, int] = {}
     steps = 0
@@ -148,7 +142,7 @@ def match(gold: Sequence[GoldCall], ran: Sequence[Ran]) -> dict[int, int]:
         if k > len(gold) or steps > _MOST_STEPS or len(best) == len(gold):
             return
         for call in ran:
-            if call.id not in pairs.values() and serves(call, gold[k - 1], results, len(gold)):
+            if call.id not in pairs.values() and serves(call, gold[k - 1], results):
                 search(k + 1, {**pairs, k: call.id}, {**results, k: call.result})
         if len(best) < len(gold):
             search(k + 1, pairs, results)
@@ -157,21 +151,27 @@ def match(gold: Sequence[GoldCall], ran: Sequence[Ran]) -> dict[int, int]:
     return best
 
 
-def serves(call: Ran, gold: GoldCall, results: Mapping[int, Any], calls: int | None = None) -> bool:
-    """Whether a call is what a gold call asks for; ``$20`` is a price where there are only two gold ``calls``."""
+def serves(call: Ran, gold: GoldCall, results: Mapping[int, Any]) -> bool:
+    """Whether a call is what a gold call asks for.
+
+    Args:
+        call: the call.
+        gold: the gold call.
+        results: of the gold calls that have been served, by their place in gold.
+    """
     if call.name != gold.name:
         return False
     args = {name: value for name, value in call.args.items() if name in gold.args or not _is_default(call, name)}
     if any(name not in gold.args for name in args):
         return False
-    for name, accepted in gold.args.items():
+    for name, arg in gold.args.items():
         if name not in args or _is_default(call, name):
-            if "" in accepted:
+            if not arg.must_be_given:
                 continue
             if name not in args and call.defaults.get(name) is None:
                 return False
         value = args.get(name, call.defaults.get(name))
-        if not any(alike(value, filled(one, results)) for one in accepted if _known(one, results, calls)):
+        if not any(alike(value, filled(one, results)) for one in arg.accepted if _known(one, results)):
             return False
     return True
 
@@ -180,8 +180,8 @@ def _is_default(call: Ran, name: str) -> bool:
     return name in call.defaults and equal(call.args.get(name), call.defaults[name])
 
 
-def _known(value: Any, results: Mapping[int, Any], calls: int | None) -> bool:
-    return all(k in results for k in references(value, calls))
+def _known(value: Any, results: Mapping[int, Any]) -> bool:
+    return all(k in results for k in references(value))
 
 
 def equal(a: Any, b: Any) -> bool:
@@ -250,13 +250,13 @@ def gold_effects(task: Task) -> list[Any]:
 
 def paired(task: Task, ran: Sequence[Ran], found: Mapping[int, int]) -> dict[int, int]:
     """``found`` and the pairs of gold writes with calls whose arguments are not accepted ones, but mean one to the world."""
-    pairs, specs, by_id = dict(found), specs_of(task), {call.id: call for call in ran}
+    pairs, by_id = dict(found), {call.id: call for call in ran}
     # what a call of the episode returned is what its gold call returns there
     results = rehearse(task) | {k: by_id[id].result for k, id in found.items()}
     for k, gold in enumerate(task.gold, start=1):
-        if k in pairs or specs[gold.name].access != "write":
+        if k in pairs or task.specs[gold.name].access != "write":
             continue
-        wanted = [does(task, k, args, results, task.toolbox()) for args in accepted_args(gold, specs[gold.name], results)]
+        wanted = [does(task, k, args, results, task.toolbox()) for args in accepted_args(gold, results)]
         for call in ran:
             if call.name == gold.name and call.id not in pairs.values():
                 did = does(task, k, call.args, results, task.toolbox())
@@ -266,15 +266,14 @@ def paired(task: Task, ran: Sequence[Ran], found: Mapping[int, int]) -> dict[int
     return pairs
 
 
-def accepted_args(gold: GoldCall, spec: ToolSpec, results: Mapping[int, Any]) -> Iterator[dict[str, Any]]:
+def accepted_args(gold: GoldCall, results: Mapping[int, Any]) -> Iterator[dict[str, Any]]:
     """The arguments that gold spells out, canonical first, at most `_MOST_CHOICES` of them."""
-    left_out = object()
-    options = [
-        [left_out if value == "" and may_be_left_out(gold, name, spec) else filled(value, results) for value in values]
-        for name, values in gold.args.items()
-    ]
+    options = []
+    for name, arg in gold.args.items():
+        given = [{name: filled(value, results)} for value in arg.values]
+        options.append([{}, *given] if arg.left_out else [*given, {}] if arg.optional else given)
     for choice in islice(product(*options), _MOST_CHOICES):
-        yield {name: value for name, value in zip(gold.args, choice) if value is not left_out}
+        yield {name: value for part in choice for name, value in part.items()}
 
 
 def does(task: Task, k: int, args: Mapping[str, Any], results: Mapping[int, Any], toolbox: Toolbox) -> Any:
@@ -287,10 +286,10 @@ def does(task: Task, k: int, args: Mapping[str, Any], results: Mapping[int, Any]
         results: of the gold calls before it.
         toolbox: a fresh world.
     """
-    specs, asked = specs_of(task), task.gold[k - 1]
+    specs, asked = task.specs, task.gold[k - 1]
     for gold in task.gold[: k - 1]:
         if specs[gold.name].access == "write":
-            toolbox.run(gold.name, gold_args(gold, specs[gold.name], results))
+            toolbox.run(gold.name, gold_args(gold, results))
     before = len(effects_of(toolbox))
     try:
         result = toolbox.run(asked.name, args)
@@ -311,13 +310,14 @@ def openings_used(toolbox: Toolbox, ran: Sequence[Ran], found: Mapping[int, int]
 
 def opened_for_result(task: Task, shows: Collection[str]) -> set[int]:
     """Gold calls that only show something, where gold takes the result whatever accepted value is chosen: it is all they are for."""
-    taken = {k for gold in task.gold for k in needed(gold, len(task.gold))}
+    taken = {k for gold in task.gold for k in needed(gold)}
     return {k for k, gold in enumerate(task.gold, start=1) if gold.name in shows and k in taken}
 
 
-def needed(gold: GoldCall, calls: int) -> set[int]:
-    """Gold calls whose results every accepted value of some argument names."""
-    return {k for values in gold.args.values() for k in set.intersection(*(set(references(value, calls)) for value in values))}
+def needed(gold: GoldCall) -> set[int]:
+    """Gold calls whose results every accepted value of some argument names that has to be given."""
+    must = [arg for arg in gold.args.values() if arg.must_be_given]
+    return {k for arg in must for k in set.intersection(*(set(references(value)) for value in arg.values))}
 
 
 def done_right(task: Task, toolbox: Toolbox, ran: Sequence[Ran], found: Mapping[int, int], used: Sequence[Ran]) -> bool:
@@ -330,7 +330,7 @@ def done_right(task: Task, toolbox: Toolbox, ran: Sequence[Ran], found: Mapping[
         found: gold calls with the calls that serve them.
         used: see `openings_used`.
     """
-    specs, by_id = specs_of(task), {call.id: call for call in ran}
+    specs, by_id = task.specs, {call.id: call for call in ran}
     spare = {k for k in range(1, len(task.gold) + 1)} - found.keys() - opened_for_result(task, shown_by(toolbox))
     known = {*found.values(), *(call.id for call in used)}
     if spare or any(call.id not in known for call in ran if specs[call.name].access == "write"):
@@ -372,7 +372,7 @@ def difference(task: Task, toolbox: Toolbox, ran: Sequence[Ran], useful: Collect
     said = []
     for k in sorted({*range(1, len(task.gold) + 1)} - found.keys() - opened_for_result(task, shown_by(toolbox))):
         gold = task.gold[k - 1]
-        asked = _short([[gold.name, {name: values[0] for name, values in gold.args.items() if values[0] != ""}]])
+        asked = _short([[gold.name, canonical(gold)]])
         near = [[call.name, dict(call.args)] for call in spare if call.name == gold.name]
         said.append(f"{'instead of' if near else 'nothing did'} {asked}{f': {_short(near)}' if near else ''}")
     did, wanted = _short(effects_of(toolbox)), _short(gold_effects(task))
@@ -384,7 +384,7 @@ def _text(effect: Any) -> str:
 
 
 def _short(effects: Sequence[Any]) -> str:
-    text = "; ".join(f"{name}({json.dumps(args, ensure_ascii=False)})" for name, args, *_ in effects) or "none"
+    text = "; ".join(f"{name}({json.dumps(args, ensure_ascii=False, default=str)})" for name, args, *_ in effects) or "none"
     return text if len(text) <= 200 else text[:199] + "…"
 
 
@@ -399,7 +399,7 @@ def _cause(
         return "held too long" if held else "no answer"
     if calls_right:
         return "wrong answer"
-    if is_question(task):
+    if task.is_question:
         return "extra"
     spare = [call for call in ran if call.id not in found.values()]
     absent = Counter(gold.name for k, gold in enumerate(task.gold, start=1) if k not in found)
@@ -412,8 +412,3 @@ def _cause(
     if any(count > 1 for count in seen.values()):
         return "repeated"
     return "extra" if spare else "wrong order"
-
-
-def specs_of(task: Task) -> dict[str, ToolSpec]:
-    """A task's tools by name."""
-    return {spec.name: spec for spec in task.tools}

@@ -36,19 +36,18 @@ from configs.schema import AgentConfig, ClockConfig, DataConfig, EndpointConfig,
 from data_gen.disfluency import Rates
 from data_gen.episodes import heard_of, make_episode, profile_of
 from data_gen.expert import Expert
-from data_gen.gold import filled, gold_args, rehearse
-from data_gen.reading import issued, reading_of, references
+from data_gen.gold import filled, gold_args, issued, references, rehearse
+from data_gen.reading import reading_of
 from data_gen.seeds import child
 from data_gen.task import Task
 from data_gen.tasks import assistant, bfcl, debug, hotpotqa, naturalistic, written
 from eval.episodes import record
 from eval.needs import binding
-from eval.scoring import specs_of
 from midsentence.clock import ns
 from midsentence.core import State
 from midsentence.models.load import load_renderer
 from midsentence.modes import MODES
-from midsentence.protocol import write_amend, write_call
+from midsentence.protocol import Ref, write_amend, write_call
 from midsentence.rendering import Renderer
 from midsentence.simulate import Planner
 from midsentence.tools.tool import HasElsewhere, mismatch, shown_by
@@ -114,17 +113,15 @@ def tool_call(lines: Sequence[str]) -> str:
 
 def gold_calls(task: Task) -> list[tuple[str, dict[str, Any]]]:
     """Gold's calls as gold writes them."""
-    ids, specs = {k: k for k in range(1, len(task.gold) + 1)}, specs_of(task)
-    return [
-        (call.name, {name: issued(value, ids) for name, value in gold_args(call, specs[call.name], {}).items()}) for call in task.gold
-    ]
+    ids = {k: k for k in range(1, len(task.gold) + 1)}
+    return [(call.name, {name: issued(value, ids) for name, value in gold_args(call, {}).items()}) for call in task.gold]
 
 
 class Equal:
     """Other calls that do the same as gold's, drawn from one generator."""
 
     def __init__(self, task: Task, draw: random.Random) -> None:
-        self.task, self.draw, self.specs = task, draw, specs_of(task)
+        self.task, self.draw, self.specs = task, draw, task.specs
         self.needs, self.here = binding(task), rehearse(task)
         world = task.toolbox()
         self.shows = shown_by(world)
@@ -136,11 +133,11 @@ class Equal:
     def calls(self) -> list[tuple[str, dict[str, Any]]]:
         """The calls, in an order in which none names a later one."""
         made = {k: self._args(k) for k in range(1, len(self.task.gold) + 1)}
-        named = {n for args in made.values() for n in references(list(args.values()), len(made))}
+        named = {n for args in made.values() for n in references(args)}
         chosen = [k for k in made if k in self.needs or k in named or self.draw.random() < 0.5]
         order: list[int] = []
         while left := [k for k in chosen if k not in order]:
-            free = [k for k in left if set(references(list(made[k].values()), len(made))) & set(chosen) <= set(order)]
+            free = [k for k in left if set(references(made[k])) & set(chosen) <= set(order)]
             order.append(self.draw.choice(free) if self.draw.random() < 0.5 else free[0])
         found: list[tuple[str, dict[str, Any]]] = []
         ids: dict[int, int] = {}
@@ -148,7 +145,7 @@ class Equal:
             args = {name: issued(value, ids) for name, value in made[k].items()}
             if self._may_open(args):
                 found.append(("open_and_get_file_path", {"file_name": args["attachments"][0]}))
-                args["attachments"] = [issued("$1", {1: len(found)})]
+                args["attachments"] = [Ref(len(found))]
             found.append((self.task.gold[k - 1].name, args))
             ids[k] = len(found)
         return found
@@ -162,11 +159,11 @@ class Equal:
         gold = self.task.gold[k - 1]
         params = {param.name: param for param in self.specs[gold.name].params}
         args = {}
-        for name, values in gold.args.items():
-            value = self.draw.choice(values)
-            if value == "" and len(values) > 1 and not params[name].required:
+        for name, arg in gold.args.items():
+            value = self.draw.choice(arg.accepted)
+            if value == "" and arg.optional:
                 continue
-            known = {n: self._without(n) for n in references(value, len(self.here)) if n not in self.needs.get(k, ())}
+            known = {n: self._without(n) for n in references(value) if n not in self.needs.get(k, ())}
             args[name] = filled(value, {n: got for n, got in known.items() if got is not None and self.draw.random() < 0.7})
             if "enum" not in params[name].schema:
                 args[name] = self._styled(args[name], self.specs[gold.name].access == "write")
@@ -180,7 +177,7 @@ class Equal:
 
     def _without(self, n: int) -> Any:
         """What can stand for a result that nobody has seen."""
-        said = [value for values in self.task.gold[n - 1].args.values() for value in values if isinstance(value, str) and value]
+        said = [value for arg in self.task.gold[n - 1].args.values() for value in arg.values if isinstance(value, str) and value]
         return self.known.get(n, said[0] if said else None)
 
     def _styled(self, value: Any, ends: bool) -> Any:

@@ -13,8 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data_gen.gold import gold_args, rehearse
-from data_gen.reading import references
+from data_gen.gold import canonical, gold_args, references, rehearse
 from data_gen.replies import question
 from data_gen.task import Task
 from data_gen.tasks.assistant.dialogue import compose
@@ -40,23 +39,23 @@ def row_of(task: Task) -> dict[str, Any]:
     """A conversation as a chat row."""
     tools = [json_schema(spec) | {"access": spec.access} for spec in task.tools]
     messages: list[dict[str, Any]] = [{"role": "system", "content": f"You are a helpful assistant. It is {task.now}."}]
-    results, specs = rehearse(task), {spec.name: spec for spec in task.tools}
+    results = rehearse(task)
     said = asked = 0
     for turn in task.turns:
         messages.append({"role": "user", "content": " ".join(task.said()[said: turn.words])})
-        messages += _rounds(task, range(asked + 1, turn.calls + 1), results, specs)
+        messages += _rounds(task, range(asked + 1, turn.calls + 1), results)
         answer = turn.says or (question(turn.asks)[0] if turn.asks else turn.answer[0] if turn.answer else "Done.")
         messages.append({"role": "assistant", "content": answer})
         said, asked = turn.words, turn.calls
     return {"id": task.id, "messages": messages, "tools": tools}
 
 
-def _rounds(task: Task, numbers: range, results: dict[int, Any], specs: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _rounds(task: Task, numbers: range, results: dict[int, Any]) -> Iterator[dict[str, Any]]:
     """The messages of a turn's calls: those that need nothing more, their results, and so on."""
     left = list(numbers)
     while left:
-        ready = [k for k in left if not {n for v in task.gold[k - 1].args.values() for n in references(v[0])} & set(left)]
-        calls = [(k, task.gold[k - 1].name, gold_args(task.gold[k - 1], specs[task.gold[k - 1].name], results)) for k in ready]
+        ready = [k for k in left if not set(references(canonical(task.gold[k - 1]))) & set(left)]
+        calls = [(k, task.gold[k - 1].name, gold_args(task.gold[k - 1], results)) for k in ready]
         yield {"role": "assistant", "content": None, "tool_calls": [
             {"id": f"call_{k}", "type": "function", "function": {"name": name, "arguments": json.dumps(args)}} for k, name, args in calls]}
         for k in ready:

@@ -123,7 +123,7 @@ def folder_of(model: str) -> str:
 
 def write(folder: Path) -> None:
     """Writes result files, one variant of each row a round, and ``ours.jsonl`` with our verdicts."""
-    from data_gen.grounding import canonical
+    from data_gen.gold import canonical
     from data_gen.tasks import bfcl
     from eval.bfcl import check
 
@@ -131,7 +131,8 @@ def write(folder: Path) -> None:
     verdicts = []
     for task in (task for split in bfcl.SHARES for task in bfcl.tasks(split, 0, bfcl.CATEGORIES)):
         gold = [(call.name, canonical(call)) for call in task.gold]
-        made = variants(gold, [call.args for call in task.gold], [tool.name for tool in task.tools])
+        accepted = [{name: arg.accepted for name, arg in call.args.items()} for call in task.gold]
+        made = variants(gold, accepted, [tool.name for tool in task.tools])
         for number, (kind, calls) in enumerate(distinct(made)):
             verdict, category, place = check(task, calls), task.meta["category"], f"round_{number:04}"
             for model, form in FORMS.items():

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from data_gen.files import lines_of
-from data_gen.grounding import canonical, ground
+from data_gen.gold import canonical, read_calls
+from data_gen.grounding import ground
 from data_gen.seeds import child
 from data_gen.speech import speak
 from data_gen.task import BadTask, GoldCall, Split, Task
@@ -169,7 +170,8 @@ def grounded(row: Row) -> tuple[tuple[str, ...], tuple[ToolSpec, ...], tuple[Gol
     words = tuple(row.messages[0]["content"].split())
     tools = tuple(tool_spec(doc) for doc in row.functions)
     calls = [(name, args) for answer in row.answers for name, args in answer.items()]
-    gold = ground(words, calls, {tool.name: tool for tool in tools})
+    specs = {tool.name: tool for tool in tools}
+    gold = ground(words, read_calls(calls, specs, linked=False), specs)
     keys = [json.dumps([call.name, canonical(call)], sort_keys=True) for call in gold]
     if len(set(keys)) < len(keys):
         raise BadTask("the same call twice: the protocol refuses a second equal call")

@@ -8,17 +8,15 @@ there, and stays done. Refuses to know how words are marked or grounded, and whe
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from data_gen.derivation import Derivation, clauses, understood
 from data_gen.replies import SAYS, question
-from data_gen.task import BadTask, Evidence, GoldCall, Turn
+from data_gen.task import BadTask, Evidence, GoldArg, GoldCall, Reference, Turn
 from midsentence.tools.tool import ToolSpec
 
-_REF = re.compile(r"\$(\d+)")
 _FIELDS = frozenset({"words", "kind", "asks", "answer", "says", "calls"})
 _INTERRUPTS: Mapping[str, float] = {
     "correction_before": 0.4, "change_of_mind_before": 0.4, "correction_after": 0.45, "change_of_mind_after": 0.4, "clarified": 0.15,
@@ -75,8 +73,9 @@ def turns_of_row(
 
 
 def by_turns(
-    words: Sequence[str], ends: Sequence[int], counts: Sequence[int], calls: Sequence[Mapping[str, Any]],
-    specs: Mapping[str, ToolSpec], grounded: Callable[..., Sequence[GoldCall]], heard_out: Callable[..., Sequence[GoldCall]],
+    words: Sequence[str], ends: Sequence[int], counts: Sequence[int], calls: Sequence[tuple[str, Mapping[str, GoldArg]]],
+    defaults: Sequence[frozenset[str]], specs: Mapping[str, ToolSpec], grounded: Callable[..., Sequence[GoldCall]],
+    heard_out: Callable[..., Sequence[GoldCall]],
 ) -> tuple[GoldCall, ...]:
     """Gold of a conversation whose row says which calls are whose: each turn's calls, grounded in its own words.
 
@@ -88,8 +87,9 @@ def by_turns(
         ends: how many of them have been said by the end of each turn.
         counts: how many calls have been asked for by then.
         calls: of all turns.
+        defaults: of each call, the parameters that may be left out where no words say them.
         specs: the tools by name.
-        grounded: from words, calls and tools to gold, or `BadTask`.
+        grounded: from words, calls, defaults and tools to gold, or `BadTask`.
         heard_out: from words, calls and tools to gold that takes all of them for evidence.
     """
     if sorted(counts) != list(counts) or counts[-1] != len(calls):
@@ -97,66 +97,40 @@ def by_turns(
     gold: list[GoldCall] = []
     start = first = 0
     for end, count in zip(ends, counts):
-        said, asked = words[start:end], [_own(call, first) for call in calls[first:count]]
-        pairs = list(zip(calls[first:count], asked))
-        known = [{name: values for name, values in call["args"].items() if name not in own["args"]} for call, own in pairs]
-        loose = {**specs, **{call["name"]: _loosened(specs[call["name"]], known, asked) for call in asked}}
+        said, turn = words[start:end], calls[first:count]
+        known = [{param: arg for param, arg in args.items() if _is_earlier(list(arg.accepted), first)} for _, args in turn]
+        asked = [(name, {param: arg for param, arg in args.items() if param not in more}) for (name, args), more in zip(turn, known)]
+        loose = {**specs, **{name: _loosened(specs[name], turn, known) for name, _ in turn}}
         try:
-            found = grounded(said, asked, specs=loose) if asked else ()
+            found = grounded(said, asked, defaults[first:count], specs=loose) if asked else ()
         except BadTask:
-            found = heard_out(said, [(call["name"], call["args"]) for call in asked], specs=loose)
+            found = heard_out(said, asked, specs=loose)
         for call, more in zip(found, known):
-            call = _later(call, start, first, len(asked))
-            args = {**call.args, **{name: tuple(values) for name, values in more.items()}}
+            args = {**call.args, **more}
             order = [param.name for param in specs[call.name].params if param.name in args]
-            gold.append(GoldCall(call.name, {name: args[name] for name in order}, call.name_evidence, call.arg_evidence))
+            # a tool that no words name is clear when the turn has begun
+            spans = {name: _later(span, start) for name, span in call.arg_evidence.items()}
+            gold.append(GoldCall(call.name, {name: args[name] for name in order}, _later(call.name_evidence, start), spans))
         start, first = end, count
     return tuple(gold)
 
 
-def _own(call: Mapping[str, Any], first: int) -> dict[str, Any]:
-    """A call without the arguments that are results of earlier turns' calls, and with those of its own turn's numbered from its first."""
-    def moved(value: Any) -> Any:
-        match value:
-            case str() if (found := _REF.fullmatch(value)) and int(found[1]) > first:
-                return f"${int(found[1]) - first}"
-            case list():
-                return [moved(item) for item in value]
-        return value
-
-    def earlier(value: Any) -> bool:
-        if isinstance(value, list):
-            return bool(value) and all(map(earlier, value))
-        return isinstance(value, str) and (found := _REF.fullmatch(value)) is not None and 1 <= int(found[1]) <= first
-
-    args = {name: [moved(value) for value in values] for name, values in call["args"].items() if not all(map(earlier, values))}
-    return {**call, "args": args}
+def _is_earlier(value: Any, first: int) -> bool:
+    """Whether a value is made of nothing but results of the ``first`` calls."""
+    if isinstance(value, list):
+        return bool(value) and all(_is_earlier(item, first) for item in value)
+    return isinstance(value, Reference) and value.call <= first
 
 
-def _loosened(spec: ToolSpec, known: Sequence[Mapping[str, Any]], asked: Sequence[Mapping[str, Any]]) -> ToolSpec:
+def _loosened(spec: ToolSpec, calls: Sequence[tuple[str, Any]], known: Sequence[Collection[str]]) -> ToolSpec:
     """A tool that can do without what is known already in any of a turn's calls to it."""
-    there = {name for more, call in zip(known, asked) if call["name"] == spec.name for name in more}
+    there = {param for (name, _), params in zip(calls, known) if name == spec.name for param in params}
     return replace(spec, params=tuple(replace(param, required=param.required and param.name not in there) for param in spec.params))
 
 
-def _later(call: GoldCall, words: int, calls: int, own: int) -> GoldCall:
-    """A gold call of a turn, numbered from the start of the conversation."""
-    def moved(value: Any) -> Any:
-        match value:
-            case str() if (found := _REF.fullmatch(value)) and 1 <= int(found[1]) <= own:
-                return f"${int(found[1]) + calls}"
-            case list():
-                return [moved(item) for item in value]
-            case dict():
-                return {name: moved(item) for name, item in value.items()}
-        return value
-
-    def evidence(span: Evidence) -> Evidence:
-        return Evidence(span.start + words, span.end + words)
-
-    # a tool that no words name is clear when the turn has begun
-    args = {name: tuple(map(moved, values)) for name, values in call.args.items()}
-    return GoldCall(call.name, args, evidence(call.name_evidence), {name: evidence(span) for name, span in call.arg_evidence.items()})
+def _later(span: Evidence, words: int) -> Evidence:
+    """Words of a turn, counted from the start of the conversation."""
+    return Evidence(span.start + words, span.end + words)
 
 
 def _asked(form: Mapping[str, Any], names: Sequence[str], n: int) -> str:

@@ -10,7 +10,7 @@ import random
 from collections.abc import Mapping
 
 from data_gen.speech import speak
-from data_gen.task import Evidence, GoldCall, Split, Task
+from data_gen.task import Evidence, GoldArg, GoldCall, Reference, Split, Task
 from midsentence.clock import ns
 from midsentence.tools.tool import Json, Param, ToolFailure, ToolSpec
 
@@ -83,8 +83,8 @@ def _text_someone(who: str, message: str):
     def calls(at: int, issued: int) -> list[GoldCall]:
         verb = Evidence(at, at + 1)
         return [
-            GoldCall("get_phone_number", {"name": (who,)}, verb, {"name": Evidence(at + 1, at + 1 + n)}),
-            GoldCall("send_sms", {"recipients": ([f"${issued + 1}"],), "message": (message,)}, verb,
+            GoldCall("get_phone_number", {"name": GoldArg((who,))}, verb, {"name": Evidence(at + 1, at + 1 + n)}),
+            GoldCall("send_sms", {"recipients": GoldArg(([Reference(issued + 1)],)), "message": GoldArg((message,))}, verb,
                      {"message": Evidence(at + 2 + n, at + 2 + n + m)}),
         ]
 
@@ -95,7 +95,7 @@ def _weather(city: str):
     said = ["get", "the", "weather", "in", *city.split()]
 
     def calls(at: int, issued: int) -> list[GoldCall]:
-        return [GoldCall("get_weather", {"city": (city,)}, Evidence(at + 2, at + 3), {"city": Evidence(at + 4, at + len(said))})]
+        return [GoldCall("get_weather", {"city": GoldArg((city,))}, Evidence(at + 2, at + 3), {"city": Evidence(at + 4, at + len(said))})]
 
     return said, calls
 

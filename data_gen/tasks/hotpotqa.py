@@ -25,7 +25,7 @@ from data_gen.grounding import ground
 from data_gen.script import Mark, Place, Script
 from data_gen.seeds import child
 from data_gen.speech import speak
-from data_gen.task import BadTask, Evidence, Split, Task
+from data_gen.task import BadTask, Evidence, GoldArg, Split, Task
 from midsentence.files import path_of
 from midsentence.tools.search import SEARCH_SPEC, Corpus, SearchToolbox
 from midsentence.tools.text import fold
@@ -159,17 +159,17 @@ def _usable(question: Question, articles: Corpus, titles: Mapping[str, Sequence[
         raise BadTask(f"{len(wanted)} articles: a comparison needs {MOST_ENTITIES} that the corpus has and the question names")
     # what is written in brackets is not said
     names = [tuple(dict.fromkeys(name for title in group for name in (_BRACKETS.sub("", title), title))) for group in wanted]
-    found = ground(words, [("search", {"entity": group}) for group in names], {"search": SEARCH_SPEC})
+    found = ground(words, [("search", {"entity": GoldArg(group)}) for group in names], {"search": SEARCH_SPEC})
     pairs = []
     for call, group in zip(found, wanted):
-        name, span = call.args["entity"][0], call.arg_evidence["entity"]
+        values, span = call.args["entity"].values, call.arg_evidence["entity"]
         try:
-            best = articles.best(name).title
+            best = articles.best(values[0]).title
         except ToolFailure as error:
             raise BadTask(f"the corpus lacks an article: {error}") from None
         if best not in group:
-            raise BadTask(f"ambiguous: search({name!r}) finds {best!r}, not {group[0]!r}")
-        pairs.append((span, call.args["entity"]))
+            raise BadTask(f"ambiguous: search({values[0]!r}) finds {best!r}, not {group[0]!r}")
+        pairs.append((span, values))
     pairs.sort(key=lambda pair: (pair[0].start, pair[0].end))
     (first, _), (second, _) = pairs
     if first.end > second.start:

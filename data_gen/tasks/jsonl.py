@@ -22,13 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from data_gen.files import text_of
-from data_gen.gold import filled
-from data_gen.grounding import canonical, ground
-from data_gen.reading import issued, references
+from data_gen.gold import canonical, filled, gold_args, read_calls, read_value, references
+from data_gen.grounding import ground
 from data_gen.seeds import child
 from data_gen.spans import Habits, marked, meant
 from data_gen.speech import CHARACTERS, speak
-from data_gen.task import BadTask, Evidence, GoldCall, Split, Task, Word
+from data_gen.task import BadTask, Evidence, GoldArg, GoldCall, Split, Task, Word
 from data_gen.tasks import formats, written
 from data_gen.tasks.bfcl import AckToolbox
 from data_gen.tasks.conversation import by_turns, ends_of, turns_of_row
@@ -39,7 +38,7 @@ from data_gen.turns import timed
 from data_gen.words import is_unspaced, units
 from midsentence.clock import NS_PER_S, parse_now
 from midsentence.files import path_of
-from midsentence.protocol import Join, Ref, as_text
+from midsentence.protocol import as_text
 from midsentence.tools.assistant import AssistantToolbox, assistant_specs
 from midsentence.tools.foreign import shown, shown_param, tool_specs
 from midsentence.tools.python_file import load_tools_file
@@ -64,13 +63,16 @@ RESULTS = ("string", "integer", "number", "boolean", "array", "object")
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 """The id of a data set on the hub, alone."""
 
+Named = tuple[str, Mapping[str, GoldArg]]
+"""A call that a row names: its tool, and what is accepted by parameter."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What a tools file holds."""
 
     specs: tuple[ToolSpec, ...]
-    toolbox: Callable[[str, Sequence[Mapping[str, Any]]], Toolbox]
+    toolbox: Callable[[str, Sequence[Named]], Toolbox]
     """From a task's id and its row's calls, a fresh world."""
     habits: Habits = Habits()
     """What is so of them in every request."""
@@ -168,7 +170,7 @@ def _python_tools(path: Path) -> Tools:
         raise ValueError(f"{path}: HABITS is {habits!r}; make it a data_gen.spans.Habits")
 
     def at(now: str | None) -> Tools:
-        def toolbox(id: str, calls: Sequence[Mapping[str, Any]]) -> Toolbox:
+        def toolbox(id: str, calls: Sequence[Named]) -> Toolbox:
             return file.toolbox(id, now)
 
         specs = tuple(tool.spec for tool in file.tools)
@@ -177,7 +179,7 @@ def _python_tools(path: Path) -> Tools:
     return at(None)
 
 
-def _assistant(id: str, calls: Sequence[Mapping[str, Any]], now: str | None = None) -> Toolbox:
+def _assistant(id: str, calls: Sequence[Named], now: str | None = None) -> Toolbox:
     return AssistantToolbox(written.world(calls), id, now=now)
 
 
@@ -185,7 +187,7 @@ def _assistant_at(now: str) -> Tools:
     return Tools(assistant_specs(now=now), partial(_assistant, now=now), written.HABITS)
 
 
-def _acknowledging(specs: tuple[ToolSpec, ...], returns: Mapping[str, str], id: str, calls: Sequence[Mapping[str, Any]]) -> Toolbox:
+def _acknowledging(specs: tuple[ToolSpec, ...], returns: Mapping[str, str], id: str, calls: Sequence[Named]) -> Toolbox:
     return Acknowledging(id, specs, returns=returns)
 
 
@@ -298,10 +300,11 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
         for name, values in call["args"].items():
             if not isinstance(values, list) or not values:
                 raise BadTask(f"call {k}: {name} must be a list of accepted values, as [{json.dumps(values)}]")
-    asked = [(call["name"], call["args"]) for call in calls]
     texts = [word.text for word in words]
-    if strange := [name for name, _ in asked if name not in specs]:
+    if strange := [call["name"] for call in calls if call["name"] not in specs]:
         raise BadTask(f"calls {strange[0]!r}, which is not among the tools: {', '.join(sorted(specs))}")
+    asked = read_calls([(call["name"], call["args"]) for call in calls], specs)
+    defaults = [frozenset(call.get("defaults") or ()) for call in calls]
     reading = None
     if row.get("hear_out") and "spans" in row:
         raise BadTask("it has both spans and hear_out; spans say which words mean what, so drop hear_out")
@@ -309,19 +312,19 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
         gold, reading = marked(texts, asked, row["spans"], specs, tools.habits)
     elif ends and all("calls" in turn for turn in row["turns"]):
         counts = [turn["calls"] for turn in row["turns"]]
-        gold = by_turns(texts, ends, counts, calls, specs, partial(_grounded, now=row.get("now")), _heard_out)
+        gold = by_turns(texts, ends, counts, asked, defaults, specs, partial(_grounded, now=row.get("now")), _heard_out)
     else:
-        gold = _heard_out(texts, asked, specs) if row.get("hear_out") else _grounded(texts, calls, specs, row.get("now"))
-    keys = [json.dumps([call.name, canonical(call)], sort_keys=True) for call in gold]
+        gold = _heard_out(texts, asked, specs) if row.get("hear_out") else _grounded(texts, asked, defaults, specs, row.get("now"))
+    keys = [json.dumps([call.name, canonical(call)], sort_keys=True, default=str) for call in gold]
     if len(set(keys)) < len(keys):
         raise BadTask("the same call twice: the protocol refuses a second equal call")
-    named = [*calls, *meant(calls, row.get("spans", ()))]
+    named = [*asked, *meant([name for name, _ in asked], row.get("spans", ()))]
     if "results" in row:
         tools = replace(tools, toolbox=lambda id, calls, made=tools.specs: recorded(id, made, row["results"]))
     rehearse = partial(_rehearse, gold, specs)
     results = rehearse(tools.toolbox(id, named))
-    answers = tuple(_listed(row.get("answer", ()), "answer"))
-    if quoted := sorted({k for text in answers for k in references(text, len(gold))}):
+    answers = tuple(read_value(text, len(gold)) for text in _listed(row.get("answer", ()), "answer"))
+    if quoted := sorted(set(references(answers))):
         _quotable(quoted, gold, specs, results, rehearse(tools.toolbox(id, named)))
         answers = tuple(as_text(filled(text, results)) for text in answers)
     split = row.get("split") or split_of(id)
@@ -380,22 +383,28 @@ def _moment_ns(word: str, at_s: Any) -> int:
 
 
 def _grounded(
-    words: Sequence[str], calls: Sequence[Mapping[str, Any]], specs: Mapping[str, ToolSpec], now: str | None
+    words: Sequence[str], asked: Sequence[Named], defaults: Sequence[frozenset[str]], specs: Mapping[str, ToolSpec], now: str | None
 ) -> tuple[GoldCall, ...]:
     """Gold whose evidence grounding finds; a value of ``defaults`` is given where the words say it, and may be left out elsewhere."""
-    asked = []
-    for k, call in enumerate(calls, start=1):
-        free = set(call.get("defaults", ()))
-        asked.append((call["name"], {
-            name: [*(_exact(value, f"call {k}: {name}") for value in values), *([""] if name in free and "" not in values else [])]
-            for name, values in call["args"].items()
+    loose = []
+    for k, ((name, args), free) in enumerate(zip(asked, defaults), start=1):
+        required = {param.name for param in specs[name].params if param.required}
+        loose.append((name, {
+            param: replace(
+                arg, values=tuple(_exact(value, f"call {k}: {param}") for value in arg.values),
+                optional=arg.optional or param in free - required and "" not in arg.values)
+            for param, arg in args.items()
         }))
     found = []
-    for call, gold in zip(calls, ground(words, asked, specs, now)):
-        said = set(call.get("defaults", ())) & set(gold.arg_evidence)
-        args = {name: tuple(value for value in values if value != "") if name in said else values for name, values in gold.args.items()}
-        found.append(replace(gold, args=args))
+    for gold, free in zip(ground(words, loose, specs, now), defaults):
+        said = free & gold.arg_evidence.keys()
+        found.append(replace(gold, args={name: _given(arg) if name in said else arg for name, arg in gold.args.items()}))
     return tuple(found)
+
+
+def _given(arg: GoldArg) -> GoldArg:
+    """An argument that has to be given, for the words say it."""
+    return GoldArg(tuple(value for value in arg.values if value != ""))
 
 
 def _exact(value: Any, where: str, inside: bool = False) -> Any:
@@ -409,16 +418,15 @@ def _exact(value: Any, where: str, inside: bool = False) -> Any:
     return value
 
 
-def _heard_out(
-    words: Sequence[str], asked: Sequence[tuple[str, Mapping[str, Sequence[Any]]]], specs: Mapping[str, ToolSpec]
-) -> tuple[GoldCall, ...]:
+def _heard_out(words: Sequence[str], asked: Sequence[Named], specs: Mapping[str, ToolSpec]) -> tuple[GoldCall, ...]:
     """Gold whose evidence is the whole request: nobody said which words mean what, so the expert hears it out."""
     whole = Evidence(0, len(words))
     gold = []
-    for k, (name, args) in enumerate(asked, start=1):
+    for name, args in asked:
         needed = {param.name for param in specs[name].params if param.required}
-        said = [p for p, values in args.items() if (values[0] != "" or p in needed) and not references(values[0], k - 1)]
-        gold.append(GoldCall(name, {p: tuple(values) for p, values in args.items()}, whole, dict.fromkeys(said, whole)))
+        given = [p for p, arg in args.items() if p in needed or not arg.left_out and arg.values[0] != ""]
+        said = [p for p in given if not references(args[p].values[0])]
+        gold.append(GoldCall(name, args, whole, dict.fromkeys(said, whole)))
     return tuple(gold)
 
 
@@ -427,15 +435,15 @@ def _rehearse(gold: Sequence[GoldCall], specs: Mapping[str, ToolSpec], toolbox: 
     results: dict[int, Json] = {}
     for k, call in enumerate(gold, start=1):
         # nothing at all, for a parameter that can't be left out, is a value like any other
-        args = {p.name: "" for p in specs[call.name].params if p.required and call.args.get(p.name, (None,))[0] == ""} | canonical(call)
-        if late := [n for value in args.values() for n in references(value, len(gold)) if n >= k]:
+        needed = {param.name for param in specs[call.name].params if param.required}
+        args = {name: value for name, value in gold_args(call, results).items() if name in needed or value != ""}
+        if late := references(args):
             raise BadTask(f"call {k} takes ${late[0]}, the result of a call that is not before it")
-        filled = {name: _filled(value, results) for name, value in args.items()}
         for param in specs[call.name].params:
-            if param.name in filled and (why := mismatch(filled[param.name], param.schema)) is not None:
+            if param.name in args and (why := mismatch(args[param.name], param.schema)) is not None:
                 raise BadTask(f"call {k}: {call.name}.{param.name} {why}; mend the value, or what the tool that it comes from returns")
         try:
-            results[k] = toolbox.run(call.name, filled)
+            results[k] = toolbox.run(call.name, args)
         except ToolFailure as error:
             raise BadTask(f"call {k} is refused by its own tool: {error}") from None
     return results
@@ -445,7 +453,7 @@ def _quotable(
     quoted: Sequence[int], gold: Sequence[GoldCall], specs: Mapping[str, ToolSpec], results: Mapping[int, Json], again: Mapping[int, Json]
 ) -> None:
     """Makes sure that an answer that quotes results comes after them, and that they are what they were in rehearsal."""
-    taken = {n for call in gold for value in canonical(call).values() for n in references(value, len(gold))}
+    taken = {n for call in gold for n in references(canonical(call))}
     for k in quoted:
         name, args = gold[k - 1].name, gold[k - 1].args
         if specs[name].access == "write":
@@ -454,26 +462,8 @@ def _quotable(
             raise BadTask(f"the answer quotes ${k}, but another call takes it, and the answer does not wait for it; leave it out")
         if results[k] != again[k]:
             raise BadTask(f"the answer quotes ${k}, but {name} returns something else each time; leave it out")
-        if free := [param for param, values in args.items() if "" in values and len(values) > 1]:
+        if free := [param for param, arg in args.items() if arg.optional]:
             raise BadTask(f"the answer quotes ${k}, but {name} may be called without {free[0]}, which may change it; leave it out")
-
-
-def _filled(value: Any, results: Mapping[int, Json]) -> Any:
-    """A gold value with results in the place of ``"$k"``."""
-    if isinstance(value, list):
-        return [_filled(item, results) for item in value]
-    if isinstance(value, dict):
-        return {name: _filled(item, results) for name, item in value.items()}
-    match issued(value, {k: k for k in results}):
-        case Ref(call):
-            return results[call]
-        case Join(parts):
-            return "".join(part if isinstance(part, str) else _as_text(results[part.call]) for part in parts)
-    return value
-
-
-def _as_text(result: Json) -> str:
-    return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
 
 
 def split_of(id: str) -> Split:

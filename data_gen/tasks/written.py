@@ -14,9 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from data_gen.reading import references
 from data_gen.spans import Habits
-from data_gen.task import BadTask, Split, Task
+from data_gen.task import BadTask, GoldArg, Split, Task
 from midsentence.tools.text import fold
 from midsentence.tools.world import File, Mail, Note, Person, WorldData
 
@@ -54,14 +53,14 @@ def _tasks() -> tuple[Task, ...]:
     return tuple(replace(task, split="test") for task in loaded.tasks)
 
 
-def world(calls: Sequence[Mapping[str, Any]]) -> WorldData:
-    """A world that knows every person, file, note, folder, list and calendar that the calls name."""
+def world(calls: Sequence[tuple[str, Mapping[str, GoldArg]]]) -> WorldData:
+    """A world that knows every person, file, note, folder, list and calendar that calls name, each a tool and what it accepts."""
     names = _distinct(_named(calls, _PEOPLE))
     people = tuple(Person(name, f"+1{_digits(name, 10)}", f"{fold(name).replace(' ', '.')}@example.com") for name in names)
     found = {name: sorted(_given(calls, name)) for name in ("folder", "list_name", "calendar")}
     notes = [
-        Note(values[0], "one line of it", next(iter(call["args"].get("folder", ())), "") or "Notes")
-        for call in calls for tool, param in _NOTES if call["name"] == tool and (values := call["args"].get(param))
+        Note(args[param].values[0], "one line of it", _first(args, "folder") or "Notes")
+        for name, args in calls for tool, param in _NOTES if name == tool and param in args
     ]
     return WorldData(
         people, tuple(_file(name) for name in dict.fromkeys(_named(calls, _FILES))),
@@ -72,15 +71,20 @@ def world(calls: Sequence[Mapping[str, Any]]) -> WorldData:
     )
 
 
-def _named(calls: Iterable[Mapping[str, Any]], params: Sequence[tuple[str, str]]) -> list[str]:
+def _named(calls: Iterable[tuple[str, Mapping[str, GoldArg]]], params: Sequence[tuple[str, str]]) -> list[str]:
     """The first accepted name of each mention; of people the longest, for others may be parts of it."""
     found = []
-    for call in calls:
+    for name, args in calls:
         for tool, param in params:
-            if call["name"] == tool and (values := call["args"].get(param)):
-                first = max(values, key=len) if param == "name" else values[0]
-                found += [name for name in (first if isinstance(first, list) else [first]) if name and not references(name)]
+            if name == tool and param in args:
+                first = max(args[param].values, key=len) if param == "name" else _first(args, param)
+                found += [one for one in (first if isinstance(first, list) else [first]) if isinstance(one, str) and one]
     return found
+
+
+def _first(args: Mapping[str, GoldArg], param: str) -> Any:
+    """What the canonical call gives; None where it gives nothing."""
+    return None if param not in args or args[param].left_out else args[param].values[0]
 
 
 def _distinct(names: Iterable[str]) -> list[str]:
@@ -92,8 +96,8 @@ def _distinct(names: Iterable[str]) -> list[str]:
     return whole
 
 
-def _given(calls: Iterable[Mapping[str, Any]], param: str) -> set[str]:
-    return {value for call in calls for value in call["args"].get(param, ())[:1] if isinstance(value, str) and value}
+def _given(calls: Iterable[tuple[str, Mapping[str, GoldArg]]], param: str) -> set[str]:
+    return {value for _, args in calls if isinstance(value := _first(args, param), str) and value}
 
 
 def _file(name: str) -> File:

@@ -10,7 +10,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from data_gen.reading import issued
+from data_gen.gold import issued
 from data_gen.task import Task
 from midsentence.calls import CallState
 from midsentence.core import State
@@ -78,8 +78,7 @@ class Erratic:
         if kind == "revise":
             call = draw.choice(there)
             return self.call(call.id, call.spec if draw.random() < 0.8 else draw.choice(self.task.tools), state), False
-        specs = {spec.name: spec for spec in self.task.tools}
-        wanted = [specs[gold.name] for gold in self.task.gold]
+        wanted = [self.task.specs[gold.name] for gold in self.task.gold]
         return self.call(next_id, draw.choice(wanted if wanted and draw.random() < 0.7 else self.task.tools), state), True
 
     def call(self, id: int, spec: ToolSpec, state: State) -> str:
@@ -91,7 +90,7 @@ class Erratic:
         args = {}
         for param in spec.params:
             if like is not None and param.name in like.args and draw.random() < 0.8:
-                value = draw.choice(like.args[param.name])
+                value = draw.choice(like.args[param.name].accepted)
                 ids = {k: draw.choice(standing) for k in range(1, len(self.task.gold) + 1)} if standing else {}
                 if value != "" or param.required:
                     args[param.name] = issued(value, ids)

@@ -16,7 +16,8 @@ from data_gen.derivation import Derivation
 from data_gen.disfluency import Rates
 from data_gen.episodes import make_episode, sample_profile
 from data_gen.expert import Expert
-from data_gen.reading import reading_of, references
+from data_gen.gold import canonical, references
+from data_gen.reading import reading_of
 from data_gen.script import Mark, Script
 from data_gen.speech import speak
 from data_gen.task import Task
@@ -51,7 +52,7 @@ def run_gold(task: Task) -> AssistantToolbox:
         return results[references(value)[0]] if references(value) else value
 
     for k, call in enumerate(task.gold, start=1):
-        results[k] = box.run(call.name, {name: real(values[0]) for name, values in call.args.items()})
+        results[k] = box.run(call.name, {name: real(arg.values[0]) for name, arg in call.args.items()})
     return box
 
 
@@ -81,7 +82,7 @@ def test_gold_runs_and_has_evidence_in_the_request(split):
             assert 0 <= call.name_evidence.start < call.name_evidence.end <= len(task.words)
             for name, span in call.arg_evidence.items():
                 assert 0 <= span.start < span.end <= len(task.words), f"{task.request}: {name} at {span}"
-            assert all(ref < k for values in call.args.values() for ref in references(values[0]))
+            assert all(ref < k for ref in references(canonical(call)))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -158,7 +159,7 @@ REPAIR = [("text", "open", "sms"), ("Bob", "to", "Bob"), ("no wait", "", None), 
 def test_no_request_asks_for_one_effect_twice():
     """Index 567 of training did, forwarding one mail to Dillon twice: the second is refused, and no agent can end well."""
     for index in (567, *range(150)):
-        calls = [(call.name, str(sorted((name, values[0]) for name, values in call.args.items()))) for call in compose("train", index).gold]
+        calls = [(call.name, str(sorted(canonical(call).items()))) for call in compose("train", index).gold]
         assert len(set(calls)) == len(calls), calls
 
 
@@ -203,11 +204,11 @@ def test_look_ups_are_shared_and_chains_of_three_occur():
     shared = chains = 0
     for index in range(300):
         task = compose("train", index)
-        used = Counter(ref for call in task.gold for values in call.args.values() for ref in references(values[0]))
+        used = Counter(ref for call in task.gold for ref in references(canonical(call)))
         shared += any(count > 1 for count in used.values())
         depth: dict[int, int] = {}
         for k, call in enumerate(task.gold, start=1):
-            depth[k] = 1 + max((depth[ref] for values in call.args.values() for ref in references(values[0])), default=0)
+            depth[k] = 1 + max((depth[ref] for ref in references(canonical(call))), default=0)
         chains += max(depth.values()) >= 3
     assert shared >= 5 and chains >= 5
     names = {call.name for index in range(300) for call in compose("train", index).gold}

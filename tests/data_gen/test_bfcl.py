@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from data_gen.grounding import canonical
+from data_gen.gold import canonical
 from data_gen.task import Evidence
 from data_gen.tasks import bfcl
 from midsentence.tools.tool import Toolbox, bind, mismatch
@@ -35,7 +35,7 @@ def test_used_rows_become_spoken_tasks(wheel: Path) -> None:
     assert task.request == "Switch on the lamp in the kitchen and in the hall"
     assert task.tags == ("parallel",) and task.source == "bfcl" and task.speech_end_ns > 0
     hall, kitchen = task.gold
-    assert hall.args["room"] == ("hall", "hallway") and canonical(hall) == {"room": "hall"}
+    assert hall.args["room"].values == ("hall", "hallway") and canonical(hall) == {"room": "hall"}
     assert hall.arg_evidence == {"room": Evidence(10, 11)} and hall.name_evidence == Evidence(0, 0)
     assert kitchen.arg_evidence == {"room": Evidence(6, 7)}
     tea, tides = found["parallel_multiple_0"].gold

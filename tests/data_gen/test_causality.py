@@ -11,6 +11,7 @@ from configs.schema import Config, DataConfig, EndpointConfig, ModelConfig
 from data_gen import check, derivation, expert, heard, reading
 from data_gen.derivation import DerivedReading
 from data_gen.generate import make_row, renderer
+from data_gen.gold import read_calls
 from data_gen.grounding import ground
 from data_gen.heard import as_heard, closes
 from data_gen.mishearing import mishear
@@ -35,7 +36,8 @@ TOOLS = (
 def asked(request: str, *calls: tuple[str, dict], tools=TOOLS, seed: int = 0) -> Task:
     words = request.split()
     accepted = [(name, {param: [value] for param, value in args.items()}) for name, args in calls]
-    gold = ground(words, accepted, {spec.name: spec for spec in tools})
+    specs = {spec.name: spec for spec in tools}
+    gold = ground(words, read_calls(accepted, specs), specs)
     return Task("own", "jsonl", "train", speak(words, seed), tools, gold, lambda: AckToolbox("own", tools))
 
 

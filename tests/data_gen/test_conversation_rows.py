@@ -11,7 +11,7 @@ from data_gen.drawn import drawn
 from data_gen.markup import parse, render
 from data_gen.markup_turns import turn_fields
 from data_gen.reading import reading_of
-from data_gen.task import BadTask
+from data_gen.task import BadTask, GoldArg, Reference
 from data_gen.tasks import jsonl
 
 LINES = (
@@ -142,20 +142,20 @@ def named(chat, name: str):
 def test_turns_hold_their_own_calls(chat):
     task = named(chat, "weather-two")
     assert [(turn.kind, turn.words, turn.calls) for turn in task.turns] == [("request", 5, 1), ("follow_up", 8, 2), ("thanks", 11, 2)]
-    assert task.gold[1].args == {"city": ("Porto",)} and task.gold[1].arg_evidence["city"].start == 7
+    assert task.gold[1].args == {"city": GoldArg(("Porto",))} and task.gold[1].arg_evidence["city"].start == 7
     asked = named(chat, "asks-back").turns
     assert (asked[0].asks, asked[0].says) == ("any", "For how many people, and at what time?")
 
 
 def test_a_turn_that_no_words_explain_is_heard_out(chat):
     call = named(chat, "inferred").gold[0]
-    assert call.args["unit"] == ("fahrenheit",) and call.arg_evidence["unit"].end == 12 == call.name_evidence.end
+    assert call.args["unit"] == GoldArg(("fahrenheit",)) and call.arg_evidence["unit"].end == 12 == call.name_evidence.end
 
 
 def test_results_are_linked_mended_errors_left_out_and_the_record_is_the_world(chat):
     chain = named(chat, "chain")
-    assert chain.gold[1].args["user_id"] == ("$1",) and chain.gold[2].args["user_id"] == ("$1",)
-    assert [call.args["account"] for call in named(chat, "mended-error").gold if call.name == "get_balance"] == [("savings",)]
+    assert chain.gold[1].args["user_id"] == chain.gold[2].args["user_id"] == GoldArg((Reference(1),))
+    assert [call.args["account"].values for call in named(chat, "mended-error").gold if call.name == "get_balance"] == [("savings",)]
     # what an earlier turn's call returned needs no words, and the turn is grounded by what it says
     assert chain.turns[2].calls == 3 and chain.gold[2].arg_evidence["text"].start > chain.turns[1].words
     assert "user_id" not in chain.gold[2].arg_evidence

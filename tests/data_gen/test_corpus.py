@@ -95,7 +95,7 @@ def test_the_rows_of_written_are_those_of_their_files(folder):
     assert [task.id for task in train] == ["w-1", "w-2", "w-1~1", "w-2~1"]
     assert {(task.source, task.split) for task in train} == {("written", "train")}
     assert train[0].reading is not None and train[0].words != train[2].words  # another speaker
-    (name,) = train[2].gold[0].args["name"]
+    (name,) = train[2].gold[0].args["name"].values
     assert name != "Ada" and train[2].toolbox().run("get_phone_number", {"name": name}).startswith("+1")
     # the 120 rows stay the test of that name, and new ones are a source of their own
     assert len(load(settings("written"), "test")) == 120

@@ -11,6 +11,7 @@ from data_gen import check
 from data_gen.episodes import make_episode
 from data_gen.expert import Expert
 from data_gen.generate import _tasks, make_row, renderer
+from data_gen.gold import references
 from data_gen.reading import reading_of
 from data_gen.task import KINDS
 from data_gen.tasks.assistant import turn_wordings
@@ -60,9 +61,9 @@ def test_a_follow_up_repeats_what_it_refers_to():
     assert len(found) > 8
     for task, n in found:
         new = task.gold[task.turns[n - 1].calls: task.turns[n].calls]
-        earlier = [repr(values) for call in task.gold[: task.turns[n - 1].calls] for values in call.args.values()]
-        own = [values for call in new for values in call.args.values()]
-        assert any(repr(values) in earlier or "$" in repr(values) for values in own)
+        earlier = [arg.values for call in task.gold[: task.turns[n - 1].calls] for arg in call.args.values()]
+        own = [arg.values for call in new for arg in call.args.values()]
+        assert any(values in earlier or references(values) for values in own)
 
 
 @pytest.mark.parametrize("lists", [

@@ -10,11 +10,12 @@ import pytest
 from configs.schema import AgentConfig, DataConfig, EndpointConfig
 from data_gen.episodes import make_episode
 from data_gen.expert import Expert
+from data_gen.gold import read_calls
 from data_gen.grounding import ground
 from data_gen.heard import so_far
 from data_gen.reading import reading_of
 from data_gen.speech import speak
-from data_gen.task import Task
+from data_gen.task import GoldArg, Task
 from data_gen.tasks import assistant, corpus, jsonl
 from data_gen.tasks.bfcl import AckToolbox
 from data_gen.twins import known_by, others
@@ -85,7 +86,7 @@ def test_without_amendments_every_line_is_a_call():
 def test_a_value_that_a_wrong_end_cut_is_mended_when_speech_goes_on_before_its_effect_starts():
     words = "note weekly milk bread please thank you".split()
     tools = (ToolSpec("note", (Param("items", {"type": "string"}),), "write", "Note something"),)
-    gold = ground(words, [("note", {"items": ["weekly milk bread"]})], {spec.name: spec for spec in tools})
+    gold = ground(words, [("note", {"items": GoldArg(("weekly milk bread",))})], {spec.name: spec for spec in tools})
     late = [ns(0.62) * (n >= 3) for n in range(len(words))]
     spoken = [replace(word, start_ns=word.start_ns + by, end_ns=word.end_ns + by) for word, by in zip(speak(words, 0), late)]
     task = Task("own", "jsonl", "train", tuple(spoken), tools, gold, lambda: AckToolbox("own", tools))
@@ -130,7 +131,8 @@ DISTANCE = ("distance", {"start": ["Oslo"], "end": ["New York City"], "fast": ["
 
 def own(words: str, *calls, tools=(LOOKS_UP, SAVES)) -> Task:
     said = words.split()
-    gold = ground(said, list(calls), {spec.name: spec for spec in tools})
+    specs = {spec.name: spec for spec in tools}
+    gold = ground(said, read_calls(calls, specs), specs)
     return Task("own", "jsonl", "train", speak(said, 0), tools, gold, lambda: AckToolbox("own", tools))
 
 

@@ -199,7 +199,7 @@ def test_one_call_a_turn_removes_every_wrong_write_before_it_commits(renderer):
 def test_a_text_that_looks_like_a_reference_is_none(renderer):
     task = debug.tasks("train")[2]
     planner = Erratic(task, Expert(task, reading_of(task)), random.Random(0), 1)
-    message = write_value(task.gold[1].args["message"][0])
+    message = write_value(task.gold[1].args["message"].values[0])
     planner.mistake = lambda state: f'<tool_call>\n1. send_sms(["$1"], {message})\nno line\n'
     rollout = play(task, "parallel", renderer, planner, lines=False)
     assert [call.args["recipients"] for call in rollout.state.graph.calls.values() if call.spec.name == "send_sms"] == [[Ref(2)]]

@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_gen.grounding import Ungrounded, candidates, canonical, ground
+from data_gen import grounding
+from data_gen.gold import canonical, read_args
+from data_gen.grounding import Ungrounded, candidates
 from data_gen.mentions import Heard, flag_mentions
 from data_gen.naming import Lexicon, name_evidence, revealed, winners
-from data_gen.task import BadTask, Evidence
+from data_gen.task import BadTask, Evidence, GoldArg, GoldCall, Reference
 from midsentence.tools.tool import Param, ToolSpec
 
 STRING, NUMBER, INTEGER = {"type": "string"}, {"type": "number"}, {"type": "integer"}
@@ -138,6 +140,13 @@ TRIANGLE = ToolSpec(
 )
 
 
+def ground(words: list[str], calls: list[tuple[str, dict]], tools: dict[str, ToolSpec]) -> tuple[GoldCall, ...]:
+    """Grounds calls as rows have them; each may take the results of those before it."""
+    required = {name: {param.name for param in spec.params if param.required} for name, spec in tools.items()}
+    asked = [(name, read_args(args, required.get(name, ()), earlier)) for earlier, (name, args) in enumerate(calls)]
+    return grounding.ground(words, asked, tools)
+
+
 def test_arguments_stay_with_the_rest_of_their_call() -> None:
     words = "one with base 5 and height 10 then one with base 5 and height 20".split()
     calls = [("triangle.area", {"base": [5], "height": [h], "unit": ["cm", ""]}) for h in (10, 20)]
@@ -146,7 +155,7 @@ def test_arguments_stay_with_the_rest_of_their_call() -> None:
     assert second.arg_evidence == {"base": Evidence(11, 12), "height": Evidence(14, 15)}
     assert first.name_evidence == Evidence(0, 0)
     assert canonical(first) == {"base": 5, "height": 10}
-    assert first.args["unit"] == ("", "cm")
+    assert first.args["unit"] == GoldArg(("cm",), optional=True, left_out=True)
 
 
 def test_the_way_back_is_not_read_out_of_the_way_there() -> None:
@@ -168,7 +177,7 @@ def test_the_value_that_the_words_reveal_comes_first() -> None:
     spec = ToolSpec("price", (Param("company", STRING), Param("place", STRING)), "read")
     calls = [("price", {"company": ["GOOG", "Google"], "place": ["NY", "New York, NY"]})]
     call = ground("price of Google in New York, NY".split(), calls, {"price": spec})[0]
-    assert call.args == {"company": ("Google", "GOOG"), "place": ("New York, NY", "NY")}
+    assert call.args == {"company": GoldArg(("Google", "GOOG")), "place": GoldArg(("New York, NY", "NY"))}
 
 
 def test_objects_are_grounded_field_by_field() -> None:
@@ -176,7 +185,7 @@ def test_objects_are_grounded_field_by_field() -> None:
     calls = [("find", {"budget": [{"min": [300000], "max": [400000], "currency": ["", "EUR"]}]})]
     call = ground("a house for $300,000 to $400,000".split(), calls, {"find": spec})[0]
     assert canonical(call) == {"budget": {"min": 300000, "max": 400000}}
-    assert {"min": 300000, "max": 400000, "currency": "EUR"} in call.args["budget"]
+    assert {"min": 300000, "max": 400000, "currency": "EUR"} in call.args["budget"].values
     assert call.arg_evidence["budget"] == Evidence(3, 6)
 
 
@@ -188,7 +197,7 @@ def test_a_result_of_an_earlier_call_needs_no_words() -> None:
     calls = [("phone", {"name": ["Bob"]}), ("text", {"to": [["$1"]], "message": ["$1"]})]
     words = "look up the phone of Bob and text it".split()
     text = ground(words, calls, tools)[1]
-    assert canonical(text) == {"to": ["$1"], "message": "$1"} and not text.arg_evidence
+    assert canonical(text) == {"to": [Reference(1)], "message": Reference(1)} and not text.arg_evidence
 
 
 def test_a_result_fits_any_type_and_a_price_is_no_result() -> None:
@@ -197,7 +206,7 @@ def test_a_result_fits_any_type_and_a_price_is_no_result() -> None:
     words = "get the total and pay it within $20-$30 to them".split()
     tools = {"pay": spec, "total": ToolSpec("total", (), "read")}
     pay = ground(words, [("total", {}), ("pay", args)], tools)[1]
-    assert canonical(pay) == {"sum": "$1", "range": "$20-$30", "to": {"account": "$1"}}
+    assert canonical(pay) == {"sum": Reference(1), "range": "$20-$30", "to": {"account": Reference(1)}}
     assert pay.arg_evidence == {"range": Evidence(7, 8)}
     with pytest.raises(BadTask, match="no accepted value of pay.sum fits its schema"):
         ground(words, [("pay", args)], tools)  # no call came before

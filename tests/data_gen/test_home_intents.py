@@ -15,7 +15,7 @@ pytest.importorskip("home_assistant_intents", reason="pip install -e '.[home]'")
 from configs.schema import Config, DataConfig, EndpointConfig, ModelConfig
 from data_gen import check, generate
 from data_gen.card import _LICENCES
-from data_gen.grounding import canonical
+from data_gen.gold import canonical
 from data_gen.heard import hangs
 from data_gen.reading import reading_of
 from data_gen.sources import inputs, load
@@ -98,7 +98,7 @@ def test_a_request_is_what_was_said_and_no_other_is_like_it(found, every, langua
 
 def test_gold_plays_in_its_house(every):
     for task in every:
-        world, specs = task.toolbox(), {spec.name: spec for spec in task.tools}
+        world, specs = task.toolbox(), task.specs
         for call in task.gold:
             args = bind(specs[call.name], (), canonical(call))
             assert all(mismatch(args[p.name], p.schema) is None for p in specs[call.name].params if p.name in args)
@@ -111,7 +111,7 @@ def test_the_words_of_a_mark_hold_its_value(every, language):
     for task in every:
         for call in task.gold:
             for slot, span in call.arg_evidence.items():
-                value, words = call.args[slot][0], task.said(span.end)[span.start:]
+                value, words = call.args[slot].values[0], task.said(span.end)[span.start:]
                 text = joined([plain(word) for word in words], home._language(language).vocabulary["spaces"])
                 if slot in ("name", "item", "message", "search_query", "floor"):
                     assert plain(value) in text or value in text, (task.request, slot, value, text)
@@ -128,7 +128,7 @@ def test_home_assistant_takes_a_sentence_for_its_gold_call(every, language):
     for task in every:
         if len(task.gold) == 1:
             (call,) = task.gold
-            args = {slot: values[0] for slot, values in call.args.items()}
+            args = {slot: arg.values[0] for slot, arg in call.args.items()}
             assert grammar(language).calls(task.meta["said"]) == {(call.name, tuple(sorted(args.items())))}
 
 

@@ -58,7 +58,7 @@ def all_tasks(path: str, extra: str | None = None, rates: Rates = NOBODY) -> dic
 
 
 def searched(task) -> list[str]:
-    return [call.args["entity"][0] for call in task.gold]
+    return [call.args["entity"].values[0] for call in task.gold]
 
 
 def test_the_official_file_gives_searches_in_the_order_of_the_words(path):
@@ -66,7 +66,7 @@ def test_the_official_file_gives_searches_in_the_order_of_the_words(path):
     assert sorted(tasks) == ["q1", "q2"]
     assert searched(tasks["q1"]) == ["Brill", "Quorn Hall"] and tasks["q1"].answer == ("Brill",)
     # brackets are not said, and the name with them is accepted as well
-    assert tasks["q2"].gold[1].args["entity"] == ("Lux", "Lux (magazine)")
+    assert tasks["q2"].gold[1].args["entity"].values == ("Lux", "Lux (magazine)")
     assert [(s.start, s.end) for call in tasks["q1"].gold for s in call.arg_evidence.values()] == [(3, 4), (5, 7)]
     assert "answer:no" in tasks["q2"].tags and "answer:name" in tasks["q1"].tags
 

@@ -12,10 +12,11 @@ import pytest
 from data_gen import generate
 from data_gen.episodes import make_episode
 from data_gen.expert import Expert, reconcile
+from data_gen.gold import read_value, references
 from data_gen.heard import as_said, cut_value
-from data_gen.reading import reading_of, references
+from data_gen.reading import reading_of
 from data_gen.sources import inputs
-from data_gen.task import BadTask, Evidence
+from data_gen.task import BadTask, Evidence, GoldArg, Reference
 from data_gen.tasks import formats, gathered, jsonl
 from data_gen.trajectory import read_rows
 from midsentence.calls import CallState
@@ -123,7 +124,7 @@ def test_the_example_reaches_gold_prices_and_all():
 
 def test_a_price_is_no_reference(tmp_path):
     (task,) = load(tmp_path, ROW).tasks
-    assert references(["$2", "from $20"]) == (2, 20) and references(["$2", "from $20"], 2) == (2,)
+    assert references(read_value(["$2", "from $20"], 20)) == (2, 20) and references(read_value(["$2", "from $20"], 2)) == (2,)
     assert sorted(played(task)) == [("lookup", {"city": "Lima"}), ("pay", {"amount": "$20"})]
 
 
@@ -199,7 +200,8 @@ def test_an_empty_split_says_what_there_is(tmp_path):
 ])
 def test_a_call_may_be_spelt_as_the_chat_interfaces_do(tmp_path, call):
     loaded = load(tmp_path, ROW | {"calls": [call]})
-    assert loaded.rejected == [] and [(gold.name, dict(gold.args)) for gold in loaded.tasks[0].gold] == [("lookup", {"city": ("Lima",)})]
+    assert loaded.rejected == []
+    assert [(gold.name, dict(gold.args)) for gold in loaded.tasks[0].gold] == [("lookup", {"city": GoldArg(("Lima",))})]
     assert loaded.rows[0]["calls"] == [{"name": "lookup", "args": {"city": ["Lima"]}}]
 
 
@@ -257,7 +259,7 @@ def test_a_list_in_an_object_is_a_list(tmp_path):
     request = "order milk and eggs from Aldi fragile red and blue"
     row = {"id": "o", "request": request, "calls": [{"name": "order", "args": {"basket": [basket]}}]}
     (task,) = load(tmp_path, row, tools=BASKET).tasks
-    assert task.gold[0].args == {"basket": (basket,)}
+    assert task.gold[0].args == {"basket": GoldArg((basket,))}
     assert played(task) == [("order", {"basket": basket})]
     empty = {"name": "order", "args": {"basket": [basket | {"shop": ""}]}}
     assert load(tmp_path, row | {"calls": [empty]}, tools=BASKET).rejected[0][1].startswith('call 1: basket.shop is "", which no words say')
@@ -286,7 +288,7 @@ def test_numbers_with_a_fraction_are_said_in_words(tmp_path, said, value):
     tools = [{"name": "heat", "parameters": {"type": "object", "required": ["to"], "properties": {"to": {"type": "number"}}}}]
     row = {"id": "h", "request": f"heat it to {said} please", "calls": [{"name": "heat", "args": {"to": [value]}}]}
     (task,) = load(tmp_path, row, tools=tools).tasks
-    assert task.gold[0].args == {"to": (value,)} and task.gold[0].arg_evidence["to"].end == len(row["request"].split()) - 1
+    assert task.gold[0].args == {"to": GoldArg((value,))} and task.gold[0].arg_evidence["to"].end == len(row["request"].split()) - 1
 
 
 SEND = {"name": "send_sms", "description": "发短信", "parameters": {"type": "object", "required": ["to", "message"], "properties": {
@@ -393,7 +395,7 @@ def test_where_all_has_been_said_of_it_a_costly_call_waits_for_nothing(tmp_path)
     tools = [TOOLS[0] | {"costly": True}, TOOLS[1]]
     (task,) = load(tmp_path, ROW | {"request": "look up the city Lima please, and pay $20"}, tools=tools).tasks
     at = len("look up the city Lima please,".split())
-    state = start(settings("speculative"), {spec.name: spec for spec in task.tools})
+    state = start(settings("speculative"), task.specs)
     edits, _ = reconcile(reading_of(task).wanted(task.said(at), False), state, False, "costly")
     assert [edit.line for edit in edits] == ['1. lookup("Lima")']
 
@@ -652,7 +654,7 @@ def test_xlam_rows_bring_their_tools_and_defaults_may_be_left_out(tmp_path):
     assert loaded.rejected == []
     (task,) = loaded.tasks
     assert task.id == "xlam-7" and [param.required for param in task.tools[0].params] == [True, False]
-    assert task.tools[0].params[1].schema == {"type": "integer"} and "" in task.gold[0].args["days"]
+    assert task.tools[0].params[1].schema == {"type": "integer"} and task.gold[0].args["days"].optional
     assert played(task) == [("weather", {"city": "Lima"})]
 
 
@@ -722,7 +724,7 @@ def test_sharegpt_turns_are_a_conversation(tmp_path):
     assert loaded.rejected == []
     (task,) = loaded.tasks
     assert [(turn.words, turn.calls) for turn in task.turns] == [(5, 1), (8, 2)]
-    assert [call.args["city"] for call in task.gold] == [("Lima",), ("Quito",)]
+    assert [call.args["city"].values for call in task.gold] == [("Lima",), ("Quito",)]
     assert task.toolbox().run("weather", {"city": "Quito"}) == "wet"
 
 
@@ -732,8 +734,8 @@ def test_tinyagent_plans_become_calls_of_the_sixteen(tmp_path):
     loaded = jsonl.load(str(path), "assistant")
     (task,) = loaded.tasks
     assert [(call.name, dict(call.args)) for call in task.gold] == [
-        ("get_email_address", {"name": ("Sid Roy",)}),
-        ("compose_new_email", {"recipients": (["$1"],), "context": ("the demo works",)}),
+        ("get_email_address", {"name": GoldArg(("Sid Roy",))}),
+        ("compose_new_email", {"recipients": GoldArg(([Reference(1)],)), "context": GoldArg(("the demo works",))}),
     ]
     assert loaded.rejected == [("row t2", "has 2 plans; only rows that were planned once are used")]
 

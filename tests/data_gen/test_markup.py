@@ -64,7 +64,7 @@ def test_the_examples_of_the_page_are_read_from_it():
     assert loaded.rejected == [] and [task.id for task in loaded.tasks] == [f"mk-{n:02}" for n in range(1, 14)]
     assert all(task.reading is not None for task in loaded.tasks)
     asked = {
-        task.id: [(call.name, {param: values[0] for param, values in call.args.items()}) for call in task.gold] for task in loaded.tasks
+        task.id: [(call.name, {param: arg.values[0] for param, arg in call.args.items()}) for call in task.gold] for task in loaded.tasks
     }
     assert asked["mk-03"] == [("get_phone_number", {"name": "Alice"}), ("send_sms", {"recipients": ["$1"], "message": "dinner is ready"})]
     assert asked["mk-05"] == [("create_note", {"name": "Shopping", "content": "milk and eggs", "folder": "Home"})]

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from data_gen.grounding import ground
+from data_gen import grounding
+from data_gen.gold import read_calls
 from data_gen.moments import moment_mentions
-from data_gen.task import Evidence
+from data_gen.task import Evidence, GoldArg
 from data_gen.tasks import jsonl
 
 NOW = "2025-10-17 08:33:00"
 """A Friday."""
 SPECS = {spec.name: spec for spec in jsonl.tools_of("assistant").specs}
+
+
+def ground(words, calls, tools, now=None):
+    return grounding.ground(words, read_calls(calls, tools), tools, now)
 
 
 @pytest.mark.parametrize(("said", "value", "words"), [
@@ -49,9 +54,9 @@ def test_a_choice_is_said_by_its_description_or_another_name():
 def test_nothing_is_a_value_of_a_required_parameter_until_something_is_said():
     call, = ground("show me directions to the opera house".split(), [("maps_show_directions", {
         "start_location": [""], "end_location": ["opera house", "the opera house"]})], SPECS)
-    assert call.args["start_location"] == ("",) and "start_location" not in call.arg_evidence
+    assert call.args["start_location"] == GoldArg(("",)) and "start_location" not in call.arg_evidence
     assert call.arg_evidence["end_location"] in (Evidence(4, 7), Evidence(5, 7))
-    assert set(call.args["end_location"]) == {"opera house", "the opera house"}
+    assert set(call.args["end_location"].values) == {"opera house", "the opera house"}
 
 
 def test_a_length_of_time_is_said_in_words():

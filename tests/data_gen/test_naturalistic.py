@@ -11,6 +11,7 @@ from configs.schema import AgentConfig, ClockConfig, Config, DataConfig
 from data_gen.disfluency import HELD_OUT, TRAIN
 from data_gen.episodes import make_episode, sample_profile
 from data_gen.expert import Expert
+from data_gen.gold import read_calls
 from data_gen.reading import reading_of
 from data_gen.sources import load
 from data_gen.tasks import naturalistic, written
@@ -79,7 +80,7 @@ def test_the_expert_is_right_on_every_request_written_by_hand(mode):
 
 
 def test_a_written_row_gets_a_world_that_knows_what_it_names():
-    box = AssistantToolbox(written.world(ROW["calls"]), "row")
+    box = AssistantToolbox(written.world(read_calls([(call["name"], call["args"]) for call in ROW["calls"]], {})), "row")
     assert box.run("summarize_pdf", {"pdf_path": "budget"}).startswith("This is about budget")
     assert box.run("get_phone_number", {"name": "Sam"}).startswith("+1")
 

@@ -9,8 +9,10 @@ from datetime import datetime
 
 import pytest
 
+from data_gen.gold import read_args
 from data_gen.retell import days, fillers, hours, people, retold
 from data_gen.spans import find
+from data_gen.task import GoldArg
 from data_gen.tasks import jsonl, written
 from data_gen.tasks.assistant.entities import pool
 
@@ -81,7 +83,7 @@ def test_days_turn_together():
     due = datetime.fromisoformat(told["calls"][0]["args"]["due_date"][0])
     assert due - datetime(2026, 3, 5, 16) == moved and f"{due:%A}" in told["request"]
     assert [one["value"][:10] for one in told["spans"][0]["args"]["due_date"]] == [f"{due:%Y-%m-%d}"] * 2
-    assert jsonl.task(told, ASSISTANT).gold[0].args["due_date"] == (f"{due:%Y-%m-%d %H:%M:%S}",)
+    assert jsonl.task(told, ASSISTANT).gold[0].args["due_date"] == GoldArg((f"{due:%Y-%m-%d %H:%M:%S}",))
 
 
 @pytest.mark.parametrize("request_", ["remind me on the twelfth", "is it open at the weekend", "lunch on June 3 then", "on 3/4 at noon"])
@@ -97,7 +99,7 @@ def test_hours_move_by_what_the_grammar_reads():
     assert second == first + 1 and first != 15
     names = "zero one two three four five six seven eight nine".split()
     assert f"at {names[first - 12]}, no make that at {names[second - 12]}, to call" in told["request"]
-    assert jsonl.task(told, ASSISTANT).gold[0].args["due_date"] == (f"2026-03-05 {second}:00:00",)
+    assert jsonl.task(told, ASSISTANT).gold[0].args["due_date"] == GoldArg((f"2026-03-05 {second}:00:00",))
 
 
 @pytest.mark.parametrize(("old", "new"), [
@@ -128,7 +130,8 @@ def test_fillers_come_and_go_between_what_is_marked():
                for each in told)
     assert all("the van won't start," in each["request"] and each["spans"] == SMS["spans"] for each in told)
     assert {"filler" in each.get("tags", ()) for each in told if each != SMS} == {True, False}
-    assert all(jsonl.task(each, ASSISTANT).gold[1].args == {"recipients": (["$1"],), "message": ("The van won't start",)} for each in told)
+    sent = read_args({"recipients": [["$1"]], "message": ["The van won't start"]}, calls=2)
+    assert all(jsonl.task(each, ASSISTANT).gold[1].args == sent for each in told)
     numbered = {"request": "show Rome show me Rome now show me", "calls": [], "spans": [{"tool": "show me#2", "args": {}}]}
     assert all(find(each["request"].split(), "show me#2")[1] == len(each["request"].split()) for n in range(99)
                for each in [fillers(numbered, random.Random(n))])

@@ -127,8 +127,8 @@ def test_gold_gives_what_was_said_and_takes_what_it_means():
         for call, other in zip(said.gold, plain.gold, strict=True):
             for name in set(TIMED) & set(call.args):
                 found += 1
-                words, meant = call.args[name]
-                assert other.args[name] == (meant, words)
+                words, meant = call.args[name].values
+                assert other.args[name].values == (meant, words)
                 span = call.arg_evidence[name]
                 assert set(words.split()) <= {word.text for word in said.words[span.start: span.end]}
                 whole = {"all_day": True} if "all_day" in call.args else {}
@@ -142,7 +142,7 @@ def test_a_time_in_words_of_the_models_own_is_right_and_another_time_is_not():
         (task, k) for task in assistant.tasks("train", 0, 200) for k, call in enumerate(task.gold, start=1)
         if call.name == "create_reminder" and set(call.args) == {"name", "due_date"}
     )
-    name, meant = task.gold[k - 1].args["name"][0], datetime.fromisoformat(task.gold[k - 1].args["due_date"][1])
+    name, meant = task.gold[k - 1].args["name"].values[0], datetime.fromisoformat(task.gold[k - 1].args["due_date"].values[1])
     for due, right in (
         (f"{meant:%B} {meant.day} {meant.year} at {meant:%H:%M}", True), (f"{meant:%H:%M} on {meant.day} {meant:%B} {meant.year}", True),
         (f"{meant + timedelta(minutes=1):%Y-%m-%d %H:%M:%S}", False), ("some day", False),
@@ -153,8 +153,8 @@ def test_a_time_in_words_of_the_models_own_is_right_and_another_time_is_not():
 def test_a_written_request_takes_what_was_said_from_its_own_now():
     task = next(task for task in written.tasks("test") if task.id == "hand-004")
     call = next(call for call in task.gold if call.name == "create_reminder")
-    ran = [Ran(1, call.name, {"name": call.args["name"][0], "due_date": "on Monday at ten in the morning"})]
-    assert call.args["due_date"] == ("2025-10-20 10:00:00",) and paired(task, ran, {}) == {task.gold.index(call) + 1: 1}
+    ran = [Ran(1, call.name, {"name": call.args["name"].values[0], "due_date": "on Monday at ten in the morning"})]
+    assert call.args["due_date"].values == ("2025-10-20 10:00:00",) and paired(task, ran, {}) == {task.gold.index(call) + 1: 1}
 
 
 def test_an_unknown_form_of_times_is_refused():

@@ -9,7 +9,7 @@ import pytest
 
 from data_gen.reading import reading_of
 from data_gen.spans import marked
-from data_gen.task import BadTask
+from data_gen.task import BadTask, GoldArg
 from data_gen.tasks import jsonl, written
 from data_gen.twins import twin
 
@@ -34,9 +34,14 @@ def task(row, **changes):
     return jsonl.task({**row, **changes}, jsonl.tools_of("assistant"))
 
 
+def shown(value) -> str:
+    """A value with references as rows have them."""
+    return str([str(item) for item in value]) if isinstance(value, list) else str(value)
+
+
 def wanted(row_task, heard: int, final: bool = False) -> list[str]:
     return [
-        f"{call.spec.name}({', '.join(map(str, call.args.values()))}){'' if call.complete else '…'}"
+        f"{call.spec.name}({', '.join(map(shown, call.args.values()))}){'' if call.complete else '…'}"
         for call in reading_of(row_task).wanted([word.text for word in row_task.words[:heard]], final)
     ]
 
@@ -99,7 +104,7 @@ def test_marks_that_do_not_fit_are_refused_by_name(spans, why):
 def test_words_that_are_said_twice_need_a_number():
     words = "text Sam that Sam called".split()
     specs = {spec.name: spec for spec in jsonl.tools_of("assistant").specs}
-    calls = [("get_phone_number", {"name": ["Sam"]})]
+    calls = [("get_phone_number", {"name": GoldArg(("Sam",))})]
     with pytest.raises(BadTask, match="'Sam' is said 2 times; write Sam#1 to Sam#2"):
         marked(words, calls, [{"tool": "text", "args": {"name": "Sam"}}], specs)
     assert marked(words, calls, [{"tool": "text", "args": {"name": "Sam#2"}}], specs).gold[0].arg_evidence["name"].start == 3

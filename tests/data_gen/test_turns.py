@@ -9,7 +9,8 @@ import pytest
 
 from configs.schema import DataConfig, EndpointConfig
 from data_gen.conversing import Conversant, Manners, said_in
-from data_gen.task import BadTask, Evidence, GoldCall, Task, Turn
+from data_gen.gold import read_args
+from data_gen.task import BadTask, Evidence, GoldArg, GoldCall, Task, Turn
 from data_gen.turns import alone, counted, cut_turns, timed, turn_ended, turns_of, words_of
 from midsentence.spoken import Spoken
 from midsentence.tools.assistant import AssistantToolbox, assistant_specs
@@ -20,7 +21,7 @@ NONE = Evidence(0, 0)
 
 
 def gold(tool: str, /, **args) -> GoldCall:
-    return GoldCall(tool, {key: (value,) for key, value in args.items()}, NONE, {})
+    return GoldCall(tool, read_args({key: [value] for key, value in args.items()}, calls=2), NONE, {})
 
 
 def talk(**more) -> Task:
@@ -68,7 +69,7 @@ def test_a_turn_alone_has_its_own_calls_and_the_world_that_gold_has_left():
     task = talk()
     own = alone(task, 1, start_ns=5_000_000_000)
     assert own.words[0].start_ns == 5_000_000_000 and own.request == "text her that I'm late" and not own.turns
-    assert own.gold[0].args == {"recipients": (["+15550100"],), "message": ("I'm late",)}
+    assert own.gold[0].args == {"recipients": GoldArg((["+15550100"],)), "message": GoldArg(("I'm late",))}
     first, last = alone(task, 0), alone(task, 2)
     assert first.answer == ("+15550100",) and not last.gold
     box = last.toolbox()

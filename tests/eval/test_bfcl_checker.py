@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from data_gen.grounding import canonical
+from data_gen.gold import canonical
 from data_gen.task import Task
 from data_gen.tasks import bfcl
 from eval.bfcl import Verdict, check

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from data_gen.task import Evidence, GoldCall, Task, Word
+from data_gen.task import Evidence, GoldArg, GoldCall, Task, Word
 from eval import closed_book, replay, report
 from eval.closed_book import FIELDS, ask, beside, judged, majority, read, said
 from eval.results import BadResults, Key
@@ -15,7 +15,7 @@ from tests.data_gen.test_hotpotqa import ARTICLES
 
 
 def question(id: str, *accepted: str, split: str = "test") -> Task:
-    gold = (GoldCall("search", {"entity": ("x",)}, Evidence(0, 0), {}),)
+    gold = (GoldCall("search", {"entity": GoldArg(("x",))}, Evidence(0, 0), {}),)
     return Task(id, "hotpotqa", split, (Word("so", 0, 1),), (SEARCH_SPEC,), gold, object, accepted)
 
 

@@ -14,6 +14,7 @@ from data_gen.episodes import heard_of, make_episode
 from data_gen.expert import Expert
 from data_gen.markup import parse
 from data_gen.reading import reading_of
+from data_gen.task import GoldArg
 from data_gen.tasks import jsonl
 from eval.conversations import slices, summary
 from eval.episodes import record, replayed
@@ -126,7 +127,7 @@ def test_an_effect_that_was_asked_for_in_any_turn_is_not_wrong(tiny_renderer):
 
 
 def test_a_mistake_is_counted_in_the_turn_in_which_it_was_made(tiny_renderer):
-    asked = replace(TASK.gold[1], args={**TASK.gold[1].args, "message": ("I'm early",)})
+    asked = replace(TASK.gold[1], args={**TASK.gold[1].args, "message": GoldArg(("I'm early",))})
     found = played(tiny_renderer, judged=replace(TASK, gold=(TASK.gold[0], asked, TASK.gold[2])))
     assert [turn["right"] for turn in found["turns"]] == [True, False, True, True, True]
     assert (found["right"], found["cause"]) == (False, "wrong argument") and found["why"].startswith("turn 2: ")

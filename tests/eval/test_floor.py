@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from configs.schema import AgentConfig, DataConfig, EndpointConfig
 from data_gen.episodes import heard_of, make_episode, settings_of
 from data_gen.expert import Expert
-from data_gen.reading import GroundedReading, issued
+from data_gen.gold import issued, read_args
+from data_gen.reading import GroundedReading
 from data_gen.task import Evidence, GoldCall, Task, Word
 from data_gen.tasks import debug
 from eval.episodes import record
@@ -53,13 +54,13 @@ class Clairvoyant:
             return "<pause>"
         ids = {k: k for k in range(1, len(self.task.gold) + 1)}
         lines = [
-            write_call(k, call.name, (), {name: issued(values[0], ids) for name, values in call.args.items()})
+            write_call(k, call.name, (), {name: issued(arg.values[0], ids) for name, arg in call.args.items()})
             for k, call in enumerate(self.task.gold, start=1) if k in left
         ][: state.settings.calls_per_action]
         call = self.task.gold[-1]
         if self.last_is_open and row.revise == "amend" and row.calls_per_action is None and call.args:
             name = next(iter(call.args))
-            args = {other: issued(values[0], ids) for other, values in call.args.items()}
+            args = {other: issued(arg.values[0], ids) for other, arg in call.args.items()}
             amended = write_amend(len(self.task.gold), name, args.pop(name))
             lines[-1:] = [write_call(len(self.task.gold), call.name, (), args), amended]
         return "<tool_call>\n" + "".join(f"{line}\n" for line in lines) + "</tool_call>"
@@ -210,7 +211,7 @@ class Slow:
 
 def task_of(*calls: tuple[str, tuple]) -> Task:
     none = Evidence(0, 0)
-    gold = tuple(GoldCall(name, {"x": values}, none, {}) for name, values in calls)
+    gold = tuple(GoldCall(name, read_args({"x": values}, calls=len(calls)), none, {}) for name, values in calls)
     return Task("t", "test", "test", (Word("go", 0, NS_PER_S),), TOOLS, gold, Slow)
 
 

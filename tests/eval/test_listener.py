@@ -11,8 +11,8 @@ from data_gen.episodes import heard_of, make_episode, settings_of
 from data_gen.expert import Expert
 from data_gen.reading import reading_of
 from data_gen.speech import speak
-from data_gen.task import Evidence, GoldCall, Task
-from data_gen.tasks import assistant, debug
+from data_gen.task import Evidence, GoldArg, GoldCall, Task
+from data_gen.tasks import assistant, debug, jsonl
 from eval.critical import CAUSES, critical_path
 from eval.episodes import record
 from eval.floor import append_ns
@@ -40,7 +40,7 @@ class Second:
 
 
 def said(tool: str, **changes) -> Task:
-    gold = (GoldCall(tool, {"x": ("two",)}, Evidence(0, 1), {"x": Evidence(1, 2)}),)
+    gold = (GoldCall(tool, {"x": GoldArg(("two",))}, Evidence(0, 1), {"x": Evidence(1, 2)}),)
     words = speak(["one", "two", "three"], 0)
     return replace(Task("t", "test", "test", words, TOOLS, gold, Second), **changes)
 
@@ -61,6 +61,31 @@ def test_a_read_starts_a_token_after_its_last_word_is_taken_in(tiny_renderer):
     # what was looked up is told once it is known and in the context
     told = listener_ns(task, UPDATES, MODES["speculative"], LAPTOP, tiny_renderer, told=20)
     assert told == read_ns + LAPTOP.append_ns(1) + 20 * TOKEN_NS - task.speech_end_ns
+
+
+def test_what_may_be_left_out_is_waited_for_no_longer_than_the_tools_name(tiny_renderer):
+    (gold,) = said("read").gold
+    loose = said("read", gold=(replace(gold, args={"x": GoldArg(("two",), optional=True)}),))
+    found = listener_ns(loose, UPDATES, MODES["speculative"], LAPTOP, tiny_renderer, told=20)
+    read_ns = ns(2) + append_ns(UPDATES[0], LAPTOP, tiny_renderer) + TOKEN_NS + NS_PER_S
+    end_ns = ns(4) + append_ns(UPDATES[2], LAPTOP, tiny_renderer)
+    assert found == max(end_ns, read_ns + LAPTOP.append_ns(1)) + 20 * TOKEN_NS - loose.speech_end_ns
+
+
+def test_what_is_taken_back_in_the_end_is_not_waited_for(tiny_renderer):
+    """A row whose copy is taken back: its marks say when it was meant, and gold has no such argument."""
+    row = {"id": "b", "request": "email Ann with a copy to Bob that rent is due no leave Bob off",
+           "calls": [{"name": "get_email_address", "args": {"name": ["Ann"]}},
+                     {"name": "compose_new_email", "args": {"recipients": [["$1"]], "context": ["rent is due"]}}],
+           "spans": [{"tool": "email", "args": {"name": "Ann"}},
+                     {"tool": "email", "args": {"context": "rent is due", "cc": [{"words": "with a copy", "value": ["$3"]},
+                                                                                 {"words": "leave Bob off", "value": None}]}},
+                     {"name": "get_email_address", "tool": "a copy", "args": {"name": {"words": "Bob#1", "value": "Bob"}},
+                      "until": "leave Bob off"}]}
+    task = jsonl.task(row, jsonl.tools_of("assistant"))
+    assert "cc" not in task.gold[1].arg_evidence
+    heard = heard_of(task, DataConfig(), 0)
+    assert listener_ns(task, heard, MODES["speculative"], LAPTOP, tiny_renderer) > 0
 
 
 def test_a_write_waits_for_an_end_of_speech_that_finds_it_whole(tiny_renderer):

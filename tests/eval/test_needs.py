@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from data_gen.task import Evidence, GoldCall, Task, Word
+from data_gen.task import Evidence, GoldArg, GoldCall, Reference, Task, Word
 from data_gen.tasks import debug
 from data_gen.tasks.jsonl import Acknowledging
 from eval.floor import paths
@@ -54,7 +54,7 @@ def test_a_chain_that_does_not_bind_is_no_longer_than_its_calls():
 def test_what_a_tool_without_an_implementation_returns_is_not_known_before():
     specs = (ToolSpec("find", (Param("x", {}),), "read"), ToolSpec("send", (Param("to", {}),), "write"))
     none = Evidence(0, 0)
-    gold = (GoldCall("find", {"x": ("a",)}, none, {}), GoldCall("send", {"to": ("$1",)}, none, {}))
+    gold = (GoldCall("find", {"x": GoldArg(("a",))}, none, {}), GoldCall("send", {"to": GoldArg((Reference(1),))}, none, {}))
     made = Task("t", "test", "test", (Word("go", 0, 1),), specs, gold, partial(Acknowledging, "t", specs))
     assert binding(made) == {1: set(), 2: {1}}
     assert binding(debug.tasks("test", 0)[0]) == {1: set(), 2: {1}, 3: set()}

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from data_gen.gold import filled
-from data_gen.task import Evidence, GoldCall, Task, Word
+from data_gen.gold import filled, read_args
+from data_gen.task import Evidence, GoldArg, GoldCall, Reference, Spliced, Task, Word
 from eval.graphs import gold_graph, graph_of, isomorphic
 from eval.scoring import CAUSES, Ran, answer_f1, equal, holds, match, normal, score
 from midsentence.calls import Call, CallState, Graph
@@ -47,8 +47,8 @@ def task(*gold: GoldCall, answer: tuple[str, ...] = ()) -> Task:
     return Task("t", "test", "test", (Word("go", 0, 1),), TOOLS, gold, Box, answer)
 
 
-FIND = GoldCall("find", {"x": ("Bob", "bob"), "y": ("", 1)}, NONE, {})
-SEND = GoldCall("send", {"to": (["$1"],), "text": ("hi", "hi!")}, NONE, {})
+FIND = GoldCall("find", read_args({"x": ("Bob", "bob"), "y": ("", 1)}), NONE, {})
+SEND = GoldCall("send", read_args({"to": (["$1"],), "text": ("hi", "hi!")}, calls=2), NONE, {})
 
 
 def episode(*calls: tuple, state: CallState = CallState.DONE):
@@ -91,7 +91,7 @@ RIGHT = (("find", {"x": "bob"}), ("send", {"to": [Ref(1)], "text": "hi!"}))
 )
 def test_to_say_a_default_is_to_leave_it_out(said, gold, right):
     ran = Ran(1, "weather", said, None, {"unit": "C", "day": None})
-    assert bool(match([GoldCall("weather", gold, NONE, {})], [ran])) is right
+    assert bool(match([GoldCall("weather", read_args(gold), NONE, {})], [ran])) is right
 
 
 def test_any_accepted_value_is_right_and_results_may_be_written_out():
@@ -188,7 +188,7 @@ def test_an_answer_slot_is_compared_without_case_articles_and_punctuation():
 
 
 def test_pairs_are_found_whatever_the_order():
-    twice = [GoldCall("find", {"x": (1, 2)}, NONE, {}), GoldCall("find", {"x": (1,)}, NONE, {})]
+    twice = [GoldCall("find", {"x": GoldArg((1, 2))}, NONE, {}), GoldCall("find", {"x": GoldArg((1,))}, NONE, {})]
     assert match(twice, [Ran(1, "find", {"x": 1}), Ran(2, "find", {"x": 2})]) == {1: 2, 2: 1}
 
 
@@ -200,7 +200,8 @@ def test_a_failed_or_cancelled_call_does_not_count():
 def test_json_equality_and_results_inside_texts():
     assert equal(2, 2.0) and equal([1, {"a": (2,)}], (1, {"a": [2]}))
     assert not equal(True, 1) and not equal("1", 1) and not equal({"a": 1}, {"b": 1})
-    assert filled({"a": ["$1", "see $2 and $3"]}, {1: [5], 2: 7}) == {"a": [[5], "see 7 and $3"]}
+    mixed = {"a": [Reference(1), Spliced(("see ", Reference(2), " and ", Reference(3)))]}
+    assert filled(mixed, {1: [5], 2: 7}) == {"a": [[5], Spliced(("see 7 and ", Reference(3)))]}
 
 
 def test_the_world_may_understand_two_texts_alike():
@@ -211,7 +212,7 @@ def test_the_world_may_understand_two_texts_alike():
                 return "sent"
             return super().run(name, args)
 
-    gold = GoldCall("send", {"to": ("Bob Ray",), "text": ("hi",)}, NONE, {})
+    gold = GoldCall("send", read_args({"to": ("Bob Ray",), "text": ("hi",)}), NONE, {})
     made = Task("t", "test", "test", (Word("go", 0, 1),), TOOLS, (gold,), Meaning)
     state, _ = episode(("send", {"to": "bob", "text": "HI"}))
     box = Meaning()

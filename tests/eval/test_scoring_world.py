@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 
-from data_gen.gold import rehearse
-from data_gen.task import BadTask, Evidence, GoldCall, Task, Word
+from data_gen.gold import read_calls, references, rehearse
+from data_gen.task import BadTask, Evidence, GoldArg, GoldCall, Task, Word
 from data_gen.tasks import assistant, written
 from data_gen.tasks.bfcl import AckToolbox
 from eval.graphs import gold_graph
@@ -29,8 +29,8 @@ DATA = WorldData(
 
 
 def task_of(*gold: tuple[str, dict], data: WorldData = DATA, **more) -> Task:
-    calls = tuple(GoldCall(name, {key: tuple(values) for key, values in args.items()}, NONE, {}) for name, args in gold)
     specs, world = assistant_specs(), partial(AssistantToolbox, data, "t")
+    calls = tuple(GoldCall(name, args, NONE, {}) for name, args in read_calls(gold, {spec.name: spec for spec in specs}))
     return Task("t", "test", "test", (Word("go", 0, 1),), specs, calls, world, **more)
 
 
@@ -75,7 +75,7 @@ def test_without_a_state_the_resource_says_whether_order_shows():
     )
     one, two = (("log", {"text": "a"}), ("log", {"text": "b"})), (("ping", {"text": "a"}), ("ping", {"text": "b"}))
     for calls, wanted in ((one, False), (two, True)):
-        gold = tuple(GoldCall(name, {"text": (args["text"],)}, NONE, {}) for name, args in calls)
+        gold = tuple(GoldCall(name, {"text": GoldArg((args["text"],))}, NONE, {}) for name, args in calls)
         task = Task("t", "test", "test", (Word("go", 0, 1),), specs, gold, partial(AckToolbox, "t", specs))
         assert judged(task, *calls).right and judged(task, *calls[::-1]).right is wanted
 
@@ -153,7 +153,7 @@ def test_generated_and_written_gold_open_what_they_are_asked_to_open_and_nothing
     attached = [call for task in made for call in task.gold if "attachments" in call.args]
     assert len(attached) > 20
     # by its name at least: nothing is opened for a mail's sake
-    assert all(any(not str(value[0]).startswith("$") for value in call.args["attachments"]) for call in attached)
+    assert all(any(not references(value[:1]) for value in call.args["attachments"].values) for call in attached)
 
 
 def test_gold_that_its_own_world_refuses_is_an_error_that_names_it():

@@ -29,7 +29,7 @@ def test_a_bound_that_counts_edges_that_do_not_bind_is_found_out(monkeypatch):
     monkeypatch.setattr(bench_floor, "tasks_of", lambda source, questions: [MAIL, SENT])
     assert run_chunk(("assistant", 0, 60, 0, None))[1]["below"] == 0
     monkeypatch.setattr("eval.floor.binding", lambda task: {
-        k: {n for n in needed(gold, len(task.gold)) if n < k} for k, gold in enumerate(task.gold, start=1)
+        k: {n for n in needed(gold) if n < k} for k, gold in enumerate(task.gold, start=1)
     })
     _, counts, found = run_chunk(("assistant", 0, 60, 0, None))
     assert counts["below"] == len(found) > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 
+from data_gen.gold import references
 from data_gen.tasks import jsonl
 from data_gen.tasks.assistant.dialogue import compose
 from scripts.chat_rows import row_of
@@ -29,4 +30,4 @@ def test_a_conversation_comes_back_from_its_chat_row(tmp_path):
 
 def links(task) -> int:
     """How many arguments take results."""
-    return sum("$" in str(values[0]) for call in task.gold for values in call.args.values())
+    return sum(bool(references(arg.values[0])) for call in task.gold for arg in call.args.values())

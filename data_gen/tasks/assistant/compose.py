@@ -15,7 +15,7 @@ from itertools import product
 
 from data_gen.derivation import Derivation
 from data_gen.disfluency import TRAIN, Disfluent, Lexicon, Rates
-from data_gen.gold import rehearse
+from data_gen.gold import canonical, references, rehearse
 from data_gen.script import Mark, Place, Script
 from data_gen.seeds import child
 from data_gen.speech import Voice, speak
@@ -325,7 +325,7 @@ def asks_twice(script: Script, teller: Teller) -> bool:
     if len(set(tools)) == len(tools):
         return False
     gold = Derivation(script.finish(), asks).gold(len(script.words), BY_NAME)
-    calls = [(call.name, repr(sorted((name, values[0]) for name, values in call.args.items()))) for call in gold]
+    calls = [(call.name, repr(sorted(canonical(call).items()))) for call in gold]
     return len(set(calls)) < len(calls)
 
 
@@ -358,13 +358,8 @@ def _answer(gold, place, intents: set[str]) -> tuple[str, ...]:
     if not intents & _ANSWERED:
         return ()
     tool = "get_phone_number" if "phone" in intents else "get_email_address"
-    people = [call.args["name"] for call in gold if call.name == tool]
-    used = {text for call in gold for values in call.args.values() for text in _refs(values[0])}
-    alone = [names for n, call in enumerate(gold, start=1) if call.name == tool and f"${n}" not in used for names in [call.args["name"]]]
-    names = (alone or people or [()])[0]
+    people = {n: call.args["name"].values for n, call in enumerate(gold, start=1) if call.name == tool}
+    used = {k for call in gold for k in references(canonical(call))}
+    names = next(iter([people[n] for n in people if n not in used] or people.values()), ())
     person = next((person for person in place.data.people if person.name in names), None)
     return () if person is None else (person.phone if tool == "get_phone_number" else person.email,)
-
-
-def _refs(value) -> list[str]:
-    return [str(part) for part in value] if isinstance(value, list) else [str(value)]

@@ -16,7 +16,7 @@ from typing import Any
 
 from data_gen.derivation import Clause, Derivation, clauses, understood
 from data_gen.disfluency import Disfluent
-from data_gen.gold import rehearse
+from data_gen.gold import canonical, rehearse
 from data_gen.replies import SAYS, question
 from data_gen.script import Mark, Script
 from data_gen.seeds import child
@@ -327,7 +327,7 @@ def task_of(dialogue: Dialogue, name: str, source: str, now: str, seed: int, voi
             raise BadTask(f"task {name}: a call of a later turn became clear before one of turn {len(turns) + 1}")
         turns.append(replace(turn, calls=calls, quiet=turn.quiet and calls == had))
         had = calls
-    texts = [(call.name, repr(sorted((arg, values[0]) for arg, values in call.args.items()))) for call in gold]
+    texts = [(call.name, repr(sorted(canonical(call).items()))) for call in gold]
     if len(set(texts)) < len(texts):
         raise BadTask(f"task {name}: it asks for the same twice")
     place = dialogue.drawer.setting

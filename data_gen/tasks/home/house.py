@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from data_gen.seeds import child
+from data_gen.task import GoldArg
 from midsentence.tools.text import either, fold, quote
 from midsentence.tools.tool import Json, ToolFailure
 
@@ -68,8 +69,9 @@ class House:
     date: str = ""
 
 
-def house(vocabulary: Mapping[str, Any], id: str, calls: Sequence[Mapping[str, Any]]) -> House:
-    """The house of a task: its states follow from the id, and it has the timers and the list items that the calls refer to."""
+def house(vocabulary: Mapping[str, Any], id: str, calls: Sequence[tuple[str, Mapping[str, GoldArg]]]) -> House:
+    """The house of a task: its states follow from the id, and it has the timers and the list items that calls refer to, each of them a
+    tool and what it accepts."""
     draw = random.Random(child(0, "house", id))
     devices = [
         Device(name, domain, area, state=draw.choice(_STATES.get(domain) or (str(draw.randrange(20, 90)),)))
@@ -85,23 +87,23 @@ def house(vocabulary: Mapping[str, Any], id: str, calls: Sequence[Mapping[str, A
         clock=f"{draw.randrange(7, 23):02d}:{draw.randrange(60):02d}", date=f"2026-{draw.randrange(1, 13):02d}-{draw.randrange(1, 29):02d}",
     )
     made.timers.append(Timer(420, draw.randrange(30, 400)))
-    for args, call in _whole(calls):
-        if "Timer" in call["name"] and call["name"] not in ("HassStartTimer", "HassCancelAllTimers"):
+    for tool, args in _whole(calls):
+        if "Timer" in tool and tool not in ("HassStartTimer", "HassCancelAllTimers"):
             seconds = _seconds(args, "start_")
             if seconds or {"name", "area"} & set(args):
                 made.timers.append(Timer(seconds or 900, draw.randrange(30, 600), args.get("name", ""), args.get("area", "")))
-        if call["name"].endswith(("CompleteItem", "RemoveItem")) and "item" in args and args.get("name", "") in made.lists:
+        if tool.endswith(("CompleteItem", "RemoveItem")) and "item" in args and args.get("name", "") in made.lists:
             made.lists[args.get("name", "")].append(args["item"])
     return made
 
 
-def _whole(calls: Sequence[Mapping[str, Any]]) -> list[tuple[dict[str, Any], Mapping[str, Any]]]:
-    """Calls with their arguments, without those that are a part of an earlier one."""
-    found: list[tuple[dict[str, Any], Mapping[str, Any]]] = []
-    for call in calls:
-        args = {name: values[0] for name, values in call["args"].items()}
-        if not any(other["name"] == call["name"] and args.items() <= whole.items() for whole, other in found):
-            found.append((args, call))
+def _whole(calls: Sequence[tuple[str, Mapping[str, GoldArg]]]) -> list[tuple[str, dict[str, Any]]]:
+    """Tools with what they are given first, without those that are a part of an earlier one."""
+    found: list[tuple[str, dict[str, Any]]] = []
+    for tool, accepted in calls:
+        args = {name: arg.values[0] for name, arg in accepted.items() if not arg.left_out}
+        if not any(other == tool and args.items() <= whole.items() for other, whole in found):
+            found.append((tool, args))
     return found
 
 

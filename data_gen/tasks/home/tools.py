@@ -123,7 +123,7 @@ def _schema(values: Sequence[Any]) -> dict[str, Any]:
     return {"type": "string", "enum": list(dict.fromkeys(values))}
 
 
-def toolbox(chosen: Sequence[Tool], vocabulary: Mapping[str, Any], id: str, calls: Sequence[Mapping[str, Any]]) -> Toolbox:
+def toolbox(chosen: Sequence[Tool], vocabulary: Mapping[str, Any], id: str, calls: Sequence[jsonl.Named]) -> Toolbox:
     """A fresh house with some of the tools."""
     return FunctionToolbox(chosen, id, house.house(vocabulary, id, calls))
 
