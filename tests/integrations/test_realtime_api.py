@@ -190,7 +190,7 @@ def test_pieces_that_do_not_make_up_the_text_are_what_the_model_is_told_that_it_
     assert model.usage.broken >= 1 and starts(session) == DONE
     once_and_after_commit(session)
     assert ("assistant", PHONE) in said(server.connections[0])  # the second try; the first stands as it was heard
-    assert any(role == "assistant" and text.startswith("ot<") for role, text in said(server.connections[0]))
+    assert ("assistant", "o") in said(server.connections[0])
 
 
 def test_a_response_that_ignores_its_cancelling_costs_the_connection_not_the_session(texts, monkeypatch):
