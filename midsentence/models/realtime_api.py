@@ -42,6 +42,8 @@ _FIRST_WAIT_S, _MOST_SEEN = 0.25, 4096
 _TRIED_AGAIN = (408, 409, 429)
 _KEY = re.compile(r"\b(?:sk|ek|sess)[-_][\w*.-]{4,}")
 logger = logging.getLogger(__name__)
+_WIRE = logging.getLogger(f"{__name__}.wire")
+_WIRE.setLevel(logging.INFO)  # below that, websockets logs the header with the key
 
 
 class RealtimeFailure(Exception):
@@ -92,7 +94,8 @@ class RealtimeModel:
 
     def connect(self) -> Any:
         """A new connection, to be entered. The SDK's own reconnecting is off, for it would not restore a conversation."""
-        return self.client.realtime.connect(model=self.name, websocket_connection_options={"open_timeout": REPLY_S, "close_timeout": 1.0})
+        options = {"open_timeout": REPLY_S, "close_timeout": 1.0, "logger": _WIRE}
+        return self.client.realtime.connect(model=self.name, websocket_connection_options=options)
 
     def clean(self, text: Any) -> str:
         """A server's words on one line, without the client's key or anything that looks like one."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midsentence.ending import UserError, program
-from scripts.loopback.script import Script
+from scripts.loopback.script import Rules
 
 if TYPE_CHECKING:
     from scripts.loopback.server import Player
@@ -39,8 +39,8 @@ def main(arguments: list[str]) -> None:
 
 
 def scripted(path: Path) -> Callable[[], Player]:
-    """One script for all connections."""
-    script = Script.read(path)
+    """One script for all connections; each plays it from its beginning."""
+    script = Rules.read(path)
     return lambda: script
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -21,8 +22,8 @@ FAULTS = (
 class Row:
     """A reply."""
 
-    when: str
-    """What the conversation must say, anywhere."""
+    when: str | tuple[str, ...]
+    """What the conversation, its instructions included, must say, anywhere; several texts must all be there."""
     write: str
     fault: str = ""
     """``drop`` the connection after the words; ``garble``: half an event's JSON; ``strange``: an event without its fields; ``repeat``
@@ -32,9 +33,19 @@ class Row:
     pace_s: float = 0.0
     """Time between two pieces."""
 
+    def is_due(self, said: str) -> bool:
+        """Whether a conversation says what it waits for."""
+        return all(part in said for part in ((self.when,) if isinstance(self.when, str) else self.when))
+
     def __post_init__(self) -> None:
+        parts = [self.write, *([self.when] if isinstance(self.when, str) else self.when)]
+        if not all(isinstance(part, str) for part in parts):
+            raise TypeError(f"when is {self.when!r} and write {self.write!r}; give texts")
         if self.fault and self.fault not in FAULTS and self.fault.split()[0] not in ("refuse", "fail"):
             raise ValueError(f"fault is {self.fault!r}; use one of {', '.join(FAULTS)}, 'refuse CODE' or 'fail CODE'")
+
+
+PAUSE = Row("", "<pause>")
 
 
 class Script:
@@ -52,20 +63,21 @@ class Script:
         """
         names = ", ".join(spec.name for spec in fields(Row))
         try:
-            return cls([Row(**row) for row in json.loads(path.read_text(encoding="utf-8"))])
-        except (json.JSONDecodeError, TypeError, AttributeError) as error:
+            rows = json.loads(path.read_text(encoding="utf-8"))
+            return cls([Row(**(row | {"when": tuple(when) if isinstance(when := row["when"], list) else when})) for row in rows])
+        except (json.JSONDecodeError, TypeError, LookupError, AttributeError) as error:
             raise ValueError(f"{path} is no script ({error}); give a JSON list of objects with {names}") from error
 
     def reply(self, said: str) -> Row:
         """The next row, if it is due."""
-        return self.rows.pop(0) if self.rows and self.rows[0].when in said else Row("", "<pause>")
+        return self.rows.pop(0) if self.rows and self.rows[0].is_due(said) else PAUSE
 
     async def listen(self, instructions: str, items: Sequence[tuple[str, str]]) -> None:
         """A script reads when it is asked."""
 
     async def write(self, instructions: str, items: Sequence[tuple[str, str]]) -> AsyncIterator[str | Row]:
         """The row's faults first, then its text in pieces of three characters."""
-        row = self.reply("".join(text for _, text in items))
+        row = self.reply("".join((instructions, *(text for _, text in items))))
         yield row
         for at in range(0, len(row.write), 3):
             yield row.write[at:at + 3]
@@ -74,3 +86,16 @@ class Script:
     def count(self, text: str) -> int:
         """About how many tokens a text has."""
         return len(text) // 4 + 1
+
+
+class Rules(Script):
+    """Plays the model by the conversation alone, the same for everybody: the first row that is due, and whose lines do not all stand."""
+
+    def reply(self, said: str) -> Row:
+        """See `Script`."""
+        return next((row for row in self.rows if row.is_due(said) and not all(line in said for line in lines_of(row.write))), PAUSE)
+
+
+def lines_of(action: str) -> list[str]:
+    """The call lines of an action; of another, itself."""
+    return [line for line in re.split(r"</?tool_call>|\n", action) if line.strip()]
