@@ -264,11 +264,24 @@ class RepairConfig:
 
 
 @dataclass
+class RealtimeConfig:
+    """Where backend ``realtime`` finds the OpenAI Realtime API, or who else speaks it."""
+
+    url: str = ""
+    """Its base, such as ``http://127.0.0.1:8765/v1`` for ``python -m scripts.loopback``; empty for OpenAI's."""
+    model: str = "gpt-realtime-2"
+    key_env: str = "OPENAI_API_KEY"
+    """Environment variable that holds the key."""
+
+
+@dataclass
 class EvalConfig:
     """What is replayed and how it is reported."""
 
     backends: list[str] = several("expert")
-    """``expert``, ``no_thoughts``, ``no_guess``, ``model`` (as in group model), ``untrained`` (it without adapter), and `checkpoints`."""
+    """``expert``, ``no_thoughts``, ``no_guess``, ``model`` (as in group model), ``untrained`` (it without adapter),
+    ``realtime`` (below), and `checkpoints`."""
+    realtime: RealtimeConfig = field(default_factory=RealtimeConfig)
     checkpoints: dict[str, str] = field(default_factory=dict)
     """Checkpoints of the model in group model by names of their own, to be compared: ``{baseline: FOLDER, async: FOLDER}``."""
     modes: list[str] = several("sequential", "parallel", "eager_end", "speculative")

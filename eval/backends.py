@@ -9,6 +9,7 @@ Owns the names of backends and what each needs: prompt, tags, weights. Refuses t
 | ``no_guess`` | the same without thoughts and guesses: what the calls' and answer's own tokens cost | the trained model's |
 | ``model`` | the configured checkpoint, or ``outputs/train/<name>`` where none is configured and that one is there | as trained |
 | ``untrained`` | the same base model as it comes | ``full`` prompt that explains the protocol, tags as plain text |
+| ``realtime`` | a service that speaks OpenAI's Realtime API; on the wall clock alone | as configured; tags as plain text |
 | one of ``eval.checkpoints`` | that checkpoint of the configured model | as trained |
 
 An added tag is a token that an untrained model has never seen; asked to write those it could only fail. Plain text is what
@@ -17,23 +18,29 @@ it can do best. It pays for it in tokens, as a deployment of it would.
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from configs.schema import AgentConfig, Config, DataConfig, ModelConfig
+from configs.schema import AgentConfig, Config, DataConfig, ModelConfig, RealtimeConfig
 from data_gen.expert import Expert
 from data_gen.reading import reading_of
 from data_gen.task import Task
+from midsentence.addresses import without_keys
 from midsentence.models.embedded import resolve
+from midsentence.models.live import LiveModel
 from midsentence.models.llamacpp import gguf_in
 from midsentence.models.load import RUNTIMES, load_renderer, load_runtime
 from midsentence.rendering import Renderer
 from midsentence.simulate import Planner
 
-BACKENDS = ("expert", "no_thoughts", "no_guess", "model", "untrained")
+BACKENDS = ("expert", "no_thoughts", "no_guess", "model", "untrained", "realtime")
 PLANNED = ("expert", "no_thoughts", "no_guess")
 """Backends without weights."""
 UNTRAINED = (*PLANNED, "untrained")
@@ -52,6 +59,8 @@ class Backend:
     stamps: str
     runtime: str = "transformers"
     """What runs the model, one of `midsentence.models.load.RUNTIMES`."""
+    service: RealtimeConfig | None = None
+    """Who runs it elsewhere."""
 
     @property
     def planned(self) -> bool:
@@ -63,6 +72,8 @@ class Backend:
         """Who that is, in words."""
         if self.planned:
             return f"no model (tokens of {self.model.name})"
+        if self.service is not None:
+            return f"{self.service.model} at {without_keys(self.service.url) or 'OpenAI'}"
         return self.model.name + (f" with {self.model.adapter}" if self.model.adapter else ", untrained")
 
     @property
@@ -85,12 +96,32 @@ class Backend:
 
     def load(self, temperature: float, max_tokens: int, eager: bool = False) -> Any:
         """Loads its weights, onto the accelerator if there is one; ``eager`` takes in what is appended at once, as a live session must."""
+        if self.service is not None:
+            return None
         from transformers.utils import logging
         logging.disable_progress_bar()
         model = self.model
         return load_runtime(
             model.name, model.adapter, model.dtype, self.runtime, temperature=temperature, max_tokens=max_tokens, eager=eager
         )
+
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[LiveModel]:
+        """The model of a service, in the running loop; says at the end what was used."""
+        from openai import AsyncOpenAI
+
+        from midsentence.models.realtime_api import RealtimeModel
+        assert self.service is not None
+        async with AsyncOpenAI(base_url=self.service.url or None, api_key=os.environ[self.service.key_env]) as client:
+            model = RealtimeModel(client, self.service.model, self.renderer())
+            yield model
+            used = model.usage
+            print(
+                f"{self.service.model}: {used.requests} responses, {used.aborted} cancelled, {used.broken} broken, {used.prompt_tokens} "
+                f"tokens read, {used.cached_tokens} of them cached, {used.completion_tokens} written, {model.reconnected} reconnections",
+                flush=True,
+            )
 
 
 def backend(name: str, config: Config) -> Backend:
@@ -108,6 +139,8 @@ def backend(name: str, config: Config) -> Backend:
         model = replace(config.model, adapter=None, tags="text", turns=None)
         stamps = "none" if config.clock.stamps == "token" else config.clock.stamps
         return Backend(name, model, replace(config.agent, prompt="full", prompt_tools="full"), stamps)
+    if name == "realtime":
+        return _realtime(config)
     if name in PLANNED:
         # what the expert's tokens cost is the same whether or not somebody has been trained on them
         return Backend(name, replace(config.model, adapter=None), config.agent, config.clock.stamps)
@@ -130,6 +163,22 @@ def backend(name: str, config: Config) -> Backend:
     elif made.runtime not in RUNTIMES:
         raise ValueError(f"unknown eval.runtime {made.runtime!r}; use {' or '.join(RUNTIMES)}")
     return made
+
+
+def _realtime(config: Config) -> Backend:
+    service = config.eval.realtime
+    if config.time != "real":
+        raise ValueError("backend 'realtime' runs in its own time; set time=real")
+    if config.eval.constrained:
+        raise ValueError("backend 'realtime' can't be kept to a grammar; set eval.constrained=false")
+    if find_spec("openai") is None or find_spec("websockets") is None:
+        raise ValueError("backend 'realtime' needs OpenAI's SDK; pip install -e '.[openai]'")
+    if not os.environ.get(service.key_env):
+        raise ValueError(f"backend 'realtime' needs a key in the environment; set {service.key_env} (for the loopback, to anything)")
+    # nobody has its tokenizer: ids are counted in those of a small one
+    model = replace(config.model, name="tiny", adapter=None, tags="text", turns=None)
+    stamps = "none" if config.clock.stamps == "token" else config.clock.stamps
+    return Backend("realtime", model, config.agent, stamps, service=service)
 
 
 def checkpoint(config: Config) -> str | None:

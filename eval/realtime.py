@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -97,6 +97,7 @@ class WaitingToolbox:
 def run_live(
     lives: Sequence[Live], renderer: Renderer, done: Callable[[int, Rollout], Any], *, profile: Profile = WALL,
     model: Model | None = None, grammar: Grammar | None = None, idle_s: float = 30.0, time: Time = REAL,
+    service: Callable[[], AbstractAsyncContextManager[LiveModel]] | None = None,
 ) -> None:
     """Runs episodes one after the other, each at the speed of its speech.
 
@@ -109,6 +110,7 @@ def run_live(
         grammar: constrains the model.
         idle_s: an episode in which nothing happens for so long, and for longer than any tool may take, has stalled.
         time: real time, but in tests.
+        service: makes, in the loop, a model that writes elsewhere, in the place of ``model``.
 
     Raises:
         Exception: what a model or a planner raised, as in simulation.
@@ -123,11 +125,12 @@ def run_live(
 
     async def all_of(worker: ModelWorker | None) -> None:
         later = asyncio.get_running_loop().call_later
-        for n, live in enumerate(lives):
-            writer = worker if live.planner is None else PlannedModel(live.planner, renderer, profile, later)
-            if writer is None:
-                raise ValueError(f"episode {live.name} has no planner; give run_live a model")
-            done(n, await play(live, writer, renderer, idle_s, time))
+        async with service() if service is not None else nullcontext(worker) as shared:
+            for n, live in enumerate(lives):
+                writer = shared if live.planner is None else PlannedModel(live.planner, renderer, profile, later)
+                if writer is None:
+                    raise ValueError(f"episode {live.name} has no planner; give run_live a model")
+                done(n, await play(live, writer, renderer, idle_s, time))
 
     with ModelWorker(model, grammar=grammar) if model is not None else nullcontext() as worker:
         time.run(all_of(worker))

@@ -39,6 +39,7 @@ from eval.backends import Backend, backend
 from eval.episodes import SCHEMA_VERSION, record
 from eval.realtime import WALL, Live, paced, run_live
 from eval.sharding import ALONE, Part, Share, share
+from midsentence.addresses import without_keys
 from midsentence.clock import Profile, local_now, ns, seconds
 from midsentence.files import digest, intact, marker, write
 from midsentence.models.load import weights_hash
@@ -214,6 +215,8 @@ def recipe(config: Config, backends: dict[str, Backend]) -> str:
     parts["weights"] = weights_hash(backends["model"].model.adapter) if "model" in backends else ""
     if named := sorted(config.eval.checkpoints.keys() & backends.keys()):
         parts["checkpoints"] = {name: weights_hash(backends[name].model.adapter) for name in named}
+    if "realtime" in backends:
+        parts["realtime"] = [without_keys(config.eval.realtime.url), config.eval.realtime.model]
     if config.eval.runtime != "transformers":  # sums in another order, or fewer bits
         parts["runtime"] = config.eval.runtime
     if config.time != "virtual":
@@ -351,7 +354,8 @@ def run_row(config: Config, row: Row, played: Backend, model: Any, tasks: Sequen
     if config.time == "real":
         lives = [live(n) for n in range(len(tasks))]
         writer = None if played.planned else model
-        run_live(lives, renderer, keep, profile=profile, model=writer, grammar=grammar, idle_s=config.eval.cap_s)
+        elsewhere = {"service": played.serving} if played.service is not None and lives else {}
+        run_live(lives, renderer, keep, profile=profile, model=writer, grammar=grammar, idle_s=config.eval.cap_s, **elsewhere)
     elif played.planned:
         for n in range(len(tasks)):
             keep(n, episode(n).run())
