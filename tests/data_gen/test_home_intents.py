@@ -20,6 +20,7 @@ from data_gen.heard import hangs
 from data_gen.reading import reading_of
 from data_gen.sources import inputs, load
 from data_gen.spans import plain
+from data_gen.task import GoldArg
 from data_gen.tasks import home
 from data_gen.tasks.home import package
 from data_gen.tasks.home.grammar import Grammar
@@ -252,7 +253,7 @@ def test_a_house_refuses_in_words_that_help(name, args, says):
 def test_a_house_does_what_it_is_told():
     from data_gen.tasks.home.tools import toolbox
     chosen = home._language("en")
-    world = toolbox(list(chosen.tools.values()), chosen.vocabulary, "t", [{"name": "HassPauseTimer", "args": {"name": ["tea"]}}])
+    world = toolbox(list(chosen.tools.values()), chosen.vocabulary, "t", [("HassPauseTimer", {"name": GoldArg(("tea",))})])
     assert world.run("HassTurnOn", {"domain": "light"}) == {"done": ["floor lamp"]}  # where the user is
     assert world.run("HassGetState", {"name": "Floor Lamp"}) == {"floor lamp": "on"}
     assert world.run("HassTurnOff", {"domain": "light", "floor": "top floor"})["done"][0] == "bedside lamp"
