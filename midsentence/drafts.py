@@ -6,21 +6,27 @@ nothing from the drafter but time: lines of its own that the drafter foresaw are
 speculative decoding, and a read that the drafter has had run is not run again. What the agent writes, and so what it does, is what it
 would have written and done without.
 
-Owns which lines are foreseen. Refuses to know time, devices and token ids.
+Owns which lines are foreseen, and which reads are the same. Refuses to know time and devices.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from midsentence.calls import CallState, call_line, call_text
-from midsentence.protocol import Join, Ref
-from midsentence.state import State
+from midsentence.events import StartTool
+from midsentence.protocol import Join, Parser, Ref
+from midsentence.rendering import Renderer
+from midsentence.state import Phase, State
 
 _OVER = (CallState.CANCELLED, CallState.FAILED, CallState.SKIPPED)
 
+LEAST_FORESEEN = 4
+"""Fewer tokens are as soon written as read."""
 MOST_MISSES = 2
 """How often a line may be foreseen at the beginning of a line where the agent writes another."""
 _LEAST_AGREED = 8
@@ -47,6 +53,26 @@ class Foreseen:
         head = begun[:begun.find("(") + 1]
         ends = (_resumed(line, begun) for line in lines if head and line.startswith(head))
         return next((f"{end}\n" for end in ends if end), "")
+
+    def ids(
+        self, agent: State, drafter: State, begun: str, written: Sequence[int], text: str, renderer: Renderer,
+    ) -> tuple[int, ...]:
+        """The ids that the agent is likely to write next, to the end of its line; none where it is not worth a pass to read them.
+
+        Args:
+            agent: its state.
+            drafter: the drafter's.
+            begun: what the agent has written of the line under way.
+            written: the ids of the action so far.
+            text: their text.
+            renderer: makes the ids.
+        """
+        if not (rest := self.rest(agent, drafter, begun)):
+            return ()
+        ids = renderer.action_ids(text + rest)
+        if ids[:len(written)] != tuple(written) or len(ids) - len(written) < LEAST_FORESEEN:
+            return ()
+        return ids[len(written):]
 
     def missed(self, agent: State, drafter: State, begun: str) -> None:
         """The agent wrote another line than the one that `rest` gave for its beginning ``begun``."""
@@ -104,3 +130,17 @@ def renumbered(value: Any, ids: Mapping[int, int]) -> Any:
         case dict():
             return {name: renumbered(item, ids) for name, item in value.items()}
     return value
+
+
+def afresh(agent: State, drafter: State) -> State:
+    """What a drafter begins the next turn with, the agent having answered: the conversation so far, in a context that is made anew."""
+    return replace(
+        agent, settings=drafter.settings, session=drafter.session, prompt_tokens=drafter.prompt_tokens, generation=drafter.generation,
+        outcome="", inbox=(), parser=Parser(), turn_tokens=0, errors_in_row=0, wake=False, speaking=False, phase=Phase.APPENDING,
+        renewing=True,
+    )
+
+
+def read_key(start: StartTool) -> str:
+    """The same for every call of the same tool with the same arguments."""
+    return json.dumps([start.name, dict(start.args)], sort_keys=True, default=repr)

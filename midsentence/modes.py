@@ -129,6 +129,14 @@ def settings(mode: str, **changes: Any) -> Settings:
     return replace(MODES[mode], **changes)
 
 
+def drafter_of(row: Settings) -> Settings:
+    """The row of the drafter beside a session that is verified: what is allowed, and how much, is the same."""
+    same = (
+        "allowed_egress", "revise", "revise_cascade", "max_errors_in_row", "max_context_tokens", "max_result_chars", "max_generated_tokens",
+    )
+    return replace(MODES[DRAFTER], **{name: getattr(row, name) for name in same})
+
+
 def check_egress(allowed: Iterable[str], tools: Iterable[ToolSpec], setting: str = "allowed_egress") -> None:
     """Refuses names that allow nothing: of no tool, or of one that asks nobody outside.
 

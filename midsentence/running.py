@@ -55,6 +55,36 @@ def launch(toolbox: Toolbox, name: str, args: Mapping[str, Json], key: str) -> a
     return done
 
 
+class Run:
+    """A tool that runs, or has run, for all who wait for it."""
+
+    def __init__(self, work: asyncio.Future[Outcome]) -> None:
+        """For one who waits.
+
+        Args:
+            work: what `launch` gives.
+        """
+        self.work = work
+        self._waiting = 1
+
+    @property
+    def stands(self) -> bool:
+        """Whether there is any use in joining it: it has given a result, or somebody has it run."""
+        if not self.work.done():
+            return self._waiting > 0
+        return not self.work.cancelled() and self.work.result().kind == "done"
+
+    def join(self) -> Run:
+        """One more waits for it."""
+        self._waiting += 1
+        return self
+
+    async def leave(self, patience_s: float) -> bool:
+        """One waits no more; when nobody does, it is ended (`end`). Whether it was left behind."""
+        self._waiting -= 1
+        return self._waiting == 0 and await end(self.work, patience_s)
+
+
 async def end(work: asyncio.Future[Outcome], patience_s: float) -> bool:
     """Cancels a tool that still runs, and gives it a moment; whether it was left behind.
 

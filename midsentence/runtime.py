@@ -26,6 +26,8 @@ from midsentence import core
 from midsentence.answer_parts import AnswerPart, AnswerParts
 from midsentence.clock import NS_PER_S, WallClock, ns
 from midsentence.core import Phase, State
+from midsentence.drafting import Drafting, Reads
+from midsentence.drafts import afresh
 from midsentence.events import (
     PRIORITY,
     Append,
@@ -53,11 +55,11 @@ from midsentence.events import (
 )
 from midsentence.forgetting import shown
 from midsentence.models.live import ContextFull, LiveContext, LiveModel
-from midsentence.modes import Settings, check_egress
+from midsentence.modes import Settings, check_egress, drafter_of
 from midsentence.outcome import Outcome, failed
 from midsentence.prompt import Style, system_prompt
 from midsentence.rendering import Renderer, Rendering
-from midsentence.running import end, idempotency_key, launch
+from midsentence.running import Run, idempotency_key, launch
 from midsentence.simulate import Rollout
 from midsentence.tools.bulk import off_loop
 from midsentence.tools.manual import Detail
@@ -128,6 +130,11 @@ class _Span:
     tokens: asyncio.Queue[tuple[int, int | Exception]] = field(default_factory=asyncio.Queue)
     """(when, token or failure), as the model's thread writes them; the model runs only a few tokens ahead."""
     ids: list[int] = field(default_factory=list)
+    """What has been brought to the inbox."""
+    taken: int = 0
+    """How many of those the core has taken in."""
+    text: str = ""
+    """Their text."""
     task: asyncio.Task[None] | None = None
 
 
@@ -164,6 +171,7 @@ class Session:
         limits: Limits | None = None,
         watch: Callable[[Event, tuple[Command, ...]], None] | None = None,
         hush: Callable[[], None] | None = None,
+        drafter: LiveModel | None = None,
     ) -> None:
         """Nothing runs before the block is entered.
 
@@ -182,6 +190,7 @@ class Session:
             limits: deadlines and bounds.
             hush: called when the user speaks into an answer that `speaking` says is being spoken: stop it, then tell how much was
                 heard. Must not block.
+            drafter: the model of a drafter, where ``settings`` are verified; of the same tokenizer. The same model by default.
             watch: called with every event and its commands as they happen; must not block. What it raises ends the session.
 
         Raises:
@@ -200,8 +209,9 @@ class Session:
         specs = dict(toolbox.specs)
         check_egress(settings.allowed_egress, specs.values())
         text = system if system is not None else system_prompt(settings, specs.values(), now, style, detail)
+        name = name or f"session-{secrets.token_hex(8)}"
         self.prompt_ids = tuple(renderer.prompt_ids(text))
-        self.state: State = core.start(settings, specs, name or f"session-{secrets.token_hex(8)}", len(self.prompt_ids))
+        self.state: State = core.start(settings, specs, name, len(self.prompt_ids))
         self.initial: State = self.state
         """The state before the first event: what a log is replayed on."""
         self.history: list[tuple[Event, tuple[Command, ...]]] = []
@@ -225,6 +235,13 @@ class Session:
         self._seq = 0
         self._ended = asyncio.Event()
         self._group = asyncio.TaskGroup()
+        self._drafting: Drafting | None = None
+        self._beside: asyncio.Task[None] | None = None
+        if settings.verified:
+            self._drafting = drafting = Drafting(toolbox, renderer, lambda agent: _DrafterSession(
+                drafter or model, toolbox, renderer, drafter_of(settings), reads=drafting.reads, agent=agent, system=system, style=style,
+                detail=detail, now=now, name=f"{name}-drafter", seed=seed, clock=self.clock, limits=self.limits,
+            ))
         self._context: LiveContext
         self._loop: asyncio.AbstractEventLoop
 
@@ -241,6 +258,8 @@ class Session:
             raise
         await self._group.__aenter__()
         self._group.create_task(self._run(), name="session")
+        if self._drafting is not None:
+            self._beside = self._start(self._drafting.run())
         return self
 
     async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
@@ -287,14 +306,7 @@ class Session:
         if self._ended.is_set() or self.state.phase is Phase.FINISHED:
             raise SessionEnded(self.outcome)
         self.clock.start()
-        update = UserUpdate(self.clock.now_ns(), text, final, retracts)
-        self._count_silence(update)
-        if self._backlog is not None:
-            self._backlog = merged(self._backlog, update)
-        elif self._inbox.full() or self._is_behind():
-            self._backlog = update
-        else:
-            self._put_now(update)
+        self._take_in(UserUpdate(self.clock.now_ns(), text, final, retracts))
         await asyncio.sleep(0)  # lets the loop go round, however fast the words come
 
     async def silent(self, seconds: float) -> None:
@@ -390,13 +402,18 @@ class Session:
         """How it ended; empty while it runs."""
         return self.state.outcome or ("crashed" if self._ended.is_set() else "")
 
+    @property
+    def drafter_failure(self) -> Exception | None:
+        """What ended a drafter that failed, if one did: the session goes on without it, to the next turn."""
+        return self._drafting.failure if self._drafting is not None else None
+
     def rollout(self) -> Rollout:
         """The session as simulations give theirs."""
         answered = self.state.answered and self.state.outcome in ("", "closed")
         end_ns = self.history[-1][0].at_ns if self.history else 0
-        return Rollout(
-            self.state, self.prompt_ids, tuple(self.history), "answered" if answered else self.state.outcome or "stalled", end_ns
-        )
+        outcome = "answered" if answered else self.state.outcome or "stalled"
+        drafted = self._drafting.drafted() if self._drafting is not None else None
+        return Rollout(self.state, self.prompt_ids, tuple(self.history), outcome, end_ns, drafted=drafted)
 
     # -- the loop ----------------------------------------------------------------------------------------------
 
@@ -415,11 +432,21 @@ class Session:
                 self._parts.put_nowait(None)
                 for task in (*self._tools.values(), *self._others):
                     task.cancel()
-                if self._tools:
+                if ending := [*self._tools.values(), *([self._beside] if self._beside is not None else [])]:
                     # each gives its tool `cancel_s` to clean up
-                    await asyncio.wait(self._tools.values(), timeout=2 * self.limits.cancel_s)
+                    await asyncio.wait(ending, timeout=2 * self.limits.cancel_s)
             finally:
                 self._ended.set()
+
+    def _take_in(self, update: UserUpdate) -> None:
+        """An update for the core, together with others if it is behind."""
+        self._count_silence(update)
+        if self._backlog is not None:
+            self._backlog = merged(self._backlog, update)
+        elif self._inbox.full() or self._is_behind():
+            self._backlog = update
+        else:
+            self._put_now(update)
 
     def _is_behind(self) -> bool:
         """Whether words can wait: the model is behind, and words that it has not seen already hold back what was committed."""
@@ -466,14 +493,20 @@ class Session:
             self._feed(Close(item.at_ns, why))
 
     def _feed(self, event: Event) -> None:
+        span = self._span if isinstance(event, ModelOutput) and self._span and self._span.generation == event.generation else None
+        if span is not None and isinstance(event, ModelOutput):
+            span.taken, span.text = span.taken + len(event.ids), span.text + event.text
         self.state, commands = core.step(self.state, event)
         self.history.append((event, commands))
         for command in commands:
             self._obey(command)
+        if self._drafting is not None:
+            self._drafting.follows(event, self.state)
         for part in self._answering.follow(self.state, commands):
             self._parts.put_nowait(part)
-        if isinstance(event, ModelOutput) and self._span is not None and self._span.generation == event.generation:
-            self._tell_model(self._context.took)
+        if span is not None and span is self._span:
+            foreseen = self._drafting.foresees(self.state, span.ids[:span.taken], span.text) if self._drafting is not None else ()
+            self._tell_model(self._context.took, *([foreseen] if foreseen else []))
         if self._watch is not None:
             self._watch(event, commands)
 
@@ -556,14 +589,23 @@ class Session:
         try:
             async with asyncio.timeout(self.limits.model_s):
                 self._context.close()
-                self._rendering = Rendering(self._renderer)
-                ids = await off_loop(self._rendering.take, segments, over=[segment.text for segment in segments])
                 opening: Future[LiveContext] = self._model.open(self.prompt_ids, self._seed)
                 try:
                     self._context = await asyncio.wrap_future(opening)
                 except BaseException:
                     opening.add_done_callback(_close_late)
                     raise
+        except Exception as error:
+            await self._put(_Broke(self.clock.now_ns(), error, None))
+        else:
+            await self._fill(segments)
+
+    async def _fill(self, segments: tuple[Segment, ...]) -> None:
+        """All that stands behind the prompt, in a context that holds only that."""
+        try:
+            async with asyncio.timeout(self.limits.model_s):
+                self._rendering = Rendering(self._renderer)
+                ids = await off_loop(self._rendering.take, segments, over=[segment.text for segment in segments])
                 await asyncio.wrap_future(self._context.append(ids))
         except Exception as error:
             await self._put(_Broke(self.clock.now_ns(), error, None))
@@ -615,6 +657,8 @@ class Session:
         if span is not None:
             if span.task is not None:
                 span.task.cancel()
+            if self._drafting is not None:
+                self._drafting.stopped(span.ids[:span.taken])
             self._rendering.model(span.ids[:keep])
             self._tell_model(self._context.stop, keep)
 
@@ -623,9 +667,10 @@ class Session:
     async def _tool(self, start: StartTool) -> None:
         """Runs one call: a result, an error or a time-out comes of it, whatever the tool does."""
         try:
-            work = launch(self._toolbox, start.name, start.args, start.key)
+            run = self._launch(start)
         except Exception as error:
             return await self._put(failed(error).event(start, self.clock.now_ns()))
+        work = run.work
         try:
             await asyncio.wait((work,), timeout=start.timeout_ns / NS_PER_S)
             if not work.done():
@@ -639,7 +684,64 @@ class Session:
                 outcome = Outcome(kind="crashed", message="cancelled itself") if work.cancelled() else work.result()
                 await self._put(outcome.event(start, self.clock.now_ns()))
         finally:
-            self.abandoned += await end(work, self.limits.cancel_s)
+            self.abandoned += await run.leave(self.limits.cancel_s)
+
+    def _launch(self, start: StartTool) -> Run:
+        if self._drafting is not None:
+            return self._drafting.reads.asked(start)
+        return Run(launch(self._toolbox, start.name, start.args, start.key))
+
+
+class _DrafterSession(Session):
+    """A drafter's session, see `midsentence.drafting.Drafter`: while the device is its agent's it takes in no event, so that nothing is
+    read for it, and what is being written for it rests."""
+
+    def __init__(self, *args: Any, reads: Reads, agent: State | None, **options: Any) -> None:
+        """Of a turn that has not begun.
+
+        Args:
+            *args: of `Session`.
+            reads: what its agent may join.
+            agent: the state to go on from; None for a session's first turn.
+            **options: of `Session`.
+        """
+        super().__init__(*args, **options)
+        self._reads, self._free, self._closing = reads, asyncio.Event(), False
+        if agent is not None:
+            self.state = self.initial = afresh(agent, self.state)
+
+    async def __aenter__(self) -> Session:
+        await super().__aenter__()
+        if self.state.renewing:
+            self._start(self._fill(shown(self.state.transcript, self.state.turned, self.state.shown)))
+        return self
+
+    async def close(self, why: str = "closed") -> None:
+        self._closing = True
+        self._free.set()
+        await super().close(why)
+
+    def hears(self, update: UserUpdate) -> None:
+        """To a drafter there is no end of speech: it answers nothing, and nothing that it holds is let go."""
+        if self.state.phase is not Phase.FINISHED and not self._ended.is_set():
+            self._take_in(UserUpdate(self.clock.now_ns(), update.text, False, update.retracts))
+
+    def goes_on(self, free: bool) -> None:
+        """Whether the device is its own."""
+        free = free or self._closing
+        self._tell_model(self._context.hold, not free)
+        if free:
+            self._free.set()
+        else:
+            self._free.clear()
+
+    async def _next(self, timeout_s: float) -> Event | _Broke | None:
+        item = await super()._next(timeout_s)
+        await self._free.wait()
+        return item
+
+    def _launch(self, start: StartTool) -> Run:
+        return self._reads.drafted(start)
 
 
 def merged(old: UserUpdate, new: UserUpdate) -> UserUpdate:

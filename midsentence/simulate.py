@@ -9,7 +9,6 @@ how an episode is scored.
 from __future__ import annotations
 
 import heapq
-import json
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -17,7 +16,7 @@ from typing import Any, Protocol
 from midsentence import core
 from midsentence.clock import NS_PER_S, Profile, ns
 from midsentence.core import Phase, State
-from midsentence.drafts import Foreseen
+from midsentence.drafts import Foreseen, afresh, read_key
 from midsentence.events import (
     PRIORITY,
     Append,
@@ -43,10 +42,9 @@ from midsentence.events import (
     UserUpdate,
 )
 from midsentence.forgetting import shown
-from midsentence.models.model import Mask, Model, Stream
+from midsentence.models.model import Constraint, Mask, Model, Stream
 from midsentence.modes import Settings
 from midsentence.outcome import Boundary, Outcome
-from midsentence.protocol import Parser
 from midsentence.rendering import Renderer, Rendering
 from midsentence.spoken import Spoken, User
 from midsentence.tools.tool import Toolbox
@@ -68,18 +66,6 @@ class Grammar(Protocol):
 
     def begin(self, state: State) -> Constraint:
         """The constraint of a generation that starts in ``state``."""
-        ...
-
-
-class Constraint(Mask, Protocol):
-    """The grammar of one generation under way."""
-
-    def push(self, token: int) -> None:
-        """A token was written."""
-        ...
-
-    def forced(self) -> Sequence[int]:
-        """Tokens that must come next, with no choice left: they cost prefill, not decode."""
         ...
 
 
@@ -547,7 +533,7 @@ class Episode:
         """Goes on from another session's state, with all of its context behind the own prompt."""
         self._span = None
         self._queue.clear()
-        self.state = replace(state, prompt_tokens=len(self.prompt_ids), now_ns=now_ns, phase=Phase.APPENDING, renewing=True)
+        self.state = replace(state, now_ns=now_ns)
         self._renew(now_ns)
 
     def advance(self, until_ns: int) -> Generator[NeedAppend | NeedToken, int | None, None]:
@@ -640,12 +626,7 @@ class Drafter:
     def begins_anew(self, agent: State) -> None:
         """The agent has answered: the next turn is another request, in the conversation so far."""
         self._foreseen, self._reads = Foreseen(), {}
-        own = self.episode.state
-        fresh = replace(
-            agent, settings=own.settings, session=own.session, generation=own.generation, outcome="", inbox=(), parser=Parser(),
-            turn_tokens=0, errors_in_row=0, wake=False, speaking=False,
-        )
-        self.episode.takes_over(fresh, self._at_ns - self._lost_ns)
+        self.episode.takes_over(afresh(agent, self.episode.state), self._at_ns - self._lost_ns)
 
     def waits_until(self, at_ns: int) -> None:
         """The device is the agent's up to a time."""
@@ -661,13 +642,7 @@ class Drafter:
             written: the ids of the action so far.
             text: their text.
         """
-        rest = self._foreseen.rest(agent, self.episode.state, begun)
-        if not rest:
-            return ()
-        ids = self.episode.renderer.action_ids(text + rest)
-        if ids[:len(written)] != tuple(written) or len(ids) - len(written) < _LEAST_FORESEEN:
-            return ()
-        return ids[len(written):]
+        return self._foreseen.ids(agent, self.episode.state, begun, written, text, self.episode.renderer)
 
     def checked(self, agent: State, begun: str, foreseen: int, right: int) -> None:
         """What became of what `foresees` gave: of how many tokens how many were written."""
@@ -678,17 +653,17 @@ class Drafter:
     def runs(self, start: StartTool, ready_ns: int) -> None:
         """The drafter has had a read started; ``ready_ns`` on its own clock."""
         self._starts[start.call, start.version] = start
-        self._reads[_read_key(start)] = read = _Read(start.name, ready_ns + self._lost_ns)
+        self._reads[read_key(start)] = read = _Read(start.name, ready_ns + self._lost_ns)
         self._ever.append(read)
 
     def drops(self, cancel: CancelTool) -> None:
         """The drafter has had a read cancelled that runs."""
         if (start := self._starts.get((cancel.call, cancel.version))) is not None:
-            self._reads.pop(_read_key(start), None)
+            self._reads.pop(read_key(start), None)
 
     def ran(self, start: StartTool, outcome: Outcome) -> None:
         """It has ended."""
-        if (read := self._reads.get(_read_key(start))) is not None:
+        if (read := self._reads.get(read_key(start))) is not None:
             read.outcome = outcome
 
     def takes(self, start: StartTool, toolbox: Toolbox) -> _Read | None:
@@ -698,11 +673,11 @@ class Drafter:
         if spec.access == "write":
             self._reads = {key: read for key, read in self._reads.items() if not spec.conflicts_with(toolbox.specs[read.name])}
             return None
-        read = self._reads.get(_read_key(start))
+        read = self._reads.get(read_key(start))
         if read is not None:
             read.used = True
         if read is not None and read.outcome is not None and read.outcome.kind != "done":
-            del self._reads[_read_key(start)]  # it may be tried again
+            del self._reads[read_key(start)]  # it may be tried again
         return read
 
     def drafted(self) -> Drafted:
@@ -714,14 +689,8 @@ class Drafter:
         return Drafted(history, state.context_tokens, tokens, self._tokens, self._right, starts, used)
 
 
-def _read_key(start: StartTool) -> str:
-    return json.dumps([start.name, dict(start.args)], sort_keys=True, default=repr)
-
-
 _END = -1
 """Stands for the end of what a model or a plan writes."""
-_LEAST_FORESEEN = 4
-"""Fewer tokens are as soon written as read."""
 
 
 def run_batch(

@@ -170,8 +170,11 @@ class ChatContext:
             total.completion_tokens += usage.completion_tokens
             total.cached_tokens += getattr(usage.prompt_tokens_details, "cached_tokens", None) or 0
 
-    def took(self) -> None:
+    def took(self, foreseen: Sequence[int] = ()) -> None:
         """The server does not wait for anybody."""
+
+    def hold(self, held: bool) -> None:
+        """Nor does it rest."""
 
     def stop(self, keep: int) -> None:
         """Ends the stream: closing it is how the server learns that nobody wants the rest.

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from midsentence.clock import NS_PER_S, Profile
-from midsentence.models.model import Model, Stream
+from midsentence.drafts import LEAST_FORESEEN
+from midsentence.models.model import Constraint, Model, Stream, Verifies
 from midsentence.rendering import Renderer
-from midsentence.simulate import Constraint, Grammar, Planner
+from midsentence.simulate import Grammar, Planner
 from midsentence.state import State
 from midsentence.tools.tool import described
 
@@ -46,8 +47,17 @@ class LiveContext(Protocol):
         """Starts writing after ``header``, the switch to the model's turn; ``on_token`` gets the tokens until `stop`."""
         ...
 
-    def took(self) -> None:
-        """The session has taken a token: the model may run on. It is never more than a few tokens ahead."""
+    def took(self, foreseen: Sequence[int] = ()) -> None:
+        """The session has taken a token: the model may run on. It is never more than a few tokens ahead.
+
+        Args:
+            foreseen: ids that are likely to come next. What of them the model would have written anyway it may read in one pass; the
+                tokens that come are the same, and a context that can't do so writes on. Sessions in a mode that is verified give some.
+        """
+        ...
+
+    def hold(self, held: bool) -> None:
+        """Whether what is being written rests, until it is not held any more: a drafter's, while its agent has the device."""
         ...
 
     def stop(self, keep: int) -> None:
@@ -105,8 +115,12 @@ class _Writing:
     """Tokens of the header."""
     mark: int = 0
     """Length of the context before the header."""
+    written: list[int] = field(default_factory=list)
+    """What was sent, its end apart."""
     sent: int = 0
     taken: int = 0
+    foreseen: tuple[int, Sequence[int]] | None = None
+    """After how many tokens which are likely to come."""
 
 
 class WorkerContext:
@@ -115,7 +129,8 @@ class WorkerContext:
     def __init__(self, worker: ModelWorker, stream: Stream) -> None:
         self._worker, self._stream = worker, stream
         self.writing: _Writing | None = None
-        """Touched by the worker's thread alone, but for the count of tokens taken."""
+        """Touched by the worker's thread alone, but for the count of tokens taken, and for what is foreseen."""
+        self.held = False
         self.failure: Exception | None = None
         """What the model raised outside of an append and a step, or None: whatever is asked for next fails with it."""
 
@@ -162,12 +177,20 @@ class WorkerContext:
         taken_in.done.add_done_callback(told)
         self._worker.ask(lambda: self._try(mark), taken_in, begin)
 
-    def took(self) -> None:
+    def took(self, foreseen: Sequence[int] = ()) -> None:
         """See `LiveContext`."""
         writing = self.writing
         if writing is not None:
+            if foreseen:
+                writing.foreseen = writing.taken + 1, tuple(foreseen)
             writing.taken += 1
             self._worker.ask(lambda: None)  # wakes the thread, if it waits for this
+
+    def hold(self, held: bool) -> None:
+        """See `LiveContext`."""
+        was, self.held = self.held, held
+        if was and not held:
+            self._worker.ask(lambda: None)
 
     def stop(self, keep: int) -> None:
         """See `LiveContext`."""
@@ -317,8 +340,9 @@ class ModelWorker:
 
     def _ready(self) -> list[WorkerContext]:
         """The contexts that may write a token now."""
-        lead = self.lead_tokens if len(self.contexts) > 1 else 1
-        return [context for context in self.contexts if context.begun.sent - context.begun.taken < lead]
+        free = [context for context in self.contexts if not context.held]
+        lead = self.lead_tokens if len(free) > 1 else 1
+        return [context for context in free if context.begun.sent - context.begun.taken < lead]
 
     def _extend(self, appends: Sequence[_Append]) -> None:
         wanted = [append for append in appends if append.done.set_running_or_notify_cancel()]
@@ -365,7 +389,7 @@ class ModelWorker:
         for context in self._ready():
             if (error := self._overflow(context.stream, 1)) is not None:
                 self._give(context, error)
-            elif not self._force(context):
+            elif not self._force(context) and not self._verify(context):
                 fitting.append(context)
         if fitting:
             for context, token in zip(fitting, self._decode(fitting), strict=True):
@@ -409,7 +433,29 @@ class ModelWorker:
                 self._give(context, token)
         return True
 
-    def _give(self, context: WorkerContext, token: int | Exception) -> None:
+    def _verify(self, context: WorkerContext) -> bool:
+        """What is foreseen is taken in as far as it would be written, in a pass of its own."""
+        writing, model = context.begun, self.model
+        given, writing.foreseen = writing.foreseen, None
+        if given is None or not isinstance(model, Verifies):
+            return False
+        after, ids = given
+        since = writing.written[after:]
+        if list(ids[:len(since)]) != since or len(ids) - len(since) < LEAST_FORESEEN:
+            return False
+        rest = ids[len(since):]
+        try:
+            if self._overflow(context.stream, len(rest)) is not None:
+                return False
+            right = model.verify(context.stream, rest, writing.constraint)
+        except BaseException as error:
+            self._give(context, _failure(error))
+            return True
+        for token in rest[:right]:
+            self._give(context, token, pushed=True)
+        return right > 0
+
+    def _give(self, context: WorkerContext, token: int | Exception, pushed: bool = False) -> None:
         writing = context.begun
         if not isinstance(token, Exception):
             try:
@@ -419,8 +465,10 @@ class ModelWorker:
         if isinstance(token, int):
             writing.sent += 1
             try:
-                if writing.constraint is not None and token not in self.end_ids:
-                    writing.constraint.push(token)
+                if token not in self.end_ids:
+                    writing.written.append(token)
+                    if writing.constraint is not None and not pushed:
+                        writing.constraint.push(token)
             except BaseException as error:
                 token = _failure(error)
         if not _deliver(writing, token) or isinstance(token, Exception) or token in self.end_ids:
@@ -481,7 +529,15 @@ class _PlannedContext:
     def __init__(self, model: PlannedModel) -> None:
         self._model = model
         self._run = 0
-        """Number of the generation under way; callbacks of earlier ones do nothing."""
+        """Number of what is due; callbacks of earlier ones do nothing."""
+        self._ids: Sequence[int] = ()
+        self._given = 0
+        self._taken = 0
+        self._base = 0
+        """Tokens from which on the clock of writing counts."""
+        self._waits = False
+        """Whether the next token is written, and the session has not taken the one before."""
+        self._on_token: OnToken
 
     def append(self, ids: Sequence[int]) -> Future[None]:
         done: Future[None] = Future()
@@ -494,8 +550,6 @@ class _PlannedContext:
         return done
 
     def write(self, header: Sequence[int], state: State, on_token: OnToken) -> None:
-        self._run += 1
-        run, profile = self._run, self._model.profile
         try:
             plan = self._model.planner.plan(state)
             if plan is None:
@@ -504,23 +558,51 @@ class _PlannedContext:
         except Exception as error:
             on_token(error)
             return
+        self._ids, self._on_token = ids, on_token
+        self._given, self._taken, self._base, self._waits = 0, 0, 0, False
+        self._write_on()
 
-        def after(n: int) -> None:
-            if n < len(ids):
-                wait_ns = profile.token_end_ns(0, n + 1) - profile.token_end_ns(0, n)
-                self._model.later(wait_ns / NS_PER_S, lambda: give(n))
+    def took(self, foreseen: Sequence[int] = ()) -> None:
+        self._taken += 1
+        if self._waits:
+            self._give(1)
+        elif foreseen and self._taken == self._given:
+            self._verify(foreseen)
 
-        def give(n: int) -> None:
-            if run == self._run:
-                on_token(ids[n])
-                after(n + 1)
-
-        after(0)
-
-    def took(self) -> None: ...
+    def hold(self, held: bool) -> None: ...
 
     def stop(self, keep: int) -> None:
         self._run += 1
 
     def close(self) -> None:
         self._run += 1
+
+    def _after(self, wait_ns: int, what: Callable[[], None]) -> None:
+        """In the place of what was due."""
+        self._run += 1
+        run = self._run
+        self._model.later(wait_ns / NS_PER_S, lambda: what() if run == self._run else None)
+
+    def _write_on(self) -> None:
+        if self._given < len(self._ids):
+            n, profile = self._given - self._base, self._model.profile
+            self._after(profile.token_end_ns(0, n + 1) - profile.token_end_ns(0, n), self._due)
+
+    def _due(self) -> None:
+        self._waits = self._taken < self._given
+        if not self._waits:
+            self._give(1)
+
+    def _verify(self, foreseen: Sequence[int]) -> None:
+        right = next((n for n, (one, other) in enumerate(zip(foreseen, self._ids[self._given:])) if one != other), len(foreseen))
+        self._base = self._given + right
+        self._after(self._model.profile.append_ns(len(foreseen)), lambda: self._give(right))
+
+    def _give(self, tokens: int) -> None:
+        self._waits = False
+        given, self._given = self._given, self._given + tokens
+        run = self._run
+        for id in self._ids[given:self._given]:
+            self._on_token(id)
+        if run == self._run:  # nobody has stopped it
+            self._write_on()

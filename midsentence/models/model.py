@@ -7,7 +7,7 @@ Owns the interface. Virtual time drives it in batches (`midsentence.simulate`), 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 class Stream(Protocol):
@@ -24,6 +24,18 @@ class Mask(Protocol):
 
     def allowed(self) -> Any:
         """(V,) bool: True where the token may come next; None where anything may."""
+        ...
+
+
+class Constraint(Mask, Protocol):
+    """The grammar of one generation under way."""
+
+    def push(self, token: int) -> None:
+        """A token was written."""
+        ...
+
+    def forced(self) -> Sequence[int]:
+        """Tokens that must come next, with no choice left: they cost prefill, not decode."""
         ...
 
 
@@ -55,4 +67,23 @@ class Model(Protocol):
 
     def close(self, stream: Stream) -> None:
         """Gives the stream's memory back. Closing twice is harmless."""
+        ...
+
+
+@runtime_checkable
+class Verifies(Protocol):
+    """What a model may have besides: one that lacks it writes token by token what others take in at the speed of reading."""
+
+    def verify(self, stream: Any, ids: Sequence[int], constraint: Constraint | None = None) -> int:
+        """Appends as many of the ids as `Model.decode` would have written, one after the other, in one pass.
+
+        Args:
+            stream: a context of this model's.
+            ids: what is foreseen.
+            constraint: of the generation under way. What it leaves no choice of counts as written, as it does in `Model.decode`'s
+                place; it is pushed along by what is appended, and by nothing else.
+
+        Returns:
+            How many were appended. The context ends in those, and its next token costs no pass.
+        """
         ...

@@ -22,7 +22,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from midsentence.models import embedded
 from midsentence.models.ends import turn_ends
 from midsentence.models.load import finite, reading
-from midsentence.models.model import Mask
+from midsentence.models.model import Constraint, Mask
 from midsentence.models.packed_linear import can_pack, pack
 
 ATTENTION = "midsentence_packed"
@@ -268,12 +268,36 @@ class TransformersModel:
             if mask is not None and (allowed := mask.allowed()) is not None:
                 _forbid(logits[row], allowed)
         if self.temperature > 0:
-            chosen = [self._sample(stream, row) for stream, row in zip(streams, logits, strict=True)]
+            chosen = [self._sample(row, stream.seed, stream.length) for stream, row in zip(streams, logits, strict=True)]
         else:
             chosen = logits.argmax(dim=-1).tolist()
         for stream, index in zip(streams, chosen, strict=True):
             self._extend(stream, [index])
         return chosen
+
+    def verify(self, stream: TransformersStream, ids: Sequence[int], constraint: Constraint | None = None) -> int:
+        """See `midsentence.models.model.Verifies`. What is computed in one pass differs from what is computed token by token by rounding
+        alone: in float32 the choices are the same, by test; where two tokens are as likely as each other in the weights' precision, either.
+
+        Raises:
+            ValueError: a context would grow past ``max_tokens``, or a mask allows nothing.
+        """
+        if not ids:
+            return 0
+        self._check(stream, len(ids))
+        if stream.logits is None and stream.cached == stream.length:
+            stream.cached -= 1  # after a crop: one token again, for its logits
+        length, known = stream.length, stream.logits if stream.cached == stream.length else None
+        self._extend(stream, ids)
+        read = self._compute([stream], [len(ids) + (known is None)])
+        logits = read if known is None else torch.cat((known[None], read))  # (1 + ids, V): after none of the ids, one, two …
+        right = 0
+        try:
+            right = self._agreed(logits, ids, stream.seed, length, constraint)
+        finally:
+            self.crop(stream, length + right)
+        stream.logits = logits[right].clone()
+        return right
 
     def crop(self, stream: TransformersStream, length: int) -> None:
         """Forgets all but the first ``length`` tokens.
@@ -340,31 +364,84 @@ class TransformersModel:
         if behind:
             self._forward(behind)
 
-    @torch.inference_mode()
     def _forward(self, streams: Sequence[TransformersStream]) -> None:
+        for stream, last in zip(streams, self._compute(streams, [1] * len(streams)), strict=True):
+            stream.logits = last
+
+    @torch.inference_mode()
+    def _compute(self, streams: Sequence[TransformersStream], wanted: Sequence[int]) -> torch.Tensor:
+        """Computes what the streams' caches lack, in one pass.
+
+        Args:
+            streams: each once.
+            wanted: after how many of its last tokens a stream's logits are given.
+
+        Returns:
+            (sum of ``wanted``, V) float32, stream by stream.
+        """
         device = self.model.device
         rows: list[_Row] = []
         ids: list[int] = []
         positions: list[int] = []
-        for stream in streams:
+        kept: list[int] = []
+        for stream, last in zip(streams, wanted, strict=True):
             past, count = stream.cached, stream.length - stream.cached
             self._reserve(stream, stream.length)
             mask = _causal(count, past, device) if past and count > 1 else None
             rows.append(_Row(stream, len(ids), count, past, mask))
             ids += stream.ids[past:]
             positions += range(past, stream.length)
-        lasts = [row.start + row.count - 1 for row in rows]
-        logits = self.model(
+            kept += range(len(ids) - last, len(ids))
+        logits: torch.Tensor = self.model(
             input_ids=torch.tensor([ids], device=device), position_ids=torch.tensor([positions], device=device),
-            use_cache=False, packed=rows, logits_to_keep=torch.tensor(lasts, device=device),
+            use_cache=False, packed=rows, logits_to_keep=torch.tensor(kept, device=device),
         ).logits[0].float()
-        for stream, last in zip(streams, logits, strict=True):
-            stream.cached, stream.logits = stream.length, last
+        for stream in streams:
+            stream.cached = stream.length
+        return logits
 
-    def _sample(self, stream: TransformersStream, logits: torch.Tensor) -> int:
+    def _agreed(self, logits: torch.Tensor, ids: Sequence[int], seed: int, length: int, constraint: Constraint | None) -> int:
+        """How many of the ids would have been written one after the other; the constraint is pushed along by those.
+
+        Args:
+            logits: (1 + ids, V) after none of the ids, one, two …
+            ids: what is foreseen.
+            seed: the stream's.
+            length: of the context before the ids.
+            constraint: of the generation.
+        """
+        if constraint is None:
+            free = self._choices(logits[:-1], seed, length)
+            return next((n for n, (id, other) in enumerate(zip(ids, free)) if id != other or id in self.end_ids), len(ids))
+        right = 0
+        while right < len(ids):
+            would = tuple(constraint.forced())
+            if not would:
+                row = logits[right:right + 1].clone()
+                if (allowed := constraint.allowed()) is not None:
+                    _forbid(row[0], allowed)
+                would = tuple(self._choices(row, seed, length + right))
+            if tuple(ids[right:right + len(would)]) != would or not self.end_ids.isdisjoint(would):
+                break
+            for token in would:
+                constraint.push(token)
+            right += len(would)
+        return right
+
+    def _choices(self, logits: torch.Tensor, seed: int, length: int) -> list[int]:
+        """What one stream would write after ``length`` tokens, one more, … ; logits (n, V)."""
+        if self.vocabulary_tokens is not None:
+            logits = logits.clone()
+            logits[:, self.vocabulary_tokens:] = -torch.inf
+        if self.temperature > 0:
+            return [self._sample(row, seed, length + n) for n, row in enumerate(logits)]
+        chosen: list[int] = logits.argmax(dim=-1).tolist()
+        return chosen
+
+    def _sample(self, logits: torch.Tensor, seed: int, length: int) -> int:
         """By the inverse of the distribution function, at a point that seed and position fix: batching and what was
         generated and cropped in between change nothing."""
-        digest = hashlib.sha256(f"{stream.seed}:{stream.length}".encode()).digest()
+        digest = hashlib.sha256(f"{seed}:{length}".encode()).digest()
         point = int.from_bytes(digest[:6], "big") / 2**48
         cumulative = torch.softmax(logits.double() / self.temperature, dim=-1).cumsum(dim=-1)
         return int(torch.searchsorted(cumulative, point * cumulative[-1], right=True))

@@ -1,4 +1,4 @@
-"""What every backend must do with masks, and with requests that don't fit: the same cases for each of them."""
+"""What every backend must do with masks, with what is foreseen, and with requests that don't fit: the same cases for each of them."""
 
 from __future__ import annotations
 
@@ -26,6 +26,65 @@ def masks_bind_only_their_own_stream(backend, vocabulary: int) -> None:
     with pytest.raises(ValueError, match="allows no token"):
         backend.decode(streams, [None, Only([], vocabulary), None])
     assert [stream.length for stream in streams] == [4, 4, 4]
+
+
+class Following:
+    """A constraint that forces two of five tokens, and of the others allows some, by what came before."""
+
+    def __init__(self, size):
+        self._size, self.pushed = size, []
+
+    def allowed(self):
+        start = 7 * (len(self.pushed) % 5) + sum(self.pushed) % 3
+        return Only(range(start, min(self._size, start + 30)), self._size).allowed()
+
+    def forced(self):
+        return (11, 5) if len(self.pushed) % 5 == 3 else ()
+
+    def push(self, token):
+        self.pushed.append(token)
+
+
+def token_by_token(backend, stream, count: int, constraint=None) -> list[int]:
+    """What is written without foresight, as a session's worker would: what is forced is taken in."""
+    written = []
+    while len(written) < count:
+        forced = list(constraint.forced()) if constraint is not None else []
+        if forced:
+            backend.append([(stream, forced)])
+        for token in forced or backend.decode([stream], [constraint]):
+            written.append(token)
+            if constraint is not None:
+                constraint.push(token)
+    return written[:count]
+
+
+def what_is_foreseen_changes_nothing(backend, prompt, constraints) -> None:
+    """Right, wrong and half-right foresight, of several lengths and one after the other: always the ids of writing token by token, and
+    the constraint has consumed those.
+
+    ``constraints`` makes a new one, or gives None.
+    """
+    wanted = token_by_token(backend, backend.open(prompt, seed=3), 20, constraints())
+    for right in (0, 1, 2, 5, 9, 10):
+        stream, constraint = backend.open(prompt, seed=3), constraints()
+        written, rounds = [], 0
+        while len(written) < 18:
+            rounds += 1
+            ahead = wanted[len(written):len(written) + 10]
+            foreseen = [*ahead[:right], *((id + 1) % 90 for id in ahead[right:])]
+            taken = backend.verify(stream, foreseen, constraint)
+            # what is forced is taken as a whole, or left
+            assert 0 <= taken <= min(right, len(foreseen)) and taken >= min(right, len(foreseen)) - 1
+            written += foreseen[:taken]
+            assert stream.length == len(prompt) + len(written)
+            assert constraint is None or constraint.pushed == written
+            written += token_by_token(backend, stream, 1, constraint)
+            if constraint is not None:  # all of what was forced has been appended
+                written = [*constraint.pushed]
+        assert written[:18] == wanted[:18], right
+        assert right < 10 or rounds == 2
+    assert backend.verify(stream, ()) == 0
 
 
 def what_does_not_fit_is_named(backend) -> None:

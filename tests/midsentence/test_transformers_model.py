@@ -15,7 +15,12 @@ from transformers import AutoModelForCausalLM, GemmaConfig, LlamaConfig, MambaCo
 
 from midsentence.models.packed_linear import can_pack, pack
 from midsentence.models.transformers import TransformersModel
-from tests.midsentence.contract import masks_bind_only_their_own_stream, what_does_not_fit_is_named
+from tests.midsentence.contract import (
+    Following,
+    masks_bind_only_their_own_stream,
+    what_does_not_fit_is_named,
+    what_is_foreseen_changes_nothing,
+)
 
 V = 97
 SHAPE = {
@@ -242,6 +247,42 @@ def test_ids_beyond_the_tokenizer_are_never_chosen():
 
     backend, _ = pair("llama", tokenizer=Ten(), temperature=5.0)
     assert max(backend.decode([backend.open([1], seed=seed) for seed in range(50)])) < 10
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("masked", [False, True], ids=["free", "masked"])
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_what_is_foreseen_changes_nothing(kind, masked, temperature):
+    backend, _ = pair(kind, temperature=temperature)
+    what_is_foreseen_changes_nothing(backend, [7, 3, 50, 2], lambda: Following(V) if masked else None)
+
+
+def test_what_is_foreseen_is_read_in_one_pass_and_what_follows_costs_none(llama, monkeypatch):
+    stream = llama.open([5, 6, 7])
+    wanted = write(llama, [llama.open([5, 6, 7])], 9)[0]
+    seen = []
+    forward = llama.model.forward
+    monkeypatch.setattr(llama.model, "forward", lambda **kwargs: seen.append(kwargs["input_ids"].shape[1]) or forward(**kwargs))
+    assert llama.verify(stream, wanted[:8]) == 8
+    assert llama.decode([stream]) == [wanted[8]]
+    assert seen == [8]
+    assert llama.verify(stream, [(llama.decode([llama.fork(stream)])[0] + 1) % V] * 3) == 0
+    assert stream.length == 12
+
+
+def test_what_ends_a_turn_is_not_taken_in(llama, monkeypatch):
+    wanted = write(llama, [llama.open([5, 6, 7])], 6)[0]
+    monkeypatch.setattr(llama, "end_ids", frozenset({wanted[3]}))
+    first = wanted.index(wanted[3])
+    assert llama.verify(llama.open([5, 6, 7]), wanted) == first
+
+
+def test_foresight_that_does_not_fit_leaves_the_context_as_it_was(llama):
+    backend = TransformersModel(llama.model, max_tokens=8)
+    stream = backend.open([1, 2, 3])
+    with pytest.raises(ValueError, match="3 tokens, 6 more pass max_tokens = 8"):
+        backend.verify(stream, [1] * 6)
+    assert stream.length == 3
 
 
 def test_what_does_not_fit_is_named(llama):
