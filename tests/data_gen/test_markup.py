@@ -66,7 +66,8 @@ def test_the_examples_of_the_page_are_read_from_it():
     asked = {
         task.id: [(call.name, {param: arg.values[0] for param, arg in call.args.items()}) for call in task.gold] for task in loaded.tasks
     }
-    assert asked["mk-03"] == [("get_phone_number", {"name": "Alice"}), ("send_sms", {"recipients": [Reference(1)], "message": "dinner is ready"})]
+    assert asked["mk-03"] == [
+        ("get_phone_number", {"name": "Alice"}), ("send_sms", {"recipients": [Reference(1)], "message": "dinner is ready"})]
     assert asked["mk-05"] == [("create_note", {"name": "Shopping", "content": "milk and eggs", "folder": "Home"})]
     assert asked["mk-07"] == [("create_reminder", {"name": "call Sam"})]
     assert asked["mk-08"] == [("reply_to_email", {"context": "I agree"})]
