@@ -35,14 +35,28 @@ from data_gen.reading import reading_of
 from data_gen.seeds import child
 from data_gen.sources import SPLITS, load
 from data_gen.task import Task
-from data_gen.trajectory import Piece, pieces, read_manifest, read_shard, segments_of
+from data_gen.trajectory import Piece, read_manifest, read_shard, segments_of
 from data_gen.twins import asked_tools, known_by, others, twin
 from midsentence import core
 from midsentence.calls import Call, CallState
 from midsentence.clock import Profile
 from midsentence.core import State
 from midsentence.ending import quietly
-from midsentence.events import EndPredicted, Generate, ModelOutput, Note, Silence, Speaking, StartTool, UserUpdate, from_json
+from midsentence.events import (
+    Append,
+    Command,
+    EndPredicted,
+    Event,
+    Forget,
+    Generate,
+    ModelOutput,
+    Note,
+    Silence,
+    Speaking,
+    StartTool,
+    UserUpdate,
+    from_json,
+)
 from midsentence.rendering import Renderer
 from midsentence.terminal import plain
 from midsentence.transcript import Segment
@@ -388,9 +402,34 @@ def _diverges(
     apart_ns = min(
         (min(a.at_ns, b.at_ns) for a, b in zip(*heard) if a != b), default=min(updates[-1].at_ns for updates in heard)
     )
-    mine = [part.segment for part in parts]
-    theirs = [part.segment for part in pieces(rollout)]
-    return part_early(mine, theirs, apart_ns)
+    state, history = core.start(settings_of(row["mode"], config.agent), task.specs, row["task"], len(row["prompt_ids"])), []
+    for event in map(from_json, json.loads(row["log"])):
+        state, commands = core.step(state, event)
+        history.append((event, commands))
+    # an attempt that was thrown away is in the log and no more in the row
+    left = any(isinstance(command_, Forget) for _, commands in history for command_ in commands)
+    mine = passed(history) if left else [part.segment for part in parts]
+    return part_early(mine, passed(rollout.history), apart_ns)
+
+
+def passed(history: Iterable[tuple[Event, Sequence[Command]]]) -> list[Segment]:
+    """All that ever stood in a context, as a log has it: an attempt on a false end of speech too, which leaves the transcript again. What
+    was written in one generation is one segment."""
+    found: list[Segment] = []
+    generation = None
+    for event, commands in history:
+        if isinstance(event, ModelOutput):
+            if event.generation == generation:
+                last = found.pop()
+                found.append(Segment("model", last.text + event.text, event.at_ns, last.ids + event.ids))
+            else:
+                found.append(Segment("model", event.text, event.at_ns, event.ids))
+            generation = event.generation
+        for command_ in commands:
+            if isinstance(command_, Append):
+                found += command_.segments
+                generation = None
+    return found
 
 
 def cut_of(seed: int, words: int) -> int:

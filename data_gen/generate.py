@@ -97,8 +97,9 @@ def recipe(config: Config) -> str:
         parts["data"].pop("tools")
     if parts["data"]["language"] == "en":
         parts["data"].pop("language")
-    if not parts["agent"]["eager_listening"]:
-        parts["agent"].pop("eager_listening")
+    for name in ("eager_listening", "whole"):
+        if not parts["agent"][name]:
+            parts["agent"].pop(name)
     if parts["data"]["patience"] == "costly":
         parts["data"].pop("patience")
     parts["agent"] |= GONE

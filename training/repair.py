@@ -100,7 +100,8 @@ def check(config: Config) -> None:
     if config.model.adapter is None:
         raise UserError("model.adapter is empty: name the checkpoint that is to be repaired, made by python -m training.sft")
     for mode in config.data.modes:
-        settings_of(mode, config.agent)
+        if settings_of(mode, config.agent).verified:
+            raise UserError(f"data.modes names {mode!r}: two sessions, each in a mode of its own; repair eager_end and speculative")
     honoured(config, [config], (task for split in (SPLIT,) for task in load(config, split)))
     renderer(config)  # a checkpoint that is not there, or speaks another form of the protocol
 
@@ -111,8 +112,9 @@ def recipe(config: Config) -> str:
     for group, name in (("data", "workers"), ("data", "shard_rows"), ("data", "paraphrase"), ("repair", "workers"), ("repair", "batch")):
         parts[group].pop(name)
     parts["agent"] |= GONE
-    if not parts["agent"]["eager_listening"]:
-        parts["agent"].pop("eager_listening")
+    for name in ("eager_listening", "whole"):
+        if not parts["agent"][name]:
+            parts["agent"].pop(name)
     parts |= {"inputs": inputs(config), "weights": weights_hash(config.model.adapter), "seed": config.seed, "task": config.task}
     parts |= {"tools": config.tools, "requests": config.requests, "schema": SCHEMA_VERSION, "edition": EDITION}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

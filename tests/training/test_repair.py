@@ -176,3 +176,9 @@ def test_an_action_whose_grammar_fails_goes_on_without_it(at, capsys):
         assert (constraint.allowed() is not None) is held and bool(constraint.forced()) is held
         constraint.push(0)
     assert capsys.readouterr().err == "an action goes on without its grammar: llguidance refuses the grammar\n"
+
+
+def test_a_mode_of_two_sessions_is_not_repaired():
+    config = composed("experiment=repair", "model=tiny", "model.adapter=somewhere", "data.modes=[verified]")
+    with pytest.raises(UserError, match="eager_end and speculative"):
+        repair.check(config)
