@@ -451,13 +451,20 @@ class Episode:
         if not (foreseen := drafter.foresees(self.state, begun, span.ids, "".join(span.texts))):
             return
         base_ns, after = self._end_ns(span, span.sent), len(span.ids)
-        for wanted in foreseen:
-            token = yield from self._token(span)
-            if token != wanted:
-                span.next = _END if token is None else token
+        while (right := len(span.ids) - after) < len(foreseen):
+            if forced := self._forced(span):
+                if forced != foreseen[right: right + len(forced)]:
+                    break
+                yield from self._head(span)
+                yield NeedAppend(forced, self._driven()[1])
+                for token in forced:
+                    self._take(span, token)
+                continue
+            written = yield from self._token(span)
+            if written is None or written != foreseen[right]:
+                span.next = _END if written is None else written
                 break
-            self._take(span, token)
-        right = len(span.ids) - after
+            self._take(span, written)
         drafter.checked(self.state, begun, len(foreseen), right)
         read_ns = base_ns + self.profile.append_ns(len(foreseen))
         span.checked, span.base_ns, span.base = (after, len(span.ids), read_ns), read_ns, len(span.ids)
@@ -468,9 +475,13 @@ class Episode:
         if span.constraint is not None:
             span.constraint.push(token)
 
+    def _forced(self, span: _Span) -> tuple[int, ...]:
+        """What the grammar leaves no choice of, in the tokenizer's own spelling."""
+        return tuple(span.constraint.forced()) if span.constraint is not None and self.forces else ()
+
     def _force(self, span: _Span) -> Generator[NeedAppend, None, None]:
         """Takes in what must come next, if anything; it is told token by token, so that an event may cut it."""
-        if span.constraint is None or not self.forces or not (forced := tuple(span.constraint.forced())):
+        if not (forced := self._forced(span)):
             return
         yield from self._head(span)
         yield NeedAppend(forced, self._driven()[1])
@@ -496,7 +507,9 @@ class Episode:
     # -- tools -------------------------------------------------------------------------------------------------
 
     def _start_tool(self, start: StartTool, now_ns: int) -> None:
-        if self.drafter is not None and (read := self.drafter.takes(start, self.toolbox)) is not None:
+        if self.drafter is not None:
+            self.drafter.effect(start)
+        if self.drafter is not None and (read := self.drafter.takes(start)) is not None:
             at_ns = max(now_ns, read.ready_ns)
             self._schedule(at_ns, PRIORITY[ToolResult], lambda at_ns: self._finish_read(start, read, at_ns))
             return
@@ -511,6 +524,8 @@ class Episode:
     def _finish_tool(self, start: StartTool, at_ns: int) -> Event | None:
         if (start.call, start.version) in self._cancelled:
             return None
+        if self.drafter is not None:
+            self.drafter.effect(start)
         return self._ran(start).event(start, at_ns)
 
     def _finish_read(self, start: StartTool, read: _Read, at_ns: int) -> Event | None:
@@ -666,18 +681,18 @@ class Drafter:
         if (read := self._reads.get(read_key(start))) is not None:
             read.outcome = outcome
 
-    def takes(self, start: StartTool, toolbox: Toolbox) -> _Read | None:
-        """The read that the agent asks for, if it has been run. When an effect begins, what it may change, as far as tools say, is not
-        kept."""
-        spec = toolbox.specs[start.name]
-        if spec.access == "write":
-            self._reads = {key: read for key, read in self._reads.items() if not spec.conflicts_with(toolbox.specs[read.name])}
-            return None
+    def effect(self, start: StartTool) -> None:
+        """A call of the agent's begins or ends. If it is an effect, what it may change, as far as tools say, is not kept."""
+        specs = self.episode.toolbox.specs
+        if (spec := specs[start.name]).access == "write":
+            self._reads = {key: read for key, read in self._reads.items() if not spec.conflicts_with(specs[read.name])}
+
+    def takes(self, start: StartTool) -> _Read | None:
+        """The read that the agent asks for, if it has been run, or is being run. A failure is not kept: the read may be tried again."""
         read = self._reads.get(read_key(start))
-        if read is not None:
-            read.used = True
-        if read is not None and read.outcome is not None and read.outcome.kind != "done":
-            del self._reads[read_key(start)]  # it may be tried again
+        if read is None or read.outcome is not None and read.outcome.kind != "done":
+            return None
+        read.used = True
         return read
 
     def drafted(self) -> Drafted:

@@ -99,13 +99,14 @@ def test_an_effect_drops_what_it_may_change():
     assert played.rollout.drafted.used == 1
 
 
-def test_a_read_that_failed_is_tried_again():
-    agent = [calls('1. look("a b c d")'), calls('1. look("a b c d")'), answer()]
+def test_a_read_that_failed_is_run_anew():
+    agent = [calls('1. look("a b c d")'), answer()]
     played = play(
         [(0.0, "look"), (5.0, ".")], agent, mode="verified", drafter=[calls('1. look("a b c d")')],
-        answers={"look": [ToolFailure("busy"), "found"]}, all_used=False,
+        answers={"look": [ToolFailure("busy"), "found"]},
     )
-    assert [what for _, _, what in played.rows("error result")] == ["1 failed: busy", "1v2 found"]
+    assert [what for _, _, what in played.rows("error result")] == ["1 found"]
+    assert played.rollout.drafted.used == 0
 
 
 def state_with(*lines: str, mode: str = DRAFTER) -> core.State:

@@ -128,11 +128,12 @@ def test_a_repaired_folder_is_checked_for_what_can_hold(repaired):
     [
         (["model.adapter=null"], "model.adapter is empty: name the checkpoint"),
         (["data.modes=[speculatve]"], "unknown mode 'speculatve'"),
+        (["data.modes=[verified]"], "repair eager_end and speculative"),
         (["model.turns=chat"], "was trained with turns=flat, and turns=chat is asked of it"),
     ],
 )
 def test_what_can_not_be_played_is_refused_first(repaired, options, says):
-    with pytest.raises(UserError if "adapter" in says else ValueError, match=says):
+    with pytest.raises(UserError if "adapter" in says or "repair" in says else ValueError, match=says):
         repair.main(repaired("refused", *options))
 
 
@@ -176,9 +177,3 @@ def test_an_action_whose_grammar_fails_goes_on_without_it(at, capsys):
         assert (constraint.allowed() is not None) is held and bool(constraint.forced()) is held
         constraint.push(0)
     assert capsys.readouterr().err == "an action goes on without its grammar: llguidance refuses the grammar\n"
-
-
-def test_a_mode_of_two_sessions_is_not_repaired():
-    config = composed("experiment=repair", "model=tiny", "model.adapter=somewhere", "data.modes=[verified]")
-    with pytest.raises(UserError, match="eager_end and speculative"):
-        repair.check(config)
