@@ -74,6 +74,9 @@ class Judge:
         self.silence_in_context = False  # after the last word
         self.predicted = False  # an end of speech, after the last word
         self.attempt: set[int] | None = None  # calls of an attempt on a predicted end, which may still prove wrong
+        self.thrown: set[int] = set()  # calls of an attempt that was thrown away, and may leave the context
+        self.ever_left = False  # whether any has
+        self.left_out = (0, 0)  # of the context, as it was last made anew
         self.told_at = 0  # when the context was last told anything
         self.altered: dict[int, tuple] = {}  # older calls that it made another of, and what they were
         self.beside: set[int] = set()  # calls written while an end was predicted, in a generation begun before
@@ -190,6 +193,7 @@ class Judge:
         if self.settings.listens:
             self.beside.clear()
         elif self.attempt is not None:
+            self.thrown = set(self.attempt)
             if self.on_prediction:
                 self.stop_by = self.generation
             altered = {id for id, was in self.altered.items() if was != meaning(self.calls[id].spec, self.calls[id].args)}
@@ -438,10 +442,15 @@ class Judge:
                     self._says_what_is_there(self.calls[id], error)
                 self.errors.clear()
                 self.told_at = self.at
-            case Forget():
+            case Forget(turns, results):
                 if self.appending:
                     self.count("overlap")
                 self.appending = True
+                if self.thrown and (turns, results) == self.left_out:  # nothing had to make room: an attempt has left the context
+                    self.highest = min(self.thrown) - 1
+                    self.calls.forget(self.thrown)
+                    self.ever_left = True
+                self.thrown, self.left_out = set(), (turns, results)
             case Generate(generation):
                 self._generate(generation)
             case Stop(generation):
@@ -527,7 +536,10 @@ class Judge:
             call.error_shown = True
             self.errors[call.id] = found[3]
             return None
-        if call.removed or not call.valid or call.status != "done" or call.version != int(found[2] or 1):
+        shown = int(found[2] or 1)
+        if self.ever_left and not call.before:
+            call.before = max(0, call.version - shown)
+        if call.removed or not call.valid or call.status != "done" or call.version - call.before != shown:
             return self.count("void_result_shown")
         call.shown = True
         try:

@@ -40,6 +40,8 @@ class Told:
     """A cascade that cancels may have removed it: no rule waits for it."""
     version: int = 0
     """The version that was started last."""
+    before: int = 0
+    """Versions of its number that were another call's, of an attempt that has left the context: known when it is first shown."""
     value: Any = None
     valid: bool = False
     """Whether the last start is of the call as it stands."""
@@ -80,6 +82,14 @@ class Ledger(dict[int, Told]):
         call.needs = needs
         for need in needs:
             self._namers.setdefault(need, set()).add(call.id)
+
+    def forget(self, ids: Iterable[int]) -> None:
+        """These calls have never been: their numbers are free."""
+        gone = set(ids)
+        for id in gone & self.keys():
+            del self[id]
+        for namers in self._namers.values():
+            namers -= gone
 
     def chain(self, call: Told) -> list[Told]:
         """The call and all that it is computed from."""
