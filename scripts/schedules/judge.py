@@ -60,6 +60,7 @@ class Judge:
         self.began_at = 0
         self.began_final = False  # with the final update in its context
         self.may_commit = False  # whether what it commits counts
+        self.began_predicted = False  # with a predicted end in it
         self.on_prediction = False  # whether it is for a predicted end alone
         self.highest = 0
         self.appending = False
@@ -74,7 +75,10 @@ class Judge:
         self.silence_in_context = False  # after the last word
         self.predicted = False  # an end of speech, after the last word
         self.attempt: set[int] | None = None  # calls of an attempt on a predicted end, which may still prove wrong
-        self.thrown: set[int] = set()  # calls of an attempt that was thrown away, and may leave the context
+        self.stood: tuple[list[str], bool, int] = ([], False, 0)  # before it: words read, whether data was, ends told
+        self.thrown: set[int] | None = None  # calls of an attempt that was thrown away, and may leave the context
+        self.then = self.stood  # to be gone back to
+        self.ends_then = 0  # ends told when it was
         self.ever_left = False  # whether any has
         self.left_out = (0, 0)  # of the context, as it was last made anew
         self.told_at = 0  # when the context was last told anything
@@ -161,7 +165,9 @@ class Judge:
             case Silence(silent_ns=silent_ns):
                 self.silences.append(silent_ns / 1e9)
             case EndPredicted():
-                self.predicted = self.settings.eager and not self.turn_over
+                if not self.predicted:
+                    self.stood = (list(self.read), self.context_holds_data, self.ends)
+                self.predicted = self.settings.eager and not self.turn_over and (self.predicted or not self.final_heard)
                 self.ends += self.settings.eager
             case Close():
                 self.finished = True
@@ -190,10 +196,11 @@ class Judge:
 
     def _throw_away(self) -> None:
         """Speech goes on: what an attempt on a predicted end has done was for nothing. Of a model that listens the calls stand."""
+        if self.predicted and not self.settings.listens:
+            self.thrown, self.then, self.ends_then = set(self.attempt or ()), self.stood, self.ends
         if self.settings.listens:
             self.beside.clear()
         elif self.attempt is not None:
-            self.thrown = set(self.attempt)
             if self.on_prediction:
                 self.stop_by = self.generation
             altered = {id for id, was in self.altered.items() if was != meaning(self.calls[id].spec, self.calls[id].args)}
@@ -269,7 +276,7 @@ class Judge:
         elif self.settings.commit == "line" and item.kind != "answer":
             for call in standing:
                 call.near = ("commit_by_pause", self.at)
-        elif self.settings.commit == "action" and item.kind != "answer" and not (self.began_final or self.on_prediction):
+        elif self.settings.commit == "action" and item.kind != "answer" and not (self.began_final or self.began_predicted):
             for call in standing:
                 call.near = ("commit_too_early", self.at)
         elif self._commit_counts(standing):
@@ -446,11 +453,13 @@ class Judge:
                 if self.appending:
                     self.count("overlap")
                 self.appending = True
-                if self.thrown and (turns, results) == self.left_out:  # nothing had to make room: an attempt has left the context
-                    self.highest = min(self.thrown) - 1
+                if self.thrown is not None and (turns, results) == self.left_out:  # nothing made room: an attempt has left it
+                    self.highest = min(self.thrown, default=self.highest + 1) - 1
                     self.calls.forget(self.thrown)
+                    self.read, self.context_holds_data, ends = self.then
+                    self.ends += ends - self.ends_then
                     self.ever_left = True
-                self.thrown, self.left_out = set(), (turns, results)
+                self.thrown, self.left_out = None, (turns, results)
             case Generate(generation):
                 self._generate(generation)
             case Stop(generation):
@@ -478,6 +487,7 @@ class Judge:
         settings = self.settings
         silent = settings.commit_on == "silence" and self.silence_in_context
         ready = self.final_in_context or silent
+        self.began_predicted = self.predicted
         self.on_prediction = self.predicted and not ready
         if not settings.listens and not self.final_in_context and not self.predicted:
             self.count("wrote_too_early")

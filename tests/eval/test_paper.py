@@ -159,7 +159,10 @@ def test_two_checkpoints_in_one_table(two_checkpoints, configured, tmp_path, cap
     ("+eval.checkpoints={async: nowhere}", "backend 'async' is the checkpoint nowhere, which is not there; train it with"),
     ("+eval.checkpoints={expert: nowhere}", "eval.checkpoints names 'expert'; give it a name of its own"),
     ("+eval.checkpoints={a-b: nowhere}", "eval.checkpoints names 'a-b'"),
-    ("+eval.checkpoints={other: nowhere}", "unknown backend 'async'; use some of expert, no_thoughts, no_guess, model, untrained, other"),
+    (
+        "+eval.checkpoints={other: nowhere}",
+        "unknown backend 'async'; use some of expert, no_thoughts, no_guess, model, untrained, realtime, other",
+    ),
 ])
 def test_a_checkpoint_that_cant_be_used_is_named(configured, override, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
