@@ -79,6 +79,7 @@ class Judge:
         self.thrown: set[int] | None = None  # calls of an attempt that was thrown away, and may leave the context
         self.then = self.stood  # to be gone back to
         self.ends_then = 0  # ends told when it was
+        self.predicted_then = False  # whether the last end was predicted between that and the context that is made anew
         self.ever_left = False  # whether any has
         self.left_out = (0, 0)  # of the context, as it was last made anew
         self.told_at = 0  # when the context was last told anything
@@ -167,6 +168,7 @@ class Judge:
             case EndPredicted():
                 if not self.predicted:
                     self.stood = (list(self.read), self.context_holds_data, self.ends)
+                    self.predicted_then = self.thrown is not None
                 self.predicted = self.settings.eager and not self.turn_over and (self.predicted or not self.final_heard)
                 self.ends += self.settings.eager
             case Close():
@@ -456,8 +458,11 @@ class Judge:
                 if self.thrown is not None and (turns, results) == self.left_out:  # nothing made room: an attempt has left it
                     self.highest = min(self.thrown, default=self.highest + 1) - 1
                     self.calls.forget(self.thrown)
-                    self.read, self.context_holds_data, ends = self.then
+                    read, self.context_holds_data, ends = self.then
+                    self.read = list(read)
                     self.ends += ends - self.ends_then
+                    if self.predicted_then:
+                        self.stood = self.then
                     self.ever_left = True
                 self.thrown, self.left_out = None, (turns, results)
             case Generate(generation):
