@@ -58,6 +58,7 @@ class ProtocolGrammar:
         self.grounded = grounded
         self.tokenizer = LLTokenizer(TokenizerWrapper(_Vocabulary(renderer)), n_vocab=renderer.vocabulary_size)
         self._kept: OrderedDict[_Key, LLMatcher] = OrderedDict()
+        self._too_large: set[_Key] = set()
 
     def begin(self, state: State) -> ProtocolConstraint:
         """The constraint of a generation that starts in ``state``."""
@@ -66,6 +67,7 @@ class ProtocolGrammar:
     def forget(self) -> None:
         """Lets go of the compiled grammars: copies share what a matcher that gave up has spoilt."""
         self._kept.clear()
+        self._too_large.clear()
 
     def head(self, state: State) -> LLMatcher:
         """From the start of an action to its end, or to the first call line."""
@@ -83,10 +85,18 @@ class ProtocolGrammar:
         made = self._line(state, first)
         if made is None:
             raise ValueError(f"no call line is legal after {state.span_lines} lines; the head must not open <tool_call>")
-        return self._matcher(*made)
+        if self.grounded and made[0] in self._too_large:
+            made = self._line(state, first, False) or made
+        try:
+            return self._matcher(*made)
+        except ValueError:  # a long request and many calls that may change: more spellings than llguidance takes
+            if not self.grounded or (plain := self._line(state, first, False)) is None:
+                raise
+            self._too_large.add(made[0])
+            return self._matcher(*plain)
 
-    def _line(self, state: State, first: bool) -> tuple[_Key, Any] | None:
-        """Key and maker of a line's grammar, or None where no line at all is legal."""
+    def _line(self, state: State, first: bool, grounded: bool = True) -> tuple[_Key, Any] | None:
+        """Key and maker of a line's grammar, or None where no line at all is legal. Without ``grounded`` texts may be anything."""
         limit = state.settings.calls_per_action
         free = [id for id, call in sorted(state.graph.calls.items()) if may_change(state, call)]
         specs = tuple(state.tools.values()) if limit is None or state.span_lines < limit else ()
@@ -103,7 +113,7 @@ class ProtocolGrammar:
         legal = Legal(ids, tuple(free), amendable, commits, bool(commits) and not lacks(state) and not unsaid, close)
         done = (call for call in state.graph.calls.values() if call.state is CallState.DONE)
         whole = frozenset(call.id for call in done if not isinstance(call.result, dict | list))
-        said = words_said(state.transcript) or None if self.grounded else None
+        said = words_said(state.transcript) or None if self.grounded and grounded else None
         key = (
             "line", said, legal.ids, legal.removable, legal.commits, legal.commits_all, legal.close, amends, whole_by_the_end, whole,
             tuple(refs.items()), tuple(map(_shape, specs)), tuple((where, tuple(map(repr, found))) for where, found in taken.items()),

@@ -462,7 +462,7 @@ class Judge:
                     self.read = list(read)
                     self.ends += ends - self.ends_then
                     if self.predicted_then:
-                        self.stood = self.then
+                        self.stood = (list(read), self.context_holds_data, self.stood[2] + ends - self.ends_then)
                     self.ever_left = True
                 self.thrown, self.left_out = None, (turns, results)
             case Generate(generation):
