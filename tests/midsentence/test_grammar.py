@@ -487,6 +487,22 @@ def test_grounded_texts_hold_only_words_that_were_said_in_their_order(grammars, 
     assert accepts(grammars("smollm2"), writing(), written)
 
 
+def test_a_grounded_grammar_that_is_too_large_is_made_without_the_words(grammars, monkeypatch):
+    """A minute of speech and ten calls that may change are more spellings than llguidance takes; the episode goes on all the same."""
+    grammar = ProtocolGrammar(grammars("smollm2").renderer, grounded=True)
+    made = grammar._matcher
+
+    def refuses_words(key, make):
+        if key[0] == "line" and key[1]:
+            raise ValueError("grammar too big")
+        return made(key, make)
+
+    monkeypatch.setattr(grammar, "_matcher", refuses_words)
+    assert accepts(grammar, writing(), '<tool_call>1. get_phone_number("Rob")\n</tool_call>')
+    assert not accepts(grammar, writing(), "<tool_call>1. get_number(\n</tool_call>")
+    assert len(grammar._too_large) == 2  # each of the two lines is asked for once, and not tried again
+
+
 def test_grounded_texts_take_words_without_their_endings_and_quote_what_json_quotes():
     for said, text, fits in [
         (["what's", "Ann's", "number?"], "Ann", True), (["call", '"Bob"'], r'\"Bob\"', True), (["a/b", "c+d"], "a/b c+d", True),
