@@ -16,6 +16,7 @@ import pytest
 from matplotlib.image import imread
 
 from configs.palette import MODE_COLOURS, PARTS, SLIP
+from midsentence.modes import MODES
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -71,7 +72,7 @@ def test_the_data_that_are_shown_have_disfluencies_and_the_colours_of_the_palett
     shares = {name.strip(): float(share) for name, share in re.findall(r"^(.*?) +([\d.]+)%$", said, re.M)}
     assert len(shares) == 7 and all(shares.values()), "of a data set without disfluencies there is nothing to see"
     shown, *timelines = pictures(outputs)
-    assert all(has(shown, colour) for colour in MODE_COLOURS.values())
+    assert all(has(shown, colour) for mode, colour in MODE_COLOURS.items() if not MODES[mode].verified)  # which no data is made of
     assert len(timelines) == 2 and all(has(picture, SLIP) and has(picture, PARTS["tool_call"]) for picture in timelines)
 
 
