@@ -5,7 +5,7 @@ Owns names, types and defaults. YAML files fill in values and add nothing. Impor
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -106,6 +106,15 @@ class ParaphraseConfig:
     cache: str = "outputs/paraphrases.jsonl"
     """File of all answers: with it the same data can be made again."""
     timeout_s: float = number(30.0, above=0)
+
+
+_LATER = ("eager_listening", "whole")
+"""Switches of ``agent`` that came after data and results had been made: a recipe counts them where they are set."""
+
+
+def counted(agent: AgentConfig) -> dict[str, Any]:
+    """What a recipe counts of group ``agent``: what was made before a setting came, or went, is known again."""
+    return {name: value for name, value in asdict(agent).items() if value or name not in _LATER} | GONE
 
 
 @dataclass

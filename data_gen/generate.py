@@ -22,7 +22,7 @@ from typing import Any
 from rich.progress import Progress
 
 from configs.command import claim, command, out_folder, write_manifest
-from configs.schema import GONE, Config
+from configs.schema import Config, counted
 from data_gen.card import write_card
 from data_gen.episodes import make_episode, sample_profile
 from data_gen.expert import Expert
@@ -97,12 +97,9 @@ def recipe(config: Config) -> str:
         parts["data"].pop("tools")
     if parts["data"]["language"] == "en":
         parts["data"].pop("language")
-    for name in ("eager_listening", "whole"):
-        if not parts["agent"][name]:
-            parts["agent"].pop(name)
     if parts["data"]["patience"] == "costly":
         parts["data"].pop("patience")
-    parts["agent"] |= GONE
+    parts["agent"] = counted(config.agent)
     paraphrase = parts["data"].pop("paraphrase")
     if paraphrase["url"]:
         parts["paraphrase"] = paraphrase["model"]  # what it answered lies in its file, wherever that and the endpoint are

@@ -27,7 +27,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from configs.command import claim, command, out_folder, write_manifest
 from configs.launch import start_all
-from configs.schema import GONE, Config, DataConfig
+from configs.schema import Config, DataConfig, counted
 from data_gen.conversing import Conversant
 from data_gen.episodes import heard_of, make_episode, profile_of, settings_of
 from data_gen.rejected import report_rejected
@@ -200,10 +200,7 @@ def recipe(config: Config, backends: dict[str, Backend]) -> str:
     for name in ("tools", "lag_s", "lag_spread_s"):  # settings that came later, where they change nothing
         if parts["data"][name] == getattr(DataConfig, name):
             parts["data"].pop(name)
-    parts["agent"] |= GONE
-    for name in ("eager_listening", "whole"):
-        if not parts["agent"][name]:
-            parts["agent"].pop(name)
+    parts["agent"] = counted(config.agent)
     paraphrase = parts["data"].pop("paraphrase")
     if paraphrase["url"]:
         parts["paraphrase"] = paraphrase["model"]

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from midsentence.drafts import Foreseen, read_key
-from midsentence.events import Command, Event, ModelOutput, StartTool, UserUpdate
+from midsentence.drafts import Foreseen, is_free, read_key
+from midsentence.events import Command, Event, StartTool, UserUpdate
 from midsentence.rendering import Renderer
 from midsentence.running import Run, launch
 from midsentence.simulate import Drafted
@@ -165,9 +165,7 @@ class Drafting:
         if agent.answered and not self._answered:
             self._next_turn(agent)
         self._answered = agent.answered
-        # both share the device, and the agent goes first; once the user has finished there is nothing to listen to
-        over = agent.final_heard and not agent.answered or agent.predicted
-        self._free = agent.phase is Phase.IDLE and not over
+        self._free = is_free(agent)
         if self._drafter is not None:
             self._drafter.goes_on(self._free)
 
@@ -198,10 +196,8 @@ class Drafting:
     def drafted(self) -> Drafted:
         """What the drafters have done."""
         history = tuple(row for drafter in self._ever for row in drafter.history)
-        tokens = sum(len(event.ids) for event, _ in history if isinstance(event, ModelOutput))
-        starts = sum(isinstance(command, StartTool) for _, commands in history for command in commands)
         context_tokens = self._ever[-1].state.context_tokens if self._ever else 0
-        return Drafted(history, context_tokens, tokens, self._asked, self._right, starts, self.reads.used)
+        return Drafted.of(history, context_tokens, foreseen=self._asked, right=self._right, used=self.reads.used)
 
     def _settle(self, written: Sequence[int]) -> bool:
         """Sees what became of what was foreseen. Whether some of that is still to come."""

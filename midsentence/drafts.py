@@ -132,6 +132,13 @@ def renumbered(value: Any, ids: Mapping[int, int]) -> Any:
     return value
 
 
+def is_free(agent: State) -> bool:
+    """Whether the device is the drafter's: both share it, the agent goes first, and once the user has finished there is nothing to listen
+    to."""
+    over = agent.final_heard and not agent.answered or agent.predicted
+    return agent.phase is Phase.IDLE and not over
+
+
 def afresh(agent: State, drafter: State) -> State:
     """What a drafter begins the next turn with, the agent having answered: the conversation so far, in a context that is made anew."""
     return replace(

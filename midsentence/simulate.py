@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from midsentence import core
 from midsentence.clock import NS_PER_S, Profile, ns
 from midsentence.core import Phase, State
-from midsentence.drafts import Foreseen, afresh, read_key
+from midsentence.drafts import Foreseen, afresh, is_free, read_key
 from midsentence.events import (
     PRIORITY,
     Append,
@@ -106,6 +106,15 @@ class Drafted:
     """Reads that it had run."""
     used: int
     """Those of them that the agent asked for."""
+
+    @classmethod
+    def of(
+        cls, history: tuple[tuple[Event, tuple[Command, ...]], ...], context_tokens: int, *, foreseen: int, right: int, used: int
+    ) -> Drafted:
+        """What a log says, and the rest as given."""
+        tokens = sum(len(event.ids) for event, _ in history if isinstance(event, ModelOutput))
+        starts = sum(isinstance(command, StartTool) for _, commands in history for command in commands)
+        return cls(history, context_tokens, tokens, foreseen, right, starts, used)
 
 
 @dataclass(frozen=True, slots=True)
@@ -631,8 +640,7 @@ class Drafter:
 
     def drafts_until(self, at_ns: int, agent: State) -> Generator[NeedAppend | NeedToken, int | None, None]:
         """Goes on up to a time, if the device is free until then."""
-        over = agent.final_heard and not agent.answered or agent.predicted
-        if agent.phase is not Phase.IDLE or over:
+        if not is_free(agent):
             self.waits_until(at_ns)
             return
         self._at_ns = max(self._at_ns, at_ns)
@@ -697,11 +705,9 @@ class Drafter:
 
     def drafted(self) -> Drafted:
         """What it has done."""
-        history, state = tuple(self.episode.history), self.episode.state
-        tokens = sum(len(event.ids) for event, _ in history if isinstance(event, ModelOutput))
-        starts = sum(isinstance(command, StartTool) for _, commands in history for command in commands)
         used = sum(read.used for read in self._ever)
-        return Drafted(history, state.context_tokens, tokens, self._tokens, self._right, starts, used)
+        history, context_tokens = tuple(self.episode.history), self.episode.state.context_tokens
+        return Drafted.of(history, context_tokens, foreseen=self._tokens, right=self._right, used=used)
 
 
 _END = -1

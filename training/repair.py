@@ -30,7 +30,7 @@ from typing import Any
 from rich.progress import Progress
 
 from configs.command import UserError, claim, command, out_folder, write_manifest
-from configs.schema import GONE, Config
+from configs.schema import Config, counted
 from data_gen.agreement import KINDS
 from data_gen.card import write_card
 from data_gen.episodes import make_episode, sample_profile, settings_of
@@ -111,10 +111,7 @@ def recipe(config: Config) -> str:
     parts = {name: asdict(getattr(config, name)) for name in ("model", "data", "clock", "agent", "repair")}
     for group, name in (("data", "workers"), ("data", "shard_rows"), ("data", "paraphrase"), ("repair", "workers"), ("repair", "batch")):
         parts[group].pop(name)
-    parts["agent"] |= GONE
-    for name in ("eager_listening", "whole"):
-        if not parts["agent"][name]:
-            parts["agent"].pop(name)
+    parts["agent"] = counted(config.agent)
     parts |= {"inputs": inputs(config), "weights": weights_hash(config.model.adapter), "seed": config.seed, "task": config.task}
     parts |= {"tools": config.tools, "requests": config.requests, "schema": SCHEMA_VERSION, "edition": EDITION}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
