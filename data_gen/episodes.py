@@ -20,11 +20,11 @@ from data_gen.task import Task, Word
 from data_gen.turns import words_of
 from midsentence.clock import Profile, ns
 from midsentence.events import EndPredicted, UserUpdate
-from midsentence.modes import DRAFTER, Settings
+from midsentence.modes import Settings
 from midsentence.prompt import system_prompt
 from midsentence.rendering import Renderer
 from midsentence.silence import silences
-from midsentence.simulate import Drafter, Episode
+from midsentence.simulate import Episode
 from midsentence.tools.tool import Toolbox
 
 LIMIT_NS = ns(120)
@@ -133,16 +133,8 @@ def make_episode(
     quiet = silences(spoken, updates_of(task, data, seed)) if row.commit_on == "silence" else []
     world = toolbox if toolbox is not None else task.toolbox()
 
-    def prompt(row: Settings) -> tuple[int, ...]:
-        return renderer.prompt_ids(system_prompt(row, task.tools, task.now, agent.prompt, agent.prompt_tools))
-
-    drafter = None
-    if row.verified:
-        listening = settings_of(DRAFTER, agent)
-        aids = {name: plays[name] for name in ("planner", "grammar") if name in plays}
-        drafter = Drafter(
-            settings=listening, prompt_ids=prompt(listening), toolbox=world, profile=profile, renderer=renderer, **aids)
+    system = system_prompt(row, task.tools, task.now, agent.prompt, agent.prompt_tools)
     return Episode(
         settings=row, profile=profile, toolbox=world, renderer=renderer, updates=[*heard_of(task, data, seed), *quiet],
-        prompt_ids=prompt(row), session=task.id, drafter=drafter, **plays,
+        prompt_ids=renderer.prompt_ids(system), session=task.id, **plays,
     )

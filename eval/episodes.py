@@ -7,6 +7,7 @@ replayed and drawn without the others. Refuses to know files and tables.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from data_gen.conversing import Conversant
@@ -17,7 +18,7 @@ from eval.floor import floor, is_held
 from eval.graphs import gold_graph, graph_of, isomorphic
 from eval.latency import latency
 from eval.listener import listener_ns
-from eval.safety import Rules, counts
+from eval.safety import Counts, Rules, counts
 from eval.scoring import answer_f1, score
 from eval.trace import history_of, log_of, trace
 from midsentence import core
@@ -26,7 +27,7 @@ from midsentence.core import State
 from midsentence.events import EndPredicted, UserUpdate
 from midsentence.modes import Settings
 from midsentence.rendering import Renderer
-from midsentence.simulate import Drafted, Rollout, replay
+from midsentence.simulate import Rollout, replay
 from midsentence.tools.tool import Toolbox
 
 SCHEMA_VERSION = 1
@@ -54,7 +55,7 @@ def record(
     if task.turns and user is not None:
         return _conversation(
             task, rollout, user, settings=settings, profile=profile, renderer=renderer, cap_ns=cap_ns, forced=forced, **where)
-    seen = trace(rollout.history)
+    seen = trace(rollout.history, rollout.drafted.kept if rollout.drafted is not None else ())
     answer = seen.emits[-1][1] if seen.emits and rollout.outcome == "answered" else None
     verdict = score(task, rollout.state, rollout.outcome, answer, toolbox)
     times = latency(seen, rollout.outcome == "answered", task.speech_end_ns, cap_ns)
@@ -78,32 +79,28 @@ def record(
         "floor_ns": bound.total_ns,
         "listener_ns": listener_ns(task, updates, settings, profile, renderer, made, told) if listens else None,
         "path_ns": critical_path(seen, task.speech_end_ns, times.total_ns, held) if listens else None,
-        "counts": with_drafted(waste.as_json(), rollout.drafted),
+        "counts": written_anew(waste, rollout).as_json(),
         "words": [[word.text, word.start_ns, word.end_ns, word.label] for word in task.words],
         "prompt_tokens": len(rollout.prompt_ids), "context_tokens": rollout.state.context_tokens,
         "log": log_of(rollout.history), **drafted_of(rollout),
     }
 
 
+def written_anew(counted: Counts, rollout: Rollout) -> Counts:
+    """The counts with tokens counted once that stand in several attempts: those that were read again were not written; and all that was
+    written and does not stand in the end was in vain."""
+    if (drafted := rollout.drafted) is None:
+        return counted
+    written = counted.model_tokens - drafted.right
+    stands = sum(len(segment.ids) for segment in rollout.state.transcript if segment.kind == "model")
+    return replace(counted, model_tokens=written, wasted_tokens=max(0, written - stands))
+
+
 def drafted_of(rollout: Rollout) -> dict[str, Any]:
-    """What a drafter did, where there was one, as JSON."""
+    """What became of the attempts of an episode that is verified, as JSON."""
     if (drafted := rollout.drafted) is None:
         return {}
-    counted = {name: getattr(drafted, name) for name in ("context_tokens", "tokens", "foreseen", "right", "starts", "used")}
-    return {"drafted": counted | {"log": log_of(drafted.history)}}
-
-
-def with_drafted(counted: dict[str, int], drafted: Drafted | None) -> dict[str, int]:
-    """An episode's counts with what its drafter cost: the reads that it had run, of which the agent's own are no second start where it
-    took them over, and the tokens that it wrote or that were foreseen wrongly, all in vain."""
-    if drafted is None:
-        return counted
-    wasted = drafted.starts - drafted.used
-    more = {
-        "started_calls": wasted, "wasted_calls": wasted, "early_calls": drafted.starts,
-        "model_tokens": drafted.tokens, "wasted_tokens": drafted.tokens,
-    }
-    return {name: value + more.get(name, 0) for name, value in counted.items()}
+    return {"drafted": {"attempts": drafted.attempts, "foreseen": drafted.foreseen, "right": drafted.right, "kept": sorted(map(list, drafted.kept))}}
 
 
 def _conversation(
@@ -111,9 +108,9 @@ def _conversation(
     forced: bool, **where: Any,
 ) -> dict[str, Any]:
     """A conversation as JSON: the same fields, and its turns; see `eval.conversations`."""
-    seen = trace(rollout.history)
+    seen = trace(rollout.history, rollout.drafted.kept if rollout.drafted is not None else ())
     rules = Rules(settings.commit == "line", settings.commit_on == "silence")
-    waste = counts(seen, task.specs, (), settings.commit_grace_ns, 0, settings.runs_lines, rules)
+    waste = written_anew(counts(seen, task.specs, (), settings.commit_grace_ns, 0, settings.runs_lines, rules), rollout)
     found = measured(
         task, rollout, seen, user=user, settings=settings, profile=profile, renderer=renderer, cap_ns=cap_ns,
         forced=forced or settings.verified, counted=waste)

@@ -92,7 +92,9 @@ def counts(
     """
     rules = rules or Rules()
     last_done = {run.call: run for run in trace.runs if run.ended == "done"}
-    useful_runs = sum(run is last_done.get(run.call) and run.call in useful for run in trace.runs)
+    useful_runs = [run for run in trace.runs if run is last_done.get(run.call) and run.call in useful]
+    started = [run for run in trace.runs if not run.kept]
+    used = sum(not run.kept for run in useful_runs) + len({_text(specs, run) for run in useful_runs if run.kept})
     whats = Counter(note.what for _, note in trace.notes if isinstance(note, Note))
     held = {note.call for _, note in trace.notes if isinstance(note, Moved) and note.input is Input.HOLD}
     writes = [run for run in trace.runs if specs[run.name].access == "write"]
@@ -103,15 +105,15 @@ def counts(
         if not specs[run.name].repeatable
     )
     read_ids: dict[str, set[int]] = {}
-    for run in trace.runs:
+    for run in started:
         if specs[run.name].access != "write":
             read_ids.setdefault(_text(specs, run), set()).add(run.call)
     lost = [span.tokens for span in trace.spans if span.ended in ("cut", "error")]
     early = [run for run in effects if run.start_ns < speech_end_ns]
     return Counts(
-        started_calls=len(trace.runs),
-        wasted_calls=len(trace.runs) - useful_runs,
-        early_calls=sum(trace.final_ns is None or run.start_ns < trace.final_ns for run in trace.runs),
+        started_calls=len(started),
+        wasted_calls=len(started) - used,
+        early_calls=sum(trace.final_ns is None or run.start_ns < trace.final_ns for run in started),
         held_calls=len(held),
         repeated_actions=whats["identical_reissue"] + sum(len(ids) - 1 for ids in read_ids.values()),
         effects=len(effects),

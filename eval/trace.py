@@ -8,7 +8,7 @@ nanoseconds from the start of the user's first word.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from midsentence.calls import TABLE, CallState
@@ -121,6 +121,8 @@ class Run:
     ended: Literal["done", "failed", "lost", "cancelled", "open"]
     """``lost``: it timed out or broke down, so what it did is unknown; ``open``: the log ends first."""
     value: Any = None
+    kept: bool = False
+    """Whether no tool was run for it: it was given the result of the same read, asked for before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +181,14 @@ def history_of(log: Iterable[Sequence[Any]]) -> list[tuple[Event, tuple[Command,
     return [(from_json(event), tuple(from_json(command) for command in commands)) for event, commands in log]
 
 
-def trace(history: History) -> Trace:
-    """Reads a history."""
-    reader = _Reader()
+def trace(history: History, kept: Iterable[tuple[int, int]] = ()) -> Trace:
+    """Reads a history.
+
+    Args:
+        history: events with the commands that came of them.
+        kept: starts, as (call, version), for which no tool was run (`midsentence.simulate.Drafted`).
+    """
+    reader = _Reader(frozenset(kept))
     for event, commands in history:
         reader.take(event, commands)
     return reader.close()
@@ -190,8 +197,8 @@ def trace(history: History) -> Trace:
 class _Reader:
     """What is open while the log is read."""
 
-    def __init__(self) -> None:
-        self.now_ns = 0
+    def __init__(self, kept: frozenset[tuple[int, int]]) -> None:
+        self.now_ns, self.kept = 0, kept
         self.updates: list[UserUpdate] = []
         self.spans: list[Span] = []
         self.appends: list[tuple[int, int]] = []
@@ -258,7 +265,8 @@ class _Reader:
             case Forget():
                 self.reading_ns = self.now_ns
             case StartTool(call, version, name, args):
-                self.runs.setdefault((call, version), []).append(Run(call, version, name, args, self.now_ns, -1, "open"))
+                kept = (call, version) in self.kept
+                self.runs.setdefault((call, version), []).append(Run(call, version, name, args, self.now_ns, -1, "open", kept=kept))
                 self.order.append((call, version))
             case CancelTool(call, version):
                 self.end_run(call, version, "cancelled", None)
@@ -274,7 +282,7 @@ class _Reader:
         runs = self.runs.get((call, version), [])
         for n, run in enumerate(runs):
             if run.ended in ("open", "lost"):
-                runs[n] = Run(call, version, run.name, run.args, run.start_ns, self.now_ns, ended, value)
+                runs[n] = replace(run, end_ns=self.now_ns, ended=ended, value=value)
                 return
 
     def move(self, moved: Moved) -> None:
@@ -295,7 +303,7 @@ class _Reader:
         runs = []
         for key in self.order:
             run = self.runs[key].pop(0)
-            runs.append(run if run.end_ns >= 0 else Run(run.call, run.version, run.name, run.args, run.start_ns, self.now_ns, "open"))
+            runs.append(run if run.end_ns >= 0 else replace(run, end_ns=self.now_ns))
         return Trace(
             tuple(self.updates), tuple(self.spans), tuple(self.appends), tuple(runs), tuple(self.stays), tuple(self.emits),
             tuple(self.notes), self.now_ns, self.eager,

@@ -1,151 +1,108 @@
-"""What a drafter has understood, as a guess at what the agent will write: checked, and never trusted.
+"""What a session wrote in earlier attempts at a turn, as a guess at what it writes next: checked, and never trusted.
 
-In a mode that is *verified* two contexts of the same model hear the user. The *drafter* listens, and plans while speech goes on; the
-reads that it asks for run, and nothing else of it does. The agent begins when the user has, as far as can be told, finished, and takes
-nothing from the drafter but time: lines of its own that the drafter foresaw are taken in at the speed of reading, as a draft is in
-speculative decoding, and a read that the drafter has had run is not run again. What the agent writes, and so what it does, is what it
-would have written and done without.
+In a mode that is *verified* the shell takes every update of the user's for the last (`midsentence.events.EndPredicted`), so that the
+model plans on all that has been said, as if it were all, while the user speaks on. With the next words that attempt is thrown away, and
+made anew. Most of what it writes then it has written before; as far as that is, token by token, what it would write now, it is read in
+one pass, as a draft is in speculative decoding. What the model writes, and so what it does, is what it would have written with the whole
+request before it, and nothing else.
 
-Owns which lines are foreseen, and which reads are the same. Refuses to know time and devices.
+Owns which tokens are foreseen, and which reads are the same. Refuses to know time and devices.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
 
-from midsentence.calls import CallState, call_line, call_text
 from midsentence.events import StartTool
-from midsentence.protocol import Join, Parser, Ref
-from midsentence.rendering import Renderer
-from midsentence.state import Phase, State
-
-_OVER = (CallState.CANCELLED, CallState.FAILED, CallState.SKIPPED)
 
 LEAST_FORESEEN = 4
 """Fewer tokens are as soon written as read."""
-MOST_MISSES = 2
-"""How often a line may be foreseen at the beginning of a line where the agent writes another."""
-_LEAST_AGREED = 8
-"""Characters by which the agent is found to have come back to a line that it had left; or a text's end, which is telling enough."""
+_KEPT_ATTEMPTS = 4
+_LEAST_AGREED = 3
+"""Tokens by which an earlier attempt is found to go on as this one does."""
+_MOST_AGREED = 8
 
 
-class Foreseen:
-    """The drafter's calls, as lines of the agent's."""
+class Drafts:
+    """What was written for the turn under way."""
 
     def __init__(self) -> None:
-        self._misses: Counter[str] = Counter()
+        self._spans: list[tuple[int, ...]] = []
+        """What the attempt under way has written, a generation each."""
+        self._earlier: list[list[tuple[int, ...]]] = []
+        """The attempts before it, the last first."""
+        self._refused: int | None = None
+        """A token that was foreseen in vain, as the last one that was."""
+        self._quiet_until = 0
+        """Tokens of the generation under way before which nothing is foreseen, for it went wrong just before."""
+        self.foreseen = 0
+        """Tokens that were foreseen, of all turns."""
+        self.right = 0
+        """Those of them that were written."""
 
-    def rest(self, agent: State, drafter: State, begun: str) -> str:
-        """What the agent is likely to write to the end of the line under way, its newline included; empty where nothing is foreseen.
+    def wrote(self, ids: Sequence[int]) -> None:
+        """A generation has ended, or was cut; ``ids`` of it stand."""
+        if ids:
+            self._spans.append(tuple(ids))
+        self._refused, self._quiet_until = None, 0
+
+    def again(self) -> None:
+        """The attempt was thrown away; the next begins."""
+        if self._spans:
+            self._earlier = [self._spans, *self._earlier][:_KEPT_ATTEMPTS]
+        self._spans = []
+
+    def forget(self) -> None:
+        """The turn is over."""
+        self._spans, self._earlier = [], []
+
+    def ids(self, written: Sequence[int]) -> tuple[int, ...]:
+        """What is likely to come next; nothing where it is not worth a pass to read it.
 
         Args:
-            agent: its state, in the middle of an action of lines.
-            drafter: the drafter's, as it stands.
-            begun: what the agent has written of the line.
+            written: what the generation under way has written so far.
         """
-        lines = [line for text, line in _lines(agent, drafter) if "(" in begun or self._misses[text] < MOST_MISSES]
-        if (line := next((line for line in lines if line.startswith(begun)), None)) is not None:
-            return f"{line[len(begun):]}\n"
-        head = begun[:begun.find("(") + 1]
-        ends = (_resumed(line, begun) for line in lines if head and line.startswith(head))
-        return next((f"{end}\n" for end in ends if end), "")
+        n, k = len(written), len(self._spans)
+        if n < self._quiet_until:
+            return ()
+        alike = [spans[k] for spans in self._earlier if k < len(spans)]
+        written = tuple(written)
+        for span in alike:
+            if len(span) - n >= LEAST_FORESEEN and span[:n] == written:
+                return span[n:]
+        for span in alike:
+            if len(rest := _resumed(span, written, self._refused)) >= LEAST_FORESEEN:
+                return rest
+        return ()
 
-    def ids(
-        self, agent: State, drafter: State, begun: str, written: Sequence[int], text: str, renderer: Renderer,
-    ) -> tuple[int, ...]:
-        """The ids that the agent is likely to write next, to the end of its line; none where it is not worth a pass to read them.
+    def checked(self, written: int, foreseen: Sequence[int], right: int) -> None:
+        """What became of what `ids` gave.
 
         Args:
-            agent: its state.
-            drafter: the drafter's.
-            begun: what the agent has written of the line under way.
-            written: the ids of the action so far.
-            text: their text.
-            renderer: makes the ids.
+            written: tokens of the generation before them.
+            foreseen: what was given.
+            right: how many of those were written.
         """
-        if not (rest := self.rest(agent, drafter, begun)):
-            return ()
-        ids = renderer.action_ids(text + rest)
-        if ids[:len(written)] != tuple(written) or len(ids) - len(written) < LEAST_FORESEEN:
-            return ()
-        return ids[len(written):]
-
-    def missed(self, agent: State, drafter: State, begun: str) -> None:
-        """The agent wrote another line than the one that `rest` gave for its beginning ``begun``."""
-        found = next((text for text, line in _lines(agent, drafter) if line.startswith(begun) and self._misses[text] < MOST_MISSES), None)
-        if found is not None and "(" not in begun:
-            self._misses[found] += 1
+        self.foreseen, self.right = self.foreseen + len(foreseen), self.right + right
+        self._refused = foreseen[right] if right < len(foreseen) else None
+        self._quiet_until = written + (_LEAST_AGREED if not right else 0)
 
 
-def _lines(agent: State, drafter: State) -> Iterator[tuple[str, str]]:
-    """The drafter's calls that the agent has not made, each in normal form and as the agent's next line."""
-    ids = _known(agent, drafter)
-    for id in drafter.graph.sequence():
-        call = drafter.graph[id]
-        if id in ids or call.state in _OVER or call.missing or not call.needs <= ids.keys():
-            continue
-        args = {name: renumbered(value, ids) for name, value in call.args.items()}
-        yield call_text(call.spec, args), call_line(agent.graph.highest + 1, call.spec, args)
-
-
-def _resumed(line: str, begun: str) -> str:
-    """The end of a foreseen line that what was written goes back to after it went another way; empty where it does not."""
-    left = next(n for n, (one, other) in enumerate(zip(line, begun + "\n")) if one != other)
-    for length in range(len(begun) - left, 1, -1):
-        end = begun[-length:]
-        if (length >= _LEAST_AGREED or '"' in end[:-1]) and (at := line.find(end, left)) >= 0:
-            return line[at + length:]
-    return ""
-
-
-def _known(agent: State, drafter: State) -> Mapping[int, int]:
-    """Calls of the drafter's that the agent has made too → the agent's IDs, which are other numbers."""
-    made = {call.text: id for id, call in sorted(agent.graph.calls.items()) if call.state is not CallState.CANCELLED}
-    ids: dict[int, int] = {}
-    for id in drafter.graph.sequence():
-        call = drafter.graph[id]
-        if call.state is CallState.CANCELLED or not call.needs <= ids.keys():
-            continue
-        args = {name: renumbered(value, ids) for name, value in call.args.items()}
-        text = call_text(call.spec, args)
-        same = id if id in agent.graph and agent.graph[id].text == text else made.get(text)
-        if same is not None and same not in ids.values():
-            ids[id] = same
-    return ids
-
-
-def renumbered(value: Any, ids: Mapping[int, int]) -> Any:
-    """A value with the calls that it names under other numbers."""
-    match value:
-        case Ref(call, path):
-            return Ref(ids[call], path)
-        case Join(parts):
-            return Join(tuple(renumbered(part, ids) for part in parts))
-        case list() | tuple():
-            return [renumbered(item, ids) for item in value]
-        case dict():
-            return {name: renumbered(item, ids) for name, item in value.items()}
-    return value
-
-
-def is_free(agent: State) -> bool:
-    """Whether the device is the drafter's: both share it, the agent goes first, and once the user has finished there is nothing to listen
-    to."""
-    over = agent.final_heard and not agent.answered or agent.predicted
-    return agent.phase is Phase.IDLE and not over
-
-
-def afresh(agent: State, drafter: State) -> State:
-    """What a drafter begins the next turn with, the agent having answered: the conversation so far, in a context that is made anew."""
-    return replace(
-        agent, settings=drafter.settings, session=drafter.session, prompt_tokens=drafter.prompt_tokens, generation=drafter.generation,
-        outcome="", inbox=(), parser=Parser(), turn_tokens=0, errors_in_row=0, wake=False, speaking=False, phase=Phase.APPENDING,
-        renewing=True,
-    )
+def _resumed(span: Sequence[int], written: Sequence[int], refused: int | None) -> tuple[int, ...]:
+    """How an earlier generation goes on behind the place that is most like the end of what is written."""
+    if not written:
+        return ()
+    best, least = 0, 1 if written[-1] == refused else _LEAST_AGREED
+    place = None
+    for at in range(1, len(span) + 1):
+        agreed = 0
+        while agreed < min(at, len(written), _MOST_AGREED) and span[at - 1 - agreed] == written[-1 - agreed]:
+            agreed += 1
+        nearer = place is None or abs(at - len(written)) < abs(place - len(written))
+        if agreed >= least and (agreed > best or agreed == best and nearer):
+            best, place = agreed, at
+    return tuple(span[place:]) if place is not None else ()
 
 
 def read_key(start: StartTool) -> str:

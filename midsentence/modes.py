@@ -48,8 +48,8 @@ class Settings:
     """Whether the model is shown what was said in one piece, once the user has, as far as can be told, finished, and nothing before;
     where it does not listen. What the recogniser took back in between it never sees."""
     verified: bool = False
-    """Whether the shell has a drafter listen beside the session, which foresees its lines and has its reads run early
-    (`midsentence.drafts`). The core takes no notice: what is written, and what runs, is the same."""
+    """Whether the shell takes every update for the last, and so predicts an end of speech with each; what was written in an earlier
+    attempt is read, as far as it stands, and its reads are not run again (`midsentence.drafts`). The core takes no notice."""
     results_cut: bool = True
     """Whether results cut an action of lines (at the end of a line), or wait until it has ended."""
     interrupt: Literal["token", "line", "action"] = "line"
@@ -113,9 +113,7 @@ MODES: dict[str, Settings] = {
 """``sequential`` is ReAct (the paper's baseline), ``parallel`` LLMCompiler's setting (the strong baseline),
 ``async_tools`` AsyncLM's, ``eager_end`` is that begun on a predicted end of speech, as production systems do (the baseline to
 beat: it has all that ``speculative`` has but the listening, answers written while tools run included), ``async_io`` listens
-and plans with every tool held, ``speculative`` is all of it. ``verified`` is ``eager_end`` with ``speculative`` as its drafter."""
-DRAFTER = "speculative"
-"""The mode of the drafter in a mode that is verified."""
+and plans with every tool held, ``speculative`` is all of it. ``verified`` is ``eager_end`` with an end predicted at every update."""
 
 
 def settings(mode: str, **changes: Any) -> Settings:
@@ -127,14 +125,6 @@ def settings(mode: str, **changes: Any) -> Settings:
     if not isinstance(mode, str) or mode not in MODES:
         raise ValueError(f"unknown mode {mode!r}; use one of {', '.join(MODES)}")
     return replace(MODES[mode], **changes)
-
-
-def drafter_of(row: Settings) -> Settings:
-    """The row of the drafter beside a session that is verified: what is allowed, and how much, is the same."""
-    same = (
-        "allowed_egress", "revise", "revise_cascade", "max_errors_in_row", "max_context_tokens", "max_result_chars", "max_generated_tokens",
-    )
-    return replace(MODES[DRAFTER], **{name: getattr(row, name) for name in same})
 
 
 def check_egress(allowed: Iterable[str], tools: Iterable[ToolSpec], setting: str = "allowed_egress") -> None:

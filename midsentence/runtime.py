@@ -26,8 +26,8 @@ from midsentence import core
 from midsentence.answer_parts import AnswerPart, AnswerParts
 from midsentence.clock import NS_PER_S, WallClock, ns
 from midsentence.core import Phase, State
-from midsentence.drafting import Drafting, Reads
-from midsentence.drafts import afresh
+
+
 from midsentence.events import (
     PRIORITY,
     Append,
@@ -55,7 +55,7 @@ from midsentence.events import (
 )
 from midsentence.forgetting import shown
 from midsentence.models.live import ContextFull, LiveContext, LiveModel
-from midsentence.modes import Settings, check_egress, drafter_of
+from midsentence.modes import Settings, check_egress
 from midsentence.outcome import Outcome, failed
 from midsentence.prompt import Style, system_prompt
 from midsentence.rendering import Renderer, Rendering
@@ -237,11 +237,6 @@ class Session:
         self._group = asyncio.TaskGroup()
         self._drafting: Drafting | None = None
         self._beside: asyncio.Task[None] | None = None
-        if settings.verified:
-            self._drafting = drafting = Drafting(toolbox, renderer, lambda agent: _DrafterSession(
-                drafter or model, toolbox, renderer, drafter_of(settings), reads=drafting.reads, agent=agent, system=system, style=style,
-                detail=detail, now=now, name=f"{name}-drafter", seed=seed, clock=self.clock, limits=self.limits,
-            ))
         self._context: LiveContext
         self._loop: asyncio.AbstractEventLoop
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from midsentence import core
 from midsentence.clock import NS_PER_S, Profile, ns
 from midsentence.core import Phase, State
-from midsentence.drafts import Foreseen, afresh, is_free, read_key
+from midsentence.drafts import Drafts, read_key
 from midsentence.events import (
     PRIORITY,
     Append,
@@ -85,36 +85,21 @@ class Rollout:
     starts_ns: tuple[int, ...] = (0,)
     """When the user began to say each turn that was said."""
     drafted: Drafted | None = None
-    """Of an episode with a drafter, what that did."""
+    """Of an episode that is verified."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drafted:
-    """What a drafter did, and what of it the agent had use for."""
+    """What became of the attempts of an episode that is verified."""
 
-    history: tuple[tuple[Event, tuple[Command, ...]], ...]
-    """Its own log, on its own clock: that of the device's free time."""
-    context_tokens: int
-    """Tokens in its context at the end, its prompt and what it wrote among them."""
-    tokens: int
-    """Tokens that it wrote."""
+    attempts: int
+    """How often what was begun was thrown away."""
     foreseen: int
-    """Tokens that were foreseen for the agent, and read by it."""
+    """Tokens that were foreseen, and read."""
     right: int
-    """Those of them that it wrote."""
-    starts: int
-    """Reads that it had run."""
-    used: int
-    """Those of them that the agent asked for."""
-
-    @classmethod
-    def of(
-        cls, history: tuple[tuple[Event, tuple[Command, ...]], ...], context_tokens: int, *, foreseen: int, right: int, used: int
-    ) -> Drafted:
-        """What a log says, and the rest as given."""
-        tokens = sum(len(event.ids) for event, _ in history if isinstance(event, ModelOutput))
-        starts = sum(isinstance(command, StartTool) for _, commands in history for command in commands)
-        return cls(history, context_tokens, tokens, foreseen, right, starts, used)
+    """Those of them that were written."""
+    kept: frozenset[tuple[int, int]]
+    """Starts, as (call, version), for which no tool was run: the same read had been, or was running."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +107,6 @@ class NeedAppend:
     """The episode's context must take in ids before anything else."""
 
     ids: tuple[int, ...]
-    stream: Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +114,6 @@ class NeedToken:
     """The episode needs the model's next token."""
 
     mask: Mask | None
-    stream: Stream
 
 
 @dataclass(slots=True)
@@ -183,7 +166,6 @@ class Episode:
         session: str = "episode",
         limit_ns: int = ns(120),
         user: User | None = None,
-        drafter: Drafter | None = None,
     ) -> None:
         self.profile, self.toolbox, self.renderer = profile, toolbox, renderer
         self.planner, self.grammar, self.limit_ns = planner, grammar, limit_ns
@@ -204,14 +186,15 @@ class Episode:
         self._seq = 0
         self._users = 0
         self.user, self.starts_ns = user, [0]
-        self.drafter = drafter
+        self._drafts = Drafts() if settings.verified else None
+        self._attempts = 0
+        self._reads: dict[str, _Read] = {}
+        self._kept: set[tuple[int, int]] = set()
+        self._past: list[int] = []
+        """What the model's context still holds behind what counts of it: of an attempt that was thrown away."""
         self._spoken: Spoken | None = None  # what is being said of an answer
         self._cancelled: set[tuple[int, int]] = set()
         self._hear(updates)
-
-    def sessions(self) -> tuple[Episode, ...]:
-        """The sessions that it is made of, each with a context of the model: its own, and a drafter's."""
-        return (self,) if self.drafter is None else (self, self.drafter.episode)
 
     def attach(self, model: Model, seed: int) -> Stream:
         """Opens its context in a model, which drives it from now on."""
@@ -247,19 +230,16 @@ class Episode:
             if due is None or due > self.limit_ns:
                 outcome = "too_long"
                 break
-            if self.drafter is not None:
-                yield from self.drafter.drafts_until(due, self.state)
             at_ns, _, _, what = heapq.heappop(self._queue)
             event = what(at_ns) if callable(what) else what
             if event is not None:
                 self._users -= isinstance(event, UserUpdate)
-                if self.drafter is not None and isinstance(event, UserUpdate):
-                    self.drafter.hears(event)
                 self._feed(event)
         if self.state.answered:
             outcome = "answered"
         end_ns = self.history[-1][0].at_ns if self.history else 0
-        drafted = self.drafter.drafted() if self.drafter is not None else None
+        drafts = self._drafts
+        drafted = Drafted(self._attempts, drafts.foreseen, drafts.right, frozenset(self._kept)) if drafts is not None else None
         return Rollout(
             self.state, self.prompt_ids, tuple(self.history), self.state.outcome or outcome, end_ns, tuple(self.starts_ns), drafted)
 
@@ -280,16 +260,21 @@ class Episode:
         self.history.append((event, commands))
         for command in commands:
             self._obey(command, event.at_ns)
-        if self.drafter is not None and self.state.answered and not had_answered:
-            self.drafter.begins_anew(self.state)
+        if self._drafts is not None and self.state.answered and not had_answered:
+            self._drafts.forget()
+            self._reads.clear()
+        if self._drafts is not None and isinstance(event, UserUpdate) and not event.final:
+            self._feed(EndPredicted(event.at_ns))
 
     def _obey(self, command: Command, now_ns: int) -> None:
         match command:
             case Append(segments):
                 ids = self._rendering.environment(segments)
+                again = _common(ids, self._past)
+                self._settle(again)
                 self._context += ids
-                self._unsent += ids
-                after_ns = now_ns + self.profile.append_ns(len(ids))
+                self._unsent += ids[again:]
+                after_ns = now_ns + self.profile.append_ns(len(ids) - again)
                 self._schedule(after_ns, PRIORITY[Appended], Appended(after_ns, len(ids)))
             case Forget():
                 self._renew(now_ns)
@@ -311,16 +296,28 @@ class Episode:
 
     def _renew(self, now_ns: int) -> None:
         """Makes the context anew; what it begins with as before stays, and costs nothing."""
-        had, sent = self._context, len(self._context) - len(self._unsent)
+        had, sent = [*self._context, *self._past], len(self._context) - len(self._unsent)
         self._rendering = Rendering(self.renderer)
         self._context = list(self._rendering.take(shown(self.state.transcript, self.state.turned, self.state.shown)))
-        same = next((n for n, (one, other) in enumerate(zip(had, self._context)) if one != other), min(len(had), len(self._context)))
+        same = _common(had, self._context)
         kept = min(same, sent)
         self._unsent = self._context[kept:]
-        if self.model is not None and self.stream is not None:
-            self.model.crop(self.stream, len(self.prompt_ids) + kept)
+        self._past = had[kept:sent] if same == len(self._context) == kept else []
+        if not self._past:
+            self._settle(0)
+        if self._drafts is not None:
+            self._drafts.again()
+            self._attempts += 1
         after_ns = now_ns + self.profile.append_ns(len(self._context) - same)
         self._schedule(after_ns, PRIORITY[Appended], Appended(after_ns, len(self._context)))
+
+    def _settle(self, again: int) -> None:
+        """What the model's context holds of a thrown away attempt goes, but for so many tokens, which come next as they did then."""
+        if self.model is not None and self.stream is not None:
+            length = len(self.prompt_ids) + len(self._context) - len(self._unsent) + again
+            if self.stream.length > length:
+                self.model.crop(self.stream, length)
+        self._past = []
 
     # -- the user ----------------------------------------------------------------------------------------------
 
@@ -357,7 +354,9 @@ class Episode:
             constraint = self.grammar.begin(self.state) if self.grammar is not None else None
             return _Span(generation, now_ns, False, [], [], constraint=constraint)
         ids = list(self.renderer.action_ids(plan) if isinstance(plan, str) else plan)
-        if self.drafter is not None:  # written token by token, as a model would
+        if self.model is None:
+            self._unsent.clear()
+        if self._drafts is not None:  # written token by token, as a model would
             return _Span(generation, now_ns, False, [], [], plan=ids, headed=True, decoder=self.renderer.decoder())
         decoder = self.renderer.decoder()
         texts = [decoder.push(id) for id in ids]
@@ -408,8 +407,6 @@ class Episode:
     def _tell(self, span: _Span, upto: int, at_ns: int) -> None:
         text, ids = "".join(span.texts[span.sent: upto]), tuple(span.ids[span.sent: upto])
         span.sent = upto
-        if self.drafter is not None:
-            self.drafter.waits_until(at_ns)
         self._feed(ModelOutput(at_ns, span.generation, text, ids))
 
     def _driven(self) -> tuple[Model, Stream]:
@@ -423,11 +420,11 @@ class Episode:
             return
         span.headed, span.decoder = True, self.renderer.decoder()
         if self._unsent:
-            yield NeedAppend(tuple(self._unsent), self._driven()[1])
+            yield NeedAppend(tuple(self._unsent))
             self._unsent.clear()
         span.mark = self._driven()[1].length
         if header := self._rendering.header():
-            yield NeedAppend(header, self._driven()[1])
+            yield NeedAppend(header)
 
     def _draw(self, span: _Span) -> Generator[NeedAppend | NeedToken, int | None, bool]:
         """Draws one token from the model. Gives whether it ended the text instead."""
@@ -446,18 +443,14 @@ class Episode:
             token = span.plan[len(span.ids)] if len(span.ids) < len(span.plan) else _END
         else:
             yield from self._head(span)
-            drawn = yield NeedToken(span.constraint, self._driven()[1])
+            drawn = yield NeedToken(span.constraint)
             assert drawn is not None
             token = _END if drawn in self._driven()[0].end_ids else drawn
         return None if token == _END else token
 
     def _check(self, span: _Span) -> Generator[NeedAppend | NeedToken, int | None, None]:
         """Has what is foreseen read in one pass, as far as it is what would be written anyway."""
-        drafter, parser = self.drafter, self.state.parser
-        if drafter is None or parser.where != "tool_call" or self.state.phase is not Phase.GENERATING:
-            return
-        begun = parser.buffer
-        if not (foreseen := drafter.foresees(self.state, begun, span.ids, "".join(span.texts))):
+        if (drafts := self._drafts) is None or not (foreseen := drafts.ids(span.ids)):
             return
         base_ns, after = self._end_ns(span, span.sent), len(span.ids)
         while (right := len(span.ids) - after) < len(foreseen):
@@ -465,7 +458,7 @@ class Episode:
                 if forced != foreseen[right: right + len(forced)]:
                     break
                 yield from self._head(span)
-                yield NeedAppend(forced, self._driven()[1])
+                yield NeedAppend(forced)
                 for token in forced:
                     self._take(span, token)
                 continue
@@ -474,7 +467,7 @@ class Episode:
                 span.next = _END if written is None else written
                 break
             self._take(span, written)
-        drafter.checked(self.state, begun, len(foreseen), right)
+        drafts.checked(after, foreseen, right)
         read_ns = base_ns + self.profile.append_ns(len(foreseen))
         span.checked, span.base_ns, span.base = (after, len(span.ids), read_ns), read_ns, len(span.ids)
 
@@ -493,7 +486,7 @@ class Episode:
         if not (forced := self._forced(span)):
             return
         yield from self._head(span)
-        yield NeedAppend(forced, self._driven()[1])
+        yield NeedAppend(forced)
         span.base_ns, span.base = self._end_ns(span, span.sent), span.sent
         for token in forced:
             self._take(span, token)
@@ -508,6 +501,8 @@ class Episode:
             header = self._rendering.header()
             model, stream = self._driven()
             model.crop(stream, span.mark + (len(header) + keep if keep else 0))
+        if self._drafts is not None:
+            self._drafts.wrote(span.ids[:keep])
         written = self._rendering.model(span.ids[:keep])
         self._context += written
         if (span.planned or span.plan is not None) and self.model is not None:
@@ -516,13 +511,18 @@ class Episode:
     # -- tools -------------------------------------------------------------------------------------------------
 
     def _start_tool(self, start: StartTool, now_ns: int) -> None:
-        if self.drafter is not None:
-            self.drafter.effect(start)
-        if self.drafter is not None and (read := self.drafter.takes(start)) is not None:
-            at_ns = max(now_ns, read.ready_ns)
-            self._schedule(at_ns, PRIORITY[ToolResult], lambda at_ns: self._finish_read(start, read, at_ns))
-            return
         latency_ns = self.toolbox.latency_ns(start.name, start.args)
+        if self._drafts is not None:
+            self._drop_reads(start)
+            if (read := self._reads.get(read_key(start))) is not None and read.stands:
+                self._kept.add((start.call, start.version))
+                at_ns = max(now_ns, read.ready_ns)
+                self._schedule(at_ns, PRIORITY[ToolResult], lambda at_ns: self._finish_read(start, read, at_ns))
+                return
+            if self.toolbox.specs[start.name].access != "write" and latency_ns <= start.timeout_ns:
+                read = self._reads[read_key(start)] = _Read(start.name, now_ns + latency_ns)
+                self._schedule(read.ready_ns, PRIORITY[ToolResult], lambda at_ns: self._finish_read(start, read, at_ns))
+                return
         if latency_ns > start.timeout_ns:
             why = f"no answer within {start.timeout_ns / NS_PER_S:g} s"
             late = ToolError(now_ns + start.timeout_ns, start.call, start.version, why, "timeout")
@@ -533,181 +533,46 @@ class Episode:
     def _finish_tool(self, start: StartTool, at_ns: int) -> Event | None:
         if (start.call, start.version) in self._cancelled:
             return None
-        if self.drafter is not None:
-            self.drafter.effect(start)
+        if self._drafts is not None:
+            self._drop_reads(start)
         return self._ran(start).event(start, at_ns)
 
     def _finish_read(self, start: StartTool, read: _Read, at_ns: int) -> Event | None:
-        if (start.call, start.version) in self._cancelled:
-            return None
-        return (read.outcome or self._ran(start)).event(start, at_ns)
+        """A read that is kept ends, for whoever asked for it, also after all of them have cancelled it."""
+        if read.outcome is None:
+            read.outcome = self._ran(start)
+        return None if (start.call, start.version) in self._cancelled else read.outcome.event(start, at_ns)
+
+    def _drop_reads(self, start: StartTool) -> None:
+        """A call begins or ends. If it is an effect, what it may change, as far as tools say, is not kept."""
+        specs = self.toolbox.specs
+        if (spec := specs[start.name]).access == "write":
+            self._reads = {key: read for key, read in self._reads.items() if not spec.conflicts_with(specs[read.name])}
 
     def _ran(self, start: StartTool) -> Outcome:
         with Boundary(KeyboardInterrupt) as ended:
             ended.gives(self.toolbox.run(start.name, start.args))
         return ended.outcome
 
-    # -- a drafter's episode -----------------------------------------------------------------------------------
-
-    def hear(self, update: UserUpdate) -> None:
-        """More of what the user says, to an episode that is driven step by step (`advance`)."""
-        self._hear([update])
-
-    def takes_over(self, state: State, now_ns: int) -> None:
-        """Goes on from another session's state, with all of its context behind the own prompt."""
-        self._span = None
-        self._queue.clear()
-        self.state = replace(state, now_ns=now_ns)
-        self._renew(now_ns)
-
-    def advance(self, until_ns: int) -> Generator[NeedAppend | NeedToken, int | None, None]:
-        """Everything that happens up to a time, that included."""
-        while self.state.phase is not Phase.FINISHED:
-            due = self._queue[0][0] if self._queue and self._queue[0][0] <= until_ns else None
-            if self._span is not None and (yield from self._write(until_ns if due is None else due)):
-                continue
-            if due is None:
-                return
-            at_ns, _, _, what = heapq.heappop(self._queue)
-            event = what(at_ns) if callable(what) else what
-            if event is not None:
-                self._feed(event)
-
 
 @dataclass(slots=True)
 class _Read:
-    """A read that a drafter has had run."""
+    """A read that was run in an attempt, and is not run again."""
 
     name: str
     ready_ns: int
     outcome: Outcome | None = None
     """None while it runs."""
-    used: bool = False
+
+    @property
+    def stands(self) -> bool:
+        """Whether there is any use in it: a failure is not kept, the read may be tried again."""
+        return self.outcome is None or self.outcome.kind == "done"
 
 
-class _DraftingEpisode(Episode):
-    """A drafter's session: nothing but reads, and what they give is kept."""
-
-    drafts: Drafter
-
-    def _start_tool(self, start: StartTool, now_ns: int) -> None:
-        latency_ns = self.toolbox.latency_ns(start.name, start.args)
-        if latency_ns <= start.timeout_ns:
-            self.drafts.runs(start, now_ns + latency_ns)
-        super()._start_tool(start, now_ns)
-
-    def _obey(self, command: Command, now_ns: int) -> None:
-        if isinstance(command, CancelTool):
-            self.drafts.drops(command)
-        super()._obey(command, now_ns)
-
-    def _ran(self, start: StartTool) -> Outcome:
-        outcome = super()._ran(start)
-        self.drafts.ran(start, outcome)
-        return outcome
-
-
-class Drafter:
-    """The drafter of one episode, in the time that the device has for it; see `midsentence.drafts`.
-
-    Its clock stands while the agent reads or writes, for both share the device, and once the user has, as far as can be told, finished.
-    """
-
-    def __init__(self, *, settings: Settings, prompt_ids: Sequence[int], toolbox: Toolbox, **episode: Any) -> None:
-        """Of an episode that has not begun.
-
-        Args:
-            settings: of a mode that listens and speculates.
-            prompt_ids: what it is told.
-            toolbox: the agent's: reads change nothing in it.
-            **episode: ``profile``, ``renderer``, ``planner``, ``grammar``, ``forces``: see `Episode`.
-        """
-        self.episode = _DraftingEpisode(settings=settings, prompt_ids=prompt_ids, toolbox=toolbox, updates=(), session="drafter", **episode)
-        self.episode.drafts = self
-        self._foreseen = Foreseen()
-        self._at_ns = 0
-        self._lost_ns = 0
-        """For how long the device was the agent's."""
-        self._reads: dict[str, _Read] = {}
-        self._starts: dict[tuple[int, int], StartTool] = {}
-        self._ever: list[_Read] = []
-        self._tokens, self._right = 0, 0
-
-    def hears(self, update: UserUpdate) -> None:
-        """The user goes on. To a drafter there is no end of speech: it answers nothing, and nothing that it holds is let go."""
-        if update.text.strip() or update.retracts:
-            self.episode.hear(UserUpdate(update.at_ns - self._lost_ns, update.text, False, update.retracts))
-
-    def drafts_until(self, at_ns: int, agent: State) -> Generator[NeedAppend | NeedToken, int | None, None]:
-        """Goes on up to a time, if the device is free until then."""
-        if not is_free(agent):
-            self.waits_until(at_ns)
-            return
-        self._at_ns = max(self._at_ns, at_ns)
-        yield from self.episode.advance(self._at_ns - self._lost_ns)
-
-    def begins_anew(self, agent: State) -> None:
-        """The agent has answered: the next turn is another request, in the conversation so far."""
-        self._foreseen, self._reads = Foreseen(), {}
-        self.episode.takes_over(afresh(agent, self.episode.state), self._at_ns - self._lost_ns)
-
-    def waits_until(self, at_ns: int) -> None:
-        """The device is the agent's up to a time."""
-        self._lost_ns += max(0, at_ns - self._at_ns)
-        self._at_ns = max(self._at_ns, at_ns)
-
-    def foresees(self, agent: State, begun: str, written: Sequence[int], text: str) -> tuple[int, ...]:
-        """The ids that the agent is likely to write next, to the end of its line; none where it is not worth a pass to read them.
-
-        Args:
-            agent: its state.
-            begun: what it has written of the line under way.
-            written: the ids of the action so far.
-            text: their text.
-        """
-        return self._foreseen.ids(agent, self.episode.state, begun, written, text, self.episode.renderer)
-
-    def checked(self, agent: State, begun: str, foreseen: int, right: int) -> None:
-        """What became of what `foresees` gave: of how many tokens how many were written."""
-        self._tokens, self._right = self._tokens + foreseen, self._right + right
-        if right < foreseen:
-            self._foreseen.missed(agent, self.episode.state, begun)
-
-    def runs(self, start: StartTool, ready_ns: int) -> None:
-        """The drafter has had a read started; ``ready_ns`` on its own clock."""
-        self._starts[start.call, start.version] = start
-        self._reads[read_key(start)] = read = _Read(start.name, ready_ns + self._lost_ns)
-        self._ever.append(read)
-
-    def drops(self, cancel: CancelTool) -> None:
-        """The drafter has had a read cancelled that runs."""
-        if (start := self._starts.get((cancel.call, cancel.version))) is not None:
-            self._reads.pop(read_key(start), None)
-
-    def ran(self, start: StartTool, outcome: Outcome) -> None:
-        """It has ended."""
-        if (read := self._reads.get(read_key(start))) is not None:
-            read.outcome = outcome
-
-    def effect(self, start: StartTool) -> None:
-        """A call of the agent's begins or ends. If it is an effect, what it may change, as far as tools say, is not kept."""
-        specs = self.episode.toolbox.specs
-        if (spec := specs[start.name]).access == "write":
-            self._reads = {key: read for key, read in self._reads.items() if not spec.conflicts_with(specs[read.name])}
-
-    def takes(self, start: StartTool) -> _Read | None:
-        """The read that the agent asks for, if it has been run, or is being run. A failure is not kept: the read may be tried again."""
-        read = self._reads.get(read_key(start))
-        if read is None or read.outcome is not None and read.outcome.kind != "done":
-            return None
-        read.used = True
-        return read
-
-    def drafted(self) -> Drafted:
-        """What it has done."""
-        used = sum(read.used for read in self._ever)
-        history, context_tokens = tuple(self.episode.history), self.episode.state.context_tokens
-        return Drafted.of(history, context_tokens, foreseen=self._tokens, right=self._right, used=used)
+def _common(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many items two sequences begin with alike."""
+    return next((n for n, (mine, theirs) in enumerate(zip(one, other)) if mine != theirs), min(len(one), len(other)))
 
 
 _END = -1
@@ -729,15 +594,14 @@ def run_batch(
     """
     done: dict[int, Rollout] = {}
     waiting = iter(enumerate(episodes))
-    active: dict[int, tuple[Sequence[Stream], _Steps, NeedAppend | NeedToken]] = {}
+    active: dict[int, tuple[Stream, _Steps, NeedAppend | NeedToken]] = {}
 
-    def advance(index: int, streams: Sequence[Stream], steps: _Steps, reply: int | None) -> None:
+    def advance(index: int, stream: Stream, steps: _Steps, reply: int | None) -> None:
         try:
-            active[index] = (streams, steps, steps.send(reply))
+            active[index] = (stream, steps, steps.send(reply))
         except StopIteration as stop:
             active.pop(index, None)
-            for stream in streams:
-                model.close(stream)
+            model.close(stream)
             done[index] = stop.value
             if on_done is not None:
                 on_done(index, stop.value)
@@ -746,19 +610,19 @@ def run_batch(
         while len(active) < batch and (item := next(waiting, None)) is not None:
             index, episode = item
             seed = index if seeds is None else seeds[index]
-            advance(index, [each.attach(model, seed) for each in episode.sessions()], episode.steps(), None)
+            advance(index, episode.attach(model, seed), episode.steps(), None)
         if not active:
             return [done[index] for index in range(len(episodes))]
         appends = [(index, *entry) for index, entry in active.items() if isinstance(entry[2], NeedAppend)]
         if appends:
-            model.append([(need.stream, need.ids) for *_, need in appends if isinstance(need, NeedAppend)])
-            for index, streams, steps, _ in appends:
-                advance(index, streams, steps, None)
+            model.append([(stream, need.ids) for _, stream, _, need in appends if isinstance(need, NeedAppend)])
+            for index, stream, steps, _ in appends:
+                advance(index, stream, steps, None)
             continue
-        rows = [(index, streams, steps, need) for index, (streams, steps, need) in active.items() if isinstance(need, NeedToken)]
-        tokens = model.decode([need.stream for *_, need in rows], [need.mask for *_, need in rows])
-        for (index, streams, steps, _), token in zip(rows, tokens, strict=True):
-            advance(index, streams, steps, token)
+        rows = [(index, stream, steps, need) for index, (stream, steps, need) in active.items() if isinstance(need, NeedToken)]
+        tokens = model.decode([stream for _, stream, _, _ in rows], [need.mask for *_, need in rows])
+        for (index, stream, steps, _), token in zip(rows, tokens, strict=True):
+            advance(index, stream, steps, token)
 
 
 def replay(rollout_state: State, events: Iterable[Event]) -> State:

@@ -41,9 +41,9 @@ from midsentence.events import (
     ToolResult,
     UserUpdate,
 )
-from midsentence.modes import DRAFTER, Settings, settings
+from midsentence.modes import Settings, settings
 from midsentence.rendering import Renderer
-from midsentence.simulate import Drafter, Episode, Rollout
+from midsentence.simulate import Episode, Rollout
 from midsentence.state import State
 from midsentence.tools.function import FunctionToolbox, Tool
 from midsentence.tools.tool import Param, Toolbox, ToolFailure, ToolSpec, effects_in
@@ -368,7 +368,6 @@ def play(
     tools: Toolbox | Iterable[Tool | Callable[..., Any]] | None = None,
     specs: Iterable[ToolSpec] = (),
     silences: Iterable[tuple[float, float]] = (),
-    drafter: Iterable[Action] = (),
     **changes: Any,
 ) -> Played:
     """Plays a scenario to its end.
@@ -386,7 +385,6 @@ def play(
         tools: your own, as functions or as a toolbox, in the place of the toy tools.
         specs: toy tools beside the five.
         silences: as (seconds, how long nobody has spoken by then).
-        drafter: of a mode that is verified, what its drafter writes: the actions, one a generation, and then pauses.
         changes: settings by name, as `midsentence.settings` takes them.
 
     Raises:
@@ -404,13 +402,9 @@ def play(
     ]
     updates += [Silence(ns(at_s), ns(silent_s)) for at_s, silent_s in silences]
     renderer = cast(Renderer, WordRenderer())
-    listening = Drafter(
-        settings=settings(DRAFTER, **PLAIN), prompt_ids=(), toolbox=run, profile=profile, renderer=renderer,
-        planner=Scripted(drafter, then=PAUSE),
-    ) if chosen.verified else None
     episode = Episode(
         settings=chosen, profile=profile, toolbox=run, updates=updates, renderer=renderer, prompt_ids=(),
-        planner=script, limit_ns=ns(limit_s), drafter=listening,
+        planner=script, limit_ns=ns(limit_s),
     )  # fmt: skip
     played = Played(episode.run(), run, script)
     if all_used and script.left:
