@@ -42,7 +42,7 @@ from midsentence.events import (
     UserUpdate,
 )
 from midsentence.forgetting import shown
-from midsentence.models.model import Constraint, Mask, Model, Stream
+from midsentence.models.model import Constraint, Mask, Model, Stream, Verifies
 from midsentence.modes import Settings
 from midsentence.outcome import Boundary, Outcome
 from midsentence.rendering import Renderer, Rendering
@@ -134,8 +134,6 @@ class _Span:
     """Tokens up to here were taken in as a forced run, and end at the prefill rate."""
     checked: tuple[int, int, int] = (0, 0, 0)
     """The last run of foreseen tokens that the model wrote indeed: after which token, up to which, and when it was read."""
-    next: int | None = None
-    """A token that the model has written already, where another was foreseen."""
     constraint: Constraint | None = None
     mark: int = 0
     """Length of the model's context before this span and its header."""
@@ -145,7 +143,16 @@ class _Span:
     """All of it, where a planner writes it token by token."""
 
 
-_Steps = Generator[NeedAppend | NeedToken, int | None, Rollout]
+@dataclass(frozen=True, slots=True)
+class NeedVerify:
+    """The episode foresees ids, and needs to know how many of them the model would write; those it takes in."""
+
+    ids: tuple[int, ...]
+    constraint: Constraint | None
+
+
+_Need = NeedAppend | NeedToken | NeedVerify
+_Steps = Generator[_Need, int | None, Rollout]
 
 
 class Episode:
@@ -367,7 +374,7 @@ class Episode:
         stops = [n for n, text in enumerate(texts, start=1) if ">" in text or "\n" in text or n in ends]
         return _Span(generation, now_ns, True, ids, texts, stops)
 
-    def _write(self, due_ns: int | None) -> Generator[NeedAppend | NeedToken, int | None, bool]:
+    def _write(self, due_ns: int | None) -> Generator[_Need, int | None, bool]:
         """Writes on up to the next stop, unless an event is due before. Gives whether the core was told anything."""
         span = self._span
         assert span is not None
@@ -379,9 +386,9 @@ class Episode:
                 return True
             upto = min(fits, stop)
         else:
-            if span.sent == len(span.ids) and span.next is None:
+            if span.sent == len(span.ids):
                 yield from self._force(span)
-            if span.sent == len(span.ids) and span.next is None:
+            if span.sent == len(span.ids):
                 yield from self._check(span)
             upto = span.sent + 1
             end_ns = self._end_ns(span, upto)
@@ -426,7 +433,7 @@ class Episode:
         if header := self._rendering.header():
             yield NeedAppend(header)
 
-    def _draw(self, span: _Span) -> Generator[NeedAppend | NeedToken, int | None, bool]:
+    def _draw(self, span: _Span) -> Generator[_Need, int | None, bool]:
         """Draws one token from the model. Gives whether it ended the text instead."""
         token = yield from self._token(span)
         if token is None:
@@ -435,11 +442,9 @@ class Episode:
         self._take(span, token)
         return False
 
-    def _token(self, span: _Span) -> Generator[NeedAppend | NeedToken, int | None, int | None]:
+    def _token(self, span: _Span) -> Generator[_Need, int | None, int | None]:
         """The next token of the model's, or of the plan's; None where the text ends."""
-        if span.next is not None:
-            token, span.next = span.next, None
-        elif span.plan is not None:
+        if span.plan is not None:
             token = span.plan[len(span.ids)] if len(span.ids) < len(span.plan) else _END
         else:
             yield from self._head(span)
@@ -448,33 +453,29 @@ class Episode:
             token = _END if drawn in self._driven()[0].end_ids else drawn
         return None if token == _END else token
 
-    def _check(self, span: _Span) -> Generator[NeedAppend | NeedToken, int | None, None]:
+    def _check(self, span: _Span) -> Generator[_Need, int | None, None]:
         """Has what is foreseen read in one pass, as far as it is what would be written anyway."""
-        if (drafts := self._drafts) is None or not (foreseen := drafts.ids(span.ids)):
+        drafts = self._drafts
+        if drafts is None or span.plan is None and not isinstance(self.model, Verifies) or not (foreseen := drafts.ids(span.ids)):
             return
         base_ns, after = self._end_ns(span, span.sent), len(span.ids)
-        while (right := len(span.ids) - after) < len(foreseen):
-            if forced := self._forced(span):
-                if forced != foreseen[right: right + len(forced)]:
-                    break
-                yield from self._head(span)
-                yield NeedAppend(forced)
-                for token in forced:
-                    self._take(span, token)
-                continue
-            written = yield from self._token(span)
-            if written is None or written != foreseen[right]:
-                span.next = _END if written is None else written
-                break
-            self._take(span, written)
+        if span.plan is not None:
+            right = _common(foreseen, span.plan[after:])
+        else:
+            yield from self._head(span)
+            answer = yield NeedVerify(foreseen, span.constraint)
+            assert answer is not None
+            right = answer
+        for token in foreseen[:right]:
+            self._take(span, token, pushed=True)
         drafts.checked(after, foreseen, right)
         read_ns = base_ns + self.profile.append_ns(len(foreseen))
         span.checked, span.base_ns, span.base = (after, len(span.ids), read_ns), read_ns, len(span.ids)
 
-    def _take(self, span: _Span, token: int) -> None:
+    def _take(self, span: _Span, token: int, pushed: bool = False) -> None:
         span.ids.append(token)
         span.texts.append(span.decoder.push(token))
-        if span.constraint is not None:
+        if span.constraint is not None and not pushed:
             span.constraint.push(token)
 
     def _forced(self, span: _Span) -> tuple[int, ...]:
@@ -594,7 +595,7 @@ def run_batch(
     """
     done: dict[int, Rollout] = {}
     waiting = iter(enumerate(episodes))
-    active: dict[int, tuple[Stream, _Steps, NeedAppend | NeedToken]] = {}
+    active: dict[int, tuple[Stream, _Steps, _Need]] = {}
 
     def advance(index: int, stream: Stream, steps: _Steps, reply: int | None) -> None:
         try:
@@ -618,6 +619,12 @@ def run_batch(
             model.append([(stream, need.ids) for _, stream, _, need in appends if isinstance(need, NeedAppend)])
             for index, stream, steps, _ in appends:
                 advance(index, stream, steps, None)
+            continue
+        checks = [(index, *entry) for index, entry in active.items() if isinstance(entry[2], NeedVerify)]
+        if checks and isinstance(model, Verifies):
+            for index, stream, steps, need in checks:
+                if isinstance(need, NeedVerify):
+                    advance(index, stream, steps, model.verify(stream, need.ids, need.constraint))
             continue
         rows = [(index, stream, steps, need) for index, (stream, steps, need) in active.items() if isinstance(need, NeedToken)]
         tokens = model.decode([stream for _, stream, _, _ in rows], [need.mask for *_, need in rows])
