@@ -20,7 +20,6 @@ from data_gen.task import Task, Word
 from data_gen.turns import words_of
 from midsentence.clock import Profile, ns
 from midsentence.events import EndPredicted, UserUpdate
-from midsentence.modes import Settings
 from midsentence.prompt import system_prompt
 from midsentence.rendering import Renderer
 from midsentence.silence import silences

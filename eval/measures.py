@@ -147,8 +147,7 @@ def _cost(own: Sequence[Episode], terms: Terms) -> float | None:
     if not terms.priced:
         return None
     written = [episode["counts"]["model_tokens"] for episode in own]
-    # a drafter's context beside its own; what the drafter wrote is among the tokens written
-    held = [episode["context_tokens"] + (episode.get("drafted") or {}).get("context_tokens", 0) for episode in own]
+    held = [episode["context_tokens"] for episode in own]
     taken = [max(context - tokens, episode["prompt_tokens"]) for episode, context, tokens in zip(own, held, written)]
     started = np.mean([episode["counts"]["started_calls"] for episode in own])
     return float(np.mean(taken) * terms.price_input + np.mean(written) * terms.price_output) / 1e6 + float(started) * terms.price_call / 1e3

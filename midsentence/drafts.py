@@ -32,8 +32,10 @@ class Drafts:
         """What the attempt under way has written, a generation each."""
         self._earlier: list[list[tuple[int, ...]]] = []
         """The attempts before it, the last first."""
+        self._given: tuple[int, tuple[int, ...]] | None = None
+        """After how many tokens of the generation under way what was foreseen, as long as it is not known what became of it."""
         self._refused: int | None = None
-        """A token that was foreseen in vain, as the last one that was."""
+        """The token that was foreseen in vain, if one was just before."""
         self._quiet_until = 0
         """Tokens of the generation under way before which nothing is foreseen, for it went wrong just before."""
         self.foreseen = 0
@@ -43,9 +45,12 @@ class Drafts:
 
     def wrote(self, ids: Sequence[int]) -> None:
         """A generation has ended, or was cut; ``ids`` of it stand."""
+        self._settle(ids)
+        if self._given is not None:  # cut in the middle of it
+            self.right += len(ids) - self._given[0]
         if ids:
             self._spans.append(tuple(ids))
-        self._refused, self._quiet_until = None, 0
+        self._given, self._refused, self._quiet_until = None, None, 0
 
     def again(self) -> None:
         """The attempt was thrown away; the next begins."""
@@ -63,11 +68,18 @@ class Drafts:
         Args:
             written: what the generation under way has written so far.
         """
+        if self._settle(written):
+            return ()
+        found = self._likely(tuple(written))
+        if found:
+            self._given, self.foreseen = (len(written), found), self.foreseen + len(found)
+        return found
+
+    def _likely(self, written: tuple[int, ...]) -> tuple[int, ...]:
         n, k = len(written), len(self._spans)
         if n < self._quiet_until:
             return ()
         alike = [spans[k] for spans in self._earlier if k < len(spans)]
-        written = tuple(written)
         for span in alike:
             if len(span) - n >= LEAST_FORESEEN and span[:n] == written:
                 return span[n:]
@@ -76,17 +88,19 @@ class Drafts:
                 return rest
         return ()
 
-    def checked(self, written: int, foreseen: Sequence[int], right: int) -> None:
-        """What became of what `ids` gave.
-
-        Args:
-            written: tokens of the generation before them.
-            foreseen: what was given.
-            right: how many of those were written.
-        """
-        self.foreseen, self.right = self.foreseen + len(foreseen), self.right + right
-        self._refused = foreseen[right] if right < len(foreseen) else None
-        self._quiet_until = written + (_LEAST_AGREED if not right else 0)
+    def _settle(self, written: Sequence[int]) -> bool:
+        """Sees what became of what was foreseen. Whether some of that is still to come."""
+        if self._given is None:
+            return False
+        after, ids = self._given
+        since = tuple(written[after:after + len(ids)])
+        right = next((n for n, (one, other) in enumerate(zip(since, ids)) if one != other), len(since))
+        if right == len(since) < len(ids):
+            return True
+        self._given, self.right = None, self.right + right
+        self._refused = ids[right] if right < len(ids) else None
+        self._quiet_until = after + (_LEAST_AGREED if right == 0 else 0)
+        return False
 
 
 def _resumed(span: Sequence[int], written: Sequence[int], refused: int | None) -> tuple[int, ...]:

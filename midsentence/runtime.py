@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import math
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -26,8 +26,7 @@ from midsentence import core
 from midsentence.answer_parts import AnswerPart, AnswerParts
 from midsentence.clock import NS_PER_S, WallClock, ns
 from midsentence.core import Phase, State
-
-
+from midsentence.drafts import Drafts
 from midsentence.events import (
     PRIORITY,
     Append,
@@ -54,13 +53,14 @@ from midsentence.events import (
     UserUpdate,
 )
 from midsentence.forgetting import shown
-from midsentence.models.live import ContextFull, LiveContext, LiveModel
+from midsentence.models.live import ContextFull, Croppable, LiveContext, LiveModel
 from midsentence.modes import Settings, check_egress
 from midsentence.outcome import Outcome, failed
 from midsentence.prompt import Style, system_prompt
+from midsentence.reads import Reads
 from midsentence.rendering import Renderer, Rendering
 from midsentence.running import Run, idempotency_key, launch
-from midsentence.simulate import Rollout
+from midsentence.simulate import Drafted, Rollout, common
 from midsentence.tools.bulk import off_loop
 from midsentence.tools.manual import Detail
 from midsentence.tools.tool import Toolbox
@@ -171,7 +171,6 @@ class Session:
         limits: Limits | None = None,
         watch: Callable[[Event, tuple[Command, ...]], None] | None = None,
         hush: Callable[[], None] | None = None,
-        drafter: LiveModel | None = None,
     ) -> None:
         """Nothing runs before the block is entered.
 
@@ -190,7 +189,6 @@ class Session:
             limits: deadlines and bounds.
             hush: called when the user speaks into an answer that `speaking` says is being spoken: stop it, then tell how much was
                 heard. Must not block.
-            drafter: the model of a drafter, where ``settings`` are verified; of the same tokenizer. The same model by default.
             watch: called with every event and its commands as they happen; must not block. What it raises ends the session.
 
         Raises:
@@ -235,8 +233,13 @@ class Session:
         self._seq = 0
         self._ended = asyncio.Event()
         self._group = asyncio.TaskGroup()
-        self._drafting: Drafting | None = None
-        self._beside: asyncio.Task[None] | None = None
+        self._drafts = Drafts() if settings.verified else None
+        self._reads = Reads(toolbox)
+        self._attempts = 0
+        self._ids: list[int] = []
+        """All that counts of the context behind the prompt, as far as it was asked of the model."""
+        self._past: list[int] = []
+        """What the context still holds behind that, of an attempt that was thrown away."""
         self._context: LiveContext
         self._loop: asyncio.AbstractEventLoop
 
@@ -253,8 +256,6 @@ class Session:
             raise
         await self._group.__aenter__()
         self._group.create_task(self._run(), name="session")
-        if self._drafting is not None:
-            self._beside = self._start(self._drafting.run())
         return self
 
     async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
@@ -397,17 +398,14 @@ class Session:
         """How it ended; empty while it runs."""
         return self.state.outcome or ("crashed" if self._ended.is_set() else "")
 
-    @property
-    def drafter_failure(self) -> Exception | None:
-        """What ended a drafter that failed, if one did: the session goes on without it, to the next turn."""
-        return self._drafting.failure if self._drafting is not None else None
-
     def rollout(self) -> Rollout:
         """The session as simulations give theirs."""
         answered = self.state.answered and self.state.outcome in ("", "closed")
         end_ns = self.history[-1][0].at_ns if self.history else 0
         outcome = "answered" if answered else self.state.outcome or "stalled"
-        drafted = self._drafting.drafted() if self._drafting is not None else None
+        drafts = self._drafts
+        kept = frozenset(self._reads.joined)
+        drafted = Drafted(self._attempts, drafts.foreseen, drafts.right, kept) if drafts is not None else None
         return Rollout(self.state, self.prompt_ids, tuple(self.history), outcome, end_ns, drafted=drafted)
 
     # -- the loop ----------------------------------------------------------------------------------------------
@@ -427,7 +425,8 @@ class Session:
                 self._parts.put_nowait(None)
                 for task in (*self._tools.values(), *self._others):
                     task.cancel()
-                if ending := [*self._tools.values(), *([self._beside] if self._beside is not None else [])]:
+                self._reads.forget()
+                if ending := [*self._tools.values(), *(asyncio.ensure_future(self._leave(run)) for run in self._reads.over)]:
                     # each gives its tool `cancel_s` to clean up
                     await asyncio.wait(ending, timeout=2 * self.limits.cancel_s)
             finally:
@@ -491,26 +490,33 @@ class Session:
         span = self._span if isinstance(event, ModelOutput) and self._span and self._span.generation == event.generation else None
         if span is not None and isinstance(event, ModelOutput):
             span.taken, span.text = span.taken + len(event.ids), span.text + event.text
+        answered = self.state.answered
         self.state, commands = core.step(self.state, event)
         self.history.append((event, commands))
         for command in commands:
             self._obey(command)
-        if self._drafting is not None:
-            self._drafting.follows(event, self.state)
         for part in self._answering.follow(self.state, commands):
             self._parts.put_nowait(part)
         if span is not None and span is self._span:
-            foreseen = self._drafting.foresees(self.state, span.ids[:span.taken], span.text) if self._drafting is not None else ()
+            foreseen = self._drafts.ids(span.ids[:span.taken]) if self._drafts is not None else ()
             self._tell_model(self._context.took, *([foreseen] if foreseen else []))
         if self._watch is not None:
             self._watch(event, commands)
+        if self._drafts is not None:
+            if self.state.answered and not answered:
+                self._drafts.forget()
+                self._reads.forget()
+            while self._reads.over:
+                self._start(self._leave(self._reads.over.pop()))
+            if isinstance(event, UserUpdate) and not event.final and self.state.phase is not Phase.FINISHED:
+                self._feed(EndPredicted(event.at_ns))
 
     def _obey(self, command: Command) -> None:
         match command:
             case Append(segments):
                 self._start(self._append(segments))
             case Forget():
-                self._start(self._renew(shown(self.state.transcript, self.state.turned, self.state.shown)))
+                self._forget()
             case Generate(generation):
                 self._write(generation)
             case Stop(keep=keep):
@@ -570,14 +576,17 @@ class Session:
     # -- the model ---------------------------------------------------------------------------------------------
 
     async def _append(self, segments: tuple[Segment, ...]) -> None:
-        try:
-            async with asyncio.timeout(self.limits.model_s):
-                ids = await off_loop(self._rendering.environment, segments, over=[segment.text for segment in segments])
-                await asyncio.wrap_future(self._context.append(ids))
-        except Exception as error:
-            await self._put(_Broke(self.clock.now_ns(), error, None))
-        else:
-            await self._put(Appended(self.clock.now_ns(), len(ids)))
+        await self._take_ids(self._rendering.environment, segments)
+
+    def _forget(self) -> None:
+        """Makes the context anew. Where it can be cropped, what it begins with as before stays, and the rest goes with the next append."""
+        if self._drafts is not None:
+            self._drafts.again()
+            self._attempts += 1
+        segments = shown(self.state.transcript, self.state.turned, self.state.shown)
+        had, self._ids, self._rendering = [*self._ids, *self._past], [], Rendering(self._renderer)
+        self._past = had if isinstance(self._context, Croppable) else []
+        self._start(self._take_ids(self._rendering.take, segments) if self._past else self._renew(segments))
 
     async def _renew(self, segments: tuple[Segment, ...]) -> None:
         """Makes the context anew, from the prompt on: what the model's engine kept for the old one is given back first."""
@@ -593,15 +602,20 @@ class Session:
         except Exception as error:
             await self._put(_Broke(self.clock.now_ns(), error, None))
         else:
-            await self._fill(segments)
+            await self._take_ids(self._rendering.take, segments)
 
-    async def _fill(self, segments: tuple[Segment, ...]) -> None:
-        """All that stands behind the prompt, in a context that holds only that."""
+    async def _take_ids(self, render: Callable[[tuple[Segment, ...]], Sequence[int]], segments: tuple[Segment, ...]) -> None:
+        """Has the model take in what is told it; what its context holds of that from a thrown away attempt, it keeps."""
         try:
             async with asyncio.timeout(self.limits.model_s):
-                self._rendering = Rendering(self._renderer)
-                ids = await off_loop(self._rendering.take, segments, over=[segment.text for segment in segments])
-                await asyncio.wrap_future(self._context.append(ids))
+                ids = await off_loop(render, segments, over=[segment.text for segment in segments])
+                again = common(ids, self._past)
+                keeps = again == len(ids)
+                self._ids += ids
+                if self._past and not keeps and isinstance(self._context, Croppable):
+                    self._context.crop(len(self.prompt_ids) + len(self._ids) - len(ids) + again)
+                self._past = self._past[again:] if keeps else []
+                await asyncio.wrap_future(self._context.append(ids[again:]))
         except Exception as error:
             await self._put(_Broke(self.clock.now_ns(), error, None))
         else:
@@ -617,7 +631,11 @@ class Session:
 
         span.task = self._start(self._listen(span))
         try:
-            self._context.write(header, self.state, on_token)
+            if self._past and isinstance(self._context, Croppable):
+                self._context.crop(len(self.prompt_ids) + len(self._ids))
+                self._past = []
+            foreseen = self._drafts.ids(()) if self._drafts is not None else ()
+            self._context.write(header, self.state, on_token, *([foreseen] if foreseen else []))
         except Exception as error:  # a grammar or a backend that fails before its first token
             on_token(error)
 
@@ -652,9 +670,9 @@ class Session:
         if span is not None:
             if span.task is not None:
                 span.task.cancel()
-            if self._drafting is not None:
-                self._drafting.stopped(span.ids[:span.taken])
-            self._rendering.model(span.ids[:keep])
+            if self._drafts is not None:
+                self._drafts.wrote(span.ids[:keep])
+            self._ids += self._rendering.model(span.ids[:keep])
             self._tell_model(self._context.stop, keep)
 
     # -- tools -------------------------------------------------------------------------------------------------
@@ -679,64 +697,15 @@ class Session:
                 outcome = Outcome(kind="crashed", message="cancelled itself") if work.cancelled() else work.result()
                 await self._put(outcome.event(start, self.clock.now_ns()))
         finally:
-            self.abandoned += await run.leave(self.limits.cancel_s)
+            await self._leave(run)
+
+    async def _leave(self, run: Run) -> None:
+        self.abandoned += await run.leave(self.limits.cancel_s)
 
     def _launch(self, start: StartTool) -> Run:
-        if self._drafting is not None:
-            return self._drafting.reads.asked(start)
+        if self._drafts is not None:
+            return self._reads.asked(start)
         return Run(launch(self._toolbox, start.name, start.args, start.key))
-
-
-class _DrafterSession(Session):
-    """A drafter's session, see `midsentence.drafting.Drafter`: while the device is its agent's it takes in no event, so that nothing is
-    read for it, and what is being written for it rests."""
-
-    def __init__(self, *args: Any, reads: Reads, agent: State | None, **options: Any) -> None:
-        """Of a turn that has not begun.
-
-        Args:
-            *args: of `Session`.
-            reads: what its agent may join.
-            agent: the state to go on from; None for a session's first turn.
-            **options: of `Session`.
-        """
-        super().__init__(*args, **options)
-        self._reads, self._free, self._closing = reads, asyncio.Event(), False
-        if agent is not None:
-            self.state = self.initial = afresh(agent, self.state)
-
-    async def __aenter__(self) -> Session:
-        await super().__aenter__()
-        if self.state.renewing:
-            self._start(self._fill(shown(self.state.transcript, self.state.turned, self.state.shown)))
-        return self
-
-    async def close(self, why: str = "closed") -> None:
-        self._closing = True
-        self._free.set()
-        await super().close(why)
-
-    def hears(self, update: UserUpdate) -> None:
-        """To a drafter there is no end of speech: it answers nothing, and nothing that it holds is let go."""
-        if self.state.phase is not Phase.FINISHED and not self._ended.is_set():
-            self._take_in(UserUpdate(self.clock.now_ns(), update.text, False, update.retracts))
-
-    def goes_on(self, free: bool) -> None:
-        """Whether the device is its own."""
-        free = free or self._closing
-        self._tell_model(self._context.hold, not free)
-        if free:
-            self._free.set()
-        else:
-            self._free.clear()
-
-    async def _next(self, timeout_s: float) -> Event | _Broke | None:
-        item = await super()._next(timeout_s)
-        await self._free.wait()
-        return item
-
-    def _launch(self, start: StartTool) -> Run:
-        return self._reads.drafted(start)
 
 
 def merged(old: UserUpdate, new: UserUpdate) -> UserUpdate:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from midsentence import core
@@ -277,7 +277,7 @@ class Episode:
         match command:
             case Append(segments):
                 ids = self._rendering.environment(segments)
-                again = _common(ids, self._past)
+                again = common(ids, self._past)
                 self._settle(again)
                 self._context += ids
                 self._unsent += ids[again:]
@@ -306,7 +306,7 @@ class Episode:
         had, sent = [*self._context, *self._past], len(self._context) - len(self._unsent)
         self._rendering = Rendering(self.renderer)
         self._context = list(self._rendering.take(shown(self.state.transcript, self.state.turned, self.state.shown)))
-        same = _common(had, self._context)
+        same = common(had, self._context)
         kept = min(same, sent)
         self._unsent = self._context[kept:]
         self._past = had[kept:sent] if same == len(self._context) == kept else []
@@ -460,7 +460,7 @@ class Episode:
             return
         base_ns, after = self._end_ns(span, span.sent), len(span.ids)
         if span.plan is not None:
-            right = _common(foreseen, span.plan[after:])
+            right = common(foreseen, span.plan[after:])
         else:
             yield from self._head(span)
             answer = yield NeedVerify(foreseen, span.constraint)
@@ -468,7 +468,6 @@ class Episode:
             right = answer
         for token in foreseen[:right]:
             self._take(span, token, pushed=True)
-        drafts.checked(after, foreseen, right)
         read_ns = base_ns + self.profile.append_ns(len(foreseen))
         span.checked, span.base_ns, span.base = (after, len(span.ids), read_ns), read_ns, len(span.ids)
 
@@ -521,8 +520,8 @@ class Episode:
                 self._schedule(at_ns, PRIORITY[ToolResult], lambda at_ns: self._finish_read(start, read, at_ns))
                 return
             if self.toolbox.specs[start.name].access != "write" and latency_ns <= start.timeout_ns:
-                read = self._reads[read_key(start)] = _Read(start.name, now_ns + latency_ns)
-                self._schedule(read.ready_ns, PRIORITY[ToolResult], lambda at_ns: self._finish_read(start, read, at_ns))
+                new = self._reads[read_key(start)] = _Read(start.name, now_ns + latency_ns)
+                self._schedule(new.ready_ns, PRIORITY[ToolResult], lambda at_ns: self._finish_read(start, new, at_ns))
                 return
         if latency_ns > start.timeout_ns:
             why = f"no answer within {start.timeout_ns / NS_PER_S:g} s"
@@ -571,7 +570,7 @@ class _Read:
         return self.outcome is None or self.outcome.kind == "done"
 
 
-def _common(one: Sequence[int], other: Sequence[int]) -> int:
+def common(one: Sequence[int], other: Sequence[int]) -> int:
     """How many items two sequences begin with alike."""
     return next((n for n, (mine, theirs) in enumerate(zip(one, other)) if mine != theirs), min(len(one), len(other)))
 

@@ -125,7 +125,7 @@ class ChatContext:
         done.set_result(None)
         return done
 
-    def write(self, header: Sequence[int], state: State, on_token: OnToken) -> None:
+    def write(self, header: Sequence[int], state: State, on_token: OnToken, foreseen: Sequence[int] = ()) -> None:
         """Asks the server to go on, and passes on what it writes."""
         asked = messages(self._model.renderer, self._system, shown(state.transcript, state.turned, state.shown))
         writing = self._writing = _Writing(on_token)
@@ -172,9 +172,6 @@ class ChatContext:
 
     def took(self, foreseen: Sequence[int] = ()) -> None:
         """The server does not wait for anybody."""
-
-    def hold(self, held: bool) -> None:
-        """Nor does it rest."""
 
     def stop(self, keep: int) -> None:
         """Ends the stream: closing it is how the server learns that nobody wants the rest.

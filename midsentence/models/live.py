@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from midsentence.clock import NS_PER_S, Profile
 from midsentence.drafts import LEAST_FORESEEN
@@ -43,8 +43,15 @@ class LiveContext(Protocol):
         """Takes in ids. Fails with `ContextFull`, or with what the model raised."""
         ...
 
-    def write(self, header: Sequence[int], state: State, on_token: OnToken) -> None:
-        """Starts writing after ``header``, the switch to the model's turn; ``on_token`` gets the tokens until `stop`."""
+    def write(self, header: Sequence[int], state: State, on_token: OnToken, foreseen: Sequence[int] = ()) -> None:
+        """Starts writing after ``header``, the switch to the model's turn; ``on_token`` gets the tokens until `stop`.
+
+        Args:
+            header: ids.
+            state: the session's.
+            on_token: see `OnToken`.
+            foreseen: as in `took`.
+        """
         ...
 
     def took(self, foreseen: Sequence[int] = ()) -> None:
@@ -56,16 +63,21 @@ class LiveContext(Protocol):
         """
         ...
 
-    def hold(self, held: bool) -> None:
-        """Whether what is being written rests, until it is not held any more: a drafter's, while its agent has the device."""
-        ...
-
     def stop(self, keep: int) -> None:
         """Stops writing, and forgets all but the first ``keep`` tokens after the header; with none kept, the header too."""
         ...
 
     def close(self) -> None:
         """Stops, and gives the context's memory back. Closing twice is harmless."""
+        ...
+
+
+@runtime_checkable
+class Croppable(Protocol):
+    """What a context may have besides; one that lacks it is closed, and another is filled anew."""
+
+    def crop(self, length: int) -> None:
+        """Forgets all but the first ``length`` tokens, the prompt's included; nothing is being written."""
         ...
 
 
@@ -130,7 +142,6 @@ class WorkerContext:
         self._worker, self._stream = worker, stream
         self.writing: _Writing | None = None
         """Touched by the worker's thread alone, but for the count of tokens taken, and for what is foreseen."""
-        self.held = False
         self.failure: Exception | None = None
         """What the model raised outside of an append and a step, or None: whatever is asked for next fails with it."""
 
@@ -151,9 +162,11 @@ class WorkerContext:
         self._worker.ask(request)
         return request.done
 
-    def write(self, header: Sequence[int], state: State, on_token: OnToken) -> None:
+    def write(self, header: Sequence[int], state: State, on_token: OnToken, foreseen: Sequence[int] = ()) -> None:
         """See `LiveContext`."""
         begun, grammar = _Writing(on_token, None, len(header)), self._worker.grammar
+        if foreseen:
+            begun.foreseen = 0, tuple(foreseen)
         taken_in = _Append(self, tuple(header))
 
         def mark() -> None:
@@ -186,11 +199,9 @@ class WorkerContext:
             writing.taken += 1
             self._worker.ask(lambda: None)  # wakes the thread, if it waits for this
 
-    def hold(self, held: bool) -> None:
-        """See `LiveContext`."""
-        was, self.held = self.held, held
-        if was and not held:
-            self._worker.ask(lambda: None)
+    def crop(self, length: int) -> None:
+        """See `Croppable`."""
+        self._worker.ask(lambda: self._try(lambda: self._crop(length)))
 
     def stop(self, keep: int) -> None:
         """See `LiveContext`."""
@@ -215,6 +226,10 @@ class WorkerContext:
             length = writing.mark + (writing.header + keep if keep else 0)
             if length < self._stream.length:
                 self._worker.model.crop(self._stream, length)
+
+    def _crop(self, length: int) -> None:
+        if length < self._stream.length:
+            self._worker.model.crop(self._stream, length)
 
     def _close(self) -> None:
         self._worker.contexts.pop(self, None)
@@ -340,9 +355,8 @@ class ModelWorker:
 
     def _ready(self) -> list[WorkerContext]:
         """The contexts that may write a token now."""
-        free = [context for context in self.contexts if not context.held]
-        lead = self.lead_tokens if len(free) > 1 else 1
-        return [context for context in free if context.begun.sent - context.begun.taken < lead]
+        lead = self.lead_tokens if len(self.contexts) > 1 else 1
+        return [context for context in self.contexts if context.begun.sent - context.begun.taken < lead]
 
     def _extend(self, appends: Sequence[_Append]) -> None:
         wanted = [append for append in appends if append.done.set_running_or_notify_cancel()]
@@ -549,7 +563,9 @@ class _PlannedContext:
         self._model.later(self._model.profile.append_ns(len(ids)) / NS_PER_S, settle)
         return done
 
-    def write(self, header: Sequence[int], state: State, on_token: OnToken) -> None:
+    def crop(self, length: int) -> None: ...
+
+    def write(self, header: Sequence[int], state: State, on_token: OnToken, foreseen: Sequence[int] = ()) -> None:
         try:
             plan = self._model.planner.plan(state)
             if plan is None:
@@ -560,7 +576,10 @@ class _PlannedContext:
             return
         self._ids, self._on_token = ids, on_token
         self._given, self._taken, self._base, self._waits = 0, 0, 0, False
-        self._write_on()
+        if foreseen:
+            self._verify(foreseen)
+        else:
+            self._write_on()
 
     def took(self, foreseen: Sequence[int] = ()) -> None:
         self._taken += 1
@@ -568,8 +587,6 @@ class _PlannedContext:
             self._give(1)
         elif foreseen and self._taken == self._given:
             self._verify(foreseen)
-
-    def hold(self, held: bool) -> None: ...
 
     def stop(self, keep: int) -> None:
         self._run += 1

@@ -168,7 +168,7 @@ class RealtimeContext:
         done.set_result(None)
         return done
 
-    def write(self, header: Sequence[int], state: State, on_token: OnToken) -> None:
+    def write(self, header: Sequence[int], state: State, on_token: OnToken, foreseen: Sequence[int] = ()) -> None:
         """Asks for a response, and passes on what comes of it."""
         self._writing = _Writing(on_token)
         self._pieces = pieces(self._model.renderer, shown(state.transcript, state.turned, state.shown))
@@ -176,7 +176,7 @@ class RealtimeContext:
             self._tell(self._writing, self._failure)
         self._stir()
 
-    def took(self) -> None:
+    def took(self, foreseen: Sequence[int] = ()) -> None:
         """The server does not wait for anybody."""
 
     def stop(self, keep: int) -> None:
