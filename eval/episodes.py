@@ -100,7 +100,8 @@ def drafted_of(rollout: Rollout) -> dict[str, Any]:
     """What became of the attempts of an episode that is verified, as JSON."""
     if (drafted := rollout.drafted) is None:
         return {}
-    return {"drafted": {"attempts": drafted.attempts, "foreseen": drafted.foreseen, "right": drafted.right, "kept": sorted(map(list, drafted.kept))}}
+    kept = sorted(map(list, drafted.kept))
+    return {"drafted": {"attempts": drafted.attempts, "foreseen": drafted.foreseen, "right": drafted.right, "kept": kept}}
 
 
 def _conversation(

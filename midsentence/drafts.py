@@ -39,7 +39,7 @@ class Drafts:
         self._quiet_until = 0
         """Tokens of the generation under way before which nothing is foreseen, for it went wrong just before."""
         self.foreseen = 0
-        """Tokens that were foreseen, of all turns."""
+        """Tokens that were foreseen, of all turns; of what was cut, as far as it had come."""
         self.right = 0
         """Those of them that were written."""
 
@@ -47,7 +47,8 @@ class Drafts:
         """A generation has ended, or was cut; ``ids`` of it stand."""
         self._settle(ids)
         if self._given is not None:  # cut in the middle of it
-            self.right += len(ids) - self._given[0]
+            seen = max(0, len(ids) - self._given[0])
+            self.foreseen, self.right = self.foreseen + seen, self.right + seen
         if ids:
             self._spans.append(tuple(ids))
         self._given, self._refused, self._quiet_until = None, None, 0
@@ -72,7 +73,7 @@ class Drafts:
             return ()
         found = self._likely(tuple(written))
         if found:
-            self._given, self.foreseen = (len(written), found), self.foreseen + len(found)
+            self._given = len(written), found
         return found
 
     def _likely(self, written: tuple[int, ...]) -> tuple[int, ...]:
@@ -97,7 +98,7 @@ class Drafts:
         right = next((n for n, (one, other) in enumerate(zip(since, ids)) if one != other), len(since))
         if right == len(since) < len(ids):
             return True
-        self._given, self.right = None, self.right + right
+        self._given, self.foreseen, self.right = None, self.foreseen + len(ids), self.right + right
         self._refused = ids[right] if right < len(ids) else None
         self._quiet_until = after + (_LEAST_AGREED if right == 0 else 0)
         return False

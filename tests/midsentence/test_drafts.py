@@ -1,162 +1,146 @@
-"""A drafter listens beside the agent, which takes nothing from it but time: exact times, nanosecond for nanosecond."""
+"""What earlier attempts at a turn have written is read, not written, and changes nothing: exact times, nanosecond for nanosecond."""
 
 from __future__ import annotations
 
 import pytest
 
-from midsentence import core
-from midsentence.clock import ns
-from midsentence.drafts import Foreseen
-from midsentence.events import Appended, ModelOutput, StartTool, UserUpdate
-from midsentence.modes import DRAFTER, MODES, settings
-from midsentence.testing import PAUSE, PREDICTED, TOOLS, ToolFailure, answer, calls, play
+from midsentence.drafts import Drafts
+from midsentence.events import StartTool
+from midsentence.modes import MODES
+from midsentence.testing import PREDICTED, ToolFailure, answer, calls, play
 
-SPECS = {spec.name: spec for spec in TOOLS}
 LONG = '1. look("one two three four five six seven eight")'
 """A line of nine words: written in 0.9 s and read in 0.1 s."""
+FIRST, SECOND = "ten old men sat by a fire".split(), "ten old women sat by a fire".split()
 
 
-def test_the_row_is_eager_end_with_a_drafter():
+def test_the_row_is_eager_end_with_an_end_at_every_update():
     row, base = MODES["verified"], MODES["eager_end"]
     assert {name for name in row.__slots__ if getattr(row, name) != getattr(base, name)} == {"verified", "results_cut"}
-    assert MODES[DRAFTER].listens and MODES[DRAFTER].speculates
 
 
-def test_a_line_that_was_foreseen_is_read_and_its_read_is_not_run_again():
-    said, model = [(0.0, "look one to eight"), (3.0, ".")], [calls(LONG), answer()]
-    plain = play(said, model, mode="eager_end")
-    drafted = play(said, model, mode="verified", drafter=[calls(LONG)])
-    assert plain.rows("start result model say") == [
-        (4.1, "start", "1 look(one two three four five six seven eight)"),
-        (4.2, "model", calls(LONG)),
-        (4.5, "model", answer()),
-        (5.1, "result", "1 ok"),
-        (5.1, "say", "done"),
+def test_all_is_done_when_the_end_is_heard():
+    said, model = [(0.0, "look one to eight"), (5.0, ".")], [calls(LONG), answer()]
+    assert play(said, model, mode="eager_end").rows("start say") == [
+        (6.1, "start", "1 look(one two three four five six seven eight)"), (7.1, "say", "done"),
     ]
-    # the tag, a pass of a tenth of a second over the line, the closing tag; the result has been there since 2.1 s
-    assert drafted.rows("start result model say") == [
-        (3.3, "start", "1 look(one two three four five six seven eight)"),
-        (3.3, "result", "1 ok"),
-        (3.4, "model", calls(LONG)),
-        (3.8, "model", answer()),
-        (3.8, "say", "done"),
+    played = play(said, model, mode="verified")
+    assert played.rows("start result model say") == [
+        (1.2, "start", "1 look(one two three four five six seven eight)"),
+        (1.3, "model", calls(LONG)),
+        (1.6, "model", answer()),
+        (2.2, "result", "1 ok"),
+        (5.0, "say", "done"),
     ]
-    found = drafted.rollout.drafted
-    assert (found.starts, found.used, found.foreseen, found.right) == (1, 1, 9, 9)
-
-
-def test_what_was_not_foreseen_costs_its_pass_and_changes_nothing():
-    said, model = [(0.0, "look"), (3.0, ".")], [calls('1. look("one two other words here")'), answer()]
-    plain = play(said, model, mode="eager_end")
-    drafted = play(said, model, mode="verified", drafter=[calls(LONG)])
-    written = [what for _, _, what in plain.rows("model say")]
-    assert [what for _, _, what in drafted.rows("model say")] == written
-    assert [what for _, _, what in drafted.rows("start")] == [what for _, _, what in plain.rows("start")]
-    found = drafted.rollout.drafted
-    assert 0 < found.right < found.foreseen and (found.starts, found.used) == (1, 0)
-
-
-def test_a_write_of_the_drafters_never_runs():
-    played = play([(0.0, "text Bob"), (3.0, ".")], [answer()], mode="verified", drafter=[calls('1. send("Bob")')])
-    assert not played.rows("start")
-    assert played.rollout.drafted.starts == 0
-
-
-def test_the_drafter_does_not_hear_the_end():
-    said = [(0.0, "look"), (1.0, "up."), (1.05, "Bob"), (9.0, ".")]
-    played = play(said, [answer()], mode="verified")
-    heard = [(event.text, event.final) for event, _ in played.rollout.drafted.history if isinstance(event, UserUpdate)]
-    assert heard == [("look", False), ("up", False), ("Bob", False)]
-
-
-def test_the_device_is_the_agents_while_it_takes_in_or_writes():
-    """The agent takes the words in for a tenth of a second, and then the drafter does: its read begins so much later than alone."""
-    said = [(0.0, "look one to eight"), (9.0, ".")]
-    alone = play(said, [calls(LONG), PAUSE, answer()])
-    drafted = play(said, [calls(LONG), answer()], mode="verified", drafter=[calls(LONG)]).rollout.drafted
-    (start_ns,) = (event.at_ns for event, commands in drafted.history for command in commands if isinstance(command, StartTool))
-    assert start_ns == ns(alone.rows("start")[0][0])  # on the drafter's clock, which stands meanwhile
-
-
-@pytest.mark.parametrize("said", [[(3.0, "."), (3.2, "no wait"), (6.0, ".")], [(3.0, PREDICTED), (3.2, "no wait"), (6.0, ".")]])
-def test_speech_that_goes_on_is_the_drafters_again(said):
-    played = play(
-        [(0.0, "look one to eight"), *said], [calls(LONG), calls(LONG), answer()], mode="verified", drafter=[calls(LONG)],
-        all_used=False,
-    )
-    assert played.outcome == "answered"
-    starts = [command for _, commands in played.rollout.history for command in commands if type(command).__name__ == "StartTool"]
-    assert len({(start.name, str(start.args)) for start in starts}) == 1
-
-
-def test_an_effect_drops_what_it_may_change():
-    agent = [calls('1. note("x")', '2. page("a b c d")'), answer()]
-    played = play([(0.0, "note x and read"), (5.0, ".")], agent, mode="verified", drafter=[calls('1. page("a b c d")')])
     found = played.rollout.drafted
-    assert (found.starts, found.used) == (1, 0)
-    other = [calls('1. note("x")', '2. look("a b c d")'), answer()]
-    played = play([(0.0, "note x and look"), (5.0, ".")], other, mode="verified", drafter=[calls('1. look("a b c d")')])
-    assert played.rollout.drafted.used == 1
+    assert (found.attempts, found.foreseen, found.kept) == (0, 0, frozenset())
+
+
+def test_what_was_written_before_is_read_and_its_read_is_not_run_again():
+    played = play([(0.0, "look one"), (3.0, "to eight"), (9.0, ".")], [calls(LONG), answer()] * 2, mode="verified")
+    again = [row for row in played.rows("start result model say") if row[0] > 3]
+    # the words are taken in (0.1 s), and one pass reads the eleven words of the action (0.11 s); an answer of three words is written
+    assert again == [
+        (3.21, "start", "1v2 look(one two three four five six seven eight)"),
+        (3.21, "model", calls(LONG)),
+        (3.21, "result", "1v2 ok"),
+        (3.51, "model", answer()),
+        (9.0, "say", "done"),
+    ]
+    found = played.rollout.drafted
+    assert found.attempts == 1 and found.right == found.foreseen == 11 and found.kept == {(1, 2)}
+
+
+def test_what_is_another_now_is_written_and_the_rest_read():
+    first, second = (calls(f'1. look("{" ".join(words)}")', '2. look("and so on and on")') for words in (FIRST, SECOND))
+    said = [(0.0, "look ten"), (5.0, "women"), (12.0, ".")]
+    played = play(said, [first, answer(), second, answer()], mode="verified")
+    found = played.rollout.drafted
+    assert [what for _, who, what in played.rows("model")] == [first, answer(), second, answer()]
+    assert 0 < found.right < found.foreseen and found.kept == {(2, 2)}
+    starts = [what for _, _, what in played.rows("start")]
+    assert starts == [
+        "1 look(ten old men sat by a fire)", "2 look(and so on and on)",
+        "1v2 look(ten old women sat by a fire)", "2v2 look(and so on and on)",
+    ]
+
+
+def test_an_effect_waits_for_the_end_and_is_done_once():
+    said = [(0.0, "text Bob"), (3.0, "now"), (6.0, ".")]
+    played = play(said, [calls('1. send("Bob")'), answer()] * 2, mode="verified")
+    assert [(at_s, what.partition(" ")[2]) for at_s, _, what in played.rows("start")] == [(6.0, "send(Bob)")]
+
+
+@pytest.mark.parametrize("end", [".", PREDICTED])
+def test_speech_that_goes_on_is_another_attempt(end):
+    said = [(0.0, "look one to eight"), (3.0, end), (3.05, "no wait"), (6.0, ".")]
+    played = play(said, [calls(LONG), answer()] * 2, mode="verified", all_used=False)
+    assert played.outcome == "answered" and played.rows("say")[-1][0] >= 6.0
 
 
 def test_a_read_that_failed_is_run_anew():
-    agent = [calls('1. look("a b c d")'), answer()]
-    played = play(
-        [(0.0, "look"), (5.0, ".")], agent, mode="verified", drafter=[calls('1. look("a b c d")')],
-        answers={"look": [ToolFailure("busy"), "found"]},
-    )
-    assert [what for _, _, what in played.rows("error result")] == ["1 found"]
-    assert played.rollout.drafted.used == 0
+    line, said = calls('1. look("a b c d")'), [(0.0, "look"), (4.0, "now"), (9.0, ".")]
+    model = [line, answer(), answer(), line, answer()]
+    played = play(said, model, mode="verified", answers={"look": [ToolFailure("busy"), "found"]}, all_used=False)
+    assert [what for _, _, what in played.rows("error result")] == ["1 failed: busy", "1v2 found"]
+    assert not played.rollout.drafted.kept
 
 
-def state_with(*lines: str, mode: str = DRAFTER) -> core.State:
-    """A session in which these lines have been written."""
-    state = core.start(settings(mode, commit="action"), SPECS)
-    state, _ = core.step(state, UserUpdate(0, "x", mode != DRAFTER))
-    state, _ = core.step(state, Appended(0, 1))
-    if lines:
-        state, _ = core.step(state, ModelOutput(1, state.generation, "<tool_call>" + "".join(f"{line}\n" for line in lines), (1,)))
-    return state
+def test_an_effect_drops_what_it_may_change():
+    """A note is written into the page: a page that was read before is read again."""
+    lines = calls('1. note("x")', '2. page("a b c d")')
+    played = play([(0.0, "note x and read"), (5.0, ".")], [lines, answer()], mode="verified", all_used=False)
+    starts = [command.name for _, commands in played.rollout.history for command in commands if isinstance(command, StartTool)]
+    assert starts[-1] == "page" and starts.count("note") == 1
 
 
-def test_lines_are_foreseen_under_the_agents_own_numbers():
-    drafter = state_with('1. look("Al")', '2. look("Bob")', '3. send($2)')
-    agent = state_with('1. look("Bob")', mode="eager_end")
-    foreseen = Foreseen()
-    assert foreseen.rest(agent, drafter, "") == '2. look("Al")\n'
-    assert foreseen.rest(agent, drafter, "2. se") == "nd($1)\n"
-    assert foreseen.rest(agent, drafter, "2. note") == ""
+def test_a_read_of_a_thrown_away_attempt_runs_to_its_end():
+    line, said = calls('1. look("a b")'), [(0.0, "look"), (1.2, "there"), (9.0, ".")]
+    played = play(said, [line, answer()] * 2, mode="verified", takes={"look": 3}, all_used=False)
+    first, second = played.rows("start")
+    (result,) = played.rows("result")
+    assert played.rows("stop") and result[0] == first[0] + 3 and first[0] < second[0] and played.rollout.drafted.kept == {(1, 2)}
 
 
-def test_a_line_that_was_left_is_gone_back_to():
-    drafter = state_with('1. look("at ten", "the office on the hill")')
-    agent, foreseen = state_with(mode="eager_end"), Foreseen()
-    assert foreseen.rest(agent, drafter, '1. look("at ten') == '", "the office on the hill")\n'
-    assert foreseen.rest(agent, drafter, '1. look("at ten in the') == ""
-    assert foreseen.rest(agent, drafter, '1. look("at ten in the morning",') == ' "the office on the hill")\n'
-    assert foreseen.rest(agent, drafter, '1. note("at ten",') == ""
+class TestWhatIsForeseen:
+    def drafts(self, *spans: list[int]) -> Drafts:
+        """Of one earlier attempt that wrote these."""
+        drafts = Drafts()
+        for span in spans:
+            drafts.wrote(span)
+        drafts.again()
+        return drafts
 
+    def test_the_generation_of_the_same_place_from_its_beginning(self):
+        drafts = self.drafts([1, 2, 3, 4, 5], [6, 7, 8, 9])
+        assert drafts.ids([]) == (1, 2, 3, 4, 5)
+        drafts.wrote([1, 2, 3, 4, 5])
+        assert drafts.ids([]) == (6, 7, 8, 9) and (drafts.foreseen, drafts.right) == (5, 5)
 
-def test_what_is_not_written_twice_is_foreseen_no_more():
-    drafter = state_with('1. look("Al")', '2. look("Bob")')
-    agent, foreseen = state_with(mode="eager_end"), Foreseen()
-    for _ in range(2):
-        assert foreseen.rest(agent, drafter, "") == '1. look("Al")\n'
-        foreseen.missed(agent, drafter, "")
-    assert foreseen.rest(agent, drafter, "") == '1. look("Bob")\n'
-    assert foreseen.rest(agent, drafter, '1. look("A') == 'l")\n'  # but in the line itself it still is
+    def test_nothing_while_it_is_not_known_what_became_of_it(self):
+        drafts = self.drafts([1, 2, 3, 4, 5, 6])
+        assert drafts.ids([]) and drafts.ids([1]) == () == drafts.ids([1, 2])
 
+    def test_behind_the_token_that_was_refused(self):
+        drafts = self.drafts([1, 2, 3, 4, 5, 6, 7, 8])
+        assert drafts.ids([]) == (1, 2, 3, 4, 5, 6, 7, 8)
+        assert drafts.ids([1, 2, 9]) == ()  # an insertion: 3 was refused
+        assert drafts.ids([1, 2, 9, 3]) == (4, 5, 6, 7, 8) and drafts.right == 2
 
-def test_open_and_removed_calls_are_not_foreseen():
-    drafter = state_with("1. send()", "2. look(\"Bob\")", "REMOVE 2")
-    assert Foreseen().rest(state_with(mode="eager_end"), drafter, "") == ""
+    def test_behind_three_tokens_that_are_the_same(self):
+        drafts = self.drafts([1, 2, 3, 4, 5, 6, 7, 8, 9])
+        drafts.ids([])
+        assert drafts.ids([1, 20]) == () == drafts.ids([1, 20, 3]) == drafts.ids([1, 20, 3, 4])
+        assert drafts.ids([1, 20, 3, 4, 5]) == (6, 7, 8, 9)
 
+    def test_a_longer_attempt_goes_on_where_one_was_cut(self):
+        drafts = self.drafts([1, 2, 3, 4, 5, 6, 7, 8])
+        drafts.wrote([1, 2])
+        drafts.again()
+        assert drafts.ids([]) == (1, 2, 3, 4, 5, 6, 7, 8)
 
-def test_the_next_turn_has_a_drafter_that_knows_what_was_said():
-    said = [(0.0, "look one to eight"), (3.0, "."), (10.0, "and again"), (14.0, ".")]
-    again = '2. look("a b c d e f")'
-    played = play(said, [calls(LONG), answer(), calls(again), answer()], mode="verified", drafter=[calls(LONG), PAUSE, calls(again)])
-    plain = play(said, [calls(LONG), answer(), calls(again), answer()], mode="eager_end")
-    assert [what for _, _, what in played.rows("start say")] == [what for _, _, what in plain.rows("start say")]
-    assert played.rows("say")[1][0] < plain.rows("say")[1][0]
-    assert played.rollout.drafted.used == 2
+    def test_few_tokens_are_not_worth_a_pass_and_a_turn_is_forgotten(self):
+        assert self.drafts([1, 2, 3]).ids([]) == ()
+        drafts = self.drafts([1, 2, 3, 4])
+        drafts.forget()
+        assert drafts.ids([]) == ()
