@@ -26,7 +26,7 @@ def settings_of(mode: str, config: AgentConfig) -> Settings:
         revise=config.revise, revise_cascade=config.revise_cascade,
         eager=mode in MODES and (MODES[mode].eager or config.eager_listening and MODES[mode].listens),
         commit_grace_ns=ns(config.commit_grace_s), allowed_egress=frozenset(config.allowed_egress),
-        runs_lines=runs_lines, whole=config.whole and mode in MODES and not MODES[mode].listens,
+        runs_lines=runs_lines, whole=mode in MODES and (MODES[mode].whole or config.whole and not MODES[mode].listens),
         max_errors_in_row=config.max_errors_in_row, max_context_tokens=config.max_context_tokens,
         max_generated_tokens=config.max_generated_tokens,
         max_result_chars=config.max_result_chars,

@@ -108,7 +108,9 @@ MODES: dict[str, Settings] = {
     "eager_end": Settings(listens=False, runs_lines=True, eager=True, commit="action"),
     "async_io": Settings(speculates=False),
     "speculative": Settings(),
-    "verified": Settings(listens=False, runs_lines=True, eager=True, verified=True, results_cut=False, commit="action"),
+    "verified": Settings(
+        listens=False, runs_lines=True, eager=True, whole=True, verified=True, results_cut=False, commit="action",
+    ),
 }
 """``sequential`` is ReAct (the paper's baseline), ``parallel`` LLMCompiler's setting (the strong baseline),
 ``async_tools`` AsyncLM's, ``eager_end`` is that begun on a predicted end of speech, as production systems do (the baseline to

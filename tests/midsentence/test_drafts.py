@@ -16,7 +16,7 @@ FIRST, SECOND = "ten old men sat by a fire".split(), "ten old women sat by a fir
 
 def test_the_row_is_eager_end_with_an_end_at_every_update():
     row, base = MODES["verified"], MODES["eager_end"]
-    assert {name for name in row.__slots__ if getattr(row, name) != getattr(base, name)} == {"verified", "results_cut"}
+    assert {name for name in row.__slots__ if getattr(row, name) != getattr(base, name)} == {"verified", "whole", "results_cut"}
 
 
 def test_all_is_done_when_the_end_is_heard():
@@ -26,10 +26,10 @@ def test_all_is_done_when_the_end_is_heard():
     ]
     played = play(said, model, mode="verified")
     assert played.rows("start result model say") == [
-        (1.2, "start", "1 look(one two three four five six seven eight)"),
-        (1.3, "model", calls(LONG)),
-        (1.6, "model", answer()),
-        (2.2, "result", "1 ok"),
+        (1.1, "start", "1 look(one two three four five six seven eight)"),
+        (1.2, "model", calls(LONG)),
+        (1.5, "model", answer()),
+        (2.1, "result", "1 ok"),
         (5.0, "say", "done"),
     ]
     found = played.rollout.drafted
