@@ -113,7 +113,7 @@ class VllmModel:
         self.usage = Usage()
         ends = action_ends(tokenizer)
         # where the tags are text the server must look for them itself
-        self._stops = {"stop_token_ids": sorted({*ends.values(), *self.end_ids})} | ({} if ends else {"stop": list(ENDS)})
+        self.stops: dict[str, Any] = {"stop_token_ids": sorted({*ends.values(), *self.end_ids})} | ({} if ends else {"stop": list(ENDS)})
 
     # --- the interface of midsentence.models.model.Model
 
@@ -227,7 +227,7 @@ class VllmModel:
             "stream_options": {"include_usage": True}, "return_token_ids": True, "temperature": self.temperature,
             # a server takes these from the model's folder where a request does not say them
             "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0,
-            **self._stops,
+            **self.stops,
         }
         if self.temperature:
             point = f"{stream.seed}:{stream.length}:{'' if allowed is None else 'allowed'}"
