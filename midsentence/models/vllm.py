@@ -3,7 +3,8 @@
 Owns which request writes which context, and when one is given up; the server owns the weights, the batch and the cache. What a context
 holds goes out whole with each request, and the server's prefix cache leaves what is new to compute, to the block. A request writes on
 by itself while its tokens are read one by one, so many contexts share the server's steps; an append or a crop closes its connection,
-which is how the server learns that nobody wants the rest. Refuses to know the protocol, and starts no server: `docs/vllm.md` says how.
+which is how the server learns that nobody wants the rest, unless what is appended is what it writes anyway (a grammar's forced tokens
+are, most of the time). Refuses to know the protocol, and starts no server: `docs/vllm.md` says how.
 
 Why not vLLM's streaming input, which keeps a context inside a request: no HTTP interface takes it for text, a new piece waits until the
 one before has been written to its end, and what was written can't be taken back. It drops the last token of each piece, too.
@@ -36,6 +37,8 @@ KEY_ENV = "VLLM_API_KEY"
 """Environment variable of the key, for a server that wants one."""
 _AHEAD_TOKENS = 256
 """The most that one request writes: what nobody reads on a server that has not noticed yet ends there."""
+_FORCED_TOKENS = 16
+"""The longest append that a writing is compared with: a grammar's forced tokens. What others say is longer, or comes after an end."""
 _PATIENCE_S = 600.0
 """How long the server may say nothing: a full one lets requests wait."""
 
@@ -59,6 +62,10 @@ class Usage:
     """Tokens that came, those included that no context took."""
     resampled: int = 0
     """Tokens that a mask refused, and that were asked for again among the allowed ones."""
+
+    def __str__(self) -> str:
+        cached = f"{self.cached_tokens} of {self.prompt_tokens} tokens of a context found in the cache (of requests that ended)"
+        return f"{self.requests} requests, {self.aborted} given up, {self.written_tokens} tokens written, {self.resampled} again; {cached}"
 
 
 class VllmStream:
@@ -142,9 +149,9 @@ class VllmModel:
             self._check(stream.length, len(ids))
         for stream, ids in batch:
             self._check(stream.length, len(ids))  # a stream may be there twice
-            if ids:
+            if len(ids) > _FORCED_TOKENS or self.temperature and ids:
                 self._abort(stream)
-                stream.ids.extend(ids)
+            stream.ids.extend(ids)
         if self.eager:
             self._compute([stream for stream, ids in batch if ids])
 
@@ -163,7 +170,7 @@ class VllmModel:
             self._check(stream.length, 1)
         allowed = [_allowed(mask, self.vocabulary_tokens) for mask in masks or [None] * len(streams)]
         for stream in streams:
-            if stream.request is None or stream.request.is_read:
+            if not self._keeps_pace(stream):
                 self._ask(stream, _AHEAD_TOKENS)
         chosen = [self._peek(stream) for stream in streams]
         refused = [n for n, (token, mask) in enumerate(zip(chosen, allowed, strict=True)) if mask is not None and not mask[token]]
@@ -215,11 +222,22 @@ class VllmModel:
 
     def _compute(self, streams: Sequence[VllmStream]) -> None:
         """Has the server take in what it lacks. It can't do that without writing, so one token is there for the next `decode`."""
-        asked = [stream for stream in dict.fromkeys(streams) if stream.length < self.max_tokens]
+        asked = [stream for stream in dict.fromkeys(streams) if not self._keeps_pace(stream) and stream.length < self.max_tokens]
         for stream in asked:
             self._ask(stream, 1)
         for stream in asked:
             self._peek(stream)
+
+    def _keeps_pace(self, stream: VllmStream) -> bool:
+        """Whether the stream's request has a token for what comes next; one that wrote other tokens than were appended is given up."""
+        while (request := stream.request) is not None and not request.is_read:
+            if request.start + request.taken == stream.length:
+                return True
+            if self._peek(stream) == stream.ids[request.start + request.taken]:
+                request.taken += 1
+            else:
+                self._abort(stream)
+        return False
 
     def _ask(self, stream: VllmStream, most: int, allowed: Sequence[int] | None = None) -> None:
         body = {
@@ -328,6 +346,8 @@ class _Request:
     """One completion that is being written."""
 
     def __init__(self, server: _Server, body: dict[str, Any]) -> None:
+        self.start = len(body["prompt"])
+        """Length of the context that it goes on from."""
         self._server, self._made = server, server.post(f"{server.base}/completions", body)
         self._response: HTTPResponse | None = None
         self._socket: socket.socket | None = self._made.sock

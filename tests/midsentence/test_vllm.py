@@ -113,7 +113,7 @@ def test_what_nobody_wants_any_more_is_given_up_at_once(make, fake, give_up):
     write(backend, [stream], 3)
     assert fake.aborted == 0
     if give_up == "append":
-        backend.append([(stream, [5])])
+        backend.append([(stream, [5] * 20)])
     elif give_up == "crop":
         backend.crop(stream, 4)
     else:
@@ -121,6 +121,25 @@ def test_what_nobody_wants_any_more_is_given_up_at_once(make, fake, give_up):
         backend.close(stream)
     until(lambda: fake.aborted == 1)
     assert fake.written[0] < 20 and backend.usage.aborted == 1
+
+
+def test_what_is_appended_as_it_would_be_written_gives_nothing_up(make, fake, reference):
+    backend, (wanted,) = make(eager=False), write(reference, [reference.open([1, 20, 3])], 12)
+    stream = backend.open([1, 20, 3])
+    assert write(backend, [stream], 2)[0] == wanted[:2]
+    backend.append([(stream, wanted[2:5])])
+    backend.append([(stream, wanted[5:6])])
+    assert write(backend, [stream], 4)[0] == wanted[6:10]
+    assert (len(fake.asked), backend.usage.aborted) == (1, 0)
+    backend.append([(stream, [wanted[10], wanted[11] + 1])])
+    backend.decode([stream])
+    assert (len(fake.asked), backend.usage.aborted) == (2, 1) and fake.asked[1]["prompt"] == stream.ids[:-1]
+    eager = make()
+    other = eager.open([1, 20, 3])
+    write(eager, [other], 2)
+    asked = len(fake.asked)
+    eager.append([(other, wanted[2:4])])
+    assert write(eager, [other], 2)[0] == wanted[4:6] and len(fake.asked) == asked
 
 
 def test_a_long_writing_goes_on_in_another_request(make, fake, reference, monkeypatch):
@@ -165,6 +184,7 @@ def test_what_a_server_would_take_from_the_models_folder_is_said(make, fake):
     assert fake.asked[-1]["seed"] not in seeds
 
 
+@pytest.mark.slow
 def test_replays_with_a_grammar_are_those_of_transformers(make, reference, tiny):
     renderer = Renderer(tiny[1], "text")
     grammar = ProtocolGrammar(renderer, max_thought_chars=12, max_answer_chars=12)
