@@ -173,7 +173,7 @@ class VllmModel:
             if not self._keeps_pace(stream):
                 self._ask(stream, _AHEAD_TOKENS)
         chosen = [self._peek(stream) for stream in streams]
-        refused = [n for n, (token, mask) in enumerate(zip(chosen, allowed, strict=True)) if mask is not None and not mask[token]]
+        refused = [n for n, token in enumerate(chosen) if not allowed[n][token:token + 1].any()]  # ids beyond the tokenizer's, too
         for n in refused:
             self._abort(streams[n])
             self._ask(streams[n], 1, np.flatnonzero(allowed[n]).tolist())
@@ -448,10 +448,10 @@ def _paired(server: _Server, name: str, tokenizer: Any) -> None:
         )
 
 
-def _allowed(mask: Mask | None, vocabulary_tokens: int) -> np.ndarray | None:
-    """(V,) bool, or None where anything may come; ids beyond the mask are not allowed."""
+def _allowed(mask: Mask | None, vocabulary_tokens: int) -> np.ndarray:
+    """(V,) bool; ids beyond the mask are not allowed."""
     if mask is None or (given := mask.allowed()) is None:
-        return None
+        return np.ones(vocabulary_tokens, bool)
     given = np.asarray(given, bool)[:vocabulary_tokens]
     if not given.any():
         raise ValueError("the mask allows no token at all; the grammar must always leave one")

@@ -167,6 +167,13 @@ def test_only_what_a_mask_refuses_is_asked_for_again(make, fake):
     assert fake.asked[-1]["allowed_token_ids"] == [7, 9] and fake.asked[-1]["max_tokens"] == 1
 
 
+def test_rows_of_the_weights_beyond_the_tokenizer_are_never_chosen(make, fake, reference):
+    backend = make(eager=False)
+    fake.fault = lambda body: "" if "allowed_token_ids" in body else "beyond"
+    assert write(backend, [backend.open([1, 20, 3])], 3) == write(reference, [reference.open([1, 20, 3])], 3)
+    assert backend.usage.resampled == 3 and fake.asked[-1]["allowed_token_ids"] == list(range(backend.vocabulary_tokens))
+
+
 def test_what_a_server_would_take_from_the_models_folder_is_said(make, fake):
     backend = make(eager=False)
     backend.decode([backend.open([1])])

@@ -48,7 +48,8 @@ class FakeVllm:
         self.pause_s = 0.0
         """Before each token but the first."""
         self.fault: Callable[[dict[str, Any]], str] = lambda body: ""
-        """For a request: ``500``, ``error`` after a token, ``cut`` after a token, ``bare`` (no ids), ``nothing``; or nothing."""
+        """For a request: ``500``, ``error`` or ``cut`` after a token, ``bare`` (no ids), ``beyond`` (an id that no tokenizer has),
+        ``nothing``; or nothing."""
         self.url = ""
         self._blocks: set[tuple[int, ...]] = set()
         self._lock = threading.Lock()
@@ -128,7 +129,8 @@ class FakeVllm:
             ends = token in body["stop_token_ids"]
             last = ends or n + 1 == body["max_tokens"]
             reason = ("stop" if ends else "length") if last else None
-            choice = {"index": 0, "text": "", "finish_reason": reason} | ({} if fault == "bare" else {"token_ids": [token]})
+            told = {} if fault == "bare" else {"token_ids": [10**6 if fault == "beyond" else token]}
+            choice = {"index": 0, "text": "", "finish_reason": reason} | told
             yield {"choices": [choice | ({} if n else {"prompt_token_ids": ids})]}
             if fault == "error":
                 yield {"error": {"message": "the engine died", "code": 500}}
