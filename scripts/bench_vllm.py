@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import secrets
 import statistics
 import time
 from collections.abc import Sequence
@@ -38,6 +39,7 @@ def written_tokens(server: str) -> int:
 
 def appends(model: VllmModel, renderer: Renderer) -> dict[str, Any]:
     """A session's pieces, one append each: their own tokens, and how many the server computed."""
+    model.options |= {"cache_salt": secrets.token_hex(16)}  # of what others have asked, and of the run before, nothing is found
     rollout = episodes(renderer, 1, scripted=True)[0].run()
     ids = renderer.ids(rollout.prompt_ids, rollout.state.transcript)
     stream = model.open(rollout.prompt_ids)
@@ -122,7 +124,7 @@ def main(arguments: list[str]) -> None:
     report = appends(load(True), renderer)
     prompt = episodes(renderer, 1, scripted=True)[0].prompt_ids
     long = load(True)
-    long.stops = {"ignore_eos": True}  # what would end an action ends no measurement
+    long.options = {"ignore_eos": True}  # what would end an action ends no measurement
     report |= interruptions(long, asked.server, prompt, asked.interruptions) | together(long, prompt, asked.sessions, asked.tokens)
     if asked.requests:
         rollouts = [episode.run() for episode in episodes(renderer, asked.requests, scripted=True)]

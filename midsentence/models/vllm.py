@@ -120,7 +120,8 @@ class VllmModel:
         self.usage = Usage()
         ends = action_ends(tokenizer)
         # where the tags are text the server must look for them itself
-        self.stops: dict[str, Any] = {"stop_token_ids": sorted({*ends.values(), *self.end_ids})} | ({} if ends else {"stop": list(ENDS)})
+        self.options: dict[str, Any] = {"stop_token_ids": sorted({*ends.values(), *self.end_ids})} | ({} if ends else {"stop": list(ENDS)})
+        """What every request says besides: where the server stops, in vLLM's words."""
 
     # --- the interface of midsentence.models.model.Model
 
@@ -245,7 +246,7 @@ class VllmModel:
             "stream_options": {"include_usage": True}, "return_token_ids": True, "temperature": self.temperature,
             # a server takes these from the model's folder where a request does not say them
             "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0,
-            **self.stops,
+            **self.options,
         }
         if self.temperature:
             point = f"{stream.seed}:{stream.length}:{'' if allowed is None else 'allowed'}"
