@@ -303,11 +303,12 @@ class _Server:
             ServerFailed: nobody is there.
         """
         made = self._kind(self._host, timeout=self._patience_s)
+        data = json.dumps(body, separators=(",", ":")) if body is not None else None
         headers = {"Content-Type": "application/json", "Connection": "close"}
         if key := os.environ.get(KEY_ENV):
             headers["Authorization"] = f"Bearer {key}"
         try:
-            made.request("POST" if body is not None else "GET", path, json.dumps(body) if body is not None else None, headers)
+            made.request("POST" if body is not None else "GET", path, data, headers)
         except OSError as error:
             made.close()
             raise ServerFailed(f"{self} can't be reached ({error}); start one with: vllm serve FOLDER, or give another address") from error

@@ -24,6 +24,7 @@ import torch
 from eval import replay
 from midsentence import session
 from midsentence.models.checkpoint import load_model
+from midsentence.models.ends import action_ends
 from midsentence.models.live import ModelWorker
 from midsentence.models.load import load_renderer, load_runtime
 from midsentence.models.transformers import TransformersModel
@@ -163,6 +164,17 @@ def test_what_is_given_up_is_not_written_on(served, renderer, give_up):
     assert 5 <= written - before < 25
     time.sleep(1)
     assert written_tokens(served.url) == written
+
+
+def test_an_exported_model_stops_by_itself_at_the_end_of_an_action(served, renderer):
+    backend = served.model(eager=False)
+    backend.options = {}
+    stream = backend.open(contexts(renderer, 1)[0])
+    for _ in range(256):
+        (token,) = backend.decode([stream])
+        if stream.request.ended:
+            break
+    assert token in action_ends(backend.tokenizer).values() and stream.request.is_read
 
 
 def test_sixteen_contexts_write_at_once(served, renderer):
