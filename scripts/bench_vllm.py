@@ -102,7 +102,7 @@ def together(model: VllmModel, prompt: Sequence[int], sessions: Sequence[int], t
     return rates
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str]) -> int:
     """Measures and prints."""
     parser = argparse.ArgumentParser(prog="python -m scripts.bench vllm", description=__doc__.partition("\n")[0])
     parser.add_argument("--server", default=SERVER)
@@ -121,7 +121,7 @@ def main(arguments: list[str]) -> None:
         model: VllmModel = load_runtime(asked.model, asked.adapter, "float32", "vllm", eager=eager, **made)
         return model
 
-    report = appends(load(True), renderer)
+    report = {"bench": "vllm", **appends(load(True), renderer)}
     prompt = episodes(renderer, 1, scripted=True)[0].prompt_ids
     long = load(True)
     long.options = {"ignore_eos": True}  # what would end an action ends no measurement
@@ -134,3 +134,4 @@ def main(arguments: list[str]) -> None:
         expected = free(load_runtime(asked.model, asked.adapter, "float32", eager=False), contexts, len(contexts))
         report |= {"requests": len(contexts), "agreement": round(agreement(load(False), contexts, expected), 4)}
     print(json.dumps(report))
+    return 0

@@ -22,6 +22,7 @@ BLOCK = 16
 _SPOKEN = {
     "model", "prompt", "max_tokens", "stream", "stream_options", "return_token_ids", "temperature", "top_p", "top_k", "min_p",
     "repetition_penalty", "presence_penalty", "frequency_penalty", "stop_token_ids", "stop", "seed", "allowed_token_ids",
+    "ignore_eos", "cache_salt",
 }
 
 
@@ -45,13 +46,15 @@ class FakeVllm:
         self.written: list[int] = []
         """Of each request that has ended, how many tokens it wrote."""
         self.aborted = 0
+        self.tokens = 0
+        """Written for anybody."""
         self.pause_s = 0.0
         """Before each token but the first."""
         self.fault: Callable[[dict[str, Any]], str] = lambda body: ""
         """For a request: ``500``, ``error`` or ``cut`` after a token, ``bare`` (no ids), ``beyond`` (an id that no tokenizer has),
         ``nothing``; or nothing."""
         self.url = ""
-        self._blocks: set[tuple[int, ...]] = set()
+        self._blocks: set[tuple[Any, ...]] = set()
         self._lock = threading.Lock()
 
     @contextmanager
@@ -65,6 +68,8 @@ class FakeVllm:
             def log_message(self, *what: Any) -> None: ...
 
             def do_GET(self) -> None:
+                if self.path == "/metrics":
+                    return self._send(f'# TYPE\nvllm:generation_tokens_total{{engine="0"}} {float(fake.tokens)}\n'.encode(), 200)
                 cards = [{"id": fake.name, "object": "model", "root": f"/somewhere/{fake.name}", "max_model_len": fake.most}]
                 self._json({"object": "list", "data": cards} if self.path == "/v1/models" else {"error": "no such path"})
 
@@ -97,7 +102,9 @@ class FakeVllm:
                 fake.written.append(count)
 
             def _json(self, told: Any, status: int = 200) -> None:
-                data = json.dumps(told).encode()
+                self._send(json.dumps(told).encode(), status)
+
+            def _send(self, data: bytes, status: int) -> None:
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(data)))
                 self.send_header("Connection", "close")
@@ -116,7 +123,8 @@ class FakeVllm:
     def events(self, body: dict[str, Any], fault: str) -> Iterator[dict[str, Any]]:
         """The chunks of a completion."""
         ids: list[int] = body["prompt"]
-        cached = self._cached(ids)
+        salt = body.get("cache_salt", "")
+        cached = self._cached(salt, ids)
         allowed = body.get("allowed_token_ids")
         mask = _Allowed(allowed, len(self.tokenizer)) if allowed is not None else None
         if fault == "nothing":
@@ -126,7 +134,8 @@ class FakeVllm:
         for n in range(body["max_tokens"]):
             with self._lock:
                 (token,) = self.model.decode([stream], [mask])
-            ends = token in body["stop_token_ids"]
+                self.tokens += 1
+            ends = token in body.get("stop_token_ids", ())
             last = ends or n + 1 == body["max_tokens"]
             reason = ("stop" if ends else "length") if last else None
             told = {} if fault == "bare" else {"token_ids": [10**6 if fault == "beyond" else token]}
@@ -138,14 +147,14 @@ class FakeVllm:
                 return
             if last:
                 break
-        self._cached([*ids, *range(n)])
+        self._cached(salt, [*ids, *range(n)])
         used: dict[str, Any] = {"prompt_tokens": len(ids), "completion_tokens": n + 1}
         yield {"choices": [], "usage": used | ({"prompt_tokens_details": {"cached_tokens": cached}} if self.details else {})}
 
-    def _cached(self, ids: list[int]) -> int:
+    def _cached(self, salt: str, ids: list[int]) -> int:
         """How many of the ids are there already, in whole blocks; they all are from now on. The last is always computed."""
         with self._lock:
-            starts = [tuple(ids[:end]) for end in range(BLOCK, len(ids) + 1, BLOCK)]
-            known = next((n for n, start in enumerate(starts) if start not in self._blocks or len(start) == len(ids)), len(starts))
+            starts = [(salt, *ids[:end]) for end in range(BLOCK, len(ids) + 1, BLOCK)]
+            known = next((n for n, start in enumerate(starts) if start not in self._blocks or n * BLOCK + BLOCK == len(ids)), len(starts))
             self._blocks.update(starts)
         return known * BLOCK
