@@ -115,6 +115,7 @@ class VllmModel:
         """The longest context that the server takes, where it says so."""
         self.max_tokens = min(max_tokens, longest or max_tokens)
         self.vocabulary_tokens = self.embeddings = len(tokenizer)
+        self._any = np.ones(self.vocabulary_tokens, bool)
         self.end_ids = turn_ends(end_ids, tokenizer)
         """Tokens with which the model ends a turn; a caller decides what they mean."""
         self.usage = Usage()
@@ -169,7 +170,7 @@ class VllmModel:
         for stream in streams:
             self._open(stream)
             self._check(stream.length, 1)
-        allowed = [_allowed(mask, self.vocabulary_tokens) for mask in masks or [None] * len(streams)]
+        allowed = [_allowed(mask, self._any) for mask in masks or [None] * len(streams)]
         for stream in streams:
             if not self._keeps_pace(stream):
                 self._ask(stream, _AHEAD_TOKENS)
@@ -450,13 +451,13 @@ def _paired(server: _Server, name: str, tokenizer: Any) -> None:
         )
 
 
-def _allowed(mask: Mask | None, vocabulary_tokens: int) -> np.ndarray:
-    """(V,) bool; ids beyond the mask are not allowed."""
+def _allowed(mask: Mask | None, anything: np.ndarray) -> np.ndarray:
+    """(V,) bool, ``anything`` where there is no mask; ids beyond the mask are not allowed."""
     if mask is None or (given := mask.allowed()) is None:
-        return np.ones(vocabulary_tokens, bool)
-    given = np.asarray(given, bool)[:vocabulary_tokens]
+        return anything
+    given = np.asarray(given, bool)[:len(anything)]
     if not given.any():
         raise ValueError("the mask allows no token at all; the grammar must always leave one")
-    allowed = np.zeros(vocabulary_tokens, bool)
+    allowed = np.zeros(len(anything), bool)
     allowed[:len(given)] = given
     return allowed
