@@ -284,6 +284,15 @@ class RealtimeConfig:
 
 
 @dataclass
+class VllmConfig:
+    """Where ``eval.runtime=vllm`` finds the server. Its key, if it wants one, is in the environment: ``VLLM_API_KEY``."""
+
+    url: str = "http://127.0.0.1:8000/v1"
+    model: str = ""
+    """What it calls the checkpoint; empty for the name of the checkpoint's folder, or of the model where there is none."""
+
+
+@dataclass
 class EvalConfig:
     """What is replayed and how it is reported."""
 
@@ -310,8 +319,10 @@ class EvalConfig:
     """Whether a model writes by the protocol's grammar."""
     grounded: bool = False
     """Whether, by that grammar, texts in calls are made of words that the user said."""
-    runtime: str = one_of("transformers", "transformers", "llamacpp")
-    """What runs a checkpoint: ``transformers``, or ``llamacpp``, with the GGUF file that `training.export` wrote into it."""
+    runtime: str = one_of("transformers", "transformers", "llamacpp", "vllm")
+    """What runs a checkpoint: ``transformers``; ``llamacpp``, with the GGUF file that `training.export` wrote into it; or ``vllm``, a
+    server that has it (below)."""
+    vllm: VllmConfig = field(default_factory=VllmConfig)
     cap_s: float = number(30.0, above=0)
     """Latency that an episode without an answer carries, from the end of speech; no episode carries more."""
     resamples: int = number(10000, 1)

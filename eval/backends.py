@@ -28,7 +28,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from configs.schema import AgentConfig, Config, DataConfig, ModelConfig, RealtimeConfig
+from configs.schema import AgentConfig, Config, DataConfig, ModelConfig, RealtimeConfig, VllmConfig
 from data_gen.expert import Expert
 from data_gen.reading import reading_of
 from data_gen.task import Task
@@ -59,6 +59,8 @@ class Backend:
     stamps: str
     runtime: str = "transformers"
     """What runs the model, one of `midsentence.models.load.RUNTIMES`."""
+    vllm: VllmConfig | None = None
+    """The server, where that runs it."""
     service: RealtimeConfig | None = None
     """Who runs it elsewhere."""
 
@@ -101,10 +103,10 @@ class Backend:
         from transformers.utils import logging
         logging.disable_progress_bar()
         model = self.model
+        there = {} if self.vllm is None else {"server": self.vllm.url, "served": self.vllm.model}
         return load_runtime(
-            model.name, model.adapter, model.dtype, self.runtime, temperature=temperature, max_tokens=max_tokens, eager=eager
+            model.name, model.adapter, model.dtype, self.runtime, temperature=temperature, max_tokens=max_tokens, eager=eager, **there
         )
-
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[LiveModel]:
@@ -156,13 +158,24 @@ def backend(name: str, config: Config) -> Backend:
             f"backend 'model' writes tags as tokens of their own, which {config.model.name!r} has never seen; give "
             f"model.adapter=CHECKPOINT, train {trained} first (python -m training.sft), or use backend 'untrained'"
         )
-    made = Backend(name, replace(config.model, adapter=adapter), config.agent, config.clock.stamps, config.eval.runtime)
+    runtime = config.eval.runtime
+    there = _vllm(config) if runtime == "vllm" else None
+    made = Backend(name, replace(config.model, adapter=adapter), config.agent, config.clock.stamps, runtime, there)
     made.renderer()  # a checkpoint that lacks its tokenizer is found out before anything runs
     if made.runtime == "llamacpp":
         gguf_in(adapter or resolve(config.model.name))  # and one that lacks the file
     elif made.runtime not in RUNTIMES:
-        raise ValueError(f"unknown eval.runtime {made.runtime!r}; use {' or '.join(RUNTIMES)}")
+        raise ValueError(f"unknown eval.runtime {made.runtime!r}; use {', '.join(RUNTIMES[:-1])} or {RUNTIMES[-1]}")
     return made
+
+
+def _vllm(config: Config) -> VllmConfig:
+    there = config.eval.vllm
+    if there.model and (several := [other for other in config.eval.backends if other == "model" or other in config.eval.checkpoints])[1:]:
+        raise ValueError(
+            f"eval.vllm.model={there.model} is one name for {', '.join(several)}; leave it out, and serve each by its folder's name"
+        )
+    return there
 
 
 def _realtime(config: Config) -> Backend:

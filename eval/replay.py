@@ -276,6 +276,7 @@ def run(config: Config, folder: Path, rows: Sequence[Row], backends: dict[str, B
             todo = own.of([task for task in chosen[row] if task.id not in part.done])
             shown = bar.add_task(row.name, total=len(part.done) + len(todo), completed=len(part.done))
             if todo and not played.planned and loaded[0] != row.backend:
+                tell_usage(*loaded)
                 loaded = (row.backend, played.load(config.eval.temperature, 2 * config.agent.max_context_tokens, config.time == "real"))
             if todo and config.time == "real" and own.main:
                 said_s = seconds(sum(task.speech_end_ns for task in todo))
@@ -290,10 +291,17 @@ def run(config: Config, folder: Path, rows: Sequence[Row], backends: dict[str, B
                 part.finish(chosen[row])
             if bar.disable and own.main:
                 print(f"{row.name}: {len(chosen[row])} episodes" + (f", {len(todo)} of them here" if own.count > 1 else ""), flush=True)
+    tell_usage(*loaded)
     own.wait()
     if own.main and own.count > 1:
         for row in rows:
             Part.gather(paths[row]).finish(chosen[row])
+
+
+def tell_usage(backend: str, model: Any) -> None:
+    """Prints what a model that others run was asked for; of one that runs here there is nothing to tell."""
+    if (used := getattr(model, "usage", None)) is not None:
+        print(f"{backend}: {used}", flush=True)
 
 
 def chosen_tasks(config: Config, rows: Sequence[Row], backends: dict[str, Backend]) -> dict[Row, list[Task]]:

@@ -153,6 +153,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--constrained", action="store_true", help="keep what the model writes to the protocol's grammar")
     parser.add_argument("--grounded", action="store_true", help="and, by that grammar, texts in calls to words that you said")
     option("--runtime", RUNTIMES[0], RUNTIMES, about="what runs the weights")
+    option("--server", "", about="where a vLLM server is, with --runtime vllm; none for http://127.0.0.1:8000/v1", metavar="URL")
     option("--dtype", DTYPES[0], DTYPES, about="of the weights")
     option("--turns", None, get_args(Turns), about="the form of turns that the checkpoint was trained with")
     option("--stamps", "none", get_args(Stamps), about="the clock stamps that it was trained with")
@@ -215,7 +216,7 @@ def main(asked: argparse.Namespace) -> None:
     disable_progress_bar()  # of weights being loaded
     with load(
         asked.model, asked.adapter, constrained=asked.constrained, grounded=asked.grounded, runtime=asked.runtime, dtype=asked.dtype,
-        turns=asked.turns, stamps=asked.stamps,
+        turns=asked.turns, stamps=asked.stamps, server=asked.server,
     ) as model:
         session = open_session(
             model, toolbox, row_of(asked), now=now, style="full" if bare else asked.prompt, detail="full" if bare else asked.prompt_tools,

@@ -24,7 +24,7 @@ MAX_TOKENS = 8192
 
 def load_backend(
     name: str = "smollm2", adapter: str | None = None, *, dtype: str = "bfloat16", temperature: float = 0.0,
-    stamps: Stamps = "none", runtime: str = "transformers", turns: Turns | None = None,
+    stamps: Stamps = "none", runtime: str = "transformers", turns: Turns | None = None, server: str = "",
 ) -> tuple[Any, Renderer]:
     """A model that serves streams (`midsentence.models.load.load_runtime`), and the renderer of its tokenizer.
 
@@ -35,7 +35,9 @@ def load_backend(
         temperature: 0 is greedy.
         stamps: the clock stamps that the checkpoint was trained with.
         turns: the form of turns that the checkpoint was trained with; None for the usual one.
-        runtime: ``transformers``, or ``llamacpp``, which takes the GGUF file of an exported checkpoint and needs no accelerator.
+        runtime: ``transformers``; ``llamacpp``, which takes the GGUF file of an exported checkpoint and needs no accelerator; or
+            ``vllm``, a server that has the weights.
+        server: the address of that; empty for this machine's.
 
     Raises:
         ValueError: a value that there is not; the weights have no row for a token that the transcript needs, or the checkpoint was trained
@@ -46,7 +48,10 @@ def load_backend(
     if isinstance(temperature, bool) or not isinstance(temperature, int | float) or not 0 <= temperature < math.inf:
         raise ValueError(f"temperature is {temperature!r}; use a number from 0 on")
     renderer = load_renderer(name, "text" if adapter is None else "token", stamps, adapter, turns if adapter is not None else None)
-    backend = load_runtime(name, adapter, dtype, runtime, temperature=temperature)
+    if server and runtime != "vllm":
+        raise ValueError(f"server is {server!r}, and the runtime {runtime} has none; use runtime vllm")
+    there = {"server": server} if server else {}
+    backend = load_runtime(name, adapter, dtype, runtime, temperature=temperature, **there)
     if backend.embeddings < renderer.vocabulary_size:
         raise ValueError(
             f"{name} has {backend.embeddings} token embeddings and its transcripts need {renderer.vocabulary_size}: give a checkpoint"

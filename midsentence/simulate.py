@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from midsentence import core
@@ -456,7 +457,7 @@ class Episode:
     def _check(self, span: _Span) -> Generator[_Need, int | None, None]:
         """Has what is foreseen read in one pass, as far as it is what would be written anyway."""
         drafts = self._drafts
-        if drafts is None or span.plan is None and not isinstance(self.model, Verifies) or not (foreseen := drafts.ids(span.ids)):
+        if drafts is None or not (foreseen := drafts.ids(span.ids)):
             return
         base_ns, after = self._end_ns(span, span.sent), len(span.ids)
         if span.plan is not None:
@@ -620,15 +621,38 @@ def run_batch(
                 advance(index, stream, steps, None)
             continue
         checks = [(index, *entry) for index, entry in active.items() if isinstance(entry[2], NeedVerify)]
-        if checks and isinstance(model, Verifies):
-            for index, stream, steps, need in checks:
-                if isinstance(need, NeedVerify):
-                    advance(index, stream, steps, model.verify(stream, need.ids, need.constraint))
+        for index, stream, steps, need in checks:
+            if isinstance(need, NeedVerify):
+                verify = model.verify if isinstance(model, Verifies) else partial(_verify, model)
+                advance(index, stream, steps, verify(stream, need.ids, need.constraint))
+        if checks:
             continue
         rows = [(index, stream, steps, need) for index, (stream, steps, need) in active.items() if isinstance(need, NeedToken)]
         tokens = model.decode([stream for _, stream, _, _ in rows], [need.mask for *_, need in rows])
         for (index, stream, steps, _), token in zip(rows, tokens, strict=True):
             advance(index, stream, steps, token)
+
+
+def _verify(model: Model, stream: Stream, ids: Sequence[int], constraint: Constraint | None) -> int:
+    """`Verifies.verify` of a model that lacks it, token by token: what a simulation measures does not hang on the engine."""
+    right = 0
+    while right < len(ids):
+        if constraint is not None and (forced := tuple(constraint.forced())):
+            if forced != tuple(ids[right: right + len(forced)]):
+                break
+            model.append([(stream, forced)])
+            written = forced
+        else:
+            (token,) = model.decode([stream], [constraint])
+            if token != ids[right]:
+                model.crop(stream, stream.length - 1)
+                break
+            written = (token,)
+        if constraint is not None:
+            for token in written:
+                constraint.push(token)
+        right += len(written)
+    return right
 
 
 def replay(rollout_state: State, events: Iterable[Event]) -> State:

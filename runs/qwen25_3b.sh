@@ -26,6 +26,10 @@ accelerate launch --config_file configs/accelerate/$LAUNCHER.yaml --num_processe
 python -m eval.replay experiment=qwen25_3b eval.backends=[expert,model]
 python -m eval.report name=qwen25_3b runs=[outputs/replay/qwen25_3b]
 
+# With a vLLM server as the engine (docs/vllm.md), after step 6 and in the place of the first of these:
+#   vllm serve outputs/export/qwen25_3b --enable-prompt-tokens-details
+#   python -m eval.replay experiment=qwen25_3b eval.backends=[expert,model] model.adapter=outputs/export/qwen25_3b eval.runtime=vllm eval.batch=64
+
 # 6. An export that others can load, and for llama.cpp.
 python -m training.export path=outputs/train/qwen25_3b out=outputs/export/qwen25_3b gguf=true
 midsentence serve --model Qwen/Qwen2.5-3B-Instruct --adapter outputs/export/qwen25_3b --constrained

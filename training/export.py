@@ -1,7 +1,8 @@
 """A trained checkpoint as a model's folder: ``python -m training.export path=outputs/train/debug out=outputs/export/debug``.
 
 Owns the merge of an adapter, and a folder that transformers and vLLM load as it is: safetensors, tokenizer, chat
-template, a card that says what it was trained on. With ``gguf=true`` a file for llama.cpp beside it, in 8 bits with
+template, a card that says what it was trained on. ``path`` is a training run, or the name of an adapter that comes with the code, merged
+into the model of group model and in its dtype. With ``gguf=true`` a file for llama.cpp beside it, in 8 bits with
 ``gguf_q8=true``. Refuses to know how well the model does; the card quotes what the training run measured.
 """
 
@@ -20,7 +21,7 @@ from configs.schema import Config
 from midsentence.files import marker, shaped
 from midsentence.models.checkpoint import load_model
 from midsentence.models.ends import text_ends
-from midsentence.models.load import PROTOCOL
+from midsentence.models.load import PROTOCOL, SHIPPED
 from training.card import export_card
 from training.gguf_file import write_gguf
 
@@ -36,7 +37,8 @@ _MANIFEST = {"git?": {"commit?": str}, "metrics?": {"loss?": (int, float)}, "dat
 def main(config: Config) -> None:
     """Merges, writes, and says where."""
     source = Path(config.path)
-    settings, manifest = run_of(source, config.path)
+    shipped = not source.exists() and (SHIPPED / config.path / PROTOCOL).is_file() if config.path else False
+    settings, manifest = ({}, {}) if shipped else run_of(source, config.path)
     folder = Path(config.out) if config.out else out_folder(config, "export").with_name(source.name)
     if folder.is_dir() and any(folder.iterdir()):
         raise UserError(f"{folder} holds something already; give another out=, or delete it")
@@ -45,7 +47,10 @@ def main(config: Config) -> None:
     for left in half.iterdir():  # of an export that was killed
         shutil.rmtree(left) if left.is_dir() else left.unlink()
     try:
-        merge(config, source, settings, manifest, half)
+        if shipped:
+            merge_shipped(config, SHIPPED / config.path, half)
+        else:
+            merge(config, source, settings, manifest, half)
         if folder.exists():
             folder.rmdir()
         half.rename(folder)
@@ -56,15 +61,25 @@ def main(config: Config) -> None:
 
 def merge(config: Config, source: Path, settings: dict[str, Any], manifest: dict[str, Any], half: Path) -> None:
     """Writes the merged model, its tokenizer and its card into an empty folder."""
+    _write(config, source, resolved(source / SETTINGS, settings, config.trust), settings["model"]["dtype"], half)
+    (half / "README.md").write_text(export_card(settings, manifest, half.name.removesuffix(".partial")), "utf-8")
+    for name in ("config.yaml", "manifest.json"):
+        shutil.copy(source / name, half / f"training-{name}")
+
+
+def merge_shipped(config: Config, source: Path, half: Path) -> None:
+    """The same of an adapter that comes with the code, whose own card tells how it was trained."""
+    _write(config, source, config.model.name, config.model.dtype, half)
+    shutil.copy(source / "README.md", half / "README.md")
+
+
+def _write(config: Config, source: Path, base: str, dtype: str, half: Path) -> None:
     disable_progress_bar()
-    model, tokenizer = load_model(resolved(source / SETTINGS, settings, config.trust), str(source), settings["model"]["dtype"])
+    model, tokenizer = load_model(base, str(source), dtype)
     model.generation_config.eos_token_id = text_ends(model.generation_config.eos_token_id, tokenizer)
     model.save_pretrained(half)
     tokenizer.save_pretrained(half)
-    (half / "README.md").write_text(export_card(settings, manifest, half.name.removesuffix(".partial")), "utf-8")
     shutil.copy(source / PROTOCOL, half / PROTOCOL)
-    for name in ("config.yaml", "manifest.json"):
-        shutil.copy(source / name, half / f"training-{name}")
     if config.gguf:
         write_gguf(model, tokenizer, half / f"{source.name}.gguf", source.name, config.gguf_q8)
 

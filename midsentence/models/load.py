@@ -18,7 +18,7 @@ from midsentence.models.embedded import hub_id, resolve
 from midsentence.protocol import EDITION
 from midsentence.rendering import Renderer, Stamps, Tags, Turns
 
-RUNTIMES = ("transformers", "llamacpp")
+RUNTIMES = ("transformers", "llamacpp", "vllm")
 DTYPES = ("bfloat16", "float16", "float32")
 PROTOCOL = "protocol.json"
 """Beside a checkpoint's weights: the edition of the protocol and the form of it that it was trained in."""
@@ -151,26 +151,45 @@ def load_runtime(name: str, adapter: str | None = None, dtype: str = "bfloat16",
         name: a folder, a hub id, ``smollm2`` or ``tiny``.
         adapter: folder of a checkpoint, or the name of a shipped one.
         dtype: of weights and cache; for llama.cpp of the cache alone, float32 or else float16.
-        runtime: ``transformers``, or ``llamacpp``, which takes the GGUF file in the folder, with the weights as that has them.
-        options: of both backends' constructors: temperature, max_tokens, eager.
+        runtime: ``transformers``; ``llamacpp``, which takes the GGUF file in the folder, with the weights as that has them; or ``vllm``, a
+            server that has them, of which the folder here gives the tokenizer alone.
+        options: of every backend's constructor: temperature, max_tokens, eager; for vLLM ``server``, its address, and ``served``, the name
+            that it has there, where that is not the folder's.
 
     Raises:
         FileNotFoundError: no such checkpoint, or it lacks what the runtime needs.
-        ValueError: no such runtime.
+        ValueError: no such runtime, or the server has another model.
     """
     if runtime == "llamacpp":
         from midsentence.models.llamacpp import LlamaCppModel, gguf_in
         tokenizer = load_tokenizer(name, adapter)
         folder = resolve(name) if adapter is None else adapter_folder(adapter)
         return LlamaCppModel(gguf_in(folder), tokenizer=tokenizer, float32=dtype == "float32", **options)
+    if runtime == "vllm":
+        from midsentence.models.vllm import VllmModel
+        tokenizer = load_tokenizer(name, adapter)
+        served = options.pop("served", "")
+        return VllmModel(names=[served or adapter or name], tokenizer=tokenizer, end_ids=_named_ends(name, adapter, tokenizer), **options)
     if runtime != "transformers":
-        raise ValueError(f"runtime {runtime!r} is unknown; use {' or '.join(RUNTIMES)}")
+        raise ValueError(f"runtime {runtime!r} is unknown; use {', '.join(RUNTIMES[:-1])} or {RUNTIMES[-1]}")
     import torch
 
     from midsentence.models.checkpoint import load_model
     from midsentence.models.transformers import TransformersModel
     model, tokenizer = load_model(name, adapter, dtype)
     return TransformersModel(model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer=tokenizer, **options)
+
+
+def _named_ends(name: str, adapter: str | None, tokenizer: Any) -> int | list[int] | None:
+    """The tokens at which a text ends, as transformers reads them: of a folder with all weights its own, of an adapter the base model's."""
+    folder = adapter_folder(adapter) if adapter is not None else Path(resolve(name))
+    if not (folder / "config.json").is_file():
+        folder = Path(resolve(name))
+    for file in ("generation_config.json", "config.json"):
+        named: int | list[int] | None = marker(folder / file).get("eos_token_id")
+        if named is not None:
+            return named
+    return getattr(tokenizer, "eos_token_id", None)
 
 
 def weights_hash(adapter: str | None) -> str:

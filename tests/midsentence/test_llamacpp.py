@@ -303,8 +303,8 @@ def test_the_models_folder_is_loaded_by_runtime(tiny, tmp_path):
     assert isinstance(backend, LlamaCppModel) and backend.float32 and backend.vocabulary_tokens == len(tokenizer)
     backend.free()
     assert isinstance(load_runtime("tiny", str(tmp_path), "float32", "transformers"), TransformersModel)
-    with pytest.raises(ValueError, match="runtime 'vllm' is unknown; use transformers or llamacpp"):
-        load_runtime("tiny", str(tmp_path), "float32", "vllm")
+    with pytest.raises(ValueError, match="runtime 'abacus' is unknown; use transformers, llamacpp or vllm"):
+        load_runtime("tiny", str(tmp_path), "float32", "abacus")
     write_gguf(model, tokenizer, tmp_path / "other.gguf", "tiny")
     with pytest.raises(FileNotFoundError, match="holds 2 GGUF files"):
         load_runtime("tiny", str(tmp_path), "float32", "llamacpp")
@@ -347,8 +347,8 @@ def test_a_replay_is_the_one_of_transformers(tiny, tmp_path):
     assert found["llamacpp"][0].count("\n") == 2
     recipes = {json.loads((tmp_path / runtime / "manifest.json").read_text())["recipe"] for runtime in found}
     assert len(recipes) == 2
-    with pytest.raises(ValueError, match="unknown eval.runtime 'vllm'"):
-        replay.main(settings(*changes, "eval.runtime=vllm", f"out={tmp_path / 'none'}"))
+    with pytest.raises(ValueError, match="unknown eval.runtime 'abacus'; use transformers, llamacpp or vllm"):
+        replay.main(settings(*changes, "eval.runtime=abacus", f"out={tmp_path / 'none'}"))
 
 
 def test_eight_bits_are_a_quarter_of_the_size_and_near_enough(tiny, make, tmp_path):

@@ -201,6 +201,7 @@ def test_the_options_reach_the_model_and_the_session(monkeypatch, tmp_path):
         "--turns", "chat", "--stamps", "text", "--prompt-tools", "names", "--interrupt", "token", "--commit-on", "silence",
         "--revise", "reissue", "--revise-cascade", "cancel", "--commit-grace-s", "0.25", "--allow-egress", "a", "--allow-egress", "b",
         "--max-context-tokens", "99", "--max-generated-tokens", "9", "--out", str(tmp_path), "--tools", str(tmp_path / "mine.py"),
+        "--server", "http://here/v1",
     ]
     tools = (f"\n@tool(access='egress')\ndef {name}(text: str) -> str:\n    'Asks.'\n    return text\n" for name in "ab")
     (tmp_path / "mine.py").write_text("from midsentence.tools.function import tool\n" + "".join(tools))
@@ -208,6 +209,7 @@ def test_the_options_reach_the_model_and_the_session(monkeypatch, tmp_path):
         with pytest.raises(Opened):
             cli.main(["serve", *asked, *more])
     options = {"constrained": True, "grounded": True, "runtime": "llamacpp", "dtype": "float16", "turns": "chat", "stamps": "text"}
+    options |= {"server": "http://here/v1"}
     assert loaded == [(("m", None), options), (("m", "a"), options)]
     row = settings(
         "parallel", interrupt="token", commit_on="silence", revise="reissue", revise_cascade="cancel", commit_grace_ns=250_000_000,

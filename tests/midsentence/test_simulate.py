@@ -236,3 +236,42 @@ def test_a_live_planner_that_leaves_an_action_to_a_model_is_told_so():
     assert [f"{type(item).__name__}: {item}" for item in told] == [
         "ValueError: this planner leaves an action to a model; give the session one"
     ]
+
+
+def test_a_model_that_cannot_check_a_draft_is_asked_token_by_token():
+    from midsentence.simulate import _verify
+
+    class Counts:
+        """A model that counts; under a constraint 7 must follow."""
+
+        def __init__(self) -> None:
+            self.ids = [0]
+
+        length = property(lambda self: len(self.ids))
+
+        def append(self, batch):
+            self.ids += batch[0][1]
+
+        def decode(self, streams, masks):
+            self.ids.append(self.ids[-1] + 1)
+            return self.ids[-1:]
+
+        def crop(self, stream, length):
+            del self.ids[length:]
+
+    class Sevens:
+        def __init__(self) -> None:
+            self.pushed: list[int] = []
+
+        def forced(self):
+            return () if len(self.pushed) != 2 else (7,)
+
+        def push(self, token):
+            self.pushed.append(token)
+
+    model = Counts()
+    assert _verify(model, model, (1, 2, 5), None) == 2 and model.ids == [0, 1, 2]
+    model, sevens = Counts(), Sevens()
+    assert _verify(model, model, (1, 2, 7, 8, 10), sevens) == 4 and model.ids == [0, 1, 2, 7, 8] and sevens.pushed == [1, 2, 7, 8]
+    model, sevens = Counts(), Sevens()
+    assert _verify(model, model, (1, 2, 3), sevens) == 2 and model.ids == [0, 1, 2]

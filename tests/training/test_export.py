@@ -213,3 +213,16 @@ def run_files(folder: Path) -> Path:
     (folder / "config.yaml").write_text(json.dumps(settings | {"train": {"method": "lora", "learning_rate": 0.1}}))
     (folder / "manifest.json").write_text('{"seed": 0}')
     return folder
+
+
+@pytest.mark.slow
+def test_an_adapter_that_comes_with_the_code_is_exported_by_its_name(settings, tmp_path, smollm2_folder):
+    folder = tmp_path / "model"
+    export.main(settings("path=smollm2-midsentence", "model.name=smollm2", "model.dtype=bfloat16", f"out={folder}"))
+    ours, tokenizer = load_model("smollm2", "smollm2-midsentence", "bfloat16")
+    theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+    assert all(torch.equal(a, b) for a, b in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True))
+    assert load_renderer(str(folder), "token", "none", str(folder)).fingerprint == load_renderer(
+        "smollm2", "token", "none", "smollm2-midsentence").fingerprint
+    assert set(action_ends(tokenizer).values()) < set(theirs.generation_config.eos_token_id)
+    assert "SmolLM2" in (folder / "README.md").read_text()
