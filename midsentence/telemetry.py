@@ -100,7 +100,7 @@ class Telemetry:
         at_ns = event.at_ns
         match event:
             case UserUpdate(final=final):
-                if self._turn is None:
+                if self._turn is None and not state.outcome:
                     self._turn = self._open("turn", at_ns, {"midsentence.turn": state.turn})
                 if final:
                     self._final_ns = at_ns
