@@ -17,12 +17,13 @@ from __future__ import annotations
 import asyncio
 import math
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from midsentence import core
+from midsentence import core, telemetry
 from midsentence.answer_parts import AnswerPart, AnswerParts
 from midsentence.clock import NS_PER_S, WallClock, ns
 from midsentence.core import Phase, State
@@ -220,6 +221,7 @@ class Session:
         """Tools that ignored their cancellation and were left behind."""
         self._model, self._toolbox, self._renderer, self._seed = model, toolbox, renderer, seed
         self._watch, self._hush = watch, hush
+        self._telemetry = telemetry.listener(time.time_ns)
         self._rendering, self._vocabulary = Rendering(renderer), renderer.vocabulary_size
         self._inbox: asyncio.PriorityQueue[tuple[int, int, int, Event | _Broke]] = asyncio.PriorityQueue(self.limits.inbox_events)
         self._answers: asyncio.Queue[str | None] = asyncio.Queue()
@@ -500,6 +502,11 @@ class Session:
         if span is not None and span is self._span:
             foreseen = self._drafts.ids(span.ids[:span.taken]) if self._drafts is not None else ()
             self._tell_model(self._context.took, *([foreseen] if foreseen else []))
+        if self._telemetry is not None:
+            try:
+                self._telemetry(event, commands, self.state)
+            except Exception:  # an exporter's fault is none of the session's: it goes on unwatched
+                self._telemetry = None
         if self._watch is not None:
             self._watch(event, commands)
         if self._drafts is not None:
