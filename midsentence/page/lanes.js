@@ -94,16 +94,16 @@ function stripes(main) {
 
 const bar = (x, start, end, y, fill, more = {}) => node("rect", { x: x(start), y, width: Math.max(1.5, x(end) - x(start)), height: BAR, rx: 2, fill, ...more });
 
-// Words stand where they came in; those for which there is no room are only marks.
+// Words stand where they came in; those for which there is no room are ticks only.
 function words(one, x, y) {
   const out = [];
   let free = -Infinity;
   for (const word of one.words) {
     const at = x(word.at), needs = word.text.length * 6.4 + 5;
-    out.push(node("line", { x1: at, x2: at, y1: y, y2: y + BAR, stroke: word.gone ? "var(--cut)" : "var(--update)", "stroke-width": 2 }));
-    if (at + 4 < free) continue;
-    out.push(text(at + 4, y + BAR - 3, word.text, word.gone ? { fill: "var(--soft)", "text-decoration": "line-through" } : {}));
-    free = at + 4 + needs;
+    out.push(node("line", { x1: at, x2: at, y1: y + BAR, y2: y + BAR + 4, stroke: word.gone ? "var(--cut)" : "var(--update)", "stroke-width": 2 }));
+    if (at < free) continue;
+    out.push(text(at - 1, y + BAR - 3, word.text, word.gone ? { fill: "var(--soft)", "text-decoration": "line-through" } : {}));
+    free = at + needs;
   }
   return out;
 }
@@ -147,8 +147,8 @@ function says(own, x, y, width, now_s) {
     const next = own.says[n + 1], end = say.last ? own.answeredAt ?? now_s : next ? next.at : now_s;
     out.push(bar(x, say.at, Math.max(say.at, end), y, say.withdrawn ? "var(--void)" : "var(--answer)"));
     if (say.last && own.latency !== null) {
-      const at = x(end), left = at > width - 70;
-      out.push(text(left ? at - 5 : at + 5, y + BAR - 3, secs(own.latency), { "text-anchor": left ? "end" : "start", "font-weight": 600, ...(left && x(say.at) < at - 40 ? { fill: "var(--paper)" } : {}) }));
+      const left = x(end) > width - 62, at = left ? x(say.at) - 5 : x(end) + 5;
+      out.push(text(at, y + BAR - 3, secs(own.latency), { "text-anchor": left ? "end" : "start", "font-weight": 600 }));
     }
   });
   return out;

@@ -191,7 +191,8 @@ function writeModel(one) {
   for (const span of one ? one.main.spans : []) {
     for (const piece of span.pieces) {
       const text = piece.part === "pause" ? "(waits)" : piece.text.replace(TAGS, "").trim();
-      if (text) rows.push({ at: piece.start, look: piece.part, text });
+      const waits = piece.part === "pause" && rows.length && rows[rows.length - 1].look === "pause";  // once is enough
+      if (text && !waits) rows.push({ at: piece.start, look: piece.part, text });
     }
     if (span.ended === "cut" && span.pieces.length) rows.push({ at: span.end, look: "cut", text: "✂ cut by news" });
   }

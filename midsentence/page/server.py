@@ -145,6 +145,7 @@ def bound(port: int) -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((LOOPBACK, port))
+        made.listen(64)  # who comes while the weights load waits
     except OSError as error:
         made.close()
         raise UserError(f"port {port} can't be used ({error.strerror}); give another with --port, or 0 for any that is free") from None
