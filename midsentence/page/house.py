@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -101,18 +100,17 @@ class House:
         if talk is None:
             return await wire.close(BUSY, f"{self.bounds.talks} conversations are open already; close a page")
         talk.holder, talk.left_s = wire, None
-        talk._tell()  # the connection that had it sees that it has been replaced
+        talk.tell()  # the connection that had it sees that it has been replaced
         welcome = {
             "kind": "welcome", "talk": talk.id, "resumed": resumed, "taken": talk.taken, "mode": talk.mode, "modes": self.stage.modes,
             "baseline": self.stage.baseline, "compares": self.stage.beside is not None, "about": dict(self.stage.about or {}),
         }
-        sending = asyncio.ensure_future(self._send(wire, talk, welcome, hello["after"] if resumed else 0))
         try:
-            await self._receive(wire, talk)
+            async with asyncio.TaskGroup() as both:
+                sending = both.create_task(self._send(wire, talk, welcome, hello["after"] if resumed else 0), name="to the page")
+                await self._receive(wire, talk)
+                sending.cancel()
         finally:
-            sending.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await sending
             if talk.holder is wire:
                 talk.holder, talk.left_s = None, loop.time()
                 loop.call_later(self.bounds.left_s, self._sweep)

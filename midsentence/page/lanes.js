@@ -4,7 +4,7 @@ const SVG = "http://www.w3.org/2000/svg", ROW = 27, BAR = 15, PAD = 18, TOP = 20
 const PART = { think: "--think", tool_call: "--tool-call", pause: "--pause", answer: "--answer", other: "--other" };
 const CALL = { running: "--running", held: "held", blocked: "--chip", ready: "--chip" };
 const LEGEND = [
-  ["thinks", "--think"], ["writes a call", "--tool-call"], ["waits", "--pause"], ["answers", "--answer"], ["cut by news", "--cut"],
+  ["thinks", "--think"], ["writes a call", "--tool-call"], ["waits", "--pause"], ["answers", "--answer"], ["stopped for news", "--cut"],
   ["call not yet whole", "--chip"], ["call held", "held"], ["call runs", "--running"], ["after your last word", "--wait"],
 ];
 const STRIPES = "repeating-linear-gradient(135deg, var(--running) 0 1.5px, var(--held) 1.5px 5px)";
@@ -27,7 +27,7 @@ function node(name, attributes, ...children) {
 const text = (x, y, said, more = {}) => node("text", { x, y, fill: "var(--ink)", ...more }, said);
 
 function lanes(one) {
-  const wide = $("lanes-box").clientWidth - 2, gutter = wide < 560 ? 74 : 132;
+  const wide = $("lanes-box").clientWidth - 2, gutter = wide < 560 ? 84 : 170;
   const from = one && one.from !== null ? one.from : 0;
   let until = from + 4;
   if (one) for (const own of [one.main, one.beside]) if (own) until = Math.max(until, endOf(own, one) + 0.3);
@@ -64,8 +64,8 @@ function picture(svg, one, own, main, axis) {
   }
   if (one && one.from !== null) out.push(node("line", { x1: x(one.last), x2: x(one.last), y1: TOP - 4, y2: height - 6, stroke: "var(--soft)", "stroke-dasharray": "4 3" }));
   rows.forEach((row, n) => {
-    const y = TOP + n * ROW + 4, name = row === "answer" ? "answers" : row === "model" ? "thinks, writes" : row === "you" ? "you" : nameOf(row);
-    out.push(text(12, y + BAR - 3, cropped(name, gutter - 22), { "font-size": 12 }, ));
+    const y = TOP + n * ROW + 4, name = row === "answer" ? "answers" : row === "model" ? (gutter < 100 ? "writes" : "thinks, writes") : row === "you" ? "you" : nameOf(row);
+    out.push(text(12, y + BAR - 3, cropped(name, gutter - 22), { "font-size": 12 }));
     if (!one) return;
     if (row === "you") out.push(...words(one, x, y));
     else if (row === "model") out.push(...spans(own, x, y, now_s));
@@ -79,7 +79,7 @@ function picture(svg, one, own, main, axis) {
 }
 
 const nameOf = (call) => call.line.replace(/^(\d+)\. /, "$1 ").replace(/\(.*$/s, "");
-const cropped = (said, px) => (said.length * 6.3 > px ? said.slice(0, Math.max(3, Math.floor(px / 6.3) - 1)) + "…" : said);
+const cropped = (said, px) => (said.length * 7.2 > px ? said.slice(0, Math.max(3, Math.floor(px / 7.2) - 1)) + "…" : said);
 
 function told(one, own) {
   const calls = [...own.calls.values()].map((call) => nameOf(call) + " " + (SAYS[call.state] || call.state));

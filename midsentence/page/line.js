@@ -7,7 +7,7 @@ const MODES = {
   verified: "drafts while you speak, decides when you have finished",
 };
 
-const line = { socket: null, talk: "", seq: 0, n: 0, waiting: [], tries: 0, mode: "", again: 0, asked: "" };
+const line = { socket: null, talk: "", seq: 0, n: 0, sent: 0, waiting: [], tries: 0, mode: "", again: 0, asked: "" };
 
 function state(text, look) {
   if ($("state").textContent !== text) $("state").textContent = text;
@@ -47,12 +47,13 @@ function welcome(message) {
   line.ready = true;
   if (!message.resumed) {
     if (line.talk && line.waiting.length) voice.note("The conversation before was over; this is a new one.");
-    Object.assign(line, { seq: 0, n: 0, waiting: [], talk: message.talk });
+    Object.assign(line, { seq: 0, n: 0, sent: 0, waiting: [], talk: message.talk });
     clear();
     state("reading its instructions …", "");
   } else {
     line.waiting = line.waiting.filter((one) => one.n > message.taken);
     line.waiting.forEach((one) => line.socket.send(JSON.stringify(one)));
+    line.sent = line.n;
     state("listening", "on");
   }
   line.mode = line.asked = message.mode;
@@ -79,9 +80,14 @@ function about(message) {
 
 // What the user does. Numbers are given here, and what is not acknowledged is sent again.
 function send(message) {
+  const open = line.ready && line.socket.readyState === WebSocket.OPEN, last = line.waiting[line.waiting.length - 1];
+  // what nobody could hear yet, and is another now, is said once
+  if (!open && last && last.n > line.sent && message.kind === "hears" && last.kind === "hears" && !last.closes) return Object.assign(last, message);
   const numbered = { ...message, n: ++line.n };
   line.waiting.push(numbered);
-  if (line.ready && line.socket.readyState === WebSocket.OPEN) line.socket.send(JSON.stringify(numbered));
+  if (!open) return;
+  line.socket.send(JSON.stringify(numbered));
+  line.sent = numbered.n;
 }
 
 function fresh(mode) {
@@ -90,7 +96,7 @@ function fresh(mode) {
   const old = line.socket;
   line.socket = null;
   if (old && old.readyState === WebSocket.OPEN) { old.send(JSON.stringify({ kind: "close" })); old.close(); }
-  Object.assign(line, { talk: "", seq: 0, n: 0, waiting: [], ready: false, tries: 0, asked: mode });
+  Object.assign(line, { talk: "", seq: 0, n: 0, sent: 0, waiting: [], ready: false, tries: 0, asked: mode });
   $("say").value = typing.told = "";
   connect();
 }

@@ -1,4 +1,4 @@
-"use strict";
+// One module with the other scripts, in the order of `midsentence.page.server`.
 // What has happened, turn by turn, and its texts. Every text becomes a text node: nothing that was heard, written or returned is parsed as HTML.
 
 const $ = (id) => document.getElementById(id);
@@ -160,8 +160,8 @@ function writeFigure(one) {
 }
 
 function compared(own, other) {
-  if (own <= 0 || Math.abs(own - other) < 0.02) return "as fast";
-  return own < other ? (other / own).toFixed(1) + " × as fast" : (own / other).toFixed(1) + " × as slow";
+  const times = Math.max(own, other) / Math.max(0.001, Math.min(own, other));
+  return times < 1.05 ? "as fast" : times.toFixed(1) + (own < other ? " × as fast" : " × as slow");
 }
 
 const baseline = () => document.querySelector(".baseline").textContent;
@@ -194,7 +194,7 @@ function writeModel(one) {
       const waits = piece.part === "pause" && rows.length && rows[rows.length - 1].look === "pause";  // once is enough
       if (text && !waits) rows.push({ at: piece.start, look: piece.part, text });
     }
-    if (span.ended === "cut" && span.pieces.length) rows.push({ at: span.end, look: "cut", text: "✂ cut by news" });
+    if (span.ended === "cut" && span.pieces.length) rows.push({ at: span.end, look: "cut", text: "✂ stopped for news" });
   }
   for (const refused of one ? one.main.refused : []) rows.push({ at: refused.at, look: "refused", text: "refused: " + refused.text });
   rows.sort((a, b) => a.at - b.at);

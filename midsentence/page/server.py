@@ -43,12 +43,18 @@ EXAMPLES = (
 )
 
 
-def document() -> tuple[str, str]:
+def names_at(port: int) -> tuple[str, str]:
+    """What a browser calls this server."""
+    return f"{LOOPBACK}:{port}", f"localhost:{port}"
+
+
+def document(port: int) -> tuple[str, str]:
     """The page as one HTML file, and the policy that lets it run its own script, talk to its own server, and nothing else."""
+    own = " ".join(f"ws://{name}" for name in names_at(port))  # not every browser takes 'self' for a socket
     script = "".join((_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
-        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; connect-src 'self'; img-src data:; "
+        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; connect-src 'self' {own}; img-src data:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     html = (_HERE / "page.html").read_text(encoding="utf-8")
@@ -70,10 +76,10 @@ def application(stage: Stage, port: int, bounds: Bounds | None = None) -> Any:
     from starlette.routing import Route, WebSocketRoute
     from starlette.websockets import WebSocket, WebSocketDisconnect
 
-    names = {f"{LOOPBACK}:{port}", f"localhost:{port}"}
+    names = names_at(port)
     origins = {f"http://{name}" for name in names}
     bounds = bounds or Bounds()
-    html, policy = document()
+    html, policy = document(port)
     headers = {
         "Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
         "Cache-Control": "no-store", "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin",
@@ -176,16 +182,16 @@ def stage_of(
             detail="full" if bare else asked.prompt_tools, watch=watch,
         )
 
-    def logged(mode: str, watch: Callable[[Event, tuple[Command, ...]], None]) -> Session:
+    @asynccontextmanager
+    async def logged(mode: str, watch: Callable[[Event, tuple[Command, ...]], None]) -> AsyncIterator[Session]:
         def note(event: Event, commands: tuple[Command, ...]) -> None:
             log.add(event, commands)
             watch(event, commands)
-            if made.outcome:
-                log.close()
 
         made = session(mode, note)
-        log = LogFile(folder / f"page-{next(numbers)}.jsonl", made.initial)
-        return made
+        with LogFile(folder / f"page-{next(numbers)}.jsonl", made.initial) as log:
+            async with made:
+                yield made
 
     about = {
         "model": " + ".join(filter(None, (asked.model, asked.adapter))),

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,8 +42,8 @@ class BadMessage(ValueError):
 class Stage:
     """What conversations are held with."""
 
-    open: Callable[[str, Watch], Session]
-    """A session in a mode, given what watches it."""
+    open: Callable[[str, Watch], AbstractAsyncContextManager[Session]]
+    """A session in a mode, given what watches it, and what ends with it."""
     beside: Callable[[Watch], Session] | None
     """A session in the mode that others are compared with, over tools of its own; None where there is nothing to compare with."""
     modes: tuple[str, ...]
@@ -110,7 +110,7 @@ class Talk:
         if self._session is not None:
             with suppress(SessionEnded):
                 await work(self._session)
-        self._tell()
+        self.tell()
 
     def close(self) -> None:
         """Ends it; harmless when it is over."""
@@ -170,7 +170,7 @@ class Talk:
             if self._beside is not None:
                 self._beside.stop()
             self._opened.set()
-            self._tell()
+            self.tell()
 
     def _watch(self, event: Event, commands: tuple[Command, ...]) -> None:
         assert self._session is not None
@@ -188,9 +188,10 @@ class Talk:
 
     def _put(self, told: Told) -> None:
         self.told.append(told | {"seq": len(self.told) + 1})
-        self._tell()
+        self.tell()
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Wakes whoever waits for `changed`."""
         self.changed.set()
         self.changed = asyncio.Event()
 

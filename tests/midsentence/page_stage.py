@@ -91,6 +91,7 @@ def stage(tokenizer: Any, profile: Profile = FAST, takes_s: float = 0.0) -> tupl
         model = PlannedModel(Scripted([], then=plan), renderer, profile, asyncio.get_running_loop().call_later)
         return open_session((model, renderer), worlds[-1].tools, settings(mode), watch=watch)
 
-    about = {"model": "a script", "tools": [["find", "read"], ["send", "write"], ["broken", "read"]], "examples": ["the phone of Bob"], "world": "Bob, Ann."}
+    tools = [["find", "read"], ["send", "write"], ["broken", "read"]]
+    about = {"model": "a script", "tools": tools, "examples": ["the phone of Bob"], "world": "Bob, Ann."}
     modes = ("sequential", "parallel", "eager_end", "speculative")
     return Stage(session, lambda watch: session("parallel", watch), modes, "speculative", "parallel", about), worlds
