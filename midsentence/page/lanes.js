@@ -99,7 +99,7 @@ function words(one, x, y) {
   const out = [];
   let free = -Infinity;
   for (const word of one.words) {
-    const at = x(word.at), needs = word.text.length * 6.4 + 5;
+    const at = x(word.at), needs = word.text.length * 7.3 + 6;
     out.push(node("line", { x1: at, x2: at, y1: y + BAR, y2: y + BAR + 4, stroke: word.gone ? "var(--cut)" : "var(--update)", "stroke-width": 2 }));
     if (at < free) continue;
     out.push(text(at - 1, y + BAR - 3, word.text, word.gone ? { fill: "var(--soft)", "text-decoration": "line-through" } : {}));

@@ -1,10 +1,11 @@
 // The keyboard and the voice: both give the utterance so far, whole words, which may change; both say when it has ended.
 
-const PREDICTS_MS = 450, ENDS_MS = 1000, SETTLES_MS = 700;
+const PREDICTS_MS = 450, ENDS_MS = 1000, SETTLES_MS = 1000;
 
 function hears(text, closes) {
   if (text.length > 3900) text = text.slice(0, 3900);
   send({ kind: "hears", text, closes });
+  voice.hush();  // who speaks is not spoken to
 }
 
 // ---- typed
@@ -57,7 +58,10 @@ function play(text) {
 
 const Recogniser = window.SpeechRecognition || window.webkitSpeechRecognition;
 
+const LANG = navigator.language.startsWith("en") ? navigator.language : "en-US";
+
 const voice = {
+  local: false,  // whether the browser can recognise on this machine: where it can't, it would refuse to start so
   on: false, unended: false, recogniser: null, closed: 0, timers: [], saying: null, heard: 0,
 
   note(text) { $("hears").textContent = text; },
@@ -65,12 +69,8 @@ const voice = {
   start() {
     if (!Recogniser) return voice.note("This browser has no speech recognition; type instead, or use Chrome, Edge or Safari.");
     const made = (voice.recogniser = new Recogniser());
-    Object.assign(made, { continuous: true, interimResults: true, lang: navigator.language.startsWith("en") ? navigator.language : "en-US" });
-    if ("processLocally" in made) {
-      // only where the browser says that it can: else it would refuse to start
-      Recogniser.available?.({ langs: [made.lang], processLocally: true }).then((found) => { if (found === "available") voice.local = true; }).catch(() => {});
-      made.processLocally = Boolean(voice.local);
-    }
+    Object.assign(made, { continuous: true, interimResults: true, lang: LANG });
+    if ("processLocally" in made) made.processLocally = voice.local;
     voice.closed = 0;
     made.onresult = voice.result;
     made.onerror = (event) => {
@@ -161,5 +161,6 @@ const voice = {
   },
 };
 
+Recogniser?.available?.({ langs: [LANG], processLocally: true }).then((found) => (voice.local = found === "available")).catch(() => {});
 $("speak").onclick = () => (voice.on ? voice.stop() : voice.start());
 document.addEventListener("keydown", (event) => { if (event.key === "Escape") voice.hush(); });
