@@ -21,8 +21,8 @@ test:
 	@$(SETUP) --extras dev --assets bfcl smollm2 --optional qwen2.5 llama3.2
 	@$(RUN) -m pytest -q
 
-test-full:  ## also what is slow or needs extras (DeepSpeed, llama.cpp, MCP, Pipecat, LiveKit, OpenAI's SDK)
-	@$(SETUP) --extras dev deepspeed llamacpp mcp pipecat livekit openai --assets bfcl smollm2 qwen2.5 llama3.2
+test-full:  ## also what is slow or needs extras (DeepSpeed, llama.cpp, MCP, Pipecat, LiveKit, OpenAI's SDK, a browser)
+	@$(SETUP) --extras dev deepspeed llamacpp mcp pipecat livekit openai browser --assets bfcl smollm2 qwen2.5 llama3.2
 	@$(RUN) -m pytest -q -m "slow or full or not slow"
 
 test-gpu:  ## what only a CUDA GPU can show, with the packages of the Python at hand: torch there is built for it

@@ -6,6 +6,7 @@ ends in ``.``, ``!`` or ``?`` (or is empty) ends the request, and more after tha
 
     midsentence serve --adapter smollm2-midsentence --constrained --grounded
     midsentence serve --adapter outputs/train/NAME --mode parallel --tools mine.py
+    midsentence serve --page      # in the browser instead: `midsentence.page`
     echo "what is the phone number of Bob Ray?" | midsentence serve --model tiny --dtype float32
 """
 
@@ -168,6 +169,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     option("--max-context-tokens", 4096, about="where a session ends", type=_tokens, metavar="N")
     option("--max-generated-tokens", 1024, about="the most that it writes in a turn", type=_tokens, metavar="N")
     option("--out", "outputs/serve", about="where the log goes", metavar="FOLDER")
+    parser.add_argument("--page", action="store_true", help=(
+        "serve a page to this machine's browser instead, to type or speak in and watch; with smollm2 and no adapter: the shipped adapter, "
+        "constrained and grounded"
+    ))
+    option("--port", 8765, about="of the page; 0 for any that is free", type=_port, metavar="N")
 
 
 def _seconds(text: str) -> float:
@@ -184,20 +190,31 @@ def _tokens(text: str) -> int:
     return found
 
 
-_seconds.__name__, _tokens.__name__ = "number", "whole number"  # as argparse says them: "invalid number value: 'x'"
+def _port(text: str) -> int:
+    found = int(text)
+    if not 0 <= found <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is out of range; use 0 to 65535")
+    return found
 
 
-def row_of(asked: argparse.Namespace) -> Settings:
-    """The mode's row with what was asked for."""
+_port.__name__ = _tokens.__name__ = "whole number"
+_seconds.__name__ = "number"  # as argparse says them: "invalid number value: 'x'"
+
+
+def row_of(asked: argparse.Namespace, mode: str | None = None) -> Settings:
+    """The row of the mode that was asked for, or of another, with what else was asked for."""
     return settings(
-        asked.mode, interrupt=asked.interrupt, commit_on=asked.commit_on, revise=asked.revise, revise_cascade=asked.revise_cascade,
+        mode or asked.mode, interrupt=asked.interrupt, commit_on=asked.commit_on, revise=asked.revise, revise_cascade=asked.revise_cascade,
         commit_grace_ns=ns(asked.commit_grace_s), allowed_egress=frozenset(asked.allow_egress),
         max_context_tokens=asked.max_context_tokens, max_generated_tokens=asked.max_generated_tokens,
     )
 
 
 def main(asked: argparse.Namespace) -> None:
-    """Runs one session on the standard input, and leaves its log behind."""
+    """Runs one session on the standard input, and leaves its log behind; or serves the page."""
+    if asked.page:
+        from midsentence.page import server
+        return server.main(asked, lambda mode: row_of(asked, mode), toolbox_of)
     if sys.stdin is None:
         raise UserError("the standard input is closed; type into a terminal, or give a pipe or a file")
     now = local_now()

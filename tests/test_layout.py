@@ -172,7 +172,8 @@ def test_the_library_asks_for_what_it_imports_and_no_more():
 
     own, lab, more = names(project["dependencies"]), names(project["optional-dependencies"]["lab"]), project["optional-dependencies"]
     called = {"faker": "faker", "pyyaml": "yaml", "hydra_core": "hydra"}
-    behind = names(more["llamacpp"]) | names(more["openai"]) | {"mcp", "mcp_types", "pipecat", "livekit", "opentelemetry"}  # extras
+    behind = names(more["llamacpp"]) | names(more["openai"]) | names(more["page"])  # extras
+    behind |= {"mcp", "mcp_types", "pipecat", "livekit", "opentelemetry"}
     assert imported("midsentence") - behind == own - {"gguf", "safetensors"}  # which transformers asks for
     assert not own & lab
     needed = {called.get(name, name) for name in own | lab} | {"omegaconf", "hassil", "home_assistant_intents", "regex"}
