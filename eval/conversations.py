@@ -24,7 +24,7 @@ from data_gen.task import Task, Turn
 from data_gen.turns import alone
 from eval.floor import floor
 from eval.latency import PARTS, latency, success_by
-from eval.safety import Counts
+from eval.safety import Counts, wasted_calls
 from eval.scoring import Ran, calls_run, score
 from eval.trace import History, Run, Trace, trace
 from midsentence.calls import call_text
@@ -203,13 +203,11 @@ def _counts(task: Task, parts: Sequence[Slice], whole: Trace, counted: Counts, u
         effects = [run for run in effects if run.start_ns < part.speech_end_ns]
         early += len(effects)
         wrong += sum(run.call not in useful for run in effects)
-        before_final += sum(not finals or run.start_ns < finals[-1] for run in part.runs)
+        before_final += sum(not run.kept and (not finals or run.start_ns < finals[-1]) for run in part.runs)
     needless = sum(run.call not in useful for run in whole.runs if specs[run.name].access == "write" and run.ended != "failed")
-    done = {run.call: run for run in whole.runs if run.ended == "done"}
-    wasted = len(whole.runs) - sum(run is done.get(run.call) and run.call in useful for run in whole.runs)
     return replace(
         counted, wrong_effects=needless, effects_before_last_word=early, wrong_effects_before_last_word=wrong, early_calls=before_final,
-        wasted_calls=wasted,
+        wasted_calls=wasted_calls(whole, specs, useful),
     ).as_json()
 
 

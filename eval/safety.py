@@ -91,10 +91,7 @@ def counts(
         rules: what commits; by default the end of an action with the final update read.
     """
     rules = rules or Rules()
-    last_done = {run.call: run for run in trace.runs if run.ended == "done"}
-    useful_runs = [run for run in trace.runs if run is last_done.get(run.call) and run.call in useful]
     started = [run for run in trace.runs if not run.kept]
-    used = sum(not run.kept for run in useful_runs) + len({_text(specs, run) for run in useful_runs if run.kept})
     whats = Counter(note.what for _, note in trace.notes if isinstance(note, Note))
     held = {note.call for _, note in trace.notes if isinstance(note, Moved) and note.input is Input.HOLD}
     writes = [run for run in trace.runs if specs[run.name].access == "write"]
@@ -112,7 +109,7 @@ def counts(
     early = [run for run in effects if run.start_ns < speech_end_ns]
     return Counts(
         started_calls=len(started),
-        wasted_calls=len(started) - used,
+        wasted_calls=wasted_calls(trace, specs, useful),
         early_calls=sum(trace.final_ns is None or run.start_ns < trace.final_ns for run in started),
         held_calls=len(held),
         repeated_actions=whats["identical_reissue"] + sum(len(ids) - 1 for ids in read_ids.values()),
@@ -127,6 +124,14 @@ def counts(
         cuts=sum(span.ended == "cut" for span in trace.spans),
         errors=sum(span.ended == "error" for span in trace.spans),
     )
+
+
+def wasted_calls(trace: Trace, specs: Mapping[str, ToolSpec], useful: Collection[int]) -> int:
+    """Starts of tools that were of no use; a read that was kept is of use once, whoever is given its result."""
+    last_done = {run.call: run for run in trace.runs if run.ended == "done"}
+    found = [run for run in trace.runs if run is last_done.get(run.call) and run.call in useful]
+    used = sum(not run.kept for run in found) + len({_text(specs, run) for run in found if run.kept})
+    return sum(not run.kept for run in trace.runs) - used
 
 
 def committed(

@@ -280,3 +280,18 @@ def test_an_amendment_after_a_commit_needs_another(lines, more, fine):
     # one that is refused changes nothing, and what was committed stands
     late = replace(spans[1], ended="error", end_ns=ns(2.7))
     assert committed(seen([spans[0], late]), run(1, 3.0, "sms"), specs=SMS, rules=LINES)
+
+
+def test_a_read_that_is_kept_is_started_once_and_is_of_use():
+    """Three attempts ask for the same read; one tool runs, and its result is used."""
+    from eval.safety import counts
+    from eval.trace import trace
+    from midsentence.testing import TOOLS, answer, calls, play
+
+    line = calls('1. look("Bob")')
+    said = [(0.0, "call"), (2.5, "Bob"), (5.0, "now"), (9.0, ".")]
+    rollout = play(said, [line, answer()] * 3, mode="verified").rollout
+    specs = {spec.name: spec for spec in TOOLS}
+    found = counts(trace(rollout.history, rollout.drafted.kept), specs, {1})
+    assert (found.started_calls, found.wasted_calls, found.early_calls, found.repeated_actions) == (1, 0, 1, 0)
+    assert counts(trace(rollout.history), specs, {1}).started_calls == 3
