@@ -25,7 +25,7 @@ from midsentence.page.house import Bounds
 from tests.midsentence.page_stage import LIFELIKE, stage
 
 pytestmark = pytest.mark.full
-expect.set_options(timeout=30_000)  # a busy machine is slow, and not at fault
+expect.set_options(timeout=60_000)  # milliseconds: how fast the machine is, is not what is tested
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell"))), None)
 
 PUT_IN = """
