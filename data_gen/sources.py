@@ -77,7 +77,8 @@ def load(config: Config, split: Split) -> Sequence[Task]:
             found = bfcl.tasks(split, config.seed, tuple(config.data.categories) or bfcl.CATEGORIES)
         case "assistant":
             from data_gen.tasks import assistant
-            style = assistant.Style(Rates.of(config.data.disfluency), times=times, rewordings=rewordings(config, split)[0])
+            sizes = _sizes(config) if split == "train" else SIZES
+            style = assistant.Style(Rates.of(config.data.disfluency), sizes=sizes, times=times, rewordings=rewordings(config, split)[0])
             found = assistant.tasks(split, config.seed, config.data.sizes.get(split, DEFAULT_COUNT), style)
         case "dialogue":
             from data_gen.tasks.assistant import Style, dialogue
@@ -179,6 +180,14 @@ def rejected(config: Config, split: Split | None = None) -> Sequence[tuple[str, 
             from data_gen.tasks import corpus
             return corpus.rejected(_folders(config), split, turns=True)
     return ()
+
+
+def _sizes(config: Config) -> tuple[float, ...]:
+    """Shares of requests of one, two, … intents."""
+    shares = config.data.intents
+    if shares and (min(shares) < 0 or not sum(shares)):
+        raise ValueError(f"data.intents is {list(shares)}: give shares of requests of one, two, … intents, such as [0.3,0.3,0.4]")
+    return tuple(shares) or SIZES
 
 
 def _domains(config: Config) -> tuple[str, ...]:

@@ -42,6 +42,10 @@ _MAPS = frozenset({"map", "route", "route_text"})
 _ANSWERED = frozenset({"phone", "address"})
 
 
+SIZES = (0.3, 0.3, 0.2, 0.12, 0.08)
+"""Shares of requests with one, two, … intents."""
+
+
 @dataclass(frozen=True, slots=True)
 class Style:
     """How requests are told."""
@@ -50,7 +54,7 @@ class Style:
     lexicon: Lexicon = TRAIN
     indirect: float = 0.0
     """Probability of an indirect wording, where its intent has one."""
-    sizes: tuple[float, ...] = (0.3, 0.3, 0.2, 0.12, 0.08)
+    sizes: tuple[float, ...] = SIZES
     """Shares of requests with one, two, … intents."""
     least: int = 0
     """Disfluencies beyond fillers and repetitions that a request must have; drawn again until it has."""
