@@ -222,8 +222,9 @@ class TrainConfig:
     """``chunked`` builds logits for supervised positions only; ``full`` is the model's own."""
     attention: str = one_of("auto", "auto", "flash", "blocks")
     """``flash`` (on a CUDA GPU: flash-attn, or the copy of it in torch), ``blocks`` (anywhere), or ``auto``: flash where it can be had."""
-    kernels: str = one_of("auto", "auto", "liger", "torch")
-    """``liger`` (its norm, gated MLP and rotary embedding, on a CUDA GPU), ``torch``, or ``auto``: liger where it can be had."""
+    kernels: str = one_of("auto", "auto", "liger", "fused", "torch")
+    """``liger`` (its norm, gated MLP and rotary embedding, on a CUDA GPU), ``fused`` (LoRA layers, on a CPU), ``torch``, or ``auto``: the
+    first of these that can be had."""
     share_prompts: bool = True
     """Whether trajectories of a micro-batch that begin with the same prompt compute it once; gradients are the same."""
     train_new_tokens: bool = True

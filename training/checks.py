@@ -72,7 +72,7 @@ def check_model(config: Config, folder: Path) -> Any:
     settings = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     machine = Machine.here()
     choose_attention(train.attention, config.model.dtype, machine)
-    choose_kernels(train.kernels, settings.model_type, machine)
+    choose_kernels(train.kernels, settings.model_type, train.method, machine)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(settings)
     limit = context_of(folder)
