@@ -10,10 +10,10 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora.layer import Linear
 
 from tests.training.test_loss import example, gradients, model_of, our_loss
-from training import fused
 from training.attention import use_blocks
 from training.fused import LoraLinear, fuse
 from training.loss import add_loss
+from training.sft import quiet
 
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
@@ -21,7 +21,8 @@ TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 def lora_of(kind: str, dtype: torch.dtype, **options: Any) -> PeftModel:
     """A tiny model with LoRA on all its layers, whose B is not zero."""
     config = LoraConfig(**{"r": 4, "lora_alpha": 6, "lora_dropout": 0.0, "target_modules": TARGETS, "task_type": "CAUSAL_LM"} | options)
-    model = get_peft_model(model_of(kind).to(dtype), config)
+    with quiet():
+        model = get_peft_model(model_of(kind).to(dtype), config)
     draw = torch.Generator().manual_seed(1)
     for name, weight in model.named_parameters():
         if weight.requires_grad:
@@ -52,24 +53,26 @@ def test_loss_and_gradients_are_those_of_peft(kind, share):
     assert not wanted
 
 
-@pytest.mark.parametrize("share", [True, False])
-def test_in_bfloat16_it_is_no_further_from_float32_than_peft_is(share):
+def test_in_bfloat16_it_is_no_further_from_float32_than_peft_is():
     exact, plain, ours = (lora_of("llama", dtype) for dtype in (torch.float32, torch.bfloat16, torch.bfloat16))
-    for name, weight in exact.named_parameters():  # the same frozen weights, so that only the computing differs
-        if not weight.requires_grad:
-            weight.data = plain.get_parameter(name).data.float()
     fuse(ours)
-    wanted = gradients(exact, losses(exact, share, False))
-    errors = []
-    for model in (plain, ours):
-        found = gradients(model, losses(model, share, True))
-        assert {gradient.dtype for gradient in found.values()} == {torch.float32}
-        errors.append(sum(float((found[name] - wanted[name]).square().sum() / wanted[name].square().sum()) for name in wanted))
-    assert errors[1] < 1.1 * errors[0]
-    assert (errors[1] / len(wanted)) ** 0.5 < 0.05
+    errors = dict.fromkeys((plain, ours), 0.0)
+    for seed in range(6):  # of one draw of weights alone, either may be nearer by chance
+        for model in (exact, plain, ours):
+            draw = torch.Generator().manual_seed(seed)
+            for name, weight in model.named_parameters():
+                if "norm" not in name:
+                    drawn = torch.randn(weight.shape, generator=draw) * (0.3 if "lora_B" in name else 0.15)
+                    weight.data = drawn.bfloat16().to(weight.dtype)
+        wanted = gradients(exact, losses(exact, True, False))
+        for model in errors:
+            found = gradients(model, losses(model, True, True))
+            assert {gradient.dtype for gradient in found.values()} == {torch.float32}
+            errors[model] += sum(float((found[name] - wanted[name]).norm() / wanted[name].norm()) for name in wanted) / len(wanted) / 6
+    assert errors[ours] < errors[plain] < 0.05
 
 
-def test_no_pass_is_made_over_the_wide_output_beside_the_products(monkeypatch):
+def test_no_pass_is_made_over_the_wide_output_beside_the_products():
     model, wide = lora_of("llama", torch.float32), []
     fuse(model)
 
@@ -91,11 +94,11 @@ def test_no_pass_is_made_over_the_wide_output_beside_the_products(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "options", [{"lora_dropout": 0.1}, {"use_dora": True}, {"lora_bias": True}], ids=["dropout", "dora", "bias"]
+    ("kind", "options"),
+    [("llama", {"lora_dropout": 0.1}), ("llama", {"use_dora": True}), ("qwen", {"lora_bias": True, "target_modules": ["q_proj"]})],
 )
-def test_what_lora_does_otherwise_stays_peft_s(options):
-    kind = "qwen" if "lora_bias" in options else "llama"
-    assert fuse(lora_of(kind, torch.float32, **options | ({"target_modules": ["q_proj"]} if kind == "qwen" else {}))) == 0
+def test_what_lora_does_otherwise_stays_peft_s(kind, options):
+    assert fuse(lora_of(kind, torch.float32, **options)) == 0
 
 
 def test_disabled_and_merged_adapters_are_peft_s(monkeypatch):
@@ -107,7 +110,8 @@ def test_disabled_and_merged_adapters_are_peft_s(monkeypatch):
             bare = model(ids).logits
         assert fuse(model) == 14
         calls = []
-        monkeypatch.setattr(fused, "LoraLinear", type("Counted", (LoraLinear,), {"apply": lambda *given: calls.append(1) or LoraLinear.apply(*given)}))
+        apply = LoraLinear.apply
+        monkeypatch.setattr(LoraLinear, "apply", lambda *given: calls.append(1) or apply(*given))
         torch.testing.assert_close(model(ids).logits, expected)
         assert len(calls) == 14
         with model.disable_adapter():
