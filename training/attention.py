@@ -97,7 +97,7 @@ class PlainAttention(torch.autograd.Function):
             weights = torch.softmax(scores, dim=-1).view(kv_heads, -1, sees)
             out[0, start:start + rows] = torch.bmm(weights, values[:, :sees]).view(heads, rows, d).transpose(0, 1)
             kept += [grouped, weights]
-        ctx.save_for_backward(query, key, value, *(tensor for pair in seen for tensor in pair), *kept)
+        ctx.save_for_backward(key, value, *(tensor for pair in seen for tensor in pair), *kept)
         ctx.layout, ctx.scaling = layout, scaling
         return out
 
@@ -107,9 +107,9 @@ class PlainAttention(torch.autograd.Function):
 
         What several blocks give a key that they share is summed in float32 or better.
         """
-        query, key, value, *saved = ctx.saved_tensors
+        key, value, *saved = ctx.saved_tensors
         seen, kept = saved[:2 * len(ctx.layout)], saved[2 * len(ctx.layout):]
-        of_query = torch.empty_like(query)
+        of_query = torch.empty_like(grad).transpose(1, 2)
         of_key, of_value = (torch.zeros_like(tensor, dtype=torch.promote_types(tensor.dtype, torch.float32)) for tensor in (key, value))
         for (n, start, rows, sees), grouped, weights in zip(_pieces(ctx.layout), kept[::2], kept[1::2], strict=True):
             keys, values = (tensor[:, :sees] for tensor in seen[2 * n:2 * n + 2])
