@@ -1,10 +1,9 @@
-"""LoRA's linear layers and the norms between them in fewer passes over memory, on a CPU.
+"""LoRA's linear layers in fewer passes over memory, on a CPU.
 
-Owns two autograd functions. One is a frozen linear layer and what LoRA adds to it: as peft writes it, the addition takes a product,
-a scaling and a sum, each a pass over a tensor as wide as the layer's output, forward and back. Here products add to what is there
-already, and the scaling goes into the small matrix; what is computed is the same, and rounded less often. The other is a norm whose
-float32 copies are a few rows at a time, and of which only the input is kept: the same bits as the model's own. Refuses to know the
-trainer; layers that are trained in other ways stay as they are.
+Owns one autograd function for a frozen linear layer and what LoRA adds to it. As peft writes it, the addition takes a product, a
+scaling and a sum, each a pass over a tensor as wide as the layer's output, forward and back; on a CPU these passes cost as much as
+LoRA's products. Here products add to what is there already, and the scaling goes into the small matrix. What is computed is the
+same, and rounded less often. Refuses to know the trainer; layers that LoRA changes in other ways stay peft's.
 """
 
 from __future__ import annotations
@@ -16,26 +15,14 @@ import torch
 from peft import PeftModel
 from peft.tuners.lora.layer import Linear
 from torch import nn
-from transformers.models.llama.modeling_llama import LlamaRMSNorm
-from transformers.models.mistral.modeling_mistral import MistralRMSNorm
-from transformers.models.qwen2.modeling_qwen2 import Qwen2RMSNorm
-from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
-
-NORM_ROWS = 512
-"""Rows that a norm takes at a time: in float32 they stay in the cache of a core."""
-_NORMS = (LlamaRMSNorm, MistralRMSNorm, Qwen2RMSNorm, Qwen3RMSNorm)
-"""One and the same computation."""
 
 
 def fuse(model: PeftModel) -> int:
-    """Gives the LoRA layers and the frozen norms of a model these functions, where they compute what those do.
+    """Gives the LoRA layers of a model this function, where it computes what they do.
 
     Returns:
-        How many LoRA layers have theirs.
+        How many layers have it.
     """
-    for norm in model.modules():
-        if type(norm) in _NORMS and not norm.weight.requires_grad:
-            norm.forward = MethodType(_norm, norm)
     layers = [module for module in model.modules() if type(module) is Linear and _plain(module)]
     for layer in layers:
         layer.forward = MethodType(_forward, layer)
@@ -63,13 +50,6 @@ def _forward(self: Linear, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.
     return LoraLinear.apply(
         x.to(dtype), base.weight.to(dtype), bias, self.lora_A[name].weight, self.lora_B[name].weight, self.scaling[name]
     )
-
-
-def _norm(self: Any, x: torch.Tensor) -> torch.Tensor:
-    """As the norm's own forward, which takes over where it is not on a CPU, or not of one type throughout."""
-    if x.device.type != "cpu" or x.dtype != self.weight.dtype:
-        return type(self).forward(self, x)
-    return Norm.apply(x, self.weight, self.variance_epsilon)
 
 
 class LoraLinear(torch.autograd.Function):
@@ -102,30 +82,3 @@ class LoraLinear(torch.autograd.Function):
             of_x = torch.mm(grad, weight).addmm_(of_inner, small_a).view(ctx.shape)
         of_a, of_b = torch.mm(of_inner.t(), flat).to(ctx.dtypes[0]), torch.mm(grad.t(), inner).to(ctx.dtypes[1])
         return of_x, None, None, of_a, of_b.mul_(ctx.scaling), None
-
-
-class Norm(torch.autograd.Function):
-    """``x / rms(x) · weight``: x (…, H), a frozen weight (H,) → (…, H), computed in float32 or better and rounded before the weight."""
-
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
-        """The norm of each row."""
-        flat, scales = x.reshape(-1, x.shape[-1]), []
-        out = torch.empty_like(flat)
-        for rows, made in zip(flat.split(NORM_ROWS), out.split(NORM_ROWS), strict=True):
-            wide = rows.to(torch.promote_types(x.dtype, torch.float32), copy=True)
-            scales.append(wide.pow(2).mean(-1, keepdim=True).add_(epsilon).rsqrt_())
-            made.copy_(wide.mul_(scales[-1])).mul_(weight)
-        ctx.save_for_backward(flat, weight, torch.cat(scales))
-        return out.view(x.shape)
-
-    @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        """The gradient of x."""
-        flat, weight, scales = ctx.saved_tensors
-        of_x = torch.empty_like(flat)
-        pieces = (tensor.split(NORM_ROWS) for tensor in (flat, grad.reshape(flat.shape), scales, of_x))
-        for rows, given, scale, made in zip(*pieces, strict=True):
-            wide, normed = (given * weight).to(scale.dtype).mul_(scale), rows * scale
-            made.copy_(wide.addcmul_(normed, torch.linalg.vecdot(wide, normed).div_(-flat.shape[-1]).unsqueeze(-1)))
-        return of_x.view(grad.shape), None, None

@@ -8,11 +8,10 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora.layer import Linear
-from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from tests.training.test_loss import example, gradients, model_of, our_loss
 from training.attention import use_blocks
-from training.fused import NORM_ROWS, LoraLinear, Norm, fuse
+from training.fused import LoraLinear, fuse
 from training.loss import add_loss
 from training.sft import quiet
 
@@ -120,27 +119,3 @@ def test_disabled_and_merged_adapters_are_peft_s(monkeypatch):
         model.merge_adapter()
         torch.testing.assert_close(model(ids).logits, expected, rtol=1e-4, atol=1e-5)
     assert len(calls) == 14
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
-def test_a_norm_is_the_model_s_own_bit_by_bit_and_its_gradient_is_exact(dtype):
-    norm = LlamaRMSNorm(24, eps=1e-5).to(dtype).requires_grad_(False)
-    norm.weight.data += torch.randn(24, generator=torch.Generator().manual_seed(2)).to(dtype)
-    x = (3 * torch.randn(2, NORM_ROWS, 24, generator=torch.Generator().manual_seed(3))).to(dtype).requires_grad_()  # two times the rows
-    grad = torch.randn(2, NORM_ROWS, 24, generator=torch.Generator().manual_seed(4)).to(dtype)
-    found = Norm.apply(x, norm.weight, 1e-5)
-    wide = x.detach().double().requires_grad_()
-    exact = norm.weight.double() * wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + 1e-5)
-    if dtype == torch.bfloat16:
-        assert torch.equal(found, norm(x))
-    else:
-        torch.testing.assert_close(found, exact)
-    (gradient,), (wanted,) = torch.autograd.grad(found, x, grad), torch.autograd.grad(exact, wide, grad.double())
-    torch.testing.assert_close(gradient.double(), wanted, **({"rtol": 0.01, "atol": 0.01} if dtype == torch.bfloat16 else {}))
-
-
-def test_a_norm_keeps_its_input_alone():
-    x = torch.randn(9, 24, requires_grad=True)
-    flat, weight, scales = Norm.apply(x, torch.ones(24), 1e-5).grad_fn.saved_tensors
-    assert flat.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
-    assert scales.shape == (9, 1)
