@@ -9,9 +9,12 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora.layer import Linear
 
+from midsentence.models.load import load_renderer
 from tests.training.test_loss import example, gradients, model_of, our_loss
+from training import sft
 from training.attention import use_blocks
 from training.fused import LoraLinear, fuse
+from training.kernels import Machine
 from training.loss import add_loss
 from training.sft import quiet
 
@@ -119,3 +122,16 @@ def test_disabled_and_merged_adapters_are_peft_s(monkeypatch):
         model.merge_adapter()
         torch.testing.assert_close(model(ids).logits, expected, rtol=1e-4, atol=1e-5)
     assert len(calls) == 14
+
+
+def test_a_run_on_a_cpu_has_them_unless_it_is_told_and_goes_on_from_one_without(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(Machine, "here", classmethod(lambda cls: cls(None, frozenset())))
+    renderer, made = load_renderer("tiny", "token", "none"), {}
+    for kernels in ("auto", "torch"):
+        config = settings(f"train.kernels={kernels}")
+        with quiet():
+            trainer = sft.build(config, tmp_path / kernels, renderer, *sft.read(config, renderer))
+        layers = [module for module in trainer.model.modules() if type(module) is Linear]
+        made[kernels] = ({"forward" in vars(layer) for layer in layers}, sft.recipe(config))
+    assert made["auto"] == ({True}, made["torch"][1])
+    assert made["torch"][0] == {False}
