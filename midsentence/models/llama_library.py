@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import importlib.metadata
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from ctypes import POINTER, Structure, c_bool, c_char_p, c_float, c_int32, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +25,8 @@ MAX_CONTEXTS = 256
 """llama.cpp's own limit, for one cache."""
 _F32, _F16 = 0, 1
 _BATCH_TOKENS = 2048
+_OUTPUTS = 64
+"""Tokens of one pass that have logits, where fewer contexts share it: each is a row of the vocabulary in memory, twice."""
 _WARNING, _ERROR = 3, 4
 
 
@@ -188,6 +190,10 @@ class Weights:
             self.handle = None
 
 
+_Token = tuple[int, int, int, int | None]
+"""Context, position, id, and which of the rows of logits that are wanted of its context is the one after it."""
+
+
 class CacheFull(Exception):
     """There are not enough free cells for new tokens; nothing was taken in."""
 
@@ -205,7 +211,8 @@ class Cache:
         self.contexts = contexts
         params = self._lib.llama_context_default_params()
         params.n_ctx, params.n_seq_max, params.n_batch, params.kv_unified = tokens, contexts, _BATCH_TOKENS, True
-        params.n_outputs_max = contexts  # else room for the logits of a whole batch, gigabytes with a large vocabulary
+        # else room for the logits of a whole batch, gigabytes with a large vocabulary
+        self._outputs = params.n_outputs_max = max(contexts, _OUTPUTS)
         params.n_threads = params.n_threads_batch = threads
         params.type_k = params.type_v = _F32 if float32 else _F16
         params.flash_attn_type = int(not float32)  # it computes in half precision, whatever the cache is kept in
@@ -223,43 +230,57 @@ class Cache:
             raise ImportError(f"llama.cpp made a cache of {got}, not {asked}; pip install xllamacpp=={VERSION}")
         self._memory = self._lib.llama_get_memory(self._handle)
 
-    def compute(self, rows: Sequence[tuple[int, int, Sequence[int]]]) -> dict[int, np.ndarray]:
+    def compute(self, rows: Sequence[tuple[int, int, Sequence[int], int]]) -> dict[int, np.ndarray]:
         """Takes in new tokens.
 
         Args:
-            rows: context, position of its first new token, new tokens; each context once.
+            rows: context, position of its first new token, new tokens, after how many of the last of these logits are wanted (one or
+                more); each context once.
 
         Returns:
-            Logits after a context's last token, (V,) float32, by context.
+            Those logits, (wanted, V) float32, by context.
 
         Raises:
             CacheFull: not enough cells.
             RuntimeError: llama.cpp refused the batch, or failed.
         """
-        flat = [(context, first + n, token, n == len(ids) - 1) for context, first, ids in rows for n, token in enumerate(ids)]
-        logits = {}
+        logits = {context: np.empty((wanted, self._weights.vocabulary_tokens), np.float32) for context, *_, wanted in rows}
         try:
-            for start in range(0, len(flat), self._batch_tokens):
-                part = flat[start:start + self._batch_tokens]
+            for part in self._parts(rows):
                 self._pass(part)
-                for n, (context, _, _, last) in enumerate(part):
-                    if last:
+                for n, (context, _, _, place) in enumerate(part):
+                    if place is not None:
                         found = self._lib.llama_get_logits_ith(self._handle, n)
-                        logits[context] = np.ctypeslib.as_array(found, (self._weights.vocabulary_tokens,)).copy()
+                        logits[context][place] = np.ctypeslib.as_array(found, (self._weights.vocabulary_tokens,))
         except BaseException:
-            for context, first, _ in rows:  # an earlier part may have been taken in
+            for context, first, *_ in rows:  # an earlier part may have been taken in
                 self.keep(context, first)
             raise
         return logits
 
-    def _pass(self, part: Sequence[tuple[int, int, int, bool]]) -> None:
+    def _parts(self, rows: Sequence[tuple[int, int, Sequence[int], int]]) -> Iterator[list[_Token]]:
+        """What goes into one pass each."""
+        part: list[_Token] = []
+        outputs = 0
+        for context, first, ids, wanted in rows:
+            for n, token in enumerate(ids):
+                place = n - (len(ids) - wanted) if len(ids) - n <= wanted else None
+                if len(part) == self._batch_tokens or place is not None and outputs == self._outputs:
+                    yield part
+                    part, outputs = [], 0
+                part.append((context, first + n, token, place))
+                outputs += place is not None
+        if part:
+            yield part
+
+    def _pass(self, part: Sequence[_Token]) -> None:
         contexts, positions, tokens = (np.array(column, np.int32) for column in list(zip(*part))[:3])
-        lasts = np.array([last for *_, last in part], np.int8)
+        wanted = np.array([place is not None for *_, place in part], np.int8)
         ones: np.ndarray = np.ones(len(part), np.int32)
         where = contexts.ctypes.data + contexts.itemsize * np.arange(len(part), dtype=np.uintp)  # a list of one context a token
         _said.clear()
         status = self._lib.llama_decode(self._handle, _Batch(
-            len(part), tokens.ctypes.data, None, positions.ctypes.data, ones.ctypes.data, where.ctypes.data, lasts.ctypes.data,
+            len(part), tokens.ctypes.data, None, positions.ctypes.data, ones.ctypes.data, where.ctypes.data, wanted.ctypes.data,
         ))
         if status == 1:
             raise CacheFull(f"the cache of {self.tokens} cells has no room for {len(part)} more tokens")

@@ -14,8 +14,10 @@ from omegaconf import OmegaConf
 pytest.importorskip("xllamacpp", reason="install it with: pip install -e '.[llamacpp]'")
 
 from configs.schema import register  # noqa: E402
+from data_gen.tasks import debug  # noqa: E402
 from eval import replay  # noqa: E402
-from midsentence import session  # noqa: E402
+from midsentence import core, session  # noqa: E402
+from midsentence.events import Appended, UserUpdate  # noqa: E402
 from midsentence.models import llama_library, llamacpp  # noqa: E402
 from midsentence.models.checkpoint import load_model  # noqa: E402
 from midsentence.models.grammar import ProtocolGrammar  # noqa: E402
@@ -23,10 +25,19 @@ from midsentence.models.live import ModelWorker  # noqa: E402
 from midsentence.models.llamacpp import LlamaCppModel  # noqa: E402
 from midsentence.models.load import load_runtime  # noqa: E402
 from midsentence.models.transformers import TransformersModel  # noqa: E402
+from midsentence.modes import settings as mode_settings  # noqa: E402
+from midsentence.prompt import system_prompt  # noqa: E402
 from midsentence.rendering import Renderer  # noqa: E402
 from midsentence.simulate import run_batch  # noqa: E402
 from scripts.bench_replay import episodes  # noqa: E402
-from tests.midsentence.contract import masks_bind_only_their_own_stream, ragged, what_does_not_fit_is_named  # noqa: E402
+from tests.midsentence.contract import (  # noqa: E402
+    Following,
+    masks_bind_only_their_own_stream,
+    ragged,
+    token_by_token,
+    what_does_not_fit_is_named,
+    what_is_foreseen_changes_nothing,
+)
 from training.gguf_file import write_gguf  # noqa: E402
 
 
@@ -230,6 +241,94 @@ def test_masks_bind_only_their_own_stream(make):
     masks_bind_only_their_own_stream(make(), 1467)
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("masked", [False, True], ids=["free", "masked"])
+def test_what_is_foreseen_changes_nothing(make, masked, temperature):
+    backend = make(temperature=temperature)
+    what_is_foreseen_changes_nothing(backend, [7, 3, 50, 2], lambda: Following(1467) if masked else None)
+
+
+@pytest.mark.parametrize("eager", [True, False])
+def test_what_is_foreseen_is_read_in_one_pass_and_what_follows_costs_none(make, monkeypatch, eager):
+    backend = make(eager=eager)
+    (wanted,) = write(backend, [backend.open([5, 6, 7])], 9)
+    stream, seen = backend.open([5, 6]), []
+    backend.append([(stream, [7])])
+    compute = backend._cache.compute
+    monkeypatch.setattr(backend._cache, "compute", lambda rows: seen.append([len(ids) for _, _, ids, _ in rows]) or compute(rows))
+    assert backend.verify(stream, wanted[:8]) == 8
+    assert backend.decode([stream]) == [wanted[8]]
+    assert seen == [[8 if eager else 9]]  # with what waited for the next pass
+    assert backend.verify(stream, [(backend.decode([backend.fork(stream)])[0] + 1) % 1467] * 3) == 0
+    assert stream.length == 12 and backend._cache.length(stream.slot) == stream.cached == 12
+    fresh = make()
+    close_to(logits(backend, stream), logits(fresh, fresh.open(stream.ids)))
+
+
+def test_more_is_foreseen_than_a_pass_has_logits_for(make, monkeypatch):
+    backend, passes = make(), []
+    count = llama_library._OUTPUTS + 20
+    (wanted,) = write(backend, [backend.open([5, 6, 7])], count + 1)
+    one_pass = backend._cache._pass
+    monkeypatch.setattr(backend._cache, "_pass", lambda part: passes.append(len(part)) or one_pass(part))
+    stream = backend.open([5, 6, 7])
+    assert backend.verify(stream, wanted[:count]) == count
+    assert passes[-2:] == [llama_library._OUTPUTS, 20]
+    assert backend.decode([stream]) == [wanted[count]]
+    wrong = [*wanted[:count - 3], wanted[count - 3] + 1, 1, 2]
+    assert backend.verify(again := backend.open([5, 6, 7]), wrong) == count - 3
+    assert write(backend, [again], 4) == [wanted[count - 3:]]
+
+
+def test_a_full_cache_grows_for_what_is_foreseen(make, monkeypatch):
+    monkeypatch.setattr(llamacpp, "_CELLS", 256)
+    backend, plain = make(), make()
+    (wanted,) = write(plain, [plain.open([5] * 250)], 30)
+    stream = backend.open([5] * 250)
+    assert backend._cache.tokens == 256
+    assert backend.verify(stream, wanted[:29]) == 29
+    assert backend._cache.tokens == 512 and backend.decode([stream]) == wanted[29:]
+
+
+def test_what_ends_a_turn_or_fails_is_not_taken_in(make, monkeypatch):
+    backend = make(max_tokens=30)
+    (wanted,) = write(backend, [backend.open([5, 6, 7])], 6)
+    stream = backend.open([5, 6, 7])
+    with pytest.raises(ValueError, match="3 tokens, 28 more pass max_tokens = 30"):
+        backend.verify(stream, [1] * 28)
+    with pytest.raises(RuntimeError, match="llama.cpp failed on 2 tokens, status -1"):
+        backend.verify(stream, [wanted[0], 999_999])
+    assert stream.ids == [5, 6, 7] and backend._cache.length(stream.slot) == stream.cached == 3
+    monkeypatch.setattr(backend, "end_ids", frozenset({wanted[3]}))
+    assert backend.verify(stream, wanted) == wanted.index(wanted[3])
+    backend.close(stream)
+    with pytest.raises(ValueError, match="is closed"):
+        backend.verify(stream, [1])
+
+
+class TokenByToken:
+    """A model without its `verify`."""
+
+    def __init__(self, inner) -> None:
+        self.end_ids, self.open, self.append, self.decode = inner.end_ids, inner.open, inner.append, inner.decode
+        self.crop, self.fork, self.close = inner.crop, inner.fork, inner.close
+
+
+def test_verified_replays_with_a_grammar_are_those_of_writing_token_by_token(make, tiny):
+    renderer = Renderer(tiny[2], "text")
+    grammar = ProtocolGrammar(renderer, max_thought_chars=12, max_answer_chars=12)
+    def played(backend):
+        made = episodes(renderer, 2, scripted=False)
+        for episode in made:
+            episode.grammar, episode.settings = grammar, mode_settings("verified")
+        return [(r.outcome, r.end_ns, renderer.ids(r.prompt_ids, r.state.transcript), r.drafted) for r in run_batch(made, backend, 2)]
+
+    backend = make(eager=False)
+    found = played(backend)
+    assert found == played(TokenByToken(make(eager=False)))
+    assert all(drafted.right > 50 for *_, drafted in found)
+
+
 def test_replays_with_a_grammar_are_those_of_transformers(make, reference, tiny):
     renderer = Renderer(tiny[2], "text")
     grammar = ProtocolGrammar(renderer, max_thought_chars=12, max_answer_chars=12)
@@ -372,4 +471,45 @@ def test_smollm2_writes_what_it_writes_in_transformers(smollm2_folder, tmp_path)
     fork = backend.fork(mine[0])
     expected = write(reference, theirs, 8)
     assert write(backend, [*mine, fork], 8) == [*expected, expected[0]]
+    backend.free()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("eight_bits", [False, True], ids=["float32", "eight bits"])
+@pytest.mark.parametrize("grounded", [None, False, True], ids=["free", "constrained", "grounded"])
+def test_smollm2_reads_what_it_would_write(smollm2_folder, tmp_path, eight_bits, grounded):
+    """The shipped adapter, under the grammar: drafts that are right, wrong at the first, in the middle and at the last id, and none."""
+    model, tokenizer = load_model(str(smollm2_folder), "smollm2-midsentence", "float32")
+    write_gguf(model, tokenizer, tmp_path / "model.gguf", "smollm2", eight_bits=eight_bits)
+    backend = LlamaCppModel(tmp_path / "model.gguf", tokenizer=tokenizer, float32=not eight_bits)
+    renderer = Renderer(tokenizer, "token")
+    state = core.start(mode_settings("eager_end"), {spec.name: spec for spec in debug.TOOLS})
+    for event in (UserUpdate(0, "text Bob that the review moves to Thursday at ten", True), Appended(1, 9), Appended(2, 3)):
+        state, _ = core.step(state, event)
+    assert state.phase is core.Phase.GENERATING
+    prompt = renderer.ids(renderer.prompt_ids(system_prompt(state.settings, debug.TOOLS)), state.transcript)
+    grammar = ProtocolGrammar(renderer, grounded=bool(grounded))
+
+    def constraint():
+        return grammar.begin(state) if grounded is not None else None
+
+    wanted = token_by_token(backend, backend.open(prompt), 24, constraint())
+    count = next((n for n, id in enumerate(wanted) if id in backend.end_ids), 20)
+    assert count >= 8
+    for right in (0, 1, count // 2, count - 1, count):
+        stream, kept = backend.open(prompt), constraint()
+        foreseen = [*wanted[:right], *([(wanted[right] + 1) % 90] if right < count else []), *wanted[right + 1:count]]
+        taken = backend.verify(stream, foreseen, kept)
+        forced = constraint()  # what is forced is taken as a whole, or left
+        steps = [0]
+        while forced is not None and steps[-1] < right:
+            run = tuple(forced.forced()) or wanted[steps[-1]:steps[-1] + 1]
+            for id in run:
+                forced.push(id)
+            steps.append(steps[-1] + len(run))
+        assert taken == (right if forced is None else max(n for n in steps if n <= right)), right
+        assert stream.ids == [*prompt, *wanted[:taken]]
+        assert backend.verify(stream, (), kept) == 0
+        assert token_by_token(backend, stream, count - taken, kept) == wanted[taken:count]
+        backend.close(stream)
     backend.free()
