@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from configs.schema import Config
@@ -77,8 +78,9 @@ def load(config: Config, split: Split) -> Sequence[Task]:
             found = bfcl.tasks(split, config.seed, tuple(config.data.categories) or bfcl.CATEGORIES)
         case "assistant":
             from data_gen.tasks import assistant
-            sizes = _sizes(config) if split == "train" else SIZES
-            style = assistant.Style(Rates.of(config.data.disfluency), sizes=sizes, times=times, rewordings=rewordings(config, split)[0])
+            style = assistant.Style(Rates.of(config.data.disfluency), times=times, rewordings=rewordings(config, split)[0])
+            if split == "train" and config.data.intents:
+                style = replace(style, sizes=_sizes(config.data.intents))
             found = assistant.tasks(split, config.seed, config.data.sizes.get(split, DEFAULT_COUNT), style)
         case "dialogue":
             from data_gen.tasks.assistant import Style, dialogue
@@ -182,12 +184,11 @@ def rejected(config: Config, split: Split | None = None) -> Sequence[tuple[str, 
     return ()
 
 
-def _sizes(config: Config) -> tuple[float, ...]:
+def _sizes(shares: Sequence[float]) -> tuple[float, ...]:
     """Shares of requests of one, two, … intents."""
-    shares = config.data.intents
-    if shares and (min(shares) < 0 or not sum(shares)):
+    if min(shares) < 0 or not sum(shares):
         raise ValueError(f"data.intents is {list(shares)}: give shares of requests of one, two, … intents, such as [0.3,0.3,0.4]")
-    return tuple(shares) or SIZES
+    return tuple(shares)
 
 
 def _domains(config: Config) -> tuple[str, ...]:

@@ -42,10 +42,6 @@ _MAPS = frozenset({"map", "route", "route_text"})
 _ANSWERED = frozenset({"phone", "address"})
 
 
-SIZES = (0.3, 0.3, 0.2, 0.12, 0.08)
-"""Shares of requests with one, two, … intents."""
-
-
 @dataclass(frozen=True, slots=True)
 class Style:
     """How requests are told."""
@@ -54,7 +50,7 @@ class Style:
     lexicon: Lexicon = TRAIN
     indirect: float = 0.0
     """Probability of an indirect wording, where its intent has one."""
-    sizes: tuple[float, ...] = SIZES
+    sizes: tuple[float, ...] = (0.3, 0.3, 0.2, 0.12, 0.08)
     """Shares of requests with one, two, … intents."""
     least: int = 0
     """Disfluencies beyond fillers and repetitions that a request must have; drawn again until it has."""
