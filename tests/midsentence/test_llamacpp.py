@@ -245,12 +245,14 @@ def test_masks_bind_only_their_own_stream(make):
 @pytest.mark.parametrize("masked", [False, True], ids=["free", "masked"])
 def test_what_is_foreseen_changes_nothing(make, masked, temperature):
     backend = make(temperature=temperature)
+    backend.end_ids = frozenset()  # which random weights may write at any time
     what_is_foreseen_changes_nothing(backend, [7, 3, 50, 2], lambda: Following(1467) if masked else None)
 
 
 @pytest.mark.parametrize("eager", [True, False])
 def test_what_is_foreseen_is_read_in_one_pass_and_what_follows_costs_none(make, monkeypatch, eager):
-    backend = make(eager=eager)
+    backend = make(eager=eager, temperature=1.5)
+    backend.end_ids = frozenset()
     (wanted,) = write(backend, [backend.open([5, 6, 7])], 9)
     stream, seen = backend.open([5, 6]), []
     backend.append([(stream, [7])])
@@ -266,23 +268,25 @@ def test_what_is_foreseen_is_read_in_one_pass_and_what_follows_costs_none(make, 
 
 
 def test_more_is_foreseen_than_a_pass_has_logits_for(make, monkeypatch):
-    backend, passes = make(), []
+    backend, passes = make(temperature=1.5), []
+    backend.end_ids = frozenset()
     count = llama_library._OUTPUTS + 20
     (wanted,) = write(backend, [backend.open([5, 6, 7])], count + 1)
     one_pass = backend._cache._pass
     monkeypatch.setattr(backend._cache, "_pass", lambda part: passes.append(len(part)) or one_pass(part))
     stream = backend.open([5, 6, 7])
     assert backend.verify(stream, wanted[:count]) == count
-    assert passes[-2:] == [llama_library._OUTPUTS, 20]
+    assert passes[-2:] == [llama_library._OUTPUTS, 21]  # the prompt's last token once more, for its logits
     assert backend.decode([stream]) == [wanted[count]]
-    wrong = [*wanted[:count - 3], wanted[count - 3] + 1, 1, 2]
+    wrong = [*wanted[:count - 3], wanted[count - 3] ^ 1, 1, 2]
     assert backend.verify(again := backend.open([5, 6, 7]), wrong) == count - 3
     assert write(backend, [again], 4) == [wanted[count - 3:]]
 
 
 def test_a_full_cache_grows_for_what_is_foreseen(make, monkeypatch):
     monkeypatch.setattr(llamacpp, "_CELLS", 256)
-    backend, plain = make(), make()
+    backend, plain = make(temperature=1.5), make(temperature=1.5)
+    backend.end_ids = frozenset()
     (wanted,) = write(plain, [plain.open([5] * 250)], 30)
     stream = backend.open([5] * 250)
     assert backend._cache.tokens == 256
@@ -290,20 +294,38 @@ def test_a_full_cache_grows_for_what_is_foreseen(make, monkeypatch):
     assert backend._cache.tokens == 512 and backend.decode([stream]) == wanted[29:]
 
 
-def test_what_ends_a_turn_or_fails_is_not_taken_in(make, monkeypatch):
-    backend = make(max_tokens=30)
+def test_what_ends_a_turn_or_fails_is_not_taken_in(make):
+    backend = make(max_tokens=30, temperature=1.5)
+    backend.end_ids = frozenset()
     (wanted,) = write(backend, [backend.open([5, 6, 7])], 6)
     stream = backend.open([5, 6, 7])
     with pytest.raises(ValueError, match="3 tokens, 28 more pass max_tokens = 30"):
         backend.verify(stream, [1] * 28)
-    with pytest.raises(RuntimeError, match="llama.cpp failed on 2 tokens, status -1"):
+    with pytest.raises(RuntimeError, match="llama.cpp failed on 3 tokens, status -1"):
         backend.verify(stream, [wanted[0], 999_999])
-    assert stream.ids == [5, 6, 7] and backend._cache.length(stream.slot) == stream.cached == 3
-    monkeypatch.setattr(backend, "end_ids", frozenset({wanted[3]}))
-    assert backend.verify(stream, wanted) == wanted.index(wanted[3])
+    assert stream.ids == [5, 6, 7] and backend._cache.length(stream.slot) == stream.cached == 2
+    backend.end_ids = frozenset({wanted[3]})
+    assert backend.verify(stream, wanted) == wanted.index(wanted[3]) > 0
     backend.close(stream)
     with pytest.raises(ValueError, match="is closed"):
         backend.verify(stream, [1])
+
+
+def test_a_live_context_reads_what_is_foreseen(make, monkeypatch):
+    backend, seen = make(temperature=1.5), []
+    backend.end_ids = frozenset()
+    (wanted,) = write(backend, [backend.open([*[7] * 30, 8, 9])], 10)
+    compute = backend._cache.compute
+    monkeypatch.setattr(backend._cache, "compute", lambda rows: seen.append([len(ids) for _, _, ids, _ in rows]) or compute(rows))
+    with ModelWorker(backend) as worker:
+        context = worker.open([7] * 30).result(30)
+        listener = Listener(10)
+        listener.context = context
+        del seen[:]
+        context.write([8, 9], None, listener, foreseen=wanted[:8])
+        listener.done.result(30)
+        context.append([]).result(30)  # what was asked before is done by now
+    assert listener.tokens == wanted and seen == [[2], [8], [1]]
 
 
 class TokenByToken:
@@ -318,13 +340,12 @@ def test_verified_replays_with_a_grammar_are_those_of_writing_token_by_token(mak
     renderer = Renderer(tiny[2], "text")
     grammar = ProtocolGrammar(renderer, max_thought_chars=12, max_answer_chars=12)
     def played(backend):
-        made = episodes(renderer, 2, scripted=False)
+        made = episodes(renderer, 2, scripted=False, mode="verified")
         for episode in made:
-            episode.grammar, episode.settings = grammar, mode_settings("verified")
+            episode.grammar = grammar
         return [(r.outcome, r.end_ns, renderer.ids(r.prompt_ids, r.state.transcript), r.drafted) for r in run_batch(made, backend, 2)]
 
-    backend = make(eager=False)
-    found = played(backend)
+    found = played(make(eager=False))
     assert found == played(TokenByToken(make(eager=False)))
     assert all(drafted.right > 50 for *_, drafted in found)
 
