@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import importlib.metadata
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from ctypes import POINTER, Structure, c_bool, c_char_p, c_float, c_int32, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
 from functools import lru_cache
 from pathlib import Path
@@ -23,10 +23,10 @@ VERSION = "2026.10.11549"
 """The wheel's version that the structures below were read from."""
 MAX_CONTEXTS = 256
 """llama.cpp's own limit, for one cache."""
+OUTPUTS = 16
+"""Logits that one pass gives at the most, where fewer contexts share it: each is a row of the vocabulary in memory, twice."""
 _F32, _F16 = 0, 1
 _BATCH_TOKENS = 2048
-_OUTPUTS = 64
-"""Tokens of one pass that have logits, where fewer contexts share it: each is a row of the vocabulary in memory, twice."""
 _WARNING, _ERROR = 3, 4
 
 
@@ -212,7 +212,7 @@ class Cache:
         params = self._lib.llama_context_default_params()
         params.n_ctx, params.n_seq_max, params.n_batch, params.kv_unified = tokens, contexts, _BATCH_TOKENS, True
         # else room for the logits of a whole batch, gigabytes with a large vocabulary
-        self._outputs = params.n_outputs_max = max(contexts, _OUTPUTS)
+        params.n_outputs_max = max(contexts, OUTPUTS)
         params.n_threads = params.n_threads_batch = threads
         params.type_k = params.type_v = _F32 if float32 else _F16
         params.flash_attn_type = int(not float32)  # it computes in half precision, whatever the cache is kept in
@@ -234,8 +234,8 @@ class Cache:
         """Takes in new tokens.
 
         Args:
-            rows: context, position of its first new token, new tokens, after how many of the last of these logits are wanted (one or
-                more); each context once.
+            rows: context, position of its first new token, new tokens, after how many of the last of these logits are wanted; each
+                context once. One or more of each, and no more than `OUTPUTS` unless one of each.
 
         Returns:
             Those logits, (wanted, V) float32, by context.
@@ -245,8 +245,13 @@ class Cache:
             RuntimeError: llama.cpp refused the batch, or failed.
         """
         logits = {context: np.empty((wanted, self._weights.vocabulary_tokens), np.float32) for context, *_, wanted in rows}
+        flat = [
+            (context, first + n, token, place if (place := n - len(ids) + wanted) >= 0 else None)
+            for context, first, ids, wanted in rows for n, token in enumerate(ids)
+        ]
         try:
-            for part in self._parts(rows):
+            for start in range(0, len(flat), self._batch_tokens):
+                part = flat[start:start + self._batch_tokens]
                 self._pass(part)
                 for n, (context, _, _, place) in enumerate(part):
                     if place is not None:
@@ -257,21 +262,6 @@ class Cache:
                 self.keep(context, first)
             raise
         return logits
-
-    def _parts(self, rows: Sequence[tuple[int, int, Sequence[int], int]]) -> Iterator[list[_Token]]:
-        """What goes into one pass each."""
-        part: list[_Token] = []
-        outputs = 0
-        for context, first, ids, wanted in rows:
-            for n, token in enumerate(ids):
-                place = n - (len(ids) - wanted) if len(ids) - n <= wanted else None
-                if len(part) == self._batch_tokens or place is not None and outputs == self._outputs:
-                    yield part
-                    part, outputs = [], 0
-                part.append((context, first + n, token, place))
-                outputs += place is not None
-        if part:
-            yield part
 
     def _pass(self, part: Sequence[_Token]) -> None:
         contexts, positions, tokens = (np.array(column, np.int32) for column in list(zip(*part))[:3])

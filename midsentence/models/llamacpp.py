@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from midsentence.models.ends import turn_ends
-from midsentence.models.llama_library import MAX_CONTEXTS, Cache, CacheFull, Weights
+from midsentence.models.llama_library import MAX_CONTEXTS, OUTPUTS, Cache, CacheFull, Weights
 from midsentence.models.model import Constraint, Mask, agreed, check_room, common
 
 _CONTEXTS = 8
@@ -159,9 +159,10 @@ class LlamaCppModel:
         return chosen
 
     def verify(self, stream: LlamaCppStream, ids: Sequence[int], constraint: Constraint | None = None) -> int:
-        """See `midsentence.models.model.Verifies`. A pass over many tokens is computed by other kernels than one over a single token:
-        in float32 the choices are the same, by test; with a cache in float16 or weights of eight bits, where two tokens are nearly as
-        likely as each other, either.
+        """See `midsentence.models.model.Verifies`. On a processor a pass costs what its tokens cost, so `OUTPUTS` are taken in at once, and
+        no more after one that is wrong; a first one that is known to be wrong costs nothing. Many tokens are computed by other kernels
+        than a single one: in float32 the choices are the same, by test; with a cache in float16 or weights of eight bits, where two
+        tokens are nearly as likely as each other, either.
 
         Raises:
             ValueError: a context would grow past ``max_tokens``, or is closed, or a mask allows nothing.
@@ -171,19 +172,26 @@ class LlamaCppModel:
             return 0
         check_room(stream.length, len(ids), self.max_tokens)
         self._reread(stream)
-        length, known = stream.length, stream.logits if stream.cached == stream.length else None
-        stream.ids.extend(ids)
+        length = stream.length
+        logits = [stream.logits] if stream.logits is not None and stream.cached == length else []  # after none of the ids, one, two …
+
+        def chosen(after: int) -> int:
+            while len(logits) <= after:
+                read = stream.length - length
+                more = ids[read:read + OUTPUTS - (not logits)]
+                stream.ids.extend(more)
+                logits.extend(self._compute([stream], [len(more) + (not logits)])[slot])
+            return self._choose(logits[after], stream.seed, length + after, constraint)
+
         right = 0
         try:
-            read = self._compute([stream], [len(ids) + (known is None)])[slot]
-            logits = read if known is None else np.concatenate((known[None], read))  # (1 + ids, V): after none of the ids, one, two …
-            right = agreed(
-                ids, self.end_ids, constraint,
-                lambda after: self._choose(logits[after], stream.seed, length + after, constraint),
-            )
+            right = agreed(ids, self.end_ids, constraint, chosen)
         finally:
-            self.crop(stream, length + right)
-        stream.logits = logits[right].copy()
+            kept = min(stream.length - length, right)
+            self.crop(stream, length + kept)
+        if logits:
+            stream.logits = logits[kept].copy()
+        stream.ids.extend(ids[kept:right])  # forced at the end: nobody asked what comes after
         return right
 
     def crop(self, stream: LlamaCppStream, length: int) -> None:

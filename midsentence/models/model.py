@@ -116,7 +116,7 @@ class Verifies(Protocol):
     """What a model may have besides: one that lacks it writes token by token what others take in at the speed of reading."""
 
     def verify(self, stream: Any, ids: Sequence[int], constraint: Constraint | None = None) -> int:
-        """Appends as many of the ids as `Model.decode` would have written, one after the other, in one pass.
+        """Appends as many of the ids as `Model.decode` would have written, one after the other, in one pass or a few.
 
         Args:
             stream: a context of this model's.

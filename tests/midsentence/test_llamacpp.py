@@ -17,6 +17,7 @@ from configs.schema import register  # noqa: E402
 from data_gen.tasks import debug  # noqa: E402
 from eval import replay  # noqa: E402
 from midsentence import core, session  # noqa: E402
+from midsentence.clock import NS_PER_S  # noqa: E402
 from midsentence.events import Appended, UserUpdate  # noqa: E402
 from midsentence.models import llama_library, llamacpp  # noqa: E402
 from midsentence.models.checkpoint import load_model  # noqa: E402
@@ -270,17 +271,25 @@ def test_what_is_foreseen_is_read_in_one_pass_and_what_follows_costs_none(make, 
 def test_more_is_foreseen_than_a_pass_has_logits_for(make, monkeypatch):
     backend, passes = make(temperature=1.5), []
     backend.end_ids = frozenset()
-    count = llama_library._OUTPUTS + 20
+    most = llama_library.OUTPUTS
+    count = 2 * most + 5
     (wanted,) = write(backend, [backend.open([5, 6, 7])], count + 1)
     one_pass = backend._cache._pass
     monkeypatch.setattr(backend._cache, "_pass", lambda part: passes.append(len(part)) or one_pass(part))
     stream = backend.open([5, 6, 7])
     assert backend.verify(stream, wanted[:count]) == count
-    assert passes[-2:] == [llama_library._OUTPUTS, 21]  # the prompt's last token once more, for its logits
+    assert passes[-3:] == [most, most, 6]  # the prompt's last token once more, for its logits
     assert backend.decode([stream]) == [wanted[count]]
-    wrong = [*wanted[:count - 3], wanted[count - 3] ^ 1, 1, 2]
-    assert backend.verify(again := backend.open([5, 6, 7]), wrong) == count - 3
-    assert write(backend, [again], 4) == [wanted[count - 3:]]
+    wrong = [*wanted[:20], wanted[20] ^ 1, *wanted[21:count]]
+    del passes[:]
+    assert backend.verify(again := backend.open([5, 6, 7]), wrong) == 20
+    assert passes[-2:] == [most, most]  # and not to its end
+    assert write(backend, [again], 8) == [wanted[20:28]]
+    stream = backend.open([5, 6])
+    backend.append([(stream, [7])])
+    del passes[:]
+    assert backend.verify(stream, [wanted[0] ^ 1, *wanted[1:9]]) == 0
+    assert not passes and backend.decode([stream]) == wanted[:1]
 
 
 def test_a_full_cache_grows_for_what_is_foreseen(make, monkeypatch):
@@ -290,7 +299,7 @@ def test_a_full_cache_grows_for_what_is_foreseen(make, monkeypatch):
     (wanted,) = write(plain, [plain.open([5] * 250)], 30)
     stream = backend.open([5] * 250)
     assert backend._cache.tokens == 256
-    assert backend.verify(stream, wanted[:29]) == 29
+    assert backend.verify(stream, wanted[:29]) == 29  # two passes
     assert backend._cache.tokens == 512 and backend.decode([stream]) == wanted[29:]
 
 
@@ -340,14 +349,14 @@ def test_verified_replays_with_a_grammar_are_those_of_writing_token_by_token(mak
     renderer = Renderer(tiny[2], "text")
     grammar = ProtocolGrammar(renderer, max_thought_chars=12, max_answer_chars=12)
     def played(backend):
-        made = episodes(renderer, 2, scripted=False, mode="verified")
-        for episode in made:
-            episode.grammar = grammar
-        return [(r.outcome, r.end_ns, renderer.ids(r.prompt_ids, r.state.transcript), r.drafted) for r in run_batch(made, backend, 2)]
+        (episode,) = made = episodes(renderer, 1, scripted=False, mode="verified")
+        episode.grammar, episode.limit_ns = grammar, 12 * NS_PER_S
+        (rollout,) = run_batch(made, backend)
+        return renderer.ids(rollout.prompt_ids, rollout.state.transcript), rollout.drafted
 
-    found = played(make(eager=False))
-    assert found == played(TokenByToken(make(eager=False)))
-    assert all(drafted.right > 50 for *_, drafted in found)
+    ids, drafted = played(make(eager=False))
+    assert (ids, drafted) == played(TokenByToken(make(eager=False)))
+    assert drafted.right > 20
 
 
 def test_replays_with_a_grammar_are_those_of_transformers(make, reference, tiny):
