@@ -508,7 +508,7 @@ def test_smollm2_writes_what_it_writes_in_transformers(smollm2_folder, tmp_path)
 @pytest.mark.slow
 @pytest.mark.parametrize("eight_bits", [False, True], ids=["float32", "eight bits"])
 def test_smollm2_reads_what_it_would_write(smollm2_folder, tmp_path, eight_bits):
-    """The shipped adapter, free, under the grammar, and grounded: drafts right, wrong at the first, in the middle and at the last, and none."""
+    """The shipped adapter, free, constrained and grounded: drafts right, wrong at the first, in the middle and at the last, and none."""
     model, tokenizer = load_model(str(smollm2_folder), "smollm2-midsentence", "float32")
     write_gguf(model, tokenizer, tmp_path / "model.gguf", "smollm2", eight_bits=eight_bits)
     backend = LlamaCppModel(tmp_path / "model.gguf", tokenizer=tokenizer, float32=not eight_bits)
@@ -518,7 +518,8 @@ def test_smollm2_reads_what_it_would_write(smollm2_folder, tmp_path, eight_bits)
         state, _ = core.step(state, event)
     assert state.phase is core.Phase.GENERATING
     prompt = renderer.ids(renderer.prompt_ids(system_prompt(state.settings, debug.TOOLS)), state.transcript)
-    for begin in (lambda: None, partial(ProtocolGrammar(renderer).begin, state), partial(ProtocolGrammar(renderer, grounded=True).begin, state)):
+    constrained, grounded = ProtocolGrammar(renderer), ProtocolGrammar(renderer, grounded=True)
+    for begin in (lambda: None, partial(constrained.begin, state), partial(grounded.begin, state)):
         wanted, count = token_by_token(backend, backend.open(prompt), 24, begin()), 20
         if not backend.end_ids.isdisjoint(wanted):
             count = next(n for n, id in enumerate(wanted) if id in backend.end_ids)
