@@ -246,7 +246,7 @@ class Cache:
         """
         logits = {context: np.empty((wanted, self._weights.vocabulary_tokens), np.float32) for context, *_, wanted in rows}
         flat = [
-            (context, first + n, token, place if (place := n - len(ids) + wanted) >= 0 else None)
+            (context, first + n, token, row if (row := n - len(ids) + wanted) >= 0 else None)
             for context, first, ids, wanted in rows for n, token in enumerate(ids)
         ]
         try:
