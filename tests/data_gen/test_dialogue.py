@@ -109,7 +109,7 @@ def test_the_user_speaks_when_the_agent_has_answered(mode, config):
 def test_what_was_sent_is_not_written_again_when_a_filler_follows_the_name_it_was_made_of(config):
     """A name may go on after "uh"; the message that is made of what it names has been sent all the same."""
     task = compose("train", 102)
-    assert " ".join(word.text for word in task.words).startswith("send an sms to Clara with the highlights from the pottery catalogue uh huh oh")
+    assert [word.text for word in task.words[9:15]] == ["the", "pottery", "catalogue", "uh", "huh", "oh"]
     plans: list[str] = []
 
     class Kept(Expert):
