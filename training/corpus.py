@@ -83,7 +83,7 @@ def read_source(
         """One file's part."""
         part = Source(folder)
         for row in read_shard(path):
-            if row["outcome"] != LEARNT:
+            if row.outcome != LEARNT:
                 part.failed += 1
                 continue
             example: Example | None = make_example(row, renderer, cut_spans=cut_spans, idle_pauses=idle_pauses, model=model)

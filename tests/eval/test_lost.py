@@ -10,7 +10,7 @@ from eval import lost as lost_
 from eval.lost import STEPS, lost, pairs, timeline
 from eval.replay import main as replay
 from eval.results import BadResults
-from eval.trace import Line, Piece, Run, Span, Trace, history_of, trace
+from eval.trace import Line, Piece, Run, Span, Trace, trace
 from midsentence.clock import ns
 from midsentence.events import UserUpdate
 
@@ -62,9 +62,9 @@ def test_the_division_of_real_episodes_adds_up_and_is_printed(configured, capsys
     config.runs = [config.out]
     (found,) = pairs(config.runs).values()
     for episode, floor_ns, other in found:
-        assert (episode["mode"], other["mode"], episode["task"]) == ("speculative", "sequential", other["task"])
-        item = lost(trace(history_of(episode["log"])), episode["speech_end_ns"], episode["latency_ns"], floor_ns)
-        assert item.total_ns == episode["latency_ns"] - floor_ns == sum(item.steps_ns.values())
+        assert (episode.mode, other.mode, episode.task) == ("speculative", "sequential", other.task)
+        item = lost(trace(episode.history), episode.speech_end_ns, episode.latency_ns, floor_ns)
+        assert item.total_ns == episode.latency_ns - floor_ns == sum(item.steps_ns.values())
         assert item.total_ns >= 0 and all(spent >= 0 for name, spent in item.steps_ns.items() if name != STEPS[-1])
     capsys.readouterr()
     with monkeypatch.context() as patched:  # others may have written the episodes
@@ -75,7 +75,7 @@ def test_the_division_of_real_episodes_adds_up_and_is_printed(configured, capsys
     lost_.main(config)
     out = capsys.readouterr().out
     assert f"{len(found)} requests, share of the saving 0." in out and all(f"\n{episode['task']}: " in out for episode, _, _ in found)
-    config.path = found[0][0]["task"]
+    config.path = found[0][0].task
     lost_.main(config)
     assert capsys.readouterr().out.count("user gets") == 1
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
 from eval import paper, replay, report
 from eval.backends import backend
 from eval.measures import Terms
+from eval.records import EpisodeRecord
 from eval.results import Key
 from midsentence.models import embedded
 from tests.eval.test_report import episode
@@ -24,8 +25,8 @@ def key(backend: str, mode: str, source: str = "assistant", split: str = "test")
     return Key(source, split, backend, mode, "laptop")
 
 
-def some(n: int, late_s: float, right: int, graph: int = 0) -> list[dict]:
-    return [episode(f"t{k}", late_s, k < right) | {"graph_right": k < graph} for k in range(n)]
+def some(n: int, late_s: float, right: int, graph: int = 0) -> list[EpisodeRecord]:
+    return [replace(episode(f"t{k}", late_s, k < right), graph_right=k < graph) for k in range(n)]
 
 
 def tables(episodes: dict, tmp_path, name: str = "smollm2") -> list[dict]:

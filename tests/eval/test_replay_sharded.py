@@ -100,7 +100,7 @@ def test_one_that_fails_stops_all_and_any_number_goes_on(configured, tmp_path, w
     with half.open("a") as file:
         file.write('{"task": "half a li')  # as a kill leaves it
     again = []
-    monkeypatch.setattr(Part, "add", lambda self, row: (again.append(row["task"]), add(self, row)))
+    monkeypatch.setattr(Part, "add", lambda self, row: (again.append(row.task), add(self, row)))
     assert together(config, then) == [None] * then
     assert len(again) == 10 - len(ran) and written(config.out) == whole
 
