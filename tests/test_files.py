@@ -183,7 +183,7 @@ def test_an_emptied_file_of_episodes_is_named_and_played_again(tmp_path):
 
 
 def test_results_name_files_of_their_own_folder_only(tmp_path):
-    (tmp_path / "manifest.json").write_text(json.dumps({"schema_version": replay.SCHEMA_VERSION, "rows": [{"file": "../x.jsonl"}]}))
+    (tmp_path / "manifest.json").write_text(json.dumps({"schema_version": replay.VERSION, "rows": [{"file": "../x.jsonl"}]}))
     with pytest.raises(BadResults, match="names files that are not the folder's"):
         read_results(tmp_path)
 
@@ -228,7 +228,7 @@ def test_a_manifest_of_another_shape_is_refused(copied, changes):
 
 @pytest.mark.parametrize("row", [3, {"file": "x"}, {"file": "x", "backend": "a", "mode": [], "profile": "", "seed": 0}])
 def test_a_manifest_of_a_replay_of_another_shape_is_refused(tmp_path, row):
-    (tmp_path / "manifest.json").write_text(json.dumps({"schema_version": replay.SCHEMA_VERSION, "rows": [row]}))
+    (tmp_path / "manifest.json").write_text(json.dumps({"schema_version": replay.VERSION, "rows": [row]}))
     with pytest.raises(BadResults, match="is no manifest"):
         read_results(tmp_path)
 

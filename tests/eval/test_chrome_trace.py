@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -73,7 +74,7 @@ def test_a_trace_replaces_a_trace_and_nothing_else(exported, configured, tmp_pat
 
 
 def test_what_others_wrote_steers_no_terminal(exported, configured, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(chrome_trace, "find", lambda *_: exported[1] | {"task": "a\x1b[2J"})
+    monkeypatch.setattr(chrome_trace, "find", lambda *_: replace(exported[1], task="a\x1b[2J"))
     config = configured(f"path={tmp_path / 'replay'}", "row=1")
     config.out = str(tmp_path / "other.json")
     chrome_trace.main(config)

@@ -26,6 +26,7 @@ from eval.trace import trace
 from eval.turn_tables import conversations
 from midsentence.clock import Profile, ns
 from midsentence.modes import MODES
+from tests.eval.made import record_of
 
 CONFIG = Config(
     data=DataConfig(source="jsonl", endpoint="oracle", endpoints={"oracle": EndpointConfig(0.5, 0.0)}), model=ModelConfig(name="tiny"))
@@ -74,7 +75,7 @@ def test_the_expert_is_right_in_every_turn_of_every_mode(mode, tiny_renderer):
     assert found.latency_ns == sum(found.parts_ns.values()) and found.counts.effects_before_commit == 0
     assert found.counts.effects_before_last_word == found.repeated_across_turns == found.counts.effects_repeated == 0
     assert (found.counts.effects, found.counts.wrong_effects) == (2, 0)
-    assert len(found.words) == len(TASK.words) and found.words[-1][2] == found.speech_end_ns
+    assert len(found.words) == len(TASK.words) and found.words[-1].end_ns == found.speech_end_ns
 
 
 @pytest.mark.parametrize("predicted", [True, False])
@@ -105,7 +106,7 @@ def test_what_answers_a_false_end_of_speech_is_not_a_turns_answer(tiny_renderer)
 def test_a_turns_words_are_where_they_were_said(tiny_renderer):
     found = played(tiny_renderer)
     starts = [turn.start_ns for turn in found.turns]
-    assert [found.words[n][1] for n in (0, 4, 7, 11, 18)] == starts and starts == sorted(starts)
+    assert [found.words[n].start_ns for n in (0, 4, 7, 11, 18)] == starts and starts == sorted(starts)
 
 
 def test_a_conversation_that_fills_its_context_goes_on_without_the_oldest(tiny_renderer):
@@ -182,7 +183,7 @@ def test_the_report_has_a_row_of_turns_for_each_mode(tiny_renderer):
     episodes = {}
     for mode in ("sequential", "speculative"):
         made = played(tiny_renderer, mode=mode)
-        episodes[Key("jsonl", "test", "expert", mode, "laptop")] = [{name: made[name] for name in made if name not in ("log", "words")}]
+        episodes[Key("jsonl", "test", "expert", mode, "laptop")] = [made.bare()]
     rows = rows_of(episodes, Terms(resamples=10))
     assert [row["conversations"]["n"] for row in rows] == [5, 5] and not broken(rows)
     first, growth, kinds = conversations(rows)
@@ -197,4 +198,4 @@ def test_the_report_has_a_row_of_turns_for_each_mode(tiny_renderer):
 
 
 def test_single_requests_have_no_turns(tiny_renderer):
-    assert summary([{"right": True}]) is None
+    assert summary([record_of()]) is None

@@ -13,6 +13,7 @@ from eval.results import BadResults
 from eval.trace import Line, Piece, Run, Span, Trace, trace
 from midsentence.clock import ns
 from midsentence.events import UserUpdate
+from tests.eval.made import record_of
 
 
 def span(start: float, end: float, part: str, *, final: bool, ended: str = "action", lines: tuple[float, ...] = ()) -> Span:
@@ -49,7 +50,7 @@ def test_what_comes_after_the_commit_point_is_no_writing():
 
 def test_a_timeline_begins_before_the_end_of_speech_and_tells_who_did_what():
     spans = span(9, 10.5, "tool_call", final=False, ended="cut"), span(12, 13, "answer", final=True)
-    shown = timeline({"speech_end_ns": ns(9)}, seen(*spans))
+    shown = timeline(record_of(speech_end_ns=ns(9)), seen(*spans))
     assert [line.split()[:2] for line in shown] == [
         ["0.00", "model"], ["1.00", "heard"], ["3.00", "model"], ["4.00", "tool"], ["5.00", "user"],
     ]
@@ -74,7 +75,7 @@ def test_the_division_of_real_episodes_adds_up_and_is_printed(configured, capsys
         assert "b\\x1b[2J, laptop: " in said and "\x1b" not in said
     lost_.main(config)
     out = capsys.readouterr().out
-    assert f"{len(found)} requests, share of the saving 0." in out and all(f"\n{episode['task']}: " in out for episode, _, _ in found)
+    assert f"{len(found)} requests, share of the saving 0." in out and all(f"\n{episode.task}: " in out for episode, _, _ in found)
     config.path = found[0][0].task
     lost_.main(config)
     assert capsys.readouterr().out.count("user gets") == 1

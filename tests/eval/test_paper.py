@@ -98,7 +98,7 @@ def test_only_requests_that_both_sides_ran_are_compared(tmp_path):
 
 def test_splits_are_put_together_only_for_those_that_nobody_trained(tmp_path):
     made = {
-        key(who, mode, "hotpotqa", split): [one | {"answer_right": True} for one in some(4, 4 if mode == "sequential" else 2, 4)]
+        key(who, mode, "hotpotqa", split): [replace(one, answer_right=True) for one in some(4, 4 if mode == "sequential" else 2, 4)]
         for who in ("expert", "async") for mode in ("sequential", "speculative") for split in ("train", "test")
     }
     table, = tables(made, tmp_path)

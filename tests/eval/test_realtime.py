@@ -90,7 +90,7 @@ def test_the_expert_live_does_what_it_does_on_the_virtual_clock(configured, fake
         assert [e.task for e in episodes] == [e.task for e in expected]
         for live, simulated in zip(episodes, expected):
             assert (simulated.time, live.time) == ("virtual", "real") and live.profile == "wall-laptop"
-            assert [live[key] for key in ("outcome", "right", "answer")] == [simulated[key] for key in ("outcome", "right", "answer")]
+            assert (live.outcome, live.right, live.answer) == (simulated.outcome, simulated.right, simulated.answer)
             assert abs(live.latency_ns - simulated.latency_ns) < NEAR_NS
             assert live.floor_ns <= live.latency_ns and sum(live.parts_ns.values()) == live.latency_ns
             assert replayed(live, tasks[live.task], replay.settings_of(live.mode, config.agent)).answered
@@ -132,7 +132,7 @@ def test_words_come_when_they_are_due_and_tools_take_their_time(tiny_renderer):
         (0.4321, "call Bob", False), (2.5, "please", True),
     )
     seen = trace(rollout.history)
-    assert rollout.outcome == "answered"
+    assert rollout.outcome == "answered" and rollout.updates == (UserUpdate(ns(0.4321), "call Bob"), UserUpdate(ns(2.5), "please", True))
     assert [(update.at_ns, update.text) for update in seen.updates] == [(ns(0.4321), "call Bob"), (ns(2.5), "please")]
     [run] = seen.runs
     assert abs(run.end_ns - run.start_ns - ns(0.7)) < NEAR_NS and run.value == "+1 555 Bob"

@@ -215,7 +215,7 @@ def test_the_request_that_is_drawn_shows_something():
     dull, telling = episode("a", 2), episode("b", 2, early_calls=2, held_calls=1, started_calls=3)
     base = [episode("a", 4), episode("b", 5)]
     assert chosen(made(sequential=base, speculative=[dull, telling]))[2] == "b"
-    assert chosen(made(sequential=base, speculative=[dull | {"right": False}])) is None
+    assert chosen(made(sequential=base, speculative=[replace(dull, right=False)])) is None
     assert chosen(made(speculative=[telling])) is None
 
 
