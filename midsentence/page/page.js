@@ -98,7 +98,7 @@ function look(step) {
   draw();
 }
 
-// Draws once a frame at the most, and goes on while anything is under way.
+// Draws ten times a second at the most, and goes on while anything is under way: the model may need this processor, too.
 function draw() {
   if (due) return;
   due = true;
@@ -108,7 +108,7 @@ function draw() {
     write(one);
     lanes(one);
     if (one && one.n === latest && line.ready && moves(one)) draw();
-  }), 50);
+  }), 100);
 }
 
 const moves = (one) => one.main.answer === null || one.beside && one.beside.answer === null && !one.beside.failed;

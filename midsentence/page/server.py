@@ -231,7 +231,7 @@ def main(asked: argparse.Namespace, row: Callable[[str], Any], toolbox: Callable
     disable_progress_bar()
     with listening, load(
         asked.model, asked.adapter, constrained=asked.constrained, grounded=asked.grounded, runtime=asked.runtime, dtype=asked.dtype,
-        turns=asked.turns, stamps=asked.stamps,
+        turns=asked.turns, stamps=asked.stamps, server=asked.server,
     ) as model:
         port = listening.getsockname()[1]
         stage = stage_of(model, asked, row, lambda: toolbox(asked.tools, now), now, folder)

@@ -25,6 +25,7 @@ from midsentence.page.house import Bounds
 from tests.midsentence.page_stage import LIFELIKE, stage
 
 pytestmark = pytest.mark.full
+expect.set_options(timeout=60_000)  # milliseconds: how fast the machine is, is not what is tested
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell"))), None)
 
 PUT_IN = """
@@ -104,6 +105,7 @@ def page(browser: Any, served: Server) -> Iterator[Page]:
     made = browser.new_page(viewport={"width": 1280, "height": 1000})
     made.on("pageerror", lambda error: faults.append(str(error)))
     made.on("console", lambda message: faults.append(message.text) if message.type == "error" and "WebSocket" not in message.text else None)
+    made.set_default_timeout(120_000)
     made.add_init_script(PUT_IN)
     made.goto(f"http://127.0.0.1:{served.port}/")
     expect(made.locator("#state")).to_have_text("listening")

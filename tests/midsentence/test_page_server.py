@@ -258,6 +258,7 @@ def test_the_page_without_a_model_named_is_the_shipped_one(monkeypatch, tmp_path
 
     def load(*names: Any, **options: Any) -> Any:
         loaded.append((names, options["constrained"], options["grounded"]))
+        assert options["server"] == ""
         raise UserError("far enough")
 
     monkeypatch.setattr(server, "load", load)
