@@ -23,12 +23,13 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from configs.command import UserError, command
+from configs.command import command
 from configs.folder import settings_in
+from configs.modes import settings_of
 from configs.schema import Config
 from data_gen.disfluency import CORRECTIONS
-from data_gen.episodes import make_episode, settings_of
-from data_gen.expert import Expert, heard_in, reconcile
+from data_gen.episodes import make_episode
+from data_gen.expert import Expert, expert_of, heard_in, reconcile
 from data_gen.gold import canonical
 from data_gen.nearness import Nearness
 from data_gen.reading import reading_of
@@ -40,7 +41,7 @@ from data_gen.twins import asked_tools, known_by, others, twin
 from midsentence import core
 from midsentence.calls import Call, CallState
 from midsentence.core import State
-from midsentence.ending import quietly
+from midsentence.ending import UserError, quietly
 from midsentence.events import (
     Append,
     Command,
@@ -72,7 +73,6 @@ MOST_SHOWN = 20
 """Rows at fault that are named."""
 MOST_TRIED = 12
 """Tasks that are looked at for a twin's continuation."""
-_HEARD = (UserUpdate, EndPredicted, Silence, Speaking)
 _SHARED = ("moment:", "day:", "length:", "priority:", "transport:")
 """Kinds of values that are no names: every split says "tomorrow"."""
 
@@ -345,7 +345,7 @@ def _unknowing(
 
 
 def _expert(config: Config, task: Task, eager: tuple[float, int]) -> Expert:
-    return Expert(task, reading_of(task, *eager), config.data.thoughts, config.data.answers, config.data.patience)
+    return expert_of(task, reading_of(task, *eager), config.data)
 
 
 def _reached(task: Task, state: State, eager: tuple[float, int]) -> bool:
@@ -393,10 +393,11 @@ def _diverges(
                      seed=child(row.seed, "speech"), planner=_expert(config, each, eager))
         for each in (task, double)
     ]
-    heard = [[what for *_, what in sorted(episode._queue)] for episode in episodes]
+    heard: list[list[Event]] = [[what for *_, what in sorted(episode._queue) if not callable(what)] for episode in episodes]
     rollout = episodes[1].run()
     if task.turns:  # what is said in later turns is not there before they begin
-        heard = [[event for event, _ in run.history if isinstance(event, _HEARD)] for run in (episodes[0].run(), rollout)]
+        told = UserUpdate | EndPredicted | Silence | Speaking
+        heard = [[event for event, _ in run.history if isinstance(event, told)] for run in (episodes[0].run(), rollout)]
     apart_ns = min(
         (min(a.at_ns, b.at_ns) for a, b in zip(*heard) if a != b), default=min(updates[-1].at_ns for updates in heard)
     )

@@ -24,7 +24,7 @@ from configs.command import claim, command, out_folder, write_manifest
 from configs.schema import Config, counted
 from data_gen.card import write_card
 from data_gen.episodes import make_episode, sample_profile
-from data_gen.expert import Expert
+from data_gen.expert import expert_of
 from data_gen.reading import reading_of
 from data_gen.rejected import report_rejected
 from data_gen.seeds import child
@@ -176,7 +176,7 @@ def make_row(config: Config, task: Task, split: str, n: int) -> Trajectory:
     mode = config.data.modes[n % len(config.data.modes)]
     profile = sample_profile(config.clock, child(seed, "profile"))
     reading = reading_of(task, config.data.eagerness, child(seed, "eager"))
-    expert = Expert(task, reading, config.data.thoughts, config.data.answers, config.data.patience)
+    expert = expert_of(task, reading, config.data)
     made = renderer(config)
     rollout = make_episode(
         task, mode, profile, made, agent=config.agent, data=config.data, seed=child(seed, "speech"), planner=expert

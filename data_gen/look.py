@@ -10,17 +10,18 @@ import html
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from configs.folder import settings_in
+from configs.modes import settings_of
 from configs.palette import INK, LEARNED, LEARNED_INK, LINE, MODE_COLOURS, SOFT
-from data_gen.episodes import settings_of
 from data_gen.sources import load
-from data_gen.task import Word
+from data_gen.task import Split, Word
 from data_gen.trajectory import Trajectory, read_rows
 from midsentence import core
 from midsentence.clock import seconds
@@ -69,7 +70,7 @@ def revisions(row: Trajectory) -> tuple[int, int]:
     return revised, removed
 
 
-def _share(values) -> float:
+def _share(values: Iterable[bool]) -> float:
     return float(np.mean(list(values)))
 
 
@@ -140,7 +141,7 @@ def episode_of(row: Trajectory, folder: Path, trust: bool = False) -> Drawn:
         ValueError: the folder's settings have no such task.
     """
     config = settings_in(folder, trust=trust)
-    task = next((task for task in load(config, row.split) if task.id == row.task), None)
+    task = next((task for task in load(config, cast(Split, row.split)) if task.id == row.task), None)
     if task is None:
         raise ValueError(f"{folder} has a row of task {row.task!r}, which its source does not make any more; generate it again")
     state = core.start(settings_of(row.mode, config.agent), task.specs, task.id, len(row.prompt_ids))

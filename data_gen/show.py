@@ -14,10 +14,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from configs.command import UserError, command
+from configs.command import command
 from configs.schema import Config
 from data_gen.trajectory import Trajectory, read_manifest, read_rows
 from midsentence.clock import seconds
+from midsentence.ending import UserError
 from midsentence.events import Speaking, UserUpdate
 from midsentence.terminal import plain
 
@@ -62,8 +63,10 @@ def render(row: Trajectory) -> list[Any]:
                f"{row.outcome} at {seconds(row.end_ns):.2f} s"), "dim"),
     )
     table = Table(box=None, pad_edge=False)
-    for name, justify in (("s", "right"), ("tokens", "right"), ("loss", "center"), ("written", "left")):
-        table.add_column(name, justify=justify, style="dim" if name != "written" else None)
+    for name in ("s", "tokens"):
+        table.add_column(name, justify="right", style="dim")
+    table.add_column("loss", justify="center", style="dim")
+    table.add_column("written")
     aloud = spoken(row)
     for part in row.segments:
         segment = part.segment

@@ -214,7 +214,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{folder} was made in edition {edition} of the protocol, and this code speaks edition {EDITION}; "
             f"generate the data again with the settings in its config.yaml, into another folder"
         )
-    shards = manifest.get("shards")
+    shards = manifest.get("shards") or {}
     if not shaped(manifest, _SHAPE) or any(str(name) != Path(str(name)).name for names in shards.values() for name in names):
         raise BadData(f"{path} names shards that are no files of the folder, or is none; generate the data again")
     missing = [name for names in shards.values() for name in names if not (folder / name).is_file()]
@@ -265,6 +265,13 @@ def read_shard(path: Path) -> list[Trajectory]:
             f"{wanted.get(wrong[0], 'none')}; delete it and run data_gen.generate again"
         )
     return [from_row(row) for row in table.to_pylist()]
+
+
+def sizes_in(path: Path) -> list[tuple[str, int, int]]:
+    """Of each row of a file its mode, its tokens and those that the model wrote, without reading the rest."""
+    import pyarrow.parquet as parquet
+    table = parquet.read_table(path, columns=["mode", "tokens", "model_tokens"])
+    return list(zip(*(table[name].to_pylist() for name in table.column_names)))
 
 
 def read_rows(folder: Path, split: str) -> Iterator[Trajectory]:

@@ -10,11 +10,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from configs.command import UserError, command
+from configs.command import command
 from configs.schema import Config
 from eval.records import EpisodeRecord
 from eval.results import read_file, read_manifest
 from eval.trace import trace
+from midsentence.ending import UserError
 from midsentence.files import marker, write
 from midsentence.protocol import write_call
 from midsentence.terminal import plain

@@ -158,14 +158,14 @@ def summary(key: Key, found: Sequence[tuple[Lost, EpisodeRecord, Trace]], possib
 
 def _of_listener(episodes: Sequence[EpisodeRecord], possible_ns: int, lost_ns: int) -> list[str]:
     """What a listener without luck could have, and what the ends waited for; nothing of replays that don't say."""
-    if any(episode.listener_ns is None for episode in episodes):
+    bounds_ns = [episode.listener_ns for episode in episodes if episode.listener_ns is not None]
+    if len(bounds_ns) < len(episodes):
         return []
-    n, took_ns = len(episodes), sum(episode.latency_ns for episode in episodes)
-    bound_ns = sum(episode.listener_ns for episode in episodes)
-    lucky = sum(episode.latency_ns < episode.listener_ns for episode in episodes)
+    n, took_ns, bound_ns = len(episodes), sum(episode.latency_ns for episode in episodes), sum(bounds_ns)
+    lucky = sum(episode.latency_ns < least_ns for episode, least_ns in zip(episodes, bounds_ns))
     waited = Counter[str]()
     for episode in episodes:
-        waited.update(episode.path_ns)
+        waited.update(episode.path_ns or {})
     causes = "  + ".join(f"{seconds(waited[cause]) / n:.2f} {cause}" for cause in CAUSES)
     return [
         f"a listener who guesses nothing: share at most {1 - (lost_ns - took_ns + bound_ns) / possible_ns:.3f}, "

@@ -137,7 +137,7 @@ def _answers(own: Sequence[EpisodeRecord]) -> dict[str, Any]:
     return {
         "graph_accuracy": float(np.mean([episode.graph_right for episode in own])),
         "answer_exact": _mean([float(episode.answer_right) for episode in asked]),
-        "answer_f1": _mean([episode.answer_f1 for episode in asked]),
+        "answer_f1": _mean([episode.answer_f1 for episode in asked if episode.answer_f1 is not None]),
     }
 
 
@@ -227,7 +227,8 @@ def _against_fastest(key: Key, episodes: Episodes, row: Mapping[str, Any], seed:
         return empty
     ours, theirs = ({(e.task, e.seed): e for e in episodes[at] if e.right} for at in (key, _in_mode(key, base)))
     both = sorted(ours.keys() & theirs.keys())
-    gain = _ratio(*(_by_task([side[pair] for pair in both], _latency_s) for side in (theirs, ours)), seed, resamples)
+    base_s, own_s = (_by_task([side[pair] for pair in both], _latency_s) for side in (theirs, ours))
+    gain = _ratio(base_s, own_s, seed, resamples)
     return empty | {
         "n_both_right_fastest_baseline": len({task for task, _ in both}),
         "speedup_vs_fastest_baseline": gain.value if gain else None,

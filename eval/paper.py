@@ -41,7 +41,8 @@ def published() -> dict[str, Any]:
     Raises:
         ValueError: a figure without a source.
     """
-    data: Any = OmegaConf.to_container(OmegaConf.load(_FILE))
+    loaded: Any = OmegaConf.to_container(OmegaConf.load(_FILE))
+    data: dict[str, Any] = loaded
     known = data["sources"]
     for task, table in data["tables"].items():
         for entry in table["published"]:
@@ -87,13 +88,13 @@ def _pairs(own: Episodes, table: Mapping[str, Any], terms: Terms) -> Iterator[di
         own_first = [backend] + ([BASELINE] if backend not in (*UNTRAINED, BASELINE) else [])
         for mode in table["async"]:
             for sync in own_first:
-                pair = [
+                before, after = (
                     next((kept for key, kept in rows.items() if (key.backend, key.split, key.mode) == wanted), [])
                     for wanted in ((sync, splits, table["sync"]), (backend, splits, mode))
-                ]
+                )
                 yield {
                     "sync": {"backend": sync, "mode": table["sync"]}, "async": {"backend": backend, "mode": mode},
-                    "splits": splits.split("+"), **_measured(*pair, table["measure"], terms),
+                    "splits": splits.split("+"), **_measured(before, after, table["measure"], terms),
                 }
 
 

@@ -91,7 +91,8 @@ class WaitingToolbox:
     async def arun(self, name: str, args: Mapping[str, Json]) -> Json:
         """`run` after the call's latency. Raises as `run` does."""
         await asyncio.sleep(self.latency_ns(name, args) / NS_PER_S)  # noqa: TID251  (a tool that takes its time)
-        return await self._time.aside(self._toolbox.run, name, args)
+        result: Json = await self._time.aside(self._toolbox.run, name, args)
+        return result
 
 
 def run_live(

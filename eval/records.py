@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from data_gen.task import Word
 from eval.safety import Counts
@@ -219,13 +219,11 @@ def from_json(row: Any) -> EpisodeRecord:
     Raises:
         BadRecord: it is no record of this version.
     """
-    return _made(EpisodeRecord, row, "")
+    record: EpisodeRecord = _made(EpisodeRecord, row, "")
+    return record
 
 
-_T = TypeVar("_T")
-
-
-def _made(kind: type[_T], row: Any, where: str) -> _T:
+def _made(kind: Any, row: Any, where: str) -> Any:
     """An object of plain data as the dataclass that it is of."""
     if not isinstance(row, dict):
         raise BadRecord(f"{where or 'it'} is {_named(row)}; expected an object")
@@ -238,7 +236,7 @@ def _made(kind: type[_T], row: Any, where: str) -> _T:
 
 
 @cache
-def _fields(kind: type[Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+def _fields(kind: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The types of a dataclass's fields, and the fields that must be given."""
     return get_type_hints(kind), tuple(each.name for each in fields(kind) if each.default is MISSING)
 

@@ -27,9 +27,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from configs.command import claim, command, out_folder, write_manifest
 from configs.launch import start_all
+from configs.modes import settings_of
 from configs.schema import Config, DataConfig, counted
 from data_gen.conversing import Conversant
-from data_gen.episodes import heard_of, make_episode, profile_of, settings_of
+from data_gen.episodes import heard_of, make_episode, profile_of, prompt_of
 from data_gen.rejected import report_rejected
 from data_gen.seeds import child
 from data_gen.sources import honoured, inputs, load, rejected
@@ -44,7 +45,6 @@ from midsentence.addresses import without_keys
 from midsentence.clock import Profile, local_now, ns, seconds
 from midsentence.files import digest, intact, marker, write
 from midsentence.models.load import weights_hash
-from midsentence.prompt import system_prompt
 from midsentence.simulate import Episode, Planner, Rollout, run_batch
 from midsentence.tools.tool import Toolbox
 
@@ -343,7 +343,7 @@ def run_row(config: Config, row: Row, played: Backend, model: Any, tasks: Sequen
 
     def live(n: int) -> Live:
         task = tasks[n]
-        system = system_prompt(settings, task.tools, task.now, played.agent.prompt, played.agent.prompt_tools)
+        system = prompt_of(task, settings, played.agent)
         return Live(boxes[n], heard_of(task, config.data, seed), settings, system, task.id, samplings[n], planner(task))
 
     def keep(n: int, rollout: Rollout) -> None:

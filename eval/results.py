@@ -58,7 +58,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not (folder / MANIFEST).exists():
         raise BadResults(f"{folder} holds no {MANIFEST}: it is empty or half-written; run eval.replay again, it resumes")
     try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
     except ValueError as error:
         raise BadResults(f"{folder / MANIFEST} is no JSON ({error}); delete the folder and replay again") from None
     version = manifest.get("schema_version") if isinstance(manifest, dict) else None

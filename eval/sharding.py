@@ -18,9 +18,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from configs.command import UserError
 from data_gen.task import Task
 from eval.records import BadRecord, EpisodeRecord, from_line, to_line
+from midsentence.ending import UserError
 from midsentence.files import write
 
 _LAUNCHERS = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")

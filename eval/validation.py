@@ -23,9 +23,11 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
+from configs.modes import settings_of
 from configs.schema import Config
-from data_gen.episodes import profile_of, settings_of
+from data_gen.episodes import profile_of
 from data_gen.sources import load
+from data_gen.task import Split
 from eval.backends import Backend
 from eval.measures import Terms, row_of
 from eval.records import EpisodeRecord
@@ -37,7 +39,7 @@ LOG = "validation.jsonl"
 BEST = "best"
 _CHOSEN = "best.json"
 _PARTIAL = "best.partial"
-_SPLIT = "validation"
+_SPLIT: Split = "validation"
 _DEADLINE_S = 2
 _RESAMPLES = 100
 """Of the bootstrap, whose intervals are not used here."""

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 
 from configs.schema import Config, register
 from data_gen.episodes import make_episode, profile_of
-from data_gen.expert import Expert
+from data_gen.expert import expert_of
 from data_gen.generate import renderer
 from data_gen.reading import reading_of
 from data_gen.sources import load
@@ -61,7 +61,7 @@ def settings(source: str) -> Config:
 def play(config: Config, task: Task) -> Trajectory:
     """The expert's trajectory."""
     made, profile = renderer(config), profile_of(DEVICE, config.clock)
-    planner = Expert(task, reading_of(task), config.data.thoughts, config.data.answers, config.data.patience)
+    planner = expert_of(task, reading_of(task), config.data)
     rollout = make_episode(task, MODE, profile, made, agent=config.agent, data=config.data, seed=config.seed, planner=planner).run()
     return trajectory_of(rollout, task, MODE, profile, made, id=task.id, seed=config.seed)
 

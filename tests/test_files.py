@@ -15,13 +15,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from configs.command import UserError, claim, out_folder
+from configs.command import claim, out_folder
 from data_gen import generate
 from data_gen.trajectory import BadData, read_manifest, read_rows
 from eval import replay
 from eval.results import BadResults
 from eval.results import read_manifest as read_results
 from midsentence import files
+from midsentence.ending import UserError
 from midsentence.files import digest, intact, marker, path_of, shaped, whole, write
 from tests.test_configs import composed, started
 

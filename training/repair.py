@@ -29,12 +29,13 @@ from typing import Any
 
 from rich.progress import Progress
 
-from configs.command import UserError, claim, command, out_folder, write_manifest
+from configs.command import claim, command, out_folder, write_manifest
+from configs.modes import settings_of
 from configs.schema import Config, counted
 from data_gen.agreement import KINDS
 from data_gen.card import write_card
-from data_gen.episodes import make_episode, sample_profile, settings_of
-from data_gen.expert import Expert
+from data_gen.episodes import make_episode, sample_profile
+from data_gen.expert import Expert, expert_of
 from data_gen.handover import Diverged, Handover, Watched
 from data_gen.reading import reading_of
 from data_gen.seeds import child
@@ -43,7 +44,7 @@ from data_gen.task import Task
 from data_gen.trajectory import MANIFEST, SCHEMA_VERSION, Trajectory, files_of, shard_name, trajectory_of, write_shard
 from midsentence.clock import Profile
 from midsentence.core import State
-from midsentence.ending import quietly
+from midsentence.ending import UserError, quietly
 from midsentence.files import intact, marker, write
 from midsentence.models.load import load_renderer, load_runtime, weights_hash
 from midsentence.protocol import EDITION
@@ -180,7 +181,7 @@ class Played:
         """Who says what should be written, as in `data_gen.generate`."""
         data = self.config.data
         reading = reading_of(self.task, data.eagerness, child(self.seed, "eager"))
-        return Expert(self.task, reading, data.thoughts, data.answers, data.patience)
+        return expert_of(self.task, reading, data)
 
     def draw(self, what: str) -> random.Random:
         """Draws of its own."""

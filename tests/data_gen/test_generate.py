@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from datasets import load_dataset
 
+from configs.modes import settings_of
 from data_gen import generate
-from data_gen.episodes import settings_of
 from data_gen.expert import Expert
 from data_gen.task import BadTask, Evidence, GoldCall, Task, Word
 from data_gen.tasks import debug

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from configs.command import UserError
 from eval import chrome_trace, replay
 from eval.trace import trace
 from midsentence.clock import ns
+from midsentence.ending import UserError
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
+from configs.modes import settings_of
 from configs.schema import AgentConfig, DataConfig, EndpointConfig
-from data_gen.episodes import make_episode, settings_of
+from data_gen.episodes import make_episode
 from data_gen.expert import Expert
 from data_gen.gold import issued, read_args
 from data_gen.reading import GroundedReading

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from configs.modes import settings_of
 from configs.schema import AgentConfig, DataConfig, EndpointConfig
-from data_gen.episodes import heard_of, make_episode, settings_of
+from data_gen.episodes import heard_of, make_episode
 from data_gen.expert import Expert
 from data_gen.reading import reading_of
 from data_gen.speech import speak

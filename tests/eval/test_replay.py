@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from data_gen.episodes import settings_of
+from configs.modes import settings_of
 from data_gen.sources import load
 from eval import replay
 from eval.backends import Backend, backend

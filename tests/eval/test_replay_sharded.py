@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from configs.command import UserError
 from eval import replay, sharding
 from eval.records import to_line
 from eval.sharding import ALONE, Part, Share, share
+from midsentence.ending import UserError
 from tests.eval.made import record_of
 
 ROOT = Path(__file__).parents[2]

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs.command import UserError
 from configs.schema import Config
 from data_gen import check
 from data_gen.trajectory import Trajectory, read_manifest, read_rows
+from midsentence.ending import UserError
 from midsentence.models.load import load_renderer
 from tests.training.conftest import compose_settings
 from training import repair, sft
