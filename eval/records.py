@@ -16,7 +16,7 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from data_gen.task import Word
+from data_gen.task import Label, Word
 from eval.safety import Counts
 from eval.trace import History, history_of
 
@@ -241,14 +241,17 @@ def _fields(kind: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
     return get_type_hints(kind), tuple(each.name for each in fields(kind) if each.default is MISSING)
 
 
+_WORD = [str, int, int, str]
+
+
 def _taken(hint: Any, value: Any, where: str) -> Any:
     """A value of plain data as its field has it."""
     origin, of = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):  # one type or nothing
         return None if value is None else _taken(next(each for each in of if each is not NoneType), value, where)
-    if hint is Any:
-        return value
     if hint is Word and isinstance(value, list) and len(value) == 4:
+        if [type(part) for part in value] == _WORD and value[3] in get_args(Label):  # nearly all of a record's values are in these
+            return Word(*value)
         return _made(Word, dict(zip(("text", "start_ns", "end_ns", "label"), value)), where)
     if hasattr(hint, "__dataclass_fields__"):
         return _made(hint, value, where)
@@ -260,7 +263,10 @@ def _taken(hint: Any, value: Any, where: str) -> Any:
     if origin is Mapping and isinstance(value, dict):
         return {name: _taken(of[1], item, f"{where}.{name}") for name, item in value.items()}
     if origin is Sequence and isinstance(value, list):
-        return [_taken(of[0], item, f"{where}[{n}]") for n, item in enumerate(value)]
+        bad = next((n for n, item in enumerate(value) if not isinstance(item, list)), None)  # a log, whose rows `history_of` reads
+        if bad is None:
+            return value
+        where, value = f"{where}[{bad}]", value[bad]
     if type(value) is hint or hint is float and type(value) is int:
         return value
     raise BadRecord(f"{where} is {_named(value)}; expected {_expected(hint)}")

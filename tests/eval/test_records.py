@@ -79,6 +79,7 @@ def spoilt(**changes) -> dict:
         (spoilt(turns=[{"kind": "request"}]), "turns[0].said is missing"),
         (spoilt(drafted={"attempts": 0, "foreseen": 0, "right": 0, "kept": [[1]]}), "drafted.kept[0] is [1]; expected 2 values"),
         (spoilt(log={"a": 1}), 'log is {"a": 1}; expected a list'),
+        (spoilt(log=[[{}, []], 3]), "log[1] is 3; expected a list"),
     ],
 )
 def test_what_is_no_record_is_refused_by_its_field(row, said):
