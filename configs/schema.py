@@ -176,6 +176,8 @@ class DataConfig:
     tools: str = one_of("all", "all", "drawn", "renamed")
     """Which tools a prompt of training and validation lists: ``all`` of the source's; ``drawn``, in any order, some left out, strangers
     beside them; or ``renamed``, drawn and under other names (not BFCL's, whose checker knows names). Tests list all, as they are."""
+    intents: list[float] = field(default_factory=list)
+    """Shares of requests of one, two, … intents in ``assistant``'s training split; empty: 0.3, 0.3, 0.2, 0.12, 0.08, as elsewhere."""
     disfluency: dict[str, float] = field(default_factory=dict)
     """Changes to `data_gen.disfluency.Rates` by name, and ``times`` for all of them; generated sources only."""
     period_s: float = number(0.48, above=0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from configs.schema import Config
@@ -78,6 +79,8 @@ def load(config: Config, split: Split) -> Sequence[Task]:
         case "assistant":
             from data_gen.tasks import assistant
             style = assistant.Style(Rates.of(config.data.disfluency), times=times, rewordings=rewordings(config, split)[0])
+            if split == "train" and config.data.intents:
+                style = replace(style, sizes=_sizes(config.data.intents))
             found = assistant.tasks(split, config.seed, config.data.sizes.get(split, DEFAULT_COUNT), style)
         case "dialogue":
             from data_gen.tasks.assistant import Style, dialogue
@@ -179,6 +182,13 @@ def rejected(config: Config, split: Split | None = None) -> Sequence[tuple[str, 
             from data_gen.tasks import corpus
             return corpus.rejected(_folders(config), split, turns=True)
     return ()
+
+
+def _sizes(shares: Sequence[float]) -> tuple[float, ...]:
+    """Shares of requests of one, two, … intents."""
+    if min(shares) < 0 or not sum(shares):
+        raise ValueError(f"data.intents is {list(shares)}: give shares of requests of one, two, … intents, such as [0.3,0.3,0.4]")
+    return tuple(shares)
 
 
 def _domains(config: Config) -> tuple[str, ...]:

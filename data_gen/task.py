@@ -121,7 +121,7 @@ class Turn:
     asks: str = ""
     """``tool.parameter`` that a call needs and the user has not said: the agent has to ask for it."""
     quiet: bool = False
-    """Whether nothing is to be done: no tool may start."""
+    """Whether nothing is to be done: no call may stand; a look-up that was thrown away again is in vain, and no fault."""
     interrupts: float = 0.0
     """Probability that the user begins it while the answer to the turn before is still being spoken."""
 

@@ -162,8 +162,10 @@ def _judged(
     if not verdict.right:
         return verdict.useful, verdict.cause, verdict.why
     asked = is_question(part.answer or "")
-    if turn.quiet and part.runs or writes and not any(specs[call.name].access == "write" for call in own.gold):
-        return verdict.useful, "extra", f"called {', '.join(run.name for run in part.runs)} where nothing was to be done"
+    stands = {call.id for call in ran}
+    did = [run.name for run in part.runs if run.call in stands and last[run.call] is run]
+    if turn.quiet and did or writes and not any(specs[call.name].access == "write" for call in own.gold):
+        return verdict.useful, "extra", f"called {', '.join(did)} where nothing was to be done"
     if turn.asks and not asked:
         return verdict.useful, "wrong answer", f"did not ask for {turn.asks}, but answered {part.answer!r}"
     return verdict.useful, "", ""
@@ -183,13 +185,26 @@ def _silent_ns(part: Slice, words: Sequence[Word], whole: Trace) -> int | None:
 
 
 def _tokens(part: Slice) -> int:
-    """Tokens that the context grew by, the model's own included; one that is made anew does not grow."""
-    found, anew = 0, False
+    """Tokens that the context grew by, the model's own included. What has left it by the turn's end, an attempt on a false end of speech,
+    is not among them; nor is what room was made of."""
+    size = began = 0
+    anew: Forget | None = None
     for event, commands in part.history:
-        if event.at_ns >= part.start_ns and (isinstance(event, ModelOutput) or isinstance(event, Appended) and not anew):
-            found += event.tokens if isinstance(event, Appended) else len(event.ids)
-        anew = (anew and not isinstance(event, Appended | Crowded)) or any(isinstance(command, Forget) for command in commands)
-    return found
+        if event.at_ns < part.start_ns:
+            began = size
+        if isinstance(event, ModelOutput):
+            size += len(event.ids)
+        elif isinstance(event, Appended):
+            now = event.tokens if anew else size + event.tokens
+            if anew and (anew.turns or anew.results):
+                began += now - size
+            size, anew = now, None
+        elif isinstance(event, Crowded):
+            anew = None
+        anew = next((command for command in commands if isinstance(command, Forget)), anew)
+        if event.at_ns < part.start_ns:
+            began = size
+    return size - began
 
 
 def _counts(task: Task, parts: Sequence[Slice], whole: Trace, counted: Counts, useful: set[int]) -> Counts:

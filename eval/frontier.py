@@ -1,8 +1,9 @@
 """Hasty or slow: ``python -m eval.frontier experiment=frontier`` draws effects before the user's last word against mean latency.
 
-Owns which ends of speech are tried (plain timers, the configured detectors, and silence told to the agent, where the agent is
-configured to commit on it), and the points that the expert makes of them in each mode. All points of a source come from the same
-requests, so they are paired; sources are never pooled. Refuses to know when an effect counts as too early: `eval.safety` does.
+Owns which ends of speech are tried (plain timers, the configured detectors, commits that wait on after the configured endpoint, and
+silence told to the agent, where the agent is configured to commit on it), and the points that the expert makes of them in each mode. All
+points of a source come from the same requests, so they are paired; sources are never pooled. Refuses to know when an effect counts as too
+early: `eval.safety` does.
 A point's episodes are a file of their own, so a run that was killed goes on with the next; ``data.workers`` processes share them, and
 the result is the same for any number. `docs/frontier.md` says how to read it. Seconds from here on.
 """
@@ -47,15 +48,17 @@ from midsentence.ending import quietly
 from midsentence.files import marker, whole, write
 
 SCHEMA_VERSION = 1
-OURS = "speculative"
-MODES = ("parallel", "eager_end", OURS)
+OURS = ("speculative", "verified")
+MODES = ("parallel", "eager_end", *OURS)
 """The strongest baselines, and what is measured against them."""
 TIMERS_S = (0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.2)
 """Plain timers: each takes every silence as long as that for the end."""
+GRACES_S = (0.3, 0.6, 1.0)
+"""How long what is committed waits for more speech, after the configured endpoint's word."""
 PREDICT_S = 0.3
 """The silence after which a timer's end is predicted, for the mode that begins on it; no later than the timer's own."""
 FIGURES = ("latency_mean_s", "before_last_word_per_100", "wrong_before_last_word_per_100")
-KINDS = {"timer": "o", "detector": "D", "silence": "*"}
+KINDS = {"timer": "o", "detector": "D", "grace": "s", "silence": "*"}
 """What an end of speech comes from, and the marker that it is drawn with."""
 
 Episode = Mapping[str, Any]
@@ -68,10 +71,10 @@ class Ending:
     source: str
     split: Literal["train", "validation", "test"]
     name: str
-    """Of a row of ``data.endpoints``, or ``silence``."""
-    kind: Literal["timer", "detector", "silence"]
+    """Of a row of ``data.endpoints``, ``grace_300`` and the like, or ``silence``."""
+    kind: Literal["timer", "detector", "grace", "silence"]
     delay_s: float
-    """The silence after which the endpoint decides; for ``silence``, that of the endpoint behind it."""
+    """The silence after which the endpoint decides; for ``grace``, how long a commit waits; for ``silence``, of the endpoint behind it."""
     modes: tuple[str, ...]
     config: Config
     """With the endpoint and the agent's rule of commits."""
@@ -97,7 +100,7 @@ def main(config: Config) -> None:
 
 
 def endings_of(config: Config) -> list[Ending]:
-    """What is run, in order: for each source the timers, the detectors, and silence if the configured agent commits on it."""
+    """What is run, in order: for each source the timers, the detectors, commits that wait, and silence if the agent commits on it."""
     found = []
     for name in config.eval.sources or [""]:
         own = of_source(config, name)
@@ -111,9 +114,12 @@ def endings_of(config: Config) -> list[Ending]:
             for endpoint, row in rows.items():
                 data = replace(law.data, endpoint=endpoint, endpoints=dict(law.data.endpoints) | {endpoint: row})
                 found.append(Ending(_source(own), split, endpoint, kind, row.delay_s, MODES, replace(law, data=data)))
+        for grace_s in GRACES_S:
+            patient = replace(law, agent=replace(law.agent, commit_grace_s=grace_s))
+            found.append(Ending(_source(own), split, f"grace_{round(1000 * grace_s)}", "grace", grace_s, OURS, patient))
         if own.agent.commit_on == "silence":
             behind = endpoint_of(own.data).delay_s
-            found.append(Ending(_source(own), split, "silence", "silence", behind, (OURS,), own))
+            found.append(Ending(_source(own), split, "silence", "silence", behind, OURS[:1], own))
     return found
 
 
@@ -199,7 +205,7 @@ def frontier(endings: Sequence[Ending], episodes: Sequence[Mapping[str, list[Epi
     for name in dict.fromkeys(ending.source for ending in endings):
         own = [(ending, made) for ending, made in zip(endings, episodes, strict=True) if ending.source == name]
         points = [point(ending, mode, made[mode], config) for ending, made in own for mode in ending.modes]
-        silent = next((made[OURS] for ending, made in own if ending.kind == "silence"), None)
+        silent = next((made[OURS[0]] for ending, made in own if ending.kind == "silence"), None)
         less = [
             {"ending": ending.name, "mode": mode} | less_than(silent, made[mode], config)
             for ending, made in own if ending.kind != "silence" and silent for mode in ending.modes
@@ -297,7 +303,7 @@ def draw(found: Mapping[str, Any], path: Path) -> None:
     figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK)
     points = [point for source in sources for point in source["points"]]
     handles = [Line2D([], [], color=MODE_COLOURS[mode], lw=3, label=mode.replace("_", " ")) for mode in MODES]
-    says = {"timer": "plain timer, by seconds", "detector": "detector", "silence": "on silence"}
+    says = {"timer": "plain timer, by seconds", "detector": "detector", "grace": "commit waits, by seconds", "silence": "on silence"}
     handles += [
         Line2D([], [], color=INK, lw=0, marker=marker, ms=11 if kind == "silence" else 6, label=says[kind])
         for kind, marker in KINDS.items() if any(point["kind"] == kind for point in points)
@@ -321,7 +327,8 @@ def _panel(axes: Axes, points: Sequence[Mapping[str, Any]], name: str) -> None:
                 axes.vlines(at, *point[f"{name}_ci95"], **look)
             size, front = (15, 4) if point["kind"] == "silence" else (7, 3)
             axes.plot([at], [high], marker=KINDS[point["kind"]], ms=size, color=colour, mec="white", mew=1, zorder=front, clip_on=False)
-        for point in timers if mode == OURS else timers[:: max(1, len(timers) - 1)]:  # the baselines' points lie close
+        named = [point for point in own if point["kind"] in ("timer", "grace")]
+        for point in named if mode in OURS else timers[:: max(1, len(timers) - 1)]:  # the baselines' points lie close
             look = {"textcoords": "offset points", "fontsize": 7.5, "color": SOFT}
             axes.annotate(f"{point['delay_s']:g}", (point[FIGURES[0]], point[name]), xytext=(4, 4), **look)
     axes.set_ylim(bottom=0)

@@ -146,8 +146,7 @@ def _cost(own: Sequence[EpisodeRecord], terms: Terms) -> float | None:
     if not terms.priced:
         return None
     written = [episode.counts.model_tokens for episode in own]
-    held = [episode.context_tokens for episode in own]
-    taken = [max(context - tokens, episode.prompt_tokens) for episode, context, tokens in zip(own, held, written)]
+    taken = [max(episode.context_tokens - tokens, episode.prompt_tokens) for episode, tokens in zip(own, written)]
     started = np.mean([episode.counts.started_calls for episode in own])
     return float(np.mean(taken) * terms.price_input + np.mean(written) * terms.price_output) / 1e6 + float(started) * terms.price_call / 1e3
 

@@ -8,7 +8,7 @@ episodes come from and how they are scored. One episode runs at a time: two woul
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,7 +21,8 @@ from midsentence.modes import Settings
 from midsentence.rendering import Renderer
 from midsentence.runtime import Limits, Session, SessionEnded
 from midsentence.simulate import Grammar, Planner, Rollout
-from midsentence.tools.tool import Json, Toolbox, ToolSpec
+from midsentence.tools.tool import Toolbox
+from midsentence.tools.waiting import WaitingToolbox
 
 WALL = Profile("wall", decode_tokens_per_s=NS_PER_S, prefill_tokens_per_s=NS_PER_S, restart_ns=0)
 """The device of a measured episode: whatever it was. Its rates serve the floor alone, which must hold for any device."""
@@ -63,36 +64,6 @@ class Time:
 
 
 REAL = Time()
-
-
-class WaitingToolbox:
-    """A task's tools in real time: a call waits for its latency, then does what it does, as in simulation."""
-
-    def __init__(self, toolbox: Toolbox, time: Time = REAL) -> None:
-        self._toolbox, self._time = toolbox, time
-
-    @property
-    def specs(self) -> Mapping[str, ToolSpec]:
-        """See `Toolbox`."""
-        return self._toolbox.specs
-
-    def latency_ns(self, name: str, args: Mapping[str, Json]) -> int:
-        """See `Toolbox`."""
-        return self._toolbox.latency_ns(name, args)
-
-    def is_async(self, name: str) -> bool:
-        """Always: waiting for a call blocks nobody, and a cancelled one stops waiting."""
-        return True
-
-    def run(self, name: str, args: Mapping[str, Json]) -> Json:
-        """See `Toolbox`; takes no time."""
-        return self._toolbox.run(name, args)
-
-    async def arun(self, name: str, args: Mapping[str, Json]) -> Json:
-        """`run` after the call's latency. Raises as `run` does."""
-        await asyncio.sleep(self.latency_ns(name, args) / NS_PER_S)  # noqa: TID251  (a tool that takes its time)
-        result: Json = await self._time.aside(self._toolbox.run, name, args)
-        return result
 
 
 def run_live(
@@ -141,7 +112,7 @@ async def play(live: Live, model: LiveModel, renderer: Renderer, idle_s: float =
     """One episode, to its answer, its failure or its end in time."""
     longest_s = max((spec.timeout_ns / NS_PER_S for spec in live.toolbox.specs.values()), default=0.0)
     session = Session(
-        model, WaitingToolbox(live.toolbox, time), renderer, live.settings, system=live.system, name=live.name, seed=live.seed,
+        model, WaitingToolbox(live.toolbox, time.aside), renderer, live.settings, system=live.system, name=live.name, seed=live.seed,
         clock=time.clock(), limits=Limits(idle_s=max(idle_s, longest_s + 1)),
     )
     async with session:

@@ -12,9 +12,11 @@ Owns which tokens are foreseen, and which reads are the same. Refuses to know ti
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from midsentence.events import StartTool
+from midsentence.models.model import common
 
 LEAST_FORESEEN = 4
 """Fewer tokens are as soon written as read."""
@@ -24,8 +26,22 @@ _LEAST_AGREED = 3
 _MOST_AGREED = 8
 
 
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """What became of the attempts of a session that is verified."""
+
+    attempts: int
+    """How often what was begun was thrown away."""
+    foreseen: int
+    """Tokens that were foreseen, and read; of what was cut, as far as it had come."""
+    right: int
+    """Those of them that were written."""
+    kept: frozenset[tuple[int, int]]
+    """Starts, as (call, version), for which no tool was run: the same read had been, or was running."""
+
+
 class Drafts:
-    """What was written for the turn under way."""
+    """What was written for the turn under way, and what of it was written again."""
 
     def __init__(self) -> None:
         self._spans: list[tuple[int, ...]] = []
@@ -38,10 +54,8 @@ class Drafts:
         """The token that was foreseen in vain, if one was just before."""
         self._quiet_until = 0
         """Tokens of the generation under way before which nothing is foreseen, for it went wrong just before."""
-        self.foreseen = 0
-        """Tokens that were foreseen, of all turns; of what was cut, as far as it had come."""
-        self.right = 0
-        """Those of them that were written."""
+        self.attempts = self.foreseen = self.right = 0
+        """See `Drafted`; of all turns."""
 
     def wrote(self, ids: Sequence[int]) -> None:
         """A generation has ended, or was cut; ``ids`` of it stand."""
@@ -55,6 +69,7 @@ class Drafts:
 
     def again(self) -> None:
         """The attempt was thrown away; the next begins."""
+        self.attempts += 1
         if self._spans:
             self._earlier = [self._spans, *self._earlier][:_KEPT_ATTEMPTS]
         self._spans = []
@@ -89,13 +104,17 @@ class Drafts:
                 return rest
         return ()
 
+    def drafted(self, kept: Iterable[tuple[int, int]]) -> Drafted:
+        """What became of all that; ``kept`` as in `Drafted`."""
+        return Drafted(self.attempts, self.foreseen, self.right, frozenset(kept))
+
     def _settle(self, written: Sequence[int]) -> bool:
         """Sees what became of what was foreseen. Whether some of that is still to come."""
         if self._given is None:
             return False
         after, ids = self._given
         since = tuple(written[after:after + len(ids)])
-        right = next((n for n, (one, other) in enumerate(zip(since, ids)) if one != other), len(since))
+        right = common(since, ids)
         if right == len(since) < len(ids):
             return True
         self._given, self.foreseen, self.right = None, self.foreseen + len(ids), self.right + right

@@ -55,13 +55,14 @@ from midsentence.events import (
 )
 from midsentence.forgetting import shown
 from midsentence.models.live import ContextFull, Croppable, LiveContext, LiveModel
+from midsentence.models.model import common
 from midsentence.modes import Settings, check_egress
 from midsentence.outcome import Outcome, failed
 from midsentence.prompt import Style, system_prompt
 from midsentence.reads import Reads
 from midsentence.rendering import Renderer, Rendering
 from midsentence.running import Run, idempotency_key, launch
-from midsentence.simulate import Drafted, Rollout, common
+from midsentence.simulate import Rollout
 from midsentence.tools.bulk import off_loop
 from midsentence.tools.manual import Detail
 from midsentence.tools.tool import Toolbox
@@ -237,7 +238,6 @@ class Session:
         self._group = asyncio.TaskGroup()
         self._drafts = Drafts() if settings.verified else None
         self._reads = Reads(toolbox)
-        self._attempts = 0
         self._ids: list[int] = []
         """All that counts of the context behind the prompt, as far as it was asked of the model."""
         self._past: list[int] = []
@@ -405,9 +405,7 @@ class Session:
         answered = self.state.answered and self.state.outcome in ("", "closed")
         end_ns = self.history[-1][0].at_ns if self.history else 0
         outcome = "answered" if answered else self.state.outcome or "stalled"
-        drafts = self._drafts
-        kept = frozenset(self._reads.joined)
-        drafted = Drafted(self._attempts, drafts.foreseen, drafts.right, kept) if drafts is not None else None
+        drafted = self._drafts.drafted(self._reads.joined) if self._drafts is not None else None
         return Rollout(self.state, self.prompt_ids, tuple(self.history), outcome, end_ns, drafted=drafted)
 
     # -- the loop ----------------------------------------------------------------------------------------------
@@ -589,7 +587,6 @@ class Session:
         """Makes the context anew. Where it can be cropped, what it begins with as before stays, and the rest goes with the next append."""
         if self._drafts is not None:
             self._drafts.again()
-            self._attempts += 1
         segments = shown(self.state.transcript, self.state.turned, self.state.shown)
         had, self._ids, self._rendering = [*self._ids, *self._past], [], Rendering(self._renderer)
         self._past = had if isinstance(self._context, Croppable) else []

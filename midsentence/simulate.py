@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from midsentence import core
 from midsentence.clock import NS_PER_S, Profile, ns
 from midsentence.core import Phase, State
-from midsentence.drafts import Drafts, read_key
+from midsentence.drafts import Drafted, Drafts, read_key
 from midsentence.events import (
     PRIORITY,
     Append,
@@ -43,7 +43,7 @@ from midsentence.events import (
     UserUpdate,
 )
 from midsentence.forgetting import shown
-from midsentence.models.model import Constraint, Mask, Model, Stream, Verifies
+from midsentence.models.model import Constraint, Mask, Model, Stream, Verifies, common
 from midsentence.modes import Settings
 from midsentence.outcome import Boundary, Outcome
 from midsentence.rendering import Renderer, Rendering
@@ -90,20 +90,6 @@ class Rollout:
     updates: tuple[UserUpdate | EndPredicted, ...] = ()
     """All that the recogniser passes on, in order, that included which the episode did not live to hear; of a conversation, of its first
     turn. Empty of a live session, which can't know it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Drafted:
-    """What became of the attempts of an episode that is verified."""
-
-    attempts: int
-    """How often what was begun was thrown away."""
-    foreseen: int
-    """Tokens that were foreseen, and read."""
-    right: int
-    """Those of them that were written."""
-    kept: frozenset[tuple[int, int]]
-    """Starts, as (call, version), for which no tool was run: the same read had been, or was running."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +184,6 @@ class Episode:
         self._users = 0
         self.user, self.starts_ns = user, [0]
         self._drafts = Drafts() if settings.verified else None
-        self._attempts = 0
         self._reads: dict[str, _Read] = {}
         self._kept: set[tuple[int, int]] = set()
         self._past: list[int] = []
@@ -251,8 +236,7 @@ class Episode:
         if self.state.answered:
             outcome = "answered"
         end_ns = self.history[-1][0].at_ns if self.history else 0
-        drafts = self._drafts
-        drafted = Drafted(self._attempts, drafts.foreseen, drafts.right, frozenset(self._kept)) if drafts is not None else None
+        drafted = self._drafts.drafted(self._kept) if self._drafts is not None else None
         return Rollout(
             self.state, self.prompt_ids, tuple(self.history), self.state.outcome or outcome, end_ns, tuple(self.starts_ns), drafted,
             self.updates)
@@ -321,7 +305,6 @@ class Episode:
             self._settle(0)
         if self._drafts is not None:
             self._drafts.again()
-            self._attempts += 1
         after_ns = now_ns + self.profile.append_ns(len(self._context) - same)
         self._schedule(after_ns, PRIORITY[Appended], Appended(after_ns, len(self._context)))
 
@@ -575,11 +558,6 @@ class _Read:
     def stands(self) -> bool:
         """Whether there is any use in it: a failure is not kept, the read may be tried again."""
         return self.outcome is None or self.outcome.kind == "done"
-
-
-def common(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many items two sequences begin with alike."""
-    return next((n for n, (mine, theirs) in enumerate(zip(one, other)) if mine != theirs), min(len(one), len(other)))
 
 
 _END = -1

@@ -17,7 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from midsentence.clock import NS_PER_S, Profile
 from midsentence.drafts import LEAST_FORESEEN
-from midsentence.models.model import Constraint, Model, Stream, Verifies
+from midsentence.models.model import Constraint, Model, Stream, Verifies, common
 from midsentence.rendering import Renderer
 from midsentence.simulate import Grammar, Planner
 from midsentence.state import State
@@ -611,7 +611,7 @@ class _PlannedContext:
             self._give(1)
 
     def _verify(self, foreseen: Sequence[int]) -> None:
-        right = next((n for n, (one, other) in enumerate(zip(foreseen, self._ids[self._given:])) if one != other), len(foreseen))
+        right = common(foreseen, self._ids[self._given:])
         self._base = self._given + right
         self._after(self._model.profile.append_ns(len(foreseen)), lambda: self._give(right))
 

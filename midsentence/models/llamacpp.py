@@ -19,7 +19,7 @@ import numpy as np
 
 from midsentence.models.ends import turn_ends
 from midsentence.models.llama_library import MAX_CONTEXTS, Cache, CacheFull, Weights
-from midsentence.models.model import Mask
+from midsentence.models.model import Mask, check_room, common
 
 _CONTEXTS = 8
 _CELLS = 2048
@@ -101,10 +101,10 @@ class LlamaCppModel:
         if not prompt_ids:
             raise ValueError("a context can't begin with an empty prompt; give it at least one id")
         ids = list(prompt_ids)
-        self._check(0, len(ids))
+        check_room(0, len(ids), self.max_tokens)
         held = self._free | {slot: stream.ids[:stream.cached] for slot, stream in self._streams.items()}
-        best = max(held, key=lambda slot: _common(held[slot], ids))
-        shared = _common(held[best], ids)
+        best = max(held, key=lambda slot: common(held[slot], ids))
+        shared = common(held[best], ids)
         slot = self._take(best)
         if slot != best:
             self._cache.share(best, slot, shared)
@@ -130,9 +130,9 @@ class LlamaCppModel:
         """
         for stream, ids in batch:
             self._slot(stream)
-            self._check(stream.length, len(ids))
+            check_room(stream.length, len(ids), self.max_tokens)
         for stream, ids in batch:
-            self._check(stream.length, len(ids))  # a stream may be there twice
+            check_room(stream.length, len(ids), self.max_tokens)  # a stream may be there twice
             stream.ids.extend(ids)
         if self.eager:
             self._catch_up([stream for stream, _ in batch])
@@ -147,7 +147,7 @@ class LlamaCppModel:
             return []
         for stream in streams:
             self._slot(stream)
-            self._check(stream.length, 1)
+            check_room(stream.length, 1, self.max_tokens)
             if stream.logits is None and stream.cached == stream.length:
                 self._forget(stream, stream.length - 1)  # after a crop: one token again, for its logits
         self._catch_up(streams)
@@ -206,12 +206,6 @@ class LlamaCppModel:
         if stream.slot is None:
             raise ValueError(f"the context of {stream.length} tokens is closed; open another")
         return stream.slot
-
-    def _check(self, length: int, more: int) -> None:
-        if length + more > self.max_tokens:
-            raise ValueError(
-                f"the context has {length} tokens, {more} more pass max_tokens = {self.max_tokens}; end the episode"
-            )
 
     def _forget(self, stream: LlamaCppStream, length: int) -> None:
         self._cache.keep(self._slot(stream), length)
@@ -315,7 +309,3 @@ def _end_ids(path: Path, end_id: int) -> int | list[int] | None:
         return named
     return None if end_id < 0 else end_id
 
-
-def _common(a: Sequence[int], b: Sequence[int]) -> int:
-    """Length of the longest common prefix."""
-    return next((n for n, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))

@@ -10,6 +10,26 @@ from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 
+def common(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many items two sequences begin with alike."""
+    return next((n for n, (mine, theirs) in enumerate(zip(one, other)) if mine != theirs), min(len(one), len(other)))
+
+
+def check_room(length: int, more: int, max_tokens: int) -> None:
+    """Refuses what would not fit into a context.
+
+    Args:
+        length: tokens that it has.
+        more: tokens to come.
+        max_tokens: the most that it may have.
+
+    Raises:
+        ValueError: it would grow past that.
+    """
+    if length + more > max_tokens:
+        raise ValueError(f"the context has {length} tokens, {more} more pass max_tokens = {max_tokens}; end the episode")
+
+
 class Stream(Protocol):
     """One session's context inside a model: its token ids, and the KV cache kept for them."""
 

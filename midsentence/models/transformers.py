@@ -22,7 +22,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from midsentence.models import embedded
 from midsentence.models.ends import turn_ends
 from midsentence.models.load import finite, reading
-from midsentence.models.model import Constraint, Mask
+from midsentence.models.model import Constraint, Mask, check_room, common
 from midsentence.models.packed_linear import can_pack, pack
 
 ATTENTION = "midsentence_packed"
@@ -216,8 +216,8 @@ class TransformersModel:
         if not prompt_ids:
             raise ValueError("a context can't begin with an empty prompt; give it at least one id")
         stream, ids = TransformersStream(seed), list(prompt_ids)
-        known = max(self._prompts, key=lambda prompt: _common(prompt.ids, ids), default=None)
-        shared = _common(known.ids, ids) if known is not None else 0
+        known = max(self._prompts, key=lambda prompt: common(prompt.ids, ids), default=None)
+        shared = common(known.ids, ids) if known is not None else 0
         if known is not None and shared:
             self._reserve(stream, len(ids))
             for mine, theirs in zip(stream.kv, known.kv, strict=True):
@@ -242,7 +242,7 @@ class TransformersModel:
             ValueError: a context would grow past ``max_tokens``; none is extended then.
         """
         for stream, ids in batch:
-            self._check(stream, len(ids))
+            check_room(stream.length, len(ids), self.max_tokens)
         for stream, ids in batch:
             self._extend(stream, ids)
         if self.eager:
@@ -257,7 +257,7 @@ class TransformersModel:
         if not streams:
             return []
         for stream in streams:
-            self._check(stream, 1)
+            check_room(stream.length, 1, self.max_tokens)
             if stream.logits is None and stream.cached == stream.length:
                 stream.cached -= 1  # after a crop: one token again, for its logits
         self._catch_up(streams)
@@ -284,7 +284,7 @@ class TransformersModel:
         """
         if not ids:
             return 0
-        self._check(stream, len(ids))
+        check_room(stream.length, len(ids), self.max_tokens)
         if stream.logits is None and stream.cached == stream.length:
             stream.cached -= 1  # after a crop: one token again, for its logits
         length, known = stream.length, stream.logits if stream.cached == stream.length else None
@@ -326,14 +326,8 @@ class TransformersModel:
 
     # --- inside
 
-    def _check(self, stream: TransformersStream, more: int) -> None:
-        if stream.length + more > self.max_tokens:
-            raise ValueError(
-                f"the context has {stream.length} tokens, {more} more pass max_tokens = {self.max_tokens}; end the episode"
-            )
-
     def _extend(self, stream: TransformersStream, ids: Sequence[int]) -> None:
-        self._check(stream, len(ids))
+        check_room(stream.length, len(ids), self.max_tokens)
         stream.ids.extend(ids)
 
     def _reserve(self, stream: TransformersStream, tokens: int) -> None:
@@ -446,10 +440,6 @@ class TransformersModel:
         cumulative = torch.softmax(logits.double() / self.temperature, dim=-1).cumsum(dim=-1)
         return int(torch.searchsorted(cumulative, point * cumulative[-1], right=True))
 
-
-def _common(a: Sequence[int], b: Sequence[int]) -> int:
-    """Length of the longest common prefix."""
-    return next((n for n, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
 
 
 def _forbid(logits: torch.Tensor, allowed: Any) -> None:

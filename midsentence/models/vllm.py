@@ -28,7 +28,7 @@ import numpy as np
 
 from midsentence.addresses import without_keys
 from midsentence.models.ends import action_ends, turn_ends
-from midsentence.models.model import Mask
+from midsentence.models.model import Mask, check_room
 from midsentence.protocol import ENDS
 
 SERVER = "http://127.0.0.1:8000/v1"
@@ -134,7 +134,7 @@ class VllmModel:
         """
         if not prompt_ids:
             raise ValueError("a context can't begin with an empty prompt; give it at least one id")
-        self._check(0, len(prompt_ids))
+        check_room(0, len(prompt_ids), self.max_tokens)
         stream = VllmStream(list(prompt_ids), seed)
         if self.eager:
             self._compute([stream])
@@ -148,9 +148,9 @@ class VllmModel:
         """
         for stream, ids in batch:
             self._open(stream)
-            self._check(stream.length, len(ids))
+            check_room(stream.length, len(ids), self.max_tokens)
         for stream, ids in batch:
-            self._check(stream.length, len(ids))  # a stream may be there twice
+            check_room(stream.length, len(ids), self.max_tokens)  # a stream may be there twice
             if len(ids) > _FORCED_TOKENS or self.temperature and ids:
                 self._abort(stream)
             stream.ids.extend(ids)
@@ -169,7 +169,7 @@ class VllmModel:
         """
         for stream in streams:
             self._open(stream)
-            self._check(stream.length, 1)
+            check_room(stream.length, 1, self.max_tokens)
         allowed = [_allowed(mask, self._any) for mask in masks or [None] * len(streams)]
         for stream in streams:
             if not self._keeps_pace(stream):
@@ -215,12 +215,6 @@ class VllmModel:
     def _open(self, stream: VllmStream) -> None:
         if stream.closed:
             raise ValueError(f"the context of {stream.length} tokens is closed; open another")
-
-    def _check(self, length: int, more: int) -> None:
-        if length + more > self.max_tokens:
-            raise ValueError(
-                f"the context has {length} tokens, {more} more pass max_tokens = {self.max_tokens}; end the episode"
-            )
 
     def _compute(self, streams: Sequence[VllmStream]) -> None:
         """Has the server take in what it lacks. It can't do that without writing, so one token is there for the next `decode`."""

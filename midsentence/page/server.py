@@ -24,12 +24,12 @@ from midsentence.events import Command, Event
 from midsentence.files import path_of
 from midsentence.modes import MODES, check_egress
 from midsentence.page.house import Bounds, House
-from midsentence.page.paced import Paced
 from midsentence.page.talk import Stage
 from midsentence.record import LogFile
 from midsentence.runtime import Session
 from midsentence.session import load, open_session
 from midsentence.tools.tool import Toolbox
+from midsentence.tools.waiting import WaitingToolbox
 
 LOOPBACK = "127.0.0.1"
 SHIPPED = "smollm2-midsentence"
@@ -178,7 +178,7 @@ def stage_of(
     def session(mode: str, watch: Callable[[Event, tuple[Command, ...]], None]) -> Session:
         toolbox = tools()
         return open_session(
-            model, toolbox if own else Paced(toolbox), row(mode), now=now, style="full" if bare else asked.prompt,
+            model, toolbox if own else WaitingToolbox(toolbox), row(mode), now=now, style="full" if bare else asked.prompt,
             detail="full" if bare else asked.prompt_tools, watch=watch,
         )
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from configs.schema import AgentConfig, ClockConfig, DataConfig
+from configs.schema import AgentConfig, ClockConfig, Config, DataConfig
 from data_gen.derivation import Derivation
 from data_gen.disfluency import Rates
 from data_gen.episodes import make_episode, sample_profile
@@ -19,6 +19,7 @@ from data_gen.expert import Expert
 from data_gen.gold import canonical, references
 from data_gen.reading import reading_of
 from data_gen.script import Mark, Script
+from data_gen.sources import load
 from data_gen.speech import speak
 from data_gen.task import Task
 from data_gen.tasks import assistant
@@ -264,3 +265,14 @@ def test_tasks_are_a_function_of_their_index():
     assert first[9].request == again[9].request == first[3:12][6].request and first[9].words == again[9].words
     assert len(first) == 50 and first[-1].id == "assistant-test-49"
     assert first[8].request != assistant.tasks("test", 8, 50)[8].request
+
+
+def test_longer_requests_can_be_asked_for_in_training_alone():
+    config = Config(data=DataConfig(source="assistant", intents=[0.0, 0.0, 1.0], sizes={"train": 8, "validation": 40}))
+    assert all(len(task.gold) >= 3 for task in load(config, "train"))
+    usual = replace(config, data=replace(config.data, intents=[]))
+    assert [task.id for task in load(config, "validation")] == [task.id for task in load(usual, "validation")]
+    assert [task.words for task in load(config, "validation")] == [task.words for task in load(usual, "validation")]
+    config.data.intents = [-1.0, 2.0]
+    with pytest.raises(ValueError, match=r"data.intents is \[-1.0, 2.0\]: give shares"):
+        load(config, "train")

@@ -42,8 +42,8 @@ TASK = jsonl.task(parse(LINE), jsonl.tools_of("assistant"))
 class Spoilt:
     """The expert, one of whose actions is another: the first that holds a text."""
 
-    def __init__(self, changes) -> None:
-        self.expert, self.changes = Expert(TASK, reading_of(TASK)), list(changes)
+    def __init__(self, changes, task=TASK) -> None:
+        self.expert, self.changes = Expert(task, reading_of(task)), list(changes)
 
     def plan(self, state) -> str:
         plan = self.expert.plan(state)
@@ -58,7 +58,7 @@ def played(renderer, *changes, mode: str = "parallel", task=TASK, judged=None, a
     own = replace(CONFIG.data, **data)
     user = Conversant(task, own, 0)
     box = task.toolbox()
-    rollout = make_episode(task, mode, LAPTOP, renderer, agent=agent, data=own, seed=0, toolbox=box, planner=Spoilt(changes)).run()
+    rollout = make_episode(task, mode, LAPTOP, renderer, agent=agent, data=own, seed=0, toolbox=box, planner=Spoilt(changes, task)).run()
     return record(
         judged or task, rollout, box, settings=settings_of(mode, agent), profile=LAPTOP, renderer=renderer,
         cap_ns=ns(30), user=user, backend="expert", mode=mode, seed=0,
@@ -107,6 +107,25 @@ def test_a_turns_words_are_where_they_were_said(tiny_renderer):
     found = played(tiny_renderer)
     starts = [turn.start_ns for turn in found.turns]
     assert [found.words[n].start_ns for n in (0, 4, 7, 11, 18)] == starts and starts == sorted(starts)
+
+
+def test_an_attempt_that_left_the_context_is_no_growth_of_it(tiny_renderer):
+    found = played(tiny_renderer, mode="verified")
+    assert found.right and found.drafted.attempts > 4
+    assert sum(turn.tokens for turn in found.turns) <= found.context_tokens - found.prompt_tokens
+
+
+@pytest.mark.parametrize(("mode", "cause"), [("verified", ""), ("parallel", "extra")])
+def test_a_look_up_that_was_thrown_away_is_in_vain_and_no_fault_of_a_turn_that_asks_for_nothing(mode, cause, tiny_renderer):
+    """In `verified` an attempt at the first words of the thanks looks a number up, in `parallel` what answers all of them does."""
+    task = jsonl.task(parse(LINE.replace(">> thanks", ">> oh thanks a lot for that")), jsonl.tools_of("assistant"))
+    task = replace(task, turns=(*task.turns[:-1], replace(task.turns[-1], quiet=True)))
+    begun = "<answer>Done.</answer>" if mode == "verified" else "<answer>You're welcome.</answer>"
+    look_up = '<tool_call>\n4. get_email_address("Bob")\n</tool_call>'
+    keep = ("<tool_call>\nREMOVE 4\n</tool_call>", "<answer>You're welcome.</answer>")
+    found = played(tiny_renderer, *[("Done.", "Done.")] * 5 * (mode == "verified"), (begun, look_up), keep, mode=mode, task=task)
+    assert found.counts.wasted_calls == 1
+    assert [turn.cause for turn in found.turns] == ["", "", "", "", cause]
 
 
 def test_a_conversation_that_fills_its_context_goes_on_without_the_oldest(tiny_renderer):

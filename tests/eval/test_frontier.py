@@ -38,8 +38,16 @@ def test_a_source_has_its_timers_and_detectors_and_no_oracle(configured):
     timers = [each for each in found if each.kind == "timer"]
     assert [each.delay_s for each in timers] == [0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.2]
     assert [each.name for each in found if each.kind == "detector"] == ["smart_turn", "livekit_v1", "flux"]
-    assert all(each.split == "validation" and each.modes == ("parallel", "eager_end", "speculative") for each in found)
+    assert all(each.split == "validation" for each in found)
+    assert {each.modes for each in found if each.kind != "grace"} == {("parallel", "eager_end", "speculative", "verified")}
+    graces = [each for each in found if each.kind == "grace"]
+    waits_s = [(each.name, each.config.agent.commit_grace_s) for each in graces]
+    assert waits_s == [("grace_300", 0.3), ("grace_600", 0.6), ("grace_1000", 1.0)]
+    assert all(each.modes == ("speculative", "verified") and each.config.data.endpoint == "smart_turn" for each in graces)
     for each in found:
+        if each.kind == "grace":
+            continue
+        assert each.config.agent.commit_grace_s == 0
         data = each.config.data
         assert data.endpoint == each.name and data.endpoints[each.name].delay_s == each.delay_s
     # a timer that is configured is the timer that is run
@@ -102,6 +110,8 @@ def test_an_effect_in_a_long_pause_is_before_the_last_word_unless_the_end_waits_
         assert (seen["before_last_word"], seen["wrong_before_last_word"]) == (writes, 0)
         patient = replace(config, data=replace(config.data, endpoint="oracle"))
         assert outcome(task, mode, patient, backend("expert", patient))["before_last_word"] == 0
+        graced = replace(own, agent=replace(own.agent, commit_grace_s=10.0))
+        assert outcome(task, mode, graced, backend("expert", graced))["before_last_word"] == 0
 
 
 def test_a_later_timer_is_a_later_final_update(config):
@@ -113,7 +123,7 @@ def test_a_later_timer_is_a_later_final_update(config):
 def test_what_is_there_is_not_run_again_and_other_settings_are_refused(config, tmp_path, monkeypatch):
     endings = endings_of(config)[:2]
     whole = explore(tmp_path, endings, config)
-    assert [list(made) for made in whole] == [["parallel", "eager_end", "speculative"]] * 2
+    assert [list(made) for made in whole] == [list(frontier.MODES)] * 2
     assert all(len(made[mode]) == 2 for made in whole for mode in made)
     (tmp_path / "points" / endings[1].file).unlink()
     ran = []
@@ -123,7 +133,7 @@ def test_what_is_there_is_not_run_again_and_other_settings_are_refused(config, t
     assert ran == [endings[1].name]
     # another end of speech may come to those that are there; other requests may not
     [more] = explore(tmp_path, endings_of(config)[2:3], config)
-    assert list(more) == ["parallel", "eager_end", "speculative"] and ran == [endings[1].name, "timer_500"]
+    assert list(more) == list(frontier.MODES) and ran == [endings[1].name, "timer_500"]
     with pytest.raises(ValueError, match="other settings; give another out="):
         explore(tmp_path, endings_of(replace(config, seed=config.seed + 1))[:2], config)
 
@@ -136,10 +146,10 @@ def test_the_frontier_its_table_and_its_picture(config, tmp_path):
     assert json.loads(json.dumps(found)) == found
     [source] = found["sources"]
     assert [(row["ending"], row["mode"]) for row in source["points"]] == [
-        ("timer_500", "parallel"), ("timer_500", "eager_end"), ("timer_500", "speculative"), ("silence", "speculative"),
+        *(("timer_500", mode) for mode in frontier.MODES), ("silence", "speculative"),
     ]
     assert [(row["mode"], row["latency_mean_s"], row["before_last_word_per_100"]) for row in source["silence_less"]] == [
-        ("parallel", 1, 100), ("eager_end", 1, 100), ("speculative", 1, 100),
+        (mode, 1, 100) for mode in frontier.MODES
     ]
     assert "| timer_500 | `parallel` | 100 [72, 100]% | 100.0 [100.0, 100.0] | 0.0 [0.0, 25.9] | 2.00 [2.00, 2.00] |" in table(found)
     frontier.draw(found, tmp_path / "frontier.png")

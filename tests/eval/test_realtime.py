@@ -15,7 +15,7 @@ from data_gen.sources import load
 from eval import realtime, replay
 from eval.episodes import replayed
 from eval.measures import Terms, rows_of
-from eval.realtime import LIMIT_S, Live, Time, WaitingToolbox, run_live
+from eval.realtime import LIMIT_S, Live, Time, run_live
 from eval.results import read_file, read_runs
 from eval.trace import trace
 from midsentence.clock import Profile, WallClock, ns
@@ -23,6 +23,7 @@ from midsentence.events import Emit, ToolError, UserUpdate
 from midsentence.modes import settings
 from midsentence.testing import PAUSE, Scripted
 from midsentence.tools.function import Constant, FunctionToolbox, tool
+from midsentence.tools.waiting import WaitingToolbox
 
 FAST = Profile("fast", decode_tokens_per_s=1000, prefill_tokens_per_s=10_000, restart_ns=ns(0.001))
 NEAR_NS = 1_000_000
@@ -178,7 +179,7 @@ def test_a_call_that_is_cancelled_while_it_waits_does_nothing():
 
     async def work():
         start = asyncio.get_running_loop().time()
-        box = WaitingToolbox(FunctionToolbox([look]), FAKE)
+        box = WaitingToolbox(FunctionToolbox([look]), FAKE.aside)
         assert box.is_async("look") and box.latency_ns("look", {}) == ns(5) and box.run is not None
         cut, whole = asyncio.create_task(box.arun("look", {})), asyncio.create_task(box.arun("look", {}))
         asyncio.get_running_loop().call_later(3, cut.cancel)

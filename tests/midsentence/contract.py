@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 
@@ -85,6 +87,23 @@ def what_is_foreseen_changes_nothing(backend, prompt, constraints) -> None:
         assert written[:18] == wanted[:18], right
         assert right < 10 or rounds == 2
     assert backend.verify(stream, ()) == 0
+
+
+def ragged(backend, prompts, room: int | None = None) -> list:
+    """Contexts after appends, decodes, crops and forks drawn by a seed, at the most ``room`` of them."""
+    rng, streams = random.Random(5), [backend.open(ids) for ids in prompts]
+    for _ in range(12):
+        some = [stream for stream in streams if rng.random() < 0.6]
+        backend.append([(stream, [rng.randrange(5, 1400) for _ in range(rng.randrange(0, 30))]) for stream in some])
+        backend.decode([stream for stream in streams if rng.random() < 0.6])
+        cropped = rng.choice(streams)
+        backend.crop(cropped, rng.randrange(1, cropped.length + 1))
+        copied = rng.choice(streams)
+        streams.append(backend.fork(copied))
+        assert streams[-1].ids == copied.ids
+        if room is not None and len(streams) > room:
+            backend.close(streams.pop(rng.randrange(len(streams))))
+    return streams
 
 
 def what_does_not_fit_is_named(backend) -> None:

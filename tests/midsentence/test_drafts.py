@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from midsentence.drafts import Drafts
 from midsentence.events import StartTool
 from midsentence.modes import MODES
@@ -71,11 +69,19 @@ def test_an_effect_waits_for_the_end_and_is_done_once():
     assert [(at_s, what.partition(" ")[2]) for at_s, _, what in played.rows("start")] == [(6.0, "send(Bob)")]
 
 
-@pytest.mark.parametrize("end", [".", PREDICTED])
-def test_speech_that_goes_on_is_another_attempt(end):
-    said = [(0.0, "look one to eight"), (3.0, end), (3.05, "no wait"), (6.0, ".")]
-    played = play(said, [calls(LONG), answer()] * 2, mode="verified", all_used=False)
-    assert played.outcome == "answered" and played.rows("say")[-1][0] >= 6.0
+def test_speech_that_goes_on_after_a_predicted_end_is_another_attempt():
+    said = [(0.0, "look one to eight"), (3.0, PREDICTED), (3.05, "no wait"), (6.0, ".")]
+    played = play(said, [calls(LONG), answer()] * 2, mode="verified")
+    found = played.rollout.drafted
+    assert found.attempts == 1 and found.kept == {(1, 2)} and found.right > 0
+    assert [at_s for at_s, _, _ in played.rows("say")] == [6.0]
+
+
+def test_speech_that_goes_on_after_the_answer_is_another_turn():
+    """All was there when the end was heard, so the answer is out before it turns out to be none."""
+    said = [(0.0, "look one to eight"), (3.0, "."), (3.05, "no wait"), (6.0, ".")]
+    played = play(said, [calls(LONG), answer(), calls('2. look("no")'), answer()], mode="verified")
+    assert [at_s for at_s, _, _ in played.rows("say")] == [3.0, 6.0] and played.rollout.drafted.attempts == 0
 
 
 def test_a_read_that_failed_is_run_anew():
@@ -87,11 +93,13 @@ def test_a_read_that_failed_is_run_anew():
 
 
 def test_an_effect_drops_what_it_may_change():
-    """A note is written into the page: a page that was read before is read again."""
-    lines = calls('1. note("x")', '2. page("a b c d")')
-    played = play([(0.0, "note x and read"), (5.0, ".")], [lines, answer()], mode="verified", all_used=False)
-    starts = [command.name for _, commands in played.rollout.history for command in commands if isinstance(command, StartTool)]
-    assert starts[-1] == "page" and starts.count("note") == 1
+    """A note is written into the page: a page that was read before is read again; another read is not."""
+    for read, kept in (("page", set()), ("look", {(2, 2)})):
+        first, second = calls(f'1. {read}("a b c d")'), calls('1. note("x")', f'2. {read}("a b c d")')
+        said = [(0.0, "read"), (3.0, "but note x first"), (8.0, ".")]
+        played = play(said, [first, answer(), second, answer()], mode="verified", all_used=False)
+        starts = [command.name for _, commands in played.rollout.history for command in commands if isinstance(command, StartTool)]
+        assert sorted(starts) == sorted([read, "note", read]) and played.rollout.drafted.kept == kept
 
 
 def test_a_read_of_a_thrown_away_attempt_runs_to_its_end():

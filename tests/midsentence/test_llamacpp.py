@@ -26,7 +26,7 @@ from midsentence.models.transformers import TransformersModel  # noqa: E402
 from midsentence.rendering import Renderer  # noqa: E402
 from midsentence.simulate import run_batch  # noqa: E402
 from scripts.bench_replay import episodes  # noqa: E402
-from tests.midsentence.contract import masks_bind_only_their_own_stream, what_does_not_fit_is_named  # noqa: E402
+from tests.midsentence.contract import masks_bind_only_their_own_stream, ragged, what_does_not_fit_is_named  # noqa: E402
 from training.gguf_file import write_gguf  # noqa: E402
 
 
@@ -97,19 +97,8 @@ def test_greedy_tokens_are_those_of_transformers_alone_and_batched(make, referen
 
 
 def test_ragged_appends_crops_and_forks_equal_fresh_contexts(make, reference):
-    backend, rng = make(eager=False), random.Random(5)
-    streams = [backend.open(ids) for ids in prompts(4)]
-    for _ in range(12):
-        some = [stream for stream in streams if rng.random() < 0.6]
-        backend.append([(stream, [rng.randrange(5, 1400) for _ in range(rng.randrange(0, 30))]) for stream in some])
-        backend.decode([stream for stream in streams if rng.random() < 0.6])
-        cropped = rng.choice(streams)
-        backend.crop(cropped, rng.randrange(1, cropped.length + 1))
-        copied = rng.choice(streams)
-        streams.append(backend.fork(copied))
-        assert streams[-1].ids == copied.ids
-        if len(streams) > 6:
-            backend.close(streams.pop(rng.randrange(len(streams))))
+    backend = make(eager=False)
+    streams = ragged(backend, prompts(4), room=6)
     for stream in streams:
         close_to(logits(backend, stream), logits(reference, reference.open(stream.ids)))
 

@@ -27,9 +27,9 @@ from midsentence.ending import UserError
 from midsentence.models.live import PlannedModel
 from midsentence.page import server
 from midsentence.page.house import Bounds
-from midsentence.page.paced import Paced
 from midsentence.rendering import Renderer
 from midsentence.testing import Scripted
+from midsentence.tools.waiting import WaitingToolbox
 from tests.midsentence.page_client import Served, http, served
 from tests.midsentence.page_stage import FAST
 
@@ -230,7 +230,7 @@ def test_each_conversation_has_a_log_and_own_tools_are_not_run_twice(tiny_tokeni
 
 
 def test_a_paced_tool_takes_its_time_and_stops_when_it_is_cancelled():
-    paced = Paced(serve.toolbox_of("", "2026-03-03 10:00:00"))
+    paced = WaitingToolbox(serve.toolbox_of("", "2026-03-03 10:00:00"))
 
     async def work() -> None:
         loop = asyncio.get_running_loop()

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,7 +21,7 @@ from midsentence.models.vllm import ServerFailed, VllmModel
 from midsentence.rendering import Renderer
 from midsentence.simulate import run_batch
 from scripts.bench_replay import episodes
-from tests.midsentence.contract import Only, masks_bind_only_their_own_stream, what_does_not_fit_is_named
+from tests.midsentence.contract import Only, masks_bind_only_their_own_stream, ragged, what_does_not_fit_is_named
 from tests.midsentence.test_llamacpp import prompts, settings, write
 from tests.midsentence.vllm_server import BLOCK, FakeVllm
 
@@ -65,17 +64,8 @@ def test_greedy_tokens_are_those_of_transformers_alone_and_together(make, refere
 
 
 def test_ragged_appends_crops_and_forks_equal_fresh_contexts(make, reference):
-    backend, rng = make(eager=False), random.Random(5)
-    streams = [backend.open(ids) for ids in prompts(4)]
-    for _ in range(12):
-        some = [stream for stream in streams if rng.random() < 0.6]
-        backend.append([(stream, [rng.randrange(5, 1400) for _ in range(rng.randrange(0, 30))]) for stream in some])
-        backend.decode([stream for stream in streams if rng.random() < 0.6])
-        cropped = rng.choice(streams)
-        backend.crop(cropped, rng.randrange(1, cropped.length + 1))
-        copied = rng.choice(streams)
-        streams.append(backend.fork(copied))
-        assert streams[-1].ids == copied.ids
+    backend = make(eager=False)
+    streams = ragged(backend, prompts(4))
     expected = write(reference, [reference.open(stream.ids) for stream in streams], 4)
     assert write(backend, streams, 4) == expected
 
