@@ -449,7 +449,7 @@ def _in_common(call: Call, want: Wanted) -> int:
 
 def _says(call: Call, want: Wanted, ids: Mapping[int, int]) -> bool:
     """Whether a call says all that is said of a draft so far, and nothing else."""
-    said = {**want.args, **want.drafts}
+    said = {**want.args, **want.drafts, **want.pending}
     if call.spec.name != want.spec.name or set(normal_form(call.spec, call.args, own=False)) - said.keys():
         return False
     for name, value in said.items():

@@ -1,11 +1,11 @@
 """Hasty or slow: ``python -m eval.frontier experiment=frontier`` draws effects before the user's last word against mean latency.
 
 Owns which ends of speech are tried (plain timers, the configured detectors, commits that wait on after the configured endpoint, and
-silence told to the agent, where the agent is configured to commit on it), and the points that the expert makes of them in each mode. All
-points of a source come from the same requests, so they are paired; sources are never pooled. Refuses to know when an effect counts as too
-early: `eval.safety` does.
-A point's episodes are a file of their own, so a run that was killed goes on with the next; ``data.workers`` processes share them, and
-the result is the same for any number. `docs/frontier.md` says how to read it. Seconds from here on.
+silence told to the agent, where the agent is configured to commit on it), and the points that the expert makes of them in each mode.
+All points of a source come from the same requests, so they are paired; sources are never pooled. Refuses to know when an effect
+counts as too early: `eval.safety` does. A point's episodes are a file of their own, so a run that was killed goes on with the next;
+``data.workers`` processes share them, and the result is the same for any number. `docs/frontier.md` says how to read it. Seconds
+from here on.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def main(config: Config) -> None:
 
 
 def endings_of(config: Config) -> list[Ending]:
-    """What is run, in order: for each source the timers, the detectors, commits that wait, and silence if the agent commits on it."""
+    """What is run, in order: of each source the timers, the detectors, commits that wait, and silence if the agent commits on it."""
     found = []
     for name in config.eval.sources or [""]:
         own = of_source(config, name)

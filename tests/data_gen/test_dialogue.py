@@ -20,6 +20,7 @@ from data_gen.tasks.assistant.turn_wordings import ASIDES, CORRECTIONS, FOLLOW_U
 from midsentence.clock import Profile
 from midsentence.events import Speaking
 from midsentence.modes import MODES
+from midsentence.state import State
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +104,23 @@ def test_the_user_speaks_when_the_agent_has_answered(mode, config):
     assert rollout.outcome == "answered" and len(rollout.starts_ns) == 3 and list(rollout.starts_ns) == sorted(rollout.starts_ns)
     began = [event.at_ns for event, _ in rollout.history if isinstance(event, Speaking) and event.part == "begun"]
     assert all(any(at <= start for at in began) for start in rollout.starts_ns[1:])
+
+
+def test_what_was_sent_is_not_written_again_when_a_filler_follows_the_name_it_was_made_of(config):
+    """A name may go on after "uh"; the message that is made of what it names has been sent all the same."""
+    task = compose("train", 102)
+    assert [word.text for word in task.words[9:15]] == ["the", "pottery", "catalogue", "uh", "huh", "oh"]
+    plans: list[str] = []
+
+    class Kept(Expert):
+        def plan(self, state: State) -> str:
+            plans.append(super().plan(state))
+            return plans[-1]
+
+    for seed in range(3):
+        rollout = make_episode(
+            task, "async_io", Profile("laptop", 106, 1200, 20_000_000), renderer(config), agent=config.agent, data=config.data, seed=seed,
+            planner=Kept(task, reading_of(task)),
+        ).run()
+        assert rollout.outcome == "answered"
+    assert plans and not any("4. send_sms([$1], $3)" in plan for plan in plans)

@@ -41,8 +41,8 @@ def test_a_source_has_its_timers_and_detectors_and_no_oracle(configured):
     assert all(each.split == "validation" for each in found)
     assert {each.modes for each in found if each.kind != "grace"} == {("parallel", "eager_end", "speculative", "verified")}
     graces = [each for each in found if each.kind == "grace"]
-    waits_s = [(each.name, each.config.agent.commit_grace_s) for each in graces]
-    assert waits_s == [("grace_300", 0.3), ("grace_600", 0.6), ("grace_1000", 1.0)]
+    waits = {each.name: each.config.agent.commit_grace_s for each in graces}
+    assert waits == {"grace_300": 0.3, "grace_600": 0.6, "grace_1000": 1.0}
     assert all(each.modes == ("speculative", "verified") and each.config.data.endpoint == "smart_turn" for each in graces)
     for each in found:
         if each.kind == "grace":
