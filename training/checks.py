@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, SchedulerType
 
-from configs.command import UserError
 from configs.schema import Config
+from midsentence.ending import UserError
 from midsentence.models.load import adapter_folder
 from training.kernels import Machine, choose_attention, choose_kernels
 

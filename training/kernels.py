@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from transformers import AttentionInterface, PreTrainedModel
 
-from configs.command import UserError
+from midsentence.ending import UserError
 from training.attention import FLASH, Layout, attend, check_window
 
 _LIGER = {"rope": True, "rms_norm": True, "swiglu": True, "cross_entropy": False, "fused_linear_cross_entropy": False}

@@ -25,11 +25,12 @@ import torch
 from accelerate import PartialState
 from hydra.utils import get_object
 
-from configs.command import UserError, claim, command, out_folder, to_write, write_manifest
+from configs.command import claim, command, out_folder, to_write, write_manifest
 from configs.launch import start_all
 from configs.schema import Config
 from data_gen.trajectory import read_manifest
 from midsentence.addresses import without_keys
+from midsentence.ending import UserError
 from midsentence.files import marker, write
 from midsentence.models.checkpoint import BASE, load_model
 from midsentence.models.embedded import resolve

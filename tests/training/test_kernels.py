@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from configs.command import UserError
+from midsentence.ending import UserError
 from midsentence.models.load import load_renderer
 from training import kernels, sft
 from training.attention import ATTENTION, FLASH, attend, use_blocks
