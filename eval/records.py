@@ -30,7 +30,7 @@ class BadRecord(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempts:
-    """What became of the attempts of an episode in the mode ``verified``; see `midsentence.simulate.Drafted`."""
+    """What became of the attempts of an episode in the mode ``verified``; see `midsentence.drafts.Drafted`."""
 
     attempts: int
     """How often what was begun was thrown away."""

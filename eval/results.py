@@ -62,8 +62,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise BadResults(f"{folder / MANIFEST} is no JSON ({error}); delete the folder and replay again") from None
     version = manifest.get("schema_version") if isinstance(manifest, dict) else None
-    if version != VERSION or not manifest.get("rows"):
+    if version != VERSION:
         raise BadResults(f"{folder} has schema version {version}, this code reads {VERSION}; replay again into another out=")
+    if not manifest.get("rows"):
+        raise BadResults(f"{folder / MANIFEST} names no rows of episodes; replay again into another out=")
     if not shaped(manifest, _SHAPE) or any(row["file"] != Path(row["file"]).name for row in manifest["rows"]):
         raise BadResults(f"{folder / MANIFEST} names files that are not the folder's, or is no manifest; replay again into another out=")
     if missing := [row["file"] for row in manifest["rows"] if not (folder / row["file"]).is_file()]:

@@ -187,7 +187,7 @@ def trace(history: History, kept: Iterable[tuple[int, int]] = ()) -> Trace:
 
     Args:
         history: events with the commands that came of them.
-        kept: starts, as (call, version), for which no tool was run (`midsentence.simulate.Drafted`).
+        kept: starts, as (call, version), for which no tool was run (`midsentence.drafts.Drafted`).
     """
     reader = _Reader(frozenset(kept))
     for event, commands in history:

@@ -102,6 +102,12 @@ def test_records_of_another_version_are_refused_before_a_line_is_read(tmp_path):
         read_runs([str(tmp_path)])
 
 
+def test_a_folder_of_this_version_without_rows_is_not_called_another_version(tmp_path):
+    (tmp_path / "manifest.json").write_text(json.dumps({"schema_version": records.VERSION, "rows": []}))
+    with pytest.raises(BadResults, match="names no rows of episodes; replay again into another out="):
+        read_runs([str(tmp_path)])
+
+
 def test_figures_are_made_of_records_without_words_and_log():
     made = record_of(log=[[{"type": "Close", "at_ns": NS_PER_S}, []]])
     assert (made.bare().words, made.bare().log, made.bare().latency_ns) == ((), (), made.latency_ns)
