@@ -98,6 +98,8 @@ def recipe(config: Config) -> str:
         parts["data"].pop("language")
     if parts["data"]["patience"] == "costly":
         parts["data"].pop("patience")
+    if not parts["data"]["intents"]:
+        parts["data"].pop("intents")
     parts["agent"] = counted(config.agent)
     paraphrase = parts["data"].pop("paraphrase")
     if paraphrase["url"]:

@@ -15,6 +15,7 @@ from data_gen.rejected import report_rejected
 from data_gen.task import BadTask, Task
 from data_gen.tasks import debug, jsonl
 from data_gen.tasks.formats import rows
+from data_gen.trajectory import from_row
 from midsentence.clock import parse_now
 from midsentence.prompt import system_prompt
 from midsentence.tools.assistant import AssistantToolbox, assistant_tools
@@ -135,12 +136,13 @@ def test_a_file_that_is_no_utf_8_is_named(tmp_path):
 def test_escapes_in_data_do_not_reach_the_terminal(tmp_path, capsys):
     report_rejected(tmp_path, [("line 1 (\x1b]0;title\x07)", "\x1b[2J gone")])
     assert "\x1b" not in capsys.readouterr().out
-    row = {
-        "id": "a\x1b[2J", "split": "train", "mode": "parallel", "request": "b\x1b[2J", "tokens": 1, "model_tokens": 1,
-        "profile": {"decode_tokens_per_s": 1, "prefill_tokens_per_s": 1}, "speech_end_ns": 0, "end_ns": 0, "outcome": "d\x1b[2J",
-        "log": "[]",
+    row = from_row({
+        "id": "a\x1b[2J", "task": "a", "source": "debug", "split": "train", "mode": "parallel", "seed": 0, "request": "b\x1b[2J", "words": [],
+        "tags": [], "tokenizer": "", "prompt_ids": [], "tokens": 1, "model_tokens": 1,
+        "profile": {"name": "", "decode_tokens_per_s": 1, "prefill_tokens_per_s": 1, "restart_ns": 0}, "speech_end_ns": 0, "end_ns": 0,
+        "outcome": "d\x1b[2J", "log": "[]",
         "segments": [{"kind": "tool_result", "text": "c\x1b[2J", "at_ns": 0, "ids": [1], "supervised": False}],
-    }
+    })
     from rich.console import Console
     Console(width=100).print(*show.render(row))
     said = capsys.readouterr().out
