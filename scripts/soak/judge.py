@@ -76,25 +76,18 @@ def _was_let_go(talk: Conversation, ran: Ran, start: tuple[int, Event] | None) -
         return False
     words = [n for n in range(index + 1) if isinstance(event := talk.log[n][0], UserUpdate) and (event.text.strip() or event.retracts)]
     since = words[-1] if words else 0
-    wrote = False
-    for event, commands in talk.log[since : index + 1]:
-        wrote |= wrote_since(event) if since >= 0 and _generating(talk, since, event) else False
-        del commands
-    return wrote
+    return any(_ends_a_line(event) and _began_since(talk, since, event) for event, _ in talk.log[since : index + 1])
 
 
-def _generating(talk: Conversation, since: int, event: Event) -> bool:
+def _ends_a_line(event: Event) -> bool:
+    return isinstance(event, ModelOutput) and any(end in event.text for end in _ENDS_A_LINE)
+
+
+def _began_since(talk: Conversation, since: int, event: Event) -> bool:
     """Whether an output is of a generation that began after the last words were heard."""
-    if not isinstance(event, ModelOutput):
-        return False
-    return any(
+    return isinstance(event, ModelOutput) and any(
         isinstance(one, Generate) and one.generation == event.generation for _, commands in talk.log[since:] for one in commands
     )
-
-
-def wrote_since(event: Event) -> bool:
-    """Whether an output ends a line or an action."""
-    return isinstance(event, ModelOutput) and any(end in event.text for end in _ENDS_A_LINE)
 
 
 def _lost(talk: Conversation) -> int:

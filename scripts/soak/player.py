@@ -1,8 +1,8 @@
 """The player of a soaked session, and what its user's words ask for.
 
-Words come in pairs, a verb and a thing: ``look k1``, ``ask k2``, ``page k3``, ``send k4``, ``note k5``, and ``forward k6``, which sends what
-looking k6 up finds. ``no k7`` after a pair puts another thing in its place. All other words mean nothing. `wanted` reads them, for the
-user and for the player; the judge asks it what the user ended up with.
+Words come in pairs, a verb and a thing: ``look k1``, ``ask k2``, ``page k3``, ``send k4``, ``note k5``, and ``forward k6``, which
+sends what looking k6 up finds. ``no k7`` after a pair puts another thing in its place. All other words mean nothing. `wanted` reads
+them, for the user and for the player; the judge asks it what the user ended up with.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from midsentence.events import Command, Emit, Event
-from midsentence.runtime import Session, SessionEnded
+from midsentence.runtime import Session
 from scripts.soak.judge import Answered, Conversation, Heard
 from scripts.soak.player import VERBS, take
 
@@ -124,5 +124,3 @@ class User:
         await session.hear(text, final=final, retracts=retracts)
         return at_ns
 
-
-__all__ = ["Left", "SessionEnded", "User"]
