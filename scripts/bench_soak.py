@@ -9,7 +9,7 @@ break, hang and answer late, model streams raise, users leave in mid-sentence, u
 
 Prints one line of JSON. ``hangs`` are answers that did not come within ``--patience`` seconds, sessions that did not close, and tasks that
 were left; the other counters are the judge's (`scripts.soak.judge`). Ends with status 1 if any is above 0, or a session ended in a way that
-nobody planned.
+nobody planned. What was found is a line each on the standard error; ``--keep FOLDER`` keeps the logs of those sessions.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import asyncio
 import json
 import os
 import random
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -29,6 +30,7 @@ from typing import Any
 from midsentence.clock import Profile, ns
 from midsentence.models.live import PlannedModel
 from midsentence.models.load import load_renderer
+from midsentence.record import write_log
 from midsentence.rendering import Renderer
 from midsentence.runtime import Limits, SessionEnded
 from midsentence.session import open_session
@@ -58,6 +60,8 @@ class Soak:
     boxed: Callable[[World], Any] = lambda world: world
     """What stands between a session and its world: a test plants a fault here."""
     player: Callable[[], Any] = Player
+    keep: Path | None = None
+    """Where the logs of sessions go in which something was found, and what the user and the world saw of them."""
     counts: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     late_s: list[float] = field(default_factory=list)
@@ -121,7 +125,12 @@ class Soak:
         except TimeoutError:
             self.counts["hangs"] += 1
         user.talk.log, user.talk.ledger = session.history, world.ledger
-        self.counts.update(judged(user.talk))
+        self.counts.update(found := judged(user.talk))
+        if found.total():
+            print(f"{name} ({mode}): {dict(found)}", file=sys.stderr)
+            if self.keep is not None:
+                write_log(self.keep / f"{name}.jsonl", session.initial, session.history)
+                (self.keep / f"{name}.txt").write_text("\n".join(map(repr, [user.talk.zero_ns, *user.talk.said, *world.ledger])), "utf-8")
         self.outcomes[session.outcome] += 1
         self.counts["conversations"] += 1
         self.counts["turns"] += user.counts["turns"]
@@ -147,10 +156,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--faults", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--patience", type=float, default=60.0, help="seconds after which an answer counts as a hang")
+    parser.add_argument("--keep", type=Path, help="folder for the logs of sessions in which something was found")
     asked = parser.parse_args(arguments)
     if asked.sessions < 1 or not 0 < asked.minutes < float("inf") or not 0 < asked.patience < float("inf"):
         parser.error(f"--sessions {asked.sessions} --minutes {asked.minutes} --patience {asked.patience}; give numbers above 0")
-    soak = Soak(asked.sessions, 60 * asked.minutes, asked.faults, asked.seed, asked.patience)
+    if asked.keep is not None:
+        asked.keep.mkdir(parents=True, exist_ok=True)
+    soak = Soak(asked.sessions, 60 * asked.minutes, asked.faults, asked.seed, asked.patience, keep=asked.keep)
     line = asyncio.run(soak.run(load_renderer("tiny", "token", "none")))
     print(json.dumps({"bench": "soak", "seed": asked.seed, **line}))
     return int(any(line[name] for name in COUNTERS) or any(outcome.startswith("unplanned") for outcome in line["outcomes"]))

@@ -51,7 +51,7 @@ def judged(talk: Conversation) -> Counter[str]:
     """How often what must not happen did."""
     counts: Counter[str] = Counter()
     starts = {
-        (one.key, one.name): (index, event) for index, (event, commands) in reversed(list(enumerate(talk.log)))
+        (one.key, one.name): index for index, (_, commands) in reversed(list(enumerate(talk.log)))
         for one in commands if isinstance(one, StartTool)
     }  # the first of each key
     for ran in talk.ledger:
@@ -61,22 +61,22 @@ def judged(talk: Conversation) -> Counter[str]:
     by_meaning, by_key = Counter((ran.tool, ran.what) for ran in did), Counter(ran.key for ran in did)
     counts["effects_more_than_once"] += max(sum(n - 1 for n in by_meaning.values()), sum(n - 1 for n in by_key.values()))
     counts["lost_effects"] += _lost(talk)
-    return counts
+    return +counts
 
 
-def _was_let_go(talk: Conversation, ran: Ran, start: tuple[int, Event] | None) -> bool:
+def _was_let_go(talk: Conversation, ran: Ran, start: int | None) -> bool:
     """Whether, before a run began, the user had finished, the model had written a line since, and nobody had spoken after."""
     if start is None:
         return False
-    index, cause = start
-    at_ns = talk.zero_ns + cause.at_ns
+    # a busy loop takes in a token after words that came a moment later: it was ordered when the last of what went before had come
+    at_ns = talk.zero_ns + max(event.at_ns for event, _ in talk.log[: start + 1])
     before = [one for one in talk.said if one.at_ns <= at_ns]
     spoke = max((n for n, one in enumerate(before) if one.speaks), default=-1)
     if ran.began_ns < at_ns or not any(one.final for one in before[max(0, spoke):]):
         return False
-    words = [n for n in range(index + 1) if isinstance(event := talk.log[n][0], UserUpdate) and (event.text.strip() or event.retracts)]
+    words = [n for n in range(start + 1) if isinstance(event := talk.log[n][0], UserUpdate) and (event.text.strip() or event.retracts)]
     since = words[-1] if words else 0
-    return any(_ends_a_line(event) and _began_since(talk, since, event) for event, _ in talk.log[since : index + 1])
+    return any(_ends_a_line(event) and _began_since(talk, since, event) for event, _ in talk.log[since : start + 1])
 
 
 def _ends_a_line(event: Event) -> bool:

@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
+from midsentence.clock import ns
+from midsentence.events import Generate, ModelOutput, StartTool, UserUpdate
 from midsentence.models.load import load_renderer
 from midsentence.testing import PAUSE
 from scripts import bench, bench_soak
 from scripts.bench_soak import Soak
-from scripts.soak.judge import COUNTERS
+from scripts.soak.judge import COUNTERS, Conversation, Heard, judged
 from scripts.soak.player import take, wanted
-from scripts.soak.world import SPECS, World
+from scripts.soak.world import SPECS, Ran, World
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +116,18 @@ def test_it_prints_one_line_and_refuses_nonsense(capsys):
     assert {"sessions", "turns", "faults", *COUNTERS, "rss_growth_mb"} <= set(line)
     with pytest.raises(SystemExit):
         bench_soak.main(["--sessions", "0"])
+
+
+def test_a_token_that_the_busy_loop_takes_in_after_the_final_words_is_no_early_start():
+    """It was written a moment before the endpoint's word, and let the call go a moment after."""
+    ordered = StartTool(1, 1, "send", {"what": "k1"}, "key", ns(1))
+    log = [
+        (UserUpdate(ns(1), "send k1"), (Generate(1),)), (UserUpdate(ns(2), "", True), ()),
+        (ModelOutput(ns(1.9), 1, "</answer>", (1,)), (ordered,)),
+    ]
+    ran = Ran("send", "k1", "key", ns(2.1), did_ns=ns(2.5))
+    said = [Heard(ns(1), True, False), Heard(ns(2), False, True)]
+    assert not judged(Conversation(0, said, [], log, [ran]))["effects_before_commit"]
+    assert judged(Conversation(0, said[:1], [], log[:1] + log[2:], [ran]))["effects_before_commit"]
+    spoken = Heard(ns(1.5), True, False), (UserUpdate(ns(1.5), "no k2"), ())
+    assert judged(Conversation(0, [said[0], spoken[0], said[1]], [], [log[0], spoken[1], *log[1:]], [ran]))["effects_before_commit"]
