@@ -70,7 +70,7 @@ def command(main: Callable[[Config], None]) -> Callable[[], None]:
             _without_keys_in_sweep()
             set_typed(config, typed)
             no_strangers(config)
-            settings = OmegaConf.to_object(config)
+            settings: Any = OmegaConf.to_object(config)
             check(settings)
             _given[:] = [config]
             try:
@@ -135,10 +135,11 @@ def _mapping(path: str) -> tuple[str, type | None]:
     node: Any = Config
     names = path.split(".")
     for depth, name in enumerate(names):
-        kind = {each.name: each.type for each in fields(node)}.get(name) if is_dataclass(node) else None
+        kind: Any = {each.name: each.type for each in fields(node)}.get(name) if is_dataclass(node) else None
         if kind is not None and kind.startswith("dict["):
-            values = getattr(schema, kind.removeprefix("dict[str, ").removesuffix("]"), None)
-            return ".".join(names[: depth + 1]), values if is_dataclass(values) and depth + 1 < len(names) else None
+            values: Any = getattr(schema, kind.removeprefix("dict[str, ").removesuffix("]"), None)
+            into = is_dataclass(values) and depth + 1 < len(names)
+            return ".".join(names[: depth + 1]), values if into else None
         node = getattr(schema, kind or "", None)
     return "", None
 
@@ -167,7 +168,7 @@ def no_strangers(config: DictConfig, path: str = "") -> None:
     """
     kind = OmegaConf.get_type(config)
     known = [each.name for each in fields(kind)] if is_dataclass(kind) else None
-    for name in config:
+    for name in map(str, config):
         if known is not None and name not in known:
             raise UserError(f"{path}{name} is no setting; {path.rstrip('.') or 'the settings'} has {', '.join(known)}")
         value = config._get_node(name)
@@ -216,7 +217,8 @@ def claim(folder: Path) -> None:
 
 def to_write(config: Config) -> dict[str, Any]:
     """The settings as plain values as anybody may see them: unresolved, and without keys in addresses."""
-    return as_given(OmegaConf.to_container(OmegaConf.structured(config)), _given[0] if _given else None)
+    found: dict[str, Any] = as_given(OmegaConf.to_container(OmegaConf.structured(config)), _given[0] if _given else None)
+    return found
 
 
 def write_manifest(folder: Path, config: Config, **more: Any) -> None:

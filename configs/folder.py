@@ -49,14 +49,15 @@ def settings_in(folder: Path, *, trust: bool = False) -> Config:
             raw["train"].pop("callback", None)
     _drop_gone(path, raw)
     try:
-        settings = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.create(raw)))
+        settings: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.create(raw)))
         check(settings)
     except (OmegaConfBaseException, ValueError, TypeError) as error:
         raise ValueError(f"{path} holds no settings that this code knows ({' '.join(str(error).split())}); make the folder again") from None
     if not trust:
         _refuse(path, settings)
-    settings.trust = trust
-    return settings
+    made: Config = settings
+    made.trust = trust
+    return made
 
 
 def raw_settings(path: Path) -> dict[str, Any]:

@@ -21,8 +21,11 @@ class Limits:
     """What one value may be; of a list or a mapping, what each of its values may be."""
 
     choices: tuple[str, ...] = ()
+    """The texts that there are; empty for any."""
     least: float = -math.inf
+    """The smallest number."""
     most: float = math.inf
+    """The largest number."""
     above: float = -math.inf
     """Values are greater than this."""
     filled: bool = False

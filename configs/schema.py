@@ -27,6 +27,7 @@ class ModelConfig:
     turns: str | None = one_of(None, "flat", "chat")
     """``flat``: one stream without role headers, the default where tags are tokens; ``chat``: in the model's chat format."""
     dtype: str = one_of("bfloat16", "bfloat16", "float16", "float32")
+    """Type of the weights and of arithmetic. Replays are the same on every machine in ``float32`` alone."""
 
 
 @dataclass
@@ -34,8 +35,11 @@ class ProfileConfig:
     """One device."""
 
     decode_tokens_per_s: int = number(40, 1)
+    """Tokens that the model writes in a second."""
     prefill_tokens_per_s: int = number(400, 1)
+    """Tokens that it takes in in a second."""
     restart_s: float = number(0.02, 0)
+    """Seconds that every append costs on top of its tokens: stopping, copying, launching."""
 
 
 @dataclass
@@ -51,6 +55,7 @@ class ClockConfig:
     train_prefill_ratio: list[float] = span(5.0, 60.0, above=0)
     """Range of prefill rate over decode rate, log-uniform."""
     train_restart_s: list[float] = span(0.005, 0.05, above=0)
+    """Range of restart costs that training samples, in seconds, log-uniform."""
     held_out_decode_tokens_per_s: list[int] = span(35, 50, least=1)
     """Decode rates that training never samples, for test: half-open."""
 
@@ -65,6 +70,8 @@ class AgentConfig:
     """What a mode's row of settings is changed by."""
 
     interrupt: str = one_of("line", "token", "line", "action")
+    """What new information cuts: ``token`` everything at once, ``line`` lets a call line that has begun finish, ``action`` the whole
+    action. A thought is cut at once."""
     commit: str = one_of("line", "line", "action", "paper")
     """``line`` by a COMMIT line or an answer, ``action`` at the end of an action, ``paper``."""
     commit_on: str = one_of("final", "final", "silence")
@@ -72,7 +79,9 @@ class AgentConfig:
     revise: str = one_of("amend", "amend", "reissue")
     """``amend``: single arguments are set or added to, and calls may be open."""
     revise_cascade: str = one_of("rerun", "rerun", "cancel")
+    """What happens to calls that depend on a revised one: they run again (``rerun``) or are cancelled (``cancel``)."""
     commit_grace_s: float = number(0.0, 0)
+    """Seconds that released calls wait for speech that reopens the turn."""
     runs_lines: bool = True
     """Whether modes that do not listen let a call go when its line is complete, as LLMCompiler does, or with the whole action."""
     eager_listening: bool = False
@@ -80,12 +89,17 @@ class AgentConfig:
     whole: bool = False
     """Whether modes that do not listen show the model what was said in one piece, at the end of speech, or as it is recognised."""
     allowed_egress: list[str] = field(default_factory=list)
+    """Names of egress tools that may run before the commit point."""
     max_writes_per_turn: int = number(12, 0)
+    """Writes that may start in one turn."""
     max_writes_per_session: int = number(32, 0)
     """Beyond either, a write is refused until the user has spoken again."""
     max_errors_in_row: int = number(3, 1)
+    """Invalid actions in a row after which an episode ends as failed."""
     max_context_tokens: int = number(4096, 1)
+    """Context length, prompt included, at which an episode ends."""
     max_generated_tokens: int = number(1024, 1)
+    """Tokens that the model may write in one turn."""
     prompt: str = one_of("short", "short", "full")
     """``short`` for trained models, ``full`` explains the protocol."""
     prompt_tools: str = one_of("short", "names", "short", "full")
@@ -101,11 +115,13 @@ class ParaphraseConfig:
     url: str = ""
     """Its base, such as ``http://localhost:8000/v1``; empty for none."""
     model: str = ""
+    """What the endpoint calls its model."""
     key_env: str = "OPENAI_API_KEY"
     """Environment variable that holds the key, if one is needed."""
     cache: str = "outputs/paraphrases.jsonl"
     """File of all answers: with it the same data can be made again."""
     timeout_s: float = number(30.0, above=0)
+    """Seconds to wait for an answer."""
 
 
 _LATER = ("eager_listening", "whole")
@@ -136,6 +152,7 @@ class DataConfig:
     """Which tasks, how they are spoken, and how trajectories are made of them."""
 
     source: str = "bfcl"
+    """Where tasks come from: one of the files of group data, or ``debug``."""
     categories: list[str] = field(default_factory=list)
     """Parts of the source to use; empty for its default."""
     sizes: dict[str, int] = number({"train": 400, "validation": 50, "test": 100}, 0, keys=("train", "validation", "test"))
@@ -143,6 +160,7 @@ class DataConfig:
     modes: list[str] = several("speculative", "parallel", "sequential")
     """Modes that the expert plays, in turn."""
     thoughts: str = one_of("slots", "slots", "none")
+    """What the expert thinks before it acts: ``slots``, what has changed since it last wrote; ``none``, nothing."""
     answers: str = one_of("sentence", "sentence", "short")
     """What the expert says where no answer is asked for: ``sentence`` tells what was done or found, ``short`` says "Done."."""
     eagerness: float = number(0.0, 0, 1)
@@ -179,10 +197,13 @@ class DataConfig:
     closing_marks: bool = True
     """Whether punctuation at the end of an update is kept, which tells where speech ends."""
     workers: int = number(1, 1)
+    """Processes that make data, check it, or share the points of a map; the results are the same for any number."""
     shard_rows: int = number(500, 1)
+    """Trajectories in a file."""
     files: dict[str, str] = keyed("hotpotqa", "corpus")
     """Local files of the source that reads some."""
     paraphrase: ParaphraseConfig = field(default_factory=ParaphraseConfig)
+    """Who rewords the wordings of source assistant, if anybody does."""
 
 
 @dataclass
@@ -196,14 +217,23 @@ class TrainConfig:
     method: str = one_of("lora", "lora", "qlora", "full")
     """``lora``, ``qlora`` or ``full``."""
     lora_rank: int = number(32, 1)
+    """Rank of each adapter matrix."""
     lora_alpha: int = number(64, 1)
+    """Scale of the adapters: their product is multiplied by ``lora_alpha / lora_rank``."""
     lora_targets: list[str] = field(default_factory=lambda: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"])
+    """Modules that get an adapter, by the end of their names."""
     learning_rate: float = number(1e-3, above=0)
+    """Its peak, after the warm-up."""
     schedule: str = "cosine"
+    """How the learning rate goes on from its peak: a name of `transformers.SchedulerType`."""
     warmup_ratio: float = number(0.05, 0, 1)
+    """Share of the steps in which the learning rate rises from 0 to its peak."""
     weight_decay: float = number(0.0, 0)
+    """AdamW's."""
     max_grad_norm: float = number(1.0, 0)
+    """The gradient's norm is cut to this; 0 for no cut."""
     epochs: float = number(1.0, above=0)
+    """Passes over the data."""
     max_tokens: int = number(0, 0)
     """Stop after this many tokens, prompt included; 0 for no limit."""
     max_steps: int = number(0, 0)
@@ -211,19 +241,24 @@ class TrainConfig:
     batch_rows: int = number(8, 1)
     """Global batch, in rows or packed rows."""
     micro_batch_rows: int = number(1, 1)
+    """Rows that one device takes at once; gradients are accumulated up to ``batch_rows``."""
     max_length: int = number(2048, 1)
+    """Most ids of a row, and so of a trajectory."""
     too_long: str = one_of("drop", "drop", "cut")
     """``drop`` (counted) or ``cut`` at a segment boundary."""
     packing: bool = True
+    """Whether several trajectories share a row, each blind to the others."""
     supervise_cut_spans: bool = True
+    """Whether the loss counts what the model wrote before it was cut."""
     idle_pauses: float = number(1.0, 0, 1)
     """Share of the bare pauses that the loss counts."""
     loss: str = one_of("chunked", "chunked", "full")
     """``chunked`` builds logits for supervised positions only; ``full`` is the model's own."""
     attention: str = one_of("auto", "auto", "flash", "blocks")
     """``flash`` (on a CUDA GPU: flash-attn, or the copy of it in torch), ``blocks`` (anywhere), or ``auto``: flash where it can be had."""
-    kernels: str = one_of("auto", "auto", "liger", "torch")
-    """``liger`` (its norm, gated MLP and rotary embedding, on a CUDA GPU), ``torch``, or ``auto``: liger where it can be had."""
+    kernels: str = one_of("auto", "auto", "liger", "fused", "torch")
+    """``liger`` (its norm, gated MLP and rotary embedding, on a CUDA GPU), ``fused`` (LoRA layers, on a CPU), ``torch``, or ``auto``: the
+    first of these that can be had."""
     share_prompts: bool = True
     """Whether trajectories of a micro-batch that begin with the same prompt compute it once; gradients are the same."""
     train_new_tokens: bool = True
@@ -235,14 +270,19 @@ class TrainConfig:
     device_tflops: float = number(989.0, above=0)
     """Peak of one device in bfloat16, in 10¹² operations a second: an H100's."""
     gradient_checkpointing: bool = False
+    """Whether activations are computed again in the backward pass: less memory, about a third more time."""
     checkpoint_every_s: float = number(600.0, 0)
+    """Seconds between checkpoints; 0 for none by time."""
     checkpoint_every_steps: int = number(0, 0)
+    """Steps between checkpoints; 0 for none by steps."""
     resume: bool = True
+    """Whether a run goes on from the last checkpoint in its folder; else it begins anew, and those are deleted."""
     wandb: str = one_of("disabled", "disabled", "offline", "online")
     """``disabled``, ``offline`` or ``online``."""
     callback: dict[str, Any] = field(default_factory=dict)
     """``_target_`` of a validation callback; it lives in `eval`."""
     validate_every_steps: int = number(0, 0)
+    """Steps between validations by ``callback``; 0 for one at the end."""
 
 
 @dataclass
@@ -262,6 +302,7 @@ class RepairConfig:
     agreeing: float = number(0.25, 0, 1)
     """Share of the model's actions that are the expert's own, word for word, that the loss counts."""
     temperature: float = number(0.7, 0)
+    """Of the model's sampling; 0 takes the likeliest token."""
     constrained: bool = True
     """Whether the model writes by the protocol's grammar."""
     grounded: bool = False
@@ -281,6 +322,7 @@ class RealtimeConfig:
     url: str = ""
     """Its base, such as ``http://127.0.0.1:8765/v1`` for ``python -m scripts.loopback``; empty for OpenAI's."""
     model: str = "gpt-realtime-2"
+    """What the service calls the model."""
     key_env: str = "OPENAI_API_KEY"
     """Environment variable that holds the key."""
 
@@ -290,6 +332,7 @@ class VllmConfig:
     """Where ``eval.runtime=vllm`` finds the server. Its key, if it wants one, is in the environment: ``VLLM_API_KEY``."""
 
     url: str = "http://127.0.0.1:8000/v1"
+    """The server's base."""
     model: str = ""
     """What it calls the checkpoint; empty for the name of the checkpoint's folder, or of the model where there is none."""
 
@@ -302,12 +345,15 @@ class EvalConfig:
     """``expert``, ``no_thoughts``, ``no_guess``, ``model`` (as in group model), ``untrained`` (it without adapter),
     ``realtime`` (below), and `checkpoints`."""
     realtime: RealtimeConfig = field(default_factory=RealtimeConfig)
+    """Where backend ``realtime`` is."""
     checkpoints: dict[str, str] = field(default_factory=dict)
     """Checkpoints of the model in group model by names of their own, to be compared: ``{baseline: FOLDER, async: FOLDER}``."""
     modes: list[str] = several("sequential", "parallel", "eager_end", "speculative")
+    """Rows of settings that are replayed: names of `midsentence.modes.MODES`."""
     sources: list[str] = field(default_factory=list)
     """Task sources, each with the settings of its own file in group data; empty for the one source that is configured."""
     profiles: list[str] = several("laptop")
+    """Devices: names of ``clock.profiles``."""
     split: str = one_of("test", "train", "validation", "test", "all")
     """``train``, ``validation``, ``test``, or ``all``: every split for whoever was not trained, test for checkpoints."""
     tasks: int = number(0, 0)
@@ -315,8 +361,11 @@ class EvalConfig:
     expert_tasks: int = number(0, 0)
     """Most tasks a row for the expert; 0 for all."""
     batch: int = number(8, 1)
+    """Episodes of a model at once; it changes no result in float32."""
     seeds: list[int] = several(0, least=0)
+    """One replay of every row for each: other cuts of the recogniser, and other samples."""
     temperature: float = number(0.0, 0)
+    """Of a model's sampling; 0 takes the likeliest token."""
     constrained: bool = False
     """Whether a model writes by the protocol's grammar."""
     grounded: bool = False
@@ -325,9 +374,11 @@ class EvalConfig:
     """What runs a checkpoint: ``transformers``; ``llamacpp``, with the GGUF file that `training.export` wrote into it; or ``vllm``, a
     server that has it (below)."""
     vllm: VllmConfig = field(default_factory=VllmConfig)
+    """The server of ``runtime=vllm``."""
     cap_s: float = number(30.0, above=0)
     """Latency that an episode without an answer carries, from the end of speech; no episode carries more."""
     resamples: int = number(10000, 1)
+    """Of the bootstrap that gives intervals."""
     margin: float = number(0.02, 0, 1)
     """Loss of accuracy, as a share of tasks, within which a mode may be called non-inferior to a baseline."""
     price_input: float = number(0.0, 0)
@@ -347,11 +398,13 @@ class Config:
     name: str = "default"
     """Names the run's folder; an experiment file sets it."""
     seed: int = number(0, 0, 2**32 - 1)
+    """Root of everything that is drawn; each draw's own seed is a hash of it and of what is drawn."""
     out: str = ""
     """Folder of the results; empty for ``outputs/<command>/<name>``."""
     path: str = ""
     """What `show`, `check` and `export` read."""
     row: int = number(0, 0)
+    """Which trajectory or episode of ``path`` is shown, from 0."""
     trust: bool = False
     """Whether the settings in a folder that is read may name Python, a service and the environment: on the command line only."""
     runs: list[str] = field(default_factory=list)
@@ -365,6 +418,7 @@ class Config:
     time: str = one_of("virtual", "virtual", "real")
     """``virtual`` or ``real``."""
     json: bool = False
+    """Whether `training.plan` prints JSON in the place of text."""
     gguf: bool = False
     """Whether `training.export` writes a GGUF file too, for llama.cpp."""
     gguf_q8: bool = False
@@ -374,16 +428,25 @@ class Config:
     private: bool = True
     """Whether a repository that it makes is seen by its owner alone."""
     launcher: str = one_of("single", "single", "ddp", "fsdp2", "zero3")
+    """What `training.plan` reckons with: a name of ``configs/accelerate``."""
     gpus: int = number(1, 1)
+    """Devices that `training.plan` reckons with."""
     max_tokens: int = number(0, 0)
     """Short for ``train.max_tokens``."""
     model: ModelConfig = field(default_factory=ModelConfig)
+    """Group model."""
     data: DataConfig = field(default_factory=DataConfig)
+    """Group data."""
     clock: ClockConfig = field(default_factory=ClockConfig)
+    """Group clock."""
     agent: AgentConfig = field(default_factory=AgentConfig)
+    """Group agent."""
     train: TrainConfig = field(default_factory=TrainConfig)
+    """Group train."""
     eval: EvalConfig = field(default_factory=EvalConfig)
+    """Group eval."""
     repair: RepairConfig = field(default_factory=RepairConfig)
+    """Group repair."""
 
 
 def register() -> None:

@@ -93,8 +93,8 @@ female|woman
 def _read() -> dict[tuple[str, ...], frozenset[tuple[str, ...]]]:
     groups = [tuple(tuple(name.split()) for name in line.split("|")) for line in _GROUPS.strip().splitlines()]
     for entry in _STATES.replace("\n", "|").split("|"):
-        code, name = entry.split(" ", 1)
-        groups.append(((code.casefold(),), tuple(name.split())))
+        code, state = entry.split(" ", 1)
+        groups.append(((code.casefold(),), tuple(state.split())))
     groups += [((month,), (month[:3],)) for month in MONTHS]
     table: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
     for group in groups:

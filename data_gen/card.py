@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-
-import pyarrow.parquet as parquet
+from typing import cast
 
 from configs.command import to_write
 from configs.schema import Config
+from data_gen.trajectory import Trajectory, read_shard, sizes_in
 from midsentence.clock import seconds
 from midsentence.files import write
 from midsentence.protocol import EDITION
-from midsentence.rendering import turns_of
+from midsentence.rendering import Tags, Turns, turns_of
 
 _LICENCES = {
     "assistant": "made by this code, Apache-2.0; cities from GeoNames (CC BY 4.0), names from Faker (MIT)",
@@ -39,37 +39,35 @@ def write_card(folder: Path, config: Config, shards: dict[str, list[str]]) -> No
     lines += ["---", "", f"# Trajectories: {given['name']}", ""]
     lines += [f"Source `{config.task or config.data.source}`; {_LICENCES.get(config.data.source, 'see the source')}.", ""]
     lines += ["| split | rows | modes | mean tokens | written by the model |", "|---|---|---|---|---|"]
-    example = None
     for split, names in shards.items():
         modes: Counter[str] = Counter()
         tokens = own = 0
         for name in names:
-            table = parquet.read_table(folder / name, columns=["mode", "tokens", "model_tokens"])
-            modes.update(table["mode"].to_pylist())
-            tokens += sum(table["tokens"].to_pylist())
-            own += sum(table["model_tokens"].to_pylist())
+            for mode, length, written in sizes_in(folder / name):
+                modes[mode] += 1
+                tokens, own = tokens + length, own + written
         rows = sum(modes.values())
         split_modes = ", ".join(f"{mode} {count}" for mode, count in sorted(modes.items()))
         lines.append(f"| {split} | {rows} | {split_modes} | {tokens / max(rows, 1):.0f} | {own / max(tokens, 1):.0%} |")
-        example = example or next((row for name in names for row in parquet.read_table(folder / name).slice(0, 1).to_pylist()), None)
-    clock = config.clock
+    example = next(row for names in shards.values() for name in names for row in read_shard(folder / name))
+    clock, turns = config.clock, turns_of(cast(Tags, config.model.tags), cast(Turns | None, config.model.turns))
     lines += [
         "", f"Decode rates are log-uniform in {clock.train_decode_tokens_per_s} tokens a second without "
         f"{clock.held_out_decode_tokens_per_s}; prefill is {clock.train_prefill_ratio} times as fast; "
         f"clock stamps: {clock.stamps}; tags: {config.model.tags}; "
-        f"turns: {turns_of(config.model.tags, config.model.turns)}; protocol edition {EDITION}; tokenizer of {given['model']['name']}.",
+        f"turns: {turns}; protocol edition {EDITION}; tokenizer of {given['model']['name']}.",
         "", "Load it:", "", "    datasets.load_dataset(FOLDER)", "",
         "Make it again: the settings are in `config.yaml`, seeds and versions in `manifest.json`.", "",
-        f"## One row ({example['mode']})", "", "```", *transcript_lines(example), "```", "",
+        f"## One row ({example.mode})", "", "```", *transcript_lines(example), "```", "",
     ]
     write(folder / "README.md", "\n".join(lines))
 
 
-def transcript_lines(row: dict) -> list[str]:
-    """A row's transcript, a line a segment: time in seconds, who wrote it, what."""
+def transcript_lines(row: Trajectory) -> list[str]:
+    """A trajectory's transcript, a line a segment: time in seconds, who wrote it, what."""
     lines = []
-    for part in row["segments"]:
-        who = "model" if part["kind"] == "model" else "     "
-        text = part["text"] if part["kind"] == "model" else f"<{part['kind']}> {part['text']}"
-        lines.append(f"{seconds(part['at_ns']):8.2f} {who} {text!r}".replace("```", "'''"))
+    for segment in (piece.segment for piece in row.segments):
+        who = "model" if segment.kind == "model" else "     "
+        text = segment.text if segment.kind == "model" else f"<{segment.kind}> {segment.text}"
+        lines.append(f"{seconds(segment.at_ns):8.2f} {who} {text!r}".replace("```", "'''"))
     return lines

@@ -23,25 +23,25 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from configs.command import UserError, command
+from configs.command import command
 from configs.folder import settings_in
+from configs.modes import settings_of
 from configs.schema import Config
 from data_gen.disfluency import CORRECTIONS
-from data_gen.episodes import make_episode, settings_of
-from data_gen.expert import Expert, heard_in, reconcile
+from data_gen.episodes import make_episode
+from data_gen.expert import Expert, expert_of, heard_in, reconcile
 from data_gen.gold import canonical
 from data_gen.nearness import Nearness
 from data_gen.reading import reading_of
 from data_gen.seeds import child
 from data_gen.sources import SPLITS, load
 from data_gen.task import Task
-from data_gen.trajectory import Piece, read_manifest, read_shard, segments_of
+from data_gen.trajectory import Piece, Trajectory, read_manifest, read_shard
 from data_gen.twins import asked_tools, known_by, others, twin
 from midsentence import core
 from midsentence.calls import Call, CallState
-from midsentence.clock import Profile
 from midsentence.core import State
-from midsentence.ending import quietly
+from midsentence.ending import UserError, quietly
 from midsentence.events import (
     Append,
     Command,
@@ -55,7 +55,6 @@ from midsentence.events import (
     Speaking,
     StartTool,
     UserUpdate,
-    from_json,
 )
 from midsentence.rendering import Renderer
 from midsentence.terminal import plain
@@ -74,7 +73,6 @@ MOST_SHOWN = 20
 """Rows at fault that are named."""
 MOST_TRIED = 12
 """Tasks that are looked at for a twin's continuation."""
-_HEARD = (UserUpdate, EndPredicted, Silence, Speaking)
 _SHARED = ("moment:", "day:", "length:", "priority:", "transport:")
 """Kinds of values that are no names: every split says "tomorrow"."""
 
@@ -176,7 +174,7 @@ def _shard(config: Config, path: Path) -> Tally:
     return check_rows(config, read_shard(path))
 
 
-def check_rows(config: Config, rows: Iterable[dict[str, Any]]) -> Tally:
+def check_rows(config: Config, rows: Iterable[Trajectory]) -> Tally:
     """Checks rows that were made with ``config``."""
     from data_gen.generate import renderer
 
@@ -185,15 +183,15 @@ def check_rows(config: Config, rows: Iterable[dict[str, Any]]) -> Tally:
     tally = Tally()
     for row in rows:
         tally.rows += 1
-        owned = tally.owned.setdefault(row["split"], set())
-        owned.add(f"request: {row['request']}")
-        tally.corrected += bool(CORRECTIONS & set(row["tags"]))
+        owned = tally.owned.setdefault(row.split, set())
+        owned.add(f"request: {row.request}")
+        tally.corrected += bool(CORRECTIONS & set(row.tags))
         task, other = _tasks_of(config, row)
-        tally.tags.update(set(row["tags"]))
+        tally.tags.update(set(row.tags))
         tally.calls[len(task.gold)] += 1
         tally.turns.update(turn.kind for turn in task.turns)
         tally.lengths.update([len(task.turns)] if task.turns else [])
-        tally.nearness.add(row["split"], task)
+        tally.nearness.add(row.split, task)
         if task.meta and "templates" in task.meta:
             tally.templates.update(task.meta["templates"])
             owned |= {*task.meta["templates"], f"world: {task.meta['world']}", *map(str, task.meta["pairs"])}
@@ -201,23 +199,23 @@ def check_rows(config: Config, rows: Iterable[dict[str, Any]]) -> Tally:
         found = sorted(faults(config, row, task, other, made))
         tally.counts.update(found)
         wrong = [name for name in found if name != LOST]
-        tally.faulty += [f"{row['id']}: {', '.join(wrong)}"] if wrong else []
+        tally.faulty += [f"{row.id}: {', '.join(wrong)}"] if wrong else []
         for name, renders in others.items():
-            tally.tokens[name] += _tokens(row, renders) if renders is not None else row["tokens"]
+            tally.tokens[name] += _tokens(row, renders) if renders is not None else row.tokens
     return tally
 
 
-def _tasks_of(config: Config, row: dict[str, Any]) -> tuple[Task, Task]:
+def _tasks_of(config: Config, row: Trajectory) -> tuple[Task, Task]:
     """The row's task, and the next one of its split that asks for nothing but tools of the row's; itself where there is none near."""
-    pool = _pool(_Key(config), row["split"])
-    number = row["id"].rpartition("/")[2]
+    pool = _pool(_Key(config), row.split)
+    number = row.id.rpartition("/")[2]
     n = int(number) if number.isdecimal() else 0
     task = pool[n % len(pool)]
-    if task.id != row["task"]:
+    if task.id != row.task:
         pools = chain((pool,), (_pool(_Key(config), split) for split in SPLITS))
-        found = next((found for each in pools for found in each if found.id == row["task"]), None)
+        found = next((found for each in pools for found in each if found.id == row.task), None)
         if found is None:
-            raise UserError(f"{row['id']} is of task {row['task']!r}, which its source does not make any more; generate the data again")
+            raise UserError(f"{row.id} is of task {row.task!r}, which its source does not make any more; generate the data again")
         task = found
     near = (pool[(n + step) % len(pool)] for step in range(1, min(len(pool), MOST_TRIED) + 1))
     return task, next((other for other in near if _goes_on_like(task, other)), task)
@@ -251,7 +249,7 @@ def _pool(key: _Key, split: str) -> Sequence[Task]:
     return load(key.config, split)  # type: ignore[arg-type]
 
 
-def faults(config: Config, row: dict[str, Any], task: Task, other: Task, made: Renderer) -> set[str]:
+def faults(config: Config, row: Trajectory, task: Task, other: Task, made: Renderer) -> set[str]:
     """Which counters a row adds to.
 
     Args:
@@ -262,8 +260,8 @@ def faults(config: Config, row: dict[str, Any], task: Task, other: Task, made: R
         made: the renderer that it was made with.
     """
     found: set[str] = set()
-    parts = segments_of(row)
-    eager = (config.data.eagerness, child(row["seed"], "eager"))
+    parts = row.segments
+    eager = (config.data.eagerness, child(row.seed, "eager"))
     try:
         state, notes, knew = _replay(config, row, task, eager, made)
     except ValueError:  # the log itself can't be read
@@ -275,27 +273,27 @@ def faults(config: Config, row: dict[str, Any], task: Task, other: Task, made: R
         return found  # a model played before the expert did: what it repeated and lost is no fault of the row
     if notes & {"identical_reissue", "retry", "twice"}:
         found.add("repeated_actions")
-    if row["outcome"] != "answered" or not _reached(task, state, eager):
-        found.add(LOST if row["outcome"] == "answered" and "early_effect" in notes else "gold_not_reached")
+    if row.outcome != "answered" or not _reached(task, state, eager):
+        found.add(LOST if row.outcome == "answered" and "early_effect" in notes else "gold_not_reached")
     if len(task.words) > 1:
-        cut = cut_of(row["seed"], len(task.words))
+        cut = cut_of(row.seed, len(task.words))
         doubles = {"twins_diverged_early": twin(task, other, cut), "knew_end": known_by(task, cut)}
         found |= {name for name, double in doubles.items() if _diverges(config, row, task, double, parts, eager, made)}
     return found
 
 
-def _replay(config: Config, row: dict[str, Any], task: Task, eager: tuple[float, int], made: Renderer) -> tuple[State, set[str], set[str]]:
+def _replay(config: Config, row: Trajectory, task: Task, eager: tuple[float, int], made: Renderer) -> tuple[State, set[str], set[str]]:
     """The log through the core again: the last state, what was noted, and the counters of what was known too early."""
-    state = core.start(settings_of(row["mode"], config.agent), task.specs, row["task"], len(row["prompt_ids"]))
+    state = core.start(settings_of(row.mode, config.agent), task.specs, row.task, len(row.prompt_ids))
     notes: set[str] = set()
     plans: dict[str, str] = {"peeked": ""}
     written = ""
     knew: set[str] = set()
     experts: dict[tuple[tuple[str, ...], bool], dict[str, Expert]] = {}
-    counted = iter([part["supervised"] for part in row["segments"] if part["kind"] == "model" for _ in part["ids"]])
+    counted = iter([part.supervised for part in row.segments if part.segment.kind == "model" for _ in part.segment.ids])
     asked = [(call.name, canonical(call)) for call in task.gold]
     alike = any(call in asked[:n] for n, call in enumerate(asked))  # the request itself wants the same twice
-    events = [from_json(item) for item in json.loads(row["log"])]
+    events = row.events
     heard_ns = max((event.at_ns for event in events if isinstance(event, UserUpdate) and event.text), default=0)
     ended = False
     ends = {turn.words for turn in task.turns}
@@ -347,7 +345,7 @@ def _unknowing(
 
 
 def _expert(config: Config, task: Task, eager: tuple[float, int]) -> Expert:
-    return Expert(task, reading_of(task, *eager), config.data.thoughts, config.data.answers, config.data.patience)
+    return expert_of(task, reading_of(task, *eager), config.data)
 
 
 def _reached(task: Task, state: State, eager: tuple[float, int]) -> bool:
@@ -362,7 +360,7 @@ def _reached(task: Task, state: State, eager: tuple[float, int]) -> bool:
     )
 
 
-def _broken(row: dict[str, Any], state: State, parts: Sequence[Piece], made: Renderer) -> bool:
+def _broken(row: Trajectory, state: State, parts: Sequence[Piece], made: Renderer) -> bool:
     """Whether ids, texts and log disagree."""
     replayed = _merged([(s.kind, s.text, s.ids) for s in state.transcript])
     stored = _merged([(p.segment.kind, p.segment.text, p.segment.ids) for p in parts])
@@ -372,7 +370,7 @@ def _broken(row: dict[str, Any], state: State, parts: Sequence[Piece], made: Ren
     whole = ((made.text(p.segment.ids).rstrip("\ufffd"), p.segment.text.rstrip("\ufffd")) for p in parts if p.segment.kind == "model")
     if any(written != text for written, text in whole):
         return True
-    return len(made.ids(row["prompt_ids"], (p.segment for p in parts))) != row["tokens"]
+    return len(made.ids(row.prompt_ids, (p.segment for p in parts))) != row.tokens
 
 
 def _merged(segments: Iterable[tuple[str, str, tuple[int, ...]]]) -> list[tuple[str, str, tuple[int, ...]]]:
@@ -387,23 +385,24 @@ def _merged(segments: Iterable[tuple[str, str, tuple[int, ...]]]) -> list[tuple[
 
 
 def _diverges(
-    config: Config, row: dict[str, Any], task: Task, double: Task, parts: Sequence[Piece], eager: tuple[float, int], made: Renderer
+    config: Config, row: Trajectory, task: Task, double: Task, parts: Sequence[Piece], eager: tuple[float, int], made: Renderer
 ) -> bool:
     """Whether the row differs from its twin's rollout before the two have heard different things."""
     episodes = [
-        make_episode(each, row["mode"], Profile(**row["profile"]), made, agent=config.agent, data=config.data,
-                     seed=child(row["seed"], "speech"), planner=_expert(config, each, eager))
+        make_episode(each, row.mode, row.profile, made, agent=config.agent, data=config.data,
+                     seed=child(row.seed, "speech"), planner=_expert(config, each, eager))
         for each in (task, double)
     ]
-    heard = [[what for *_, what in sorted(episode._queue)] for episode in episodes]
+    heard: list[list[Event]] = [[what for *_, what in sorted(episode._queue) if not callable(what)] for episode in episodes]
     rollout = episodes[1].run()
     if task.turns:  # what is said in later turns is not there before they begin
-        heard = [[event for event, _ in run.history if isinstance(event, _HEARD)] for run in (episodes[0].run(), rollout)]
+        told = UserUpdate | EndPredicted | Silence | Speaking
+        heard = [[event for event, _ in run.history if isinstance(event, told)] for run in (episodes[0].run(), rollout)]
     apart_ns = min(
         (min(a.at_ns, b.at_ns) for a, b in zip(*heard) if a != b), default=min(updates[-1].at_ns for updates in heard)
     )
-    state, history = core.start(settings_of(row["mode"], config.agent), task.specs, row["task"], len(row["prompt_ids"])), []
-    for event in map(from_json, json.loads(row["log"])):
+    state, history = core.start(settings_of(row.mode, config.agent), task.specs, row.task, len(row.prompt_ids)), []
+    for event in row.events:
         state, commands = core.step(state, event)
         history.append((event, commands))
     # an attempt that was thrown away is in the log and no more in the row
@@ -481,11 +480,11 @@ def _folder(name: str) -> str | None:
         return None
 
 
-def _tokens(row: dict[str, Any], made: Renderer) -> int:
+def _tokens(row: Trajectory, made: Renderer) -> int:
     """The row's length in another tokenizer."""
-    total = len(row["prompt_ids"])
+    total = len(row.prompt_ids)
     segments = []
-    for part in segments_of(row):
+    for part in row.segments:
         s = part.segment
         segments.append(Segment(s.kind, s.text, s.at_ns, made.action_ids(s.text)) if s.kind == "model" else s)
     return total + len(made.ids((), segments))

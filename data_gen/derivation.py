@@ -163,8 +163,7 @@ def clauses(
             be cut or hang, so that a text is what was heard of it, and a value after which something hangs is not taken.
     """
     found: dict[int, Clause] = {}
-    hanging = hanging_from(words) if final and words else heard
-    unsure = final and bool(words) and leaves_open(words[-1])
+    hanging, unsure = (hanging_from(words), leaves_open(words[-1])) if final and words else (heard, False)
     for n, edit in enumerate(edits):
         # what follows from the tool itself is said by no words that could go on
         goes_on = edit.op == "put" and edit.closes != edit.end

@@ -13,7 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
-from data_gen.script import SOFT, Label, Mark, Place, Script
+from data_gen.heard import SOFT
+from data_gen.script import Mark, Place, Script
+from data_gen.task import Label
 
 PREPOSITIONS = frozenset("to with in at from called about for saying that titled of".split())
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from configs.modes import settings_of
 from configs.schema import AgentConfig, ClockConfig, DataConfig, EndpointConfig
@@ -20,10 +20,12 @@ from data_gen.task import Task, Word
 from data_gen.turns import words_of
 from midsentence.clock import Profile, ns
 from midsentence.events import EndPredicted, UserUpdate
-from midsentence.prompt import system_prompt
+from midsentence.modes import Settings
+from midsentence.prompt import Style, system_prompt
 from midsentence.rendering import Renderer
 from midsentence.silence import silences
 from midsentence.simulate import Episode
+from midsentence.tools.manual import Detail
 from midsentence.tools.tool import Toolbox
 
 LIMIT_NS = ns(120)
@@ -108,6 +110,11 @@ def cut(words: Sequence[Word], seed: int, data: DataConfig) -> list[UserUpdate |
     return events
 
 
+def prompt_of(task: Task, row: Settings, agent: AgentConfig) -> str:
+    """The system text of a session about a task."""
+    return system_prompt(row, task.tools, task.now, cast(Style, agent.prompt), cast(Detail, agent.prompt_tools))
+
+
 def make_episode(
     task: Task, mode: str, profile: Profile, renderer: Renderer, *, agent: AgentConfig, data: DataConfig, seed: int,
     toolbox: Toolbox | None = None, **plays: Any,
@@ -132,8 +139,7 @@ def make_episode(
     quiet = silences(spoken, updates_of(task, data, seed)) if row.commit_on == "silence" else []
     world = toolbox if toolbox is not None else task.toolbox()
 
-    system = system_prompt(row, task.tools, task.now, agent.prompt, agent.prompt_tools)
     return Episode(
         settings=row, profile=profile, toolbox=world, renderer=renderer, updates=[*heard_of(task, data, seed), *quiet],
-        prompt_ids=renderer.prompt_ids(system), session=task.id, **plays,
+        prompt_ids=renderer.prompt_ids(prompt_of(task, row, agent)), session=task.id, **plays,
     )

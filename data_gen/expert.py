@@ -16,8 +16,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
+from configs.schema import DataConfig
 from data_gen.answers import SHORT, Answers, sentence, told
 from data_gen.gold import issued, references
 from data_gen.heard import breaks_off, hangs
@@ -72,7 +73,7 @@ class Expert:
         """The next action in ``state``, as text."""
         heard, ended = heard_in(state.transcript), self.ended(state)
         quiet = ended and not state.final_in_context
-        wanted = self.reading.when_quiet(heard) if quiet else self.reading.wanted(heard, ended)
+        wanted: Sequence[Wanted] = self.reading.when_quiet(heard) if quiet else self.reading.wanted(heard, ended)
         if ended and breaks_off(heard):
             wanted = _harmless(wanted, state)
         edits, ids = reconcile(wanted, state, ended, self.patience)
@@ -203,6 +204,12 @@ class Edit:
     """The ID of that call."""
     access: Access = "read"
     """The class of its tool."""
+
+
+def expert_of(task: Task, reading: Reading, data: DataConfig, thoughts: str = "") -> Expert:
+    """The expert as the settings have it; ``thoughts`` in the place of the settings' where they are given."""
+    said = cast(Thoughts, thoughts or data.thoughts), cast(Answers, data.answers), cast(Patience, data.patience)
+    return Expert(task, reading, *said)
 
 
 def reconcile(

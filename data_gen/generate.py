@@ -17,7 +17,6 @@ from dataclasses import asdict
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 from rich.progress import Progress
 
@@ -25,15 +24,15 @@ from configs.command import claim, command, out_folder, write_manifest
 from configs.schema import Config, counted
 from data_gen.card import write_card
 from data_gen.episodes import make_episode, sample_profile
-from data_gen.expert import Expert
+from data_gen.expert import expert_of
 from data_gen.reading import reading_of
 from data_gen.rejected import report_rejected
 from data_gen.seeds import child
 from data_gen.sources import honoured, inputs, load, rejected, rewordings
 from data_gen.task import Task
-from data_gen.trajectory import FEATURES, LEARNT, MANIFEST, SCHEMA_VERSION, files_of, row_of, shard_name
+from data_gen.trajectory import LEARNT, MANIFEST, SCHEMA_VERSION, Trajectory, files_of, shard_name, trajectory_of, write_shard
 from midsentence.ending import quietly
-from midsentence.files import intact, marker, whole, write
+from midsentence.files import intact, marker, write
 from midsentence.models.load import load_renderer
 from midsentence.protocol import EDITION
 from midsentence.rendering import Renderer
@@ -157,38 +156,32 @@ def progress(config: Config, folder: Path, jobs: list[tuple[str, int, int]]) -> 
 
 def make_shard(config: Config, folder: Path, split: str, index: int, count: int) -> int:
     """Makes one shard; gives its number of rows. An episode that does not end in an answer is named and left out."""
-    import pyarrow as pa
-    import pyarrow.parquet as parquet
     first = index * config.data.shard_rows
     last = min(first + config.data.shard_rows, config.data.sizes[split])
     pool = _tasks(config, split)
     rows = []
     for n in range(first, last):
         row = make_row(config, pool[n % len(pool)], split, n)
-        if row["outcome"] == LEARNT:
+        if row.outcome == LEARNT:
             rows.append(row)
         else:
-            print(plain(f"left out {row['id']} ({row['mode']}): the expert's episode ended in {row['outcome']}"), file=sys.stderr)
-    path = folder / shard_name(split, index, count)
-    # the features go along, so that `datasets` reads the types that were meant
-    table = pa.Table.from_pylist(rows, schema=FEATURES.arrow_schema)
-    with whole(path) as half:
-        parquet.write_table(table, half, compression="zstd")
+            print(plain(f"left out {row.id} ({row.mode}): the expert's episode ended in {row.outcome}"), file=sys.stderr)
+    write_shard(folder / shard_name(split, index, count), rows)
     return len(rows)
 
 
-def make_row(config: Config, task: Task, split: str, n: int) -> dict[str, Any]:
+def make_row(config: Config, task: Task, split: str, n: int) -> Trajectory:
     """The ``n``-th trajectory of a split."""
     seed = child(config.seed, split, n)
     mode = config.data.modes[n % len(config.data.modes)]
     profile = sample_profile(config.clock, child(seed, "profile"))
     reading = reading_of(task, config.data.eagerness, child(seed, "eager"))
-    expert = Expert(task, reading, config.data.thoughts, config.data.answers, config.data.patience)
+    expert = expert_of(task, reading, config.data)
     made = renderer(config)
     rollout = make_episode(
         task, mode, profile, made, agent=config.agent, data=config.data, seed=child(seed, "speech"), planner=expert
     ).run()
-    return row_of(rollout, task, mode, profile, made, id=f"{task.id}/{n}", seed=seed)
+    return trajectory_of(rollout, task, mode, profile, made, id=f"{task.id}/{n}", seed=seed)
 
 
 def renderer(config: Config) -> Renderer:

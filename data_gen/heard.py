@@ -123,8 +123,8 @@ def cut_value(value: Any, words: Sequence[str]) -> Any:
         value = value.parts[0]  # as far as the first result, which nobody says
     if not isinstance(value, str):
         return None
-    said = content(value, said[: hanging_from(said)])
-    return together(units(value)[: len(said)]).rstrip(_STOPS) if said and _begins(value, said) else None
+    whole = content(value, said[: hanging_from(said)])
+    return together(units(value)[: len(whole)]).rstrip(_STOPS) if whole and _begins(value, whole) else None
 
 
 def content(value: str, said: Sequence[str]) -> Sequence[str]:
@@ -234,8 +234,8 @@ def _misread(value: Any, said: str, heard: str) -> Any:
             return ONES.get(plain(heard)) if ONES.get(plain(said)) == value else None
         case str():
             word = re.compile(rf"(?<!\w){re.escape(plain(said))}(?!\w)", re.IGNORECASE)
-            new, count = word.subn(lambda _: heard.strip(".,;:!?\"()[]“”…"), value)
-            return new if count else None
+            text, count = word.subn(lambda _: heard.strip(".,;:!?\"()[]“”…"), value)
+            return text if count else None
         case Spliced(parts):
             new = [_misread(part, said, heard) for part in parts]
             return spliced(part if other is None else other for part, other in zip(parts, new)) if any(x is not None for x in new) else None

@@ -8,94 +8,93 @@ from __future__ import annotations
 
 import html
 import io
-import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 
 from configs.folder import settings_in
+from configs.modes import settings_of
 from configs.palette import INK, LEARNED, LEARNED_INK, LINE, MODE_COLOURS, SOFT
-from data_gen.episodes import settings_of
 from data_gen.sources import load
-from data_gen.trajectory import read_rows
+from data_gen.task import Split, Word
+from data_gen.trajectory import Trajectory, read_rows
 from midsentence import core
 from midsentence.clock import seconds
-from midsentence.events import from_json, to_json
-
-Row = Mapping[str, Any]
+from midsentence.events import Command, Event
 
 _LINE = re.compile(r"^\s*(?:(\d+)\. |REMOVE (\d+))", re.MULTILINE)
 
 
-def read(folder: Path, split: str = "train", most: int = 2000) -> list[dict[str, Any]]:
+def read(folder: Path, split: str = "train", most: int = 2000) -> list[Trajectory]:
     """The first rows of a split."""
     return [row for _, row in zip(range(most), read_rows(folder, split))]
 
 
-def rates(rows: Sequence[Row]) -> dict[str, float]:
+def rates(rows: Sequence[Trajectory]) -> dict[str, float]:
     """How disfluent the requests are, and how often what was understood changed; shares."""
-    labels = Counter(word["label"] for row in rows for word in row["words"])
+    labels = Counter(word.label for row in rows for word in row.words)
     words = sum(labels.values())
     changed = [revisions(row) for row in rows]
     return {
-        "requests with a disfluency": _share(any(word["label"] != "fluent" for word in row["words"]) for row in rows),
+        "requests with a disfluency": _share(any(word.label != "fluent" for word in row.words) for row in rows),
         "words taken back (reparandum)": labels["reparandum"] / words,
         "words between (interregnum)": labels["interregnum"] / words,
         "words of repairs": labels["repair"] / words,
         "trajectories with a call revised": _share(revised > 0 for revised, _ in changed),
         "trajectories with a call removed": _share(removed > 0 for _, removed in changed),
-        "trajectories with an answer": _share(row["outcome"] == "answered" for row in rows),
+        "trajectories with an answer": _share(row.outcome == "answered" for row in rows),
     }
 
 
-def example(rows: Sequence[Row], mode: str) -> Row:
+def example(rows: Sequence[Trajectory], mode: str) -> Trajectory:
     """The first row of a mode in which the speaker takes something back; its first where none does."""
-    own = [row for row in rows if row["mode"] == mode]
-    return next((row for row in own if any(word["label"] == "reparandum" for word in row["words"])), own[0])
+    own = [row for row in rows if row.mode == mode]
+    return next((row for row in own if any(word.label == "reparandum" for word in row.words)), own[0])
 
 
-def revisions(row: Row) -> tuple[int, int]:
+def revisions(row: Trajectory) -> tuple[int, int]:
     """Calls issued anew under an ID that was there already, and removals."""
     seen: set[str] = set()
     revised = removed = 0
-    for part in row["segments"]:
-        if part["kind"] == "model":
-            for issued, dropped in _LINE.findall(part["text"]):
+    for part in row.segments:
+        if part.segment.kind == "model":
+            for issued, dropped in _LINE.findall(part.segment.text):
                 revised += issued in seen
                 removed += bool(dropped)
                 seen.add(issued)
     return revised, removed
 
 
-def _share(values) -> float:
+def _share(values: Iterable[bool]) -> float:
     return float(np.mean(list(values)))
 
 
-MEASURES: Mapping[str, Callable[[Row], float]] = {
-    "words of a request": lambda row: len(row["words"]),
-    "tokens of a trajectory": lambda row: row["tokens"],
-    "tokens that the model writes": lambda row: row["model_tokens"],
-    "seconds of speech": lambda row: seconds(row["speech_end_ns"]),
-    "seconds from the last word to the end": lambda row: seconds(row["end_ns"] - row["speech_end_ns"]),
-    "decode rate, tokens/s": lambda row: row["profile"]["decode_tokens_per_s"],
+MEASURES: Mapping[str, Callable[[Trajectory], float]] = {
+    "words of a request": lambda row: len(row.words),
+    "tokens of a trajectory": lambda row: row.tokens,
+    "tokens that the model writes": lambda row: row.model_tokens,
+    "seconds of speech": lambda row: seconds(row.speech_end_ns),
+    "seconds from the last word to the end": lambda row: seconds(row.end_ns - row.speech_end_ns),
+    "decode rate, tokens/s": lambda row: row.profile.decode_tokens_per_s,
 }
 
 
-def distributions(rows: Sequence[Row]) -> bytes:
+def distributions(rows: Sequence[Trajectory]) -> bytes:
     """A picture (PNG): a histogram of each of `MEASURES`, modes over one another."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(13, 5.6), layout="constrained")
-    there = {row["mode"] for row in rows}
+    there = {row.mode for row in rows}
     modes = [*(mode for mode in MODE_COLOURS if mode in there), *sorted(there - MODE_COLOURS.keys())]
     colours = [MODE_COLOURS.get(mode, INK) for mode in modes]
     for axes, (name, measure) in zip(figure.subplots(2, 3).flat, MEASURES.items()):
-        values = [[measure(row) for row in rows if row["mode"] == mode] for mode in modes]
+        values = [[measure(row) for row in rows if row.mode == mode] for mode in modes]
         axes.hist(values, bins=24, stacked=True, label=modes, color=colours)
         axes.set_xlabel(name, color=SOFT)
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -111,7 +110,26 @@ def distributions(rows: Sequence[Row]) -> bytes:
     return picture.getvalue()
 
 
-def episode_of(row: Row, folder: Path, trust: bool = False) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What `eval.timeline.draw` takes of a row."""
+
+    task: str
+    source: str
+    backend: str
+    mode: str
+    profile: str
+    """The device's name."""
+    words: tuple[Word, ...]
+    speech_end_ns: int
+    latency_ns: int
+    """From the end of speech to the end of the episode."""
+    history: tuple[tuple[Event, tuple[Command, ...]], ...]
+    turns: tuple[()] = ()
+    """A row does not say when turns began; a conversation is drawn as one request."""
+
+
+def episode_of(row: Trajectory, folder: Path, trust: bool = False) -> Drawn:
     """What `eval.timeline.draw` takes of a row: its events put through the core again, with the commands that come of them.
 
     Args:
@@ -123,27 +141,27 @@ def episode_of(row: Row, folder: Path, trust: bool = False) -> dict[str, Any]:
         ValueError: the folder's settings have no such task.
     """
     config = settings_in(folder, trust=trust)
-    task = next((task for task in load(config, row["split"]) if task.id == row["task"]), None)
+    task = next((task for task in load(config, cast(Split, row.split)) if task.id == row.task), None)
     if task is None:
-        raise ValueError(f"{folder} has a row of task {row['task']!r}, which its source does not make any more; generate it again")
-    state = core.start(settings_of(row["mode"], config.agent), task.specs, task.id, len(row["prompt_ids"]))
-    log = []
-    for event in map(from_json, json.loads(row["log"])):
+        raise ValueError(f"{folder} has a row of task {row.task!r}, which its source does not make any more; generate it again")
+    state = core.start(settings_of(row.mode, config.agent), task.specs, task.id, len(row.prompt_ids))
+    history = []
+    for event in row.events:
         state, commands = core.step(state, event)
-        log.append([to_json(event), [to_json(command) for command in commands]])
-    words = [[word["text"], word["start_ns"], word["end_ns"], word["label"]] for word in row["words"]]
-    return {
-        "task": row["task"], "source": row["source"], "backend": "expert", "mode": row["mode"], "profile": row["profile"]["name"],
-        "words": words, "speech_end_ns": row["speech_end_ns"], "latency_ns": row["end_ns"] - row["speech_end_ns"], "log": log,
-    }
+        history.append((event, commands))
+    return Drawn(
+        row.task, row.source, "expert", row.mode, row.profile.name, row.words, row.speech_end_ns, row.end_ns - row.speech_end_ns,
+        tuple(history),
+    )
 
 
-def transcript_html(row: Row) -> str:
+def transcript_html(row: Trajectory) -> str:
     """A row's transcript as HTML: what the loss counts on green, the rest grey; every text escaped."""
-    parts = [f"<p><b>{html.escape(row['id'])}</b>, {html.escape(row['mode'])}: {html.escape(row['request'])}</p><pre>"]
-    for part in row["segments"]:
-        tag = "" if part["kind"] == "model" else f"<{part['kind']}> "
-        look = f"background:{LEARNED};color:{LEARNED_INK}" if part["supervised"] else f"color:{SOFT}"
-        text = html.escape(tag + part["text"].rstrip("\n"))
-        parts.append(f'<span style="{look}">{seconds(part["at_ns"]):7.2f} s  {text}</span>\n')
+    parts = [f"<p><b>{html.escape(row.id)}</b>, {html.escape(row.mode)}: {html.escape(row.request)}</p><pre>"]
+    for part in row.segments:
+        segment = part.segment
+        tag = "" if segment.kind == "model" else f"<{segment.kind}> "
+        look = f"background:{LEARNED};color:{LEARNED_INK}" if part.supervised else f"color:{SOFT}"
+        text = html.escape(tag + segment.text.rstrip("\n"))
+        parts.append(f'<span style="{look}">{seconds(segment.at_ns):7.2f} s  {text}</span>\n')
     return "".join([*parts, "</pre>"])

@@ -23,12 +23,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from configs.command import UserError, command
+from configs.command import command
 from configs.schema import Config
 from data_gen.files import lines_of, text_of
 from data_gen.markup_turns import split_turns, turn_fields, with_turns
 from data_gen.spans import find, plain
 from data_gen.task import BadTask
+from midsentence.ending import UserError
 from midsentence.files import path_of, write
 from midsentence.terminal import plain as shown
 

@@ -74,8 +74,8 @@ def numbers(words: Sequence[str], items: Sequence[Atom]) -> Iterator[tuple[float
                 yield -value, Mention(start, end, 0.3)
             power = re.search(rf"[^\W\d_]\^{re.escape(items[i].text)}", words[start])  # m/s^2, x^2: an exponent counts nothing
             yield value, Mention(start, end, 1.5 if power else spelled)
-        if last > i and items[i].number is not None and items[last].text in SCALES:
-            yield items[i].number, Mention(start, items[i].word + 1, 1.5)  # "5 million" to a parameter counted in millions
+        if last > i and (first := items[i].number) is not None and items[last].text in SCALES:
+            yield first, Mention(start, items[i].word + 1, 1.5)  # "5 million" to a parameter counted in millions
         i = last + 1
 
 

@@ -13,8 +13,7 @@ from typing import Any, Literal
 
 from data_gen.derivation import Edit
 from data_gen.heard import SOFT, closes
-
-Label = Literal["fluent", "reparandum", "interregnum", "repair"]
+from data_gen.task import Label
 
 
 @dataclass(slots=True)
@@ -78,12 +77,14 @@ class Script:
     def insert(self, at: int, fragment: Script) -> None:
         """Puts a fragment before word ``at``; what ends there stays before it."""
         n = len(fragment.words)
-        for thing in (*self.marks, *self.places):
+        own: list[Mark | Place] = [*self.marks, *self.places]
+        more: list[Mark | Place] = [*fragment.marks, *fragment.places]
+        for thing in own:
             thing.start += n * (thing.start >= at)
             thing.end += n * (thing.end > at)
         for place in self.places:
             place.body += n * (place.body >= at and not place.slot)
-        for thing in (*fragment.marks, *fragment.places):
+        for thing in more:
             thing.start, thing.end = thing.start + at, thing.end + at
         for place in fragment.places:
             place.body += at

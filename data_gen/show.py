@@ -7,8 +7,6 @@ to change anything.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +14,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from configs.command import UserError, command
+from configs.command import command
 from configs.schema import Config
-from data_gen.trajectory import read_manifest, read_rows
+from data_gen.trajectory import Trajectory, read_manifest, read_rows
 from midsentence.clock import seconds
+from midsentence.ending import UserError
+from midsentence.events import Speaking, UserUpdate
 from midsentence.terminal import plain
 
 _COLOURS = {
@@ -37,7 +37,7 @@ def main(config: Config) -> None:
     Console(highlight=False).print(*render(find(folder, config.row)), sep="\n")
 
 
-def find(folder: Path, number: int) -> dict[str, Any]:
+def find(folder: Path, number: int) -> Trajectory:
     """Row ``number`` of a folder, counted from 0 over all splits.
 
     Raises:
@@ -53,53 +53,56 @@ def find(folder: Path, number: int) -> dict[str, Any]:
     raise UserError(f"row={number} is not in {folder}: it has rows 0 to {seen - 1}")
 
 
-def render(row: dict[str, Any]) -> list[Any]:
+def render(row: Trajectory) -> list[Any]:
     """The row as things that a rich console prints."""
-    profile = row["profile"]
+    profile = row.profile
     head = Text.assemble(
-        (plain(f"{row['id']}  {row['split']}  {row['mode']}\n"), "bold"), plain("".join(f"{line}\n" for line in requested(row))),
-        (plain(f"{profile['decode_tokens_per_s']} tokens/s decode, {profile['prefill_tokens_per_s']} prefill; {row['tokens']} tokens, "
-               f"{row['model_tokens']} by the model; speech ends at {seconds(row['speech_end_ns']):.2f} s, "
-               f"{row['outcome']} at {seconds(row['end_ns']):.2f} s"), "dim"),
+        (plain(f"{row.id}  {row.split}  {row.mode}\n"), "bold"), plain("".join(f"{line}\n" for line in requested(row))),
+        (plain(f"{profile.decode_tokens_per_s} tokens/s decode, {profile.prefill_tokens_per_s} prefill; {row.tokens} tokens, "
+               f"{row.model_tokens} by the model; speech ends at {seconds(row.speech_end_ns):.2f} s, "
+               f"{row.outcome} at {seconds(row.end_ns):.2f} s"), "dim"),
     )
     table = Table(box=None, pad_edge=False)
-    for name, justify in (("s", "right"), ("tokens", "right"), ("loss", "center"), ("written", "left")):
-        table.add_column(name, justify=justify, style="dim" if name != "written" else None)
+    for name in ("s", "tokens"):
+        table.add_column(name, justify="right", style="dim")
+    table.add_column("loss", justify="center", style="dim")
+    table.add_column("written")
     aloud = spoken(row)
-    for part in row["segments"]:
-        if aloud and part["kind"] in _HEARD and part["at_ns"] >= aloud[0][1]:
+    for part in row.segments:
+        segment = part.segment
+        if aloud and segment.kind in _HEARD and segment.at_ns >= aloud[0][1]:
             table.add_row(*_said(aloud.pop(0)))
-        tag = "" if part["kind"] == "model" else f"<{part['kind']}> "
+        tag = "" if segment.kind == "model" else f"<{segment.kind}> "
         table.add_row(
-            f"{seconds(part['at_ns']):.2f}", str(len(part["ids"]) or ""), "●" if part["supervised"] else "",
-            Text(plain(tag + part["text"].rstrip("\n")), style=_COLOURS.get(part["kind"], "dim")),
+            f"{seconds(segment.at_ns):.2f}", str(len(segment.ids) or ""), "●" if part.supervised else "",
+            Text(plain(tag + segment.text.rstrip("\n")), style=_COLOURS.get(segment.kind, "dim")),
         )
     for rest in aloud:
         table.add_row(*_said(rest))
     return [head, table]
 
 
-def spoken(row: Mapping[str, Any]) -> list[tuple[int, int, str | None]]:
+def spoken(row: Trajectory) -> list[tuple[int, int, str | None]]:
     """The answers of a conversation that were spoken: from when, until when, and of one that was cut what was heard of it."""
     found: list[tuple[int, int, str | None]] = []
-    for event in json.loads(row["log"]):
-        if event["type"] == "Speaking" and event["part"] == "begun":
-            found.append((event["at_ns"], event["at_ns"], None))
-        elif event["type"] == "Speaking":
-            found[-1] = (found[-1][0], event["at_ns"], event["heard"] if event["part"] == "cut" else None)
+    for event in row.events:
+        if isinstance(event, Speaking) and event.part == "begun":
+            found.append((event.at_ns, event.at_ns, None))
+        elif isinstance(event, Speaking):
+            found[-1] = (found[-1][0], event.at_ns, event.heard if event.part == "cut" else None)
     return found
 
 
-def requested(row: Mapping[str, Any]) -> list[str]:
+def requested(row: Trajectory) -> list[str]:
     """What the user says, as it was heard, in as many lines as answers were spoken; of a single request, as it was said."""
     if not (begun := [start_ns for start_ns, _, _ in spoken(row)]):
-        return [row["request"]]
+        return [row.request]
     lines: list[list[str]] = [[] for _ in (*begun, None)]
-    for event in json.loads(row["log"]):
-        if event["type"] == "UserUpdate":
-            line = lines[sum(start_ns < event["at_ns"] for start_ns in begun)]
-            del line[max(0, len(line) - event["retracts"]):]
-            line += event["text"].split()
+    for event in row.events:
+        if isinstance(event, UserUpdate):
+            line = lines[sum(start_ns < event.at_ns for start_ns in begun)]
+            del line[max(0, len(line) - event.retracts):]
+            line += event.text.split()
     return [" ".join(line) for line in lines if line]
 
 

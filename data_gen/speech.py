@@ -22,7 +22,7 @@ from typing import Literal
 import numpy as np
 
 from data_gen.mishearing import mishear_last, plain
-from data_gen.task import Word
+from data_gen.task import Label, Word
 
 MS = 1_000_000
 """Nanoseconds in a millisecond. Spoken times are whole milliseconds, far coarser than what two machines' ``exp`` and
@@ -178,7 +178,7 @@ class Update:
 
 
 def speak(
-    texts: Sequence[str], seed: int, voice: Voice = Voice(), labels: Sequence[str] | None = None
+    texts: Sequence[str], seed: int, voice: Voice = Voice(), labels: Sequence[Label] | None = None
 ) -> tuple[Word, ...]:
     """Says a request: gives each word a start and an end, in whole milliseconds as nanoseconds.
 
@@ -196,10 +196,10 @@ def speak(
     Raises:
         ValueError: a word is empty or has white space in it, or the labels are not as many as the words.
     """
-    if labels is None:
-        labels = ("fluent",) * len(texts)
-    if len(labels) != len(texts):
-        raise ValueError(f"{len(texts)} words with {len(labels)} labels; give one label a word")
+    fluent: Label = "fluent"
+    own = labels if labels is not None else (fluent,) * len(texts)
+    if len(own) != len(texts):
+        raise ValueError(f"{len(texts)} words with {len(own)} labels; give one label a word")
     random = _generator(seed, "speak")
     slowness = math.exp(-voice.rate_spread * _NORMAL.inv_cdf(random.random() or 0.5)) / voice.rate
     # row by row, so that the draws of a word do not depend on how many follow
@@ -210,14 +210,14 @@ def speak(
     for i, (text, (u, v, w, x, y)) in enumerate(zip(texts, draws)):
         length_ms, after_ms, pause_rate = _shape(text, voice)
         if i:
-            if labels[i - 1] == "reparandum" != labels[i]:
+            if own[i - 1] == "reparandum" != own[i]:
                 pause_rate = max(pause_rate, voice.repair_rate)
             if w < pause_rate:
                 pause_ms += 100.0 - voice.hesitation_ms * math.log(1.0 - x)
             at_ms += round(pause_ms * slowness)
         # the sum of two uniforms has variance 1/6
         end_ms = at_ms + max(1, round(length_ms * slowness * (1.0 + voice.jitter * math.sqrt(6.0) * (u + v - 1.0))))
-        words.append(Word(text, at_ms * MS, end_ms * MS, labels[i]))
+        words.append(Word(text, at_ms * MS, end_ms * MS, own[i]))
         at_ms, pause_ms = end_ms, after_ms * (0.5 + y)
     return tuple(words)
 

@@ -15,6 +15,8 @@ from midsentence.clock import parse_now
 from midsentence.tools.tool import Toolbox, ToolSpec
 
 Split = Literal["train", "validation", "test"]
+Label = Literal["fluent", "reparandum", "interregnum", "repair"]
+"""What a word is in a disfluency, as linguists label it."""
 
 
 class BadTask(ValueError):
@@ -28,8 +30,8 @@ class Word:
     text: str
     start_ns: int
     end_ns: int
-    label: Literal["fluent", "reparandum", "interregnum", "repair"] = "fluent"
-    """The linguists' label; removing reparandum and interregnum gives back the fluent request."""
+    label: Label = "fluent"
+    """Removing reparandum and interregnum gives back the fluent request."""
 
 
 @dataclass(frozen=True, slots=True)

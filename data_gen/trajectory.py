@@ -1,23 +1,24 @@
 """Trajectories: recorded logs of episodes, as rows on disk.
 
-Owns the row's schema and its version, the making of a row from a rollout, and the reading of a folder. A row names the
-tokenizer and the clock it was made with. Refuses to know what a trainer does with it.
+Owns the row's schema and its version, the making of a trajectory from a rollout, and the one place that writes and reads shards. A
+trajectory names the tokenizer and the clock it was made with; the version stands once, in the folder's manifest. Refuses to know what a
+trainer does with it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from datasets import Features, List, Value
 
-from data_gen.task import Task
+from data_gen.task import Task, Word
 from midsentence.clock import Profile
-from midsentence.events import to_json
-from midsentence.files import digest, intact, marker, shaped
+from midsentence.events import Event, event_from_json, to_json
+from midsentence.files import digest, intact, marker, shaped, whole
 from midsentence.forgetting import Shown
 from midsentence.models.embedded import hub_id
 from midsentence.protocol import EDITION
@@ -41,8 +42,7 @@ FEATURES = Features({
     "log": _TEXT,
     "outcome": _TEXT, "speech_end_ns": _INT, "end_ns": _INT, "tokens": _INT, "model_tokens": _INT,
 })
-"""Times are integer nanoseconds from the start of the user's first word; ``log`` is a JSON list of the core's events."""
-
+"""The columns; what is in them, `Trajectory` says."""
 
 _SHAPE = {"shards": {str: [str]}, "files?": {str: {"rows?": int, "sha256?": str}}, "recipe?": str, "tokenizer?": str}
 """What a manifest has, as far as it is read."""
@@ -88,36 +88,102 @@ def _ended(text: str) -> bool:
     return text.rstrip().endswith(("</tool_call>", "<pause>", "</answer>"))
 
 
-def row_of(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trajectory:
+    """A recorded episode: a row on disk, with the columns of `FEATURES`.
+
+    Times are integer nanoseconds from the start of the user's first word.
+    """
+
+    id: str
+    """The task's ID and what tells its trajectories apart: ``TASK/N``."""
+    task: str
+    source: str
+    split: str
+    mode: str
+    seed: int
+    """What the episode drew from."""
+    request: str
+    """The words as text."""
+    words: tuple[Word, ...]
+    """As they were spoken."""
+    tags: tuple[str, ...]
+    """The task's."""
+    tokenizer: str
+    """Fingerprint of the renderer that made the ids: `midsentence.rendering.Renderer.fingerprint`."""
+    profile: Profile
+    """The device that it ran on."""
+    prompt_ids: tuple[int, ...]
+    segments: tuple[Piece, ...]
+    """The transcript; what the model wrote in one go is one segment, and only the model's segments have ids."""
+    log: str
+    """The core's events, a JSON list."""
+    outcome: str
+    """As `midsentence.simulate.Rollout` has it, or `RENEWED`."""
+    speech_end_ns: int
+    """The end of the last word."""
+    end_ns: int
+    """When the last event happened."""
+    tokens: int
+    """Ids of the whole, prompt included."""
+    model_tokens: int
+    """Those that the model wrote."""
+
+    @property
+    def events(self) -> list[Event]:
+        """The log's events.
+
+        Raises:
+            ValueError: the log is none of ours.
+        """
+        return [event_from_json(item) for item in json.loads(self.log)]
+
+
+def trajectory_of(
     rollout: Rollout, task: Task, mode: str, profile: Profile, renderer: Renderer, *, id: str, seed: int, uncounted: Set[int] = frozenset(),
-) -> dict[str, Any]:
-    """One trajectory as a row of `FEATURES`; ``uncounted`` as in `pieces`."""
+) -> Trajectory:
+    """The trajectory of an episode; ``uncounted`` as in `pieces`."""
     parts = pieces(rollout, uncounted)
     ids = renderer.ids(rollout.prompt_ids, (piece.segment for piece in parts))
-    return {
-        "id": id, "task": task.id, "source": task.source, "split": task.split, "mode": mode, "seed": seed,
-        "request": task.request,
-        "words": [asdict(word) for word in task.words],
-        "tags": list(task.tags),
-        "tokenizer": renderer.fingerprint,
-        "profile": asdict(profile),
-        "prompt_ids": list(rollout.prompt_ids),
+    return Trajectory(
+        id=id, task=task.id, source=task.source, split=task.split, mode=mode, seed=seed, request=task.request, words=task.words,
+        tags=task.tags, tokenizer=renderer.fingerprint, profile=profile, prompt_ids=rollout.prompt_ids, segments=parts,
+        log=json.dumps([to_json(event) for event, _ in rollout.history], ensure_ascii=False, separators=(",", ":")),
+        outcome=rollout.outcome if rollout.state.shown == Shown() else RENEWED, speech_end_ns=task.speech_end_ns, end_ns=rollout.end_ns,
+        tokens=len(ids), model_tokens=sum(len(piece.segment.ids) for piece in parts),
+    )
+
+
+def to_row(made: Trajectory) -> dict[str, Any]:
+    """A trajectory as a row of `FEATURES`."""
+    return {each.name: getattr(made, each.name) for each in fields(made)} | {
+        "words": [asdict(word) for word in made.words], "tags": list(made.tags), "profile": asdict(made.profile),
+        "prompt_ids": list(made.prompt_ids),
         "segments": [
             {"kind": s.kind, "text": s.text, "at_ns": s.at_ns, "ids": list(s.ids), "supervised": part.supervised}
-            for part in parts if (s := part.segment)
+            for part in made.segments for s in (part.segment,)
         ],
-        "log": json.dumps([to_json(event) for event, _ in rollout.history], ensure_ascii=False, separators=(",", ":")),
-        "outcome": rollout.outcome if rollout.state.shown == Shown() else RENEWED,
-        "speech_end_ns": task.speech_end_ns, "end_ns": rollout.end_ns,
-        "tokens": len(ids), "model_tokens": sum(len(p.segment.ids) for p in parts),
     }
 
 
-def segments_of(row: dict[str, Any]) -> list[Piece]:
-    """A row's segments, as the renderer takes them."""
-    return [
-        Piece(Segment(part["kind"], part["text"], part["at_ns"], tuple(part["ids"])), part["supervised"]) for part in row["segments"]
-    ]
+def from_row(row: Mapping[str, Any]) -> Trajectory:
+    """The trajectory of a row of `FEATURES`."""
+    return Trajectory(**{
+        **row, "words": tuple(Word(**word) for word in row["words"]), "tags": tuple(row["tags"]), "profile": Profile(**row["profile"]),
+        "prompt_ids": tuple(row["prompt_ids"]),
+        "segments": tuple(
+            Piece(Segment(part["kind"], part["text"], part["at_ns"], tuple(part["ids"])), part["supervised"]) for part in row["segments"]
+        ),
+    })
+
+
+def write_shard(path: Path, made: Iterable[Trajectory]) -> None:
+    """Writes a file of trajectories, whole or not at all; the features go along, so that `datasets` reads the types that were meant."""
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+    table = pa.Table.from_pylist([to_row(one) for one in made], schema=FEATURES.arrow_schema)
+    with whole(path) as half:
+        parquet.write_table(table, half, compression="zstd")
 
 
 def shard_name(split: str, index: int, count: int) -> str:
@@ -148,7 +214,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{folder} was made in edition {edition} of the protocol, and this code speaks edition {EDITION}; "
             f"generate the data again with the settings in its config.yaml, into another folder"
         )
-    shards = manifest.get("shards")
+    shards = manifest.get("shards") or {}
     if not shaped(manifest, _SHAPE) or any(str(name) != Path(str(name)).name for names in shards.values() for name in names):
         raise BadData(f"{path} names shards that are no files of the folder, or is none; generate the data again")
     missing = [name for names in shards.values() for name in names if not (folder / name).is_file()]
@@ -180,25 +246,39 @@ def shards_of(folder: Path, split: str) -> list[Path]:
     return [folder / name for name in names]
 
 
-def read_shard(path: Path) -> list[dict[str, Any]]:
-    """The rows of one file.
+def read_shard(path: Path) -> list[Trajectory]:
+    """The trajectories of one file.
 
     Raises:
-        BadData: it can't be read.
+        BadData: it can't be read, or has other columns than this version's.
     """
     import pyarrow as pa
     import pyarrow.parquet as parquet
     try:
-        return parquet.read_table(path).to_pylist()
+        table = parquet.read_table(path)
     except (pa.ArrowException, OSError) as error:
         raise BadData(f"{path} can't be read ({str(error).splitlines()[0]}); delete it and run data_gen.generate again") from None
+    found, wanted = ({column.name: column.type for column in schema} for schema in (table.schema, FEATURES.arrow_schema))
+    if wrong := sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name)):
+        raise BadData(
+            f"{path} has column {wrong[0]} as {found.get(wrong[0], 'none')}, in schema version {SCHEMA_VERSION} it is "
+            f"{wanted.get(wrong[0], 'none')}; delete it and run data_gen.generate again"
+        )
+    return [from_row(row) for row in table.to_pylist()]
 
 
-def read_rows(folder: Path, split: str) -> Iterator[dict[str, Any]]:
-    """The rows of a split, in order.
+def sizes_in(path: Path) -> list[tuple[str, int, int]]:
+    """Of each row of a file its mode, its tokens and those that the model wrote, without reading the rest."""
+    import pyarrow.parquet as parquet
+    table = parquet.read_table(path, columns=["mode", "tokens", "model_tokens"])
+    return list(zip(*(table[name].to_pylist() for name in table.column_names)))
+
+
+def read_rows(folder: Path, split: str) -> Iterator[Trajectory]:
+    """The trajectories of a split, in order.
 
     Raises:
-        BadData: see `read_manifest`; or the split is empty.
+        BadData: see `read_manifest` and `read_shard`; or the split is empty.
     """
     for path in shards_of(folder, split):
         yield from read_shard(path)

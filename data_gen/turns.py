@@ -14,7 +14,7 @@ from typing import Any
 from data_gen.gold import gold_args, rehearse, replaced
 from data_gen.seeds import child
 from data_gen.speech import Voice, speak
-from data_gen.task import Evidence, GoldArg, GoldCall, Reference, Task, Turn, Word
+from data_gen.task import Evidence, GoldArg, GoldCall, Label, Reference, Task, Turn, Word
 from midsentence.clock import ns
 from midsentence.tools.tool import Json, Toolbox, ToolSpec, effects_in, shown_by, state_of
 
@@ -29,7 +29,7 @@ NOMINAL_NS = ns(3.0)
 
 
 def timed(
-    texts: Sequence[str], ends: Sequence[int], seed: int, voice: Voice | None = None, labels: Sequence[str] = (),
+    texts: Sequence[str], ends: Sequence[int], seed: int, voice: Voice | None = None, labels: Sequence[Label] = (),
     pauses: Mapping[int, int] | None = None,
 ) -> tuple[Word, ...]:
     """The words of a conversation with their times, turn after turn.

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.schema import AgentConfig, Config, DataConfig, ModelConfig, RealtimeConfig, VllmConfig
-from data_gen.expert import Expert
+from data_gen.expert import Expert, expert_of
 from data_gen.reading import reading_of
 from data_gen.task import Task
 from midsentence.addresses import without_keys
@@ -94,7 +94,7 @@ class Backend:
         if self.name == "no_guess":
             return Expert(task, reading_of(task), "none", data.answers, data.patience)
         thoughts = "none" if self.name == "no_thoughts" else data.thoughts
-        return Expert(task, reading_of(task, data.eagerness, seed), thoughts, data.answers, data.patience)
+        return expert_of(task, reading_of(task, data.eagerness, seed), data, thoughts)
 
     def load(self, temperature: float, max_tokens: int, eager: bool = False) -> Any:
         """Loads its weights, onto the accelerator if there is one; ``eager`` takes in what is appended at once, as a live session must."""

@@ -7,14 +7,15 @@ complete events (``X``) and instants (``i``) with microseconds, one thread a lan
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from configs.command import UserError, command
+from configs.command import command
 from configs.schema import Config
+from eval.records import EpisodeRecord
 from eval.results import read_file, read_manifest
-from eval.trace import history_of, trace
+from eval.trace import trace
+from midsentence.ending import UserError
 from midsentence.files import marker, write
 from midsentence.protocol import write_call
 from midsentence.terminal import plain
@@ -32,10 +33,10 @@ def main(config: Config) -> None:
         raise UserError(f"out={path} is there already and no trace; give another out=")
     path.parent.mkdir(parents=True, exist_ok=True)
     write(path, json.dumps(chrome_trace(episode)) + "\n")
-    print(plain(f"trace of task {episode['task']}, {episode['backend']}, {episode['mode']}: {path}"))
+    print(plain(f"trace of task {episode.task}, {episode.backend}, {episode.mode}: {path}"))
 
 
-def find(folder: Path, number: int) -> dict[str, Any]:
+def find(folder: Path, number: int) -> EpisodeRecord:
     """Episode ``number`` of a folder, counted from 0 over all its rows in the manifest's order.
 
     Raises:
@@ -50,10 +51,10 @@ def find(folder: Path, number: int) -> dict[str, Any]:
     raise UserError(f"row={number} is not in {folder}: it has episodes 0 to {count - 1}")
 
 
-def chrome_trace(episode: Mapping[str, Any]) -> dict[str, Any]:
+def chrome_trace(episode: EpisodeRecord) -> dict[str, Any]:
     """The episode as a JSON object of the format; times are microseconds from the first word."""
-    seen = trace(history_of(episode["log"]))
-    name = f"{episode['source']} {episode['task']}, {episode['backend']}, {episode['mode']}, {episode['profile']}"
+    seen = trace(episode.history)
+    name = f"{episode.source} {episode.task}, {episode.backend}, {episode.mode}, {episode.profile}"
     lanes = {_WORDS: "user says", _UPDATES: "is heard", _MODEL: "model", _APPENDS: "takes in", _ANSWER: "user gets"}
     calls = sorted({stay.call for stay in seen.stays} | {run.call for run in seen.runs})
     for call in calls:
@@ -62,12 +63,12 @@ def chrome_trace(episode: Mapping[str, Any]) -> dict[str, Any]:
     for lane, title in lanes.items():
         events.append({"ph": "M", "pid": 1, "tid": lane, "name": "thread_name", "args": {"name": title}})
         events.append({"ph": "M", "pid": 1, "tid": lane, "name": "thread_sort_index", "args": {"sort_index": lane}})
-    for text, start_ns, end_ns, label in episode["words"]:
-        events.append(_complete(_WORDS, text, "word", start_ns, end_ns, label=label))
+    for word in episode.words:
+        events.append(_complete(_WORDS, word.text, "word", word.start_ns, word.end_ns, label=word.label))
     for update in seen.updates:
         kind = "final update" if update.final else "update"
         events.append(_instant(_UPDATES, update.text or kind, kind, update.at_ns, retracts=update.retracts))
-    events.append(_instant(_WORDS, "end of the last word", "mark", episode["speech_end_ns"]))
+    events.append(_instant(_WORDS, "end of the last word", "mark", episode.speech_end_ns))
     for span in seen.spans:
         for piece in span.pieces:
             events.append(_complete(_MODEL, piece.part, "model", piece.start_ns, piece.end_ns, text=piece.text, tokens=piece.tokens))
@@ -82,7 +83,7 @@ def chrome_trace(episode: Mapping[str, Any]) -> dict[str, Any]:
     events += [_instant(_ANSWER, text, "answer", at_ns) for at_ns, text in seen.emits]
     # the order of the file is that of time, metadata first
     events.sort(key=lambda event: (event["ph"] != "M", event.get("ts", 0)))
-    return {"traceEvents": events, "displayTimeUnit": "ms", "otherData": {"outcome": episode["outcome"], "right": episode["right"]}}
+    return {"traceEvents": events, "displayTimeUnit": "ms", "otherData": {"outcome": episode.outcome, "right": episode.right}}
 
 
 def _complete(lane: int, name: str, kind: str, start_ns: int, end_ns: int, **args: Any) -> dict[str, Any]:

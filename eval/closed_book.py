@@ -26,6 +26,7 @@ from configs.schema import Config
 from data_gen.sources import honoured, load
 from data_gen.task import Task
 from eval.backends import Backend, backend
+from eval.records import EpisodeRecord
 from eval.replay import choose, of_source, tasks_of
 from eval.results import BadResults, Key
 from eval.scoring import answer_f1, normal
@@ -156,10 +157,10 @@ def read(runs: Sequence[str]) -> dict[tuple[str, str], dict[tuple[str, str], Row
     return found
 
 
-def beside(key: Key, episodes: Sequence[Mapping[str, Any]], held: Mapping[tuple[str, str], Mapping[tuple[str, str], Row]]) -> Row:
+def beside(key: Key, episodes: Sequence[EpisodeRecord], held: Mapping[tuple[str, str], Mapping[tuple[str, str], Row]]) -> Row:
     """The fields `FIELDS` of a report's row: both references over the row's own tasks, None where one was not asked."""
     row: Row = dict.fromkeys(FIELDS)
-    tasks = sorted({(key.split, episode["task"]) for episode in episodes})
+    tasks = sorted({(key.split, episode.task) for episode in episodes})
     for name, who in (("closed_book", key.backend), (MAJORITY, MAJORITY)):
         answers = held.get((key.source, who), {})
         if tasks and all(task in answers for task in tasks):

@@ -20,10 +20,11 @@ import numpy as np
 
 from data_gen.conversing import Conversant, said_in
 from data_gen.replies import is_question
-from data_gen.task import Task, Turn
+from data_gen.task import Task, Turn, Word
 from data_gen.turns import alone
 from eval.floor import floor
 from eval.latency import PARTS, latency, success_by
+from eval.records import EpisodeRecord, TurnRecord
 from eval.safety import Counts, wasted_calls
 from eval.scoring import Ran, calls_run, score
 from eval.trace import History, Run, Trace, trace
@@ -77,7 +78,7 @@ def measured(
     task: Task, rollout: Rollout, whole: Trace, *, user: Conversant, settings: Settings, profile: Profile, renderer: Renderer,
     cap_ns: int, forced: bool, counted: Counts,
 ) -> dict[str, Any]:
-    """What a conversation's record says of its turns, in the place of what a single request's says.
+    """Fields of a conversation's record: its turns, and what they add up to.
 
     Args:
         task: the conversation.
@@ -94,11 +95,9 @@ def measured(
     specs, parts = task.specs, slices(task, rollout, whole)
     ran = calls_run(rollout.state)
     last = {run.call: run for run in whole.runs}
-    turns, useful = [], set()
-    words = [
-        [word.text, word.start_ns + moved, word.end_ns + moved, word.label]
-        for n, part in enumerate(parts) if part.said for word, moved in _moved(task, n, part)
-    ]
+    turns: list[TurnRecord] = []
+    useful: set[int] = set()
+    words = tuple(word for n, part in enumerate(parts) if part.said for word in _moved(task, n, part))
     for n, (turn, part) in enumerate(zip(task.turns, parts)):
         here = {run.call for run in part.runs}
         mine = [call for call in ran if specs[call.name].access != "write" or call.id in here]
@@ -112,37 +111,37 @@ def measured(
         updates = [event for event in heard if isinstance(event, UserUpdate | EndPredicted)]
         bound = floor(own, updates, settings, profile, renderer, made, forced, later=n > 0)
         asked = part.answer is not None and is_question(part.answer)
-        turns.append({
-            "kind": turn.kind, "said": part.said, "right": not cause, "cause": cause, "why": why, "answer": part.answer,
-            "start_ns": part.start_ns, "speech_end_ns": part.speech_end_ns, "latency_ns": times.total_ns,
-            "first_token_ns": times.first_token_ns, "parts_ns": times.parts_ns, "floor_ns": bound.total_ns,
-            "asks": bool(turn.asks), "asked": asked, "silence_ns": _silent_ns(part, words, whole), "tokens": _tokens(part),
-        })
-    wrong = [turn for turn in turns if not turn["right"]]
-    total = {name: sum(turn["parts_ns"][name] for turn in turns) for name in PARTS}
+        turns.append(TurnRecord(
+            kind=turn.kind, said=part.said, right=not cause, cause=cause, why=why, answer=part.answer, start_ns=part.start_ns,
+            speech_end_ns=part.speech_end_ns, latency_ns=times.total_ns, first_token_ns=times.first_token_ns, parts_ns=times.parts_ns,
+            floor_ns=bound.total_ns, asks=bool(turn.asks), asked=asked, silence_ns=_silent_ns(part, words, whole), tokens=_tokens(part),
+        ))
+    wrong = [turn for turn in turns if not turn.right]
+    total = {name: sum(turn.parts_ns[name] for turn in turns) for name in PARTS}
     mean_ns = sum(total.values()) // len(turns)
     shares = {name: ns // len(turns) for name, ns in total.items()}
     shares[PARTS[0]] += mean_ns - sum(shares.values())
-    firsts = [turn["first_token_ns"] for turn in turns if turn["first_token_ns"] is not None]
+    firsts = [turn.first_token_ns for turn in turns if turn.first_token_ns is not None]
     return {
-        "right": not wrong, "calls_right": all(turn["cause"] in ("", "wrong answer") for turn in turns),
-        "answer_right": not any(turn["cause"] in ("no answer", "wrong answer") for turn in turns),
-        "cause": wrong[0]["cause"] if wrong else "", "why": f"turn {turns.index(wrong[0]) + 1}: {wrong[0]['why']}" if wrong else "",
+        "right": not wrong, "calls_right": all(turn.cause in ("", "wrong answer") for turn in turns),
+        "answer_right": not any(turn.cause in ("no answer", "wrong answer") for turn in turns), "answer_f1": None,
+        "cause": wrong[0].cause if wrong else "", "why": f"turn {turns.index(wrong[0]) + 1}: {wrong[0].why}" if wrong else "",
+        "answer": turns[-1].answer,
         "speech_end_ns": parts[-1].speech_end_ns, "latency_ns": mean_ns, "parts_ns": shares,
         "first_token_ns": sum(firsts) // len(firsts) if firsts else None,
-        "floor_ns": sum(turn["floor_ns"] for turn in turns) // len(turns),
-        "counts": _counts(task, parts, whole, counted, useful), "turns": turns, "repeated_across_turns": _repeated(task, whole),
+        "floor_ns": sum(turn.floor_ns for turn in turns) // len(turns),
+        "counts": _counts(task, parts, whole, counted, useful), "turns": tuple(turns), "repeated_across_turns": _repeated(task, whole),
         "words": words, "forgets": sum(
             isinstance(command, Forget) and bool(command.turns or command.results)
             for _, commands in rollout.history for command in commands),
     }
 
 
-def _moved(task: Task, n: int, part: Slice) -> list[tuple[Any, int]]:
-    """A turn's words, each with how much later than in the task it was said."""
+def _moved(task: Task, n: int, part: Slice) -> list[Word]:
+    """A turn's words, at the times at which they were said."""
     words = task.words[task.turns[n - 1].words if n else 0: task.turns[n].words]
     late_ns = part.start_ns - (words[0].start_ns if n else 0)
-    return [(word, late_ns) for word in words]
+    return [replace(word, start_ns=word.start_ns + late_ns, end_ns=word.end_ns + late_ns) for word in words]
 
 
 def _judged(
@@ -172,7 +171,7 @@ def _judged(
     return verdict.useful, "", ""
 
 
-def _silent_ns(part: Slice, words: Sequence[Sequence[Any]], whole: Trace) -> int | None:
+def _silent_ns(part: Slice, words: Sequence[Word], whole: Trace) -> int | None:
     """From the user's first word to silence, where the user spoke into an answer; None where not. The last one counts.
 
     An answer may also be cut by words that were said before it began and were passed on late; that is no speaking into it.
@@ -181,7 +180,7 @@ def _silent_ns(part: Slice, words: Sequence[Sequence[Any]], whole: Trace) -> int
     if not spoken:
         return None
     began_ns = max(at_ns for at_ns, _ in whole.emits if at_ns <= spoken[-1].at_ns)
-    into = [max(start_ns, began_ns) for _, start_ns, end_ns, _ in words if end_ns > began_ns and start_ns <= spoken[-1].at_ns]
+    into = [max(word.start_ns, began_ns) for word in words if word.end_ns > began_ns and word.start_ns <= spoken[-1].at_ns]
     return spoken[-1].at_ns - min(into) if into else None
 
 
@@ -208,7 +207,7 @@ def _tokens(part: Slice) -> int:
     return size - began
 
 
-def _counts(task: Task, parts: Sequence[Slice], whole: Trace, counted: Counts, useful: set[int]) -> dict[str, int]:
+def _counts(task: Task, parts: Sequence[Slice], whole: Trace, counted: Counts, useful: set[int]) -> Counts:
     """The counts, with what is early counted from each turn's own words."""
     specs = task.specs
     early = wrong = before_final = 0
@@ -223,7 +222,7 @@ def _counts(task: Task, parts: Sequence[Slice], whole: Trace, counted: Counts, u
     return replace(
         counted, wrong_effects=needless, effects_before_last_word=early, wrong_effects_before_last_word=wrong, early_calls=before_final,
         wasted_calls=wasted_calls(whole, specs, useful),
-    ).as_json()
+    )
 
 
 def _repeated(task: Task, whole: Trace) -> int:
@@ -234,56 +233,56 @@ def _repeated(task: Task, whole: Trace) -> int:
     return sum(count - 1 for count in texts.values())
 
 
-def last_turn(episode: Mapping[str, Any]) -> Mapping[str, Any]:
+def last_turn(episode: EpisodeRecord) -> EpisodeRecord:
     """An episode with the latency and the floor of its last turn, for pictures, which end with it; of a single request it is itself."""
-    if not episode.get("turns"):
+    if not episode.turns:
         return episode
-    last = episode["turns"][-1]
-    return {**episode, **{name: last[name] for name in ("latency_ns", "floor_ns", "parts_ns", "first_token_ns")}}
+    last = episode.turns[-1]
+    return replace(
+        episode, latency_ns=last.latency_ns, floor_ns=last.floor_ns, parts_ns=last.parts_ns, first_token_ns=last.first_token_ns)
 
 
 # -- what a row of the report says ------------------------------------------------------------------------------------
 
 
-def summary(own: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+def summary(own: Sequence[EpisodeRecord]) -> dict[str, Any] | None:
     """What a row says of its conversations; None where it has none."""
-    turns = [turn for episode in own for turn in episode.get("turns", ())]
+    turns = [turn for episode in own for turn in episode.turns]
     if not turns:
         return None
-    silent = sorted(seconds(turn["silence_ns"]) for turn in turns if turn["silence_ns"] is not None)
-    needed = [turn for turn in turns if turn["asks"]]
-    others = [turn for turn in turns if not turn["asks"] and turn["said"]]
+    silent = sorted(seconds(turn.silence_ns) for turn in turns if turn.silence_ns is not None)
+    needed = [turn for turn in turns if turn.asks]
+    others = [turn for turn in turns if not turn.asks and turn.said]
     return figures(turns) | {
-        "conversations": len(own), "conversations_right": sum(bool(episode["right"]) for episode in own),
-        "asked_where_needed": [sum(turn["asked"] for turn in needed), len(needed)],
-        "asked_needlessly": [sum(turn["asked"] for turn in others), len(others)],
+        "conversations": len(own), "conversations_right": sum(episode.right for episode in own),
+        "asked_where_needed": [sum(turn.asked for turn in needed), len(needed)],
+        "asked_needlessly": [sum(turn.asked for turn in others), len(others)],
         "silence_s": {"n": len(silent), "median": float(np.median(silent)), "max": silent[-1]} if silent else None,
-        "repeated_across_turns": sum(episode["repeated_across_turns"] for episode in own),
-        "tokens_per_turn": float(np.mean([turn["tokens"] for turn in turns if turn["said"]])),
-        "context_tokens_max": max(episode["context_tokens"] for episode in own),
-        "growth_tokens": _growth(own), "forgets": sum(episode.get("forgets", 0) for episode in own),
-        "kinds": {kind: figures([turn for turn in turns if turn["kind"] == kind]) for kind in sorted({turn["kind"] for turn in turns})},
+        "repeated_across_turns": sum(episode.repeated_across_turns for episode in own),
+        "tokens_per_turn": float(np.mean([turn.tokens for turn in turns if turn.said])),
+        "context_tokens_max": max(episode.context_tokens for episode in own),
+        "growth_tokens": _growth(own), "forgets": sum(episode.forgets for episode in own),
+        "kinds": {kind: figures([turn for turn in turns if turn.kind == kind]) for kind in sorted({turn.kind for turn in turns})},
     }
 
 
-def _growth(own: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _growth(own: Sequence[EpisodeRecord]) -> list[dict[str, Any]]:
     """By place of a turn, from the first: of how many, how much a context grew in it, and by its end since the prompt; means."""
     found = []
-    for n in range(max(len(episode.get("turns", ())) for episode in own)):
-        said = [[turn["tokens"] for turn in episode["turns"][: n + 1]] for episode in own
-                if len(episode.get("turns", ())) > n and episode["turns"][n]["said"]]
+    for n in range(max(len(episode.turns) for episode in own)):
+        said = [[turn.tokens for turn in episode.turns[: n + 1]] for episode in own if len(episode.turns) > n and episode.turns[n].said]
         if said:
             own_tokens, since = np.mean([each[-1] for each in said]), np.mean([sum(each) for each in said])
             found.append({"n": len(said), "turn": float(own_tokens), "since": float(since)})
     return found
 
 
-def figures(turns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def figures(turns: Sequence[TurnRecord]) -> dict[str, Any]:
     """Figures over turns."""
-    rights, lates = [bool(turn["right"]) for turn in turns], [seconds(turn["latency_ns"]) for turn in turns]
+    rights, lates = [turn.right for turn in turns], [seconds(turn.latency_ns) for turn in turns]
     return {
         "n": len(turns), "right": sum(rights), "latency_mean_s": float(np.mean(lates)),
         "success_by_s": {str(deadline): success_by(rights, lates, deadline) for deadline in DEADLINES_S},
-        "floor_mean_s": float(np.mean([seconds(turn["floor_ns"]) for turn in turns])),
-        "floor_beaten": sum(turn["right"] and turn["latency_ns"] < turn["floor_ns"] for turn in turns),
+        "floor_mean_s": float(np.mean([seconds(turn.floor_ns) for turn in turns])),
+        "floor_beaten": sum(turn.right and turn.latency_ns < turn.floor_ns for turn in turns),
     }

@@ -59,23 +59,23 @@ def floor(
         later: whether it is a later turn of a conversation: what has to be looked up for it may have been before it began.
     """
     predictions = [event for event in updates if isinstance(event, EndPredicted)]
-    updates = [event for event in updates if isinstance(event, UserUpdate)]
+    heard = [event for event in updates if isinstance(event, UserUpdate)]
     if settings.verified:  # every update is taken for the last one
-        predictions += [EndPredicted(update.at_ns) for update in updates]
-    final = updates[-1]
-    first_final = next(update for update in updates if update.final)
+        predictions += [EndPredicted(update.at_ns) for update in heard]
+    final = heard[-1]
+    first_final = next(update for update in heard if update.final)
     rate = max(profile.decode_tokens_per_s, profile.prefill_tokens_per_s) if forced else profile.decode_tokens_per_s
 
     def written_ns(tokens: int) -> int:
         return tokens * NS_PER_S // rate
 
     def read_ns(end: UserUpdate) -> int:
-        return _end_read_ns(end, updates, predictions, profile, renderer)
+        return _end_read_ns(end, heard, predictions, profile, renderer)
 
-    told = silences([(word.start_ns, word.end_ns) for word in task.words], updates) if settings.commit_on == "silence" else []
+    told = silences([(word.start_ns, word.end_ns) for word in task.words], heard) if settings.commit_on == "silence" else []
     silent = [(silence.at_ns, silence.at_ns + append_ns(silence, profile, renderer)) for silence in told]
     # a silence after the last word is as good as the final update, and nothing waits for that one then
-    last_word_ns = max((update.at_ns for update in updates if update.text.strip() or update.retracts), default=0)
+    last_word_ns = max((update.at_ns for update in heard if update.text.strip() or update.retracts), default=0)
     answer_ns = written_ns(answer_tokens(task, renderer))
     ends_ns = [max(final.at_ns, read_ns(final) + answer_ns), *(read + answer_ns for at, read in silent if at >= last_word_ns)]
     answer_ns = min(ends_ns)
@@ -85,11 +85,11 @@ def floor(
     if settings.commit != "paper":
         written = read_ns(first_final) + written_ns(commit_tokens(task, settings, renderer))
         # a prediction that comes true begins a grace, and what is committed in it shares it
-        predicted = _predicted(first_final, updates, predictions) is not None
+        predicted = _predicted(first_final, heard, predictions) is not None
         points_ns = [max(first_final.at_ns + grace_ns, written + (0 if predicted else grace_ns))]
         points_ns += [read + written_ns(commit_tokens(task, settings, renderer, on_silence=True)) + grace_ns for _, read in silent]
     commit_ns = min(points_ns)
-    heard_ns = updates[0].at_ns + append_ns(updates[0], profile, renderer)
+    heard_ns = heard[0].at_ns + append_ns(heard[0], profile, renderer)
     issue_ns = heard_ns + written_ns(call_tokens(task, renderer))
     # a question can be answered without any call, by who knows the answer
     held_ns, reads_ns = (0, 0) if task.is_question else paths(task, settings, made)

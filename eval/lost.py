@@ -17,8 +17,9 @@ from typing import Any
 from configs.command import command
 from configs.schema import Config
 from eval.critical import CAUSES
+from eval.records import EpisodeRecord
 from eval.results import BadResults, Key, read_file, read_manifest
-from eval.trace import Trace, history_of, trace
+from eval.trace import Trace, trace
 from midsentence.clock import ns, seconds
 from midsentence.protocol import write_call
 from midsentence.terminal import plain
@@ -79,9 +80,9 @@ def lost(seen: Trace, speech_end_ns: int, latency_ns: int, floor_ns: int) -> Los
     return Lost(latency_ns - floor_ns, steps, f"{left} left to write" + (", another under way" if crossing else ""))
 
 
-def timeline(episode: Mapping[str, Any], seen: Trace) -> list[str]:
+def timeline(episode: EpisodeRecord, seen: Trace) -> list[str]:
     """The last seconds of an episode, a line an event: seconds from the end of the last word, who, what."""
-    spoken_ns = episode["speech_end_ns"]
+    spoken_ns = episode.speech_end_ns
     events = []
     for update in seen.updates:
         events.append((update.at_ns, "heard", ("end of speech: " if update.final else "") + (update.text or "(nothing more)")))
@@ -100,28 +101,27 @@ def timeline(episode: Mapping[str, Any], seen: Trace) -> list[str]:
     ]
 
 
-def pairs(folders: Sequence[str]) -> dict[Key, list[tuple[dict[str, Any], int, dict[str, Any]]]]:
+def pairs(folders: Sequence[str]) -> dict[Key, list[tuple[EpisodeRecord, int, EpisodeRecord]]]:
     """For each row of ours, its episodes with their floors and the baseline's, where both are right.
 
     Raises:
         BadResults: a folder can't be used, or no row has a baseline.
     """
-    base: dict[tuple[Any, ...], dict[str, Any]] = {}
-    ours: dict[Key, list[dict[str, Any]]] = {}
+    base: dict[tuple[Any, ...], EpisodeRecord] = {}
+    ours: dict[Key, list[EpisodeRecord]] = {}
     for episode in _episodes(folders):
-        where = (episode["source"], episode["split"], episode["backend"], episode["profile"])
-        if episode["mode"] == BASE:
-            del episode["log"]
-            base[(*where, episode["task"], episode["seed"])] = episode
+        where = (episode.source, episode.split, episode.backend, episode.profile)
+        if episode.mode == BASE:
+            base[(*where, episode.task, episode.seed)] = episode.bare()
         else:
             ours.setdefault(Key(*where[:3], OURS, where[3]), []).append(episode)
     found = {}
     for key, episodes in ours.items():
         both = []
         for episode in episodes:
-            other = base.get((key.source, key.split, key.backend, key.profile, episode["task"], episode["seed"]))
-            if other is not None and other["right"] and episode["right"] and None not in (other["floor_ns"], episode["floor_ns"]):
-                both.append((episode, min(episode["floor_ns"], other["floor_ns"]), other))
+            other = base.get((key.source, key.split, key.backend, key.profile, episode.task, episode.seed))
+            if other is not None and other.right and episode.right:
+                both.append((episode, min(episode.floor_ns, other.floor_ns), other))
         if both:
             found[key] = both
     if not found:
@@ -129,14 +129,14 @@ def pairs(folders: Sequence[str]) -> dict[Key, list[tuple[dict[str, Any], int, d
     return found
 
 
-def _episodes(folders: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _episodes(folders: Sequence[str]) -> Iterator[EpisodeRecord]:
     for folder in map(Path, folders):
         for entry in read_manifest(folder)["rows"]:
             if entry["mode"] in (OURS, BASE):
                 yield from read_file(folder / entry["file"])
 
 
-def summary(key: Key, found: Sequence[tuple[Lost, dict[str, Any], Trace]], possible_ns: int) -> list[str]:
+def summary(key: Key, found: Sequence[tuple[Lost, EpisodeRecord, Trace]], possible_ns: int) -> list[str]:
     """What is lost on average, by step and by what was left to write."""
     n, total = len(found), sum(item.total_ns for item, _, _ in found)
     steps: Counter[str] = Counter()
@@ -156,16 +156,16 @@ def summary(key: Key, found: Sequence[tuple[Lost, dict[str, Any], Trace]], possi
     return lines
 
 
-def _of_listener(episodes: Sequence[Mapping[str, Any]], possible_ns: int, lost_ns: int) -> list[str]:
+def _of_listener(episodes: Sequence[EpisodeRecord], possible_ns: int, lost_ns: int) -> list[str]:
     """What a listener without luck could have, and what the ends waited for; nothing of replays that don't say."""
-    if any(episode.get("listener_ns") is None for episode in episodes):
+    bounds_ns = [episode.listener_ns for episode in episodes if episode.listener_ns is not None]
+    if len(bounds_ns) < len(episodes):
         return []
-    n, took_ns = len(episodes), sum(episode["latency_ns"] for episode in episodes)
-    bound_ns = sum(episode["listener_ns"] for episode in episodes)
-    lucky = sum(episode["latency_ns"] < episode["listener_ns"] for episode in episodes)
+    n, took_ns, bound_ns = len(episodes), sum(episode.latency_ns for episode in episodes), sum(bounds_ns)
+    lucky = sum(episode.latency_ns < least_ns for episode, least_ns in zip(episodes, bounds_ns))
     waited = Counter[str]()
     for episode in episodes:
-        waited.update(episode["path_ns"])
+        waited.update(episode.path_ns or {})
     causes = "  + ".join(f"{seconds(waited[cause]) / n:.2f} {cause}" for cause in CAUSES)
     return [
         f"a listener who guesses nothing: share at most {1 - (lost_ns - took_ns + bound_ns) / possible_ns:.3f}, "
@@ -179,14 +179,14 @@ def main(config: Config) -> None:
     for key, episodes in pairs(config.runs).items():
         found = []
         for episode, floor_ns, _ in episodes:
-            seen = trace(history_of(episode["log"]))
-            found.append((lost(seen, episode["speech_end_ns"], episode["latency_ns"], floor_ns), episode, seen))
-        possible_ns = sum(other["latency_ns"] - floor_ns for _, floor_ns, other in episodes)
+            seen = trace(episode.history)
+            found.append((lost(seen, episode.speech_end_ns, episode.latency_ns, floor_ns), episode, seen))
+        possible_ns = sum(other.latency_ns - floor_ns for _, floor_ns, other in episodes)
         print(plain("\n".join(summary(key, found, possible_ns))))
-        found.sort(key=lambda entry: (-entry[0].total_ns, entry[1]["task"]))
-        for item, episode, seen in [entry for entry in found if entry[1]["task"] == config.path] if config.path else found[:WORST]:
-            took = f"{seconds(episode['latency_ns']):.2f} s, floor {seconds(episode['latency_ns'] - item.total_ns):.2f} s"
-            print(plain(f"\n{episode['task']}: {took}; {item.left}"))
+        found.sort(key=lambda entry: (-entry[0].total_ns, entry[1].task))
+        for item, episode, seen in [entry for entry in found if entry[1].task == config.path] if config.path else found[:WORST]:
+            took = f"{seconds(episode.latency_ns):.2f} s, floor {seconds(episode.latency_ns - item.total_ns):.2f} s"
+            print(plain(f"\n{episode.task}: {took}; {item.left}"))
             print(plain("\n".join(timeline(episode, seen))))
         print()
 

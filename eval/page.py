@@ -18,9 +18,10 @@ from typing import Any
 from configs.palette import CUT, HELD, INK, LINE, PARTS, RUNNING, SLIP, SOFT, UPDATE, VOID, WORD
 from eval.conversations import last_turn
 from eval.measures import BACKEND_ORDER, MODE_ORDER
+from eval.records import EpisodeRecord
 from eval.results import Episodes, read_file, read_manifest
 from eval.tables import NOTE, Grid, failures, results
-from eval.trace import History, Run, history_of, trace
+from eval.trace import History, Run, trace
 from midsentence.clock import seconds
 from midsentence.events import Append, Speaking
 from midsentence.files import write
@@ -53,7 +54,7 @@ def write_page(
     wanted = pick(episodes, pictured)
     found = [
         episode for run in map(Path, runs) for entry in read_manifest(run)["rows"] for episode in read_file(run / entry["file"])
-        if (episode["source"], episode["split"], episode["task"]) in wanted
+        if (episode.source, episode.split, episode.task) in wanted
     ]
     write(path, page(found, pictured, about(runs, episodes, rows)))
 
@@ -62,7 +63,7 @@ def about(runs: Sequence[str], episodes: Episodes, rows: Sequence[Mapping[str, A
     """What stands above the episodes: which runs these are, the table of results, and how many requests each source has."""
     ids: dict[tuple[str, str], set[str]] = {}
     for key, own in episodes.items():
-        ids.setdefault((key.source, key.split), set()).update(episode["task"] for episode in own)
+        ids.setdefault((key.source, key.split), set()).update(episode.task for episode in own)
     manifests = [read_manifest(Path(run)) for run in runs]
     return {
         "name": ", ".join(Path(run).name for run in runs),
@@ -89,20 +90,20 @@ def _told(grid: Grid) -> dict[str, Any]:
 
 def pick(episodes: Episodes, pictured: str | None = None) -> set[tuple[str, str, str]]:
     """Source, split and ID of the tasks that a page holds: the pictured one, some that went wrong, and others."""
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    groups: dict[tuple[str, str], list[EpisodeRecord]] = {}
     for key, own in episodes.items():
         groups.setdefault((key.source, key.split), []).extend(own)
     most = max(1, min(MOST_TASKS, MOST_EPISODES // max(1, len(episodes))))
     picked = set()
     for (source, split), own in groups.items():
-        wrong = sorted({episode["task"] for episode in own if not episode["right"]} - {pictured})[: most // 2]
-        others = sorted({episode["task"] for episode in own} - {pictured} - set(wrong))
-        first = [pictured] if pictured is not None and any(episode["task"] == pictured for episode in own) else []
+        wrong = sorted({episode.task for episode in own if not episode.right} - {pictured})[: most // 2]
+        others = sorted({episode.task for episode in own} - {pictured} - set(wrong))
+        first = [pictured] if pictured is not None and any(episode.task == pictured for episode in own) else []
         picked |= {(source, split, task) for task in [*first, *wrong, *others][:most]}
     return picked
 
 
-def page(episodes: Iterable[Mapping[str, Any]], pictured: str | None = None, beside: Mapping[str, Any] | None = None) -> str:
+def page(episodes: Iterable[EpisodeRecord], pictured: str | None = None, beside: Mapping[str, Any] | None = None) -> str:
     """The page as text.
 
     Args:
@@ -112,11 +113,11 @@ def page(episodes: Iterable[Mapping[str, Any]], pictured: str | None = None, bes
     """
     tasks: dict[tuple[str, str, str], dict[str, Any]] = {}
     for episode in sorted(episodes, key=_order):
-        key = (episode["source"], episode["split"], episode["task"])
+        key = (episode.source, episode.split, episode.task)
         if key not in tasks:
-            said_s = seconds(episode["speech_end_ns"])
+            said_s = seconds(episode.speech_end_ns)
             tasks[key] = dict(zip(("source", "split", "task"), key)) | {
-                "of": episode["task"], "words": _words(episode), "speech_end_s": said_s, "episodes": [],
+                "of": episode.task, "words": _words(episode), "speech_end_s": said_s, "episodes": [],
             }
         tasks[key]["episodes"].append(lanes(episode))
     ordered = sorted(tasks.values(), key=lambda task: (task["task"] != pictured, task["source"], task["split"], task["task"]))
@@ -140,21 +141,21 @@ def safe_json(value: Any) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def lanes(episode: Mapping[str, Any]) -> dict[str, Any]:
+def lanes(episode: EpisodeRecord) -> dict[str, Any]:
     """An episode as the page draws it; times in seconds from the first word."""
-    history = history_of(episode["log"])
+    history = episode.history
     seen = trace(history)
-    said_ns = episode["speech_end_ns"]
-    answered = episode["outcome"] == "answered"
+    said_ns = episode.speech_end_ns
+    answered = episode.outcome == "answered"
     last = last_turn(episode)
     told = [
         [seconds(event.at_ns), segment.kind, segment.text.rstrip("\n")]
         for event, commands in history for command in commands if isinstance(command, Append) for segment in command.segments
     ]
-    return {name: episode[name] for name in ("backend", "mode", "profile", "seed", "outcome", "right", "cause", "why")} | {
-        "latency_s": seconds(last["latency_ns"]),
-        "floor_s": None if last["floor_ns"] is None else seconds(last["floor_ns"]),
-        "end_s": seconds(said_ns + last["latency_ns"] if answered else max(seen.end_ns, said_ns)),
+    return {name: getattr(episode, name) for name in ("backend", "mode", "profile", "seed", "outcome", "right", "cause", "why")} | {
+        "latency_s": seconds(last.latency_ns),
+        "floor_s": seconds(last.floor_ns),
+        "end_s": seconds(said_ns + last.latency_ns if answered else max(seen.end_ns, said_ns)),
         "updates": [[seconds(update.at_ns), update.final, update.text, update.retracts] for update in seen.updates],
         "spans": [
             {
@@ -174,10 +175,10 @@ def lanes(episode: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "emits": [[seconds(at), text] for at, text in seen.emits],
         "told": told,
-    } | (_conversed(episode, history, seen.emits) if episode.get("turns") else {})
+    } | (_conversed(episode, history, seen.emits) if episode.turns else {})
 
 
-def transcript(episode: Mapping[str, Any]) -> list[str]:
+def transcript(episode: EpisodeRecord) -> list[str]:
     """An episode as lines of text, in the order of time: what is heard, written, returned and answered, and what was spoken of it."""
     found = lanes(episode)
     rows = [(at_s, f"<{kind}> {text}") for at_s, kind, text in found["told"]]
@@ -188,21 +189,21 @@ def transcript(episode: Mapping[str, Any]) -> list[str]:
     return [f"{at_s:7.2f}  {line}" for at_s, text in sorted(rows, key=lambda row: row[0]) for line in text.rstrip().split("\n")]
 
 
-def _words(episode: Mapping[str, Any]) -> list[list[Any]]:
-    return [[text, seconds(start), seconds(end), label] for text, start, end, label in episode["words"]]
+def _words(episode: EpisodeRecord) -> list[list[Any]]:
+    return [[word.text, seconds(word.start_ns), seconds(word.end_ns), word.label] for word in episode.words]
 
 
-def _conversed(episode: Mapping[str, Any], history: History, emits: Sequence[tuple[int, str]]) -> dict[str, Any]:
+def _conversed(episode: EpisodeRecord, history: History, emits: Sequence[tuple[int, str]]) -> dict[str, Any]:
     """What only a conversation has. When its turns begin depends on the answers, so its words have times of their own."""
     turns = [
         {
-            "kind": turn["kind"], "right": turn["right"], "start_s": seconds(turn["start_ns"]), "said_s": seconds(turn["speech_end_ns"]),
-            "latency_s": seconds(turn["latency_ns"]), "floor_s": seconds(turn["floor_ns"]), "answered": turn["answer"] is not None,
+            "kind": turn.kind, "right": turn.right, "start_s": seconds(turn.start_ns), "said_s": seconds(turn.speech_end_ns),
+            "latency_s": seconds(turn.latency_ns), "floor_s": seconds(turn.floor_ns), "answered": turn.answer is not None,
         }
-        for turn in episode["turns"] if turn["said"]
+        for turn in episode.turns if turn.said
     ]
     return {
-        "words": _words(episode), "speech_end_s": seconds(episode["speech_end_ns"]), "turns": turns, "spoken": spoken(history, emits),
+        "words": _words(episode), "speech_end_s": seconds(episode.speech_end_ns), "turns": turns, "spoken": spoken(history, emits),
     }
 
 
@@ -229,9 +230,9 @@ def _runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
     ]
 
 
-def _order(episode: Mapping[str, Any]) -> tuple[Any, ...]:
+def _order(episode: EpisodeRecord) -> tuple[Any, ...]:
     def place(order: Sequence[str], name: str) -> tuple[int, str]:
         return (order.index(name) if name in order else len(order), name)
 
-    backend, mode = place(BACKEND_ORDER, episode["backend"]), place(MODE_ORDER, episode["mode"])
-    return (episode["source"], episode["split"], episode["task"], backend, episode["profile"], mode, episode["seed"])
+    backend, mode = place(BACKEND_ORDER, episode.backend), place(MODE_ORDER, episode.mode)
+    return (episode.source, episode.split, episode.task, backend, episode.profile, mode, episode.seed)

@@ -9,6 +9,7 @@ anything but those pairs, and to say that a figure was reached or missed: the se
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from configs.folder import SETTINGS, raw_settings
 from data_gen.seeds import child
 from eval.backends import PLANNED, UNTRAINED
 from eval.measures import Terms, row_of
+from eval.records import EpisodeRecord
 from eval.results import Episodes, Key, read_manifest
 from eval.statistics import Interval, mean, proportion, ratio_of_means
 from eval.tables import NONE, Grid
@@ -31,8 +33,6 @@ _MEASURES: Mapping[str, str] = {"answer_exact": "answer_right", "graph_accuracy"
 """Fields of the report's rows, as they are called in an episode's record."""
 _FILE = Path(__file__).with_name("paper.yaml")
 
-Episode = Mapping[str, Any]
-
 
 @lru_cache
 def published() -> dict[str, Any]:
@@ -41,7 +41,8 @@ def published() -> dict[str, Any]:
     Raises:
         ValueError: a figure without a source.
     """
-    data: Any = OmegaConf.to_container(OmegaConf.load(_FILE))
+    loaded: Any = OmegaConf.to_container(OmegaConf.load(_FILE))
+    data: dict[str, Any] = loaded
     known = data["sources"]
     for task, table in data["tables"].items():
         for entry in table["published"]:
@@ -87,23 +88,23 @@ def _pairs(own: Episodes, table: Mapping[str, Any], terms: Terms) -> Iterator[di
         own_first = [backend] + ([BASELINE] if backend not in (*UNTRAINED, BASELINE) else [])
         for mode in table["async"]:
             for sync in own_first:
-                pair = [
+                before, after = (
                     next((kept for key, kept in rows.items() if (key.backend, key.split, key.mode) == wanted), [])
                     for wanted in ((sync, splits, table["sync"]), (backend, splits, mode))
-                ]
+                )
                 yield {
                     "sync": {"backend": sync, "mode": table["sync"]}, "async": {"backend": backend, "mode": mode},
-                    "splits": splits.split("+"), **_measured(*pair, table["measure"], terms),
+                    "splits": splits.split("+"), **_measured(before, after, table["measure"], terms),
                 }
 
 
-def _pooled(own: Episodes) -> dict[Key, list[Episode]]:
+def _pooled(own: Episodes) -> dict[Key, list[EpisodeRecord]]:
     """Rows with the splits of backends that nobody trained put together: for those no question was held out or seen."""
-    found: dict[Key, list[Episode]] = {}
+    found: dict[Key, list[EpisodeRecord]] = {}
     for key in sorted(own, key=lambda key: (_place(key.backend), key.backend, key.split, key.mode)):
         splits = sorted({other.split for other in own if other.backend == key.backend}) if key.backend in UNTRAINED else [key.split]
         pooled = Key(key.source, "+".join(splits), key.backend, key.mode, key.profile)
-        found.setdefault(pooled, []).extend({**episode, "task": f"{key.split}/{episode['task']}"} for episode in own[key])
+        found.setdefault(pooled, []).extend(replace(episode, task=f"{key.split}/{episode.task}") for episode in own[key])
     return found
 
 
@@ -111,9 +112,9 @@ def _place(backend: str) -> int:
     return (*UNTRAINED, BASELINE).index(backend) if backend in (*UNTRAINED, BASELINE) else len(UNTRAINED) + 1
 
 
-def _measured(sync: Sequence[Episode], asynchronous: Sequence[Episode], measure: str, terms: Terms) -> dict[str, Any]:
+def _measured(sync: Sequence[EpisodeRecord], asynchronous: Sequence[EpisodeRecord], measure: str, terms: Terms) -> dict[str, Any]:
     """The figures of one pair, over the requests that both sides ran."""
-    sides = [{(e["task"], e["seed"]): e for e in side} for side in (sync, asynchronous)]
+    sides = [{(e.task, e.seed): e for e in side} for side in (sync, asynchronous)]
     shared = sorted(sides[0].keys() & sides[1].keys())
     pair = [[side[place] for place in shared] for side in sides]
     if not shared:
@@ -122,7 +123,7 @@ def _measured(sync: Sequence[Episode], asynchronous: Sequence[Episode], measure:
     keys = [Key("", "", "pair", mode, "") for mode in ("sequential", "async")]
     before, after = (row_of(key, dict(zip(keys, pair)), terms) for key in keys)
     name, seed = _MEASURES[measure], child(terms.seed, "paper")
-    late = [_by_task(side, lambda e: e["latency_ns"] / 1e9) for side in pair]
+    late = [_by_task(side, lambda e: e.latency_ns / 1e9) for side in pair]
     faster = ratio_of_means(late[0], late[1], seed, terms.resamples) if min(map(sum, late)) > 0 else None
     return {
         "n": after["n"], "n_both_right": after["n_both_right"],
@@ -134,21 +135,21 @@ def _measured(sync: Sequence[Episode], asynchronous: Sequence[Episode], measure:
     }
 
 
-def _share(episodes: Sequence[Episode], name: str, seed: int, terms: Terms) -> dict[str, Any]:
+def _share(episodes: Sequence[EpisodeRecord], name: str, seed: int, terms: Terms) -> dict[str, Any]:
     """A share of requests with its interval: Wilson's where each ran once, else the bootstrap's."""
-    once = len({episode["seed"] for episode in episodes}) == 1
+    once = len({episode.seed for episode in episodes}) == 1
     interval: Interval | None = (
-        proportion([bool(episode[name]) for episode in episodes]).interval if once
-        else mean(_by_task(episodes, lambda e: float(e[name])), seed, terms.resamples)
+        proportion([bool(getattr(episode, name)) for episode in episodes]).interval if once
+        else mean(_by_task(episodes, lambda e: float(getattr(e, name))), seed, terms.resamples)
     )
-    right, n = sum(bool(episode[name]) for episode in episodes), len(episodes)
+    right, n = sum(bool(getattr(episode, name)) for episode in episodes), len(episodes)
     return {"value": right / n, "right": right, "n": n} | ({"ci95": [interval.low, interval.high]} if interval else {"ci95": None})
 
 
-def _by_task(episodes: Sequence[Episode], value: Callable[[Episode], float]) -> list[float]:
+def _by_task(episodes: Sequence[EpisodeRecord], value: Callable[[EpisodeRecord], float]) -> list[float]:
     found: dict[str, list[float]] = {}
     for episode in episodes:
-        found.setdefault(episode["task"], []).append(value(episode))
+        found.setdefault(episode.task, []).append(value(episode))
     return [sum(found[task]) / len(found[task]) for task in sorted(found)]
 
 

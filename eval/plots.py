@@ -20,6 +20,7 @@ from matplotlib.ticker import PercentFormatter
 
 from configs.palette import INK, LINE, MODE_COLOURS, SOFT
 from eval.measures import BACKEND_ORDER
+from eval.records import EpisodeRecord
 from eval.results import Episodes, Key
 from eval.tables import groups
 from midsentence.clock import seconds
@@ -61,22 +62,22 @@ def write_plots(folder: Path, rows: Sequence[Row], episodes: Episodes) -> list[P
 
 def success(rows: Sequence[Row], episodes: Episodes, path: Path) -> bool:
     """Success by deadline: the share that is right within so many seconds of the end of speech. A failure never is."""
-    return _arrivals(rows, episodes, path, "Right by the deadline", "deadline", lambda episode: episode["right"])
+    return _arrivals(rows, episodes, path, "Right by the deadline", "deadline", lambda episode: episode.right)
 
 
 def latencies(rows: Sequence[Row], episodes: Episodes, path: Path) -> bool:
     """Distribution of latencies over all requests, right or wrong; an episode without an answer never arrives."""
     answered = "Answered by then, right or wrong"
-    return _arrivals(rows, episodes, path, answered, "latency", lambda episode: episode["outcome"] == "answered")
+    return _arrivals(rows, episodes, path, answered, "latency", lambda episode: episode.outcome == "answered")
 
 
 def _arrivals(
-    rows: Sequence[Row], episodes: Episodes, path: Path, title: str, late: str, counts: Callable[[Mapping[str, Any]], bool],
+    rows: Sequence[Row], episodes: Episodes, path: Path, title: str, late: str, counts: Callable[[EpisodeRecord], bool],
 ) -> bool:
     def draw(axes: Axes, group: Sequence[Row]) -> None:
         for row in group:
             own = episodes[Key(row["task"], row["split"], row["backend"], row["mode"], row["profile"])]
-            at_s, share = arrivals([seconds(episode["latency_ns"]) for episode in own if counts(episode)], len(own))
+            at_s, share = arrivals([seconds(episode.latency_ns) for episode in own if counts(episode)], len(own))
             axes.plot(at_s, share, **_line(row), drawstyle="steps-post")
         _shares(axes)
         axes.set_xlim(0, MOST_S)

@@ -119,15 +119,21 @@ async def play(live: Live, model: LiveModel, renderer: Renderer, idle_s: float =
         try:
             async with asyncio.timeout(LIMIT_S):
                 await _converse(session, live.updates)
-                return session.rollout()
         except TimeoutError:
             await session.close("too_long")
         except SessionEnded:
             pass
-    rollout = session.rollout()
+        else:
+            return _heard(session, live)
+    rollout = _heard(session, live)
     if rollout.outcome == "model_failed" and session.failure is not None:
         raise session.failure
     return replace(rollout, outcome="stalled") if rollout.outcome == "idle" else rollout
+
+
+def _heard(session: Session, live: Live) -> Rollout:
+    """A live session's rollout, with what its user was to say."""
+    return replace(session.rollout(), updates=tuple(live.updates))
 
 
 async def _converse(session: Session, updates: Sequence[UserUpdate | EndPredicted]) -> None:

@@ -27,23 +27,24 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from configs.command import claim, command, out_folder, write_manifest
 from configs.launch import start_all
+from configs.modes import settings_of
 from configs.schema import Config, DataConfig, counted
 from data_gen.conversing import Conversant
-from data_gen.episodes import heard_of, make_episode, profile_of, settings_of
+from data_gen.episodes import heard_of, make_episode, profile_of, prompt_of
 from data_gen.rejected import report_rejected
 from data_gen.seeds import child
 from data_gen.sources import honoured, inputs, load, rejected
 from data_gen.task import Split, Task
 from data_gen.tasks import jsonl
 from eval.backends import Backend, backend
-from eval.episodes import SCHEMA_VERSION, record
+from eval.episodes import record
 from eval.realtime import WALL, Live, paced, run_live
+from eval.records import VERSION, EpisodeRecord
 from eval.sharding import ALONE, Part, Share, share
 from midsentence.addresses import without_keys
 from midsentence.clock import Profile, local_now, ns, seconds
 from midsentence.files import digest, intact, marker, write
 from midsentence.models.load import weights_hash
-from midsentence.prompt import system_prompt
 from midsentence.simulate import Episode, Planner, Rollout, run_batch
 from midsentence.tools.tool import Toolbox
 
@@ -96,7 +97,7 @@ def main(config: Config) -> None:
     if missing or not known:
         clock = {"time": config.time} | ({"processes": own.count} if config.time == "real" else {})
         write_manifest(
-            folder, config, schema_version=SCHEMA_VERSION, recipe=key, rows=[entry_of(folder, row) for row in rows],
+            folder, config, schema_version=VERSION, recipe=key, rows=[entry_of(folder, row) for row in rows],
             checkpoints={name: backend.model.adapter for name, backend in backends.items()}, rejected=left_out, finished=local_now(),
             plays={name: backend.plays for name, backend in backends.items()}, **clock,
         )
@@ -206,7 +207,7 @@ def recipe(config: Config, backends: dict[str, Backend]) -> str:
         parts["paraphrase"] = paraphrase["model"]
     # a generated source makes as many tasks as it is asked for
     parts["data"]["sizes"] = config.data.sizes if config.eval.split == "all" else config.data.sizes.get(config.eval.split)
-    parts |= {"seed": config.seed, "task": config.task, "tools": config.tools, "requests": config.requests, "schema": SCHEMA_VERSION}
+    parts |= {"seed": config.seed, "task": config.task, "tools": config.tools, "requests": config.requests, "schema": VERSION}
     kept = ("split", "sources", "tasks", "expert_tasks", "temperature", "cap_s", "constrained")
     parts["eval"] = {name: getattr(config.eval, name) for name in kept} | ({"grounded": True} if config.eval.grounded else {})
     parts["weights"] = weights_hash(backends["model"].model.adapter) if "model" in backends else ""
@@ -282,7 +283,7 @@ def run(config: Config, folder: Path, rows: Sequence[Row], backends: dict[str, B
                 said_s = seconds(sum(task.speech_end_ns for task in todo))
                 print(f"{row.name}: {len(todo)} episodes on the wall clock, {said_s:.0f} s of speech", flush=True)
 
-            def keep(made: dict[str, Any], part: Part = part, shown: Any = shown) -> None:
+            def keep(made: EpisodeRecord, part: Part = part, shown: Any = shown) -> None:
                 part.add(made)
                 bar.advance(shown)
 
@@ -317,7 +318,7 @@ def chosen_tasks(config: Config, rows: Sequence[Row], backends: dict[str, Backen
     return chosen
 
 
-def run_row(config: Config, row: Row, played: Backend, model: Any, tasks: Sequence[Task], done: Callable[[dict[str, Any]], None]) -> None:
+def run_row(config: Config, row: Row, played: Backend, model: Any, tasks: Sequence[Task], done: Callable[[EpisodeRecord], None]) -> None:
     """Runs one row's tasks; ``done`` gets each record as soon as its episode ends."""
     profile, renderer = device(row, played, config), played.renderer()
     settings = settings_of(row.mode, played.agent)
@@ -328,8 +329,6 @@ def run_row(config: Config, row: Row, played: Backend, model: Any, tasks: Sequen
     if config.eval.constrained and not played.planned:
         from midsentence.models.grammar import ProtocolGrammar
         grammar = ProtocolGrammar(renderer, grounded=config.eval.grounded)
-    where = {"backend": row.backend, "mode": row.mode, "seed": row.seed} | ({"source": row.source} if row.source else {})
-    where |= {"time": config.time} if config.time != "virtual" else {}
     samplings = [child(seed, task.id, "sampling") for task in tasks]
 
     def planner(task: Task) -> Planner | None:
@@ -344,14 +343,14 @@ def run_row(config: Config, row: Row, played: Backend, model: Any, tasks: Sequen
 
     def live(n: int) -> Live:
         task = tasks[n]
-        system = system_prompt(settings, task.tools, task.now, played.agent.prompt, played.agent.prompt_tools)
+        system = prompt_of(task, settings, played.agent)
         return Live(boxes[n], heard_of(task, config.data, seed), settings, system, task.id, samplings[n], planner(task))
 
     def keep(n: int, rollout: Rollout) -> None:
-        heard = heard_of(tasks[n], config.data, seed)
         done(record(
-            tasks[n], rollout, boxes[n], heard, settings=settings, profile=profile, renderer=renderer, cap_ns=ns(config.eval.cap_s),
-            forced=grammar is not None, user=Conversant(tasks[n], config.data, seed) if tasks[n].turns else None, **where,
+            tasks[n], rollout, boxes[n], settings=settings, profile=profile, renderer=renderer, cap_ns=ns(config.eval.cap_s),
+            backend=row.backend, mode=row.mode, seed=row.seed, source=row.source, time=config.time,
+            forced=grammar is not None, user=Conversant(tasks[n], config.data, seed) if tasks[n].turns else None,
         ))
 
     if config.time == "real" and any(task.turns for task in tasks):

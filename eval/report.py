@@ -26,7 +26,8 @@ from eval.conversations import last_turn
 from eval.measures import BACKEND_ORDER, Terms, rows_of, sorted_keys
 from eval.page import write_page
 from eval.plots import NAMES, write_plots
-from eval.results import Key, find_episode, read_manifest, read_runs
+from eval.records import EpisodeRecord
+from eval.results import Episodes, Key, find_episode, read_manifest, read_runs
 from eval.tables import NOTE, Grid, answers, kept_out, markdown, terminal
 from eval.turn_tables import conversations
 from midsentence.clock import seconds
@@ -128,35 +129,35 @@ def broken(rows: Sequence[dict[str, Any]]) -> list[str]:
     return faults
 
 
-def chosen(episodes: dict[Key, list[dict[str, Any]]]) -> tuple[Key, Key, str] | None:
+def chosen(episodes: Episodes) -> tuple[Key, Key, str] | None:
     """Which request is drawn, in which two modes: one that both get right, with a held call and several started early, whose
     speedup is typical. The model's where it has one, for it is what was measured; else the expert's. None where a mode lacks."""
     for backend in ("model", *BACKEND_ORDER):
         for ours in (key for key in episodes if key.backend == backend and key.mode == "speculative"):
             base = Key(ours.source, ours.split, backend, "sequential", ours.profile)
-            others = {e["task"]: e for e in episodes.get(base, ())}
-            pairs = [(e, others[e["task"]]) for e in episodes[ours] if e["right"] and others.get(e["task"], {}).get("right")]
+            others = {e.task: e for e in episodes.get(base, ())}
+            pairs = [(e, others[e.task]) for e in episodes[ours] if e.right and e.task in others and others[e.task].right]
             if not pairs:
                 continue
-            ratios = [b["latency_ns"] / max(1, a["latency_ns"]) for a, b in pairs]
+            ratios = [b.latency_ns / max(1, a.latency_ns) for a, b in pairs]
             typical = sorted(ratios)[len(ratios) // 2]
-            best = min(range(len(pairs)), key=lambda n: (_dull(pairs[n][0]), abs(ratios[n] - typical), pairs[n][0]["task"]))
-            return base, ours, pairs[best][0]["task"]
+            best = min(range(len(pairs)), key=lambda n: (_dull(pairs[n][0]), abs(ratios[n] - typical), pairs[n][0].task))
+            return base, ours, pairs[best][0].task
     return None
 
 
-def _dull(episode: dict[str, Any]) -> int:
+def _dull(episode: EpisodeRecord) -> int:
     """How little there is to see: three or four calls, most begun while the user speaks and one held, none in vain, in a request
     that is short enough for its words to be read, are best."""
-    counts, said_s = episode["counts"], seconds(episode["speech_end_ns"])
+    counts, said_s = episode.counts, seconds(episode.speech_end_ns)
     penalties = (
-        (counts["early_calls"] == 0, 3),
-        (counts["early_calls"] * 2 < counts["started_calls"], 1),
-        (counts["held_calls"] == 0, 1),
-        (counts["started_calls"] < 3, 1),
-        (counts["started_calls"] > 4, 2),
-        (counts["wasted_calls"] > 0, 1),
-        (counts["repeated_actions"] > 0, 1),
+        (counts.early_calls == 0, 3),
+        (counts.early_calls * 2 < counts.started_calls, 1),
+        (counts.held_calls == 0, 1),
+        (counts.started_calls < 3, 1),
+        (counts.started_calls > 4, 2),
+        (counts.wasted_calls > 0, 1),
+        (counts.repeated_actions > 0, 1),
         (said_s > 10, 3),
     )
     return sum(points for fault, points in penalties if fault)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.episodes import SCHEMA_VERSION
+from eval.records import VERSION, BadRecord, EpisodeRecord, from_line
 from midsentence.files import intact, shaped
 
 MANIFEST = "manifest.json"
@@ -37,8 +37,13 @@ class Key:
     mode: str
     profile: str
 
+    @classmethod
+    def of(cls, episode: EpisodeRecord) -> Key:
+        """The row that an episode belongs to."""
+        return cls(episode.source, episode.split, episode.backend, episode.mode, episode.profile)
 
-Episodes = Mapping[Key, Sequence[Mapping[str, Any]]]
+
+Episodes = Mapping[Key, Sequence[EpisodeRecord]]
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -53,12 +58,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not (folder / MANIFEST).exists():
         raise BadResults(f"{folder} holds no {MANIFEST}: it is empty or half-written; run eval.replay again, it resumes")
     try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
     except ValueError as error:
         raise BadResults(f"{folder / MANIFEST} is no JSON ({error}); delete the folder and replay again") from None
     version = manifest.get("schema_version") if isinstance(manifest, dict) else None
-    if version != SCHEMA_VERSION or not manifest.get("rows"):
-        raise BadResults(f"{folder} has schema version {version}, this code reads {SCHEMA_VERSION}; replay again into another out=")
+    if version != VERSION or not manifest.get("rows"):
+        raise BadResults(f"{folder} has schema version {version}, this code reads {VERSION}; replay again into another out=")
     if not shaped(manifest, _SHAPE) or any(row["file"] != Path(row["file"]).name for row in manifest["rows"]):
         raise BadResults(f"{folder / MANIFEST} names files that are not the folder's, or is no manifest; replay again into another out=")
     if missing := [row["file"] for row in manifest["rows"] if not (folder / row["file"]).is_file()]:
@@ -68,44 +73,44 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def read_file(path: Path) -> Iterator[dict[str, Any]]:
+def read_file(path: Path) -> Iterator[EpisodeRecord]:
     """The episodes of one file.
 
     Raises:
-        BadResults: a line is cut short or no record.
+        BadResults: a line is cut short or no record of this version.
     """
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
-                yield json.loads(line)
+                yield from_line(line)
+            except BadRecord as error:
+                raise BadResults(f"{path} line {number} is no record ({error}); delete the file and replay again") from None
             except ValueError:
                 raise BadResults(f"{path} line {number} is no record; delete the file and replay again") from None
 
 
-def read_runs(folders: Sequence[str]) -> dict[Key, list[dict[str, Any]]]:
-    """All episodes of some replays by row, without their logs, in a fixed order.
+def read_runs(folders: Sequence[str]) -> dict[Key, list[EpisodeRecord]]:
+    """All episodes of some replays by row, without their words and logs, in a fixed order.
 
     Raises:
         BadResults: no folder given, one that can't be used, or an episode that is there twice.
     """
     if not folders:
         raise BadResults("runs is empty; name folders of replays: runs=[outputs/replay/NAME]")
-    rows: dict[Key, list[dict[str, Any]]] = {}
+    rows: dict[Key, list[EpisodeRecord]] = {}
     for folder in map(Path, folders):
         for entry in read_manifest(folder)["rows"]:
             for episode in read_file(folder / entry["file"]):
-                del episode["log"], episode["words"]
-                key = Key(episode["source"], episode["split"], *(episode[name] for name in ("backend", "mode", "profile")))
-                rows.setdefault(key, []).append(episode)
+                rows.setdefault(Key.of(episode), []).append(episode.bare())
     for key, episodes in rows.items():
-        episodes.sort(key=lambda episode: (episode["task"], episode["seed"]))
-        ids = [(episode["task"], episode["seed"]) for episode in episodes]
+        episodes.sort(key=lambda episode: (episode.task, episode.seed))
+        ids = [(episode.task, episode.seed) for episode in episodes]
         if len(set(ids)) < len(ids):
             raise BadResults(f"backend {key.backend}, mode {key.mode} is in more than one of runs={list(folders)}; give each row once")
     return rows
 
 
-def find_episode(folders: Sequence[str], task: str, backend: str, mode: str, profile: str = "", seed: int | None = None) -> dict[str, Any]:
+def find_episode(folders: Sequence[str], task: str, backend: str, mode: str, profile: str = "", seed: int | None = None) -> EpisodeRecord:
     """One episode with its log.
 
     Raises:
@@ -116,6 +121,6 @@ def find_episode(folders: Sequence[str], task: str, backend: str, mode: str, pro
             fits = entry["backend"] == backend and entry["mode"] == mode and profile in ("", entry["profile"])
             if fits and seed in (None, entry["seed"]):
                 for episode in read_file(folder / entry["file"]):
-                    if episode["task"] == task:
+                    if episode.task == task:
                         return episode
     raise BadResults(f"no episode of task {task!r} with backend {backend!r} in mode {mode!r} in {', '.join(map(str, folders))}")

@@ -242,8 +242,9 @@ def _made(
                 return None
         case AmendLine(name=name, value=value, append=append) if old is not None:
             had = old[1].get(name)
-            added = append and isinstance(had, str | Ref | Join) and isinstance(value, str | Ref | Join)
-            return old[0], old[1] | {name: joined((had, value)) if added else value}
+            if append and isinstance(had, str | Ref | Join) and isinstance(value, str | Ref | Join):
+                value = joined((had, value))
+            return old[0], old[1] | {name: value}
     return None
 
 

@@ -1,7 +1,7 @@
 """One replay over several processes: which episodes are a process's own, where it keeps them, how a row is put together.
 
 Owns `Share`, a process's place among those that `accelerate launch` started, and `Part`, the file of a row under way.
-Refuses to know what an episode is. `docs/replay.md` says how to start several processes.
+Refuses to know what is in a record. `docs/replay.md` says how to start several processes.
 
 While processes run, each appends to a file of its own, and what they share is never written to. The main process puts
 files together before anybody starts and after everybody is done, so a killed replay goes on with any number of processes.
@@ -10,7 +10,6 @@ files together before anybody starts and after everybody is done, so a killed re
 from __future__ import annotations
 
 import glob
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,8 +18,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from configs.command import UserError
 from data_gen.task import Task
+from eval.records import BadRecord, EpisodeRecord, from_line, to_line
+from midsentence.ending import UserError
 from midsentence.files import write
 
 _LAUNCHERS = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
@@ -95,22 +95,29 @@ class Part:
     """A row under way: what is done, on disk and here."""
 
     path: Path
-    done: dict[str, dict[str, Any]] = field(default_factory=dict)
+    done: dict[str, EpisodeRecord] = field(default_factory=dict)
     """Records by task ID."""
 
     @classmethod
     def open(cls, path: Path) -> Part:
-        """Reads what an earlier run left; a last line that it did not finish is dropped."""
-        done, kept = {}, 0
+        """Reads what an earlier run left; a last line that it did not finish is dropped.
+
+        Raises:
+            UserError: a line is data, but no record of this version.
+        """
+        done: dict[str, EpisodeRecord] = {}
+        kept = 0
         if path.exists():
             for line in path.read_bytes().splitlines(keepends=True):
-                try:
-                    row = json.loads(line) if line.endswith(b"\n") else None
-                except ValueError:
-                    row = None
-                if row is None:
+                if not line.endswith(b"\n"):
                     break
-                done[row["task"]] = row
+                try:
+                    record = from_line(line)
+                except BadRecord as error:
+                    raise UserError(f"{path} has a line that is no record ({error}); delete the file and replay again") from None
+                except ValueError:
+                    break
+                done[record.task] = record
                 kept += len(line)
             if kept < path.stat().st_size:
                 with path.open("r+b") as file:
@@ -125,7 +132,7 @@ class Part:
         if others:
             for other in others:
                 whole.done |= other.done
-            write(path, "".join(map(_line, whole.done.values())))
+            write(path, "".join(map(to_line, whole.done.values())))
             for other in others:
                 other.path.unlink()
         return whole
@@ -134,11 +141,11 @@ class Part:
         """What this process goes on with: a file of its own beside this one, if there are several."""
         return self if share.count == 1 else Part(self.path.with_suffix(f".{share.index}.part"), dict(self.done))
 
-    def add(self, row: dict[str, Any]) -> None:
+    def add(self, record: EpisodeRecord) -> None:
         """Keeps a record."""
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(_line(row))
-        self.done[row["task"]] = row
+            file.write(to_line(record))
+        self.done[record.task] = record
 
     def finish(self, tasks: Sequence[Task]) -> None:
         """Puts the records in the tasks' order, under the final name.
@@ -149,9 +156,5 @@ class Part:
         if missing := [task.id for task in tasks if task.id not in self.done]:
             some = f"{len(missing)} of {len(tasks)} episodes, the first {missing[0]}"
             raise UserError(f"{self.path.stem} lacks {some}; replay again, it resumes")
-        write(self.path.with_suffix(".jsonl"), "".join(_line(self.done[task.id]) for task in tasks))
+        write(self.path.with_suffix(".jsonl"), "".join(to_line(self.done[task.id]) for task in tasks))
         self.path.unlink(missing_ok=True)
-
-
-def _line(row: dict[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n"

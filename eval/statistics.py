@@ -250,7 +250,8 @@ def _ratio(means: tuple[np.ndarray, ...]) -> np.ndarray:
             f"the denominator's mean is not above 0 in {bad} of {np.size(means[1])} resamples; too few tasks have a "
             "positive one for a ratio: report the two means instead"
         )
-    return means[0] / means[1]
+    ratio: np.ndarray = means[0] / means[1]
+    return ratio
 
 
 def _bootstrap(

@@ -228,12 +228,12 @@ def terminal(rows: Sequence[Row], width: int = WIDE) -> list[Table]:
     wide = width >= WIDE
     tables = []
     for (source, split, profile), group in groups(rows).items():
-        look = {"box": box.SIMPLE_HEAD, "title_justify": "left", "pad_edge": False, "collapse_padding": not wide}
+        look: dict[str, Any] = {"box": box.SIMPLE_HEAD, "title_justify": "left", "pad_edge": False, "collapse_padding": not wide}
         table = Table(title=shown(f"{source}, {split}, {profile}"), **look)
         own = columns(group)
         for n, (head, _) in enumerate(own):
-            text, side = head if wide else head.replace(" ", "\n"), "left" if n < 2 else "right"
-            table.add_column(text, justify=side, no_wrap=n < 2, overflow="fold")
+            text = head if wide else head.replace(" ", "\n")
+            table.add_column(text, justify="left" if n < 2 else "right", no_wrap=n < 2, overflow="fold")
         before = group[0]["backend"]
         for row in group:
             if row["backend"] != before:

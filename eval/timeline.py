@@ -9,9 +9,9 @@ modes stand one under the other and share the axis. Refuses to choose the reques
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -23,8 +23,10 @@ from matplotlib.ticker import MultipleLocator
 from configs.command import command
 from configs.palette import CUT, HELD, INK, LINE, PARTS, RUNNING, SLIP, SOFT, UPDATE, VOID, WORD
 from configs.schema import Config
+from data_gen.task import Word
 from eval.page import spoken
-from eval.trace import Run, Trace, history_of, trace
+from eval.records import TurnRecord
+from eval.trace import History, Run, Trace, trace
 from midsentence.calls import CallState
 from midsentence.clock import seconds
 from midsentence.files import whole
@@ -49,19 +51,44 @@ _TEXT_LANES = 1.45
 """Room for the words' texts above their bars, in lanes."""
 
 
+class Drawable(Protocol):
+    """What is drawn of an episode; an `eval.records.EpisodeRecord` is one."""
+
+    @property
+    def task(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def backend(self) -> str: ...
+    @property
+    def mode(self) -> str: ...
+    @property
+    def profile(self) -> str: ...
+    @property
+    def words(self) -> Sequence[Word]: ...
+    @property
+    def speech_end_ns(self) -> int: ...
+    @property
+    def latency_ns(self) -> int: ...
+    @property
+    def history(self) -> History: ...
+    @property
+    def turns(self) -> Sequence[TurnRecord]: ...
+
+
 @rc_context({"text.parse_math": False})  # names and words are data, never mathematics
-def draw(episodes: Sequence[Mapping[str, Any]], path: Path, titles: Sequence[str] | None = None, dpi: int = 160) -> None:
+def draw(episodes: Sequence[Drawable], path: Path, titles: Sequence[str] | None = None, dpi: int = 160) -> None:
     """Draws episodes of one request under one another, the first as what the others are compared with.
 
     Args:
-        episodes: records with their logs.
+        episodes: records with their words and logs, or what has as much of them as is drawn.
         path: the picture's file; its ending gives the format.
         titles: one an episode; the mode and its latency by default.
         dpi: pixels an inch; 14 inches are its width.
     """
-    traces = [trace(history_of(episode["log"])) for episode in episodes]
+    traces = [trace(episode.history) for episode in episodes]
     calls = [sorted({run.call for run in seen.runs}) for seen in traces]
-    ends_s = [seconds(episode["speech_end_ns"] + episode["latency_ns"]) for episode in episodes]
+    ends_s = [seconds(episode.speech_end_ns + episode.latency_ns) for episode in episodes]
     last_s = max(ends_s)
     lanes = [4 + _TEXT_LANES + len(ids) for ids in calls]
     height_in = _LANE_IN * (sum(lanes) + 1.5 * len(lanes)) + 0.9
@@ -83,7 +110,7 @@ def draw(episodes: Sequence[Mapping[str, Any]], path: Path, titles: Sequence[str
         figure.savefig(half, format=Path(path).suffix[1:] or "png")
 
 
-def _shown(episodes: Sequence[Mapping[str, Any]], traces: Sequence[Trace]) -> set[str]:
+def _shown(episodes: Sequence[Drawable], traces: Sequence[Trace]) -> set[str]:
     """Labels of `LEGEND` whose looks are in the picture."""
     parts = {piece.part for seen in traces for span in seen.spans for piece in span.pieces}
     runs = [(run, [other for other in seen.runs if other.call == run.call]) for seen in traces for run in seen.runs]
@@ -93,24 +120,24 @@ def _shown(episodes: Sequence[Mapping[str, Any]], traces: Sequence[Trace]) -> se
         "call held": any(stay.state is CallState.HELD for seen in traces for stay in seen.stays),
         "call runs": any(run is own[-1] and run.ended == "done" for run, own in runs),
         "result not used": any(run is not own[-1] or run.ended != "done" for run, own in runs),
-        "taken back by the speaker": any(label in _SLIPS for episode in episodes for _, _, _, label in episode["words"]),
+        "taken back by the speaker": any(word.label in _SLIPS for episode in episodes for word in episode.words),
     }
     return {label for label, is_there in there.items() if is_there}
 
 
-def _title(episode: Mapping[str, Any], base: Mapping[str, Any]) -> str:
-    if episode is base or episode["latency_ns"] <= 0:
-        return episode["mode"]
-    return f"{episode['mode']}: {base['latency_ns'] / episode['latency_ns']:.1f} times as fast"
+def _title(episode: Drawable, base: Drawable) -> str:
+    if episode is base or episode.latency_ns <= 0:
+        return episode.mode
+    return f"{episode.mode}: {base.latency_ns / episode.latency_ns:.1f} times as fast"
 
 
 class _Panel:
     """One episode's lanes."""
 
-    def __init__(self, axes: Axes, figure: Figure, episode: Mapping[str, Any], seen: Trace, ids: Sequence[int]) -> None:
+    def __init__(self, axes: Axes, figure: Figure, episode: Drawable, seen: Trace, ids: Sequence[int]) -> None:
         self.axes, self.figure, self.episode, self.seen, self.ids = axes, figure, episode, seen, ids
-        self.said_s = seconds(episode["speech_end_ns"])
-        self.end_s = self.said_s + seconds(episode["latency_ns"])
+        self.said_s = seconds(episode.speech_end_ns)
+        self.end_s = self.said_s + seconds(episode.latency_ns)
         self.crossed: set[float] = set()
         """Lanes whose labels lie across the end of speech."""
 
@@ -118,7 +145,7 @@ class _Panel:
         axes, lanes = self.axes, 4 + len(self.ids)
         axes.set_ylim(lanes - 0.4, -0.55 - _TEXT_LANES)
         axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=INK, pad=5)
-        who = f"{self.episode['backend']}, {self.episode['source']} {self.episode['task']}, {self.episode['profile']}"
+        who = f"{self.episode.backend}, {self.episode.source} {self.episode.task}, {self.episode.profile}"
         if first:
             axes.set_title(who, loc="right", fontsize=8.5, color=SOFT, pad=5)
         for side in ("top", "right", "left"):
@@ -145,9 +172,9 @@ class _Panel:
 
     def waits(self) -> list[tuple[float, float]]:
         """From the end of a turn's last word to its answer; of a single request there is one."""
-        said = [turn for turn in self.episode.get("turns", ()) if turn["said"]]
+        said = [turn for turn in self.episode.turns if turn.said]
         return [
-            (seconds(turn["speech_end_ns"]), seconds(turn["speech_end_ns"] + turn["latency_ns"])) for turn in said
+            (seconds(turn.speech_end_ns), seconds(turn.speech_end_ns + turn.latency_ns)) for turn in said
         ] or [(self.said_s, self.end_s)]
 
     def end_of_speech(self, lanes: int) -> None:
@@ -163,11 +190,11 @@ class _Panel:
         low, high = self.axes.get_xlim()
         # slanted texts of this size don't touch where they begin ten points apart
         apart, free = 10 * (high - low) / (self.axes.get_window_extent().width * 72 / self.figure.dpi), low
-        for text, start_ns, end_ns, label in self.episode["words"]:
-            start, end = seconds(start_ns), seconds(end_ns)
-            colour = SLIP if label in _SLIPS else WORD
+        for word in self.episode.words:
+            start, end = seconds(word.start_ns), seconds(word.end_ns)
+            colour = SLIP if word.label in _SLIPS else WORD
             self.axes.add_patch(Rectangle((start, -_BAR / 2), end - start - 0.012, _BAR, facecolor=colour, lw=0, zorder=2))
-            shown = text if len(text) <= 14 else text[:13] + "…"
+            shown = word.text if len(word.text) <= 14 else word.text[:13] + "…"
             free = max(start + apart / 3, free)
             self.axes.text(free, -0.42, shown, rotation=52, rotation_mode="anchor", fontsize=7.5, color=INK, zorder=5)
             free += apart
@@ -206,7 +233,7 @@ class _Panel:
     def answer(self, lane: int) -> None:
         if not self.seen.emits:
             return
-        if self.episode.get("turns"):
+        if self.episode.turns:
             return self.answers(lane)
         at, text = seconds(self.seen.emits[-1][0]), self.seen.emits[-1][1]
         self.axes.plot([at], [lane], marker="o", ms=8, color=PARTS["answer"], zorder=5)
@@ -223,7 +250,7 @@ class _Panel:
     def answers(self, lane: int) -> None:
         """Of a conversation: each answer as it was spoken, with a red end where the user spoke into it, and how late it was."""
         late = {round(end_s, 3): end_s - start_s for start_s, end_s in self.waits()}
-        rows = spoken(history_of(self.episode["log"]), self.seen.emits)
+        rows = spoken(self.episode.history, self.seen.emits)
         rest = [seconds(at_ns) for at_ns, _ in self.seen.emits if not any(abs(seconds(at_ns) - row[0]) < 1e-6 for row in rows)]
         for start_s, end_s, cut, text in rows:
             voice = {"facecolor": PARTS["answer"], "alpha": 0.4, "lw": 0, "zorder": 4}

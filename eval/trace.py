@@ -31,7 +31,8 @@ from midsentence.events import (
     ToolError,
     ToolResult,
     UserUpdate,
-    from_json,
+    command_from_json,
+    event_from_json,
     to_json,
 )
 from midsentence.protocol import (
@@ -178,7 +179,7 @@ def history_of(log: Iterable[Sequence[Any]]) -> list[tuple[Event, tuple[Command,
     Raises:
         ValueError: a row is none of ours.
     """
-    return [(from_json(event), tuple(from_json(command) for command in commands)) for event, commands in log]
+    return [(event_from_json(event), tuple(command_from_json(command) for command in commands)) for event, commands in log]
 
 
 def trace(history: History, kept: Iterable[tuple[int, int]] = ()) -> Trace:

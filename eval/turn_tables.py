@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from eval.records import EpisodeRecord
 from eval.statistics import proportion
 from eval.tables import NONE, Grid, groups
 from midsentence.clock import seconds
@@ -40,22 +41,21 @@ def conversations(rows: Sequence[Row]) -> list[Grid]:
     return grids
 
 
-def turn_by_turn(episodes: Sequence[Mapping[str, Any]]) -> Grid:
+def turn_by_turn(episodes: Sequence[EpisodeRecord]) -> Grid:
     """One conversation in some modes: what was said and answered, and seconds to each answer; ``✗`` where a turn went wrong.
 
     Args:
         episodes: records of the same task; said and answered are shown as they were in the last one.
     """
     last, lines = episodes[-1], []
-    for n, turn in enumerate(last["turns"]):
-        following = last["turns"][n + 1]["start_ns"] if n + 1 < len(last["turns"]) else None
-        words = [text for text, start_ns, *_ in last["words"]
-                 if turn["start_ns"] <= start_ns and (following is None or start_ns < following)]
-        late = [f"{seconds(each['turns'][n]['latency_ns']):.2f}{'' if each['turns'][n]['right'] else ' ✗'}" for each in episodes]
-        lines.append((turn["kind"].replace("_", " "), " ".join(words), turn["answer"] or NONE, *late, f"{seconds(turn['floor_ns']):.2f}"))
-    heads = ("turn", "the user says", "the agent answers", *(f"{each['mode']}, s" for each in episodes), "floor, s")
+    for n, turn in enumerate(last.turns):
+        following = last.turns[n + 1].start_ns if n + 1 < len(last.turns) else None
+        words = [word.text for word in last.words if turn.start_ns <= word.start_ns and (following is None or word.start_ns < following)]
+        late = [f"{seconds(each.turns[n].latency_ns):.2f}{'' if each.turns[n].right else ' ✗'}" for each in episodes]
+        lines.append((turn.kind.replace("_", " "), " ".join(words), turn.answer or NONE, *late, f"{seconds(turn.floor_ns):.2f}"))
+    heads = ("turn", "the user says", "the agent answers", *(f"{each.mode}, s" for each in episodes), "floor, s")
     note = "Seconds from the end of a turn's last word to its answer, all its calls done."
-    return Grid(last["task"], heads, tuple(lines), (note,), left=3)
+    return Grid(last.task, heads, tuple(lines), (note,), left=3)
 
 
 _HEADS = (

@@ -23,11 +23,14 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
+from configs.modes import settings_of
 from configs.schema import Config
-from data_gen.episodes import profile_of, settings_of
+from data_gen.episodes import profile_of
 from data_gen.sources import load
+from data_gen.task import Split
 from eval.backends import Backend
 from eval.measures import Terms, row_of
+from eval.records import EpisodeRecord
 from eval.replay import Row, choose, run_row
 from eval.results import Key
 from midsentence.files import marker, write
@@ -36,7 +39,7 @@ LOG = "validation.jsonl"
 BEST = "best"
 _CHOSEN = "best.json"
 _PARTIAL = "best.partial"
-_SPLIT = "validation"
+_SPLIT: Split = "validation"
 _DEADLINE_S = 2
 _RESAMPLES = 100
 """Of the bootstrap, whose intervals are not used here."""
@@ -150,13 +153,13 @@ class ValidationReplay(TrainerCallback):
         model = played.load(temperature=0.0, max_tokens=2 * config.agent.max_context_tokens)
         lines = []
         for mode in self.modes:
-            episodes: list[dict[str, Any]] = []
+            episodes: list[EpisodeRecord] = []
             run_row(config, Row("model", mode, self.profile, config.eval.seeds[0]), played, model, self.tasks, episodes.append)
-            lines.append(self._line(mode, sorted(episodes, key=lambda episode: episode["task"])))
+            lines.append(self._line(mode, sorted(episodes, key=lambda episode: episode.task)))
         return lines
 
-    def _line(self, mode: str, episodes: Sequence[dict[str, Any]]) -> Line:
-        key = Key(episodes[0]["source"], _SPLIT, "model", mode, self.profile)
+    def _line(self, mode: str, episodes: Sequence[EpisodeRecord]) -> Line:
+        key = Key(episodes[0].source, _SPLIT, "model", mode, self.profile)
         row = row_of(key, {key: episodes}, Terms(seed=self.config.seed, resamples=_RESAMPLES))
         return {
             "mode": mode, "profile": self.profile, "n": row["n"], "accuracy": row["accuracy"],

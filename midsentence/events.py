@@ -26,7 +26,9 @@ class UserUpdate:
     """Words that the recogniser has heard since its last update."""
 
     at_ns: int
+    """When, in nanoseconds of the session's clock."""
     text: str
+    """The new words, separated by single spaces; may be empty where only the end of speech is told, or words are only taken back."""
     final: bool = False
     """Whether the recogniser takes the user to have finished. It can be wrong: a later update reopens the turn."""
     retracts: int = 0
@@ -41,6 +43,7 @@ class EndPredicted:
     """
 
     at_ns: int
+    """When, in nanoseconds of the session's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class Silence:
     """Nobody speaks. Told in growing steps while it lasts, from the recogniser's lag on."""
 
     at_ns: int
+    """When, in nanoseconds of the session's clock."""
     silent_ns: int
     """For how long nobody has spoken."""
 
@@ -57,6 +61,7 @@ class Speaking:
     """The shell speaks the answer that went out last, and tells how far it is. A shell that only writes sends none."""
 
     at_ns: int
+    """When, in nanoseconds of the session's clock."""
     part: Literal["begun", "ended", "cut"]
     """``cut``: the user spoke into it, and it was stopped before its end."""
     heard: str = ""
@@ -68,9 +73,13 @@ class ModelOutput:
     """Tokens of a generation, and the text that they complete."""
 
     at_ns: int
+    """When the last of the tokens was written, in nanoseconds of the session's clock."""
     generation: int
+    """Which generation, counted from 1 over the session. Output of a stopped one is dropped."""
     text: str
+    """The tokens as text; a character of which only a part has been written comes with the token that completes it."""
     ids: tuple[int, ...]
+    """The tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +87,11 @@ class ModelEnded:
     """The model stopped by itself (end token, its own limit, a crash) before its action was complete."""
 
     at_ns: int
+    """When, in nanoseconds of the session's clock."""
     generation: int
+    """Which generation, counted from 1 over the session."""
     why: str = "end of text"
+    """What ended it, as the model is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +99,9 @@ class Appended:
     """The append under way has been taken in."""
 
     at_ns: int
+    """When, in nanoseconds of the session's clock."""
     tokens: int
+    """Length of what was taken in; after a `Forget`, of all but the prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +109,7 @@ class Crowded:
     """The model's context has no room for what it was to take in, or to write."""
 
     at_ns: int
+    """When, in nanoseconds of the session's clock."""
     most_tokens: int = 0
     """What it holds at the most, its prompt included; 0 where that is not known."""
 
@@ -104,9 +119,13 @@ class ToolResult:
     """A tool ran to its end."""
 
     at_ns: int
+    """When, in nanoseconds of the session's clock."""
     call: int
+    """The call's ID."""
     version: int
+    """Which run of the call it is, from 1; a run of an older version is stale."""
     value: Any
+    """What the tool returned, as JSON data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +133,13 @@ class ToolError:
     """A tool did not give a result."""
 
     at_ns: int
+    """When, in nanoseconds of the session's clock."""
     call: int
+    """The call's ID."""
     version: int
+    """Which run of the call it is, from 1; a run of an older version is stale."""
     message: str
+    """What went wrong, as the model is shown it."""
     kind: Literal["failed", "timeout", "crashed"] = "failed"
     """``failed``: the tool says it did nothing. After the other two, what a write did is unknown."""
 
@@ -126,7 +149,9 @@ class Timer:
     """A timer that the core set has run out."""
 
     at_ns: int
+    """When, in nanoseconds of the session's clock."""
     timer: int
+    """Number of the timer, as `SetTimer` gave it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +159,9 @@ class Close:
     """The session is over: the user hung up, or the shell shuts down."""
 
     at_ns: int
+    """When, in nanoseconds of the session's clock."""
     why: str = "closed"
+    """The session's outcome, unless it is over already."""
 
 
 Event = (
@@ -153,6 +180,7 @@ class Append:
     """Take in these environment segments as one batch; `Appended` answers."""
 
     segments: tuple[Segment, ...]
+    """In the order in which they stand in the context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +199,7 @@ class Generate:
     """Start writing; `ModelOutput` with this number answers until `Stop`."""
 
     generation: int
+    """Which generation, counted from 1 over the session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +207,9 @@ class Stop:
     """Stop writing, and forget all but the first ``keep`` tokens of this generation."""
 
     generation: int
+    """Which generation, counted from 1 over the session."""
     keep: int
+    """Tokens of it that stay in the context, from its first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,13 +217,17 @@ class StartTool:
     """Run a tool; `ToolResult` or `ToolError` with this call and version answers."""
 
     call: int
+    """The call's ID."""
     version: int
+    """Which run of the call it is, from 1; the answer must carry it."""
     name: str
+    """The tool's."""
     args: Mapping[str, Any]
     """By parameter name, references resolved."""
     key: str
     """Idempotency key: the same for every attempt at the same effect."""
     timeout_ns: int
+    """Nanoseconds after which the shell gives up on it and answers with a `ToolError` of kind ``timeout``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +235,9 @@ class CancelTool:
     """Stop a running tool if it can be stopped; its result is not wanted any more."""
 
     call: int
+    """The call's ID."""
     version: int
+    """Which run of the call is meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +245,9 @@ class SetTimer:
     """Send `Timer` at this time."""
 
     at_ns: int
+    """When it is due, in nanoseconds of the session's clock."""
     timer: int
+    """Number by which the core knows it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +255,7 @@ class Emit:
     """Say this to the user."""
 
     text: str
+    """The whole answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +276,9 @@ class Note:
     """Something worth counting that changes nothing outside: a retry, a no-op, a dropped result."""
 
     what: Counted
+    """What is counted."""
     call: int = 0
+    """The call that it is about; 0 where it is about none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,9 +286,11 @@ class Moved:
     """A call took a row of `midsentence.calls.TABLE`; what the row does outside is said by commands of its own."""
 
     call: int
+    """The call's ID."""
     state: CallState
     """Where it was."""
     input: Input
+    """What happened to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,8 +298,11 @@ class Unmoved:
     """Something happened to a call for which the table has no row: nothing has changed."""
 
     call: int
+    """The call's ID."""
     state: CallState
+    """Where it is, and stays."""
     input: Input
+    """What happened to it."""
 
 
 Command = (

@@ -149,7 +149,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
     option("--model", "smollm2", about="smollm2, tiny (random, for trying), a folder, or a hub id with its commit, ID@COMMIT")
     option("--adapter", about="a checkpoint's folder, or smollm2-midsentence, which comes with the code; none for the model as it is")
-    option("--mode", "speculative", tuple(MODES), about="how it works while you speak")
+    option("--mode", "verified", tuple(MODES), about="how it works while you speak")
     option("--tools", "assistant", about="a file of @tool functions, or assistant", metavar="FILE.py")
     parser.add_argument("--constrained", action="store_true", help="keep what the model writes to the protocol's grammar")
     parser.add_argument("--grounded", action="store_true", help="and, by that grammar, texts in calls to words that you said")

@@ -87,6 +87,9 @@ class Rollout:
     """When the user began to say each turn that was said."""
     drafted: Drafted | None = None
     """Of an episode that is verified."""
+    updates: tuple[UserUpdate | EndPredicted, ...] = ()
+    """All that the recogniser passes on, in order, that included which the episode did not live to hear; of a conversation, of its first
+    turn. Empty of a live session, which can't know it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +190,9 @@ class Episode:
         """What the model's context still holds behind what counts of it: of an attempt that was thrown away."""
         self._spoken: Spoken | None = None  # what is being said of an answer
         self._cancelled: set[tuple[int, int]] = set()
-        self._hear(updates)
+        heard = tuple(updates)
+        self.updates = tuple(update for update in heard if not isinstance(update, Silence))
+        self._hear(heard)
 
     def attach(self, model: Model, seed: int) -> Stream:
         """Opens its context in a model, which drives it from now on."""
@@ -233,7 +238,8 @@ class Episode:
         end_ns = self.history[-1][0].at_ns if self.history else 0
         drafted = self._drafts.drafted(self._kept) if self._drafts is not None else None
         return Rollout(
-            self.state, self.prompt_ids, tuple(self.history), self.state.outcome or outcome, end_ns, tuple(self.starts_ns), drafted)
+            self.state, self.prompt_ids, tuple(self.history), self.state.outcome or outcome, end_ns, tuple(self.starts_ns), drafted,
+            self.updates)
 
     def _hear(self, updates: Iterable[UserUpdate | EndPredicted | Silence]) -> None:
         for update in updates:

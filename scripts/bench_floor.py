@@ -34,7 +34,7 @@ from typing import Any
 from configs.modes import settings_of
 from configs.schema import AgentConfig, ClockConfig, DataConfig, EndpointConfig, ProfileConfig
 from data_gen.disfluency import Rates
-from data_gen.episodes import heard_of, make_episode, profile_of
+from data_gen.episodes import make_episode, profile_of
 from data_gen.expert import Expert
 from data_gen.gold import filled, gold_args, issued, references, rehearse
 from data_gen.reading import reading_of
@@ -43,6 +43,7 @@ from data_gen.task import Task
 from data_gen.tasks import assistant, bfcl, debug, hotpotqa, naturalistic, written
 from eval.episodes import record
 from eval.needs import binding
+from eval.records import EpisodeRecord
 from midsentence.clock import ns
 from midsentence.core import State
 from midsentence.models.load import load_renderer
@@ -200,7 +201,7 @@ def player(who: str, task: Task, draw: random.Random) -> Planner:
     return Clairvoyant(task, calls, draw.choice((1, 2, 99)), draw.random() < 0.5, draw.random() < 0.3)
 
 
-def try_one(tasks: Sequence[Task], renderer: Renderer, draw: random.Random) -> dict[str, Any]:
+def try_one(tasks: Sequence[Task], renderer: Renderer, draw: random.Random) -> EpisodeRecord:
     """The record of one drawn episode."""
     task, who, mode = draw.choice(tasks), draw.choice(WHO), draw.choice(list(MODES))
     commit = draw.choice(("action", "line", "line", "paper"))
@@ -214,7 +215,7 @@ def try_one(tasks: Sequence[Task], renderer: Renderer, draw: random.Random) -> d
     profile, seed, box = profile_of(draw.choice(list(DEVICES.profiles)), DEVICES), draw.getrandbits(20), task.toolbox()
     run = make_episode(task, mode, profile, renderer, agent=agent, data=data, seed=seed, toolbox=box, planner=player(who, task, draw)).run()
     return record(
-        task, run, box, heard_of(task, data, seed), settings=settings_of(mode, agent), profile=profile, renderer=renderer,
+        task, run, box, settings=settings_of(mode, agent), profile=profile, renderer=renderer,
         cap_ns=ns(60), backend=who, mode=mode, seed=seed,
     )
 
@@ -262,11 +263,11 @@ def run_chunk(job: tuple[str, int, int, int, str | None]) -> tuple[str, Counter[
     for number in range(first, first + count):
         draw = random.Random(child(seed, "floor", source, number))
         row = try_one(tasks, _renderer(draw.choice(("token", "text"))), draw)
-        below = row["right"] and row["latency_ns"] < row["floor_ns"]
-        counts.update(tried=1, right=int(row["right"]), below=int(below))
+        below = row.right and row.latency_ns < row.floor_ns
+        counts.update(tried=1, right=int(row.right), below=int(below))
         if below:
-            what = f"{row['backend']}, {row['mode']}, {row['profile']}: {row['latency_ns']} ns, the floor is {row['floor_ns']} ns"
-            found.append(f"{source} {number}, task {row['task']}, {what}")
+            what = f"{row.backend}, {row.mode}, {row.profile}: {row.latency_ns} ns, the floor is {row.floor_ns} ns"
+            found.append(f"{source} {number}, task {row.task}, {what}")
     return source, counts, found
 
 

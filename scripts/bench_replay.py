@@ -113,10 +113,10 @@ class Forced:
         return self.inner.decode(streams, [_Only(self.scripts[s.seed][s.length], self._size) for s in streams])
 
 
-def episodes(renderer: Renderer, count: int, scripted: bool) -> list[Episode]:
+def episodes(renderer: Renderer, count: int, scripted: bool, mode: str = "speculative") -> list[Episode]:
     """Sessions of the same request, its updates cut differently in each."""
-    mode = settings("speculative")
-    prompt = renderer.prompt_ids(system_prompt(mode, _TOOLS.values()))
+    row = settings(mode)
+    prompt = renderer.prompt_ids(system_prompt(row, _TOOLS.values()))
     made = []
     for number in range(count):
         rng = random.Random(number)
@@ -125,7 +125,7 @@ def episodes(renderer: Renderer, count: int, scripted: bool) -> list[Episode]:
             UserUpdate(ns(0.35 * b + 0.1), " ".join(_WORDS[a:b]), final=b == len(_WORDS)) for a, b in zip(cuts, cuts[1:])
         ]
         made.append(Episode(
-            settings=mode, profile=_PROFILE, toolbox=_Box(), updates=updates, renderer=renderer, prompt_ids=prompt,
+            settings=row, profile=_PROFILE, toolbox=_Box(), updates=updates, renderer=renderer, prompt_ids=prompt,
             planner=_Script() if scripted else None, limit_ns=ns(60),
         ))
     return made

@@ -257,12 +257,16 @@ def _packed(examples: list[Example], length: int, steps: int = 0) -> Any:
 
 
 def _ours(name: str, examples: list[Example], length: int) -> tuple[Any, list[Any], Any]:
+    import torch
     from peft import get_peft_model
 
+    from training.fused import fuse
     from training.trainer import Trainer
     model, lora, tokenizer = _base(name)
     plan = _packed(examples, length)
     model = get_peft_model(model, lora)
+    if not torch.cuda.is_available():
+        fuse(model)
     trainer = Trainer(model, _arguments(length), schedule=plan, examples=examples, tokenizer=tokenizer, loss="chunked")
     return _step(trainer), [trainer.data_collator([{"rows": row}]) for row in plan.rows], trainer
 

@@ -11,19 +11,18 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from configs.schema import Config, register
 from data_gen.episodes import make_episode, profile_of
-from data_gen.expert import Expert
+from data_gen.expert import expert_of
 from data_gen.generate import renderer
 from data_gen.reading import reading_of
 from data_gen.sources import load
 from data_gen.task import Task
-from data_gen.trajectory import row_of
+from data_gen.trajectory import Trajectory, trajectory_of
 from midsentence.clock import seconds
 from midsentence.ending import program
 
@@ -59,31 +58,31 @@ def settings(source: str) -> Config:
         return OmegaConf.to_object(compose("config", [f"data={source}", "data.thoughts=none"]))
 
 
-def play(config: Config, task: Task) -> dict[str, Any]:
+def play(config: Config, task: Task) -> Trajectory:
     """The expert's trajectory."""
     made, profile = renderer(config), profile_of(DEVICE, config.clock)
-    planner = Expert(task, reading_of(task), config.data.thoughts, config.data.answers, config.data.patience)
+    planner = expert_of(task, reading_of(task), config.data)
     rollout = make_episode(task, MODE, profile, made, agent=config.agent, data=config.data, seed=config.seed, planner=planner).run()
-    return row_of(rollout, task, MODE, profile, made, id=task.id, seed=config.seed)
+    return trajectory_of(rollout, task, MODE, profile, made, id=task.id, seed=config.seed)
 
 
-def section(row: dict[str, Any], task: Task) -> Iterator[str]:
+def section(row: Trajectory, task: Task) -> Iterator[str]:
     """A request: what is said, then what is heard, written and answered by tools, each with its time."""
     yield f"### {task.id}"
     yield ""
-    yield f"> {row['request']}"
+    yield f"> {row.request}"
     yield ""
-    end, wait = seconds(row["speech_end_ns"]), seconds(row["end_ns"] - row["speech_end_ns"])
+    end, wait = seconds(row.speech_end_ns), seconds(row.end_ns - row.speech_end_ns)
     yield f"Speech ends at {end:.2f} s, the answer is there {wait:.2f} s later."
     yield ""
     yield "```text"
-    for part in row["segments"]:
-        words = part["text"].strip()
-        if part["kind"] == "model" and words in ("<pause>", ""):
+    for part in row.segments:
+        kind, words = part.segment.kind, part.segment.text.strip()
+        if kind == "model" and words in ("<pause>", ""):
             continue
-        who = "writes" if part["kind"] == "model" else _SAYS.get(part["kind"], part["kind"])
+        who = "writes" if kind == "model" else _SAYS.get(kind, kind)
         first, *rest = words.splitlines() or [""]
-        yield f"{seconds(part['at_ns']):6.2f}  {who:13} {first}"
+        yield f"{seconds(part.segment.at_ns):6.2f}  {who:13} {first}"
         yield from (f"{'':22}{line}" for line in rest)
     yield "```"
     yield ""

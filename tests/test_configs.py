@@ -112,7 +112,7 @@ def test_bad_input_is_one_line_and_status_2(options, says, tmp_path):
         ("model.turns=rings", "model.turns=rings is unknown; use one of flat, chat"),
         ("train.method=dora", "train.method=dora is unknown; use one of lora, qlora, full"),
         ("train.attention=eager", "train.attention=eager is unknown; use one of auto, flash, blocks"),
-        ("train.kernels=x", "train.kernels=x is unknown; use one of auto, liger, torch"),
+        ("train.kernels=x", "train.kernels=x is unknown; use one of auto, liger, fused, torch"),
         ("train.epochs=0", "train.epochs=0.0 is out of range; use more than 0"),
         ("repair.beta=2", "repair.beta=2.0 is out of range; use 0 to 1"),
         ("repair.rows=0", "repair.rows=0 is out of range; use 1 or more"),

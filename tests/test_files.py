@@ -15,13 +15,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from configs.command import UserError, claim, out_folder
+from configs.command import claim, out_folder
 from data_gen import generate
 from data_gen.trajectory import BadData, read_manifest, read_rows
 from eval import replay
 from eval.results import BadResults
 from eval.results import read_manifest as read_results
 from midsentence import files
+from midsentence.ending import UserError
 from midsentence.files import digest, intact, marker, path_of, shaped, whole, write
 from tests.test_configs import composed, started
 
@@ -183,7 +184,7 @@ def test_an_emptied_file_of_episodes_is_named_and_played_again(tmp_path):
 
 
 def test_results_name_files_of_their_own_folder_only(tmp_path):
-    (tmp_path / "manifest.json").write_text(json.dumps({"schema_version": replay.SCHEMA_VERSION, "rows": [{"file": "../x.jsonl"}]}))
+    (tmp_path / "manifest.json").write_text(json.dumps({"schema_version": replay.VERSION, "rows": [{"file": "../x.jsonl"}]}))
     with pytest.raises(BadResults, match="names files that are not the folder's"):
         read_results(tmp_path)
 
@@ -228,7 +229,7 @@ def test_a_manifest_of_another_shape_is_refused(copied, changes):
 
 @pytest.mark.parametrize("row", [3, {"file": "x"}, {"file": "x", "backend": "a", "mode": [], "profile": "", "seed": 0}])
 def test_a_manifest_of_a_replay_of_another_shape_is_refused(tmp_path, row):
-    (tmp_path / "manifest.json").write_text(json.dumps({"schema_version": replay.SCHEMA_VERSION, "rows": [row]}))
+    (tmp_path / "manifest.json").write_text(json.dumps({"schema_version": replay.VERSION, "rows": [row]}))
     with pytest.raises(BadResults, match="is no manifest"):
         read_results(tmp_path)
 

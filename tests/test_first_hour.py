@@ -31,8 +31,8 @@ def test_the_expert_does_what_is_asked_in_every_test_request(tmp_path):
     modes = "eval.modes=[sequential,speculative]"
     replay.main(composed("experiment=jsonl", "model=tiny", "eval.backends=[expert]", modes, *FILES, f"out={tmp_path}"))
     found = [episode for episodes in read_runs([str(tmp_path)]).values() for episode in episodes]
-    assert len(found) == 16 and not [episode["why"] for episode in found if not episode["right"]]
-    assert "I texted Priya and ordered gear cables." in {episode["answer"] for episode in found}
+    assert len(found) == 16 and not [episode.why for episode in found if not episode.right]
+    assert "I texted Priya and ordered gear cables." in {episode.answer for episode in found}
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=[command.split()[0] for command in COMMANDS])

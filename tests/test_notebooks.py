@@ -138,13 +138,11 @@ def test_the_results(monkeypatch):
 
 
 def test_the_committed_conversation_is_what_its_records_say_today():
-    import json
-
     from eval.page import transcript
+    from eval.results import read_file
     from eval.turn_tables import turn_by_turn
 
-    lines = (ROOT / "notebooks/results/conversation.jsonl").read_text(encoding="utf-8").splitlines()
-    episodes = [json.loads(line) for line in lines]
+    episodes = list(read_file(ROOT / "notebooks/results/conversation.jsonl"))
     outputs = committed("03_conversations.ipynb")
     again = "run it again: jupyter execute --inplace notebooks/03_conversations.ipynb"
     assert outputs[0]["data"]["text/markdown"] == "\n".join(turn_by_turn(episodes).markdown()), again

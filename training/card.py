@@ -88,10 +88,10 @@ def _model_card(settings: Mapping[str, Any], manifest: Mapping[str, Any], load: 
     )
     name = settings["model"]["name"]
     base = hub_id(name)
-    licence = LICENCES.get(base or "", {})
+    licence = dict(LICENCES.get(base or "", {}))
     under = licence.get("license_name", licence.get("license"))
     tags = settings["model"]["tags"]
-    return f"""{_front(more | licence | ({"base_model": base} if base else {}))}
+    return f"""{_front(dict(more) | licence | ({"base_model": base} if base else {}))}
 # {settings['name']}
 
 `{base or name}` trained with *midsentence* to call tools while its user is still speaking.

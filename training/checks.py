@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, SchedulerType
 
-from configs.command import UserError
 from configs.schema import Config
+from midsentence.ending import UserError
 from midsentence.models.load import adapter_folder
 from training.kernels import Machine, choose_attention, choose_kernels
 
@@ -72,7 +72,7 @@ def check_model(config: Config, folder: Path) -> Any:
     settings = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     machine = Machine.here()
     choose_attention(train.attention, config.model.dtype, machine)
-    choose_kernels(train.kernels, settings.model_type, machine)
+    choose_kernels(train.kernels, settings.model_type, train.method, machine)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(settings)
     limit = context_of(folder)

@@ -71,10 +71,10 @@ def read_source(
     """
     manifest = read_manifest(folder)
     for setting, wanted in (("tags", renderer.tags), ("turns", renderer.turns)):
-        if (made := manifest.get(setting, wanted)) != wanted:
+        if (had := manifest.get(setting, wanted)) != wanted:
             raise BadData(
-                f"{folder} was made with model.{setting}={made}, and model.{setting}={wanted} is to be trained; "
-                f"set model.{setting}={made}, or generate the data again with model.{setting}={wanted}"
+                f"{folder} was made with model.{setting}={had}, and model.{setting}={wanted} is to be trained; "
+                f"set model.{setting}={had}, or generate the data again with model.{setting}={wanted}"
             )
     check_tokenizer(manifest.get("tokenizer", "unknown"), renderer, str(folder), model)
     source = Source(folder)
@@ -83,15 +83,16 @@ def read_source(
         """One file's part."""
         part = Source(folder)
         for row in read_shard(path):
-            if row["outcome"] != LEARNT:
+            if row.outcome != LEARNT:
                 part.failed += 1
                 continue
-            example: Example | None = make_example(row, renderer, cut_spans=cut_spans, idle_pauses=idle_pauses, model=model)
+            example = make_example(row, renderer, cut_spans=cut_spans, idle_pauses=idle_pauses, model=model)
             if len(example) > max_length:
-                example = cut(example, max_length) if too_long == "cut" else None
-                if example is None:
+                shorter = cut(example, max_length) if too_long == "cut" else None
+                if shorter is None:
                     part.dropped += 1
                     continue
+                example = shorter
                 part.cut += 1
             if example.supervised_tokens:
                 part.examples.append(example)

@@ -15,9 +15,10 @@ from typing import Any
 from omegaconf import OmegaConf
 from transformers.utils.logging import disable_progress_bar
 
-from configs.command import UserError, claim, command, out_folder
+from configs.command import claim, command, out_folder
 from configs.folder import SETTINGS, Untrusted, raw_settings
 from configs.schema import Config
+from midsentence.ending import UserError
 from midsentence.files import marker, shaped
 from midsentence.models.checkpoint import load_model
 from midsentence.models.ends import text_ends

@@ -1,4 +1,4 @@
-"""Faster kernels where the machine has them: flash attention over packed blocks, and liger's layers.
+"""Faster kernels where the machine has them: flash attention over packed blocks, liger's layers, LoRA in fewer passes.
 
 Owns which of them a run uses, and why one that was asked for by name can't be. The blocks that attention sees, and the
 loss, stay ours: flash attention gets the layout of `training.attention`, and of liger only its norm, its gated MLP and
@@ -8,6 +8,7 @@ its rotary embedding are used, for our loss builds few logits as it is. Refuses 
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 from transformers import AttentionInterface, PreTrainedModel
 
-from configs.command import UserError
+from midsentence.ending import UserError
 from training.attention import FLASH, Layout, attend, check_window
 
 _LIGER = {"rope": True, "rms_norm": True, "swiglu": True, "cross_entropy": False, "fused_linear_cross_entropy": False}
@@ -32,12 +33,15 @@ class Machine:
     """CUDA compute capability; None without a CUDA GPU."""
     packages: frozenset[str]
     """Those of ``liger_kernel`` that can be imported."""
+    sharded: bool = False
+    """Whether the launcher keeps weights in parts (FSDP, DeepSpeed), and gathers them when a layer that holds them is called."""
 
     @classmethod
     def here(cls) -> Machine:
         """This one."""
         names = (name for name in ("liger_kernel",) if importlib.util.find_spec(name) is not None)
-        return cls(torch.cuda.get_device_capability() if torch.cuda.is_available() else None, frozenset(names))
+        sharded = any(os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() == "true" for name in ("FSDP", "DEEPSPEED"))
+        return cls(torch.cuda.get_device_capability() if torch.cuda.is_available() else None, frozenset(names), sharded)
 
 
 def choose_attention(asked: str, dtype: str, machine: Machine) -> str:
@@ -58,39 +62,45 @@ def choose_attention(asked: str, dtype: str, machine: Machine) -> str:
         why = f"it needs compute capability 8.0 and this GPU has {machine.capability[0]}.{machine.capability[1]}"
     elif dtype != "bfloat16":
         why = f"it computes in bfloat16 and model.dtype={dtype}"
-    return _chosen("attention", asked, "flash", "blocks", why)
+    if why and asked == "flash":
+        raise UserError(f"train.attention=flash can't be used: {why}; use train.attention=auto")
+    return "blocks" if why or asked == "blocks" else "flash"
 
 
-def choose_kernels(asked: str, architecture: str, machine: Machine) -> str:
-    """``liger`` or ``torch``.
+def choose_kernels(asked: str, architecture: str, method: str, machine: Machine) -> str:
+    """``liger``, ``fused`` or ``torch``.
 
     Args:
         asked: ``train.kernels``.
         architecture: the model's ``model_type``.
+        method: ``train.method``.
         machine: where the run is.
 
     Raises:
-        UserError: liger's were asked for by name and can't be had.
+        UserError: kernels were asked for by name and can't be had.
     """
-    why = ""
+    against = {"liger": "", "fused": ""}
     if machine.capability is None:
-        why = "there is no CUDA GPU here"
+        against["liger"] = "there is no CUDA GPU here"
     elif "liger_kernel" not in machine.packages:
-        why = "the package liger-kernel is not installed"
+        against["liger"] = "the package liger-kernel is not installed"
     elif architecture not in _LIGER_MODELS:
-        why = f"models of type {architecture} are not among {', '.join(_LIGER_MODELS)}"
-    return _chosen("kernels", asked, "liger", "torch", why)
-
-
-def _chosen(setting: str, asked: str, fast: str, plain: str, why: str) -> str:
-    """``fast`` where it can be had and ``plain`` was not asked for; ``why`` says what stands against it."""
-    if why and asked == fast:
-        raise UserError(f"train.{setting}={fast} can't be used: {why}; use train.{setting}=auto")
-    return plain if why or asked == plain else fast
+        against["liger"] = f"models of type {architecture} are not among {', '.join(_LIGER_MODELS)}"
+    if machine.capability is not None:
+        against["fused"] = "it is for a CPU, and there is a CUDA GPU here"
+    elif method != "lora":
+        against["fused"] = f"it is for LoRA layers, and train.method={method}"
+    elif machine.sharded:
+        against["fused"] = "FSDP and DeepSpeed keep weights in parts"
+    if asked == "auto":
+        return next((name for name, why in against.items() if not why), "torch")
+    if why := against.get(asked):
+        raise UserError(f"train.kernels={asked} can't be used: {why}; use train.kernels=auto")
+    return asked
 
 
 def use_kernels(model: PreTrainedModel, attention: str, kernels: str) -> None:
-    """Gives a model what was chosen; blocks and torch's own layers need nothing.
+    """Gives a model what was chosen; blocks, torch's own layers, and what LoRA's layers get later (`training.fused`), need nothing.
 
     Raises:
         ValueError: its attention can't be set.

@@ -19,12 +19,13 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from configs.command import UserError, command
+from configs.command import command
 from configs.schema import Config
 from data_gen import generate
 from data_gen.sources import load
 from data_gen.trajectory import MANIFEST
 from midsentence.assets import MissingAsset, asset_path
+from midsentence.ending import UserError
 from midsentence.models.embedded import ModelNotFound, at_hand, resolve
 from midsentence.protocol import TAGS
 from midsentence.rendering import CLOCK_TOKENS, Renderer

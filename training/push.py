@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from configs.command import UserError, command
+from configs.command import command
 from configs.folder import SETTINGS, raw_settings
 from configs.schema import Config
 from data_gen.trajectory import MANIFEST, read_manifest
+from midsentence.ending import UserError
 from midsentence.files import marker
 from midsentence.models.checkpoint import BASE
 from midsentence.models.embedded import hub_id

@@ -29,22 +29,23 @@ from typing import Any
 
 from rich.progress import Progress
 
-from configs.command import UserError, claim, command, out_folder, write_manifest
+from configs.command import claim, command, out_folder, write_manifest
+from configs.modes import settings_of
 from configs.schema import Config, counted
 from data_gen.agreement import KINDS
 from data_gen.card import write_card
-from data_gen.episodes import make_episode, sample_profile, settings_of
-from data_gen.expert import Expert
+from data_gen.episodes import make_episode, sample_profile
+from data_gen.expert import Expert, expert_of
 from data_gen.handover import Diverged, Handover, Watched
 from data_gen.reading import reading_of
 from data_gen.seeds import child
 from data_gen.sources import honoured, inputs, load
 from data_gen.task import Task
-from data_gen.trajectory import FEATURES, MANIFEST, SCHEMA_VERSION, files_of, row_of, shard_name
+from data_gen.trajectory import MANIFEST, SCHEMA_VERSION, Trajectory, files_of, shard_name, trajectory_of, write_shard
 from midsentence.clock import Profile
 from midsentence.core import State
-from midsentence.ending import quietly
-from midsentence.files import intact, marker, whole, write
+from midsentence.ending import UserError, quietly
+from midsentence.files import intact, marker, write
 from midsentence.models.load import load_renderer, load_runtime, weights_hash
 from midsentence.protocol import EDITION
 from midsentence.rendering import Renderer
@@ -180,7 +181,7 @@ class Played:
         """Who says what should be written, as in `data_gen.generate`."""
         data = self.config.data
         reading = reading_of(self.task, data.eagerness, child(self.seed, "eager"))
-        return Expert(self.task, reading, data.thoughts, data.answers, data.patience)
+        return expert_of(self.task, reading, data)
 
     def draw(self, what: str) -> random.Random:
         """Draws of its own."""
@@ -196,8 +197,6 @@ class Played:
 
 def make_shard(config: Config, folder: Path, index: int, count: int) -> int:
     """Plays one shard's rollouts and makes its rows; gives their number."""
-    import pyarrow as pa
-    import pyarrow.parquet as parquet
     repair = config.repair
     pool = _tasks(_Key(config))
     first = index * repair.shard_rollouts
@@ -217,12 +216,11 @@ def make_shard(config: Config, folder: Path, index: int, count: int) -> int:
     counts["rows"] = len(rows)
     path = folder / shard_name(SPLIT, index, count)
     write(_counts_of(folder, index, count), json.dumps(counts) + "\n")
-    with whole(path) as half:
-        parquet.write_table(pa.Table.from_pylist(rows, schema=FEATURES.arrow_schema), half, compression="zstd")
+    write_shard(path, rows)
     return len(rows)
 
 
-def rows_of(played: Played, watched: Watched, counts: Counter[str]) -> list[dict[str, Any]]:
+def rows_of(played: Played, watched: Watched, counts: Counter[str]) -> list[Trajectory]:
     """The rows of one rollout; what became of those that are left out is counted."""
     draw, repair = played.draw("moments"), played.config.repair
     moments = watched.moments()
@@ -247,7 +245,7 @@ def rows_of(played: Played, watched: Watched, counts: Counter[str]) -> list[dict
             counts[f"made:{kind}"] += 1
             agreed = [n for n, written in enumerate(watched.written[:moment]) if written.by_model and written.same]
             kept = frozenset(n for n in agreed if draw.random() < repair.agreeing)
-            rows.append(row_of(
+            rows.append(trajectory_of(
                 rollout, played.task, played.mode, played.profile, renderer(played.config),
                 id=f"{played.task.id}/{kind}-{moment}/{played.n}", seed=played.seed, uncounted=planner.uncounted(rollout, kept),
             ))

@@ -25,11 +25,12 @@ import torch
 from accelerate import PartialState
 from hydra.utils import get_object
 
-from configs.command import UserError, claim, command, out_folder, to_write, write_manifest
+from configs.command import claim, command, out_folder, to_write, write_manifest
 from configs.launch import start_all
 from configs.schema import Config
 from data_gen.trajectory import read_manifest
 from midsentence.addresses import without_keys
+from midsentence.ending import UserError
 from midsentence.files import marker, write
 from midsentence.models.checkpoint import BASE, load_model
 from midsentence.models.embedded import resolve
@@ -38,6 +39,7 @@ from midsentence.rendering import Renderer
 from training.batch import Collator
 from training.checks import check_model, check_settings, context_of
 from training.corpus import Source, describe, read_source
+from training.fused import fuse
 from training.kernels import Machine, choose_attention, choose_kernels, use_kernels
 from training.memory import GiveBack, bound_kernel_caches
 from training.packing import Schedule, schedule
@@ -187,7 +189,7 @@ def load_base(config: Config, renderer: Renderer) -> tuple[Any, dict[int, tuple[
     machine = Machine.here()
     use_kernels(
         model, choose_attention(train.attention, config.model.dtype, machine),
-        choose_kernels(train.kernels, model.config.model_type, machine),
+        choose_kernels(train.kernels, model.config.model_type, train.method, machine),
     )
     return model, new
 
@@ -205,6 +207,8 @@ def build(config: Config, folder: Path, renderer: Renderer, sources: list[Source
         model = get_peft_model(model, wanted, autocast_adapter_dtype=whole)
         if config.model.adapter is not None:
             go_on(model, adapter_folder(config.model.adapter))
+        if choose_kernels(config.train.kernels, model.config.model_type, config.train.method, Machine.here()) == "fused":
+            fuse(model)
     return Trainer(
         model, arguments(config, folder, plan), schedule=plan, examples=[e for source in sources for e in source.examples],
         tokenizer=renderer.tokenizer, loss=config.train.loss, share_prompts=config.train.share_prompts,

@@ -10,12 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from data_gen.seeds import child
-from data_gen.trajectory import BadData, Piece, segments_of
+from data_gen.trajectory import BadData, Piece, Trajectory
 from midsentence.rendering import Renderer
 from midsentence.transcript import CLOSERS
 
@@ -71,12 +70,12 @@ def check_tokenizer(found: str, renderer: Renderer, where: str, model: str) -> N
 
 
 def make_example(
-    row: dict[str, Any], renderer: Renderer, *, cut_spans: bool = True, idle_pauses: float = 1.0, model: str = "?"
+    row: Trajectory, renderer: Renderer, *, cut_spans: bool = True, idle_pauses: float = 1.0, model: str = "?"
 ) -> Example:
     """Ids and labels of one row.
 
     Args:
-        row: a row of `data_gen.trajectory.FEATURES`.
+        row: the trajectory.
         renderer: must be the one that the row was made with.
         cut_spans: whether the tokens of a span that an interruption cut count, up to the cut.
         idle_pauses: share of the bare pauses that count, picked by a hash of row and place. They are most of what a
@@ -86,14 +85,14 @@ def make_example(
     Raises:
         BadData: the row names another tokenizer.
     """
-    check_tokenizer(row["tokenizer"], renderer, f"trajectory {row['id']}", model)
-    pieces = segments_of(row)
+    check_tokenizer(row.tokenizer, renderer, f"trajectory {row.id}", model)
+    pieces = row.segments
     ids: list[int] = []
     labels: list[int] = []
     kinds: list[int] = []
     starts: list[int] = []
     issued: set[bytes] = set()
-    for span in renderer.spans(row["prompt_ids"], [piece.segment for piece in pieces]):
+    for span in renderer.spans(row.prompt_ids, [piece.segment for piece in pieces]):
         if span.segment is not None:
             starts.append(len(ids))
         ids += span.ids
@@ -104,14 +103,14 @@ def make_example(
         spelled = [renderer.token_bytes(index) for index in span.ids]
         kinds += token_kinds(spelled, issued)
         idle = pieces[span.segment].segment.text.strip() == "<pause>"
-        if idle and child(0, row["id"], "pause", span.segment) % 1_000_000 >= idle_pauses * 1_000_000:
+        if idle and child(0, row.id, "pause", span.segment) % 1_000_000 >= idle_pauses * 1_000_000:
             counted = 0
         else:
             counted = _counted(pieces, span.segment, spelled, cut_spans)
         labels += span.ids[:counted]
         labels += [IGNORED] * (len(span.ids) - counted)
     return Example(
-        np.array(ids, np.int32), np.array(labels, np.int32), np.array(kinds, np.int8), tuple(starts), len(row["prompt_ids"])
+        np.array(ids, np.int32), np.array(labels, np.int32), np.array(kinds, np.int8), tuple(starts), len(row.prompt_ids)
     )
 
 

@@ -25,7 +25,7 @@ from torch.utils.data import Sampler, SequentialSampler
 from transformers import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
-from configs.command import UserError
+from midsentence.ending import UserError
 from midsentence.files import marker, write
 from training.attention import use_blocks
 from training.batch import Collator

@@ -23,6 +23,8 @@ VERSION = "2026.10.11549"
 """The wheel's version that the structures below were read from."""
 MAX_CONTEXTS = 256
 """llama.cpp's own limit, for one cache."""
+OUTPUTS = 16
+"""Logits that one pass gives at the most, where fewer contexts share it: each is a row of the vocabulary in memory, twice."""
 _F32, _F16 = 0, 1
 _BATCH_TOKENS = 2048
 _WARNING, _ERROR = 3, 4
@@ -188,6 +190,10 @@ class Weights:
             self.handle = None
 
 
+_Token = tuple[int, int, int, int | None]
+"""Context, position, id, and which of the rows of logits that are wanted of its context is the one after it."""
+
+
 class CacheFull(Exception):
     """There are not enough free cells for new tokens; nothing was taken in."""
 
@@ -205,7 +211,8 @@ class Cache:
         self.contexts = contexts
         params = self._lib.llama_context_default_params()
         params.n_ctx, params.n_seq_max, params.n_batch, params.kv_unified = tokens, contexts, _BATCH_TOKENS, True
-        params.n_outputs_max = contexts  # else room for the logits of a whole batch, gigabytes with a large vocabulary
+        # else room for the logits of a whole batch, gigabytes with a large vocabulary
+        params.n_outputs_max = max(contexts, OUTPUTS)
         params.n_threads = params.n_threads_batch = threads
         params.type_k = params.type_v = _F32 if float32 else _F16
         params.flash_attn_type = int(not float32)  # it computes in half precision, whatever the cache is kept in
@@ -223,43 +230,47 @@ class Cache:
             raise ImportError(f"llama.cpp made a cache of {got}, not {asked}; pip install xllamacpp=={VERSION}")
         self._memory = self._lib.llama_get_memory(self._handle)
 
-    def compute(self, rows: Sequence[tuple[int, int, Sequence[int]]]) -> dict[int, np.ndarray]:
+    def compute(self, rows: Sequence[tuple[int, int, Sequence[int], int]]) -> dict[int, np.ndarray]:
         """Takes in new tokens.
 
         Args:
-            rows: context, position of its first new token, new tokens; each context once.
+            rows: context, position of its first new token, new tokens, after how many of the last of these logits are wanted; each
+                context once. One or more of each, and no more than `OUTPUTS` unless one of each.
 
         Returns:
-            Logits after a context's last token, (V,) float32, by context.
+            Those logits, (wanted, V) float32, by context.
 
         Raises:
             CacheFull: not enough cells.
             RuntimeError: llama.cpp refused the batch, or failed.
         """
-        flat = [(context, first + n, token, n == len(ids) - 1) for context, first, ids in rows for n, token in enumerate(ids)]
-        logits = {}
+        logits = {context: np.empty((wanted, self._weights.vocabulary_tokens), np.float32) for context, *_, wanted in rows}
+        flat = [
+            (context, first + n, token, row if (row := n - len(ids) + wanted) >= 0 else None)
+            for context, first, ids, wanted in rows for n, token in enumerate(ids)
+        ]
         try:
             for start in range(0, len(flat), self._batch_tokens):
                 part = flat[start:start + self._batch_tokens]
                 self._pass(part)
-                for n, (context, _, _, last) in enumerate(part):
-                    if last:
+                for n, (context, _, _, place) in enumerate(part):
+                    if place is not None:
                         found = self._lib.llama_get_logits_ith(self._handle, n)
-                        logits[context] = np.ctypeslib.as_array(found, (self._weights.vocabulary_tokens,)).copy()
+                        logits[context][place] = np.ctypeslib.as_array(found, (self._weights.vocabulary_tokens,))
         except BaseException:
-            for context, first, _ in rows:  # an earlier part may have been taken in
+            for context, first, *_ in rows:  # an earlier part may have been taken in
                 self.keep(context, first)
             raise
         return logits
 
-    def _pass(self, part: Sequence[tuple[int, int, int, bool]]) -> None:
+    def _pass(self, part: Sequence[_Token]) -> None:
         contexts, positions, tokens = (np.array(column, np.int32) for column in list(zip(*part))[:3])
-        lasts = np.array([last for *_, last in part], np.int8)
+        wanted = np.array([place is not None for *_, place in part], np.int8)
         ones: np.ndarray = np.ones(len(part), np.int32)
         where = contexts.ctypes.data + contexts.itemsize * np.arange(len(part), dtype=np.uintp)  # a list of one context a token
         _said.clear()
         status = self._lib.llama_decode(self._handle, _Batch(
-            len(part), tokens.ctypes.data, None, positions.ctypes.data, ones.ctypes.data, where.ctypes.data, lasts.ctypes.data,
+            len(part), tokens.ctypes.data, None, positions.ctypes.data, ones.ctypes.data, where.ctypes.data, wanted.ctypes.data,
         ))
         if status == 1:
             raise CacheFull(f"the cache of {self.tokens} cells has no room for {len(part)} more tokens")

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from midsentence.models.ends import turn_ends
-from midsentence.models.llama_library import MAX_CONTEXTS, Cache, CacheFull, Weights
-from midsentence.models.model import Mask, check_room, common
+from midsentence.models.llama_library import MAX_CONTEXTS, OUTPUTS, Cache, CacheFull, Weights
+from midsentence.models.model import Constraint, Mask, agreed, check_room, common
 
 _CONTEXTS = 8
 _CELLS = 2048
@@ -148,15 +148,51 @@ class LlamaCppModel:
         for stream in streams:
             self._slot(stream)
             check_room(stream.length, 1, self.max_tokens)
-            if stream.logits is None and stream.cached == stream.length:
-                self._forget(stream, stream.length - 1)  # after a crop: one token again, for its logits
+            self._reread(stream)
         self._catch_up(streams)
-        chosen = [
-            self._choose(stream, stream.logits, mask) for stream, mask in zip(streams, masks or [None] * len(streams), strict=True)
-        ]
+        chosen = []
+        for stream, mask in zip(streams, masks or [None] * len(streams), strict=True):
+            assert stream.logits is not None  # `_catch_up` has them
+            chosen.append(self._choose(stream.logits, stream.seed, stream.length, mask))
         for stream, token in zip(streams, chosen, strict=True):
             stream.ids.append(token)
         return chosen
+
+    def verify(self, stream: LlamaCppStream, ids: Sequence[int], constraint: Constraint | None = None) -> int:
+        """See `midsentence.models.model.Verifies`. On a processor a pass costs what its tokens cost, so `OUTPUTS` are taken in at once, and
+        no more after one that is wrong; a first one that is known to be wrong costs nothing. Many tokens are computed by other kernels
+        than a single one: in float32 the choices are the same, by test; with a cache in float16 or weights of eight bits, where two
+        tokens are nearly as likely as each other, either.
+
+        Raises:
+            ValueError: a context would grow past ``max_tokens``, or is closed, or a mask allows nothing.
+        """
+        slot = self._slot(stream)
+        if not ids:
+            return 0
+        check_room(stream.length, len(ids), self.max_tokens)
+        self._reread(stream)
+        length = stream.length
+        logits = [stream.logits] if stream.logits is not None and stream.cached == length else []  # after none of the ids, one, two …
+
+        def chosen(after: int) -> int:
+            while len(logits) <= after:
+                read = stream.length - length
+                more = ids[read:read + OUTPUTS - (not logits)]
+                stream.ids.extend(more)
+                logits.extend(self._compute([stream], [len(more) + (not logits)])[slot])
+            return self._choose(logits[after], stream.seed, length + after, constraint)
+
+        right = 0
+        try:
+            right = agreed(ids, self.end_ids, constraint, chosen)
+        finally:
+            kept = min(stream.length - length, right)
+            self.crop(stream, length + kept)
+        if logits:
+            stream.logits = logits[kept].copy()
+        stream.ids.extend(ids[kept:right])  # forced at the end: nobody asked what comes after
+        return right
 
     def crop(self, stream: LlamaCppStream, length: int) -> None:
         """Forgets all but the first ``length`` tokens.
@@ -207,6 +243,11 @@ class LlamaCppModel:
             raise ValueError(f"the context of {stream.length} tokens is closed; open another")
         return stream.slot
 
+    def _reread(self, stream: LlamaCppStream) -> None:
+        """After a crop: lets the last token go from the cache, for its logits."""
+        if stream.logits is None and stream.cached == stream.length:
+            self._forget(stream, stream.length - 1)
+
     def _forget(self, stream: LlamaCppStream, length: int) -> None:
         self._cache.keep(self._slot(stream), length)
         stream.cached, stream.logits = length, None
@@ -237,17 +278,32 @@ class LlamaCppModel:
     def _catch_up(self, streams: Sequence[LlamaCppStream]) -> None:
         """Computes what the cache lacks of the streams, and the logits after each."""
         behind = [stream for stream in dict.fromkeys(streams) if stream.cached < stream.length]
-        if not behind:
-            return
+        if behind:
+            logits = self._compute(behind, [1] * len(behind))
+            for stream in behind:
+                stream.logits = logits[self._slot(stream)][0]
+
+    def _compute(self, streams: Sequence[LlamaCppStream], wanted: Sequence[int]) -> dict[int, np.ndarray]:
+        """Takes in what the cache lacks of the streams.
+
+        Args:
+            streams: each once, each behind.
+            wanted: after how many of its last tokens a stream's logits are given.
+
+        Returns:
+            (wanted, V) float32, by slot.
+        """
+        rows = [(self._slot(stream), stream.cached, stream.ids[stream.cached:], last) for stream, last in zip(streams, wanted, strict=True)]
         while True:
             try:
-                logits = self._cache.compute([(self._slot(stream), stream.cached, stream.ids[stream.cached:]) for stream in behind])
+                logits = self._cache.compute(rows)
                 break
             except CacheFull:
                 self._spare()
-        for stream in behind:
+        for stream in streams:
             self.computed_tokens += stream.length - stream.cached
-            stream.cached, stream.logits = stream.length, logits[self._slot(stream)]
+            stream.cached = stream.length
+        return logits
 
     def _spare(self) -> None:
         """Lets a closed context's prompt go, the longest unused first; if there is none, gets more room."""
@@ -258,20 +314,20 @@ class LlamaCppModel:
                 return
         self._make_room(self._cache.contexts, 2 * self._cache.tokens)
 
-    def _choose(self, stream: LlamaCppStream, logits: np.ndarray | None, mask: Mask | None) -> int:
-        assert logits is not None  # `_catch_up` has them
+    def _choose(self, logits: np.ndarray, seed: int, length: int, mask: Mask | None) -> int:
+        """What a stream writes after ``length`` tokens; logits (V,)."""
         logits = logits[: self.vocabulary_tokens]
         if mask is not None and (allowed := mask.allowed()) is not None:
             allowed = np.asarray(allowed, bool)[: len(logits)]
             if not allowed.any():
                 raise ValueError("the mask allows no token at all; the grammar must always leave one")
             logits = np.where(allowed, logits[: len(allowed)], -np.inf)  # ids beyond the mask are not allowed
-        return int(logits.argmax()) if self.temperature == 0 else self._sample(stream, logits)
+        return int(logits.argmax()) if self.temperature == 0 else self._sample(logits, seed, length)
 
-    def _sample(self, stream: LlamaCppStream, logits: np.ndarray) -> int:
+    def _sample(self, logits: np.ndarray, seed: int, length: int) -> int:
         """By the inverse of the distribution function, at a point that seed and position fix: batching and what was
         generated and cropped in between change nothing."""
-        digest = hashlib.sha256(f"{stream.seed}:{stream.length}".encode()).digest()
+        digest = hashlib.sha256(f"{seed}:{length}".encode()).digest()
         point = int.from_bytes(digest[:6], "big") / 2**48
         scaled = logits.astype(np.float64) / self.temperature
         cumulative = np.exp(scaled - scaled.max()).cumsum()

@@ -6,7 +6,7 @@ Owns the interface. Virtual time drives it in batches (`midsentence.simulate`), 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Any, Protocol, runtime_checkable
 
 
@@ -28,6 +28,27 @@ def check_room(length: int, more: int, max_tokens: int) -> None:
     """
     if length + more > max_tokens:
         raise ValueError(f"the context has {length} tokens, {more} more pass max_tokens = {max_tokens}; end the episode")
+
+
+def agreed(ids: Sequence[int], end_ids: Set[int], constraint: Constraint | None, chosen: Callable[[int], int]) -> int:
+    """How many of the ids would have been written one after the other; the constraint is pushed along by those.
+
+    Args:
+        ids: what is foreseen.
+        end_ids: tokens that are written, and never taken in.
+        constraint: of the generation under way. What it forces is taken as a whole, or left.
+        chosen: the token that is written, as the constraint then has it, after so many of the ids.
+    """
+    right = 0
+    while right < len(ids):
+        would = (tuple(constraint.forced()) if constraint is not None else ()) or (chosen(right),)
+        if tuple(ids[right:right + len(would)]) != would or not end_ids.isdisjoint(would):
+            break
+        if constraint is not None:
+            for token in would:
+                constraint.push(token)
+        right += len(would)
+    return right
 
 
 class Stream(Protocol):
@@ -95,7 +116,7 @@ class Verifies(Protocol):
     """What a model may have besides: one that lacks it writes token by token what others take in at the speed of reading."""
 
     def verify(self, stream: Any, ids: Sequence[int], constraint: Constraint | None = None) -> int:
-        """Appends as many of the ids as `Model.decode` would have written, one after the other, in one pass.
+        """Appends as many of the ids as `Model.decode` would have written, one after the other, in one pass or a few.
 
         Args:
             stream: a context of this model's.

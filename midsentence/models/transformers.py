@@ -22,7 +22,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from midsentence.models import embedded
 from midsentence.models.ends import turn_ends
 from midsentence.models.load import finite, reading
-from midsentence.models.model import Constraint, Mask, check_room, common
+from midsentence.models.model import Constraint, Mask, agreed, check_room, common
 from midsentence.models.packed_linear import can_pack, pack
 
 ATTENTION = "midsentence_packed"
@@ -395,7 +395,7 @@ class TransformersModel:
         return logits
 
     def _agreed(self, logits: torch.Tensor, ids: Sequence[int], seed: int, length: int, constraint: Constraint | None) -> int:
-        """How many of the ids would have been written one after the other; the constraint is pushed along by those.
+        """See `midsentence.models.model.agreed`.
 
         Args:
             logits: (1 + ids, V) after none of the ids, one, two …
@@ -405,22 +405,15 @@ class TransformersModel:
             constraint: of the generation.
         """
         if constraint is None:
-            free = self._choices(logits[:-1], seed, length)
-            return next((n for n, (id, other) in enumerate(zip(ids, free)) if id != other or id in self.end_ids), len(ids))
-        right = 0
-        while right < len(ids):
-            would = tuple(constraint.forced())
-            if not would:
-                row = logits[right:right + 1].clone()
-                if (allowed := constraint.allowed()) is not None:
-                    _forbid(row[0], allowed)
-                would = tuple(self._choices(row, seed, length + right))
-            if tuple(ids[right:right + len(would)]) != would or not self.end_ids.isdisjoint(would):
-                break
-            for token in would:
-                constraint.push(token)
-            right += len(would)
-        return right
+            return agreed(ids, self.end_ids, None, self._choices(logits[:-1], seed, length).__getitem__)
+
+        def chosen(after: int) -> int:
+            row = logits[after:after + 1].clone()
+            if (allowed := constraint.allowed()) is not None:
+                _forbid(row[0], allowed)
+            return self._choices(row, seed, length + after)[0]
+
+        return agreed(ids, self.end_ids, constraint, chosen)
 
     def _choices(self, logits: torch.Tensor, seed: int, length: int) -> list[int]:
         """What one stream would write after ``length`` tokens, one more, … ; logits (n, V)."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +12,7 @@ from configs.schema import Config, DataConfig, EndpointConfig, ModelConfig
 from data_gen import check
 from data_gen.generate import _tasks, make_row
 from data_gen.sources import load
+from data_gen.trajectory import Trajectory
 from data_gen.twins import known_by, twin
 from midsentence.ending import UserError
 from midsentence.transcript import Segment
@@ -26,7 +27,7 @@ def config(request) -> Config:
 
 
 @pytest.fixture(scope="module")
-def rows(config) -> list[dict]:
+def rows(config) -> list[Trajectory]:
     return [make_row(config, _tasks(config, split)[n], split, n) for split, count in config.data.sizes.items() for n in range(count)]
 
 
@@ -34,13 +35,18 @@ def report(config, rows) -> dict:
     return check.check_rows(config, rows).report()
 
 
-def spoil_log(row: dict, change) -> dict:
-    """A copy of a row with the events of its log changed."""
-    row = copy.deepcopy(row)
-    events = json.loads(row["log"])
+def spoil_log(row: Trajectory, change) -> Trajectory:
+    """A row with the events of its log changed."""
+    events = json.loads(row.log)
     change(events)
-    row["log"] = json.dumps(events)
-    return row
+    return replace(row, log=json.dumps(events))
+
+
+def spoil_segment(row: Trajectory, place: int, **changes) -> Trajectory:
+    """A row with a segment changed, that of the model's with this place among them."""
+    own = [n for n, piece in enumerate(row.segments) if piece.segment.kind == "model"][place]
+    spoilt = replace(row.segments[own], segment=replace(row.segments[own].segment, **changes))
+    return replace(row, segments=(*row.segments[:own], spoilt, *row.segments[own + 1:]))
 
 
 def outputs(events: list[dict]) -> list[dict]:
@@ -55,10 +61,10 @@ def test_good_rows_have_nothing_to_count(config, rows):
     assert found["mean_tokens"]["tiny"] > 100
 
 
-def early_write(rows: list[dict]) -> dict:
+def early_write(rows: list[Trajectory]) -> Trajectory:
     """A row whose model says something before it pauses for the first time."""
-    listening = (row for row in rows if row["mode"] == "speculative")
-    return next(row for row in listening if any("<pause>" in out["text"] for out in outputs(json.loads(row["log"]))))
+    listening = (row for row in rows if row.mode == "speculative")
+    return next(row for row in listening if any("<pause>" in out["text"] for out in outputs(json.loads(row.log))))
 
 
 def test_words_written_too_early_are_peeked(config, rows):
@@ -70,12 +76,11 @@ def test_words_written_too_early_are_peeked(config, rows):
 
 
 def test_a_row_unlike_its_twin_diverges_early(config, rows, monkeypatch):
-    row = copy.deepcopy(early_write(rows))
+    row = early_write(rows)
     monkeypatch.setattr(check, "cut_of", lambda seed, words: words - 1)
     assert report(config, [row])["twins_diverged_early"] == 0
-    part = next(part for part in row["segments"] if part["kind"] == "model")
-    part["ids"] = [*part["ids"][:-1], part["ids"][-1] + 1]
-    assert report(config, [row])["twins_diverged_early"] == 1
+    *ids, last = next(piece.segment.ids for piece in row.segments if piece.segment.kind == "model")
+    assert report(config, [spoil_segment(row, 0, ids=(*ids, last + 1))])["twins_diverged_early"] == 1
 
 
 def test_a_missing_call_is_gold_not_reached(config, rows):
@@ -96,18 +101,14 @@ def test_a_call_made_twice_is_a_repeated_action(config, rows):
 
 
 def test_ids_that_are_not_the_texts_are_a_broken_prefix(config, rows):
-    row = copy.deepcopy(rows[0])
-    part = [part for part in row["segments"] if part["kind"] == "model"][-1]
-    part["text"] += "!"
-    assert report(config, [row])["prefix_broken"] == 1
-    row = copy.deepcopy(rows[0])
-    row["tokens"] += 1
-    assert report(config, [row])["prefix_broken"] == 1
+    text = [piece.segment.text for piece in rows[0].segments if piece.segment.kind == "model"][-1]
+    assert report(config, [spoil_segment(rows[0], -1, text=text + "!")])["prefix_broken"] == 1
+    assert report(config, [replace(rows[0], tokens=rows[0].tokens + 1)])["prefix_broken"] == 1
     assert report(config, [spoil_log(rows[0], lambda events: events.insert(0, {"type": "Nonsense"}))])["prefix_broken"] == 1
 
 
 def test_a_row_in_two_splits_is_an_overlap(config, rows):
-    moved = copy.deepcopy(rows[0]) | {"split": "test"}
+    moved = replace(rows[0], split="test")
     found = report(config, [*rows, moved])
     assert found["split_overlap"] >= 1
 
@@ -137,12 +138,11 @@ def test_an_action_that_one_goes_on_with_and_the_other_cuts_is_no_early_divergen
 
 
 def test_rows_at_fault_are_named(config, rows, tmp_path, monkeypatch, capsys):
-    row = copy.deepcopy(rows[0])
-    row["tokens"] += 1
+    row = replace(rows[0], tokens=rows[0].tokens + 1)
     monkeypatch.setattr(check, "check", lambda folder, *_: check.check_rows(config, [row, *rows[1:3]]))
     check.main(Config(path=str(tmp_path)))
     shown = capsys.readouterr()
-    assert shown.err == f"{row['id']}: prefix_broken\n" and json.loads(shown.out)["prefix_broken"] == 1
+    assert shown.err == f"{row.id}: prefix_broken\n" and json.loads(shown.out)["prefix_broken"] == 1
 
 
 def test_what_a_false_end_made_impossible_is_counted_apart():
@@ -173,10 +173,10 @@ def test_a_look_up_that_is_tried_again_at_a_false_end_is_no_repetition(tmp_path)
     data.endpoints["timer"] = EndpointConfig(delay_s=0.3, false_rate=1.0)
     config = Config(data=data, model=ModelConfig(name="tiny"), requests=str(tmp_path / "rows.jsonl"), tools="assistant")
     made = [make_row(config, _tasks(config, "train")[0], "train", n) for n in range(20)]
-    retried = [row for row in made if sum(part["kind"] == "tool_error" for part in row["segments"]) > 1]
+    retried = [row for row in made if sum(piece.segment.kind == "tool_error" for piece in row.segments) > 1]
     assert retried and report(config, retried)["repeated_actions"] == 0
 
 
 def test_rows_of_a_task_that_there_is_not_are_a_line(config, rows):
     with pytest.raises(UserError, match="gone/x is of task 'none', which its source does not make any more; generate the data again"):
-        check.check_rows(config, [rows[0] | {"id": "gone/x", "task": "none"}])
+        check.check_rows(config, [replace(rows[0], id="gone/x", task="none")])

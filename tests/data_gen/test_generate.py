@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 from datasets import load_dataset
 
+from configs.modes import settings_of
 from data_gen import generate
-from data_gen.episodes import settings_of
 from data_gen.expert import Expert
 from data_gen.task import BadTask, Evidence, GoldCall, Task, Word
 from data_gen.tasks import debug
-from data_gen.trajectory import BadData, read_manifest, read_rows, segments_of
+from data_gen.trajectory import BadData, read_manifest, read_rows
 from midsentence import core
-from midsentence.events import from_json
 from midsentence.models.load import load_renderer
 from midsentence.protocol import EDITION
 from midsentence.tools.tool import ToolSpec
@@ -93,7 +92,7 @@ def test_an_episode_that_fails_is_left_out_named_and_counted(tmp_path, monkeypat
     monkeypatch.setattr(Expert, "plan", wrong)
     generate.main(settings)
     rows = list(read_rows(tmp_path, "train"))
-    assert [row["id"] for row in rows] == [f"{pool[n % len(pool)].id}/{n}" for n in range(6) if n not in spoilt]
+    assert [row.id for row in rows] == [f"{pool[n % len(pool)].id}/{n}" for n in range(6) if n not in spoilt]
     assert read_manifest(tmp_path)["dropped"] == {"train": len(spoilt)}
     said = capsys.readouterr()
     assert f"left out {pool[0].id}/0 (" in said.err and "the expert's episode ended in invalid_actions" in said.err
@@ -111,18 +110,18 @@ def test_a_row_replays_through_the_core_to_its_own_ids(made):
     renderer = load_renderer("tiny", "token", "none")
     settings = composed("experiment=debug").agent
     for row in read_rows(made, "train"):
-        state = core.start(settings_of(row["mode"], settings), debug.World.specs, row["task"], len(row["prompt_ids"]))
-        for event in json.loads(row["log"]):
-            state, _ = core.step(state, from_json(event))
-        ids = renderer.ids(row["prompt_ids"], state.transcript)
-        assert ids == renderer.ids(row["prompt_ids"], [piece.segment for piece in segments_of(row)])
-        assert len(ids) == row["tokens"]
-        assert row["outcome"] == "answered"
+        state = core.start(settings_of(row.mode, settings), debug.World.specs, row.task, len(row.prompt_ids))
+        for event in row.events:
+            state, _ = core.step(state, event)
+        ids = renderer.ids(row.prompt_ids, state.transcript)
+        assert ids == renderer.ids(row.prompt_ids, [piece.segment for piece in row.segments])
+        assert len(ids) == row.tokens
+        assert row.outcome == "answered"
 
 
 def test_only_what_the_model_wrote_is_supervised(made):
     for row in read_rows(made, "train"):
-        for piece in segments_of(row):
+        for piece in row.segments:
             assert piece.supervised == (piece.segment.kind == "model")
 
 

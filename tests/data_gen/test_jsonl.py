@@ -107,7 +107,7 @@ def test_the_pages_example_gives_the_output_on_the_page(tmp_path, capsys):
     for line in (*untimed[:2], untimed[3]):
         assert line in page, f"docs/bring-your-own.md does not show: {line}"
     assert json.loads((tmp_path / "rejected.jsonl").read_text())["row"] == "line 8 (r8)"
-    outcomes = [row["outcome"] for split in ("train", "validation", "test") for row in read_rows(tmp_path, split)]
+    outcomes = [row.outcome for split in ("train", "validation", "test") for row in read_rows(tmp_path, split)]
     assert outcomes == ["answered"] * 21
 
 

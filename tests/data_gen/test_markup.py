@@ -185,8 +185,8 @@ def test_rows_are_written_as_lines(tmp_path, capsys):
 
 
 def test_a_file_of_which_nothing_is_a_request_is_refused(tmp_path):
-    from configs.command import UserError
     from configs.schema import Config
+    from midsentence.ending import UserError
     rows, out = tmp_path / "tools.json", tmp_path / "rows.txt"
     rows.write_text('[\n{}\n]\n')
     with pytest.raises(UserError, match="tools.json has no row that a line can say, of 3; see above"):

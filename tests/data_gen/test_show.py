@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 from rich.console import Console
 
 from data_gen.show import render, requested, spoken
+from data_gen.trajectory import Piece
 from midsentence.events import Speaking, UserUpdate, to_json
+from midsentence.transcript import Segment
+from tests.data_gen.made import trajectory
 
 LOG = [
     UserUpdate(0, "shoot Bo"), UserUpdate(1, "Bob a text", retracts=1), Speaking(2, "begun"), Speaking(3 * 10**9, "cut", "I texted"),
     UserUpdate(3 * 10**9, "lovely"), Speaking(4 * 10**9, "begun"), Speaking(5 * 10**9, "ended"),
 ]  # fmt: skip
-ROW = {
-    "id": "a/0", "split": "train", "mode": "speculative", "request": "shoot Bob a text lovely", "tokens": 5, "model_tokens": 1,
-    "profile": {"decode_tokens_per_s": 1, "prefill_tokens_per_s": 2}, "speech_end_ns": 0, "outcome": "answered", "end_ns": 0,
-    "log": json.dumps([to_json(event) for event in LOG]),
-    "segments": [
-        {"kind": "partial_query_update", "text": "shoot Bob a text", "at_ns": 0, "ids": [], "supervised": False},
-        {"kind": "cancel", "text": 'your answer after "I texted"', "at_ns": 3 * 10**9, "ids": [], "supervised": False},
-        {"kind": "partial_query_update", "text": "lovely", "at_ns": 3 * 10**9, "ids": [], "supervised": False},
-    ],
-}  # fmt: skip
+ROW = trajectory(request="shoot Bob a text lovely", log=json.dumps([to_json(event) for event in LOG]), segments=(
+    Piece(Segment("partial_query_update", "shoot Bob a text", 0), False),
+    Piece(Segment("cancel", 'your answer after "I texted"', 3 * 10**9), False),
+    Piece(Segment("partial_query_update", "lovely", 3 * 10**9), False),
+))
 
 
 def test_each_turn_has_a_line_and_each_spoken_answer_its_time():
@@ -39,4 +38,4 @@ def test_each_turn_has_a_line_and_each_spoken_answer_its_time():
 
 
 def test_a_single_request_is_shown_as_it_was_said():
-    assert requested(ROW | {"log": "[]"}) == ["shoot Bob a text lovely"] and spoken(ROW | {"log": "[]"}) == []
+    assert requested(replace(ROW, log="[]")) == ["shoot Bob a text lovely"] and spoken(replace(ROW, log="[]")) == []

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from configs.command import UserError
 from eval import chrome_trace, replay
-from eval.trace import history_of, trace
+from eval.trace import trace
 from midsentence.clock import ns
+from midsentence.ending import UserError
 
 
 @pytest.fixture
@@ -50,12 +51,12 @@ def test_events_of_a_lane_do_not_overlap(exported):
 
 def test_words_calls_and_answer_are_there_in_microseconds(exported):
     made, episode = exported
-    seen = trace(history_of(episode["log"]))
+    seen = trace(episode.history)
     kinds = [event.get("cat") for event in made["traceEvents"]]
-    assert kinds.count("word") == len(episode["words"])
+    assert kinds.count("word") == len(episode.words)
     assert kinds.count("tool") == len(seen.runs) > 0
     (answer,) = [event for event in made["traceEvents"] if event.get("cat") == "answer"]
-    assert ns(answer["ts"] / 1e6) == pytest.approx(episode["speech_end_ns"] + episode["latency_ns"], abs=1000)
+    assert ns(answer["ts"] / 1e6) == pytest.approx(episode.speech_end_ns + episode.latency_ns, abs=1000)
 
 
 def test_a_row_that_is_not_there(exported, tmp_path):
@@ -73,7 +74,7 @@ def test_a_trace_replaces_a_trace_and_nothing_else(exported, configured, tmp_pat
 
 
 def test_what_others_wrote_steers_no_terminal(exported, configured, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(chrome_trace, "find", lambda *_: exported[1] | {"task": "a\x1b[2J"})
+    monkeypatch.setattr(chrome_trace, "find", lambda *_: replace(exported[1], task="a\x1b[2J"))
     config = configured(f"path={tmp_path / 'replay'}", "row=1")
     config.out = str(tmp_path / "other.json")
     chrome_trace.main(config)

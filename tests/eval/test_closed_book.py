@@ -12,6 +12,7 @@ from eval.closed_book import FIELDS, ask, beside, judged, majority, read, said
 from eval.results import BadResults, Key
 from midsentence.tools.search import SEARCH_SPEC
 from tests.data_gen.test_hotpotqa import ARTICLES
+from tests.eval.made import record_of
 
 
 def question(id: str, *accepted: str, split: str = "test") -> Task:
@@ -116,9 +117,9 @@ def test_a_row_with_a_task_that_was_not_asked_has_no_figure():
     key = Key("hotpotqa", "test", "model", "parallel", "laptop")
     one = {"split": "test", "task": "a", "answer": "x", "exact": True, "f1": 1.0, "constant": {}}
     held = {("hotpotqa", "model"): {("test", "a"): one}}
-    assert beside(key, [{"task": "a"}], held)["closed_book_exact"] == 1
-    assert beside(key, [{"task": "a"}, {"task": "b"}], held) == dict.fromkeys(FIELDS)
-    assert beside(key, [{"task": "a"}], {}) == dict.fromkeys(FIELDS)
+    assert beside(key, [record_of(task="a")], held)["closed_book_exact"] == 1
+    assert beside(key, [record_of(task="a"), record_of(task="b")], held) == dict.fromkeys(FIELDS)
+    assert beside(key, [record_of(task="a")], {}) == dict.fromkeys(FIELDS)
 
 
 def test_sources_that_do_not_ask_are_refused_and_other_schemas_too(configured, tmp_path):

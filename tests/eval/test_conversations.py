@@ -10,7 +10,7 @@ import pytest
 from configs.modes import settings_of
 from configs.schema import Config, DataConfig, EndpointConfig, ModelConfig
 from data_gen.conversing import Conversant
-from data_gen.episodes import heard_of, make_episode
+from data_gen.episodes import make_episode
 from data_gen.expert import Expert
 from data_gen.markup import parse
 from data_gen.reading import reading_of
@@ -19,12 +19,14 @@ from data_gen.tasks import jsonl
 from eval.conversations import slices, summary
 from eval.episodes import record, replayed
 from eval.measures import Terms, rows_of
+from eval.records import EpisodeRecord
 from eval.report import broken
 from eval.results import Key
 from eval.trace import trace
 from eval.turn_tables import conversations
 from midsentence.clock import Profile, ns
 from midsentence.modes import MODES
+from tests.eval.made import record_of
 
 CONFIG = Config(
     data=DataConfig(source="jsonl", endpoint="oracle", endpoints={"oracle": EndpointConfig(0.5, 0.0)}), model=ModelConfig(name="tiny"))
@@ -52,13 +54,13 @@ class Spoilt:
         return plan.replace(*change)
 
 
-def played(renderer, *changes, mode: str = "parallel", task=TASK, judged=None, agent=CONFIG.agent, **data) -> dict:
+def played(renderer, *changes, mode: str = "parallel", task=TASK, judged=None, agent=CONFIG.agent, **data) -> EpisodeRecord:
     own = replace(CONFIG.data, **data)
     user = Conversant(task, own, 0)
     box = task.toolbox()
     rollout = make_episode(task, mode, LAPTOP, renderer, agent=agent, data=own, seed=0, toolbox=box, planner=Spoilt(changes, task)).run()
     return record(
-        judged or task, rollout, box, heard_of(task, own, 0), settings=settings_of(mode, agent), profile=LAPTOP, renderer=renderer,
+        judged or task, rollout, box, settings=settings_of(mode, agent), profile=LAPTOP, renderer=renderer,
         cap_ns=ns(30), user=user, backend="expert", mode=mode, seed=0,
     )
 
@@ -66,14 +68,14 @@ def played(renderer, *changes, mode: str = "parallel", task=TASK, judged=None, a
 @pytest.mark.parametrize("mode", MODES)
 def test_the_expert_is_right_in_every_turn_of_every_mode(mode, tiny_renderer):
     found = played(tiny_renderer, mode=mode)
-    assert found["right"] and [turn["right"] for turn in found["turns"]] == [True] * 5
-    for turn in found["turns"]:
-        assert 0 < turn["floor_ns"] <= turn["latency_ns"] == sum(turn["parts_ns"].values()) < ns(8)
-    assert [turn["asked"] for turn in found["turns"]] == [turn["asks"] for turn in found["turns"]] == [True, *[False] * 4]
-    assert found["latency_ns"] == sum(found["parts_ns"].values()) and found["counts"]["effects_before_commit"] == 0
-    assert found["counts"]["effects_before_last_word"] == found["repeated_across_turns"] == found["counts"]["effects_repeated"] == 0
-    assert (found["counts"]["effects"], found["counts"]["wrong_effects"]) == (2, 0)
-    assert len(found["words"]) == len(TASK.words) and found["words"][-1][2] == found["speech_end_ns"]
+    assert found.right and [turn.right for turn in found.turns] == [True] * 5
+    for turn in found.turns:
+        assert 0 < turn.floor_ns <= turn.latency_ns == sum(turn.parts_ns.values()) < ns(8)
+    assert [turn.asked for turn in found.turns] == [turn.asks for turn in found.turns] == [True, *[False] * 4]
+    assert found.latency_ns == sum(found.parts_ns.values()) and found.counts.effects_before_commit == 0
+    assert found.counts.effects_before_last_word == found.repeated_across_turns == found.counts.effects_repeated == 0
+    assert (found.counts.effects, found.counts.wrong_effects) == (2, 0)
+    assert len(found.words) == len(TASK.words) and found.words[-1].end_ns == found.speech_end_ns
 
 
 @pytest.mark.parametrize("predicted", [True, False])
@@ -83,11 +85,11 @@ def test_a_listener_who_begins_on_a_predicted_end_is_not_behind_where_there_is_n
     agent = replace(CONFIG.agent, eager_listening=predicted)
     listener = played(tiny_renderer, mode="speculative", agent=agent, **ears)
     baseline = played(tiny_renderer, mode="eager_end", agent=agent, **ears)
-    assert listener["right"] and baseline["right"] and listener["counts"]["effects_before_commit"] == 0
+    assert listener.right and baseline.right and listener.counts.effects_before_commit == 0
     quiet = [n for n, turn in enumerate(TASK.turns) if turn.kind in ("thanks", "question")]
-    late = [listener["turns"][n]["latency_ns"] - baseline["turns"][n]["latency_ns"] for n in quiet]
+    late = [listener.turns[n].latency_ns - baseline.turns[n].latency_ns for n in quiet]
     assert len(late) == 2 and all((later <= 0) == predicted for later in late)
-    assert (listener["latency_ns"] < baseline["latency_ns"]) == predicted
+    assert (listener.latency_ns < baseline.latency_ns) == predicted
 
 
 def test_what_answers_a_false_end_of_speech_is_not_a_turns_answer(tiny_renderer):
@@ -103,14 +105,14 @@ def test_what_answers_a_false_end_of_speech_is_not_a_turns_answer(tiny_renderer)
 
 def test_a_turns_words_are_where_they_were_said(tiny_renderer):
     found = played(tiny_renderer)
-    starts = [turn["start_ns"] for turn in found["turns"]]
-    assert [found["words"][n][1] for n in (0, 4, 7, 11, 18)] == starts and starts == sorted(starts)
+    starts = [turn.start_ns for turn in found.turns]
+    assert [found.words[n].start_ns for n in (0, 4, 7, 11, 18)] == starts and starts == sorted(starts)
 
 
 def test_an_attempt_that_left_the_context_is_no_growth_of_it(tiny_renderer):
     found = played(tiny_renderer, mode="verified")
-    assert found["right"] and found["drafted"]["attempts"] > 4
-    assert sum(turn["tokens"] for turn in found["turns"]) <= found["context_tokens"] - found["prompt_tokens"]
+    assert found.right and found.drafted.attempts > 4
+    assert sum(turn.tokens for turn in found.turns) <= found.context_tokens - found.prompt_tokens
 
 
 @pytest.mark.parametrize(("mode", "cause"), [("verified", ""), ("parallel", "extra")])
@@ -122,71 +124,71 @@ def test_a_look_up_that_was_thrown_away_is_in_vain_and_no_fault_of_a_turn_that_a
     look_up = '<tool_call>\n4. get_email_address("Bob")\n</tool_call>'
     keep = ("<tool_call>\nREMOVE 4\n</tool_call>", "<answer>You're welcome.</answer>")
     found = played(tiny_renderer, *[("Done.", "Done.")] * 5 * (mode == "verified"), (begun, look_up), keep, mode=mode, task=task)
-    assert found["counts"]["wasted_calls"] == 1
-    assert [turn["cause"] for turn in found["turns"]] == ["", "", "", "", cause]
+    assert found.counts.wasted_calls == 1
+    assert [turn.cause for turn in found.turns] == ["", "", "", "", cause]
 
 
 def test_a_conversation_that_fills_its_context_goes_on_without_the_oldest(tiny_renderer):
     whole = played(tiny_renderer)
-    assert whole["right"] and whole["forgets"] == 0
-    limit = whole["prompt_tokens"] + (whole["context_tokens"] - whole["prompt_tokens"]) * 2 // 3
+    assert whole.right and whole.forgets == 0
+    limit = whole.prompt_tokens + (whole.context_tokens - whole.prompt_tokens) * 2 // 3
     short = played(tiny_renderer, agent=replace(CONFIG.agent, max_context_tokens=limit))
-    assert short["right"] and short["forgets"] > 0 and short["context_tokens"] <= limit
-    assert [turn["tokens"] for turn in short["turns"]][0] == [turn["tokens"] for turn in whole["turns"]][0]
+    assert short.right and short.forgets > 0 and short.context_tokens <= limit
+    assert [turn.tokens for turn in short.turns][0] == [turn.tokens for turn in whole.turns][0]
     (found,) = conversations([{"task": "s", "split": "test", "profile": "laptop", "backend": "expert", "mode": "parallel",
                                "conversations": summary([short])}])[:1]
-    assert found.rows[0][-2:] == (str(short["context_tokens"]), str(short["forgets"]))
+    assert found.rows[0][-2:] == (str(short.context_tokens), str(short.forgets))
 
 
 def test_an_effect_that_was_asked_for_in_any_turn_is_not_wrong(tiny_renderer):
     found = played(tiny_renderer)
-    assert found["right"] and found["counts"]["effects"] == 2 and found["counts"]["wrong_effects"] == 0
+    assert found.right and found.counts.effects == 2 and found.counts.wrong_effects == 0
     wrong = played(tiny_renderer, ("running late", "running"))
-    assert wrong["counts"]["wrong_effects"] == 1
+    assert wrong.counts.wrong_effects == 1
 
 
 def test_a_mistake_is_counted_in_the_turn_in_which_it_was_made(tiny_renderer):
     asked = replace(TASK.gold[1], args={**TASK.gold[1].args, "message": GoldArg(("I'm early",))})
     found = played(tiny_renderer, judged=replace(TASK, gold=(TASK.gold[0], asked, TASK.gold[2])))
-    assert [turn["right"] for turn in found["turns"]] == [True, False, True, True, True]
-    assert (found["right"], found["cause"]) == (False, "wrong argument") and found["why"].startswith("turn 2: ")
+    assert [turn.right for turn in found.turns] == [True, False, True, True, True]
+    assert (found.right, found.cause) == (False, "wrong argument") and found.why.startswith("turn 2: ")
 
 
 def test_nothing_may_run_where_nothing_is_to_be_done(tiny_renderer):
     extra = '<tool_call>\n4. create_note("shopping", "milk")\n</tool_call>'
     found = played(tiny_renderer, ("<answer>You're welcome.</answer>", extra))
-    assert found["turns"][-1]["right"] is False and found["counts"]["wrong_effects"] == 1
+    assert found.turns[-1].right is False and found.counts.wrong_effects == 1
 
 
 def test_a_question_is_due_where_a_value_is_lacking_and_nowhere_else(tiny_renderer):
     found = played(tiny_renderer, ("What should the text say?", "Okay, I say nothing."))
-    assert not found["turns"][0]["right"] and found["turns"][0]["cause"] == "wrong answer" and not found["turns"][0]["asked"]
+    assert not found.turns[0].right and found.turns[0].cause == "wrong answer" and not found.turns[0].asked
     # it asks where everything has been said
     found = played(tiny_renderer, ("You're welcome.", "Anything else?"))
-    assert found["right"] and summary([found])["asked_needlessly"] == [1, 4]
+    assert found.right and summary([found])["asked_needlessly"] == [1, 4]
     assert summary([found])["asked_where_needed"] == [1, 1]
 
 
 def test_an_effect_that_comes_again_in_a_later_turn_is_counted(tiny_renderer):
     again = '<tool_call>\n3. send_sms([$1], "I\'m running late")\n</tool_call>'
     found = played(tiny_renderer, ("<answer>Yes, it did.</answer>", again))
-    assert found["repeated_across_turns"] == 1 and found["counts"]["effects_repeated"] == 0  # no two within one turn
-    assert [turn["right"] for turn in found["turns"]][2] is False
+    assert found.repeated_across_turns == 1 and found.counts.effects_repeated == 0  # no two within one turn
+    assert [turn.right for turn in found.turns][2] is False
 
 
 def test_turns_that_were_never_said_count_as_not_right(tiny_renderer):
     found = played(tiny_renderer, *[("<answer>What should the text say?</answer>", "<pause>")] * 20)
-    assert [turn["said"] for turn in found["turns"]] == [True, *[False] * 4] and not any(turn["right"] for turn in found["turns"])
-    assert all(turn["latency_ns"] == ns(30) for turn in found["turns"]) and found["outcome"] != "answered"
+    assert [turn.said for turn in found.turns] == [True, *[False] * 4] and not any(turn.right for turn in found.turns)
+    assert all(turn.latency_ns == ns(30) for turn in found.turns) and found.outcome != "answered"
 
 
 def test_speaking_into_an_answer_is_timed_from_the_users_first_word(tiny_renderer):
     turns = tuple(replace(turn, interrupts=1.0) for turn in TASK.turns)
     found = played(tiny_renderer, task=replace(TASK, turns=turns))
-    silent = [turn["silence_ns"] for turn in found["turns"]]
+    silent = [turn.silence_ns for turn in found.turns]
     assert silent[0] is None and any(silent) and all(ns(0.1) < each < ns(3) for each in silent if each)
     # what was not heard is in the context
-    appends = [command for _, commands in found["log"] for command in commands if command["type"] == "Append"]
+    appends = [command for _, commands in found.log for command in commands if command["type"] == "Append"]
     told = [segment for command in appends for segment in command["segments"]]
     assert any(kind == "cancel" and text.startswith("your answer after") for kind, text, _ in told)
 
@@ -200,7 +202,7 @@ def test_the_report_has_a_row_of_turns_for_each_mode(tiny_renderer):
     episodes = {}
     for mode in ("sequential", "speculative"):
         made = played(tiny_renderer, mode=mode)
-        episodes[Key("jsonl", "test", "expert", mode, "laptop")] = [{name: made[name] for name in made if name not in ("log", "words")}]
+        episodes[Key("jsonl", "test", "expert", mode, "laptop")] = [made.bare()]
     rows = rows_of(episodes, Terms(resamples=10))
     assert [row["conversations"]["n"] for row in rows] == [5, 5] and not broken(rows)
     first, growth, kinds = conversations(rows)
@@ -215,4 +217,4 @@ def test_the_report_has_a_row_of_turns_for_each_mode(tiny_renderer):
 
 
 def test_single_requests_have_no_turns(tiny_renderer):
-    assert summary([{"right": True}]) is None
+    assert summary([record_of()]) is None

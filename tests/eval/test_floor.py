@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
+from configs.modes import settings_of
 from configs.schema import AgentConfig, DataConfig, EndpointConfig
-from data_gen.episodes import heard_of, make_episode, settings_of
+from data_gen.episodes import make_episode
 from data_gen.expert import Expert
 from data_gen.gold import issued, read_args
 from data_gen.reading import GroundedReading
@@ -18,6 +19,7 @@ from data_gen.task import Evidence, GoldCall, Task, Word
 from data_gen.tasks import debug
 from eval.episodes import record
 from eval.floor import answer_tokens, append_ns, commit_tokens, fewest_tokens, floor, paths
+from eval.records import EpisodeRecord
 from midsentence.clock import NS_PER_S, Profile, ns
 from midsentence.events import EndPredicted, Silence, UserUpdate
 from midsentence.modes import MODES, settings
@@ -66,13 +68,13 @@ class Clairvoyant:
         return "<tool_call>\n" + "".join(f"{line}\n" for line in lines) + "</tool_call>"
 
 
-def measured(renderer, task: Task, planner, mode="speculative", profile=LAPTOP, agent=None, data=None, seed=0) -> dict:
+def measured(renderer, task: Task, planner, mode="speculative", profile=LAPTOP, agent=None, data=None, seed=0) -> EpisodeRecord:
     """The record of one episode."""
     agent, data = agent or AgentConfig(), data or DataConfig()
     box = task.toolbox()
     rollout = make_episode(task, mode, profile, renderer, agent=agent, data=data, seed=seed, toolbox=box, planner=planner).run()
     return record(
-        task, rollout, box, heard_of(task, data, seed), settings=settings_of(mode, agent), profile=profile, renderer=renderer,
+        task, rollout, box, settings=settings_of(mode, agent), profile=profile, renderer=renderer,
         cap_ns=ns(30), backend="test", mode=mode, seed=seed,
     )
 
@@ -82,8 +84,8 @@ def test_a_clairvoyant_comes_within_a_few_tokens_of_the_floor_and_never_below(ti
     gaps = []
     for task in TASKS:
         row = measured(tiny_renderer, task, Clairvoyant(task, patient))
-        assert row["right"], row["why"]
-        gaps.append(row["latency_ns"] - row["floor_ns"])
+        assert row.right, row.why
+        gaps.append(row.latency_ns - row.floor_ns)
     assert min(gaps) >= 0
     # so the bound is tight: an answer's tokens instead of a pause's is all that may lie between
     assert min(gaps) <= 3 * NS_PER_S // 40
@@ -151,12 +153,12 @@ def test_a_grace_that_a_prediction_began_is_shared(tiny_renderer):
 def test_on_silence_a_clairvoyant_comes_near_the_floor_and_below_one_that_knows_none(tiny_renderer, monkeypatch, commit):
     agent = AgentConfig(commit=commit, commit_on="silence")
     rows = [measured(tiny_renderer, task, Clairvoyant(task), agent=agent) for task in TASKS]
-    gaps = [row["latency_ns"] - row["floor_ns"] for row in rows if row["right"]]
+    gaps = [row.latency_ns - row.floor_ns for row in rows if row.right]
     assert min(gaps) >= 0
     assert min(gaps) <= 5 * NS_PER_S // 40
     monkeypatch.setattr("eval.floor.silences", lambda *told: [])
     deaf = [measured(tiny_renderer, task, Clairvoyant(task), agent=agent) for task in TASKS]
-    assert any(row["right"] and row["latency_ns"] < row["floor_ns"] for row in deaf)
+    assert any(row.right and row.latency_ns < row.floor_ns for row in deaf)
 
 
 @budget(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -178,9 +180,9 @@ def test_nothing_beats_the_floor(
         closing_marks=not false_rate,
     )
     row = measured(tiny_renderer, task, planner, mode, profile, agent, data, seed)
-    if row["right"]:
-        assert row["latency_ns"] >= row["floor_ns"]
-    assert sum(row["parts_ns"].values()) == row["latency_ns"]
+    if row.right:
+        assert row.latency_ns >= row.floor_ns
+    assert sum(row.parts_ns.values()) == row.latency_ns
 
 
 TOOLS = (

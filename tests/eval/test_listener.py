@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from configs.modes import settings_of
 from configs.schema import AgentConfig, DataConfig, EndpointConfig
-from data_gen.episodes import heard_of, make_episode, settings_of
+from data_gen.episodes import heard_of, make_episode
 from data_gen.expert import Expert
 from data_gen.reading import reading_of
 from data_gen.speech import speak
@@ -110,14 +111,14 @@ def test_an_expert_who_guesses_nothing_is_no_faster_and_its_path_adds_up(source,
             task, "speculative", profile, tiny_renderer, agent=agent, data=data, seed=3, toolbox=box, planner=planner,
         ).run()
         row = record(
-            task, rollout, box, heard_of(task, data, 3), settings=settings_of("speculative", agent), profile=profile,
+            task, rollout, box, settings=settings_of("speculative", agent), profile=profile,
             renderer=tiny_renderer, cap_ns=ns(30), backend="expert", mode="speculative", seed=0,
         )
-        if not row["right"]:
-            assert row["listener_ns"] is None
+        if not row.right:
+            assert row.listener_ns is None
             continue
-        assert row["floor_ns"] <= row["listener_ns"] <= row["latency_ns"]
-        assert tuple(row["path_ns"]) == CAUSES and sum(row["path_ns"].values()) == row["latency_ns"]
+        assert row.floor_ns <= row.listener_ns <= row.latency_ns
+        assert tuple(row.path_ns) == CAUSES and sum(row.path_ns.values()) == row.latency_ns
 
 
 def test_the_path_goes_back_from_the_last_call_to_the_end_of_speech():

@@ -10,9 +10,10 @@ from eval import lost as lost_
 from eval.lost import STEPS, lost, pairs, timeline
 from eval.replay import main as replay
 from eval.results import BadResults
-from eval.trace import Line, Piece, Run, Span, Trace, history_of, trace
+from eval.trace import Line, Piece, Run, Span, Trace, trace
 from midsentence.clock import ns
 from midsentence.events import UserUpdate
+from tests.eval.made import record_of
 
 
 def span(start: float, end: float, part: str, *, final: bool, ended: str = "action", lines: tuple[float, ...] = ()) -> Span:
@@ -49,7 +50,7 @@ def test_what_comes_after_the_commit_point_is_no_writing():
 
 def test_a_timeline_begins_before_the_end_of_speech_and_tells_who_did_what():
     spans = span(9, 10.5, "tool_call", final=False, ended="cut"), span(12, 13, "answer", final=True)
-    shown = timeline({"speech_end_ns": ns(9)}, seen(*spans))
+    shown = timeline(record_of(speech_end_ns=ns(9)), seen(*spans))
     assert [line.split()[:2] for line in shown] == [
         ["0.00", "model"], ["1.00", "heard"], ["3.00", "model"], ["4.00", "tool"], ["5.00", "user"],
     ]
@@ -62,9 +63,9 @@ def test_the_division_of_real_episodes_adds_up_and_is_printed(configured, capsys
     config.runs = [config.out]
     (found,) = pairs(config.runs).values()
     for episode, floor_ns, other in found:
-        assert (episode["mode"], other["mode"], episode["task"]) == ("speculative", "sequential", other["task"])
-        item = lost(trace(history_of(episode["log"])), episode["speech_end_ns"], episode["latency_ns"], floor_ns)
-        assert item.total_ns == episode["latency_ns"] - floor_ns == sum(item.steps_ns.values())
+        assert (episode.mode, other.mode, episode.task) == ("speculative", "sequential", other.task)
+        item = lost(trace(episode.history), episode.speech_end_ns, episode.latency_ns, floor_ns)
+        assert item.total_ns == episode.latency_ns - floor_ns == sum(item.steps_ns.values())
         assert item.total_ns >= 0 and all(spent >= 0 for name, spent in item.steps_ns.items() if name != STEPS[-1])
     capsys.readouterr()
     with monkeypatch.context() as patched:  # others may have written the episodes
@@ -74,8 +75,8 @@ def test_the_division_of_real_episodes_adds_up_and_is_printed(configured, capsys
         assert "b\\x1b[2J, laptop: " in said and "\x1b" not in said
     lost_.main(config)
     out = capsys.readouterr().out
-    assert f"{len(found)} requests, share of the saving 0." in out and all(f"\n{episode['task']}: " in out for episode, _, _ in found)
-    config.path = found[0][0]["task"]
+    assert f"{len(found)} requests, share of the saving 0." in out and all(f"\n{episode.task}: " in out for episode, _, _ in found)
+    config.path = found[0][0].task
     lost_.main(config)
     assert capsys.readouterr().out.count("user gets") == 1
 

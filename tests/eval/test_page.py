@@ -8,15 +8,18 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from matplotlib.image import imread
 
+from data_gen.task import Word
 from eval import replay, timeline
 from eval.measures import Terms, rows_of
 from eval.page import _PALETTE, about, lanes, page, pick, safe_json, write_page
+from eval.records import EpisodeRecord
 from eval.results import Key, read_runs
 from eval.trace import log_of
 from midsentence.calls import CallState, Input
@@ -35,11 +38,12 @@ from midsentence.events import (
     UserUpdate,
 )  # fmt: skip
 from midsentence.transcript import Segment
+from tests.eval.made import record_of, turn_of
 
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\"><!--<script>\u2028&lt;{{data}}'"
 
 
-def episode(mode: str = "speculative", text: str = "text Bob", task: str = "one", right: bool = True) -> dict:
+def episode(mode: str = "speculative", text: str = "text Bob", task: str = "one", right: bool = True) -> EpisodeRecord:
     """One word heard at 1 s, a call written by 2 s that runs to 3 s, an answer at 4 s; speech ends at 1 s."""
     history = [
         (UserUpdate(ns(1), text, True), (Append((Segment("final_query_update", text + "\n", ns(1)),)),)),
@@ -54,12 +58,10 @@ def episode(mode: str = "speculative", text: str = "text Bob", task: str = "one"
         (Appended(ns(3.1), 2), (Generate(2),)),
         (ModelOutput(ns(4), 2, f"<answer>{text}</answer>", (3,)), (Stop(2, 0), Emit(text))),
     ]  # fmt: skip
-    return {
-        "task": task, "source": "debug", "split": "test", "backend": "expert", "mode": mode, "profile": text, "seed": 0,
-        "outcome": "answered", "right": right, "cause": "" if right else "extra", "why": "" if right else text,
-        "speech_end_ns": ns(1), "latency_ns": ns(3), "floor_ns": ns(1),
-        "words": [[text, 0, ns(1), "fluent"]], "log": json.loads(json.dumps(log_of(history))),
-    }  # fmt: skip
+    return record_of(
+        task=task, mode=mode, profile=text, right=right, cause="" if right else "extra", why="" if right else text, latency_ns=ns(3),
+        floor_ns=ns(1), words=(Word(text, 0, ns(1)),), log=json.loads(json.dumps(log_of(history))),
+    )
 
 
 class Elements(HTMLParser):
@@ -104,17 +106,16 @@ def test_lanes_of_an_episode():
     assert found["emits"] == [[4.0, "text Bob"]]
 
 
-def conversation(mode: str, late_s: float = 0.0) -> dict:
+def conversation(mode: str, late_s: float = 0.0) -> EpisodeRecord:
     """The same with a second turn, spoken into the answer to the first, and later by ``late_s``."""
     made = episode(mode)
-    log = made["log"] + json.loads(json.dumps(log_of([
+    log = [*made.log, *json.loads(json.dumps(log_of([
         (Speaking(ns(4), "begun"), ()), (Speaking(ns(5 + late_s), "cut", "text"), ()), (UserUpdate(ns(5 + late_s), "thanks", True), ()),
-    ])))
-    turn = {"kind": "request", "said": True, "right": True, "start_ns": 0, "speech_end_ns": ns(1), "latency_ns": ns(3), "floor_ns": ns(1),
-            "answer": "text Bob", "parts_ns": {}, "first_token_ns": None}
-    second = turn | {"kind": "thanks", "start_ns": ns(4.8 + late_s), "speech_end_ns": ns(5 + late_s), "answer": None}
-    words = [*made["words"], ["thanks", ns(4.8 + late_s), ns(5 + late_s), "fluent"]]
-    return made | {"log": log, "turns": [turn, second], "words": words, "speech_end_ns": ns(5 + late_s)}
+    ])))]
+    turn = turn_of(latency_ns=ns(3), floor_ns=ns(1), answer="text Bob")
+    second = replace(turn, kind="thanks", start_ns=ns(4.8 + late_s), speech_end_ns=ns(5 + late_s), answer=None)
+    words = (*made.words, Word("thanks", ns(4.8 + late_s), ns(5 + late_s)))
+    return replace(made, log=log, turns=(turn, second), words=words, speech_end_ns=ns(5 + late_s))
 
 
 def test_conversations_of_one_task_are_shown_together_each_with_its_own_times():
@@ -129,7 +130,7 @@ def test_conversations_of_one_task_are_shown_together_each_with_its_own_times():
 
 
 def test_an_episode_without_an_answer_is_drawn_to_its_end_and_not_to_the_cap():
-    failed = episode() | {"outcome": "errors", "right": False, "latency_ns": ns(30)}
+    failed = replace(episode(), outcome="errors", right=False, latency_ns=ns(30))
     assert lanes(failed)["end_s"] == 4.0
 
 
@@ -300,7 +301,7 @@ def test_on_a_phone_no_label_is_cut_off_and_none_lies_over_the_end_of_speech(tmp
       }
       document.title = "seen: " + found.join("; ");
     </script></body>"""
-    made = page([episode("sequential", said) | {"words": words}, episode("speculative", said) | {"words": words}])
+    made = page([replace(episode(mode, said), words=words) for mode in ("sequential", "speculative")])
     made = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", made).replace("</body>", look)
     path.write_text(made.replace("<body>", '<body style="width:390px">'))
     assert "<title>seen: </title>" in browse(path, "", tmp_path / "profile", "--dump-dom")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
 from eval import paper, replay, report
 from eval.backends import backend
 from eval.measures import Terms
+from eval.records import EpisodeRecord
 from eval.results import Key
 from midsentence.models import embedded
 from tests.eval.test_report import episode
@@ -24,8 +25,8 @@ def key(backend: str, mode: str, source: str = "assistant", split: str = "test")
     return Key(source, split, backend, mode, "laptop")
 
 
-def some(n: int, late_s: float, right: int, graph: int = 0) -> list[dict]:
-    return [episode(f"t{k}", late_s, k < right) | {"graph_right": k < graph} for k in range(n)]
+def some(n: int, late_s: float, right: int, graph: int = 0) -> list[EpisodeRecord]:
+    return [replace(episode(f"t{k}", late_s, k < right), graph_right=k < graph) for k in range(n)]
 
 
 def tables(episodes: dict, tmp_path, name: str = "smollm2") -> list[dict]:
@@ -97,7 +98,7 @@ def test_only_requests_that_both_sides_ran_are_compared(tmp_path):
 
 def test_splits_are_put_together_only_for_those_that_nobody_trained(tmp_path):
     made = {
-        key(who, mode, "hotpotqa", split): [one | {"answer_right": True} for one in some(4, 4 if mode == "sequential" else 2, 4)]
+        key(who, mode, "hotpotqa", split): [replace(one, answer_right=True) for one in some(4, 4 if mode == "sequential" else 2, 4)]
         for who in ("expert", "async") for mode in ("sequential", "speculative") for split in ("train", "test")
     }
     table, = tables(made, tmp_path)

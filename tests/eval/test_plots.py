@@ -13,6 +13,7 @@ from eval import replay, timeline
 from eval.measures import Terms, rows_of
 from eval.plots import LINES, MARKERS, MOST_MEAN_S, arrivals, counted, edge_s, legend_of, saving, write_plots
 from eval.results import read_runs
+from tests.data_gen.made import trajectory
 
 
 def test_arrivals_are_steps_of_one_request_each():
@@ -98,8 +99,7 @@ def test_a_single_bar_is_no_chart(tmp_path):
 
 def test_one_palette_for_all():
     modes = ("speculative", "async_io")
-    row = {"words": [0], "tokens": 3, "model_tokens": 1, "speech_end_ns": 1, "end_ns": 2, "profile": {"decode_tokens_per_s": 9}}
-    seen = (imread(io.BytesIO(look.distributions([row | {"mode": mode} for mode in modes])))[:, :, :3] * 255).round().astype(int)
+    seen = (imread(io.BytesIO(look.distributions([trajectory(mode=mode, tokens=3) for mode in modes])))[:, :, :3] * 255).round().astype(int)
     for mode in modes:
         colour = tuple(int(MODE_COLOURS[mode][n: n + 2], 16) for n in (1, 3, 5))
         assert (seen == colour).all(axis=2).sum() > 50

@@ -16,8 +16,8 @@ from eval import realtime, replay
 from eval.episodes import replayed
 from eval.measures import Terms, rows_of
 from eval.realtime import LIMIT_S, Live, Time, run_live
-from eval.results import read_runs
-from eval.trace import history_of, trace
+from eval.results import read_file, read_runs
+from eval.trace import trace
 from midsentence.clock import Profile, WallClock, ns
 from midsentence.events import Emit, ToolError, UserUpdate
 from midsentence.modes import settings
@@ -75,7 +75,7 @@ def played(renderer, script: Scripted, *updates: tuple[float, str, bool], tools=
 
 
 def records(folder: Path) -> dict[str, list[dict]]:
-    return {path.name: [json.loads(line) for line in path.read_text().splitlines()] for path in sorted(folder.glob("episodes-*.jsonl"))}
+    return {path.name: list(read_file(path)) for path in sorted(folder.glob("episodes-*.jsonl"))}
 
 
 def test_the_expert_live_does_what_it_does_on_the_virtual_clock(configured, faked, tmp_path):
@@ -88,13 +88,13 @@ def test_the_expert_live_does_what_it_does_on_the_virtual_clock(configured, fake
     tasks = {task.id: task for task in load(config, "test")}
     for name, episodes in real.items():
         expected = virtual[name.replace("-wall", "")]
-        assert [e["task"] for e in episodes] == [e["task"] for e in expected]
+        assert [e.task for e in episodes] == [e.task for e in expected]
         for live, simulated in zip(episodes, expected):
-            assert set(live) == set(simulated) | {"time"} and live["time"] == "real" and live["profile"] == "wall-laptop"
-            assert [live[key] for key in ("outcome", "right", "answer")] == [simulated[key] for key in ("outcome", "right", "answer")]
-            assert abs(live["latency_ns"] - simulated["latency_ns"]) < NEAR_NS
-            assert live["floor_ns"] <= live["latency_ns"] and sum(live["parts_ns"].values()) == live["latency_ns"]
-            assert replayed(live, tasks[live["task"]], replay.settings_of(live["mode"], config.agent)).answered
+            assert (simulated.time, live.time) == ("virtual", "real") and live.profile == "wall-laptop"
+            assert (live.outcome, live.right, live.answer) == (simulated.outcome, simulated.right, simulated.answer)
+            assert abs(live.latency_ns - simulated.latency_ns) < NEAR_NS
+            assert live.floor_ns <= live.latency_ns and sum(live.parts_ns.values()) == live.latency_ns
+            assert replayed(live, tasks[live.task], replay.settings_of(live.mode, config.agent)).answered
     manifests = [json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("virtual", "real")]
     assert [made["time"] for made in manifests] == ["virtual", "real"] and manifests[1]["processes"] == 1
 
@@ -133,7 +133,7 @@ def test_words_come_when_they_are_due_and_tools_take_their_time(tiny_renderer):
         (0.4321, "call Bob", False), (2.5, "please", True),
     )
     seen = trace(rollout.history)
-    assert rollout.outcome == "answered"
+    assert rollout.outcome == "answered" and rollout.updates == (UserUpdate(ns(0.4321), "call Bob"), UserUpdate(ns(2.5), "please", True))
     assert [(update.at_ns, update.text) for update in seen.updates] == [(ns(0.4321), "call Bob"), (ns(2.5), "please")]
     [run] = seen.runs
     assert abs(run.end_ns - run.start_ns - ns(0.7)) < NEAR_NS and run.value == "+1 555 Bob"
@@ -218,11 +218,11 @@ def test_a_model_in_real_time(configured, tmp_path):
     replay.main(config)
     [(name, [episode])] = records(tmp_path / "replay").items()
     assert name == "episodes-untrained-speculative-wall-0.jsonl"
-    assert (episode["time"], episode["profile"], episode["outcome"]) == ("real", "wall", "out_of_budget")
-    assert not episode["right"] and episode["latency_ns"] == ns(config.eval.cap_s)
-    task = next(task for task in load(config, "test") if task.id == episode["task"])
+    assert (episode.time, episode.profile, episode.outcome) == ("real", "wall", "out_of_budget")
+    assert not episode.right and episode.latency_ns == ns(config.eval.cap_s)
+    task = next(task for task in load(config, "test") if task.id == episode.task)
     due = replay.heard_of(task, config.data, replay.child(config.seed, "replay", 0))
-    came = trace(history_of(episode["log"])).updates
+    came = trace(episode.history).updates
     assert came and all(update.at_ns >= planned.at_ns for update, planned in zip(came, due))
     [row] = rows_of(read_runs([config.out]), Terms(0, 50))
     assert (row["time"], row["floor_beaten"], row["outcomes"]) == ("real", 0, {"out_of_budget": 1})

@@ -8,20 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from data_gen.episodes import settings_of
+from configs.modes import settings_of
 from data_gen.sources import load
 from eval import replay
 from eval.backends import Backend, backend
 from eval.episodes import replayed
+from eval.records import EpisodeRecord
 from eval.replay import choose, of_source
-from eval.results import BadResults, read_runs
-from eval.trace import history_of, trace
+from eval.results import BadResults, read_file, read_runs
+from eval.trace import trace
 from midsentence.calls import CallState
 
 
-def rows(folder: Path) -> dict[str, list[dict]]:
+def rows(folder: Path) -> dict[str, list[EpisodeRecord]]:
     """Episodes by file."""
-    return {path.name: [json.loads(line) for line in path.read_text().splitlines()] for path in sorted(folder.glob("episodes-*.jsonl"))}
+    return {path.name: list(read_file(path)) for path in sorted(folder.glob("episodes-*.jsonl"))}
 
 
 EXPERT = ("eval.backends=[expert]", "eval.expert_tasks=5")
@@ -39,11 +40,11 @@ def test_every_row_has_the_same_tasks_and_updates(replayed_expert):
     config, folder = replayed_expert
     made = list(rows(folder).values())
     assert [len(row) for row in made] == [5, 5, 5, 5]
-    assert len({tuple(episode["task"] for episode in row) for row in made}) == 1
+    assert len({tuple(episode.task for episode in row) for row in made}) == 1
     for episodes in zip(*made):
-        heard = [tuple((u.at_ns, u.text, u.final) for u in trace(history_of(episode["log"])).updates) for episode in episodes]
+        heard = [tuple((u.at_ns, u.text, u.final) for u in trace(episode.history).updates) for episode in episodes]
         assert len(set(heard)) == 1
-        assert all(episode["right"] for episode in episodes)
+        assert all(episode.right for episode in episodes)
     path = folder / "episodes-expert-sequential-laptop-0.jsonl"
     assert json.loads((folder / "manifest.json").read_text())["rows"][0] == {
         "backend": "expert", "mode": "sequential", "profile": "laptop", "seed": 0, "source": "",
@@ -69,7 +70,7 @@ def test_a_killed_replay_resumes_to_the_same_bytes(replayed_expert, configured, 
     def add(self, row):
         if len(kept) == 7:
             raise KeyboardInterrupt
-        kept.append(row["task"])
+        kept.append(row.task)
         real(self, row)
 
     monkeypatch.setattr(replay.Part, "add", add)
@@ -81,7 +82,7 @@ def test_a_killed_replay_resumes_to_the_same_bytes(replayed_expert, configured, 
     with pytest.raises(BadResults, match="half-written"):
         read_runs([again.out])
     ran = []
-    monkeypatch.setattr(replay.Part, "add", lambda self, row: (ran.append(row["task"]), real(self, row)))
+    monkeypatch.setattr(replay.Part, "add", lambda self, row: (ran.append(row.task), real(self, row)))
     replay.main(again)
     assert len(ran) == 13
     assert {path.name: path.read_bytes() for path in (tmp_path / "killed").glob("episodes-*")} == whole
@@ -94,11 +95,11 @@ def test_a_log_replays_alone_to_the_same_end(replayed_expert):
     config, folder = replayed_expert
     tasks = {task.id: task for task in load(config, "test")}
     for episode in rows(folder)["episodes-expert-speculative-laptop-0.jsonl"]:
-        state = replayed(episode, tasks[episode["task"]], settings_of("speculative", config.agent))
+        state = replayed(episode, tasks[episode.task], settings_of("speculative", config.agent))
         assert state.answered and all(call.state is CallState.DONE for call in state.graph.calls.values())
-        assert len(state.graph.calls) == len(tasks[episode["task"]].gold)
+        assert len(state.graph.calls) == len(tasks[episode.task].gold)
     with pytest.raises(ValueError, match="is of task"):
-        replayed(episode, next(task for id, task in tasks.items() if id != episode["task"]), settings_of("speculative", config.agent))
+        replayed(episode, next(task for id, task in tasks.items() if id != episode.task), settings_of("speculative", config.agent))
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
@@ -132,15 +133,15 @@ def test_no_guess_writes_no_thoughts(configured, tmp_path):
     config = configured("eval.backends=[no_guess]", "eval.expert_tasks=4", "eval.modes=[speculative]")
     replay.main(config)
     for episode in rows(tmp_path / "replay")["episodes-no_guess-speculative-laptop-0.jsonl"]:
-        assert "<think>" not in "".join(span.text for span in trace(history_of(episode["log"])).spans)
-        assert episode["right"]
+        assert "<think>" not in "".join(span.text for span in trace(episode.history).spans)
+        assert episode.right
 
 
 def test_several_sources_each_with_its_own_settings(configured, tmp_path):
     config = configured("eval.backends=[expert]", "eval.expert_tasks=2", "eval.modes=[parallel]", "eval.sources=[assistant,naturalistic]")
     assert of_source(config, "assistant").data.eagerness == 1.0 and of_source(config, "").data.source == "debug"
     replay.main(config)
-    found = {name: {episode["source"] for episode in episodes} for name, episodes in rows(tmp_path / "replay").items()}
+    found = {name: {episode.source for episode in episodes} for name, episodes in rows(tmp_path / "replay").items()}
     assert found == {f"episodes-{source}-expert-parallel-laptop-0.jsonl": {source} for source in ("assistant", "naturalistic")}
     assert {key.source for key in read_runs([config.out])} == {"assistant", "naturalistic"}
 
@@ -185,7 +186,7 @@ def test_planned_backends_do_not_depend_on_a_checkpoint(configured):
 def test_what_is_replayed_under_a_name_of_its_own_is_reported_under_it(bfcl_wheel, configured, tmp_path):
     """Rows that ask for one call are told apart from those that ask for several, though both are the leaderboard's."""
     replay.main(configured("eval.backends=[expert]", "eval.modes=[parallel]", "eval.expert_tasks=2", "eval.sources=[bfcl,bfcl_multiple]"))
-    named = {name: {row["source"] for row in made} for name, made in rows(tmp_path / "replay").items()}
+    named = {name: {row.source for row in made} for name, made in rows(tmp_path / "replay").items()}
     assert named == {
         "episodes-bfcl-expert-parallel-laptop-0.jsonl": {"bfcl"},
         "episodes-bfcl_multiple-expert-parallel-laptop-0.jsonl": {"bfcl_multiple"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -14,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from configs.command import UserError
 from eval import replay, sharding
+from eval.records import to_line
 from eval.sharding import ALONE, Part, Share, share
+from midsentence.ending import UserError
+from tests.eval.made import record_of
 
 ROOT = Path(__file__).parents[2]
 EXPERT = ("eval.backends=[expert]", "eval.expert_tasks=5", "eval.modes=[sequential,speculative]")
@@ -100,7 +101,7 @@ def test_one_that_fails_stops_all_and_any_number_goes_on(configured, tmp_path, w
     with half.open("a") as file:
         file.write('{"task": "half a li')  # as a kill leaves it
     again = []
-    monkeypatch.setattr(Part, "add", lambda self, row: (again.append(row["task"]), add(self, row)))
+    monkeypatch.setattr(Part, "add", lambda self, row: (again.append(row.task), add(self, row)))
     assert together(config, then) == [None] * then
     assert len(again) == 10 - len(ran) and written(config.out) == whole
 
@@ -114,11 +115,21 @@ def test_a_row_that_lacks_episodes_is_not_finished(configured, together, monkeyp
 def test_what_was_gathered_before_a_kill_is_not_lost(tmp_path):
     base = tmp_path / "episodes-a-0.part"
     for path, tasks in ((base, "ab"), (tmp_path / "episodes-a-0.0.part", "bc"), (tmp_path / "episodes-a-0.12.part", "d")):
-        path.write_text("".join(json.dumps({"task": task}) + "\n" for task in tasks))
+        path.write_text("".join(to_line(record_of(task=task)) for task in tasks))
     (tmp_path / "episodes-b-0.0.part").write_text("{}\n")
     assert sorted(Part.gather(base).done) == ["a", "b", "c", "d"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["episodes-a-0.part", "episodes-b-0.0.part"]
     assert sorted(Part.open(base).done) == ["a", "b", "c", "d"] == sorted(Part.gather(base).done)
+
+
+def test_a_row_under_way_of_other_code_is_not_taken_for_an_unfinished_line(tmp_path):
+    """Nothing is thrown away: hours may be in it."""
+    path = tmp_path / "episodes-a-0.part"
+    path.write_text(to_line(record_of()) + '{"task": "b"}\n')
+    with pytest.raises(UserError) as error:
+        Part.open(path)
+    assert str(error.value) == f"{path} has a line that is no record (source is missing); delete the file and replay again"
+    assert path.read_text().endswith('{"task": "b"}\n')
 
 
 @pytest.mark.parametrize("environ", [{}, {"WORLD_SIZE": "1", "RANK": "0"}])

@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import replace
 
 import pytest
 
 from eval import replay, report
 from eval.latency import PARTS
 from eval.measures import Terms, labels_of, rows_of
+from eval.records import EpisodeRecord
 from eval.report import broken, chosen
-from eval.results import BadResults, Key, find_episode, read_runs
-from eval.safety import Counts
+from eval.results import BadResults, Key, find_episode, read_file, read_runs
 from eval.tables import markdown
 from midsentence.clock import ns
+from tests.eval.made import counts_of, record_of
 
-NO_COUNTS = asdict(Counts(*(0 for _ in Counts.__dataclass_fields__)))
 
-
-def episode(task: str, late_s: float, right: bool = True, seed: int = 0, floor_s: float = 0.5, **counts) -> dict:
-    parts = dict.fromkeys(PARTS, 0) | {"thinking": ns(late_s)}
-    return {
-        "task": task, "seed": seed, "right": right, "latency_ns": ns(late_s), "first_token_ns": ns(late_s / 2), "floor_ns": ns(floor_s),
-        "parts_ns": parts, "counts": NO_COUNTS | counts, "cause": "" if right else "missing", "outcome": "answered", "speech_end_ns": ns(3),
-        "tags": ["short"], "graph_right": right, "answer_right": right, "answer_f1": None, "prompt_tokens": 100, "context_tokens": 160,
-    }
+def episode(task: str, late_s: float, right: bool = True, seed: int = 0, floor_s: float = 0.5, **counts) -> EpisodeRecord:
+    return record_of(
+        task=task, seed=seed, right=right, latency_ns=ns(late_s), first_token_ns=ns(late_s / 2), floor_ns=ns(floor_s),
+        parts_ns=dict.fromkeys(PARTS, 0) | {"thinking": ns(late_s)}, counts=counts_of(**counts), cause="" if right else "missing",
+        speech_end_ns=ns(3), tags=("short",), graph_right=right, answer_right=right,
+    )
 
 
 def key(mode: str, backend: str = "expert") -> Key:
     return Key("debug", "test", backend, mode, "laptop")
 
 
-def made(**modes: list[dict]) -> dict[Key, list[dict]]:
+def made(**modes: list[EpisodeRecord]) -> dict[Key, list[EpisodeRecord]]:
     return {key(mode): episodes for mode, episodes in modes.items()}
 
 
@@ -104,7 +102,7 @@ def test_non_inferior_only_if_the_whole_interval_says_so():
 
 
 def test_cost_tags_and_what_stands_beside_accuracy():
-    ours = [episode("a", 1, model_tokens=40), episode("b", 1, right=False, model_tokens=20) | {"tags": ["long"], "answer_f1": 0.5}]
+    ours = [episode("a", 1, model_tokens=40), replace(episode("b", 1, right=False, model_tokens=20), tags=("long",), answer_f1=0.5)]
     found = row(rows_of(made(speculative=ours), Terms(0, 100, price_input=1.0, price_output=10.0)), "speculative")
     # 120 and 140 taken in, 40 and 20 written
     assert found["cost_per_task"] == pytest.approx((130 * 1 + 30 * 10) / 1e6)
@@ -125,8 +123,8 @@ def test_what_was_in_vain_costs_too_and_is_shown_where_prices_are_set():
 
 
 def test_causes_are_counted_by_mode_and_by_label_of_disfluency():
-    def spoken(task: str, *tags: str, cause: str = "") -> dict:
-        return episode(task, 1, not cause) | {"cause": cause, "tags": ["intents:2", *tags]}
+    def spoken(task: str, *tags: str, cause: str = "") -> EpisodeRecord:
+        return replace(episode(task, 1, not cause), cause=cause, tags=("intents:2", *tags))
 
     base = [spoken("a"), spoken("b", "filler", "correction"), spoken("c", "correction")]
     ours = [
@@ -157,12 +155,12 @@ def test_labels_go_from_the_words_of_a_request_to_the_report(configured, tmp_pat
     assert found["causes"] == {"out of budget": 12}
     labels = {label: entry["causes"] for label, entry in found["by_label"].items()}
     assert len(labels) > 2 and all(set(causes) == {"out of budget"} for causes in labels.values())
-    records = [json.loads(line) for line in next((tmp_path / "replay").glob("episodes-*.jsonl")).read_text().splitlines()]
+    records = list(read_file(next((tmp_path / "replay").glob("episodes-*.jsonl"))))
     for label in labels:
         said = [record for record in records if label in labels_of(record)]
         assert sum(labels[label].values()) == len(said) > 0
-    corrected = [record for record in records if "correction" in record["tags"]]
-    assert corrected and all({"reparandum", "repair"} & {word[3] for word in record["words"]} for record in corrected)
+    corrected = [record for record in records if "correction" in record.tags]
+    assert corrected and all({"reparandum", "repair"} & {word.label for word in record.words} for record in corrected)
 
 
 def test_shares_of_fewer_than_ten_tasks_are_counts():
@@ -217,7 +215,7 @@ def test_the_request_that_is_drawn_shows_something():
     dull, telling = episode("a", 2), episode("b", 2, early_calls=2, held_calls=1, started_calls=3)
     base = [episode("a", 4), episode("b", 5)]
     assert chosen(made(sequential=base, speculative=[dull, telling]))[2] == "b"
-    assert chosen(made(sequential=base, speculative=[dull | {"right": False}])) is None
+    assert chosen(made(sequential=base, speculative=[replace(dull, right=False)])) is None
     assert chosen(made(speculative=[telling])) is None
 
 
@@ -326,8 +324,8 @@ def test_a_broken_run_ends_with_status_1(finished, capsys, monkeypatch):
 
 def test_an_episode_can_be_found_with_its_log(finished):
     config, _ = finished
-    task = read_runs(config.runs)[key("speculative")][0]["task"]
-    assert find_episode(config.runs, task, "expert", "speculative")["log"]
+    task = read_runs(config.runs)[key("speculative")][0].task
+    assert find_episode(config.runs, task, "expert", "speculative").log
     with pytest.raises(BadResults, match="no episode of task 'x'"):
         find_episode(config.runs, "x", "expert", "speculative")
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from configs.palette import CUT, PARTS
+from data_gen.task import Word
 from eval import timeline
 from midsentence.clock import ns
 from tests.eval.test_page import conversation, episode
@@ -48,7 +51,7 @@ def test_the_legend_shows_what_is_drawn_and_nothing_else(figures, tmp_path):
     said = episode()
     timeline.draw([said], tmp_path / "timeline.png")
     assert [text.get_text() for text in figures[0].legends[0].get_texts()] == ["writes a call", "answers", "call runs"]
-    timeline.draw([said | {"words": [["Bob", 0, ns(1), "reparandum"]]}], tmp_path / "timeline.png")
+    timeline.draw([replace(said, words=(Word("Bob", 0, ns(1), "reparandum"),))], tmp_path / "timeline.png")
     assert [text.get_text() for text in figures[1].legends[0].get_texts()][-1] == "taken back by the speaker"
 
 

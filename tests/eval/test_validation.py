@@ -17,13 +17,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from configs.command import UserError
 from configs.schema import Config
 from data_gen import generate
 from eval import replay, validation
 from eval.measures import Terms, rows_of
 from eval.results import read_runs
 from eval.validation import ValidationReplay
+from midsentence.ending import UserError
 from midsentence.models.checkpoint import load_model
 from training import sft
 from training.watch import Watch

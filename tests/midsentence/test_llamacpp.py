@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from concurrent.futures import Future
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,8 +15,11 @@ from omegaconf import OmegaConf
 pytest.importorskip("xllamacpp", reason="install it with: pip install -e '.[llamacpp]'")
 
 from configs.schema import register  # noqa: E402
+from data_gen.tasks import debug  # noqa: E402
 from eval import replay  # noqa: E402
-from midsentence import session  # noqa: E402
+from midsentence import core, session  # noqa: E402
+from midsentence.clock import NS_PER_S  # noqa: E402
+from midsentence.events import Appended, UserUpdate  # noqa: E402
 from midsentence.models import llama_library, llamacpp  # noqa: E402
 from midsentence.models.checkpoint import load_model  # noqa: E402
 from midsentence.models.grammar import ProtocolGrammar  # noqa: E402
@@ -23,10 +27,19 @@ from midsentence.models.live import ModelWorker  # noqa: E402
 from midsentence.models.llamacpp import LlamaCppModel  # noqa: E402
 from midsentence.models.load import load_runtime  # noqa: E402
 from midsentence.models.transformers import TransformersModel  # noqa: E402
+from midsentence.modes import settings as mode_settings  # noqa: E402
+from midsentence.prompt import system_prompt  # noqa: E402
 from midsentence.rendering import Renderer  # noqa: E402
 from midsentence.simulate import run_batch  # noqa: E402
 from scripts.bench_replay import episodes  # noqa: E402
-from tests.midsentence.contract import masks_bind_only_their_own_stream, ragged, what_does_not_fit_is_named  # noqa: E402
+from tests.midsentence.contract import (  # noqa: E402
+    Following,
+    masks_bind_only_their_own_stream,
+    ragged,
+    token_by_token,
+    what_does_not_fit_is_named,
+    what_is_foreseen_changes_nothing,
+)
 from training.gguf_file import write_gguf  # noqa: E402
 
 
@@ -230,6 +243,123 @@ def test_masks_bind_only_their_own_stream(make):
     masks_bind_only_their_own_stream(make(), 1467)
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("masked", [False, True], ids=["free", "masked"])
+def test_what_is_foreseen_changes_nothing(make, masked, temperature):
+    backend = make(temperature=temperature)
+    backend.end_ids = frozenset()  # which random weights may write at any time
+    what_is_foreseen_changes_nothing(backend, [7, 3, 50, 2], lambda: Following(1467) if masked else None)
+
+
+@pytest.mark.parametrize("eager", [True, False])
+def test_what_is_foreseen_is_read_in_one_pass_and_what_follows_costs_none(make, monkeypatch, eager):
+    backend = make(eager=eager, temperature=1.5)
+    backend.end_ids = frozenset()
+    (wanted,) = write(backend, [backend.open([5, 6, 7])], 9)
+    stream, seen = backend.open([5, 6]), []
+    backend.append([(stream, [7])])
+    compute = backend._cache.compute
+    monkeypatch.setattr(backend._cache, "compute", lambda rows: seen.append([len(ids) for _, _, ids, _ in rows]) or compute(rows))
+    assert backend.verify(stream, wanted[:8]) == 8
+    assert backend.decode([stream]) == [wanted[8]]
+    assert seen == [[8 if eager else 9]]  # with what waited for the next pass
+    assert backend.verify(stream, [(backend.decode([backend.fork(stream)])[0] + 1) % 1467] * 3) == 0
+    assert stream.length == 12 and backend._cache.length(stream.slot) == stream.cached == 12
+    fresh = make()
+    close_to(logits(backend, stream), logits(fresh, fresh.open(stream.ids)))
+
+
+def test_more_is_foreseen_than_a_pass_has_logits_for(make, monkeypatch):
+    backend, passes = make(temperature=1.5), []
+    backend.end_ids = frozenset()
+    most = llama_library.OUTPUTS
+    count = 2 * most + 5
+    (wanted,) = write(backend, [backend.open([5, 6, 7])], count + 1)
+    one_pass = backend._cache._pass
+    monkeypatch.setattr(backend._cache, "_pass", lambda part: passes.append(len(part)) or one_pass(part))
+    stream = backend.open([5, 6, 7])
+    assert backend.verify(stream, wanted[:count]) == count
+    assert passes[-3:] == [most, most, 6]  # the prompt's last token once more, for its logits
+    assert backend.decode([stream]) == [wanted[count]]
+    wrong = [*wanted[:20], wanted[20] ^ 1, *wanted[21:count]]
+    del passes[:]
+    assert backend.verify(again := backend.open([5, 6, 7]), wrong) == 20
+    assert passes[-2:] == [most, most]  # and not to its end
+    assert write(backend, [again], 8) == [wanted[20:28]]
+    stream = backend.open([5, 6])
+    backend.append([(stream, [7])])
+    del passes[:]
+    assert backend.verify(stream, [wanted[0] ^ 1, *wanted[1:9]]) == 0
+    assert not passes and backend.decode([stream]) == wanted[:1]
+
+
+def test_a_full_cache_grows_for_what_is_foreseen(make, monkeypatch):
+    monkeypatch.setattr(llamacpp, "_CELLS", 256)
+    backend, plain = make(temperature=1.5), make(temperature=1.5)
+    backend.end_ids = frozenset()
+    (wanted,) = write(plain, [plain.open([5] * 250)], 30)
+    stream = backend.open([5] * 250)
+    assert backend._cache.tokens == 256
+    assert backend.verify(stream, wanted[:29]) == 29  # two passes
+    assert backend._cache.tokens == 512 and backend.decode([stream]) == wanted[29:]
+
+
+def test_what_ends_a_turn_or_fails_is_not_taken_in(make):
+    backend = make(max_tokens=30, temperature=1.5)
+    backend.end_ids = frozenset()
+    (wanted,) = write(backend, [backend.open([5, 6, 7])], 6)
+    stream = backend.open([5, 6, 7])
+    with pytest.raises(ValueError, match="3 tokens, 28 more pass max_tokens = 30"):
+        backend.verify(stream, [1] * 28)
+    with pytest.raises(RuntimeError, match="llama.cpp failed on 3 tokens, status -1"):
+        backend.verify(stream, [wanted[0], 999_999])
+    assert stream.ids == [5, 6, 7] and backend._cache.length(stream.slot) == stream.cached == 2
+    backend.end_ids = frozenset({wanted[3]})
+    assert backend.verify(stream, wanted) == wanted.index(wanted[3]) > 0
+    backend.close(stream)
+    with pytest.raises(ValueError, match="is closed"):
+        backend.verify(stream, [1])
+
+
+def test_a_live_context_reads_what_is_foreseen(make, monkeypatch):
+    backend, seen = make(temperature=1.5), []
+    backend.end_ids = frozenset()
+    (wanted,) = write(backend, [backend.open([*[7] * 30, 8, 9])], 10)
+    compute = backend._cache.compute
+    monkeypatch.setattr(backend._cache, "compute", lambda rows: seen.append([len(ids) for _, _, ids, _ in rows]) or compute(rows))
+    with ModelWorker(backend) as worker:
+        context = worker.open([7] * 30).result(30)
+        listener = Listener(10)
+        listener.context = context
+        del seen[:]
+        context.write([8, 9], None, listener, foreseen=wanted[:8])
+        listener.done.result(30)
+        context.append([]).result(30)  # what was asked before is done by now
+    assert listener.tokens == wanted and seen == [[2], [8], [1]]
+
+
+class TokenByToken:
+    """A model without its `verify`."""
+
+    def __init__(self, inner) -> None:
+        self.end_ids, self.open, self.append, self.decode = inner.end_ids, inner.open, inner.append, inner.decode
+        self.crop, self.fork, self.close = inner.crop, inner.fork, inner.close
+
+
+def test_verified_replays_with_a_grammar_are_those_of_writing_token_by_token(make, tiny):
+    renderer = Renderer(tiny[2], "text")
+    grammar = ProtocolGrammar(renderer, max_thought_chars=12, max_answer_chars=12)
+    def played(backend):
+        (episode,) = made = episodes(renderer, 1, scripted=False, mode="verified")
+        episode.grammar, episode.limit_ns = grammar, 12 * NS_PER_S
+        (rollout,) = run_batch(made, backend)
+        return renderer.ids(rollout.prompt_ids, rollout.state.transcript), rollout.drafted
+
+    ids, drafted = played(make(eager=False))
+    assert (ids, drafted) == played(TokenByToken(make(eager=False)))
+    assert drafted.right > 20
+
+
 def test_replays_with_a_grammar_are_those_of_transformers(make, reference, tiny):
     renderer = Renderer(tiny[2], "text")
     grammar = ProtocolGrammar(renderer, max_thought_chars=12, max_answer_chars=12)
@@ -372,4 +502,35 @@ def test_smollm2_writes_what_it_writes_in_transformers(smollm2_folder, tmp_path)
     fork = backend.fork(mine[0])
     expected = write(reference, theirs, 8)
     assert write(backend, [*mine, fork], 8) == [*expected, expected[0]]
+    backend.free()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("eight_bits", [False, True], ids=["float32", "eight bits"])
+def test_smollm2_reads_what_it_would_write(smollm2_folder, tmp_path, eight_bits):
+    """The shipped adapter, free, constrained and grounded: drafts right, wrong at the first, in the middle and at the last, and none."""
+    model, tokenizer = load_model(str(smollm2_folder), "smollm2-midsentence", "float32")
+    write_gguf(model, tokenizer, tmp_path / "model.gguf", "smollm2", eight_bits=eight_bits)
+    backend = LlamaCppModel(tmp_path / "model.gguf", tokenizer=tokenizer, float32=not eight_bits)
+    renderer = Renderer(tokenizer, "token")
+    state = core.start(mode_settings("eager_end"), {spec.name: spec for spec in debug.TOOLS})
+    for event in (UserUpdate(0, "text Bob that the review moves to Thursday at ten", True), Appended(1, 9), Appended(2, 3)):
+        state, _ = core.step(state, event)
+    assert state.phase is core.Phase.GENERATING
+    prompt = renderer.ids(renderer.prompt_ids(system_prompt(state.settings, debug.TOOLS)), state.transcript)
+    constrained, grounded = ProtocolGrammar(renderer), ProtocolGrammar(renderer, grounded=True)
+    for begin in (lambda: None, partial(constrained.begin, state), partial(grounded.begin, state)):
+        wanted, count = token_by_token(backend, backend.open(prompt), 24, begin()), 20
+        if not backend.end_ids.isdisjoint(wanted):
+            count = next(n for n, id in enumerate(wanted) if id in backend.end_ids)
+        assert count >= 8
+        for right in (0, 1, count // 2, count - 1, count):
+            stream, constraint = backend.open(prompt), begin()
+            foreseen = [*wanted[:right], *((wanted[right] + 1) % 90 for _ in range(right < count)), *wanted[right + 1:count]]
+            taken = backend.verify(stream, foreseen, constraint)
+            assert right - 3 <= taken <= right  # what is forced is taken as a whole, or left
+            assert stream.ids == [*prompt, *wanted[:taken]]
+            assert backend.verify(stream, (), constraint) == 0
+            assert token_by_token(backend, stream, count - taken, constraint) == wanted[taken:count]
+            backend.close(stream)
     backend.free()

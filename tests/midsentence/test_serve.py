@@ -226,7 +226,7 @@ def test_what_is_not_said_is_as_the_settings_have_it():
     for mode in MODES:
         assert serve.row_of(parser.parse_args(["--mode", mode])) == settings_of(mode, AgentConfig())
     assert (asked.prompt, asked.prompt_tools) == (AgentConfig().prompt, AgentConfig().prompt_tools)
-    assert (asked.model, asked.dtype, asked.mode) == (ModelConfig().name, ModelConfig().dtype, "speculative")
+    assert (asked.model, asked.dtype, asked.mode) == (ModelConfig().name, ModelConfig().dtype, "verified")
 
 
 @pytest.mark.parametrize("name", ["nosuch", "create_calendar_event"])

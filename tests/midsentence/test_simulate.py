@@ -9,7 +9,7 @@ import pytest
 
 from midsentence import core
 from midsentence.clock import ns
-from midsentence.events import ModelOutput, UserUpdate, from_json, to_json
+from midsentence.events import EndPredicted, ModelOutput, Silence, UserUpdate, from_json, to_json
 from midsentence.models.live import PlannedModel
 from midsentence.modes import settings
 from midsentence.simulate import Episode, replay, run_batch
@@ -161,6 +161,18 @@ def test_forced_tokens_cost_prefill_and_no_decode_step():
     outputs = [(event.at_ns, event.text) for event, _ in rollout.history if isinstance(event, ModelOutput)]
     assert outputs == [(ns(0.2), "<answer>"), (ns(0.21), "done"), (ns(0.22), "</answer>")]
     assert rollout.outcome == "answered"
+
+
+def test_a_rollout_has_all_that_the_recogniser_passes_on_also_what_it_did_not_live_to_hear():
+    renderer = WordRenderer()
+    heard = [UserUpdate(0, "x"), EndPredicted(ns(1)), UserUpdate(ns(50), "y", True)]
+    script = Scripted(["<think>" + "hm " * 30 + "</think><pause>"])
+    made = Episode(
+        settings=settings("speculative", max_context_tokens=10), profile=ROUND, toolbox=Tools({}, {}), updates=[*heard, Silence(ns(2), 3)],
+        renderer=renderer, prompt_ids=(), planner=script,
+    )  # fmt: skip
+    rollout = made.run()
+    assert rollout.end_ns < ns(50) and rollout.updates == tuple(heard)
 
 
 @pytest.mark.parametrize("scene", SCENES)

@@ -158,7 +158,7 @@ def test_results_that_are_written_in_place_are_counted(place, monkeypatch):
         yield path
 
     known = faults.alone("generate", tried.world_of(place, place / "master", "kills"))
-    monkeypatch.setattr("data_gen.generate.whole", in_place)
+    monkeypatch.setattr("data_gen.trajectory.whole", in_place)
     monkeypatch.setattr(faults, "kills", lambda draw, alone: [faults.Kill(n) for n in range(3, 12)])
     assert known.steps > 6
     tally = case(place, monkeypatch, "kill")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -57,11 +59,11 @@ def test_rows_of_episodes_without_an_answer_are_left_out_and_counted(folder, mon
     monkeypatch.setattr(corpus.os, "sched_getaffinity", lambda _: {0}, raising=False)
     shard = corpus.read_shard
     monkeypatch.setattr(
-        corpus, "read_shard", lambda path: [row | ({"outcome": "invalid_actions"} if n == 0 else {}) for n, row in enumerate(shard(path))]
+        corpus, "read_shard", lambda path: [replace(row, outcome="invalid_actions") if n == 0 else row for n, row in enumerate(shard(path))]
     )
     source = read(folder)
     assert (source.failed, len(source.examples)) == (6, 6)
     assert "6 rows" in corpus.describe([source]) and "6 of episodes without an answer, dropped" in corpus.describe([source])
-    monkeypatch.setattr(corpus, "read_shard", lambda path: [row | {"outcome": "stalled"} for row in shard(path)])
+    monkeypatch.setattr(corpus, "read_shard", lambda path: [replace(row, outcome="stalled") for row in shard(path)])
     with pytest.raises(BadData, match="nothing to train on in split 'train': .* 12 are of episodes without an answer"):
         read(folder)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from configs.command import UserError
+from midsentence.ending import UserError
 from midsentence.models.checkpoint import load_model
 from midsentence.models.embedded import TINY
 from midsentence.models.ends import action_ends, text_ends, turn_ends
@@ -187,7 +187,7 @@ def test_what_is_no_run_is_refused(settings, tmp_path):
 
 
 def test_a_folder_that_holds_anything_is_left_alone(tmp_path, composed):
-    from configs.command import UserError
+    from midsentence.ending import UserError
     from training import export
     source = run_files(tmp_path / "run")
     (tmp_path / "full").mkdir()
@@ -199,7 +199,7 @@ def test_a_folder_that_holds_anything_is_left_alone(tmp_path, composed):
 
 @pytest.mark.parametrize(("name", "content"), [("config.yaml", "train: 3"), ("manifest.json", ""), ("manifest.json", '{"data": {"a": 1}}')])
 def test_a_run_whose_files_are_not_what_training_writes_is_named(tmp_path, name, content):
-    from configs.command import UserError
+    from midsentence.ending import UserError
     from training import export
     source = run_files(tmp_path / "run")
     (source / name).write_text(content)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from configs.command import UserError
+from midsentence.ending import UserError
 from midsentence.models.load import load_renderer
 from training import kernels, sft
 from training.attention import ATTENTION, FLASH, attend, use_blocks
@@ -22,6 +22,15 @@ LAPTOP = Machine(None, BOTH)
 
 OLD = Machine((7, 5), BOTH)
 BARE = Machine((9, 0), frozenset())
+SHARDED = Machine(None, BOTH, sharded=True)
+
+
+def lora(asked, architecture, machine):
+    return choose_kernels(asked, architecture, "lora", machine)
+
+
+def full(asked, architecture, machine):
+    return choose_kernels(asked, architecture, "full", machine)
 
 
 @pytest.mark.parametrize(
@@ -34,12 +43,17 @@ BARE = Machine((9, 0), frozenset())
         (choose_attention, "auto", "bfloat16", OLD, "blocks"),
         (choose_attention, "auto", "bfloat16", BARE, "flash"),
         (choose_attention, "auto", "float32", H100, "blocks"),
-        (choose_kernels, "auto", "qwen2", H100, "liger"),
-        (choose_kernels, "liger", "llama", H100, "liger"),
-        (choose_kernels, "torch", "llama", H100, "torch"),
-        (choose_kernels, "auto", "llama", LAPTOP, "torch"),
-        (choose_kernels, "auto", "llama", BARE, "torch"),
-        (choose_kernels, "auto", "mamba", H100, "torch"),
+        (lora, "auto", "qwen2", H100, "liger"),
+        (lora, "liger", "llama", H100, "liger"),
+        (lora, "torch", "llama", H100, "torch"),
+        (lora, "auto", "llama", LAPTOP, "fused"),
+        (lora, "fused", "mamba", LAPTOP, "fused"),
+        (lora, "torch", "llama", LAPTOP, "torch"),
+        (lora, "auto", "llama", SHARDED, "torch"),
+        (full, "auto", "llama", LAPTOP, "torch"),
+        (full, "auto", "llama", H100, "liger"),
+        (lora, "auto", "llama", BARE, "torch"),
+        (lora, "auto", "mamba", H100, "torch"),
     ],
 )
 def test_what_is_faster_is_used_where_it_can_be(choose, asked, what, machine, used):
@@ -53,9 +67,13 @@ def test_what_is_faster_is_used_where_it_can_be(choose, asked, what, machine, us
          "train.attention=flash can't be used: there is no CUDA GPU here; use train.attention=auto"),
         (choose_attention, "flash", "bfloat16", OLD, "compute capability 8.0 and this GPU has 7.5"),
         (choose_attention, "flash", "float32", H100, "model.dtype=float32"),
-        (choose_kernels, "liger", "llama", LAPTOP, "train.kernels=liger can't be used: there is no CUDA GPU here; use train.kernels=auto"),
-        (choose_kernels, "liger", "llama", BARE, "the package liger-kernel is not installed"),
-        (choose_kernels, "liger", "mamba", H100, "models of type mamba are not among llama"),
+        (lora, "liger", "llama", LAPTOP, "train.kernels=liger can't be used: there is no CUDA GPU here; use train.kernels=auto"),
+        (lora, "liger", "llama", BARE, "the package liger-kernel is not installed"),
+        (lora, "liger", "mamba", H100, "models of type mamba are not among llama"),
+        (lora, "fused", "llama", H100,
+         "train.kernels=fused can't be used: it is for a CPU, and there is a CUDA GPU here; use train.kernels=auto"),
+        (lora, "fused", "llama", SHARDED, "FSDP and DeepSpeed keep weights in parts"),
+        (full, "fused", "llama", LAPTOP, "it is for LoRA layers, and train.method=full"),
     ],
 )
 def test_what_is_asked_for_in_vain_is_refused(choose, asked, what, machine, message):

@@ -150,18 +150,25 @@ def test_a_window_shorter_than_a_trajectory_is_refused():
         our_loss(model, [example(1, 40, 5)], True, True)
 
 
-@pytest.mark.parametrize(("n", "m"), [(1, 1), (7, 7), (7, 12), (TILE, TILE), (2 * TILE + 3, 2 * TILE + 3), (TILE + 5, TILE + 9)])
-def test_plain_attention_is_the_library_s_with_its_gradients(n, m):
-    draw = torch.Generator().manual_seed(n + m)
-    query, key, value, grad = (
-        torch.randn(1, heads, length, 8, dtype=torch.float64, generator=draw, requires_grad=True)
-        for heads, length in ((6, n), (2, m), (2, m), (6, n))
-    )
-    found = PlainAttention.apply(query, key, value, 0.3)
-    sees = torch.ones(n, m, dtype=torch.bool).tril(m - n)
+@pytest.mark.parametrize("layout", [
+    ((0, 1, 0, 0),),
+    ((0, 7, 0, 0), (7, 12, 0, 7)),
+    ((0, 5, 0, 0), (5, 12, 0, 0), (12, 15, 5, 12), (15, 24, 5, 12), (24, 25, 5, 12), (25, 31, 0, 0)),
+    ((0, TILE, 0, 0), (TILE, 3 * TILE + 3, 0, 0), (3 * TILE + 3, 4 * TILE + 8, TILE, 3 * TILE + 3)),
+])
+def test_plain_attention_is_the_library_s_with_its_gradients(layout):
+    length = layout[-1][1]
+    draw = torch.Generator().manual_seed(length)
+    query, key, value = (torch.randn(1, heads, length, 8, dtype=torch.float64, generator=draw, requires_grad=True) for heads in (6, 2, 2))
+    grad = torch.randn(1, length, 6, 8, dtype=torch.float64, generator=draw)
+    found = PlainAttention.apply(query, key, value, layout, 0.3)
+    sees = torch.zeros(length, length, dtype=torch.bool)
+    for start, end, prefix, prefix_end in layout:
+        sees[start:end, start:end] = torch.ones(end - start, end - start, dtype=torch.bool).tril()
+        sees[start:end, prefix:prefix_end] = True
     wanted = functional.scaled_dot_product_attention(
         query, key.repeat_interleave(3, 1), value.repeat_interleave(3, 1), attn_mask=sees, scale=0.3
-    )
+    ).transpose(1, 2)
     torch.testing.assert_close(found, wanted)
     for ours, theirs in zip(
         torch.autograd.grad(found, (query, key, value), grad), torch.autograd.grad(wanted, (query, key, value), grad), strict=True
@@ -172,7 +179,7 @@ def test_plain_attention_is_the_library_s_with_its_gradients(n, m):
 def test_a_long_prompt_is_computed_in_tiles_that_leave_out_most_of_what_nobody_sees():
     n = 4 * TILE
     query, key = (torch.randn(1, heads, n, 8, requires_grad=True) for heads in (6, 2))
-    kept = sum(weights.numel() for weights in PlainAttention.apply(query, key, key, 0.3).grad_fn.saved_tensors[3::2])
+    kept = sum(weights.numel() for weights in PlainAttention.apply(query, key, key, ((0, n, 0, 0),), 0.3).grad_fn.saved_tensors[5::2])
     assert kept == 6 * n * n * 10 // 16  # of 16 tiles 10
     assert _tiles(200, 900) == [(0, 200)]  # what continues a prompt sees most of it
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from configs.command import UserError, command
+from configs.command import command
 from midsentence.assets import MissingAsset
+from midsentence.ending import UserError
 from midsentence.models.embedded import at_hand
 from training import plan as planning
 from training import sft

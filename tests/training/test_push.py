@@ -14,8 +14,8 @@ import pytest
 import yaml
 from huggingface_hub import HfApi, constants
 
-from configs.command import UserError
 from data_gen.trajectory import BadData, read_manifest
+from midsentence.ending import UserError
 from midsentence.models.load import adapter_folder
 from training import export, push, sft
 from training.card import LICENCES, adapter_card, data_card

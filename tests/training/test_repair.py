@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs.command import UserError
 from configs.schema import Config
 from data_gen import check
-from data_gen.trajectory import read_manifest, read_rows
+from data_gen.trajectory import Trajectory, read_manifest, read_rows
+from midsentence.ending import UserError
 from midsentence.models.load import load_renderer
 from tests.training.conftest import compose_settings
 from training import repair, sft
@@ -39,7 +39,7 @@ def repaired(checkpoint: Path, tmp_path: Path) -> Callable[..., Config]:
     return make
 
 
-def rows(config: Config) -> list[dict]:
+def rows(config: Config) -> list[Trajectory]:
     return list(read_rows(Path(config.out), "train"))
 
 
@@ -47,16 +47,16 @@ def test_a_round_from_the_model_to_training(repaired, checkpoint, debug_data, tm
     config = repaired()
     repair.main(config)
     made, renderer = rows(config), load_renderer("tiny", "token", "none")
-    assert made and len({row["id"] for row in made}) == len(made)
-    assert {row["outcome"] for row in made} == {"answered"}
+    assert made and len({row.id for row in made}) == len(made)
+    assert {row.outcome for row in made} == {"answered"}
     wrote = counted = 0
     for row in made:
         example = make_example(row, renderer)
-        own = [s for s in row["segments"] if s["kind"] == "model"]
-        expected = [index for s in own if s["supervised"] for index in s["ids"]]
+        own = [s for s in row.segments if s.segment.kind == "model"]
+        expected = [index for s in own if s.supervised for index in s.segment.ids]
         assert example.labels[example.labels != IGNORED].tolist() == expected
-        assert own[-1]["supervised"]  # the expert's answer
-        wrote += sum(not s["supervised"] for s in own)
+        assert own[-1].supervised  # the expert's answer
+        wrote += sum(not s.supervised for s in own)
         counted += len(expected)
     assert wrote and counted  # the model's own actions stay in the context
     manifest = read_manifest(Path(config.out))
@@ -99,7 +99,7 @@ def test_another_round_plays_other_tasks(repaired):
     first, second = repaired("first"), repaired("second", "repair.round=2")
     for config in (first, second):
         repair.main(config)
-    assert [(row["id"], row["seed"]) for row in rows(first)] != [(row["id"], row["seed"]) for row in rows(second)]
+    assert [(row.id, row.seed) for row in rows(first)] != [(row.id, row.seed) for row in rows(second)]
 
 
 def test_the_share_of_agreeing_actions_that_count(repaired):
@@ -108,7 +108,7 @@ def test_the_share_of_agreeing_actions_that_count(repaired):
         config = repaired(f"share-{share}", f"repair.agreeing={share}", "repair.beta=0.0", "repair.rollouts=24")
         repair.main(config)
         found = rows(config)
-        counted.append(sum(s["supervised"] for row in found for s in row["segments"]))
+        counted.append(sum(s.supervised for row in found for s in row.segments))
     assert counted[1] > counted[0] > 0
 
 
@@ -143,7 +143,7 @@ def test_ids_of_rows_are_those_that_the_renderer_makes(repaired):
     renderer = load_renderer("tiny", "token", "none")
     for row in rows(config):
         example = make_example(row, renderer)
-        assert len(example) == row["tokens"] and example.ids.dtype == np.int32
+        assert len(example) == row.tokens and example.ids.dtype == np.int32
 
 
 class Failing:

@@ -16,7 +16,7 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-from configs.command import UserError
+from midsentence.ending import UserError
 from midsentence.models.checkpoint import load_model
 from midsentence.models.load import load_renderer
 from midsentence.protocol import EDITION

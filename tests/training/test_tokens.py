@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_gen.trajectory import BadData
+from data_gen.trajectory import BadData, Piece, Trajectory
 from midsentence.rendering import Renderer
 from midsentence.transcript import Segment
+from tests.data_gen.made import trajectory
 from training.tokens import IGNORED, KINDS, make_example
 
 THREE_LINES = [
@@ -32,17 +33,14 @@ def flat(text: str) -> str:
     return text.replace("<tool_call>\n", "<tool_call>")
 
 
-def row(renderer: Renderer, lines: list[tuple[str, str, bool]], tokenizer: str | None = None) -> dict[str, Any]:
-    """A row as `data_gen.trajectory.row_of` makes it, as far as labels need it."""
-    segments = [
-        {"kind": kind, "text": text, "at_ns": n * 10**9, "ids": list(renderer.action_ids(text)) if kind == "model" else [],
-         "supervised": kind == "model" and supervised}
+def row(renderer: Renderer, lines: list[tuple[str, str, bool]], tokenizer: str | None = None) -> Trajectory:
+    """A trajectory, as far as labels need it."""
+    segments = tuple(
+        Piece(Segment(kind, text, n * 10**9, tuple(renderer.action_ids(text)) if kind == "model" else ()), kind == "model" and supervised)
         for n, (kind, text, supervised) in enumerate(lines)
-    ]
-    return {
-        "id": "t/0", "tokenizer": tokenizer or renderer.fingerprint, "prompt_ids": list(renderer.prompt_ids("Tools:")),
-        "segments": segments,
-    }
+    )
+    return trajectory(
+        id="t/0", tokenizer=tokenizer or renderer.fingerprint, prompt_ids=tuple(renderer.prompt_ids("Tools:")), segments=segments)
 
 
 def test_a_share_of_the_bare_pauses_can_be_left_out_and_nothing_else(tiny_tokenizer):
@@ -100,9 +98,8 @@ def test_the_ids_are_those_of_the_renderer_whatever_the_clock_and_the_turns(name
     renderer = renderer_of(request.getfixturevalue(f"{name}_tokenizer"), stamps, turns)
     made = row(renderer, THREE_LINES)
     example = make_example(made, renderer)
-    segments = [Segment(s["kind"], s["text"], s["at_ns"], tuple(s["ids"])) for s in made["segments"]]
-    assert example.ids.tolist() == renderer.ids(made["prompt_ids"], segments)
-    assert example.ids[: example.prompt_tokens].tolist() == made["prompt_ids"]
+    assert example.ids.tolist() == renderer.ids(made.prompt_ids, [piece.segment for piece in made.segments])
+    assert tuple(example.ids[: example.prompt_tokens].tolist()) == made.prompt_ids
     counted = example.labels != IGNORED
     assert (example.labels[counted] == example.ids[counted]).all()
     texts = "".join(text for kind, text, _ in THREE_LINES if kind == "model")
