@@ -75,20 +75,41 @@ def test_the_workflow_runs_on_every_python_of_the_project():
 def commands(script: str) -> list[list[str]]:
     """What a script runs with Python or as the console command, with its variables in place."""
     given = {"GPUS": "1", "WORKERS": "8", "LAUNCHER": "single"}
-    text = re.sub(r"\$(\w+)", lambda found: given[found[1]], (ROOT / "runs" / script).read_text("utf-8"))
+    return commands_in(re.sub(r"\$(\w+)", lambda found: given[found[1]], (ROOT / "runs" / script).read_text("utf-8")))
+
+
+def commands_in(text: str) -> list[list[str]]:
+    """The lines of a text that run something with Python or as the console command."""
     lines = [shlex.split(line.rpartition(" | ")[2], comments=True) for line in text.splitlines()]
     return [words for words in lines if words[:2] == ["python", "-m"] or words[:1] in (["accelerate"], ["midsentence"])]
 
 
-@pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "runs").glob("*.sh")))
-def test_a_script_of_runs_gives_settings_and_options_that_there_are(script):
-    found = commands(script)
-    assert len(found) >= 5
+def check_commands(found: list[list[str]]) -> None:
+    """Each gives settings and options that there are."""
     for words in found:
         if words[0] == "midsentence":
             assert cli.parsed(words[1:]).verb == words[1]
             continue
         at = words.index("-m") + 1
         module, settings = words[at], words[at + 1:]
-        assert (ROOT / (module.replace(".", "/") + ".py")).is_file(), module
-        composed(*settings)
+        path = ROOT / module.replace(".", "/")
+        assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), module
+        if not module.startswith("scripts."):
+            composed(*settings)
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "runs").glob("*.sh")))
+def test_a_script_of_runs_gives_settings_and_options_that_there_are(script):
+    found = commands(script)
+    assert len(found) >= 5
+    check_commands(found)
+
+
+def test_the_page_on_deploying_gives_settings_and_options_that_there_are_and_says_what_was_run():
+    text = (ROOT / "docs" / "deploy.md").read_text("utf-8")
+    blocks = [line.strip().removeprefix("OPENAI_API_KEY=any ") for line in text.splitlines() if line.startswith("    ")]
+    found = commands_in("\n".join(blocks))
+    assert len(found) >= 6
+    check_commands(found)
+    for section in text.split("\n## ")[1:]:
+        assert "**Run here**" in section or "**Not run**" in section, section.partition("\n")[0]

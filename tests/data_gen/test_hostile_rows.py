@@ -137,8 +137,8 @@ def test_escapes_in_data_do_not_reach_the_terminal(tmp_path, capsys):
     report_rejected(tmp_path, [("line 1 (\x1b]0;title\x07)", "\x1b[2J gone")])
     assert "\x1b" not in capsys.readouterr().out
     row = from_row({
-        "id": "a\x1b[2J", "task": "a", "source": "debug", "split": "train", "mode": "parallel", "seed": 0, "request": "b\x1b[2J", "words": [],
-        "tags": [], "tokenizer": "", "prompt_ids": [], "tokens": 1, "model_tokens": 1,
+        "id": "a\x1b[2J", "task": "a", "source": "debug", "split": "train", "mode": "parallel", "seed": 0, "request": "b\x1b[2J",
+        "words": [], "tags": [], "tokenizer": "", "prompt_ids": [], "tokens": 1, "model_tokens": 1,
         "profile": {"name": "", "decode_tokens_per_s": 1, "prefill_tokens_per_s": 1, "restart_ns": 0}, "speech_end_ns": 0, "end_ns": 0,
         "outcome": "d\x1b[2J", "log": "[]",
         "segments": [{"kind": "tool_result", "text": "c\x1b[2J", "at_ns": 0, "ids": [1], "supervised": False}],

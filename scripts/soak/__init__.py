@@ -1,0 +1,1 @@
+"""Many live sessions at once and their judge: what `scripts.bench soak` is made of."""
