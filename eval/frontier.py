@@ -328,7 +328,7 @@ def _panel(axes: Axes, points: Sequence[Mapping[str, Any]], name: str) -> None:
             size, front = (15, 4) if point["kind"] == "silence" else (7, 3)
             axes.plot([at], [high], marker=KINDS[point["kind"]], ms=size, color=colour, mec="white", mew=1, zorder=front, clip_on=False)
         named = [point for point in own if point["kind"] in ("timer", "grace")]
-        for point in named if mode in OURS else timers[:: max(1, len(timers) - 1)]:  # the baselines' points lie close
+        for point in named if mode == OURS[-1] else timers[:: max(1, len(timers) - 1)]:  # the points of others lie close
             look = {"textcoords": "offset points", "fontsize": 7.5, "color": SOFT}
             axes.annotate(f"{point['delay_s']:g}", (point[FIGURES[0]], point[name]), xytext=(4, 4), **look)
     axes.set_ylim(bottom=0)
