@@ -190,8 +190,6 @@ def _tokens(part: Slice) -> int:
     size = began = 0
     anew: Forget | None = None
     for event, commands in part.history:
-        if event.at_ns < part.start_ns:
-            began = size
         if isinstance(event, ModelOutput):
             size += len(event.ids)
         elif isinstance(event, Appended):

@@ -434,7 +434,6 @@ class TransformersModel:
         return int(torch.searchsorted(cumulative, point * cumulative[-1], right=True))
 
 
-
 def _forbid(logits: torch.Tensor, allowed: Any) -> None:
     """Takes away, in place, what the mask does not allow; ids beyond the mask are not allowed."""
     allowed = torch.as_tensor(allowed, dtype=torch.bool, device=logits.device)[: logits.shape[0]]

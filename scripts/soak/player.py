@@ -80,8 +80,7 @@ class Player:
             else:
                 have(verb, _text(thing))
         gone = [call for call in there.values() if call.id not in kept and not call.frozen]
-        below = {call.id for call in there.values() if call.frozen for _ in call.needs}
-        needed = {need for id in below for need in there[id].needs}
+        needed = {need for call in there.values() if call.frozen for need in call.needs}
         removed = [f"REMOVE {call.id}" for call in sorted(gone, key=lambda one: -one.id) if call.id not in needed]
         return removed + lines
 
