@@ -42,8 +42,9 @@ def test_the_page_names_all_rows_and_what_there_is():
 
 
 def test_nothing_imports_it_but_tests():
+    """The soak is a test too: its player scripts a model."""
     rooms = ("midsentence", "configs", "data_gen", "training", "eval", "scripts")
-    paths = [path for room in rooms for path in (ROOT / room).rglob("*.py")]
+    paths = [path for room in rooms for path in (ROOT / room).rglob("*.py") if path.parent != ROOT / "scripts" / "soak"]
     assert len(paths) > 150
     for path in paths:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
