@@ -101,3 +101,22 @@ def test_the_command_on_the_tiny_model(monkeypatch, capsys, as_json):
     else:
         profiles = yaml.safe_load("profiles:\n" + out)["profiles"]
         assert ProfileConfig(**profiles["mine"]).decode_tokens_per_s >= 1
+
+
+def test_a_gguf_file_is_measured_by_its_own_engine(monkeypatch, capsys, tmp_path):
+    """The engine that will run it, not the one that trained it: rates of the two differ by far."""
+    pytest.importorskip("xllamacpp", reason="install it with: pip install -e '.[llamacpp]'")
+    from midsentence.models.checkpoint import load_model
+    from training.gguf_file import write_gguf
+
+    monkeypatch.setattr(calibrate.measure, "__kwdefaults__", calibrate.measure.__kwdefaults__ | {"many": 32, "steps": 2, "repeats": 1})
+    model, tokenizer = load_model("tiny", None, "float32")
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    write_gguf(model, tokenizer, tmp_path / "tiny.gguf", "tiny")
+    line = ["calibrate", "--model", str(tmp_path), "--runtime", "llamacpp"]
+    cli.main([*line, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["runtime"] == "llamacpp" and found["device"] == "cpu (llama.cpp)" and found["threads"] >= 1
+    cli.main(line)
+    assert capsys.readouterr().out.startswith(f"# {tmp_path}, tiny.gguf, on cpu (llama.cpp); medians of 1 repeats")
