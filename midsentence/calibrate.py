@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from midsentence.clock import NS_PER_S, Clock, Profile, WallClock, seconds
+from midsentence.ending import UserError
 from midsentence.models.load import DTYPES
 from midsentence.models.model import Model
 
@@ -135,6 +136,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--runtime", default=RUNTIMES[0], choices=RUNTIMES,
         help="what runs the model (%(default)s); llamacpp takes a folder that training.export wrote with gguf=true",
     )
+    parser.add_argument("--context", type=int, default=64, metavar="TOKENS", help="of the context that it is measured in (%(default)s)")
     parser.add_argument("--name", default="measured", help="what the profile is called (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print all that was measured as JSON")
 
@@ -143,9 +145,12 @@ def main(asked: argparse.Namespace) -> None:
     """Measures a model and prints its profile."""
     from midsentence.session import load_backend
 
+    if asked.context < 1:
+        raise UserError(f"--context is {asked.context}; give how many tokens the context is to have, 1 or more")
     backend, renderer = load_backend(asked.model, asked.adapter, dtype=asked.dtype, runtime=asked.runtime)
     device, threads = where(backend)
-    found = measure(backend, renderer.prompt_ids("Help the user by calling tools. " * 8))
+    prompt = renderer.prompt_ids("Help the user by calling tools. " * (1 + asked.context // 4))
+    found = measure(backend, prompt[:asked.context])
     profile = found.profile(asked.name)
     if asked.json:
         about = {
