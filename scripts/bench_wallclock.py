@@ -8,7 +8,7 @@ time, on a device with the rates that were measured; then the engine is measured
 file that is not there is made first. For a core on which nothing else runs.
 
 Prints a table on the standard error, and one line of JSON. An error is what was foretold less what was measured, in seconds, over requests
-that are right on both clocks. Ends with status 1 if ``--minutes`` were not enough; run again with the same ``--out`` it goes on where it stopped.
+that are right on both clocks. Ends with status 1 if ``--minutes`` were not enough; the same command, run again, goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -32,14 +32,15 @@ from midsentence.models.llamacpp import gguf_in
 
 MODEL = "outputs/export/smollm2-midsentence"
 MODES = ("sequential", "parallel", "eager_end", "speculative")
-CONTEXT_TOKENS = 1000
+CONTEXT_TOKENS = 800
 """Of the context that the engine is measured in: about what the assistant's requests have, tools and all."""
 PROFILE = "measured"
-Run = Callable[[Sequence[str], float], str]
-"""Runs a module of ours with its options within so many seconds, and gives its standard output."""
+_COLUMNS = {"measured_s": ".2f", "foretold_s": ".2f", "error_s": "+.2f", "absolute_error_s": ".2f", "worst_error_s": "+.2f"}
+Run = Callable[[Sequence[str], float, Path | None], None]
+"""Runs a module of ours with its options, within so many seconds, and leaves what it prints in a file or shows it."""
 
 
-def run(words: Sequence[str], left_s: float) -> str:
+def run(words: Sequence[str], left_s: float, out: Path | None = None) -> None:
     """See `Run`.
 
     Raises:
@@ -47,17 +48,19 @@ def run(words: Sequence[str], left_s: float) -> str:
         CalledProcessError: it failed, and has said why.
     """
     print(f"python -m {shlex.join(words)}", file=sys.stderr, flush=True)
-    begun = time.monotonic()
-    done = subprocess.run([sys.executable, "-m", *words], stdout=subprocess.PIPE, text=True, timeout=max(1.0, left_s), check=True)
-    print(f"{done.stdout.rstrip()}\n({time.monotonic() - begun:.0f} s)", file=sys.stderr, flush=True)
-    return done.stdout
+    command, begun = [sys.executable, "-m", *words], time.monotonic()
+    if out is None:
+        subprocess.run(command, stdout=sys.stderr.fileno(), timeout=max(1.0, left_s), check=True)
+    else:
+        with out.open("wb") as file:
+            subprocess.run(command, stdout=file, timeout=max(1.0, left_s), check=True)
+    print(f"({time.monotonic() - begun:.0f} s)", file=sys.stderr, flush=True)
 
 
 def calibrate() -> list[str]:
     """The command that measures the engine."""
-    return [
-        "midsentence", "calibrate", "--adapter", MODEL, "--runtime", "llamacpp", "--context", str(CONTEXT_TOKENS), "--name", PROFILE, "--json",
-    ]
+    measured_in = ["--context", str(CONTEXT_TOKENS)]
+    return ["midsentence", "calibrate", "--adapter", MODEL, "--runtime", "llamacpp", *measured_in, "--name", PROFILE, "--json"]
 
 
 def replay(asked: Sequence[str], folder: Path, profile: dict[str, Any] | None = None) -> list[str]:
@@ -75,17 +78,18 @@ def made(folder: Path, asked: Sequence[str], left_s: Callable[[], float], run: R
     try:
         gguf_in(MODEL)
     except FileNotFoundError:
-        run(["training.export", "path=smollm2-midsentence", "model=smollm2", f"out={MODEL}", "gguf=true", "gguf_q8=true"], left_s())
+        run(["training.export", "path=smollm2-midsentence", "model=smollm2", f"out={MODEL}", "gguf=true", "gguf_q8=true"], left_s(), None)
     folder.mkdir(parents=True, exist_ok=True)
     told: dict[str, Any] = {}
     for name in ("before", "after"):
         path = folder / f"{name}.json"
         if not path.is_file():
-            path.write_text(run(calibrate(), left_s()), encoding="utf-8")
+            run(calibrate(), left_s(), half := path.with_suffix(".part"))
+            half.rename(path)
         told[name] = json.loads(path.read_text("utf-8"))
         if name == "before":
-            run(replay(asked, folder / "real"), left_s())
-            run(replay(asked, folder / "virtual", told[name]["profile"]), left_s())
+            run(replay(asked, folder / "real"), left_s(), None)
+            run(replay(asked, folder / "virtual", told[name]["profile"]), left_s(), None)
     return told
 
 
@@ -114,8 +118,10 @@ def compared(measured: Sequence[EpisodeRecord], foretold: Sequence[EpisodeRecord
 def report(folder: Path) -> dict[str, Any]:
     """What two finished replays say of each other."""
     real, virtual = ([episode for row in read_runs([str(folder / name)]).values() for episode in row] for name in ("real", "virtual"))
-    modes = dict.fromkeys(episode.mode for episode in real)
-    of = {mode: compared(*([episode for episode in row if episode.mode == mode] for row in (real, virtual))) for mode in MODES if mode in modes}
+    of = {
+        mode: compared(*([episode for episode in row if episode.mode == mode] for row in (real, virtual)))
+        for mode in sorted({episode.mode for episode in real}, key=MODES.index)
+    }
     return {"modes": of, "all": compared(real, virtual)}
 
 
@@ -127,9 +133,8 @@ def table(found: dict[str, Any]) -> str:
     ]
     for mode, row in [*((f"`{mode}`", row) for mode, row in found["modes"].items()), ("all", found["all"])]:
         counts = [f"{row[name]}/{row['requests']}" for name in ("right_measured", "right_foretold", "right_on_both")]
-        times = [f"{row[name]:.2f}" if name in row else "–" for name in ("measured_s", "foretold_s")]
-        errors = [f"{row[name]:+.2f}" if name in row else "–" for name in ("error_s", "worst_error_s")]
-        lines.append(f"| {' | '.join([mode, *counts, *times, errors[0], f'{row["absolute_error_s"]:.2f}' if 'error_s' in row else '–', errors[1]])} |")
+        times = [f"{row[name]:{form}}" if name in row else "–" for name, form in _COLUMNS.items()]
+        lines.append(f"| {' | '.join([mode, *counts, *times])} |")
     return "\n".join(lines)
 
 
@@ -147,7 +152,8 @@ def main(arguments: Sequence[str], run: Run = run) -> int:
         told = made(options.out, asked, lambda: 60 * options.minutes - (time.monotonic() - begun), run)
     except subprocess.TimeoutExpired:
         print(
-            f"bench: not through after {options.minutes:g} minutes; is the core idle? The same command goes on from here, fewer --tasks are sooner done",
+            f"bench: not through after {options.minutes:g} minutes, as on an idle core it would be; run the same again to go on, or give "
+            f"fewer --tasks and another --out than {options.out}",
             file=sys.stderr,
         )
         return 1
