@@ -30,7 +30,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from midsentence.modes import MODES
+from midsentence.core.modes import MODES
 from training.tokens import Example
 
 VARIANTS = ("ours", "ours_old", "trl", "trl_packed", "trl_full_logits", "trl_packed_full_logits")
