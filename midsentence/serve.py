@@ -21,20 +21,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
-from midsentence import record
-from midsentence.answer_parts import AnswerParts
 from midsentence.clock import local_now, ns, seconds
+from midsentence.core.events import Command, Event, StartTool, ToolError, ToolResult, UserUpdate
+from midsentence.core.modes import CHOICES, MODES, Settings, check_egress, settings
+from midsentence.core.protocol import write_call, write_value
+from midsentence.core.state import State
 from midsentence.ending import UserError
-from midsentence.events import Command, Event, StartTool, ToolError, ToolResult, UserUpdate
 from midsentence.files import path_of
 from midsentence.models.load import DTYPES, RUNTIMES
-from midsentence.modes import CHOICES, MODES, Settings, check_egress, settings
-from midsentence.prompt import Style
-from midsentence.protocol import write_call, write_value
-from midsentence.rendering import Stamps, Turns
-from midsentence.runtime import Session, SessionEnded
-from midsentence.session import load, open_session
-from midsentence.state import State
+from midsentence.rendering.prompt import Style
+from midsentence.rendering.renderer import Stamps, Turns
+from midsentence.shells.answer_parts import AnswerParts
+from midsentence.shells.live import Session, SessionEnded
+from midsentence.shells.log import LogFile
+from midsentence.shells.session import load, open_session
 from midsentence.terminal import plain
 from midsentence.tools.assistant import AssistantToolbox
 from midsentence.tools.manual import Detail
@@ -240,6 +240,6 @@ def main(asked: argparse.Namespace) -> None:
             watch=watch,
         )
         print("Type what you want, line by line; end it with . or ? — Ctrl-D ends the session.", file=sys.stderr)
-        with record.LogFile(folder / "log.jsonl", session.initial) as log, suppress(KeyboardInterrupt):
+        with LogFile(folder / "log.jsonl", session.initial) as log, suppress(KeyboardInterrupt):
             asyncio.run(talk(session, sys.stdin))  # Ctrl-C has closed the session by then
     print(f"log: {folder / 'log.jsonl'}")

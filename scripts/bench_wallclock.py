@@ -25,9 +25,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval.latency import PARTS
-from eval.records import EpisodeRecord
-from eval.results import read_runs
+from eval.measures.latency import PARTS
+from eval.running.records import EpisodeRecord
+from eval.running.results import read_runs
 from midsentence.models.llamacpp import gguf_in
 
 MODEL = "outputs/export/smollm2-midsentence"

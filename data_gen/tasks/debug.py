@@ -9,7 +9,7 @@ import hashlib
 import random
 from collections.abc import Mapping
 
-from data_gen.speech import speak
+from data_gen.speech.timing import speak
 from data_gen.task import Evidence, GoldArg, GoldCall, Reference, Split, Task
 from midsentence.clock import ns
 from midsentence.tools.tool import Json, Param, ToolFailure, ToolSpec

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.records import VERSION, to_line
+from eval.running.records import VERSION, to_line
 from midsentence import cli
 from midsentence.clock import ns
 from scripts import bench_wallclock
