@@ -1,4 +1,4 @@
-"""The wall clock's bench: errors are those of requests that are right on both clocks, and the commands that it runs are commands."""
+"""The wall clock's bench: errors are those of requests that are answered on both clocks, and the commands that it runs are commands."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ class Commands:
             for mode, seconds in (("sequential", (6.0, 5.0)), ("eager_end", (3.0, 3.25))):
                 whose = {"backend": "model", "profile": "measured" if virtual else "wall"}
                 row = whose | {"file": f"episodes-{mode}.jsonl", "mode": mode, "seed": 0}
-                made = [spoken(mode, "a", seconds[virtual], **whose), spoken(mode, "b", 9.0, right=virtual, **whose)]
+                other = {"right": virtual, "outcome": "answered" if virtual else "stalled"}
+                made = [spoken(mode, "a", seconds[virtual], **whose), spoken(mode, "b", 9.0, **other, **whose)]
                 (folder / row["file"]).write_text("".join(map(to_line, made)))
                 rows.append(row)
             (folder / "manifest.json").write_text(json.dumps({"schema_version": VERSION, "rows": rows}))
@@ -58,18 +59,19 @@ def made_already(monkeypatch):
     monkeypatch.setattr(bench_wallclock, "gguf_in", lambda folder: Path(folder) / "m.gguf")
 
 
-def test_the_errors_are_of_requests_that_are_right_on_both_clocks():
-    measured = [spoken("m", "a", 4.0), spoken("m", "b", 2.0), spoken("m", "c", 1.0, right=False), spoken("m", "d", 1.0)]
-    foretold = [spoken("m", "a", 3.0), spoken("m", "b", 2.5, answer="Sent."), spoken("m", "c", 9.0), spoken("m", "d", 9.0, right=False)]
+def test_the_errors_are_of_requests_that_are_answered_on_both_clocks():
+    cut = {"right": False, "outcome": "invalid_actions"}
+    measured = [spoken("m", "a", 4.0), spoken("m", "b", 2.0, right=False), spoken("m", "c", 1.0, **cut), spoken("m", "d", 1.0)]
+    foretold = [spoken("m", "a", 3.0), spoken("m", "b", 2.5, answer="Sent."), spoken("m", "c", 9.0), spoken("m", "d", 9.0, **cut)]
     assert compared(measured, foretold) == {
-        "requests": 4, "right_measured": 3, "right_foretold": 3, "right_on_both": 2, "same_answer": 1,
+        "requests": 4, "right_measured": 2, "right_foretold": 3, "answered_on_both": 2, "same_answer": 1,
         "measured_s": 3.0, "foretold_s": 2.75, "error_s": -0.25, "absolute_error_s": 0.75, "worst_error_s": -1.0,
         "error_percent": -8.3, "error_by_part_s": {},
     }
 
 
-def test_where_none_is_right_on_both_clocks_there_is_no_error():
-    assert "error_s" not in compared([spoken("m", "a", 4.0)], [spoken("m", "a", 3.0, right=False)])
+def test_where_none_is_answered_on_both_clocks_there_is_no_error():
+    assert "error_s" not in compared([spoken("m", "a", 4.0)], [spoken("m", "a", 3.0, right=False, outcome="stalled")])
 
 
 def test_an_error_is_told_by_the_part_of_the_time_that_it_is_in():
