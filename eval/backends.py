@@ -52,11 +52,13 @@ class Backend:
     """A backend as it is set up for a run."""
 
     name: str
+    """As ``eval.backends`` or ``eval.checkpoints`` calls it."""
     model: ModelConfig
     """Name, checkpoint, tags and precision; for planned ones, whose tokens they count in."""
     agent: AgentConfig
     """The configured changes, with the prompt's style."""
     stamps: str
+    """Clock stamps on environment segments: ``none``, ``text`` or ``token``."""
     runtime: str = "transformers"
     """What runs the model, one of `midsentence.models.load.RUNTIMES`."""
     vllm: VllmConfig | None = None

@@ -32,6 +32,7 @@ class Verdict:
     """What the checker says of a task's calls."""
 
     valid: bool
+    """Whether the calls are what the task asks for."""
     error: str = ""
     """Why not, in the checker's words; empty where valid."""
 

@@ -47,6 +47,7 @@ class Slice:
     end_ns: int
     """The first word of the next turn, or the end of the episode."""
     speech_end_ns: int
+    """The end of the user's last word of it."""
     said: bool
     """Whether the user came to say it at all."""
     answer: str | None

@@ -33,6 +33,7 @@ class Floor:
     """The bound and what it is made of, in nanoseconds from the end of the last word."""
 
     total_ns: int
+    """The bound itself."""
     answer_ns: int
     """The end of speech is taken in, the shortest answer is written."""
     held_ns: int

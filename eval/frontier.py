@@ -69,13 +69,17 @@ class Ending:
     """One source's requests with one thing that says when the user has finished."""
 
     source: str
+    """The task source."""
     split: Literal["train", "validation", "test"]
+    """The split that the requests are of."""
     name: str
     """Of a row of ``data.endpoints``, ``grace_300`` and the like, or ``silence``."""
     kind: Literal["timer", "detector", "grace", "silence"]
+    """What decides that the user has finished."""
     delay_s: float
     """The silence after which the endpoint decides; for ``grace``, how long a commit waits; for ``silence``, of the endpoint behind it."""
     modes: tuple[str, ...]
+    """Modes that are replayed with it."""
     config: Config
     """With the endpoint and the agent's rule of commits."""
 

@@ -44,6 +44,7 @@ class Latency:
     first_token_ns: int | None
     """To the end of the answer's first token; None without an answer."""
     answered: bool
+    """Whether the episode was answered; if not, ``total_ns`` is the cap."""
     parts_ns: dict[str, int]
     """The time of the response by `PARTS`; adds up to ``total_ns`` exactly."""
 

@@ -40,6 +40,7 @@ class Terms:
     seed: int = 0
     """Of the bootstrap."""
     resamples: int = 10_000
+    """Of the bootstrap."""
     margin: float = 0.02
     """See `EvalConfig.margin`."""
     price_input: float = 0.0

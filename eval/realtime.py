@@ -44,7 +44,9 @@ class Live:
     updates: Sequence[UserUpdate | EndPredicted]
     """The recogniser's, in order, with their times."""
     settings: Settings
+    """The row of the mode."""
     system: str
+    """The system prompt."""
     name: str
     """The session's: prefix of idempotency keys."""
     seed: int = 0
@@ -58,7 +60,9 @@ class Time:
     """Where real time comes from: a test puts another in its place."""
 
     run: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run
+    """Runs a coroutine to its end."""
     clock: Callable[[], WallClock] = WallClock
+    """Makes the clock of a session."""
     aside: Callable[..., Coroutine[Any, Any, Any]] = asyncio.to_thread
     """Runs a function that may block."""
 

@@ -51,6 +51,7 @@ class TurnRecord:
     said: bool
     """Whether the user came to say it at all."""
     right: bool
+    """Whether all that the turn asks for was done and nothing else."""
     cause: str
     """Why it is not right, in a word or two of `eval.scoring`; empty where it is."""
     why: str
@@ -64,6 +65,7 @@ class TurnRecord:
     latency_ns: int
     """From ``speech_end_ns``, as are the next two; see `eval.latency`."""
     first_token_ns: int | None
+    """To the end of the answer's first token; None without an answer."""
     parts_ns: Mapping[str, int]
     """The latency by `eval.latency.PARTS`; adds up to it."""
     floor_ns: int
@@ -89,12 +91,15 @@ class EpisodeRecord:
     task: str
     """The task's ID."""
     source: str
+    """The task's source."""
     split: str
+    """The task's split."""
     tags: tuple[str, ...]
     """The task's, kinds of disfluency among them."""
     backend: str
     """Who played the model."""
     mode: str
+    """Name of the mode that was played."""
     seed: int
     """Which repetition of the row this is; what the recogniser passes on follows from it."""
     time: str = "virtual"
@@ -104,8 +109,11 @@ class EpisodeRecord:
     outcome: str
     """How it ended; see `midsentence.simulate.Rollout`."""
     right: bool
+    """Whether calls and answer are right."""
     calls_right: bool
+    """Whether the calls did what gold asks for and nothing else."""
     answer_right: bool
+    """Whether the answer holds what gold asks for."""
     answer_f1: float | None
     """By HotpotQA's measure; None where the task has no answer of its own."""
     graph_right: bool
@@ -125,6 +133,7 @@ class EpisodeRecord:
     latency_ns: int
     """From ``speech_end_ns``, as are the next four; see `eval.latency`."""
     first_token_ns: int | None
+    """To the end of the answer's first token; None without an answer."""
     parts_ns: Mapping[str, int]
     """The latency by `eval.latency.PARTS`; adds up to it."""
     floor_ns: int
@@ -138,6 +147,7 @@ class EpisodeRecord:
     words: tuple[Word, ...]
     """As they were spoken; empty in a record that was read for its figures alone."""
     prompt_tokens: int
+    """Tokens of the prompt."""
     context_tokens: int
     """Tokens of the whole context at the end, the prompt's included."""
     log: Sequence[Sequence[Any]]

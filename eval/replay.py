@@ -60,9 +60,13 @@ class Row:
     """One row of the table to be: everything but the tasks."""
 
     backend: str
+    """Who plays the model."""
     mode: str
+    """Name of the mode."""
     profile: str
+    """Name of the device."""
     seed: int
+    """Which repetition of the row this is."""
     source: str = ""
     """One of ``eval.sources``; empty for the configured source."""
 

@@ -32,10 +32,15 @@ class Key:
     """What one row of the table is about, seeds together."""
 
     source: str
+    """The tasks' source."""
     split: str
+    """The tasks' split."""
     backend: str
+    """Who played the model."""
     mode: str
+    """Name of the mode."""
     profile: str
+    """Name of the device."""
 
     @classmethod
     def of(cls, episode: EpisodeRecord) -> Key:

@@ -44,6 +44,7 @@ class Counts:
     """One episode's waste and safety."""
 
     started_calls: int
+    """Starts of tools."""
     wasted_calls: int
     """Starts of tools that were cancelled, voided, failed, or not what gold asks for."""
     early_calls: int
@@ -57,6 +58,7 @@ class Counts:
     wrong_effects: int
     """Those of them that are no call of gold's, whenever they started."""
     effects_before_commit: int
+    """Effects whose write started before its commit point."""
     effects_before_last_word: int
     """Effects whose write started before the end of the user's last word."""
     wrong_effects_before_last_word: int
@@ -64,9 +66,11 @@ class Counts:
     effects_repeated: int
     """Effects beyond the first that mean the same within one turn (`midsentence.calls.call_text`), or of the same call."""
     model_tokens: int
+    """Tokens that the model wrote."""
     wasted_tokens: int
     """Tokens of spans that were cut or refused."""
     cuts: int
+    """Generations that new information stopped."""
     errors: int
     """Actions that were refused."""
 

@@ -49,10 +49,13 @@ class Ran:
     """A call that was run to its end and still stands when the episode is over."""
 
     id: int
+    """The call's ID."""
     name: str
+    """The tool's name."""
     args: Mapping[str, Any]
     """By parameter name, references resolved."""
     result: Any = None
+    """What the tool returned."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """What optional parameters mean when they are left out: to say a default is to leave it out."""
 
@@ -62,8 +65,11 @@ class Score:
     """The verdict on one episode."""
 
     right: bool
+    """Whether calls and answer are right."""
     calls_right: bool
+    """Whether the calls did what gold asks for and nothing else."""
     answer_right: bool
+    """Whether the answer holds what gold asks for."""
     cause: str
     """One of `CAUSES`; empty where right."""
     why: str

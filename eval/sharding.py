@@ -36,7 +36,9 @@ class Share:
     """One process's place among those that replay together."""
 
     index: int = 0
+    """Which of the processes this is, from 0."""
     count: int = 1
+    """How many processes there are."""
     state: Any = None
     """accelerate's ``PartialState``; None for a process on its own, which needs nothing of it."""
 
@@ -95,6 +97,7 @@ class Part:
     """A row under way: what is done, on disk and here."""
 
     path: Path
+    """The file of finished episodes, not yet in order."""
     done: dict[str, EpisodeRecord] = field(default_factory=dict)
     """Records by task ID."""
 

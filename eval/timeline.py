@@ -4,7 +4,7 @@ Owns the drawing. Lanes from top to bottom: words as spoken, updates as they arr
 what it writes (a cut ends in a red edge), a lane for each call (hatched while held, filled while it runs), the answer. Two
 modes stand one under the other and share the axis. Refuses to choose the request and to measure anything.
 
-    python -m eval.timeline runs=[outputs/replay/debug] path=TASK out=FOLDER
+    python -m eval.timeline runs=[outputs/replay/debug] task_id=TASK out=FOLDER
 """
 
 from __future__ import annotations
@@ -299,7 +299,7 @@ def _call_text(run: Run) -> str:
 
 
 def main(config: Config) -> None:
-    """Draws the request named by ``path`` in its two modes."""
+    """Draws the request named by ``task_id`` in its two modes."""
     from eval.report import chosen
     from eval.results import BadResults, find_episode, read_runs
     picture = chosen(read_runs(config.runs))
@@ -308,7 +308,7 @@ def main(config: Config) -> None:
     base, ours, task = picture
     folder = Path(config.out or f"outputs/{config.name}")
     folder.mkdir(parents=True, exist_ok=True)
-    shown = [find_episode(config.runs, config.path or task, key.backend, key.mode, key.profile) for key in (base, ours)]
+    shown = [find_episode(config.runs, config.task_id or task, key.backend, key.mode, key.profile) for key in (base, ours)]
     draw(shown, folder / "timeline.png")
     print(f"timeline: {folder}/timeline.png")
 

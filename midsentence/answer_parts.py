@@ -23,6 +23,7 @@ class AnswerPart:
     """The next piece of an answer."""
 
     text: str
+    """What is new of it; empty if nothing is."""
     last: bool = False
     """Whether the answer is complete with it."""
     withdrawn: bool = False

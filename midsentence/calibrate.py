@@ -32,6 +32,7 @@ class Measurement:
     append_many_ns: float
     """Taking in ``many`` tokens."""
     many: int
+    """How many tokens the long append has."""
     repeats: int
     """How many were counted."""
     context_tokens: int

@@ -25,9 +25,11 @@ class Outcome:
     """How a tool ended."""
 
     value: Any = None
+    """What the tool returned; None unless it is done."""
     kind: Literal["done", "failed", "timeout", "crashed"] = "done"
     """``failed``: the tool says it did nothing. After the other two, what a write did is unknown."""
     message: str = ""
+    """What the model is told of a failure; empty if it is done."""
 
     def event(self, start: StartTool, at_ns: int) -> ToolResult | ToolError:
         """What the core hears of it."""

@@ -60,6 +60,7 @@ class Span:
     """A run of ids with one origin; a transcript's ids are its spans', concatenated."""
 
     ids: tuple[int, ...]
+    """Token ids, in order."""
     segment: int | None
     """Index of the segment, or None for the prompt and for role switches."""
     kind: str

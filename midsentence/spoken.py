@@ -18,6 +18,7 @@ class Spoken:
     """An answer with the time of each of its words."""
 
     start_ns: int
+    """When its first word begins."""
     words: tuple[tuple[str, int, int], ...]
     """Text, start and end of each word, in order."""
 

@@ -52,7 +52,9 @@ class Transcript:
     """A persistent chain of segments; appending shares all that came before."""
 
     last: Segment | None = None
+    """The newest segment; None if there is none."""
     before: Transcript | None = None
+    """All segments before it; None if there are none."""
     length: int = 0
     """Number of segments."""
 

@@ -29,7 +29,9 @@ class Source:
     """The examples of one folder, and what was left out."""
 
     folder: Path
+    """Where the trajectories are."""
     examples: list[Example] = field(default_factory=list)
+    """Those that training takes, in the order of the files."""
     dropped: int = 0
     """Rows longer than the limit that were left out."""
     cut: int = 0

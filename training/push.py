@@ -39,6 +39,7 @@ class Parcel:
     """What goes to the hub."""
 
     kind: Literal["dataset", "model"]
+    """Which kind of repository it goes into."""
     files: Mapping[str, Path | bytes]
     """By name in the repository: a file, or what is in it."""
 

@@ -162,10 +162,15 @@ class Played:
     """One rollout, and what it takes to run its episode again."""
 
     config: Config
+    """Settings of the run."""
     task: Task
+    """What was asked for."""
     mode: str
+    """Name of the mode that was played."""
     profile: Profile
+    """The device."""
     seed: int
+    """What the episode drew from."""
     n: int
     """Its place among all."""
 

@@ -45,6 +45,7 @@ class Spent:
     steps: int = 0
     """Steps that the other two are of."""
     elapsed_s: float = 0.0
+    """Seconds of wall time."""
     losses: float = 0.0
     """Sum of the steps' losses."""
 

@@ -15,7 +15,9 @@ class Change:
     """What a hypothesis changes of what has been passed on; the arguments of `midsentence.runtime.Session.hear`."""
 
     text: str
+    """New words."""
     retracts: int
+    """How many words passed on before are taken back first."""
     late: bool
     """Whether it is about words of a turn whose end has been told, so that the end has to be told again."""
 

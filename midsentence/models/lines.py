@@ -123,7 +123,9 @@ class Amendable:
     """A call that may be amended."""
 
     id: int
+    """The call's ID."""
     spec: ToolSpec
+    """The call's tool."""
     args: Mapping[str, Any]
     """As they stand."""
 
@@ -135,7 +137,9 @@ class Legal:
     ids: tuple[int, ...] = ()
     """IDs that a call may be written under."""
     removable: tuple[int, ...] = ()
+    """IDs of the calls that a REMOVE line may name."""
     amendable: tuple[Amendable, ...] = ()
+    """Calls whose arguments may be set or added to."""
     commits: tuple[int, ...] = ()
     """IDs that a commit may name, in order."""
     commits_all: bool = False

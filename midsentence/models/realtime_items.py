@@ -27,7 +27,9 @@ class Piece:
     """What becomes one item: a segment of the environment, or an action of the model's, with what closed it."""
 
     role: Role
+    """Who the item is from."""
     text: str
+    """What it says, tags included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,9 @@ class Item:
     """An item that the server holds."""
 
     id: str
+    """The server's name for it."""
     piece: Piece
+    """What it holds."""
 
 
 def pieces(renderer: Renderer, segments: Iterable[Segment]) -> list[Piece]:

@@ -52,6 +52,7 @@ class Usage:
     """What has been asked of the server, as far as it says what that cost."""
 
     requests: int = 0
+    """Requests sent."""
     aborted: int = 0
     """Requests given up while they wrote; of these the server tells nothing."""
     prompt_tokens: int = 0

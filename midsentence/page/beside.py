@@ -33,6 +33,7 @@ class Request:
     """What the user said in one turn."""
 
     updates: list[UserUpdate] = field(default_factory=list)
+    """All updates of the turn, in order."""
 
     def parts(self) -> tuple[UserUpdate | None, UserUpdate, int]:
         """All words but the last ones, the last ones, and how long after those, in nanoseconds, the end was told."""

@@ -47,6 +47,7 @@ class Stage:
     beside: Callable[[Watch], Session] | None
     """A session in the mode that others are compared with, over tools of its own; None where there is nothing to compare with."""
     modes: tuple[str, ...]
+    """Modes that may be chosen on the page."""
     first: str
     """The mode of a conversation for which none is asked."""
     baseline: str = "parallel"

@@ -54,8 +54,11 @@ class Progress:
     key: str
     """The call's idempotency key; empty outside a session."""
     done: float
+    """How much is done, in units of the server's own."""
     total: float | None
+    """How much there is to do, in the same units; None if the server does not say."""
     message: str
+    """What the server says of it; may be empty."""
 
 
 def access_of(tool: types.Tool, *, trusted: bool, unsaid: Literal["read", "egress"] = "read") -> Access:

@@ -33,7 +33,9 @@ class Article:
     """A title and what is said under it."""
 
     title: str
+    """Its title, by which it is looked up."""
     sentences: tuple[str, ...]
+    """Its text, sentence by sentence."""
 
 
 class Corpus:

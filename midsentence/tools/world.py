@@ -27,7 +27,9 @@ class Person:
     name: str
     """Full name, first name first."""
     phone: str = ""
+    """Number as it is dialled; empty for none."""
     email: str = ""
+    """Address; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,11 @@ class Note:
     """A note."""
 
     name: str
+    """Its title."""
     content: str = ""
+    """Its text."""
     folder: str = "Notes"
+    """Folder that it is in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,9 @@ class Mail:
     sender: str
     """Address."""
     subject: str
+    """Its subject line."""
     body: str = ""
+    """Its text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +75,11 @@ class WorldData:
     """
 
     people: tuple[Person, ...] = ()
+    """The contacts."""
     files: tuple[File, ...] = ()
+    """Files on disk."""
     notes: tuple[Note, ...] = ()
+    """Notes, of all folders."""
     inbox: tuple[Mail, ...] = ()
     """Oldest first."""
     selected: int | None = None
@@ -117,6 +127,7 @@ class World:
     """The state that one session's tools read and change."""
 
     data: WorldData
+    """What the world held at first."""
     windows: bool = True
     """Whether opening a note or a file shows it; otherwise it is only looked up."""
     key: str = ""
@@ -124,11 +135,17 @@ class World:
     now: datetime | None = None
     """The user's date and time, from which dates in words count; None where only written ones are taken."""
     notes: list[Note] = field(init=False)
+    """Notes as they stand."""
     sent: list[dict[str, Json]] = field(default_factory=list)
+    """Mails sent, in order."""
     sms: list[dict[str, Json]] = field(default_factory=list)
+    """Text messages sent, in order."""
     events: list[dict[str, Json]] = field(default_factory=list)
+    """Calendar events made, in order."""
     reminders: list[dict[str, Json]] = field(default_factory=list)
+    """Reminders made, in order."""
     meetings: list[dict[str, Json]] = field(default_factory=list)
+    """Meetings made, in order."""
     screen: set[str] = field(default_factory=set)
     """Notes and files that were shown."""
     map: str = ""
