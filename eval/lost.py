@@ -193,7 +193,8 @@ def main(config: Config) -> None:
             printed = True
         print()
     if not printed:
-        raise BadResults(f"task_id={config.task_id} is no task that modes {OURS} and {BASE} both get right; leave it out for the worst {WORST}")
+        both = f"modes {OURS} and {BASE} both get right"
+        raise BadResults(f"task_id={config.task_id} is no task that {both}; leave it out for the worst {WORST}")
 
 
 if __name__ == "__main__":
