@@ -1,6 +1,6 @@
 """A mode's row as the settings have it.
 
-Owns what group ``agent`` changes of a row of `midsentence.modes`. Refuses to know what a row means.
+Owns what group ``agent`` changes of a row of `midsentence.modes`. Does not know what a row means.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The colours of every figure, page and notebook: a mode, a part of what the model writes and a state of a call look the same everywhere.
 
-Owns them. Refuses to know what is drawn. Modes are told apart by hue; those of neighbouring hues differ in lightness too, for who sees
+Owns them. Does not know what is drawn. Modes are told apart by hue; those of neighbouring hues differ in lightness too, for who sees
 few hues.
 """
 

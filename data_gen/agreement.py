@@ -2,7 +2,7 @@
 
 Owns the comparison and the kinds of disagreement. Two actions agree where they leave the same calls, let the same ones go and
 give the same answer: thoughts, spelling of values, numbering of calls and the order of lines do not count. Both are put to the
-core, which is pure, so nothing happens by it. Refuses to know who the model is and what becomes of the verdict.
+core, which is pure, so nothing happens by it. Does not know who the model is and what becomes of the verdict.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Owns the draw, a function of the task's id and a seed: which of the tools that the task does not need stay, which of other folders of
 tools stand beside them, in which order; with ``renamed`` also what tools and parameters are called and how they are described.
 What is wanted, and the toolbox, answer to the new names. A distractor that could be taken for a tool that is needed is left out.
-Refuses to know where tasks come from.
+Does not know where tasks come from.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """From a task to an episode: one place where updates, settings, device and prompt are put together.
 
-Owns the composition that data generation and evaluation share, so that what is trained is what is measured. Refuses to
+Owns the composition that data generation and evaluation share, so that what is trained is what is measured. Does not
 know who plays the model and what becomes of the rollout.
 """
 

@@ -2,7 +2,7 @@
 
 Owns which task is told to whom, in which mode and on which device, and the shards on disk. Shards are made one by one,
 each from its own seeds, written under a temporary name and renamed: the same settings give the same bytes with any
-number of workers, a killed run resumes, and a half-written shard is never read. Refuses to know the trainer.
+number of workers, a killed run resumes, and a half-written shard is never read. Does not know the trainer.
 """
 
 from __future__ import annotations

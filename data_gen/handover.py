@@ -4,7 +4,7 @@ Owns the two planners of on-policy repair. `Watched` leaves the writing to the m
 would have written there (which changes nothing), and notes where the two disagree. `Handover` writes the same ids once more up
 to one of those moments, so that the world is in the same state at the same time, and from there on has the expert finish: the
 row that comes of it is the model's own context, which the loss does not count, and what should have been done in it, which it
-does. Refuses to know which moments are chosen, how models are run, and where rows are kept.
+does. Does not know which moments are chosen, how models are run, and where rows are kept.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """In which order the last lines are written, and what is committed before all of them are.
 
 Owns the choice among the orders that say the same: each token that a line takes is one by which all lines behind it come later, so what
-others wait for goes first, and what stands is committed ahead of the rest only where it takes longer than the rest. Refuses to know
+others wait for goes first, and what stands is committed ahead of the rest only where it takes longer than the rest. Does not know
 why the lines are what they are: that is the expert's.
 
     9. summarize_pdf("the agenda")     a read runs at once, and the note waits for it

@@ -1,6 +1,6 @@
 """What a task is: a spoken request, the tools at hand, and the calls it asks for.
 
-Owns the one noun that every task source yields. Refuses to know how the request is cut into updates, how an agent
+Owns the one noun that every task source yields. Does not know how the request is cut into updates, how an agent
 answers it, and how it is scored.
 """
 

@@ -1,7 +1,7 @@
 """Trajectories: recorded logs of episodes, as rows on disk.
 
 Owns the row's schema and its version, the making of a trajectory from a rollout, and the one place that writes and reads shards. A
-trajectory names the tokenizer and the clock it was made with; the version stands once, in the folder's manifest. Refuses to know what a
+trajectory names the tokenizer and the clock it was made with; the version stands once, in the folder's manifest. Does not know what a
 trainer does with it.
 """
 

@@ -1,6 +1,6 @@
 """Who plays the model in a replay: the expert, a reference, a trained checkpoint, or the model as it comes.
 
-Owns the names of backends and what each needs: prompt, tags, weights. Refuses to know tasks' scores and files of results.
+Owns the names of backends and what each needs: prompt, tags, weights. Does not know tasks' scores and files of results.
 
 | backend | plays | prompt and tags |
 |---|---|---|

@@ -1,6 +1,6 @@
 """BFCL's own checker: whether the final calls of a task are what the leaderboard accepts.
 
-Owns loading the checker out of the wheel without the vendor SDKs, and the translation of calls into its form. Refuses to
+Owns loading the checker out of the wheel without the vendor SDKs, and the translation of calls into its form. Does not
 judge by itself: every verdict is the checker's.
 
 ``ast_checker`` imports ``model_config``, which imports every vendor's client, only to ask of the evaluated model whether

@@ -1,6 +1,6 @@
 """Response latency, success by deadline, and where the time went.
 
-Owns what is counted from when to when. Refuses to know which episodes are right and how figures get intervals.
+Owns what is counted from when to when. Does not know which episodes are right and how figures get intervals.
 
 | measure | symbol | from | to |
 |---|---|---|---|

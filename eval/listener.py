@@ -3,7 +3,7 @@
 Owns the bound that lies between the floor and what an agent takes. The floor is a clairvoyant's; this one knows a word when the
 recogniser has passed it on, and then at once what it means and that it is all: an oracle for the extent of values and the number of
 calls. No policy without luck is faster, so what lies between the two can't be saved by listening better. `docs/saving.md` has figures.
-Refuses to know any episode, but for the latencies of the calls that it made, as the floor does.
+Does not know any episode, but for the latencies of the calls that it made, as the floor does.
 """
 
 from __future__ import annotations

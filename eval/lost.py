@@ -2,7 +2,7 @@
 
 Owns the division of the time between the floor and what an episode took, and the worst ten timelines in text
 (``task_id=TASK`` prints one of them instead). `docs/saving.md` says how to read both. Covers mode ``speculative``, on tasks that
-it and ``sequential`` get right; reads logs alone. Refuses to measure anything that `eval.report` does: its share is that one.
+it and ``sequential`` get right; reads logs alone. Does not measure anything that `eval.report` does: its share is that one.
 """
 
 from __future__ import annotations

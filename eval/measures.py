@@ -1,6 +1,6 @@
 """From episodes to the rows of the report: what each row says, with intervals.
 
-Owns every figure of `docs/report.md` and how rows are paired. Refuses to know files, and how rows are shown. Seconds
+Owns every figure of `docs/report.md` and how rows are paired. Does not know files, and how rows are shown. Seconds
 from here on.
 """
 

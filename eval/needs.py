@@ -8,7 +8,7 @@ in the second world in the result's place:
 - the result of the first world: it does where a result follows from the arguments alone (the map's URL);
 - what the user said, the first call's arguments: it does where a tool takes a name as well as what the name stands for.
 
-A toolbox without a second world has no binding edge: nobody says what of its results could be known. Refuses to know time.
+A toolbox without a second world has no binding edge: nobody says what of its results could be known. Does not know time.
 """
 
 from __future__ import annotations

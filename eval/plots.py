@@ -2,7 +2,7 @@
 
 Owns four figures, made from the report's rows and, for the distribution of latencies, from the episodes. Colours are those
 of modes, everywhere the same; a backend is a kind of line or marker. A figure that lacks what it shows is left out.
-Refuses to compute any figure that `eval.measures` has.
+Does not compute any figure that `eval.measures` has.
 """
 
 from __future__ import annotations

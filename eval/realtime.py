@@ -1,7 +1,7 @@
 """Episodes on the wall clock: words come when they were spoken, through the live shell, and times are what was measured.
 
 Owns the user's side of a live episode (who speaks, until when one waits) and tools that really take their time. The loop
-is `midsentence.runtime`'s, as in a deployment; what comes of it is a `Rollout` like a simulated one's. Refuses to know where
+is `midsentence.runtime`'s, as in a deployment; what comes of it is a `Rollout` like a simulated one's. Does not know where
 episodes come from and how they are scored. One episode runs at a time: two would share the machine, and so their times.
 """
 

@@ -2,7 +2,7 @@
 
 Owns the schema, its version, and the one place that reads and writes it. A record holds its whole log, so it can be replayed and drawn
 without the others. The version stands once, in the manifest of the folder that the records are in; a line with other fields than that
-version's is refused. Refuses to know how a record is made (`eval.episodes`) and what figures are made of it.
+version's is refused. Does not know how a record is made (`eval.episodes`) and what figures are made of it.
 
 Times are integer nanoseconds, from the start of the user's first word where nothing else is said.
 """

@@ -4,7 +4,7 @@ Owns which tasks a row runs, the files of results, and going on after a kill. Th
 go to every mode and backend, so rows are paired. On the virtual clock the result does not depend on how fast the machine
 is, on the size of a batch, or on how often a run was killed; for a model that holds in float32 (in fewer bits, sums in
 another order now and then choose another token). With ``time=real`` the same episodes run on the wall clock (`eval.realtime`).
-Refuses to know what figures are made of the episodes.
+Does not know what figures are made of the episodes.
 
 A row's episodes are written line by line to ``episodes-….part``; when all are there they are put in order and the file is
 renamed to ``episodes-….jsonl``. The manifest comes last. Under ``accelerate launch`` processes share a row's tasks

@@ -1,6 +1,6 @@
 """Reading folders of replays: finished ones only, of this schema, every line whole.
 
-Owns the check of a folder and the loading of its episodes. Refuses to know figures.
+Owns the check of a folder and the loading of its episodes. Does not know figures.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Waste and safety: calls in vain, calls held, actions repeated, and effects that came too early or twice.
 
 Owns those counts, made from the log alone: the commit point is worked out anew here, from what the model had read when it
-wrote, and never taken from the core's own flag. Refuses to know gold, except for the IDs of the calls that were useful.
+wrote, and never taken from the core's own flag. Does not know gold, except for the IDs of the calls that were useful.
 
 An effect is *before the last word* if its write starts before the user has said it: no false end of speech excuses that. It is
 *wrong* if gold has no such call.

@@ -1,7 +1,7 @@
 """Whether an episode did what was asked: its calls and effects against gold, and if not, why not.
 
 Owns the match of calls to gold calls, the comparison of the log of effects, the answer's comparison, and the causes of
-failure. Refuses to know time. BFCL's rows are judged by BFCL's own checker.
+failure. Does not know time. BFCL's rows are judged by BFCL's own checker.
 
 An episode is right if it ended by answering, its calls are right and its answer is. Calls are right if every gold call
 was run to its end with accepted arguments (references resolved) and the whole log of effects is what gold's would be: no

@@ -1,6 +1,6 @@
 """The report's rows as tables: for the terminal and in Markdown.
 
-Owns columns, their order and how figures are rounded. Refuses to compute any.
+Owns columns, their order and how figures are rounded. Does not compute any.
 """
 
 from __future__ import annotations

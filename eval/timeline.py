@@ -2,7 +2,7 @@
 
 Owns the drawing. Lanes from top to bottom: words as spoken, updates as they arrive, the model's spans in the colours of
 what it writes (a cut ends in a red edge), a lane for each call (hatched while held, filled while it runs), the answer. Two
-modes stand one under the other and share the axis. Refuses to choose the request and to measure anything.
+modes stand one under the other and share the axis. Does not choose the request and to measure anything.
 
     python -m eval.timeline runs=[outputs/replay/debug] task_id=TASK out=FOLDER
 """

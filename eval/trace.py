@@ -1,7 +1,7 @@
 """What happened when: an episode's log read as spans, tool runs and states of calls.
 
 Owns the reading of a log alone, events with the commands that came of them, so that measures, pictures and checks need
-no live core. Refuses to judge: whether a call was right or too early is not asked here. Every interval is half-open, in
+no live core. Does not judge: whether a call was right or too early is not asked here. Every interval is half-open, in
 nanoseconds from the start of the user's first word.
 """
 

@@ -1,6 +1,6 @@
 """Addresses as anybody may see them.
 
-Owns `without_keys`. Refuses to know where a text goes, and what is done with a key.
+Owns `without_keys`. Does not know where a text goes, and what is done with a key.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Measures a device profile: how fast this machine decodes and reads with a model, and what a restart costs.
 
-Owns the measurement. Refuses to know what a profile is used for. Medians over repeats, seconds in all; the first repeat
+Owns the measurement. Does not know what a profile is used for. Medians over repeats, seconds in all; the first repeat
 warms up and does not count.
 
     midsentence calibrate --model smollm2             # a row to paste into configs/clock

@@ -1,7 +1,7 @@
 """The call graph: states, the one table of transitions, and the questions that the core asks of it.
 
 Owns what a call is, every legal transition (`TABLE`), and the graph made of ``$n`` references, which has no rings, with the
-one order in which its calls go. Refuses to know time, tokens and tags. `docs/calls.md` draws its diagram from the table.
+one order in which its calls go. Does not know time, tokens and tags. `docs/calls.md` draws its diagram from the table.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A model's own chat format, read out of its tokenizer's template: what stands before, between and after the turns.
 
 Owns the four strings that mark roles. They come from rendering one conversation of sentinels and splitting it at them,
-so any template works that writes its turns one after the other. Refuses to know the protocol, and token ids.
+so any template works that writes its turns one after the other. Does not know the protocol, and token ids.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Owns when the model writes, what cuts it, when a call starts, is held, released, revised or cancelled, and when the
 answer goes out. It never reads a clock, awaits or draws a random number, and no event in any state makes it raise:
-what does not fit is dropped and noted. Refuses to know tokens' ids beyond keeping them, tools beyond their specs, and
+what does not fit is dropped and noted. Does not know tokens' ids beyond keeping them, tools beyond their specs, and
 who the model is. Live sessions, data generation and evaluation all run on it.
 """
 

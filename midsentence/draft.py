@@ -1,7 +1,7 @@
 """What every part of the core does with a state that a step changes.
 
 Owns the transitions (`move` is the one way by which a call changes its state, and does all that the table's row says), what the
-model is told, and what cuts it. Refuses to know events.
+model is told, and what cuts it. Does not know events.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ made anew. Most of what it writes then it has written before; as far as that is,
 one pass, as a draft is in speculative decoding. What the model writes, and so what it does, is what it would have written with the whole
 request before it, and nothing else.
 
-Owns which tokens are foreseen, and which reads are the same. Refuses to know time and devices.
+Owns which tokens are foreseen, and which reads are the same. Does not know time and devices.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Owns `whole`, through which everything of that kind is written, and how such files are read: `marker`, for which a torn one is none, and
 `digest` and `intact`, by which a manifest's files are held against what it says of them, and `shaped`, by which plain data is held
-against what its readers take out of it. Refuses to know what is in them.
+against what its readers take out of it. Does not know what is in them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What lets a call run, and what becomes of it: the commit point, the start of tools, and their answers.
 
-Owns the three classes of tool, the order of calls in conflict, and late, lost and failed answers. Refuses to know what
+Owns the three classes of tool, the order of calls in conflict, and late, lost and failed answers. Does not know what
 the model writes.
 """
 

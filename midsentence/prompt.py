@@ -2,7 +2,7 @@
 
 Owns the words of the prompt, in the order of how seldom they change, so that sessions share as long a prefix as they can.
 Derived from a row of settings and the tools' specs alone, so that training, evaluation and deployment show a model the
-same text. Refuses to know token ids and the chat format.
+same text. Does not know token ids and the chat format.
 """
 
 from __future__ import annotations

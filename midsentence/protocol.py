@@ -1,6 +1,6 @@
 """The protocol's vocabulary, and the incremental parser of what the model writes.
 
-Owns the tags, the grammar of a call line and its values. Refuses to know which tools exist, which IDs are legal and
+Owns the tags, the grammar of a call line and its values. Does not know which tools exist, which IDs are legal and
 when an action is allowed: `midsentence.core` judges that. Parsing is pure: `feed(parser, text) -> (parser, items)`, and any
 split of the same text gives the same items.
 

@@ -1,6 +1,6 @@
 """The reads of a live session's turn that are not run again, where what was begun is thrown away with every word (`midsentence.drafts`).
 
-Owns who waits for which run. Refuses to know how a session runs (`midsentence.runtime`), and calls.
+Owns who waits for which run. Does not know how a session runs (`midsentence.runtime`), and calls.
 """
 
 from __future__ import annotations

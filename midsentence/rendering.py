@@ -10,7 +10,7 @@ of the environment ends with a line break.
 
 Data (a user's words, a tool's results) is tokenised by a copy of the tokenizer that knows no added token at all, so that it
 can't become a tag's token or a special one; and what would read as a tag is broken first, so that its text can't be taken for one
-either. All else reads as it was said. Refuses to know what the tags mean.
+either. All else reads as it was said. Does not know what the tags mean.
 """
 
 from __future__ import annotations

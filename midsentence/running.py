@@ -1,6 +1,6 @@
 """One tool that runs in a live session: how it is started, and how it is left behind.
 
-Owns threads and tasks of tools. Refuses to know what a tool's end means (`midsentence.outcome`), and calls, events and deadlines:
+Owns threads and tasks of tools. Does not know what a tool's end means (`midsentence.outcome`), and calls, events and deadlines:
 that is `midsentence.runtime`'s.
 """
 

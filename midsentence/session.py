@@ -1,6 +1,6 @@
 """A live session in one call: the model loaded, the tools boxed, the mode looked up.
 
-Owns the defaults that `midsentence.runtime.Session` refuses to have. Refuses to know how a session runs.
+Owns the defaults that `midsentence.runtime.Session` refuses to have. Does not know how a session runs.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """When a session is told that nobody speaks.
 
-Owns the steps in which a silence is told, and where they fall in speech whose timing is known. Refuses to know what a silence is
+Owns the steps in which a silence is told, and where they fall in speech whose timing is known. Does not know what a silence is
 good for: that is the agent's to decide. A live session, which sees no words before they are recognised, counts from when
 they came (`midsentence.runtime`).
 """

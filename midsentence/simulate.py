@@ -2,7 +2,7 @@
 
 Owns the event queue of an episode, the token clock of what a planner or a model writes, and tools that take the time
 their latency model says. Data generation runs it with the expert, evaluation with the expert or a model; `run_batch`
-keeps many episodes of one model going at once, which changes no episode. Refuses to know where requests come from and
+keeps many episodes of one model going at once, which changes no episode. Does not know where requests come from and
 how an episode is scored.
 """
 

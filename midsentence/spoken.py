@@ -1,7 +1,7 @@
 """An answer as it is spoken, and the user who hears it and speaks again.
 
 Owns how much of an answer has been heard at any time, and the interface of a simulated user (`User`), whose turns come when the
-agent's answers let them. Refuses to know voices and what users say: those are whoever's makes the conversation.
+agent's answers let them. Does not know voices and what users say: those are whoever's makes the conversation.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """All that a session is: as one frozen value between two events, and as the working state of the step that takes in an event.
 
-Owns `State`, how a fresh one is made, and its mutable twin `Draft`. Refuses to know how it changes: that is `midsentence.core`.
+Owns `State`, how a fresh one is made, and its mutable twin `Draft`. Does not know how it changes: that is `midsentence.core`.
 """
 
 from __future__ import annotations

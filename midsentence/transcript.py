@@ -2,7 +2,7 @@
 
 Owns the noun `Segment`, the persistent chain that makes appending to a pure state cost the same at any length, and how the
 text of an update says that words are taken back.
-Refuses to know token ids of environment text: `midsentence.rendering` tokenises each segment by itself, so that the ids of
+Does not know token ids of environment text: `midsentence.rendering` tokenises each segment by itself, so that the ids of
 a prefix never change.
 """
 

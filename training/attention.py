@@ -1,7 +1,7 @@
 """Attention over packed rows: no trajectory sees another, nothing is padded, and a shared prompt is computed once.
 
 Owns the layout of a micro-batch: one flat row of blocks, each a trajectory, or the prompt that several have in common.
-Attention runs block by block, so no mask of the whole row is ever built. Refuses to know ids, labels and the loss.
+Attention runs block by block, so no mask of the whole row is ever built. Does not know ids, labels and the loss.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From packed rows to one micro-batch of tensors.
 
 Owns the flat row: examples end to end, position ids that begin anew with each, and what several prompts begin with
-written once. Nothing is padded, so no pad token can be mistaken for anything. Refuses to know models.
+written once. Nothing is padded, so no pad token can be mistaken for anything. Does not know models.
 """
 
 from __future__ import annotations

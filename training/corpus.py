@@ -1,6 +1,6 @@
 """Folders of trajectories as examples: read, checked, tokenised, and those that are too long dropped or cut.
 
-Owns the reading and the counts of what was left out. Refuses to know in which order examples are trained on.
+Owns the reading and the counts of what was left out. Does not know in which order examples are trained on.
 """
 
 from __future__ import annotations

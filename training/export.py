@@ -3,7 +3,7 @@
 Owns the merge of an adapter, and a folder that transformers and vLLM load as it is: safetensors, tokenizer, chat
 template, a card that says what it was trained on. ``path`` is a training run, or the name of an adapter that comes with the code, merged
 into the model of group model and in its dtype. With ``gguf=true`` a file for llama.cpp beside it, in 8 bits with
-``gguf_q8=true``. Refuses to know how well the model does; the card quotes what the training run measured.
+``gguf_q8=true``. Does not know how well the model does; the card quotes what the training run measured.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Owns which settings and tensors of a Llama or Qwen2 model go where; names of tensors come from the package's own table.
 llama.cpp's conversion script does this for every architecture, but is in no package: for others, use it on the exported
-folder. Refuses to know how the model was trained.
+folder. Does not know how the model was trained.
 """
 
 from __future__ import annotations

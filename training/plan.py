@@ -2,7 +2,7 @@
 
 Owns counts of parameters, tokens, steps, memory a device and time, from the settings, the data folders (or, before they
 are made, a sample of the trajectories that they will hold) and the model's configuration alone: no weights are loaded, the
-model is built on the meta device. Refuses to know the trainer.
+model is built on the meta device. Does not know the trainer.
 """
 
 from __future__ import annotations

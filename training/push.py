@@ -2,7 +2,7 @@
 
 Owns what goes there of a folder of trajectories, of a trained checkpoint and of an exported model, each with its card; nothing else of a
 folder does. The key is ``HF_TOKEN`` of the environment and no other, and a new repository is private unless ``private=false`` is said.
-Refuses to know how any of them was made.
+Does not know how any of them was made.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ folder is one more of ``train.data``: contexts are the model's own, and only wha
 
 Owns which tasks are played, where and by which draws, the processes, the files and the report of what the model did wrong
 (``repair.json``, ``repair.md``). A shard's rows follow from the settings and the weights alone, whatever the number of processes
-(for a model in float32, as in `eval.replay`); a killed run resumes. Refuses to know how a task is scored.
+(for a model in float32, as in `eval.replay`); a killed run resumes. Does not know how a task is scored.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Tags and clock stamps as tokens of a model: room for them, and a sensible start.
 
 Owns which ids are new and what their rows begin as: the mean of what the tag's text was made of, plus a little noise, so
-that no two begin alike. Refuses to know how they are trained.
+that no two begin alike. Does not know how they are trained.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Rows with turns: which calls are asked for in which turn, and what each turn is to the ones before.
 
 Owns the field ``turns`` of a row, and what must be so for a conversation to be one: whatever is whole at the end of a turn is done
-there, and stays done. Refuses to know how words are marked or grounded, and where rows come from.
+there, and stays done. Does not know how words are marked or grounded, and where rows come from.
 
     "turns": [{"words": said by its end, "kind"?, "asks"?: "2.message" or "any", "answer"?: [accepted], "says"?, "calls"?}]
 """

@@ -2,7 +2,7 @@
 
 Owns the reading of the question files, which articles a question is about and by which words it names them, and the
 corrections that a speaker makes of them ("who is older, X, no sorry, Y or Z"). The data is the user's own copy: nothing of it
-is in this package. Refuses to know how answers are scored. Questions that can't be used are named with their reason.
+is in this package. Does not know how answers are scored. Questions that can't be used are named with their reason.
 
     data.files.hotpotqa=FILE   the official file, its ``with_context.jsonl`` form, or plain questions and
     data.files.corpus=FILE     the articles that plain questions are looked up in

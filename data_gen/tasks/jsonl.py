@@ -1,6 +1,6 @@
 """Bring your own: tools and spoken requests from two files become the same `Task` as everybody else's.
 
-Owns the reading of the two files, the split, and the reasons why a row can't be used. Refuses to know how values are found in
+Owns the reading of the two files, the split, and the reasons why a row can't be used. Does not know how values are found in
 words (`data_gen.grounding`) and what other projects' rows look like (`data_gen.tasks.formats` turns them into ours).
 `docs/bring-your-own.md` has a worked example.
 

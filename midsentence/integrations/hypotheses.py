@@ -1,6 +1,6 @@
 """What recognisers send, whole hypotheses of an utterance, as what a session hears: words that are new, words taken back.
 
-Owns the comparison. Refuses to know whose recogniser it is, and when a turn is over: that is told.
+Owns the comparison. Does not know whose recogniser it is, and when a turn is over: that is told.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Owns the translation of a session's context into messages and of streamed text into tokens, the aborting of what is not wanted any more,
 and the account of what it cost. The protocol stays what it is: tags and call lines as text, explained by the prompt (``style="full"``).
-Refuses to know the API's own tools: a call starts when its line is there, and no server streams finished calls. Needs the extra ``openai``.
+Does not know the API's own tools: a call starts when its line is there, and no server streams finished calls. Needs the extra ``openai``.
 
     model = ChatModel(AsyncOpenAI(base_url=...), "gpt-4.1-mini", text_renderer())
     async with Session(model, toolbox, model.renderer, settings("speculative"), style="full", detail="full") as session:

@@ -2,7 +2,7 @@
 
 Engines that know nothing of the protocol must stop by themselves when an action is over, so an exported folder names the tags that
 end one beside what its base model stops at (`training.export`). To the core those tags are part of the action, so
-backends take them out again. Refuses to know engines.
+backends take them out again. Does not know engines.
 """
 
 from __future__ import annotations

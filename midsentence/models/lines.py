@@ -3,7 +3,7 @@
 Owns how tools, schemas and references become rules and terminals, and the one way in which a call is written: arguments
 by position as far as they go without a gap, then by name in the tool's order; values as `midsentence.protocol.write_value`
 writes them. Because each call has one text only, a call that must not be written again can be left out exactly, and so can an
-amendment that would make such a call. Refuses to know states and tokens' masks; what is legal is told to it.
+amendment that would make such a call. Does not know states and tokens' masks; what is legal is told to it.
 """
 
 from __future__ import annotations

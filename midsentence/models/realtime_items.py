@@ -1,7 +1,7 @@
 """A transcript as the items of a Realtime conversation, and the events that bring a server's conversation to it.
 
 Owns what a piece of a transcript is to the API, and the mirror of what the server holds: since every change is worked out from the
-mirror, a conversation that was lost is restored as it was made. Refuses to know connections, responses and the SDK.
+mirror, a conversation that was lost is restored as it was made. Does not know connections, responses and the SDK.
 """
 
 from __future__ import annotations

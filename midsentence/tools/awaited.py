@@ -1,6 +1,6 @@
 """What a function gave, also where that is an awaitable: a wrapper over an async function does not look async.
 
-Owns the loop in which an awaitable ends that nobody awaits. Refuses to know tools.
+Owns the loop in which an awaitable ends that nobody awaits. Does not know tools.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A plain Python function with type hints becomes a tool; a toolbox binds such tools to a world.
 
-Owns the `tool` decorator, `Tool`, `FunctionToolbox` and its log of effects. Refuses to know any particular tool, when
+Owns the `tool` decorator, `Tool`, `FunctionToolbox` and its log of effects. Does not know any particular tool, when
 a call may run, and what to do when one raises: the core decides the first, the shell the second.
 """
 

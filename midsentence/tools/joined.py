@@ -1,4 +1,4 @@
-"""Several toolboxes as one: your own functions beside an MCP server's tools. Refuses to know what is in them."""
+"""Several toolboxes as one: your own functions beside an MCP server's tools. Does not know what is in them."""
 
 from __future__ import annotations
 

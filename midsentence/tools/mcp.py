@@ -1,6 +1,6 @@
 """Tools of an MCP server, by the official SDK: over stdio, streamable HTTP, or any transport that its client takes.
 
-Owns the connection, what a server's annotations are worth, and what its answers and failures mean. Refuses to know any particular
+Owns the connection, what a server's annotations are worth, and what its answers and failures mean. Does not know any particular
 server, and when a call may run. Needs the extra ``mcp``; nothing else in midsentence imports this module.
 
     async with mcp_tools(StdioServerParameters(command="my-server"), trusted=True) as tools:

@@ -3,7 +3,7 @@
 Owns the plain form: no references, no prose, types by JSON's names, alternatives put together where one schema says the same.
 Accepts what MCP servers, OpenAI, OpenAPI 3.0 and pydantic write, and the Python words of BFCL, xLAM and Glaive. Refuses by name what
 can't be shown to a model or judged: references elsewhere or to themselves, unknown types, patterns that Python can't read.
-Refuses to know tools and parameters.
+Does not know tools and parameters.
 """
 
 from __future__ import annotations

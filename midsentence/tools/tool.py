@@ -1,7 +1,7 @@
 """What a tool is: its name, parameters, class, resources and latency; and a toolbox that runs tools.
 
 Owns `ToolSpec` (pure data, all the core ever sees), the check of arguments against it, and the signature and JSON
-schema made from it. Refuses to know any particular tool, and when a call may run: that is the core's to decide.
+schema made from it. Does not know any particular tool, and when a call may run: that is the core's to decide.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The assistant's world: people, files, mail, notes and the rest, in memory; and how a spoken name finds its owner.
 
-Owns the data that a task supplies, the state that tools change, and the look-ups with their "did you mean". Refuses
-to know what the tools are called and which of them may run when. Nothing here reads a clock or draws a number.
+Owns the data that a task supplies, the state that tools change, and the look-ups with their "did you mean". Does
+not know what the tools are called and which of them may run when. Nothing here reads a clock or draws a number.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Owns which commands there are, what a working line of each is, and the ways to spoil one: a value that a field of the schema does not
 take (by its type and by the limits beside it), a name that there is not, a path that leads nowhere or to the wrong thing, a line that is
-none. Refuses to judge what became of it.
+none. Does not judge what became of it.
 """
 
 from __future__ import annotations

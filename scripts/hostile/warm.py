@@ -1,6 +1,6 @@
 """One process that has imported everything, and a fork of it for each case: Python with torch takes seconds to start, a fork none.
 
-Owns the fork: its folder, its standard streams, its limits, and how it ended. Refuses to know what a case is for. What Python settles
+Owns the fork: its folder, its standard streams, its limits, and how it ended. Does not know what a case is for. What Python settles
 when it starts (the locale, say) can't be tried this way.
 """
 

@@ -1,7 +1,7 @@
 """Bank: balances, transactions, transfers, standing orders, cards, limits, payees, budgets and exchange rates.
 
 Owns the customer's accounts and what the tools answer and refuse. Whatever moves money, or promises to, is a write. Days are given as
-they were said ("Friday", "the first"); the world reads them. Refuses to know who calls and when.
+they were said ("Friday", "the first"); the world reads them. Does not know who calls and when.
 """
 
 import re

@@ -1,6 +1,6 @@
 """A car on the way to the office: navigation, climate, charging, calls and messages, media, service.
 
-Owns the car's state and what each tool does to it. Refuses to know who drives. What the car looks up in itself is a read; a
+Owns the car's state and what each tool does to it. Does not know who drives. What the car looks up in itself is a read; a
 question to the chargers' network is egress; what the driver, a passenger or anybody else notices is a write.
 """
 

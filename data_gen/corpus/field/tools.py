@@ -1,7 +1,7 @@
 """Field service: a technician's jobs, the sites they are at, parts on the van and at the depot, readings, photos, reports and visits.
 
 Owns the sites, the open jobs, the stock, the clock, and what the tools answer and refuse. A job that is left out is the one in hand.
-Days and times are given as they were said ("Friday", "half past eight"); the world reads them. Refuses to know who calls and when.
+Days and times are given as they were said ("Friday", "half past eight"); the world reads them. Does not know who calls and when.
 """
 
 import zlib

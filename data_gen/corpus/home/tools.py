@@ -1,6 +1,6 @@
 """A house that listens: lights, heating, blinds, locks, music, scenes, timers and a word to the other rooms.
 
-Owns the house's state and what each tool does to it. Refuses to know who asks. Looking at a sensor is a read; a search for a song
+Owns the house's state and what each tool does to it. Does not know who asks. Looking at a sensor is a read; a search for a song
 goes to a music service and is egress; all else can be seen or heard in a room and is a write.
 """
 

@@ -1,7 +1,7 @@
 """Restaurants of a small town: places, menus, tables, bookings, takeaway, waiting lists and reviews.
 
 Owns the town, its clock, and what its tools answer and refuse. Days and times are given as they were said ("Friday", "half past
-seven"); the world reads them. Refuses to know who calls and when.
+seven"); the world reads them. Does not know who calls and when.
 """
 
 import re

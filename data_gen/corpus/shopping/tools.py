@@ -1,6 +1,6 @@
 """A shop that sells nearly everything: search, cart, orders, returns, delivery and shopping lists.
 
-Owns the customer's account at the shop and what each tool does to it. Refuses to know who orders. The shop hears what is looked for in
+Owns the customer's account at the shop and what each tool does to it. Does not know who orders. The shop hears what is looked for in
 itself anyway, so that is a read; asking other shops for their price is egress; what changes cart, orders or lists is a write.
 """
 

@@ -1,7 +1,7 @@
 """Travel: trains, flights, hotels, their prices, seats and reservations, delays, the weather and entry rules.
 
 Owns the timetable, made from the cities' places on the map, the traveller's clock, and what the tools answer and refuse. Days and
-times are given as they were said ("Friday", "around noon" as "noon"); the world reads them. Refuses to know who calls and when.
+times are given as they were said ("Friday", "around noon" as "noon"); the world reads them. Does not know who calls and when.
 """
 
 import math

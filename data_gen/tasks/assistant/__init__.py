@@ -1,7 +1,7 @@
 """Requests to an assistant: one to five intents with real dependencies over a seeded world.
 
 Owns the source `assistant`: its tasks by index, made when they are asked for, and the check that its splits share
-nothing. Refuses to know what is done with a task.
+nothing. Does not know what is done with a task.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Composes a request: a few clauses over one world, told in templates, fluent or not, with what they ask for.
 
 Owns the drawing of one task, and the `Speaker` that disfluency asks for other values and wordings. The gold calls are
-what the derivation wants at the end. Refuses to know how time passes and what an agent does.
+what the derivation wants at the end. Does not know how time passes and what an agent does.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Composes a conversation: two to six turns over one world, each of a kind that fits what was said and done before.
 
 Owns the drawing of one conversation. Its words are one script, in which every turn adds its clauses or changes those that are still
-to be done, so that the derivation of the whole reads any prefix of it like a request. Refuses to know when turns begin.
+to be done, so that the derivation of the whole reads any prefix of it like a request. Does not know when turns begin.
 """
 
 from __future__ import annotations

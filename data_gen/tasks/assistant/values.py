@@ -1,7 +1,7 @@
 """Values for slots: what is said, and what a call is given for it.
 
 Owns the drawing of values from a world, never the same twice in a request, and of other values that a speaker may say
-by mistake. Refuses to know where in a sentence they stand.
+by mistake. Does not know where in a sentence they stand.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Owns how a request is made of one to three sentences and what is marked in it: where each slot is said, and the first word after
 which all templates of the language agree on the tool. Every request passes the door of marked rows (`data_gen.tasks.jsonl`),
 whose rehearsal plays it in its house, and Home Assistant's own parser must take every sentence for what gold says.
-Refuses to know how sentences are drawn (`grammar`) and what tools do (`house`).
+Does not know how sentences are drawn (`grammar`) and what tools do (`house`).
 
     python -m data_gen.tasks.home fi      # counts of the language, and a few of its requests
 """

@@ -4,7 +4,7 @@ Owns the drawing of a sentence from a template with the places of its slots, the
 what has become clear of a command after so many of its words: the templates of the whole language are matched against the
 beginning, so what follows is not looked at. `hassil` parses templates and recognises whole sentences; its own sampler lists all
 that a template gives, without saying where the slots are, and can't match half a sentence, so those two are done here.
-Refuses to know tools and houses: of the latter it takes names.
+Does not know tools and houses: of the latter it takes names.
 """
 
 from __future__ import annotations

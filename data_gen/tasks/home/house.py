@@ -1,7 +1,7 @@
 """A house that Home Assistant's intents can be carried out in: devices in rooms, timers, lists, and what is refused.
 
 Owns the state of a house, made from a language's vocabulary, and what each intent does to it or tells of it. States are drawn by
-the hash of a task's id; timers that a request refers to are running. Refuses to know sentences and signatures.
+the hash of a task's id; timers that a request refers to are running. Does not know sentences and signatures.
 """
 
 from __future__ import annotations

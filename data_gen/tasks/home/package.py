@@ -2,7 +2,7 @@
 
 Owns the door to both (what is missing, and the command that brings it), the languages that this source can speak, and a
 hash of what was read. The package says Apache-2.0; its sentences are those of github.com/OHF-Voice/intents, where volunteers wrote
-them under CC BY 4.0. Refuses to know what is made of it.
+them under CC BY 4.0. Does not know what is made of it.
 """
 
 from __future__ import annotations
