@@ -1,4 +1,4 @@
-"""A mode's row as the settings have it.
+"""Builds a mode's row from the settings.
 
 Owns what group ``agent`` changes of a row of `midsentence.modes`. Does not know what a row means.
 """

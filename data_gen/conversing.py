@@ -1,4 +1,4 @@
-"""The user of a conversation: hears an answer, and says the next turn.
+"""Simulates the user of a conversation, who hears an answer and says the next turn.
 
 Owns when a turn begins (`Manners`) and how an answer is voiced. A user waits for the answer to be spoken to its end and then takes a
 moment, now and then a long one; or, with the turn's own probability, speaks into it (barge-in). All of it is a function of the seed,

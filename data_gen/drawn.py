@@ -1,4 +1,4 @@
-"""Tools drawn for each task: other orders, subsets, distractors and names, so that a model must read its prompt.
+"""Draws a tool list for each task, with another order, subset, distractors or names, so that a model must read its prompt.
 
 Owns the draw, a function of the task's id and a seed: which of the tools that the task does not need stay, which of other folders of
 tools stand beside them, in which order; with ``renamed`` also what tools and parameters are called and how they are described.

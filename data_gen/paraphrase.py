@@ -163,7 +163,7 @@ def _address(base: str) -> tuple[str, dict[str, str]]:
     """Where completions are asked for, and a header with the user that the base names, whom an address can't carry.
 
     Raises:
-        UserError: it is no address of the web.
+        UserError: it is not a web address.
     """
     try:
         parts = urlsplit(base)

@@ -182,7 +182,7 @@ def fitting(value: Any, schema: Mapping[str, Any]) -> Any:
 
 
 def _told_apart(found: Sequence[Wanted]) -> tuple[Wanted, ...]:
-    """Without the calls of which nothing is known that is not known of another: nobody can tell that there are two.
+    """Without the calls of which nothing is known that is not known of another: a listener can't tell that there are two.
 
     A call whose result another one takes stays.
     """

@@ -1,4 +1,4 @@
-"""Many from one: a marked request told again of other people, on other days, at other hours.
+"""Variants of a marked request: the same request with other people, other days and other hours.
 
 Owns what may be changed by the marks alone, and changes it everywhere in the row: in the request, in quotations, in values.
 
@@ -7,7 +7,7 @@ Owns what may be changed by the marks alone, and changes it everywhere in the ro
 - hours: "at three" becomes "at four" where the project's own grammar (`midsentence.tools.times`) reads an hour later in the new phrase;
 - fillers: "um" and "uh" of training's lexicon come and go between what is marked.
 
-What can't be told apart from another sense of the word is left as it is. Does not know whether the new row can be used:
+A word that may have another sense is left unchanged. Does not know whether the new row can be used:
 `data_gen.tasks.corpus` reads it through the same door as the old, and takes the old where it is refused.
 """
 

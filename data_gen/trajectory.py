@@ -141,7 +141,7 @@ class Trajectory:
         """The log's events.
 
         Raises:
-            ValueError: the log is none of ours.
+            ValueError: the log is not a list of events.
         """
         return [event_from_json(item) for item in json.loads(self.log)]
 

@@ -1,7 +1,7 @@
 """The floor: the least response latency of any agent that does a task right, a clairvoyant included.
 
-Owns the bound; `docs/floor.md` says why nothing beats it. Does not know any episode, but for the latencies of the calls
-that it made: a tool's latency hangs on its arguments, and there may be more right ones than gold spells out.
+Owns the bound; `docs/floor.md` says why nothing beats it. Reads nothing of an episode except the latencies of the calls that it
+made: latency depends on the arguments, and gold may not list every correct argument.
 
     floor = max( words to the answer, the held calls, the first call's way from the first word ) − end of speech
 """

@@ -1,4 +1,4 @@
-"""Hasty or slow: ``python -m eval.frontier experiment=frontier`` draws effects before the user's last word against mean latency.
+"""Early effects against mean latency, for many ways to end a turn: ``python -m eval.frontier experiment=frontier``.
 
 Owns which ends of speech are tried (plain timers, the configured detectors, commits that wait on after the configured endpoint, and
 silence told to the agent, where the agent is configured to commit on it), and the points that the expert makes of them in each mode.

@@ -1,7 +1,7 @@
 """TinyAgent's measure: whether the graph of calls is gold's, by tool names and dependencies alone.
 
 Owns that comparison (Erdogan et al., *TinyAgent: Function Calling at the Edge*, 2024, arXiv 2409.00608: a plan succeeds if its DAG
-is isomorphic to gold's). It asks for no argument and no effect, so it is beside accuracy and never in its place. Does
+is isomorphic to gold's). It ignores arguments and effects, so it complements accuracy and does not replace it. Does
 not know whether calls ran.
 """
 

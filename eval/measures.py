@@ -1,4 +1,4 @@
-"""From episodes to the rows of the report: what each row says, with intervals.
+"""Computes the rows of the report from episodes, with intervals.
 
 Owns every figure of `docs/report.md` and how rows are paired. Does not know files, and how rows are shown. Seconds
 from here on.

@@ -1,4 +1,4 @@
-"""What others published beside what a replay measured: the paper's tables (``eval.paper=true``).
+"""Compares published figures with those of a replay: the paper's tables (``eval.paper=true``).
 
 Owns `paper.yaml` (figures of others, each with where it was read), the pairing of a synchronous with an asynchronous row as the paper
 pairs them, and the sentences on what differs. A checkpoint named ``baseline`` in ``eval.checkpoints`` is the paper's

@@ -1,4 +1,4 @@
-"""The report's pictures of whole rows: how late, how often right, what it costs, how much of the saving.
+"""The report's plots of whole rows: latency, accuracy, cost and share of the saving.
 
 Owns four figures, made from the report's rows and, for the distribution of latencies, from the episodes. Colours are those
 of modes, everywhere the same; a backend is a kind of line or marker. A figure that lacks what it shows is left out.

@@ -166,7 +166,7 @@ class EpisodeRecord:
         """The log's events, each with the commands that came of it.
 
         Raises:
-            ValueError: a row of the log is none of ours.
+            ValueError: a row of the log is not an event or a command.
         """
         return history_of(self.log)
 

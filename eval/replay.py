@@ -245,7 +245,7 @@ def prepare(folder: Path, key: str, rows: Sequence[Row]) -> None:
 def tasks_of(config: Config, played: Backend) -> Sequence[Task]:
     """The tasks of the configured split; of ``all``, for a checkpoint only those of test, for it may have seen the others.
 
-    A file of one's own may be too small to have a row in every split. Who was not trained plays all of it then.
+    A file of one's own may be too small to have a row in every split. An untrained backend then plays every row.
     """
     split = "test" if played.trained and config.eval.split == "all" else config.eval.split
     if (config.task or config.data.source) == "jsonl" and not played.trained and split in ("all", *SPLITS):

@@ -1,4 +1,4 @@
-"""Reading folders of replays: finished ones only, of this schema, every line whole.
+"""Reads folders of replays; accepts only finished ones of this schema whose lines are all complete.
 
 Owns the check of a folder and the loading of its episodes. Does not know figures.
 """

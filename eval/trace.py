@@ -1,7 +1,7 @@
-"""What happened when: an episode's log read as spans, tool runs and states of calls.
+"""Reads an episode's log as intervals: spans, tool runs and states of calls.
 
 Owns the reading of a log alone, events with the commands that came of them, so that measures, pictures and checks need
-no live core. Does not judge: whether a call was right or too early is not asked here. Every interval is half-open, in
+no live core. Does not judge whether a call was right or too early. Every interval is half-open, in
 nanoseconds from the start of the user's first word.
 """
 
@@ -201,7 +201,7 @@ def history_of(log: Iterable[Sequence[Any]]) -> list[tuple[Event, tuple[Command,
     """The history that `log_of` wrote.
 
     Raises:
-        ValueError: a row is none of ours.
+        ValueError: a row is not an event or a command.
     """
     return [(event_from_json(event), tuple(command_from_json(command) for command in commands)) for event, commands in log]
 

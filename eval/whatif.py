@@ -1,4 +1,4 @@
-"""For whom does this help: ``python -m eval.whatif experiment=whatif`` draws the expert's speedup against the surroundings.
+"""Where speculation pays: ``python -m eval.whatif experiment=whatif`` draws the expert's speedup against the surroundings.
 
 Owns the map's axes and points, and how a task or its world is changed for each: one thing at a time is moved away from
 the configured surroundings, and the same tasks run again in every mode. The expert plays, so this says what

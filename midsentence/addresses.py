@@ -1,4 +1,4 @@
-"""Addresses as anybody may see them.
+"""Addresses with their keys removed, so that they can be shown and stored.
 
 Owns `without_keys`. Does not know where a text goes, and what is done with a key.
 """

@@ -37,7 +37,7 @@ class ChatFormat:
         """The chat format of a Hugging Face tokenizer. A template without a system role gets the text in the first turn.
 
         Raises:
-            ValueError: the tokenizer has no chat template, or one whose turns can't be told apart.
+            ValueError: the tokenizer has no chat template, or one in which turns can't be separated.
         """
         name = getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
         if not getattr(tokenizer, "chat_template", None):

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> None:
     """Runs one verb.
 
     Raises:
-        UserError: the line is none.
+        UserError: the command line is invalid.
     """
     asked = parsed(arguments)
     importlib.import_module(f"midsentence.{asked.verb}").main(asked)

@@ -343,7 +343,7 @@ def stuck(draft: Draft) -> str:
 
 
 def fail_action(draft: Draft, why: str) -> None:
-    """Ends an action that is none, and says why; too many in a row end the session."""
+    """Ends an invalid action, and says why; too many in a row end the session."""
     draft.errors_in_row += 1
     note(draft, "invalid_action")
     close_tag(draft)

@@ -1,4 +1,4 @@
-"""What a context that grows too long lets go, and what the model is shown of a transcript then.
+"""What is dropped from a context that grows too long, and what the model is shown of the transcript afterwards.
 
 Owns the policy: the oldest go first. Results of earlier turns give way to a line each; if that is not enough, earlier turns go whole,
 and one line says so; and if the turn that is under way alone is too long, the older of its own results. A transcript keeps all

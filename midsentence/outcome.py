@@ -1,4 +1,5 @@
-"""How a tool ended, as data: the one boundary that whatever a tool returns or raises has to pass, live and in simulation.
+"""A tool's result or failure as data: the one boundary through which everything that a tool returns or raises passes, live and in
+simulation.
 
 Owns what is a result, and what an exception says of a call: a tool's own "no" (it did nothing), or a crash. Does not know threads,
 tasks and clocks.

@@ -1,4 +1,4 @@
-"""The reads of a live session's turn that are not run again, where what was begun is thrown away with every word (`midsentence.drafts`).
+"""Keeps the reads of a live session's turn, so that they are not run again when every new word discards an attempt (`midsentence.drafts`).
 
 Owns who waits for which run. Does not know how a session runs (`midsentence.runtime`), and calls.
 """
@@ -27,7 +27,7 @@ class Reads:
         """A call is to run.
 
         Raises:
-            Exception: no thread to be had, or a toolbox that breaks before its tool runs.
+            Exception: no thread could be started, or the toolbox failed before its tool ran.
         """
         spec = self._toolbox.specs[start.name]
         if spec.access == "write":

@@ -1,4 +1,4 @@
-"""From a transcript to token ids and back: the only place where the ids of a transcript are made.
+"""Converts a transcript to token ids and back: the only place that makes a transcript's ids.
 
 Owns the fold over segments, turns, clock stamps, what data looks like, and the text of generated ids. Model
 segments are their ids already; environment segments are tokenised one by one, so the ids of a prefix of a transcript

@@ -1,4 +1,4 @@
-"""What the user said, word by word, and whether a value holds nothing else.
+"""Tests whether a value holds only words that the user said.
 
 Owns the proof that lets a call out early once results are in the context: not "no result is seen in it", which any rewriting
 gets round, but "all of it is the user's". A text is the user's if it is a run of words that the user said, written as they were

@@ -1,4 +1,4 @@
-"""A live session in one call: the model loaded, the tools boxed, the mode looked up.
+"""Opens a live session in one call: loads the model, boxes the tools and looks up the mode.
 
 Owns the defaults that `midsentence.runtime.Session` refuses to have. Does not know how a session runs.
 """

@@ -1,4 +1,4 @@
-"""Text of others on a terminal: data can't move the cursor, set a title or hide a line.
+"""Makes untrusted text safe for a terminal: data can't move the cursor, set a title or hide a line.
 
 Owns `plain`. Does not know where text comes from.
 """

@@ -113,3 +113,15 @@ def test_the_page_on_deploying_gives_settings_and_options_that_there_are_and_say
     check_commands(found)
     for section in text.split("\n## ")[1:]:
         assert "**Run here**" in section or "**Not run**" in section, section.partition("\n")[0]
+
+
+def test_the_glossary_explains_each_word_once_and_names_what_is_there():
+    text = (ROOT / "docs" / "glossary.md").read_text("utf-8")
+    terms = [term for row in re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE) for term in row.split(", ") if term != "word"]
+    assert len(terms) == len(set(terms)), sorted({term for term in terms if terms.count(term) > 1})
+    for path in re.findall(r"`(\w+(?:/\w+)*\.py)`", text):
+        assert (ROOT / path).is_file(), path
+    for dotted in re.findall(r"`((?:midsentence|data_gen|eval|training)(?:\.\w+)+)`", text):
+        module, _, name = dotted.rpartition(".")
+        found = ROOT / module.replace(".", "/")
+        assert (found / name).with_suffix(".py").is_file() or f"def {name}(" in found.with_suffix(".py").read_text("utf-8"), dotted

@@ -1,4 +1,4 @@
-"""Folders of trajectories as examples: read, checked, tokenised, and those that are too long dropped or cut.
+"""Makes examples of folders of trajectories: reads, checks and tokenises them, and drops or cuts those that are too long.
 
 Owns the reading and the counts of what was left out. Does not know in which order examples are trained on.
 """

@@ -1,4 +1,4 @@
-"""A model's folder as one GGUF file, for llama.cpp: with the ``gguf`` package that llama.cpp maintains.
+"""Writes a model's folder as one GGUF file for llama.cpp, with the ``gguf`` package that llama.cpp maintains.
 
 Owns which settings and tensors of a Llama or Qwen2 model go where; names of tensors come from the package's own table.
 llama.cpp's conversion script does this for every architecture, but is in no package: for others, use it on the exported

@@ -1,4 +1,4 @@
-"""Memory that stays flat on a CPU, however long a run is.
+"""Keeps memory use constant on a CPU, however long a run is.
 
 Owns two remedies. For every new size of a matrix product oneDNN makes a kernel, and two caches, its own and that of
 PyTorch's layer above it, keep a thousand each; packed rows bring ever-new sizes, so memory in use grows for hundreds of steps.

@@ -3,7 +3,7 @@
 The model plays training tasks itself, mistakes and all; in every state that it visits the expert is asked what should be
 written there, and rows are made in which the expert takes over at a moment where the two disagree (`data_gen.handover`). The
 folder is one more of ``train.data``: contexts are the model's own, and only what the expert wrote in them counts. This is DAgger
-(Ross, Gordon, Bagnell 2011) with the expert's rest of the episode in place of its one action.
+(Ross, Gordon, Bagnell 2011) with the expert finishing the episode instead of giving one action.
 
 Owns which tasks are played, where and by which draws, the processes, the files and the report of what the model did wrong
 (``repair.json``, ``repair.md``). A shard's rows follow from the settings and the weights alone, whatever the number of processes

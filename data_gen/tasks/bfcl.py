@@ -1,8 +1,8 @@
 """Tasks from the Berkeley function-calling leaderboard (BFCL v4): single-turn, several calls or several tools.
 
 Owns the reading of its rows out of the wheel (as a zip; nothing of it is imported), the tools made from its function
-documents, and the fixed split. Does not know how arguments are found in words (`data_gen.grounding`) and how calls
-are scored (`eval.bfcl`). Rows that can't be used are named with their reason by `rejected`.
+documents, and the fixed split. Does not know how arguments are found in words (`data_gen.grounding`) or how calls are scored
+(`eval.bfcl`). Rows that can't be used are named with their reason by `rejected`.
 
     python -m data_gen.tasks.bfcl               # counts: rows, used, kept out by reason, how tools are revealed
     python -m data_gen.tasks.bfcl splits        # writes bfcl_splits.json anew

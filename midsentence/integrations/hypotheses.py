@@ -1,4 +1,4 @@
-"""What recognisers send, whole hypotheses of an utterance, as what a session hears: words that are new, words taken back.
+"""Converts a recogniser's hypotheses, each of the whole utterance, into what a session hears: new words, and words taken back.
 
 Owns the comparison. Does not know whose recogniser it is, and when a turn is over: that is told.
 """

@@ -1,4 +1,4 @@
-"""The same requests once more, in another mode, for the latency beside: when the device is free, and on tools of their own.
+"""Runs each request again in another mode, to show both latencies: when the device is free, and with separate tools.
 
 Owns what a request was (the words as they stood in the end, and how long after the last of them the end of speech was told), and that the
 user comes first: when they speak, what runs here ends at once and begins anew, from the first turn, after the next answer. Does not

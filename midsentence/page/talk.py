@@ -1,4 +1,4 @@
-"""One conversation of the page's: a session, all that was told of it, and what a connection that comes back has missed.
+"""One conversation of the page: a session, everything reported of it, and what a returning connection has missed.
 
 Owns the numbering of what goes both ways, so that a connection may drop at any moment and nothing is lost or heard twice. Does not know
 sockets: whoever has one reads `Talk.since` and waits for `Talk.changed`.

@@ -71,7 +71,7 @@ class WorldData:
     """What a task's world holds before anything happens.
 
     Raises:
-        ValueError: two people, files or notes that no name could tell apart, or a selection that is not there.
+        ValueError: two people, files or notes have the same name, or the selection does not exist.
     """
 
     people: tuple[Person, ...] = ()

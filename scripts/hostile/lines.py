@@ -1,8 +1,8 @@
 """Command lines with bad input, drawn from a seed.
 
 Owns which commands there are, what a working line of each is, and the ways to spoil one: a value that a field of the schema does not
-take (by its type and by the limits beside it), a name that there is not, a path that leads nowhere or to the wrong thing, a line that is
-none. Does not judge what became of it.
+take (by its type and by the limits beside it), an unknown name, a path to nothing or to the wrong thing, a line that can't be
+parsed. Does not judge the outcome.
 """
 
 from __future__ import annotations
