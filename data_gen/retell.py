@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 from data_gen.disfluency import TRAIN
@@ -153,7 +154,7 @@ def _values(given: Any) -> list[Any]:
 def _is_cued(row: Row, name: str) -> bool:
     """Whether a name that no list has is said as one."""
     words = [word.strip(".,;:!?") for word in row["request"].split()]
-    return any(word == name and before.casefold() in _CUES for before, word in zip(words, words[1:]))
+    return any(word == name and before.casefold() in _CUES for before, word in pairwise(words))
 
 
 def _is_looked_up(row: Row, value: str) -> bool:

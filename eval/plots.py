@@ -186,7 +186,7 @@ def counted(group: Sequence[Row]) -> str:
         said = f"{min(counts)}" + (f" to {max(counts)}" if max(counts) > min(counts) else "")
         alike.setdefault(said, []).append(name.replace("_", " "))
     if len(alike) == 1:
-        return f", n = {[*alike][0]}"
+        return f", n = {next(iter(alike))}"
     return "\nn = " + ", ".join(f"{said} ({', '.join(names)})" for said, names in alike.items())
 
 

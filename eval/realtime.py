@@ -144,7 +144,7 @@ async def _converse(session: Session, updates: Sequence[UserUpdate | EndPredicte
     """Says what is to be said when it is due, and waits for the answer to all of it."""
     session.speech_began()
     for update in updates:
-        while (left_ns := update.at_ns - session.clock.now_ns()) > 0:
+        while (left_ns := update.at_ns - session.clock.now_ns()) > 0:  # noqa: ASYNC110  (a clock, and no event)
             await asyncio.sleep(left_ns / NS_PER_S)  # noqa: TID251  (a user who takes their time)
         if isinstance(update, EndPredicted):
             await session.end_predicted()

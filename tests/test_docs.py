@@ -72,6 +72,11 @@ def test_the_workflow_runs_on_every_python_of_the_project():
     assert tests["steps"][-1]["run"] == "make test"
 
 
+def test_what_runs_before_a_commit_is_what_the_tests_run():
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"]
+    assert [hook["entry"] for hook in local["hooks"]] == [".venv/bin/ruff check --force-exclude", ".venv/bin/python -m mypy"]
+
+
 def commands(script: str) -> list[list[str]]:
     """What a script runs with Python or as the console command, with its variables in place."""
     given = {"GPUS": "1", "WORKERS": "8", "LAUNCHER": "single"}

@@ -58,7 +58,7 @@ def test_the_rooms_import_in_one_direction():
 @pytest.mark.parametrize(
     ("room", "forbidden"),
     [("midsentence", "data_gen"), ("data_gen", "eval"), ("training", "eval"), ("eval", "training"), ("eval", "scripts"),
-     ("midsentence", "configs"), ("configs", "data_gen")],  # fmt: skip
+     ("midsentence", "configs"), ("configs", "data_gen")],
 )
 def test_an_arrow_that_points_up_breaks_the_contract(tmp_path, room, forbidden):
     for name in ROOMS:

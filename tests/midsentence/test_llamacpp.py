@@ -14,25 +14,25 @@ from omegaconf import OmegaConf
 
 pytest.importorskip("xllamacpp", reason="install it with: pip install -e '.[llamacpp]'")
 
-from configs.schema import register  # noqa: E402
-from data_gen.tasks import debug  # noqa: E402
-from eval import replay  # noqa: E402
-from midsentence import core, session  # noqa: E402
-from midsentence.clock import NS_PER_S  # noqa: E402
-from midsentence.events import Appended, UserUpdate  # noqa: E402
-from midsentence.models import llama_library, llamacpp  # noqa: E402
-from midsentence.models.checkpoint import load_model  # noqa: E402
-from midsentence.models.grammar import ProtocolGrammar  # noqa: E402
-from midsentence.models.live import ModelWorker  # noqa: E402
-from midsentence.models.llamacpp import LlamaCppModel  # noqa: E402
-from midsentence.models.load import load_runtime  # noqa: E402
-from midsentence.models.transformers import TransformersModel  # noqa: E402
-from midsentence.modes import settings as mode_settings  # noqa: E402
-from midsentence.prompt import system_prompt  # noqa: E402
-from midsentence.rendering import Renderer  # noqa: E402
-from midsentence.simulate import run_batch  # noqa: E402
-from scripts.bench_replay import episodes  # noqa: E402
-from tests.midsentence.contract import (  # noqa: E402
+from configs.schema import register
+from data_gen.tasks import debug
+from eval import replay
+from midsentence import core, session
+from midsentence.clock import NS_PER_S
+from midsentence.events import Appended, UserUpdate
+from midsentence.models import llama_library, llamacpp
+from midsentence.models.checkpoint import load_model
+from midsentence.models.grammar import ProtocolGrammar
+from midsentence.models.live import ModelWorker
+from midsentence.models.llamacpp import LlamaCppModel
+from midsentence.models.load import load_runtime
+from midsentence.models.transformers import TransformersModel
+from midsentence.modes import settings as mode_settings
+from midsentence.prompt import system_prompt
+from midsentence.rendering import Renderer
+from midsentence.simulate import run_batch
+from scripts.bench_replay import episodes
+from tests.midsentence.contract import (
     Following,
     masks_bind_only_their_own_stream,
     ragged,
@@ -40,7 +40,7 @@ from tests.midsentence.contract import (  # noqa: E402
     what_does_not_fit_is_named,
     what_is_foreseen_changes_nothing,
 )
-from training.gguf_file import write_gguf  # noqa: E402
+from training.gguf_file import write_gguf
 
 
 def files(name: str, folder):

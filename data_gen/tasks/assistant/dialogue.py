@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from data_gen.derivation import Clause, Derivation, clauses, understood
@@ -120,7 +121,7 @@ class Dialogue:
             starts = sorted({mark.start for mark in script.marks if mark.op == "put" and mark.start > 1}) or [len(script.words) - 1]
             self.pauses[start + max(1, self.draw.choice(starts))] = ns(round(self.draw.uniform(*PAUSE_S), 2))
         tools = [telling.intent.tool for telling in teller.clauses.values()]
-        self.pairs += zip(tools, tools[1:])
+        self.pairs += pairwise(tools)
         self.used += teller.used
         self.labels += kinds
         self.clause += len(teller.clauses)

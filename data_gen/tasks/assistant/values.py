@@ -7,6 +7,7 @@ by mistake. Does not know where in a sentence they stand.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -117,7 +118,7 @@ class Drawer:
     def _timed(self, said: str, canonical: str | int, kind: str) -> Value:
         return Value(said, (said, canonical) if self.times == "said" else (canonical, said), kind)
 
-    def _name(self, names, kind: str) -> Value:
+    def _name(self, names: Sequence[str], kind: str) -> Value:
         name = self.draw.choice(names)
         return Value(name, (name,), kind)
 
