@@ -273,8 +273,11 @@ def _shifted(row: Row, marks: Sequence[tuple[str, tuple[Any, ...]]], base: datet
                 moved = _moved(value, timedelta(hours=by))
                 if moved[:10] != value[:10] or row.get("now") and (moved > row["now"]) != (value > row["now"]):
                     return None
-            elif (moved := _later(value, base, by)) is None:
-                return None
+            else:
+                told = _later(value, base, by)
+                if told is None:
+                    return None
+                moved = told
             values[value] = moved
     if set(values) & set(values.values()):
         return None  # one hour would become another that is in the row too
@@ -373,7 +376,12 @@ def _cased(like: str, word: str) -> str:
 def _strings(row: Row) -> Iterator[str]:
     """All that is said, quoted or given in a row."""
     found: list[str] = []
-    _changed(row, lambda string: found.append(string) or string)
+
+    def taken(string: str) -> str:
+        found.append(string)
+        return string
+
+    _changed(row, taken)
     yield from found
 
 

@@ -26,10 +26,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from configs.schema import AgentConfig, Config, DataConfig, ModelConfig, RealtimeConfig, VllmConfig
-from data_gen.expert import Expert, expert_of
+from data_gen.expert import expert_of
 from data_gen.reading import reading_of
 from data_gen.task import Task
 from midsentence.addresses import without_keys
@@ -37,7 +37,7 @@ from midsentence.models.embedded import resolve
 from midsentence.models.live import LiveModel
 from midsentence.models.llamacpp import gguf_in
 from midsentence.models.load import RUNTIMES, load_renderer, load_runtime
-from midsentence.rendering import Renderer
+from midsentence.rendering import Renderer, Stamps, Tags, Turns
 from midsentence.simulate import Planner
 
 BACKENDS = ("expert", "no_thoughts", "no_guess", "model", "untrained", "realtime")
@@ -94,7 +94,7 @@ class Backend:
         if not self.planned:
             return None
         if self.name == "no_guess":
-            return Expert(task, reading_of(task), "none", data.answers, data.patience)
+            return expert_of(task, reading_of(task), data, "none")
         thoughts = "none" if self.name == "no_thoughts" else data.thoughts
         return expert_of(task, reading_of(task, data.eagerness, seed), data, thoughts)
 
@@ -206,4 +206,4 @@ def checkpoint(config: Config) -> str | None:
 
 @lru_cache(maxsize=4)
 def _renderer(name: str, tags: str, stamps: str, adapter: str | None, turns: str | None) -> Renderer:
-    return load_renderer(name, tags, stamps, adapter, turns)
+    return load_renderer(name, cast(Tags, tags), cast(Stamps, stamps), adapter, cast(Turns | None, turns))

@@ -20,9 +20,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from configs.command import claim, command, out_folder, write_manifest
@@ -121,7 +121,8 @@ def entry_of(folder: Path, row: Row) -> dict[str, Any]:
 def kept_out(config: Config, folder: Path) -> list[dict[str, Any]]:
     """Names the rows that can't be used, as `data_gen.generate` does, and gives for each source how many and which they are."""
     split = config.eval.split
-    found, all_rows = [], []
+    found: list[dict[str, Any]] = []
+    all_rows: list[Any] = []
     for name in config.eval.sources or [""]:
         own = of_source(config, name)
         out = rejected(own, split if split in SPLITS else None)
@@ -188,9 +189,9 @@ def of_source(config: Config, source: str) -> Config:
     known.pop("recogniser", None)  # what all of them share
     if source not in known:
         raise ValueError(f"unknown task source {source!r} in eval.sources; use some of {', '.join(sorted(known))}")
-    settings = OmegaConf.create(known[source].read_text(encoding="utf-8"))
+    settings = cast(DictConfig, OmegaConf.create(known[source].read_text(encoding="utf-8")))
     settings.pop("defaults", None)
-    data = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DataConfig), settings))
+    data = cast(DataConfig, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DataConfig), settings)))
     # local files are named once, for all sources
     # the same ears for every source: a file of group data takes its recogniser from another, which is not read here
     ears = {name: getattr(config.data, name) for name in RECOGNISER}
@@ -199,7 +200,7 @@ def of_source(config: Config, source: str) -> Config:
 
 def recipe(config: Config, backends: dict[str, Backend]) -> str:
     """A hash of all that episodes depend on: not the batch, not which rows are asked for."""
-    parts = {name: asdict(getattr(config, name)) for name in ("model", "data", "clock", "agent")}
+    parts: dict[str, Any] = {name: asdict(getattr(config, name)) for name in ("model", "data", "clock", "agent")}
     for name in ("workers", "shard_rows", "modes"):
         parts["data"].pop(name)
     for name in ("tools", "lag_s", "lag_spread_s"):  # settings that came later, where they change nothing
@@ -255,7 +256,7 @@ def tasks_of(config: Config, played: Backend) -> Sequence[Task]:
             split = "all"
         if found and split == "all":
             return tuple(found)
-    return load(config, split) if split != "all" else [task for each in SPLITS for task in load(config, each)]
+    return load(config, cast(Split, split)) if split != "all" else [task for each in SPLITS for task in load(config, each)]
 
 
 def choose(tasks: Sequence[Task], most: int, seed: int) -> list[Task]:
@@ -362,7 +363,7 @@ def run_row(config: Config, row: Row, played: Backend, model: Any, tasks: Sequen
     if config.time == "real":
         lives = [live(n) for n in range(len(tasks))]
         writer = None if played.planned else model
-        elsewhere = {"service": played.serving} if played.service is not None and lives else {}
+        elsewhere: dict[str, Any] = {"service": played.serving} if played.service is not None and lives else {}
         run_live(lives, renderer, keep, profile=profile, model=writer, grammar=grammar, idle_s=config.eval.cap_s, **elsewhere)
     elif played.planned:
         for n in range(len(tasks)):

@@ -32,7 +32,10 @@ def attend(
 ) -> tuple[torch.Tensor, None]:
     """Block-diagonal causal attention: query (1, heads, N, d), key and value (1, kv_heads, N, d) → (1, N, heads, d)."""
     if layout is None:  # the model is used in the ordinary way
-        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
+        plain: tuple[torch.Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs,
+        )
+        return plain
     check_window(layout, kwargs.get("sliding_window"))
     if query.device.type == "cpu" and query.dtype == torch.bfloat16 and not dropout:
         return PlainAttention.apply(query, key, value, layout, scaling or query.shape[-1] ** -0.5), None

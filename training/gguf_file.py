@@ -59,7 +59,7 @@ def _rope(config: Any) -> dict[str, Any]:
 
 
 def _head_dim(config: Any) -> int:
-    return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
 
 
 def _settings(writer: Any, config: Any, name: str) -> None:
@@ -157,4 +157,5 @@ def _rope_factors(config: Any) -> np.ndarray | None:
     half = _head_dim(config) // 2
     wavelengths = 2 * np.pi * rope["rope_theta"] ** (np.arange(half) / half)
     smooth = np.clip((original / wavelengths - low) / (high - low), 0.0, 1.0)
-    return (1.0 / ((1 - smooth) / rope["factor"] + smooth)).astype(np.float32)
+    factors: np.ndarray = (1.0 / ((1 - smooth) / rope["factor"] + smooth)).astype(np.float32)
+    return factors

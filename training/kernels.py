@@ -140,7 +140,8 @@ def varlen() -> Callable[..., torch.Tensor]:
         from flash_attn import flash_attn_varlen_func
     except ImportError:
         return torch_varlen
-    return flash_attn_varlen_func
+    found: Callable[..., torch.Tensor] = flash_attn_varlen_func
+    return found
 
 
 def torch_varlen(

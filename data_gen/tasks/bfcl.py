@@ -239,7 +239,8 @@ def rejected(
 
 def splits() -> Mapping[str, Split]:
     """The committed split: gold function name to split."""
-    return json.loads(SPLITS_FILE.read_text(encoding="utf-8"))
+    table: Mapping[str, Split] = json.loads(SPLITS_FILE.read_text(encoding="utf-8"))
+    return table
 
 
 def split_of(row: Row, table: Mapping[str, Split]) -> Split:

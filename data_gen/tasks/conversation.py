@@ -137,7 +137,7 @@ def _asked(form: Mapping[str, Any], names: Sequence[str], n: int) -> str:
     """``tool.parameter`` of what a turn's answer has to ask for; ``any`` for any question, empty for none."""
     asks = form.get("asks", "")
     if asks in ("", "any"):
-        return asks
+        return str(asks)
     number, _, param = str(asks).partition(".")
     if not number.isdigit() or not 1 <= int(number) <= len(names) or not param:
         raise BadTask(f"turn {n} asks for {asks!r}; write a call's number and its argument, as 2.message: there are {len(names)} calls")

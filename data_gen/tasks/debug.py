@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from data_gen.speech import speak
 from data_gen.task import Evidence, GoldArg, GoldCall, Reference, Split, Task
@@ -76,7 +77,7 @@ def tasks(split: Split, seed: int = 0, count: int = 24) -> tuple[Task, ...]:
             words += ["and", "also"] if n else []
             gold += calls(len(words), len(gold))
             words += said
-        made.append(Task(id, "debug", split, speak(words, int(_hash(seed, id)[:8], 16)), TOOLS, tuple(gold), lambda id=id: World(id)))
+        made.append(Task(id, "debug", split, speak(words, int(_hash(seed, id)[:8], 16)), TOOLS, tuple(gold), partial(World, id)))
     return tuple(made)
 
 

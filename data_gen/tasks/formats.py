@@ -314,7 +314,8 @@ def _tinyagent(row: Mapping[str, Any], tools: Sequence[ToolSpec]) -> dict[str, A
 
 def _call(name: str, arguments: Mapping[str, Any], listed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """A gold call; a value that is its parameter's default may be left out where nobody says it."""
-    doc = next((entry.get("function", entry) for entry in listed if entry.get("function", entry).get("name") == name), {})
+    docs = (entry.get("function", entry) for entry in listed)
+    doc: Mapping[str, Any] = next((doc for doc in docs if doc.get("name") == name), {})
     shape = doc.get("parameters") or {}
     properties = shape.get("properties", shape)
     defaults = [

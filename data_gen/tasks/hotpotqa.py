@@ -100,7 +100,7 @@ def corpus(path: str, extra: str | None = None) -> Corpus:
     """The index of all articles of a question file and of a corpus file."""
     found = [paragraph for question in questions(path) for paragraph in question.paragraphs]
     if extra:
-        found += _articles(extra)
+        found += [(title, tuple(said)) for title, said in _articles(extra)]
     kept = [(title, said) for title, said in found if title.strip() and any(part.strip() for part in said)]
     if not kept:
         raise ValueError(f"{path} holds plain questions, without articles to search in; add data.files.corpus=FILE, or give {HINT}")

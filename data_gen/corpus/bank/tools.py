@@ -234,7 +234,7 @@ def make_payment(
     """
     to, pounds, at = _payee(state, payee), _amount(amount), _day(state, day or "today")
     _take(state, account, pounds)
-    did = {"payee": to, "amount": pounds, "account": account, "reference": fold(reference or ""), "day": at}
+    did: dict[str, Any] = {"payee": to, "amount": pounds, "account": account, "reference": fold(reference or ""), "day": at}
     state.transfers.append(did)
     return Did(f"{pounds:.2f} pounds to {to}", did)
 

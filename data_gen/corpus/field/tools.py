@@ -267,7 +267,7 @@ def supplier_quote(part: str, count: int = 1, supplier: Literal["Corrigan", "Hex
     if not 1 <= count <= 200:
         raise ToolFailure(f"{count} of {quote(part)} can't be priced; give 1 to 200")
     prices = {one: 8 + zlib.crc32(f"{one}{known}".encode()) % 160 for one in SUPPLIERS}
-    chosen = supplier or min(SUPPLIERS, key=lambda one: prices[one])
+    chosen: str = supplier or min(SUPPLIERS, key=lambda one: prices[one])
     return f"{prices[chosen] * count} pounds from {chosen}, {1 + zlib.crc32(known.encode()) % 4} days"
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache, partial
 from itertools import pairwise, product
+from typing import Literal
 
 from data_gen.derivation import Derivation
 from data_gen.disfluency import TRAIN, Disfluent, Lexicon, Rates
@@ -177,7 +178,7 @@ class Teller:
                 continue
             said = script.say(part.text)
             if part.mark:
-                op = "open" if part.mark == 1 else "stage"
+                op: Literal["open", "stage"] = "open" if part.mark == 1 else "stage"
                 script.marks.append(Mark(said.start, said.end, op, telling.id, intent or telling.intent.name if part.mark == 1 else ""))
         return script
 

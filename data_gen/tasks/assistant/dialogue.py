@@ -317,7 +317,8 @@ def task_of(dialogue: Dialogue, name: str, source: str, now: str, seed: int, voi
     derivation = Derivation(edits, asks)
     gold = derivation.gold(len(script.words), BY_NAME)
     keys = [item.draft.key for item in understood(asks(clauses(edits, len(script.words), True, frozenset())))]
-    turns, had = [], 0
+    turns: list[Turn] = []
+    had = 0
     for turn in dialogue.turns:
         there = {item.draft.key for item in understood(asks(clauses(edits, turn.words, True, frozenset()))) if not item.missing}
         # gold is in the order in which calls became clear, so a turn's are next to each other

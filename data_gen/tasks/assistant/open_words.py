@@ -87,7 +87,8 @@ def opened(kind: str, listed: Collection[str], taken: Collection[str]) -> tuple[
     ``taken`` are the words of other splits, lower case. No value is among the listed ones, and none begins another of its kind.
     """
     draw = random.Random(child(0, "open", kind))
-    known, found = set(listed), set()
+    known = set(listed)
+    found: set[str] = set()
     begun = {" ".join(words[:n]) for words in (text.split() for text in listed) for n in range(1, len(words))}
     for text in _made(kind, draw, tuple(word for word in vocabulary() if plain(word, taken)), taken):
         if len(found) >= PER_LISTED * min(len(listed), _LISTED_AT_MOST):

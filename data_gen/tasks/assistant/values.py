@@ -10,7 +10,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from data_gen.tasks.assistant.entities import pool
 from data_gen.tasks.assistant.moments import day_phrase, length_phrase, moment_phrase
@@ -28,7 +28,7 @@ class Value:
     """One value of a slot."""
 
     words: str
-    accepted: tuple
+    accepted: tuple[Any, ...]
     """What a call may be given, canonical first."""
     kind: str
 
@@ -48,7 +48,7 @@ class Drawer:
     draw: random.Random
     now: datetime
     times: Times = "said"
-    used: set = field(default_factory=set)
+    used: set[Any] = field(default_factory=set)
 
     def some(self, kind: str) -> list[Value]:
         """The values of a slot: one, or several people."""

@@ -83,7 +83,7 @@ def house(vocabulary: Mapping[str, Any], id: str, calls: Sequence[tuple[str, Map
     ]
     made = House(
         dict(vocabulary["areas"]), vocabulary["here"], devices, {area: 16 + draw.randrange(17) / 2 for area in vocabulary["areas"]},
-        lists={"": []} | {device.name: [] for device in devices if device.domain == "todo"},
+        lists={name: [] for name in ("", *(device.name for device in devices if device.domain == "todo"))},
         clock=f"{draw.randrange(7, 23):02d}:{draw.randrange(60):02d}", date=f"2026-{draw.randrange(1, 13):02d}-{draw.randrange(1, 29):02d}",
     )
     made.timers.append(Timer(420, draw.randrange(30, 400)))

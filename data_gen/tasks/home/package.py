@@ -57,8 +57,8 @@ def read(code: str) -> Language:
     if code not in languages():
         raise ValueError(f"data.language is {code!r}; source home speaks {', '.join(languages())}")
     folder = _folder()
-    return Language(code, *(json.loads((folder / name).read_text("utf-8")) for name in (f"data/{code}.json", "intents.json")),
-                    yaml.safe_load((FOLDER / f"{code}.yaml").read_text("utf-8")))
+    intents, catalogue = (json.loads((folder / name).read_text("utf-8")) for name in (f"data/{code}.json", "intents.json"))
+    return Language(code, intents, catalogue, yaml.safe_load((FOLDER / f"{code}.yaml").read_text("utf-8")))
 
 
 def content(code: str) -> str:
