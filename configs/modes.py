@@ -1,13 +1,13 @@
 """Builds a mode's row from the settings.
 
-Owns what group ``agent`` changes of a row of `midsentence.modes`. Does not know what a row means.
+Owns what group ``agent`` changes of a row of `midsentence.core.modes`. Does not know what a row means.
 """
 
 from __future__ import annotations
 
 from configs.schema import AgentConfig
 from midsentence.clock import ns
-from midsentence.modes import MODES, Settings, settings
+from midsentence.core.modes import MODES, Settings, settings
 
 
 def settings_of(mode: str, config: AgentConfig) -> Settings:

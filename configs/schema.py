@@ -179,7 +179,7 @@ class DataConfig:
     intents: list[float] = field(default_factory=list)
     """Shares of requests of one, two, … intents in ``assistant``'s training split; empty: 0.3, 0.3, 0.2, 0.12, 0.08, as elsewhere."""
     disfluency: dict[str, float] = field(default_factory=dict)
-    """Changes to `data_gen.disfluency.Rates` by name, and ``times`` for all of them; generated sources only."""
+    """Changes to `data_gen.speech.disfluency.Rates` by name, and ``times`` for all of them; generated sources only."""
     period_s: float = number(0.48, above=0)
     """Time between the recogniser's updates."""
     lag_s: float = number(0.2, 0)
@@ -349,7 +349,7 @@ class EvalConfig:
     checkpoints: dict[str, str] = field(default_factory=dict)
     """Checkpoints of the model in group model by names of their own, to be compared: ``{baseline: FOLDER, async: FOLDER}``."""
     modes: list[str] = several("sequential", "parallel", "eager_end", "speculative")
-    """Rows of settings that are replayed: names of `midsentence.modes.MODES`."""
+    """Rows of settings that are replayed: names of `midsentence.core.modes.MODES`."""
     sources: list[str] = field(default_factory=list)
     """Task sources, each with the settings of its own file in group data; empty for the one source that is configured."""
     profiles: list[str] = several("laptop")
@@ -413,7 +413,7 @@ class Config:
     task: str = ""
     """Task source of a replay; empty for that of group data."""
     task_id: str = ""
-    """The one task that `eval.lost` prints and `eval.timeline` draws; empty for the worst ten, and for a typical one."""
+    """The one task that `eval.saving` prints and `eval.timeline` draws; empty for the worst ten, and for a typical one."""
     tools: str = ""
     """Tools file of source jsonl, or ``assistant``."""
     requests: str = ""

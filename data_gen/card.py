@@ -10,9 +10,9 @@ from configs.command import to_write
 from configs.schema import Config
 from data_gen.trajectory import Trajectory, read_shard, sizes_in
 from midsentence.clock import seconds
+from midsentence.core.protocol import EDITION
 from midsentence.files import write
-from midsentence.protocol import EDITION
-from midsentence.rendering import Tags, Turns, turns_of
+from midsentence.rendering.renderer import Tags, Turns, turns_of
 
 _LICENCES = {
     "assistant": "made by this code, Apache-2.0; cities from GeoNames (CC BY 4.0), names from Faker (MIT)",

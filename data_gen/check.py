@@ -27,22 +27,20 @@ from configs.command import command
 from configs.folder import settings_in
 from configs.modes import settings_of
 from configs.schema import Config
-from data_gen.disfluency import CORRECTIONS
 from data_gen.episodes import make_episode
-from data_gen.expert import Expert, expert_of, heard_in, reconcile
+from data_gen.expert.player import Expert, expert_of, heard_in, reconcile
 from data_gen.gold import canonical
-from data_gen.nearness import Nearness
-from data_gen.reading import reading_of
+from data_gen.grounding.reading import reading_of
 from data_gen.seeds import child
 from data_gen.sources import SPLITS, load
+from data_gen.speech.disfluency import CORRECTIONS
 from data_gen.task import Task
+from data_gen.tasks.nearness import Nearness
+from data_gen.tasks.twins import asked_tools, known_by, others, twin
 from data_gen.trajectory import Piece, Trajectory, read_manifest, read_shard
-from data_gen.twins import asked_tools, known_by, others, twin
-from midsentence import core
-from midsentence.calls import Call, CallState
-from midsentence.core import State
-from midsentence.ending import UserError, quietly
-from midsentence.events import (
+from midsentence.core import reducer
+from midsentence.core.calls import Call, CallState
+from midsentence.core.events import (
     Append,
     Command,
     EndPredicted,
@@ -56,12 +54,14 @@ from midsentence.events import (
     StartTool,
     UserUpdate,
 )
-from midsentence.rendering import Renderer
+from midsentence.core.reducer import State
+from midsentence.core.transcript import Segment
+from midsentence.ending import UserError, quietly
+from midsentence.rendering.renderer import Renderer
 from midsentence.terminal import plain
-from midsentence.transcript import Segment
 
 SECRETS = ("number", "extent", "extent_at_end", "misheard")
-"""What of a request a listener can't know yet, beside its values; see `data_gen.twins.others`."""
+"""What of a request a listener can't know yet, beside its values; see `data_gen.tasks.twins.others`."""
 COUNTERS = (
     "peeked", *(f"knew_{secret}" for secret in SECRETS), "knew_end", "twins_diverged_early",
     "gold_not_reached", "repeated_actions", "prefix_broken",
@@ -284,7 +284,7 @@ def faults(config: Config, row: Trajectory, task: Task, other: Task, made: Rende
 
 def _replay(config: Config, row: Trajectory, task: Task, eager: tuple[float, int], made: Renderer) -> tuple[State, set[str], set[str]]:
     """The log through the core again: the last state, what was noted, and the counters of what was known too early."""
-    state = core.start(settings_of(row.mode, config.agent), task.specs, row.task, len(row.prompt_ids))
+    state = reducer.start(settings_of(row.mode, config.agent), task.specs, row.task, len(row.prompt_ids))
     notes: set[str] = set()
     plans: dict[str, str] = {"peeked": ""}
     written = ""
@@ -306,7 +306,7 @@ def _replay(config: Config, row: Trajectory, task: Task, eager: tuple[float, int
             for _ in event.ids[1:]:
                 next(counted, True)
         before = state
-        state, commands = core.step(state, event)
+        state, commands = reducer.step(state, event)
         ended |= before.final_in_context
         for command_ in commands:
             if isinstance(command_, Note):
@@ -401,9 +401,9 @@ def _diverges(
     apart_ns = min(
         (min(a.at_ns, b.at_ns) for a, b in zip(*heard) if a != b), default=min(updates[-1].at_ns for updates in heard)
     )
-    state, history = core.start(settings_of(row.mode, config.agent), task.specs, row.task, len(row.prompt_ids)), []
+    state, history = reducer.start(settings_of(row.mode, config.agent), task.specs, row.task, len(row.prompt_ids)), []
     for event in row.events:
-        state, commands = core.step(state, event)
+        state, commands = reducer.step(state, event)
         history.append((event, commands))
     # an attempt that was thrown away is in the log and no more in the row
     left = any(isinstance(command_, Forget) for _, commands in history for command_ in commands)
@@ -467,7 +467,7 @@ def _renderers(name: str) -> dict[str, Renderer | None]:
 
 def _folder(name: str) -> str | None:
     from midsentence import assets
-    from midsentence.models.embedded import ModelNotFound, converted
+    from midsentence.models.folders import ModelNotFound, converted
 
     if name == "smollm2":
         try:

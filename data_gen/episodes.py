@@ -13,18 +13,18 @@ from typing import Any, cast
 
 from configs.modes import settings_of
 from configs.schema import AgentConfig, ClockConfig, DataConfig, EndpointConfig
-from data_gen.conversing import Conversant
+from data_gen.dialogue.turns import words_of
+from data_gen.dialogue.user import Conversant
 from data_gen.seeds import child
-from data_gen.speech import Chunking, updates
+from data_gen.speech.timing import Chunking, updates
 from data_gen.task import Task, Word
-from data_gen.turns import words_of
 from midsentence.clock import Profile, ns
-from midsentence.events import EndPredicted, UserUpdate
-from midsentence.modes import Settings
-from midsentence.prompt import Style, system_prompt
-from midsentence.rendering import Renderer
-from midsentence.silence import silences
-from midsentence.simulate import Episode
+from midsentence.core.events import EndPredicted, UserUpdate
+from midsentence.core.modes import Settings
+from midsentence.core.silence import silences
+from midsentence.rendering.prompt import Style, system_prompt
+from midsentence.rendering.renderer import Renderer
+from midsentence.shells.virtual import Episode
 from midsentence.tools.manual import Detail
 from midsentence.tools.tool import Toolbox
 
@@ -130,7 +130,7 @@ def make_episode(
         data: the recogniser.
         seed: root seed; how the recogniser cuts follows from it and the task, and is the same in every mode.
         toolbox: a world to run in; a fresh one by default.
-        **plays: ``planner`` or ``grammar``, see `midsentence.simulate.Episode`.
+        **plays: ``planner`` or ``grammar``, see `midsentence.shells.virtual.Episode`.
     """
     row = settings_of(mode, agent)
     spoken = [(word.start_ns, word.end_ns) for word in words_of(task, 0)]

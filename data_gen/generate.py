@@ -25,18 +25,18 @@ from configs.command import claim, command, out_folder, write_manifest
 from configs.schema import Config, counted
 from data_gen.card import write_card
 from data_gen.episodes import make_episode, sample_profile
-from data_gen.expert import expert_of
-from data_gen.reading import reading_of
+from data_gen.expert.player import expert_of
+from data_gen.grounding.reading import reading_of
 from data_gen.rejected import report_rejected
 from data_gen.seeds import child
 from data_gen.sources import honoured, inputs, load, rejected, rewordings
 from data_gen.task import Split, Task
 from data_gen.trajectory import LEARNT, MANIFEST, SCHEMA_VERSION, Trajectory, files_of, shard_name, trajectory_of, write_shard
+from midsentence.core.protocol import EDITION
 from midsentence.ending import quietly
 from midsentence.files import intact, marker, write
 from midsentence.models.load import load_renderer
-from midsentence.protocol import EDITION
-from midsentence.rendering import Renderer, Stamps, Tags, Turns
+from midsentence.rendering.renderer import Renderer, Stamps, Tags, Turns
 from midsentence.terminal import plain
 
 

@@ -22,9 +22,9 @@ from configs.palette import INK, LEARNED, LEARNED_INK, LINE, MODE_COLOURS, SOFT
 from data_gen.sources import load
 from data_gen.task import Split, Word
 from data_gen.trajectory import Trajectory, read_rows
-from midsentence import core
 from midsentence.clock import seconds
-from midsentence.events import Command, Event
+from midsentence.core import reducer
+from midsentence.core.events import Command, Event
 
 _LINE = re.compile(r"^\s*(?:(\d+)\. |REMOVE (\d+))", re.MULTILINE)
 
@@ -143,10 +143,10 @@ def episode_of(row: Trajectory, folder: Path, trust: bool = False) -> Drawn:
     task = next((task for task in load(config, cast(Split, row.split)) if task.id == row.task), None)
     if task is None:
         raise ValueError(f"{folder} has a row of task {row.task!r}, which its source does not make any more; generate it again")
-    state = core.start(settings_of(row.mode, config.agent), task.specs, task.id, len(row.prompt_ids))
+    state = reducer.start(settings_of(row.mode, config.agent), task.specs, task.id, len(row.prompt_ids))
     history = []
     for event in row.events:
-        state, commands = core.step(state, event)
+        state, commands = reducer.step(state, event)
         history.append((event, commands))
     return Drawn(
         row.task, row.source, "expert", row.mode, row.profile.name, row.words, row.speech_end_ns, row.end_ns - row.speech_end_ns,

@@ -3,7 +3,7 @@
     python -m data_gen.markup requests=FILE.jsonl out=FILE.txt      writes rows as lines
 
 Owns the line: `parse` makes of it the row that `data_gen.tasks.jsonl` reads, `render` makes the line of a row, `rows` reads a file.
-Every mistake of form is one sentence; what marks mean is checked where every row is (`data_gen.spans`). Does not know tools.
+Every mistake of form is one sentence; what marks mean is checked where every row is (`data_gen.grounding.spans`). Does not know tools.
 
     ID | {1,2:text} {1.name:Marco}, no sorry, {1.name:Marcus}, that um {2.message:I'm late} | get_phone_number; send_sms(recipients=[$1])
 
@@ -25,9 +25,9 @@ from typing import Any, NamedTuple
 
 from configs.command import command
 from configs.schema import Config
+from data_gen.dialogue.markup import split_turns, turn_fields, with_turns
 from data_gen.files import lines_of, text_of
-from data_gen.markup_turns import split_turns, turn_fields, with_turns
-from data_gen.spans import find, plain
+from data_gen.grounding.spans import find, plain
 from data_gen.task import BadTask
 from midsentence.ending import UserError
 from midsentence.files import path_of, write

@@ -18,8 +18,8 @@ from configs.command import command
 from configs.schema import Config
 from data_gen.trajectory import Trajectory, read_manifest, read_rows
 from midsentence.clock import seconds
+from midsentence.core.events import Speaking, UserUpdate
 from midsentence.ending import UserError
-from midsentence.events import Speaking, UserUpdate
 from midsentence.terminal import plain
 
 _COLOURS = {

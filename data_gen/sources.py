@@ -11,11 +11,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from configs.schema import Config
-from data_gen.disfluency import Rates
+from data_gen.speech.disfluency import Rates
 from data_gen.task import Split, Task
 from midsentence.addresses import without_keys
+from midsentence.core.modes import check_egress
 from midsentence.files import path_of
-from midsentence.modes import check_egress
 
 if TYPE_CHECKING:
     from data_gen.tasks.assistant.templates import Template
@@ -125,9 +125,9 @@ def load(config: Config, split: Split) -> Sequence[Task]:
 
 def _among_drawn(found: Sequence[Task], source: str, config: Config) -> Sequence[Task]:
     """The tasks, each among tools of its own draw."""
-    from data_gen.drawn import drawn
     from data_gen.tasks import corpus
     from data_gen.tasks.assistant import Lazy
+    from data_gen.tasks.drawn import drawn
     strangers, how = corpus.strangers(), "drawn" if source == "bfcl" else config.data.tools
     return Lazy(len(found), lambda index: drawn(found[index], strangers, how, config.seed))
 
@@ -145,9 +145,9 @@ def rewordings(config: Config, split: Split) -> tuple[Mapping[str, Template], di
         raise ValueError(f"data.paraphrase is for source assistant, not {source!r}; leave data.paraphrase.url empty")
     if not settings.model:
         raise ValueError(f"data.paraphrase.url is {without_keys(settings.url)}, but data.paraphrase.model is empty; name the model to ask")
-    from data_gen.paraphrase import Paraphraser
     from data_gen.tasks.assistant.intents import INTENTS
     from data_gen.tasks.assistant.templates import templates
+    from data_gen.tasks.paraphrase import Paraphraser
     asker = Paraphraser(settings)
     return asker.all(template for intent in INTENTS for template in templates(intent, split)), asker.record()
 

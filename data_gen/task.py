@@ -170,11 +170,11 @@ class Task:
     meta: Mapping[str, Any] | None = None
     """What the source's own checker needs (BFCL: its function documents and possible answers)."""
     reading: Any = None
-    """What the source knows of how the request is understood word by word (`data_gen.derivation.Derivation`); None where
+    """What the source knows of how the request is understood word by word (`data_gen.grounding.derivation.Derivation`); None where
     the gold calls' evidence is all there is."""
     turns: tuple[Turn, ...] = ()
     """Of a conversation its turns, in order; none for a single request. Its words are all turns' words, timed as if every answer took
-    the same time; when a turn really begins depends on the agent (`data_gen.conversing`). Its ``answer`` is empty."""
+    the same time; when a turn really begins depends on the agent (`data_gen.dialogue.user`). Its ``answer`` is empty."""
 
     def __post_init__(self) -> None:
         if not self.words:

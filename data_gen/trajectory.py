@@ -17,14 +17,14 @@ from datasets import Features, List, Value
 
 from data_gen.task import Task, Word
 from midsentence.clock import Profile
-from midsentence.events import Event, event_from_json, to_json
+from midsentence.core.events import Event, event_from_json, to_json
+from midsentence.core.forgetting import Shown
+from midsentence.core.protocol import EDITION
+from midsentence.core.transcript import Segment
 from midsentence.files import digest, intact, marker, shaped, whole
-from midsentence.forgetting import Shown
-from midsentence.models.embedded import hub_id
-from midsentence.protocol import EDITION
-from midsentence.rendering import Renderer
-from midsentence.simulate import Rollout
-from midsentence.transcript import Segment
+from midsentence.models.folders import hub_id
+from midsentence.rendering.renderer import Renderer
+from midsentence.shells.virtual import Rollout
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -71,7 +71,7 @@ def pieces(rollout: Rollout, uncounted: Set[int] = frozenset()) -> tuple[Piece, 
 
     Args:
         rollout: the episode.
-        uncounted: places in the transcript of what the model wrote that the loss must not count: `data_gen.handover` gives those of what
+        uncounted: places in the transcript of what the model wrote that the loss must not count: `data_gen.expert.handover` gives those of what
             a model wrote before the expert took over; where the expert writes all, there are none.
     """
     merged: list[Piece] = []
@@ -116,7 +116,7 @@ class Trajectory:
     tags: tuple[str, ...]
     """The task's."""
     tokenizer: str
-    """Fingerprint of the renderer that made the ids: `midsentence.rendering.Renderer.fingerprint`."""
+    """Fingerprint of the renderer that made the ids: `midsentence.rendering.renderer.Renderer.fingerprint`."""
     profile: Profile
     """The device that it ran on."""
     prompt_ids: tuple[int, ...]
@@ -126,7 +126,7 @@ class Trajectory:
     log: str
     """The core's events, a JSON list."""
     outcome: str
-    """As `midsentence.simulate.Rollout` has it, or `RENEWED`."""
+    """As `midsentence.shells.virtual.Rollout` has it, or `RENEWED`."""
     speech_end_ns: int
     """The end of the last word."""
     end_ns: int

@@ -12,12 +12,12 @@ from typing import Any
 
 from configs.command import command
 from configs.schema import Config
-from eval.records import EpisodeRecord
-from eval.results import read_file, read_manifest
-from eval.trace import trace
+from eval.measures.trace import trace
+from eval.running.records import EpisodeRecord
+from eval.running.results import read_file, read_manifest
+from midsentence.core.protocol import write_call
 from midsentence.ending import UserError
 from midsentence.files import marker, write
-from midsentence.protocol import write_call
 from midsentence.terminal import plain
 
 _WORDS, _UPDATES, _MODEL, _APPENDS, _ANSWER, _CALLS = 1, 2, 3, 4, 5, 10

@@ -25,14 +25,14 @@ from configs.command import command, out_folder
 from configs.schema import Config
 from data_gen.sources import honoured, load
 from data_gen.task import Task
-from eval.backends import Backend, backend
-from eval.records import EpisodeRecord
+from eval.measures.scoring import answer_f1, normal
 from eval.replay import choose, of_source, tasks_of
-from eval.results import BadResults, Key
-from eval.scoring import answer_f1, normal
+from eval.running.backends import Backend, backend
+from eval.running.records import EpisodeRecord
+from eval.running.results import BadResults, Key
 from midsentence.files import write
 from midsentence.models.model import Model
-from midsentence.rendering import Renderer, as_data
+from midsentence.rendering.renderer import Renderer, as_data
 
 FILE = "closed_book.json"
 SCHEMA_VERSION = 1

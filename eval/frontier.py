@@ -3,7 +3,7 @@
 Owns which ends of speech are tried (plain timers, the configured detectors, commits that wait on after the configured endpoint, and
 silence told to the agent, where the agent is configured to commit on it), and the points that the expert makes of them in each mode.
 All points of a source come from the same requests, so they are paired; sources are never pooled. Does not know when an effect
-counts as too early: `eval.safety` does. A point's episodes are a file of their own, so a run that was killed goes on with the next;
+counts as too early: `eval.measures.waste_and_safety` does. A point's episodes are a file of their own, so a run that was killed goes on with the next;
 ``data.workers`` processes share them, and the result is the same for any number. `docs/frontier.md` says how to read it. Seconds
 from here on.
 """
@@ -35,14 +35,14 @@ from data_gen.episodes import endpoint_of, make_episode, profile_of
 from data_gen.seeds import child
 from data_gen.sources import honoured, load
 from data_gen.task import Split, Task
-from eval.backends import Backend, backend
-from eval.latency import latency
-from eval.plots import styled
+from eval.figures.plots import styled
+from eval.measures.latency import latency
+from eval.measures.scoring import score
+from eval.measures.statistics import MIN_N, Interval, mean, mean_difference, proportion
+from eval.measures.trace import trace
+from eval.measures.waste_and_safety import counts
 from eval.replay import choose, of_source, recipe
-from eval.safety import counts
-from eval.scoring import score
-from eval.statistics import MIN_N, Interval, mean, mean_difference, proportion
-from eval.trace import trace
+from eval.running.backends import Backend, backend
 from midsentence.clock import ns, seconds
 from midsentence.ending import quietly
 from midsentence.files import marker, whole, write

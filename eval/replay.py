@@ -3,12 +3,12 @@
 Owns which tasks a row runs, the files of results, and going on after a kill. The same tasks, cut into the same updates,
 go to every mode and backend, so rows are paired. On the virtual clock the result does not depend on how fast the machine
 is, on the size of a batch, or on how often a run was killed; for a model that holds in float32 (in fewer bits, sums in
-another order now and then choose another token). With ``time=real`` the same episodes run on the wall clock (`eval.realtime`).
+another order now and then choose another token). With ``time=real`` the same episodes run on the wall clock (`eval.running.realtime`).
 Does not know what figures are made of the episodes.
 
 A row's episodes are written line by line to ``episodes-….part``; when all are there they are put in order and the file is
 renamed to ``episodes-….jsonl``. The manifest comes last. Under ``accelerate launch`` processes share a row's tasks
-(`eval.sharding`), and the files come out the same.
+(`eval.running.sharding`), and the files come out the same.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from configs.command import claim, command, out_folder, write_manifest
 from configs.launch import start_all
 from configs.modes import settings_of
 from configs.schema import Config, DataConfig, counted
-from data_gen.conversing import Conversant
+from data_gen.dialogue.user import Conversant
 from data_gen.episodes import heard_of, make_episode, profile_of, prompt_of
 from data_gen.rejected import report_rejected
 from data_gen.seeds import child
 from data_gen.sources import honoured, inputs, load, rejected
 from data_gen.task import Split, Task
 from data_gen.tasks import jsonl
-from eval.backends import Backend, backend
-from eval.episodes import record
-from eval.realtime import WALL, Live, paced, run_live
-from eval.records import VERSION, EpisodeRecord
-from eval.sharding import ALONE, Part, Share, share
+from eval.running.backends import Backend, backend
+from eval.running.episodes import record
+from eval.running.realtime import WALL, Live, paced, run_live
+from eval.running.records import VERSION, EpisodeRecord
+from eval.running.sharding import ALONE, Part, Share, share
 from midsentence.addresses import without_keys
 from midsentence.clock import Profile, local_now, ns, seconds
 from midsentence.files import digest, intact, marker, write
 from midsentence.models.load import weights_hash
-from midsentence.simulate import Episode, Planner, Rollout, run_batch
+from midsentence.shells.virtual import Episode, Planner, Rollout, run_batch
 from midsentence.tools.tool import Toolbox
 
 MANIFEST = "manifest.json"
@@ -332,7 +332,7 @@ def run_row(config: Config, row: Row, played: Backend, model: Any, tasks: Sequen
     boxes: list[Toolbox] = [task.toolbox() for task in tasks]
     grammar = None
     if config.eval.constrained and not played.planned:
-        from midsentence.models.grammar import ProtocolGrammar
+        from midsentence.grammar.constraint import ProtocolGrammar
         grammar = ProtocolGrammar(renderer, grounded=config.eval.grounded)
     samplings = [child(seed, task.id, "sampling") for task in tasks]
 

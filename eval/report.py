@@ -1,7 +1,7 @@
 """Makes the report of replays: ``python -m eval.report runs=[outputs/replay/debug] out=PATH``.
 
 Owns the files of a report: ``report.json`` (schema in `docs/report.md`), ``report.md``, ``timeline.png``, the plots of
-`eval.plots` and the page of `eval.page`. All files are
+`eval.figures.plots` and the page of `eval.figures.page`. All files are
 made before any gets its place, so bad input or a full disk leaves an earlier report as it was. Ends with status 1 if an effect came
 before commit or twice, or if an episode beat the floor: then something is broken, and no figure counts.
 """
@@ -21,15 +21,16 @@ from rich.console import Console
 
 from configs.command import claim, command, git_state
 from configs.schema import Config
-from eval import closed_book, paper
-from eval.conversations import last_turn
-from eval.measures import BACKEND_ORDER, Terms, rows_of, sorted_keys
-from eval.page import write_page
-from eval.plots import NAMES, write_plots
-from eval.records import EpisodeRecord
-from eval.results import Episodes, Key, find_episode, read_manifest, read_runs
-from eval.tables import NOTE, Grid, answers, kept_out, markdown, terminal
-from eval.turn_tables import conversations
+from eval import closed_book
+from eval.figures import paper
+from eval.figures.page import write_page
+from eval.figures.plots import NAMES, write_plots
+from eval.figures.tables import NOTE, Grid, answers, kept_out, markdown, terminal
+from eval.figures.turn_tables import conversations
+from eval.measures.conversations import last_turn
+from eval.measures.rows import BACKEND_ORDER, Terms, rows_of, sorted_keys
+from eval.running.records import EpisodeRecord
+from eval.running.results import Episodes, Key, find_episode, read_manifest, read_runs
 from midsentence.clock import seconds
 from midsentence.files import write as write_whole
 from midsentence.terminal import plain

@@ -24,13 +24,13 @@ from configs.command import command
 from configs.palette import CUT, HELD, INK, LINE, PARTS, RUNNING, SLIP, SOFT, UPDATE, VOID, WORD
 from configs.schema import Config
 from data_gen.task import Word
-from eval.page import spoken
-from eval.records import TurnRecord
-from eval.trace import History, Run, Trace, trace
-from midsentence.calls import CallState
+from eval.figures.page import spoken
+from eval.measures.trace import History, Run, Trace, trace
+from eval.running.records import TurnRecord
 from midsentence.clock import seconds
+from midsentence.core.calls import CallState
+from midsentence.core.protocol import write_call
 from midsentence.files import whole
-from midsentence.protocol import write_call
 
 LEGEND = (
     ("thinks", {"color": PARTS["think"]}),
@@ -52,7 +52,7 @@ _TEXT_LANES = 1.45
 
 
 class Drawable(Protocol):
-    """What is drawn of an episode; an `eval.records.EpisodeRecord` is one."""
+    """What is drawn of an episode; an `eval.running.records.EpisodeRecord` is one."""
 
     @property
     def task(self) -> str: ...
@@ -302,7 +302,7 @@ def _call_text(run: Run) -> str:
 def main(config: Config) -> None:
     """Draws the request named by ``task_id`` in its two modes."""
     from eval.report import chosen
-    from eval.results import BadResults, find_episode, read_runs
+    from eval.running.results import BadResults, find_episode, read_runs
     picture = chosen(read_runs(config.runs))
     if picture is None:
         raise BadResults(f"runs={list(config.runs)} hold no request that was right in modes sequential and speculative; nothing to draw")

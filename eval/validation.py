@@ -28,11 +28,11 @@ from configs.schema import Config
 from data_gen.episodes import profile_of
 from data_gen.sources import load
 from data_gen.task import Split
-from eval.backends import Backend
-from eval.measures import Terms, row_of
-from eval.records import EpisodeRecord
+from eval.measures.rows import Terms, row_of
 from eval.replay import Row, choose, run_row
-from eval.results import Key
+from eval.running.backends import Backend
+from eval.running.records import EpisodeRecord
+from eval.running.results import Key
 from midsentence.files import marker, write
 
 LOG = "validation.jsonl"

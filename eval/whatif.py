@@ -27,19 +27,19 @@ from rich.progress import Progress
 from configs.command import claim, command, out_folder, write_manifest
 from configs.palette import INK, MODE_COLOURS, SOFT
 from configs.schema import Config
-from data_gen.derivation import Derivation
 from data_gen.episodes import endpoint_of, make_episode, profile_of
+from data_gen.grounding.derivation import Derivation
 from data_gen.seeds import child
 from data_gen.sources import honoured
 from data_gen.task import Task, Word
-from eval.backends import Backend, backend
-from eval.latency import latency
-from eval.measures import BASELINES
-from eval.plots import styled
+from eval.figures.plots import styled
+from eval.measures.latency import latency
+from eval.measures.rows import BASELINES
+from eval.measures.scoring import score
+from eval.measures.statistics import MIN_N, ratio_of_means
+from eval.measures.trace import trace
 from eval.replay import choose, tasks_of
-from eval.scoring import score
-from eval.statistics import MIN_N, ratio_of_means
-from eval.trace import trace
+from eval.running.backends import Backend, backend
 from midsentence.clock import Profile, ns, seconds
 from midsentence.ending import quietly
 from midsentence.files import whole, write

@@ -127,7 +127,7 @@ def main(asked: argparse.Namespace) -> None:
     """Measures a model and prints its profile."""
     import torch
 
-    from midsentence.session import load_backend
+    from midsentence.shells.session import load_backend
 
     backend, renderer = load_backend(asked.model, asked.adapter, dtype=asked.dtype)
     found = measure(backend, renderer.prompt_ids("Help the user by calling tools. " * 8))

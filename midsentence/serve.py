@@ -21,20 +21,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
-from midsentence import record
-from midsentence.answer_parts import AnswerParts
 from midsentence.clock import local_now, ns, seconds
+from midsentence.core.events import Command, Event, StartTool, ToolError, ToolResult, UserUpdate
+from midsentence.core.modes import CHOICES, MODES, Settings, check_egress, settings
+from midsentence.core.protocol import write_call, write_value
+from midsentence.core.state import State
 from midsentence.ending import UserError
-from midsentence.events import Command, Event, StartTool, ToolError, ToolResult, UserUpdate
 from midsentence.files import path_of
 from midsentence.models.load import DTYPES, RUNTIMES
-from midsentence.modes import CHOICES, MODES, Settings, check_egress, settings
-from midsentence.prompt import Style
-from midsentence.protocol import write_call, write_value
-from midsentence.rendering import Stamps, Turns
-from midsentence.runtime import Session, SessionEnded
-from midsentence.session import load, open_session
-from midsentence.state import State
+from midsentence.rendering.prompt import Style
+from midsentence.rendering.renderer import Stamps, Turns
+from midsentence.shells import log as record
+from midsentence.shells.answer_parts import AnswerParts
+from midsentence.shells.live import Session, SessionEnded
+from midsentence.shells.session import load, open_session
 from midsentence.terminal import plain
 from midsentence.tools.assistant import AssistantToolbox
 from midsentence.tools.manual import Detail

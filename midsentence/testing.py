@@ -25,7 +25,7 @@ from fractions import Fraction
 from typing import Any, cast
 
 from midsentence.clock import Profile, ns
-from midsentence.events import (
+from midsentence.core.events import (
     Append,
     CancelTool,
     Emit,
@@ -41,13 +41,13 @@ from midsentence.events import (
     ToolResult,
     UserUpdate,
 )
-from midsentence.modes import Settings, settings
-from midsentence.rendering import Renderer
-from midsentence.simulate import Episode, Rollout
-from midsentence.state import State
+from midsentence.core.modes import Settings, settings
+from midsentence.core.state import State
+from midsentence.core.transcript import CLOSERS, Segment
+from midsentence.rendering.renderer import Renderer
+from midsentence.shells.virtual import Episode, Rollout
 from midsentence.tools.function import FunctionToolbox, Tool
 from midsentence.tools.tool import Param, Toolbox, ToolFailure, ToolSpec, effects_in
-from midsentence.transcript import CLOSERS, Segment
 
 __all__ = [
     "PAUSE", "PLAIN", "PREDICTED", "ROUND", "TOOLS", "Action", "Played", "Row", "ScriptNotOver", "ScriptRanOut", "Scripted", "ToolFailure",
@@ -90,7 +90,7 @@ class ScriptNotOver(AssertionError):
 class Scripted:
     """Plays the model: each generation takes the next action. A cut action counts as taken.
 
-    It is a planner for `midsentence.simulate.Episode`, and for `midsentence.models.live.PlannedModel` in a live session.
+    It is a planner for `midsentence.shells.virtual.Episode`, and for `midsentence.models.live.PlannedModel` in a live session.
 
     Args:
         actions: one a generation. A script that runs out is a mistake of whoever wrote it, and fails loudly.
@@ -141,7 +141,7 @@ def answer(text: str = "done") -> str:
 
 
 class _WordDecoder:
-    """Words of ids, as `midsentence.rendering.Renderer.decoder` gives text of tokens."""
+    """Words of ids, as `midsentence.rendering.renderer.Renderer.decoder` gives text of tokens."""
 
     def __init__(self, words: Sequence[str]) -> None:
         self._words = words
@@ -151,7 +151,7 @@ class _WordDecoder:
 
 
 class WordRenderer:
-    """Stands in for `midsentence.rendering.Renderer`: a word or a tag is a token, a role switch is none."""
+    """Stands in for `midsentence.rendering.renderer.Renderer`: a word or a tag is a token, a role switch is none."""
 
     environment_to_model: tuple[int, ...] = ()
     model_to_environment: tuple[int, ...] = ()
@@ -266,7 +266,7 @@ class Played:
 
     @property
     def outcome(self) -> str:
-        """How it ended: ``answered``, ``stalled`` or another of `midsentence.simulate.Rollout`."""
+        """How it ended: ``answered``, ``stalled`` or another of `midsentence.shells.virtual.Rollout`."""
         return self.rollout.outcome
 
     @property

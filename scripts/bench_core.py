@@ -17,9 +17,9 @@ import statistics
 import time
 from collections.abc import Iterator
 
-from midsentence import core
-from midsentence.events import Append, Appended, Event, Generate, ModelOutput, StartTool, ToolResult, UserUpdate
-from midsentence.modes import settings
+from midsentence.core import reducer
+from midsentence.core.events import Append, Appended, Event, Generate, ModelOutput, StartTool, ToolResult, UserUpdate
+from midsentence.core.modes import settings
 from midsentence.tools.tool import Param, ToolSpec
 
 HISTORIES = (100, 1_000, 10_000)
@@ -38,7 +38,7 @@ class Talk:
     """A session that goes on for ever: each turn has two updates, two calls, a revision, their results and an answer."""
 
     def __init__(self) -> None:
-        self.state = core.start(settings("speculative", commit="action", max_context_tokens=10**9), TOOLS)
+        self.state = reducer.start(settings("speculative", commit="action", max_context_tokens=10**9), TOOLS)
         self.script = self._events()
         self.events = 0
         self.spent_ns = {"token": 0, "other": 0}
@@ -51,7 +51,7 @@ class Talk:
             event = next(self.script)
             kind = "token" if isinstance(event, ModelOutput) else "other"
             start = time.perf_counter_ns()
-            self.state, commands = core.step(self.state, event)
+            self.state, commands = reducer.step(self.state, event)
             self.spent_ns[kind] += time.perf_counter_ns() - start
             self.seen[kind] += 1
             self.pending += [c for c in commands if isinstance(c, Append | Generate | StartTool)]
@@ -87,7 +87,7 @@ class Talk:
 
     def _answered(self, text: str) -> Iterator[Event]:
         """Lets the model write an action, four characters a token."""
-        while self.state.phase is not core.Phase.GENERATING:
+        while self.state.phase is not reducer.Phase.GENERATING:
             yield from self._owed()
         for at in range(0, len(text), 4):
             yield ModelOutput(self.events, self.state.generation, text[at: at + 4], (at,))

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from eval.safety import counts
-from eval.trace import Run, Trace
-from midsentence import core
-from midsentence.calls import call_text, effect_key
-from midsentence.events import Append, Appended, Event, ModelOutput, Note, StartTool, ToolResult, UserUpdate
-from midsentence.modes import settings
-from midsentence.protocol import CallLine, parse_line
+from eval.measures.trace import Run, Trace
+from eval.measures.waste_and_safety import counts
+from midsentence.core import reducer
+from midsentence.core.calls import call_text, effect_key
+from midsentence.core.events import Append, Appended, Event, ModelOutput, Note, StartTool, ToolResult, UserUpdate
+from midsentence.core.modes import settings
+from midsentence.core.protocol import CallLine, parse_line
 from midsentence.tools.tool import Param, ToolSpec, bind
 
 _TEXT, _NUMBER = {"type": "string"}, {"type": "number"}
@@ -76,9 +76,9 @@ def session(*lines: str, results: tuple[Any, ...] = ()) -> list[Any]:
     written = "<tool_call>\n" + "".join(f"{line}\n" for line in lines) + "</tool_call>"
     events: list[Event] = [UserUpdate(0, "do it", True), Appended(0, 1), ModelOutput(0, 1, written, (1,))]
     events += [ToolResult(0, call, 1, value) for call, value in enumerate(results, start=1)]
-    state, commands = core.start(settings("speculative", commit="action"), SPECS), []
+    state, commands = reducer.start(settings("speculative", commit="action"), SPECS), []
     for event in events:
-        state, more = core.step(state, event)
+        state, more = reducer.step(state, event)
         commands += more
     return commands
 

@@ -33,24 +33,24 @@ from typing import Any
 
 from configs.modes import settings_of
 from configs.schema import AgentConfig, ClockConfig, DataConfig, EndpointConfig, ProfileConfig
-from data_gen.disfluency import Rates
 from data_gen.episodes import make_episode, profile_of
-from data_gen.expert import Expert
+from data_gen.expert.player import Expert
 from data_gen.gold import filled, gold_args, issued, references, rehearse
-from data_gen.reading import reading_of
+from data_gen.grounding.reading import reading_of
 from data_gen.seeds import child
+from data_gen.speech.disfluency import Rates
 from data_gen.task import Task
 from data_gen.tasks import assistant, bfcl, debug, hotpotqa, naturalistic, written
-from eval.episodes import record
-from eval.needs import binding
-from eval.records import EpisodeRecord
+from eval.measures.needs import binding
+from eval.running.episodes import record
+from eval.running.records import EpisodeRecord
 from midsentence.clock import ns
-from midsentence.core import State
+from midsentence.core.modes import MODES
+from midsentence.core.protocol import Ref, write_amend, write_call
+from midsentence.core.reducer import State
 from midsentence.models.load import load_renderer
-from midsentence.modes import MODES
-from midsentence.protocol import Ref, write_amend, write_call
-from midsentence.rendering import Renderer
-from midsentence.simulate import Planner
+from midsentence.rendering.renderer import Renderer
+from midsentence.shells.virtual import Planner
 from midsentence.tools.tool import HasElsewhere, mismatch, shown_by
 
 SOURCES = ("assistant", "naturalistic", "written", "bfcl", "hotpotqa", "debug")
@@ -75,7 +75,7 @@ class Clairvoyant:
     waited: set[int] = field(default_factory=set)
 
     def plan(self, state: State) -> str:
-        """See `midsentence.simulate.Planner`."""
+        """See `midsentence.shells.virtual.Planner`."""
         lines = self._lines(state)
         if lines:
             return tool_call(lines)

@@ -27,15 +27,15 @@ from transformers import AutoTokenizer
 
 from midsentence import assets
 from midsentence.clock import Profile, ns
-from midsentence.core import State
-from midsentence.events import UserUpdate
-from midsentence.models import embedded
-from midsentence.modes import settings
-from midsentence.protocol import TAGS, CallLine, parse_line, write_call
-from midsentence.rendering import CLOCK_TOKENS, Renderer
-from midsentence.simulate import Episode, Rollout
+from midsentence.core.events import UserUpdate
+from midsentence.core.modes import settings
+from midsentence.core.protocol import TAGS, CallLine, parse_line, write_call
+from midsentence.core.reducer import State
+from midsentence.core.transcript import Segment
+from midsentence.models import folders
+from midsentence.rendering.renderer import CLOCK_TOKENS, Renderer
+from midsentence.shells.virtual import Episode, Rollout
 from midsentence.tools.tool import Json, Param, ToolFailure, ToolSpec
-from midsentence.transcript import Segment
 
 TOKENIZERS = ("qwen", "llama", "smollm2")
 CHANNELS: tuple[Channel, ...] = ("update", "split", "result", "nested", "error")
@@ -229,7 +229,7 @@ def measure(tokenizers: dict[str, Any], seed: int, count: int | None = None) -> 
 def load(name: str) -> Any:
     """One of the real tokenizers, fetched if it is not in the cache."""
     sources = {"qwen": "qwen2.5", "llama": "llama3.2"}
-    return AutoTokenizer.from_pretrained(assets.fetch(sources[name]) if name in sources else embedded.resolve(name))
+    return AutoTokenizer.from_pretrained(assets.fetch(sources[name]) if name in sources else folders.resolve(name))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -241,7 +241,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         tokenizers = {name: load(name) for name in options.tokenizers}
-    except (assets.MissingAsset, embedded.ModelNotFound) as error:
+    except (assets.MissingAsset, folders.ModelNotFound) as error:
         print(f"bench injection: {error}", file=sys.stderr)
         return 2
     report = measure(tokenizers, options.seed, options.count)

@@ -25,16 +25,16 @@ import numpy as np
 import torch
 
 from midsentence.clock import Profile, ns
-from midsentence.core import State
-from midsentence.events import UserUpdate
+from midsentence.core.events import UserUpdate
+from midsentence.core.modes import settings
+from midsentence.core.reducer import State
 from midsentence.models.checkpoint import load_model
 from midsentence.models.llamacpp import LlamaCppModel
 from midsentence.models.model import Mask, Model, Stream
 from midsentence.models.transformers import TransformersModel
-from midsentence.modes import settings
-from midsentence.prompt import system_prompt
-from midsentence.rendering import Renderer
-from midsentence.simulate import Episode, Rollout, run_batch
+from midsentence.rendering.prompt import system_prompt
+from midsentence.rendering.renderer import Renderer
+from midsentence.shells.virtual import Episode, Rollout, run_batch
 from midsentence.tools.tool import Json, Param, ToolSpec
 from training.gguf_file import write_gguf
 

@@ -19,9 +19,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from midsentence import calls
-from midsentence.calls import ROWS
-from midsentence.events import Append, to_json
+from midsentence.core import calls
+from midsentence.core.calls import ROWS
+from midsentence.core.events import Append, to_json
 from scripts.schedules.planted import BUGS, found_after
 from scripts.schedules.rules import RULES
 from scripts.schedules.shell import Schedule, shortest

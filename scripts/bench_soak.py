@@ -30,10 +30,10 @@ from typing import Any
 from midsentence.clock import Profile, ns
 from midsentence.models.live import PlannedModel
 from midsentence.models.load import load_renderer
-from midsentence.record import write_log
-from midsentence.rendering import Renderer
-from midsentence.runtime import Limits, SessionEnded
-from midsentence.session import open_session
+from midsentence.rendering.renderer import Renderer
+from midsentence.shells.live import Limits, SessionEnded
+from midsentence.shells.log import write_log
+from midsentence.shells.session import open_session
 from scripts.soak.judge import COUNTERS, judged
 from scripts.soak.player import Faltering, Player
 from scripts.soak.user import Left, User

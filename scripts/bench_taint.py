@@ -9,9 +9,9 @@ from __future__ import annotations
 import base64
 import json
 
-from midsentence import core
-from midsentence.events import Appended, Event, ModelOutput, StartTool, ToolError, ToolResult, UserUpdate
-from midsentence.modes import settings
+from midsentence.core import reducer
+from midsentence.core.events import Appended, Event, ModelOutput, StartTool, ToolError, ToolResult, UserUpdate
+from midsentence.core.modes import settings
 from midsentence.tools.tool import Param, ToolSpec
 
 SPECS = {
@@ -104,9 +104,9 @@ def went_out(lines: tuple[str, ...]) -> bool:
     events += [] if "unanswered" in lines else [answer, Appended(3, 1)]
     events += [UserUpdate(3, "and")] if "unanswered" in lines else []
     events += [Appended(4, 1), ModelOutput(5, 2, written, (1,))]
-    state, started = core.start(settings("speculative", allowed_egress=frozenset({"ask"})), SPECS), []
+    state, started = reducer.start(settings("speculative", allowed_egress=frozenset({"ask"})), SPECS), []
     for event in events:
-        state, commands = core.step(state, event)
+        state, commands = reducer.step(state, event)
         started += [command.call for command in commands if isinstance(command, StartTool) and command.name == "ask"]
     assert 2 in state.graph, lines
     return bool(started)

@@ -22,7 +22,7 @@ from urllib.request import urlopen
 
 from midsentence.models.load import load_renderer, load_runtime
 from midsentence.models.vllm import SERVER, VllmModel
-from midsentence.rendering import Renderer
+from midsentence.rendering.renderer import Renderer
 from scripts.bench_replay import FREE_CONTEXT_TOKENS, agreement, episodes, free
 
 _READ = 8

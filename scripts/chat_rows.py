@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from data_gen.expert.replies import question
 from data_gen.gold import canonical, gold_args, references, rehearse
-from data_gen.replies import question
 from data_gen.task import Task
 from data_gen.tasks.assistant.dialogue import compose
-from midsentence.protocol import as_text
+from midsentence.core.protocol import as_text
 from midsentence.tools.tool import ToolSpec
 
 

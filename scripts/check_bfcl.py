@@ -1,6 +1,6 @@
-"""Compares `eval.bfcl.check` with the leaderboard's own evaluation, row by row, on right and on spoilt calls.
+"""Compares `eval.measures.bfcl.check` with the leaderboard's own evaluation, row by row, on right and on spoilt calls.
 
-Owns the spoiling, the leaderboard's result files and the comparison of verdicts. Does not judge: one side is `eval.bfcl`,
+Owns the spoiling, the leaderboard's result files and the comparison of verdicts. Does not judge: one side is `eval.measures.bfcl`,
 the other is BFCL's command ``bfcl evaluate``, in an environment of its own that has all of bfcl-eval's dependencies.
 
     python -m scripts.check_bfcl write DIR               # every used row: calls as result files, and our verdicts
@@ -125,7 +125,7 @@ def write(folder: Path) -> None:
     """Writes result files, one variant of each row a round, and ``ours.jsonl`` with our verdicts."""
     from data_gen.gold import canonical
     from data_gen.tasks import bfcl
-    from eval.bfcl import check
+    from eval.measures.bfcl import check
 
     files: dict[Path, list[str]] = defaultdict(list)
     verdicts = []

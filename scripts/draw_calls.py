@@ -1,4 +1,4 @@
-"""Draws the state diagram of a call and its table of transitions from `midsentence.calls.ROWS`, into the docs.
+"""Draws the state diagram of a call and its table of transitions from `midsentence.core.calls.ROWS`, into the docs.
 
     python -m scripts.draw_calls            writes docs/calls.svg and the marked parts of docs/calls.md
     python -m scripts.draw_calls --check    says what is out of date, and changes nothing
@@ -13,7 +13,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from midsentence.calls import ROWS, TERMINAL, CallState, Input
+from midsentence.core.calls import ROWS, TERMINAL, CallState, Input
 from midsentence.ending import program
 
 DOCS = Path(__file__).parent.parent / "docs"

@@ -1,4 +1,4 @@
-"""Measures how Disfl-QA's writers repaired their questions, for the defaults of `data_gen.disfluency`.
+"""Measures how Disfl-QA's writers repaired their questions, for the defaults of `data_gen.speech.disfluency`.
 
     python -m scripts.fit_disfluency train=FILE dev=FILE            # prints the figures of docs/disfluency.md
     python -m scripts.fit_disfluency train=FILE dev=FILE write=yes  # and writes data_gen/tasks/disfl_qa_dev.json
@@ -15,7 +15,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from data_gen.disfluency import TRAIN
+from data_gen.speech.disfluency import TRAIN
 
 OUT = Path("data_gen/tasks/disfl_qa_dev.json")
 _TERM = re.compile(

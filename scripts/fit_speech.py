@@ -1,4 +1,4 @@
-"""Fits the word lengths and pauses of `data_gen.speech.Voice` to the word onsets of a speech synthesiser.
+"""Fits the word lengths and pauses of `data_gen.speech.timing.Voice` to the word onsets of a speech synthesiser.
 
 The synthesiser is eSpeak NG, from the development tool ``espeakng-loader`` (``pip install espeakng-loader``; nothing at
 run time needs it). For each request it reports when each word begins. The time from one onset to the next is fitted,
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from data_gen.files import lines_of, text_of
-from data_gen.speech import CLAUSE_MARKS, STOP_MARKS, count_letters, ends_with, is_content, syllables
+from data_gen.speech.timing import CLAUSE_MARKS, STOP_MARKS, count_letters, ends_with, is_content, syllables
 from midsentence.ending import program
 
 WORDS_PER_MINUTE = 175

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval.tables import Grid, _ranged, _share, _times
+from eval.figures.tables import Grid, _ranged, _share, _times
 from midsentence.ending import program
 from midsentence.files import write
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 from midsentence.assets import MissingAsset, asset_path
-from midsentence.models import embedded
+from midsentence.models import folders
 
 TASKS = 20
 
@@ -24,7 +24,7 @@ def main() -> int:
         print(f"{missing}\nGoing on with the debug requests, whose figures mean nothing.", file=sys.stderr)
         source = "debug"
     # tokens cost time, so the tokenizer matters: the embedded model's where it is there, else the small committed one
-    model = "smollm2" if embedded.converted() is not None else "tiny"
+    model = "smollm2" if folders.converted() is not None else "tiny"
     name = f"quick_{source}_{model}"
     replay = [f"name={name}", f"data.source={source}", f"model={model}", "eval.backends=[expert]", f"eval.expert_tasks={TASKS}"]
     report = ["name=quick", f"runs=[outputs/replay/{name}]"]

@@ -17,9 +17,9 @@ from omegaconf import OmegaConf
 
 from configs.schema import Config, register
 from data_gen.episodes import make_episode, profile_of
-from data_gen.expert import expert_of
+from data_gen.expert.player import expert_of
 from data_gen.generate import renderer
-from data_gen.reading import reading_of
+from data_gen.grounding.reading import reading_of
 from data_gen.sources import load
 from data_gen.task import Task
 from data_gen.trajectory import Trajectory, trajectory_of

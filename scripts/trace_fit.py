@@ -1,7 +1,7 @@
 """Fits what a recogniser's updates look like to traces of one (`scripts.traces`): lags, revisions, mistakes, pauses, the end.
 
 What a recogniser takes for true changes with every 100 ms; a service may pass that on at once, or hold each word back until it has
-stood for a while (`steady`). Either is then cut as `data_gen.speech.updates` cuts (`cut`): the first that has a word more than what was
+stood for a while (`steady`). Either is then cut as `data_gen.speech.timing.updates` cuts (`cut`): the first that has a word more than what was
 sent, after a tick, takes the place of what was sent. A word's end is where the recogniser's own last partial hypothesis has it. Lags
 are read off; the rate of revisions is that under which the model's own updates of the same requests are revised as often. Intervals
 are bootstraps over requests. Owns the arithmetic; does not know sound.
@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from data_gen.mishearing import mishear
-from data_gen.speech import Chunking, speak, updates
+from data_gen.speech.mishearing import mishear
+from data_gen.speech.timing import Chunking, speak, updates
 from midsentence.clock import ns
 
 ROOT = Path(__file__).parent.parent
@@ -117,7 +117,7 @@ def changes(partials: Sequence[Hypothesis]) -> list[Change]:
 
 
 def cut(partials: Sequence[Hypothesis], period_ms: int, phase_ms: float) -> list[Change]:
-    """The updates of a service that sends as `data_gen.speech` does; the last is all that came after, and may be empty."""
+    """The updates of a service that sends as `data_gen.speech.timing` does; the last is all that came after, and may be empty."""
     sent: tuple[Heard, ...] = ()
     found: list[Change] = []
     ticks = 0

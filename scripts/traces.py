@@ -3,7 +3,7 @@
     pip install -e '.[lab,traces]'                  # development only; nothing at run time needs it
     python -m scripts.traces record                # adds what is missing to outputs/traces/traces.jsonl, ten minutes of one core
     python -m scripts.traces fit                   # prints the figures of docs/speech.md
-    python -m scripts.traces fit write=yes         # and writes data_gen/speech_fitted.json
+    python -m scripts.traces fit write=yes         # and writes data_gen/speech/fitted.json
 
 Two synthesisers speak: Piper with the voice ``en_US-joe-medium`` at three rates, whom the recogniser understands, and eSpeak NG with
 three voices, whom it hardly does. The recogniser is PocketSphinx with its own English model and trigrams; it gets 100 ms of sound at

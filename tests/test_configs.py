@@ -17,7 +17,7 @@ from configs.command import command, out_folder
 from configs.limits import check
 from configs.modes import settings_of
 from configs.schema import AgentConfig, Config, EndpointConfig, ProfileConfig, register
-from midsentence.modes import MODES
+from midsentence.core.modes import MODES
 
 ROOT = Path(configs.__file__).parent
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "experiment").glob("*.yaml"))

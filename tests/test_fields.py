@@ -11,7 +11,7 @@ import pytest
 
 from configs.schema import AgentConfig
 from midsentence import serve
-from midsentence.modes import Settings
+from midsentence.core.modes import Settings
 
 ROOT = Path(__file__).parent.parent
 READ = ["midsentence", "configs", "eval", "training"]

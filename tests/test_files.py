@@ -19,8 +19,8 @@ from configs.command import claim, out_folder
 from data_gen import generate
 from data_gen.trajectory import BadData, read_manifest, read_rows
 from eval import replay
-from eval.results import BadResults
-from eval.results import read_manifest as read_results
+from eval.running.results import BadResults
+from eval.running.results import read_manifest as read_results
 from midsentence import files
 from midsentence.ending import UserError
 from midsentence.files import digest, intact, marker, path_of, shaped, whole, write

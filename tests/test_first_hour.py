@@ -12,7 +12,7 @@ import pytest
 
 from data_gen.sources import load, rejected
 from eval import replay
-from eval.results import read_runs
+from eval.running.results import read_runs
 from midsentence import serve
 from tests.test_configs import composed
 

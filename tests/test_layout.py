@@ -97,7 +97,7 @@ def test_the_heart_is_read_strictly(tmp_path):
     """A field that the working state does not declare, or a wrong value in one, is found."""
     wrong = tmp_path / "wrong.py"
     wrong.write_text(
-        "from midsentence.draft import move\nfrom midsentence.calls import Call, Input\nfrom midsentence.state import Draft\n\n\n"
+        "from midsentence.core.transitions import move\nfrom midsentence.core.calls import Call, Input\nfrom midsentence.core.state import Draft\n\n\n"
         "def f(draft: Draft, call: Call) -> None:\n    draft.final_hard = True\n    draft.answer = 3\n    move(draft, call, 'hold')\n"
     )
     command = [sys.executable, "-m", "mypy", "--no-error-summary", str(wrong)]
@@ -111,7 +111,7 @@ def test_records_are_read_strictly(tmp_path):
     """A field that a record or a trajectory has not is found before anything runs."""
     wrong = tmp_path / "wrong.py"
     wrong.write_text(
-        "from data_gen.trajectory import Trajectory\nfrom eval.records import EpisodeRecord\n\n\n"
+        "from data_gen.trajectory import Trajectory\nfrom eval.running.records import EpisodeRecord\n\n\n"
         "def f(record: EpisodeRecord, row: Trajectory) -> str:\n    print(record.latency_s)\n    print(row.segments[0].text)\n"
         "    return record.floor_ns\n"
     )
@@ -125,7 +125,7 @@ def test_records_are_read_strictly(tmp_path):
 @pytest.mark.parametrize(
     "line", ["import time; time.time()", "import datetime as d; d.datetime.now()", "from asyncio import sleep"]
 )
-@pytest.mark.parametrize(("path", "banned"), [("midsentence/core.py", True), ("eval/replay.py", True), ("midsentence/runtime.py", False)])
+@pytest.mark.parametrize(("path", "banned"), [("midsentence/core/reducer.py", True), ("eval/replay.py", True), ("midsentence/shells/live.py", False)])
 def test_clocks_and_waits_are_banned_outside_the_shell(line, path, banned):
     done = ruff("--select", "TID251", "--stdin-filename", path, "-", stdin=line + "\n")
     assert ("TID251" in done.stdout) is banned, done.stdout + done.stderr
@@ -247,7 +247,7 @@ def test_an_old_python_is_refused_in_one_line(monkeypatch):
 )
 def test_a_missing_asset_fails_under_ci_and_skips_elsewhere(tmp_path, ci, status, said):
     environment = os.environ | {"CI": ci, "MIDSENTENCE_CACHE": str(tmp_path)}
-    one = ["-p", "no:cacheprovider", "tests/midsentence/test_embedded.py", "-k", "converted_tokenizer"]
+    one = ["-p", "no:cacheprovider", "tests/midsentence/models/test_folders.py", "-k", "converted_tokenizer"]
     command = [sys.executable, "-m", "pytest", *one]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == status, done.stdout

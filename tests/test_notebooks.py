@@ -16,7 +16,7 @@ import pytest
 from matplotlib.image import imread
 
 from configs.palette import MODE_COLOURS, PARTS, SLIP
-from midsentence.modes import MODES
+from midsentence.core.modes import MODES
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -77,9 +77,9 @@ def test_the_data_that_are_shown_have_disfluencies_and_the_colours_of_the_palett
 
 
 def test_the_committed_table_is_what_the_committed_replay_says_today():
-    from eval.measures import Terms, rows_of
-    from eval.results import read_runs
-    from eval.tables import markdown
+    from eval.figures.tables import markdown
+    from eval.measures.rows import Terms, rows_of
+    from eval.running.results import read_runs
 
     outputs = committed("02_results.ipynb")
     rows = rows_of(read_runs([str(ROOT / "notebooks/results/replay")]), Terms(resamples=2000))
@@ -138,9 +138,9 @@ def test_the_results(monkeypatch):
 
 
 def test_the_committed_conversation_is_what_its_records_say_today():
-    from eval.page import transcript
-    from eval.results import read_file
-    from eval.turn_tables import turn_by_turn
+    from eval.figures.page import transcript
+    from eval.figures.turn_tables import turn_by_turn
+    from eval.running.results import read_file
 
     episodes = list(read_file(ROOT / "notebooks/results/conversation.jsonl"))
     outputs = committed("03_conversations.ipynb")

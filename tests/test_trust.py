@@ -12,7 +12,7 @@ import yaml
 from configs.folder import Untrusted, raw_settings, settings_in
 from configs.schema import Config
 from data_gen import check, generate, look
-from eval import paper
+from eval.figures import paper
 from tests.test_configs import composed
 
 
@@ -158,7 +158,7 @@ def test_a_folder_is_checked_as_before(made):
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
 def test_a_model_that_is_broken_on_disk_is_named(tmp_path, name):
     from midsentence.models.checkpoint import load_model
-    from midsentence.models.embedded import resolve
+    from midsentence.models.folders import resolve
     folder = tmp_path / "model"
     shutil.copytree(resolve("tiny"), folder)
     (folder / name).write_bytes(b"\x00" * 40)
@@ -172,7 +172,7 @@ def test_weights_that_are_no_numbers_are_refused_by_every_loader(tmp_path, value
     from safetensors.torch import load_file, save_file
 
     from midsentence.models.checkpoint import load_model
-    from midsentence.models.embedded import resolve
+    from midsentence.models.folders import resolve
     from midsentence.models.transformers import TransformersModel
     folder = tmp_path / "model"
     shutil.copytree(resolve("tiny"), folder)
@@ -196,7 +196,7 @@ def test_an_export_takes_nothing_from_outside_unless_it_is_trusted(tmp_path, mon
 
 def test_a_model_that_brings_code_is_refused_and_nobody_is_asked(tmp_path, trap):
     from midsentence.models.checkpoint import load_model
-    from midsentence.models.embedded import resolve
+    from midsentence.models.folders import resolve
     tools, sprung = trap
     folder = tmp_path / "model"
     shutil.copytree(resolve("tiny"), folder)

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from eval import replay
-from eval.measures import Terms, rows_of
-from eval.results import read_runs
+from eval.measures.rows import Terms, rows_of
+from eval.running.results import read_runs
 from tests.test_configs import composed
 
 ROOT = Path(__file__).parent.parent

@@ -10,9 +10,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from midsentence.models.embedded import hub_id
-from midsentence.protocol import EDITION
-from midsentence.rendering import turns_of
+from midsentence.core.protocol import EDITION
+from midsentence.models.folders import hub_id
+from midsentence.rendering.renderer import turns_of
 
 LICENCES: Mapping[str, Mapping[str, str]] = {
     "HuggingFaceTB/SmolLM2-135M-Instruct": {"license": "apache-2.0"},

@@ -15,7 +15,7 @@ from typing import Any
 
 from data_gen.trajectory import LEARNT, BadData, read_manifest, read_shard, shards_of
 from midsentence.ending import quietly
-from midsentence.rendering import Renderer
+from midsentence.rendering.renderer import Renderer
 from training.tokens import IGNORED, Example, check_tokenizer, make_example
 
 LEAST_SHARDS = 4

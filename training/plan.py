@@ -25,10 +25,10 @@ from data_gen import generate
 from data_gen.sources import load
 from data_gen.trajectory import MANIFEST
 from midsentence.assets import MissingAsset, asset_path
+from midsentence.core.protocol import TAGS
 from midsentence.ending import UserError
-from midsentence.models.embedded import ModelNotFound, at_hand, resolve
-from midsentence.protocol import TAGS
-from midsentence.rendering import CLOCK_TOKENS, Renderer
+from midsentence.models.folders import ModelNotFound, at_hand, resolve
+from midsentence.rendering.renderer import CLOCK_TOKENS, Renderer
 from training import sft
 from training.corpus import Source
 from training.loss import CHUNK_POSITIONS

@@ -22,7 +22,7 @@ from data_gen.trajectory import MANIFEST, read_manifest
 from midsentence.ending import UserError
 from midsentence.files import marker
 from midsentence.models.checkpoint import BASE
-from midsentence.models.embedded import hub_id
+from midsentence.models.folders import hub_id
 from midsentence.models.load import PROTOCOL
 from training.card import adapter_card, data_card
 

@@ -1,7 +1,7 @@
 """On-policy repair: ``python -m training.repair experiment=repair model.adapter=CHECKPOINT out=PATH``.
 
 The model plays training tasks itself, mistakes and all; in every state that it visits the expert is asked what should be
-written there, and rows are made in which the expert takes over at a moment where the two disagree (`data_gen.handover`). The
+written there, and rows are made in which the expert takes over at a moment where the two disagree (`data_gen.expert.handover`). The
 folder is one more of ``train.data``: contexts are the model's own, and only what the expert wrote in them counts. This is DAgger
 (Ross, Gordon, Bagnell 2011) with the expert finishing the episode instead of giving one action.
 
@@ -32,24 +32,24 @@ from rich.progress import Progress
 from configs.command import claim, command, out_folder, write_manifest
 from configs.modes import settings_of
 from configs.schema import Config, counted
-from data_gen.agreement import KINDS
 from data_gen.card import write_card
 from data_gen.episodes import make_episode, sample_profile
-from data_gen.expert import Expert, expert_of
-from data_gen.handover import Diverged, Handover, Watched
-from data_gen.reading import reading_of
+from data_gen.expert.agreement import KINDS
+from data_gen.expert.handover import Diverged, Handover, Watched
+from data_gen.expert.player import Expert, expert_of
+from data_gen.grounding.reading import reading_of
 from data_gen.seeds import child
 from data_gen.sources import honoured, inputs, load
 from data_gen.task import Split, Task
 from data_gen.trajectory import MANIFEST, SCHEMA_VERSION, Trajectory, files_of, shard_name, trajectory_of, write_shard
 from midsentence.clock import Profile
-from midsentence.core import State
+from midsentence.core.protocol import EDITION
+from midsentence.core.reducer import State
 from midsentence.ending import UserError, quietly
 from midsentence.files import intact, marker, write
 from midsentence.models.load import load_renderer, load_runtime, weights_hash
-from midsentence.protocol import EDITION
-from midsentence.rendering import Renderer, Stamps, Tags, Turns
-from midsentence.simulate import Episode, Planner, Rollout, run_batch
+from midsentence.rendering.renderer import Renderer, Stamps, Tags, Turns
+from midsentence.shells.virtual import Episode, Planner, Rollout, run_batch
 from midsentence.terminal import plain
 
 SPLIT: Split = "train"
@@ -366,7 +366,7 @@ def _model(key: _Key) -> Any:
 
 @cache
 def _grammar(key: _Key) -> Any:
-    from midsentence.models.grammar import ProtocolGrammar
+    from midsentence.grammar.constraint import ProtocolGrammar
     return Lenient(ProtocolGrammar(renderer(key.config), grounded=key.config.repair.grounded))
 
 
@@ -377,7 +377,7 @@ class Lenient:
         self.grammar = grammar
 
     def begin(self, state: State) -> LenientConstraint:
-        """See `midsentence.simulate.Grammar`."""
+        """See `midsentence.shells.virtual.Grammar`."""
         try:
             return LenientConstraint(self.grammar.begin(state))
         except ValueError as error:
@@ -397,7 +397,7 @@ class LenientConstraint:
         return self.inner.allowed() if self.inner is not None else None
 
     def push(self, token: int) -> None:
-        """See `midsentence.simulate.Constraint`."""
+        """See `midsentence.shells.virtual.Constraint`."""
         try:
             if self.inner is not None:
                 self.inner.push(token)
@@ -405,7 +405,7 @@ class LenientConstraint:
             self._let_go(error)
 
     def forced(self) -> Sequence[int]:
-        """See `midsentence.simulate.Constraint`."""
+        """See `midsentence.shells.virtual.Constraint`."""
         return self.inner.forced() if self.inner is not None else ()
 
     def _let_go(self, error: ValueError) -> None:

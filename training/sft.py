@@ -33,9 +33,9 @@ from midsentence.addresses import without_keys
 from midsentence.ending import UserError
 from midsentence.files import marker, write
 from midsentence.models.checkpoint import BASE, load_model
-from midsentence.models.embedded import resolve
+from midsentence.models.folders import resolve
 from midsentence.models.load import adapter_folder, finite, load_renderer, load_tokenizer, note_protocol, weights_hash
-from midsentence.rendering import Renderer
+from midsentence.rendering.renderer import Renderer
 from training.batch import Collator
 from training.checks import check_model, check_settings, context_of
 from training.corpus import Source, describe, read_source

@@ -15,8 +15,8 @@ import numpy as np
 
 from data_gen.seeds import child
 from data_gen.trajectory import BadData, Piece, Trajectory
-from midsentence.rendering import Renderer
-from midsentence.transcript import CLOSERS
+from midsentence.core.transcript import CLOSERS
+from midsentence.rendering.renderer import Renderer
 
 IGNORED = -100
 """The label of an id that the loss does not count."""

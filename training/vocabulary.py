@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from midsentence.rendering import Renderer
+from midsentence.rendering.renderer import Renderer
 
 _NOISE = 0.02
 """Of the rows' own spread."""

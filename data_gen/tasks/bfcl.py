@@ -1,8 +1,8 @@
 """Tasks from the Berkeley function-calling leaderboard (BFCL v4): single-turn, several calls or several tools.
 
 Owns the reading of its rows out of the wheel (as a zip; nothing of it is imported), the tools made from its function
-documents, and the fixed split. Does not know how arguments are found in words (`data_gen.grounding`) or how calls are scored
-(`eval.bfcl`). Rows that can't be used are named with their reason by `rejected`.
+documents, and the fixed split. Does not know how arguments are found in words (`data_gen.grounding.arguments`) or how calls are scored
+(`eval.measures.bfcl`). Rows that can't be used are named with their reason by `rejected`.
 
     python -m data_gen.tasks.bfcl               # counts: rows, used, kept out by reason, how tools are revealed
     python -m data_gen.tasks.bfcl splits        # writes bfcl_splits.json anew
@@ -24,9 +24,9 @@ from typing import Any, get_args
 
 from data_gen.files import lines_of
 from data_gen.gold import canonical, read_calls
-from data_gen.grounding import ground
+from data_gen.grounding.arguments import ground
 from data_gen.seeds import child
-from data_gen.speech import speak
+from data_gen.speech.timing import speak
 from data_gen.task import BadTask, GoldCall, Split, Task
 from midsentence.assets import asset_path
 from midsentence.clock import NS_PER_S

@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from data_gen.derivation import Derivation, clauses, understood
-from data_gen.replies import SAYS, question
+from data_gen.expert.replies import SAYS, question
+from data_gen.grounding.derivation import Derivation, clauses, understood
 from data_gen.task import BadTask, Evidence, GoldArg, GoldCall, Reference, Turn
 from midsentence.tools.tool import ToolSpec
 

@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import Any
 
 from data_gen import markup
-from data_gen.retell import retold
 from data_gen.seeds import child
 from data_gen.task import Split, Task
 from data_gen.tasks import jsonl
 from data_gen.tasks.assistant import Lazy
+from data_gen.tasks.retell import retold
 from midsentence.tools.tool import ToolSpec
 
 FOLDER = Path(__file__).parent.parent / "corpus"

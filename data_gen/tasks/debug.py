@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from data_gen.speech import speak
+from data_gen.speech.timing import speak
 from data_gen.task import Evidence, GoldArg, GoldCall, Reference, Split, Task
 from midsentence.clock import ns
 from midsentence.tools.tool import Json, Param, ToolFailure, ToolSpec

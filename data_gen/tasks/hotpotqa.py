@@ -18,13 +18,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
-from data_gen.derivation import Clause, Derivation, Draft
-from data_gen.disfluency import TEST, TRAIN, Disfluent, Rates
 from data_gen.files import lines_of, text_of
-from data_gen.grounding import ground
-from data_gen.script import Mark, Place, Script
+from data_gen.grounding.arguments import ground
+from data_gen.grounding.derivation import Clause, Derivation, Draft
 from data_gen.seeds import child
-from data_gen.speech import speak
+from data_gen.speech.disfluency import TEST, TRAIN, Disfluent, Rates
+from data_gen.speech.script import Mark, Place, Script
+from data_gen.speech.timing import speak
 from data_gen.task import BadTask, Evidence, GoldArg, Split, Task
 from midsentence.files import path_of
 from midsentence.tools.search import SEARCH_SPEC, Corpus, SearchToolbox
@@ -218,7 +218,7 @@ class _Speaker:
     others: Sequence[str]
 
     def other(self, place: Place) -> Script:
-        """See `data_gen.disfluency.Speaker`."""
+        """See `data_gen.speech.disfluency.Speaker`."""
         fragment = Script()
         name = self.draw.choice(self.others)
         said = fragment.say(name)

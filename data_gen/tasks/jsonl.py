@@ -1,7 +1,7 @@
 """Bring your own: tools and spoken requests from two files become the same `Task` as everybody else's.
 
 Owns the reading of the two files, the split, and the reasons why a row can't be used. Does not know how values are found in
-words (`data_gen.grounding`) and what other projects' rows look like (`data_gen.tasks.formats` turns them into ours).
+words (`data_gen.grounding.arguments`) and what other projects' rows look like (`data_gen.tasks.formats` turns them into ours).
 `docs/bring-your-own.md` has a worked example.
 
     {"id", "request", "calls": [{"name", "args": {parameter: [accepted values]}, "defaults"?: [parameters]}],
@@ -21,12 +21,14 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+from data_gen.dialogue.turns import timed
 from data_gen.files import text_of
 from data_gen.gold import canonical, filled, gold_args, read_calls, read_value, references
-from data_gen.grounding import ground
+from data_gen.grounding.arguments import ground
+from data_gen.grounding.spans import Habits, marked, meant
 from data_gen.seeds import child
-from data_gen.spans import Habits, marked, meant
-from data_gen.speech import CHARACTERS, speak
+from data_gen.speech.timing import CHARACTERS, speak
+from data_gen.speech.words import is_unspaced, units
 from data_gen.task import BadTask, Evidence, GoldArg, GoldCall, Split, Task, Word
 from data_gen.tasks import formats, written
 from data_gen.tasks.bfcl import AckToolbox
@@ -34,11 +36,9 @@ from data_gen.tasks.conversation import by_turns, ends_of, turns_of_row
 from data_gen.tasks.gathered import content as content_of
 from data_gen.tasks.gathered import is_hub
 from data_gen.tasks.recorded import recorded
-from data_gen.turns import timed
-from data_gen.words import is_unspaced, units
 from midsentence.clock import NS_PER_S, parse_now
+from midsentence.core.protocol import as_text
 from midsentence.files import path_of
-from midsentence.protocol import as_text
 from midsentence.tools.assistant import AssistantToolbox, assistant_specs
 from midsentence.tools.foreign import shown, shown_param, tool_specs
 from midsentence.tools.python_file import load_tools_file
@@ -167,7 +167,7 @@ def _python_tools(path: Path) -> Tools:
     file = load_tools_file(path)
     habits = getattr(file.module, "HABITS", Habits())
     if not isinstance(habits, Habits):
-        raise ValueError(f"{path}: HABITS is {habits!r}; make it a data_gen.spans.Habits")
+        raise ValueError(f"{path}: HABITS is {habits!r}; make it a data_gen.grounding.spans.Habits")
 
     def at(now: str | None) -> Tools:
         def toolbox(id: str, calls: Sequence[Named]) -> Toolbox:

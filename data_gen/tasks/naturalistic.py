@@ -14,8 +14,8 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from data_gen.disfluency import HELD_OUT, TEST, TRAIN, Lexicon, Rates
 from data_gen.seeds import child
+from data_gen.speech.disfluency import HELD_OUT, TEST, TRAIN, Lexicon, Rates
 from data_gen.task import Split, Task
 from data_gen.tasks.assistant import Lazy, check_splits
 from data_gen.tasks.assistant.compose import Style, compose

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from data_gen.tasks.bfcl import AckToolbox
-from midsentence.calls import call_text
+from midsentence.core.calls import call_text
 from midsentence.tools.tool import Json, ToolFailure, ToolSpec
 
 
@@ -21,7 +21,7 @@ class Recorded(AckToolbox):
     """Tools that answer from a record."""
 
     results: Mapping[str, Json] = field(default_factory=dict)
-    """What calls returned, by `midsentence.calls.call_text`."""
+    """What calls returned, by `midsentence.core.calls.call_text`."""
 
     def run(self, name: str, args: Mapping[str, Json]) -> Json:
         """The recorded result; a write goes into the log of effects."""

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from data_gen.spans import Habits
+from data_gen.grounding.spans import Habits
 from data_gen.task import BadTask, GoldArg, Split, Task
 from midsentence.tools.text import fold
 from midsentence.tools.world import File, Mail, Note, Person, WorldData

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from midsentence.said import AROUND
+from midsentence.core.said import AROUND
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a hypothesis changes of what has been passed on; the arguments of `midsentence.runtime.Session.hear`."""
+    """What a hypothesis changes of what has been passed on; the arguments of `midsentence.shells.live.Session.hear`."""
 
     text: str
     """New words."""

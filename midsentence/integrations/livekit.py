@@ -23,15 +23,15 @@ from livekit.agents.llm import FunctionTool, RawFunctionTool, ToolResult, Toolse
 from livekit.agents.llm.utils import build_legacy_openai_schema, prepare_function_arguments
 from livekit.agents.voice.speech_handle import SpeechHandle
 
-from midsentence.answer_parts import AnswerPart
+from midsentence.core.modes import Settings
 from midsentence.integrations.classes import label_of, tool_class
 from midsentence.integrations.hypotheses import Hypotheses
 from midsentence.models.live import LiveModel
-from midsentence.modes import Settings
-from midsentence.rendering import Renderer
-from midsentence.running import idempotency_key
-from midsentence.runtime import Session, SessionEnded
-from midsentence.session import open_session
+from midsentence.rendering.renderer import Renderer
+from midsentence.shells.answer_parts import AnswerPart
+from midsentence.shells.live import Session, SessionEnded
+from midsentence.shells.session import open_session
+from midsentence.shells.tool_run import idempotency_key
 from midsentence.tools.foreign import RemoteToolbox
 from midsentence.tools.function import FunctionToolbox
 from midsentence.tools.joined import JoinedToolbox
@@ -60,11 +60,11 @@ class MidsentenceAgent(Agent):
         """Nothing is opened before LiveKit enters the agent.
 
         Args:
-            model: what `midsentence.session.load` gives.
+            model: what `midsentence.shells.session.load` gives.
             tools: a toolbox; or LiveKit's function tools and midsentence's, mixed. Methods of a subclass that are function tools are added.
-            mode: see `midsentence.session.open_session`.
+            mode: see `midsentence.shells.session.open_session`.
             access: classes by name, before those of `tool_class`; a tool that nobody speaks of is a write.
-            options: of `midsentence.runtime.Session`; ``system=`` replaces the prompt.
+            options: of `midsentence.shells.live.Session`; ``system=`` replaces the prompt.
             instructions: LiveKit's; the session does not read them.
             agent: LiveKit's own options.
         """

@@ -40,16 +40,16 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor, F
 from pipecat.services.llm_service import FunctionCallParams
 from pipecat.utils.string import TextPartForConcatenation, concatenate_aggregated_text
 
-from midsentence.answer_parts import AnswerPart
 from midsentence.clock import ns
+from midsentence.core.modes import Settings
 from midsentence.integrations.classes import label_of, tool_class
 from midsentence.integrations.hypotheses import Hypotheses
 from midsentence.models.live import LiveModel
-from midsentence.modes import Settings
-from midsentence.rendering import Renderer
-from midsentence.running import idempotency_key
-from midsentence.runtime import Session, SessionEnded
-from midsentence.session import open_session
+from midsentence.rendering.renderer import Renderer
+from midsentence.shells.answer_parts import AnswerPart
+from midsentence.shells.live import Session, SessionEnded
+from midsentence.shells.session import open_session
+from midsentence.shells.tool_run import idempotency_key
 from midsentence.tools.foreign import RemoteToolbox
 from midsentence.tools.function import FunctionToolbox, Tool
 from midsentence.tools.joined import JoinedToolbox
@@ -72,14 +72,14 @@ class MidsentenceProcessor(FrameProcessor):
         """Nothing is opened before the pipeline sets the processor up.
 
         Args:
-            model: what `midsentence.session.load` gives.
+            model: what `midsentence.shells.session.load` gives.
             tools: a toolbox; or Pipecat's tools (`ToolsSchema`, function schemas with handlers, direct functions) and midsentence's, mixed.
-            mode: see `midsentence.session.open_session`.
+            mode: see `midsentence.shells.session.open_session`.
             access: classes by name, before those of `tool_class`; a tool that nobody speaks of is a write.
             voice: whether the answers are spoken, by a TTS service and a transport downstream.
             end_s: how long an `EndFrame` waits for an answer that is due.
             name: the processor's.
-            session: options of `midsentence.runtime.Session`.
+            session: options of `midsentence.shells.live.Session`.
         """
         super().__init__(name=name, enable_direct_mode=True)
         self._model, self._mode, self._options = model, mode, session

@@ -20,11 +20,11 @@ from typing import Any
 
 from openai import APIStatusError, AsyncOpenAI
 
-from midsentence.forgetting import shown
+from midsentence.core.forgetting import shown
+from midsentence.core.state import State
+from midsentence.core.transcript import CLOSERS, Segment
 from midsentence.models.live import ContextFull, OnToken
-from midsentence.rendering import Renderer
-from midsentence.state import State
-from midsentence.transcript import CLOSERS, Segment
+from midsentence.rendering.renderer import Renderer
 
 END = -1
 """The token that says that the server has ended its turn."""
@@ -64,7 +64,7 @@ def text_renderer() -> Renderer:
     """A renderer for models whose tokenizer nobody has: tags are text, and ids those of the small tokenizer that comes with the code."""
     from transformers import AutoTokenizer
 
-    from midsentence.models.embedded import resolve
+    from midsentence.models.folders import resolve
 
     return Renderer(AutoTokenizer.from_pretrained(resolve("tiny")), "text")
 

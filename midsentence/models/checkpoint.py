@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from midsentence.models.embedded import resolve
+from midsentence.models.folders import resolve
 from midsentence.models.load import adapter_folder, finite, load_tokenizer, reading
 
 _ADAPTER = "adapter_config.json"
@@ -23,7 +23,7 @@ def load_model(name: str, adapter: str | None = None, dtype: str = "bfloat16") -
     """A causal language model on the CPU, and its tokenizer.
 
     Args:
-        name: as `midsentence.models.embedded.resolve` takes it; the base model of an adapter.
+        name: as `midsentence.models.folders.resolve` takes it; the base model of an adapter.
         adapter: folder of a checkpoint or name of a shipped one, with an adapter or with all weights; None for the model as it comes.
         dtype: of the weights: ``bfloat16``, ``float32`` or ``float16``.
 

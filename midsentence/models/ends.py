@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from midsentence.protocol import ENDS
+from midsentence.core.protocol import ENDS
 
 
 def action_ends(tokenizer: Any) -> dict[str, int]:

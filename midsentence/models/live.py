@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from midsentence.clock import NS_PER_S, Profile
-from midsentence.drafts import LEAST_FORESEEN
+from midsentence.core.state import State
 from midsentence.models.model import Constraint, Model, Stream, Verifies, common
-from midsentence.rendering import Renderer
-from midsentence.simulate import Grammar, Planner
-from midsentence.state import State
+from midsentence.rendering.renderer import Renderer
+from midsentence.shells.drafts import LEAST_FORESEEN
+from midsentence.shells.virtual import Grammar, Planner
 from midsentence.tools.tool import described
 
 OnToken = Callable[[int | Exception], None]

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from midsentence.core.protocol import EDITION
 from midsentence.files import marker, shaped, write
-from midsentence.models.embedded import hub_id, resolve
-from midsentence.protocol import EDITION
-from midsentence.rendering import Renderer, Stamps, Tags, Turns
+from midsentence.models.folders import hub_id, resolve
+from midsentence.rendering.renderer import Renderer, Stamps, Tags, Turns
 
 RUNTIMES = ("transformers", "llamacpp", "vllm")
 DTYPES = ("bfloat16", "float16", "float32")

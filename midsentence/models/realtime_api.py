@@ -24,13 +24,13 @@ from openai import AsyncOpenAI, OpenAIError
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from midsentence.addresses import without_keys
-from midsentence.forgetting import shown
+from midsentence.core.forgetting import shown
+from midsentence.core.protocol import ENDS
+from midsentence.core.state import State
 from midsentence.models.chat_api import END, GO_ON, Usage
 from midsentence.models.live import ContextFull, OnToken
 from midsentence.models.realtime_items import Mirror, Piece, appended, pieces, spoken
-from midsentence.protocol import ENDS
-from midsentence.rendering import Renderer
-from midsentence.state import State
+from midsentence.rendering.renderer import Renderer
 
 LINGER_S = 0.5
 """How long a response whose action is whole has to end by itself, and to say what it used, before it is cancelled."""

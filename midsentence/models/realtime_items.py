@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any, Literal
 
-from midsentence.protocol import ENDS
-from midsentence.rendering import Renderer
-from midsentence.transcript import CLOSERS, Segment
+from midsentence.core.protocol import ENDS
+from midsentence.core.transcript import CLOSERS, Segment
+from midsentence.rendering.renderer import Renderer
 
 Role = Literal["user", "assistant"]
 ROOT = "root"

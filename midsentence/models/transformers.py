@@ -19,7 +19,7 @@ from torch.nn import functional
 from transformers import AttentionInterface, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from midsentence.models import embedded
+from midsentence.models import folders
 from midsentence.models.ends import turn_ends
 from midsentence.models.load import finite, reading
 from midsentence.models.model import Constraint, Mask, agreed, check_room, common
@@ -165,7 +165,7 @@ class TransformersModel:
         cls, name_or_path: str | Path, *, adapter: str | Path | None = None, dtype: str | torch.dtype = "auto",
         device: str | None = None, packed: bool = True, **options: Any,
     ) -> TransformersModel:
-        """Loads a model by name (see `midsentence.models.embedded.resolve`), with its tokenizer.
+        """Loads a model by name (see `midsentence.models.folders.resolve`), with its tokenizer.
 
         Args:
             name_or_path: a local folder, a hub name or the embedded model's.
@@ -178,7 +178,7 @@ class TransformersModel:
         Raises:
             ValueError: no tokenizer beside the checkpoint, or weights that are no finite numbers.
         """
-        folder = embedded.resolve(str(name_or_path))
+        folder = folders.resolve(str(name_or_path))
         speaks = adapter if adapter is not None and (Path(adapter) / "tokenizer.json").is_file() else folder
         try:
             with reading(speaks):

@@ -27,9 +27,9 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from midsentence.addresses import without_keys
+from midsentence.core.protocol import ENDS
 from midsentence.models.ends import action_ends, turn_ends
 from midsentence.models.model import Mask, check_room
-from midsentence.protocol import ENDS
 
 SERVER = "http://127.0.0.1:8000/v1"
 """Where ``vllm serve`` listens unless it is told otherwise."""

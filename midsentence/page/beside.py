@@ -13,10 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from midsentence.clock import NS_PER_S, seconds
-from midsentence.events import Command, Event, UserUpdate
+from midsentence.core.events import Command, Event, UserUpdate
+from midsentence.core.state import Phase
 from midsentence.page.telling import Teller, Told
-from midsentence.runtime import Session, SessionEnded, merged
-from midsentence.state import Phase
+from midsentence.shells.live import Session, SessionEnded, merged
 
 PATIENCE_S = 60.0
 """The longest wait for an answer here."""

@@ -19,15 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from midsentence.clock import local_now
+from midsentence.core.events import Command, Event
+from midsentence.core.modes import MODES, check_egress
 from midsentence.ending import UserError
-from midsentence.events import Command, Event
 from midsentence.files import path_of
-from midsentence.modes import MODES, check_egress
 from midsentence.page.house import Bounds, House
 from midsentence.page.talk import Stage
-from midsentence.record import LogFile
-from midsentence.runtime import Session
-from midsentence.session import load, open_session
+from midsentence.shells.live import Session
+from midsentence.shells.log import LogFile
+from midsentence.shells.session import load, open_session
 from midsentence.tools.tool import Toolbox
 from midsentence.tools.waiting import WaitingToolbox
 
@@ -164,7 +164,7 @@ def stage_of(
     """What conversations are held with, as a command line asks.
 
     Args:
-        model: what `midsentence.session.load` gives.
+        model: what `midsentence.shells.session.load` gives.
         asked: the command line.
         row: a mode's settings.
         tools: a fresh toolbox, the assistant's over a fresh world.

@@ -20,11 +20,11 @@ from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from midsentence.events import Command, Event, UserUpdate
+from midsentence.core.events import Command, Event, UserUpdate
 from midsentence.integrations.hypotheses import Hypotheses
 from midsentence.page.beside import Beside
 from midsentence.page.telling import Teller, Told
-from midsentence.runtime import Session, SessionEnded
+from midsentence.shells.live import Session, SessionEnded
 
 MOST_CHARS = 4000
 """Longest utterance: five minutes of speech."""

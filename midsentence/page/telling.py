@@ -9,7 +9,7 @@ seconds of the session's clock. Every object has ``kind``, ``at`` and ``turn``:
               error, closed)
     call      call, version, state, line, access, why, result: a call as it stands now; state ``gone``: its attempt was thrown away
     refused   text: what the model wrote was no action
-    say       text, last, withdrawn: the next piece of an answer, see `midsentence.answer_parts`
+    say       text, last, withdrawn: the next piece of an answer, see `midsentence.shells.answer_parts`
     answered  text, latency: the answer, and seconds from the last word heard to it
     hush      the user speaks into the answer that is being spoken
     over      outcome: the session has ended
@@ -19,10 +19,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from midsentence.answer_parts import AnswerParts
-from midsentence.calls import TERMINAL, Call, CallState, call_line
 from midsentence.clock import seconds
-from midsentence.events import (
+from midsentence.core.calls import TERMINAL, Call, CallState, call_line
+from midsentence.core.events import (
     Append,
     Command,
     Emit,
@@ -37,9 +36,10 @@ from midsentence.events import (
     ToolError,
     UserUpdate,
 )
-from midsentence.protocol import ActionEnded, Parser, as_text, feed
-from midsentence.state import State
-from midsentence.transcript import shortened
+from midsentence.core.protocol import ActionEnded, Parser, as_text, feed
+from midsentence.core.state import State
+from midsentence.core.transcript import shortened
+from midsentence.shells.answer_parts import AnswerParts
 
 Told = dict[str, Any]
 MOST_CHARS = 400

@@ -398,7 +398,7 @@ class AssistantToolbox(FunctionToolbox):
     """
 
     shows = _OPENERS
-    """Writes whose one effect is that something is seen; see `eval.scoring`."""
+    """Writes whose one effect is that something is seen; see `eval.measures.scoring`."""
 
     def __init__(
         self, data: WorldData, task: str = "", opens: Literal["write", "read"] = "write", latency: Latency = DEFAULT_LATENCY,

@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from midsentence.protocol import PARAMETER_NAME, TOOL_NAME
+from midsentence.core.protocol import PARAMETER_NAME, TOOL_NAME
 from midsentence.tools.awaited import settled
 from midsentence.tools.latency import Latency, Uniform, unit_of
 from midsentence.tools.schema import BadSchema, plain, resolved

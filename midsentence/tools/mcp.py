@@ -25,7 +25,7 @@ from mcp import Client, MCPError
 from mcp.client.stdio import StdioServerParameters
 
 from midsentence.clock import ns
-from midsentence.running import idempotency_key
+from midsentence.shells.tool_run import idempotency_key
 from midsentence.tools.foreign import RemoteToolbox, shown, tool_specs
 from midsentence.tools.text import either
 from midsentence.tools.tool import Access, Json, ToolFailure, described

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from midsentence.clock import ns
-from midsentence.protocol import PARAMETER_NAME, TOOL_NAME
+from midsentence.core.protocol import PARAMETER_NAME, TOOL_NAME
 from midsentence.tools.schema import alternatives, violations
 from midsentence.tools.text import either
 

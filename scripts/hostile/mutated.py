@@ -351,8 +351,8 @@ def _read_data() -> None:
 
 
 def _read_replay() -> None:
-    from eval import closed_book, lost, report
-    from eval.measures import Terms, rows_of
+    from eval import closed_book, report, saving
+    from eval.measures.rows import Terms, rows_of
     runs = ["replay"]
     rows = rows_of(episodes := report.read_runs(runs), Terms(0, 20, 0.02, 0, 0, 0))
     closed_book.read(runs)
@@ -362,7 +362,7 @@ def _read_replay() -> None:
         report.find_episode(runs, picture[2], picture[0].backend, picture[0].mode)
     made = copy.copy(settings())
     made.runs = runs
-    lost.main(made)
+    saving.main(made)
 
 
 def _read_run() -> None:
@@ -388,9 +388,9 @@ def _read_python() -> None:
 
 def _read_cache() -> None:
     from configs.schema import ParaphraseConfig
-    from data_gen.paraphrase import Paraphraser
     from data_gen.tasks.assistant.intents import INTENTS
     from data_gen.tasks.assistant.templates import templates
+    from data_gen.tasks.paraphrase import Paraphraser
     asker = Paraphraser(ParaphraseConfig(cache="cache.jsonl", model="m", url="http://127.0.0.1:9/v1"))
     asker.all(list(templates(next(iter(INTENTS)), "train"))[:0])
     asker.record()

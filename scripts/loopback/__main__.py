@@ -46,7 +46,7 @@ def scripted(path: Path) -> Callable[[], Player]:
 
 def weights(name: str, adapter: str) -> Callable[[], Player]:
     """A model of this machine, its context a connection."""
-    from midsentence.session import load_backend
+    from midsentence.shells.session import load_backend
     from scripts.loopback.weights import Weights
 
     model, renderer = load_backend(name, adapter)

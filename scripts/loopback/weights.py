@@ -12,9 +12,9 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, get_args
 
-from midsentence.protocol import ENDS
-from midsentence.rendering import Renderer, Rendering
-from midsentence.transcript import CLOSERS, Kind, Segment
+from midsentence.core.protocol import ENDS
+from midsentence.core.transcript import CLOSERS, Kind, Segment
+from midsentence.rendering.renderer import Renderer, Rendering
 from scripts.loopback.script import Row
 
 _SAID = re.compile(rf"<({'|'.join(kind for kind in get_args(Kind) if kind not in ('model', *CLOSERS))})>(?: (.*))?", re.DOTALL)

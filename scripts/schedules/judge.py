@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from midsentence.events import (
+from midsentence.core.events import (
     Append,
     Appended,
     CancelTool,
@@ -34,10 +34,10 @@ from midsentence.events import (
     ToolResult,
     UserUpdate,
 )  # fmt: skip
-from midsentence.modes import Settings
-from midsentence.protocol import ActionEnded, AmendLine, CallLine, CommitLine, Item, Join, Parser, Ref, RemoveLine, feed, refs
+from midsentence.core.modes import Settings
+from midsentence.core.protocol import ActionEnded, AmendLine, CallLine, CommitLine, Item, Join, Parser, Ref, RemoveLine, feed, refs
+from midsentence.core.transcript import Segment, read_update
 from midsentence.tools.tool import ToolSpec, bind
-from midsentence.transcript import Segment, read_update
 from scripts.schedules.ledger import Ledger, NoPart, Told, resolved
 from scripts.schedules.meaning import added, meaning, normal, words
 from scripts.schedules.starts import changed_at, judge_start

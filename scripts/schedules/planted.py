@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from midsentence.events import (
+from midsentence.core.events import (
     Append,
     CancelTool,
     Command,
@@ -29,9 +29,9 @@ from midsentence.events import (
     ToolResult,
     UserUpdate,
 )  # fmt: skip
-from midsentence.modes import Settings
+from midsentence.core.modes import Settings
+from midsentence.core.transcript import Segment
 from midsentence.tools.tool import ToolSpec
-from midsentence.transcript import Segment
 from scripts.schedules.shell import Schedule, Wires
 from scripts.schedules.writer import TOOLS
 

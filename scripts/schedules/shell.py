@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from midsentence import core
 from midsentence.clock import ns
-from midsentence.events import (
+from midsentence.core import reducer
+from midsentence.core.events import (
     Appended,
     CancelTool,
     Close,
@@ -36,7 +36,7 @@ from midsentence.events import (
     ToolResult,
     UserUpdate,
 )  # fmt: skip
-from midsentence.modes import MODES, Settings
+from midsentence.core.modes import MODES, Settings
 from midsentence.tools.tool import ToolSpec
 from scripts.schedules.judge import Judge
 from scripts.schedules.writer import NEVER_SAID, TOOLS, USER_WORDS, Writer
@@ -97,7 +97,7 @@ class Schedule:
     def begin(self) -> None:
         """A fresh session of the same settings."""
         named = {"session": f"s{self.seed}"} if self.wires.named else {}
-        self.state = core.start(self.wires.settings(self.settings), self.wires.tools, **named)
+        self.state = reducer.start(self.wires.settings(self.settings), self.wires.tools, **named)
         self.judge = Judge(self.settings, TOOLS)
         self.writer = Writer(self.draw, self.settings)
         self.silent_ns = 0
@@ -139,12 +139,12 @@ class Schedule:
         if self.judge.finished and self.error is not None:
             return
         try:
-            self.state, commands = self.wires.around(core.step, before, event)
+            self.state, commands = self.wires.around(reducer.step, before, event)
         except Exception as error:
             self.error, self.judge.finished = error, True
             self.judge.count("raised")
             return
-        if len(self.fed) % 64 == 31 and self.wires.around(core.step, before, event)[1] != commands:
+        if len(self.fed) % 64 == 31 and self.wires.around(reducer.step, before, event)[1] != commands:
             self.judge.count("impure")
         self.answered &= not (speech and bool(event.text or event.retracts))
         before_counts = dict(self.judge.counts) if self.trace is not None else {}

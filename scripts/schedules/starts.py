@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from midsentence.events import StartTool
+from midsentence.core.events import StartTool
 from scripts.schedules.ledger import Told, lacks_part
 from scripts.schedules.meaning import meaning, said_by
 

@@ -6,7 +6,7 @@ import base64
 import random
 from typing import Any
 
-from midsentence.modes import Settings
+from midsentence.core.modes import Settings
 from midsentence.tools.tool import Param, ToolSpec
 
 USER_WORDS = ("text", "Bob", "that", "ten", "pay", "100", "café", "no", "wait")

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from midsentence.events import Command, Event, Generate, ModelOutput, StartTool, ToolResult, UserUpdate
+from midsentence.core.events import Command, Event, Generate, ModelOutput, StartTool, ToolResult, UserUpdate
 from scripts.soak.player import wanted
 from scripts.soak.world import SPECS, Ran, found
 

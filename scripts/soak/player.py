@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from midsentence.calls import Call, CallState
+from midsentence.core.calls import Call, CallState
+from midsentence.core.state import State
+from midsentence.core.transcript import read_update
 from midsentence.models.live import LiveModel, OnToken
-from midsentence.state import State
 from midsentence.testing import PAUSE, answer, calls
-from midsentence.transcript import read_update
 
 VERBS = ("look", "ask", "page", "send", "note", "forward")
 _UPDATES = ("partial_query_update", "final_query_update")

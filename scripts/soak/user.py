@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from midsentence.events import Command, Emit, Event
-from midsentence.runtime import Session
+from midsentence.core.events import Command, Emit, Event
+from midsentence.shells.live import Session
 from scripts.soak.judge import Answered, Conversation, Heard
 from scripts.soak.player import VERBS, take
 

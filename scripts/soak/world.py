@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from midsentence.clock import ns
-from midsentence.runtime import idempotency_key
+from midsentence.shells.live import idempotency_key
 from midsentence.tools.tool import Access, Json, Param, ToolFailure, ToolSpec
 
 TIMEOUT_S = 1.0

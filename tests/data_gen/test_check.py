@@ -12,10 +12,10 @@ from configs.schema import Config, DataConfig, EndpointConfig, ModelConfig
 from data_gen import check
 from data_gen.generate import _tasks, make_row
 from data_gen.sources import load
+from data_gen.tasks.twins import known_by, twin
 from data_gen.trajectory import Trajectory
-from data_gen.twins import known_by, twin
+from midsentence.core.transcript import Segment
 from midsentence.ending import UserError
-from midsentence.transcript import Segment
 
 
 @pytest.fixture(scope="module", params=["assistant", "debug"])

@@ -9,8 +9,8 @@ import pytest
 from data_gen import markup
 from data_gen.files import lines_of, text_of
 from data_gen.tasks import hotpotqa, jsonl
-from tests.data_gen.test_hotpotqa import ROWS as QUESTIONS
-from tests.data_gen.test_jsonl import ROW, TOOLS
+from tests.data_gen.tasks.test_hotpotqa import ROWS as QUESTIONS
+from tests.data_gen.tasks.test_jsonl import ROW, TOOLS
 
 ODD = "\u2028\u2029\x85"
 """Line separator, paragraph separator, next line: `str.splitlines` cuts at each."""

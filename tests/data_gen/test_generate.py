@@ -10,13 +10,13 @@ from datasets import load_dataset
 
 from configs.modes import settings_of
 from data_gen import generate
-from data_gen.expert import Expert
+from data_gen.expert.player import Expert
 from data_gen.task import BadTask, Evidence, GoldCall, Task, Word
 from data_gen.tasks import debug
 from data_gen.trajectory import BadData, read_manifest, read_rows
-from midsentence import core
+from midsentence.core import reducer
+from midsentence.core.protocol import EDITION
 from midsentence.models.load import load_renderer
-from midsentence.protocol import EDITION
 from midsentence.tools.tool import ToolSpec
 from tests.test_configs import composed
 
@@ -110,9 +110,9 @@ def test_a_row_replays_through_the_core_to_its_own_ids(made):
     renderer = load_renderer("tiny", "token", "none")
     settings = composed("experiment=debug").agent
     for row in read_rows(made, "train"):
-        state = core.start(settings_of(row.mode, settings), debug.World.specs, row.task, len(row.prompt_ids))
+        state = reducer.start(settings_of(row.mode, settings), debug.World.specs, row.task, len(row.prompt_ids))
         for event in row.events:
-            state, _ = core.step(state, event)
+            state, _ = reducer.step(state, event)
         ids = renderer.ids(row.prompt_ids, state.transcript)
         assert ids == renderer.ids(row.prompt_ids, [piece.segment for piece in row.segments])
         assert len(ids) == row.tokens

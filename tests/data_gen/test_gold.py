@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import pytest
 
+from data_gen.dialogue.turns import alone
 from data_gen.gold import canonical, filled, gold_args, issued, read_args, read_calls, read_value, references, replaced, spliced
-from data_gen.heard import as_heard, cut_value
-from data_gen.spans import marked
+from data_gen.grounding.heard import as_heard, cut_value
+from data_gen.grounding.spans import marked
 from data_gen.task import BadTask, Evidence, GoldArg, GoldCall, Reference, Spliced, Task, Word
 from data_gen.tasks import jsonl
-from data_gen.turns import alone
-from data_gen.twins import others
-from midsentence.protocol import Join, Ref
+from data_gen.tasks.twins import others
+from midsentence.core.protocol import Join, Ref
 from midsentence.tools.tool import Param, ToolSpec
-from tests.data_gen.test_turns import talk
+from tests.data_gen.dialogue.test_turns import talk
 
 NONE = Evidence(0, 0)
 TEXT = {"type": "string"}

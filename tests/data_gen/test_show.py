@@ -10,8 +10,8 @@ from rich.console import Console
 
 from data_gen.show import render, requested, spoken
 from data_gen.trajectory import Piece
-from midsentence.events import Speaking, UserUpdate, to_json
-from midsentence.transcript import Segment
+from midsentence.core.events import Speaking, UserUpdate, to_json
+from midsentence.core.transcript import Segment
 from tests.data_gen.made import trajectory
 
 LOG = [

@@ -10,7 +10,7 @@ import pytest
 
 from data_gen.task import Word
 from data_gen.trajectory import FEATURES, BadData, Piece, Trajectory, from_row, read_shard, to_row, write_shard
-from midsentence.transcript import Segment
+from midsentence.core.transcript import Segment
 from tests.data_gen.made import trajectory
 
 MADE = trajectory(

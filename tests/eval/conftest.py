@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from configs.schema import Config
-from midsentence.rendering import Renderer
+from midsentence.rendering.renderer import Renderer
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,9 @@ from dataclasses import fields
 from typing import Any
 
 from data_gen.task import Word
-from eval.latency import PARTS
-from eval.records import EpisodeRecord, TurnRecord
-from eval.safety import Counts
+from eval.measures.latency import PARTS
+from eval.measures.waste_and_safety import Counts
+from eval.running.records import EpisodeRecord, TurnRecord
 from midsentence.clock import NS_PER_S
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from eval import chrome_trace, replay
-from eval.trace import trace
+from eval.measures.trace import trace
 from midsentence.clock import ns
 from midsentence.ending import UserError
 

@@ -9,9 +9,9 @@ import pytest
 from data_gen.task import Evidence, GoldArg, GoldCall, Task, Word
 from eval import closed_book, replay, report
 from eval.closed_book import FIELDS, ask, beside, judged, majority, read, said
-from eval.results import BadResults, Key
+from eval.running.results import BadResults, Key
 from midsentence.tools.search import SEARCH_SPEC
-from tests.data_gen.test_hotpotqa import ARTICLES
+from tests.data_gen.tasks.test_hotpotqa import ARTICLES
 from tests.eval.made import record_of
 
 

@@ -12,8 +12,8 @@ from data_gen.episodes import updates_of
 from data_gen.task import Word
 from data_gen.tasks import debug
 from eval import frontier
-from eval.backends import backend
 from eval.frontier import Ending, endings_of, explore, less_than, outcome, point, table
+from eval.running.backends import backend
 from midsentence.clock import ns
 
 

@@ -11,13 +11,13 @@ import pytest
 from configs.modes import settings_of
 from data_gen.sources import load
 from eval import replay
-from eval.backends import Backend, backend
-from eval.episodes import replayed
-from eval.records import EpisodeRecord
+from eval.measures.trace import trace
 from eval.replay import choose, of_source
-from eval.results import BadResults, read_file, read_runs
-from eval.trace import trace
-from midsentence.calls import CallState
+from eval.running.backends import Backend, backend
+from eval.running.episodes import replayed
+from eval.running.records import EpisodeRecord
+from eval.running.results import BadResults, read_file, read_runs
+from midsentence.core.calls import CallState
 
 
 def rows(folder: Path) -> dict[str, list[EpisodeRecord]]:

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from eval import replay, sharding
-from eval.records import to_line
-from eval.sharding import ALONE, Part, Share, share
+from eval import replay
+from eval.running import sharding
+from eval.running.records import to_line
+from eval.running.sharding import ALONE, Part, Share, share
 from midsentence.ending import UserError
 from tests.eval.made import record_of
 
@@ -135,7 +136,7 @@ def test_a_row_under_way_of_other_code_is_not_taken_for_an_unfinished_line(tmp_p
 @pytest.mark.parametrize("environ", [{}, {"WORLD_SIZE": "1", "RANK": "0"}])
 def test_one_process_is_alone_and_imports_nothing_for_it(environ):
     assert share(environ) is ALONE
-    code = f"import sys; from eval.sharding import share; share({environ}); sys.exit('torch.distributed' in sys.modules)"
+    code = f"import sys; from eval.running.sharding import share; share({environ}); sys.exit('torch.distributed' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True).returncode == 0
 
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 
 from eval import replay, report
-from eval.latency import PARTS
-from eval.measures import Terms, labels_of, rows_of
-from eval.records import EpisodeRecord
+from eval.figures.tables import markdown
+from eval.measures.latency import PARTS
+from eval.measures.rows import Terms, labels_of, rows_of
 from eval.report import broken, chosen
-from eval.results import BadResults, Key, find_episode, read_file, read_runs
-from eval.tables import markdown
+from eval.running.records import EpisodeRecord
+from eval.running.results import BadResults, Key, find_episode, read_file, read_runs
 from midsentence.clock import ns
 from tests.eval.made import counts_of, record_of
 

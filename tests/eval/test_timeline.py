@@ -12,7 +12,7 @@ from configs.palette import CUT, PARTS
 from data_gen.task import Word
 from eval import timeline
 from midsentence.clock import ns
-from tests.eval.test_page import conversation, episode
+from tests.eval.figures.test_page import conversation, episode
 
 LONG = "x" * 50
 

@@ -20,8 +20,8 @@ from safetensors.torch import load_file
 from configs.schema import Config
 from data_gen import generate
 from eval import replay, validation
-from eval.measures import Terms, rows_of
-from eval.results import read_runs
+from eval.measures.rows import Terms, rows_of
+from eval.running.results import read_runs
 from eval.validation import ValidationReplay
 from midsentence.ending import UserError
 from midsentence.models.checkpoint import load_model

@@ -10,10 +10,10 @@ import pytest
 from matplotlib.image import imread
 
 from data_gen.episodes import profile_of, updates_of
-from data_gen.reading import reading_of
+from data_gen.grounding.reading import reading_of
 from data_gen.tasks import assistant, debug
 from eval import whatif
-from eval.backends import backend
+from eval.running.backends import backend
 from eval.whatif import AXES, TRAILING, Paced, Surroundings, axes_for, changed, explore, outcome
 from midsentence.clock import ns
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from midsentence.rendering import Renderer
+from midsentence.rendering.renderer import Renderer
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from midsentence.clock import Profile, ns
-from midsentence.events import StartTool
+from midsentence.core.events import StartTool
+from midsentence.core.modes import settings
 from midsentence.models.live import PlannedModel
-from midsentence.modes import settings
-from midsentence.rendering import Renderer
-from midsentence.runtime import Session
+from midsentence.rendering.renderer import Renderer
+from midsentence.shells.live import Session
 from midsentence.tools.function import FunctionToolbox
 
 FAST = Profile("fast", decode_tokens_per_s=20_000, prefill_tokens_per_s=200_000, restart_ns=ns(0.0001))
@@ -42,7 +42,7 @@ def call(*lines: str) -> str:
 
 
 def planned_model(script: Script, renderer: Renderer) -> tuple[PlannedModel, Renderer]:
-    """What `midsentence.session.load` gives, with a script in the place of the weights. In a running loop."""
+    """What `midsentence.shells.session.load` gives, with a script in the place of the weights. In a running loop."""
     return PlannedModel(script, renderer, FAST, asyncio.get_running_loop().call_later), renderer
 
 

@@ -13,13 +13,13 @@ pytest.importorskip("openai", reason="install it with: pip install -e '.[openai]
 
 from openai import AsyncOpenAI
 
-from midsentence.events import ModelEnded, ModelOutput, ToolResult, UserUpdate
+from midsentence.core.events import ModelEnded, ModelOutput, ToolResult, UserUpdate
+from midsentence.core.modes import settings
+from midsentence.core.transcript import Segment
 from midsentence.models.chat_api import GO_ON, ChatModel, Usage, messages, text_renderer
-from midsentence.modes import settings
-from midsentence.rendering import Renderer
-from midsentence.runtime import Session
+from midsentence.rendering.renderer import Renderer
+from midsentence.shells.live import Session
 from midsentence.tools.function import FunctionToolbox, tool
-from midsentence.transcript import Segment
 from tests.integrations.chat_server import ChatServer, Reply
 from tests.integrations.planned import call, seen, starts, until
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from midsentence.events import Emit, Speaking, StartTool, ToolError, ToolResult, UserUpdate
-from midsentence.runtime import Session
+from midsentence.core.events import Emit, Speaking, StartTool, ToolError, ToolResult, UserUpdate
+from midsentence.shells.live import Session
 from midsentence.tools.function import FunctionToolbox, tool
 from tests.integrations.planned import Script, call, planned_model, seen, starts, until
 

@@ -20,7 +20,7 @@ pytest.importorskip("mcp_types", reason="install it with: pip install -e '.[mcp]
 import mcp_types as types
 from mcp import MCPError
 
-from midsentence.events import ToolError, ToolResult
+from midsentence.core.events import ToolError, ToolResult
 from midsentence.tools.mcp import McpFailure, Progress, StdioServerParameters, access_of, mcp_tools, value_of
 from midsentence.tools.tool import ToolFailure
 from tests.integrations.planned import Script, call, planned, seen, starts, until

@@ -22,7 +22,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from midsentence.page import server
 from midsentence.page.house import Bounds
-from tests.midsentence.page_stage import LIFELIKE, stage
+from tests.midsentence.page.page_stage import LIFELIKE, stage
 
 pytestmark = pytest.mark.full
 expect.set_options(timeout=60_000)  # milliseconds: how fast the machine is, is not what is tested

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from midsentence.events import Emit, EndPredicted, Speaking, StartTool, ToolResult, UserUpdate
-from midsentence.runtime import Session
+from midsentence.core.events import Emit, EndPredicted, Speaking, StartTool, ToolResult, UserUpdate
+from midsentence.shells.live import Session
 from midsentence.tools.function import FunctionToolbox, tool
 from tests.integrations.planned import Script, call, planned_model, seen, starts, until
 

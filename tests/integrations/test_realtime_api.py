@@ -15,15 +15,15 @@ pytest.importorskip("websockets", reason="install it with: pip install -e '.[ope
 
 from openai import AsyncOpenAI
 
-from midsentence.events import ModelOutput, ToolResult, UserUpdate
+from midsentence.core.events import ModelOutput, ToolResult, UserUpdate
+from midsentence.core.modes import settings
+from midsentence.core.transcript import Segment
 from midsentence.models.chat_api import GO_ON, text_renderer
 from midsentence.models.realtime_api import RealtimeFailure, RealtimeModel
 from midsentence.models.realtime_items import Mirror, Piece, appended, pieces
-from midsentence.modes import settings
-from midsentence.rendering import Renderer, Rendering
-from midsentence.runtime import Session
+from midsentence.rendering.renderer import Renderer, Rendering
+from midsentence.shells.live import Session
 from midsentence.tools.function import FunctionToolbox, tool
-from midsentence.transcript import Segment
 from scripts.loopback.script import Row, Script
 from scripts.loopback.server import CLIENT_EVENTS, Loopback, Refused, checked
 from tests.integrations.planned import call, seen, starts, until

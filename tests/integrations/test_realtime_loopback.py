@@ -20,16 +20,16 @@ pytest.importorskip("websockets", reason="install it with: pip install -e '.[ope
 from openai import AsyncOpenAI
 
 from eval import replay
-from eval.backends import backend
+from eval.running.backends import backend
+from midsentence.core.modes import settings
+from midsentence.core.transcript import Segment
 from midsentence.models.chat_api import text_renderer
 from midsentence.models.load import load_renderer, load_runtime
 from midsentence.models.realtime_api import RealtimeModel
 from midsentence.models.realtime_items import pieces
-from midsentence.modes import settings
-from midsentence.rendering import Rendering
-from midsentence.runtime import Session
+from midsentence.rendering.renderer import Rendering
+from midsentence.shells.live import Session
 from midsentence.tools.function import FunctionToolbox, tool
-from midsentence.transcript import Segment
 from scripts.loopback.script import Row, Rules, Script
 from scripts.loopback.server import Loopback
 from scripts.loopback.weights import Weights, segments_of

@@ -22,19 +22,19 @@ import pytest
 import torch
 
 from eval import replay
-from midsentence import session
 from midsentence.models.checkpoint import load_model
 from midsentence.models.ends import action_ends
 from midsentence.models.live import ModelWorker
 from midsentence.models.load import load_renderer, load_runtime
 from midsentence.models.transformers import TransformersModel
 from midsentence.models.vllm import ServerFailed, VllmModel
-from midsentence.rendering import Renderer
+from midsentence.rendering.renderer import Renderer
+from midsentence.shells import session
 from midsentence.tools.function import tool
 from scripts.bench_replay import agreement, episodes, free
 from scripts.bench_vllm import appends, written_tokens
-from tests.midsentence.contract import masks_bind_only_their_own_stream, what_does_not_fit_is_named
-from tests.midsentence.test_llamacpp import settings, write
+from tests.midsentence.models.contract import masks_bind_only_their_own_stream, what_does_not_fit_is_named
+from tests.midsentence.models.test_llamacpp import settings, write
 from training import export
 
 PYTHON = os.environ.get("VLLM_PYTHON", "")

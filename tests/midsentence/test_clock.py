@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midsentence.clock import NS_PER_S, Profile, ns, seconds
-from midsentence.events import PRIORITY, Appended, Close, ModelEnded, ModelOutput, Timer, ToolError, ToolResult, UserUpdate
+from midsentence.core.events import PRIORITY, Appended, Close, ModelEnded, ModelOutput, Timer, ToolError, ToolResult, UserUpdate
 from midsentence.testing import PAUSE, ROUND, answer, calls, play
 
 rates = st.integers(1, 10_000)

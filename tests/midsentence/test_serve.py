@@ -13,14 +13,14 @@ import pytest
 from configs.modes import settings_of
 from configs.schema import AgentConfig, ModelConfig
 from midsentence import cli, serve
-from midsentence.answer_parts import AnswerPart
 from midsentence.clock import Profile
+from midsentence.core.events import Close, UserUpdate
+from midsentence.core.modes import MODES, settings
 from midsentence.ending import UserError
-from midsentence.events import Close, UserUpdate
 from midsentence.models.live import PlannedModel
-from midsentence.modes import MODES, settings
-from midsentence.rendering import Renderer
-from midsentence.session import open_session
+from midsentence.rendering.renderer import Renderer
+from midsentence.shells.answer_parts import AnswerPart
+from midsentence.shells.session import open_session
 from midsentence.testing import Scripted
 from midsentence.tools.assistant import AssistantToolbox
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 
-from midsentence import core
-from midsentence.calls import CallState
+from midsentence.core import reducer
+from midsentence.core.calls import CallState
 from scripts import bench_core
 from scripts.bench_core import Talk
 
@@ -36,14 +36,14 @@ def test_the_work_of_an_event_does_not_grow_with_the_session():
 
 
 def test_a_scan_of_the_session_would_be_seen(monkeypatch):
-    step = core.step
+    step = reducer.step
 
     def scanning(state, event):
         for segment in state.transcript:
             str(segment.kind) and (lambda: None)()
         return step(state, event)
 
-    monkeypatch.setattr(core, "step", scanning)
+    monkeypatch.setattr(reducer, "step", scanning)
     talk = Talk()
     talk.run(100)
     early = calls_made(talk, 300)

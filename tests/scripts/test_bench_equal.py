@@ -26,12 +26,12 @@ def test_different_effects_are_two_to_everybody(one, other):
 
 
 def test_a_form_by_the_letter_is_counted(monkeypatch, capsys):
-    monkeypatch.setattr("midsentence.calls.normal_form", lambda spec, args, own: dict(args))
+    monkeypatch.setattr("midsentence.core.calls.normal_form", lambda spec, args, own: dict(args))
     assert bench_equal.main([]) == 1
     assert "WRONG" in capsys.readouterr().out
 
 
 def test_a_form_that_takes_too_much_for_equal_is_counted(monkeypatch, capsys):
-    monkeypatch.setattr("midsentence.calls.normal_form", lambda spec, args, own: {})
+    monkeypatch.setattr("midsentence.core.calls.normal_form", lambda spec, args, own: {})
     assert bench_equal.main([]) == 1
     assert normal.normal_form(bench_equal.SPECS["pay"], {"to": "a"}) == {"to": "a"}

@@ -7,12 +7,12 @@ import random
 
 import pytest
 
-from eval.scoring import needed
-from midsentence.silence import silences
+from eval.measures.scoring import needed
+from midsentence.core.silence import silences
 from scripts import bench_floor
 from scripts.bench_floor import SOURCES, Equal, run_chunk, tasks_of
-from tests.eval.test_needs import OPEN, ROUTE, WHO
-from tests.eval.test_scoring_world import task_of
+from tests.eval.measures.test_needs import OPEN, ROUTE, WHO
+from tests.eval.measures.test_scoring_world import task_of
 
 MAIL = task_of(OPEN, ("compose_new_email", WHO | {"attachments": [["$1"]], "context": ["here it is"]}))
 SENT = task_of(ROUTE, ("send_sms", {"recipients": [["+15550100"]], "message": ["$1"]}))
@@ -28,7 +28,7 @@ def test_nothing_is_below_on_any_source(source):
 def test_a_bound_that_counts_edges_that_do_not_bind_is_found_out(monkeypatch):
     monkeypatch.setattr(bench_floor, "tasks_of", lambda source, questions: [MAIL, SENT])
     assert run_chunk(("assistant", 0, 60, 0, None))[1]["below"] == 0
-    monkeypatch.setattr("eval.floor.binding", lambda task: {
+    monkeypatch.setattr("eval.measures.floor.binding", lambda task: {
         k: {n for n in needed(gold) if n < k} for k, gold in enumerate(task.gold, start=1)
     })
     _, counts, found = run_chunk(("assistant", 0, 60, 0, None))
@@ -37,14 +37,14 @@ def test_a_bound_that_counts_edges_that_do_not_bind_is_found_out(monkeypatch):
 
 def test_a_bound_that_knows_no_silences_is_found_out(monkeypatch):
     assert run_chunk(("debug", 0, 60, 0, None))[1]["below"] == 0
-    monkeypatch.setattr("eval.floor.silences", lambda *told: [])
+    monkeypatch.setattr("eval.measures.floor.silences", lambda *told: [])
     _, counts, found = run_chunk(("debug", 0, 60, 0, None))
     assert counts["below"] == len(found) > 0
 
 
 def test_a_bound_that_takes_only_the_silence_after_the_last_word_is_found_out(monkeypatch):
     """What is held may run in mid-sentence, from the first silence on."""
-    monkeypatch.setattr("eval.floor.silences", lambda words, updates: [s for s in silences(words, updates) if s.at_ns > words[-1][1]])
+    monkeypatch.setattr("eval.measures.floor.silences", lambda words, updates: [s for s in silences(words, updates) if s.at_ns > words[-1][1]])
     below = sum(run_chunk((source, 0, 60, 0, None))[1]["below"] for source in ("debug", "assistant"))
     assert below > 0
 

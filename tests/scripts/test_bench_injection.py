@@ -8,15 +8,15 @@ import json
 import pytest
 from transformers import AutoTokenizer
 
-from midsentence import rendering
-from midsentence.models import embedded
-from midsentence.protocol import TAGS, write_call
+from midsentence.core.protocol import TAGS, write_call
+from midsentence.models import folders
+from midsentence.rendering import renderer
 from scripts import bench_injection
 
 
 @pytest.fixture(scope="module")
 def tiny():
-    return {"tiny": AutoTokenizer.from_pretrained(embedded.resolve("tiny"))}
+    return {"tiny": AutoTokenizer.from_pretrained(folders.resolve("tiny"))}
 
 
 def test_nothing_is_forged_on_the_real_tokenizers(qwen_tokenizer, llama_tokenizer, smollm2_tokenizer):
@@ -49,12 +49,12 @@ BROKEN = {
 
 @pytest.mark.parametrize("bug", BROKEN)
 def test_a_forgery_that_gets_through_is_caught(tiny, monkeypatch, bug):
-    monkeypatch.setattr(rendering, "as_data", lambda text: BROKEN[bug](text.replace("\ud83d", "")))
+    monkeypatch.setattr(renderer, "as_data", lambda text: BROKEN[bug](text.replace("\ud83d", "")))
     assert bench_injection.measure(tiny, seed=0, count=400)["forged"] > 0
 
 
 def test_harmless_text_that_is_changed_is_caught(tiny, monkeypatch):
-    monkeypatch.setattr(rendering, "as_data", lambda text: html.escape(text.replace("\ud83d", ""), quote=False))
+    monkeypatch.setattr(renderer, "as_data", lambda text: html.escape(text.replace("\ud83d", ""), quote=False))
     assert bench_injection.measure(tiny, seed=0, count=20)["changed"] > 0
 
 
@@ -67,7 +67,7 @@ def test_data_tokenised_with_special_tokens_recognised_is_caught(tiny, monkeypat
     def encode(self, text):
         return tuple(self._backend.encode(text.replace("&lt;", "<").replace("&gt;", ">"), add_special_tokens=False).ids)
 
-    monkeypatch.setattr(rendering.Renderer, "_encode", encode)
+    monkeypatch.setattr(renderer.Renderer, "_encode", encode)
     assert bench_injection.measure(tiny, seed=0, count=400)["forged"] > 0
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from midsentence.clock import ns
-from midsentence.events import Generate, ModelOutput, StartTool, UserUpdate
+from midsentence.core.events import Generate, ModelOutput, StartTool, UserUpdate
 from midsentence.models.load import load_renderer
 from midsentence.testing import PAUSE
 from scripts import bench, bench_soak

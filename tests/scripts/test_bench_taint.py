@@ -27,6 +27,6 @@ def test_no_verdict_is_wrong(capsys):
 
 @pytest.mark.parametrize("planted", [True, False])
 def test_a_rule_that_lets_all_or_nothing_pass_is_counted(planted, monkeypatch, capsys):
-    monkeypatch.setattr("midsentence.gate.only_said", lambda args, words: planted)
+    monkeypatch.setattr("midsentence.core.execution.only_said", lambda args, words: planted)
     assert bench_taint.main([]) == 1
     assert "WRONG" in capsys.readouterr().out

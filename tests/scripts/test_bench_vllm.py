@@ -7,7 +7,7 @@ import json
 from midsentence.models.checkpoint import load_model
 from midsentence.models.transformers import TransformersModel
 from scripts import bench_vllm
-from tests.midsentence.vllm_server import BLOCK, FakeVllm
+from tests.midsentence.models.vllm_server import BLOCK, FakeVllm
 
 
 def test_it_tells_what_appends_and_interruptions_cost_and_that_the_tokens_are_the_same(capsys):

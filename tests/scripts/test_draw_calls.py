@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from midsentence.calls import ROWS, CallState
+from midsentence.core.calls import ROWS, CallState
 from scripts import draw_calls
 from scripts.draw_calls import DOCS, PAGE, PICTURE
 

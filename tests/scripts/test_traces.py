@@ -9,7 +9,7 @@ import pytest
 from hydra import compose, initialize_config_module
 
 from configs.schema import register
-from data_gen.speech import MS, Chunking, speak, updates
+from data_gen.speech.timing import MS, Chunking, speak, updates
 from scripts import trace_fit, traces
 from scripts.trace_fit import Heard, Hypothesis, Trace, change, changes, counts, cut, fit_rate, lags, moments, right, steady
 

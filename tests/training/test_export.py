@@ -10,13 +10,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
+from midsentence.core.protocol import ENDS
 from midsentence.ending import UserError
 from midsentence.models.checkpoint import load_model
-from midsentence.models.embedded import TINY
 from midsentence.models.ends import action_ends, text_ends, turn_ends
+from midsentence.models.folders import TINY
 from midsentence.models.load import load_renderer
 from midsentence.models.transformers import TransformersModel
-from midsentence.protocol import ENDS
 from training import export, sft
 from training.gguf_file import write_gguf
 

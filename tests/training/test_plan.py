@@ -13,7 +13,7 @@ import pytest
 from configs.command import command
 from midsentence.assets import MissingAsset
 from midsentence.ending import UserError
-from midsentence.models.embedded import at_hand
+from midsentence.models.folders import at_hand
 from training import plan as planning
 from training import sft
 from training.plan import main, plan, skeleton, zero3_formula, zero3_states

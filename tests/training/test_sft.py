@@ -16,10 +16,10 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
+from midsentence.core.protocol import EDITION
 from midsentence.ending import UserError
 from midsentence.models.checkpoint import load_model
 from midsentence.models.load import load_renderer
-from midsentence.protocol import EDITION
 from training import sft
 from training.attention import use_blocks
 from training.batch import Collator
@@ -286,7 +286,7 @@ def test_settings_that_do_not_fit_are_refused_before_anything_loads(settings, ch
     ],
 )
 def test_what_the_model_has_not_is_refused_before_its_weights_load(settings, changes, message):
-    from midsentence.models.embedded import resolve
+    from midsentence.models.folders import resolve
     with pytest.raises(UserError, match=message):
         check_model(settings(*changes), resolve("tiny"))
 

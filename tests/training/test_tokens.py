@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from data_gen.trajectory import BadData, Piece, Trajectory
-from midsentence.rendering import Renderer
-from midsentence.transcript import Segment
+from midsentence.core.transcript import Segment
+from midsentence.rendering.renderer import Renderer
 from tests.data_gen.made import trajectory
 from training.tokens import IGNORED, KINDS, make_example
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from data_gen.spans import Habits
+from data_gen.grounding.spans import Habits
 from midsentence.tools import times
 from midsentence.tools.function import Did, LogNormal, Uniform, tool
 from midsentence.tools.text import either, fold, quote, similar

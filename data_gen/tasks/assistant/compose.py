@@ -14,12 +14,12 @@ from functools import lru_cache, partial
 from itertools import pairwise, product
 from typing import Literal
 
-from data_gen.derivation import Derivation
-from data_gen.disfluency import TRAIN, Disfluent, Lexicon, Rates
 from data_gen.gold import canonical, references, rehearse
-from data_gen.script import Mark, Place, Script
+from data_gen.grounding.derivation import Derivation
 from data_gen.seeds import child
-from data_gen.speech import Voice, speak
+from data_gen.speech.disfluency import TRAIN, Disfluent, Lexicon, Rates
+from data_gen.speech.script import Mark, Place, Script
+from data_gen.speech.timing import Voice, speak
 from data_gen.task import GoldCall, Split, Task
 from data_gen.tasks.assistant.entities import divided
 from data_gen.tasks.assistant.intents import INTENTS, SWAPS, Intent, asks
@@ -58,7 +58,7 @@ class Style:
     times: Times = "said"
     """What gold calls give for times: what was said, or TinyAgent's forms."""
     rewordings: Mapping[str, Template] = field(default_factory=dict)
-    """Other wordings of templates, by the template's id (`data_gen.paraphrase`); each is drawn as often as its original."""
+    """Other wordings of templates, by the template's id (`data_gen.tasks.paraphrase`); each is drawn as often as its original."""
 
 
 @dataclass(slots=True)

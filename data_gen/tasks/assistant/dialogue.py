@@ -15,13 +15,14 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from data_gen.derivation import Clause, Derivation, clauses, understood
-from data_gen.disfluency import Disfluent
+from data_gen.dialogue.turns import timed
+from data_gen.expert.replies import SAYS, question
 from data_gen.gold import canonical, rehearse
-from data_gen.replies import SAYS, question
-from data_gen.script import Mark, Script
+from data_gen.grounding.derivation import Clause, Derivation, clauses, understood
 from data_gen.seeds import child
-from data_gen.speech import Voice
+from data_gen.speech.disfluency import Disfluent
+from data_gen.speech.script import Mark, Script
+from data_gen.speech.timing import Voice
 from data_gen.task import BadTask, Split, Task, Turn
 from data_gen.tasks.assistant import Lazy, check_splits
 from data_gen.tasks.assistant.compose import BY_NAME, PLAIN, VOICE, Style, Teller
@@ -29,7 +30,6 @@ from data_gen.tasks.assistant.intents import INTENTS, asks
 from data_gen.tasks.assistant.turn_wordings import ASIDES, CORRECTIONS, FOLLOW_UPS, LACKS, SUBJECTS, Lack, worded
 from data_gen.tasks.assistant.values import Drawer, Value
 from data_gen.tasks.assistant.worlds import COUNTS, setting
-from data_gen.turns import timed
 from midsentence.clock import ns
 from midsentence.tools.assistant import AssistantToolbox, assistant_specs
 

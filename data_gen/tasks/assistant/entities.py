@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import product
 
-from data_gen.nearness import allotted, clusters, own_words, pairs_sharing
 from data_gen.seeds import child
 from data_gen.task import Split
 from data_gen.tasks.assistant.open_words import opened
+from data_gen.tasks.nearness import allotted, clusters, own_words, pairs_sharing
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 SHARES = (0.7, 0.1, 0.2)

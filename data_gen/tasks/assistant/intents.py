@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from data_gen.derivation import Clause, Draft, Key, Said, Use
+from data_gen.grounding.derivation import Clause, Draft, Key, Said, Use
 
 PERSON, TEXT = "person", "text"
 

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator
 from functools import lru_cache
 from importlib import import_module
 
-from data_gen.atoms import STOP
+from data_gen.grounding.atoms import STOP
 from data_gen.seeds import child
 
 PER_LISTED = 4

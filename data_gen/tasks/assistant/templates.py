@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from data_gen.nearness import allotted, clusters, mask, one_word_apart, pairs_apart
 from data_gen.seeds import child
 from data_gen.task import Split
 from data_gen.tasks.assistant.entities import CLUSTER_SHARES
 from data_gen.tasks.assistant.more_wordings import MORE, MORE_TAILS
+from data_gen.tasks.nearness import allotted, clusters, mask, one_word_apart, pairs_apart
 
 _SLOT = re.compile(r"\{(\w+)\}(\S*)")
 

@@ -18,15 +18,15 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from data_gen.derivation import Edit
+from data_gen.grounding.derivation import Edit
+from data_gen.grounding.spans import plain
 from data_gen.seeds import child
-from data_gen.spans import plain
-from data_gen.speech import CHARACTERS, speak
+from data_gen.speech.timing import CHARACTERS, speak
+from data_gen.speech.words import cut, joined, word_spans
 from data_gen.task import BadTask, Split, Task
 from data_gen.tasks import jsonl
 from data_gen.tasks.assistant import Lazy
 from data_gen.tasks.home.package import MissingPackage, content, languages, provenance, read
-from data_gen.words import cut, joined, word_spans
 from midsentence.tools.function import Tool
 
 __all__ = ["MissingPackage", "content", "languages", "rejected", "tasks"]

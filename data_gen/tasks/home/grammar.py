@@ -23,9 +23,9 @@ from hassil.recognize import recognize_all
 from hassil.sample import sample_expression
 
 from data_gen.seeds import child
+from data_gen.speech.words import plain_text
 from data_gen.task import Split
 from data_gen.tasks.home.package import Language
-from data_gen.words import plain_text
 
 SHARES: Mapping[Split, float] = {"train": 0.7, "validation": 0.1, "test": 0.2}
 SKIPPED = {"HassNevermind": "asks for nothing", "HassRespond": "is small talk"}

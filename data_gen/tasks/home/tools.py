@@ -13,7 +13,7 @@ from typing import Any
 
 from hassil.intents import RangeSlotList, TextSlotList
 
-from data_gen.spans import Habits
+from data_gen.grounding.spans import Habits
 from data_gen.tasks import jsonl
 from data_gen.tasks.home import house
 from data_gen.tasks.home.grammar import Grammar

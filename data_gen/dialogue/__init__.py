@@ -1,0 +1,1 @@
+"""Conversations: their turns, their markup, and the user who speaks again."""

@@ -1,0 +1,1 @@
+"""How measures are shown: tables, plots, a page, and what others published."""

@@ -1,0 +1,1 @@
+"""What constrains decoding: the protocol's grammar, aware of a session's state."""

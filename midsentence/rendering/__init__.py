@@ -1,0 +1,1 @@
+"""From a transcript to what a model reads: token ids, chat formats, the system prompt."""
