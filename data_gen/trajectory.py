@@ -71,8 +71,8 @@ def pieces(rollout: Rollout, uncounted: Set[int] = frozenset()) -> tuple[Piece, 
 
     Args:
         rollout: the episode.
-        uncounted: places in the transcript of what the model wrote that the loss must not count: `data_gen.expert.handover` gives those of what
-            a model wrote before the expert took over; where the expert writes all, there are none.
+        uncounted: places in the transcript of what the model wrote that the loss must not count: `data_gen.expert.handover` gives those of
+            what a model wrote before the expert took over; where the expert writes all, there are none.
     """
     merged: list[Piece] = []
     for place, segment in enumerate(rollout.state.transcript):

@@ -3,9 +3,9 @@
 Owns which ends of speech are tried (plain timers, the configured detectors, commits that wait on after the configured endpoint, and
 silence told to the agent, where the agent is configured to commit on it), and the points that the expert makes of them in each mode.
 All points of a source come from the same requests, so they are paired; sources are never pooled. Does not know when an effect
-counts as too early: `eval.measures.waste_and_safety` does. A point's episodes are a file of their own, so a run that was killed goes on with the next;
-``data.workers`` processes share them, and the result is the same for any number. `docs/frontier.md` says how to read it. Seconds
-from here on.
+counts as too early: `eval.measures.waste_and_safety` does. A point's episodes are a file of their own, so a run that was killed goes on
+with the next; ``data.workers`` processes share them, and the result is the same for any number. `docs/frontier.md` says how to read it.
+Seconds from here on.
 """
 
 from __future__ import annotations

@@ -62,7 +62,8 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:  # the same once more, for type checkers and editors; a test holds the two against each other
     # isort: off
     from midsentence.shells.session import load as load, load_backend as load_backend, open_session as open_session
-    from midsentence.shells.live import Limits as Limits, Session as Session, SessionEnded as SessionEnded, idempotency_key as idempotency_key
+    from midsentence.shells.live import Limits as Limits, Session as Session, SessionEnded as SessionEnded
+    from midsentence.shells.live import idempotency_key as idempotency_key
     from midsentence.shells.answer_parts import AnswerPart as AnswerPart
     from midsentence.core.modes import MODES as MODES, Settings as Settings, settings as settings
     from midsentence.models.live import LiveModel as LiveModel, ModelWorker as ModelWorker

@@ -31,9 +31,9 @@ from midsentence.files import path_of
 from midsentence.models.load import DTYPES, RUNTIMES
 from midsentence.rendering.prompt import Style
 from midsentence.rendering.renderer import Stamps, Turns
-from midsentence.shells import log as record
 from midsentence.shells.answer_parts import AnswerParts
 from midsentence.shells.live import Session, SessionEnded
+from midsentence.shells.log import LogFile
 from midsentence.shells.session import load, open_session
 from midsentence.terminal import plain
 from midsentence.tools.assistant import AssistantToolbox
@@ -240,6 +240,6 @@ def main(asked: argparse.Namespace) -> None:
             watch=watch,
         )
         print("Type what you want, line by line; end it with . or ? — Ctrl-D ends the session.", file=sys.stderr)
-        with record.LogFile(folder / "log.jsonl", session.initial) as log, suppress(KeyboardInterrupt):
+        with LogFile(folder / "log.jsonl", session.initial) as log, suppress(KeyboardInterrupt):
             asyncio.run(talk(session, sys.stdin))  # Ctrl-C has closed the session by then
     print(f"log: {folder / 'log.jsonl'}")

@@ -11,8 +11,10 @@ takes is left out where the process's own CPU time is counted (``cpu``); on an i
 
 Prints a line of JSON: supervised tokens a second, peak memory, trajectories an hour and ids of one, ratios of our speed over each of
 the others', the form's ratio in trajectories an hour, and the share. ``trl=no`` leaves TRL out, and with it a setting of the allocator
-that lets all variants fit into memory and slows each: take the share and the form's ratio from there. ``steps=300`` goes on with
-ours, packed anew each time the trajectories are through, and tells its memory after 10 steps and after so many.
+that lets all variants fit into memory and slows each: take the share and the form's ratio from there. ``mode=speculative`` takes one
+mode's trajectories instead of all modes': the form weighs most where most is written, and in long rows (``length=6144``, as the
+experiment's), which compute a prompt once. ``steps=300`` goes on with ours, packed anew each time the trajectories are through, and
+tells its memory after 10 steps and after so many.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from midsentence.core.modes import MODES
 from training.tokens import Example
 
 VARIANTS = ("ours", "ours_old", "trl", "trl_packed", "trl_full_logits", "trl_packed_full_logits")
@@ -47,11 +50,15 @@ def main(arguments: list[str]) -> int:
     model, threads = options.pop("model", "smollm2"), int(options.pop("threads", "2"))
     tokens, length = int(options.pop("tokens", "8000")), int(options.pop("length", "2048"))
     variants = VARIANTS if options.pop("trl", "yes") == "yes" else tuple(FORMS)
-    steps = int(options.pop("steps", "0"))
-    if options:
-        print(f"bench train: unknown option {min(options)}; use model=, tokens=, length=, threads=, trl= and steps=", file=sys.stderr)
+    steps, mode = int(options.pop("steps", "0")), options.pop("mode", "all")
+    if mode not in ("all", *MODES):
+        print(f"bench train: unknown mode {mode!r}; use all, {', '.join(MODES)}", file=sys.stderr)
         return 2
-    forms = trajectories(model, tokens, length)
+    if options:
+        known = "model=, mode=, tokens=, length=, threads=, trl= and steps="
+        print(f"bench train: unknown option {min(options)}; use {known}", file=sys.stderr)
+        return 2
+    forms = trajectories(model, tokens, length, mode)
     if len(variants) > len(FORMS):
         # what a step frees goes back to the system, for the next variant: six models at once fit no small machine otherwise. It costs up
         # to a third of a variant's speed, in pages that are mapped anew
@@ -59,7 +66,7 @@ def main(arguments: list[str]) -> int:
     examples = {name: forms.get(name, forms["ours"]) for name in variants}
     with Workers(examples, model, length, threads) as workers:
         taken = workers.take_turns()
-        result: dict[str, Any] = {"model": model, "threads": threads, "length": length}
+        result: dict[str, Any] = {"model": model, "threads": threads, "length": length, "mode": mode}
         result |= {name: figures(taken[name], examples[name], workers.ask(name, "memory")) for name in variants}
         result |= ratios(result, variants)
         result["share_of_matmul"] = share(taken["ours"])
@@ -153,9 +160,9 @@ class Workers:
         return taken
 
 
-def trajectories(model: str, tokens: int, length: int) -> dict[str, list[Example]]:
-    """The same requests in both forms, in the model's tokens: the first that no form makes longer than ``length`` ids, until the
-    newer form has ``tokens`` ids."""
+def trajectories(model: str, tokens: int, length: int, mode: str = "all") -> dict[str, list[Example]]:
+    """The same requests in both forms, in the model's tokens: the first of a mode, or of the experiment's, that no form makes longer than
+    ``length`` ids, until the newer form has ``tokens`` ids."""
     from hydra import compose, initialize_config_module
     from omegaconf import OmegaConf
 
@@ -168,6 +175,7 @@ def trajectories(model: str, tokens: int, length: int) -> dict[str, list[Example
     for form, (turns, times) in FORMS.items():
         with initialize_config_module("configs", version_base="1.3"):
             overrides = ["experiment=smollm2_assistant", f"model.name={model}", f"model.turns={turns}", f"data.times={times}"]
+            overrides += [f"data.modes=[{mode}]"] if mode != "all" else []
             configs[form] = OmegaConf.to_object(compose("config", overrides=overrides))
         tasks[form] = load(configs[form], "train")
     found: dict[str, list[Example]] = {form: [] for form in FORMS}

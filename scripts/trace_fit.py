@@ -1,10 +1,10 @@
 """Fits what a recogniser's updates look like to traces of one (`scripts.traces`): lags, revisions, mistakes, pauses, the end.
 
 What a recogniser takes for true changes with every 100 ms; a service may pass that on at once, or hold each word back until it has
-stood for a while (`steady`). Either is then cut as `data_gen.speech.timing.updates` cuts (`cut`): the first that has a word more than what was
-sent, after a tick, takes the place of what was sent. A word's end is where the recogniser's own last partial hypothesis has it. Lags
-are read off; the rate of revisions is that under which the model's own updates of the same requests are revised as often. Intervals
-are bootstraps over requests. Owns the arithmetic; does not know sound.
+stood for a while (`steady`). Either is then cut as `data_gen.speech.timing.updates` cuts (`cut`): the first that has a word more than
+what was sent, after a tick, takes the place of what was sent. A word's end is where the recogniser's own last partial hypothesis has it.
+Lags are read off; the rate of revisions is that under which the model's own updates of the same requests are revised as often.
+Intervals are bootstraps over requests. Owns the arithmetic; does not know sound.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from data_gen.speech.timing import Chunking, speak, updates
 from midsentence.clock import ns
 
 ROOT = Path(__file__).parent.parent
-OUT = ROOT / "data_gen" / "speech_fitted.json"
+OUT = ROOT / "data_gen" / "speech" / "fitted.json"
 CHOSEN = ROOT / "configs" / "data" / "speech" / "chosen.yaml"
 PERIOD_MS = 480
 """How often a service sends is its own choice, not the recogniser's: that of the other settings."""

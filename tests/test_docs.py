@@ -59,7 +59,7 @@ def test_the_tour_names_what_is_there():
         assert (ROOT / path).is_file(), path
     for test, path in re.findall(r"`(test_\w+)` in `([\w/]+\.py)`", text):
         assert f"def {test}(" in (ROOT / path).read_text("utf-8")
-    assert "revised, or an operand was, while it ran" in (ROOT / "midsentence" / "calls.py").read_text("utf-8")
+    assert "revised, or an operand was, while it ran" in (ROOT / "midsentence" / "core" / "calls.py").read_text("utf-8")
 
 
 def test_the_citation_is_of_this_version():

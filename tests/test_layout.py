@@ -49,10 +49,29 @@ def test_files_of_text_are_utf_8_in_every_locale(room):
     assert {str(path): lines for path in (ROOT / room).rglob("*.py") if (lines := unsaid_encodings(path))} == {}
 
 
+def empty_rooms(folder: Path) -> None:
+    """The rooms, and the library's packages, with nothing in them; and the contracts."""
+    packages = (path.parent for path in (ROOT / "midsentence").glob("*/__init__.py"))
+    for name in (*ROOMS, *(str(path.relative_to(ROOT)) for path in packages)):
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").touch()
+    shutil.copy(ROOT / "pyproject.toml", folder)
+
+
 def test_the_rooms_import_in_one_direction():
     done = lint_imports(ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The direction of the rooms KEPT" in done.stdout
+    assert "The core knows nothing that drives it KEPT" in done.stdout
+
+
+@pytest.mark.parametrize("package", ["shells", "rendering", "models"])
+def test_the_core_imports_nothing_that_drives_it(tmp_path, package):
+    empty_rooms(tmp_path)
+    (tmp_path / "midsentence" / "core" / "wrong.py").write_text(f"import midsentence.{package}\n")
+    done = lint_imports(tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"midsentence.core is not allowed to import midsentence.{package}" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -61,10 +80,7 @@ def test_the_rooms_import_in_one_direction():
      ("midsentence", "configs"), ("configs", "data_gen")],
 )
 def test_an_arrow_that_points_up_breaks_the_contract(tmp_path, room, forbidden):
-    for name in ROOMS:
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").touch()
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    empty_rooms(tmp_path)
     (tmp_path / room / "wrong.py").write_text(f"import {forbidden}\n")
     done = lint_imports(tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
@@ -97,7 +113,8 @@ def test_the_heart_is_read_strictly(tmp_path):
     """A field that the working state does not declare, or a wrong value in one, is found."""
     wrong = tmp_path / "wrong.py"
     wrong.write_text(
-        "from midsentence.core.transitions import move\nfrom midsentence.core.calls import Call, Input\nfrom midsentence.core.state import Draft\n\n\n"
+        "from midsentence.core.transitions import move\nfrom midsentence.core.calls import Call, Input\n"
+        "from midsentence.core.state import Draft\n\n\n"
         "def f(draft: Draft, call: Call) -> None:\n    draft.final_hard = True\n    draft.answer = 3\n    move(draft, call, 'hold')\n"
     )
     command = [sys.executable, "-m", "mypy", "--no-error-summary", str(wrong)]
@@ -125,7 +142,9 @@ def test_records_are_read_strictly(tmp_path):
 @pytest.mark.parametrize(
     "line", ["import time; time.time()", "import datetime as d; d.datetime.now()", "from asyncio import sleep"]
 )
-@pytest.mark.parametrize(("path", "banned"), [("midsentence/core/reducer.py", True), ("eval/replay.py", True), ("midsentence/shells/live.py", False)])
+@pytest.mark.parametrize(
+    ("path", "banned"), [("midsentence/core/reducer.py", True), ("eval/replay.py", True), ("midsentence/shells/live.py", False)]
+)
 def test_clocks_and_waits_are_banned_outside_the_shell(line, path, banned):
     done = ruff("--select", "TID251", "--stdin-filename", path, "-", stdin=line + "\n")
     assert ("TID251" in done.stdout) is banned, done.stdout + done.stderr
@@ -133,10 +152,7 @@ def test_clocks_and_waits_are_banned_outside_the_shell(line, path, banned):
 
 @pytest.mark.parametrize("package", ["hydra", "omegaconf", "matplotlib"])
 def test_the_library_knows_no_package_of_the_laboratory(tmp_path, package):
-    for name in ROOMS:
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").touch()
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    empty_rooms(tmp_path)
     (tmp_path / "midsentence" / "wrong.py").write_text(f"def late():\n    import {package}\n")
     done = lint_imports(tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr

@@ -145,13 +145,13 @@ class EpisodeRecord:
     counts: Counts
     """Waste and safety."""
     words: tuple[Word, ...]
-    """As they were spoken; empty in a record that was read for its figures alone."""
+    """As they were spoken; empty in a record read for its figures alone."""
     prompt_tokens: int
     """Tokens of the prompt."""
     context_tokens: int
     """Tokens of the whole context at the end, the prompt's included."""
     log: Sequence[Sequence[Any]]
-    """Every event with the core's commands, as JSON (`eval.measures.trace.log_of`); empty in a record that was read for its figures alone."""
+    """Every event with the core's commands, as JSON (`eval.measures.trace.log_of`); empty in a record read for its figures alone."""
     drafted: Attempts | None = None
     """Only in the mode ``verified``."""
     turns: tuple[TurnRecord, ...] = ()

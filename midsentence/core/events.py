@@ -185,8 +185,8 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Make the context anew: the prompt, and what `midsentence.core.forgetting.shown` leaves of the transcript, which an attempt on a false end
-    of speech may have left. `Appended` answers, with the tokens of all but the prompt."""
+    """Make the context anew: the prompt, and what `midsentence.core.forgetting.shown` leaves of the transcript, which an attempt on a false
+    end of speech may have left. `Appended` answers, with the tokens of all but the prompt."""
 
     turns: int
     """Turns, from the first, that are left out whole from now on."""

@@ -1,4 +1,4 @@
-"""Keeps the reads of a live session's turn, so that they are not run again when every new word discards an attempt (`midsentence.shells.drafts`).
+"""Keeps the reads of a live session's turn, so that they are not run again when every new word discards an attempt.
 
 Owns who waits for which run. Does not know how a session runs (`midsentence.shells.live`), and calls.
 """

@@ -76,7 +76,7 @@ MAX_SILENCE_S = 86_400.0
 
 
 class SessionEnded(Exception):
-    """The session is over; ``outcome`` says how (see `midsentence.core.events.Finish`; also ``idle``, ``model_failed``, ``model_timeout``)."""
+    """The session is over; ``outcome`` says how (`midsentence.core.events.Finish`; also ``idle``, ``model_failed``, ``model_timeout``)."""
 
     def __init__(self, outcome: str) -> None:
         super().__init__(f"the session is over ({outcome}); open a new one")

@@ -44,7 +44,8 @@ def test_a_bound_that_knows_no_silences_is_found_out(monkeypatch):
 
 def test_a_bound_that_takes_only_the_silence_after_the_last_word_is_found_out(monkeypatch):
     """What is held may run in mid-sentence, from the first silence on."""
-    monkeypatch.setattr("eval.measures.floor.silences", lambda words, updates: [s for s in silences(words, updates) if s.at_ns > words[-1][1]])
+    late = lambda words, updates: [s for s in silences(words, updates) if s.at_ns > words[-1][1]]  # noqa: E731
+    monkeypatch.setattr("eval.measures.floor.silences", late)
     below = sum(run_chunk((source, 0, 60, 0, None))[1]["below"] for source in ("debug", "assistant"))
     assert below > 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scripts.bench_train import PRODUCT, figures, ratios, share, trajectories
+from scripts.bench_train import PRODUCT, figures, main, ratios, share, trajectories
 
 STEPS = [
     {"seconds": 2.0, "cpu_s": 1.0, "targets": 100, "product_s": 0.5, "product_cpu_s": 0.25, "flops": {
@@ -48,3 +48,17 @@ def test_forms_are_compared_by_trajectories_and_trainers_by_supervised_ids():
 
     result = {"ours": row(50, 300), "ours_old": row(60, 200), "trl": row(20, 100), "trl_packed": row(25, 100)}
     assert ratios(result, tuple(result)) == {"ratio_old_form": 1.5, "ratio_old_form_cpu": 1.5, "ratio": 2.5, "ratio_packed": 2.0}
+
+
+def test_of_one_mode_the_form_weighs_as_much_as_that_mode_writes():
+    own = {}
+    for mode in ("speculative", "eager_end"):
+        found = trajectories("tiny", 4000, 100_000, mode)
+        ours, old = (sum(len(one) - one.prompt_tokens for one in found[form]) for form in ("ours", "ours_old"))
+        own[mode] = old / ours
+    assert own["speculative"] > own["eager_end"] > 1
+
+
+def test_a_mode_that_is_none_is_refused(capsys):
+    assert main(["mode=eager"]) == 2
+    assert "unknown mode 'eager'; use all, sequential, " in capsys.readouterr().err

@@ -175,7 +175,7 @@ def test_every_control_has_a_name_and_every_id_is_there_once():
             assert attributes.get("aria-label") or attributes["id"] in labels, attributes
     ids = [attributes["id"] for _, attributes in read.found if "id" in attributes]
     assert len(ids) == len(set(ids))
-    asked = set(re.findall(r'\$\("([a-z-]+)"\)', (Path(timeline.__file__).parent / "page.js").read_text()))
+    asked = set(re.findall(r'\$\("([a-z-]+)"\)', (Path(__file__).parents[3] / "eval/figures/page.js").read_text()))
     assert asked <= set(ids)
 
 

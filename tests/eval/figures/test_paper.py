@@ -14,7 +14,7 @@ from eval.measures.rows import Terms
 from eval.running.backends import backend
 from eval.running.records import EpisodeRecord
 from eval.running.results import Key
-from midsentence.models import folders as embedded
+from midsentence.models.folders import resolve
 from tests.eval.test_report import episode
 from tests.test_configs import composed
 
@@ -134,7 +134,7 @@ def two_checkpoints(tmp_path):
     """The tiny model under two names, as checkpoints that bring their tokenizer."""
     folders = {name: tmp_path / name for name in ("baseline", "async")}
     for folder in folders.values():
-        shutil.copytree(embedded.resolve("tiny"), folder)
+        shutil.copytree(resolve("tiny"), folder)
     return f"+eval.checkpoints={{{', '.join(f'{name}: {folder}' for name, folder in folders.items())}}}"
 
 

@@ -43,9 +43,9 @@ from midsentence.core.modes import MODES, settings
 from midsentence.core.reducer import Phase
 from midsentence.models.live import ContextFull, ModelWorker, PlannedModel
 from midsentence.rendering.renderer import Renderer
-from midsentence.shells import log as record
 from midsentence.shells.answer_parts import AnswerPart, may_be_said, sayable
 from midsentence.shells.live import Limits, Session, SessionEnded, idempotency_key, merged
+from midsentence.shells.log import LogFile, read_log, replay, rows_of, write_log
 from midsentence.shells.virtual import Episode
 from midsentence.testing import Scripted
 from midsentence.tools.function import Constant, FunctionToolbox, tool
@@ -892,35 +892,35 @@ class TestAnswerParts:
 class TestLog:
     def test_a_log_that_is_written_as_things_happen_is_the_same(self, renderer, tmp_path):
         async def work():
-            log: list[record.LogFile] = []
+            log: list[LogFile] = []
             watch = lambda event, commands: log[0].add(event, commands)  # noqa: E731
             session = planned(renderer, Scripted(TEXT_BOB, "<answer>Ok.</answer>"), [phone, send], watch=watch)
-            log.append(record.LogFile(tmp_path / "live.jsonl", session.initial))
+            log.append(LogFile(tmp_path / "live.jsonl", session.initial))
             async with session:
                 await say(session, *SPOKEN)
                 await session.answer()
-                _, early = record.read_log(tmp_path / "live.jsonl")  # the file is open, and nobody closed it
+                _, early = read_log(tmp_path / "live.jsonl")  # the file is open, and nobody closed it
                 assert [event for event, _ in early] == [event for event, _ in session.history]
             log[0].close()
             return session
 
         session = fake(work)
-        record.write_log(tmp_path / "log.jsonl", session.initial, session.history)
+        write_log(tmp_path / "log.jsonl", session.initial, session.history)
         assert (tmp_path / "live.jsonl").read_bytes() == (tmp_path / "log.jsonl").read_bytes()
         whole = (tmp_path / "log.jsonl").read_bytes()
-        header, history = record.read_log(tmp_path / "log.jsonl")
+        header, history = read_log(tmp_path / "log.jsonl")
         assert "torn" not in header
         for left in (1, 2, 40):  # the process died in the middle of a row
             (tmp_path / "torn.jsonl").write_bytes(whole[: len(whole) - left])
-            header, read = record.read_log(tmp_path / "torn.jsonl")
+            header, read = read_log(tmp_path / "torn.jsonl")
             assert (read, header.get("torn", False)) == ((history, False) if left == 1 else (history[:-1], True))
         (tmp_path / "torn.jsonl").write_bytes(whole.replace(b'"type": "UserUpdate"', b'"type": UserUpdate', 1))
         with pytest.raises(ValueError, match=r"torn.jsonl has a row that is no JSON"):
-            record.read_log(tmp_path / "torn.jsonl")
+            read_log(tmp_path / "torn.jsonl")
 
     def test_where_tools_have_secrets_nothing_is_written_before_they_are_known(self, renderer, tmp_path):
         session = self.secret_session(renderer, [call('1. login("ann", "marmalade")')], [(0, "log ann in with marmalade", True)])
-        with record.LogFile(tmp_path / "live.jsonl", session.initial) as log:
+        with LogFile(tmp_path / "live.jsonl", session.initial) as log:
             for event, asked in session.history:
                 log.add(event, asked)
             assert len((tmp_path / "live.jsonl").read_text().splitlines()) == 1
@@ -935,16 +935,16 @@ class TestLog:
                 return session
 
         session = fake(work)
-        record.write_log(tmp_path / "log.jsonl", session.initial, session.history)
-        header, history = record.read_log(tmp_path / "log.jsonl")
+        write_log(tmp_path / "log.jsonl", session.initial, session.history)
+        header, history = read_log(tmp_path / "log.jsonl")
         assert header["session"] == session.initial.session and not header["redacted"]
-        again = record.replay(session.initial, [event for event, _ in history])
+        again = replay(session.initial, [event for event, _ in history])
         assert list(again.transcript) == list(session.state.transcript)
         assert renderer.ids(session.prompt_ids, again.transcript) == renderer.ids(session.prompt_ids, session.state.transcript)
         assert again.graph.calls == session.state.graph.calls
         with pytest.raises(ValueError, match="no session log of schema 1"):
             (tmp_path / "odd.jsonl").write_text("{}\n")
-            record.read_log(tmp_path / "odd.jsonl")
+            read_log(tmp_path / "odd.jsonl")
 
     def test_a_log_is_read_back_whatever_ends_a_line_elsewhere(self, renderer, tmp_path):
         odd = "a\u2028b\u2029c\x85d\x1ce"
@@ -961,8 +961,8 @@ class TestLog:
                 return session
 
         session = fake(work)
-        record.write_log(tmp_path / "log.jsonl", session.initial, session.history)
-        _, history = record.read_log(tmp_path / "log.jsonl")
+        write_log(tmp_path / "log.jsonl", session.initial, session.history)
+        _, history = read_log(tmp_path / "log.jsonl")
         assert [event for event, _ in history] == [event for event, _ in session.history]
         assert any(isinstance(event, ToolResult) and event.value == odd for event, _ in history)
 
@@ -985,7 +985,7 @@ class TestLog:
         return fake(work)
 
     def written(self, session: Session, path: Path, redact: bool = True) -> str:
-        record.write_log(path, session.initial, session.history, redact=redact)
+        write_log(path, session.initial, session.history, redact=redact)
         return path.read_text()
 
     def test_what_a_tool_marks_secret_is_nowhere_in_the_log(self, renderer, tmp_path):
@@ -998,7 +998,7 @@ class TestLog:
         for part in ("ter<2>", "4711", "ter&lt;2", "\\u00e9"):
             assert part not in log
         assert "ter<2>" in plain and "4711" in plain
-        _, history = record.read_log(tmp_path / "log.jsonl")
+        _, history = read_log(tmp_path / "log.jsonl")
         assert [type(event) for event, _ in history] == [type(event) for event, _ in session.history]
         text = "".join(event.text for event, _ in history if isinstance(event, ModelOutput))
         assert '1. login("ann", "[secret]", [secret])' in text
@@ -1021,7 +1021,7 @@ class TestLog:
         session = self.secret_session(renderer, [call(line)], [(0, "log ann in", True)])
         assert "marmalade" in "".join(event.text for event in events(session, ModelOutput))
         log = self.written(session, tmp_path / "log.jsonl")
-        _, history = record.read_log(tmp_path / "log.jsonl")
+        _, history = read_log(tmp_path / "log.jsonl")
         ids = [index for event, _ in history if isinstance(event, ModelOutput) for index in event.ids]
         for text in (log, renderer.text(ids)):
             assert [text[max(0, text.index(part) - 60):][:120] for part in ("marm", "lade") if part in text] == []
@@ -1084,7 +1084,7 @@ class TestLog:
                 return session
 
         session = fake(work)
-        rows = record.rows_of(session.history, session.initial.tools)
+        rows = rows_of(session.history, session.initial.tools)
         assert rows == [{"event": to_json(event), "commands": [to_json(item) for item in items]} for event, items in session.history]
         assert all(from_json(row["event"]) == event for row, (event, _) in zip(rows, session.history))
 
@@ -1173,7 +1173,7 @@ class TestChaos:
 
         session = fake(work)
         assert session.outcome in ("closed", "invalid_actions", "out_of_budget", "context_overflow", "idle")
-        again = record.replay(session.initial, [event for event, _ in session.history])
+        again = replay(session.initial, [event for event, _ in session.history])
         assert list(again.transcript) == list(session.state.transcript)
         assert len(chaos.effects) == len(set(chaos.effects)), "a write ran twice under one key"
         times = [event.at_ns for event, _ in session.history]

@@ -102,7 +102,7 @@ def test_nothing_that_was_said_or_passed_is_in_a_span(session):
 
 
 def test_nothing_is_imported_where_nothing_is_configured():
-    code = ("import sys; from midsentence import telemetry, runtime; assert telemetry.listener(lambda: 0) is None; "
+    code = ("import sys; from midsentence.shells import live, telemetry; assert telemetry.listener(lambda: 0) is None; "
             "print([name for name in sys.modules if name.startswith('opentelemetry')])")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
