@@ -87,7 +87,7 @@ def test_every_block_is_run_or_marked():
 
 def test_python_that_is_marked_as_run_is_run_by_the_test_of_its_page():
     assert {block.page.name for block in BLOCKS if block.python and block.mark == RUN} == {*EXAMPLES}
-    tests = "".join(path.read_text("utf-8") for path in (ROOT / "tests" / "midsentence").glob("test_*.py"))
+    tests = "".join(path.read_text("utf-8") for path in (ROOT / "tests" / "midsentence").rglob("test_*.py"))
     for page, test in EXAMPLES.items():
         assert f"def {test}" in tests and page in tests
 
