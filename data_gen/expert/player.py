@@ -27,9 +27,10 @@ from data_gen.grounding.heard import breaks_off, hangs
 from data_gen.grounding.reading import Reading, Wanted, spec_requires, within
 from data_gen.task import Task
 from midsentence.core.calls import Call, CallState, call_line, call_text
-from midsentence.core.protocol import refs, write_amend, write_value
+from midsentence.core.lines import write_amend
 from midsentence.core.reducer import State
 from midsentence.core.transcript import Segment, read_update
+from midsentence.core.values import refs, write_value
 from midsentence.tools.normal import normal_form
 from midsentence.tools.tool import Access, ToolSpec
 

@@ -37,7 +37,7 @@ from data_gen.tasks.gathered import content as content_of
 from data_gen.tasks.gathered import is_hub
 from data_gen.tasks.recorded import recorded
 from midsentence.clock import NS_PER_S, parse_now
-from midsentence.core.protocol import as_text
+from midsentence.core.values import as_text
 from midsentence.files import path_of
 from midsentence.tools.assistant import AssistantToolbox, assistant_specs
 from midsentence.tools.foreign import shown, shown_param, tool_specs

@@ -26,7 +26,7 @@ from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
 from midsentence.core import reducer
 from midsentence.core.calls import Call, CallState
 from midsentence.core.events import ModelOutput
-from midsentence.core.protocol import CallLine, parse_line
+from midsentence.core.lines import CallLine, parse_line
 from midsentence.core.reducer import Phase, State
 from midsentence.core.said import words_said
 from midsentence.core.state import knows_the_end, nothing_moves

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from midsentence.core.protocol import PARAMETER_NAME, TOOL_NAME, Join, Ref, write_value
+from midsentence.core.protocol import PARAMETER_NAME, TOOL_NAME
+from midsentence.core.values import Join, Ref, write_value
 from midsentence.grammar.atoms import CONTROL, CONTROL_BUT_NEWLINE, quoted, tag_atom, untagged
 from midsentence.grammar.said_text import more_of
 from midsentence.grammar.values import ValueRules, kinds_of, listed

@@ -1,6 +1,6 @@
 """A tool's schemas as terminals for llguidance, one for each value that may be written.
 
-Owns the one way in which a value is written, as `midsentence.core.protocol.write_value` does, and how those that must not be written
+Owns the one way in which a value is written, as `midsentence.core.values.write_value` does, and how those that must not be written
 are left out. Refuses to know calls, and where in a line a value stands.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from itertools import permutations
 from typing import Any
 
-from midsentence.core.protocol import write_value
+from midsentence.core.values import write_value
 from midsentence.grammar.atoms import quoted
 from midsentence.grammar.said_text import text_of, without_repeats
 from midsentence.tools.schema import alternatives

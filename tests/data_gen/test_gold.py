@@ -14,7 +14,7 @@ from data_gen.grounding.spans import marked
 from data_gen.task import BadTask, Evidence, GoldArg, GoldCall, Reference, Spliced, Task, Word
 from data_gen.tasks import jsonl
 from data_gen.tasks.twins import others
-from midsentence.core.protocol import Join, Ref
+from midsentence.core.values import Join, Ref
 from midsentence.tools.tool import Param, ToolSpec
 from tests.data_gen.dialogue.test_turns import talk
 

@@ -20,8 +20,8 @@ from midsentence.clock import Profile
 from midsentence.core.calls import CallState
 from midsentence.core.events import StartTool
 from midsentence.core.modes import MODES
-from midsentence.core.protocol import write_value
 from midsentence.core.reducer import State
+from midsentence.core.values import write_value
 from midsentence.models.load import load_renderer
 from midsentence.shells.virtual import Episode, Rollout
 from tests.data_gen.expert import erratic

@@ -20,9 +20,10 @@ from midsentence.clock import Profile
 from midsentence.core import reducer
 from midsentence.core.calls import CallState
 from midsentence.core.events import Appended, Generate, ModelOutput, Note, StartTool, UserUpdate
+from midsentence.core.lines import write_call
 from midsentence.core.modes import MODES, Settings
-from midsentence.core.protocol import Ref, write_call, write_value
 from midsentence.core.reducer import State
+from midsentence.core.values import Ref, write_value
 from midsentence.models.load import load_renderer
 from midsentence.shells.virtual import Rollout
 from midsentence.tools.assistant import assistant_specs

@@ -21,8 +21,8 @@ from eval.measures.trace import Line, Piece, Run, Span, Trace
 from eval.running.episodes import record
 from midsentence.clock import NS_PER_S, Profile, ns
 from midsentence.core.events import UserUpdate
+from midsentence.core.lines import CommitLine
 from midsentence.core.modes import MODES
-from midsentence.core.protocol import CommitLine
 from midsentence.tools.tool import Param, ToolSpec
 
 LAPTOP = Profile("laptop", 40, 400, 20_000_000)
