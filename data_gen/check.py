@@ -28,7 +28,9 @@ from configs.folder import settings_in
 from configs.modes import settings_of
 from configs.schema import Config
 from data_gen.episodes import make_episode
-from data_gen.expert.player import Expert, expert_of, heard_in, reconcile
+from data_gen.expert.edits import reconcile
+from data_gen.expert.listening import heard_in
+from data_gen.expert.player import Expert, expert_of
 from data_gen.gold import canonical
 from data_gen.grounding.reading import reading_of
 from data_gen.seeds import child

@@ -9,7 +9,7 @@ import pytest
 
 from configs.schema import Config, DataConfig, EndpointConfig, ModelConfig
 from data_gen import check
-from data_gen.expert import player
+from data_gen.expert.listening import heard_in
 from data_gen.generate import make_row, renderer
 from data_gen.gold import read_calls
 from data_gen.grounding import derivation, heard, reading
@@ -327,4 +327,4 @@ def test_the_others_differ_in_one_secret_each():
     assert set(others(task, ("the", "forecas"), False)) == {"number", "misheard"}
     assert "extent" not in others(task, task.said(5), True)
     assert isinstance(reading_of(load(Config(), "train")[0]), reading.GroundedReading | DerivedReading)
-    assert player.heard_in(()) == () and heard.misheard(task, task.said()) == {}
+    assert heard_in(()) == () and heard.misheard(task, task.said()) == {}

@@ -9,7 +9,9 @@ import pytest
 
 from configs.schema import AgentConfig, DataConfig
 from data_gen.episodes import make_episode
-from data_gen.expert.player import Expert, heard_in, reconcile
+from data_gen.expert.edits import reconcile
+from data_gen.expert.listening import heard_in
+from data_gen.expert.player import Expert
 from data_gen.grounding.reading import Wanted, reading_of
 from data_gen.speech.disfluency import Rates
 from data_gen.task import Task

@@ -11,7 +11,8 @@ import pytest
 
 from data_gen import generate
 from data_gen.episodes import make_episode
-from data_gen.expert.player import Expert, reconcile
+from data_gen.expert.edits import reconcile
+from data_gen.expert.player import Expert
 from data_gen.gold import read_value, references
 from data_gen.grounding.heard import as_said, cut_value
 from data_gen.grounding.reading import reading_of
