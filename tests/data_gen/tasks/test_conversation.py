@@ -9,7 +9,8 @@ import pytest
 
 from data_gen.dialogue.markup import turn_fields
 from data_gen.grounding.reading import reading_of
-from data_gen.markup import parse, render
+from data_gen.marking.reading import parse
+from data_gen.marking.writing import render
 from data_gen.task import BadTask, GoldArg, Reference
 from data_gen.tasks import jsonl
 from data_gen.tasks.drawn import drawn

@@ -13,7 +13,7 @@ from data_gen.dialogue.user import Conversant
 from data_gen.episodes import make_episode
 from data_gen.expert.player import Expert
 from data_gen.grounding.reading import reading_of
-from data_gen.markup import parse
+from data_gen.marking.reading import parse
 from data_gen.task import GoldArg
 from data_gen.tasks import jsonl
 from eval.figures.turn_tables import conversations
