@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from configs.schema import Config, DataConfig, EndpointConfig, ModelConfig
-from data_gen import check
+from data_gen.checks.faults import faults
+from data_gen.checks.tally import COUNTERS, LOST
 from data_gen.expert.listening import heard_in
 from data_gen.generate import make_row, renderer
 from data_gen.gold import read_calls
@@ -120,10 +121,10 @@ def counted(task: Task, other: Task, **changes) -> dict[str, int]:
     """The counters of rows of one task, with several speakers' updates."""
     data = DataConfig(source="jsonl", modes=["speculative"], **changes)
     config = Config(data=data, model=ModelConfig(name="tiny"))
-    totals = dict.fromkeys(check.COUNTERS, 0)
+    totals = dict.fromkeys(COUNTERS, 0)
     for n in range(6):
         row = make_row(config, task, "train", n)
-        for name in check.faults(config, row, task, other, renderer(config)) - {check.LOST}:  # what a wrong end costs is no fault
+        for name in faults(config, row, task, other, renderer(config)) - {LOST}:  # what a wrong end costs is no fault
             totals[name] += 1
     return {name: count for name, count in totals.items() if count}
 
