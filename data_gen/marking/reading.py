@@ -1,4 +1,4 @@
-"""A line of the markup as the row that `data_gen.tasks.jsonl` reads.
+"""A line of the markup as the row that `data_gen.tasks.rows` reads.
 
 Owns the parts of a line, and the fields behind the calls.
 

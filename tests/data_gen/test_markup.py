@@ -14,10 +14,12 @@ from data_gen.marking.reading import parse
 from data_gen.marking.writing import render
 from data_gen.task import BadTask, Reference, Task
 from data_gen.tasks import corpus, jsonl, written
+from data_gen.tasks.own_tools import Tools, tools_of
+from data_gen.tasks.rows import task_of_row
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/markup.md"
-ASSISTANT = jsonl.tools_of("assistant")
+ASSISTANT = tools_of("assistant")
 LINE = r"a | {1,2:text} {1.name:Bob}, no, {1.name:Alice} that {2.message:lunch is ready} | get_phone_number; send_sms(recipients=[$1])"
 ROW = {
     "id": "a", "request": "text Bob, no, Alice that lunch is ready",
@@ -28,7 +30,7 @@ ROW = {
 }
 
 
-def marked_rows() -> Iterator[tuple[dict, jsonl.Tools]]:
+def marked_rows() -> Iterator[tuple[dict, Tools]]:
     """Every marked row of the repository that is used."""
     for line in written.REQUESTS.read_text(encoding="utf-8").splitlines():
         yield json.loads(line), ASSISTANT
@@ -55,7 +57,7 @@ def test_every_marked_row_comes_back_from_its_line():
     for row, tools in marked_rows():
         line = render(row)
         back = parse(line)
-        assert meaning(jsonl.task(back, tools)) == meaning(jsonl.task(row, tools)), line
+        assert meaning(task_of_row(back, tools)) == meaning(task_of_row(row, tools)), line
         assert render(back) == line
         seen += 1
     assert seen >= 120
@@ -173,7 +175,7 @@ def test_a_file_of_lines_is_a_requests_file(tmp_path):
     path = tmp_path / "requests.txt"
     path.write_text(f"# two lines\n\n{LINE}\nb | {{1:text}} {{1.name:Zed | get_phone_number\n", encoding="utf-8")
     loaded = jsonl.load(str(path), "assistant")
-    assert [meaning(task) for task in loaded.tasks] == [meaning(jsonl.task(ROW, ASSISTANT))]
+    assert [meaning(task) for task in loaded.tasks] == [meaning(task_of_row(ROW, ASSISTANT))]
     assert loaded.rejected == [("line 4", "the mark before 'Zed' never ends; write } behind its words")]
 
 

@@ -22,8 +22,9 @@ from data_gen.sources import load
 from data_gen.speech.mishearing import mishear
 from data_gen.speech.timing import speak
 from data_gen.task import Task
-from data_gen.tasks import jsonl
 from data_gen.tasks.bfcl import AckToolbox
+from data_gen.tasks.own_tools import tools_of
+from data_gen.tasks.rows import task_of_row
 from data_gen.tasks.twins import known_by, others
 from midsentence.clock import ns
 from midsentence.tools.tool import Param, ToolSpec, mismatch
@@ -239,7 +240,7 @@ def test_a_value_is_not_taken_while_it_is_being_taken_back():
                      {"name": "send_sms", "args": {"recipients": [["$1"]], "message": ["The van is late"]}}],
            "spans": [{"tool": "text", "args": {"name": [{"words": "Marco", "value": "Marco"}, "Marcus"]}},
                      {"tool": "text", "args": {"message": "the van is late"}}]}
-    task = jsonl.task(row, jsonl.tools_of("assistant"))
+    task = task_of_row(row, tools_of("assistant"))
     calls = [understood(task, *task.said(n), final=True) for n in (2, 3, 4, 5)]
     names = [[args.get("name") for tool, args, _ in found if tool == "get_phone_number"] for found in calls]
     assert names == [["Marco"], [None], [None], ["Marcus"]]
@@ -267,7 +268,7 @@ def test_half_a_choice_of_a_marked_request_is_none(tmp_path):
     }}]))
     row = {"id": "t", "request": "book me a seat, a window seat please", "calls": [{"name": "seat", "args": {"kind": ["window seat"]}}],
            "spans": [{"tool": "book me a seat", "args": {"kind": "window seat"}}]}
-    task = jsonl.task(row, jsonl.tools_of(str(tools)))
+    task = task_of_row(row, tools_of(str(tools)))
     ends = [reading_of(task).wanted(task.said(n), True)[0].args for n in (5, 6, 7)]
     assert ends == [{}, {}, {"kind": "window seat"}]
 
