@@ -2,7 +2,7 @@
 
 Prints one line of JSON. Owns the way through a folder, and what is counted of each row: what it is at fault with
 (`data_gen.checks.faults`), and what splits must not share (`split_overlap`). Tasks are made again from the folder's own settings.
-Refuses to know the trainer.
+Does not know the trainer.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python -m data_gen.markup requests=FILE.jsonl out=FILE.txt      writes rows as lines
 
 Owns the files: `rows` reads one, and the command writes one. The line is `data_gen.marking.reading` and `data_gen.marking.writing`.
-Every mistake of form is one sentence; what marks mean is checked where every row is (`data_gen.grounding.spans`). Refuses to know tools.
+Every mistake of form is one sentence; what marks mean is checked where every row is (`data_gen.grounding.spans`). Does not know tools.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A row and its twin's rollout: whether they differ before the two have heard different things.
 
-Owns what stood in a context, as logs have it, and the comparison of two. Refuses to know how a twin is made (`data_gen.tasks.twins`).
+Owns what stood in a context, as logs have it, and the comparison of two. Does not know how a twin is made (`data_gen.tasks.twins`).
 """
 
 from __future__ import annotations

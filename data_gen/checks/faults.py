@@ -4,7 +4,7 @@ Owns what must hold of a row: its log replays to its transcript and its ids (`pr
 word of the model's was written before the expert could know it (`peeked`, `twins_diverged_early`), or shows how many calls
 will be asked for (`knew_number`), how far a value will go (`knew_extent`; at an end of speech, right or wrong,
 `knew_extent_at_end`), what was misheard (`knew_misheard`) or where speech ends (`knew_end`), it ends with what was asked for
-(`gold_not_reached`) and repeats nothing (`repeated_actions`). Refuses to know other rows.
+(`gold_not_reached`) and repeats nothing (`repeated_actions`). Does not know other rows.
 """
 
 from __future__ import annotations

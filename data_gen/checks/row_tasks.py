@@ -1,6 +1,6 @@
 """The tasks of rows, made again from the settings of their folder.
 
-Owns which other task stands in for a row's twin. Refuses to know what is checked.
+Owns which other task stands in for a row's twin. Does not know what is checked.
 """
 
 from __future__ import annotations

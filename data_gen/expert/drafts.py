@@ -1,6 +1,6 @@
 """What of the wanted calls may be written yet: those that are whole, and those that are written down before they are.
 
-Owns patience: which reads wait until their clause is closed, and which calls are held until the commit anyway. Refuses to know which calls
+Owns patience: which reads wait until their clause is closed, and which calls are held until the commit anyway. Does not know which calls
 there are.
 """
 

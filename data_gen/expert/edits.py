@@ -1,6 +1,6 @@
 """The difference between the calls there are and the calls wanted, as lines of an action.
 
-Owns which line makes one of the other, single arguments or a whole call, and the order of lines. Refuses to know what is understood
+Owns which line makes one of the other, single arguments or a whole call, and the order of lines. Does not know what is understood
 (`data_gen.grounding`), and when an action ends.
 """
 

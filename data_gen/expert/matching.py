@@ -1,6 +1,6 @@
 """Which of the calls there are is the one that is wanted, or is nearest to it.
 
-Owns what counts as the same call, and how much two have in common. Refuses to write lines.
+Owns what counts as the same call, and how much two have in common. Does not write lines.
 """
 
 from __future__ import annotations

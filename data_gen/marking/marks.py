@@ -1,6 +1,6 @@
 """The marks of a request: which words say what.
 
-Owns the text between braces, and which words a mark holds. Refuses to know what calls there are.
+Owns the text between braces, and which words a mark holds. Does not know what calls there are.
 
 A mark is ``{head, head…:words}``. ``1`` opens call 1; ``1.name`` says that argument: what it was first, or at last, in its own words,
 or ``1.name=value`` where they differ; ``1.name=*`` says gold's value before its last time; ``1.name=null`` takes it back; ``!3`` ends

@@ -1,6 +1,6 @@
 """Bring your own: tools and spoken requests from two files become the same `Task` as everybody else's.
 
-Owns the file of requests and what became of each of its rows. Refuses to know what a row says (`data_gen.tasks.rows`), which tools it
+Owns the file of requests and what became of each of its rows. Does not know what a row says (`data_gen.tasks.rows`), which tools it
 asks for (`data_gen.tasks.own_tools`) and what other projects' rows look like (`data_gen.tasks.formats` turns them into ours).
 `docs/bring-your-own.md` has a worked example.
 """

@@ -1,7 +1,7 @@
 """The assistant's world that a request needs which nobody generated: all that its calls name.
 
-Owns the people, files, notes, folders, lists and calendars of that world, and what is so of the assistant's tools in every request. Refuses
-to know how rows are read.
+Owns the people, files, notes, folders, lists and calendars of that world, and what is so of the assistant's tools in every request.
+Does not know how rows are read.
 """
 
 from __future__ import annotations

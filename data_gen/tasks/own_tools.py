@@ -1,6 +1,6 @@
 """Tools of one's own: a list of JSON schemas, a Python file, or the assistant's.
 
-Owns what ``tools=`` names, and what a tool without an implementation answers. Refuses to know rows.
+Owns what ``tools=`` names, and what a tool without an implementation answers. Does not know rows.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One row as a task.
 
-Owns the fields of a row, their form, and the reasons why a row can't be used. Refuses to know how values are found in words
+Owns the fields of a row, their form, and the reasons why a row can't be used. Does not know how values are found in words
 (`data_gen.tasks.row_evidence`).
 
     {"id", "request", "calls": [{"name", "args": {parameter: [accepted values]}, "defaults"?: [parameters]}],
@@ -104,9 +104,9 @@ def _check_form(row: Mapping[str, Any]) -> None:
         raise BadTask(f"unknown field {min(unknown)!r}; use {', '.join(sorted(_KEYS))}")
     if missing := [name for name in ("id", "request") if row.get(name) in (None, "")]:
         raise BadTask(f"field {missing[0]!r} is missing or empty")
-    for name, (kind, words) in _KINDS.items():
+    for name, (kind, what) in _KINDS.items():
         if (value := row.get(name)) is not None and (not isinstance(value, kind) or isinstance(value, bool) and kind is not bool):
-            raise BadTask(f"{name} is {str(value)[:60]}; give {words}, or leave the field out")
+            raise BadTask(f"{name} is {str(value)[:60]}; give {what}, or leave the field out")
     if _NUL.search(text):
         raise BadTask("it has a NUL character, which nobody says and no terminal shows; take it out")
     calls = row.get("calls")

@@ -1,6 +1,6 @@
 """Requests written one by one: the source `written`, a test set alone, every row of it marked with the words that say what.
 
-Owns `handwritten.jsonl`. Refuses to know how rows are read (`data_gen.tasks.jsonl`), how requests are generated, and the world that they
+Owns `handwritten.jsonl`. Does not know how rows are read (`data_gen.tasks.jsonl`), how requests are generated, and the world that they
 need (`data_gen.tasks.named_world`).
 """
 

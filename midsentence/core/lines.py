@@ -1,6 +1,6 @@
 """The lines inside ``<tool_call>``: what each kind says, how it is read, and how it is written.
 
-Owns the text of a line. Refuses to know what it asks for (`midsentence.core.model_lines`).
+Owns the text of a line. Does not know what it asks for (`midsentence.core.model_lines`).
 """
 
 from __future__ import annotations
@@ -25,9 +25,13 @@ class CallLine:
     """A complete call line, syntactically right."""
 
     id: int
+    """The number before the point."""
     name: str
+    """The tool's name."""
     positional: tuple[Any, ...]
+    """Arguments given without a name, in order."""
     keyword: Mapping[str, Any]
+    """Arguments given by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class RemoveLine:
     """``REMOVE id``."""
 
     id: int
+    """The call to be removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +47,11 @@ class AmendLine:
     """``id. name = value`` sets one argument of a call that stands; ``id. name += value`` adds to a text."""
 
     id: int
+    """The call to be amended."""
     name: str
     """The parameter's."""
     value: Any
+    """The new value, or what is added to the old one."""
     append: bool
     """Whether it is ``+=``; then the value is a text, a `Ref` or a `Join`."""
 
@@ -62,6 +69,7 @@ class Malformed:
     """What can't be an action, and why, in words that the model can act on."""
 
     why: str
+    """One sentence: what is wrong, and what is allowed."""
 
 
 Line = CallLine | AmendLine | RemoveLine | CommitLine

@@ -1,6 +1,6 @@
 """The incremental parser of what the model writes.
 
-Owns where in an action the model is, and the items that its text completes. Refuses to know what a line says (`midsentence.core.lines`).
+Owns where in an action the model is, and the items that its text completes. Does not know what a line says (`midsentence.core.lines`).
 Parsing is pure: `feed(parser, text) -> (parser, items)`, and any split of the same text gives the same items.
 """
 
@@ -27,6 +27,7 @@ class ActionEnded:
     """The model is done with its action."""
 
     kind: Literal["tool_call", "pause", "answer"]
+    """Which part ended it."""
     text: str = ""
     """The answer's text."""
     lines: int = 0
@@ -41,9 +42,11 @@ class Parser:
     """Where in an action the model is."""
 
     where: Literal["start", "think", "between", "tool_call", "answer", "ended"] = "start"
+    """The part that is being written."""
     buffer: str = ""
     """Text that is not yet decided."""
     lines: int = 0
+    """Complete lines of the tool call so far."""
     left_open: Literal["think", "tool_call", "answer"] | None = None
     """The tag that stood open where malformed text ended the action."""
 

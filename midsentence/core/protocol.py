@@ -1,7 +1,7 @@
 """The protocol's vocabulary: its edition, its tags, and which names may stand in a line.
 
 Owns the grammar, which `midsentence.core.parser` (an action), `midsentence.core.lines` (a line) and `midsentence.core.values` (a value)
-read and write. Refuses to know which tools exist, which IDs are legal and when an action is allowed: `midsentence.core.reducer`
+read and write. Does not know which tools exist, which IDs are legal and when an action is allowed: `midsentence.core.reducer`
 judges that.
 
     action = [ "<think>" thought "</think>" ] ( calls | "<pause>" | "<answer>" text "</answer>" )

@@ -1,6 +1,6 @@
 """The values of a call: JSON, references to results, and texts that are put together of both.
 
-Owns how a value is read and written, and what becomes of a reference when the result is there. Refuses to know lines, and which
+Owns how a value is read and written, and what becomes of a reference when the result is there. Does not know lines, and which
 calls exist.
 """
 
@@ -30,6 +30,7 @@ class Ref:
     """``$n``: the result of call n, or a part of it: ``$1.email``, ``$2[0].id``, ``$1["first name"]``."""
 
     call: int
+    """The call's ID."""
     path: tuple[str | int, ...] = ()
     """Fields by name, items by index from 0."""
 
@@ -39,6 +40,7 @@ class Join:
     """``"text " + $1``: texts and results put together as one text."""
 
     parts: tuple[str | Ref, ...]
+    """In order; at least one is a reference."""
 
 
 class BadLine(Exception):

@@ -2,7 +2,7 @@
 
 Owns how tools and references become rules, and the one way in which a call is written: arguments by position as far as they go
 without a gap, then by name in the tool's order. Because each call has one text only, a call that must not be written again can
-be left out exactly, and so can an amendment that would make such a call. Refuses to know states and tokens' masks; what is legal
+be left out exactly, and so can an amendment that would make such a call. Does not know states and tokens' masks; what is legal
 is told to it. What a value may be is `midsentence.grammar.values`.
 """
 
@@ -54,7 +54,9 @@ class Amendable:
     """A call that may be amended."""
 
     id: int
+    """The call's ID."""
     spec: ToolSpec
+    """The call's tool."""
     args: Mapping[str, Any]
     """As they stand."""
 
@@ -66,7 +68,9 @@ class Legal:
     ids: tuple[int, ...] = ()
     """IDs that a call may be written under."""
     removable: tuple[int, ...] = ()
+    """IDs of the calls that a REMOVE line may name."""
     amendable: tuple[Amendable, ...] = ()
+    """Calls whose arguments may be set or added to."""
     commits: tuple[int, ...] = ()
     """IDs that a commit may name, in order."""
     commits_all: bool = False

@@ -1,6 +1,6 @@
 """Texts that are made of words that were said, as regular expressions of JSON strings.
 
-Owns in which ways a word may be written, and which words may follow one another. Refuses to know calls and schemas.
+Owns in which ways a word may be written, and which words may follow one another. Does not know calls and schemas.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A tool's schemas as terminals for llguidance, one for each value that may be written.
 
 Owns the one way in which a value is written, as `midsentence.core.values.write_value` does, and how those that must not be written
-are left out. Refuses to know calls, and where in a line a value stands.
+are left out. Does not know calls, and where in a line a value stands.
 """
 
 from __future__ import annotations

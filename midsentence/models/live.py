@@ -2,7 +2,7 @@
 
 Owns the two interfaces that a live session needs (`LiveModel`, `LiveContext`), and who computes when: the worker serves
 every session of a process from one thread, one decode step for all contexts that write, appends in one pass between
-steps. Refuses to know events, tools and the core's rules, and awaits nothing: it answers with futures and callbacks.
+steps. Does not know events, tools and the core's rules, and awaits nothing: it answers with futures and callbacks.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The OpenAI Realtime API as the model of live sessions, by the official SDK's websocket client.
 
 Owns what makes a model of it. The protocol stays what it is: tags and call lines as text, explained by the prompt (``style="full"``).
-Refuses to know sound, and the API's own tools: a call starts when its line is there, and theirs come finished. What a session says on
+Does not know sound, and the API's own tools: a call starts when its line is there, and theirs come finished. What a session says on
 its connection is `midsentence.models.realtime_context`.
 Needs the extra ``openai``; the key is the client's, by default from ``OPENAI_API_KEY``.
 

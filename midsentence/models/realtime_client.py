@@ -1,6 +1,6 @@
 """A client of the Realtime API: its connections, what they cost, and what the server says of its limits.
 
-Owns the address and the key, which no text that leaves it has. Refuses to know what is said on a connection.
+Owns the address and the key, which no text that leaves it has. Does not know what is said on a connection.
 """
 
 from __future__ import annotations

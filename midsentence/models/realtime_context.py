@@ -1,7 +1,7 @@
 """One session's conversation with the Realtime API.
 
 Owns one connection: items made, responses asked for and cancelled, what was cut put right, and a lost connection made anew with all that
-was said on it. Refuses to know what of a transcript becomes an item (`midsentence.models.realtime_items`), and the client.
+was said on it. Does not know what of a transcript becomes an item (`midsentence.models.realtime_items`), and the client.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A generation that a session waits for, and the response of the server that writes it.
 
-Owns the pieces that a response comes in, and what they make up. Refuses to know connections.
+Owns the pieces that a response comes in, and what they make up. Does not know connections.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     receive an event → core.step → execute its commands
 
 Owns the inbox, tasks, deadlines, cancellation and shut-down of a session. Everything a session starts lives in its one
-task group and ends with it; every wait has a deadline. Refuses to decide anything: what an event means is the core's,
+task group and ends with it; every wait has a deadline. Does not decide anything: what an event means is the core's,
 and what comes too late is dropped by the core's table, not here.
 
     async with Session(model, toolbox, renderer, settings("speculative")) as session:

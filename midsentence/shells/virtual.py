@@ -2,7 +2,7 @@
 
 Owns the event queue of an episode, the token clock of what a planner or a model writes, and tools that take the time
 their latency model says. Data generation runs it with the expert, evaluation with the expert or a model; `run_batch`
-keeps many episodes of one model going at once, which changes no episode. Refuses to know where requests come from and
+keeps many episodes of one model going at once, which changes no episode. Does not know where requests come from and
 how an episode is scored.
 """
 
@@ -77,6 +77,7 @@ class Rollout:
     state: State
     """The core's last state; holds the transcript and the call graph."""
     prompt_ids: tuple[int, ...]
+    """Ids of the prompt, with which the context began."""
     history: tuple[tuple[Event, tuple[Command, ...]], ...]
     """Every event with the commands that came of it, in order. The events alone replay to the same state."""
     outcome: str
@@ -97,6 +98,7 @@ class NeedAppend:
     """The episode's context must take in ids before anything else."""
 
     ids: tuple[int, ...]
+    """What is taken in, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ class NeedToken:
     """The episode needs the model's next token."""
 
     mask: Mask | None
+    """Which tokens the grammar allows; None for any."""
 
 
 @dataclass(slots=True)
@@ -138,7 +141,9 @@ class NeedVerify:
     """The episode foresees ids, and needs to know how many of them the model would write; those it takes in."""
 
     ids: tuple[int, ...]
+    """The tokens that are guessed, in order."""
     constraint: Constraint | None
+    """The grammar at the first of them; None without one."""
 
 
 _Need = NeedAppend | NeedToken | NeedVerify
@@ -618,7 +623,7 @@ def run_batch(
 
 
 def _verify(model: Model, stream: Stream, ids: Sequence[int], constraint: Constraint | None) -> int:
-    """`Verifies.verify` of a model that lacks it, token by token: what a simulation measures does not hang on the engine."""
+    """`Verifies.verify` of a model that lacks it, token by token: a simulation's measures do not depend on the engine."""
     right = 0
     while right < len(ids):
         if constraint is not None and (forced := tuple(constraint.forced())):
