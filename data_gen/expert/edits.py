@@ -69,14 +69,17 @@ class _Reconciling:
 
     state: State
     final: bool
+    """Whether what was said is taken as whole."""
     spare: list[Call]
     """Calls that are none of the wanted ones so far."""
     claimed: Mapping[int, Call]
     """Calls that were written for what is not whole yet, by gold call."""
     next_id: int
+    """Of the next call that is new."""
     ids: dict[int, int] = field(default_factory=dict)
     """Of the gold calls that have one."""
     edits: list[Edit] = field(default_factory=list)
+    """Lines of calls, as they were found."""
     stands: dict[str, int] = field(default_factory=dict)
     """IDs by what a call says, of those that are wanted."""
     lost: set[int] = field(default_factory=set)

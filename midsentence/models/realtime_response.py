@@ -18,8 +18,11 @@ class Writing:
     """A generation that a session waits for."""
 
     on_token: OnToken
+    """Whom each token is told, and the end or a failure."""
     ids: list[int] = field(default_factory=list)
+    """Tokens that were passed on."""
     text: str = ""
+    """What came of it, of all responses together."""
     asked: bool = False
     """Whether a response was asked for it, on the connection there is."""
 
@@ -34,8 +37,11 @@ class Response:
     """A response that the server has not ended yet."""
 
     tag: str
+    """What it was asked for under."""
     writing: Writing
+    """The generation that it was asked for."""
     id: str | None = None
+    """The server's, once it is announced."""
     parts: dict[tuple[int, int], str] = field(default_factory=dict)
     """What came of it, by item and part."""
     items: list[str] = field(default_factory=list)
@@ -45,6 +51,7 @@ class Response:
     is_over: bool = False
     """Whether nobody waits for it any more."""
     cancelled: bool = False
+    """Whether the server was told to end it."""
 
     def add(self, place: tuple[int, int], text: str) -> None:
         """Takes in a piece of a part's text."""
