@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from data_gen.task import BadTask, GoldArg, GoldCall, Reference, Spliced, Task
-from midsentence.core.protocol import Join, Ref, as_text
+from midsentence.core.values import Join, Ref, as_text
 from midsentence.tools.tool import Toolbox, ToolFailure, ToolSpec
 
 _REFERENCE = re.compile(r"\$(\d+)")

@@ -15,7 +15,7 @@ from configs.schema import Config
 from eval.measures.trace import trace
 from eval.running.records import EpisodeRecord
 from eval.running.results import read_file, read_manifest
-from midsentence.core.protocol import write_call
+from midsentence.core.lines import write_call
 from midsentence.ending import UserError
 from midsentence.files import marker, write
 from midsentence.terminal import plain

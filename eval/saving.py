@@ -21,7 +21,7 @@ from eval.measures.trace import Trace, trace
 from eval.running.records import EpisodeRecord
 from eval.running.results import BadResults, Key, read_file, read_manifest
 from midsentence.clock import ns, seconds
-from midsentence.core.protocol import write_call
+from midsentence.core.lines import write_call
 from midsentence.terminal import plain
 
 OURS, BASE = "speculative", "sequential"

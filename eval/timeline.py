@@ -29,7 +29,7 @@ from eval.measures.trace import History, Run, Trace, trace
 from eval.running.records import TurnRecord
 from midsentence.clock import seconds
 from midsentence.core.calls import CallState
-from midsentence.core.protocol import write_call
+from midsentence.core.lines import write_call
 from midsentence.files import whole
 
 LEGEND = (

@@ -23,9 +23,10 @@ from typing import Any, get_args
 
 from midsentence.clock import local_now, ns, seconds
 from midsentence.core.events import Command, Event, StartTool, ToolError, ToolResult, UserUpdate
+from midsentence.core.lines import write_call
 from midsentence.core.modes import CHOICES, MODES, Settings, check_egress, settings
-from midsentence.core.protocol import write_call, write_value
 from midsentence.core.state import State
+from midsentence.core.values import write_value
 from midsentence.ending import UserError
 from midsentence.files import path_of
 from midsentence.models.load import DTYPES, RUNTIMES

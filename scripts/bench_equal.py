@@ -18,8 +18,8 @@ from eval.measures.waste_and_safety import counts
 from midsentence.core import reducer
 from midsentence.core.calls import call_text, effect_key
 from midsentence.core.events import Append, Appended, Event, ModelOutput, Note, StartTool, ToolResult, UserUpdate
+from midsentence.core.lines import CallLine, parse_line
 from midsentence.core.modes import settings
-from midsentence.core.protocol import CallLine, parse_line
 from midsentence.tools.tool import Param, ToolSpec, bind
 
 _TEXT, _NUMBER = {"type": "string"}, {"type": "number"}

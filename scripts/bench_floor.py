@@ -45,9 +45,10 @@ from eval.measures.needs import binding
 from eval.running.episodes import record
 from eval.running.records import EpisodeRecord
 from midsentence.clock import ns
+from midsentence.core.lines import write_amend, write_call
 from midsentence.core.modes import MODES
-from midsentence.core.protocol import Ref, write_amend, write_call
 from midsentence.core.reducer import State
+from midsentence.core.values import Ref
 from midsentence.models.load import load_renderer
 from midsentence.rendering.renderer import Renderer
 from midsentence.shells.virtual import Planner

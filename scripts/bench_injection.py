@@ -28,8 +28,9 @@ from transformers import AutoTokenizer
 from midsentence import assets
 from midsentence.clock import Profile, ns
 from midsentence.core.events import UserUpdate
+from midsentence.core.lines import CallLine, parse_line, write_call
 from midsentence.core.modes import settings
-from midsentence.core.protocol import TAGS, CallLine, parse_line, write_call
+from midsentence.core.protocol import TAGS
 from midsentence.core.reducer import State
 from midsentence.core.transcript import Segment
 from midsentence.models import folders

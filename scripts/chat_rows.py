@@ -17,7 +17,7 @@ from data_gen.expert.replies import question
 from data_gen.gold import canonical, gold_args, references, rehearse
 from data_gen.task import Task
 from data_gen.tasks.assistant.dialogue import compose
-from midsentence.core.protocol import as_text
+from midsentence.core.values import as_text
 from midsentence.tools.tool import ToolSpec
 
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from midsentence.core import reducer
 from midsentence.core.calls import Call, CallState
 from midsentence.core.events import Emit, ModelOutput, Note
-from midsentence.core.protocol import ActionEnded, AmendLine, AnswerOpened, CallLine, CommitLine, Item, Parser, feed
+from midsentence.core.lines import AmendLine, CallLine, CommitLine
+from midsentence.core.parser import ActionEnded, AnswerOpened, Item, Parser, feed
 from midsentence.core.reducer import State
 from midsentence.tools.tool import bind
 

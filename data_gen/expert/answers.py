@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from data_gen.grounding.atoms import CAMEL
 from midsentence.core.calls import Call, CallState
-from midsentence.core.protocol import Join, Ref, as_text
+from midsentence.core.values import Join, Ref, as_text
 
 Answers = Literal["short", "sentence"]
 """``short``: "Done."; ``sentence``: what was done or found, as one would tell it. An answer that

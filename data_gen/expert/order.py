@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from midsentence.core.protocol import write_commit
+from midsentence.core.lines import write_commit
 from midsentence.tools.tool import ToolSpec
 
 RUN_TOKENS = 30

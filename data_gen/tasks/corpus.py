@@ -28,7 +28,9 @@ from data_gen.seeds import child
 from data_gen.task import Split, Task
 from data_gen.tasks import jsonl
 from data_gen.tasks.assistant import Lazy
+from data_gen.tasks.own_tools import Tools, tools_of
 from data_gen.tasks.retell import retold
+from data_gen.tasks.rows import task_of_row
 from midsentence.tools.tool import ToolSpec
 
 FOLDER = Path(__file__).parent.parent / "corpus"
@@ -44,7 +46,7 @@ class Row:
     """A request of the corpus, and what is needed to read it again in other words."""
 
     fields: Mapping[str, Any]
-    tools: jsonl.Tools
+    tools: Tools
     source: str
     split: Split
     tags: tuple[str, ...]
@@ -90,7 +92,7 @@ class Row:
         Raises:
             ValueError: the row can't be used.
         """
-        return self.named(jsonl.task(fields, self.tools, seed, self.source))
+        return self.named(task_of_row(fields, self.tools, seed, self.source))
 
     def named(self, task: Task) -> Task:
         """A task with the split and the tags of this row."""
@@ -127,7 +129,7 @@ def found(name: str, split: Split, turns: bool = False) -> Found:
     """The requests of a folder in a split, or its conversations, as they were written."""
     domain = name != ASSISTANT
     tools = str(FOLDER / name / "tools.py") if domain else ASSISTANT
-    shared = jsonl.tools_of(tools)
+    shared = tools_of(tools)
     assert shared is not None
     source = CONVERSATIONS if turns else "domains" if domain else "written_apart" if split == "test" else "written"
     tags = (f"domain:{name}", *(("unseen",) if is_held_out(name) else ())) if domain else ()
@@ -159,7 +161,7 @@ def strangers() -> tuple[ToolSpec, ...]:
     folders = [ASSISTANT, *(str(FOLDER / name / "tools.py") for name in domains() if not is_held_out(name))]
     known: dict[str, ToolSpec] = {}
     for folder in folders:
-        tools = jsonl.tools_of(folder)
+        tools = tools_of(folder)
         assert tools is not None
         known = {spec.name: spec for spec in tools.specs} | known
     return tuple(known.values())

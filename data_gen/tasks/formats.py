@@ -1,4 +1,4 @@
-"""Rows of other projects, turned into rows of `data_gen.tasks.jsonl`: xLAM/APIGen, Glaive v2, TinyAgent, and chat messages.
+"""Rows of other projects, turned into rows of `data_gen.tasks.rows`: xLAM/APIGen, Glaive v2, TinyAgent, and chat messages.
 
 Owns the look of a requests file: one JSON row a line, a list of rows (alone, or the one list of an object), one row, TinyAgent's
 object of rows by id, a Parquet table, or a file of the markup (`data_gen.markup`) by its name's end; what a row is shows in its

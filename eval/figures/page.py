@@ -24,7 +24,7 @@ from eval.running.records import EpisodeRecord
 from eval.running.results import Episodes, read_file, read_manifest
 from midsentence.clock import seconds
 from midsentence.core.events import Append, Speaking
-from midsentence.core.protocol import write_call
+from midsentence.core.lines import write_call
 from midsentence.files import write
 
 MOST_EPISODES = 400

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Set
 
 from eval.measures.trace import Line, Run, Span, Trace
-from midsentence.core.protocol import AmendLine, CallLine, CommitLine
+from midsentence.core.lines import AmendLine, CallLine, CommitLine
 
 CAUSES = (
     "the end of speech", "an update", "taking in", "reads", "held calls", "read lines", "held lines", "amendments", "commits", "removals",

@@ -28,8 +28,8 @@ from typing import Any
 from data_gen.gold import canonical, filled, gold_args, references, rehearse
 from data_gen.task import GoldCall, Task
 from midsentence.core.calls import CallState
-from midsentence.core.protocol import as_text, resolve
 from midsentence.core.reducer import State
+from midsentence.core.values import as_text, resolve
 from midsentence.tools.text import spoken
 from midsentence.tools.tool import Toolbox, ToolSpec, effects_in, shown_by, state_of
 

@@ -35,20 +35,9 @@ from midsentence.core.events import (
     event_from_json,
     to_json,
 )
-from midsentence.core.protocol import (
-    ActionEnded,
-    AmendLine,
-    CallLine,
-    CommitLine,
-    Malformed,
-    Parser,
-    RemoveLine,
-    feed,
-    refs,
-    write_amend,
-    write_call,
-    write_commit,
-)
+from midsentence.core.lines import AmendLine, CallLine, CommitLine, Malformed, RemoveLine, write_amend, write_call, write_commit
+from midsentence.core.parser import ActionEnded, Parser, feed
+from midsentence.core.values import refs
 
 History = Sequence[tuple[Event, tuple[Command, ...]]]
 Part = Literal["think", "tool_call", "pause", "answer", "other"]

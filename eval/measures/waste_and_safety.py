@@ -26,7 +26,8 @@ from typing import Any
 from eval.measures.trace import Line, Run, Span, Trace
 from midsentence.core.calls import Input, call_text
 from midsentence.core.events import Moved, Note, UserUpdate
-from midsentence.core.protocol import AmendLine, CallLine, CommitLine, Join, Ref, joined, refs
+from midsentence.core.lines import AmendLine, CallLine, CommitLine
+from midsentence.core.values import Join, Ref, joined, refs
 from midsentence.tools.tool import ToolSpec, bind
 
 

@@ -15,7 +15,8 @@ from typing import Any, Literal, NamedTuple
 
 from immutables import Map
 
-from midsentence.core.protocol import refs, write_call, write_value
+from midsentence.core.lines import write_call
+from midsentence.core.values import refs, write_value
 from midsentence.tools.normal import normal_form
 from midsentence.tools.tool import ToolSpec
 

@@ -12,11 +12,11 @@ from dataclasses import replace
 from midsentence.core.calls import TERMINAL, Call, CallState, Input, label
 from midsentence.core.events import SetTimer, Timer, ToolError, ToolResult
 from midsentence.core.outcome import not_json
-from midsentence.core.protocol import NoSuchPart, resolve, write_value
 from midsentence.core.said import only_said, words_said
 from midsentence.core.state import Draft
 from midsentence.core.transcript import shortened
 from midsentence.core.transitions import discard_answer, move, note, say, tell, tell_void
+from midsentence.core.values import NoSuchPart, resolve, write_value
 from midsentence.tools.tool import ToolSpec, mismatch, signature
 
 NOT_TWICE = "equal effects are refused within a turn; if it is meant, the user can ask again in the next"

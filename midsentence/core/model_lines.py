@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from midsentence.core.calls import Call, CallState, Input
 from midsentence.core.execution import NOT_TWICE, cancel_all, commit, may_repeat, rewind, still_open
-from midsentence.core.protocol import AmendLine, CallLine, CommitLine, Join, Ref, joined, refs, write_value
+from midsentence.core.lines import AmendLine, CallLine, CommitLine
 from midsentence.core.state import Draft, knows_the_end
 from midsentence.core.transitions import move, note, tell_void
+from midsentence.core.values import Join, Ref, joined, refs, write_value
 from midsentence.tools.tool import bind, mismatch, signature
 
 

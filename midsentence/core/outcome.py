@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from midsentence.core.events import StartTool, ToolError, ToolResult
-from midsentence.core.protocol import write_value
+from midsentence.core.values import write_value
 from midsentence.tools.hints import as_json
 from midsentence.tools.tool import ToolFailure, described
 

@@ -49,8 +49,9 @@ from midsentence.core.execution import (
     still_open,
 )
 from midsentence.core.forgetting import FULL_SHARE, LEFT_SHARE, Shown, Turned, shown_less
+from midsentence.core.lines import AmendLine, CallLine, CommitLine, Malformed, RemoveLine
 from midsentence.core.model_lines import amend, awaited, commit_line, issue, remove, run_line
-from midsentence.core.protocol import ActionEnded, AmendLine, AnswerOpened, CallLine, CommitLine, Item, Malformed, Parser, RemoveLine, feed
+from midsentence.core.parser import ActionEnded, AnswerOpened, Item, Parser, feed
 from midsentence.core.state import Before, Draft, Phase, State, freeze, knows_the_end, nothing_moves, start, thaw
 from midsentence.core.transcript import Segment, heard_text, says_a_word, silence_text, update_text
 from midsentence.core.transitions import close_tag, cut, discard_answer, interrupt, may_cut, move, note, say, stop_writing, tell, tell_void

@@ -14,8 +14,8 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from midsentence.core.protocol import write_value
 from midsentence.core.transcript import Segment, read_update
+from midsentence.core.values import write_value
 
 AROUND = ".,;:!?\"'()\u2026\u201c\u201d"
 """Punctuation that is no part of a word."""

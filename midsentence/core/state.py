@@ -15,7 +15,7 @@ from midsentence.core.calls import CallState, Commits, Graph
 from midsentence.core.events import Command
 from midsentence.core.forgetting import Shown, Turned
 from midsentence.core.modes import Settings
-from midsentence.core.protocol import Parser
+from midsentence.core.parser import Parser
 from midsentence.core.transcript import Segment, Transcript
 from midsentence.tools.tool import ToolSpec
 

@@ -26,11 +26,13 @@ from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
 from midsentence.core import reducer
 from midsentence.core.calls import Call, CallState
 from midsentence.core.events import ModelOutput
-from midsentence.core.protocol import CallLine, parse_line
+from midsentence.core.lines import CallLine, parse_line
 from midsentence.core.reducer import Phase, State
 from midsentence.core.said import words_said
 from midsentence.core.state import knows_the_end, nothing_moves
-from midsentence.grammar.rules import Amendable, Legal, LineRules, head_rules, listed, spelled, unsaid
+from midsentence.grammar.rules import Amendable, Legal, LineRules, head_rules
+from midsentence.grammar.said_text import spelled, unsaid
+from midsentence.grammar.values import listed
 from midsentence.rendering.renderer import Renderer
 from midsentence.tools.tool import ToolSpec
 
@@ -50,7 +52,7 @@ class ProtocolGrammar:
             renderer: the one that the sessions run with; tags are tokens or text as it has them.
             max_thought_chars: the longest thought.
             max_answer_chars: the longest answer.
-            grounded: whether texts in calls are made of words that the user said (`midsentence.grammar.rules.text_of`); what a result
+            grounded: whether texts in calls are made of words that the user said (`midsentence.grammar.said_text.text_of`); what a result
                 holds is given by reference. For tools that take things as they were said.
         """
         self.renderer = renderer

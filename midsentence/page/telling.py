@@ -36,9 +36,10 @@ from midsentence.core.events import (
     ToolError,
     UserUpdate,
 )
-from midsentence.core.protocol import ActionEnded, Parser, as_text, feed
+from midsentence.core.parser import ActionEnded, Parser, feed
 from midsentence.core.state import State
 from midsentence.core.transcript import shortened
+from midsentence.core.values import as_text
 from midsentence.shells.answer_parts import AnswerParts
 
 Told = dict[str, Any]

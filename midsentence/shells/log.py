@@ -32,9 +32,10 @@ from midsentence.core.events import (
     event_from_json,
     to_json,
 )
+from midsentence.core.lines import AmendLine, CallLine, parse_line
 from midsentence.core.outcome import not_json
-from midsentence.core.protocol import AmendLine, CallLine, Join, as_text, parse_line, refs
 from midsentence.core.state import State
+from midsentence.core.values import Join, as_text, refs
 from midsentence.files import write
 from midsentence.rendering.renderer import as_data
 from midsentence.tools.tool import ToolSpec, bind

@@ -34,9 +34,11 @@ from midsentence.core.events import (
     ToolResult,
     UserUpdate,
 )  # fmt: skip
+from midsentence.core.lines import AmendLine, CallLine, CommitLine, RemoveLine
 from midsentence.core.modes import Settings
-from midsentence.core.protocol import ActionEnded, AmendLine, CallLine, CommitLine, Item, Join, Parser, Ref, RemoveLine, feed, refs
+from midsentence.core.parser import ActionEnded, Item, Parser, feed
 from midsentence.core.transcript import Segment, read_update
+from midsentence.core.values import Join, Ref, refs
 from midsentence.tools.tool import ToolSpec, bind
 from scripts.schedules.ledger import Ledger, NoPart, Told, resolved
 from scripts.schedules.meaning import added, meaning, normal, words

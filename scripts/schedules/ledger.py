@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from midsentence.core.protocol import Join, Ref, as_text
+from midsentence.core.values import Join, Ref, as_text
 from midsentence.tools.tool import ToolSpec
 
 Status = Literal["waiting", "running", "done", "failed", "unknown"]

@@ -10,6 +10,8 @@ import pytest
 
 from configs.schema import Config, DataConfig, EndpointConfig, ModelConfig
 from data_gen import check
+from data_gen.checks.divergence import part_early
+from data_gen.checks.tally import COUNTERS, LOST
 from data_gen.generate import _tasks, make_row
 from data_gen.sources import load
 from data_gen.tasks.twins import known_by, twin
@@ -55,7 +57,7 @@ def outputs(events: list[dict]) -> list[dict]:
 
 def test_good_rows_have_nothing_to_count(config, rows):
     found = report(config, rows)
-    assert found["rows"] == 10 and all(found[name] == 0 for name in check.COUNTERS) and found["split_overlap"] == 0
+    assert found["rows"] == 10 and all(found[name] == 0 for name in COUNTERS) and found["split_overlap"] == 0
     if config.data.source == "assistant":
         assert found["templates"] > 5 and 0 < found["largest_template_share"] < 0.5 and found["share_with_correction"] > 0
     assert found["mean_tokens"]["tiny"] > 100
@@ -77,7 +79,7 @@ def test_words_written_too_early_are_peeked(config, rows):
 
 def test_a_row_unlike_its_twin_diverges_early(config, rows, monkeypatch):
     row = early_write(rows)
-    monkeypatch.setattr(check, "cut_of", lambda seed, words: words - 1)
+    monkeypatch.setattr("data_gen.checks.faults.cut_of", lambda seed, words: words - 1)
     assert report(config, [row])["twins_diverged_early"] == 0
     *ids, last = next(piece.segment.ids for piece in row.segments if piece.segment.kind == "model")
     assert report(config, [spoil_segment(row, 0, ids=(*ids, last + 1))])["twins_diverged_early"] == 1
@@ -130,11 +132,11 @@ def segments(*parts: tuple[str, str, int]) -> list[Segment]:
 def test_an_action_that_one_goes_on_with_and_the_other_cuts_is_no_early_divergence():
     going_on = segments(("update", "and", 10), ("model", "1. a()\nmore", 30), ("cancel", "1", 20), ("update", "yes", 40))
     cut = segments(("update", "and", 10), ("model", "1. a()\n", 20), ("closer", "", 25), ("cancel", "1", 20), ("update", "no", 25))
-    assert not check.part_early(going_on, cut, 25) and not check.part_early(cut, going_on, 25)
+    assert not part_early(going_on, cut, 25) and not part_early(cut, going_on, 25)
     other_word = segments(("update", "or", 10), *((s.kind, s.text, s.at_ns) for s in cut[1:]))
     other_line = segments(("update", "and", 10), ("model", "1. b()\n", 20), ("cancel", "1", 20))
     no_cancel = [segment for segment in cut if segment.kind != "cancel"]
-    assert all(check.part_early(going_on, bad, 25) for bad in (other_word, other_line, no_cancel, cut[:1]))
+    assert all(part_early(going_on, bad, 25) for bad in (other_word, other_line, no_cancel, cut[:1]))
 
 
 def test_rows_at_fault_are_named(config, rows, tmp_path, monkeypatch, capsys):
@@ -152,7 +154,7 @@ def test_what_a_false_end_made_impossible_is_counted_apart():
     config = Config(data=data, model=ModelConfig(name="tiny"))
     tasks = _tasks(config, "train")
     found = check.check_rows(config, [make_row(config, tasks[n], "train", n) for n in range(24)])
-    assert found.counts[check.LOST] > 0 and found.report()[check.LOST] == found.counts[check.LOST]
+    assert found.counts[LOST] > 0 and found.report()[LOST] == found.counts[LOST]
     assert found.counts["gold_not_reached"] == 0 and found.faulty == []
 
 

@@ -12,9 +12,9 @@ from data_gen.gold import canonical, filled, gold_args, issued, read_args, read_
 from data_gen.grounding.heard import as_heard, cut_value
 from data_gen.grounding.spans import marked
 from data_gen.task import BadTask, Evidence, GoldArg, GoldCall, Reference, Spliced, Task, Word
-from data_gen.tasks import jsonl
+from data_gen.tasks.rows import task_of_row
 from data_gen.tasks.twins import others
-from midsentence.core.protocol import Join, Ref
+from midsentence.core.values import Join, Ref
 from midsentence.tools.tool import Param, ToolSpec
 from tests.data_gen.dialogue.test_turns import talk
 
@@ -156,7 +156,7 @@ TWICE = {
 
 
 def test_a_later_turns_references_keep_their_numbers_inside_texts_as_well():
-    made = jsonl.task(TWICE, None)
+    made = task_of_row(TWICE, None)
     assert made.gold[2].args == {"text": GoldArg((Spliced((Reference(2), " it is there")),)), "to": GoldArg((Reference(1),))}
     assert "to" not in made.gold[2].arg_evidence
 
@@ -166,7 +166,7 @@ def test_a_reference_to_a_later_call_is_refused_as_one_whether_or_not_words_were
         row = {"id": "r", "request": "find it and find Oslo", "tools": TWICE["tools"], **more,
                "calls": [{"name": "find", "args": {"city": ["$2"]}}, {"name": "find", "args": {"city": ["Oslo"]}}]}
         with pytest.raises(BadTask, match=r"call 1 takes \$2, the result of a call that is not before it"):
-            jsonl.task(row, None)
+            task_of_row(row, None)
 
 
 # -- the task

@@ -10,12 +10,16 @@ from pathlib import Path
 import pytest
 
 from data_gen import markup
+from data_gen.marking.reading import parse
+from data_gen.marking.writing import render
 from data_gen.task import BadTask, Reference, Task
 from data_gen.tasks import corpus, jsonl, written
+from data_gen.tasks.own_tools import Tools, tools_of
+from data_gen.tasks.rows import task_of_row
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/markup.md"
-ASSISTANT = jsonl.tools_of("assistant")
+ASSISTANT = tools_of("assistant")
 LINE = r"a | {1,2:text} {1.name:Bob}, no, {1.name:Alice} that {2.message:lunch is ready} | get_phone_number; send_sms(recipients=[$1])"
 ROW = {
     "id": "a", "request": "text Bob, no, Alice that lunch is ready",
@@ -26,7 +30,7 @@ ROW = {
 }
 
 
-def marked_rows() -> Iterator[tuple[dict, jsonl.Tools]]:
+def marked_rows() -> Iterator[tuple[dict, Tools]]:
     """Every marked row of the repository that is used."""
     for line in written.REQUESTS.read_text(encoding="utf-8").splitlines():
         yield json.loads(line), ASSISTANT
@@ -44,17 +48,17 @@ def meaning(task: Task) -> tuple:
 
 
 def test_a_line_is_its_row():
-    assert markup.parse(LINE) == ROW
-    assert markup.render(ROW) == LINE.replace("[$1]", '["$1"]')
+    assert parse(LINE) == ROW
+    assert render(ROW) == LINE.replace("[$1]", '["$1"]')
 
 
 def test_every_marked_row_comes_back_from_its_line():
     seen = 0
     for row, tools in marked_rows():
-        line = markup.render(row)
-        back = markup.parse(line)
-        assert meaning(jsonl.task(back, tools)) == meaning(jsonl.task(row, tools)), line
-        assert markup.render(back) == line
+        line = render(row)
+        back = parse(line)
+        assert meaning(task_of_row(back, tools)) == meaning(task_of_row(row, tools)), line
+        assert render(back) == line
         seen += 1
     assert seen >= 120
 
@@ -80,9 +84,9 @@ def test_the_examples_of_the_page_are_read_from_it():
     (r"""a | {1:show} "{1.location:Rome}" | maps_open_location""", 'show "Rome"'),
 ])
 def test_characters_of_the_markup_can_be_said(line, request_):
-    row = markup.parse(line)
+    row = parse(line)
     assert row["request"] == request_ and row["calls"] == [{"name": "maps_open_location", "args": {"location": ["Rome"]}}]
-    assert markup.parse(markup.render(row)) == row
+    assert parse(render(row)) == row
 
 
 @pytest.mark.parametrize(("given", "values"), [
@@ -92,13 +96,13 @@ def test_characters_of_the_markup_can_be_said(line, request_):
     ("true", [True]), ('""', [""]), ("$1", ["$1"]),
 ])
 def test_values(given, values):
-    row = markup.parse(f"a | {{1:go}} | tool(x={given}, y=1)")
+    row = parse(f"a | {{1:go}} | tool(x={given}, y=1)")
     assert row["calls"][0]["args"] == {"x": values, "y": [1]}
-    assert markup.parse(markup.render(row)) == row
+    assert parse(render(row)) == row
 
 
 def test_quotations_are_numbered_and_values_are_without_punctuation():
-    row = markup.parse("a | {1:show} {1.location:Rome, Rome}, not {1.location:Rome}! | maps_open_location")
+    row = parse("a | {1:show} {1.location:Rome, Rome}, not {1.location:Rome}! | maps_open_location")
     assert row["spans"] == [{"tool": "show", "args": {"location": [{"words": "Rome, Rome", "value": "Rome, Rome"}, "Rome#3"]}}]
     assert row["calls"][0]["args"] == {"location": ["Rome"]}
 
@@ -138,7 +142,7 @@ def test_quotations_are_numbered_and_values_are_without_punctuation():
 ])
 def test_every_mistake_of_form_is_one_sentence(line, why):
     with pytest.raises(BadTask) as caught:
-        markup.parse(line)
+        parse(line)
     assert why in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -148,14 +152,14 @@ def test_the_page_shows_mistakes_as_they_are_printed():
     made = set()
     for line, _ in test_every_mistake_of_form_is_one_sentence.pytestmark[0].args[1]:
         with pytest.raises(BadTask) as caught:
-            markup.parse(line)
+            parse(line)
         made.add(str(caught.value))
     assert len(shown) == 5 and set(shown) <= made
 
 
 def test_what_has_no_line_is_said():
     with pytest.raises(BadTask, match="a: field 'words' has no place in a line"):
-        markup.render(ROW | {"words": []})
+        render(ROW | {"words": []})
 
 
 def test_marks_may_overlap():
@@ -164,14 +168,14 @@ def test_marks_may_overlap():
         "spans": [{"tool": "go there", "args": {"x": "there now", "y": "now then"}}],
     }
     line = r"a | {1:go {1.x:there}^ {1.y:now}^ then} \^ stop | t"
-    assert markup.render(row) == line and markup.parse(line) == row
+    assert render(row) == line and parse(line) == row
 
 
 def test_a_file_of_lines_is_a_requests_file(tmp_path):
     path = tmp_path / "requests.txt"
     path.write_text(f"# two lines\n\n{LINE}\nb | {{1:text}} {{1.name:Zed | get_phone_number\n", encoding="utf-8")
     loaded = jsonl.load(str(path), "assistant")
-    assert [meaning(task) for task in loaded.tasks] == [meaning(jsonl.task(ROW, ASSISTANT))]
+    assert [meaning(task) for task in loaded.tasks] == [meaning(task_of_row(ROW, ASSISTANT))]
     assert loaded.rejected == [("line 4", "the mark before 'Zed' never ends; write } behind its words")]
 
 

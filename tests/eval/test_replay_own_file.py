@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from data_gen.tasks.jsonl import split_of
+from data_gen.tasks.rows import split_of
 from eval import replay, report
 
 ROWS = [

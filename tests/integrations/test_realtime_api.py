@@ -19,7 +19,8 @@ from midsentence.core.events import ModelOutput, ToolResult, UserUpdate
 from midsentence.core.modes import settings
 from midsentence.core.transcript import Segment
 from midsentence.models.chat_api import GO_ON, text_renderer
-from midsentence.models.realtime_api import RealtimeFailure, RealtimeModel
+from midsentence.models.realtime_api import RealtimeModel
+from midsentence.models.realtime_client import RealtimeFailure
 from midsentence.models.realtime_items import Mirror, Piece, appended, pieces
 from midsentence.rendering.renderer import Renderer, Rendering
 from midsentence.shells.live import Session
@@ -194,7 +195,7 @@ def test_pieces_that_do_not_make_up_the_text_are_what_the_model_is_told_that_it_
 
 
 def test_a_response_that_ignores_its_cancelling_costs_the_connection_not_the_session(texts, monkeypatch):
-    monkeypatch.setattr("midsentence.models.realtime_api.REPLY_S", 0.2)
+    monkeypatch.setattr("midsentence.models.realtime_context.REPLY_S", 0.2)
     session, server, _model = talk(texts, (Row("text bob", PHONE + "\nand so", "mute"), *TEXT_BOB[1:]), say)
     assert starts(session) == DONE and len(server.connections) == 2
     once_and_after_commit(session)

@@ -8,7 +8,8 @@ import json
 import pytest
 from transformers import AutoTokenizer
 
-from midsentence.core.protocol import TAGS, write_call
+from midsentence.core.lines import write_call
+from midsentence.core.protocol import TAGS
 from midsentence.models import folders
 from midsentence.rendering import renderer
 from scripts import bench_injection

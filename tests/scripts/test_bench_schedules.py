@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from midsentence.core.calls import ROWS
-from midsentence.core.protocol import Join, Ref
+from midsentence.core.values import Join, Ref
 from midsentence.tools.tool import Param, ToolSpec
 from scripts import bench_schedules
 from scripts.bench_schedules import run_chunk

@@ -1,7 +1,7 @@
 """Home Assistant's intents as tasks: commands that volunteers phrased, in several languages, each word's meaning known.
 
 Owns how a request is made of one to three sentences and what is marked in it: where each slot is said, and the first word after
-which all templates of the language agree on the tool. Every request passes the door of marked rows (`data_gen.tasks.jsonl`),
+which all templates of the language agree on the tool. Every request passes the door of marked rows (`data_gen.tasks.rows`),
 whose rehearsal plays it in its house, and Home Assistant's own parser must take every sentence for what gold says.
 Does not know how sentences are drawn (`grammar`) and what tools do (`house`).
 
@@ -24,9 +24,10 @@ from data_gen.seeds import child
 from data_gen.speech.timing import CHARACTERS, speak
 from data_gen.speech.words import cut, joined, word_spans
 from data_gen.task import BadTask, Split, Task
-from data_gen.tasks import jsonl
 from data_gen.tasks.assistant import Lazy
 from data_gen.tasks.home.package import MissingPackage, content, languages, provenance, read
+from data_gen.tasks.own_tools import Tools
+from data_gen.tasks.rows import task_of_row
 from midsentence.tools.function import Tool
 
 __all__ = ["MissingPackage", "content", "languages", "rejected", "tasks"]
@@ -143,7 +144,7 @@ def _made(language: _Language, split: Split, id: str, draw: random.Random, seed:
     others = [name for name in language.tools if name not in names]
     shown = names | set(draw.sample(others, max(0, min(LISTED, len(language.tools)) - len(names))))
     listed = _listed(language, tuple(name for name in language.tools if name in shown))
-    task = jsonl.task(row, listed, seed, "home")
+    task = task_of_row(row, listed, seed, "home")
     edits = tuple(_closed(edit, words, late, language.vocabulary.get("goes_on")) for edit in task.reading.edits)
     return replace(
         task, reading=replace(task.reading, edits=edits), tags=(f"language:{language.code}", f"commands:{len(said)}"),
@@ -167,14 +168,14 @@ def _closed(edit: Edit, words: Sequence[str], late: Sequence[int], goes_on: Sequ
 
 
 @lru_cache(maxsize=4096)
-def _listing(code: str, names: tuple[str, ...]) -> jsonl.Tools:
+def _listing(code: str, names: tuple[str, ...]) -> Tools:
     from data_gen.tasks.home.tools import listed
 
     language = _language(code)
     return listed([language.tools[name] for name in names], language.vocabulary)
 
 
-def _listed(language: _Language, names: tuple[str, ...]) -> jsonl.Tools:
+def _listed(language: _Language, names: tuple[str, ...]) -> Tools:
     return _listing(language.code, names)
 
 

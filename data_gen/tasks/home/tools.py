@@ -14,9 +14,9 @@ from typing import Any
 from hassil.intents import RangeSlotList, TextSlotList
 
 from data_gen.grounding.spans import Habits
-from data_gen.tasks import jsonl
 from data_gen.tasks.home import house
 from data_gen.tasks.home.grammar import Grammar
+from data_gen.tasks.own_tools import Named, Tools
 from midsentence.tools.function import FunctionToolbox, Tool, Uniform
 from midsentence.tools.tool import Param, Toolbox, ToolSpec
 
@@ -123,14 +123,14 @@ def _schema(values: Sequence[Any]) -> dict[str, Any]:
     return {"type": "string", "enum": list(dict.fromkeys(values))}
 
 
-def toolbox(chosen: Sequence[Tool], vocabulary: Mapping[str, Any], id: str, calls: Sequence[jsonl.Named]) -> Toolbox:
+def toolbox(chosen: Sequence[Tool], vocabulary: Mapping[str, Any], id: str, calls: Sequence[Named]) -> Toolbox:
     """A fresh house with some of the tools."""
     return FunctionToolbox(chosen, id, house.house(vocabulary, id, calls))
 
 
-def listed(chosen: Sequence[Tool], vocabulary: Mapping[str, Any]) -> jsonl.Tools:
+def listed(chosen: Sequence[Tool], vocabulary: Mapping[str, Any]) -> Tools:
     """Some of the tools as the door of marked rows takes them."""
-    return jsonl.Tools(tuple(tool.spec for tool in chosen), partial(toolbox, chosen, vocabulary), HABITS)
+    return Tools(tuple(tool.spec for tool in chosen), partial(toolbox, chosen, vocabulary), HABITS)
 
 
 def words_of(name: str) -> str:

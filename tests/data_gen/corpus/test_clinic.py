@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from data_gen.tasks.corpus import is_held_out
-from data_gen.tasks.jsonl import load, tools_of
+from data_gen.tasks.jsonl import load
+from data_gen.tasks.own_tools import tools_of
 from midsentence.tools.tool import Toolbox, ToolFailure
 from tests.data_gen.corpus.domains import refuses
 

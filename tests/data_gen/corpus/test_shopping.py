@@ -2,7 +2,8 @@
 
 import pytest
 
-from data_gen.tasks.jsonl import load, tools_of
+from data_gen.tasks.jsonl import load
+from data_gen.tasks.own_tools import tools_of
 from midsentence.tools.tool import ToolFailure
 
 TOOLS, ROWS = (f"data_gen/corpus/shopping/{name}" for name in ("tools.py", "train.jsonl"))

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from data_gen.gold import issued
 from data_gen.task import Task
 from midsentence.core.calls import CallState
-from midsentence.core.protocol import Ref, write_call
+from midsentence.core.lines import write_call
 from midsentence.core.reducer import State
+from midsentence.core.values import Ref
 from midsentence.shells.virtual import Planner
 from midsentence.tools.tool import ToolSpec
 

@@ -18,7 +18,7 @@ from eval.running.backends import backend
 from midsentence.clock import Profile
 from midsentence.core.calls import Call, CallState
 from midsentence.core.modes import MODES
-from midsentence.core.protocol import Ref
+from midsentence.core.values import Ref
 from midsentence.models.load import load_renderer
 from midsentence.tools.assistant import assistant_specs
 from midsentence.tools.tool import Param, ToolSpec

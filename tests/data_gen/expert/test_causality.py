@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from configs.schema import Config, DataConfig, EndpointConfig, ModelConfig
-from data_gen import check
-from data_gen.expert import player
+from data_gen.checks.faults import faults
+from data_gen.checks.tally import COUNTERS, LOST
+from data_gen.expert.listening import heard_in
 from data_gen.generate import make_row, renderer
 from data_gen.gold import read_calls
 from data_gen.grounding import derivation, heard, reading
@@ -21,8 +22,9 @@ from data_gen.sources import load
 from data_gen.speech.mishearing import mishear
 from data_gen.speech.timing import speak
 from data_gen.task import Task
-from data_gen.tasks import jsonl
 from data_gen.tasks.bfcl import AckToolbox
+from data_gen.tasks.own_tools import tools_of
+from data_gen.tasks.rows import task_of_row
 from data_gen.tasks.twins import known_by, others
 from midsentence.clock import ns
 from midsentence.tools.tool import Param, ToolSpec, mismatch
@@ -120,10 +122,10 @@ def counted(task: Task, other: Task, **changes) -> dict[str, int]:
     """The counters of rows of one task, with several speakers' updates."""
     data = DataConfig(source="jsonl", modes=["speculative"], **changes)
     config = Config(data=data, model=ModelConfig(name="tiny"))
-    totals = dict.fromkeys(check.COUNTERS, 0)
+    totals = dict.fromkeys(COUNTERS, 0)
     for n in range(6):
         row = make_row(config, task, "train", n)
-        for name in check.faults(config, row, task, other, renderer(config)) - {check.LOST}:  # what a wrong end costs is no fault
+        for name in faults(config, row, task, other, renderer(config)) - {LOST}:  # what a wrong end costs is no fault
             totals[name] += 1
     return {name: count for name, count in totals.items() if count}
 
@@ -238,7 +240,7 @@ def test_a_value_is_not_taken_while_it_is_being_taken_back():
                      {"name": "send_sms", "args": {"recipients": [["$1"]], "message": ["The van is late"]}}],
            "spans": [{"tool": "text", "args": {"name": [{"words": "Marco", "value": "Marco"}, "Marcus"]}},
                      {"tool": "text", "args": {"message": "the van is late"}}]}
-    task = jsonl.task(row, jsonl.tools_of("assistant"))
+    task = task_of_row(row, tools_of("assistant"))
     calls = [understood(task, *task.said(n), final=True) for n in (2, 3, 4, 5)]
     names = [[args.get("name") for tool, args, _ in found if tool == "get_phone_number"] for found in calls]
     assert names == [["Marco"], [None], [None], ["Marcus"]]
@@ -266,7 +268,7 @@ def test_half_a_choice_of_a_marked_request_is_none(tmp_path):
     }}]))
     row = {"id": "t", "request": "book me a seat, a window seat please", "calls": [{"name": "seat", "args": {"kind": ["window seat"]}}],
            "spans": [{"tool": "book me a seat", "args": {"kind": "window seat"}}]}
-    task = jsonl.task(row, jsonl.tools_of(str(tools)))
+    task = task_of_row(row, tools_of(str(tools)))
     ends = [reading_of(task).wanted(task.said(n), True)[0].args for n in (5, 6, 7)]
     assert ends == [{}, {}, {"kind": "window seat"}]
 
@@ -327,4 +329,4 @@ def test_the_others_differ_in_one_secret_each():
     assert set(others(task, ("the", "forecas"), False)) == {"number", "misheard"}
     assert "extent" not in others(task, task.said(5), True)
     assert isinstance(reading_of(load(Config(), "train")[0]), reading.GroundedReading | DerivedReading)
-    assert player.heard_in(()) == () and heard.misheard(task, task.said()) == {}
+    assert heard_in(()) == () and heard.misheard(task, task.said()) == {}

@@ -17,8 +17,10 @@ from data_gen.grounding.heard import so_far
 from data_gen.grounding.reading import reading_of
 from data_gen.speech.timing import speak
 from data_gen.task import GoldArg, Task
-from data_gen.tasks import assistant, corpus, jsonl
+from data_gen.tasks import assistant, corpus
 from data_gen.tasks.bfcl import AckToolbox
+from data_gen.tasks.own_tools import tools_of
+from data_gen.tasks.rows import task_of_row
 from data_gen.tasks.twins import known_by, others
 from eval.measures.trace import trace
 from midsentence.clock import Profile, ns
@@ -108,7 +110,7 @@ def test_nothing_starts_at_an_end_where_words_break_off(mode):
     row = {"id": "t", "request": "pink lights in the bedroom please and at twenty percent",
            "calls": [{"name": "set_lights", "args": {"room": ["bedroom"], "state": ["on"], "brightness": [20], "colour": ["pink"]}}],
            "spans": [{"tool": "lights", "args": {"room": "bedroom", "state": "lights", "colour": "pink", "brightness": "twenty percent"}}]}
-    task = jsonl.task(row, jsonl.tools_of(str(corpus.FOLDER / "home" / "tools.py")))
+    task = task_of_row(row, tools_of(str(corpus.FOLDER / "home" / "tools.py")))
     at = list(task.said()).index("and") + 1
     late = [ns(0.8) * (n >= at) for n in range(len(task.words))]
     words = tuple(replace(word, start_ns=word.start_ns + by, end_ns=word.end_ns + by) for word, by in zip(task.words, late))

@@ -9,8 +9,9 @@ import pytest
 from configs.schema import AgentConfig, DataConfig, EndpointConfig
 from data_gen.episodes import make_episode
 from data_gen.expert.agreement import KINDS, disagreement
+from data_gen.expert.edits import reconcile
 from data_gen.expert.handover import Diverged, Handover, Watched
-from data_gen.expert.player import Expert, reconcile
+from data_gen.expert.player import Expert
 from data_gen.grounding.reading import reading_of
 from data_gen.speech.disfluency import Rates
 from data_gen.task import Task
@@ -20,8 +21,8 @@ from midsentence.clock import Profile
 from midsentence.core.calls import CallState
 from midsentence.core.events import StartTool
 from midsentence.core.modes import MODES
-from midsentence.core.protocol import write_value
 from midsentence.core.reducer import State
+from midsentence.core.values import write_value
 from midsentence.models.load import load_renderer
 from midsentence.shells.virtual import Episode, Rollout
 from tests.data_gen.expert import erratic

@@ -9,7 +9,9 @@ import pytest
 
 from configs.schema import AgentConfig, DataConfig
 from data_gen.episodes import make_episode
-from data_gen.expert.player import Expert, heard_in, reconcile
+from data_gen.expert.edits import reconcile
+from data_gen.expert.listening import heard_in
+from data_gen.expert.player import Expert
 from data_gen.grounding.reading import Wanted, reading_of
 from data_gen.speech.disfluency import Rates
 from data_gen.task import Task
@@ -20,9 +22,10 @@ from midsentence.clock import Profile
 from midsentence.core import reducer
 from midsentence.core.calls import CallState
 from midsentence.core.events import Appended, Generate, ModelOutput, Note, StartTool, UserUpdate
+from midsentence.core.lines import write_call
 from midsentence.core.modes import MODES, Settings
-from midsentence.core.protocol import Ref, write_call, write_value
 from midsentence.core.reducer import State
+from midsentence.core.values import Ref, write_value
 from midsentence.models.load import load_renderer
 from midsentence.shells.virtual import Rollout
 from midsentence.tools.assistant import assistant_specs

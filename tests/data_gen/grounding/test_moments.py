@@ -8,11 +8,11 @@ from data_gen.gold import read_calls
 from data_gen.grounding import arguments
 from data_gen.grounding.moments import moment_mentions
 from data_gen.task import Evidence, GoldArg
-from data_gen.tasks import jsonl
+from data_gen.tasks.own_tools import tools_of
 
 NOW = "2025-10-17 08:33:00"
 """A Friday."""
-SPECS = {spec.name: spec for spec in jsonl.tools_of("assistant").specs}
+SPECS = {spec.name: spec for spec in tools_of("assistant").specs}
 
 
 def ground(words, calls, tools, now=None):

@@ -12,6 +12,8 @@ from data_gen.grounding.reading import reading_of
 from data_gen.grounding.spans import marked
 from data_gen.task import BadTask, GoldArg
 from data_gen.tasks import jsonl, written
+from data_gen.tasks.own_tools import tools_of
+from data_gen.tasks.rows import task_of_row
 from data_gen.tasks.twins import twin
 
 TEXT = {
@@ -32,7 +34,7 @@ BACK = {
 
 
 def task(row, **changes):
-    return jsonl.task({**row, **changes}, jsonl.tools_of("assistant"))
+    return task_of_row({**row, **changes}, tools_of("assistant"))
 
 
 def shown(value) -> str:
@@ -104,7 +106,7 @@ def test_marks_that_do_not_fit_are_refused_by_name(spans, why):
 
 def test_words_that_are_said_twice_need_a_number():
     words = "text Sam that Sam called".split()
-    specs = {spec.name: spec for spec in jsonl.tools_of("assistant").specs}
+    specs = {spec.name: spec for spec in tools_of("assistant").specs}
     calls = [("get_phone_number", {"name": GoldArg(("Sam",))})]
     with pytest.raises(BadTask, match="'Sam' is said 2 times; write Sam#1 to Sam#2"):
         marked(words, calls, [{"tool": "text", "args": {"name": "Sam"}}], specs)
@@ -127,7 +129,7 @@ def test_a_choice_is_not_dictated():
         "calls": [{"name": "book", "args": {"seating": ["window"], "note": ["window table"]}}],
         "spans": [{"tool": "book", "args": {"seating": "window table#1", "note": "window table#2"}}],
     }
-    edits = {edit.slot: edit for edit in jsonl.task(row, None).reading.edits}
+    edits = {edit.slot: edit for edit in task_of_row(row, None).reading.edits}
     assert not edits["seating"].spoken and edits["note"].spoken
 
 
@@ -140,7 +142,7 @@ def test_how_many_calls_there_will_be_is_not_known_from_what_they_share():
         "calls": [{"name": "set_lights", "args": {"room": [room], "state": ["off"]}} for room in rooms],
         "spans": [{"tool": "lights off", "args": {"room": room, "state": "off"}} for room in rooms],
     }
-    made = jsonl.task(row, None)
+    made = task_of_row(row, None)
     assert wanted(made, 5) == ["set_lights(off)…"]
     assert wanted(made, 8) == ["set_lights(kitchen, off)"]
     assert wanted(made, 13, final=True) == [f"set_lights({room}, off)" for room in rooms]
@@ -154,7 +156,7 @@ def test_a_passing_value_that_gold_accepts_too_knows_nothing_of_the_longer_one()
            "spans": [{"tool": "text", "args": {"name": "Ann"}},
                      {"tool": "text", "args": {"message": [{"words": "happy birthday#1", "value": "happy birthday"},
                                                            "happy birthday love"]}}]}
-    task = jsonl.task(row, jsonl.tools_of("assistant"))
+    task = task_of_row(row, tools_of("assistant"))
     said = [reading_of(task).wanted(task.said(count), count == len(task.words))[-1].args.get("message") for count in (6, len(task.words))]
     assert said == ["happy birthday", "happy birthday love"]
 
@@ -165,5 +167,5 @@ def test_a_request_may_really_end_on_a_word_that_hangs_where_nothing_is_said_by_
            "calls": [{"name": "get_phone_number", "args": {"name": ["Ann"]}},
                      {"name": "create_note", "args": {"name": ["Ann"], "content": ["$1"]}}],
            "spans": [{"tool": "number", "args": {"name": "Ann"}}, {"tool": "what does it come to", "args": {"name": "Ann"}}]}
-    task = jsonl.task(row, jsonl.tools_of("assistant"))
+    task = task_of_row(row, tools_of("assistant"))
     assert [want.complete for want in reading_of(task).wanted(task.said(len(task.words)), True)] == [True, True]

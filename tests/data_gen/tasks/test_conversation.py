@@ -9,10 +9,13 @@ import pytest
 
 from data_gen.dialogue.markup import turn_fields
 from data_gen.grounding.reading import reading_of
-from data_gen.markup import parse, render
+from data_gen.marking.reading import parse
+from data_gen.marking.writing import render
 from data_gen.task import BadTask, GoldArg, Reference
 from data_gen.tasks import jsonl
 from data_gen.tasks.drawn import drawn
+from data_gen.tasks.own_tools import tools_of
+from data_gen.tasks.rows import task_of_row
 
 LINES = (
     "t1 | {1,2:text} {1.name:Bob} for me >> ?2.message >> {2.message:I'm running late} >> >> thanks "
@@ -27,7 +30,7 @@ LINES = (
 
 
 def read(line: str):
-    return jsonl.task(parse(line), jsonl.tools_of("assistant"))
+    return task_of_row(parse(line), tools_of("assistant"))
 
 
 def test_a_line_of_turns_is_a_conversation():
@@ -110,13 +113,13 @@ def test_turns_of_rows_are_checked(turns, why):
     row = {"id": "x", "request": "open the plan open the list", "turns": turns, "calls": [
         {"name": "open_note", "args": {"name": ["plan"]}}, {"name": "open_note", "args": {"name": ["list"]}}]}
     with pytest.raises(BadTask, match=why):
-        jsonl.task(row, jsonl.tools_of("assistant"))
+        task_of_row(row, tools_of("assistant"))
 
 
 def test_calls_belong_to_turns_by_their_words_where_nothing_is_marked():
     row = {"id": "x", "request": "open the note plan open the note list", "turns": [{"words": 4}, {"words": 8}], "calls": [
         {"name": "open_note", "args": {"name": ["plan"]}}, {"name": "open_note", "args": {"name": ["list"]}}]}
-    assert [turn.calls for turn in jsonl.task(row, jsonl.tools_of("assistant")).turns] == [1, 2]
+    assert [turn.calls for turn in task_of_row(row, tools_of("assistant")).turns] == [1, 2]
 
 
 # -- chat rows ------------------------------------------------------------------------------------------------------------

@@ -9,6 +9,9 @@ import pytest
 
 from configs.schema import Config, DataConfig, EndpointConfig
 from data_gen import check, generate
+from data_gen.checks import row_tasks
+from data_gen.checks.faults import faults
+from data_gen.checks.tally import COUNTERS, LOST
 from data_gen.sources import load, rejected
 from data_gen.tasks import corpus
 from data_gen.tasks.twins import asked_tools, twin
@@ -148,12 +151,12 @@ def test_a_folder_of_the_corpus_is_made_and_checks_out(folder, tmp_path, source)
     config = settings(source, train=8)
     config.model.name, config.out = "tiny", str(tmp_path / "out")
     generate._loaded.clear()
-    check._pool.cache_clear()
+    row_tasks._pool.cache_clear()
     generate.main(config)
     report = check.check(tmp_path / "out").report()
-    assert report["rows"] == 8 and not any(report[name] for name in check.COUNTERS)
+    assert report["rows"] == 8 and not any(report[name] for name in COUNTERS)
     generate._loaded.clear()
-    check._pool.cache_clear()
+    row_tasks._pool.cache_clear()
 
 
 def test_what_a_false_end_made_impossible_is_no_repetition(folder):
@@ -168,8 +171,8 @@ def test_what_a_false_end_made_impossible_is_no_repetition(folder):
     config.model.name, config.data.modes, config.data.endpoint = "tiny", ["sequential"], "timer"
     config.data.endpoints["timer"] = EndpointConfig(delay_s=0.3, false_rate=1.0)
     pool, made = load(config, "train"), generate.renderer(config)
-    found = [check.faults(config, generate.make_row(config, pool[n], "train", n), pool[n], pool[n], made) for n in range(60)]
-    assert {check.LOST} in found and all(each <= {check.LOST} for each in found)
+    found = [faults(config, generate.make_row(config, pool[n], "train", n), pool[n], pool[n], made) for n in range(60)]
+    assert {LOST} in found and all(each <= {LOST} for each in found)
 
 
 def test_every_row_of_the_corpus_is_used():
@@ -190,7 +193,7 @@ def test_an_argument_that_is_its_default_is_not_set_again_and_again(folder):
     config.model.name, config.data.modes, config.agent.revise, config.agent.commit = "tiny", ["async_io", "speculative"], "amend", "line"
     pool, made = load(config, "train"), generate.renderer(config)
     rows = [generate.make_row(config, pool[n], "train", n) for n in range(12)]
-    assert [check.faults(config, row, pool[n], pool[n], made) for n, row in enumerate(rows)] == [set()] * 12
+    assert [faults(config, row, pool[n], pool[n], made) for n, row in enumerate(rows)] == [set()] * 12
 
 
 def test_data_of_another_corpus_are_not_gone_on_with(folder):

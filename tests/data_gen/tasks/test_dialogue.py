@@ -8,6 +8,7 @@ import pytest
 
 from configs.schema import AgentConfig, Config, DataConfig, EndpointConfig, ModelConfig
 from data_gen import check
+from data_gen.checks.tally import COUNTERS
 from data_gen.episodes import make_episode
 from data_gen.expert.player import Expert
 from data_gen.generate import _tasks, make_row, renderer
@@ -89,7 +90,7 @@ def config(request) -> Config:
 def test_a_folder_of_conversations_has_nothing_to_count(config):
     rows = [make_row(config, _tasks(config, split)[n], split, n) for split, count in config.data.sizes.items() for n in range(count)]
     found = check.check_rows(config, rows).report()
-    assert found["rows"] == 9 and all(found[name] == 0 for name in check.COUNTERS) and found["split_overlap"] == 0
+    assert found["rows"] == 9 and all(found[name] == 0 for name in COUNTERS) and found["split_overlap"] == 0
     assert found["turns"] >= 18 and sum(found["kinds_of_turns"].values()) == pytest.approx(1, abs=0.01)
     assert sum(found["turns_of_conversations"].values()) == pytest.approx(1, abs=0.01)
 

@@ -15,6 +15,7 @@ pytest.importorskip("home_assistant_intents", reason="pip install -e '.[home]'")
 from configs.schema import Config, DataConfig, EndpointConfig, ModelConfig
 from data_gen import check, generate
 from data_gen.card import _LICENCES
+from data_gen.checks.tally import COUNTERS
 from data_gen.gold import canonical
 from data_gen.grounding.heard import hangs
 from data_gen.grounding.reading import reading_of
@@ -324,4 +325,4 @@ def test_rows_check_out(language):
     pools = {split: generate._tasks(config, split) for split in data.sizes}
     rows = [generate.make_row(config, pools[split][n], split, n) for split, count in data.sizes.items() for n in range(count)]
     report = check.check_rows(config, rows).report()
-    assert report["rows"] == 11 and report["split_overlap"] == 0 and {name: report[name] for name in check.COUNTERS if report[name]} == {}
+    assert report["rows"] == 11 and report["split_overlap"] == 0 and {name: report[name] for name in COUNTERS if report[name]} == {}

@@ -11,13 +11,16 @@ import pytest
 
 from data_gen import generate
 from data_gen.episodes import make_episode
-from data_gen.expert.player import Expert, reconcile
+from data_gen.expert.edits import reconcile
+from data_gen.expert.player import Expert
 from data_gen.gold import read_value, references
 from data_gen.grounding.heard import as_said, cut_value
 from data_gen.grounding.reading import reading_of
 from data_gen.sources import inputs
 from data_gen.task import BadTask, Evidence, GoldArg, Reference
 from data_gen.tasks import formats, gathered, jsonl
+from data_gen.tasks.own_tools import tools_of
+from data_gen.tasks.rows import SHARES, split_of, task_of_row
 from data_gen.trajectory import read_rows
 from midsentence.clock import Profile, ns
 from midsentence.core.calls import CallState
@@ -180,7 +183,7 @@ def test_a_result_must_fit_where_it_goes(tmp_path):
 def test_splits_follow_from_ids_unless_a_row_says(tmp_path):
     rows = [ROW | {"id": f"n{n}"} for n in range(200)] + [ROW | {"id": "own", "split": "test"}]
     tasks = load(tmp_path, *rows).tasks
-    counts = {split: sum(task.split == split for task in tasks) for split in jsonl.SHARES}
+    counts = {split: sum(task.split == split for task in tasks) for split in SHARES}
     assert sum(counts.values()) == 201 and 140 < counts["train"] < 180 and min(counts.values()) > 5
     assert next(task.split for task in tasks if task.id == "own") == "test"
     assert [task.split for task in load(tmp_path, *rows[::-1]).tasks[::-1]] == [task.split for task in tasks]
@@ -518,7 +521,7 @@ def test_a_folder_is_all_of_its_files(tmp_path):
     ((name, why),) = loaded.rejected
     assert name == "data/train-00000-of-00001.jsonl line 2" and why.startswith("is no JSON")
     (data / "validation-00000-of-00001.json").unlink()
-    assert [task.split for task in jsonl.load(str(tmp_path), "").tasks] == [jsonl.split_of("xlam-7")], "one split alone divides nothing"
+    assert [task.split for task in jsonl.load(str(tmp_path), "").tasks] == [split_of("xlam-7")], "one split alone divides nothing"
 
 
 def test_a_folder_that_datasets_saved_is_read(tmp_path):
@@ -530,7 +533,7 @@ def test_a_folder_that_datasets_saved_is_read(tmp_path):
 
 
 def test_tools_without_a_class_are_writes_and_acknowledge_alike(tmp_path):
-    tools = jsonl.tools_of(tools_file(tmp_path))
+    tools = tools_of(tools_file(tmp_path))
     assert {spec.name: spec.access for spec in tools.specs} == {"lookup": "read", "pay": "write"}
     first, second = tools.toolbox("t", ()), tools.toolbox("t", ())
     assert first.run("lookup", {"city": "Lima"}) == second.run("lookup", {"city": "Lima"}) != first.run("lookup", {"city": "Oslo"})
@@ -547,12 +550,12 @@ def test_tools_without_a_class_are_writes_and_acknowledge_alike(tmp_path):
 ])
 def test_a_bad_tools_file_says_what_is_wrong(tmp_path, tools, says):
     with pytest.raises(ValueError, match=re.escape(says)):
-        jsonl.tools_of(tools_file(tmp_path, tools))
+        tools_of(tools_file(tmp_path, tools))
 
 
 def test_missing_files_and_missing_tools_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no tools file nowhere.json; give a .json or .py file, or tools=assistant"):
-        jsonl.tools_of("nowhere.json")
+        tools_of("nowhere.json")
     with pytest.raises(FileNotFoundError, match="no requests file ''; give requests=FILE"):
         jsonl.load("", "assistant")
     assert "no tools: give tools=FILE or tools=assistant" in jsonl.load(rows_file(tmp_path, ROW), "").rejected[0][1]
@@ -589,14 +592,14 @@ def test_python_tools_run_and_their_refusals_keep_rows_out(tmp_path):
     assert loaded.rejected == [("line 2 (b)", "call 1 is refused by its own tool: no city Oslo")]
     path.write_text(PYTHON_TOOLS.replace("def new_state", "def old_state"))
     with pytest.raises(ValueError, match=r"lookup takes state; add a function new_state\(\)"):
-        jsonl.tools_of(str(path))
+        tools_of(str(path))
 
 
 def test_a_tasks_date_tags_and_answer_are_those_of_its_row(tmp_path):
     row = ROW | {"now": "2026-03-03 10:00:00", "tags": ["filler"], "answer": "Eleven."}
     path = tmp_path / "own.py"
     path.write_text(PYTHON_TOOLS)
-    made = jsonl.task(row, jsonl.tools_of(str(path)))
+    made = task_of_row(row, tools_of(str(path)))
     assert (made.now, made.tags, made.answer, made.exact_answer) == ("2026-03-03 10:00:00", ("filler",), ("Eleven.",), False)
 
 

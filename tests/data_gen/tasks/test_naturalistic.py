@@ -15,6 +15,7 @@ from data_gen.grounding.reading import reading_of
 from data_gen.sources import load
 from data_gen.speech.disfluency import HELD_OUT, TRAIN
 from data_gen.tasks import naturalistic, written
+from data_gen.tasks.named_world import world
 from midsentence.models.load import load_renderer
 from midsentence.tools.assistant import AssistantToolbox
 
@@ -80,7 +81,7 @@ def test_the_expert_is_right_on_every_request_written_by_hand(mode):
 
 
 def test_a_written_row_gets_a_world_that_knows_what_it_names():
-    box = AssistantToolbox(written.world(read_calls([(call["name"], call["args"]) for call in ROW["calls"]], {})), "row")
+    box = AssistantToolbox(world(read_calls([(call["name"], call["args"]) for call in ROW["calls"]], {})), "row")
     assert box.run("summarize_pdf", {"pdf_path": "budget"}).startswith("This is about budget")
     assert box.run("get_phone_number", {"name": "Sam"}).startswith("+1")
 

@@ -12,12 +12,14 @@ import pytest
 from data_gen.gold import read_args
 from data_gen.grounding.spans import find
 from data_gen.task import GoldArg
-from data_gen.tasks import jsonl, written
+from data_gen.tasks import written
 from data_gen.tasks.assistant.entities import pool
+from data_gen.tasks.own_tools import tools_of
 from data_gen.tasks.retell import days, fillers, hours, people, retold
+from data_gen.tasks.rows import task_of_row
 
 ROWS = [json.loads(line) for line in written.REQUESTS.read_text(encoding="utf-8").splitlines()]
-ASSISTANT = jsonl.tools_of("assistant")
+ASSISTANT = tools_of("assistant")
 SMS = {
     "id": "t", "now": "2026-03-03 10:00:00",
     "request": "text Marco, no sorry, Marcus, that um the van won't start, he's waiting, Marcus is",
@@ -83,7 +85,7 @@ def test_days_turn_together():
     due = datetime.fromisoformat(told["calls"][0]["args"]["due_date"][0])
     assert due - datetime(2026, 3, 5, 16) == moved and f"{due:%A}" in told["request"]
     assert [one["value"][:10] for one in told["spans"][0]["args"]["due_date"]] == [f"{due:%Y-%m-%d}"] * 2
-    assert jsonl.task(told, ASSISTANT).gold[0].args["due_date"] == GoldArg((f"{due:%Y-%m-%d %H:%M:%S}",))
+    assert task_of_row(told, ASSISTANT).gold[0].args["due_date"] == GoldArg((f"{due:%Y-%m-%d %H:%M:%S}",))
 
 
 @pytest.mark.parametrize("request_", ["remind me on the twelfth", "is it open at the weekend", "lunch on June 3 then", "on 3/4 at noon"])
@@ -99,7 +101,7 @@ def test_hours_move_by_what_the_grammar_reads():
     assert second == first + 1 and first != 15
     names = "zero one two three four five six seven eight nine".split()
     assert f"at {names[first - 12]}, no make that at {names[second - 12]}, to call" in told["request"]
-    assert jsonl.task(told, ASSISTANT).gold[0].args["due_date"] == GoldArg((f"2026-03-05 {second}:00:00",))
+    assert task_of_row(told, ASSISTANT).gold[0].args["due_date"] == GoldArg((f"2026-03-05 {second}:00:00",))
 
 
 @pytest.mark.parametrize(("old", "new"), [
@@ -131,7 +133,7 @@ def test_fillers_come_and_go_between_what_is_marked():
     assert all("the van won't start," in each["request"] and each["spans"] == SMS["spans"] for each in told)
     assert {"filler" in each.get("tags", ()) for each in told if each != SMS} == {True, False}
     sent = read_args({"recipients": [["$1"]], "message": ["The van won't start"]}, calls=2)
-    assert all(jsonl.task(each, ASSISTANT).gold[1].args == sent for each in told)
+    assert all(task_of_row(each, ASSISTANT).gold[1].args == sent for each in told)
     numbered = {"request": "show Rome show me Rome now show me", "calls": [], "spans": [{"tool": "show me#2", "args": {}}]}
     assert all(find(each["request"].split(), "show me#2")[1] == len(each["request"].split()) for n in range(99)
                for each in [fillers(numbered, random.Random(n))])
@@ -143,6 +145,6 @@ def test_every_marked_row_that_is_told_again_passes_the_door():
         for way in ("people", "days", "hours", "fillers"):
             told = retold(row, random.Random(row["id"]), (way,), "test")
             seen[way] += told != row
-            jsonl.task(told, ASSISTANT)
-        jsonl.task(retold(row, random.Random(row["id"]), split="test"), ASSISTANT)
+            task_of_row(told, ASSISTANT)
+        task_of_row(retold(row, random.Random(row["id"]), split="test"), ASSISTANT)
     assert seen == {"people": 66, "days": 103, "hours": 26, "fillers": 67}

@@ -13,9 +13,10 @@ from data_gen.dialogue.user import Conversant
 from data_gen.episodes import make_episode
 from data_gen.expert.player import Expert
 from data_gen.grounding.reading import reading_of
-from data_gen.markup import parse
+from data_gen.marking.reading import parse
 from data_gen.task import GoldArg
-from data_gen.tasks import jsonl
+from data_gen.tasks.own_tools import tools_of
+from data_gen.tasks.rows import task_of_row
 from eval.figures.turn_tables import conversations
 from eval.measures.conversations import slices, summary
 from eval.measures.rows import Terms, rows_of
@@ -36,7 +37,7 @@ LINE = (
     "and {3:remind me} to {3.name:buy a card} >> >> thanks | get_phone_number; send_sms(recipients=[$1]); create_reminder "
     "| now=2026-03-03 10:00:00; split=test"
 )
-TASK = jsonl.task(parse(LINE), jsonl.tools_of("assistant"))
+TASK = task_of_row(parse(LINE), tools_of("assistant"))
 
 
 class Spoilt:
@@ -118,7 +119,7 @@ def test_an_attempt_that_left_the_context_is_no_growth_of_it(tiny_renderer):
 @pytest.mark.parametrize(("mode", "cause"), [("verified", ""), ("parallel", "extra")])
 def test_a_look_up_that_was_thrown_away_is_in_vain_and_no_fault_of_a_turn_that_asks_for_nothing(mode, cause, tiny_renderer):
     """In `verified` an attempt at the first words of the thanks looks a number up, in `parallel` what answers all of them does."""
-    task = jsonl.task(parse(LINE.replace(">> thanks", ">> oh thanks a lot for that")), jsonl.tools_of("assistant"))
+    task = task_of_row(parse(LINE.replace(">> thanks", ">> oh thanks a lot for that")), tools_of("assistant"))
     task = replace(task, turns=(*task.turns[:-1], replace(task.turns[-1], quiet=True)))
     begun = "<answer>Done.</answer>" if mode == "verified" else "<answer>You're welcome.</answer>"
     look_up = '<tool_call>\n4. get_email_address("Bob")\n</tool_call>'

@@ -22,8 +22,8 @@ from eval.running.episodes import record
 from eval.running.records import EpisodeRecord
 from midsentence.clock import NS_PER_S, Profile, ns
 from midsentence.core.events import EndPredicted, Silence, UserUpdate
+from midsentence.core.lines import write_amend, write_call
 from midsentence.core.modes import MODES, settings
-from midsentence.core.protocol import write_amend, write_call
 from midsentence.core.transcript import Segment
 from midsentence.tools.tool import Param, ToolSpec
 

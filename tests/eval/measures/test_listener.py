@@ -13,7 +13,9 @@ from data_gen.expert.player import Expert
 from data_gen.grounding.reading import reading_of
 from data_gen.speech.timing import speak
 from data_gen.task import Evidence, GoldArg, GoldCall, Task
-from data_gen.tasks import assistant, debug, jsonl
+from data_gen.tasks import assistant, debug
+from data_gen.tasks.own_tools import tools_of
+from data_gen.tasks.rows import task_of_row
 from eval.measures.critical import CAUSES, critical_path
 from eval.measures.floor import append_ns
 from eval.measures.listener import heard_ns, listener_ns
@@ -21,8 +23,8 @@ from eval.measures.trace import Line, Piece, Run, Span, Trace
 from eval.running.episodes import record
 from midsentence.clock import NS_PER_S, Profile, ns
 from midsentence.core.events import UserUpdate
+from midsentence.core.lines import CommitLine
 from midsentence.core.modes import MODES
-from midsentence.core.protocol import CommitLine
 from midsentence.tools.tool import Param, ToolSpec
 
 LAPTOP = Profile("laptop", 40, 400, 20_000_000)
@@ -83,7 +85,7 @@ def test_what_is_taken_back_in_the_end_is_not_waited_for(tiny_renderer):
                                                                                  {"words": "leave Bob off", "value": None}]}},
                      {"name": "get_email_address", "tool": "a copy", "args": {"name": {"words": "Bob#1", "value": "Bob"}},
                       "until": "leave Bob off"}]}
-    task = jsonl.task(row, jsonl.tools_of("assistant"))
+    task = task_of_row(row, tools_of("assistant"))
     assert "cc" not in task.gold[1].arg_evidence
     heard = heard_of(task, DataConfig(), 0)
     assert listener_ns(task, heard, MODES["speculative"], LAPTOP, tiny_renderer) > 0

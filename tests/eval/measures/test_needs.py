@@ -8,7 +8,7 @@ import pytest
 
 from data_gen.task import Evidence, GoldArg, GoldCall, Reference, Task, Word
 from data_gen.tasks import debug
-from data_gen.tasks.jsonl import Acknowledging
+from data_gen.tasks.own_tools import Acknowledging
 from eval.measures.floor import paths
 from eval.measures.needs import binding
 from midsentence.core.modes import MODES

@@ -12,8 +12,8 @@ from eval.measures.isomorphism import gold_graph, graph_of, isomorphic
 from eval.measures.scoring import CAUSES, Ran, answer_f1, equal, holds, match, normal, score
 from midsentence.core.calls import Call, CallState, Graph
 from midsentence.core.modes import MODES
-from midsentence.core.protocol import Ref
 from midsentence.core.reducer import start
+from midsentence.core.values import Ref
 from midsentence.tools.tool import Param, ToolFailure, ToolSpec
 
 ANY = {}

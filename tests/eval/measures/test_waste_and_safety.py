@@ -11,7 +11,7 @@ from eval.measures.waste_and_safety import Rules, committed, counts
 from midsentence.clock import ns
 from midsentence.core.calls import CallState, Input
 from midsentence.core.events import Moved, Note, UserUpdate
-from midsentence.core.protocol import AmendLine, CallLine, CommitLine
+from midsentence.core.lines import AmendLine, CallLine, CommitLine
 from midsentence.tools.tool import Param, ToolSpec
 
 SPECS = {"look": ToolSpec("look", (), "read"), "send": ToolSpec("send", (), "write")}

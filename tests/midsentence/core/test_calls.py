@@ -8,7 +8,7 @@ from midsentence.core import reducer
 from midsentence.core.calls import ROWS, TABLE, TERMINAL, Call, CallState, Graph, Input, effect_key
 from midsentence.core.events import Appended, CancelTool, ModelOutput, Moved, StartTool, ToolError, ToolResult, UserUpdate
 from midsentence.core.modes import settings
-from midsentence.core.protocol import Join, Ref
+from midsentence.core.values import Join, Ref
 from midsentence.testing import TOOLS
 from midsentence.tools.tool import Param, ToolSpec
 

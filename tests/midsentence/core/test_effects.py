@@ -24,9 +24,10 @@ from midsentence.core.events import (
 )
 from midsentence.core.forgetting import Shown, Turned
 from midsentence.core.modes import settings
-from midsentence.core.protocol import Parser, Ref
+from midsentence.core.parser import Parser
 from midsentence.core.state import Before, Draft, Pending, Phase, State, freeze, thaw
 from midsentence.core.transcript import Segment, Transcript
+from midsentence.core.values import Ref
 from midsentence.testing import TOOLS
 
 SPECS = {spec.name: spec for spec in TOOLS}

@@ -9,31 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midsentence.core.protocol import (
-    ENVIRONMENT_TAGS,
-    TAGS,
-    ActionEnded,
-    AmendLine,
-    AnswerOpened,
-    CallLine,
-    CommitLine,
-    Join,
-    Malformed,
-    NoSuchPart,
-    Parser,
-    Ref,
-    RemoveLine,
-    as_text,
-    feed,
-    joined,
-    parse_line,
-    refs,
-    resolve,
-    write_amend,
-    write_call,
-    write_commit,
-    write_value,
-)
+from midsentence.core.lines import AmendLine, CallLine, CommitLine, Malformed, RemoveLine, parse_line, write_amend, write_call, write_commit
+from midsentence.core.parser import ActionEnded, AnswerOpened, Parser, feed
+from midsentence.core.protocol import ENVIRONMENT_TAGS, TAGS
+from midsentence.core.values import Join, NoSuchPart, Ref, as_text, joined, refs, resolve, write_value
 
 
 def parse(text: str, cuts: list[int] = ()) -> tuple[Parser, tuple]:

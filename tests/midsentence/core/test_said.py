@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midsentence.core.protocol import Ref
 from midsentence.core.said import only_said, words_said
 from midsentence.core.transcript import Segment, update_text
+from midsentence.core.values import Ref
 
 SAID = ("ask", "Bob", "Ray,", "about", "2", "cars")
 

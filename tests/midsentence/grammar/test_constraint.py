@@ -23,8 +23,9 @@ from midsentence.core.calls import CallState
 from midsentence.core.events import Appended, ModelOutput, Note, ToolError, ToolResult, UserUpdate
 from midsentence.core.modes import settings
 from midsentence.core.protocol import TAGS
+from midsentence.grammar.atoms import untagged
 from midsentence.grammar.constraint import ProtocolGrammar
-from midsentence.grammar.rules import more_of, spelled, text_of, unsaid, untagged, without_repeats
+from midsentence.grammar.said_text import more_of, spelled, text_of, unsaid, without_repeats
 from midsentence.rendering.renderer import Renderer
 from midsentence.shells.virtual import Episode, run_batch
 from midsentence.tools.tool import Param, ToolFailure, ToolSpec

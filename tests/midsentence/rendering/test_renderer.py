@@ -13,7 +13,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from midsentence.clock import ns
-from midsentence.core.protocol import EDITION, ENVIRONMENT_TAGS, TAGS, parse_line, write_call
+from midsentence.core.lines import parse_line, write_call
+from midsentence.core.protocol import EDITION, ENVIRONMENT_TAGS, TAGS
 from midsentence.core.transcript import CLOSERS, Segment
 from midsentence.rendering.chat_format import ChatFormat
 from midsentence.rendering.renderer import CLOCK_EDGES_NS, Renderer, Rendering, as_data

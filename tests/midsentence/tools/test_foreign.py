@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from llguidance import LLMatcher, LLTokenizer
 
-from midsentence.core.protocol import CallLine, parse_line
+from midsentence.core.lines import CallLine, parse_line
 from midsentence.grammar.rules import Legal, LineRules
 from midsentence.tools.foreign import RemoteToolbox, tool_specs
 from midsentence.tools.schema import BadSchema, plain

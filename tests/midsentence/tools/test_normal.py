@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midsentence.core.calls import Call, call_text
-from midsentence.core.protocol import Join, Ref
+from midsentence.core.values import Join, Ref
 from midsentence.tools.function import Tool
 from midsentence.tools.normal import normal_form
 from midsentence.tools.tool import Param, ToolSpec
