@@ -45,7 +45,8 @@ from midsentence.addresses import without_keys
 from midsentence.clock import Profile, local_now, ns, seconds
 from midsentence.files import digest, intact, marker, write
 from midsentence.models.load import weights_hash
-from midsentence.shells.virtual import Episode, Planner, Rollout, run_batch
+from midsentence.models.planned import Planner
+from midsentence.shells.virtual import Episode, Rollout, run_batch
 from midsentence.tools.tool import Toolbox
 
 MANIFEST = "manifest.json"

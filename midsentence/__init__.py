@@ -17,7 +17,8 @@ _NAMES = {
     "midsentence.shells.live": ("Limits", "Session", "SessionEnded", "idempotency_key"),
     "midsentence.shells.answer_parts": ("AnswerPart",),
     "midsentence.core.modes": ("MODES", "Settings", "settings"),
-    "midsentence.models.live": ("LiveModel", "ModelWorker"),
+    "midsentence.models.live": ("LiveModel",),
+    "midsentence.models.worker": ("ModelWorker",),
     "midsentence.rendering.renderer": ("Renderer",),
     "midsentence.assets": ("MissingAsset",),
     "midsentence.models.folders": ("ModelNotFound",),
@@ -66,7 +67,8 @@ if TYPE_CHECKING:  # the same once more, for type checkers and editors; a test h
     from midsentence.shells.live import idempotency_key as idempotency_key
     from midsentence.shells.answer_parts import AnswerPart as AnswerPart
     from midsentence.core.modes import MODES as MODES, Settings as Settings, settings as settings
-    from midsentence.models.live import LiveModel as LiveModel, ModelWorker as ModelWorker
+    from midsentence.models.live import LiveModel as LiveModel
+    from midsentence.models.worker import ModelWorker as ModelWorker
     from midsentence.rendering.renderer import Renderer as Renderer
     from midsentence.assets import MissingAsset as MissingAsset
     from midsentence.models.folders import ModelNotFound as ModelNotFound

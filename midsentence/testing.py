@@ -90,7 +90,7 @@ class ScriptNotOver(AssertionError):
 class Scripted:
     """Plays the model: each generation takes the next action. A cut action counts as taken.
 
-    It is a planner for `midsentence.shells.virtual.Episode`, and for `midsentence.models.live.PlannedModel` in a live session.
+    It is a planner for `midsentence.shells.virtual.Episode`, and for `midsentence.models.planned.PlannedModel` in a live session.
 
     Args:
         actions: one a generation. A script that runs out is a mistake of whoever wrote it, and fails loudly.

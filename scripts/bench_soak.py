@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import Any
 
 from midsentence.clock import Profile, ns
-from midsentence.models.live import PlannedModel
 from midsentence.models.load import load_renderer
+from midsentence.models.planned import PlannedModel
 from midsentence.rendering.renderer import Renderer
 from midsentence.shells.live import Limits, SessionEnded
 from midsentence.shells.log import write_log

@@ -48,8 +48,9 @@ from midsentence.core.reducer import State
 from midsentence.ending import UserError, quietly
 from midsentence.files import intact, marker, write
 from midsentence.models.load import load_renderer, load_runtime, weights_hash
+from midsentence.models.planned import Planner
 from midsentence.rendering.renderer import Renderer
-from midsentence.shells.virtual import Episode, Planner, Rollout, run_batch
+from midsentence.shells.virtual import Episode, Rollout, run_batch
 from midsentence.terminal import plain
 
 SPLIT = "train"
@@ -372,7 +373,7 @@ class Lenient:
         self.grammar = grammar
 
     def begin(self, state: State) -> LenientConstraint:
-        """See `midsentence.shells.virtual.Grammar`."""
+        """See `midsentence.models.model.Grammar`."""
         try:
             return LenientConstraint(self.grammar.begin(state))
         except ValueError as error:

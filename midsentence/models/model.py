@@ -9,6 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence, Set
 from typing import Any, Protocol, runtime_checkable
 
+from midsentence.core.state import State
+
+LEAST_FORESEEN = 4
+"""Fewer tokens are as soon written as read: see `Verifies`."""
+
 
 def common(one: Sequence[int], other: Sequence[int]) -> int:
     """How many items two sequences begin with alike."""
@@ -77,6 +82,14 @@ class Constraint(Mask, Protocol):
 
     def forced(self) -> Sequence[int]:
         """Tokens that must come next, with no choice left: they cost prefill, not decode."""
+        ...
+
+
+class Grammar(Protocol):
+    """Constrains what a model writes in one generation."""
+
+    def begin(self, state: State) -> Constraint:
+        """The constraint of a generation that starts in ``state``."""
         ...
 
 

@@ -12,7 +12,7 @@ import heapq
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from midsentence.clock import NS_PER_S, Profile, ns
 from midsentence.core import reducer
@@ -44,30 +44,12 @@ from midsentence.core.forgetting import shown
 from midsentence.core.modes import Settings
 from midsentence.core.outcome import Boundary, Outcome
 from midsentence.core.reducer import Phase, State
-from midsentence.models.model import Constraint, Mask, Model, Stream, Verifies, common
+from midsentence.models.model import Constraint, Grammar, Mask, Model, Stream, Verifies, common
+from midsentence.models.planned import Planner
 from midsentence.rendering.renderer import Renderer, Rendering
 from midsentence.shells.drafts import Drafted, Drafts, read_key
 from midsentence.shells.spoken import Spoken, User
 from midsentence.tools.tool import Toolbox
-
-
-class Planner(Protocol):
-    """Plays the model: the expert, or a script."""
-
-    def plan(self, state: State) -> str | Sequence[int] | None:
-        """The whole next action, as text or as ids; None leaves it to the model, where the episode has one.
-
-        A cut keeps the tokens that fit; the next call sees the new state.
-        """
-        ...
-
-
-class Grammar(Protocol):
-    """Constrains what a model writes in one generation."""
-
-    def begin(self, state: State) -> Constraint:
-        """The constraint of a generation that starts in ``state``."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from data_gen.task import Task
 from midsentence.core.calls import CallState
 from midsentence.core.protocol import Ref, write_call
 from midsentence.core.reducer import State
-from midsentence.shells.virtual import Planner
+from midsentence.models.planned import Planner
 from midsentence.tools.tool import ToolSpec
 
 MUSING = "well let me think about what this could possibly mean and whether there is anything at all that I should do about it now"

@@ -24,10 +24,10 @@ from midsentence.core.modes import settings as mode_settings  # noqa: E402
 from midsentence.grammar.constraint import ProtocolGrammar  # noqa: E402
 from midsentence.models import llama_library, llamacpp  # noqa: E402
 from midsentence.models.checkpoint import load_model  # noqa: E402
-from midsentence.models.live import ModelWorker  # noqa: E402
 from midsentence.models.llamacpp import LlamaCppModel  # noqa: E402
 from midsentence.models.load import load_runtime  # noqa: E402
 from midsentence.models.transformers import TransformersModel  # noqa: E402
+from midsentence.models.worker import ModelWorker  # noqa: E402
 from midsentence.rendering.prompt import system_prompt  # noqa: E402
 from midsentence.rendering.renderer import Renderer  # noqa: E402
 from midsentence.shells import session  # noqa: E402

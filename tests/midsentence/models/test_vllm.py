@@ -13,10 +13,10 @@ from configs.schema import VllmConfig
 from eval import replay
 from midsentence.grammar.constraint import ProtocolGrammar
 from midsentence.models.checkpoint import load_model
-from midsentence.models.live import ModelWorker
 from midsentence.models.load import load_runtime
 from midsentence.models.transformers import TransformersModel
 from midsentence.models.vllm import ServerFailed, VllmModel
+from midsentence.models.worker import ModelWorker
 from midsentence.rendering.renderer import Renderer
 from midsentence.shells import session
 from midsentence.shells.virtual import run_batch

@@ -11,8 +11,8 @@ import pytest
 
 from midsentence.core import reducer
 from midsentence.core.events import Emit, StartTool, ToolResult
-from midsentence.models.live import ModelWorker
 from midsentence.models.transformers import TransformersModel
+from midsentence.models.worker import ModelWorker
 from midsentence.rendering.renderer import Renderer
 from midsentence.shells.live import Session
 from midsentence.shells.session import open_session

@@ -41,7 +41,9 @@ from midsentence.core.events import (
 from midsentence.core.forgetting import shown
 from midsentence.core.modes import MODES, settings
 from midsentence.core.reducer import Phase
-from midsentence.models.live import ContextFull, ModelWorker, PlannedModel
+from midsentence.models.live import ContextFull
+from midsentence.models.planned import PlannedModel
+from midsentence.models.worker import ModelWorker
 from midsentence.rendering.renderer import Renderer
 from midsentence.shells.answer_parts import AnswerPart, may_be_said, sayable
 from midsentence.shells.live import Limits, Session, SessionEnded, idempotency_key, merged
@@ -1394,7 +1396,7 @@ class TestWorker:
             worker = ModelWorker(tiny, grammar=self.forced(renderer, lambda state: "<answer>Fine.</answer>"))
             box, row = FunctionToolbox([]), settings("speculative")
             async with Session(worker, box, renderer, row, system="") as one, Session(worker, box, renderer, row, system="") as two:
-                worker.ask(broken)
+                worker.desk.ask(broken)
                 for session in (one, two):
                     with suppress(SessionEnded):
                         await session.hear("c", final=True)

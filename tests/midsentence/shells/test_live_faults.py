@@ -18,7 +18,7 @@ from midsentence.core import reducer
 from midsentence.core.events import Append, Appended, ModelOutput, Silence, StartTool, ToolError, ToolResult, UserUpdate
 from midsentence.core.modes import settings
 from midsentence.core.transcript import shortened
-from midsentence.models.live import ModelWorker
+from midsentence.models.worker import ModelWorker
 from midsentence.rendering.renderer import Renderer
 from midsentence.shells import log
 from midsentence.shells.live import Limits, Session, SessionEnded
@@ -456,7 +456,7 @@ def test_a_worker_whose_end_has_no_text_leaves_nobody_waiting(renderer):
     async def work():
         worker = ModelWorker(Faulty(renderer.action_ids("<answer>Fine.</answer>"), ""))
         async with Session(worker, FunctionToolbox([]), renderer, settings("speculative"), system="") as session:
-            worker.ask(broken)
+            worker.desk.ask(broken)
             await session.hear("c", final=True)
             with pytest.raises(SessionEnded, match="model_failed") as ended:
                 await session.answer(30)

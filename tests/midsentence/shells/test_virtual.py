@@ -11,7 +11,7 @@ from midsentence.clock import ns
 from midsentence.core import reducer
 from midsentence.core.events import EndPredicted, ModelOutput, Silence, UserUpdate, from_json, to_json
 from midsentence.core.modes import settings
-from midsentence.models.live import PlannedModel
+from midsentence.models.planned import PlannedModel
 from midsentence.shells.virtual import Episode, replay, run_batch
 from midsentence.testing import PAUSE, PLAIN, ROUND, Played, Scripted, ScriptRanOut, ToolFailure, Tools, WordRenderer, answer, calls, play
 
