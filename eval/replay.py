@@ -46,7 +46,9 @@ from midsentence.clock import Profile, local_now, ns, seconds
 from midsentence.files import digest, intact, marker, write
 from midsentence.models.load import weights_hash
 from midsentence.models.planned import Planner
-from midsentence.shells.virtual import Episode, Rollout, run_batch
+from midsentence.shells.batch import run_batch
+from midsentence.shells.rollout import Rollout
+from midsentence.shells.virtual import Episode
 from midsentence.tools.tool import Toolbox
 
 MANIFEST = "manifest.json"

@@ -45,7 +45,8 @@ from midsentence.core.modes import Settings, settings
 from midsentence.core.state import State
 from midsentence.core.transcript import CLOSERS, Segment
 from midsentence.rendering.renderer import Renderer
-from midsentence.shells.virtual import Episode, Rollout
+from midsentence.shells.rollout import Rollout
+from midsentence.shells.virtual import Episode
 from midsentence.tools.function import FunctionToolbox, Tool
 from midsentence.tools.tool import Param, Toolbox, ToolFailure, ToolSpec, effects_in
 
@@ -266,7 +267,7 @@ class Played:
 
     @property
     def outcome(self) -> str:
-        """How it ended: ``answered``, ``stalled`` or another of `midsentence.shells.virtual.Rollout`."""
+        """How it ended: ``answered``, ``stalled`` or another of `midsentence.shells.rollout.Rollout`."""
         return self.rollout.outcome
 
     @property

@@ -50,7 +50,9 @@ from midsentence.files import intact, marker, write
 from midsentence.models.load import load_renderer, load_runtime, weights_hash
 from midsentence.models.planned import Planner
 from midsentence.rendering.renderer import Renderer
-from midsentence.shells.virtual import Episode, Rollout, run_batch
+from midsentence.shells.batch import run_batch
+from midsentence.shells.rollout import Rollout
+from midsentence.shells.virtual import Episode
 from midsentence.terminal import plain
 
 SPLIT = "train"
@@ -393,7 +395,7 @@ class LenientConstraint:
         return self.inner.allowed() if self.inner is not None else None
 
     def push(self, token: int) -> None:
-        """See `midsentence.shells.virtual.Constraint`."""
+        """See `midsentence.models.model.Constraint`."""
         try:
             if self.inner is not None:
                 self.inner.push(token)
@@ -401,7 +403,7 @@ class LenientConstraint:
             self._let_go(error)
 
     def forced(self) -> Sequence[int]:
-        """See `midsentence.shells.virtual.Constraint`."""
+        """See `midsentence.models.model.Constraint`."""
         return self.inner.forced() if self.inner is not None else ()
 
     def _let_go(self, error: ValueError) -> None:

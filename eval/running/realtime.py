@@ -22,7 +22,7 @@ from midsentence.models.planned import PlannedModel, Planner
 from midsentence.models.worker import ModelWorker
 from midsentence.rendering.renderer import Renderer
 from midsentence.shells.live import Limits, Session, SessionEnded
-from midsentence.shells.virtual import Rollout
+from midsentence.shells.rollout import Rollout
 from midsentence.tools.tool import Toolbox
 from midsentence.tools.waiting import WaitingToolbox
 

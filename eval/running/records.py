@@ -102,7 +102,7 @@ class EpisodeRecord:
     profile: str
     """Name of the device."""
     outcome: str
-    """How it ended; see `midsentence.shells.virtual.Rollout`."""
+    """How it ended; see `midsentence.shells.rollout.Rollout`."""
     right: bool
     calls_right: bool
     answer_right: bool

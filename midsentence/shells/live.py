@@ -63,8 +63,8 @@ from midsentence.shells import telemetry
 from midsentence.shells.answer_parts import AnswerPart, AnswerParts
 from midsentence.shells.drafts import Drafts
 from midsentence.shells.kept_reads import Reads
+from midsentence.shells.rollout import Rollout
 from midsentence.shells.tool_run import Run, idempotency_key, launch
-from midsentence.shells.virtual import Rollout
 from midsentence.tools.bulk import off_loop
 from midsentence.tools.manual import Detail
 from midsentence.tools.tool import Toolbox

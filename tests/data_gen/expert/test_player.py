@@ -24,7 +24,7 @@ from midsentence.core.modes import MODES, Settings
 from midsentence.core.protocol import Ref, write_call, write_value
 from midsentence.core.reducer import State
 from midsentence.models.load import load_renderer
-from midsentence.shells.virtual import Rollout
+from midsentence.shells.rollout import Rollout
 from midsentence.tools.assistant import assistant_specs
 from midsentence.tools.tool import ToolFailure
 from tests.data_gen.expert.erratic import Erratic

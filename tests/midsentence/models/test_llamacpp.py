@@ -31,7 +31,7 @@ from midsentence.models.worker import ModelWorker  # noqa: E402
 from midsentence.rendering.prompt import system_prompt  # noqa: E402
 from midsentence.rendering.renderer import Renderer  # noqa: E402
 from midsentence.shells import session  # noqa: E402
-from midsentence.shells.virtual import run_batch  # noqa: E402
+from midsentence.shells.batch import run_batch  # noqa: E402
 from scripts.bench_replay import episodes  # noqa: E402
 from tests.midsentence.models.contract import (  # noqa: E402
     Following,
