@@ -143,7 +143,8 @@ def test_records_are_read_strictly(tmp_path):
     "line", ["import time; time.time()", "import datetime as d; d.datetime.now()", "from asyncio import sleep"]
 )
 @pytest.mark.parametrize(
-    ("path", "banned"), [("midsentence/core/reducer.py", True), ("eval/replay.py", True), ("midsentence/shells/live.py", False)]
+    ("path", "banned"), [("midsentence/core/reducer.py", True), ("eval/replay.py", True), ("midsentence/shells/live_tools.py", True),
+     ("midsentence/shells/live.py", False), ("midsentence/shells/inbox.py", False)]
 )
 def test_clocks_and_waits_are_banned_outside_the_shell(line, path, banned):
     done = ruff("--select", "TID251", "--stdin-filename", path, "-", stdin=line + "\n")

@@ -21,7 +21,8 @@ from midsentence.models.model import Grammar, Model
 from midsentence.models.planned import PlannedModel, Planner
 from midsentence.models.worker import ModelWorker
 from midsentence.rendering.renderer import Renderer
-from midsentence.shells.live import Limits, Session, SessionEnded
+from midsentence.shells.limits import Limits
+from midsentence.shells.live import Session, SessionEnded
 from midsentence.shells.rollout import Rollout
 from midsentence.tools.tool import Toolbox
 from midsentence.tools.waiting import WaitingToolbox

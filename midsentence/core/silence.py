@@ -2,7 +2,7 @@
 
 Owns the steps in which a silence is told, and where they fall in speech whose timing is known. Refuses to know what a silence is
 good for: that is the agent's to decide. A live session, which sees no words before they are recognised, counts from when
-they came (`midsentence.shells.live`).
+they came (`midsentence.shells.inbox`).
 """
 
 from __future__ import annotations

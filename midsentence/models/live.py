@@ -1,6 +1,6 @@
 """What a live session needs of a model: the interfaces, whoever implements them.
 
-Owns `LiveModel`, `LiveContext`, and how tokens come (`OnToken`): contexts answer with futures and callbacks. Refuses to know events and
+Owns `LiveModel`, `LiveContext`, and how tokens come (`OnToken`): contexts answer with futures and callbacks. Does not know events and
 tools, and how a model computes (`midsentence.models.worker`, `midsentence.models.planned`, and the services').
 """
 

@@ -1,6 +1,6 @@
 """A planner in a model's place: the expert or a script writes, paced like a device.
 
-Owns the interface of what plays the model (`Planner`), and a live model made of one: no weights, and exact in fake time. Refuses to know
+Owns the interface of what plays the model (`Planner`), and a live model made of one: no weights, and exact in fake time. Does not know
 what a planner plans, and what comes of it.
 """
 

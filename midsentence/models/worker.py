@@ -1,7 +1,7 @@
 """A model in a thread of its own, for every session of a process.
 
 Owns who computes when: one decode step for all contexts that write, appends in one pass between steps; and that a context whose model
-fails takes no other with it. Refuses to know events, tools and the core's rules, and awaits nothing.
+fails takes no other with it. Does not know events, tools and the core's rules, and awaits nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A session's context in a model that another thread runs: every method only leaves a request at the thread's desk.
 
-Owns the requests, the desk, and what a request does to one context. Refuses to know when the thread takes them, and how it computes for
+Owns the requests, the desk, and what a request does to one context. Does not know when the thread takes them, and how it computes for
 many contexts at once (`midsentence.models.worker`).
 """
 

@@ -1,6 +1,6 @@
 """What is to happen in an episode, in the order of its times.
 
-Owns the order, `midsentence.core.events.PRIORITY` at equal times, and which words are still to come. Refuses to know what an event means.
+Owns the order, `midsentence.core.events.PRIORITY` at equal times, and which words are still to come. Does not know what an event means.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Many episodes of one model at once, which changes no episode.
 
-Owns whose question is answered next: appends of all that wait in one pass, then drafts, then one decode step. Refuses to know what an
+Owns whose question is answered next: appends of all that wait in one pass, then drafts, then one decode step. Does not know what an
 episode is about.
 """
 

@@ -1,7 +1,7 @@
 """The reads of a live session's turn that are not run again, where what was begun is thrown away with every word.
 
 Owns who waits for which run; what was written is kept by `midsentence.shells.drafts`. Refuses to know how a session runs
-(`midsentence.shells.live`), and calls.
+(`midsentence.shells.live_tools`), and calls.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What comes of a session, on whichever clock: its log, and what can be read off it.
 
-Owns the result and how a log is folded again. Refuses to know who ran the session, and how it is scored.
+Owns the result and how a log is folded again. Does not know who ran the session, and how it is scored.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One tool that runs in a live session: how it is started, and how it is left behind.
 
 Owns threads and tasks of tools. Refuses to know what a tool's end means (`midsentence.core.outcome`), and calls, events and deadlines:
-that is `midsentence.shells.live`'s.
+those are `midsentence.shells.live_tools`'s.
 """
 
 from __future__ import annotations

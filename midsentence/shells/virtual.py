@@ -1,7 +1,7 @@
 """The core on the virtual clock: exact, repeatable, the same on any machine.
 
 Owns the loop of an episode: the next event of its agenda or of what is being written, and the core's commands. Data generation runs it
-with the expert, evaluation with the expert or a model (`midsentence.shells.batch`). Refuses to know where requests come from and how an
+with the expert, evaluation with the expert or a model (`midsentence.shells.batch`). Does not know where requests come from and how an
 episode is scored.
 """
 

@@ -1,6 +1,6 @@
 """The context of an episode: the ids behind its prompt, and how far a model's own context holds them.
 
-Owns what the model has yet to read, and what it still holds of an attempt that was thrown away. Refuses to know times.
+Owns what the model has yet to read, and what it still holds of an attempt that was thrown away. Does not know times.
 """
 
 from __future__ import annotations

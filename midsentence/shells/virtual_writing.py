@@ -1,7 +1,7 @@
 """What is being written in an episode, and how long a device takes for it.
 
 Owns the token clock: a token is written at the decode rate, read at the prefill rate where it is forced or was foreseen rightly, and an
-action of a planner's costs what a model's would. Refuses to know what is done with what is written.
+action of a planner's costs what a model's would. Does not know what is done with what is written.
 """
 
 from __future__ import annotations

@@ -46,8 +46,11 @@ from midsentence.models.planned import PlannedModel
 from midsentence.models.worker import ModelWorker
 from midsentence.rendering.renderer import Renderer
 from midsentence.shells.answer_parts import AnswerPart, may_be_said, sayable
-from midsentence.shells.live import Limits, Session, SessionEnded, idempotency_key, merged
+from midsentence.shells.inbox import merged
+from midsentence.shells.limits import Limits
+from midsentence.shells.live import Session, SessionEnded
 from midsentence.shells.log import LogFile, read_log, replay, rows_of, write_log
+from midsentence.shells.tool_run import idempotency_key
 from midsentence.shells.virtual import Episode
 from midsentence.testing import Scripted
 from midsentence.tools.function import Constant, FunctionToolbox, tool
@@ -558,7 +561,7 @@ class TestUser:
             async with planned(renderer, Scripted([], "<pause>"), [], profile=SLOW, limits=limits) as session:
                 for word in words:
                     await session.hear(word)
-                    assert session._inbox.qsize() <= 8
+                    assert len(session._inbox) <= 8
                     assert len(session.state.inbox) <= 4 + 8
                 await asyncio.sleep(600)
                 return session
@@ -1337,7 +1340,7 @@ class TestWorker:
                         answers.append(await session.answer(30))
                         while session.state.phase is not Phase.IDLE:
                             await asyncio.sleep(0.01)
-                        state, ids = session.state, list(session._context.stream.ids)
+                        state, ids = session.state, list(session._writer.context.stream.ids)
                         whole = renderer.ids(session.prompt_ids, shown(state.transcript, state.turned, state.shown))
                         held.append((ids, whole[: len(ids)], len(whole) - len(ids)))
                 return session, answers, held

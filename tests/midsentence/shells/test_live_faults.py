@@ -21,7 +21,8 @@ from midsentence.core.transcript import shortened
 from midsentence.models.worker import ModelWorker
 from midsentence.rendering.renderer import Renderer
 from midsentence.shells import log
-from midsentence.shells.live import Limits, Session, SessionEnded
+from midsentence.shells.limits import Limits
+from midsentence.shells.live import Session, SessionEnded
 from midsentence.testing import Scripted
 from midsentence.tools import bulk
 from midsentence.tools.function import FunctionToolbox, tool
@@ -434,7 +435,7 @@ def test_a_context_that_raises_in_the_loop_ends_its_session(renderer, where):
 
     async def work():
         async with planned(renderer, Scripted([], "<answer>Fine.</answer>"), []) as session:
-            setattr(session._context, where, broken)
+            setattr(session._writer.context, where, broken)
             await say(session, (0, "go", True))
             if where == "close":
                 assert await session.answer(30) == "Fine."
