@@ -1,7 +1,7 @@
 """What every command shares: Hydra's entry, one clear line for bad input, and the run's folder.
 
 Owns `command`, which turns a function of the settings into a command-line entry, and `run_folder`, which leaves in a
-run's folder the resolved settings, the commit, the seeds and the versions. Refuses to know what a command does.
+run's folder the resolved settings, the commit, the seeds and the versions. Does not know what a command does.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Owns `settings_in`, the one door for a folder's ``config.yaml``: whoever made the folder wrote that file, so without the user's word it can
 neither name Python that reading would run, nor a service that reading would ask, nor take anything from the environment.
-Refuses to know what a folder holds beside it.
+Does not know what a folder holds beside it.
 """
 
 from __future__ import annotations

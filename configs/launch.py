@@ -1,7 +1,7 @@
 """Several processes on CPUs, as ``accelerate launch --cpu --num_processes N`` promises.
 
 Owns one gap: accelerate 1.15 hands ``--cpu`` to a launcher that starts a single process, whatever ``--num_processes`` says
-(mpirun apart). A command that finds itself there starts over under PyTorch's own launcher. Refuses to know what runs.
+(mpirun apart). A command that finds itself there starts over under PyTorch's own launcher. Does not know what runs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What values a setting takes, said beside its field in the schema, and checked once for every command.
+"""Which values a setting accepts: declared next to its field in the schema, and checked once for every command.
 
 Owns the declarations `one_of`, `number`, `keyed`, `several` and `span`, and `check`, which holds a tree of settings against them.
-Refuses to know what a setting is for: what two settings must have in common is checked where they are used.
+Does not know what a setting is for: what two settings must have in common is checked where they are used.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A mode's row as the settings have it.
+"""Builds a mode's row from the settings.
 
-Owns what group ``agent`` changes of a row of `midsentence.core.modes`. Refuses to know what a row means.
+Owns what group ``agent`` changes of a row of `midsentence.core.modes`. Does not know what a row means.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The colours of every figure, page and notebook: a mode, a part of what the model writes and a state of a call look the same everywhere.
 
-Owns them. Refuses to know what is drawn. Modes are told apart by hue; those of neighbouring hues differ in lightness too, for who sees
-few hues.
+Owns the colour values. Does not know what is drawn. Each mode has its own hue; neighbouring hues also differ in lightness, so that
+colour-blind readers can distinguish them.
 """
 
 from __future__ import annotations

@@ -402,7 +402,8 @@ class Config:
     out: str = ""
     """Folder of the results; empty for ``outputs/<command>/<name>``."""
     path: str = ""
-    """What `show`, `check` and `export` read."""
+    """Folder that `show`, `check`, `export`, `push` and `chrome_trace` read; of `export`, also the name of an adapter that comes with the
+    code (``smollm2-midsentence``)."""
     row: int = number(0, 0)
     """Which trajectory or episode of ``path`` is shown, from 0."""
     trust: bool = False
@@ -411,6 +412,8 @@ class Config:
     """Folders of replays that `eval.report` reads."""
     task: str = ""
     """Task source of a replay; empty for that of group data."""
+    task_id: str = ""
+    """The one task that `eval.saving` prints and `eval.timeline` draws; empty for the worst ten, and for a typical one."""
     tools: str = ""
     """Tools file of source jsonl, or ``assistant``."""
     requests: str = ""

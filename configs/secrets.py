@@ -1,7 +1,7 @@
 """What is left out of a run's folder: values of the environment, and keys in addresses.
 
-Owns `as_given`, by which settings are written as they were given and not as they came out, and `without_secrets`. Refuses to know what a
-setting is for. Who can read a run's folder, or is sent one, learns where a value came from and nothing more.
+Owns `as_given`, which writes settings as they were given, before interpolation, and `without_secrets`. Does not know what a setting
+is for. A reader of a run's folder learns where a value came from, not the value.
 """
 
 from __future__ import annotations

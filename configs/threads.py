@@ -3,7 +3,7 @@
 Owns one setting of the OpenMP runtime beneath PyTorch. After each parallel loop a thread that is done waits for the others, and by default
 it spins for milliseconds before it sleeps. Where another process has one of the cores, the thread that is waited for is the one that
 does not run, and the spinning keeps it from running: two threads are then slower than one by far (docs/training.md has figures).
-Refuses to know how many threads there are.
+Does not know how many threads there are.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ word of the model's was written before the expert could know it (`peeked`, `twin
 will be asked for (`knew_number`), how far a value will go (`knew_extent`; at an end of speech, right or wrong,
 `knew_extent_at_end`), what was misheard (`knew_misheard`) or where speech ends (`knew_end`), it ends with what was asked for
 (`gold_not_reached`) and repeats nothing (`repeated_actions`); and between rows, that splits share nothing (`split_overlap`).
-Tasks are made again from the folder's own settings. Refuses to know the trainer.
+Tasks are made again from the folder's own settings. Does not know the trainer.
 """
 
 from __future__ import annotations

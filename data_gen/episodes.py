@@ -1,7 +1,7 @@
-"""From a task to an episode: one place where updates, settings, device and prompt are put together.
+"""Makes an episode from a task: the one place that combines updates, settings, device and prompt.
 
-Owns the composition that data generation and evaluation share, so that what is trained is what is measured. Refuses to
-know who plays the model and what becomes of the rollout.
+Owns the composition that data generation and evaluation share, so that what is trained is what is measured. Does not know which
+player is used and what happens to the rollout.
 """
 
 from __future__ import annotations

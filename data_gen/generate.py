@@ -2,7 +2,7 @@
 
 Owns which task is told to whom, in which mode and on which device, and the shards on disk. Shards are made one by one,
 each from its own seeds, written under a temporary name and renamed: the same settings give the same bytes with any
-number of workers, a killed run resumes, and a half-written shard is never read. Refuses to know the trainer.
+number of workers, a killed run resumes, and a half-written shard is never read. Does not know the trainer.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import asdict
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any, cast
 
 from rich.progress import Progress
 
@@ -29,13 +30,13 @@ from data_gen.grounding.reading import reading_of
 from data_gen.rejected import report_rejected
 from data_gen.seeds import child
 from data_gen.sources import honoured, inputs, load, rejected, rewordings
-from data_gen.task import Task
+from data_gen.task import Split, Task
 from data_gen.trajectory import LEARNT, MANIFEST, SCHEMA_VERSION, Trajectory, files_of, shard_name, trajectory_of, write_shard
 from midsentence.core.protocol import EDITION
 from midsentence.ending import quietly
 from midsentence.files import intact, marker, write
 from midsentence.models.load import load_renderer
-from midsentence.rendering.renderer import Renderer
+from midsentence.rendering.renderer import Renderer, Stamps, Tags, Turns
 from midsentence.terminal import plain
 
 
@@ -48,7 +49,7 @@ def main(config: Config) -> None:
     claim(folder)
     prepare(folder, key, plan)
     # asked before the workers start, who then find all answers in the file
-    asked = {split: record for split in config.data.sizes if (record := rewordings(config, split)[1])}
+    asked = {split: record for split in config.data.sizes if (record := rewordings(config, cast(Split, split))[1])}
     known = marker(folder / MANIFEST).get("files", {})
     missing = [job for job in plan if not intact(folder / shard_name(*job), known.get(shard_name(*job)))]
     started = time.perf_counter()
@@ -90,7 +91,7 @@ def left_out(config: Config, folder: Path, names: Mapping[str, Sequence[str]]) -
 
 def recipe(config: Config) -> str:
     """A hash of all that the bytes depend on."""
-    parts = {name: asdict(getattr(config, name)) for name in ("model", "data", "clock", "agent")}
+    parts: dict[str, Any] = {name: asdict(getattr(config, name)) for name in ("model", "data", "clock", "agent")}
     parts["data"].pop("workers")
     if parts["data"]["tools"] == "all":
         parts["data"].pop("tools")
@@ -193,7 +194,7 @@ def renderer(config: Config) -> Renderer:
 
 @cache
 def _renderer(name: str, tags: str, stamps: str, turns: str | None) -> Renderer:
-    return load_renderer(name, tags, stamps, turns=turns)
+    return load_renderer(name, cast(Tags, tags), cast(Stamps, stamps), turns=cast(Turns | None, turns))
 
 
 _loaded: dict[str, Sequence[Task]] = {}
@@ -202,7 +203,7 @@ _loaded: dict[str, Sequence[Task]] = {}
 def _tasks(config: Config, split: str) -> Sequence[Task]:
     key = f"{recipe(config)}/{split}"
     if key not in _loaded:
-        _loaded[key] = load(config, split)
+        _loaded[key] = load(config, cast(Split, split))
     return _loaded[key]
 
 

@@ -2,7 +2,7 @@
 
 Owns how rows write what gold accepts (``"$k"`` for another call's result, ``""`` for what may be left out), read here and nowhere
 else; what gold's first accepted values come to; and the rule that gold must be possible: what its own world refuses is an error of the
-task, found when the task is made. Refuses to know what an agent did and how it is judged.
+task, found when the task is made. Does not know what an agent did and how it is judged.
 """
 
 from __future__ import annotations

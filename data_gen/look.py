@@ -1,7 +1,6 @@
-"""Looking at trajectories: rates, distributions, one transcript with its loss mask, and what a timeline is drawn from.
+"""Views of trajectories: rates, distributions, one transcript with its loss mask, and the data of a timeline.
 
-Owns what `notebooks/01_look_at_the_data.ipynb` shows. Refuses to know how trajectories are made and what a model learns
-of them.
+Owns what `notebooks/01_look_at_the_data.ipynb` shows. Does not know how trajectories are made and what a model learns from them.
 """
 
 from __future__ import annotations

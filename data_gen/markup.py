@@ -3,7 +3,7 @@
     python -m data_gen.markup requests=FILE.jsonl out=FILE.txt      writes rows as lines
 
 Owns the line: `parse` makes of it the row that `data_gen.tasks.jsonl` reads, `render` makes the line of a row, `rows` reads a file.
-Every mistake of form is one sentence; what marks mean is checked where every row is (`data_gen.grounding.spans`). Refuses to know tools.
+Every mistake of form is one sentence; what marks mean is checked where every row is (`data_gen.grounding.spans`). Does not know tools.
 
     ID | {1,2:text} {1.name:Marco}, no sorry, {1.name:Marcus}, that um {2.message:I'm late} | get_phone_number; send_sms(recipients=[$1])
 
@@ -118,7 +118,8 @@ def _joined(
 
 def _sections(line: str) -> list[str]:
     """The parts between bars that are neither escaped nor in a JSON text."""
-    parts, last, n, quoted = [], 0, 0, False
+    parts: list[str] = []
+    last, n, quoted = 0, 0, False
     while n < len(line):
         if line[n] == "\\":
             n += 1
@@ -358,7 +359,8 @@ def _extras(text: str) -> dict[str, Any]:
         name = _ARG.match(text, n)
         if name is None or name["param"] not in _FIELDS or name["param"] in found:
             raise BadTask(f"{text[n: n + 20].strip()!r} is no field, or is there twice; use {', '.join(_FIELDS)}, with ; between them")
-        n, value = name.end(), True
+        n = name.end()
+        value: Any = True
         if bool(name["given"]) == (name["param"] == "hear_out"):
             raise BadTask(f"write {'hear_out without a value' if name['given'] else name['param'] + '=…'}")
         if name["param"] == "answer":

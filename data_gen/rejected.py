@@ -1,6 +1,6 @@
-"""Rows that can't be used, named: on the terminal and in a file beside what was made of the others.
+"""Reports rows that can't be used, on the terminal and in a file next to the results.
 
-Owns that file. Refuses to know why a row can't be used: its source says it (`data_gen.sources.rejected`).
+Owns that file. Does not know why a row can't be used: its source says so (`data_gen.sources.rejected`).
 """
 
 from __future__ import annotations

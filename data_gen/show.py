@@ -1,8 +1,8 @@
 """Prints one trajectory in the terminal: ``python -m data_gen.show path=PATH row=7``.
 
 Coloured by who wrote what, with its clock: time, how many tokens, and whether the loss counts them; of a conversation also when
-answers were spoken, and where the user spoke into one. The row is counted over the splits in the order of the manifest. Refuses
-to change anything.
+answers were spoken, and where the user spoke into one. The row is counted over the splits in the order of the manifest. Does
+not change anything.
 """
 
 from __future__ import annotations

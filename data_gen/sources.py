@@ -1,6 +1,6 @@
 """The task sources by name: each yields the same `Task`.
 
-Owns the one place where a source's name is looked up. Refuses to know how any of them makes its tasks.
+Owns the one place where a source's name is looked up. Does not know how any of them makes its tasks.
 """
 
 from __future__ import annotations

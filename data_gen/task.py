@@ -1,6 +1,6 @@
 """What a task is: a spoken request, the tools at hand, and the calls it asks for.
 
-Owns the one noun that every task source yields. Refuses to know how the request is cut into updates, how an agent
+Owns the one noun that every task source yields. Does not know how the request is cut into updates, how an agent
 answers it, and how it is scored.
 """
 
@@ -28,8 +28,11 @@ class Word:
     """One spoken word, half-open ``[start_ns, end_ns)`` from the start of the user's first word."""
 
     text: str
+    """As it is spelled, punctuation included."""
     start_ns: int
+    """Start, in nanoseconds."""
     end_ns: int
+    """End, in nanoseconds; not included."""
     label: Label = "fluent"
     """Removing reparandum and interregnum gives back the fluent request."""
 
@@ -39,7 +42,9 @@ class Evidence:
     """Which words say something: half-open word indices ``[start, end)``."""
 
     start: int
+    """First word."""
     end: int
+    """One past the last word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class Spliced:
     """A text with the results of other gold calls in it. Rows write it ``"the file is $1"``, and so does ``str``."""
 
     parts: tuple[str | Reference, ...]
+    """Texts and references, in order."""
 
     def __str__(self) -> str:
         return "".join(map(str, self.parts))
@@ -96,6 +102,7 @@ class GoldCall:
     """One call that the request asks for. Its ID is its place in `Task.gold`, from 1."""
 
     name: str
+    """The tool's."""
     args: Mapping[str, GoldArg]
     """What is accepted, by parameter; `data_gen.gold.read_args` reads it from a row."""
     name_evidence: Evidence
@@ -139,12 +146,17 @@ class Task:
     """A request and what it asks for; or a conversation, whose turns share its words and gold calls out among themselves."""
 
     id: str
+    """Unique within the source."""
     source: str
     """``bfcl``, ``assistant``, …"""
     split: Split
+    """``train``, ``validation`` or ``test``."""
     words: tuple[Word, ...]
+    """What the user says, with times."""
     tools: tuple[ToolSpec, ...]
+    """The tools that the prompt lists, in order."""
     gold: tuple[GoldCall, ...]
+    """The calls that count as right, in an order in which each comes after those it refers to."""
     toolbox: Callable[[], Toolbox]
     """A fresh world with these tools; each episode gets its own."""
     answer: tuple[str, ...] = ()

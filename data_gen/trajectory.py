@@ -1,7 +1,7 @@
 """Trajectories: recorded logs of episodes, as rows on disk.
 
 Owns the row's schema and its version, the making of a trajectory from a rollout, and the one place that writes and reads shards. A
-trajectory names the tokenizer and the clock it was made with; the version stands once, in the folder's manifest. Refuses to know what a
+trajectory names the tokenizer and the clock it was made with; the version stands once, in the folder's manifest. Does not know what a
 trainer does with it.
 """
 
@@ -61,7 +61,9 @@ class Piece:
     """A segment, and whether the loss counts it."""
 
     segment: Segment
+    """What was written, with its ids if the model wrote it."""
     supervised: bool
+    """Whether the loss counts it."""
 
 
 def pieces(rollout: Rollout, uncounted: Set[int] = frozenset()) -> tuple[Piece, ...]:
@@ -98,9 +100,13 @@ class Trajectory:
     id: str
     """The task's ID and what tells its trajectories apart: ``TASK/N``."""
     task: str
+    """The task's ID."""
     source: str
+    """The task's source."""
     split: str
+    """The task's split."""
     mode: str
+    """Name of the mode that was played."""
     seed: int
     """What the episode drew from."""
     request: str
@@ -114,6 +120,7 @@ class Trajectory:
     profile: Profile
     """The device that it ran on."""
     prompt_ids: tuple[int, ...]
+    """Ids of the prompt, in ``tokenizer``."""
     segments: tuple[Piece, ...]
     """The transcript; what the model wrote in one go is one segment, and only the model's segments have ids."""
     log: str
@@ -134,7 +141,7 @@ class Trajectory:
         """The log's events.
 
         Raises:
-            ValueError: the log is none of ours.
+            ValueError: the log is not a list of events.
         """
         return [event_from_json(item) for item in json.loads(self.log)]
 

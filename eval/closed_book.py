@@ -9,7 +9,7 @@ Owns two references beside a question source's accuracy, and their file ``closed
 
 So a figure shows what searching adds to what a model knows, and to what is known of the questions as a whole. The written
 question is shown, without disfluency: the reference is as strong as it can be. Planned backends know the right searches
-and no answers, so they have no closed-book figure. Refuses to know replays; `eval.report` puts the two side by side.
+and no answers, so they have no closed-book figure. Does not know replays; `eval.report` puts the two side by side.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Hasty or slow: ``python -m eval.frontier experiment=frontier`` draws effects before the user's last word against mean latency.
+"""Early effects against mean latency, for many ways to end a turn: ``python -m eval.frontier experiment=frontier``.
 
 Owns which ends of speech are tried (plain timers, the configured detectors, commits that wait on after the configured endpoint, and
 silence told to the agent, where the agent is configured to commit on it), and the points that the expert makes of them in each mode.
-All points of a source come from the same requests, so they are paired; sources are never pooled. Refuses to know when an effect
+All points of a source come from the same requests, so they are paired; sources are never pooled. Does not know when an effect
 counts as too early: `eval.measures.waste_and_safety` does. A point's episodes are a file of their own, so a run that was killed goes on
 with the next; ``data.workers`` processes share them, and the result is the same for any number. `docs/frontier.md` says how to read it.
 Seconds from here on.
@@ -18,7 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -34,7 +34,7 @@ from configs.schema import Config, EndpointConfig
 from data_gen.episodes import endpoint_of, make_episode, profile_of
 from data_gen.seeds import child
 from data_gen.sources import honoured, load
-from data_gen.task import Task
+from data_gen.task import Split, Task
 from eval.figures.plots import styled
 from eval.measures.latency import latency
 from eval.measures.scoring import score
@@ -69,13 +69,17 @@ class Ending:
     """One source's requests with one thing that says when the user has finished."""
 
     source: str
-    split: Literal["train", "validation", "test"]
+    """The task source."""
+    split: Split
+    """The split that the requests are of."""
     name: str
     """Of a row of ``data.endpoints``, ``grace_300`` and the like, or ``silence``."""
     kind: Literal["timer", "detector", "grace", "silence"]
+    """What decides that the user has finished."""
     delay_s: float
     """The silence after which the endpoint decides; for ``grace``, how long a commit waits; for ``silence``, of the endpoint behind it."""
     modes: tuple[str, ...]
+    """Modes that are replayed with it."""
     config: Config
     """With the endpoint and the agent's rule of commits."""
 
@@ -104,13 +108,14 @@ def endings_of(config: Config) -> list[Ending]:
     found = []
     for name in config.eval.sources or [""]:
         own = of_source(config, name)
-        split = config.eval.split if own.data.sizes.get(config.eval.split, 1) else "test"
+        split = cast(Split, config.eval.split if own.data.sizes.get(config.eval.split, 1) else "test")
         law = replace(own, agent=replace(own.agent, commit_on="final"))
         timers = {
             f"timer_{round(1000 * delay_s)}": EndpointConfig(delay_s, 1.0, min(PREDICT_S, delay_s)) for delay_s in TIMERS_S
         }
         detectors = {name: row for name, row in own.data.endpoints.items() if 0 < row.false_rate < 1}
-        for kind, rows in (("timer", timers), ("detector", detectors)):
+        kinds: tuple[tuple[Literal["timer", "detector"], dict[str, EndpointConfig]], ...] = (("timer", timers), ("detector", detectors))
+        for kind, rows in kinds:
             for endpoint, row in rows.items():
                 data = replace(law.data, endpoint=endpoint, endpoints=dict(law.data.endpoints) | {endpoint: row})
                 found.append(Ending(_source(own), split, endpoint, kind, row.delay_s, MODES, replace(law, data=data)))
@@ -151,7 +156,8 @@ def explore(folder: Path, endings: Sequence[Ending], config: Config) -> list[dic
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
+    read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return read
 
 
 def _key(ending: Ending) -> str:
@@ -321,7 +327,7 @@ def _panel(axes: Axes, points: Sequence[Mapping[str, Any]], name: str) -> None:
         axes.plot([point[FIGURES[0]] for point in timers], [point[name] for point in timers], color=colour, lw=1.9, zorder=2)
         for point in own:
             at, high = point[FIGURES[0]], point[name]
-            look = {"color": colour, "lw": 1.1, "alpha": 0.35, "zorder": 1}
+            look: dict[str, Any] = {"color": colour, "lw": 1.1, "alpha": 0.35, "zorder": 1}
             if point[f"{name}_ci95"]:
                 axes.hlines(high, *point[f"{FIGURES[0]}_ci95"], **look)
                 axes.vlines(at, *point[f"{name}_ci95"], **look)
@@ -329,8 +335,8 @@ def _panel(axes: Axes, points: Sequence[Mapping[str, Any]], name: str) -> None:
             axes.plot([at], [high], marker=KINDS[point["kind"]], ms=size, color=colour, mec="white", mew=1, zorder=front, clip_on=False)
         named = [point for point in own if point["kind"] in ("timer", "grace")]
         for point in named if mode == OURS[-1] else timers[:: max(1, len(timers) - 1)]:  # the points of others lie close
-            look = {"textcoords": "offset points", "fontsize": 7.5, "color": SOFT}
-            axes.annotate(f"{point['delay_s']:g}", (point[FIGURES[0]], point[name]), xytext=(4, 4), **look)
+            beside: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7.5, "color": SOFT}
+            axes.annotate(f"{point['delay_s']:g}", (point[FIGURES[0]], point[name]), xytext=(4, 4), **beside)
     axes.set_ylim(bottom=0)
 
 

@@ -4,7 +4,7 @@ Owns which tasks a row runs, the files of results, and going on after a kill. Th
 go to every mode and backend, so rows are paired. On the virtual clock the result does not depend on how fast the machine
 is, on the size of a batch, or on how often a run was killed; for a model that holds in float32 (in fewer bits, sums in
 another order now and then choose another token). With ``time=real`` the same episodes run on the wall clock (`eval.running.realtime`).
-Refuses to know what figures are made of the episodes.
+Does not know what figures are made of the episodes.
 
 A row's episodes are written line by line to ``episodes-….part``; when all are there they are put in order and the file is
 renamed to ``episodes-….jsonl``. The manifest comes last. Under ``accelerate launch`` processes share a row's tasks
@@ -20,9 +20,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from configs.command import claim, command, out_folder, write_manifest
@@ -63,9 +63,13 @@ class Row:
     """One row of the table to be: everything but the tasks."""
 
     backend: str
+    """Who plays the model."""
     mode: str
+    """Name of the mode."""
     profile: str
+    """Name of the device."""
     seed: int
+    """Which repetition of the row this is."""
     source: str = ""
     """One of ``eval.sources``; empty for the configured source."""
 
@@ -120,7 +124,8 @@ def entry_of(folder: Path, row: Row) -> dict[str, Any]:
 def kept_out(config: Config, folder: Path) -> list[dict[str, Any]]:
     """Names the rows that can't be used, as `data_gen.generate` does, and gives for each source how many and which they are."""
     split = config.eval.split
-    found, all_rows = [], []
+    found: list[dict[str, Any]] = []
+    all_rows: list[Any] = []
     for name in config.eval.sources or [""]:
         own = of_source(config, name)
         out = rejected(own, split if split in SPLITS else None)
@@ -187,9 +192,9 @@ def of_source(config: Config, source: str) -> Config:
     known.pop("recogniser", None)  # what all of them share
     if source not in known:
         raise ValueError(f"unknown task source {source!r} in eval.sources; use some of {', '.join(sorted(known))}")
-    settings = OmegaConf.create(known[source].read_text(encoding="utf-8"))
+    settings = cast(DictConfig, OmegaConf.create(known[source].read_text(encoding="utf-8")))
     settings.pop("defaults", None)
-    data = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DataConfig), settings))
+    data = cast(DataConfig, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DataConfig), settings)))
     # local files are named once, for all sources
     # the same ears for every source: a file of group data takes its recogniser from another, which is not read here
     ears = {name: getattr(config.data, name) for name in RECOGNISER}
@@ -198,7 +203,7 @@ def of_source(config: Config, source: str) -> Config:
 
 def recipe(config: Config, backends: dict[str, Backend]) -> str:
     """A hash of all that episodes depend on: not the batch, not which rows are asked for."""
-    parts = {name: asdict(getattr(config, name)) for name in ("model", "data", "clock", "agent")}
+    parts: dict[str, Any] = {name: asdict(getattr(config, name)) for name in ("model", "data", "clock", "agent")}
     for name in ("workers", "shard_rows", "modes"):
         parts["data"].pop(name)
     for name in ("tools", "lag_s", "lag_spread_s"):  # settings that came later, where they change nothing
@@ -244,7 +249,7 @@ def prepare(folder: Path, key: str, rows: Sequence[Row]) -> None:
 def tasks_of(config: Config, played: Backend) -> Sequence[Task]:
     """The tasks of the configured split; of ``all``, for a checkpoint only those of test, for it may have seen the others.
 
-    A file of one's own may be too small to have a row in every split. Who was not trained plays all of it then.
+    A file of one's own may be too small to have a row in every split. An untrained backend then plays every row.
     """
     split = "test" if played.trained and config.eval.split == "all" else config.eval.split
     if (config.task or config.data.source) == "jsonl" and not played.trained and split in ("all", *SPLITS):
@@ -254,7 +259,7 @@ def tasks_of(config: Config, played: Backend) -> Sequence[Task]:
             split = "all"
         if found and split == "all":
             return tuple(found)
-    return load(config, split) if split != "all" else [task for each in SPLITS for task in load(config, each)]
+    return load(config, cast(Split, split)) if split != "all" else [task for each in SPLITS for task in load(config, each)]
 
 
 def choose(tasks: Sequence[Task], most: int, seed: int) -> list[Task]:
@@ -361,7 +366,7 @@ def run_row(config: Config, row: Row, played: Backend, model: Any, tasks: Sequen
     if config.time == "real":
         lives = [live(n) for n in range(len(tasks))]
         writer = None if played.planned else model
-        elsewhere = {"service": played.serving} if played.service is not None and lives else {}
+        elsewhere: dict[str, Any] = {"service": played.serving} if played.service is not None and lives else {}
         run_live(lives, renderer, keep, profile=profile, model=writer, grammar=grammar, idle_s=config.eval.cap_s, **elsewhere)
     elif played.planned:
         for n in range(len(tasks)):

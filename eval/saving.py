@@ -1,8 +1,8 @@
 """Where the possible saving is lost: ``python -m eval.saving runs=[outputs/replay/NAME]``.
 
 Owns the division of the time between the floor and what an episode took, and the worst ten timelines in text
-(``path=TASK`` prints one of them instead). `docs/saving.md` says how to read both. Covers mode ``speculative``, on tasks that
-it and ``sequential`` get right; reads logs alone. Refuses to measure anything that `eval.report` does: its share is that one.
+(``task_id=TASK`` prints one of them instead). `docs/saving.md` says how to read both. Covers mode ``speculative``, on tasks that
+it and ``sequential`` get right; reads logs alone. Does not measure anything that `eval.report` does: its share is that one.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Lost:
     """What one episode took more than its floor."""
 
     total_ns: int
+    """Latency minus floor."""
     steps_ns: Mapping[str, int]
     """By `STEPS`; adds up to ``total_ns``."""
     left: str
@@ -176,6 +177,7 @@ def _of_listener(episodes: Sequence[EpisodeRecord], possible_ns: int, lost_ns: i
 
 def main(config: Config) -> None:
     """Prints, for each row, the division and the worst timelines."""
+    printed = not config.task_id
     for key, episodes in pairs(config.runs).items():
         found = []
         for episode, floor_ns, _ in episodes:
@@ -184,11 +186,15 @@ def main(config: Config) -> None:
         possible_ns = sum(other.latency_ns - floor_ns for _, floor_ns, other in episodes)
         print(plain("\n".join(summary(key, found, possible_ns))))
         found.sort(key=lambda entry: (-entry[0].total_ns, entry[1].task))
-        for item, episode, seen in [entry for entry in found if entry[1].task == config.path] if config.path else found[:WORST]:
+        for item, episode, seen in [entry for entry in found if entry[1].task == config.task_id] if config.task_id else found[:WORST]:
             took = f"{seconds(episode.latency_ns):.2f} s, floor {seconds(episode.latency_ns - item.total_ns):.2f} s"
             print(plain(f"\n{episode.task}: {took}; {item.left}"))
             print(plain("\n".join(timeline(episode, seen))))
+            printed = True
         print()
+    if not printed:
+        both = f"modes {OURS} and {BASE} both get right"
+        raise BadResults(f"task_id={config.task_id} is no task that {both}; leave it out for the worst {WORST}")
 
 
 if __name__ == "__main__":

@@ -2,16 +2,16 @@
 
 Owns the drawing. Lanes from top to bottom: words as spoken, updates as they arrive, the model's spans in the colours of
 what it writes (a cut ends in a red edge), a lane for each call (hatched while held, filled while it runs), the answer. Two
-modes stand one under the other and share the axis. Refuses to choose the request and to measure anything.
+modes stand one under the other and share the axis. Does not choose the request and to measure anything.
 
-    python -m eval.timeline runs=[outputs/replay/debug] path=TASK out=FOLDER
+    python -m eval.timeline runs=[outputs/replay/debug] task_id=TASK out=FOLDER
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -204,7 +204,7 @@ class _Panel:
             marker, size, colour = ("D", 6, INK) if update.final else ("o", 4, UPDATE)
             self.axes.plot([seconds(update.at_ns)], [lane], marker=marker, ms=size, color=colour, zorder=3)
         if (final_ns := self.seen.final_ns) is not None:
-            look = {"textcoords": "offset points", "va": "center", "fontsize": 7.5, "color": SOFT}
+            look: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 7.5, "color": SOFT}
             room = self.axes.get_xlim()[1] - seconds(final_ns) - self.width("  ", 7.5)
             said = next((text for text in ("end of speech noticed", "end noticed") if self.width(text, 7.5) <= room), "")
             self.axes.annotate(said, (seconds(final_ns), lane), xytext=(8, 0), **look)
@@ -253,7 +253,7 @@ class _Panel:
         rows = spoken(self.episode.history, self.seen.emits)
         rest = [seconds(at_ns) for at_ns, _ in self.seen.emits if not any(abs(seconds(at_ns) - row[0]) < 1e-6 for row in rows)]
         for start_s, end_s, cut, text in rows:
-            voice = {"facecolor": PARTS["answer"], "alpha": 0.4, "lw": 0, "zorder": 4}
+            voice: dict[str, Any] = {"facecolor": PARTS["answer"], "alpha": 0.4, "lw": 0, "zorder": 4}
             self.axes.add_patch(Rectangle((start_s, lane - _BAR / 2), end_s - start_s, _BAR, **voice))
             if cut:
                 self.bar(lane, end_s - 0.05, end_s, CUT)
@@ -261,7 +261,7 @@ class _Panel:
             while len(short) > 4 and self.width(short, 7.5) > end_s - start_s:
                 short = short[:-2] + "…"
             self.axes.text(start_s + 0.05, lane, short, ha="left", va="center", fontsize=7.5, color=INK, zorder=6)
-        look = {"ha": "right", "va": "center", "fontsize": 8, "fontweight": "bold", "color": INK}
+        look: dict[str, Any] = {"ha": "right", "va": "center", "fontsize": 8, "fontweight": "bold", "color": INK}
         for at_s in [*(row[0] for row in rows), *rest]:
             if round(at_s, 3) in late:
                 self.axes.text(at_s - 0.05, lane, f"{late[round(at_s, 3)]:.2f} s", **look)
@@ -272,7 +272,8 @@ class _Panel:
     def width(self, text: str, size: float) -> float:
         """How wide a text is, in seconds of the axis."""
         shown = self.axes.text(0, 0, text, fontsize=size)
-        box = shown.get_window_extent(self.figure.canvas.get_renderer())
+        canvas: Any = self.figure.canvas  # `FigureCanvasAgg`, whose renderer has no type
+        box = shown.get_window_extent(canvas.get_renderer())
         shown.remove()
         left, right = self.axes.transData.inverted().transform([(box.x0, 0), (box.x1, 0)])
         return float(right[0] - left[0])
@@ -299,7 +300,7 @@ def _call_text(run: Run) -> str:
 
 
 def main(config: Config) -> None:
-    """Draws the request named by ``path`` in its two modes."""
+    """Draws the request named by ``task_id`` in its two modes."""
     from eval.report import chosen
     from eval.running.results import BadResults, find_episode, read_runs
     picture = chosen(read_runs(config.runs))
@@ -308,7 +309,7 @@ def main(config: Config) -> None:
     base, ours, task = picture
     folder = Path(config.out or f"outputs/{config.name}")
     folder.mkdir(parents=True, exist_ok=True)
-    shown = [find_episode(config.runs, config.path or task, key.backend, key.mode, key.profile) for key in (base, ours)]
+    shown = [find_episode(config.runs, config.task_id or task, key.backend, key.mode, key.profile) for key in (base, ours)]
     draw(shown, folder / "timeline.png")
     print(f"timeline: {folder}/timeline.png")
 

@@ -1,7 +1,7 @@
 """A replay in the middle of training: a few validation tasks every so many steps, and the weights that did best.
 
 Owns `ValidationReplay`, which the settings name (``train=validated``), its log ``validation.jsonl``, and the choice of the
-best step. Refuses to know the trainer and the test split: it is handed a way to save and one to log.
+best step. Does not know the trainer and the test split: it is handed a way to save and one to log.
 
 The model in training is not run here. Its weights are saved, loaded anew the way every checkpoint is, adapter merged, and
 that copy is replayed by the code that makes the report. It costs the seconds of a save and a load; in return nothing of

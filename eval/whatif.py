@@ -1,4 +1,4 @@
-"""For whom does this help: ``python -m eval.whatif experiment=whatif`` draws the expert's speedup against the surroundings.
+"""Where speculation pays: ``python -m eval.whatif experiment=whatif`` draws the expert's speedup against the surroundings.
 
 Owns the map's axes and points, and how a task or its world is changed for each: one thing at a time is moved away from
 the configured surroundings, and the same tasks run again in every mode. The expert plays, so this says what
@@ -63,11 +63,13 @@ class Surroundings:
     config: Config
     """Of the tasks, the recogniser and the agent."""
     profile: Profile
+    """The device."""
     tool_times: float = 1.0
     """What every tool's latency is multiplied by."""
     speech_times: float = 1.0
     """What the user's rate is multiplied by."""
     trailing_words: int = 0
+    """Words that say nothing, put at the end of every request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,13 @@ class Axis:
     """One thing that is changed, and to what."""
 
     name: str
+    """As files and the manifest have it."""
     label: str
+    """As the figure has it, with its unit."""
     values: tuple[float, ...]
+    """What it is changed to, in order."""
     change: Callable[[Surroundings, float], Surroundings]
+    """The surroundings with one of the values."""
     usual: Callable[[Surroundings], float] | None = None
     """Its value in the configured surroundings; None where that is not one number."""
 

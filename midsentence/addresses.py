@@ -1,6 +1,6 @@
-"""Addresses as anybody may see them.
+"""Addresses with their keys removed, so that they can be shown and stored.
 
-Owns `without_keys`. Refuses to know where a text goes, and what is done with a key.
+Owns `without_keys`. Does not know where a text goes, and what is done with a key.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Files that are fetched rather than committed: what they are, how they are fetched, where they lie.
+"""Files that are downloaded instead of committed: which they are, how they are downloaded, and where they are stored.
 
-Owns the one table of pinned assets, the cache folder, and the check against sha256. Refuses to know what is inside
+Owns the one table of pinned assets, the cache folder, and the check against sha256. Does not know what is inside
 them: readers get a path. Only the standard library is imported here, and what is of it alone, so that the table can be
 read before anything is installed.
 """

@@ -1,7 +1,7 @@
 """Measures a device profile: how fast this machine decodes and reads with a model, and what a restart costs.
 
-Owns the measurement. Refuses to know what a profile is used for. Medians over repeats, seconds in all; the first repeat
-warms up and does not count.
+Owns the measurement. Does not know what a profile is used for. Figures are medians over repeats, and the whole takes seconds; the
+first repeat is a warm-up and does not count.
 
     midsentence calibrate --model smollm2             # a row to paste into configs/clock
     midsentence calibrate --model tiny --dtype float32 --json
@@ -32,6 +32,7 @@ class Measurement:
     append_many_ns: float
     """Taking in ``many`` tokens."""
     many: int
+    """How many tokens the long append has."""
     repeats: int
     """How many were counted."""
     context_tokens: int

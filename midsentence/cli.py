@@ -1,6 +1,6 @@
 """The console command: ``midsentence serve | calibrate | fetch``, or ``python -m midsentence`` from a checkout.
 
-Owns the verbs, and that whatever is wrong with a command line is one line with status 2. Refuses to know what a verb does: its options and
+Owns the verbs, and that whatever is wrong with a command line is one line with status 2. Does not know what a verb does: its options and
 its work are in a module of its own, which is imported only where it is asked for.
 """
 
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> None:
     """Runs one verb.
 
     Raises:
-        UserError: the line is none.
+        UserError: the command line is invalid.
     """
     asked = parsed(arguments)
     importlib.import_module(f"midsentence.{asked.verb}").main(asked)

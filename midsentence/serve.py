@@ -1,6 +1,6 @@
 """A live session in the terminal: type words, and watch the agent start before you are done.
 
-Owns the reading of lines and the printing of what happens. Refuses to decide anything. Each line is an update; one that
+Owns the reading of lines and the printing of what happens. Does not decide anything. Each line is an update; one that
 ends in ``.``, ``!`` or ``?`` (or is empty) ends the request, and more after that is the next. The tools are those of
 `midsentence.tools.assistant`, over a small world of their own, or with ``--tools FILE.py`` the ``@tool`` functions of that file.
 

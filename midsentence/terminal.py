@@ -1,6 +1,6 @@
-"""Text of others on a terminal: data can't move the cursor, set a title or hide a line.
+"""Makes untrusted text safe for a terminal: data can't move the cursor, set a title or hide a line.
 
-Owns `plain`. Refuses to know where text comes from.
+Owns `plain`. Does not know where text comes from.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 from transformers import AutoTokenizer
@@ -128,7 +129,7 @@ def episode(renderer: Renderer, data: str, channel: Channel, cut: Sequence[int])
         texts[1] = data
     elif channel == "split":
         edges = [0, *cut, len(data)]
-        texts = [data[a:b] for a, b in zip(edges, edges[1:])]
+        texts = [data[a:b] for a, b in pairwise(edges)]
     else:
         value = data
     box = _Box({value: [value, 1]} if channel == "nested" else value, channel == "error")

@@ -17,6 +17,7 @@ import random
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ def episodes(renderer: Renderer, count: int, scripted: bool, mode: str = "specul
         rng = random.Random(number)
         cuts = [0, *sorted(rng.sample(range(2, len(_WORDS) - 1), 6)), len(_WORDS)]
         updates = [
-            UserUpdate(ns(0.35 * b + 0.1), " ".join(_WORDS[a:b]), final=b == len(_WORDS)) for a, b in zip(cuts, cuts[1:])
+            UserUpdate(ns(0.35 * b + 0.1), " ".join(_WORDS[a:b]), final=b == len(_WORDS)) for a, b in pairwise(cuts)
         ]
         made.append(Episode(
             settings=row, profile=_PROFILE, toolbox=_Box(), updates=updates, renderer=renderer, prompt_ids=prompt,

@@ -75,7 +75,7 @@ def interruptions(model: VllmModel, server: str, prompt: Sequence[int], count: i
             model.decode([stream])
         if not interrupted:
             model.crop(stream, stream.length)
-            time.sleep(1)  # noqa: TID251  (until the server is idle)
+            time.sleep(1)
         start = time.perf_counter()
         model.append([(stream, [prompt[-1]])])
         waits[interrupted].append(1000 * (time.perf_counter() - start))

@@ -1,6 +1,6 @@
 """Compares `eval.measures.bfcl.check` with the leaderboard's own evaluation, row by row, on right and on spoilt calls.
 
-Owns the spoiling, the leaderboard's result files and the comparison of verdicts. Refuses to judge: one side is `eval.measures.bfcl`,
+Owns the spoiling, the leaderboard's result files and the comparison of verdicts. Does not judge: one side is `eval.measures.bfcl`,
 the other is BFCL's command ``bfcl evaluate``, in an environment of its own that has all of bfcl-eval's dependencies.
 
     python -m scripts.check_bfcl write DIR               # every used row: calls as result files, and our verdicts

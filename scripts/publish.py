@@ -7,7 +7,7 @@ tables and plots, the manifests of its runs). Then fills every marked table of R
     <!-- /table -->
 
 ``check=true`` changes nothing and ends with status 1 if a table differs from its results: a test does that, so a document
-can't say what no run gave. Owns which columns there are. Refuses to compute a figure.
+can't say what no run gave. Owns which columns there are. Does not compute a figure.
 """
 
 from __future__ import annotations

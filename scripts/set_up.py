@@ -116,7 +116,7 @@ def install_torch(cpu):
         if run(pip + fast + [TORCH]) == 0:
             return
         say("the CPU build could not be had; taking the usual one, which may be some 3 GB with its libraries")
-    must(pip + [TORCH])
+    must([*pip, TORCH])
 
 
 def install(extras, stamp_key):
@@ -161,8 +161,8 @@ def main():
     if fresh:
         install(sorted(extras | set(have or [])), stamp_key)
     if asked.assets:
-        must([PYTHON, "-m", "midsentence", "fetch"] + asked.assets)
-    if asked.optional and run([PYTHON, "-m", "midsentence", "fetch"] + asked.optional):
+        must([PYTHON, "-m", "midsentence", "fetch", *asked.assets])
+    if asked.optional and run([PYTHON, "-m", "midsentence", "fetch", *asked.optional]):
         if os.environ.get("CI") == "true":
             sys.exit("set-up: an asset is missing, and under CI=true none may be")
         say("going on without; the tests that need what is missing will skip and say so")

@@ -4,7 +4,7 @@ What a recogniser takes for true changes with every 100 ms; a service may pass t
 stood for a while (`steady`). Either is then cut as `data_gen.speech.timing.updates` cuts (`cut`): the first that has a word more than
 what was sent, after a tick, takes the place of what was sent. A word's end is where the recogniser's own last partial hypothesis has it.
 Lags are read off; the rate of revisions is that under which the model's own updates of the same requests are revised as often.
-Intervals are bootstraps over requests. Owns the arithmetic; refuses to know sound.
+Intervals are bootstraps over requests. Owns the arithmetic; does not know sound.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Trajectories of five sources, fine-tuning, and two rounds of on-policy repair whose rollouts run on the CPU's cores while the GPU
 trains; the adapter, in half precision, and the logs are left in ``--out``. How many steps a phase has follows from the speed of the first
 forty. Every stage is a command of its own, written into ``commands.sh`` as it runs, with its output in ``logs/``.
-Owns the order and the clock of the run; what a stage does is its command's. Refuses to know how a task is scored.
+Owns the order and the clock of the run; what a stage does is its command's. Does not know how a task is scored.
 
     data ──► 40 steps ──► A: trajectories ─────────► B: and round 1 ──► C: and round 2
                              └ half of A ► rollouts 1 ┘  └ A ► rollouts 2 ┘

@@ -1,7 +1,7 @@
 """Attention over packed rows: no trajectory sees another, nothing is padded, and a shared prompt is computed once.
 
 Owns the layout of a micro-batch: one flat row of blocks, each a trajectory, or the prompt that several have in common.
-Attention runs block by block, so no mask of the whole row is ever built. Refuses to know ids, labels and the loss.
+Attention runs block by block, so no mask of the whole row is ever built. Does not know ids, labels and the loss.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ def attend(
 ) -> tuple[torch.Tensor, None]:
     """Block-diagonal causal attention: query (1, heads, N, d), key and value (1, kv_heads, N, d) → (1, N, heads, d)."""
     if layout is None:  # the model is used in the ordinary way
-        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
+        plain: tuple[torch.Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs,
+        )
+        return plain
     check_window(layout, kwargs.get("sliding_window"))
     if query.device.type == "cpu" and query.dtype == torch.bfloat16 and not dropout:
         return PlainAttention.apply(query, key, value, layout, scaling or query.shape[-1] ** -0.5), None

@@ -1,7 +1,7 @@
-"""From packed rows to one micro-batch of tensors.
+"""Builds one micro-batch of tensors from packed rows.
 
-Owns the flat row: examples end to end, position ids that begin anew with each, and what several prompts begin with
-written once. Nothing is padded, so no pad token can be mistaken for anything. Refuses to know models.
+Owns the flat row: examples end to end, position ids that restart with each, and a common beginning of several prompts written once.
+Nothing is padded, so no pad token can be mistaken for anything. Does not know models.
 """
 
 from __future__ import annotations

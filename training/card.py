@@ -1,6 +1,6 @@
-"""What stands in the README.md of what others load: an exported model, an adapter, a folder of trajectories.
+"""The README.md of whatever is published: an exported model, an adapter, a folder of trajectories.
 
-Owns the cards' words, the front matter that the hub reads, and which licence a base model's weights are under. Refuses to know how well
+Owns the cards' words, the front matter that the hub reads, and which licence a base model's weights are under. Does not know how well
 a model does: a card quotes what the training run measured.
 """
 

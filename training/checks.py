@@ -1,6 +1,6 @@
-"""Mistakes across settings, refused before any weights load.
+"""Refuses inconsistent settings before any weights load.
 
-Owns what must agree between the settings, the model's configuration and the machine. Refuses to know the trainer.
+Owns what must agree between the settings, the model's configuration and the machine. Does not know the trainer.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Folders of trajectories as examples: read, checked, tokenised, and those that are too long dropped or cut.
+"""Makes examples of folders of trajectories: reads, checks and tokenises them, and drops or cuts those that are too long.
 
-Owns the reading and the counts of what was left out. Refuses to know in which order examples are trained on.
+Owns the reading and the counts of what was left out. Does not know in which order examples are trained on.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ class Source:
     """The examples of one folder, and what was left out."""
 
     folder: Path
+    """Where the trajectories are."""
     examples: list[Example] = field(default_factory=list)
+    """Those that training takes, in the order of the files."""
     dropped: int = 0
     """Rows longer than the limit that were left out."""
     cut: int = 0

@@ -2,8 +2,8 @@
 
 Owns the merge of an adapter, and a folder that transformers and vLLM load as it is: safetensors, tokenizer, chat
 template, a card that says what it was trained on. ``path`` is a training run, or the name of an adapter that comes with the code, merged
-into the model of group model and in its dtype. With ``gguf=true`` a file for llama.cpp beside it, in 8 bits with
-``gguf_q8=true``. Refuses to know how well the model does; the card quotes what the training run measured.
+into the model of group model and in its dtype. With ``gguf=true`` it also writes a file for llama.cpp, in 8 bits with
+``gguf_q8=true``. Does not know how well the model does; the card quotes what the training run measured.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def run_of(source: Path, given: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The settings and the manifest of a training run.
 
     Raises:
-        UserError: the folder is none.
+        UserError: the folder is not a training run.
     """
     if not given:
         raise UserError("path= names no checkpoint; give the folder of a training run: path=outputs/train/NAME")

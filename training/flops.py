@@ -2,7 +2,7 @@
 
 Owns the count that a step's speed is measured against. A product of (n, k) and (k, m) is ``2·n·k·m``. Counted is what the step's
 result needs and nothing else: of attention the pairs that see each other; no padding, nothing computed twice; no norms, no softmax.
-Refuses to know how the step is computed, and how fast.
+Does not know how the step is computed, and how fast.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Owns one autograd function for a frozen linear layer and what LoRA adds to it. As peft writes it, the addition takes a product, a
 scaling and a sum, each a pass over a tensor as wide as the layer's output, forward and back; on a CPU these passes cost as much as
 LoRA's products. Here products add to what is there already, and the scaling goes into the small matrix. What is computed is the
-same, and rounded less often. Refuses to know the trainer; layers that LoRA changes in other ways stay peft's.
+same, and rounded less often. Does not know the trainer; layers that LoRA changes in other ways stay peft's.
 """
 
 from __future__ import annotations

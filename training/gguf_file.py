@@ -1,8 +1,8 @@
-"""A model's folder as one GGUF file, for llama.cpp: with the ``gguf`` package that llama.cpp maintains.
+"""Writes a model's folder as one GGUF file for llama.cpp, with the ``gguf`` package that llama.cpp maintains.
 
 Owns which settings and tensors of a Llama or Qwen2 model go where; names of tensors come from the package's own table.
 llama.cpp's conversion script does this for every architecture, but is in no package: for others, use it on the exported
-folder. Refuses to know how the model was trained.
+folder. Does not know how the model was trained.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _rope(config: Any) -> dict[str, Any]:
 
 
 def _head_dim(config: Any) -> int:
-    return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
 
 
 def _settings(writer: Any, config: Any, name: str) -> None:
@@ -157,4 +157,5 @@ def _rope_factors(config: Any) -> np.ndarray | None:
     half = _head_dim(config) // 2
     wavelengths = 2 * np.pi * rope["rope_theta"] ** (np.arange(half) / half)
     smooth = np.clip((original / wavelengths - low) / (high - low), 0.0, 1.0)
-    return (1.0 / ((1 - smooth) / rope["factor"] + smooth)).astype(np.float32)
+    factors: np.ndarray = (1.0 / ((1 - smooth) / rope["factor"] + smooth)).astype(np.float32)
+    return factors

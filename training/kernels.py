@@ -2,7 +2,7 @@
 
 Owns which of them a run uses, and why one that was asked for by name can't be. The blocks that attention sees, and the
 loss, stay ours: flash attention gets the layout of `training.attention`, and of liger only its norm, its gated MLP and
-its rotary embedding are used, for our loss builds few logits as it is. Refuses to know ids, labels and the trainer.
+its rotary embedding are used, for our loss builds few logits as it is. Does not know ids, labels and the trainer.
 """
 
 from __future__ import annotations
@@ -140,7 +140,8 @@ def varlen() -> Callable[..., torch.Tensor]:
         from flash_attn import flash_attn_varlen_func
     except ImportError:
         return torch_varlen
-    return flash_attn_varlen_func
+    found: Callable[..., torch.Tensor] = flash_attn_varlen_func
+    return found
 
 
 def torch_varlen(

@@ -1,7 +1,7 @@
-"""The loss, of supervised positions only.
+"""The loss over supervised positions only.
 
 Owns a forward pass that applies the output head to the positions whose next id is supervised, in chunks: with a
-vocabulary of 150,000 and a third of the ids supervised, logits of all positions are where the memory goes. Refuses to
+vocabulary of 150,000 and a third of the ids supervised, logits of all positions are where the memory goes. Does not
 know where the positions come from.
 """
 

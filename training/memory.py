@@ -1,11 +1,11 @@
-"""Memory that stays flat on a CPU, however long a run is.
+"""Keeps memory use constant on a CPU, however long a run is.
 
 Owns two remedies. For every new size of a matrix product oneDNN makes a kernel, and two caches, its own and that of
 PyTorch's layer above it, keep a thousand each; packed rows bring ever-new sizes, so memory in use grows for hundreds of steps.
 Within a step sizes come again, layer after layer; from step to step they don't, so small caches lose nothing. And the C allocator,
 after large tensors of ever-new sizes, keeps pages that hold nothing, more with every step: they are given back whenever they have
 become a fifth of what a step takes; after every step it would cost speed.
-On a GPU none of this is so. Refuses to know the trainer.
+On a GPU none of this is so. Does not know the trainer.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The order of training: which examples make up which packed row, for the whole run, before it begins.
 
 Owns shuffling, mixing of sources by weight, packing and the token budget. All of it follows from the seed, so a run that
-is resumed goes on exactly where it was. Refuses to know token ids: it works on lengths.
+is resumed goes on exactly where it was. Does not know token ids: it works on lengths.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Owns counts of parameters, tokens, steps, memory a device and time, from the settings, the data folders (or, before they
 are made, a sample of the trajectories that they will hold) and the model's configuration alone: no weights are loaded, the
-model is built on the meta device. Refuses to know the trainer.
+model is built on the meta device. Does not know the trainer.
 """
 
 from __future__ import annotations
@@ -60,11 +60,13 @@ class Plan:
     """What a run needs. ``None`` where the data can be neither read nor sampled."""
 
     model: str
+    """Name of the model."""
     parameters: int
     """Of the model as it comes."""
     trainable_parameters: int
     """Of adapter and new token rows, or of the whole model with them."""
     new_tokens: int
+    """Rows added for tags and clock stamps."""
     data: str
     """``read``, ``sampled`` (not made yet: reckoned from the first trajectories of it) or ``unknown``."""
     tokens: int | None
@@ -72,16 +74,21 @@ class Plan:
     supervised_tokens: int | None
     """Of those, what the loss counts."""
     steps: int | None
+    """Optimiser steps of the run."""
     run_tokens: int | None
     """Ids that go through the model in the whole run, shared prompts counted once."""
     launcher: str
+    """Name of a file of ``configs/accelerate``."""
     devices: int
+    """How many devices."""
     memory_gib: dict[str, float]
     """Each device's: weights, gradients and optimiser, activations, logits, all."""
     host_memory_gib: float
     """All processes' while the model is loaded, before it is sharded."""
     mfu: float
+    """Share of a device's peak that is reckoned with."""
     device_tflops: float
+    """Peak of one device, in 10¹² operations a second."""
     hours: float | None
     """At ``mfu`` of ``device_tflops`` on every device."""
     missing: tuple[str, ...] = ()

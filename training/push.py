@@ -1,8 +1,8 @@
-"""To the Hugging Face hub by name: ``python -m training.push path=outputs/train/NAME hub=ORG/NAME``.
+"""Uploads a folder to the Hugging Face hub: ``python -m training.push path=outputs/train/NAME hub=ORG/NAME``.
 
 Owns what goes there of a folder of trajectories, of a trained checkpoint and of an exported model, each with its card; nothing else of a
 folder does. The key is ``HF_TOKEN`` of the environment and no other, and a new repository is private unless ``private=false`` is said.
-Refuses to know how any of them was made.
+Does not know how any of them was made.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class Parcel:
     """What goes to the hub."""
 
     kind: Literal["dataset", "model"]
+    """Which kind of repository it goes into."""
     files: Mapping[str, Path | bytes]
     """By name in the repository: a file, or what is in it."""
 
@@ -60,7 +61,7 @@ def pack(folder: Path, given: str, name: str) -> Parcel:
     """What of a folder goes to the hub under a name.
 
     Raises:
-        UserError: the folder is none of the three kinds.
+        UserError: the folder is of none of the three kinds.
         BadData: it is one of trajectories, and not whole.
     """
     manifest = marker(folder / MANIFEST)

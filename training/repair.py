@@ -3,11 +3,11 @@
 The model plays training tasks itself, mistakes and all; in every state that it visits the expert is asked what should be
 written there, and rows are made in which the expert takes over at a moment where the two disagree (`data_gen.expert.handover`). The
 folder is one more of ``train.data``: contexts are the model's own, and only what the expert wrote in them counts. This is DAgger
-(Ross, Gordon, Bagnell 2011) with the expert's rest of the episode in place of its one action.
+(Ross, Gordon, Bagnell 2011) with the expert finishing the episode instead of giving one action.
 
 Owns which tasks are played, where and by which draws, the processes, the files and the report of what the model did wrong
 (``repair.json``, ``repair.md``). A shard's rows follow from the settings and the weights alone, whatever the number of processes
-(for a model in float32, as in `eval.replay`); a killed run resumes. Refuses to know how a task is scored.
+(for a model in float32, as in `eval.replay`); a killed run resumes. Does not know how a task is scored.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rich.progress import Progress
 
@@ -40,7 +40,7 @@ from data_gen.expert.player import Expert, expert_of
 from data_gen.grounding.reading import reading_of
 from data_gen.seeds import child
 from data_gen.sources import honoured, inputs, load
-from data_gen.task import Task
+from data_gen.task import Split, Task
 from data_gen.trajectory import MANIFEST, SCHEMA_VERSION, Trajectory, files_of, shard_name, trajectory_of, write_shard
 from midsentence.clock import Profile
 from midsentence.core.protocol import EDITION
@@ -49,13 +49,13 @@ from midsentence.ending import UserError, quietly
 from midsentence.files import intact, marker, write
 from midsentence.models.load import load_renderer, load_runtime, weights_hash
 from midsentence.models.planned import Planner
-from midsentence.rendering.renderer import Renderer
+from midsentence.rendering.renderer import Renderer, Stamps, Tags, Turns
 from midsentence.shells.batch import run_batch
 from midsentence.shells.rollout import Rollout
 from midsentence.shells.virtual import Episode
 from midsentence.terminal import plain
 
-SPLIT = "train"
+SPLIT: Split = "train"
 REPORT = "repair.json"
 TABLE = "repair.md"
 _MAKING = "making.json"
@@ -112,7 +112,7 @@ def check(config: Config) -> None:
 
 def recipe(config: Config) -> str:
     """A hash of all that the rows depend on."""
-    parts = {name: asdict(getattr(config, name)) for name in ("model", "data", "clock", "agent", "repair")}
+    parts: dict[str, Any] = {name: asdict(getattr(config, name)) for name in ("model", "data", "clock", "agent", "repair")}
     for group, name in (("data", "workers"), ("data", "shard_rows"), ("data", "paraphrase"), ("repair", "workers"), ("repair", "batch")):
         parts[group].pop(name)
     parts["agent"] = counted(config.agent)
@@ -165,10 +165,15 @@ class Played:
     """One rollout, and what it takes to run its episode again."""
 
     config: Config
+    """Settings of the run."""
     task: Task
+    """What was asked for."""
     mode: str
+    """Name of the mode that was played."""
     profile: Profile
+    """The device."""
     seed: int
+    """What the episode drew from."""
     n: int
     """Its place among all."""
 
@@ -314,13 +319,13 @@ def table(report: dict[str, Any]) -> str:
     """The report as a table: disagreements of each kind for a hundred states in which the model wrote."""
     modes = report["modes"]
     lines = ["| for 100 states | " + " | ".join(modes) + " |", "|---|" + "---:|" * len(modes)]
-    for name, get in (
-        ("rollouts", lambda m: m["rollouts"]), ("states", lambda m: m["states"]),
-        ("rollouts without a mistake, %", lambda m: _share(m["without_mistake"], m["rollouts"])),
-        ("agreed", lambda m: _share(m["agreed"], m["states"])),
-        *((kind, lambda m, kind=kind: _share(m["kinds"][kind], m["states"])) for kind in KINDS),
-    ):
-        lines.append(f"| {name.replace('_', ' ')} | " + " | ".join(str(get(mode)) for mode in modes.values()) + " |")
+    figures: dict[str, list[Any]] = {
+        "rollouts": [mode["rollouts"] for mode in modes.values()], "states": [mode["states"] for mode in modes.values()],
+        "rollouts without a mistake, %": [_share(mode["without_mistake"], mode["rollouts"]) for mode in modes.values()],
+        "agreed": [_share(mode["agreed"], mode["states"]) for mode in modes.values()],
+    } | {kind: [_share(mode["kinds"][kind], mode["states"]) for mode in modes.values()] for kind in KINDS}
+    for name, row in figures.items():
+        lines.append(f"| {name.replace('_', ' ')} | " + " | ".join(map(str, row)) + " |")
     made = ", ".join(f"{n} {kind}" for kind, n in report["made"].items())
     out = ", ".join(f"{n} {why}" for why, n in report["left_out"].items())
     lines += ["", f"{report['rows']} rows ({made}) of {report['rollouts']} rollouts" + (f"; left out: {out}" if out else "")]
@@ -418,7 +423,7 @@ def renderer(config: Config) -> Renderer:
 
 @cache
 def _renderer(name: str, tags: str, stamps: str, adapter: str | None, turns: str | None) -> Renderer:
-    return load_renderer(name, tags, stamps, adapter, turns)
+    return load_renderer(name, cast(Tags, tags), cast(Stamps, stamps), adapter, cast(Turns | None, turns))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Owns the run: settings checked, data read, model and new tokens prepared, trained, saved with its tokenizer. The same
 command under ``accelerate launch`` uses many devices. A killed run goes on where it was when the same command is given
-again. With ``model.adapter`` training goes on from a checkpoint's LoRA weights. Refuses to know how a task is scored.
+again. With ``model.adapter`` training goes on from a checkpoint's LoRA weights. Does not know how a task is scored.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """One trajectory as token ids, labels and segment positions.
 
-Owns which ids the loss counts: what the model wrote, save segments that the data marks as unsupervised: in rows of `training.repair`,
-what the model itself wrote before the expert took over, its mistakes among it. Role headers, stamps and closers are the environment's
-and never count. Ids come from the one renderer. Refuses to know batches, models and trainers.
+Owns which ids the loss counts: what the model wrote, except segments that the data marks as unsupervised, which are, in rows of
+`training.repair`, what the model itself wrote before the expert took over, including its mistakes. Role headers, stamps and closers
+are the environment's and never count. Ids come from the one renderer. Does not know batches, models and trainers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """TRL's trainer on packed rows: our order, our loss, checkpoints that are whole or not there.
 
 Owns the step's loss and its share by kind of segment, how a checkpoint gets its name, what a run has taken up to a checkpoint, and
-what a callback that chooses weights is given. Refuses to know where rows and models come from, and how weights are chosen.
+what a callback that chooses weights is given. Does not know where rows and models come from, and how weights are chosen.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class Spent:
     steps: int = 0
     """Steps that the other two are of."""
     elapsed_s: float = 0.0
+    """Seconds of wall time."""
     losses: float = 0.0
     """Sum of the steps' losses."""
 

@@ -1,7 +1,7 @@
-"""Tags and clock stamps as tokens of a model: room for them, and a sensible start.
+"""Adds tags and clock stamps to a model's vocabulary, with sensible initial embeddings.
 
-Owns which ids are new and what their rows begin as: the mean of what the tag's text was made of, plus a little noise, so
-that no two begin alike. Refuses to know how they are trained.
+Owns which ids are new and how their rows are initialised: with the mean of the rows that the tag's text was made of, plus a little
+noise, so that no two are equal. Does not know how they are trained.
 """
 
 from __future__ import annotations

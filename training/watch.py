@@ -1,6 +1,6 @@
-"""What one sees of a run: a line or a bar, a log on disk, and when a checkpoint is due.
+"""Shows the progress of a run: a line or a bar, a log on disk, and the times of checkpoints.
 
-Owns the callbacks of a run. Refuses to know losses and data: it shows what the trainer logs.
+Owns the callbacks of a run. Does not know losses and data: it shows what the trainer logs.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The markup of conversations: several turns in one line, and between them what the agent is to answer.
 
-Owns what stands between two ``>>`` (`turn_fields`) and the division of a marked text among turns. Refuses to know marks and calls.
+Owns what stands between two ``>>`` (`turn_fields`) and the division of a marked text among turns. Does not know marks and calls.
 
     ID | {1,2:text} {1.name:Bob} >> ?2.message >> {2.message:I'm late} >> >> thanks | get_phone_number; send_sms(recipients=[$1])
 

@@ -1,7 +1,7 @@
 """The turns of a conversation one by one: which words and calls are whose, and a turn as a task of its own.
 
 Owns the views of a `Task` with turns that others need: what was said up to a turn, and one turn alone, in the world that gold's
-earlier calls have left. A single request is its own only turn. Refuses to know when turns begin.
+earlier calls have left. A single request is its own only turn. Does not know when turns begin.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The user of a conversation: hears an answer, and says the next turn.
+"""Simulates the user of a conversation, who hears an answer and says the next turn.
 
 Owns when a turn begins (`Manners`) and how an answer is voiced. A user waits for the answer to be spoken to its end and then takes a
 moment, now and then a long one; or, with the turn's own probability, speaks into it (barge-in). All of it is a function of the seed,
-the task, the turn and the answer: the same log gives the same user. Refuses to know what is said and how an agent comes to its answers.
+the task, the turn and the answer: the same log gives the same user. Does not know what is said and how an agent comes to its answers.
 
 A turn's words are timed and cut into updates like any request's, with seeds of its own, from its first word on.
 """

@@ -1,8 +1,8 @@
 """Whether what a model wrote is what the expert would have written in the same state, and if not, what is wrong with it.
 
 Owns the comparison and the kinds of disagreement. Two actions agree where they leave the same calls, let the same ones go and
-give the same answer: thoughts, spelling of values, numbering of calls and the order of lines do not count. Both are put to the
-core, which is pure, so nothing happens by it. Refuses to know who the model is and what becomes of the verdict.
+give the same answer: thoughts, spelling of values, numbering of calls and the order of lines do not count. Both are passed to the
+core, which is pure, so this has no effects. Does not know who the model is and what becomes of the verdict.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the expert tells the user when all is done: one sentence that names what was done and found, and what could not be.
 
-Owns its wording, made from the calls and from those of their results that the model has been shown. Refuses to know what
+Owns its wording, made from the calls and from those of their results that the model has been shown. Does not know what
 was asked for, and which answers a task accepts.
 
     I texted Bob Stone "dinner is at seven", and the weather for Lima is celsius 12.

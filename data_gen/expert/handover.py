@@ -1,10 +1,10 @@
 """A model's own rollout, and the expert who takes over in the middle of it.
 
 Owns the two planners of on-policy repair. `Watched` leaves the writing to the model, asks the expert in every state what it
-would have written there (which changes nothing), and notes where the two disagree. `Handover` writes the same ids once more up
-to one of those moments, so that the world is in the same state at the same time, and from there on has the expert finish: the
-row that comes of it is the model's own context, which the loss does not count, and what should have been done in it, which it
-does. Refuses to know which moments are chosen, how models are run, and where rows are kept.
+would have written there (which changes nothing), and notes where the two disagree. `Handover` writes the same ids again up to one of
+those moments, so that the world is in the same state at the same time, and then lets the expert finish. The resulting row holds the
+model's own context, which the loss does not count, followed by what should have been done in it, which the loss counts. Does not
+know which moments are chosen, how models are run, and where rows are kept.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Watched:
 
 
 class Diverged(RuntimeError):
-    """A rollout written once more has not come to the state that it was in."""
+    """A rollout that was written again has reached a different state."""
 
 
 @dataclass

@@ -1,8 +1,8 @@
-"""In which order the last lines are written, and what is committed before all of them are.
+"""The order in which the last lines are written, and what is committed before all of them are written.
 
-Owns the choice among the orders that say the same: each token that a line takes is one by which all lines behind it come later, so what
-others wait for goes first, and what stands is committed ahead of the rest only where it takes longer than the rest. Refuses to know
-why the lines are what they are: that is the expert's.
+Owns the choice among equivalent orders. Each token of a line delays all lines after it, so lines that others wait for go first, and
+calls that are complete are committed ahead of the rest only if they take longer than the rest. Does not know why the lines are what
+they are: the expert decides that.
 
     9. summarize_pdf("the agenda")     a read runs at once, and the note waits for it
     COMMIT 2                           two calls in a row: they would end last

@@ -1,7 +1,7 @@
-"""What the expert says to a turn of a conversation: what this turn has done, what it was told to say, or what it has to ask.
+"""The expert's answer to a turn of a conversation: what this turn has done, what it was told to say, or a question.
 
 Owns the questions for values that were never said (`question`), and the choice among the three. A turn's own words are said only where
-the turn has been heard to its end; wherever else speech seems to end, only what was done, or is lacking, can be told. Refuses to know
+the turn has been heard to its end; wherever else speech seems to end, only what was done, or is lacking, can be told. Does not know
 when an answer is due.
 """
 

@@ -1,6 +1,6 @@
 """Names that mean the same thing, for grounding: states, countries, currencies, languages, units, numerals.
 
-Owns small closed tables that change rarely (postal codes, ISO codes, SI units). Refuses to know requests and tools.
+Owns small closed tables that change rarely (postal codes, ISO codes, SI units). Does not know requests and tools.
 Open sets (which city lies in which state, who makes which share) are left out: they would be guesses.
 """
 

@@ -1,6 +1,6 @@
 """The smallest things that grounding compares: runs of letters, numbers, and how far one is from another.
 
-Owns `Atom`, the light stemmer, and `Mention`, a span of words with its distance from literal. Refuses to know what is
+Owns `Atom`, the light stemmer, and `Mention`, a span of words with its distance from literal. Does not know what is
 looked for.
 """
 

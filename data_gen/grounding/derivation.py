@@ -3,7 +3,7 @@
 Owns the record that a generator leaves beside the words (`Edit`: a clause opens, a slot is given, given anew or taken
 back), and the reading that folds it up to a prefix. An edit counts once the words that carry it are heard *and closed*:
 a value may still grow until the next word that is no filler, so "New York" waits for the word that is not "City". Only
-edits that end within the prefix are looked at, so what follows can't be seen. Refuses to know intents and wordings:
+edits that end within the prefix are looked at, so what follows can't be seen. Does not know intents and wordings:
 what a set of clauses asks for is the source's own function (`Derivation.asks`).
 
     text Bob no wait Alice that I'm late

@@ -1,7 +1,7 @@
 """Words as they were heard: what closes a value, and what a request asks for if the recogniser's mistakes are taken at their word.
 
 Owns `closes`, whether a word that follows a value shows that it is over, and `as_heard`, the task in which the words that
-were heard had been said. A listener knows no others, so a reading of what was heard is a reading of that task. Refuses to
+were heard had been said. A listener knows no others, so a reading of what was heard is a reading of that task. Does not
 know calls and what to do about them.
 """
 

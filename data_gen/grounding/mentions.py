@@ -1,7 +1,7 @@
 """Where a request says a value: literal words, numbers, dates, times, formulas, aliases, yes and no.
 
 Owns the reading of single values in plain words. Every reading is a `Mention`: a span of words and how far it is from
-literal. Refuses to know which of several mentions a call means: that is `data_gen.grounding.arguments`'s.
+literal. Does not know which of several mentions a call means: that is `data_gen.grounding.arguments`'s.
 """
 
 from __future__ import annotations

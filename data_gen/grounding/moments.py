@@ -2,7 +2,7 @@
 
 Owns the reading of days ("tomorrow", "Friday", "the twelfth of June"), times of day ("half past seven in the evening") and
 waits ("in forty minutes"), each with its words, and which of them say a moment that is given as ``YYYY-MM-DD HH:MM:SS``
-or ``YYYY-MM-DD``. Refuses to know calls: `data_gen.grounding.arguments` chooses among mentions.
+or ``YYYY-MM-DD``. Does not know calls: `data_gen.grounding.arguments` chooses among mentions.
 """
 
 from __future__ import annotations

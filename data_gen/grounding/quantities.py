@@ -1,7 +1,7 @@
 """The numbers, dates and times of day that a request says, each with the words that say it.
 
 Owns numerals in digits and words, percentages, scales and signs; dates and times in the forms that people write and
-say. Refuses to know what a number counts.
+say. Does not know what a number counts.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Owns the causal reading of a request. A grounded reading restricts the gold calls to what their evidence says within
 the words as they were heard: an argument counts once a word that can't go on with it (or the final update) closes it,
 because "New York" may yet become "New York City", and "milk" may become "milk and eggs". How many calls there will be is
-not known before something tells them apart. Refuses to know the call graph and what to do about it: that is the expert's.
+not known before something tells them apart. Does not know the call graph and what to do about it: that is the expert's.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ def fitting(value: Any, schema: Mapping[str, Any]) -> Any:
 
 
 def _told_apart(found: Sequence[Wanted]) -> tuple[Wanted, ...]:
-    """Without the calls of which nothing is known that is not known of another: nobody can tell that there are two.
+    """Without the calls of which nothing is known that is not known of another: a listener can't tell that there are two.
 
     A call whose result another one takes stays.
     """

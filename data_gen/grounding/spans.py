@@ -3,7 +3,7 @@
 Owns the reading of a row's field ``spans``: quoted words are found in the request, and become the edits of a
 `data_gen.grounding.derivation.Derivation`, so that corrections, values that grow and calls that are taken back are read word by
 word as in generated requests. Every quotation is checked against the words, and what all edits together ask for
-against the gold calls. Refuses to know files (`data_gen.tasks.jsonl`) and to guess: what is unmarked is an error.
+against the gold calls. Does not know files (`data_gen.tasks.jsonl`) and to guess: what is unmarked is an error.
 
     text Marco, no sorry, Marcus, that the van won't start
     [{"tool": "text", "args": {"name": [{"words": "Marco", "value": "Marco"}, "Marcus"]}},

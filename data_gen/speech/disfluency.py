@@ -2,7 +2,7 @@
 
 Owns the kinds of disfluency, their rates, the words that go with them, and their labels: *reparandum* (what is taken
 back), *interregnum* (editing terms and filled pauses) and *repair*. Removing the first two gives back a fluent request
-that asks for the same (`Script.fluent`). Refuses to know intents: a `Speaker` says the other value, the other wording.
+that asks for the same (`Script.fluent`). Does not know intents: a `Speaker` says the other value, the other wording.
 `docs/disfluency.md` says where the rates and the words come from.
 """
 

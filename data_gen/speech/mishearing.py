@@ -1,7 +1,7 @@
 """What a recogniser mishears: a word's double, its beginning, another spelling.
 
 Owns what becomes of a word that is heard before what follows it (`mishear`, `rewrite`), and how many of the last words of an update
-(`mishear_last`). Refuses to know when an update is sent.
+(`mishear_last`). Does not know when an update is sent.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """An utterance in the making: words with their labels, and what they do to what is wanted.
 
 Owns the editing of an utterance: a fragment goes in anywhere, and everything behind it moves along. `Script.finish`
-gives the words and the edits of a `data_gen.grounding.derivation.Derivation`. Refuses to know intents, wordings and why anything
+gives the words and the edits of a `data_gen.grounding.derivation.Derivation`. Does not know intents, wordings and why anything
 is said.
 """
 

@@ -3,9 +3,9 @@
 The timing is fitted to a synthesiser, not to people; pauses and the recogniser's mistakes are chosen, and were measured of one
 recogniser, for settings that runs can name (`docs/speech.md`).
 Owns the word-timing model (`Voice`, `speak`) and the cutting of timed words into updates (`Chunking`, `updates`).
-Refuses to know what the words mean: no cut looks at anything but time, and a predicted end only at the last word's class
-beside it. Both are causal: the timing of a word, and everything sent by then, depends on the words up to it and the seed,
-never on what follows, so two requests with one beginning and one seed give the same updates until they part.
+Does not know what the words mean: a cut depends on time alone, and a predicted end also on the class of the last word. Both are
+causal: the timing of a word, and everything sent by then, depends on the words up to it and the seed, never on what follows, so two
+requests with one beginning and one seed give the same updates until they part.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Tasks from the Berkeley function-calling leaderboard (BFCL v4): single-turn, several calls or several tools.
 
 Owns the reading of its rows out of the wheel (as a zip; nothing of it is imported), the tools made from its function
-documents, and the fixed split. Refuses to know how arguments are found in words (`data_gen.grounding.arguments`) and how calls
-are scored (`eval.measures.bfcl`). Rows that can't be used are named with their reason by `rejected`.
+documents, and the fixed split. Does not know how arguments are found in words (`data_gen.grounding.arguments`) or how calls are scored
+(`eval.measures.bfcl`). Rows that can't be used are named with their reason by `rejected`.
 
     python -m data_gen.tasks.bfcl               # counts: rows, used, kept out by reason, how tools are revealed
     python -m data_gen.tasks.bfcl splits        # writes bfcl_splits.json anew
@@ -239,7 +239,8 @@ def rejected(
 
 def splits() -> Mapping[str, Split]:
     """The committed split: gold function name to split."""
-    return json.loads(SPLITS_FILE.read_text(encoding="utf-8"))
+    table: Mapping[str, Split] = json.loads(SPLITS_FILE.read_text(encoding="utf-8"))
+    return table
 
 
 def split_of(row: Row, table: Mapping[str, Split]) -> Split:

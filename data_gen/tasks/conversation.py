@@ -1,7 +1,7 @@
 """Rows with turns: which calls are asked for in which turn, and what each turn is to the ones before.
 
 Owns the field ``turns`` of a row, and what must be so for a conversation to be one: whatever is whole at the end of a turn is done
-there, and stays done. Refuses to know how words are marked or grounded, and where rows come from.
+there, and stays done. Does not know how words are marked or grounded, and where rows come from.
 
     "turns": [{"words": said by its end, "kind"?, "asks"?: "2.message" or "any", "answer"?: [accepted], "says"?, "calls"?}]
 """
@@ -137,7 +137,7 @@ def _asked(form: Mapping[str, Any], names: Sequence[str], n: int) -> str:
     """``tool.parameter`` of what a turn's answer has to ask for; ``any`` for any question, empty for none."""
     asks = form.get("asks", "")
     if asks in ("", "any"):
-        return asks
+        return str(asks)
     number, _, param = str(asks).partition(".")
     if not number.isdigit() or not 1 <= int(number) <= len(names) or not param:
         raise BadTask(f"turn {n} asks for {asks!r}; write a call's number and its argument, as 2.message: there are {len(names)} calls")

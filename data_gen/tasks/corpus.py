@@ -1,7 +1,7 @@
 """The corpus: requests written one by one for training and test, over the assistant's tools and over domains with tools of their own.
 
 Owns the folder `data_gen/corpus` and who reads what of it: source `written` (the assistant's), `written_apart` (its test set,
-written by other writers), `domains`, and `conversations` (requests of several turns, of all folders). Refuses to know how a row is
+written by other writers), `domains`, and `conversations` (requests of several turns, of all folders). Does not know how a row is
 read (`data_gen.tasks.jsonl`).
 
     data_gen/corpus/assistant/train*.jsonl, validation*, test*      the sixteen tools, a world that knows whom a row names

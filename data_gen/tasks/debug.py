@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from data_gen.speech.timing import speak
 from data_gen.task import Evidence, GoldArg, GoldCall, Reference, Split, Task
@@ -56,6 +57,10 @@ class World:
         return ns(0.5) + int(_hash(self.task_id, name, str(args)), 16) % ns(0.5)
 
 
+_Phrase = tuple[list[str], Callable[[int, int], list[GoldCall]]]
+"""Words, and the gold calls that they ask for, given the place of the first word and how many calls come before."""
+
+
 def tasks(split: Split, seed: int = 0, count: int = 24) -> tuple[Task, ...]:
     """``count`` requests with one, two or three gold calls."""
     made = []
@@ -72,11 +77,11 @@ def tasks(split: Split, seed: int = 0, count: int = 24) -> tuple[Task, ...]:
             words += ["and", "also"] if n else []
             gold += calls(len(words), len(gold))
             words += said
-        made.append(Task(id, "debug", split, speak(words, int(_hash(seed, id)[:8], 16)), TOOLS, tuple(gold), lambda id=id: World(id)))
+        made.append(Task(id, "debug", split, speak(words, int(_hash(seed, id)[:8], 16)), TOOLS, tuple(gold), partial(World, id)))
     return tuple(made)
 
 
-def _text_someone(who: str, message: str):
+def _text_someone(who: str, message: str) -> _Phrase:
     said = ["text", *who.split(), "that", *message.split()]
     n, m = len(who.split()), len(message.split())
 
@@ -91,7 +96,7 @@ def _text_someone(who: str, message: str):
     return said, calls
 
 
-def _weather(city: str):
+def _weather(city: str) -> _Phrase:
     said = ["get", "the", "weather", "in", *city.split()]
 
     def calls(at: int, issued: int) -> list[GoldCall]:

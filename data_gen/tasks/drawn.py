@@ -1,9 +1,9 @@
-"""Tools drawn for each task: other orders, subsets, distractors and names, so that a model must read its prompt.
+"""Draws a tool list for each task, with another order, subset, distractors or names, so that a model must read its prompt.
 
 Owns the draw, a function of the task's id and a seed: which of the tools that the task does not need stay, which of other folders of
 tools stand beside them, in which order; with ``renamed`` also what tools and parameters are called and how they are described.
 What is wanted, and the toolbox, answer to the new names. A distractor that could be taken for a tool that is needed is left out.
-Refuses to know where tasks come from.
+Does not know where tasks come from.
 """
 
 from __future__ import annotations

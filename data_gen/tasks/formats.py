@@ -2,7 +2,7 @@
 
 Owns the look of a requests file: one JSON row a line, a list of rows (alone, or the one list of an object), one row, TinyAgent's
 object of rows by id, a Parquet table, or a file of the markup (`data_gen.markup`) by its name's end; what a row is shows in its
-own fields. Owns the spellings of a call, too. Refuses to know whether a row can be used. What can't even be read comes out as
+own fields. Owns the spellings of a call, too. Does not know whether a row can be used. What can't even be read comes out as
 the reason.
 
     xLAM/APIGen  {"query", "tools": JSON text, "answers": JSON text of [{"name", "arguments"}]}
@@ -314,7 +314,8 @@ def _tinyagent(row: Mapping[str, Any], tools: Sequence[ToolSpec]) -> dict[str, A
 
 def _call(name: str, arguments: Mapping[str, Any], listed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """A gold call; a value that is its parameter's default may be left out where nobody says it."""
-    doc = next((entry.get("function", entry) for entry in listed if entry.get("function", entry).get("name") == name), {})
+    docs = (entry.get("function", entry) for entry in listed)
+    doc: Mapping[str, Any] = next((doc for doc in docs if doc.get("name") == name), {})
     shape = doc.get("parameters") or {}
     properties = shape.get("properties", shape)
     defaults = [

@@ -1,7 +1,7 @@
-"""Rows that do not lie in one file: those of a folder's files, and those of a data set of the hub.
+"""Reads rows from several files: those of a folder, and those of a data set on the hub.
 
-Owns which files of a folder hold rows, what a data set of the hub is called, and the splits that either names. Refuses to know what a row
-is (`data_gen.tasks.formats`). Nothing is fetched but what ``requests=hf://datasets/OWNER/NAME@COMMIT`` names; its own code is never run.
+Owns which files of a folder hold rows, what a data set of the hub is called, and the splits that either names. Does not know what a row
+is (`data_gen.tasks.formats`). Only what ``requests=hf://datasets/OWNER/NAME@COMMIT`` names is downloaded; its own code is never run.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Owns the reading of the question files, which articles a question is about and by which words it names them, and the
 corrections that a speaker makes of them ("who is older, X, no sorry, Y or Z"). The data is the user's own copy: nothing of it
-is in this package. Refuses to know how answers are scored. Questions that can't be used are named with their reason.
+is in this package. Does not know how answers are scored. Questions that can't be used are named with their reason.
 
     data.files.hotpotqa=FILE   the official file, its ``with_context.jsonl`` form, or plain questions and
     data.files.corpus=FILE     the articles that plain questions are looked up in
@@ -100,7 +100,7 @@ def corpus(path: str, extra: str | None = None) -> Corpus:
     """The index of all articles of a question file and of a corpus file."""
     found = [paragraph for question in questions(path) for paragraph in question.paragraphs]
     if extra:
-        found += _articles(extra)
+        found += [(title, tuple(said)) for title, said in _articles(extra)]
     kept = [(title, said) for title, said in found if title.strip() and any(part.strip() for part in said)]
     if not kept:
         raise ValueError(f"{path} holds plain questions, without articles to search in; add data.files.corpus=FILE, or give {HINT}")

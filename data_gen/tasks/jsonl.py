@@ -1,6 +1,6 @@
 """Bring your own: tools and spoken requests from two files become the same `Task` as everybody else's.
 
-Owns the reading of the two files, the split, and the reasons why a row can't be used. Refuses to know how values are found in
+Owns the reading of the two files, the split, and the reasons why a row can't be used. Does not know how values are found in
 words (`data_gen.grounding.arguments`) and what other projects' rows look like (`data_gen.tasks.formats` turns them into ours).
 `docs/bring-your-own.md` has a worked example.
 
@@ -273,9 +273,9 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
         raise BadTask(f"unknown field {min(unknown)!r}; use {', '.join(sorted(_KEYS))}")
     if missing := [name for name in ("id", "request") if row.get(name) in (None, "")]:
         raise BadTask(f"field {missing[0]!r} is missing or empty")
-    for name, (kind, words) in _KINDS.items():
+    for name, (kind, what) in _KINDS.items():
         if (value := row.get(name)) is not None and (not isinstance(value, kind) or isinstance(value, bool) and kind is not bool):
-            raise BadTask(f"{name} is {str(value)[:60]}; give {words}, or leave the field out")
+            raise BadTask(f"{name} is {str(value)[:60]}; give {what}, or leave the field out")
     if _NUL.search(written):
         raise BadTask("it has a NUL character, which nobody says and no terminal shows; take it out")
     id, calls = str(row["id"]), row.get("calls")
@@ -320,7 +320,8 @@ def task(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, source: st
         raise BadTask("the same call twice: the protocol refuses a second equal call")
     named = [*asked, *meant([name for name, _ in asked], row.get("spans", ()))]
     if "results" in row:
-        tools = replace(tools, toolbox=lambda id, calls, made=tools.specs: recorded(id, made, row["results"]))
+        listed = tools.specs
+        tools = replace(tools, toolbox=lambda id, calls: recorded(id, listed, row["results"]))
     rehearse = partial(_rehearse, gold, specs)
     results = rehearse(tools.toolbox(id, named))
     answers = tuple(read_value(text, len(gold)) for text in _listed(row.get("answer", ()), "answer"))

@@ -1,7 +1,7 @@
 """Chat rows with ``messages`` and ``tools``, as TRL, Unsloth, Axolotl and the OpenAI SDK have them, as rows with turns of our own.
 
 Owns the reading of such a row: who said what in which turn, which calls were made and what the tools answered. The tools' answers
-become the world's (`data_gen.tasks.recorded`). Refuses to know how values are found in words, and what a task is; what can't be used is
+become the world's (`data_gen.tasks.recorded`). Does not know how values are found in words, and what a task is; what can't be used is
 a `BadTask` whose text begins with the kind of reason, then a colon, so that reasons can be counted.
 
 A turn is what the user says up to the assistant's next words, with all calls up to the user's next ones. A system message is left

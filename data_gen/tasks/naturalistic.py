@@ -2,7 +2,7 @@
 
 Owns the source `naturalistic`: the same intents and worlds as `assistant`, told in indirect wordings and with many
 disfluencies. Its test holds out whole kinds of repair and a lexicon of editing terms, and uses the interregna of Disfl-QA's dev
-set. Refuses to know how any of it is scored, and requests that people wrote: they are a source of their own,
+set. Does not know how any of it is scored, and requests that people wrote: they are a source of their own,
 `data_gen.tasks.written`.
 """
 

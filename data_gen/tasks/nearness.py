@@ -1,7 +1,7 @@
 """How near test is to train: wordings one word apart, values one word apart, words and runs of words that both have.
 
 Owns the distances, the clusters that a split must not cut (`clusters`), and the tally that `data_gen.check` prints
-(`Nearness`). Refuses to know how wordings and values are made, and what is done about it.
+(`Nearness`). Does not know how wordings and values are made, and what is done about it.
 """
 
 from __future__ import annotations

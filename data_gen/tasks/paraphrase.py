@@ -3,8 +3,8 @@
 Owns the question, the check of the answer, and the file in which every answer is kept: each wording is asked about once,
 so the same file gives the same data again, without the endpoint. An answer that can't be used is kept in the file too, and the
 wording stays as it is; so is that the endpoint refused one wording. That it could not be reached is no answer: it ends the run, within
-`TRIES` times ``timeout_s`` seconds, and the wording is asked about again the next time. Only wordings are sent, never values. Refuses
-to know how requests are composed.
+`TRIES` times ``timeout_s`` seconds, and the wording is asked about again the next time. Only wordings are sent, never values. Does
+not know how requests are composed.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ def _address(base: str) -> tuple[str, dict[str, str]]:
     """Where completions are asked for, and a header with the user that the base names, whom an address can't carry.
 
     Raises:
-        UserError: it is no address of the web.
+        UserError: it is not a web address.
     """
     try:
         parts = urlsplit(base)

@@ -1,7 +1,8 @@
 """A recorded world: the tools of a data set answer as they did in it.
 
-Owns the lookup of a call in a record: the same call gets the same result, whatever the spelling of its arguments that mean the same; a
-call that the record has not is refused, and says so. Refuses to know where records come from. Latencies are `AckToolbox`'s.
+Owns the lookup of a call in a record: the same call gets the same result, whatever the spelling of its arguments that mean the
+same; a call that is not in the record is refused, with a message that says so. Does not know where records come from. Latencies are
+`AckToolbox`'s.
 """
 
 from __future__ import annotations

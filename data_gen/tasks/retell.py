@@ -1,4 +1,4 @@
-"""Many from one: a marked request told again of other people, on other days, at other hours.
+"""Variants of a marked request: the same request with other people, other days and other hours.
 
 Owns what may be changed by the marks alone, and changes it everywhere in the row: in the request, in quotations, in values.
 
@@ -7,7 +7,7 @@ Owns what may be changed by the marks alone, and changes it everywhere in the ro
 - hours: "at three" becomes "at four" where the project's own grammar (`midsentence.tools.times`) reads an hour later in the new phrase;
 - fillers: "um" and "uh" of training's lexicon come and go between what is marked.
 
-What can't be told apart from another sense of the word is left as it is. Refuses to know whether the new row can be used:
+A word that may have another sense is left unchanged. Does not know whether the new row can be used:
 `data_gen.tasks.corpus` reads it through the same door as the old, and takes the old where it is refused.
 """
 
@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 from data_gen.grounding.heard import SOFT
@@ -153,7 +154,7 @@ def _values(given: Any) -> list[Any]:
 def _is_cued(row: Row, name: str) -> bool:
     """Whether a name that no list has is said as one."""
     words = [word.strip(".,;:!?") for word in row["request"].split()]
-    return any(word == name and before.casefold() in _CUES for before, word in zip(words, words[1:]))
+    return any(word == name and before.casefold() in _CUES for before, word in pairwise(words))
 
 
 def _is_looked_up(row: Row, value: str) -> bool:
@@ -272,8 +273,11 @@ def _shifted(row: Row, marks: Sequence[tuple[str, tuple[Any, ...]]], base: datet
                 moved = _moved(value, timedelta(hours=by))
                 if moved[:10] != value[:10] or row.get("now") and (moved > row["now"]) != (value > row["now"]):
                     return None
-            elif (moved := _later(value, base, by)) is None:
-                return None
+            else:
+                told = _later(value, base, by)
+                if told is None:
+                    return None
+                moved = told
             values[value] = moved
     if set(values) & set(values.values()):
         return None  # one hour would become another that is in the row too
@@ -372,7 +376,12 @@ def _cased(like: str, word: str) -> str:
 def _strings(row: Row) -> Iterator[str]:
     """All that is said, quoted or given in a row."""
     found: list[str] = []
-    _changed(row, lambda string: found.append(string) or string)
+
+    def taken(string: str) -> str:
+        found.append(string)
+        return string
+
+    _changed(row, taken)
     yield from found
 
 

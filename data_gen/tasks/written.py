@@ -1,7 +1,7 @@
 """Requests written one by one, and the assistant's world that such requests need: all that their calls name.
 
 Owns the source `written` (`handwritten.jsonl`: a test set alone, every row marked with the words that say what), and that
-world. Refuses to know how rows are read (`data_gen.tasks.jsonl`) and how requests are generated.
+world. Does not know how rows are read (`data_gen.tasks.jsonl`) and how requests are generated.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Owns what the page is told of the runs (`about`) and of an episode (`lanes`), which episodes it holds (`pick`), and the putting together
 of the file from `page.html`, `page.css` and `page.js`. The page makes every piece of text a text node, its data can't close its script
 element, and its content policy lets no other script run and nothing be fetched: what users say and tools return stays
-data. Refuses to measure anything. Seconds from here on.
+data. Does not measure anything. Seconds from here on.
 """
 
 from __future__ import annotations

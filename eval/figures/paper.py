@@ -1,8 +1,8 @@
-"""What others published beside what a replay measured: the paper's tables (``eval.paper=true``).
+"""Compares published figures with those of a replay: the paper's tables (``eval.paper=true``).
 
 Owns `paper.yaml` (figures of others, each with where it was read), the pairing of a synchronous with an asynchronous row as the paper
 pairs them, and the sentences on what differs. A checkpoint named ``baseline`` in ``eval.checkpoints`` is the paper's
-SFT baseline: the other checkpoints are compared with it in its synchronous mode, and with themselves. Refuses to measure
+SFT baseline: the other checkpoints are compared with it in its synchronous mode, and with themselves. Does not measure
 anything but those pairs, and to say that a figure was reached or missed: the settings differ.
 """
 

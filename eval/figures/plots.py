@@ -1,8 +1,8 @@
-"""The report's pictures of whole rows: how late, how often right, what it costs, how much of the saving.
+"""The report's plots of whole rows: latency, accuracy, cost and share of the saving.
 
 Owns four figures, made from the report's rows and, for the distribution of latencies, from the episodes. Colours are those
 of modes, everywhere the same; a backend is a kind of line or marker. A figure that lacks what it shows is left out.
-Refuses to compute any figure that `eval.measures.rows` has.
+Does not compute any figure that `eval.measures.rows` has.
 """
 
 from __future__ import annotations
@@ -105,14 +105,16 @@ def accuracy(rows: Sequence[Row], path: Path) -> bool:
         free = -1.0
         for row in sorted((row for row in group if row["latency_mean_s"] > edge), key=lambda row: row["accuracy"]):
             free = max(free + 0.05, row["accuracy"])  # one above the other where points are close
-            look = {"textcoords": "offset points", "fontsize": 8, "ha": "right", "va": "center", "zorder": 4}
+            look: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8, "ha": "right", "va": "center", "zorder": 4}
             colour = MODE_COLOURS.get(row["mode"], INK)
             axes.annotate(f"{row['latency_mean_s']:.0f} s →", (0.985 * edge, free), xytext=(-7, 0), color=colour, **look)
         floors = [row["floor_mean_s"] for row in group if row["floor_mean_s"] is not None]
         if floors:
             axes.axvline(min(floors), color=INK, lw=1, ls=(0, (3, 2)), zorder=1)
-            look = {"textcoords": "offset points", "fontsize": 8, "color": SOFT, "rotation": 90, "va": "bottom", "ha": "left"}
-            axes.annotate("floor", (min(floors), 0.02), xycoords=axes.get_xaxis_transform(), xytext=(3, 0), **look)
+            upright: dict[str, Any] = {
+                "textcoords": "offset points", "fontsize": 8, "color": SOFT, "rotation": 90, "va": "bottom", "ha": "left",
+            }
+            axes.annotate("floor", (min(floors), 0.02), xycoords=axes.get_xaxis_transform(), xytext=(3, 0), **upright)
         _shares(axes)
         least = min(min(row["accuracy_ci95"] or [row["accuracy"]]) for row in group)
         axes.set_ylim(0.5 if least >= 0.55 else 0, 1.03)
@@ -149,7 +151,7 @@ def saving(rows: Sequence[Row], path: Path) -> bool:
         low = min(0.0, *(min([row["share_of_saving"], *(row["share_of_saving_ci95"] or [])]) for row in group))
         axes.set_ylim(1.1 * low, 1.1)
         axes.axhline(1, color=INK, lw=1, ls=(0, (3, 2)), zorder=1)
-        look = {"textcoords": "offset points", "ha": "right", "fontsize": 8, "color": SOFT}
+        look: dict[str, Any] = {"textcoords": "offset points", "ha": "right", "fontsize": 8, "color": SOFT}
         axes.annotate("all that is possible", (axes.get_xlim()[1], 1), xytext=(-2, 3), **look)
     return _panels(shown, path, "Share of the possible saving over sequential", "", draw, legend=None)
 
@@ -186,7 +188,7 @@ def counted(group: Sequence[Row]) -> str:
         said = f"{min(counts)}" + (f" to {max(counts)}" if max(counts) > min(counts) else "")
         alike.setdefault(said, []).append(name.replace("_", " "))
     if len(alike) == 1:
-        return f", n = {[*alike][0]}"
+        return f", n = {next(iter(alike))}"
     return "\nn = " + ", ".join(f"{said} ({', '.join(names)})" for said, names in alike.items())
 
 
@@ -231,7 +233,7 @@ def legend_of(rows: Sequence[Row], shown: Literal["lines", "marks"]) -> list[Lin
         handles = [Line2D([], [], color=MODE_COLOURS[mode], lw=3, label=mode.replace("_", " ")) for mode in modes]
         more = [Line2D([], [], color=INK, lw=1.9, ls=LINES[name], label=name.replace("_", " ")) for name in backends]
     else:
-        look = {"ls": "", "marker": "o", "ms": 7, "mew": 0}
+        look: dict[str, Any] = {"ls": "", "marker": "o", "ms": 7, "mew": 0}
         handles = [Line2D([], [], color=MODE_COLOURS[mode], label=mode.replace("_", " "), **look) for mode in modes]
         more = [Line2D([], [], color=INK, label=name.replace("_", " "), **look | {"marker": MARKERS[name]}) for name in backends]
     return handles + (more if len(backends) > 1 else [])

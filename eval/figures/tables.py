@@ -1,6 +1,6 @@
 """The report's rows as tables: for the terminal and in Markdown.
 
-Owns columns, their order and how figures are rounded. Refuses to compute any.
+Owns columns, their order and how figures are rounded. Does not compute any.
 """
 
 from __future__ import annotations
@@ -100,8 +100,11 @@ class Grid:
     """A table of texts, to be shown in a terminal or in Markdown."""
 
     title: str
+    """The line above it."""
     heads: tuple[str, ...]
+    """Names of the columns."""
     rows: tuple[tuple[str, ...], ...]
+    """Texts of the cells, a row each."""
     notes: tuple[str, ...] = ()
     """Sentences below it."""
     left: int = 2

@@ -1,6 +1,6 @@
 """Tables of conversations: a row of figures for each mode, how each kind of turn went in it, and one conversation turn by turn.
 
-Owns their columns. Refuses to compute any figure (`eval.measures.conversations` does).
+Owns their columns. Does not compute any figure (`eval.measures.conversations` does).
 """
 
 from __future__ import annotations

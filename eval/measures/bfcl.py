@@ -1,6 +1,6 @@
 """BFCL's own checker: whether the final calls of a task are what the leaderboard accepts.
 
-Owns loading the checker out of the wheel without the vendor SDKs, and the translation of calls into its form. Refuses to
+Owns loading the checker out of the wheel without the vendor SDKs, and the translation of calls into its form. Does not
 judge by itself: every verdict is the checker's.
 
 ``ast_checker`` imports ``model_config``, which imports every vendor's client, only to ask of the evaluated model whether
@@ -32,6 +32,7 @@ class Verdict:
     """What the checker says of a task's calls."""
 
     valid: bool
+    """Whether the calls are what the task asks for."""
     error: str = ""
     """Why not, in the checker's words; empty where valid."""
 

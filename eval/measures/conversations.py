@@ -2,7 +2,7 @@
 
 Owns the division of an episode's log among turns, the verdict on each of them, and the measures that there are for conversations
 alone. A turn lasts from the user's first word of it to the first word of the next one. It is judged by itself: what was called in it,
-in the world that gold's earlier calls leave, so a mistake is counted where it was made. Refuses to know files and tables.
+in the world that gold's earlier calls leave, so a mistake is counted where it was made. Does not know files and tables.
 
 A turn is right if it was answered, its calls and its answer are right (`eval.measures.scoring`), no tool ran where none was to, and it was
 answered by a question exactly where one is due. A conversation is right if all its turns are. The latency and the floor of a
@@ -47,6 +47,7 @@ class Slice:
     end_ns: int
     """The first word of the next turn, or the end of the episode."""
     speech_end_ns: int
+    """The end of the user's last word of it."""
     said: bool
     """Whether the user came to say it at all."""
     answer: str | None

@@ -1,7 +1,7 @@
 """The critical path: what an episode's end waited for, step by step back to the end of speech.
 
 Owns the walk back through a trace: the answer or the last call that ended, why it began when it did, what was written and taken in
-before that, up to the update that all of it answers. The parts add up to the latency. Refuses to know what could have been
+before that, up to the update that all of it answers. The parts add up to the latency. Does not know what could have been
 faster: that is the floor's and the listener's (`eval.measures.floor`, `eval.measures.listener`).
 """
 

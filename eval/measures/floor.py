@@ -1,7 +1,7 @@
 """The floor: the least response latency of any agent that does a task right, a clairvoyant included.
 
-Owns the bound; `docs/floor.md` says why nothing beats it. Refuses to know any episode, but for the latencies of the calls
-that it made: a tool's latency hangs on its arguments, and there may be more right ones than gold spells out.
+Owns the bound; `docs/floor.md` says why nothing beats it. Reads nothing of an episode except the latencies of the calls that it
+made: latency depends on the arguments, and gold may not list every correct argument.
 
     floor = max( words to the answer, the held calls, the first call's way from the first word ) − end of speech
 """
@@ -33,6 +33,7 @@ class Floor:
     """The bound and what it is made of, in nanoseconds from the end of the last word."""
 
     total_ns: int
+    """The bound itself."""
     answer_ns: int
     """The end of speech is taken in, the shortest answer is written."""
     held_ns: int

@@ -1,8 +1,8 @@
 """TinyAgent's measure: whether the graph of calls is gold's, by tool names and dependencies alone.
 
 Owns that comparison (Erdogan et al., *TinyAgent: Function Calling at the Edge*, 2024, arXiv 2409.00608: a plan succeeds if its DAG
-is isomorphic to gold's). It asks for no argument and no effect, so it is beside accuracy and never in its place. Refuses
-to know whether calls ran.
+is isomorphic to gold's). It ignores arguments and effects, so it complements accuracy and does not replace it. Does
+not know whether calls ran.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Response latency, success by deadline, and where the time went.
 
-Owns what is counted from when to when. Refuses to know which episodes are right and how figures get intervals.
+Owns what is counted from when to when. Does not know which episodes are right and how figures get intervals.
 
 | measure | symbol | from | to |
 |---|---|---|---|
@@ -44,6 +44,7 @@ class Latency:
     first_token_ns: int | None
     """To the end of the answer's first token; None without an answer."""
     answered: bool
+    """Whether the episode was answered; if not, ``total_ns`` is the cap."""
     parts_ns: dict[str, int]
     """The time of the response by `PARTS`; adds up to ``total_ns`` exactly."""
 

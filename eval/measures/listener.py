@@ -1,9 +1,9 @@
-"""The listener's bound: the least response latency of an agent that writes nothing which it has not heard.
+"""The listener's bound: the lowest response latency of an agent that writes only what it has heard.
 
-Owns the bound that lies between the floor and what an agent takes. The floor is a clairvoyant's; this one knows a word when the
-recogniser has passed it on, and then at once what it means and that it is all: an oracle for the extent of values and the number of
-calls. No policy without luck is faster, so what lies between the two can't be saved by listening better. `docs/saving.md` has figures.
-Refuses to know any episode, but for the latencies of the calls that it made, as the floor does.
+Owns the bound that lies between the floor and an agent's latency. The floor is that of a clairvoyant. This bound learns a word when
+the recogniser passes it on, and then knows at once what it means and whether the request is complete: it is an oracle for the
+extent of values and the number of calls. Only a lucky guess is faster, so better listening can't save the time between the two
+bounds. `docs/saving.md` has figures. Reads nothing of an episode except the latencies of the calls that it made, like the floor.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""From episodes to the rows of the report: what each row says, with intervals.
+"""Computes the rows of the report from episodes, with intervals.
 
-Owns every figure of `docs/report.md` and how rows are paired. Refuses to know files, and how rows are shown. Seconds
+Owns every figure of `docs/report.md` and how rows are paired. Does not know files, and how rows are shown. Seconds
 from here on.
 """
 
@@ -40,6 +40,7 @@ class Terms:
     seed: int = 0
     """Of the bootstrap."""
     resamples: int = 10_000
+    """Of the bootstrap."""
     margin: float = 0.02
     """See `EvalConfig.margin`."""
     price_input: float = 0.0

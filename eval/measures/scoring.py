@@ -1,18 +1,18 @@
 """Whether an episode did what was asked: its calls and effects against gold, and if not, why not.
 
 Owns the match of calls to gold calls, the comparison of the log of effects, the answer's comparison, and the causes of
-failure. Refuses to know time. BFCL's rows are judged by BFCL's own checker.
+failure. Does not know time. BFCL's rows are judged by BFCL's own checker.
 
 An episode is right if it ended by answering, its calls are right and its answer is. Calls are right if every gold call
 was run to its end with accepted arguments (references resolved) and the whole log of effects is what gold's would be: no
 effect more, none less, and in gold's order wherever the order shows: in the final state of a world that has one, and in a
 world that has none, among the writes of one resource. Texts count as said: capitals and the punctuation that closes words are style, and
-a write whose arguments mean the same to the world is the same write. Doing nothing is no success. A read too many is no
-failure; it counts as waste. Of a question, a task that has accepted answers and asks for no effect, the answer is judged:
-by which reads it was found is not asked, only that there was no effect.
+a write whose arguments mean the same to the world is the same write. Doing nothing is never a success. An extra read is not a
+failure; it counts as waste. For a question (a task with accepted answers that asks for no effect) only the answer is judged, and
+that there was no effect; any reads may lead to it.
 
-Opening something for its result alone is right with and without, for the tools that a toolbox names in ``shows``: an opening
-more is no fault if a call that gold asks for takes its result; gold's own is not asked for if gold takes its result.
+For the tools that a toolbox names in ``shows``, opening something only for its result is optional: an extra opening is not a fault
+if a call that gold asks for takes its result, and gold's own opening is not required if gold takes its result.
 """
 
 from __future__ import annotations
@@ -49,10 +49,13 @@ class Ran:
     """A call that was run to its end and still stands when the episode is over."""
 
     id: int
+    """The call's ID."""
     name: str
+    """The tool's name."""
     args: Mapping[str, Any]
     """By parameter name, references resolved."""
     result: Any = None
+    """What the tool returned."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """What optional parameters mean when they are left out: to say a default is to leave it out."""
 
@@ -62,8 +65,11 @@ class Score:
     """The verdict on one episode."""
 
     right: bool
+    """Whether calls and answer are right."""
     calls_right: bool
+    """Whether the calls did what gold asks for and nothing else."""
     answer_right: bool
+    """Whether the answer holds what gold asks for."""
     cause: str
     """One of `CAUSES`; empty where right."""
     why: str
@@ -267,7 +273,7 @@ def paired(task: Task, ran: Sequence[Ran], found: Mapping[int, int]) -> dict[int
 
 
 def accepted_args(gold: GoldCall, results: Mapping[int, Any]) -> Iterator[dict[str, Any]]:
-    """The arguments that gold spells out, canonical first, at most `_MOST_CHOICES` of them."""
+    """The arguments that gold lists, canonical first, at most `_MOST_CHOICES` of them."""
     options = []
     for name, arg in gold.args.items():
         given = [{name: filled(value, results)} for value in arg.values]

@@ -1,6 +1,6 @@
-"""Intervals: what a figure over tasks may claim.
+"""Confidence intervals for figures over tasks.
 
-Owns the arithmetic of uncertainty: paired bootstrap over tasks, intervals for proportions, non-inferiority. Refuses to
+Owns the arithmetic of uncertainty: paired bootstrap over tasks, intervals for proportions, non-inferiority. Does not
 know what is measured; it takes arrays with one row a task. Where an outcome was drawn with several seeds, an array is
 ``(n, seeds)``; a task's seeds are averaged and tasks are resampled, so that ten seeds of one task don't pass for ten tasks.
 

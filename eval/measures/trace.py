@@ -1,7 +1,7 @@
-"""What happened when: an episode's log read as spans, tool runs and states of calls.
+"""Reads an episode's log as intervals: spans, tool runs and states of calls.
 
 Owns the reading of a log alone, events with the commands that came of them, so that measures, pictures and checks need
-no live core. Refuses to judge: whether a call was right or too early is not asked here. Every interval is half-open, in
+no live core. Does not judge whether a call was right or too early. Every interval is half-open, in
 nanoseconds from the start of the user's first word.
 """
 
@@ -59,11 +59,15 @@ class Piece:
     """Some tokens of a span, all of one part of an action."""
 
     start_ns: int
+    """Start, in nanoseconds from the user's first word."""
     end_ns: int
+    """End, in nanoseconds from the user's first word; not included."""
     part: Part
     """``other`` for what is no part of any action."""
     text: str
+    """What was written."""
     tokens: int
+    """How many tokens that is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,9 @@ class Line:
     """One line that the model completed: a call, an amendment, a removal, or a commit (of call 0)."""
 
     at_ns: int
+    """When it was complete, in nanoseconds from the user's first word."""
     call: int
+    """The call's ID; 0 for a commit."""
     text: str
     """What it asks for: equal texts ask for the same."""
     needs: frozenset[int] = frozenset()
@@ -85,7 +91,9 @@ class Span:
     """One generation, from the command that began it to the one that stopped it."""
 
     start_ns: int
+    """Start, in nanoseconds from the user's first word."""
     end_ns: int
+    """End, in nanoseconds from the user's first word; not included."""
     pieces: tuple[Piece, ...]
     """In order, without a gap; a token that a cut left unfinished is time of the last piece."""
     saw_final: bool
@@ -113,15 +121,21 @@ class Run:
     """One start of a tool."""
 
     call: int
+    """The call's ID."""
     version: int
+    """The version of the call that ran."""
     name: str
+    """The tool's name."""
     args: Mapping[str, Any]
     """References resolved."""
     start_ns: int
+    """Start, in nanoseconds from the user's first word."""
     end_ns: int
+    """End, in nanoseconds from the user's first word; not included."""
     ended: Literal["done", "failed", "lost", "cancelled", "open"]
     """``lost``: it timed out or broke down, so what it did is unknown; ``open``: the log ends first."""
     value: Any = None
+    """What the tool returned; None unless ``ended`` is ``done``."""
     kept: bool = False
     """Whether no tool was run for it: it was given the result of the same read, asked for before."""
 
@@ -131,9 +145,13 @@ class Stay:
     """How long a call was in one state."""
 
     call: int
+    """The call's ID."""
     state: CallState
+    """The state that it was in."""
     start_ns: int
+    """Start, in nanoseconds from the user's first word."""
     end_ns: int
+    """End, in nanoseconds from the user's first word; not included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +159,19 @@ class Trace:
     """An episode as intervals."""
 
     updates: tuple[UserUpdate, ...]
+    """What the recogniser passed on, in order."""
     spans: tuple[Span, ...]
+    """Generations, in order."""
     appends: tuple[tuple[int, int], ...]
+    """Start and end of each append to the context, in nanoseconds."""
     runs: tuple[Run, ...]
     """In order of start."""
     stays: tuple[Stay, ...]
+    """Each stay of each call in a state, by their ends."""
     emits: tuple[tuple[int, str], ...]
+    """Answers that went out: when, in nanoseconds, and their text."""
     notes: tuple[tuple[int, Note | Moved], ...]
+    """What the core only counts, with its time in nanoseconds."""
     end_ns: int
     """When the last event happened."""
     eager: bool = False
@@ -177,7 +201,7 @@ def history_of(log: Iterable[Sequence[Any]]) -> list[tuple[Event, tuple[Command,
     """The history that `log_of` wrote.
 
     Raises:
-        ValueError: a row is none of ours.
+        ValueError: a row is not an event or a command.
     """
     return [(event_from_json(event), tuple(command_from_json(command) for command in commands)) for event, commands in log]
 

@@ -1,18 +1,19 @@
-"""Waste and safety: calls in vain, calls held, actions repeated, and effects that came too early or twice.
+"""Counts of waste and safety: wasted calls, held calls, repeated actions, and effects that came too early or twice.
 
-Owns those counts, made from the log alone: the commit point is worked out anew here, from what the model had read when it
-wrote, and never taken from the core's own flag. Refuses to know gold, except for the IDs of the calls that were useful.
+Owns those counts. They are made from the log alone: the commit point is derived again here, from what the model had read when it
+wrote, and never taken from the core's own flag. Does not know gold, except for the IDs of the calls that were useful.
 
-An effect is *before the last word* if its write starts before the user has said it: no false end of speech excuses that. It is
+An effect is *before the last word* if its write starts before the user has said it, even after a false end of speech. It is
 *wrong* if gold has no such call.
 
 An effect is *before commit* if a write starts at a time when no commit point covers it. A commit point is the end of an
 action that was neither cut nor refused, generated with the final update in its context; it covers the calls last changed
 in that action or before, until the user says more. A grace moves it back, and points within one grace share it. Where a mode runs
 its lines as they are written, each line is such a point for its own call and what that needs; where it begins on a predicted end of
-speech, no point counts before the final update. Where only lines and answers commit (`Rules`), the end of another action is none, nor
-is a call's own line, and a COMMIT line is one for the calls that it names and what they need. Where a silence is as good as the final
-update, that is so for COMMIT lines and answers. Nothing is a point once the user has spoken since its generation began.
+speech, no point counts before the final update. Where only lines and answers commit (`Rules`), neither the end of another action
+nor a call's own line is a commit point, and a COMMIT line is one for the calls that it names and their operands. Where a silence
+counts like the final update, it does so for COMMIT lines and answers. If the user has spoken since a generation began, nothing in
+it is a commit point.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class Counts:
     """One episode's waste and safety."""
 
     started_calls: int
+    """Starts of tools."""
     wasted_calls: int
     """Starts of tools that were cancelled, voided, failed, or not what gold asks for."""
     early_calls: int
@@ -57,6 +59,7 @@ class Counts:
     wrong_effects: int
     """Those of them that are no call of gold's, whenever they started."""
     effects_before_commit: int
+    """Effects whose write started before its commit point."""
     effects_before_last_word: int
     """Effects whose write started before the end of the user's last word."""
     wrong_effects_before_last_word: int
@@ -64,9 +67,11 @@ class Counts:
     effects_repeated: int
     """Effects beyond the first that mean the same within one turn (`midsentence.core.calls.call_text`), or of the same call."""
     model_tokens: int
+    """Tokens that the model wrote."""
     wasted_tokens: int
     """Tokens of spans that were cut or refused."""
     cuts: int
+    """Generations that new information stopped."""
     errors: int
     """Actions that were refused."""
 

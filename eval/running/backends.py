@@ -1,6 +1,6 @@
 """Who plays the model in a replay: the expert, a reference, a trained checkpoint, or the model as it comes.
 
-Owns the names of backends and what each needs: prompt, tags, weights. Refuses to know tasks' scores and files of results.
+Owns the names of backends and what each needs: prompt, tags, weights. Does not know tasks' scores and files of results.
 
 | backend | plays | prompt and tags |
 |---|---|---|
@@ -26,10 +26,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from configs.schema import AgentConfig, Config, DataConfig, ModelConfig, RealtimeConfig, VllmConfig
-from data_gen.expert.player import Expert, expert_of
+from data_gen.expert.player import expert_of
 from data_gen.grounding.reading import reading_of
 from data_gen.task import Task
 from midsentence.addresses import without_keys
@@ -38,7 +38,7 @@ from midsentence.models.live import LiveModel
 from midsentence.models.llamacpp import gguf_in
 from midsentence.models.load import RUNTIMES, load_renderer, load_runtime
 from midsentence.models.planned import Planner
-from midsentence.rendering.renderer import Renderer
+from midsentence.rendering.renderer import Renderer, Stamps, Tags, Turns
 
 BACKENDS = ("expert", "no_thoughts", "no_guess", "model", "untrained", "realtime")
 PLANNED = ("expert", "no_thoughts", "no_guess")
@@ -52,11 +52,13 @@ class Backend:
     """A backend as it is set up for a run."""
 
     name: str
+    """As ``eval.backends`` or ``eval.checkpoints`` calls it."""
     model: ModelConfig
     """Name, checkpoint, tags and precision; for planned ones, whose tokens they count in."""
     agent: AgentConfig
     """The configured changes, with the prompt's style."""
     stamps: str
+    """Clock stamps on environment segments: ``none``, ``text`` or ``token``."""
     runtime: str = "transformers"
     """What runs the model, one of `midsentence.models.load.RUNTIMES`."""
     vllm: VllmConfig | None = None
@@ -92,7 +94,7 @@ class Backend:
         if not self.planned:
             return None
         if self.name == "no_guess":
-            return Expert(task, reading_of(task), "none", data.answers, data.patience)
+            return expert_of(task, reading_of(task), data, "none")
         thoughts = "none" if self.name == "no_thoughts" else data.thoughts
         return expert_of(task, reading_of(task, data.eagerness, seed), data, thoughts)
 
@@ -204,4 +206,4 @@ def checkpoint(config: Config) -> str | None:
 
 @lru_cache(maxsize=4)
 def _renderer(name: str, tags: str, stamps: str, adapter: str | None, turns: str | None) -> Renderer:
-    return load_renderer(name, tags, stamps, adapter, turns)
+    return load_renderer(name, cast(Tags, tags), cast(Stamps, stamps), adapter, cast(Turns | None, turns))

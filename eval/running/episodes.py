@@ -1,6 +1,6 @@
-"""From an episode to its record: judged, measured, and kept with its log.
+"""Makes the record of an episode: its verdict, its measures and its log.
 
-Owns the making of a record from a rollout, and the core's last state from a record. Refuses to know files and tables, and how a record is
+Owns the making of a record from a rollout, and the core's last state from a record. Does not know files and tables, and how a record is
 written (`eval.running.records`).
 """
 

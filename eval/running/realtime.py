@@ -1,7 +1,7 @@
 """Episodes on the wall clock: words come when they were spoken, through the live shell, and times are what was measured.
 
 Owns the user's side of a live episode (who speaks, until when one waits) and tools that really take their time. The loop
-is `midsentence.shells.live`'s, as in a deployment; what comes of it is a `Rollout` like a simulated one's. Refuses to know where
+is `midsentence.shells.live`'s, as in a deployment; what comes of it is a `Rollout` like a simulated one's. Does not know where
 episodes come from and how they are scored. One episode runs at a time: two would share the machine, and so their times.
 """
 
@@ -47,7 +47,9 @@ class Live:
     updates: Sequence[UserUpdate | EndPredicted]
     """The recogniser's, in order, with their times."""
     settings: Settings
+    """The row of the mode."""
     system: str
+    """The system prompt."""
     name: str
     """The session's: prefix of idempotency keys."""
     seed: int = 0
@@ -61,7 +63,9 @@ class Time:
     """Where real time comes from: a test puts another in its place."""
 
     run: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run
+    """Runs a coroutine to its end."""
     clock: Callable[[], WallClock] = WallClock
+    """Makes the clock of a session."""
     aside: Callable[..., Coroutine[Any, Any, Any]] = asyncio.to_thread
     """Runs a function that may block."""
 
@@ -143,7 +147,7 @@ async def _converse(session: Session, updates: Sequence[UserUpdate | EndPredicte
     """Says what is to be said when it is due, and waits for the answer to all of it."""
     session.speech_began()
     for update in updates:
-        while (left_ns := update.at_ns - session.clock.now_ns()) > 0:
+        while (left_ns := update.at_ns - session.clock.now_ns()) > 0:  # noqa: ASYNC110  (a clock, and no event)
             await asyncio.sleep(left_ns / NS_PER_S)  # noqa: TID251  (a user who takes their time)
         if isinstance(update, EndPredicted):
             await session.end_predicted()

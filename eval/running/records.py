@@ -2,7 +2,7 @@
 
 Owns the schema, its version, and the one place that reads and writes it. A record holds its whole log, so it can be replayed and drawn
 without the others. The version stands once, in the manifest of the folder that the records are in; a line with other fields than that
-version's is refused. Refuses to know how a record is made (`eval.running.episodes`) and what figures are made of it.
+version's is refused. Does not know how a record is made (`eval.running.episodes`) and what figures are made of it.
 
 Times are integer nanoseconds, from the start of the user's first word where nothing else is said.
 """
@@ -51,6 +51,7 @@ class TurnRecord:
     said: bool
     """Whether the user came to say it at all."""
     right: bool
+    """Whether all that the turn asks for was done and nothing else."""
     cause: str
     """Why it is not right, in a word or two of `eval.measures.scoring`; empty where it is."""
     why: str
@@ -64,6 +65,7 @@ class TurnRecord:
     latency_ns: int
     """From ``speech_end_ns``, as are the next two; see `eval.measures.latency`."""
     first_token_ns: int | None
+    """To the end of the answer's first token; None without an answer."""
     parts_ns: Mapping[str, int]
     """The latency by `eval.measures.latency.PARTS`; adds up to it."""
     floor_ns: int
@@ -89,12 +91,15 @@ class EpisodeRecord:
     task: str
     """The task's ID."""
     source: str
+    """The task's source."""
     split: str
+    """The task's split."""
     tags: tuple[str, ...]
     """The task's, kinds of disfluency among them."""
     backend: str
     """Who played the model."""
     mode: str
+    """Name of the mode that was played."""
     seed: int
     """Which repetition of the row this is; what the recogniser passes on follows from it."""
     time: str = "virtual"
@@ -104,8 +109,11 @@ class EpisodeRecord:
     outcome: str
     """How it ended; see `midsentence.shells.rollout.Rollout`."""
     right: bool
+    """Whether calls and answer are right."""
     calls_right: bool
+    """Whether the calls did what gold asks for and nothing else."""
     answer_right: bool
+    """Whether the answer holds what gold asks for."""
     answer_f1: float | None
     """By HotpotQA's measure; None where the task has no answer of its own."""
     graph_right: bool
@@ -125,6 +133,7 @@ class EpisodeRecord:
     latency_ns: int
     """From ``speech_end_ns``, as are the next four; see `eval.measures.latency`."""
     first_token_ns: int | None
+    """To the end of the answer's first token; None without an answer."""
     parts_ns: Mapping[str, int]
     """The latency by `eval.measures.latency.PARTS`; adds up to it."""
     floor_ns: int
@@ -138,6 +147,7 @@ class EpisodeRecord:
     words: tuple[Word, ...]
     """As they were spoken; empty in a record read for its figures alone."""
     prompt_tokens: int
+    """Tokens of the prompt."""
     context_tokens: int
     """Tokens of the whole context at the end, the prompt's included."""
     log: Sequence[Sequence[Any]]
@@ -156,7 +166,7 @@ class EpisodeRecord:
         """The log's events, each with the commands that came of it.
 
         Raises:
-            ValueError: a row of the log is none of ours.
+            ValueError: a row of the log is not an event or a command.
         """
         return history_of(self.log)
 

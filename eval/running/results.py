@@ -1,6 +1,6 @@
-"""Reading folders of replays: finished ones only, of this schema, every line whole.
+"""Reads folders of replays; accepts only finished ones of this schema whose lines are all complete.
 
-Owns the check of a folder and the loading of its episodes. Refuses to know figures.
+Owns the check of a folder and the loading of its episodes. Does not know figures.
 """
 
 from __future__ import annotations
@@ -32,10 +32,15 @@ class Key:
     """What one row of the table is about, seeds together."""
 
     source: str
+    """The tasks' source."""
     split: str
+    """The tasks' split."""
     backend: str
+    """Who played the model."""
     mode: str
+    """Name of the mode."""
     profile: str
+    """Name of the device."""
 
     @classmethod
     def of(cls, episode: EpisodeRecord) -> Key:

@@ -1,7 +1,7 @@
 """One replay over several processes: which episodes are a process's own, where it keeps them, how a row is put together.
 
 Owns `Share`, a process's place among those that `accelerate launch` started, and `Part`, the file of a row under way.
-Refuses to know what is in a record. `docs/replay.md` says how to start several processes.
+Does not know what is in a record. `docs/replay.md` says how to start several processes.
 
 While processes run, each appends to a file of its own, and what they share is never written to. The main process puts
 files together before anybody starts and after everybody is done, so a killed replay goes on with any number of processes.
@@ -36,7 +36,9 @@ class Share:
     """One process's place among those that replay together."""
 
     index: int = 0
+    """Which of the processes this is, from 0."""
     count: int = 1
+    """How many processes there are."""
     state: Any = None
     """accelerate's ``PartialState``; None for a process on its own, which needs nothing of it."""
 
@@ -95,6 +97,7 @@ class Part:
     """A row under way: what is done, on disk and here."""
 
     path: Path
+    """The file of finished episodes, not yet in order."""
     done: dict[str, EpisodeRecord] = field(default_factory=dict)
     """Records by task ID."""
 

@@ -1,7 +1,7 @@
 """The call graph: states, the one table of transitions, and the questions that the core asks of it.
 
 Owns what a call is, every legal transition (`TABLE`), and the graph made of ``$n`` references, which has no rings, with the
-one order in which its calls go. Refuses to know time, tokens and tags. `docs/calls.md` draws its diagram from the table.
+one order in which its calls go. Does not know time, tokens and tags. `docs/calls.md` draws its diagram from the table.
 """
 
 from __future__ import annotations
@@ -110,16 +110,21 @@ class Call:
     """One call as it stands."""
 
     id: int
+    """Number under which the model wrote it, from 1."""
     spec: ToolSpec
+    """The tool that it runs."""
     args: Mapping[str, Any]
     """By parameter name; references not yet resolved."""
     version: int = 1
+    """Counts revisions, reruns and retries, from ``first`` on."""
     first: int = 1
     """The version that it was issued as: those before it were another call's, of an attempt that was thrown away."""
     state: CallState = CallState.BLOCKED
+    """Where it is in the table."""
     commit: int = 0
     """Number of the commit that covers this version as it stands; 0 for none. Whether that still lets it go: `Commits`."""
     result: Any = None
+    """The tool's value; None until it is done."""
     in_context: bool = False
     """Whether the model has been shown the result of this version."""
     started: int = 0
@@ -204,6 +209,7 @@ class Graph:
     """All calls of a session. Persistent: changing one shares the rest."""
 
     calls: Map[int, Call] = Map()
+    """By ID."""
     dependants: Map[int, frozenset[int]] = Map()
     """Who has ever named a call as an operand."""
     live: frozenset[int] = frozenset()

@@ -359,7 +359,7 @@ def event_from_json(row: Mapping[str, Any]) -> Event:
     """The event that `to_json` wrote.
 
     Raises:
-        ValueError: the row is none of ours, or a command.
+        ValueError: the row is not an event.
     """
     item = from_json(row)
     if not isinstance(item, Event):
@@ -371,7 +371,7 @@ def command_from_json(row: Mapping[str, Any]) -> Command:
     """The command that `to_json` wrote.
 
     Raises:
-        ValueError: the row is none of ours, or an event.
+        ValueError: the row is not a command.
     """
     item = from_json(row)
     if not isinstance(item, Command):

@@ -1,6 +1,6 @@
-"""What lets a call run, and what becomes of it: the commit point, the start of tools, and their answers.
+"""Decides when a call may run, and handles its answer: the commit point, the start of tools, and their results.
 
-Owns the three classes of tool, the order of calls in conflict, and late, lost and failed answers. Refuses to know what
+Owns the three classes of tool, the order of calls in conflict, and late, lost and failed answers. Does not know what
 the model writes.
 """
 
@@ -185,7 +185,7 @@ def refuse(draft: Draft, call: Call, why: str) -> None:
 
 
 def skip(draft: Draft, call: Call) -> None:
-    """A call can't run for want of what it needs."""
+    """Skips a call whose operands failed or were skipped."""
     bad = next(need for need in sorted(call.needs) if draft.graph[need].state in TERMINAL - {CallState.DONE})
     move(draft, call, Input.SKIP)
     failed(draft, call.id, f"skipped: call {bad} is {draft.graph[bad].state}")

@@ -1,8 +1,8 @@
-"""What a context that grows too long lets go, and what the model is shown of a transcript then.
+"""What is dropped from a context that grows too long, and what the model is shown of the transcript afterwards.
 
 Owns the policy: the oldest go first. Results of earlier turns give way to a line each; if that is not enough, earlier turns go whole,
 and one line says so; and if the turn that is under way alone is too long, the older of its own results. A transcript keeps all
-of it, calls keep their results (``$7`` still has what call 7 gave), and their numbers run on. Refuses to know tokens' ids: a context
+of it, calls keep their results (``$7`` still has what call 7 gave), and their numbers run on. Does not know tokens' ids: a context
 that has let something go is another one, which a shell makes anew from the prompt on.
 """
 

@@ -1,6 +1,6 @@
 """What the model's lines ask for (new calls, revisions, amendments, retries, removals, commits), and what is wrong with them.
 
-Owns the judgement of a line that parsed. Every refusal says what is wrong and what is allowed. Refuses to know when a
+Owns the judgement of a line that parsed. Every refusal says what is wrong and what is allowed. Does not know when a
 call runs.
 """
 

@@ -78,11 +78,11 @@ class Settings:
     ``max_writes_per_turn`` more."""
     max_errors_in_row: int = 3
     """Invalid actions in a row after which the episode ends as failed."""
-    max_context_tokens: int = 8192
+    max_context_tokens: int = 4096
     """Context length at which the episode ends."""
     max_result_chars: int = 4000
     """How much of a tool's result or error the model is shown; ``$n`` carries all of it."""
-    max_generated_tokens: int = 2048
+    max_generated_tokens: int = 1024
     """Tokens the model may write in one turn."""
 
     def __post_init__(self) -> None:

@@ -1,6 +1,7 @@
-"""How a tool ended, as data: the one boundary that whatever a tool returns or raises has to pass, live and in simulation.
+"""A tool's result or failure as data: the one boundary through which everything that a tool returns or raises passes, live and in
+simulation.
 
-Owns what is a result, and what an exception says of a call: a tool's own "no" (it did nothing), or a crash. Refuses to know threads,
+Owns what is a result, and what an exception says of a call: a tool's own "no" (it did nothing), or a crash. Does not know threads,
 tasks and clocks.
 """
 
@@ -25,9 +26,11 @@ class Outcome:
     """How a tool ended."""
 
     value: Any = None
+    """What the tool returned; None unless it is done."""
     kind: Literal["done", "failed", "timeout", "crashed"] = "done"
     """``failed``: the tool says it did nothing. After the other two, what a write did is unknown."""
     message: str = ""
+    """What the model is told of a failure; empty if it is done."""
 
     def event(self, start: StartTool, at_ns: int) -> ToolResult | ToolError:
         """What the core hears of it."""

@@ -1,6 +1,6 @@
 """The protocol's vocabulary, and the incremental parser of what the model writes.
 
-Owns the tags, the grammar of a call line and its values. Refuses to know which tools exist, which IDs are legal and
+Owns the tags, the grammar of a call line and its values. Does not know which tools exist, which IDs are legal and
 when an action is allowed: `midsentence.core.reducer` judges that. Parsing is pure: `feed(parser, text) -> (parser, items)`, and any
 split of the same text gives the same items.
 
@@ -59,6 +59,7 @@ class Ref:
     """``$n``: the result of call n, or a part of it: ``$1.email``, ``$2[0].id``, ``$1["first name"]``."""
 
     call: int
+    """The call's ID."""
     path: tuple[str | int, ...] = ()
     """Fields by name, items by index from 0."""
 
@@ -68,6 +69,7 @@ class Join:
     """``"text " + $1``: texts and results put together as one text."""
 
     parts: tuple[str | Ref, ...]
+    """In order; at least one is a reference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,13 @@ class CallLine:
     """A complete call line, syntactically right."""
 
     id: int
+    """The number before the point."""
     name: str
+    """The tool's name."""
     positional: tuple[Any, ...]
+    """Arguments given without a name, in order."""
     keyword: Mapping[str, Any]
+    """Arguments given by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,7 @@ class RemoveLine:
     """``REMOVE id``."""
 
     id: int
+    """The call to be removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +99,11 @@ class AmendLine:
     """``id. name = value`` sets one argument of a call that stands; ``id. name += value`` adds to a text."""
 
     id: int
+    """The call to be amended."""
     name: str
     """The parameter's."""
     value: Any
+    """The new value, or what is added to the old one."""
     append: bool
     """Whether it is ``+=``; then the value is a text, a `Ref` or a `Join`."""
 
@@ -117,6 +126,7 @@ class ActionEnded:
     """The model is done with its action."""
 
     kind: Literal["tool_call", "pause", "answer"]
+    """Which part ended it."""
     text: str = ""
     """The answer's text."""
     lines: int = 0
@@ -128,6 +138,7 @@ class Malformed:
     """What can't be an action, and why, in words that the model can act on."""
 
     why: str
+    """One sentence: what is wrong, and what is allowed."""
 
 
 Line = CallLine | AmendLine | RemoveLine | CommitLine
@@ -139,9 +150,11 @@ class Parser:
     """Where in an action the model is."""
 
     where: Literal["start", "think", "between", "tool_call", "answer", "ended"] = "start"
+    """The part that is being written."""
     buffer: str = ""
     """Text that is not yet decided."""
     lines: int = 0
+    """Complete lines of the tool call so far."""
     left_open: Literal["think", "tool_call", "answer"] | None = None
     """The tag that stood open where malformed text ended the action."""
 

@@ -2,7 +2,7 @@
 
 Owns when the model writes, what cuts it, when a call starts, is held, released, revised or cancelled, and when the
 answer goes out. It never reads a clock, awaits or draws a random number, and no event in any state makes it raise:
-what does not fit is dropped and noted. Refuses to know tokens' ids beyond keeping them, tools beyond their specs, and
+what does not fit is dropped and noted. Does not know tokens' ids beyond keeping them, tools beyond their specs, and
 who the model is. Live sessions, data generation and evaluation all run on it.
 """
 
@@ -343,7 +343,7 @@ def stuck(draft: Draft) -> str:
 
 
 def fail_action(draft: Draft, why: str) -> None:
-    """Ends an action that is none, and says why; too many in a row end the session."""
+    """Ends an invalid action, and says why; too many in a row end the session."""
     draft.errors_in_row += 1
     note(draft, "invalid_action")
     close_tag(draft)

@@ -1,11 +1,11 @@
-"""What the user said, word by word, and whether a value holds nothing else.
+"""Tests whether a value holds only words that the user said.
 
 Owns the proof that lets a call out early once results are in the context: not "no result is seen in it", which any rewriting
 gets round, but "all of it is the user's". A text is the user's if it is a run of words that the user said, written as they were
 heard, in small letters, with a capital first letter or one a word, with or without the punctuation around words; a number if
 it was said in figures; a list if its items are such texts and numbers, in the order in which they were said. Nothing else is: no
-``true``, no object, no list in a list and no empty item (their pattern could spell anything), no word of the agent's own. Refuses
-to know which calls need the proof.
+``true``, no object, no list in a list and no empty item (their pattern could spell anything), no word of the agent's own. Does
+not know which calls need the proof.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """When a session is told that nobody speaks.
 
-Owns the steps in which a silence is told, and where they fall in speech whose timing is known. Refuses to know what a silence is
-good for: that is the agent's to decide. A live session, which sees no words before they are recognised, counts from when
-they came (`midsentence.shells.inbox`).
+Owns the times at which a silence is reported, and where they fall in speech whose timing is known. Does not know what a silence
+means: the agent decides that. A live session, which sees no words before they are recognised, counts from when they came
+(`midsentence.shells.inbox`).
 """
 
 from __future__ import annotations

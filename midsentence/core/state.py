@@ -1,6 +1,6 @@
 """All that a session is: as one frozen value between two events, and as the working state of the step that takes in an event.
 
-Owns `State`, how a fresh one is made, and its mutable twin `Draft`. Refuses to know how it changes: that is `midsentence.core.reducer`.
+Owns `State`, how a fresh one is made, and its mutable twin `Draft`. Does not know how it changes: that is `midsentence.core.reducer`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ class Pending:
     """A segment that waits to be appended, and the call version whose result it carries, if any."""
 
     segment: Segment
+    """What is appended."""
     call: int = 0
+    """The call's ID; 0 if the segment carries no result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +44,21 @@ class Before:
     """A session as it stood before a predicted end of speech was acted on: what it goes back to if speech goes on."""
 
     graph: Graph
+    """The calls."""
     transcript: Transcript
+    """All segments."""
     inbox: tuple[Pending, ...]
+    """What waited to be appended."""
     informed: bool
+    """As in `State`, and so are the next four."""
     errors_in_row: int
+    """Invalid actions in a row."""
     turn_tokens: int
+    """Tokens that the model had written in this turn."""
     unshown: tuple[str, ...]
+    """Words that the model had not been shown."""
     unshown_retracts: int
+    """How many of the words that it had been shown were taken back."""
     still: bool
     """Whether nothing was being written, so that it can be gone back to."""
 
@@ -58,20 +68,29 @@ class State:
     """All that a session is. Made by `start`, changed only by `step`."""
 
     settings: Settings
+    """The row of the mode, with changes."""
     tools: Mapping[str, ToolSpec]
+    """By name."""
     session: str = "session"
     """Prefix of idempotency keys."""
     now_ns: int = 0
+    """Time of the last event."""
     phase: Phase = Phase.IDLE
+    """What the model is doing."""
     outcome: str = ""
     """Why the session is finished; empty while it is not."""
     transcript: Transcript = field(default_factory=Transcript)
+    """All segments so far, those that the context leaves out included."""
     inbox: tuple[Pending, ...] = ()
     """What waits to be appended."""
     graph: Graph = field(default_factory=Graph)
+    """All calls so far."""
     commits: Commits = Commits()
+    """Which calls have been committed, and whether that still lets them go."""
     parser: Parser = field(default_factory=Parser)
+    """Where in its action the model is."""
     generation: int = 0
+    """Number of the last generation that began, from 1; 0 before the first."""
     span_tokens: int = 0
     """Tokens accepted from the generation under way."""
     span_lines: int = 0
@@ -118,12 +137,15 @@ class State:
     turn: int = 1
     """Turns that the user opened with a word; one that a mere retraction or a full stop opened goes on with the one before."""
     errors_in_row: int = 0
+    """Invalid actions since the last valid one."""
     turned: tuple[Turned, ...] = ()
     """Where each turn after the first begins in the transcript."""
     shown: Shown = Shown()
     """What the context leaves out of the transcript."""
     prompt_tokens: int = 0
+    """Tokens of the prompt."""
     context_tokens: int = 0
+    """Tokens of the whole context, the prompt's included."""
     renewing: bool = False
     """Whether the append under way is of the whole context, made anew."""
     turn_tokens: int = 0
@@ -131,6 +153,7 @@ class State:
     turn_writes: int = 0
     """Writes started in this turn."""
     session_writes: int = 0
+    """Writes started in this session."""
     extra_writes: int = 0
     """Writes that the user's word allows beyond the session's own number."""
     asked_more: bool = False

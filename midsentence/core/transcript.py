@@ -2,7 +2,7 @@
 
 Owns the noun `Segment`, the persistent chain that makes appending to a pure state cost the same at any length, and how the
 text of an update says that words are taken back.
-Refuses to know token ids of environment text: `midsentence.rendering.renderer` tokenises each segment by itself, so that the ids of
+Does not know token ids of environment text: `midsentence.rendering.renderer` tokenises each segment by itself, so that the ids of
 a prefix never change.
 """
 
@@ -52,7 +52,9 @@ class Transcript:
     """A persistent chain of segments; appending shares all that came before."""
 
     last: Segment | None = None
+    """The newest segment; None if there is none."""
     before: Transcript | None = None
+    """All segments before it; None if there are none."""
     length: int = 0
     """Number of segments."""
 

@@ -1,7 +1,7 @@
-"""What every part of the core does with a state that a step changes.
+"""Operations that all parts of the core use on the state that a step changes.
 
-Owns the transitions (`move` is the one way by which a call changes its state, and does all that the table's row says), what the
-model is told, and what cuts it. Refuses to know events.
+Owns the transitions (`move` is the only function that changes a call's state, and it does everything that the table's row says), what the
+model is told, and what cuts it. Does not know events.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Owns the constraint of one generation: which tokens may come next, and which mus
 thought, and what follows it up to the first line break) and its *lines*, and each gets a grammar of its own, made when it
 begins from the calls as they then are: known tools with their parameters, IDs that may be issued, revised or removed,
 results that may be named, and no line that would ask for what already stands. The core itself keeps count: it is pure, so
-a shadow of the session is stepped along with each line. llguidance turns a grammar into masks. Refuses to judge: that is
+a shadow of the session is stepped along with each line. llguidance turns a grammar into masks. Does not judge: that is
 the core's, which reads constrained and free text alike.
 
     grammar = ProtocolGrammar(renderer)         # one for any number of sessions and tools

@@ -3,7 +3,7 @@
 Owns how tools, schemas and references become rules and terminals, and the one way in which a call is written: arguments
 by position as far as they go without a gap, then by name in the tool's order; values as `midsentence.core.protocol.write_value`
 writes them. Because each call has one text only, a call that must not be written again can be left out exactly, and so can an
-amendment that would make such a call. Refuses to know states and tokens' masks; what is legal is told to it.
+amendment that would make such a call. Does not know states and tokens' masks; what is legal is told to it.
 """
 
 from __future__ import annotations
@@ -123,7 +123,9 @@ class Amendable:
     """A call that may be amended."""
 
     id: int
+    """The call's ID."""
     spec: ToolSpec
+    """The call's tool."""
     args: Mapping[str, Any]
     """As they stand."""
 
@@ -135,7 +137,9 @@ class Legal:
     ids: tuple[int, ...] = ()
     """IDs that a call may be written under."""
     removable: tuple[int, ...] = ()
+    """IDs of the calls that a REMOVE line may name."""
     amendable: tuple[Amendable, ...] = ()
+    """Calls whose arguments may be set or added to."""
     commits: tuple[int, ...] = ()
     """IDs that a commit may name, in order."""
     commits_all: bool = False

@@ -1,1 +1,1 @@
-"""Doors to other people's stacks, each behind an extra of its own; importing midsentence needs none of them."""
+"""Adapters to other voice stacks, each behind its own extra; importing midsentence needs none of them."""

@@ -1,6 +1,6 @@
-"""What recognisers send, whole hypotheses of an utterance, as what a session hears: words that are new, words taken back.
+"""Converts a recogniser's hypotheses, each of the whole utterance, into what a session hears: new words, and words taken back.
 
-Owns the comparison. Refuses to know whose recogniser it is, and when a turn is over: that is told.
+Owns the comparison. Does not know whose recogniser it is, and when a turn is over: that is told.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ class Change:
     """What a hypothesis changes of what has been passed on; the arguments of `midsentence.shells.live.Session.hear`."""
 
     text: str
+    """New words."""
     retracts: int
+    """How many words passed on before are taken back first."""
     late: bool
     """Whether it is about words of a turn whose end has been told, so that the end has to be told again."""
 

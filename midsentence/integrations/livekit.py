@@ -5,7 +5,7 @@
 
 Owns the translation: transcription events into updates, LiveKit's end of a turn into the final one, parts of answers into the text
 that its language model node gives, what was spoken and interrupted into the session's own events, LiveKit's function tools into a toolbox.
-Refuses to decide when a turn begins or ends, and what an interruption is: LiveKit does. Needs the extra ``livekit``.
+Does not decide when a turn begins or ends, and what an interruption is: LiveKit does. Needs the extra ``livekit``.
 """
 
 from __future__ import annotations

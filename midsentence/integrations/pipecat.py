@@ -4,7 +4,7 @@
     Pipeline([transport.input(), stt, UserTurnProcessor(...), agent, tts, transport.output(), agent.heard])
 
 Owns the translation: transcription frames into updates, the pipeline's end of a turn into the final one, parts of answers into text
-frames, what was spoken and interrupted into the session's own events, Pipecat's tools into a toolbox. Refuses to decide when a turn
+frames, what was spoken and interrupted into the session's own events, Pipecat's tools into a toolbox. Does not decide when a turn
 begins or ends, and what an interruption is: the pipeline's strategies do. Needs the extra ``pipecat``.
 """
 

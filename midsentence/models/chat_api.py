@@ -2,7 +2,7 @@
 
 Owns the translation of a session's context into messages and of streamed text into tokens, the aborting of what is not wanted any more,
 and the account of what it cost. The protocol stays what it is: tags and call lines as text, explained by the prompt (``style="full"``).
-Refuses to know the API's own tools: a call starts when its line is there, and no server streams finished calls. Needs the extra ``openai``.
+Does not know the API's own tools: a call starts when its line is there, and no server streams finished calls. Needs the extra ``openai``.
 
     model = ChatModel(AsyncOpenAI(base_url=...), "gpt-4.1-mini", text_renderer())
     async with Session(model, toolbox, model.renderer, settings("speculative"), style="full", detail="full") as session:
@@ -39,14 +39,17 @@ class Usage:
     """What a model's sessions have used, as the server counts it."""
 
     requests: int = 0
+    """Requests sent."""
     aborted: int = 0
     """Requests that were given up while they wrote; servers tell nothing of what these cost."""
     broken: int = 0
     """Streams that were cut in their middle."""
     prompt_tokens: int = 0
+    """Tokens that the server read, cached ones included."""
     cached_tokens: int = 0
     """Of the prompt's tokens, those that the server had in its cache."""
     completion_tokens: int = 0
+    """Tokens that the server wrote."""
 
     def cost(self, prompt: float, completion: float, cached: float | None = None) -> float:
         """What that comes to at prices a million tokens; without a price of its own, a cached token costs what any does.

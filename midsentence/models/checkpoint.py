@@ -1,7 +1,7 @@
-"""Weights by the same names as models: a model as it comes, or a checkpoint trained from it.
+"""Loads weights by a model's name: the model as it comes, or a checkpoint trained from it.
 
 Owns the loading of an adapter (LoRA and the rows of added tokens, merged) and of a fully trained folder, and that model
-and tokenizer are a pair. Refuses to know how a checkpoint was trained, and what generates with it.
+and tokenizer are a pair. Does not know how a checkpoint was trained, and what generates with it.
 """
 
 from __future__ import annotations

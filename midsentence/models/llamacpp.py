@@ -1,8 +1,8 @@
-"""The backend on llama.cpp: a GGUF file, no torch, many contexts at once. For small devices, and for fast replays.
+"""The backend on llama.cpp, for small devices and fast replays: it runs a GGUF file without torch, with many contexts at once.
 
 Owns which context lies where in llama.cpp's cache, and what of it is reused: a cut crops it, a fork shares its cells, and
 the prompt of a closed context serves the next one that begins alike. Contexts of any lengths share a pass. The file is what
-``python -m training.export … gguf=true`` writes. Refuses to know the protocol, and how llama.cpp is called
+``python -m training.export … gguf=true`` writes. Does not know the protocol, and how llama.cpp is called
 (`midsentence.models.llama_library`).
 """
 

@@ -1,7 +1,7 @@
-"""Tokenizers and running models by the same names as models.
+"""Loads tokenizers and running models by a model's name.
 
 Owns the loading of a tokenizer from a model's folder, or from a checkpoint that brings its own, which runtime loads
-the weights, and that a checkpoint speaks the protocol that is asked of it. Refuses to know how either is loaded.
+the weights, and that a checkpoint speaks the protocol that is asked of it. Does not know how either is loaded.
 """
 
 from __future__ import annotations

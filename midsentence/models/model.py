@@ -1,7 +1,7 @@
 """What a model backend is: contexts that are appended to, cropped and forked, and one decode step over many of them.
 
 Owns the interface. Virtual time drives it in batches (`midsentence.shells.batch`), wall time from a thread
-(`midsentence.models.worker`). Refuses to know the protocol.
+(`midsentence.models.worker`). Does not know the protocol.
 """
 
 from __future__ import annotations

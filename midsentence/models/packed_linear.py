@@ -1,8 +1,8 @@
 """Linear layers with weights in oneDNN's own layout: the same products, about twice as fast on a CPU in float32.
 
 The plain layer lays its weights out anew at every call, and the library behind it is slow on some makers' processors;
-batches of a few to a few hundred tokens, which is all that serving sees, suffer the most. Owns the replacement. Refuses
-to know what the layers are for. A model so changed can be run, not trained or saved.
+batches of a few to a few hundred tokens, which is all that serving sees, suffer the most. Owns the replacement. Does
+not know what the layers are for. A model so changed can be run, not trained or saved.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Owns one connection a session: items made, responses asked for and cancelled, what was cut put right, a lost connection made anew with
 all that was said on it, and the account of what it cost. The protocol stays what it is: tags and call lines as text, explained by the
-prompt (``style="full"``). Refuses to know sound, and the API's own tools: a call starts when its line is there, and theirs come finished.
+prompt (``style="full"``). Does not know sound, and the API's own tools: a call starts when its line is there, and theirs come finished.
 Needs the extra ``openai``; the key is the client's, by default from ``OPENAI_API_KEY``.
 
     model = RealtimeModel(AsyncOpenAI(), "gpt-realtime-2", text_renderer())

@@ -1,7 +1,7 @@
 """A transcript as the items of a Realtime conversation, and the events that bring a server's conversation to it.
 
 Owns what a piece of a transcript is to the API, and the mirror of what the server holds: since every change is worked out from the
-mirror, a conversation that was lost is restored as it was made. Refuses to know connections, responses and the SDK.
+mirror, a conversation that was lost is restored as it was made. Does not know connections, responses and the SDK.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ class Piece:
     """What becomes one item: a segment of the environment, or an action of the model's, with what closed it."""
 
     role: Role
+    """Who the item is from."""
     text: str
+    """What it says, tags included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,9 @@ class Item:
     """An item that the server holds."""
 
     id: str
+    """The server's name for it."""
     piece: Piece
+    """What it holds."""
 
 
 def pieces(renderer: Renderer, segments: Iterable[Segment]) -> list[Piece]:

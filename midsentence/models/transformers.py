@@ -3,7 +3,7 @@
 Owns each context's KV cache: kept across interruptions, appended to, cropped, copied on a fork; and prompts computed
 once for all contexts that begin alike. A batch is *packed*: the new tokens of all its contexts stand in one row, every
 linear layer sees exactly those, and attention runs context by context over that context's own cache. So contexts of any
-lengths mix, nothing is padded, and no context sees what its batch mates hold. Refuses to know the protocol.
+lengths mix, nothing is padded, and no context sees what its batch mates hold. Does not know the protocol.
 """
 
 from __future__ import annotations

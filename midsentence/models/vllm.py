@@ -4,7 +4,7 @@ Owns which request writes which context, and when one is given up; the server ow
 holds goes out whole with each request, and the server's prefix cache leaves what is new to compute, to the block. A request writes on
 by itself while its tokens are read one by one, so many contexts share the server's steps; an append or a crop closes its connection,
 which is how the server learns that nobody wants the rest, unless what is appended is what it writes anyway (a grammar's forced tokens
-are, most of the time). Refuses to know the protocol, and starts no server: `docs/vllm.md` says how.
+are, most of the time). Does not know the protocol, and starts no server: `docs/vllm.md` says how.
 
 Why not vLLM's streaming input, which keeps a context inside a request: no HTTP interface takes it for text, a new piece waits until the
 one before has been written to its end, and what was written can't be taken back. It drops the last token of each piece, too.
@@ -52,6 +52,7 @@ class Usage:
     """What has been asked of the server, as far as it says what that cost."""
 
     requests: int = 0
+    """Requests sent."""
     aborted: int = 0
     """Requests given up while they wrote; of these the server tells nothing."""
     prompt_tokens: int = 0

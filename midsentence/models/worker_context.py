@@ -23,11 +23,15 @@ class Append:
     """Ids on their way into a context."""
 
     context: WorkerContext
+    """What takes them in."""
     ids: Sequence[int]
+    """In order."""
     done: Future[None] = field(default_factory=Future)
+    """Done when they are in."""
 
     @property
     def stream(self) -> Stream:
+        """The context inside the model."""
         return self.context.stream
 
 
@@ -36,8 +40,11 @@ class Open:
     """A context to be."""
 
     prompt_ids: Sequence[int]
+    """What it begins with."""
     seed: int
+    """Of its sampling."""
     done: Future[WorkerContext] = field(default_factory=Future)
+    """Gives it."""
 
 
 @dataclass(slots=True)
@@ -45,7 +52,9 @@ class Writing:
     """A generation under way."""
 
     on_token: OnToken
+    """Who gets the tokens."""
     constraint: Constraint | None
+    """Its grammar; None without one."""
     header: int
     """Tokens of the header."""
     mark: int = 0
@@ -53,7 +62,9 @@ class Writing:
     written: list[int] = field(default_factory=list)
     """What was sent, its end apart."""
     sent: int = 0
+    """Tokens that were given to the session."""
     taken: int = 0
+    """How many of those it has taken in."""
     foreseen: tuple[int, Sequence[int]] | None = None
     """After how many tokens which are likely to come."""
 

@@ -1,7 +1,7 @@
-"""The same requests once more, in another mode, for the latency beside: when the device is free, and on tools of their own.
+"""Runs each request again in another mode, to show both latencies: when the device is free, and with separate tools.
 
 Owns what a request was (the words as they stood in the end, and how long after the last of them the end of speech was told), and that the
-user comes first: when they speak, what runs here ends at once and begins anew, from the first turn, after the next answer. Refuses to
+user comes first: when they speak, what runs here ends at once and begins anew, from the first turn, after the next answer. Does not
 draw: what happens is told as of the session that the user talks to (`midsentence.page.telling`), moved in time so that both heard the
 last word at once.
 """
@@ -34,6 +34,7 @@ class Request:
     """What the user said in one turn."""
 
     updates: list[UserUpdate] = field(default_factory=list)
+    """All updates of the turn, in order."""
 
     def parts(self) -> tuple[UserUpdate | None, UserUpdate, int]:
         """All words but the last ones, the last ones, and how long after those, in nanoseconds, the end was told."""

@@ -1,6 +1,6 @@
-"""All conversations of one page: who may begin one, which goes on when a connection comes back, and the bounds of both.
+"""All conversations of one page: which may begin, which continues when a connection returns, and the limits of both.
 
-Owns the bounds, and what a connection says and hears, message by message. Refuses to know HTTP, and whose page it is.
+Owns the bounds, and what a connection says and hears, message by message. Does not know HTTP, and whose page it is.
 """
 
 from __future__ import annotations

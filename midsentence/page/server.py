@@ -1,7 +1,7 @@
 """The page's server: one HTML file and one socket, on this machine's own address and for its own page only.
 
 Owns who may ask: the server listens on 127.0.0.1, answers to that name alone (so that no other site's name can be made to lead here), and
-takes a socket only from its own origin; and the headers that keep the page to its own script. Refuses to know what a conversation is.
+takes a socket only from its own origin; and the headers that keep the page to its own script. Does not know what a conversation is.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""One conversation of the page's: a session, all that was told of it, and what a connection that comes back has missed.
+"""One conversation of the page: a session, everything reported of it, and what a returning connection has missed.
 
-Owns the numbering of what goes both ways, so that a connection may drop at any moment and nothing is lost or heard twice. Refuses to know
+Owns the numbering of what goes both ways, so that a connection may drop at any moment and nothing is lost or heard twice. Does not know
 sockets: whoever has one reads `Talk.since` and waits for `Talk.changed`.
 
 What the page sends, each with its number ``n``, from 1 on:
@@ -47,6 +47,7 @@ class Stage:
     beside: Callable[[Watch], Session] | None
     """A session in the mode that others are compared with, over tools of its own; None where there is nothing to compare with."""
     modes: tuple[str, ...]
+    """Modes that may be chosen on the page."""
     first: str
     """The mode of a conversation for which none is asked."""
     baseline: str = "parallel"

@@ -1,6 +1,6 @@
-"""A session as its page is told of it: what happened, in small JSON objects, an event at a time.
+"""Reports a session to its page: what happened, as small JSON objects, one event at a time.
 
-Owns the vocabulary of what the page draws, and the latency of an answer as it counts it. Refuses to know connections and pages. Times are
+Owns the vocabulary of what the page draws, and the latency of an answer as it counts it. Does not know connections and pages. Times are
 seconds of the session's clock. Every object has ``kind``, ``at`` and ``turn``:
 
     heard     text, final, retracts: words of the user's, and how many of the last ones are taken back before them

@@ -1,7 +1,7 @@
 """A model's own chat format, read out of its tokenizer's template: what stands before, between and after the turns.
 
 Owns the four strings that mark roles. They come from rendering one conversation of sentinels and splitting it at them,
-so any template works that writes its turns one after the other. Refuses to know the protocol, and token ids.
+so any template works that writes its turns one after the other. Does not know the protocol, and token ids.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class ChatFormat:
         """The chat format of a Hugging Face tokenizer. A template without a system role gets the text in the first turn.
 
         Raises:
-            ValueError: the tokenizer has no chat template, or one whose turns can't be told apart.
+            ValueError: the tokenizer has no chat template, or one in which turns can't be separated.
         """
         name = getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
         if not getattr(tokenizer, "chat_template", None):

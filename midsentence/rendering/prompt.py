@@ -1,8 +1,8 @@
 """The system prompt: what the protocol is, which tools there are, what this session's settings allow.
 
-Owns the words of the prompt, in the order of how seldom they change, so that sessions share as long a prefix as they can.
-Derived from a row of settings and the tools' specs alone, so that training, evaluation and deployment show a model the
-same text. Refuses to know token ids and the chat format.
+Owns the words of the prompt. What changes least comes first, so that sessions share as long a prefix as possible. The prompt
+depends only on a row of settings and the tools' specs, so that training, evaluation and deployment show a model the same text. Does
+not know token ids and the chat format.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From a transcript to token ids and back: the only place where the ids of a transcript are made.
+"""Converts a transcript to token ids and back: the only place that makes a transcript's ids.
 
 Owns the fold over segments, turns, clock stamps, what data looks like, and the text of generated ids. Model
 segments are their ids already; environment segments are tokenised one by one, so the ids of a prefix of a transcript
@@ -10,7 +10,7 @@ of the environment ends with a line break.
 
 Data (a user's words, a tool's results) is tokenised by a copy of the tokenizer that knows no added token at all, so that it
 can't become a tag's token or a special one; and what would read as a tag is broken first, so that its text can't be taken for one
-either. All else reads as it was said. Refuses to know what the tags mean.
+either. All else reads as it was said. Does not know what the tags mean.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ class Span:
     """A run of ids with one origin; a transcript's ids are its spans', concatenated."""
 
     ids: tuple[int, ...]
+    """Token ids, in order."""
     segment: int | None
     """Index of the segment, or None for the prompt and for role switches."""
     kind: str

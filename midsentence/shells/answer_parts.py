@@ -1,6 +1,6 @@
-"""An answer while it is written: what a voice can begin to say before the model has finished.
+"""Streams an answer while it is written, so that a voice can begin before the model has finished.
 
-Owns which part of an answer may go out early, and that what went out and is no answer is taken back. Refuses to know how a session
+Owns which part of an answer may go out early, and withdraws what has gone out if it is discarded. Does not know how a session
 runs: it looks at the core's state after every event.
 
 An answer goes out as it is written only where nothing that it speaks of is still to happen: the user has finished, no call is
@@ -24,6 +24,7 @@ class AnswerPart:
     """The next piece of an answer."""
 
     text: str
+    """What is new of it; empty if nothing is."""
     last: bool = False
     """Whether the answer is complete with it."""
     withdrawn: bool = False

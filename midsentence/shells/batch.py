@@ -70,7 +70,7 @@ def run_batch(
 
 
 def verify_by_token(model: Model, stream: Stream, ids: Sequence[int], constraint: Constraint | None) -> int:
-    """`Verifies.verify` of a model that lacks it, token by token: what a simulation measures does not hang on the engine."""
+    """`Verifies.verify` of a model that lacks it, token by token: a simulation's measures do not depend on the engine."""
     right = 0
     while right < len(ids):
         if constraint is not None and (forced := tuple(constraint.forced())):

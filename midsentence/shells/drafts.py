@@ -1,12 +1,12 @@
-"""What a session wrote in earlier attempts at a turn, as a guess at what it writes next: checked, and never trusted.
+"""Reuse of what a session wrote in earlier attempts at a turn, as a guess at what it writes next; every token is checked.
 
-In a mode that is *verified* the shell takes every update of the user's for the last (`midsentence.core.events.EndPredicted`), so that the
-model plans on all that has been said, as if it were all, while the user speaks on. With the next words that attempt is thrown away, and
-made anew. Most of what it writes then it has written before; as far as that is, token by token, what it would write now, it is read in
-one pass, as a draft is in speculative decoding. What the model writes, and so what it does, is what it would have written with the whole
-request before it, and nothing else.
+In a mode that is *verified* the shell treats every update as if it were the last (`midsentence.core.events.EndPredicted`), so the model
+plans on everything said so far while the user is still speaking. The next words discard that attempt, and a new one begins. Most of
+the new attempt repeats the old one. As long as the old tokens are those that the model would write now, they are read in one pass,
+like the draft in speculative decoding. So the model's output, and its actions, are exactly those that it would produce with the
+whole request in front of it.
 
-Owns which tokens are foreseen, and which reads are the same. Refuses to know time and devices.
+Owns which tokens are foreseen, and which reads are identical. Does not know time and devices.
 """
 
 from __future__ import annotations

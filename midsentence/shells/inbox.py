@@ -22,7 +22,9 @@ class Broke:
     """The model failed. Waits in the inbox behind what it wrote before: a failure after an action's end is no failure."""
 
     at_ns: int
+    """When."""
     error: Exception
+    """What its backend raised, or that it took too long."""
     span: object | None
     """The generation in which it did (`midsentence.shells.live_writing.Span`), or None for an append."""
 

@@ -1,7 +1,6 @@
-"""The reads of a live session's turn that are not run again, where what was begun is thrown away with every word.
+"""Keeps the reads of a live session's turn, so that they are not run again when every new word discards an attempt.
 
-Owns who waits for which run; what was written is kept by `midsentence.shells.drafts`. Refuses to know how a session runs
-(`midsentence.shells.live_tools`), and calls.
+Owns who waits for which run. Does not know how a session runs (`midsentence.shells.live_tools`), and calls.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ class Reads:
         """A call is to run.
 
         Raises:
-            Exception: no thread to be had, or a toolbox that breaks before its tool runs.
+            Exception: no thread could be started, or the toolbox failed before its tool ran.
         """
         spec = self._toolbox.specs[start.name]
         if spec.access == "write":

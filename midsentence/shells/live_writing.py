@@ -28,8 +28,9 @@ class Span:
     """A generation under way."""
 
     generation: int
-    header_tokens: int
+    """Its number, by which the core knows it."""
     decoder: Any
+    """Makes text of its ids."""
     tokens: asyncio.Queue[tuple[int, int | Exception]] = field(default_factory=asyncio.Queue)
     """(when, token or failure), as the model's thread writes them; the model runs only a few tokens ahead."""
     ids: list[int] = field(default_factory=list)
@@ -37,6 +38,7 @@ class Span:
     taken: int = 0
     """How many of those the core has taken in."""
     task: asyncio.Task[None] | None = None
+    """Brings its tokens to the inbox."""
 
 
 class LiveWriter:
@@ -131,7 +133,7 @@ class LiveWriter:
     def write(self, generation: int, state: State) -> None:
         """A generation begins, in this state of the core."""
         header = self._rendering.header()
-        span = self._span = Span(generation, len(header), self._renderer.decoder())
+        span = self._span = Span(generation, self._renderer.decoder())
         loop, clock = asyncio.get_running_loop(), self._inbox.clock
 
         def on_token(token: int | Exception) -> None:

@@ -1,13 +1,12 @@
 """A session's log on disk, with what tools mark secret taken out of it; and its replay.
 
 Owns the rows of a log (JSON lines: a header, then every event with the commands that came of it), written at the end or as things
-happen, and redaction. Refuses to know how a session ran: it reads its history.
+happen, and redaction. Does not know how a session ran: it reads its history.
 
 A secret is the value of a parameter in `ToolSpec.secret`, and it shows up in many places: in what the model wrote, token
 by token, in the call's arguments, in what the user said, in an error that quotes it, in a result. All text of the log is
 searched for it, also across tokens and updates; the ids of tokens that spelt it become 0. A line that names such a tool
-and never became a call is blacked out from its bracket on. What nobody can find this way is a value that a tool or the
-model wrote in other words.
+and never became a call is blacked out from its bracket on. This can't find a value that a tool or the model wrote in other words.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ class NeedAppend:
     """The episode's context must take in ids before anything else."""
 
     ids: tuple[int, ...]
+    """What is taken in, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class NeedToken:
     """The episode needs the model's next token."""
 
     mask: Mask | None
+    """Which tokens the grammar allows; None for any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,9 @@ class NeedVerify:
     """The episode foresees ids, and needs to know how many of them the model would write; those it takes in."""
 
     ids: tuple[int, ...]
+    """The tokens that are guessed, in order."""
     constraint: Constraint | None
+    """The grammar at the first of them; None without one."""
 
 
 Need = NeedAppend | NeedToken | NeedVerify

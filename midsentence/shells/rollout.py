@@ -21,6 +21,7 @@ class Rollout:
     state: State
     """The core's last state; holds the transcript and the call graph."""
     prompt_ids: tuple[int, ...]
+    """Ids of the prompt, with which the context began."""
     history: tuple[tuple[Event, tuple[Command, ...]], ...]
     """Every event with the commands that came of it, in order. The events alone replay to the same state."""
     outcome: str

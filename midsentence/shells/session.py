@@ -1,6 +1,6 @@
-"""A live session in one call: the model loaded, the tools boxed, the mode looked up.
+"""Opens a live session in one call: loads the model, boxes the tools and looks up the mode.
 
-Owns the defaults that `midsentence.shells.live.Session` refuses to have. Refuses to know how a session runs.
+Owns the defaults that `midsentence.shells.live.Session` refuses to have. Does not know how a session runs.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """An answer as it is spoken, and the user who hears it and speaks again.
 
 Owns how much of an answer has been heard at any time, the interface of a simulated user (`User`), whose turns come when the
-agent's answers let them, and what that makes of an episode (`Conversation`). Refuses to know voices and what users say: those are
-whoever's makes the conversation.
+agent's answers let them, and what that makes of an episode (`Conversation`). Does not know voices and what users say: whoever makes
+the conversation supplies them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ class Spoken:
     """An answer with the time of each of its words."""
 
     start_ns: int
+    """When its first word begins."""
     words: tuple[tuple[str, int, int], ...]
     """Text, start and end of each word, in order."""
 
@@ -29,7 +30,7 @@ class Spoken:
         return self.words[-1][2] if self.words else self.start_ns
 
     def heard(self, at_ns: int) -> str:
-        """As much as has been said by a time: the words that had come to their end."""
+        """The words that had been said completely by a time."""
         return " ".join(text for text, _, end_ns in self.words if end_ns <= at_ns)
 
 

@@ -1,7 +1,7 @@
 """Spans and metrics of a session, through the OpenTelemetry API: a pure listener to the core's events and commands.
 
-Owns the names of spans, attributes and instruments. Refuses to know how they leave the process: that is the exporter's that the
-application has configured. Works alike on a live session and on a recorded log. No word, argument, result or answer, nor the text of an
+Owns the names of spans, attributes and instruments. Does not know how they leave the process: the application configures an
+exporter for that. Works alike on a live session and on a recorded log. No word, argument, result or answer, nor the text of an
 error, is ever in an attribute: only names of tools, numbers, counts and kinds.
 
 Without a configured provider there is no listener, and where the application has not imported OpenTelemetry neither does this.

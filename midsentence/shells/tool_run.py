@@ -1,7 +1,7 @@
-"""One tool that runs in a live session: how it is started, and how it is left behind.
+"""Starts one tool in a live session, and abandons it if it does not end.
 
-Owns threads and tasks of tools. Refuses to know what a tool's end means (`midsentence.core.outcome`), and calls, events and deadlines:
-those are `midsentence.shells.live_tools`'s.
+Owns threads and tasks of tools. Does not know what a tool's end means (`midsentence.core.outcome`), nor calls, events and deadlines
+(`midsentence.shells.live_tools`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def launch(toolbox: Toolbox, name: str, args: Mapping[str, Json], key: str) -> a
         key: the call's `idempotency_key`.
 
     Raises:
-        Exception: no thread to be had, or a toolbox that breaks before its tool runs.
+        Exception: no thread could be started, or the toolbox failed before its tool ran.
     """
     loop, context = asyncio.get_running_loop(), contextvars.copy_context()
     context.run(idempotency_key.set, key)

@@ -1,7 +1,7 @@
 """TinyAgent's sixteen tools over a world in memory.
 
 Owns what each tool does, its class and its resources; names, and the order of parameters, are those of TinyAgent
-(SqueezeAILab, MIT). Refuses to know who calls and when. `docs/tools.md` has the table and the reasons for the classes.
+(SqueezeAILab, MIT). Does not know who calls and when. `docs/tools.md` has the table and the reasons for the classes.
 
 *Read* is what a wrong guess may do without anybody noticing. Whatever opens a window is therefore a write here:
 opened on a guess, the wrong file on a shared screen is an effect like any other.

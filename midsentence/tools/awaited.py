@@ -1,6 +1,6 @@
-"""What a function gave, also where that is an awaitable: a wrapper over an async function does not look async.
+"""Gets a function's result even if it is an awaitable, since a wrapper around an async function does not look async.
 
-Owns the loop in which an awaitable ends that nobody awaits. Refuses to know tools.
+Owns the loop that runs such awaitables. Does not know tools.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Values so long that walking through them would hold up an event loop: which they are, and a thread to do it in.
+"""Values so large that processing them would block an event loop: a test for them, and a thread that processes them.
 
-Owns the bound. Refuses to know what is done with a value. A loop is shared by all sessions of a process, and copying,
+Owns the size limit. Does not know what is done with a value. A loop is shared by all sessions of a process, and copying,
 checking or tokenising five megabytes takes seconds.
 """
 

@@ -1,6 +1,7 @@
 """The two forms in which tools take dates: as the user said them, and ``YYYY-MM-DD HH:MM:SS``, local time.
 
-Owns which are taken, and the refusals. What people say is `midsentence.tools.times`'s. Never asks what time it is: a task says that.
+Owns which forms are accepted, and the refusals. `midsentence.tools.times` reads what people say. Never reads a clock: the task
+gives the time.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Owns the reading of what MCP servers (``inputSchema``), OpenAI and Hugging Face (``function``, ``parameters``), Anthropic
 (``input_schema``) and data sets such as xLAM (parameters listed bare) write, and the two names of a tool that the protocol can't write
-as it is: ``search repos`` is shown as ``search_repos`` and run as ``search repos``. Refuses by name what can't be supported. Refuses to
+as it is: ``search repos`` is shown as ``search_repos`` and run as ``search repos``. Refuses by name what can't be supported. Does not
 know any particular tool, and how it is reached.
 
     RemoteToolbox(listed, call=lambda name, args: ...)      # call may be async: an MCP client's call_tool

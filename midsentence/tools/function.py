@@ -1,6 +1,6 @@
 """A plain Python function with type hints becomes a tool; a toolbox binds such tools to a world.
 
-Owns the `tool` decorator, `Tool`, `FunctionToolbox` and its log of effects. Refuses to know any particular tool, when
+Owns the `tool` decorator, `Tool`, `FunctionToolbox` and its log of effects. Does not know any particular tool, when
 a call may run, and what to do when one raises: the core decides the first, the shell the second.
 """
 
@@ -34,9 +34,11 @@ class Effect:
     """One write that took place, or may have."""
 
     name: str
+    """The tool's."""
     args: Mapping[str, Json]
     """What the tool took its arguments to mean: defaults filled in, names resolved, where the tool says so."""
     result: Json = None
+    """What the tool returned; None if it broke down."""
     error: str = ""
     """Not empty if the tool broke down half-way: the effect may have happened."""
 
@@ -49,7 +51,9 @@ class Did:
     """
 
     result: Json
+    """What the model is shown."""
     args: Mapping[str, Json]
+    """What the arguments were taken to mean, by parameter name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,9 @@ class Tool:
     """A function and what the agent may know of it. Calling the tool calls the function."""
 
     spec: ToolSpec
+    """What the core, the prompt and the grammar are told of it."""
     fn: Callable[..., Any]
+    """The function itself, plain or ``async``."""
     latency: Latency = DEFAULT_LATENCY
     """Its latency in virtual time."""
     hints: Mapping[str, Any] = field(default_factory=dict)

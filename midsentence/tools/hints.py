@@ -1,7 +1,7 @@
 """From a Python signature to a tool's parameters: type hints to JSON schema, docstring to descriptions, and back.
 
 Owns which hints a tool may have and what they mean in JSON. A pydantic model or field is known by what it offers, so that pydantic
-need not be there. Refuses to know what a tool's class is and when it runs.
+need not be there. Does not know what a tool's class is and when it runs.
 """
 
 from __future__ import annotations

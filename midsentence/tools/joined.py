@@ -1,4 +1,7 @@
-"""Several toolboxes as one: your own functions beside an MCP server's tools. Refuses to know what is in them."""
+"""Several toolboxes as one, such as your own functions and an MCP server's tools.
+
+Owns the mapping from a tool's name to its toolbox. Does not know what the tools do.
+"""
 
 from __future__ import annotations
 

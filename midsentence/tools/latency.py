@@ -1,6 +1,6 @@
-"""How long a simulated tool takes: a few distributions, drawn by hash and never by a generator.
+"""Latency of simulated tools: a few distributions, drawn by hash and never by a generator.
 
-Owns the arithmetic from a number in (0, 1) to nanoseconds, and the number that a call always gets. Refuses to know
+Owns the arithmetic from a number in (0, 1) to nanoseconds, and the number that a call always gets. Does not know
 what the tool does; live tools take as long as they take.
 """
 

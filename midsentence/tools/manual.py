@@ -1,7 +1,7 @@
-"""What a prompt says of the tools: signatures, and as much of their descriptions as is asked for and fits.
+"""Describes the tools in a prompt: signatures, and as much of their descriptions as is asked for and fits.
 
 Owns the three levels of detail, the limits of a schema in words, and the cutting of descriptions, which never parts an abbreviation
-from what follows it. Refuses to know token ids: the budget is in characters, about four a token.
+from what follows it. Does not know token ids: the budget is in characters, about four a token.
 
     names   send_sms(recipients: list[str], message: str)
     short   send_sms(recipients: list[str], message: str) # Sends a text message. (message: 1 to 160 characters)

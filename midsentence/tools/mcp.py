@@ -1,6 +1,6 @@
 """Tools of an MCP server, by the official SDK: over stdio, streamable HTTP, or any transport that its client takes.
 
-Owns the connection, what a server's annotations are worth, and what its answers and failures mean. Refuses to know any particular
+Owns the connection, what a server's annotations are worth, and what its answers and failures mean. Does not know any particular
 server, and when a call may run. Needs the extra ``mcp``; nothing else in midsentence imports this module.
 
     async with mcp_tools(StdioServerParameters(command="my-server"), trusted=True) as tools:
@@ -54,8 +54,11 @@ class Progress:
     key: str
     """The call's idempotency key; empty outside a session."""
     done: float
+    """How much is done, in units of the server's own."""
     total: float | None
+    """How much there is to do, in the same units; None if the server does not say."""
     message: str
+    """What the server says of it; may be empty."""
 
 
 def access_of(tool: types.Tool, *, trusted: bool, unsaid: Literal["read", "egress"] = "read") -> Access:

@@ -11,7 +11,7 @@ evaluation alike:
 - then the tool's own canonical form, where it has one (`ToolSpec.canonical`).
 
 Nothing else is taken for equal: not texts in other case, not the same items in another order, not ``"5"`` and ``5``.
-Refuses to know calls, references (they stay as they are) and when equality matters.
+Does not know calls, references (they stay as they are) and when equality matters.
 """
 
 from __future__ import annotations

@@ -23,7 +23,9 @@ class ToolsFile:
     """What a Python file has of tools."""
 
     module: ModuleType
+    """The file, imported."""
     tools: tuple[Tool, ...]
+    """Its ``@tool`` functions, in the order of the file."""
     new_state: Callable[..., Any] | None = None
     """Makes the state of the tools that take one."""
     dated: bool = False

@@ -3,7 +3,7 @@
 Owns the plain form: no references, no prose, types by JSON's names, alternatives put together where one schema says the same.
 Accepts what MCP servers, OpenAI, OpenAPI 3.0 and pydantic write, and the Python words of BFCL, xLAM and Glaive. Refuses by name what
 can't be shown to a model or judged: references elsewhere or to themselves, unknown types, patterns that Python can't read.
-Refuses to know tools and parameters.
+Does not know tools and parameters.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def _typed(schema: Mapping[str, Any]) -> dict[str, Any]:
         made |= _of_word(kind)
     elif kind is not None:
         if not isinstance(kind, Sequence) or not kind or not all(isinstance(each, str) for each in kind):
-            raise BadSchema(f"type {str(kind):.60} is unknown: use {', '.join(_JSON_TYPES)}, or a list of these")
+            raise BadSchema(f"type {kind!s:.60} is unknown: use {', '.join(_JSON_TYPES)}, or a list of these")
         made |= _choice([_of_word(each) for each in kind], "anyOf")
     if "const" in schema:
         made["enum"] = [schema["const"]]
@@ -273,7 +273,7 @@ def _both(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
             elif key == "required":
                 made[key] = [*made[key], *(name for name in value if name not in made[key])]
             else:
-                both = f"{str(made[key]):.60} and {str(value):.60}"
+                both = f"{made[key]!s:.60} and {value!s:.60}"
                 raise BadSchema(f"two parts of it (allOf, or beside $ref) give {key} otherwise: {both}; write it once")
     return made
 

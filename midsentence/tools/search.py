@@ -1,6 +1,6 @@
 """``search(entity)`` over a local corpus: the first sentences of the best article, found by title, else by BM25.
 
-Owns the index, built once and shared by any number of sessions, and the one tool over it. Refuses to know where the
+Owns the index, built once and shared by any number of sessions, and the one tool over it. Does not know where the
 articles come from and what the question is. The corpus is local, so a search is a *read*; a search that asks somebody
 else's machine is *egress*, for its query leaves this one.
 """
@@ -33,7 +33,9 @@ class Article:
     """A title and what is said under it."""
 
     title: str
+    """Its title, by which it is looked up."""
     sentences: tuple[str, ...]
+    """Its text, sentence by sentence."""
 
 
 class Corpus:

@@ -1,6 +1,6 @@
 """How tools compare names and cut prose: folding, sentences, and "did you mean".
 
-Owns the small reading of text that several tools share. Refuses to know what the text is about.
+Owns the text functions that several tools share. Does not know what the text is about.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Dates, times of day, lengths and ranks as people say them, resolved against a moment that is "now".
 
-Owns the grammar: a phrase is understood whole, every word of it, or refused. Pure: it never asks what time it is.
-Holidays come from the `holidays` package. Refuses to know what a date is for.
+Owns the grammar: a phrase is understood completely, every word of it, or refused. It is pure and never reads a clock.
+Holidays come from the `holidays` package. Does not know what a date is for.
 
     moment("this coming Friday at half past nine", now)    the day after today, 09:30
     moment("at noon on Veterans Day", now)                 the next one

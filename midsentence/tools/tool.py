@@ -1,7 +1,7 @@
 """What a tool is: its name, parameters, class, resources and latency; and a toolbox that runs tools.
 
 Owns `ToolSpec` (pure data, all the core ever sees), the check of arguments against it, and the signature and JSON
-schema made from it. Refuses to know any particular tool, and when a call may run: that is the core's to decide.
+schema made from it. Does not know any particular tool, and when a call may run: that is the core's to decide.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ class Param:
     """One parameter, in the order in which a positional call gives it."""
 
     name: str
+    """As calls write it."""
     schema: Mapping[str, Any]
     """JSON schema of the value; ``{}`` accepts anything."""
     required: bool = True
+    """Whether a call without it stays open."""
     description: str = ""
+    """What the prompt says of it; empty for nothing."""
     default: Json = None
     """What the parameter means when it is left out."""
     real: str = ""
@@ -42,15 +45,19 @@ class ToolSpec:
     """All that the core, the prompt and the grammar know of a tool."""
 
     name: str
+    """As calls write it."""
     params: tuple[Param, ...] = ()
+    """In the order in which a positional call gives them."""
     access: Access = "write"
     """The default is the safe one: an unlabelled tool is held until the commit point."""
     description: str = ""
+    """What the prompt says of the tool; empty for nothing."""
     reads: frozenset[str] = frozenset()
     """Resources that a call reads; calls in conflict over a resource run in ID order."""
     writes: frozenset[str] = frozenset()
     """Resources that a call changes."""
     timeout_ns: int = ns(30)
+    """How long one run may take before it is stopped."""
     secret: frozenset[str] = frozenset()
     """Parameters whose values logs must hide."""
     canonical: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = field(default=None, repr=False, compare=False)

@@ -1,6 +1,6 @@
-"""Tools that take their time: a simulated world is in memory and answers at once, which no service does.
+"""Simulated tool latency: a simulated world is in memory and answers at once, which no real service does.
 
-Owns the waiting. Refuses to know which tools these are: how long a call takes is its toolbox's word (`Toolbox.latency_ns`).
+Owns the waiting. Does not know which tools these are: the toolbox says how long each call takes (`Toolbox.latency_ns`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The assistant's world: people, files, mail, notes and the rest, in memory; and how a spoken name finds its owner.
 
-Owns the data that a task supplies, the state that tools change, and the look-ups with their "did you mean". Refuses
-to know what the tools are called and which of them may run when. Nothing here reads a clock or draws a number.
+Owns the data that a task supplies, the state that tools change, and the look-ups with their "did you mean". Does
+not know what the tools are called and which of them may run when. Nothing here reads a clock or draws a number.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ class Person:
     name: str
     """Full name, first name first."""
     phone: str = ""
+    """Number as it is dialled; empty for none."""
     email: str = ""
+    """Address; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,11 @@ class Note:
     """A note."""
 
     name: str
+    """Its title."""
     content: str = ""
+    """Its text."""
     folder: str = "Notes"
+    """Folder that it is in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,9 @@ class Mail:
     sender: str
     """Address."""
     subject: str
+    """Its subject line."""
     body: str = ""
+    """Its text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +71,15 @@ class WorldData:
     """What a task's world holds before anything happens.
 
     Raises:
-        ValueError: two people, files or notes that no name could tell apart, or a selection that is not there.
+        ValueError: two people, files or notes have the same name, or the selection does not exist.
     """
 
     people: tuple[Person, ...] = ()
+    """The contacts."""
     files: tuple[File, ...] = ()
+    """Files on disk."""
     notes: tuple[Note, ...] = ()
+    """Notes, of all folders."""
     inbox: tuple[Mail, ...] = ()
     """Oldest first."""
     selected: int | None = None
@@ -117,6 +127,7 @@ class World:
     """The state that one session's tools read and change."""
 
     data: WorldData
+    """What the world held at first."""
     windows: bool = True
     """Whether opening a note or a file shows it; otherwise it is only looked up."""
     key: str = ""
@@ -124,11 +135,17 @@ class World:
     now: datetime | None = None
     """The user's date and time, from which dates in words count; None where only written ones are taken."""
     notes: list[Note] = field(init=False)
+    """Notes as they stand."""
     sent: list[dict[str, Json]] = field(default_factory=list)
+    """Mails sent, in order."""
     sms: list[dict[str, Json]] = field(default_factory=list)
+    """Text messages sent, in order."""
     events: list[dict[str, Json]] = field(default_factory=list)
+    """Calendar events made, in order."""
     reminders: list[dict[str, Json]] = field(default_factory=list)
+    """Reminders made, in order."""
     meetings: list[dict[str, Json]] = field(default_factory=list)
+    """Meetings made, in order."""
     screen: set[str] = field(default_factory=set)
     """Notes and files that were shown."""
     map: str = ""

@@ -1,7 +1,7 @@
 """Kills and full disks: commands that make results, ended in the middle and given again.
 
 Owns which commands these are, what of their results must come out the same, the kill at a drawn step, and the small disk.
-Refuses to judge what became of it.
+Does not judge what became of it.
 
 A step is a file opened for writing, a rename, a removal or a new folder, below the folder of the results; the process kills itself at
 the one that was drawn, by Python's audit hook. Kills by the clock come on top: libraries write without a step that Python sees.

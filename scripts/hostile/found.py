@@ -1,6 +1,6 @@
 """What may be wrong with how a case ended, counted.
 
-Owns the counters and their meaning. Refuses to know how cases are made.
+Owns the counters and their meaning. Does not know how cases are made.
 """
 
 from __future__ import annotations

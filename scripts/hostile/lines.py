@@ -1,8 +1,8 @@
 """Command lines with bad input, drawn from a seed.
 
 Owns which commands there are, what a working line of each is, and the ways to spoil one: a value that a field of the schema does not
-take (by its type and by the limits beside it), a name that there is not, a path that leads nowhere or to the wrong thing, a line that is
-none. Refuses to judge what became of it.
+take (by its type and by the limits beside it), an unknown name, a path to nothing or to the wrong thing, a line that can't be
+parsed. Does not judge the outcome.
 """
 
 from __future__ import annotations
@@ -280,8 +280,8 @@ def _by_sense(draw: random.Random, module: str, base: list[str]) -> tuple[Sequen
             ("eval.resamples=0", True), ("eval.margin=nan", True), ("eval.paper=maybe", True), ("runs=replay", True),
         ],
         "eval.chrome_trace": [("row=1000000", True), ("path=data", True), ("path=''", True)],
-        "eval.timeline": [("path=nosuch", True), ("runs=[]", True)],
-        "eval.saving": [("runs=[]", True), ("runs=[data]", True), ("path=nosuch", False)],
+        "eval.timeline": [("task_id=nosuch", True), ("runs=[]", True)],
+        "eval.saving": [("runs=[]", True), ("runs=[data]", True), ("task_id=nosuch", True)],
         "eval.whatif": [("eval.profiles=[nosuch]", True), ("data.source=nosuch", True), ("eval.backends=[nosuch]", False)],
         "eval.frontier": [("eval.sources=[nosuch]", True), ("data.endpoint=nosuch", False)],
         "data_gen.markup": [("requests=nosuch", True), ("out=x.png", True), ("requests=tools.json", True), ("requests=picture.png", True)],

@@ -1,7 +1,7 @@
 """Broken files, drawn from a seed: tools, requests, and the files of folders that commands made.
 
 Owns the ways to break a file (its bytes, its JSON, its YAML, its place) and the readers that such a file is given to, which are the
-functions that the commands read with. Refuses to judge what became of it.
+functions that the commands read with. Does not judge what became of it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Each kind of attack, one case at a time, counted.
 
-Owns how a case of each kind is run and judged: command lines, mutated files, kills, full disks. Refuses to know how the counts are shown.
+Owns how a case of each kind is run and judged: command lines, mutated files, kills, full disks. Does not know how the counts are shown.
 """
 
 from __future__ import annotations

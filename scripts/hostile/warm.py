@@ -1,6 +1,6 @@
 """One process that has imported everything, and a fork of it for each case: Python with torch takes seconds to start, a fork none.
 
-Owns the fork: its folder, its standard streams, its limits, and how it ended. Refuses to know what a case is for. What Python settles
+Owns the fork: its folder, its standard streams, its limits, and how it ended. Does not know what a case is for. What Python settles
 when it starts (the locale, say) can't be tried this way.
 """
 
@@ -133,9 +133,9 @@ def _become(folder: Path, said: Sequence, stdin: bytes | None, environ: Mapping[
         os.write(writes, stdin[:65536])
         os.close(writes)
         os.dup2(reads, 0)
-    sys.stdin = None if stdin is None else open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
+    sys.stdin = None if stdin is None else open(0, encoding="utf-8", closefd=False)
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
     os.environ.update(environ)
     os.chdir(folder)
     tempfile.tempdir = str(folder)

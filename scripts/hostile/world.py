@@ -1,6 +1,6 @@
 """A small world of earlier results that bad commands meet: data, a replay, a run, a report, and files of a user's own.
 
-Owns the making of it. Refuses to know what is done to it.
+Owns the making of it. Does not know what is done to it.
 """
 
 from __future__ import annotations

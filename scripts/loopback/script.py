@@ -1,6 +1,6 @@
 """A script in the model's place: what is written once the conversation says what a row waits for, and the faults that tests order.
 
-Owns rows and their order; one script serves every connection, so that it goes on after one was dropped. Refuses to know events.
+Owns rows and their order; one script serves every connection, so that it goes on after one was dropped. Does not know events.
 """
 
 from __future__ import annotations

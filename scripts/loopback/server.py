@@ -1,7 +1,7 @@
 """The Realtime API's text half over a real websocket: a conversation of items, one response at a time, every event of the SDK's types.
 
 Owns the events and their order, and what the API refuses. Each event is made and read by the pydantic type that the official SDK has for
-it, unknown fields refused, so that it can't speak a dialect. Refuses to know who writes (`Player`). Sound is refused.
+it, unknown fields refused, so that it can't speak a dialect. Does not know who writes (`Player`). Sound is refused.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A model of this machine in the service's place, for one connection: its context is extended as items come, and cropped where they go.
 
 Owns the way back from items to segments, so that a model trained here reads the ids that it was trained on, and the text of what it writes.
-Refuses to know events. Nothing constrains what it writes: the grammar needs to know the calls, which are the session's.
+Does not know events. Nothing constrains what it writes: the grammar needs to know the calls, which are the session's.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The judge of random schedules: what must never happen, counted from a session's events and commands alone.
 
 Its rules are written from DESIGN.md's text. It sees the settings, the tools, each event and the commands that answered
-it, reads what the model wrote with the protocol's own parser, and keeps its own books (`Ledger`). Refuses to know the
+it, reads what the model wrote with the protocol's own parser, and keeps its own books (`Ledger`). Does not know the
 core's state. Where DESIGN leaves two readings, the milder one is judged.
 """
 

@@ -1,6 +1,6 @@
 """The judge of a soaked session: compares what the toolbox saw with the session's log and with what its user said.
 
-Owns the counters. Reads events and commands, and the world's ledger; refuses to know the core's state. All times are nanoseconds of
+Owns the counters. Reads events and commands, and the world's ledger; does not know the core's state. All times are nanoseconds of
 the machine's own clock, which the ledger keeps too.
 """
 

@@ -8,7 +8,10 @@ them, for the user and for the player; the judge asks it what the user ended up 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
 
 from midsentence.core.calls import Call, CallState
 from midsentence.core.state import State
@@ -29,7 +32,7 @@ def take(words: list[str], text: str, retracts: int = 0) -> None:
 def wanted(words: Sequence[str]) -> list[tuple[str, str]]:
     """What is asked for, as (verb, thing), each once, in the order said."""
     asked: list[tuple[str, str]] = []
-    for verb, thing in zip(words, words[1:]):
+    for verb, thing in pairwise(words):
         if verb in VERBS:
             asked.append((verb, thing))
         elif verb == "no" and asked:
@@ -102,7 +105,7 @@ class Faltering:
         self.model, self.generation, self.tokens, self.end_ids = model, generation, tokens, model.end_ids
         self.fell = False
 
-    def open(self, prompt_ids: Sequence[int], seed: int = 0):
+    def open(self, prompt_ids: Sequence[int], seed: int = 0) -> Future[Any]:
         """See `LiveModel`."""
         opening = self.model.open(prompt_ids, seed)
         context = opening.result()

@@ -1,6 +1,6 @@
 """The user of a soaked session: several turns in real time, with words taken back, corrections, endpoints that are wrong, and worse.
 
-Owns what is said and when, and the book of it that the judge reads. Refuses to know what the session makes of it, but for its answers.
+Owns what is said and when, and the book of it that the judge reads. Does not know what the session makes of it, but for its answers.
 """
 
 from __future__ import annotations

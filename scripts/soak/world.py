@@ -1,6 +1,6 @@
 """The tools of a soaked session: reads, egress and writes that take a drawn time, some with faults, and a ledger of every run.
 
-Owns what happened in the world, with times of the machine's own clock. Refuses to know sessions, calls and commits: the judge
+Owns what happened in the world, with times of the machine's own clock. Does not know sessions, calls and commits: the judge
 (`scripts.soak.judge`) compares its ledger with them.
 """
 

@@ -115,7 +115,7 @@ def test_a_row_in_two_splits_is_an_overlap(config, rows):
 
 def test_twins_share_their_beginning_and_want_something_else(config):
     tasks = load(config, "train")
-    for task, other in zip(tasks[:4], tasks[1:5]):
+    for task, other in zip(tasks[:4], tasks[1:5]):  # noqa: RUF007  (the first four pairs)
         cut = len(task.words) // 2
         double = twin(task, other, cut)
         assert double.words[:cut] == task.words[:cut] and double.words[cut].text != task.words[cut].text

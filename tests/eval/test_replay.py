@@ -37,7 +37,7 @@ def replayed_expert(configured, tmp_path):
 
 
 def test_every_row_has_the_same_tasks_and_updates(replayed_expert):
-    config, folder = replayed_expert
+    _config, folder = replayed_expert
     made = list(rows(folder).values())
     assert [len(row) for row in made] == [5, 5, 5, 5]
     assert len({tuple(episode.task for episode in row) for row in made}) == 1
@@ -61,7 +61,7 @@ def test_fewer_tasks_are_a_part_of_more_and_not_the_first_ones(configured):
 
 
 def test_a_killed_replay_resumes_to_the_same_bytes(replayed_expert, configured, tmp_path, monkeypatch):
-    config, folder = replayed_expert
+    _config, folder = replayed_expert
     whole = {path.name: path.read_bytes() for path in folder.glob("episodes-*")}
     again = configured(*EXPERT)
     again.out = str(tmp_path / "killed")

@@ -76,9 +76,12 @@ def test_the_division_of_real_episodes_adds_up_and_is_printed(configured, capsys
     lost_.main(config)
     out = capsys.readouterr().out
     assert f"{len(found)} requests, share of the saving 0." in out and all(f"\n{episode.task}: " in out for episode, _, _ in found)
-    config.path = found[0][0].task
+    config.task_id = found[0][0].task
     lost_.main(config)
     assert capsys.readouterr().out.count("user gets") == 1
+    config.task_id = "nosuch"
+    with pytest.raises(BadResults, match="task_id=nosuch is no task that modes speculative and sequential both get right"):
+        lost_.main(config)
 
 
 def test_replays_without_a_baseline_are_refused(configured):

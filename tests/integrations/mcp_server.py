@@ -3,7 +3,7 @@
 Keeps a diary of what it was asked in the file that its first argument names. ``http`` as the second argument serves streamable HTTP
 on the port that the third one names.
 """
-# ruff: noqa: TID251  (a tool that takes its time)
+
 
 from __future__ import annotations
 

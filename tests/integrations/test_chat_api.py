@@ -104,7 +104,7 @@ def test_the_users_words_abort_what_is_being_written(texts):
         assert await session.answer(20) == "Okay."
 
     replies = Replies(("text bob", ("slow", "<think>" + "hm " * 200)), ("no wait", "<answer>Okay.</answer>"))
-    session, server, usage = talk(texts, replies, user)
+    _session, server, usage = talk(texts, replies, user)
     assert usage.aborted == 1 and "</think_interrupted>" in server.asked[-1]["messages"][2]["content"]
     assert server.asked[-1]["messages"][2]["role"] == "assistant"
 
@@ -125,7 +125,7 @@ def test_a_busy_server_is_asked_again_and_one_that_refuses_ends_the_session(text
 
 @pytest.mark.parametrize("fault", ["cut", "garbled"])
 def test_a_stream_that_breaks_in_its_middle_is_asked_for_again(texts, fault):
-    session, server, usage = talk(texts, Replies(("text bob", (fault, "<tool_call>1. pho")), *TEXT_BOB), say)
+    session, _server, usage = talk(texts, Replies(("text bob", (fault, "<tool_call>1. pho")), *TEXT_BOB), say)
     assert usage.broken == 1 and seen(session, ModelEnded)[0].generation == 1 and session.outcome == "closed"
     assert [name for name, _ in starts(session)] == ["phone", "send"]
 

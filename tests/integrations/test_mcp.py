@@ -259,7 +259,7 @@ def over_http(tmp_path: Path) -> Iterator[tuple[str, Path, subprocess.Popen]]:
 
 
 def test_over_streamable_http(over_http):
-    url, diary, server = over_http
+    url, diary, _server = over_http
     told: list[Progress] = []
 
     async def open_when_up() -> Any:

@@ -166,14 +166,14 @@ def test_a_connection_that_breaks_after_the_words_is_made_anew_with_all_that_was
     if at < 2:
         assert len(server.connections) == 2 and model.reconnected == 1
         last = server.connections[-1]
-        assert [text for role, text in said(last) if role == "user"][0].startswith("<partial_query_update> text bob")
+        assert next(text for role, text in said(last) if role == "user").startswith("<partial_query_update> text bob")
         assert ("assistant", PHONE) in said(last) and "phone(name: str)" in last.session["instructions"]
 
 
 @pytest.mark.parametrize("fault", ["drop", "garble", "strange"])
 def test_half_an_action_stands_as_far_as_its_lines_are_complete(texts, fault):
     half = '<tool_call>1. phone("bob")\n2. send($1, "at'
-    session, server, model = talk(texts, (Row("text bob", half, fault), Row("at ten", SEND), TEXT_BOB[2]), say)
+    session, _server, model = talk(texts, (Row("text bob", half, fault), Row("at ten", SEND), TEXT_BOB[2]), say)
     assert starts(session) == DONE and model.usage.broken == 1
     once_and_after_commit(session)
 
@@ -195,20 +195,20 @@ def test_pieces_that_do_not_make_up_the_text_are_what_the_model_is_told_that_it_
 
 def test_a_response_that_ignores_its_cancelling_costs_the_connection_not_the_session(texts, monkeypatch):
     monkeypatch.setattr("midsentence.models.realtime_api.REPLY_S", 0.2)
-    session, server, model = talk(texts, (Row("text bob", PHONE + "\nand so", "mute"), *TEXT_BOB[1:]), say)
+    session, server, _model = talk(texts, (Row("text bob", PHONE + "\nand so", "mute"), *TEXT_BOB[1:]), say)
     assert starts(session) == DONE and len(server.connections) == 2
     once_and_after_commit(session)
 
 
 def test_a_session_that_is_too_old_goes_on_in_a_new_one(texts):
-    session, server, model = talk(texts, (TEXT_BOB[0], Row("at ten", "", "expire"), *TEXT_BOB[1:]), say)
+    session, server, _model = talk(texts, (TEXT_BOB[0], Row("at ten", "", "expire"), *TEXT_BOB[1:]), say)
     assert starts(session) == DONE and len(server.connections) == 2
     once_and_after_commit(session)
 
 
 @pytest.mark.parametrize("fault", ["refuse rate_limit_exceeded", "fail rate_limit_exceeded", "refuse server_error", "fail server_error"])
 def test_a_busy_server_is_asked_again(texts, fault):
-    session, server, model = talk(texts, (Row("text bob", "", fault), *TEXT_BOB), say)
+    session, server, _model = talk(texts, (Row("text bob", "", fault), *TEXT_BOB), say)
     assert starts(session) == DONE and len(server.connections) == 1
     once_and_after_commit(session)
 
@@ -232,9 +232,9 @@ def test_a_server_that_stays_busy_is_given_up(texts):
         await session.hear("text bob", final=True)
         await until(lambda: session.outcome)
 
-    session, server, _ = talk(texts, (Row("text bob", "", "fail server_error"),) * 9, user)
+    session, _server, _ = talk(texts, (Row("text bob", "", "fail server_error"),) * 9, user)
     assert session.outcome == "model_failed" and "no response in 3 tries, at last for: server_error" in f"{session.failure}"
-    session, server, _ = talk(texts, (Row("text bob", "<think>hm", "drop"),) * 9, user)
+    session, _server, _ = talk(texts, (Row("text bob", "<think>hm", "drop"),) * 9, user)
     assert session.outcome == "model_failed" and "lost 3 times in a row" in f"{session.failure}"
 
 

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 def example() -> dict[str, object]:
     (text,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "testing.md").read_text("utf-8"), re.DOTALL | re.MULTILINE)
     found: dict[str, object] = {"__name__": "example"}
-    exec(compile(text, "docs/testing.md", "exec"), found)  # noqa: S102
+    exec(compile(text, "docs/testing.md", "exec"), found)
     return {name: value for name, value in found.items() if name.startswith("test_")}
 
 

@@ -1,7 +1,7 @@
 """Bank: balances, transactions, transfers, standing orders, cards, limits, payees, budgets and exchange rates.
 
 Owns the customer's accounts and what the tools answer and refuse. Whatever moves money, or promises to, is a write. Days are given as
-they were said ("Friday", "the first"); the world reads them. Refuses to know who calls and when.
+they were said ("Friday", "the first"); the world reads them. Does not know who calls and when.
 """
 
 import re
@@ -234,7 +234,7 @@ def make_payment(
     """
     to, pounds, at = _payee(state, payee), _amount(amount), _day(state, day or "today")
     _take(state, account, pounds)
-    did = {"payee": to, "amount": pounds, "account": account, "reference": fold(reference or ""), "day": at}
+    did: dict[str, Any] = {"payee": to, "amount": pounds, "account": account, "reference": fold(reference or ""), "day": at}
     state.transfers.append(did)
     return Did(f"{pounds:.2f} pounds to {to}", did)
 

@@ -1,13 +1,13 @@
 """A car on the way to the office: navigation, climate, charging, calls and messages, media, service.
 
-Owns the car's state and what each tool does to it. Refuses to know who drives. What the car looks up in itself is a read; a
+Owns the car's state and what each tool does to it. Does not know who drives. What the car looks up in itself is a read; a
 question to the chargers' network is egress; what the driver, a passenger or anybody else notices is a write.
 """
 
 import hashlib
 import re
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from midsentence.tools.function import LogNormal, Uniform, tool
 from midsentence.tools.text import fold, quote
@@ -27,14 +27,14 @@ class Car:
     destination: str = "Office"
     stops: list[str] = field(default_factory=list)
     avoid: list[str] = field(default_factory=list)
-    charging: dict = field(default_factory=dict)
+    charging: dict[str, Any] = field(default_factory=dict)
     degrees: dict[str, float] = field(default_factory=dict)
     seats: dict[str, str] = field(default_factory=dict)
     defrosting: set[str] = field(default_factory=set)
-    calls: list[dict] = field(default_factory=list)
-    messages: list[dict] = field(default_factory=list)
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    messages: list[dict[str, Any]] = field(default_factory=list)
     playing: tuple[str, str] | None = None
-    bookings: list[dict] = field(default_factory=list)
+    bookings: list[dict[str, Any]] = field(default_factory=list)
     tyres_bar: dict[str, float] = field(default_factory=dict)
 
 

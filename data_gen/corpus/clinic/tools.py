@@ -1,7 +1,7 @@
 """Clinic: a doctors' practice with its free appointments, prescriptions, results, referrals, reminders and messages.
 
 Owns the practice's diary, made from its doctors' hours, the patients' files, and what the tools answer and refuse. Days and times are
-given as they were said ("Friday", "half past nine"); the world reads them. Refuses to know who calls and when.
+given as they were said ("Friday", "half past nine"); the world reads them. Does not know who calls and when.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Field service: a technician's jobs, the sites they are at, parts on the van and at the depot, readings, photos, reports and visits.
 
 Owns the sites, the open jobs, the stock, the clock, and what the tools answer and refuse. A job that is left out is the one in hand.
-Days and times are given as they were said ("Friday", "half past eight"); the world reads them. Refuses to know who calls and when.
+Days and times are given as they were said ("Friday", "half past eight"); the world reads them. Does not know who calls and when.
 """
 
 import zlib
@@ -267,7 +267,7 @@ def supplier_quote(part: str, count: int = 1, supplier: Literal["Corrigan", "Hex
     if not 1 <= count <= 200:
         raise ToolFailure(f"{count} of {quote(part)} can't be priced; give 1 to 200")
     prices = {one: 8 + zlib.crc32(f"{one}{known}".encode()) % 160 for one in SUPPLIERS}
-    chosen = supplier or min(SUPPLIERS, key=lambda one: prices[one])
+    chosen: str = supplier or min(SUPPLIERS, key=lambda one: prices[one])
     return f"{prices[chosen] * count} pounds from {chosen}, {1 + zlib.crc32(known.encode()) % 4} days"
 
 

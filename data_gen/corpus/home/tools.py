@@ -1,12 +1,12 @@
 """A house that listens: lights, heating, blinds, locks, music, scenes, timers and a word to the other rooms.
 
-Owns the house's state and what each tool does to it. Refuses to know who asks. Looking at a sensor is a read; a search for a song
+Owns the house's state and what each tool does to it. Does not know who asks. Looking at a sensor is a read; a search for a song
 goes to a music service and is egress; all else can be seen or heard in a room and is a write.
 """
 
 import re
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from midsentence.tools.function import LogNormal, Uniform, tool
 from midsentence.tools.text import either, fold, quote
@@ -29,17 +29,17 @@ _PLAYLISTS = (
 class House:
     """All that the tools can look at and change."""
 
-    lights: dict[str, dict] = field(default_factory=dict)
+    lights: dict[str, dict[str, Any]] = field(default_factory=dict)
     degrees: dict[str, float] = field(default_factory=dict)
     targets: dict[str, float] = field(default_factory=dict)
-    schedules: list[dict] = field(default_factory=list)
+    schedules: list[dict[str, Any]] = field(default_factory=list)
     blinds: dict[str, str] = field(default_factory=dict)
     locks: dict[str, str] = field(default_factory=dict)
     open_doors: set[str] = field(default_factory=set)
     music: dict[str, str] = field(default_factory=dict)
     timers: dict[str, int] = field(default_factory=dict)
-    alarms: list[dict] = field(default_factory=list)
-    announced: list[dict] = field(default_factory=list)
+    alarms: list[dict[str, Any]] = field(default_factory=list)
+    announced: list[dict[str, Any]] = field(default_factory=list)
     scene: str = ""
 
 

@@ -1,7 +1,7 @@
 """Restaurants of a small town: places, menus, tables, bookings, takeaway, waiting lists and reviews.
 
 Owns the town, its clock, and what its tools answer and refuse. Days and times are given as they were said ("Friday", "half past
-seven"); the world reads them. Refuses to know who calls and when.
+seven"); the world reads them. Does not know who calls and when.
 """
 
 import re
@@ -106,7 +106,7 @@ class Place:
 
     def dishes(self, course: str | None = None) -> dict[str, int]:
         """Dishes with their prices."""
-        found = {}
+        found: dict[str, int] = {}
         for part in MENUS[self.cuisine].split(" | "):
             title, listed = part.split(": ")
             if course in (None, title):
@@ -479,7 +479,7 @@ def join_waitlist(town: Town, place: str, name: str, people: int, day: str | Non
     where, at = _place(place), _day(town, day or "today")
     if f"{at:%A}".lower() == where.shut:
         raise ToolFailure(f"{where.name} is closed on {at:%A}s, so there is no waiting list")
-    entry = {"place": where.name, "name": name, "people": people, "day": f"{at:%Y-%m-%d}"}
+    entry: dict[str, Any] = {"place": where.name, "name": name, "people": people, "day": f"{at:%Y-%m-%d}"}
     town.waiting.append(entry)
     return Did(f"number {1 + zlib.crc32(where.name.encode()) % 5} on the list", entry)
 
@@ -490,6 +490,6 @@ def leave_review(town: Town, place: str, stars: int, text: str | None = None) ->
     where = _place(place)
     if not 1 <= stars <= 5:
         raise ToolFailure(f"stars is {stars}; give 1 to 5")
-    review = {"place": where.name, "stars": stars, "text": text}
+    review: dict[str, Any] = {"place": where.name, "stars": stars, "text": text}
     town.reviews.append(review)
     return Did("published", review)

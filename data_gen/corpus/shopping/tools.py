@@ -1,13 +1,13 @@
 """A shop that sells nearly everything: search, cart, orders, returns, delivery and shopping lists.
 
-Owns the customer's account at the shop and what each tool does to it. Refuses to know who orders. The shop hears what is looked for in
+Owns the customer's account at the shop and what each tool does to it. Does not know who orders. The shop hears what is looked for in
 itself anyway, so that is a read; asking other shops for their price is egress; what changes cart, orders or lists is a write.
 """
 
 import hashlib
 import re
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from midsentence.tools.function import LogNormal, Uniform, tool
 from midsentence.tools.text import fold, quote
@@ -28,13 +28,13 @@ _WAITING = ("desk", "sofa", "tent", "mattress", "bicycle", "curtains", "garden c
 class Account:
     """All that the tools can look at and change."""
 
-    cart: dict[str, dict] = field(default_factory=dict)
+    cart: dict[str, dict[str, Any]] = field(default_factory=dict)
     voucher: str = ""
     slot: str = ""
-    ordered: list[dict] = field(default_factory=list)
+    ordered: list[dict[str, Any]] = field(default_factory=list)
     orders: dict[str, str] = field(default_factory=dict)
     cancelled: set[str] = field(default_factory=set)
-    returned: dict[str, dict] = field(default_factory=dict)
+    returned: dict[str, dict[str, Any]] = field(default_factory=dict)
     lists: dict[str, list[str]] = field(default_factory=dict)
     watched: dict[str, float] = field(default_factory=dict)
 

@@ -1,7 +1,7 @@
 """Travel: trains, flights, hotels, their prices, seats and reservations, delays, the weather and entry rules.
 
 Owns the timetable, made from the cities' places on the map, the traveller's clock, and what the tools answer and refuse. Days and
-times are given as they were said ("Friday", "around noon" as "noon"); the world reads them. Refuses to know who calls and when.
+times are given as they were said ("Friday", "around noon" as "noon"); the world reads them. Does not know who calls and when.
 """
 
 import math
@@ -374,7 +374,7 @@ def change_reservation(
     at = _clock(at, time) if time else at
     if at < state.now:
         raise ToolFailure(f"{at:%A at %H:%M} has passed; ask for a later time")
-    given = {"nights": nights, "seat": seat, "class": travel_class}
+    given: dict[str, Any] = {"nights": nights, "seat": seat, "class": travel_class}
     state.reservations[reservation] = old | {"at": at} | {key: value for key, value in given.items() if value is not None}
     return Did("changed", {"reservation": reservation, "at": f"{at:%Y-%m-%d %H:%M}"} | given)
 
@@ -446,7 +446,8 @@ def set_price_alert(state: Journeys, destination: str, below: int, origin: str |
     start, end = _city(origin or HOME), _city(destination)
     if below < 5:
         raise ToolFailure(f"{below} pounds is no fare; give at least 5")
-    alert = {"origin": start, "destination": end, "below": below, "until": f"{_day(state, until):%Y-%m-%d}" if until else None}
+    last = f"{_day(state, until):%Y-%m-%d}" if until else None
+    alert: dict[str, Any] = {"origin": start, "destination": end, "below": below, "until": last}
     state.alerts.append(alert)
     return Did("watching", alert)
 

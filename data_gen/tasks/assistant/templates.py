@@ -2,7 +2,7 @@
 
 Owns the texts and their parsing. ``^`` stands after the word that makes the tool clear, ``^^`` after the one that makes a
 chain's second tool clear; ``{slot}`` is a value. A line that begins with ``~`` is indirect: it does not name its verb
-where one expects it, and only `naturalistic` uses it. `more_wordings` has more for training alone. Refuses to know values and calls.
+where one expects it, and only `naturalistic` uses it. `more_wordings` has more for training alone. Does not know values and calls.
 """
 
 from __future__ import annotations

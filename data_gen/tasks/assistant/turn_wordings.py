@@ -2,7 +2,7 @@
 
 Owns the texts and what they say: a line is words, slots and what words stand for. ``^`` stands after the word that makes the tool
 clear, ``{slot}`` is a new value, and ``word=slot`` says the value that the slot had in what was asked before. Each list is shared out
-among the splits by a hash. Refuses to know values and calls.
+among the splits by a hash. Does not know values and calls.
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
 """Values for slots: what is said, and what a call is given for it.
 
 Owns the drawing of values from a world, never the same twice in a request, and of other values that a speaker may say
-by mistake. Refuses to know where in a sentence they stand.
+by mistake. Does not know where in a sentence they stand.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from data_gen.tasks.assistant.entities import pool
 from data_gen.tasks.assistant.moments import day_phrase, length_phrase, moment_phrase
@@ -27,7 +28,7 @@ class Value:
     """One value of a slot."""
 
     words: str
-    accepted: tuple
+    accepted: tuple[Any, ...]
     """What a call may be given, canonical first."""
     kind: str
 
@@ -47,7 +48,7 @@ class Drawer:
     draw: random.Random
     now: datetime
     times: Times = "said"
-    used: set = field(default_factory=set)
+    used: set[Any] = field(default_factory=set)
 
     def some(self, kind: str) -> list[Value]:
         """The values of a slot: one, or several people."""
@@ -117,7 +118,7 @@ class Drawer:
     def _timed(self, said: str, canonical: str | int, kind: str) -> Value:
         return Value(said, (said, canonical) if self.times == "said" else (canonical, said), kind)
 
-    def _name(self, names, kind: str) -> Value:
+    def _name(self, names: Sequence[str], kind: str) -> Value:
         name = self.draw.choice(names)
         return Value(name, (name,), kind)
 

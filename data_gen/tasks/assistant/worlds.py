@@ -1,7 +1,7 @@
 """Seeded worlds: people, files, notes and mail for one user, from the names of one split.
 
 Owns how a world is drawn. No two people of a world share a first name, so a first name alone finds its owner; one pair
-goes by a short and a long form of it ("Sam Lee", "Samuel Ortiz"). Refuses to know requests.
+goes by a short and a long form of it ("Sam Lee", "Samuel Ortiz"). Does not know requests.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Owns how a request is made of one to three sentences and what is marked in it: where each slot is said, and the first word after
 which all templates of the language agree on the tool. Every request passes the door of marked rows (`data_gen.tasks.jsonl`),
 whose rehearsal plays it in its house, and Home Assistant's own parser must take every sentence for what gold says.
-Refuses to know how sentences are drawn (`grammar`) and what tools do (`house`).
+Does not know how sentences are drawn (`grammar`) and what tools do (`house`).
 
     python -m data_gen.tasks.home fi      # counts of the language, and a few of its requests
 """
@@ -136,7 +136,7 @@ def _made(language: _Language, split: Split, id: str, draw: random.Random, seed:
         calls.append(call)
         spans.append(marks)
         late += [] if clear else [number + 1]
-    row = {"id": id, "request": " ".join(words), "calls": calls, "spans": spans, "split": split}
+    row: dict[str, Any] = {"id": id, "request": " ".join(words), "calls": calls, "spans": spans, "split": split}
     if not spaces:
         row["words"] = [[w.text, w.start_ns / 1e9, w.end_ns / 1e9] for w in speak(words, child(seed, id), CHARACTERS)]
     names = {call["name"] for call in calls}
@@ -205,7 +205,7 @@ def _fits(language: _Language, said: Any) -> bool:
     if place is None or said.template.intent.startswith("HassVacuum"):
         return True
     floor = language.vocabulary["areas"][place]
-    return values.get("area", place) == place and values.get("floor", floor) == floor
+    return bool(values.get("area", place) == place and values.get("floor", floor) == floor)
 
 
 def _values(said: Any) -> dict[str, Any]:
@@ -251,7 +251,8 @@ def _clear(language: _Language, said: Any, own: Sequence[str]) -> tuple[int | No
         _Other: its beginning is what a listener takes for another command.
     """
     spaces, intent, fixed = language.vocabulary["spaces"], said.template.intent, said.template.fixed
-    tool, known = None, {}
+    tool = None
+    known: dict[str, Any] = {}
     for n in range(1, len(own) + 1):
         found, slots = language.grammar.known(joined(own[:n], spaces).lower() + (" " if spaces else ""))
         if found is None:
@@ -280,7 +281,7 @@ def summary(code: str, count: int = 6) -> dict[str, Any]:
     splits = {split: sum(len(some) for some in grammar.of(split).values()) for split in BEFORE}
     return {
         "package": provenance(), "intents": len(_language(code).tools), "templates": splits, "not_used": reasons,
-        "requests": [task.meta["said"] for task in tasks("test", 0, count, code)],
+        "requests": [(task.meta or {})["said"] for task in tasks("test", 0, count, code)],
     }
 
 

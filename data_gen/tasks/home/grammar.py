@@ -4,7 +4,7 @@ Owns the drawing of a sentence from a template with the places of its slots, the
 what has become clear of a command after so many of its words: the templates of the whole language are matched against the
 beginning, so what follows is not looked at. `hassil` parses templates and recognises whole sentences; its own sampler lists all
 that a template gives, without saying where the slots are, and can't match half a sentence, so those two are done here.
-Refuses to know tools and houses: of the latter it takes names.
+Does not know tools and houses: of the latter it takes names.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class Grammar:
                         self.templates.append(template)
                     except Unusable as why:
                         self.rejected.append((f"{name}: {template.text}", str(why)))
-        self._groups: dict[tuple[str, tuple], list[Template]] = {}
+        self._groups: dict[tuple[str, tuple[Any, ...]], list[Template]] = {}
         for template in self.templates:
             self._groups.setdefault(_key(template), []).append(template)
         self._exact = {key: self._compile(group, NOTHING) for key, group in self._groups.items()}
@@ -222,7 +222,8 @@ class Grammar:
         return found
 
     def _texts(self, reference: ListReference) -> Sequence[str]:
-        return self.language.vocabulary["texts"].get(_TEXTS.get(reference.list_name, ""), ())
+        texts: Sequence[str] = self.language.vocabulary["texts"].get(_TEXTS.get(reference.list_name, ""), ())
+        return texts
 
     # drawing
 
@@ -231,10 +232,10 @@ class Grammar:
         parts: list[tuple[str, ListReference | None, Any]] = []
         self._walk(template, template.sentence.expression, random, parts)
         text, marks = "", []
-        for said, reference, value in parts:
+        for piece, reference, value in parts:
             if reference is not None and not reference.is_capture:
-                marks.append((reference.slot_name, value, len(text), len(text) + len(said)))
-            text += said
+                marks.append((reference.slot_name, value, len(text), len(text) + len(piece)))
+            text += piece
         spoken = plain_text(text, self.spaces)
         places = self._places(text, spoken)
         slots = tuple(Slot(name, value, places[start], places[end - 1] + 1) for name, value, start, end in marks)
@@ -263,7 +264,7 @@ class Grammar:
         start, end = text.rfind(" ", 0, slot.start) + 1, text.find(" ", slot.end)
         return text[start: end if end >= 0 else len(text)]
 
-    def _walk(self, template: Template, part: Expression, random: random.Random, parts: list) -> None:
+    def _walk(self, template: Template, part: Expression, random: random.Random, parts: list[Any]) -> None:
         match part:
             case TextChunk():
                 parts.append((part.original_text, None, None))
@@ -299,7 +300,7 @@ class Grammar:
         if reference.list_name != "name":
             return found.values
         domains = self._domains(template)
-        return [value for value in found.values if not domains or value.context["domain"] in domains]
+        return [value for value in found.values if not domains or (value.context or {})["domain"] in domains]
 
     # what is clear after so many words
 
@@ -335,7 +336,7 @@ class Grammar:
         What may be any text is taken for that only where nothing else fits ("pause attic" is of no timer called "attic"), and at
         the beginning of a sentence last of all.
         """
-        left: list[tuple[str, tuple]] = []
+        left: list[tuple[str, tuple[Any, ...]]] = []
         for patterns in (self._exact, self._free, self._vague):
             left = left or [key for key, pattern in patterns.items() if pattern.fullmatch(beginning, partial=True) is not None]
         if not left or len({intent for intent, _ in left}) > 1:
@@ -352,7 +353,7 @@ class Grammar:
         """A template, or a part of one, as a regular expression; ``lists`` takes the lists that it names."""
         match part:
             case TextChunk():
-                return regex.sub(r"(?:\\ |\s)+", " *", regex.escape(part.original_text.lower(), literal_spaces=True))
+                return str(regex.sub(r"(?:\\ |\s)+", " *", regex.escape(part.original_text.lower(), literal_spaces=True)))
             case ListReference():
                 return self._pattern_of_list(template, part, lists)
             case RuleReference():

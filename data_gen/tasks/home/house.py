@@ -1,7 +1,7 @@
 """A house that Home Assistant's intents can be carried out in: devices in rooms, timers, lists, and what is refused.
 
 Owns the state of a house, made from a language's vocabulary, and what each intent does to it or tells of it. States are drawn by
-the hash of a task's id; timers that a request refers to are running. Refuses to know sentences and signatures.
+the hash of a task's id; timers that a request refers to are running. Does not know sentences and signatures.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def house(vocabulary: Mapping[str, Any], id: str, calls: Sequence[tuple[str, Map
     ]
     made = House(
         dict(vocabulary["areas"]), vocabulary["here"], devices, {area: 16 + draw.randrange(17) / 2 for area in vocabulary["areas"]},
-        lists={"": []} | {device.name: [] for device in devices if device.domain == "todo"},
+        lists={name: [] for name in ("", *(device.name for device in devices if device.domain == "todo"))},
         clock=f"{draw.randrange(7, 23):02d}:{draw.randrange(60):02d}", date=f"2026-{draw.randrange(1, 13):02d}-{draw.randrange(1, 29):02d}",
     )
     made.timers.append(Timer(420, draw.randrange(30, 400)))

@@ -2,7 +2,7 @@
 
 Owns the door to both (what is missing, and the command that brings it), the languages that this source can speak, and a
 hash of what was read. The package says Apache-2.0; its sentences are those of github.com/OHF-Voice/intents, where volunteers wrote
-them under CC BY 4.0. Refuses to know what is made of it.
+them under CC BY 4.0. Does not know what is made of it.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def read(code: str) -> Language:
     if code not in languages():
         raise ValueError(f"data.language is {code!r}; source home speaks {', '.join(languages())}")
     folder = _folder()
-    return Language(code, *(json.loads((folder / name).read_text("utf-8")) for name in (f"data/{code}.json", "intents.json")),
-                    yaml.safe_load((FOLDER / f"{code}.yaml").read_text("utf-8")))
+    intents, catalogue = (json.loads((folder / name).read_text("utf-8")) for name in (f"data/{code}.json", "intents.json"))
+    return Language(code, intents, catalogue, yaml.safe_load((FOLDER / f"{code}.yaml").read_text("utf-8")))
 
 
 def content(code: str) -> str:

@@ -1,6 +1,6 @@
 """The intents of a language as tools: names and descriptions are the package's, types those of the lists that its templates use.
 
-Owns which intent reads and which writes, what it touches and how long it takes, and the signature that comes out. Refuses to know
+Owns which intent reads and which writes, what it touches and how long it takes, and the signature that comes out. Does not know
 what a tool does (`data_gen.tasks.home.house`).
 """
 

@@ -5,6 +5,7 @@
 """
 
 import os
+from typing import Any
 
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.pipeline.pipeline import Pipeline
@@ -25,13 +26,13 @@ async def get_weather(params: FunctionCallParams, city: str) -> None:
     await params.result_callback(f"sunny in {city}")
 
 
-def pipeline(model, transport, stt, tts, **session) -> Pipeline:
+def pipeline(model: Any, transport: Any, stt: Any, tts: Any, **session: Any) -> Pipeline:
     agent = MidsentenceProcessor(model, [get_weather], **session)
     hears = [transport.input(), VADProcessor(vad_analyzer=SileroVADAnalyzer()), stt, UserTurnProcessor()]
     return Pipeline([*hears, agent, tts, transport.output(), agent.heard])
 
 
-async def bot(runner_args) -> None:
+async def bot(runner_args: Any) -> None:
     from pipecat.runner.utils import create_transport
     from pipecat.services.cartesia.tts import CartesiaTTSService
     from pipecat.services.deepgram.stt import DeepgramSTTService

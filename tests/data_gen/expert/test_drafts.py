@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -59,7 +60,7 @@ def test_a_message_is_read_as_far_as_it_has_been_said():
     texts = []
     for count in range(edit.start + 1, edit.end):
         texts += [text for want in reading.wanted(task.said(count), False) for text in want.drafts.values()]
-    assert texts and all(longer.startswith(text) for text, longer in zip(texts, texts[1:])) and edit.value[0].startswith(texts[-1])
+    assert texts and all(longer.startswith(text) for text, longer in pairwise(texts)) and edit.value[0].startswith(texts[-1])
     assert not any(want.drafts for want in reading.wanted(task.said(), True))
 
 

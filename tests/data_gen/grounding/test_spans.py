@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 
 import pytest
 
@@ -77,7 +78,7 @@ def test_how_many_are_asked_for_is_known_when_they_are_named():
 def test_a_prefix_means_the_same_whatever_follows():
     """Marked requests, each gone on with as another: the same calls are wanted until they part."""
     tasks = [one for one in written.tasks("test")]
-    for a, b in zip(tasks, tasks[1:]):
+    for a, b in pairwise(tasks):
         cut = len(a.words) // 2
         double = twin(a, b, cut)
         for heard in range(cut + 1):

@@ -120,7 +120,7 @@ def test_rates_differ_between_speakers_and_slow_speech_is_longer():
 
 
 @pytest.mark.parametrize(
-    "word, count",
+    ("word", "count"),
     [("a", 1), ("meeting", 2), ("Alice", 2), ("table", 2), ("photograph", 3), ("—", 1), ("hmm", 1), ("7:30", 4), ("me", 1)],
 )
 def test_syllables(word, count):

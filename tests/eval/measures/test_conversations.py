@@ -134,7 +134,7 @@ def test_a_conversation_that_fills_its_context_goes_on_without_the_oldest(tiny_r
     limit = whole.prompt_tokens + (whole.context_tokens - whole.prompt_tokens) * 2 // 3
     short = played(tiny_renderer, agent=replace(CONFIG.agent, max_context_tokens=limit))
     assert short.right and short.forgets > 0 and short.context_tokens <= limit
-    assert [turn.tokens for turn in short.turns][0] == [turn.tokens for turn in whole.turns][0]
+    assert next(turn.tokens for turn in short.turns) == next(turn.tokens for turn in whole.turns)
     (found,) = conversations([{"task": "s", "split": "test", "profile": "laptop", "backend": "expert", "mode": "parallel",
                                "conversations": summary([short])}])[:1]
     assert found.rows[0][-2:] == (str(short.context_tokens), str(short.forgets))

@@ -53,7 +53,7 @@ def test_pairing_makes_the_interval_narrower():
 
 
 @pytest.mark.parametrize(
-    "interval_of, truth",
+    ("interval_of", "truth"),
     [
         (lambda x, y, seed: ratio_of_means(x, y, seed, 400), 1.5),
         (lambda x, y, seed: mean_difference(x, y, seed, 400), 1.0),
@@ -152,7 +152,7 @@ def test_non_inferior_asks_the_whole_interval():
 
 
 @pytest.mark.parametrize(
-    "call, message",
+    ("call", "message"),
     [
         (lambda: mean([], seed=1), r"values is empty, shape \(0,\)"),
         (lambda: mean(np.ones((2, 2, 2)), seed=1), r"values has shape \(2, 2, 2\); give \(tasks,\)"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -61,7 +63,7 @@ def test_the_user_who_has_been_answered_does_not_wait_for_it():
     """Between two turns, with three quarters full: the result goes, and the next words find room."""
     look = [calls('1. look("Bob")'), answer(), answer()]
     played = play(
-        [(0.0, "look up Bob."), (20.0, "thanks."), (40.0, "bye.")], look + [answer()], answers={"look": LONG}, mode="parallel",
+        [(0.0, "look up Bob."), (20.0, "thanks."), (40.0, "bye.")], [*look, answer()], answers={"look": LONG}, mode="parallel",
         max_context_tokens=64,
     )
     forgets = [(event.at_ns, command) for event, commands in played.rollout.history for command in commands if isinstance(command, Forget)]
@@ -129,7 +131,7 @@ def test_an_engine_holds_what_is_shown_and_each_append_goes_on_from_there(data):
     forgets = [command for _, commands in rollout.history for command in commands if isinstance(command, Forget)]
     assert bool(forgets) == (rollout.state.shown != Shown()) and (limit < 8192 or not forgets)
     steps = [(command.turns, command.results) for command in forgets]
-    assert all(a != b and a[0] <= b[0] and a[1] <= b[1] for a, b in zip(steps, steps[1:]))
+    assert all(a != b and a[0] <= b[0] and a[1] <= b[1] for a, b in pairwise(steps))
 
 
 def grows_as_told(made: Episode, rollout, prompt) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -39,7 +40,7 @@ def parse(text: str, cuts: list[int] = ()) -> tuple[Parser, tuple]:
     """The parser's state and items after ``text``, cut into pieces at ``cuts``."""
     parser, items = Parser(), ()
     edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
-    for begin, end in zip(edges, edges[1:]):
+    for begin, end in pairwise(edges):
         parser, more = feed(parser, text[begin:end])
         items += more
     return parser, items

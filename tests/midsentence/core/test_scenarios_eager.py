@@ -168,7 +168,7 @@ def run_whole(updates):
 def test_what_takes_back_words_that_were_shown_says_so():
     state = reducer.start(settings("parallel", whole=True), {})
     for event in (UserUpdate(0, "text Bob", True), Appended(1, 1), UserUpdate(2, "Al and", retracts=1), UserUpdate(3, "Cy", True, 1)):
-        state, commands = reducer.step(state, event)
+        state, _commands = reducer.step(state, event)
     waiting = [*state.transcript, *(pending.segment for pending in state.inbox)]
     assert [s.text for s in waiting if s.kind == "partial_query_update"] == ["text Bob", "[-1] Al Cy"]
 

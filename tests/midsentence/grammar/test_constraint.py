@@ -232,7 +232,7 @@ def test_all_that_the_expert_writes_can_be_written(grammars, name, tags):
 @pytest.mark.parametrize("mode", MODES)
 def test_dice_under_the_grammar_write_no_invalid_action(grammars, shape, mode):
     grammar = grammars("tiny")
-    episodes, rollouts, _ = play(grammar, SHAPES[shape], mode, range(4))
+    _episodes, rollouts, _ = play(grammar, SHAPES[shape], mode, range(4))
     assert refused(rollouts) == []
     assert writes(rollouts) >= 4
 
@@ -477,7 +477,7 @@ def test_a_token_that_is_not_allowed_is_an_error(grammars):
 # --- texts made of what was said
 
 
-@pytest.mark.parametrize("text, fits", [
+@pytest.mark.parametrize(("text", "fits"), [
     ("Bob", True), ("text Bob", True), ("bob", True), ("Bob now", True), ("text now", True), ("", True),
     ("Rob", False), ("Bo", False), ("Bob Bob", False), ("now Bob", False), ("B Bob", False), ("message", False),
 ])

@@ -14,26 +14,26 @@ from omegaconf import OmegaConf
 
 pytest.importorskip("xllamacpp", reason="install it with: pip install -e '.[llamacpp]'")
 
-from configs.schema import register  # noqa: E402
-from data_gen.tasks import debug  # noqa: E402
-from eval import replay  # noqa: E402
-from midsentence.clock import NS_PER_S  # noqa: E402
-from midsentence.core import reducer  # noqa: E402
-from midsentence.core.events import Appended, UserUpdate  # noqa: E402
-from midsentence.core.modes import settings as mode_settings  # noqa: E402
-from midsentence.grammar.constraint import ProtocolGrammar  # noqa: E402
-from midsentence.models import llama_library, llamacpp  # noqa: E402
-from midsentence.models.checkpoint import load_model  # noqa: E402
-from midsentence.models.llamacpp import LlamaCppModel  # noqa: E402
-from midsentence.models.load import load_runtime  # noqa: E402
-from midsentence.models.transformers import TransformersModel  # noqa: E402
-from midsentence.models.worker import ModelWorker  # noqa: E402
-from midsentence.rendering.prompt import system_prompt  # noqa: E402
-from midsentence.rendering.renderer import Renderer  # noqa: E402
-from midsentence.shells import session  # noqa: E402
-from midsentence.shells.batch import run_batch  # noqa: E402
-from scripts.bench_replay import episodes  # noqa: E402
-from tests.midsentence.models.contract import (  # noqa: E402
+from configs.schema import register
+from data_gen.tasks import debug
+from eval import replay
+from midsentence.clock import NS_PER_S
+from midsentence.core import reducer
+from midsentence.core.events import Appended, UserUpdate
+from midsentence.core.modes import settings as mode_settings
+from midsentence.grammar.constraint import ProtocolGrammar
+from midsentence.models import llama_library, llamacpp
+from midsentence.models.checkpoint import load_model
+from midsentence.models.llamacpp import LlamaCppModel
+from midsentence.models.load import load_runtime
+from midsentence.models.transformers import TransformersModel
+from midsentence.models.worker import ModelWorker
+from midsentence.rendering.prompt import system_prompt
+from midsentence.rendering.renderer import Renderer
+from midsentence.shells import session
+from midsentence.shells.batch import run_batch
+from scripts.bench_replay import episodes
+from tests.midsentence.models.contract import (
     Following,
     masks_bind_only_their_own_stream,
     ragged,
@@ -41,7 +41,7 @@ from tests.midsentence.models.contract import (  # noqa: E402
     what_does_not_fit_is_named,
     what_is_foreseen_changes_nothing,
 )
-from training.gguf_file import write_gguf  # noqa: E402
+from training.gguf_file import write_gguf
 
 
 def files(name: str, folder):

@@ -871,14 +871,14 @@ class TestAnswerParts:
 
     def test_what_the_user_speaks_into_is_taken_back(self, renderer):
         answers = ["<answer>It is a very long story indeed.</answer>", "<answer>Sorry.</answer>"]
-        session, told = self.run(renderer, answers, (0, "tell me", True), (0.2, "no wait", True), changes={"interrupt": "token"})
+        _session, told = self.run(renderer, answers, (0, "tell me", True), (0.2, "no wait", True), changes={"interrupt": "token"})
         at = [part.withdrawn for _, part in told].index(True)
         assert at > 1 and "It is a very".startswith("".join(part.text for _, part in told[:at])[:4])
         assert not any(part.last for _, part in told[:at + 1])
         assert "".join(part.text for _, part in told[at + 1:]) == "Sorry." and told[-1][1].last
 
     def test_what_is_refused_is_taken_back(self, renderer):
-        session, told = self.run(renderer, ["<answer>It is <pause>", "<answer>Fine.</answer>"], (0, "how is it", True))
+        _session, told = self.run(renderer, ["<answer>It is <pause>", "<answer>Fine.</answer>"], (0, "how is it", True))
         at = [part.withdrawn for _, part in told].index(True)
         assert "".join(part.text for _, part in told[:at]) == "It is" and "".join(part.text for _, part in told[at:]) == "Fine."
 

@@ -117,7 +117,7 @@ def test_unsupported_hints_are_named(hint: Any, says: str) -> None:
 
 
 def test_unusable_functions_are_refused_with_the_reason() -> None:
-    def bare(x, y: int):  # noqa: ANN001
+    def bare(x, y: int):
         """No hint on x."""
 
     def when(at: datetime) -> None:
@@ -133,7 +133,7 @@ def test_unusable_functions_are_refused_with_the_reason() -> None:
             z: not there.
         """
 
-    def unset(x: int = None) -> None:  # type: ignore[assignment]
+    def unset(x: int = None) -> None:  # type: ignore[assignment]  # noqa: RUF013
         """The default does not fit."""
 
     with pytest.raises(TypeError, match="tool bare: parameter 'x' has no type hint"):
