@@ -76,7 +76,7 @@ def test_limits_are_numbers_that_bound_something(changes, says):
     ({"seed": "x"}, "seed is 'x'; give a whole number"),
     ({"seed": 1.5}, "seed is 1.5; give a whole number"),
     ({"name": ""}, "name is ''; give a text that no other session has"),
-    ({"limits": 3}, "limits is 3; give midsentence.shells.limits.Limits"),
+    ({"limits": 3}, "limits is 3; give midsentence.Limits"),
     ({"watch": 3}, "watch and hush are functions, and 3 is none"),
 ])
 def test_an_option_of_a_session_is_what_it_can_use(renderer, options, says):
