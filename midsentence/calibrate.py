@@ -5,6 +5,7 @@ first repeat is a warm-up and does not count.
 
     midsentence calibrate --model smollm2             # a row to paste into configs/clock
     midsentence calibrate --model tiny --dtype float32 --json
+    midsentence calibrate --adapter outputs/export/NAME --runtime llamacpp
 """
 
 from __future__ import annotations
@@ -17,8 +18,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from midsentence.clock import NS_PER_S, Clock, Profile, WallClock, seconds
+from midsentence.ending import UserError
 from midsentence.models.load import DTYPES
 from midsentence.models.model import Model
+
+RUNTIMES = ("transformers", "llamacpp")
+"""Of `load_backend`, those that compute in this process: a server's times hold the network and whoever else asks it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,15 @@ def _started() -> WallClock:
     return clock
 
 
+def where(backend: Any) -> tuple[str, int]:
+    """The device that a backend computes on, and with how many threads."""
+    if isinstance(threads := getattr(backend, "threads", None), int):
+        return "cpu (llama.cpp)", threads
+    import torch
+
+    return str(backend.model.device), torch.get_num_threads()
+
+
 def row(profile: Profile) -> str:
     """The profile as a line of ``configs/clock``."""
     return (
@@ -119,26 +133,34 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="smollm2", help="smollm2, tiny, a folder, or a hub id with its commit (%(default)s)")
     parser.add_argument("--adapter", help="a checkpoint's folder, or smollm2-midsentence; none for the model as it is")
     parser.add_argument("--dtype", default=DTYPES[0], choices=DTYPES, help="of the weights (%(default)s)")
+    parser.add_argument(
+        "--runtime", default=RUNTIMES[0], choices=RUNTIMES,
+        help="what runs the model (%(default)s); llamacpp takes a folder that training.export wrote with gguf=true",
+    )
+    parser.add_argument("--context", type=int, default=64, metavar="TOKENS", help="of the context that it is measured in (%(default)s)")
     parser.add_argument("--name", default="measured", help="what the profile is called (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print all that was measured as JSON")
 
 
 def main(asked: argparse.Namespace) -> None:
     """Measures a model and prints its profile."""
-    import torch
-
     from midsentence.shells.session import load_backend
 
-    backend, renderer = load_backend(asked.model, asked.adapter, dtype=asked.dtype)
-    found = measure(backend, renderer.prompt_ids("Help the user by calling tools. " * 8))
+    if asked.context < 1:
+        raise UserError(f"--context is {asked.context}; give how many tokens the context is to have, 1 or more")
+    backend, renderer = load_backend(asked.model, asked.adapter, dtype=asked.dtype, runtime=asked.runtime)
+    device, threads = where(backend)
+    prompt = renderer.prompt_ids("Help the user by calling tools. " * (1 + asked.context // 4))
+    found = measure(backend, prompt[:asked.context])
     profile = found.profile(asked.name)
     if asked.json:
         about = {
-            "model": asked.model, "adapter": asked.adapter, "dtype": asked.dtype, "device": str(backend.model.device),
-            "threads": torch.get_num_threads(),
+            "model": asked.model, "adapter": asked.adapter, "dtype": asked.dtype, "runtime": asked.runtime, "device": device,
+            "threads": threads,
         }
         print(json.dumps({"profile": asdict(profile), "measured": asdict(found)} | about))
         return
-    print(f"# {asked.model}, {asked.dtype}, on {backend.model.device}; medians of {found.repeats} repeats")
+    weights = asked.dtype if asked.runtime == "transformers" else backend.path.name  # a GGUF file is in the bits it was written in
+    print(f"# {asked.model}, {weights}, on {device}; medians of {found.repeats} repeats")
     print("# a row for `profiles:` in configs/clock/default.yaml; --name names it")
     print(row(profile))

@@ -112,11 +112,13 @@ def test_a_script_of_runs_gives_settings_and_options_that_there_are(script):
 
 def test_the_page_on_deploying_gives_settings_and_options_that_there_are_and_says_what_was_run():
     text = (ROOT / "docs" / "deploy.md").read_text("utf-8")
-    blocks = [line.strip().removeprefix("OPENAI_API_KEY=any ") for line in text.splitlines() if line.startswith("    ")]
+    blocks = [re.sub(r"^(?:[A-Z_]+=\S+ )+", "", line.strip()) for line in text.splitlines() if line.startswith("    ")]
     found = commands_in("\n".join(blocks))
-    assert len(found) >= 6
+    assert len(found) >= 10
     check_commands(found)
-    for section in text.split("\n## ")[1:]:
+    scripts = [words[1] for words in map(shlex.split, blocks) if words[0] == "python" and words[1] != "-m"]
+    assert len(scripts) == 2 and all((ROOT / script).is_file() for script in scripts)
+    for section in re.split(r"\n## (?!Before)", text)[1:]:
         assert "**Run here**" in section or "**Not run**" in section, section.partition("\n")[0]
 
 

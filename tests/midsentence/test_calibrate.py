@@ -11,6 +11,7 @@ from configs.schema import ProfileConfig
 from midsentence import calibrate, cli
 from midsentence.calibrate import Measurement, measure, row
 from midsentence.clock import Profile, ns
+from midsentence.ending import UserError
 
 
 class Known:
@@ -101,3 +102,31 @@ def test_the_command_on_the_tiny_model(monkeypatch, capsys, as_json):
     else:
         profiles = yaml.safe_load("profiles:\n" + out)["profiles"]
         assert ProfileConfig(**profiles["mine"]).decode_tokens_per_s >= 1
+
+
+def test_a_gguf_file_is_measured_by_its_own_engine(monkeypatch, capsys, tmp_path):
+    """The engine that will run it, not the one that trained it: rates of the two differ by far."""
+    pytest.importorskip("xllamacpp", reason="install it with: pip install -e '.[llamacpp]'")
+    from midsentence.models.checkpoint import load_model
+    from training.gguf_file import write_gguf
+
+    monkeypatch.setattr(calibrate.measure, "__kwdefaults__", calibrate.measure.__kwdefaults__ | {"many": 32, "steps": 2, "repeats": 1})
+    model, tokenizer = load_model("tiny", None, "float32")
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    write_gguf(model, tokenizer, tmp_path / "tiny.gguf", "tiny")
+    line = ["calibrate", "--model", str(tmp_path), "--runtime", "llamacpp"]
+    cli.main([*line, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["runtime"] == "llamacpp" and found["device"] == "cpu (llama.cpp)" and found["threads"] >= 1
+    cli.main(line)
+    assert capsys.readouterr().out.startswith(f"# {tmp_path}, tiny.gguf, on cpu (llama.cpp); medians of 1 repeats")
+
+
+def test_the_context_is_as_long_as_asked_and_none_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(calibrate.measure, "__kwdefaults__", calibrate.measure.__kwdefaults__ | {"many": 8, "steps": 2, "repeats": 1})
+    for asked in (64, 300):
+        cli.main(["calibrate", "--model", "tiny", "--dtype", "float32", "--context", str(asked), "--json"])
+        assert json.loads(capsys.readouterr().out)["measured"]["context_tokens"] == asked + 3  # the steps, and one before them
+    with pytest.raises(UserError, match="--context is 0; give how many tokens the context is to have, 1 or more"):
+        cli.main(["calibrate", "--model", "tiny", "--context", "0"])
