@@ -63,6 +63,7 @@ def test_the_rooms_import_in_one_direction():
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The direction of the rooms KEPT" in done.stdout
     assert "The core knows nothing that drives it KEPT" in done.stdout
+    assert "The models know nothing that drives them KEPT" in done.stdout
 
 
 @pytest.mark.parametrize("package", ["shells", "rendering", "models"])
