@@ -24,7 +24,7 @@ from midsentence.core.transcript import Segment
 from midsentence.files import digest, intact, marker, shaped, whole
 from midsentence.models.folders import hub_id
 from midsentence.rendering.renderer import Renderer
-from midsentence.shells.virtual import Rollout
+from midsentence.shells.rollout import Rollout
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -126,7 +126,7 @@ class Trajectory:
     log: str
     """The core's events, a JSON list."""
     outcome: str
-    """As `midsentence.shells.virtual.Rollout` has it, or `RENEWED`."""
+    """As `midsentence.shells.rollout.Rollout` has it, or `RENEWED`."""
     speech_end_ns: int
     """The end of the last word."""
     end_ns: int

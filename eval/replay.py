@@ -45,7 +45,10 @@ from midsentence.addresses import without_keys
 from midsentence.clock import Profile, local_now, ns, seconds
 from midsentence.files import digest, intact, marker, write
 from midsentence.models.load import weights_hash
-from midsentence.shells.virtual import Episode, Planner, Rollout, run_batch
+from midsentence.models.planned import Planner
+from midsentence.shells.batch import run_batch
+from midsentence.shells.rollout import Rollout
+from midsentence.shells.virtual import Episode
 from midsentence.tools.tool import Toolbox
 
 MANIFEST = "manifest.json"

@@ -14,10 +14,13 @@ __version__ = "0.1.0"
 _NAMES = {
     # a session: a model, tools, a mode; words in, an answer out
     "midsentence.shells.session": ("load", "load_backend", "open_session"),
-    "midsentence.shells.live": ("Limits", "Session", "SessionEnded", "idempotency_key"),
+    "midsentence.shells.live": ("Session", "SessionEnded"),
+    "midsentence.shells.limits": ("Limits",),
+    "midsentence.shells.tool_run": ("idempotency_key",),
     "midsentence.shells.answer_parts": ("AnswerPart",),
     "midsentence.core.modes": ("MODES", "Settings", "settings"),
-    "midsentence.models.live": ("LiveModel", "ModelWorker"),
+    "midsentence.models.live": ("LiveModel",),
+    "midsentence.models.worker": ("ModelWorker",),
     "midsentence.rendering.renderer": ("Renderer",),
     "midsentence.assets": ("MissingAsset",),
     "midsentence.models.folders": ("ModelNotFound",),
@@ -62,11 +65,13 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:  # the same once more, for type checkers and editors; a test holds the two against each other
     # isort: off
     from midsentence.shells.session import load as load, load_backend as load_backend, open_session as open_session
-    from midsentence.shells.live import Limits as Limits, Session as Session, SessionEnded as SessionEnded
-    from midsentence.shells.live import idempotency_key as idempotency_key
+    from midsentence.shells.limits import Limits as Limits
+    from midsentence.shells.live import Session as Session, SessionEnded as SessionEnded
+    from midsentence.shells.tool_run import idempotency_key as idempotency_key
     from midsentence.shells.answer_parts import AnswerPart as AnswerPart
     from midsentence.core.modes import MODES as MODES, Settings as Settings, settings as settings
-    from midsentence.models.live import LiveModel as LiveModel, ModelWorker as ModelWorker
+    from midsentence.models.live import LiveModel as LiveModel
+    from midsentence.models.worker import ModelWorker as ModelWorker
     from midsentence.rendering.renderer import Renderer as Renderer
     from midsentence.assets import MissingAsset as MissingAsset
     from midsentence.models.folders import ModelNotFound as ModelNotFound

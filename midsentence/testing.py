@@ -45,7 +45,8 @@ from midsentence.core.modes import Settings, settings
 from midsentence.core.state import State
 from midsentence.core.transcript import CLOSERS, Segment
 from midsentence.rendering.renderer import Renderer
-from midsentence.shells.virtual import Episode, Rollout
+from midsentence.shells.rollout import Rollout
+from midsentence.shells.virtual import Episode
 from midsentence.tools.function import FunctionToolbox, Tool
 from midsentence.tools.tool import Param, Toolbox, ToolFailure, ToolSpec, effects_in
 
@@ -90,7 +91,7 @@ class ScriptNotOver(AssertionError):
 class Scripted:
     """Plays the model: each generation takes the next action. A cut action counts as taken.
 
-    It is a planner for `midsentence.shells.virtual.Episode`, and for `midsentence.models.live.PlannedModel` in a live session.
+    It is a planner for `midsentence.shells.virtual.Episode`, and for `midsentence.models.planned.PlannedModel` in a live session.
 
     Args:
         actions: one a generation. A script that runs out is a mistake of whoever wrote it, and fails loudly.
@@ -266,7 +267,7 @@ class Played:
 
     @property
     def outcome(self) -> str:
-        """How it ended: ``answered``, ``stalled`` or another of `midsentence.shells.virtual.Rollout`."""
+        """How it ended: ``answered``, ``stalled`` or another of `midsentence.shells.rollout.Rollout`."""
         return self.rollout.outcome
 
     @property

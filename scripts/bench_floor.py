@@ -50,8 +50,8 @@ from midsentence.core.modes import MODES
 from midsentence.core.reducer import State
 from midsentence.core.values import Ref
 from midsentence.models.load import load_renderer
+from midsentence.models.planned import Planner
 from midsentence.rendering.renderer import Renderer
-from midsentence.shells.virtual import Planner
 from midsentence.tools.tool import HasElsewhere, mismatch, shown_by
 
 SOURCES = ("assistant", "naturalistic", "written", "bfcl", "hotpotqa", "debug")
@@ -76,7 +76,7 @@ class Clairvoyant:
     waited: set[int] = field(default_factory=set)
 
     def plan(self, state: State) -> str:
-        """See `midsentence.shells.virtual.Planner`."""
+        """See `midsentence.models.planned.Planner`."""
         lines = self._lines(state)
         if lines:
             return tool_call(lines)

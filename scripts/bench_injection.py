@@ -35,7 +35,8 @@ from midsentence.core.reducer import State
 from midsentence.core.transcript import Segment
 from midsentence.models import folders
 from midsentence.rendering.renderer import CLOCK_TOKENS, Renderer
-from midsentence.shells.virtual import Episode, Rollout
+from midsentence.shells.rollout import Rollout
+from midsentence.shells.virtual import Episode
 from midsentence.tools.tool import Json, Param, ToolFailure, ToolSpec
 
 TOKENIZERS = ("qwen", "llama", "smollm2")

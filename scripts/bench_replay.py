@@ -34,7 +34,9 @@ from midsentence.models.model import Mask, Model, Stream
 from midsentence.models.transformers import TransformersModel
 from midsentence.rendering.prompt import system_prompt
 from midsentence.rendering.renderer import Renderer
-from midsentence.shells.virtual import Episode, Rollout, run_batch
+from midsentence.shells.batch import run_batch
+from midsentence.shells.rollout import Rollout
+from midsentence.shells.virtual import Episode
 from midsentence.tools.tool import Json, Param, ToolSpec
 from training.gguf_file import write_gguf
 

@@ -28,10 +28,11 @@ from pathlib import Path
 from typing import Any
 
 from midsentence.clock import Profile, ns
-from midsentence.models.live import PlannedModel
 from midsentence.models.load import load_renderer
+from midsentence.models.planned import PlannedModel
 from midsentence.rendering.renderer import Renderer
-from midsentence.shells.live import Limits, SessionEnded
+from midsentence.shells.limits import Limits
+from midsentence.shells.live import SessionEnded
 from midsentence.shells.log import write_log
 from midsentence.shells.session import open_session
 from scripts.soak.judge import COUNTERS, judged

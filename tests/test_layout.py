@@ -63,6 +63,7 @@ def test_the_rooms_import_in_one_direction():
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The direction of the rooms KEPT" in done.stdout
     assert "The core knows nothing that drives it KEPT" in done.stdout
+    assert "The models know nothing that drives them KEPT" in done.stdout
 
 
 @pytest.mark.parametrize("package", ["shells", "rendering", "models"])
@@ -143,7 +144,8 @@ def test_records_are_read_strictly(tmp_path):
     "line", ["import time; time.time()", "import datetime as d; d.datetime.now()", "from asyncio import sleep"]
 )
 @pytest.mark.parametrize(
-    ("path", "banned"), [("midsentence/core/reducer.py", True), ("eval/replay.py", True), ("midsentence/shells/live.py", False)]
+    ("path", "banned"), [("midsentence/core/reducer.py", True), ("eval/replay.py", True), ("midsentence/shells/live_tools.py", True),
+     ("midsentence/shells/live.py", False), ("midsentence/shells/inbox.py", False)]
 )
 def test_clocks_and_waits_are_banned_outside_the_shell(line, path, banned):
     done = ruff("--select", "TID251", "--stdin-filename", path, "-", stdin=line + "\n")

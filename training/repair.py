@@ -48,8 +48,11 @@ from midsentence.core.reducer import State
 from midsentence.ending import UserError, quietly
 from midsentence.files import intact, marker, write
 from midsentence.models.load import load_renderer, load_runtime, weights_hash
+from midsentence.models.planned import Planner
 from midsentence.rendering.renderer import Renderer, Stamps, Tags, Turns
-from midsentence.shells.virtual import Episode, Planner, Rollout, run_batch
+from midsentence.shells.batch import run_batch
+from midsentence.shells.rollout import Rollout
+from midsentence.shells.virtual import Episode
 from midsentence.terminal import plain
 
 SPLIT: Split = "train"
@@ -377,7 +380,7 @@ class Lenient:
         self.grammar = grammar
 
     def begin(self, state: State) -> LenientConstraint:
-        """See `midsentence.shells.virtual.Grammar`."""
+        """See `midsentence.models.model.Grammar`."""
         try:
             return LenientConstraint(self.grammar.begin(state))
         except ValueError as error:
@@ -397,7 +400,7 @@ class LenientConstraint:
         return self.inner.allowed() if self.inner is not None else None
 
     def push(self, token: int) -> None:
-        """See `midsentence.shells.virtual.Constraint`."""
+        """See `midsentence.models.model.Constraint`."""
         try:
             if self.inner is not None:
                 self.inner.push(token)
@@ -405,7 +408,7 @@ class LenientConstraint:
             self._let_go(error)
 
     def forced(self) -> Sequence[int]:
-        """See `midsentence.shells.virtual.Constraint`."""
+        """See `midsentence.models.model.Constraint`."""
         return self.inner.forced() if self.inner is not None else ()
 
     def _let_go(self, error: ValueError) -> None:

@@ -51,7 +51,7 @@ def diverges(
                      seed=child(row.seed, "speech"), planner=expert_for(config, each, eager))
         for each in (task, double)
     ]
-    heard: list[list[Event]] = [[what for *_, what in sorted(episode._queue) if not callable(what)] for episode in episodes]
+    heard = [episode.agenda.events for episode in episodes]
     rollout = episodes[1].run()
     if task.turns:  # what is said in later turns is not there before they begin
         told = UserUpdate | EndPredicted | Silence | Speaking

@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from data_gen.expert.agreement import disagreement
 from midsentence.core.reducer import State
 from midsentence.core.transcript import Segment
+from midsentence.models.planned import Planner
 from midsentence.rendering.renderer import Renderer
-from midsentence.shells.virtual import Planner, Rollout
+from midsentence.shells.rollout import Rollout
 
 _NEWS = frozenset({"partial_query_update", "final_query_update", "silence", "tool_result", "tool_error"})
 

@@ -33,7 +33,7 @@ from midsentence.core.calls import call_text
 from midsentence.core.events import Appended, Crowded, EndPredicted, Forget, ModelOutput, Speaking, UserUpdate
 from midsentence.core.modes import Settings
 from midsentence.rendering.renderer import Renderer
-from midsentence.shells.virtual import Rollout
+from midsentence.shells.rollout import Rollout
 
 DEADLINES_S = (1, 2, 4)
 

@@ -37,8 +37,8 @@ from midsentence.models.folders import resolve
 from midsentence.models.live import LiveModel
 from midsentence.models.llamacpp import gguf_in
 from midsentence.models.load import RUNTIMES, load_renderer, load_runtime
+from midsentence.models.planned import Planner
 from midsentence.rendering.renderer import Renderer, Stamps, Tags, Turns
-from midsentence.shells.virtual import Planner
 
 BACKENDS = ("expert", "no_thoughts", "no_guess", "model", "untrained", "realtime")
 PLANNED = ("expert", "no_thoughts", "no_guess")

@@ -26,7 +26,7 @@ from midsentence.core import reducer
 from midsentence.core.modes import Settings
 from midsentence.core.reducer import State
 from midsentence.rendering.renderer import Renderer
-from midsentence.shells.virtual import Rollout, replay
+from midsentence.shells.rollout import Rollout, replay
 from midsentence.tools.tool import Toolbox
 
 

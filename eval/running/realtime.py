@@ -16,11 +16,14 @@ from typing import Any
 from midsentence.clock import NS_PER_S, Profile, WallClock
 from midsentence.core.events import EndPredicted, UserUpdate
 from midsentence.core.modes import Settings
-from midsentence.models.live import LiveModel, ModelWorker, PlannedModel
-from midsentence.models.model import Model
+from midsentence.models.live import LiveModel
+from midsentence.models.model import Grammar, Model
+from midsentence.models.planned import PlannedModel, Planner
+from midsentence.models.worker import ModelWorker
 from midsentence.rendering.renderer import Renderer
-from midsentence.shells.live import Limits, Session, SessionEnded
-from midsentence.shells.virtual import Grammar, Planner, Rollout
+from midsentence.shells.limits import Limits
+from midsentence.shells.live import Session, SessionEnded
+from midsentence.shells.rollout import Rollout
 from midsentence.tools.tool import Toolbox
 from midsentence.tools.waiting import WaitingToolbox
 

@@ -107,7 +107,7 @@ class EpisodeRecord:
     profile: str
     """Name of the device."""
     outcome: str
-    """How it ended; see `midsentence.shells.virtual.Rollout`."""
+    """How it ended; see `midsentence.shells.rollout.Rollout`."""
     right: bool
     """Whether calls and answer are right."""
     calls_right: bool

@@ -2,7 +2,7 @@
 
 Owns the times at which a silence is reported, and where they fall in speech whose timing is known. Does not know what a silence
 means: the agent decides that. A live session, which sees no words before they are recognised, counts from when they came
-(`midsentence.shells.live`).
+(`midsentence.shells.inbox`).
 """
 
 from __future__ import annotations

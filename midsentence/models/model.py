@@ -1,13 +1,18 @@
 """What a model backend is: contexts that are appended to, cropped and forked, and one decode step over many of them.
 
-Owns the interface. Virtual time drives it in batches (`midsentence.shells.virtual`), wall time one stream at a time
-(`midsentence.shells.live`). Does not know the protocol.
+Owns the interface. Virtual time drives it in batches (`midsentence.shells.batch`), wall time from a thread
+(`midsentence.models.worker`). Does not know the protocol.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
 from typing import Any, Protocol, runtime_checkable
+
+from midsentence.core.state import State
+
+LEAST_FORESEEN = 4
+"""Fewer tokens are as soon written as read: see `Verifies`."""
 
 
 def common(one: Sequence[int], other: Sequence[int]) -> int:
@@ -77,6 +82,14 @@ class Constraint(Mask, Protocol):
 
     def forced(self) -> Sequence[int]:
         """Tokens that must come next, with no choice left: they cost prefill, not decode."""
+        ...
+
+
+class Grammar(Protocol):
+    """Constrains what a model writes in one generation."""
+
+    def begin(self, state: State) -> Constraint:
+        """The constraint of a generation that starts in ``state``."""
         ...
 
 

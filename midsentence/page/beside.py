@@ -16,7 +16,8 @@ from midsentence.clock import NS_PER_S, seconds
 from midsentence.core.events import Command, Event, UserUpdate
 from midsentence.core.state import Phase
 from midsentence.page.telling import Teller, Told
-from midsentence.shells.live import Session, SessionEnded, merged
+from midsentence.shells.inbox import merged
+from midsentence.shells.live import Session, SessionEnded
 
 PATIENCE_S = 60.0
 """The longest wait for an answer here."""

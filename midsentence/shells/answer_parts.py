@@ -10,6 +10,7 @@ when the core emits it. The parts of an answer, joined, are the answer, characte
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -61,6 +62,48 @@ class AnswerParts:
     def _withdraw(self) -> AnswerPart:
         self._told = ""
         return AnswerPart("", withdrawn=True)
+
+
+class Answers:
+    """The answers of one session, whole and in parts, for whoever waits for them."""
+
+    def __init__(self) -> None:
+        self._whole: asyncio.Queue[str | None] = asyncio.Queue()
+        self._parts: asyncio.Queue[AnswerPart | None] = asyncio.Queue()
+        self._following = AnswerParts()
+
+    def put(self, text: str) -> None:
+        """The core has emitted an answer."""
+        self._whole.put_nowait(text)
+
+    def follow(self, state: State, commands: Iterable[Command]) -> None:
+        """See `AnswerParts.follow`."""
+        for part in self._following.follow(state, commands):
+            self._parts.put_nowait(part)
+
+    def end(self) -> None:
+        """There will be none any more."""
+        self._whole.put_nowait(None)
+        self._parts.put_nowait(None)
+
+    async def next(self, timeout_s: float) -> str | None:
+        """The next answer; None where there will be none.
+
+        Raises:
+            TimeoutError: none within ``timeout_s``.
+        """
+        async with asyncio.timeout(timeout_s):
+            text = await self._whole.get()
+        if text is None:
+            self._whole.put_nowait(None)  # for whoever asks next
+        return text
+
+    async def next_part(self) -> AnswerPart | None:
+        """The next piece of an answer; None where there will be none."""
+        part = await self._parts.get()
+        if part is None:
+            self._parts.put_nowait(None)  # for whoever asks next
+        return part
 
 
 def may_be_said(state: State) -> bool:

@@ -16,10 +16,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from midsentence.core.events import StartTool
-from midsentence.models.model import common
+from midsentence.models.model import LEAST_FORESEEN, common
 
-LEAST_FORESEEN = 4
-"""Fewer tokens are as soon written as read."""
 _KEPT_ATTEMPTS = 4
 _LEAST_AGREED = 3
 """Tokens by which an earlier attempt is found to go on as this one does."""

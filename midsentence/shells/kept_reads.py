@@ -1,6 +1,6 @@
 """Keeps the reads of a live session's turn, so that they are not run again when every new word discards an attempt.
 
-Owns who waits for which run. Does not know how a session runs (`midsentence.shells.live`), and calls.
+Owns who waits for which run. Does not know how a session runs (`midsentence.shells.live_tools`), and calls.
 """
 
 from __future__ import annotations

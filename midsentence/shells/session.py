@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from typing import Any, cast, get_args
 
 from midsentence.core.modes import MODES, Settings, settings
-from midsentence.models.live import LiveModel, ModelWorker
+from midsentence.models.live import LiveModel
 from midsentence.models.load import load_renderer, load_runtime
+from midsentence.models.worker import ModelWorker
 from midsentence.rendering.renderer import Renderer, Stamps, Turns
 from midsentence.shells.live import Session
 from midsentence.tools.function import FunctionToolbox, Tool

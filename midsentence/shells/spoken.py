@@ -1,7 +1,8 @@
 """An answer as it is spoken, and the user who hears it and speaks again.
 
-Owns how much of an answer has been heard at any time, and the interface of a simulated user (`User`), whose turns come when the
-agent's answers let them. Does not know voices and what users say: whoever makes the conversation supplies them.
+Owns how much of an answer has been heard at any time, the interface of a simulated user (`User`), whose turns come when the
+agent's answers let them, and what that makes of an episode (`Conversation`). Does not know voices and what users say: whoever makes
+the conversation supplies them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from midsentence.core.events import EndPredicted, Silence, UserUpdate
+from midsentence.core.events import EndPredicted, Event, Silence, Speaking, UserUpdate
+from midsentence.shells.agenda import Agenda
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +47,41 @@ class User(Protocol):
         None where there is no such turn: the conversation is over.
         """
         ...
+
+
+class Conversation:
+    """An episode's answers, spoken to its user; without one they are not spoken at all."""
+
+    def __init__(self, user: User | None, agenda: Agenda) -> None:
+        self._user, self._agenda = user, agenda
+        self._spoken: Spoken | None = None
+        """What is being said of an answer."""
+        self.starts_ns = [0]
+        """When the user began to say each turn that was said."""
+
+    def speak(self, text: str, now_ns: int) -> None:
+        """Speaks an answer; the user, unless still in the middle of a turn, hears it and says the next one."""
+        if self._user is None:
+            return
+        turn = len(self.starts_ns) - 1
+        spoken = self._spoken = self._user.voice(turn, text, now_ns)
+        self._agenda.add(Speaking(now_ns, "begun"))
+        self._agenda.decide(spoken.end_ns, Speaking, lambda at_ns: self._fall_silent(spoken, at_ns))
+        if self._agenda.has_words or (said := self._user.next(turn + 1, spoken)) is None:
+            return
+        start_ns, updates = said
+        self._agenda.unhear(start_ns)  # an endpoint that hears somebody speak again says nothing
+        self.starts_ns.append(start_ns)
+        self._agenda.hear(updates)
+
+    def cut(self, now_ns: int) -> None:
+        """Stops the voice, if it speaks."""
+        if self._spoken is not None:
+            heard, self._spoken = self._spoken.heard(now_ns), None
+            self._agenda.add(Speaking(now_ns, "cut", heard))
+
+    def _fall_silent(self, spoken: Spoken, at_ns: int) -> Event | None:
+        if self._spoken is not spoken:
+            return None
+        self._spoken = None
+        return Speaking(at_ns, "ended")

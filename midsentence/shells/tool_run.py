@@ -1,7 +1,7 @@
 """Starts one tool in a live session, and abandons it if it does not end.
 
 Owns threads and tasks of tools. Does not know what a tool's end means (`midsentence.core.outcome`), nor calls, events and deadlines
-(`midsentence.shells.live`).
+(`midsentence.shells.live_tools`).
 """
 
 from __future__ import annotations

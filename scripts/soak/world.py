@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from midsentence.clock import ns
-from midsentence.shells.live import idempotency_key
+from midsentence.shells.tool_run import idempotency_key
 from midsentence.tools.tool import Access, Json, Param, ToolFailure, ToolSpec
 
 TIMEOUT_S = 1.0

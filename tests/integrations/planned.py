@@ -10,7 +10,7 @@ from typing import Any
 from midsentence.clock import Profile, ns
 from midsentence.core.events import StartTool
 from midsentence.core.modes import settings
-from midsentence.models.live import PlannedModel
+from midsentence.models.planned import PlannedModel
 from midsentence.rendering.renderer import Renderer
 from midsentence.shells.live import Session
 from midsentence.tools.function import FunctionToolbox

@@ -24,10 +24,10 @@ import torch
 from eval import replay
 from midsentence.models.checkpoint import load_model
 from midsentence.models.ends import action_ends
-from midsentence.models.live import ModelWorker
 from midsentence.models.load import load_renderer, load_runtime
 from midsentence.models.transformers import TransformersModel
 from midsentence.models.vllm import ServerFailed, VllmModel
+from midsentence.models.worker import ModelWorker
 from midsentence.rendering.renderer import Renderer
 from midsentence.shells import session
 from midsentence.tools.function import tool

@@ -74,7 +74,7 @@ import asyncio
 from contextlib import contextmanager
 import midsentence
 from midsentence.clock import Profile
-from midsentence.models.live import PlannedModel
+from midsentence.models.planned import PlannedModel
 from midsentence.models.load import load_tokenizer
 
 with midsentence.load("tiny", dtype="float32"):

@@ -17,7 +17,7 @@ from midsentence.clock import Profile
 from midsentence.core.events import Close, UserUpdate
 from midsentence.core.modes import MODES, settings
 from midsentence.ending import UserError
-from midsentence.models.live import PlannedModel
+from midsentence.models.planned import PlannedModel
 from midsentence.rendering.renderer import Renderer
 from midsentence.shells.answer_parts import AnswerPart
 from midsentence.shells.session import open_session

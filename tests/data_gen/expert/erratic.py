@@ -16,7 +16,7 @@ from midsentence.core.calls import CallState
 from midsentence.core.lines import write_call
 from midsentence.core.reducer import State
 from midsentence.core.values import Ref
-from midsentence.shells.virtual import Planner
+from midsentence.models.planned import Planner
 from midsentence.tools.tool import ToolSpec
 
 MUSING = "well let me think about what this could possibly mean and whether there is anything at all that I should do about it now"

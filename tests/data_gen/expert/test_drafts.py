@@ -26,7 +26,7 @@ from eval.measures.trace import trace
 from midsentence.clock import Profile, ns
 from midsentence.core.calls import CallState
 from midsentence.models.load import load_renderer
-from midsentence.shells.virtual import Rollout
+from midsentence.shells.rollout import Rollout
 from midsentence.tools.tool import Param, ToolSpec
 
 

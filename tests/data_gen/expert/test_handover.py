@@ -24,7 +24,8 @@ from midsentence.core.modes import MODES
 from midsentence.core.reducer import State
 from midsentence.core.values import write_value
 from midsentence.models.load import load_renderer
-from midsentence.shells.virtual import Episode, Rollout
+from midsentence.shells.rollout import Rollout
+from midsentence.shells.virtual import Episode
 from tests.data_gen.expert import erratic
 
 FORMS = (("amend", "line", "final"), ("amend", "line", "silence"), ("reissue", "action", "final"))

@@ -27,7 +27,7 @@ from midsentence.core.modes import MODES, Settings
 from midsentence.core.reducer import State
 from midsentence.core.values import Ref, write_value
 from midsentence.models.load import load_renderer
-from midsentence.shells.virtual import Rollout
+from midsentence.shells.rollout import Rollout
 from midsentence.tools.assistant import assistant_specs
 from midsentence.tools.tool import ToolFailure
 from tests.data_gen.expert.erratic import Erratic

@@ -7,7 +7,8 @@ from midsentence.clock import NS_PER_S, Profile
 from midsentence.core.calls import CallState
 from midsentence.core.events import UserUpdate
 from midsentence.core.modes import settings
-from midsentence.shells.virtual import Episode, Rollout
+from midsentence.shells.rollout import Rollout
+from midsentence.shells.virtual import Episode
 from midsentence.testing import Scripted
 from midsentence.tools.tool import Param, ToolSpec
 

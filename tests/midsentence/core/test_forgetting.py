@@ -14,7 +14,8 @@ from midsentence.core.forgetting import Shown, Turned, shown, shown_less
 from midsentence.core.modes import settings as settings_of
 from midsentence.core.transcript import Segment, Transcript
 from midsentence.rendering.renderer import Rendering
-from midsentence.shells.virtual import Episode, run_batch
+from midsentence.shells.batch import run_batch
+from midsentence.shells.virtual import Episode
 from midsentence.testing import PLAIN, ROUND, Tools, WordRenderer, answer, calls, play
 from tests.midsentence.shells.test_virtual import WordModel
 
@@ -86,7 +87,7 @@ class LooksUp(WordModel):
     """Looks something up in each turn and answers; compares its context with what is shown, whenever an action begins."""
 
     def __init__(self, made: Episode, words: list[int]) -> None:
-        super().__init__(made.renderer, [])
+        super().__init__(made.context.renderer, [])
         self.made, self.words, self.checked = made, words, 0
 
     def decode(self, streams, masks=None):
@@ -102,7 +103,7 @@ class LooksUp(WordModel):
 
 def ids_of(made: Episode) -> tuple[int, ...]:
     state = made.state
-    return (*made.prompt_ids, *Rendering(made.renderer).take(shown(state.transcript, state.turned, state.shown)))
+    return (*made.context.prompt_ids, *Rendering(made.context.renderer).take(shown(state.transcript, state.turned, state.shown)))
 
 
 @settings(max_examples=25, deadline=None)
@@ -125,7 +126,7 @@ def test_an_engine_holds_what_is_shown_and_each_append_goes_on_from_there(data):
     model = LooksUp(made, words)
     (rollout,) = run_batch([made], model)
     assert rollout.outcome == "answered" and model.checked >= 2 * turns
-    assert made.stream.ids == list(ids_of(made))[: made.stream.length]
+    assert made.context.stream.ids == list(ids_of(made))[: made.context.stream.length]
     grows_as_told(made, rollout, prompt)
     forgets = [command for _, commands in rollout.history for command in commands if isinstance(command, Forget)]
     assert bool(forgets) == (rollout.state.shown != Shown()) and (limit < 8192 or not forgets)

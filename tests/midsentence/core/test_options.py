@@ -11,7 +11,8 @@ from midsentence.core.modes import MODES, Settings, settings
 from midsentence.rendering.prompt import system_prompt
 from midsentence.rendering.renderer import Renderer
 from midsentence.shells import log
-from midsentence.shells.live import Limits, Session
+from midsentence.shells.limits import Limits
+from midsentence.shells.live import Session
 from midsentence.shells.session import load_backend, open_session
 from midsentence.tools.function import tool
 
@@ -75,7 +76,7 @@ def test_limits_are_numbers_that_bound_something(changes, says):
     ({"seed": "x"}, "seed is 'x'; give a whole number"),
     ({"seed": 1.5}, "seed is 1.5; give a whole number"),
     ({"name": ""}, "name is ''; give a text that no other session has"),
-    ({"limits": 3}, "limits is 3; give midsentence.shells.live.Limits"),
+    ({"limits": 3}, "limits is 3; give midsentence.Limits"),
     ({"watch": 3}, "watch and hush are functions, and 3 is none"),
 ])
 def test_an_option_of_a_session_is_what_it_can_use(renderer, options, says):

@@ -27,7 +27,8 @@ from midsentence.grammar.atoms import untagged
 from midsentence.grammar.constraint import ProtocolGrammar
 from midsentence.grammar.said_text import more_of, spelled, text_of, unsaid, without_repeats
 from midsentence.rendering.renderer import Renderer
-from midsentence.shells.virtual import Episode, run_batch
+from midsentence.shells.batch import run_batch
+from midsentence.shells.virtual import Episode
 from midsentence.tools.tool import Param, ToolFailure, ToolSpec
 
 PLAIN = {"commit": "action", "revise": "reissue"}
@@ -653,7 +654,7 @@ def test_an_event_cuts_inside_a_forced_run(grammars, after):
     assert kinds[1: 4 + after] == ["model"] * (after + 1) + ["think_interrupted", "partial_query_update"]
     times = [event.at_ns for event, _ in rollout.history]
     assert times == sorted(times)
-    assert episode.stream.ids == renderer.ids(rollout.prompt_ids, rollout.state.transcript)
+    assert episode.context.stream.ids == renderer.ids(rollout.prompt_ids, rollout.state.transcript)
 
 
 @pytest.mark.parametrize("name", ["tiny", "smollm2"])
@@ -666,7 +667,7 @@ def test_the_models_context_is_the_transcript(grammars, name, interrupt):
         times = [event.at_ns for event, _ in rollout.history]
         assert times == sorted(times)
         whole = grammar.renderer.ids(rollout.prompt_ids, rollout.state.transcript)
-        there = episode.stream.ids
+        there = episode.context.stream.ids
         cuts += sum(c.what == "cut" for _, commands in rollout.history for c in commands if isinstance(c, Note))
         # what came after the last generation waits to be taken in
         last = max(n for n, segment in enumerate(rollout.state.transcript) if segment.kind == "model")

@@ -24,14 +24,14 @@ from midsentence.core.modes import settings as mode_settings
 from midsentence.grammar.constraint import ProtocolGrammar
 from midsentence.models import llama_library, llamacpp
 from midsentence.models.checkpoint import load_model
-from midsentence.models.live import ModelWorker
 from midsentence.models.llamacpp import LlamaCppModel
 from midsentence.models.load import load_runtime
 from midsentence.models.transformers import TransformersModel
+from midsentence.models.worker import ModelWorker
 from midsentence.rendering.prompt import system_prompt
 from midsentence.rendering.renderer import Renderer
 from midsentence.shells import session
-from midsentence.shells.virtual import run_batch
+from midsentence.shells.batch import run_batch
 from scripts.bench_replay import episodes
 from tests.midsentence.models.contract import (
     Following,

@@ -13,13 +13,13 @@ from configs.schema import VllmConfig
 from eval import replay
 from midsentence.grammar.constraint import ProtocolGrammar
 from midsentence.models.checkpoint import load_model
-from midsentence.models.live import ModelWorker
 from midsentence.models.load import load_runtime
 from midsentence.models.transformers import TransformersModel
 from midsentence.models.vllm import ServerFailed, VllmModel
+from midsentence.models.worker import ModelWorker
 from midsentence.rendering.renderer import Renderer
 from midsentence.shells import session
-from midsentence.shells.virtual import run_batch
+from midsentence.shells.batch import run_batch
 from scripts.bench_replay import episodes
 from tests.midsentence.models.contract import Only, masks_bind_only_their_own_stream, ragged, what_does_not_fit_is_named
 from tests.midsentence.models.test_llamacpp import prompts, settings, write

@@ -16,7 +16,7 @@ from midsentence.clock import Profile
 from midsentence.core.modes import settings
 from midsentence.core.said import words_said
 from midsentence.core.state import State
-from midsentence.models.live import PlannedModel
+from midsentence.models.planned import PlannedModel
 from midsentence.page.talk import Stage
 from midsentence.rendering.renderer import Renderer
 from midsentence.shells.live import Session

@@ -24,7 +24,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from configs.palette import CUT, HELD, INK, LINE, PARTS, RUNNING
 from midsentence import cli, serve
 from midsentence.ending import UserError
-from midsentence.models.live import PlannedModel
+from midsentence.models.planned import PlannedModel
 from midsentence.page import server
 from midsentence.page.house import Bounds
 from midsentence.rendering.renderer import Renderer

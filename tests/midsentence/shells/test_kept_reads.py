@@ -11,8 +11,8 @@ import pytest
 
 from midsentence.core import reducer
 from midsentence.core.events import Emit, StartTool, ToolResult
-from midsentence.models.live import ModelWorker
 from midsentence.models.transformers import TransformersModel
+from midsentence.models.worker import ModelWorker
 from midsentence.rendering.renderer import Renderer
 from midsentence.shells.live import Session
 from midsentence.shells.session import open_session
@@ -230,7 +230,7 @@ def test_with_weights_the_context_holds_what_the_transcript_says(tiny_tokenizer)
                 assert await session.answer(30) == "Done."
                 while session.state.phase is not reducer.Phase.IDLE:
                     await asyncio.sleep(0.001)
-                return list(session._context.stream.ids), session, desk
+                return list(session._writer.context.stream.ids), session, desk
 
     held, session, desk = real(work)
     whole = list(renderer.ids(session.prompt_ids, session.state.transcript))

@@ -41,11 +41,16 @@ from midsentence.core.events import (
 from midsentence.core.forgetting import shown
 from midsentence.core.modes import MODES, settings
 from midsentence.core.reducer import Phase
-from midsentence.models.live import ContextFull, ModelWorker, PlannedModel
+from midsentence.models.live import ContextFull
+from midsentence.models.planned import PlannedModel
+from midsentence.models.worker import ModelWorker
 from midsentence.rendering.renderer import Renderer
 from midsentence.shells.answer_parts import AnswerPart, may_be_said, sayable
-from midsentence.shells.live import Limits, Session, SessionEnded, idempotency_key, merged
+from midsentence.shells.inbox import merged
+from midsentence.shells.limits import Limits
+from midsentence.shells.live import Session, SessionEnded
 from midsentence.shells.log import LogFile, read_log, replay, rows_of, write_log
+from midsentence.shells.tool_run import idempotency_key
 from midsentence.shells.virtual import Episode
 from midsentence.testing import Scripted
 from midsentence.tools.function import Constant, FunctionToolbox, tool
@@ -556,7 +561,7 @@ class TestUser:
             async with planned(renderer, Scripted([], "<pause>"), [], profile=SLOW, limits=limits) as session:
                 for word in words:
                     await session.hear(word)
-                    assert session._inbox.qsize() <= 8
+                    assert len(session._inbox) <= 8
                     assert len(session.state.inbox) <= 4 + 8
                 await asyncio.sleep(600)
                 return session
@@ -1187,6 +1192,16 @@ def tiny():
     return TransformersModel.load("tiny", max_tokens=400)
 
 
+@dataclass(eq=False)
+class _Marked:
+    inner: Any
+    seed: Any
+
+    @property
+    def length(self) -> int:
+        return self.inner.length
+
+
 class TestWorker:
     """A real backend, in its thread."""
 
@@ -1335,7 +1350,7 @@ class TestWorker:
                         answers.append(await session.answer(30))
                         while session.state.phase is not Phase.IDLE:
                             await asyncio.sleep(0.01)
-                        state, ids = session.state, list(session._context.stream.ids)
+                        state, ids = session.state, list(session._writer.context.stream.ids)
                         whole = renderer.ids(session.prompt_ids, shown(state.transcript, state.turned, state.shown))
                         held.append((ids, whole[: len(ids)], len(whole) - len(ids)))
                 return session, answers, held
@@ -1394,7 +1409,7 @@ class TestWorker:
             worker = ModelWorker(tiny, grammar=self.forced(renderer, lambda state: "<answer>Fine.</answer>"))
             box, row = FunctionToolbox([]), settings("speculative")
             async with Session(worker, box, renderer, row, system="") as one, Session(worker, box, renderer, row, system="") as two:
-                worker.ask(broken)
+                worker.desk.ask(broken)
                 for session in (one, two):
                     with suppress(SessionEnded):
                         await session.hear("c", final=True)
@@ -1433,137 +1448,6 @@ class TestWorker:
                     return session
 
         assert real(work).outcome in ("invalid_actions", "out_of_budget", "context_overflow")
-
-
-class Lagging:
-    """Counts how far it was let run ahead."""
-
-    end_ids = frozenset()
-
-    def __init__(self) -> None:
-        self.decoded, self.steps = 0, threading.Semaphore(0)
-
-    def open(self, prompt_ids, seed=0):
-        return _Marked(None, list(prompt_ids))
-
-    def append(self, batch): ...
-
-    def decode(self, streams, masks=None):
-        self.decoded += 1
-        self.steps.release()
-        return [7] * len(streams)
-
-    def crop(self, stream, length): ...
-
-    def close(self, stream): ...
-
-
-@dataclass(eq=False)
-class _Marked:
-    inner: Any
-    seed: Any
-
-    @property
-    def length(self) -> int:
-        return self.inner.length if self.inner is not None else 10
-
-
-@pytest.mark.parametrize(("keep", "length"), [(0, 10), (1, 13), (3, 15)])
-def test_a_stop_that_keeps_nothing_takes_the_header_back(keep, length):
-    cropped = []
-
-    class Stub(Lagging):
-        def append(self, batch):
-            for stream, ids in batch:
-                stream.size += len(ids)
-
-        def open(self, prompt_ids, seed=0):
-            return _Sized(10)
-
-        def decode(self, streams, masks=None):
-            for stream in streams:
-                stream.size += 1
-            return super().decode(streams, masks)
-
-        def crop(self, stream, length):
-            cropped.append(length)
-            stream.size = length
-
-    model = Stub()
-    with ModelWorker(model) as worker:
-        context, got = worker.open([1]).result(5), []
-        context.write((5, 6), None, got.append)
-        for _ in range(4):
-            assert model.steps.acquire(timeout=5)
-            context.append(()).result(5)
-            context.took()
-        context.stop(keep)
-        context.append(()).result(5)
-        assert (cropped, context.stream.length) == ([length], length)
-
-
-@dataclass(eq=False)
-class _Sized:
-    size: int
-
-    @property
-    def length(self) -> int:
-        return self.size
-
-
-def test_one_context_that_fails_in_a_shared_step_fails_alone():
-    batches = []
-
-    class Stub(Lagging):
-        def __init__(self) -> None:
-            super().__init__()
-            self.gate = threading.Event()
-
-        def open(self, prompt_ids, seed=0):
-            if seed == 9:
-                assert self.gate.wait(5)
-            return _Marked(None, seed)
-
-        def decode(self, streams, masks=None):
-            batches.append([stream.seed for stream in streams])
-            if any(stream.seed == 1 for stream in streams):
-                raise ValueError("bad numbers")
-            return super().decode(streams, masks)
-
-    model, good, bad = Stub(), [], []
-    with ModelWorker(model) as worker:
-        one, two = worker.open([1], 1).result(5), worker.open([1], 2).result(5)
-        worker.open([1], 9)  # holds the thread, so that both begin at once
-        one.write((), None, bad.append)
-        two.write((), None, good.append)
-        model.gate.set()
-        assert model.steps.acquire(timeout=5)
-        two.append(()).result(5)
-        assert batches[:3] == [[1, 2], [1], [2]]
-        assert [str(error) for error in bad] == ["bad numbers"] and good[0] == 7
-
-
-@pytest.mark.parametrize(("contexts", "lead"), [(1, 1), (2, 3)])
-def test_the_model_runs_only_a_few_tokens_ahead_and_alone_not_at_all(contexts, lead):
-    model, got = Lagging(), []
-    with ModelWorker(model, lead_tokens=3) as worker:
-        opened = [worker.open([1]).result(5) for _ in range(contexts)]
-        for context in opened:
-            context.write((), None, got.append)
-        for context in opened:
-            context.append([1]).result(5)
-        while len(got) < lead * contexts:
-            assert model.steps.acquire(timeout=5)
-        opened[0].append([1]).result(5)  # the thread has gone round since
-        assert got == [7] * lead * contexts
-        opened[0].took()
-        while len(got) < lead * contexts + 1:
-            assert model.steps.acquire(timeout=5)
-        opened[0].append([1]).result(5)
-        assert len(got) == lead * contexts + 1
-        for context in opened:
-            context.stop(0)
-            context.close()
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/runtime.md"])

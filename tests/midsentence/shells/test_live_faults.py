@@ -18,10 +18,11 @@ from midsentence.core import reducer
 from midsentence.core.events import Append, Appended, ModelOutput, Silence, StartTool, ToolError, ToolResult, UserUpdate
 from midsentence.core.modes import settings
 from midsentence.core.transcript import shortened
-from midsentence.models.live import ModelWorker
+from midsentence.models.worker import ModelWorker
 from midsentence.rendering.renderer import Renderer
 from midsentence.shells import log
-from midsentence.shells.live import Limits, Session, SessionEnded
+from midsentence.shells.limits import Limits
+from midsentence.shells.live import Session, SessionEnded
 from midsentence.testing import Scripted
 from midsentence.tools import bulk
 from midsentence.tools.function import FunctionToolbox, tool
@@ -434,7 +435,7 @@ def test_a_context_that_raises_in_the_loop_ends_its_session(renderer, where):
 
     async def work():
         async with planned(renderer, Scripted([], "<answer>Fine.</answer>"), []) as session:
-            setattr(session._context, where, broken)
+            setattr(session._writer.context, where, broken)
             await say(session, (0, "go", True))
             if where == "close":
                 assert await session.answer(30) == "Fine."
@@ -456,7 +457,7 @@ def test_a_worker_whose_end_has_no_text_leaves_nobody_waiting(renderer):
     async def work():
         worker = ModelWorker(Faulty(renderer.action_ids("<answer>Fine.</answer>"), ""))
         async with Session(worker, FunctionToolbox([]), renderer, settings("speculative"), system="") as session:
-            worker.ask(broken)
+            worker.desk.ask(broken)
             await session.hear("c", final=True)
             with pytest.raises(SessionEnded, match="model_failed") as ended:
                 await session.answer(30)
@@ -464,31 +465,3 @@ def test_a_worker_whose_end_has_no_text_leaves_nobody_waiting(renderer):
         return str(ended.value.__cause__)
 
     assert real(work) == "the model's worker broke: Mute: (no text)"
-
-
-@pytest.mark.parametrize("half", [False, True], ids=["nothing_done", "half_done"])
-def test_one_context_that_fails_in_a_shared_append_fails_alone(half):
-    """The others are taken in by themselves, unless the pass that broke has changed them already."""
-    gate = threading.Event()
-
-    class Stub(Faulty):
-        def open(self, prompt_ids, seed=0):
-            if seed == 9:
-                assert gate.wait(5)
-            return super().open(prompt_ids, seed)
-
-        def append(self, batch):
-            if half and len(batch) > 1:
-                batch[1][0].length += 1
-            if any(stream.seed == 1 for stream, _ in batch):
-                raise OSError("append failed")
-            super().append(batch)
-
-    with ModelWorker(Stub([7], "")) as worker:
-        bad, *good = [worker.open([1], seed).result(5) for seed in (1, 2, 3)]
-        worker.open([1], 9)  # holds the thread, so that all are asked for at once
-        done = [context.append([5, 6]) for context in (bad, *good)]
-        gate.set()
-        errors = [future.exception(5) for future in done]
-        assert [type(error) for error in errors] == [OSError, OSError if half else type(None), type(None)]
-        assert [context.stream.length for context in good] == [11 if half else 12, 12]

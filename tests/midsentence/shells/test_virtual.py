@@ -11,8 +11,10 @@ from midsentence.clock import ns
 from midsentence.core import reducer
 from midsentence.core.events import EndPredicted, ModelOutput, Silence, UserUpdate, from_json, to_json
 from midsentence.core.modes import settings
-from midsentence.models.live import PlannedModel
-from midsentence.shells.virtual import Episode, replay, run_batch
+from midsentence.models.planned import PlannedModel
+from midsentence.shells.batch import run_batch
+from midsentence.shells.rollout import replay
+from midsentence.shells.virtual import Episode
 from midsentence.testing import PAUSE, PLAIN, ROUND, Played, Scripted, ScriptRanOut, ToolFailure, Tools, WordRenderer, answer, calls, play
 
 END = 10**6
@@ -112,9 +114,9 @@ def test_a_model_context_holds_what_the_transcript_holds():
     whole = []
     for segment in rollout.state.transcript:
         whole += segment.ids if segment.kind == "model" else renderer.environment_ids(segment)
-    kept = made.stream.ids
+    kept = made.context.stream.ids
     assert kept == whole[: len(kept)]
-    assert whole[len(kept):] == list(made._unsent)
+    assert whole[len(kept):] == list(made.context.unread)
 
 
 def test_a_batch_changes_no_episode_and_keeps_no_more_than_its_size():
@@ -202,7 +204,7 @@ def test_the_same_scene_twice_gives_the_same_history():
 
 def test_a_planner_is_needed_to_run_alone():
     made, _, _ = episode("failure", WordRenderer())
-    with pytest.raises(ValueError, match="this episode has no planner; run it with simulate.run_batch and a model"):
+    with pytest.raises(ValueError, match="this episode has no planner; run it with batch.run_batch and a model"):
         made.run()
 
 
@@ -251,7 +253,7 @@ def test_a_live_planner_that_leaves_an_action_to_a_model_is_told_so():
 
 
 def test_a_model_that_cannot_check_a_draft_is_asked_token_by_token():
-    from midsentence.shells.virtual import _verify
+    from midsentence.shells.batch import verify_by_token
 
     class Counts:
         """A model that counts; under a constraint 7 must follow."""
@@ -282,8 +284,8 @@ def test_a_model_that_cannot_check_a_draft_is_asked_token_by_token():
             self.pushed.append(token)
 
     model = Counts()
-    assert _verify(model, model, (1, 2, 5), None) == 2 and model.ids == [0, 1, 2]
+    assert verify_by_token(model, model, (1, 2, 5), None) == 2 and model.ids == [0, 1, 2]
     model, sevens = Counts(), Sevens()
-    assert _verify(model, model, (1, 2, 7, 8, 10), sevens) == 4 and model.ids == [0, 1, 2, 7, 8] and sevens.pushed == [1, 2, 7, 8]
+    assert verify_by_token(model, model, (1, 2, 7, 8, 10), sevens) == 4 and model.ids == [0, 1, 2, 7, 8] and sevens.pushed == [1, 2, 7, 8]
     model, sevens = Counts(), Sevens()
-    assert _verify(model, model, (1, 2, 3), sevens) == 2 and model.ids == [0, 1, 2]
+    assert verify_by_token(model, model, (1, 2, 3), sevens) == 2 and model.ids == [0, 1, 2]
