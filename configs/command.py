@@ -48,10 +48,15 @@ _claimed: dict[Path, int] = {}
 _given: list[DictConfig] = []
 """The settings of this process's command as they were composed, unresolved."""
 _MARKS = {
-    "data": ("*.parquet",), "replay": ("episodes-*",), "train": ("checkpoints", "adapter_model.safetensors"), "export": ("training-*",),
-    "whatif": ("whatif.json",), "frontier": ("frontier.json", "points"),
+    "data": ("*.parquet",),
+    "replay": ("episodes-*",),
+    "train": ("checkpoints", "adapter_model.safetensors"),
+    "export": ("training-*",),
+    "whatif": ("whatif.json",),
+    "frontier": ("frontier.json", "points"),
 }
-"""By which a folder is known to hold one kind of results: commands write files of the same names (``manifest.json``, ``config.yaml``)."""
+"""By which a folder is known to hold one kind of results: commands write files of the same names (``manifest.json``,
+``config.yaml``)."""
 _KINDS = {"repair": "data"}
 """Verbs whose results are of another verb's kind."""
 _HALF = re.compile(r"[\ud800-\udfff]")
@@ -97,7 +102,8 @@ def command(main: Callable[[Config], None]) -> Callable[[], None]:
 
 @contextlib.contextmanager
 def _refusals() -> Iterator[None]:
-    """What Hydra and OmegaConf refuse is about settings that the user gave, and said with what they say it came from."""
+    """What Hydra and OmegaConf refuse is about settings that the user gave, and said with what they say it came
+    from."""
     try:
         yield
     except (HydraException, OmegaConfBaseException) as error:
@@ -116,8 +122,9 @@ def _without_keys_in_sweep() -> None:
 
 
 def opened(arguments: list[str]) -> tuple[list[str], list[Override]]:
-    """Arguments as Hydra takes them, and those that it can't: a key of an open mapping (``data.sizes.test=…``) needs ``++``, and one whose
-    values have a type of their own (``clock.profiles.mine={…}``) can only be set once all else is composed."""
+    """Arguments as Hydra takes them, and those that it can't: a key of an open mapping (``data.sizes.test=…``) needs
+    ``++``, and one whose values have a type of their own (``clock.profiles.mine={…}``) can only be set once all else is
+    composed."""
     plain, typed = [], []
     for argument in arguments:
         mapping, kind = _mapping(argument.partition("=")[0]) if "=" in argument else ("", None)
@@ -177,7 +184,8 @@ def no_strangers(config: DictConfig, path: str = "") -> None:
 
 
 def out_folder(config: Config, verb: str) -> Path:
-    """Where a command's results go: ``out``, or ``outputs/<verb>/<name>``; with ``--multirun``, a folder there for each job, by number.
+    """Where a command's results go: ``out``, or ``outputs/<verb>/<name>``; with ``--multirun``, a folder there for each
+    job, by number.
 
     Raises:
         UserError: another kind of results is there already.
@@ -186,7 +194,10 @@ def out_folder(config: Config, verb: str) -> Path:
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         folder = folder / str(HydraConfig.get().job.num)
     for kind, marks in _MARKS.items():
-        if kind != _KINDS.get(verb, verb) and (found := next((path for mark in marks for path in folder.glob(mark)), None)) is not None:
+        if (
+            kind != _KINDS.get(verb, verb)
+            and (found := next((path for mark in marks for path in folder.glob(mark)), None)) is not None
+        ):
             raise UserError(f"{folder} holds results of another command ({found.name}); give another out=")
     return folder
 
@@ -194,8 +205,8 @@ def out_folder(config: Config, verb: str) -> Path:
 def claim(folder: Path) -> None:
     """Makes a folder, and keeps it for this command until it ends: what two write at once is of neither.
 
-    Of several processes of one command (``accelerate launch``) the first claims it. Where the system or the disk has no such locks, and
-    where no command runs, it is made and that is all.
+    Of several processes of one command (``accelerate launch``) the first claims it. Where the system or the disk has no
+    such locks, and where no command runs, it is made and that is all.
 
     Raises:
         UserError: another command has it.
@@ -208,7 +219,9 @@ def claim(folder: Path) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
-        raise UserError(f"{folder} is in use by another command; wait until that has ended, or give another out=") from None
+        raise UserError(
+            f"{folder} is in use by another command; wait until that has ended, or give another out="
+        ) from None
     except OSError:  # a network's disk
         os.close(handle)
         return
@@ -217,12 +230,15 @@ def claim(folder: Path) -> None:
 
 def to_write(config: Config) -> dict[str, Any]:
     """The settings as plain values as anybody may see them: unresolved, and without keys in addresses."""
-    found: dict[str, Any] = as_given(OmegaConf.to_container(OmegaConf.structured(config)), _given[0] if _given else None)
+    found: dict[str, Any] = as_given(
+        OmegaConf.to_container(OmegaConf.structured(config)), _given[0] if _given else None
+    )
     return found
 
 
 def write_manifest(folder: Path, config: Config, **more: Any) -> None:
-    """Leaves in ``folder`` what it takes to make the run again, ``config.yaml``, unresolved, and ``manifest.json``, without secrets."""
+    """Leaves in ``folder`` what it takes to make the run again, ``config.yaml``, unresolved, and ``manifest.json``,
+    without secrets."""
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / SETTINGS, OmegaConf.to_yaml(OmegaConf.create(to_write(config))))
     manifest = {"git": git_state(), "seed": config.seed, "python": platform.python_version(), "versions": versions()}
@@ -246,7 +262,9 @@ def git_state() -> dict[str, Any]:
     here = Path(__file__).resolve().parent.parent
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", str(here), *words], capture_output=True, text=True, check=True, timeout=30
+        ).stdout.strip()
 
     try:
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}

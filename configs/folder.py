@@ -1,8 +1,8 @@
 """The settings that a folder of data or of a run was made with, read as data.
 
-Owns `settings_in`, the one door for a folder's ``config.yaml``: whoever made the folder wrote that file, so without the user's word it can
-neither name Python that reading would run, nor a service that reading would ask, nor take anything from the environment.
-Does not know what a folder holds beside it.
+Owns `settings_in`, the one door for a folder's ``config.yaml``: whoever made the folder wrote that file, so without the
+user's word it can neither name Python that reading would run, nor a service that reading would ask, nor take anything
+from the environment. Does not know what a folder holds beside it.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def settings_in(folder: Path, *, trust: bool = False) -> Config:
 
     Args:
         folder: made by one of the commands.
-        trust: whether the user said ``trust=true``: then the settings may name Python, a service and the environment. Without
-            it ``train.callback``, which no reader uses, is empty.
+        trust: whether the user said ``trust=true``: then the settings may name Python, a service and the environment.
+            Without it ``train.callback``, which no reader uses, is empty.
 
     Raises:
         Untrusted: the settings name one of these.
@@ -52,7 +52,9 @@ def settings_in(folder: Path, *, trust: bool = False) -> Config:
         settings: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.create(raw)))
         check(settings)
     except (OmegaConfBaseException, ValueError, TypeError) as error:
-        raise ValueError(f"{path} holds no settings that this code knows ({' '.join(str(error).split())}); make the folder again") from None
+        raise ValueError(
+            f"{path} holds no settings that this code knows ({' '.join(str(error).split())}); make the folder again"
+        ) from None
     if not trust:
         _refuse(path, settings)
     made: Config = settings
@@ -83,7 +85,9 @@ def _drop_gone(path: Path, raw: dict[str, Any]) -> None:
         return
     for name, holds in GONE.items():
         if (value := agent.pop(name, holds)) != holds:
-            raise ValueError(f"{path} has agent.{name}={value}, and there is no such setting any more; make the folder again")
+            raise ValueError(
+                f"{path} has agent.{name}={value}, and there is no such setting any more; make the folder again"
+            )
 
 
 def _refuse_outside(path: Path, raw: dict[str, Any]) -> None:
@@ -98,9 +102,17 @@ def _refuse(path: Path, settings: Config) -> None:
     if tools not in ("", "assistant") and path_of(tools).suffix.casefold() != ".json":
         raise Untrusted(f"{path} names Python, tools={tools}, which reading the folder would run; {_SAY}")
     if settings.requests.startswith(("hf://", "https://")):
-        raise Untrusted(f"{path} names a data set of the hub, requests={settings.requests}, which reading the folder would fetch; {_SAY}")
-    if settings.requests and "jsonl" in (settings.task, settings.data.source) and not path_of(settings.requests).exists():
-        raise Untrusted(f"{path} names requests={settings.requests}, no file or folder here: reading the folder might ask the hub; {_SAY}")
+        raise Untrusted(
+            f"{path} names a data set of the hub, requests={settings.requests}, which reading the folder would fetch; {_SAY}"
+        )
+    if (
+        settings.requests
+        and "jsonl" in (settings.task, settings.data.source)
+        and not path_of(settings.requests).exists()
+    ):
+        raise Untrusted(
+            f"{path} names requests={settings.requests}, no file or folder here: reading the folder might ask the hub; {_SAY}"
+        )
     if settings.data.paraphrase.url:
         raise Untrusted(f"{path} names an endpoint, data.paraphrase.url, which reading the folder would ask; {_SAY}")
 

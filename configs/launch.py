@@ -1,7 +1,8 @@
 """Several processes on CPUs, as ``accelerate launch --cpu --num_processes N`` promises.
 
-Owns one gap: accelerate 1.15 hands ``--cpu`` to a launcher that starts a single process, whatever ``--num_processes`` says
-(mpirun apart). A command that finds itself there starts over under PyTorch's own launcher. Does not know what runs.
+Owns one gap: accelerate 1.15 hands ``--cpu`` to a launcher that starts a single process, whatever ``--num_processes``
+says (mpirun apart). A command that finds itself there starts over under PyTorch's own launcher. Does not know what
+runs.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def lone(environ: Mapping[str, str]) -> bool:
 
 
 def asked_for(line: Sequence[str]) -> int:
-    """How many processes a line of ``accelerate launch`` asks for: its option, or else its config file; 0 if neither says."""
+    """How many processes a line of ``accelerate launch`` asks for: its option, or else its config file; 0 if neither
+    says."""
     options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     options.add_argument("--num_processes", "--num-processes", type=int)
     options.add_argument("--config_file", "--config-file", type=Path)

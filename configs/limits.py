@@ -1,7 +1,7 @@
 """Which values a setting accepts: declared next to its field in the schema, and checked once for every command.
 
-Owns the declarations `one_of`, `number`, `keyed`, `several` and `span`, and `check`, which holds a tree of settings against them.
-Does not know what a setting is for: what two settings must have in common is checked where they are used.
+Owns the declarations `one_of`, `number`, `keyed`, `several` and `span`, and `check`, which holds a tree of settings
+against them. Does not know what a setting is for: what two settings must have in common is checked where they are used.
 """
 
 from __future__ import annotations
@@ -66,9 +66,15 @@ def one_of(default: Any, *choices: str) -> Any:
 
 
 def number(
-    default: Any, least: float = -math.inf, most: float = math.inf, *, above: float = -math.inf, keys: tuple[str, ...] = ()
+    default: Any,
+    least: float = -math.inf,
+    most: float = math.inf,
+    *,
+    above: float = -math.inf,
+    keys: tuple[str, ...] = (),
 ) -> Any:
-    """A field of numbers from ``least`` to ``most``, both included, and greater than ``above``; a mapping's may have ``keys`` alone."""
+    """A field of numbers from ``least`` to ``most``, both included, and greater than ``above``; a mapping's may have
+    ``keys`` alone."""
     return _field(default, Limits(least=least, most=most, above=above, keys=keys))
 
 

@@ -18,14 +18,16 @@ class ModelConfig:
     """Which model, and how it writes the protocol."""
 
     name: str = "smollm2"
-    """``smollm2`` (embedded), ``tiny`` (random, for debugging), a folder, or a hub id with its commit (``ID@COMMIT``)."""
+    """``smollm2`` (embedded), ``tiny`` (random, for debugging), a folder, or a hub id with its commit
+    (``ID@COMMIT``)."""
     adapter: str | None = None
-    """Folder of a PEFT adapter or of a checkpoint made by `training.sft`, or the name of an adapter that comes with the code
-    (``smollm2-midsentence``); None for the model as it comes."""
+    """Folder of a PEFT adapter or of a checkpoint made by `training.sft`, or the name of an adapter that comes with the
+    code (``smollm2-midsentence``); None for the model as it comes."""
     tags: str = one_of("token", "token", "text")
     """``token``: each tag is one added token; ``text``: plain text, for models that were not trained here."""
     turns: str | None = one_of(None, "flat", "chat")
-    """``flat``: one stream without role headers, the default where tags are tokens; ``chat``: in the model's chat format."""
+    """``flat``: one stream without role headers, the default where tags are tokens; ``chat``: in the model's chat
+    format."""
     dtype: str = one_of("bfloat16", "bfloat16", "float16", "float32")
     """Type of the weights and of arithmetic. Replays are the same on every machine in ``float32`` alone."""
 
@@ -61,8 +63,9 @@ class ClockConfig:
 
 
 GONE = {"duplicate_writes": False}
-"""Settings of ``agent`` that there are no more, each with the value that says what always holds now. Recipes count them still, so that what
-was made before is known again; a folder that has another value is refused by name (`configs.folder`)."""
+"""Settings of ``agent`` that there are no more, each with the value that says what always holds now. Recipes count them
+still, so that what was made before is known again; a folder that has another value is refused by name
+(`configs.folder`)."""
 
 
 @dataclass
@@ -70,8 +73,8 @@ class AgentConfig:
     """What a mode's row of settings is changed by."""
 
     interrupt: str = one_of("line", "token", "line", "action")
-    """What new information cuts: ``token`` everything at once, ``line`` lets a call line that has begun finish, ``action`` the whole
-    action. A thought is cut at once."""
+    """What new information cuts: ``token`` everything at once, ``line`` lets a call line that has begun finish,
+    ``action`` the whole action. A thought is cut at once."""
     commit: str = one_of("line", "line", "action", "paper")
     """``line`` by a COMMIT line or an answer, ``action`` at the end of an action, ``paper``."""
     commit_on: str = one_of("final", "final", "silence")
@@ -83,11 +86,13 @@ class AgentConfig:
     commit_grace_s: float = number(0.0, 0)
     """Seconds that released calls wait for speech that reopens the turn."""
     runs_lines: bool = True
-    """Whether modes that do not listen let a call go when its line is complete, as LLMCompiler does, or with the whole action."""
+    """Whether modes that do not listen let a call go when its line is complete, as LLMCompiler does, or with the whole
+    action."""
     eager_listening: bool = False
     """Whether modes that listen begin their answers on a predicted end of speech too, as ``eager_end`` does."""
     whole: bool = False
-    """Whether modes that do not listen show the model what was said in one piece, at the end of speech, or as it is recognised."""
+    """Whether modes that do not listen show the model what was said in one piece, at the end of speech, or as it is
+    recognised."""
     allowed_egress: list[str] = field(default_factory=list)
     """Names of egress tools that may run before the commit point."""
     max_writes_per_turn: int = number(12, 0)
@@ -103,7 +108,8 @@ class AgentConfig:
     prompt: str = one_of("short", "short", "full")
     """``short`` for trained models, ``full`` explains the protocol."""
     prompt_tools: str = one_of("short", "names", "short", "full")
-    """What is said of each tool: ``names`` and types; ``short``, its first sentence and the limits of its parameters too; ``full``."""
+    """What is said of each tool: ``names`` and types; ``short``, its first sentence and the limits of its parameters
+    too; ``full``."""
     max_result_chars: int = number(4000, 1)
     """How much of a result or an error the model is shown, head and tail; ``$n`` carries all of it."""
 
@@ -144,7 +150,8 @@ class EndpointConfig:
     predict_delay_s: float | None = number(None, 0)
     """Silence after which it predicts the end, for the mode that begins on it; None for no predictions."""
     predict_false_rate: float = number(1.0, 0, 1)
-    """Share of the pauses as long as that which it takes for a likely end, where the last word leaves nothing hanging."""
+    """Share of the pauses as long as that which it takes for a likely end, where the last word leaves nothing
+    hanging."""
 
 
 @dataclass
@@ -155,29 +162,35 @@ class DataConfig:
     """Where tasks come from: one of the files of group data, or ``debug``."""
     categories: list[str] = field(default_factory=list)
     """Parts of the source to use; empty for its default."""
-    sizes: dict[str, int] = number({"train": 400, "validation": 50, "test": 100}, 0, keys=("train", "validation", "test"))
+    sizes: dict[str, int] = number(
+        {"train": 400, "validation": 50, "test": 100}, 0, keys=("train", "validation", "test")
+    )
     """Trajectories a split; tasks are repeated with other speakers and devices where there are fewer."""
     modes: list[str] = several("speculative", "parallel", "sequential")
     """Modes that the expert plays, in turn."""
     thoughts: str = one_of("slots", "slots", "none")
     """What the expert thinks before it acts: ``slots``, what has changed since it last wrote; ``none``, nothing."""
     answers: str = one_of("sentence", "sentence", "short")
-    """What the expert says where no answer is asked for: ``sentence`` tells what was done or found, ``short`` says "Done."."""
+    """What the expert says where no answer is asked for: ``sentence`` tells what was done or found, ``short`` says
+    "Done."."""
     eagerness: float = number(0.0, 0, 1)
-    """Probability that the expert takes a value before a word closes it: a name ("Sam" of "Sam Ortiz"), or a text to look up by."""
+    """Probability that the expert takes a value before a word closes it: a name ("Sam" of "Sam Ortiz"), or a text to
+    look up by."""
     patience: str = one_of("costly", "none", "costly", "all")
-    """Which reads the expert starts only when the clause that asks for them is closed, for an optional argument may follow: those of
-    tools that say they are ``costly``, ``all``, or ``none``."""
+    """Which reads the expert starts only when the clause that asks for them is closed, for an optional argument may
+    follow: those of tools that say they are ``costly``, ``all``, or ``none``."""
     times: str = one_of("said", "said", "canonical")
     """What gold calls of the assistant's sources give for times, lengths and priorities: ``said``, the user's words, or
     ``canonical``, TinyAgent's ``YYYY-MM-DD HH:MM:SS`` and numbers. Both are accepted."""
     language: str = one_of("en", "en", "fi", "zh-CN")
     """What is spoken, of source home: ``en``, ``fi`` or ``zh-CN``; the others are English."""
     tools: str = one_of("all", "all", "drawn", "renamed")
-    """Which tools a prompt of training and validation lists: ``all`` of the source's; ``drawn``, in any order, some left out, strangers
-    beside them; or ``renamed``, drawn and under other names (not BFCL's, whose checker knows names). Tests list all, as they are."""
+    """Which tools a prompt of training and validation lists: ``all`` of the source's; ``drawn``, in any order, some
+    left out, strangers beside them; or ``renamed``, drawn and under other names (not BFCL's, whose checker knows
+    names). Tests list all, as they are."""
     intents: list[float] = field(default_factory=list)
-    """Shares of requests of one, two, … intents in ``assistant``'s training split; empty: 0.3, 0.3, 0.2, 0.12, 0.08, as elsewhere."""
+    """Shares of requests of one, two, … intents in ``assistant``'s training split; empty: 0.3, 0.3, 0.2, 0.12, 0.08, as
+    elsewhere."""
     disfluency: dict[str, float] = field(default_factory=dict)
     """Changes to `data_gen.speech.disfluency.Rates` by name, and ``times`` for all of them; generated sources only."""
     period_s: float = number(0.48, above=0)
@@ -220,7 +233,9 @@ class TrainConfig:
     """Rank of each adapter matrix."""
     lora_alpha: int = number(64, 1)
     """Scale of the adapters: their product is multiplied by ``lora_alpha / lora_rank``."""
-    lora_targets: list[str] = field(default_factory=lambda: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"])
+    lora_targets: list[str] = field(
+        default_factory=lambda: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    )
     """Modules that get an adapter, by the end of their names."""
     learning_rate: float = number(1e-3, above=0)
     """Its peak, after the warm-up."""
@@ -255,10 +270,11 @@ class TrainConfig:
     loss: str = one_of("chunked", "chunked", "full")
     """``chunked`` builds logits for supervised positions only; ``full`` is the model's own."""
     attention: str = one_of("auto", "auto", "flash", "blocks")
-    """``flash`` (on a CUDA GPU: flash-attn, or the copy of it in torch), ``blocks`` (anywhere), or ``auto``: flash where it can be had."""
+    """``flash`` (on a CUDA GPU: flash-attn, or the copy of it in torch), ``blocks`` (anywhere), or ``auto``: flash
+    where it can be had."""
     kernels: str = one_of("auto", "auto", "liger", "fused", "torch")
-    """``liger`` (its norm, gated MLP and rotary embedding, on a CUDA GPU), ``fused`` (LoRA layers, on a CPU), ``torch``, or ``auto``: the
-    first of these that can be had."""
+    """``liger`` (its norm, gated MLP and rotary embedding, on a CUDA GPU), ``fused`` (LoRA layers, on a CPU),
+    ``torch``, or ``auto``: the first of these that can be had."""
     share_prompts: bool = True
     """Whether trajectories of a micro-batch that begin with the same prompt compute it once; gradients are the same."""
     train_new_tokens: bool = True
@@ -329,12 +345,14 @@ class RealtimeConfig:
 
 @dataclass
 class VllmConfig:
-    """Where ``eval.runtime=vllm`` finds the server. Its key, if it wants one, is in the environment: ``VLLM_API_KEY``."""
+    """Where ``eval.runtime=vllm`` finds the server. Its key, if it wants one, is in the environment:
+    ``VLLM_API_KEY``."""
 
     url: str = "http://127.0.0.1:8000/v1"
     """The server's base."""
     model: str = ""
-    """What it calls the checkpoint; empty for the name of the checkpoint's folder, or of the model where there is none."""
+    """What it calls the checkpoint; empty for the name of the checkpoint's folder, or of the model where there is
+    none."""
 
 
 @dataclass
@@ -347,15 +365,18 @@ class EvalConfig:
     realtime: RealtimeConfig = field(default_factory=RealtimeConfig)
     """Where backend ``realtime`` is."""
     checkpoints: dict[str, str] = field(default_factory=dict)
-    """Checkpoints of the model in group model by names of their own, to be compared: ``{baseline: FOLDER, async: FOLDER}``."""
+    """Checkpoints of the model in group model by names of their own, to be compared:
+    ``{baseline: FOLDER, async: FOLDER}``."""
     modes: list[str] = several("sequential", "parallel", "eager_end", "speculative")
     """Rows of settings that are replayed: names of `midsentence.core.modes.MODES`."""
     sources: list[str] = field(default_factory=list)
-    """Task sources, each with the settings of its own file in group data; empty for the one source that is configured."""
+    """Task sources, each with the settings of its own file in group data; empty for the one source that is
+    configured."""
     profiles: list[str] = several("laptop")
     """Devices: names of ``clock.profiles``."""
     split: str = one_of("test", "train", "validation", "test", "all")
-    """``train``, ``validation``, ``test``, or ``all``: every split for whoever was not trained, test for checkpoints."""
+    """``train``, ``validation``, ``test``, or ``all``: every split for whoever was not trained, test for
+    checkpoints."""
     tasks: int = number(0, 0)
     """Most tasks a row for a model; 0 for all."""
     expert_tasks: int = number(0, 0)
@@ -371,8 +392,8 @@ class EvalConfig:
     grounded: bool = False
     """Whether, by that grammar, texts in calls are made of words that the user said."""
     runtime: str = one_of("transformers", "transformers", "llamacpp", "vllm")
-    """What runs a checkpoint: ``transformers``; ``llamacpp``, with the GGUF file that `training.export` wrote into it; or ``vllm``, a
-    server that has it (below)."""
+    """What runs a checkpoint: ``transformers``; ``llamacpp``, with the GGUF file that `training.export` wrote into it;
+    or ``vllm``, a server that has it (below)."""
     vllm: VllmConfig = field(default_factory=VllmConfig)
     """The server of ``runtime=vllm``."""
     cap_s: float = number(30.0, above=0)
@@ -402,18 +423,20 @@ class Config:
     out: str = ""
     """Folder of the results; empty for ``outputs/<command>/<name>``."""
     path: str = ""
-    """Folder that `show`, `check`, `export`, `push` and `chrome_trace` read; of `export`, also the name of an adapter that comes with the
-    code (``smollm2-midsentence``)."""
+    """Folder that `show`, `check`, `export`, `push` and `chrome_trace` read; of `export`, also the name of an adapter
+    that comes with the code (``smollm2-midsentence``)."""
     row: int = number(0, 0)
     """Which trajectory or episode of ``path`` is shown, from 0."""
     trust: bool = False
-    """Whether the settings in a folder that is read may name Python, a service and the environment: on the command line only."""
+    """Whether the settings in a folder that is read may name Python, a service and the environment: on the command line
+    only."""
     runs: list[str] = field(default_factory=list)
     """Folders of replays that `eval.report` reads."""
     task: str = ""
     """Task source of a replay; empty for that of group data."""
     task_id: str = ""
-    """The one task that `eval.saving` prints and `eval.timeline` draws; empty for the worst ten, and for a typical one."""
+    """The one task that `eval.saving` prints and `eval.timeline` draws; empty for the worst ten, and for a typical
+    one."""
     tools: str = ""
     """Tools file of source jsonl, or ``assistant``."""
     requests: str = ""
@@ -457,7 +480,12 @@ def register() -> None:
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for group, node in (
-        ("model", ModelConfig), ("data", DataConfig), ("clock", ClockConfig), ("agent", AgentConfig), ("train", TrainConfig),
-        ("eval", EvalConfig), ("repair", RepairConfig),
+        ("model", ModelConfig),
+        ("data", DataConfig),
+        ("clock", ClockConfig),
+        ("agent", AgentConfig),
+        ("train", TrainConfig),
+        ("eval", EvalConfig),
+        ("repair", RepairConfig),
     ):
         store.store(group=group, name="schema", node=node)

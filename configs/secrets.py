@@ -1,7 +1,7 @@
 """What is left out of a run's folder: values of the environment, and keys in addresses.
 
-Owns `as_given`, which writes settings as they were given, before interpolation, and `without_secrets`. Does not know what a setting
-is for. A reader of a run's folder learns where a value came from, not the value.
+Owns `as_given`, which writes settings as they were given, before interpolation, and `without_secrets`. Does not know
+what a setting is for. A reader of a run's folder learns where a value came from, not the value.
 """
 
 from __future__ import annotations
@@ -30,12 +30,17 @@ def as_given(settings: Any, given: DictConfig | None) -> Any:
 
 
 def without_secrets(value: Any, given: DictConfig | None) -> Any:
-    """Other plain values of a run, with nothing in them that the environment gave its settings, and no key in an address."""
+    """Other plain values of a run, with nothing in them that the environment gave its settings, and no key in an
+    address."""
     return _cleaned(value, [pair for pair in _pairs(*_both(given)) if pair[1]])
 
 
 def _both(given: DictConfig | None) -> tuple[Any, Any]:
-    return (None, None) if given is None else (OmegaConf.to_container(given, resolve=False), OmegaConf.to_container(given, resolve=True))
+    return (
+        (None, None)
+        if given is None
+        else (OmegaConf.to_container(given, resolve=False), OmegaConf.to_container(given, resolve=True))
+    )
 
 
 def _unresolved(value: Any, raw: Any, done: Any) -> Any:

@@ -37,7 +37,10 @@ def write_card(folder: Path, config: Config, shards: dict[str, list[str]]) -> No
         lines += [f"  - split: {split}", f'    path: "{split}-*.parquet"']
     given = to_write(config)
     lines += ["---", "", f"# Trajectories: {given['name']}", ""]
-    lines += [f"Source `{config.task or config.data.source}`; {_LICENCES.get(config.data.source, 'see the source')}.", ""]
+    lines += [
+        f"Source `{config.task or config.data.source}`; {_LICENCES.get(config.data.source, 'see the source')}.",
+        "",
+    ]
     lines += ["| split | rows | modes | mean tokens | written by the model |", "|---|---|---|---|---|"]
     for split, names in shards.items():
         modes: Counter[str] = Counter()
@@ -52,13 +55,24 @@ def write_card(folder: Path, config: Config, shards: dict[str, list[str]]) -> No
     example = next(row for names in shards.values() for name in names for row in read_shard(folder / name))
     clock, turns = config.clock, turns_of(cast(Tags, config.model.tags), cast(Turns | None, config.model.turns))
     lines += [
-        "", f"Decode rates are log-uniform in {clock.train_decode_tokens_per_s} tokens a second without "
+        "",
+        f"Decode rates are log-uniform in {clock.train_decode_tokens_per_s} tokens a second without "
         f"{clock.held_out_decode_tokens_per_s}; prefill is {clock.train_prefill_ratio} times as fast; "
         f"clock stamps: {clock.stamps}; tags: {config.model.tags}; "
         f"turns: {turns}; protocol edition {EDITION}; tokenizer of {given['model']['name']}.",
-        "", "Load it:", "", "    datasets.load_dataset(FOLDER)", "",
-        "Make it again: the settings are in `config.yaml`, seeds and versions in `manifest.json`.", "",
-        f"## One row ({example.mode})", "", "```", *transcript_lines(example), "```", "",
+        "",
+        "Load it:",
+        "",
+        "    datasets.load_dataset(FOLDER)",
+        "",
+        "Make it again: the settings are in `config.yaml`, seeds and versions in `manifest.json`.",
+        "",
+        f"## One row ({example.mode})",
+        "",
+        "```",
+        *transcript_lines(example),
+        "```",
+        "",
     ]
     write(folder / "README.md", "\n".join(lines))
 

@@ -1,8 +1,8 @@
 """Checks a folder of trajectories, every row of it: ``python -m data_gen.check path=PATH``.
 
 Prints one line of JSON. Owns the way through a folder, and what is counted of each row: what it is at fault with
-(`data_gen.checks.faults`), and what splits must not share (`split_overlap`). Tasks are made again from the folder's own settings.
-Does not know the trainer.
+(`data_gen.checks.faults`), and what splits must not share (`split_overlap`). Tasks are made again from the folder's own
+settings. Does not know the trainer.
 """
 
 from __future__ import annotations

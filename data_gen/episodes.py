@@ -1,7 +1,7 @@
 """Makes an episode from a task: the one place that combines updates, settings, device and prompt.
 
-Owns the composition that data generation and evaluation share, so that what is trained is what is measured. Does not know which
-player is used and what happens to the rollout.
+Owns the composition that data generation and evaluation share, so that what is trained is what is measured. Does not
+know which player is used and what happens to the rollout.
 """
 
 from __future__ import annotations
@@ -70,10 +70,16 @@ def chunking_of(config: DataConfig) -> Chunking:
     """The configured recogniser, with the row of its endpoint; see `endpoint_of`."""
     row = endpoint_of(config)
     return Chunking(
-        period_ns=ns(config.period_s), lag_ns=ns(config.lag_s), lag_spread_ns=ns(config.lag_spread_s),
-        endpoint_delay_ns=ns(row.delay_s), false_endpoint_rate=row.false_rate,
-        predict_delay_ns=None if row.predict_delay_s is None else ns(row.predict_delay_s), predict_false_rate=row.predict_false_rate,
-        revision_rate=config.revision_rate, revision_words=config.revision_words, closing_marks=config.closing_marks,
+        period_ns=ns(config.period_s),
+        lag_ns=ns(config.lag_s),
+        lag_spread_ns=ns(config.lag_spread_s),
+        endpoint_delay_ns=ns(row.delay_s),
+        false_endpoint_rate=row.false_rate,
+        predict_delay_ns=None if row.predict_delay_s is None else ns(row.predict_delay_s),
+        predict_false_rate=row.predict_false_rate,
+        revision_rate=config.revision_rate,
+        revision_words=config.revision_words,
+        closing_marks=config.closing_marks,
     )
 
 
@@ -94,8 +100,8 @@ def updates_of(task: Task, data: DataConfig, seed: int) -> list[UserUpdate]:
 
 
 def heard_of(task: Task, data: DataConfig, seed: int) -> list[UserUpdate | EndPredicted]:
-    """The same with the predicted ends of speech among it, as a session hears them; alike in every mode. Of a conversation it is what
-    is passed on of its first turn: when the others begin depends on the agent."""
+    """The same with the predicted ends of speech among it, as a session hears them; alike in every mode. Of a
+    conversation it is what is passed on of its first turn: when the others begin depends on the agent."""
     return cut(words_of(task, 0), child(seed, task.id, "updates"), data)
 
 
@@ -116,8 +122,16 @@ def prompt_of(task: Task, row: Settings, agent: AgentConfig) -> str:
 
 
 def make_episode(
-    task: Task, mode: str, profile: Profile, renderer: Renderer, *, agent: AgentConfig, data: DataConfig, seed: int,
-    toolbox: Toolbox | None = None, **plays: Any,
+    task: Task,
+    mode: str,
+    profile: Profile,
+    renderer: Renderer,
+    *,
+    agent: AgentConfig,
+    data: DataConfig,
+    seed: int,
+    toolbox: Toolbox | None = None,
+    **plays: Any,
 ) -> Episode:
     """The episode of one task in one mode on one device.
 
@@ -140,6 +154,12 @@ def make_episode(
     world = toolbox if toolbox is not None else task.toolbox()
 
     return Episode(
-        settings=row, profile=profile, toolbox=world, renderer=renderer, updates=[*heard_of(task, data, seed), *quiet],
-        prompt_ids=renderer.prompt_ids(prompt_of(task, row, agent)), session=task.id, **plays,
+        settings=row,
+        profile=profile,
+        toolbox=world,
+        renderer=renderer,
+        updates=[*heard_of(task, data, seed), *quiet],
+        prompt_ids=renderer.prompt_ids(prompt_of(task, row, agent)),
+        session=task.id,
+        **plays,
     )

@@ -1,7 +1,8 @@
-"""Files that people give, as text: UTF-8, with or without a byte-order mark, in lines that a line feed ends and nothing else.
+"""Files that people give, as text: UTF-8, with or without a byte-order mark, in lines that a line feed ends and nothing
+else.
 
-Owns that reading. JSON may hold U+2028, U+2029 and U+0085 as they are, so they end no line here (`str.splitlines` would cut there).
-Does not know what a file holds.
+Owns that reading. JSON may hold U+2028, U+2029 and U+0085 as they are, so they end no line here (`str.splitlines` would
+cut there). Does not know what a file holds.
 """
 
 from __future__ import annotations

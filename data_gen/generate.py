@@ -31,7 +31,16 @@ from data_gen.rejected import report_rejected
 from data_gen.seeds import child
 from data_gen.sources import honoured, inputs, load, rejected, rewordings
 from data_gen.task import Split, Task
-from data_gen.trajectory import LEARNT, MANIFEST, SCHEMA_VERSION, Trajectory, files_of, shard_name, trajectory_of, write_shard
+from data_gen.trajectory import (
+    LEARNT,
+    MANIFEST,
+    SCHEMA_VERSION,
+    Trajectory,
+    files_of,
+    shard_name,
+    trajectory_of,
+    write_shard,
+)
 from midsentence.core.protocol import EDITION
 from midsentence.ending import quietly
 from midsentence.files import intact, marker, write
@@ -45,7 +54,9 @@ def main(config: Config) -> None:
     folder = out_folder(config, "data")
     key = recipe(config)
     plan = shards(config)
-    honoured(config, [config], (task for split, rows in config.data.sizes.items() if rows for task in _tasks(config, split)))
+    honoured(
+        config, [config], (task for split, rows in config.data.sizes.items() if rows for task in _tasks(config, split))
+    )
     claim(folder)
     prepare(folder, key, plan)
     # asked before the workers start, who then find all answers in the file
@@ -62,9 +73,18 @@ def main(config: Config) -> None:
     write_card(folder, config, names)
     made_for = renderer(config)
     write_manifest(
-        folder, config, schema_version=SCHEMA_VERSION, recipe=key, shards=names, files=files_of(folder, names),
-        tokenizer=made_for.fingerprint, edition=EDITION,
-        tags=made_for.tags, turns=made_for.turns, **({"paraphrase": asked} if asked else {}), **({"dropped": dropped} if dropped else {}),
+        folder,
+        config,
+        schema_version=SCHEMA_VERSION,
+        recipe=key,
+        shards=names,
+        files=files_of(folder, names),
+        tokenizer=made_for.fingerprint,
+        edition=EDITION,
+        tags=made_for.tags,
+        turns=made_for.turns,
+        **({"paraphrase": asked} if asked else {}),
+        **({"dropped": dropped} if dropped else {}),
     )
     (folder / "making.json").unlink(missing_ok=True)
     report_rejected(folder, rejected(config))
@@ -83,9 +103,14 @@ def left_out(config: Config, folder: Path, names: Mapping[str, Sequence[str]]) -
         ValueError: all of them were.
     """
     import pyarrow.parquet as parquet
-    there = {split: sum(parquet.read_metadata(folder / name).num_rows for name in shards) for split, shards in names.items()}
+
+    there = {
+        split: sum(parquet.read_metadata(folder / name).num_rows for name in shards) for split, shards in names.items()
+    }
     if not any(there.values()):
-        raise ValueError(f"none of the {sum(config.data.sizes.values())} episodes ended in an answer: there is nothing to learn; see above")
+        raise ValueError(
+            f"none of the {sum(config.data.sizes.values())} episodes ended in an answer: there is nothing to learn; see above"
+        )
     return {split: missing for split, count in there.items() if (missing := config.data.sizes[split] - count)}
 
 
@@ -104,13 +129,21 @@ def recipe(config: Config) -> str:
     parts["agent"] = counted(config.agent)
     paraphrase = parts["data"].pop("paraphrase")
     if paraphrase["url"]:
-        parts["paraphrase"] = paraphrase["model"]  # what it answered lies in its file, wherever that and the endpoint are
+        parts["paraphrase"] = paraphrase[
+            "model"
+        ]  # what it answered lies in its file, wherever that and the endpoint are
     for name in ("lag_s", "lag_spread_s"):
         if parts["data"][name] == getattr(type(config.data), name):
             parts["data"].pop(name)
     parts |= {"inputs": found} if (found := inputs(config)) else {}
-    parts |= {"seed": config.seed, "task": config.task, "tools": config.tools, "requests": config.requests, "schema": SCHEMA_VERSION,
-              "edition": EDITION}
+    parts |= {
+        "seed": config.seed,
+        "task": config.task,
+        "tools": config.tools,
+        "requests": config.requests,
+        "schema": SCHEMA_VERSION,
+        "edition": EDITION,
+    }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -128,14 +161,18 @@ def shards(config: Config) -> list[tuple[str, int, int]]:
 def prepare(folder: Path, key: str, plan: list[tuple[str, int, int]]) -> None:
     """Makes the folder, or checks that what is in it was made by the same recipe."""
     folder.mkdir(parents=True, exist_ok=True)
-    others = [name for name in ("making.json", MANIFEST) if (found := marker(folder / name)) and found.get("recipe") != key]
+    others = [
+        name for name in ("making.json", MANIFEST) if (found := marker(folder / name)) and found.get("recipe") != key
+    ]
     if others and any(folder.glob("*.parquet")):
         raise ValueError(f"{folder} holds data made with other settings; give another out=, or delete the folder")
     for name in others:  # a command that failed before its first row binds nobody
         (folder / name).unlink()
     strange = {path.name for path in folder.glob("*.parquet")} - {shard_name(*job) for job in plan}
     if strange:
-        raise ValueError(f"{folder} holds shards of another run ({min(strange)}); give another out=, or delete the folder")
+        raise ValueError(
+            f"{folder} holds shards of another run ({min(strange)}); give another out=, or delete the folder"
+        )
     for half in folder.glob("*.tmp"):
         half.unlink()
     if not marker(folder / MANIFEST):
@@ -168,7 +205,9 @@ def make_shard(config: Config, folder: Path, split: str, index: int, count: int)
         if row.outcome == LEARNT:
             rows.append(row)
         else:
-            print(plain(f"left out {row.id} ({row.mode}): the expert's episode ended in {row.outcome}"), file=sys.stderr)
+            print(
+                plain(f"left out {row.id} ({row.mode}): the expert's episode ended in {row.outcome}"), file=sys.stderr
+            )
     write_shard(folder / shard_name(split, index, count), rows)
     return len(rows)
 

@@ -1,8 +1,9 @@
-"""Gold calls: read from rows, and as calls that can be run, with results in them and a rehearsal in the task's own world.
+"""Gold calls: read from rows, and as calls that can be run, with results in them and a rehearsal in the task's own
+world.
 
-Owns how rows write what gold accepts (``"$k"`` for another call's result, ``""`` for what may be left out), read here and nowhere
-else; what gold's first accepted values come to; and the rule that gold must be possible: what its own world refuses is an error of the
-task, found when the task is made. Does not know what an agent did and how it is judged.
+Owns how rows write what gold accepts (``"$k"`` for another call's result, ``""`` for what may be left out), read here
+and nowhere else; what gold's first accepted values come to; and the rule that gold must be possible: what its own world
+refuses is an error of the task, found when the task is made. Does not know what an agent did and how it is judged.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from midsentence.tools.tool import Toolbox, ToolFailure, ToolSpec
 _REFERENCE = re.compile(r"\$(\d+)")
 
 
-# -- reading ------------------------------------------------------------------------------------------------------------
+# -- reading
+# ------------------------------------------------------------------------------------------------------------
 
 
 def read_calls(
@@ -35,12 +37,14 @@ def read_calls(
     return [(name, read_args(accepted, required.get(name, ()), len(calls) * linked)) for name, accepted in calls]
 
 
-def read_args(accepted: Mapping[str, Sequence[Any]], required: Collection[str] = (), calls: int = 0) -> dict[str, GoldArg]:
+def read_args(
+    accepted: Mapping[str, Sequence[Any]], required: Collection[str] = (), calls: int = 0
+) -> dict[str, GoldArg]:
     """What a row accepts for the arguments of one call.
 
     Args:
-        accepted: values by parameter, canonical first. ``""`` beside others says that the argument may be left out; of a required one
-            it is an empty text, and alone it is one too.
+        accepted: values by parameter, canonical first. ``""`` beside others says that the argument may be left out; of
+            a required one it is an empty text, and alone it is one too.
         required: parameters that no call can do without.
         calls: how many gold calls there are; see `read_value`.
     """
@@ -54,7 +58,8 @@ def _read_arg(values: Sequence[Any], required: bool, calls: int) -> GoldArg:
 
 
 def read_value(value: Any, calls: int) -> Any:
-    """A value of a row with `Reference` and `Spliced` where it names results: ``"$k"`` alone, inside lists and inside texts.
+    """A value of a row with `Reference` and `Spliced` where it names results: ``"$k"`` alone, inside lists and inside
+    texts.
 
     ``$20`` is a price where there are fewer gold ``calls``.
     """
@@ -64,7 +69,7 @@ def read_value(value: Any, calls: int) -> Any:
             at = 0
             for found in _REFERENCE.finditer(value):
                 if 1 <= int(found[1]) <= calls:
-                    parts += [value[at: found.start()], Reference(int(found[1]))]
+                    parts += [value[at : found.start()], Reference(int(found[1]))]
                     at = found.end()
             parts = [part for part in (*parts, value[at:]) if part != ""]
             return parts[0] if len(parts) == 1 and isinstance(parts[0], Reference) else spliced(parts)
@@ -75,7 +80,8 @@ def read_value(value: Any, calls: int) -> Any:
     return value
 
 
-# -- values that name results -------------------------------------------------------------------------------------------
+# -- values that name results
+# -------------------------------------------------------------------------------------------
 
 
 def spliced(parts: Iterable[str | Reference]) -> str | Spliced:
@@ -104,7 +110,8 @@ def references(value: Any) -> tuple[int, ...]:
 
 
 def replaced(value: Any, one: Callable[[Reference], Any]) -> Any:
-    """A gold value with something in the place of each reference: as it is where the reference stands alone, as text inside a text."""
+    """A gold value with something in the place of each reference: as it is where the reference stands alone, as text
+    inside a text."""
     match value:
         case Reference():
             return one(value)
@@ -138,16 +145,19 @@ def issued(value: Any, ids: Mapping[int, int]) -> Any:
     return value
 
 
-# -- calls --------------------------------------------------------------------------------------------------------------
+# -- calls
+# --------------------------------------------------------------------------------------------------------------
 
 
 def canonical(call: GoldCall) -> dict[str, Any]:
-    """The arguments that the expert gives: the first accepted value of each, without those left out and those that are empty."""
+    """The arguments that the expert gives: the first accepted value of each, without those left out and those that are
+    empty."""
     return {name: arg.values[0] for name, arg in call.args.items() if not arg.left_out and arg.values[0] != ""}
 
 
 def gold_args(call: GoldCall, results: Mapping[int, Any]) -> dict[str, Any]:
-    """A gold call's arguments as its own world is given them: first accepted values, empty ones too, without those left out."""
+    """A gold call's arguments as its own world is given them: first accepted values, empty ones too, without those left
+    out."""
     return {name: filled(arg.values[0], results) for name, arg in call.args.items() if not arg.left_out}
 
 
@@ -167,5 +177,7 @@ def rehearse(task: Task, toolbox: Toolbox | None = None) -> dict[int, Any]:
         try:
             results[k] = toolbox.run(gold.name, gold_args(gold, results))
         except ToolFailure as error:
-            raise BadTask(f"task {task.id}: gold call {k} is refused by its own world ({error}); mend the gold call or the world") from None
+            raise BadTask(
+                f"task {task.id}: gold call {k} is refused by its own world ({error}); mend the gold call or the world"
+            ) from None
     return results

@@ -1,6 +1,7 @@
 """Views of trajectories: rates, distributions, one transcript with its loss mask, and the data of a timeline.
 
-Owns what `notebooks/01_look_at_the_data.ipynb` shows. Does not know how trajectories are made and what a model learns from them.
+Owns what `notebooks/01_look_at_the_data.ipynb` shows. Does not know how trajectories are made and what a model learns
+from them.
 """
 
 from __future__ import annotations
@@ -129,7 +130,8 @@ class Drawn:
 
 
 def episode_of(row: Trajectory, folder: Path, trust: bool = False) -> Drawn:
-    """What `eval.timeline.draw` takes of a row: its events put through the core again, with the commands that come of them.
+    """What `eval.timeline.draw` takes of a row: its events put through the core again, with the commands that come of
+    them.
 
     Args:
         row: one of the folder's.
@@ -142,14 +144,23 @@ def episode_of(row: Trajectory, folder: Path, trust: bool = False) -> Drawn:
     config = settings_in(folder, trust=trust)
     task = next((task for task in load(config, cast(Split, row.split)) if task.id == row.task), None)
     if task is None:
-        raise ValueError(f"{folder} has a row of task {row.task!r}, which its source does not make any more; generate it again")
+        raise ValueError(
+            f"{folder} has a row of task {row.task!r}, which its source does not make any more; generate it again"
+        )
     state = reducer.start(settings_of(row.mode, config.agent), task.specs, task.id, len(row.prompt_ids))
     history = []
     for event in row.events:
         state, commands = reducer.step(state, event)
         history.append((event, commands))
     return Drawn(
-        row.task, row.source, "expert", row.mode, row.profile.name, row.words, row.speech_end_ns, row.end_ns - row.speech_end_ns,
+        row.task,
+        row.source,
+        "expert",
+        row.mode,
+        row.profile.name,
+        row.words,
+        row.speech_end_ns,
+        row.end_ns - row.speech_end_ns,
         tuple(history),
     )
 

@@ -1,9 +1,11 @@
-"""The markup: one line a request, with its calls and arguments marked where they are said. `docs/markup.md` has ten examples.
+"""The markup: one line a request, with its calls and arguments marked where they are said. `docs/markup.md` has ten
+examples.
 
     python -m data_gen.markup requests=FILE.jsonl out=FILE.txt      writes rows as lines
 
-Owns the files: `rows` reads one, and the command writes one. The line is `data_gen.marking.reading` and `data_gen.marking.writing`.
-Every mistake of form is one sentence; what marks mean is checked where every row is (`data_gen.grounding.spans`). Does not know tools.
+Owns the files: `rows` reads one, and the command writes one. The line is `data_gen.marking.reading` and
+`data_gen.marking.writing`. Every mistake of form is one sentence; what marks mean is checked where every row is
+(`data_gen.grounding.spans`). Does not know tools.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ def main(config: Config) -> None:
     """Writes the rows of a file as lines; what no line can say is named and left out."""
     path, out = path_of(config.requests), path_of(config.out)
     if not path.is_file() or path.suffix in SUFFIXES or out.suffix not in SUFFIXES:
-        raise UserError(f"give requests=FILE.jsonl and out=FILE.txt; requests is {config.requests!r}, out is {config.out!r}")
+        raise UserError(
+            f"give requests=FILE.jsonl and out=FILE.txt; requests is {config.requests!r}, out is {config.out!r}"
+        )
     lines, left = [], 0
     for n, text in enumerate(lines_of(text_of(path)), start=1):
         try:

@@ -1,8 +1,8 @@
 """Prints one trajectory in the terminal: ``python -m data_gen.show path=PATH row=7``.
 
-Coloured by who wrote what, with its clock: time, how many tokens, and whether the loss counts them; of a conversation also when
-answers were spoken, and where the user spoke into one. The row is counted over the splits in the order of the manifest. Does
-not change anything.
+Coloured by who wrote what, with its clock: time, how many tokens, and whether the loss counts them; of a conversation
+also when answers were spoken, and where the user spoke into one. The row is counted over the splits in the order of the
+manifest. Does not change anything.
 """
 
 from __future__ import annotations
@@ -23,8 +23,13 @@ from midsentence.ending import UserError
 from midsentence.terminal import plain
 
 _COLOURS = {
-    "model": "bold cyan", "partial_query_update": "green", "final_query_update": "bold green", "tool_result": "yellow",
-    "tool_error": "red", "error": "red", "cancel": "magenta",
+    "model": "bold cyan",
+    "partial_query_update": "green",
+    "final_query_update": "bold green",
+    "tool_result": "yellow",
+    "tool_error": "red",
+    "error": "red",
+    "cancel": "magenta",
 }
 _HEARD = ("partial_query_update", "final_query_update", "cancel")
 
@@ -57,10 +62,16 @@ def render(row: Trajectory) -> list[Any]:
     """The row as things that a rich console prints."""
     profile = row.profile
     head = Text.assemble(
-        (plain(f"{row.id}  {row.split}  {row.mode}\n"), "bold"), plain("".join(f"{line}\n" for line in requested(row))),
-        (plain(f"{profile.decode_tokens_per_s} tokens/s decode, {profile.prefill_tokens_per_s} prefill; {row.tokens} tokens, "
-               f"{row.model_tokens} by the model; speech ends at {seconds(row.speech_end_ns):.2f} s, "
-               f"{row.outcome} at {seconds(row.end_ns):.2f} s"), "dim"),
+        (plain(f"{row.id}  {row.split}  {row.mode}\n"), "bold"),
+        plain("".join(f"{line}\n" for line in requested(row))),
+        (
+            plain(
+                f"{profile.decode_tokens_per_s} tokens/s decode, {profile.prefill_tokens_per_s} prefill; {row.tokens} tokens, "
+                f"{row.model_tokens} by the model; speech ends at {seconds(row.speech_end_ns):.2f} s, "
+                f"{row.outcome} at {seconds(row.end_ns):.2f} s"
+            ),
+            "dim",
+        ),
     )
     table = Table(box=None, pad_edge=False)
     for name in ("s", "tokens"):
@@ -74,7 +85,9 @@ def render(row: Trajectory) -> list[Any]:
             table.add_row(*_said(aloud.pop(0)))
         tag = "" if segment.kind == "model" else f"<{segment.kind}> "
         table.add_row(
-            f"{seconds(segment.at_ns):.2f}", str(len(segment.ids) or ""), "●" if part.supervised else "",
+            f"{seconds(segment.at_ns):.2f}",
+            str(len(segment.ids) or ""),
+            "●" if part.supervised else "",
             Text(plain(tag + segment.text.rstrip("\n")), style=_COLOURS.get(segment.kind, "dim")),
         )
     for rest in aloud:
@@ -83,7 +96,8 @@ def render(row: Trajectory) -> list[Any]:
 
 
 def spoken(row: Trajectory) -> list[tuple[int, int, str | None]]:
-    """The answers of a conversation that were spoken: from when, until when, and of one that was cut what was heard of it."""
+    """The answers of a conversation that were spoken: from when, until when, and of one that was cut what was heard of
+    it."""
     found: list[tuple[int, int, str | None]] = []
     for event in row.events:
         if isinstance(event, Speaking) and event.part == "begun":
@@ -94,14 +108,15 @@ def spoken(row: Trajectory) -> list[tuple[int, int, str | None]]:
 
 
 def requested(row: Trajectory) -> list[str]:
-    """What the user says, as it was heard, in as many lines as answers were spoken; of a single request, as it was said."""
+    """What the user says, as it was heard, in as many lines as answers were spoken; of a single request, as it was
+    said."""
     if not (begun := [start_ns for start_ns, _, _ in spoken(row)]):
         return [row.request]
     lines: list[list[str]] = [[] for _ in (*begun, None)]
     for event in row.events:
         if isinstance(event, UserUpdate):
             line = lines[sum(start_ns < event.at_ns for start_ns in begun)]
-            del line[max(0, len(line) - event.retracts):]
+            del line[max(0, len(line) - event.retracts) :]
             line += event.text.split()
     return [" ".join(line) for line in lines if line]
 

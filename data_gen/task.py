@@ -74,7 +74,8 @@ class GoldArg:
     """What is accepted for one argument of a gold call."""
 
     values: tuple[Any, ...]
-    """Accepted values, canonical first, at least one: JSON with `Reference` and `Spliced` in it. An empty text is a value like another."""
+    """Accepted values, canonical first, at least one: JSON with `Reference` and `Spliced` in it. An empty text is a
+    value like another."""
     optional: bool = False
     """Whether a call may do without it as well."""
     left_out: bool = False
@@ -84,7 +85,9 @@ class GoldArg:
         if not self.values:
             raise BadTask("an argument of gold has no accepted value; give one, or leave the argument out")
         if self.left_out and not self.optional:
-            raise BadTask(f"gold leaves out an argument that is not optional ({self.values[0]!r}); make it optional, or give it")
+            raise BadTask(
+                f"gold leaves out an argument that is not optional ({self.values[0]!r}); make it optional, or give it"
+            )
 
     @property
     def must_be_given(self) -> bool:
@@ -113,7 +116,8 @@ class GoldCall:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What the user says in one go, of several: a stretch of a task's words and gold calls, and what the agent is to say to it."""
+    """What the user says in one go, of several: a stretch of a task's words and gold calls, and what the agent is to
+    say to it."""
 
     kind: str
     """What it is to the turns before it; reports group by it. One of `KINDS`."""
@@ -124,26 +128,42 @@ class Turn:
     answer: tuple[str, ...] = ()
     """Accepted answers, as `Task.answer`."""
     says: str = ""
-    """What an answer says beside what calls have done; the whole answer where there are none, and the question where one is due."""
+    """What an answer says beside what calls have done; the whole answer where there are none, and the question where
+    one is due."""
     asks: str = ""
     """``tool.parameter`` that a call needs and the user has not said: the agent has to ask for it."""
     quiet: bool = False
-    """Whether nothing is to be done: no call may stand; a look-up that was thrown away again is in vain, and no fault."""
+    """Whether nothing is to be done: no call may stand; a look-up that was thrown away again is in vain, and no
+    fault."""
     interrupts: float = 0.0
     """Probability that the user begins it while the answer to the turn before is still being spoken."""
 
 
 KINDS = (
-    "request", "run_together", "long_pause", "follow_up", "underspecified", "clarified", "correction_before", "correction_after",
-    "change_of_mind_before", "change_of_mind_after", "question", "backchannel", "thanks", "new_subject",
+    "request",
+    "run_together",
+    "long_pause",
+    "follow_up",
+    "underspecified",
+    "clarified",
+    "correction_before",
+    "correction_after",
+    "change_of_mind_before",
+    "change_of_mind_after",
+    "question",
+    "backchannel",
+    "thanks",
+    "new_subject",
 )
-"""Kinds of turns. A turn that is ``underspecified`` leaves out what a call needs, and the next one gives it (``clarified``), gives it
-and changes something else, before the effect (``correction_before``), or drops it all (``change_of_mind_before``)."""
+"""Kinds of turns. A turn that is ``underspecified`` leaves out what a call needs, and the next one gives it
+(``clarified``), gives it and changes something else, before the effect (``correction_before``), or drops it all
+(``change_of_mind_before``)."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A request and what it asks for; or a conversation, whose turns share its words and gold calls out among themselves."""
+    """A request and what it asks for; or a conversation, whose turns share its words and gold calls out among
+    themselves."""
 
     id: str
     """Unique within the source."""
@@ -162,7 +182,8 @@ class Task:
     answer: tuple[str, ...] = ()
     """Accepted answers; empty where any short confirmation will do."""
     exact_answer: bool = False
-    """Whether the answer must be one of them and nothing else (extractive question answering); otherwise it must hold one."""
+    """Whether the answer must be one of them and nothing else (extractive question answering); otherwise it must hold
+    one."""
     now: str | None = None
     """The user's date and time, ``YYYY-MM-DD HH:MM:SS``, that relative dates resolve against."""
     tags: tuple[str, ...] = ()
@@ -170,11 +191,12 @@ class Task:
     meta: Mapping[str, Any] | None = None
     """What the source's own checker needs (BFCL: its function documents and possible answers)."""
     reading: Any = None
-    """What the source knows of how the request is understood word by word (`data_gen.grounding.derivation.Derivation`); None where
-    the gold calls' evidence is all there is."""
+    """What the source knows of how the request is understood word by word (`data_gen.grounding.derivation.Derivation`);
+    None where the gold calls' evidence is all there is."""
     turns: tuple[Turn, ...] = ()
-    """Of a conversation its turns, in order; none for a single request. Its words are all turns' words, timed as if every answer took
-    the same time; when a turn really begins depends on the agent (`data_gen.dialogue.user`). Its ``answer`` is empty."""
+    """Of a conversation its turns, in order; none for a single request. Its words are all turns' words, timed as if
+    every answer took the same time; when a turn really begins depends on the agent (`data_gen.dialogue.user`). Its
+    ``answer`` is empty."""
 
     def __post_init__(self) -> None:
         if not self.words:
@@ -187,9 +209,13 @@ class Task:
         known = {tool.name for tool in self.tools}
         for k, call in enumerate(self.gold, start=1):
             if call.name not in known:
-                raise BadTask(f"task {self.id}: gold call {k} is to {call.name!r}; its tools are {', '.join(sorted(known))}")
+                raise BadTask(
+                    f"task {self.id}: gold call {k} is to {call.name!r}; its tools are {', '.join(sorted(known))}"
+                )
             if loose := sorted(call.arg_evidence.keys() - call.args.keys()):
-                raise BadTask(f"task {self.id}: gold call {k} to {call.name} has evidence for {loose[0]!r}, but no such argument; drop one")
+                raise BadTask(
+                    f"task {self.id}: gold call {k} to {call.name} has evidence for {loose[0]!r}, but no such argument; drop one"
+                )
         for before, after in zip(self.words, self.words[1:]):
             if after.start_ns < before.start_ns:
                 raise BadTask(f"task {self.id}: word {after.text!r} starts before {before.text!r}, which precedes it")
@@ -200,15 +226,19 @@ class Task:
         if self.answer or self.exact_answer:
             raise BadTask(f"task {self.id}: it has turns, so each has its own answer; leave the task's empty")
         if (self.turns[-1].words, self.turns[-1].calls) != (len(self.words), len(self.gold)):
-            raise BadTask(f"task {self.id}: its turns end with {self.turns[-1].words} words and {self.turns[-1].calls} calls; "
-                          f"it has {len(self.words)} and {len(self.gold)}")
+            raise BadTask(
+                f"task {self.id}: its turns end with {self.turns[-1].words} words and {self.turns[-1].calls} calls; "
+                f"it has {len(self.words)} and {len(self.gold)}"
+            )
         words = calls = 0
         for n, turn in enumerate(self.turns, start=1):
             if turn.kind not in KINDS:
                 raise BadTask(f"task {self.id}: turn {n} is of kind {turn.kind!r}; use one of {', '.join(KINDS)}")
             if turn.words <= words or turn.calls < calls:
-                raise BadTask(f"task {self.id}: turn {n} ends with {turn.words} words and {turn.calls} calls, the one before with "
-                              f"{words} and {calls}; each has at least one word, in order")
+                raise BadTask(
+                    f"task {self.id}: turn {n} ends with {turn.words} words and {turn.calls} calls, the one before with "
+                    f"{words} and {calls}; each has at least one word, in order"
+                )
             if turn.quiet and turn.calls > calls:
                 raise BadTask(f"task {self.id}: turn {n} is quiet, but gold has calls in it")
             words, calls = turn.words, turn.calls

@@ -1,7 +1,9 @@
-"""An episode in the trace format of Chrome and Perfetto: ``python -m eval.chrome_trace path=outputs/replay/debug row=7``.
+"""An episode in the trace format of Chrome and Perfetto:
+``python -m eval.chrome_trace path=outputs/replay/debug row=7``.
 
-Owns the translation; open the file at ui.perfetto.dev or in chrome://tracing. The format is Google's "Trace Event Format":
-complete events (``X``) and instants (``i``) with microseconds, one thread a lane, named by metadata events (``M``).
+Owns the translation; open the file at ui.perfetto.dev or in chrome://tracing. The format is Google's "Trace Event
+Format": complete events (``X``) and instants (``i``) with microseconds, one thread a lane, named by metadata events
+(``M``).
 """
 
 from __future__ import annotations
@@ -71,24 +73,44 @@ def chrome_trace(episode: EpisodeRecord) -> dict[str, Any]:
     events.append(_instant(_WORDS, "end of the last word", "mark", episode.speech_end_ns))
     for span in seen.spans:
         for piece in span.pieces:
-            events.append(_complete(_MODEL, piece.part, "model", piece.start_ns, piece.end_ns, text=piece.text, tokens=piece.tokens))
+            events.append(
+                _complete(
+                    _MODEL, piece.part, "model", piece.start_ns, piece.end_ns, text=piece.text, tokens=piece.tokens
+                )
+            )
         if span.ended in ("cut", "error"):
             events.append(_instant(_MODEL, span.ended, "model", span.end_ns))
     events += [_complete(_APPENDS, "append", "model", start_ns, end_ns) for start_ns, end_ns in seen.appends]
     for stay in seen.stays:
         events.append(_complete(_CALLS + 2 * stay.call + 1, str(stay.state), "state", stay.start_ns, stay.end_ns))
     for run in seen.runs:
-        told = {"call": write_call(run.call, run.name, (), run.args), "version": run.version, "ended": run.ended, "value": run.value}
+        told = {
+            "call": write_call(run.call, run.name, (), run.args),
+            "version": run.version,
+            "ended": run.ended,
+            "value": run.value,
+        }
         events.append(_complete(_CALLS + 2 * run.call, run.name, "tool", run.start_ns, run.end_ns, **told))
     events += [_instant(_ANSWER, text, "answer", at_ns) for at_ns, text in seen.emits]
     # the order of the file is that of time, metadata first
     events.sort(key=lambda event: (event["ph"] != "M", event.get("ts", 0)))
-    return {"traceEvents": events, "displayTimeUnit": "ms", "otherData": {"outcome": episode.outcome, "right": episode.right}}
+    return {
+        "traceEvents": events,
+        "displayTimeUnit": "ms",
+        "otherData": {"outcome": episode.outcome, "right": episode.right},
+    }
 
 
 def _complete(lane: int, name: str, kind: str, start_ns: int, end_ns: int, **args: Any) -> dict[str, Any]:
     return {
-        "ph": "X", "pid": 1, "tid": lane, "name": name, "cat": kind, "ts": start_ns / 1000, "dur": (end_ns - start_ns) / 1000, "args": args,
+        "ph": "X",
+        "pid": 1,
+        "tid": lane,
+        "name": name,
+        "cat": kind,
+        "ts": start_ns / 1000,
+        "dur": (end_ns - start_ns) / 1000,
+        "args": args,
     }
 
 

@@ -1,15 +1,17 @@
 """What questions are worth without a tool: ``python -m eval.closed_book experiment=paper_hotpotqa``.
 
-Owns two references beside a question source's accuracy, and their file ``closed_book.json`` in the folder of the replay:
+Owns two references beside a question source's accuracy, and their file ``closed_book.json`` in the folder of the
+replay:
 
 | reference | what it is |
 |---|---|
 | *closed book* | each backend with weights answers the written question at once: a short prompt, no tool, no thought, greedy |
 | *majority* | the answer that most training questions have, given to every question |
 
-So a figure shows what searching adds to what a model knows, and to what is known of the questions as a whole. The written
-question is shown, without disfluency: the reference is as strong as it can be. Planned backends know the right searches
-and no answers, so they have no closed-book figure. Does not know replays; `eval.report` puts the two side by side.
+So a figure shows what searching adds to what a model knows, and to what is known of the questions as a whole. The
+written question is shown, without disfluency: the reference is as strong as it can be. Planned backends know the right
+searches and no answers, so they have no closed-book figure. Does not know replays; `eval.report` puts the two side by
+side.
 """
 
 from __future__ import annotations
@@ -65,23 +67,33 @@ def main(config: Config) -> None:
                 chosen = choose(tasks_of(own, played), config.eval.tasks, config.seed)
                 rows.append({"source": source, "backend": played.name, "answers": closed_book(played, chosen, config)})
     if not rows:
-        raise ValueError("none of the sources asks questions only; use one like hotpotqa, whose tasks are done by an answer")
+        raise ValueError(
+            "none of the sources asks questions only; use one like hotpotqa, whose tasks are done by an answer"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     found = {"schema_version": SCHEMA_VERSION, "prompt": PROMPT, "rows": rows}
     write(folder / FILE, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     for row in rows:
         right, n = sum(answer["exact"] for answer in row["answers"]), len(row["answers"])
-        said = f" (always {row['answer']!r}, from {row['train_n']} training questions)" if row["backend"] == MAJORITY else ""
+        said = (
+            f" (always {row['answer']!r}, from {row['train_n']} training questions)"
+            if row["backend"] == MAJORITY
+            else ""
+        )
         print(f"{row['source']}, {row['backend']}: {right} of {n} exactly right without a tool{said}")
     print(f"closed book: {folder / FILE}")
 
 
 def majority(train: Sequence[Task], asked: Sequence[Task]) -> Row:
-    """The most frequent answer of ``train``, given to every question asked; of equally frequent ones the first by letters."""
+    """The most frequent answer of ``train``, given to every question asked; of equally frequent ones the first by
+    letters."""
     counts = Counter(normal(task.answer[0]) for task in train)
     best = min(counts, key=lambda answer: (-counts[answer], answer))
     return {
-        "backend": MAJORITY, "answer": best, "train_n": len(train), "train_count": counts[best],
+        "backend": MAJORITY,
+        "answer": best,
+        "train_n": len(train),
+        "train_count": counts[best],
         "answers": [judged(task, best) for task in asked],
     }
 
@@ -92,7 +104,7 @@ def closed_book(played: Backend, tasks: Sequence[Task], config: Config) -> list[
     model = played.load(0.0, config.agent.max_context_tokens)
     found: list[Row] = []
     for start in range(0, len(tasks), config.eval.batch):
-        batch = tasks[start: start + config.eval.batch]
+        batch = tasks[start : start + config.eval.batch]
         found += map(judged, batch, ask(model, renderer, [question_of(task) for task in batch]))
     return found
 
@@ -149,7 +161,9 @@ def read(runs: Sequence[str]) -> dict[tuple[str, str], dict[tuple[str, str], Row
             continue
         held = json.loads(path.read_text(encoding="utf-8"))
         if (version := held.get("schema_version")) != SCHEMA_VERSION:
-            raise BadResults(f"{path} has schema version {version}, this code reads {SCHEMA_VERSION}; run eval.closed_book again")
+            raise BadResults(
+                f"{path} has schema version {version}, this code reads {SCHEMA_VERSION}; run eval.closed_book again"
+            )
         for row in held["rows"]:
             constant = {key: row[key] for key in ("answer", "train_n") if row["backend"] == MAJORITY}
             answers = found.setdefault((row["source"], row["backend"]), {})
@@ -157,7 +171,9 @@ def read(runs: Sequence[str]) -> dict[tuple[str, str], dict[tuple[str, str], Row
     return found
 
 
-def beside(key: Key, episodes: Sequence[EpisodeRecord], held: Mapping[tuple[str, str], Mapping[tuple[str, str], Row]]) -> Row:
+def beside(
+    key: Key, episodes: Sequence[EpisodeRecord], held: Mapping[tuple[str, str], Mapping[tuple[str, str], Row]]
+) -> Row:
     """The fields `FIELDS` of a report's row: both references over the row's own tasks, None where one was not asked."""
     row: Row = dict.fromkeys(FIELDS)
     tasks = sorted({(key.split, episode.task) for episode in episodes})
@@ -165,9 +181,14 @@ def beside(key: Key, episodes: Sequence[EpisodeRecord], held: Mapping[tuple[str,
         answers = held.get((key.source, who), {})
         if tasks and all(task in answers for task in tasks):
             own = [answers[task] for task in tasks]
-            row[f"{name}_exact"], row[f"{name}_f1"] = (sum(float(one[measure]) for one in own) / len(own) for measure in ("exact", "f1"))
+            row[f"{name}_exact"], row[f"{name}_f1"] = (
+                sum(float(one[measure]) for one in own) / len(own) for measure in ("exact", "f1")
+            )
             if name == MAJORITY:
-                row["majority_answer"], row["majority_train_n"] = own[0]["constant"]["answer"], own[0]["constant"]["train_n"]
+                row["majority_answer"], row["majority_train_n"] = (
+                    own[0]["constant"]["answer"],
+                    own[0]["constant"]["train_n"],
+                )
     return row
 
 

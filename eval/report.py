@@ -2,8 +2,8 @@
 
 Owns the files of a report: ``report.json`` (schema in `docs/report.md`), ``report.md``, ``timeline.png``, the plots of
 `eval.figures.plots` and the page of `eval.figures.page`. All files are
-made before any gets its place, so bad input or a full disk leaves an earlier report as it was. Ends with status 1 if an effect came
-before commit or twice, or if an episode beat the floor: then something is broken, and no figure counts.
+made before any gets its place, so bad input or a full disk leaves an earlier report as it was. Ends with status 1 if an
+effect came before commit or twice, or if an episode beat the floor: then something is broken, and no figure counts.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ def main(config: Config) -> None:
     tables = paper.beside(episodes, config.runs, terms) if asked.paper else []
     manifests = [read_manifest(Path(run)) for run in config.runs]
     git = [manifest.get("git", {}) for manifest in manifests]
-    out = [{"run": run} | entry for run, manifest in zip(config.runs, manifests) for entry in manifest.get("rejected", [])]
+    out = [
+        {"run": run} | entry for run, manifest in zip(config.runs, manifests) for entry in manifest.get("rejected", [])
+    ]
     report = {"schema_version": SCHEMA_VERSION, "git": git_state(), "runs": list(config.runs), "runs_git": git}
     report |= {"rejected": out, "rows": rows}
     report |= {"paper": tables} if asked.paper else {}
@@ -73,7 +75,8 @@ def main(config: Config) -> None:
 
 @contextlib.contextmanager
 def together(folder: Path) -> Iterator[Path]:
-    """A folder inside ``folder`` for files that are put into it together, when all of them are whole; if one fails, none is."""
+    """A folder inside ``folder`` for files that are put into it together, when all of them are whole; if one fails,
+    none is."""
     claim(folder)
     half = folder / ".partial"
     shutil.rmtree(half, ignore_errors=True)  # of a report that was killed
@@ -92,6 +95,7 @@ def write(folder: Path, report: dict[str, Any], runs: Sequence[str], picture: tu
     text = plain(markdown(report["rows"], beside) + "".join(f"\n{line}\n" for line in kept_out(report["rejected"])))
     if picture is not None:
         from eval.timeline import draw
+
         base, ours, task = picture
         shown = [last_turn(find_episode(runs, task, key.backend, key.mode, key.profile)) for key in (base, ours)]
         draw(shown, folder / "timeline.png")
@@ -131,25 +135,30 @@ def broken(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def chosen(episodes: Episodes) -> tuple[Key, Key, str] | None:
-    """Which request is drawn, in which two modes: one that both get right, with a held call and several started early, whose
-    speedup is typical. The model's where it has one, for it is what was measured; else the expert's. None where a mode lacks."""
+    """Which request is drawn, in which two modes: one that both get right, with a held call and several started early,
+    whose speedup is typical. The model's where it has one, for it is what was measured; else the expert's. None where a
+    mode lacks."""
     for backend in ("model", *BACKEND_ORDER):
         for ours in (key for key in episodes if key.backend == backend and key.mode == "speculative"):
             base = Key(ours.source, ours.split, backend, "sequential", ours.profile)
             others = {e.task: e for e in episodes.get(base, ())}
-            pairs = [(e, others[e.task]) for e in episodes[ours] if e.right and e.task in others and others[e.task].right]
+            pairs = [
+                (e, others[e.task]) for e in episodes[ours] if e.right and e.task in others and others[e.task].right
+            ]
             if not pairs:
                 continue
             ratios = [b.latency_ns / max(1, a.latency_ns) for a, b in pairs]
             typical = sorted(ratios)[len(ratios) // 2]
-            best = min(range(len(pairs)), key=lambda n: (_dull(pairs[n][0]), abs(ratios[n] - typical), pairs[n][0].task))
+            best = min(
+                range(len(pairs)), key=lambda n: (_dull(pairs[n][0]), abs(ratios[n] - typical), pairs[n][0].task)
+            )
             return base, ours, pairs[best][0].task
     return None
 
 
 def _dull(episode: EpisodeRecord) -> int:
-    """How little there is to see: three or four calls, most begun while the user speaks and one held, none in vain, in a request
-    that is short enough for its words to be read, are best."""
+    """How little there is to see: three or four calls, most begun while the user speaks and one held, none in vain, in
+    a request that is short enough for its words to be read, are best."""
     counts, said_s = episode.counts, seconds(episode.speech_end_ns)
     penalties = (
         (counts.early_calls == 0, 3),

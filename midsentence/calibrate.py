@@ -1,7 +1,7 @@
 """Measures a device profile: how fast this machine decodes and reads with a model, and what a restart costs.
 
-Owns the measurement. Does not know what a profile is used for. Figures are medians over repeats, and the whole takes seconds; the
-first repeat is a warm-up and does not count.
+Owns the measurement. Does not know what a profile is used for. Figures are medians over repeats, and the whole takes
+seconds; the first repeat is a warm-up and does not count.
 
     midsentence calibrate --model smollm2             # a row to paste into configs/clock
     midsentence calibrate --model tiny --dtype float32 --json
@@ -52,13 +52,21 @@ class Measurement:
         """The profile that the clock's arithmetic takes: whole rates of at least 1."""
         reading_ns = max(1.0, self.append_many_ns - self.restart_ns)
         return Profile(
-            name, max(1, round(NS_PER_S / max(1.0, self.step_ns))), max(1, round(self.many * NS_PER_S / reading_ns)),
+            name,
+            max(1, round(NS_PER_S / max(1.0, self.step_ns))),
+            max(1, round(self.many * NS_PER_S / reading_ns)),
             round(self.restart_ns),
         )
 
 
 def measure(
-    model: Model, prompt_ids: Sequence[int], *, many: int = 256, steps: int = 16, repeats: int = 5, clock: Clock | None = None,
+    model: Model,
+    prompt_ids: Sequence[int],
+    *,
+    many: int = 256,
+    steps: int = 16,
+    repeats: int = 5,
+    clock: Clock | None = None,
     budget_ns: int = 30 * NS_PER_S,
 ) -> Measurement:
     """Measures one context at a time.
@@ -130,14 +138,20 @@ def row(profile: Profile) -> str:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What the verb takes."""
-    parser.add_argument("--model", default="smollm2", help="smollm2, tiny, a folder, or a hub id with its commit (%(default)s)")
+    parser.add_argument(
+        "--model", default="smollm2", help="smollm2, tiny, a folder, or a hub id with its commit (%(default)s)"
+    )
     parser.add_argument("--adapter", help="a checkpoint's folder, or smollm2-midsentence; none for the model as it is")
     parser.add_argument("--dtype", default=DTYPES[0], choices=DTYPES, help="of the weights (%(default)s)")
     parser.add_argument(
-        "--runtime", default=RUNTIMES[0], choices=RUNTIMES,
+        "--runtime",
+        default=RUNTIMES[0],
+        choices=RUNTIMES,
         help="what runs the model (%(default)s); llamacpp takes a folder that training.export wrote with gguf=true",
     )
-    parser.add_argument("--context", type=int, default=64, metavar="TOKENS", help="of the context that it is measured in (%(default)s)")
+    parser.add_argument(
+        "--context", type=int, default=64, metavar="TOKENS", help="of the context that it is measured in (%(default)s)"
+    )
     parser.add_argument("--name", default="measured", help="what the profile is called (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print all that was measured as JSON")
 
@@ -151,16 +165,22 @@ def main(asked: argparse.Namespace) -> None:
     backend, renderer = load_backend(asked.model, asked.adapter, dtype=asked.dtype, runtime=asked.runtime)
     device, threads = where(backend)
     prompt = renderer.prompt_ids("Help the user by calling tools. " * (1 + asked.context // 4))
-    found = measure(backend, prompt[:asked.context])
+    found = measure(backend, prompt[: asked.context])
     profile = found.profile(asked.name)
     if asked.json:
         about = {
-            "model": asked.model, "adapter": asked.adapter, "dtype": asked.dtype, "runtime": asked.runtime, "device": device,
+            "model": asked.model,
+            "adapter": asked.adapter,
+            "dtype": asked.dtype,
+            "runtime": asked.runtime,
+            "device": device,
             "threads": threads,
         }
         print(json.dumps({"profile": asdict(profile), "measured": asdict(found)} | about))
         return
-    weights = asked.dtype if asked.runtime == "transformers" else backend.path.name  # a GGUF file is in the bits it was written in
+    weights = (
+        asked.dtype if asked.runtime == "transformers" else backend.path.name
+    )  # a GGUF file is in the bits it was written in
     print(f"# {asked.model}, {weights}, on {device}; medians of {found.repeats} repeats")
     print("# a row for `profiles:` in configs/clock/default.yaml; --name names it")
     print(row(profile))

@@ -1,7 +1,7 @@
 """The console command: ``midsentence serve | calibrate | fetch``, or ``python -m midsentence`` from a checkout.
 
-Owns the verbs, and that whatever is wrong with a command line is one line with status 2. Does not know what a verb does: its options and
-its work are in a module of its own, which is imported only where it is asked for.
+Owns the verbs, and that whatever is wrong with a command line is one line with status 2. Does not know what a verb
+does: its options and its work are in a module of its own, which is imported only where it is asked for.
 """
 
 from __future__ import annotations
@@ -45,7 +45,11 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     Raises:
         UserError: the line is none.
     """
-    parser = Parser(prog="midsentence", description="Agents that start working while the user is still speaking.", allow_abbrev=False)
+    parser = Parser(
+        prog="midsentence",
+        description="Agents that start working while the user is still speaking.",
+        allow_abbrev=False,
+    )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, about in VERBS.items():

@@ -62,7 +62,9 @@ class Profile:
         for field in ("decode_tokens_per_s", "prefill_tokens_per_s"):
             value = getattr(self, field)
             if not isinstance(value, int) or value < 1:
-                raise ValueError(f"profile {self.name!r}: {field} is {value!r}; it must be a whole number of at least 1")
+                raise ValueError(
+                    f"profile {self.name!r}: {field} is {value!r}; it must be a whole number of at least 1"
+                )
         if self.restart_ns < 0:
             raise ValueError(f"profile {self.name!r}: restart_ns is {self.restart_ns}; it must not be negative")
 

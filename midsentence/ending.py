@@ -1,8 +1,9 @@
-"""How a command reports failure: one line, and an exit status that distinguishes the user's mistakes from faults in the code.
+"""How a command reports failure: one line, and an exit status that distinguishes the user's mistakes from faults in the
+code.
 
-Owns the two exits, `fail` (2, what the user can mend) and `break_down` (1, a fault in the code, with the traceback in a file that the line
-names), and `ends`, which maps whatever a command raises to them; Ctrl-C and a closed pipe end it without a word more. Does not know
-what a command does.
+Owns the two exits, `fail` (2, what the user can mend) and `break_down` (1, a fault in the code, with the traceback in a
+file that the line names), and `ends`, which maps whatever a command raises to them; Ctrl-C and a closed pipe end it
+without a word more. Does not know what a command does.
 """
 
 from __future__ import annotations
@@ -34,12 +35,19 @@ _READERS = ("pyarrow", "safetensors", "safetensors_rust", "yaml", "zstandard", "
 _HERE = Path(__file__).resolve().parent.parent
 _ROOMS = ("midsentence", "configs", "data_gen", "training", "eval", "scripts")
 _FIXES = {
-    errno.ENOSPC: "free some space and run it again, it resumes", errno.EDQUOT: "free some space and run it again, it resumes",
-    errno.ENAMETOOLONG: "give a shorter name", errno.ENOTDIR: "a part of the path is a file; give another path",
-    errno.EEXIST: "it is a file, not a folder; give another path", errno.EISDIR: "it is a folder; give a file",
-    errno.ENOENT: "give a path that is there", errno.EACCES: "give a path that you may use", errno.EPERM: "give a path that you may use",
-    errno.ENOTEMPTY: "it holds something; give another path, or empty it", errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
-    errno.EROFS: "give a path that can be written", errno.ELOOP: "its links lead back to themselves; give another path",
+    errno.ENOSPC: "free some space and run it again, it resumes",
+    errno.EDQUOT: "free some space and run it again, it resumes",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.ENOTDIR: "a part of the path is a file; give another path",
+    errno.EEXIST: "it is a file, not a folder; give another path",
+    errno.EISDIR: "it is a folder; give a file",
+    errno.ENOENT: "give a path that is there",
+    errno.EACCES: "give a path that you may use",
+    errno.EPERM: "give a path that you may use",
+    errno.ENOTEMPTY: "it holds something; give another path, or empty it",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EROFS: "give a path that can be written",
+    errno.ELOOP: "its links lead back to themselves; give another path",
 }
 
 
@@ -72,7 +80,9 @@ def ends() -> Iterator[None]:
         break_down(error)
 
 
-def _warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
+def _warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
     """A library's warning, which may quote what others wrote, in a line."""
     return plain(f"{category.__name__}: {' '.join(str(message).split())}") + "\n"
 
@@ -109,7 +119,12 @@ def break_down(error: BaseException) -> NoReturn:
 
 def _is_the_users(error: Exception) -> bool:
     kinds = (UserError, ValueError, OSError, MemoryError, BrokenExecutor)
-    return isinstance(error, kinds) or _full(error) or _out_of_memory(error) or type(error).__module__.partition(".")[0] in _READERS
+    return (
+        isinstance(error, kinds)
+        or _full(error)
+        or _out_of_memory(error)
+        or type(error).__module__.partition(".")[0] in _READERS
+    )
 
 
 def _full(error: BaseException) -> bool:
@@ -119,12 +134,17 @@ def _full(error: BaseException) -> bool:
 
 def _out_of_memory(error: BaseException) -> bool:
     """Whether it is memory that a library could not have, of the machine or of a GPU."""
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    )
 
 
 def _said_here(error: Exception) -> bool:
-    """Whether a ``ValueError`` is a sentence of ours: of a kind of ours, or raised by a ``raise`` in our code. Others, of ``int("x")`` or a
-    library, are about what the user gave most of the time, and a fault in the code now and then."""
+    """Whether a ``ValueError`` is a sentence of ours: of a kind of ours, or raised by a ``raise`` in our code. Others,
+    of ``int("x")`` or a library, are about what the user gave most of the time, and a fault in the code now and
+    then."""
     if not isinstance(error, ValueError) or type(error).__module__.partition(".")[0] in (*_ROOMS, *_READERS):
         return True
     *_, frame = traceback.extract_tb(error.__traceback__) or [None]
@@ -177,14 +197,15 @@ def _exit(status: int) -> NoReturn:
 
 
 def _silence() -> None:
-    """Lets what is still to be printed go nowhere, so that the interpreter's own last flush has nothing to complain of."""
+    """Lets what is still to be printed go nowhere, so that the interpreter's own last flush has nothing to complain
+    of."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def quietly() -> None:
-    """For a worker process: Ctrl-C ends it at once and without a traceback, as the command that started it says what is to be said; and
-    so does the end of that command, whatever ended it."""
+    """For a worker process: Ctrl-C ends it at once and without a traceback, as the command that started it says what is
+    to be said; and so does the end of that command, whatever ended it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if (parent := multiprocessing.parent_process()) is not None:
         threading.Thread(target=_end_with, args=(parent,), name="parent", daemon=True).start()

@@ -20,7 +20,10 @@ from midsentence.models.folders import resolve
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What the verb takes."""
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"pinned files: {', '.join(assets.ASSETS)}")
-    parser.add_argument("--model", help="a model, whose folder is printed: smollm2, tiny, a folder or a hub id with its commit, ID@COMMIT")
+    parser.add_argument(
+        "--model",
+        help="a model, whose folder is printed: smollm2, tiny, a folder or a hub id with its commit, ID@COMMIT",
+    )
     parser.add_argument("--list", action="store_true", help="fetch nothing; say what there is and where it lies")
 
 

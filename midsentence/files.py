@@ -1,8 +1,9 @@
-"""Atomic writes of files that mark or carry a result: complete or absent, even if the disk fills, the process dies or the power fails.
+"""Atomic writes of files that mark or carry a result: complete or absent, even if the disk fills, the process dies or
+the power fails.
 
-Owns `whole`, which writes every such file, and how they are read: `marker` treats a torn file as missing, `digest` and `intact`
-compare files with what a manifest says of them, and `shaped` checks that plain data has the fields that its readers need. Does not
-know what is in them.
+Owns `whole`, which writes every such file, and how they are read: `marker` treats a torn file as missing, `digest` and
+`intact` compare files with what a manifest says of them, and `shaped` checks that plain data has the fields that its
+readers need. Does not know what is in them.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ except ImportError:  # Windows
 
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path``, to write to; what was written gets its own name when the block ends well, and is on the disk then.
+    """A temporary name beside ``path``, to write to; what was written gets its own name when the block ends well, and
+    is on the disk then.
 
-    A block that fails leaves what was at ``path`` as it was, and nothing beside it. Of a link, what it leads to is written.
+    A block that fails leaves what was at ``path`` as it was, and nothing beside it. Of a link, what it leads to is
+    written.
 
     Raises:
         ValueError: ``path`` is a device or a pipe, which a file would replace.
@@ -48,7 +51,8 @@ def whole(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _alone(half: Path) -> Iterator[None]:
-    """Waits until nobody else writes under a temporary name: of what two write there at once, one would give the other's half its name.
+    """Waits until nobody else writes under a temporary name: of what two write there at once, one would give the
+    other's half its name.
 
     Where the system or the disk has no such locks, it does not wait.
     """
@@ -57,7 +61,9 @@ def _alone(half: Path) -> Iterator[None]:
         try:
             with contextlib.suppress(OSError):  # a network's disk
                 fcntl.flock(handle, fcntl.LOCK_EX)
-            with contextlib.suppress(FileNotFoundError):  # renamed by whom we waited for: what we have is the result now
+            with contextlib.suppress(
+                FileNotFoundError
+            ):  # renamed by whom we waited for: what we have is the result now
                 if os.path.samestat(os.fstat(handle), half.stat()):
                     break
         except BaseException:
@@ -78,7 +84,8 @@ def write(path: Path, text: str, errors: str = "strict") -> None:
 
 
 def _synced(path: Path) -> None:
-    """Waits until a file, or the names in a folder, are on the disk; some file systems know no such thing for folders."""
+    """Waits until a file, or the names in a folder, are on the disk; some file systems know no such thing for
+    folders."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -111,7 +118,8 @@ def _digest(path: Path, size: int, mtime_ns: int) -> str:
 
 
 def intact(path: Path, said: Mapping[str, Any] | None) -> bool:
-    """Whether a file is there and is the one of which a manifest says ``{"sha256": …}``; of one that says nothing, whether it is there."""
+    """Whether a file is there and is the one of which a manifest says ``{"sha256": …}``; of one that says nothing,
+    whether it is there."""
     return path.is_file() and (not said or "sha256" not in said or digest(path) == said["sha256"])
 
 
@@ -133,7 +141,8 @@ def shaped(value: Any, shape: Any) -> bool:
     Args:
         value: from JSON or YAML.
         shape: a type or several; ``[shape]`` for a list of such, ``{str: shape}`` for a mapping to such, or
-            ``{"name": shape, "name?": shape}`` for a mapping that has these, or may have them. Null is as good as what may be left out.
+            ``{"name": shape, "name?": shape}`` for a mapping that has these, or may have them. Null is as good as what
+            may be left out.
     """
     match shape:
         case [each]:
@@ -141,7 +150,9 @@ def shaped(value: Any, shape: Any) -> bool:
         case {**named} if str not in named:
             return isinstance(value, dict) and all(_has(value, f"{name}", each) for name, each in named.items())
         case {**every}:
-            return isinstance(value, dict) and all(isinstance(key, str) and shaped(one, every[str]) for key, one in value.items())
+            return isinstance(value, dict) and all(
+                isinstance(key, str) and shaped(one, every[str]) for key, one in value.items()
+            )
     return isinstance(value, shape) and (not isinstance(value, bool) or shape is bool)
 
 

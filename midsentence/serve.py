@@ -2,7 +2,8 @@
 
 Owns the reading of lines and the printing of what happens. Does not decide anything. Each line is an update; one that
 ends in ``.``, ``!`` or ``?`` (or is empty) ends the request, and more after that is the next. The tools are those of
-`midsentence.tools.assistant`, over a small world of their own, or with ``--tools FILE.py`` the ``@tool`` functions of that file.
+`midsentence.tools.assistant`, over a small world of their own, or with ``--tools FILE.py`` the ``@tool`` functions of
+that file.
 
     midsentence serve --adapter smollm2-midsentence --constrained --grounded
     midsentence serve --adapter outputs/train/NAME --mode parallel --tools mine.py
@@ -64,7 +65,9 @@ def lines_of(event: Event, commands: Iterable[Command]) -> list[str]:
             shown.append(f"tool   {call} = {write_value(value)}")
         case ToolError(call=call, message=message):
             shown.append(f"tool   {call} failed: {message}")
-    shown += [f"agent  {write_call(item.call, item.name, (), item.args)}" for item in commands if isinstance(item, StartTool)]
+    shown += [
+        f"agent  {write_call(item.call, item.name, (), item.args)}" for item in commands if isinstance(item, StartTool)
+    ]
     return [f"{seconds(event.at_ns):7.2f} s  {plain(line)}" for line in shown]
 
 
@@ -138,42 +141,90 @@ def toolbox_of(tools: str, now: str) -> Toolbox:
     if tools in ("", "assistant"):
         return AssistantToolbox(WORLD, now=now)
     if Path(tools).suffix == ".json":
-        raise ValueError(f"{tools} describes tools and has no code that runs them; give a .py file with @tool functions")
+        raise ValueError(
+            f"{tools} describes tools and has no code that runs them; give a .py file with @tool functions"
+        )
     return load_tools_file(path_of(tools)).toolbox("", now)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What the verb takes."""
 
-    def option(name: str, default: Any = None, choices: Sequence[str] | None = None, *, about: str, **more: Any) -> None:
-        parser.add_argument(name, default=default, choices=choices, help=about + (" (%(default)s)" if default else ""), **more)
+    def option(
+        name: str, default: Any = None, choices: Sequence[str] | None = None, *, about: str, **more: Any
+    ) -> None:
+        parser.add_argument(
+            name, default=default, choices=choices, help=about + (" (%(default)s)" if default else ""), **more
+        )
 
-    option("--model", "smollm2", about="smollm2, tiny (random, for trying), a folder, or a hub id with its commit, ID@COMMIT")
-    option("--adapter", about="a checkpoint's folder, or smollm2-midsentence, which comes with the code; none for the model as it is")
+    option(
+        "--model",
+        "smollm2",
+        about="smollm2, tiny (random, for trying), a folder, or a hub id with its commit, ID@COMMIT",
+    )
+    option(
+        "--adapter",
+        about="a checkpoint's folder, or smollm2-midsentence, which comes with the code; none for the model as it is",
+    )
     option("--mode", "verified", tuple(MODES), about="how it works while you speak")
     option("--tools", "assistant", about="a file of @tool functions, or assistant", metavar="FILE.py")
-    parser.add_argument("--constrained", action="store_true", help="keep what the model writes to the protocol's grammar")
-    parser.add_argument("--grounded", action="store_true", help="and, by that grammar, texts in calls to words that you said")
+    parser.add_argument(
+        "--constrained", action="store_true", help="keep what the model writes to the protocol's grammar"
+    )
+    parser.add_argument(
+        "--grounded", action="store_true", help="and, by that grammar, texts in calls to words that you said"
+    )
     option("--runtime", RUNTIMES[0], RUNTIMES, about="what runs the weights")
-    option("--server", "", about="where a vLLM server is, with --runtime vllm; none for http://127.0.0.1:8000/v1", metavar="URL")
+    option(
+        "--server",
+        "",
+        about="where a vLLM server is, with --runtime vllm; none for http://127.0.0.1:8000/v1",
+        metavar="URL",
+    )
     option("--dtype", DTYPES[0], DTYPES, about="of the weights")
     option("--turns", None, get_args(Turns), about="the form of turns that the checkpoint was trained with")
     option("--stamps", "none", get_args(Stamps), about="the clock stamps that it was trained with")
     option("--prompt", "short", get_args(Style), about="how much of the protocol a checkpoint is told")
     option("--prompt-tools", "short", get_args(Detail), about="how much of each tool a checkpoint is told")
     option("--interrupt", "line", CHOICES["interrupt"], about="what your words cut of what it writes")
-    option("--commit-on", "final", CHOICES["commit_on"], about="whether it may commit on a silence, or on the end of a request alone")
+    option(
+        "--commit-on",
+        "final",
+        CHOICES["commit_on"],
+        about="whether it may commit on a silence, or on the end of a request alone",
+    )
     option("--revise", "amend", CHOICES["revise"], about="whether single arguments are set, or calls written anew")
-    option("--revise-cascade", "rerun", CHOICES["revise_cascade"], about="what becomes of calls that depend on a revised one")
-    option("--commit-grace-s", 0.0, about="how long what is committed waits for more speech, in seconds", type=_seconds, metavar="S")
-    option("--allow-egress", [], about="an egress tool that may run before you are done; may be repeated", action="append", metavar="TOOL")
+    option(
+        "--revise-cascade",
+        "rerun",
+        CHOICES["revise_cascade"],
+        about="what becomes of calls that depend on a revised one",
+    )
+    option(
+        "--commit-grace-s",
+        0.0,
+        about="how long what is committed waits for more speech, in seconds",
+        type=_seconds,
+        metavar="S",
+    )
+    option(
+        "--allow-egress",
+        [],
+        about="an egress tool that may run before you are done; may be repeated",
+        action="append",
+        metavar="TOOL",
+    )
     option("--max-context-tokens", 4096, about="where a session ends", type=_tokens, metavar="N")
     option("--max-generated-tokens", 1024, about="the most that it writes in a turn", type=_tokens, metavar="N")
     option("--out", "outputs/serve", about="where the log goes", metavar="FOLDER")
-    parser.add_argument("--page", action="store_true", help=(
-        "serve a page to this machine's browser instead, to type or speak in and watch; with smollm2 and no adapter: the shipped adapter, "
-        "constrained and grounded"
-    ))
+    parser.add_argument(
+        "--page",
+        action="store_true",
+        help=(
+            "serve a page to this machine's browser instead, to type or speak in and watch; with smollm2 and no adapter: the shipped "
+            "adapter, constrained and grounded"
+        ),
+    )
     option("--port", 8765, about="of the page; 0 for any that is free", type=_port, metavar="N")
 
 
@@ -205,9 +256,15 @@ _seconds.__name__ = "number"  # as argparse says them: "invalid number value: 'x
 def row_of(asked: argparse.Namespace, mode: str | None = None) -> Settings:
     """The row of the mode that was asked for, or of another, with what else was asked for."""
     return settings(
-        mode or asked.mode, interrupt=asked.interrupt, commit_on=asked.commit_on, revise=asked.revise, revise_cascade=asked.revise_cascade,
-        commit_grace_ns=ns(asked.commit_grace_s), allowed_egress=frozenset(asked.allow_egress),
-        max_context_tokens=asked.max_context_tokens, max_generated_tokens=asked.max_generated_tokens,
+        mode or asked.mode,
+        interrupt=asked.interrupt,
+        commit_on=asked.commit_on,
+        revise=asked.revise,
+        revise_cascade=asked.revise_cascade,
+        commit_grace_ns=ns(asked.commit_grace_s),
+        allowed_egress=frozenset(asked.allow_egress),
+        max_context_tokens=asked.max_context_tokens,
+        max_generated_tokens=asked.max_generated_tokens,
     )
 
 
@@ -215,6 +272,7 @@ def main(asked: argparse.Namespace) -> None:
     """Runs one session on the standard input, and leaves its log behind; or serves the page."""
     if asked.page:
         from midsentence.page import server
+
         return server.main(asked, lambda mode: row_of(asked, mode), toolbox_of)
     if sys.stdin is None:
         raise UserError("the standard input is closed; type into a terminal, or give a pipe or a file")
@@ -231,13 +289,26 @@ def main(asked: argparse.Namespace) -> None:
         screen.show(event, commands, session.state)
 
     from transformers.utils.logging import disable_progress_bar
+
     disable_progress_bar()  # of weights being loaded
     with load(
-        asked.model, asked.adapter, constrained=asked.constrained, grounded=asked.grounded, runtime=asked.runtime, dtype=asked.dtype,
-        turns=asked.turns, stamps=asked.stamps, server=asked.server,
+        asked.model,
+        asked.adapter,
+        constrained=asked.constrained,
+        grounded=asked.grounded,
+        runtime=asked.runtime,
+        dtype=asked.dtype,
+        turns=asked.turns,
+        stamps=asked.stamps,
+        server=asked.server,
     ) as model:
         session = open_session(
-            model, toolbox, row_of(asked), now=now, style="full" if bare else asked.prompt, detail="full" if bare else asked.prompt_tools,
+            model,
+            toolbox,
+            row_of(asked),
+            now=now,
+            style="full" if bare else asked.prompt,
+            detail="full" if bare else asked.prompt_tools,
             watch=watch,
         )
         print("Type what you want, line by line; end it with . or ? — Ctrl-D ends the session.", file=sys.stderr)

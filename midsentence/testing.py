@@ -1,12 +1,13 @@
 """What tests of tools and of sessions are written with: a scripted model, toy tools, `play`, and rows of exact times.
 
-Owns the scenario: what the user says, what the model writes and how long tools take, played on the virtual clock to rows of
-(seconds, who, what), exact to the nanosecond. No weights, no tokenizer and no waiting are needed; ``docs/testing.md`` has an example.
-The library itself imports nothing of it.
+Owns the scenario: what the user says, what the model writes and how long tools take, played on the virtual clock to
+rows of (seconds, who, what), exact to the nanosecond. No weights, no tokenizer and no waiting are needed;
+``docs/testing.md`` has an example. The library itself imports nothing of it.
 
-The device is a made-up one with round numbers: 10 tokens a second to write, 100 to take in, no restart cost. A word or a tag
-is one token (blanks and newlines belong to the word before), so a token takes 0.1 s, and so does every append of up
-to ten words. Role switches cost nothing. A tool takes 1 s, or what `play` is told. The toy tools, where a test brings none of its own:
+The device is a made-up one with round numbers: 10 tokens a second to write, 100 to take in, no restart cost. A word or
+a tag is one token (blanks and newlines belong to the word before), so a token takes 0.1 s, and so does every append of
+up to ten words. Role switches cost nothing. A tool takes 1 s, or what `play` is told. The toy tools, where a test
+brings none of its own:
 
     look(what, where?)  read
     ask(who)            egress
@@ -51,9 +52,25 @@ from midsentence.tools.function import FunctionToolbox, Tool
 from midsentence.tools.tool import Param, Toolbox, ToolFailure, ToolSpec, effects_in
 
 __all__ = [
-    "PAUSE", "PLAIN", "PREDICTED", "ROUND", "TOOLS", "Action", "Played", "Row", "ScriptNotOver", "ScriptRanOut", "Scripted", "ToolFailure",
-    "Tools", "WordRenderer", "answer", "calls", "play", "spell",
-]  # fmt: skip
+    "PAUSE",
+    "PLAIN",
+    "PREDICTED",
+    "ROUND",
+    "TOOLS",
+    "Action",
+    "Played",
+    "Row",
+    "ScriptNotOver",
+    "ScriptRanOut",
+    "Scripted",
+    "ToolFailure",
+    "Tools",
+    "WordRenderer",
+    "answer",
+    "calls",
+    "play",
+    "spell",
+]
 
 ROUND = Profile("round", decode_tokens_per_s=10, prefill_tokens_per_s=100, restart_ns=0)
 """The made-up device."""
@@ -64,7 +81,9 @@ TOOLS = (
     ToolSpec("ask", (Param("who", _ANY),), "egress"),
     ToolSpec("send", (Param("to", _ANY), Param("text", {"type": "string"}, required=False)), "write"),
     ToolSpec("page", (Param("what", _ANY),), "read", reads=frozenset({"book"})),
-    ToolSpec("note", (Param("what", _ANY),), "write", reads=frozenset({"book"}), writes=frozenset({"book"}), timeout_ns=ns(5)),
+    ToolSpec(
+        "note", (Param("what", _ANY),), "write", reads=frozenset({"book"}), writes=frozenset({"book"}), timeout_ns=ns(5)
+    ),
 )
 """The toy tools."""
 
@@ -91,7 +110,8 @@ class ScriptNotOver(AssertionError):
 class Scripted:
     """Plays the model: each generation takes the next action. A cut action counts as taken.
 
-    It is a planner for `midsentence.shells.virtual.Episode`, and for `midsentence.models.planned.PlannedModel` in a live session.
+    It is a planner for `midsentence.shells.virtual.Episode`, and for `midsentence.models.planned.PlannedModel` in a
+    live session.
 
     Args:
         actions: one a generation. A script that runs out is a mistake of whoever wrote it, and fails loudly.
@@ -133,7 +153,12 @@ class Scripted:
 
 def calls(*lines: str, think: str = "") -> str:
     """An action of call lines: 1 token for each tag, and those of the lines."""
-    return (f"<think>{think}</think>" if think else "") + "<tool_call>\n" + "".join(f"{line}\n" for line in lines) + "</tool_call>"
+    return (
+        (f"<think>{think}</think>" if think else "")
+        + "<tool_call>\n"
+        + "".join(f"{line}\n" for line in lines)
+        + "</tool_call>"
+    )
 
 
 def answer(text: str = "done") -> str:
@@ -205,8 +230,12 @@ class Tools:
     """
 
     def __init__(
-        self, takes: Mapping[str, float], answers: Mapping[str, Any], specs: Iterable[ToolSpec] = TOOLS, own: Toolbox | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        takes: Mapping[str, float],
+        answers: Mapping[str, Any],
+        specs: Iterable[ToolSpec] = TOOLS,
+        own: Toolbox | None = None,
+    ) -> None:
         self.own = own
         self.specs: Mapping[str, ToolSpec] = own.specs if own is not None else {spec.name: spec for spec in specs}
         self.takes = takes
@@ -237,7 +266,9 @@ class Tools:
         answer = self._declared(self.answers, name, args, _UNDECLARED)
         if isinstance(answer, list):  # one after the other
             if not answer:
-                raise AssertionError(f"{spell(name, args)} is run, but all declared answers are given; declare what it answers then")
+                raise AssertionError(
+                    f"{spell(name, args)} is run, but all declared answers are given; declare what it answers then"
+                )
             answer = answer.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -313,7 +344,10 @@ class Played:
                 case Silence(silent_ns=silent_ns):
                     row("user", f"({_seconds(silent_ns):g} s)")
                 case ToolResult(call=call, version=version, value=value):
-                    row("result", f"{_name(call, version)} {value if isinstance(value, str) else json.dumps(value, default=repr)}")
+                    row(
+                        "result",
+                        f"{_name(call, version)} {value if isinstance(value, str) else json.dumps(value, default=repr)}",
+                    )
                 case ToolError(call=call, version=version, message=message, kind=kind):
                     row("error", f"{_name(call, version)} {kind}: {message}")
                 case Timer():
@@ -348,7 +382,9 @@ def _seconds(at_ns: int) -> float:
     """Exact: a time that is no whole number of milliseconds would not compare equal to what a test writes."""
     exact = Fraction(at_ns, 10**9)
     if 1000 % exact.denominator:
-        raise AssertionError(f"{at_ns} ns is no whole number of milliseconds; give times, latencies and rates that make whole ones")
+        raise AssertionError(
+            f"{at_ns} ns is no whole number of milliseconds; give times, latencies and rates that make whole ones"
+        )
     return float(exact)
 
 
@@ -378,8 +414,8 @@ def play(
         model: the actions, one a generation; see `Scripted`.
         mode: the row of settings, with ``PLAIN`` and ``changes``.
         takes: seconds by tool, or by call as `spell` spells it; else 1, whatever latency a tool says it has.
-        answers: results likewise, else what the tool returns, ``ok`` for a toy tool; an exception is raised; a list gives one after the
-            other.
+        answers: results likewise, else what the tool returns, ``ok`` for a toy tool; an exception is raised; a list
+            gives one after the other.
         profile: the device.
         all_used: whether the script must have been asked for all of its actions.
         limit_s: when a scenario that is not over ends as ``too_long``.
@@ -398,19 +434,27 @@ def play(
     chosen: Settings = settings(mode, **(PLAIN | changes))
     run, script = Tools(takes or {}, answers or {}, (*TOOLS, *specs), _toolbox(tools)), Scripted(model)
     updates: list[UserUpdate | EndPredicted | Silence] = [
-        EndPredicted(ns(at_s)) if text == PREDICTED else UserUpdate(ns(at_s), text.removesuffix("."), text.endswith("."))
+        EndPredicted(ns(at_s))
+        if text == PREDICTED
+        else UserUpdate(ns(at_s), text.removesuffix("."), text.endswith("."))
         for at_s, text in user
     ]
     updates += [Silence(ns(at_s), ns(silent_s)) for at_s, silent_s in silences]
     renderer = cast(Renderer, WordRenderer())
     episode = Episode(
-        settings=chosen, profile=profile, toolbox=run, updates=updates, renderer=renderer, prompt_ids=(),
-        planner=script, limit_ns=ns(limit_s),
-    )  # fmt: skip
+        settings=chosen,
+        profile=profile,
+        toolbox=run,
+        updates=updates,
+        renderer=renderer,
+        prompt_ids=(),
+        planner=script,
+        limit_ns=ns(limit_s),
+    )
     played = Played(episode.run(), run, script)
     if all_used and script.left:
         raise ScriptNotOver(
-            f"{script.left} actions of the script were never asked for: {script.actions[script.taken:]}; "
+            f"{script.left} actions of the script were never asked for: {script.actions[script.taken :]}; "
             f"the session ended as {played.outcome} at {played.rollout.end_ns} ns"
         )
     return played

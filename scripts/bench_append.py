@@ -2,8 +2,8 @@
 
     python -m scripts.bench append [--model smollm2] [--repeats 3]
 
-Prints one line of JSON: seconds at three lengths of context, in one run on one machine. Each figure is the fastest of its
-repeats, since what else the machine does can only add; the two sides take turns, and the whole is read by the plain
+Prints one line of JSON: seconds at three lengths of context, in one run on one machine. Each figure is the fastest of
+its repeats, since what else the machine does can only add; the two sides take turns, and the whole is read by the plain
 model, without any cache to fill.
 """
 

@@ -3,10 +3,10 @@
     python -m scripts.bench core [--model smollm2 | --model none] [--repeats 5]
 
 Prints one line of JSON: microseconds an event after 100, 1,000 and 10,000 events of one session (updates, tokens one by
-one, calls, results, revisions, answers, turn after turn), and the share that is of one decode step of the embedded model
-with one session and a short context. The event is a token: `token_…` is what a decode step waits for; `event_…` is the
-mean over all events of a turn. Each figure is a mean over the turns that follow that point, the least of its repeats,
-since what else the machine does can only add.
+one, calls, results, revisions, answers, turn after turn), and the share that is of one decode step of the embedded
+model with one session and a short context. The event is a token: `token_…` is what a decode step waits for; `event_…`
+is the mean over all events of a turn. Each figure is a mean over the turns that follow that point, the least of its
+repeats, since what else the machine does can only add.
 """
 
 from __future__ import annotations
@@ -29,13 +29,16 @@ TOOLS = {
     spec.name: spec
     for spec in (
         ToolSpec("look", (Param("what", {"type": "string"}),), "read", reads=frozenset({"book"})),
-        ToolSpec("note", (Param("what", {"type": "string"}),), "write", reads=frozenset({"book"}), writes=frozenset({"book"})),
+        ToolSpec(
+            "note", (Param("what", {"type": "string"}),), "write", reads=frozenset({"book"}), writes=frozenset({"book"})
+        ),
     )
 }
 
 
 class Talk:
-    """A session that goes on for ever: each turn has two updates, two calls, a revision, their results and an answer."""
+    """A session that goes on for ever: each turn has two updates, two calls, a revision, their results and an
+    answer."""
 
     def __init__(self) -> None:
         self.state = reducer.start(settings("speculative", commit="action", max_context_tokens=10**9), TOOLS)
@@ -83,14 +86,16 @@ class Talk:
             if isinstance(command, Append):
                 yield Appended(self.events, 12)
             elif isinstance(command, StartTool):
-                yield ToolResult(self.events, command.call, command.version, f"+1 555 {command.call} v{command.version}")
+                yield ToolResult(
+                    self.events, command.call, command.version, f"+1 555 {command.call} v{command.version}"
+                )
 
     def _answered(self, text: str) -> Iterator[Event]:
         """Lets the model write an action, four characters a token."""
         while self.state.phase is not reducer.Phase.GENERATING:
             yield from self._owed()
         for at in range(0, len(text), 4):
-            yield ModelOutput(self.events, self.state.generation, text[at: at + 4], (at,))
+            yield ModelOutput(self.events, self.state.generation, text[at : at + 4], (at,))
 
 
 def measure(histories: tuple[int, ...], repeats: int) -> dict[str, float]:
@@ -129,7 +134,9 @@ def decode_step_us(name: str, context: int = 128, steps: int = 12) -> float:
 def main(arguments: list[str]) -> int:
     """See the module."""
     parser = argparse.ArgumentParser(prog="bench core")
-    parser.add_argument("--model", default="smollm2", help="whose decode step to compare with; 'none' for no comparison")
+    parser.add_argument(
+        "--model", default="smollm2", help="whose decode step to compare with; 'none' for no comparison"
+    )
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--histories", type=int, nargs="+", default=list(HISTORIES))
     options = parser.parse_args(arguments)

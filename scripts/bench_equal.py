@@ -1,6 +1,7 @@
 """Pairs of effects that are the same, and pairs that are not: what everybody who compares effects makes of them.
 
-``python -m scripts.bench equal`` prints a row a pair with the verdict of each comparer, and how many verdicts are wrong:
+``python -m scripts.bench equal`` prints a row a pair with the verdict of each comparer, and how many verdicts are
+wrong:
 
     guard    the core refuses the second as it is written
     start    the core refuses the second when what it is computed from is there
@@ -27,41 +28,84 @@ _TEXTS = {"type": ["array", "string"], "items": _TEXT}
 SPECS = {
     spec.name: spec
     for spec in (
-        ToolSpec("pay", (
-            Param("to", {}), Param("amount", {"type": ["number", "boolean", "string"]}, False, "", 1), Param("note", {}, False),
-        )),
-        ToolSpec("mail", (
-            Param("to", _TEXTS), Param("text", _TEXT), Param("cc", _TEXTS, False),
-        )),
-        ToolSpec("save", (
-            Param("what", {"type": "object", "properties": {"name": _TEXT, "size": {"type": ["number", "null"], "default": 10}}}),
-        )),
-        ToolSpec("call", (Param("number", _TEXT),), canonical=lambda args: {
-            name: "".join(c for c in str(value) if c.isdigit()) for name, value in args.items()
-        }),
+        ToolSpec(
+            "pay",
+            (
+                Param("to", {}),
+                Param("amount", {"type": ["number", "boolean", "string"]}, False, "", 1),
+                Param("note", {}, False),
+            ),
+        ),
+        ToolSpec(
+            "mail",
+            (
+                Param("to", _TEXTS),
+                Param("text", _TEXT),
+                Param("cc", _TEXTS, False),
+            ),
+        ),
+        ToolSpec(
+            "save",
+            (
+                Param(
+                    "what",
+                    {
+                        "type": "object",
+                        "properties": {"name": _TEXT, "size": {"type": ["number", "null"], "default": 10}},
+                    },
+                ),
+            ),
+        ),
+        ToolSpec(
+            "call",
+            (Param("number", _TEXT),),
+            canonical=lambda args: {
+                name: "".join(c for c in str(value) if c.isdigit()) for name, value in args.items()
+            },
+        ),
         ToolSpec("get", (Param("n", _NUMBER),), "read"),
     )
 }
 
 SAME = (
-    ('pay("a")', 'pay("a", 1)'), ('pay("a")', 'pay("a", 1.0)'), ('pay("a")', 'pay("a", 1.0, null)'), ('pay("a")', 'pay("a", note=null)'),
-    ('pay("a", 100)', 'pay("a", 1e2)'), ('pay("a", 0)', 'pay("a", -0.0)'), ('pay("a", 2, "x y")', 'pay("a", 2, " x  y ")'),
-    ('pay("Zo\u00eb")', 'pay("Zoe\u0308")'), ('pay(amount=3, to="a")', 'pay("a", 3)'), ('mail(["a"], "x")', 'mail("a", "x")'),
-    ('mail(["a"], "x", "b")', 'mail(["a"], "x", ["b"])'), ('save({"name": "a"})', 'save({"size": 10.0, "name": "a"})'),
-    ('save({"name": "a", "size": null})', 'save({"name": "a"})'), ('call("555-01 23")', 'call("5550123")'),
+    ('pay("a")', 'pay("a", 1)'),
+    ('pay("a")', 'pay("a", 1.0)'),
+    ('pay("a")', 'pay("a", 1.0, null)'),
+    ('pay("a")', 'pay("a", note=null)'),
+    ('pay("a", 100)', 'pay("a", 1e2)'),
+    ('pay("a", 0)', 'pay("a", -0.0)'),
+    ('pay("a", 2, "x y")', 'pay("a", 2, " x  y ")'),
+    ('pay("Zo\u00eb")', 'pay("Zoe\u0308")'),
+    ('pay(amount=3, to="a")', 'pay("a", 3)'),
+    ('mail(["a"], "x")', 'mail("a", "x")'),
+    ('mail(["a"], "x", "b")', 'mail(["a"], "x", ["b"])'),
+    ('save({"name": "a"})', 'save({"size": 10.0, "name": "a"})'),
+    ('save({"name": "a", "size": null})', 'save({"name": "a"})'),
+    ('call("555-01 23")', 'call("5550123")'),
     ('pay({"Zo\u00eb": 1})', 'pay({"Zoe\u0308": 1})'),
-    ('pay({"b": 1, "a": 2})', 'pay({"a": 2, "b": 1})'), ('mail(["a ", "b"], "x")', 'mail(["a", "b"], "x")'),
+    ('pay({"b": 1, "a": 2})', 'pay({"a": 2, "b": 1})'),
+    ('mail(["a ", "b"], "x")', 'mail(["a", "b"], "x")'),
 )
 OTHER = (
-    ('pay("a", 1)', 'pay("a", true)'), ('pay("a", 0)', 'pay("a", false)'), ('pay("a", 1)', 'pay("a", "1")'),
+    ('pay("a", 1)', 'pay("a", true)'),
+    ('pay("a", 0)', 'pay("a", false)'),
+    ('pay("a", 1)', 'pay("a", "1")'),
     ('pay("a", 1)', 'pay("a", 1.001)'),
-    ('pay("a")', 'pay("A")'), ('pay("a")', 'pay(["a"])'), ('pay("ab")', 'pay("a b")'), ('pay("a", 1, "")', 'pay("a", 1)'),
-    ('pay("a", 1, [])', 'pay("a", 1)'), ('pay("e")', 'pay("\u00e9")'), ('mail(["a", "b"], "x")', 'mail(["b", "a"], "x")'),
-    ('mail(["a"], "x")', 'mail(["a", "a"], "x")'), ('mail(["a, b"], "x")', 'mail(["a", "b"], "x")'),
+    ('pay("a")', 'pay("A")'),
+    ('pay("a")', 'pay(["a"])'),
+    ('pay("ab")', 'pay("a b")'),
+    ('pay("a", 1, "")', 'pay("a", 1)'),
+    ('pay("a", 1, [])', 'pay("a", 1)'),
+    ('pay("e")', 'pay("\u00e9")'),
+    ('mail(["a", "b"], "x")', 'mail(["b", "a"], "x")'),
+    ('mail(["a"], "x")', 'mail(["a", "a"], "x")'),
+    ('mail(["a, b"], "x")', 'mail(["a", "b"], "x")'),
     ('save({"name": "a"})', 'save({"name": "a", "size": 0})'),
-    ('pay({"a": null})', 'pay({})'), ('call("5550123")', 'call("5550124")'), ('pay("a", 9007199254740993)', 'pay("a", 9007199254740992)'),
+    ('pay({"a": null})', "pay({})"),
+    ('call("5550123")', 'call("5550124")'),
+    ('pay("a", 9007199254740993)', 'pay("a", 9007199254740992)'),
     ('pay("a", 1, "null")', 'pay("a")'),
-)  # fmt: skip
+)
 
 
 def bound(text: str) -> tuple[ToolSpec, dict[str, Any]]:
@@ -90,10 +134,14 @@ def verdicts(one: str, other: str) -> dict[str, bool]:
     reads = tuple(args_2.values())
     named = ", ".join(f"{name}=${n}" for n, name in enumerate(args_2, start=1))
     late = session(
-        *(f"{n}. get({n})" for n in range(1, len(reads) + 1)), f"{len(reads) + 1}. {one}", f"{len(reads) + 2}. {spec_2.name}({named})",
+        *(f"{n}. get({n})" for n in range(1, len(reads) + 1)),
+        f"{len(reads) + 1}. {one}",
+        f"{len(reads) + 2}. {spec_2.name}({named})",
         results=reads,
     )
-    runs = tuple(Run(n, 1, s.name, a, 0, 1, "done") for n, (s, a) in enumerate(((spec, args), (spec_2, args_2)), start=1))
+    runs = tuple(
+        Run(n, 1, s.name, a, 0, 1, "done") for n, (s, a) in enumerate(((spec, args), (spec_2, args_2)), start=1)
+    )
     return {
         "guard": "error call 2 repeats call 1" in _seen(session(f"1. {one}", f"2. {other}")),
         "start": sum(isinstance(c, StartTool) and SPECS[c.name].access == "write" for c in late) == 1,
@@ -106,7 +154,12 @@ def verdicts(one: str, other: str) -> dict[str, bool]:
 def _seen(commands: list[Any]) -> str:
     """What was noted and what the model was told, as text."""
     notes = [f"note {command.what}" for command in commands if isinstance(command, Note)]
-    return "\n".join([*notes, *(f"{s.kind} {s.text}" for command in commands if isinstance(command, Append) for s in command.segments)])
+    return "\n".join(
+        [
+            *notes,
+            *(f"{s.kind} {s.text}" for command in commands if isinstance(command, Append) for s in command.segments),
+        ]
+    )
 
 
 def main(arguments: list[str]) -> int:

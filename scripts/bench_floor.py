@@ -5,14 +5,16 @@
 Each episode draws a task, a device, a mode, settings, false ends of speech, and who plays:
 
     expert      the causal expert
-    clairvoyant writes gold's calls at the first word, whole or amended, commits at the first silence or end that lets it, in the
+    clairvoyant writes gold's calls at the first word, whole or amended, commits at the first silence or end that lets
+    it, in the
                 shortest way that there is, and answers so
-    equal       the same with arguments that gold does not spell out but the world takes for the same: a file's name for its
+    equal       the same with arguments that gold does not spell out but the world takes for the same: a file's name for
+    its
                 path, a URL that follows from what is shown, texts in other style, defaults written out, one for a list
                 of one, calls in another order, openings left out or put in
 
-An episode that is right and below its floor is *below*; there may be none. Without a file HotpotQA's part are a few questions made
-up here, for its floor is that of any question. Prints one line of JSON; progress goes to standard error.
+An episode that is right and below its floor is *below*; there may be none. Without a file HotpotQA's part are a few
+questions made up here, for its floor is that of any question. Prints one line of JSON; progress goes to standard error.
 """
 
 from __future__ import annotations
@@ -56,7 +58,9 @@ from midsentence.tools.tool import HasElsewhere, mismatch, shown_by
 
 SOURCES = ("assistant", "naturalistic", "written", "bfcl", "hotpotqa", "debug")
 WHO = ("expert", "clairvoyant", "equal", "equal")
-DEVICES = ClockConfig(profiles={"laptop": ProfileConfig(40, 400, 0.020), "datacentre": ProfileConfig(150, 12_000, 0.010)})
+DEVICES = ClockConfig(
+    profiles={"laptop": ProfileConfig(40, 400, 0.020), "datacentre": ProfileConfig(150, 12_000, 0.010)}
+)
 CHUNK = 50
 
 
@@ -81,7 +85,9 @@ class Clairvoyant:
         if lines:
             return tool_call(lines)
         row = state.settings
-        held = [state.graph[id] for id in state.graph.live if not row.speculates or state.graph[id].spec.access != "read"]
+        held = [
+            state.graph[id] for id in state.graph.live if not row.speculates or state.graph[id].spec.access != "read"
+        ]
         # the paper's rule has no commit on a silence: an answer would wait for one for ever
         quiet = row.commit_on == "silence" and state.silence_in_context and not (row.commit == "paper" and held)
         if not state.final_in_context and not quiet:
@@ -116,7 +122,9 @@ def tool_call(lines: Sequence[str]) -> str:
 def gold_calls(task: Task) -> list[tuple[str, dict[str, Any]]]:
     """Gold's calls as gold writes them."""
     ids = {k: k for k in range(1, len(task.gold) + 1)}
-    return [(call.name, {name: issued(value, ids) for name, value in gold_args(call, {}).items()}) for call in task.gold]
+    return [
+        (call.name, {name: issued(value, ids) for name, value in gold_args(call, {}).items()}) for call in task.gold
+    ]
 
 
 class Equal:
@@ -166,7 +174,9 @@ class Equal:
             if value == "" and arg.optional:
                 continue
             known = {n: self._without(n) for n in references(value) if n not in self.needs.get(k, ())}
-            args[name] = filled(value, {n: got for n, got in known.items() if got is not None and self.draw.random() < 0.7})
+            args[name] = filled(
+                value, {n: got for n, got in known.items() if got is not None and self.draw.random() < 0.7}
+            )
             if "enum" not in params[name].schema:
                 args[name] = self._styled(args[name], self.specs[gold.name].access == "write")
             if isinstance(args[name], list) and len(args[name]) == 1 and self.draw.random() < 0.3:
@@ -174,20 +184,36 @@ class Equal:
                 plain = str(one) if references(one) else one  # a result that is a text may stand for a list of one
                 args[name] = one if mismatch(plain, params[name].schema) is None else args[name]
         for param in params.values():
-            if param.name not in args and not param.required and mismatch(None, param.schema) is None and self.draw.random() < 0.1:
+            if (
+                param.name not in args
+                and not param.required
+                and mismatch(None, param.schema) is None
+                and self.draw.random() < 0.1
+            ):
                 args[param.name] = None
         return args
 
     def _without(self, n: int) -> Any:
         """What can stand for a result that nobody has seen."""
-        said = [value for arg in self.task.gold[n - 1].args.values() for value in arg.values if isinstance(value, str) and value]
+        said = [
+            value
+            for arg in self.task.gold[n - 1].args.values()
+            for value in arg.values
+            if isinstance(value, str) and value
+        ]
         return self.known.get(n, said[0] if said else None)
 
     def _styled(self, value: Any, ends: bool) -> Any:
         """The value in other style; ``ends`` says whether a full stop may come after several words."""
         if isinstance(value, list):
             return [self._styled(item, ends) for item in value]
-        plain = isinstance(value, str) and len(value) > 1 and value[0].isalpha() and "$" not in value and "http" not in value
+        plain = (
+            isinstance(value, str)
+            and len(value) > 1
+            and value[0].isalpha()
+            and "$" not in value
+            and "http" not in value
+        )
         if not plain or self.draw.random() < 0.4:
             return value
         forms = (value[0].upper() + value[1:], value.lower(), value.upper(), f" {value} ")
@@ -197,7 +223,9 @@ class Equal:
 def player(who: str, task: Task, draw: random.Random) -> Planner:
     """Who plays the model."""
     if who == "expert":
-        return Expert(task, reading_of(task, draw.choice((0.0, 0.5)), draw.getrandbits(20)), draw.choice(("slots", "none")))
+        return Expert(
+            task, reading_of(task, draw.choice((0.0, 0.5)), draw.getrandbits(20)), draw.choice(("slots", "none"))
+        )
     calls = Equal(task, draw).calls() if who == "equal" else gold_calls(task)
     return Clairvoyant(task, calls, draw.choice((1, 2, 99)), draw.random() < 0.5, draw.random() < 0.3)
 
@@ -207,17 +235,32 @@ def try_one(tasks: Sequence[Task], renderer: Renderer, draw: random.Random) -> E
     task, who, mode = draw.choice(tasks), draw.choice(WHO), draw.choice(list(MODES))
     commit = draw.choice(("action", "line", "line", "paper"))
     agent = AgentConfig(
-        commit_grace_s=draw.choice((0.0, 0.0, 0.5)), interrupt=draw.choice(("line", "token", "action")),
-        commit=commit, commit_on="final" if commit == "paper" else draw.choice(("final", "silence")),
-        revise=draw.choice(("reissue", "amend")), max_context_tokens=32_000,
+        commit_grace_s=draw.choice((0.0, 0.0, 0.5)),
+        interrupt=draw.choice(("line", "token", "action")),
+        commit=commit,
+        commit_on="final" if commit == "paper" else draw.choice(("final", "silence")),
+        revise=draw.choice(("reissue", "amend")),
+        max_context_tokens=32_000,
     )
-    endpoint = EndpointConfig(delay_s=draw.choice((0.5, 0.8)), false_rate=draw.choice((0.0, 0.2, 1.0)), predict_delay_s=0.3)
+    endpoint = EndpointConfig(
+        delay_s=draw.choice((0.5, 0.8)), false_rate=draw.choice((0.0, 0.2, 1.0)), predict_delay_s=0.3
+    )
     data = DataConfig(endpoints={"oracle": endpoint}, revision_rate=draw.choice((0.0, 0.1)), revision_words=3)
     profile, seed, box = profile_of(draw.choice(list(DEVICES.profiles)), DEVICES), draw.getrandbits(20), task.toolbox()
-    run = make_episode(task, mode, profile, renderer, agent=agent, data=data, seed=seed, toolbox=box, planner=player(who, task, draw)).run()
+    run = make_episode(
+        task, mode, profile, renderer, agent=agent, data=data, seed=seed, toolbox=box, planner=player(who, task, draw)
+    ).run()
     return record(
-        task, run, box, settings=settings_of(mode, agent), profile=profile, renderer=renderer,
-        cap_ns=ns(60), backend=who, mode=mode, seed=seed,
+        task,
+        run,
+        box,
+        settings=settings_of(mode, agent),
+        profile=profile,
+        renderer=renderer,
+        cap_ns=ns(60),
+        backend=who,
+        mode=mode,
+        seed=seed,
     )
 
 
@@ -247,10 +290,16 @@ def made_up() -> list[dict[str, Any]]:
     """Comparison questions about places that there are not."""
     names = ("Brill Hill", "Quorn Hall", "Moss End", "Dale Fort", "Lux House", "Ann Tower")
     texts = {name: [f"{name} is a place.", f" It was built in {1800 + n}."] for n, name in enumerate(names)}
-    pairs = [(a, b) for n, a in enumerate(names) for b in names[n + 1:]]
+    pairs = [(a, b) for n, a in enumerate(names) for b in names[n + 1 :]]
     return [
-        {"_id": f"q{n}", "question": f"Which is older, {a} or {b}?", "answer": a, "type": "comparison",
-         "supporting_facts": [[a, 0], [b, 0]], "context": [[a, texts[a]], [b, texts[b]]]}
+        {
+            "_id": f"q{n}",
+            "question": f"Which is older, {a} or {b}?",
+            "answer": a,
+            "type": "comparison",
+            "supporting_facts": [[a, 0], [b, 0]],
+            "context": [[a, texts[a]], [b, texts[b]]],
+        }
         for n, (a, b) in enumerate(pairs)
     ]
 
@@ -287,17 +336,31 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     each = -(-options.count // len(SOURCES))
     jobs = [
-        (source, first, min(CHUNK, each - first), options.seed, options.hotpotqa) for source in SOURCES for first in range(0, each, CHUNK)
+        (source, first, min(CHUNK, each - first), options.seed, options.hotpotqa)
+        for source in SOURCES
+        for first in range(0, each, CHUNK)
     ]
     by_source = {source: Counter(tried=0, right=0, below=0) for source in SOURCES}
     with ExitStack() as stack:
         alone = options.workers <= 1
-        ran = map(run_chunk, jobs) if alone else stack.enter_context(get_context("spawn").Pool(options.workers)).imap(run_chunk, jobs)
+        ran = (
+            map(run_chunk, jobs)
+            if alone
+            else stack.enter_context(get_context("spawn").Pool(options.workers)).imap(run_chunk, jobs)
+        )
         for source, counts, found in ran:
             by_source[source].update(counts)
-            print(f"{source}: {by_source[source]['tried']} of {each}, {by_source[source]['below']} below", file=sys.stderr, flush=True)
+            print(
+                f"{source}: {by_source[source]['tried']} of {each}, {by_source[source]['below']} below",
+                file=sys.stderr,
+                flush=True,
+            )
             for line in found:
                 print(f"below: {line}", file=sys.stderr)
     total = sum(by_source.values(), Counter())
-    print(json.dumps({"bench": "floor"} | {name: total[name] for name in ("tried", "right", "below")} | {"by_source": by_source}))
+    print(
+        json.dumps(
+            {"bench": "floor"} | {name: total[name] for name in ("tried", "right", "below")} | {"by_source": by_source}
+        )
+    )
     return int(total["below"] > 0)

@@ -1,14 +1,15 @@
 """Attacks the commands with bad input, broken files, kills and full disks, and counts what must never happen.
 
-    python -m scripts.bench hostile                              # 400 command lines, 1,000 files, 60 kills, 20 full disks
+    python -m scripts.bench hostile                              # 400 command lines, 1,000 files, 60 kills, 20 full
+    disks
     python -m scripts.bench hostile --lines 100 --files 0 --kills 0 --disks 0
     python -m scripts.bench hostile --workers 8                  # the same, in so many processes
     python -m scripts.bench hostile --only "line 17"             # one case again, with all that it says
 
 Everything is drawn from ``--seed``. Prints one line of JSON: how many were tried of each kind, and the counters of
-`scripts.hostile.found`, all of which must be 0; each finding is a line on the standard error. Cases run in forks of one process that
-has imported everything (`scripts.hostile.warm`), so POSIX only. Ends with status 1 if anything was found; Ctrl-C ends it with the line
-for what was tried.
+`scripts.hostile.found`, all of which must be 0; each finding is a line on the standard error. Cases run in forks of one
+process that has imported everything (`scripts.hostile.warm`), so POSIX only. Ends with status 1 if anything was found;
+Ctrl-C ends it with the line for what was tried.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1, help="processes, each with a world of its own")
     parser.add_argument("--only", default="", help='one case, such as "line 17"')
-    parser.add_argument("--place", type=Path, help="folder to work in, which is kept; its world of earlier results is used again")
+    parser.add_argument(
+        "--place", type=Path, help="folder to work in, which is kept; its world of earlier results is used again"
+    )
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="hostile-") as temporary:
         tally = run(options, options.place or Path(temporary))
@@ -68,7 +71,9 @@ def run(options: argparse.Namespace, place: Path) -> Tally:
         tally = Tally()
         shares = [wanted[n :: options.workers] for n in range(options.workers)]
         places = [place / f"worker-{n}" for n in range(options.workers)]
-        with ProcessPoolExecutor(options.workers, mp_context=get_context("fork")) as pool:  # forks have everything imported
+        with ProcessPoolExecutor(
+            options.workers, mp_context=get_context("fork")
+        ) as pool:  # forks have everything imported
             for part in pool.map(partial(attack, place / "master", options.seed), places, shares):
                 tally.take(part)
     if options.only and tally.last is not None:
@@ -92,6 +97,7 @@ def attack(master: Path, seed: int, place: Path, wanted: Sequence[tuple[str, int
 def report(tally: Tally) -> dict[str, object]:
     """The line that is printed."""
     return {
-        "tried": dict(tally.tried), **{name: tally.counts[name] for name in COUNTERS},
+        "tried": dict(tally.tried),
+        **{name: tally.counts[name] for name in COUNTERS},
         "statuses": {str(status): count for status, count in sorted(tally.statuses.items())},
     }

@@ -1,12 +1,16 @@
-"""How many sessions a minute a model backend replays in virtual time, one at a time and batched: transformers, llama.cpp.
+"""How many sessions a minute a model backend replays in virtual time, one at a time and batched: transformers,
+llama.cpp.
 
-    python -m scripts.bench replay [--model smollm2] [--sessions 16] [--batches 4 8 16] [--runtimes transformers llamacpp]
+    python -m scripts.bench replay [--model smollm2] [--sessions 16] [--batches 4 8 16] [--runtimes transformers
+    llamacpp]
 
-The model's tokens are forced to what a script wrote in the same sessions, so that an untrained model does a trained one's
-work: every forward pass is made, only the choice is given. Then the model writes freely from the middle of each session,
-alone and batched in float32, and the outputs are compared; and bfloat16 is asked, token by token, whether it would have
-chosen the same. Then llama.cpp does the same sessions, alone and at the largest batch, from a GGUF in float32 and from one in 8 bits,
-with its ratio to transformers, and the share of the tokens written freely that it chooses too. Prints one line of JSON.
+The model's tokens are forced to what a script wrote in the same sessions, so that an untrained model does a trained
+one's
+work: every forward pass is made, only the choice is given. Then the model writes freely from the middle of each
+session, alone and batched in float32, and the outputs are compared; and bfloat16 is asked, token by token, whether it
+would have chosen the same. Then llama.cpp does the same sessions, alone and at the largest batch, from a GGUF in
+float32 and from one in 8 bits, with its ratio to transformers, and the share of the tokens written freely that it
+chooses too. Prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -44,7 +48,9 @@ _PROFILE = Profile("replay", decode_tokens_per_s=60, prefill_tokens_per_s=1500, 
 _TOOLS = {
     spec.name: spec
     for spec in (
-        ToolSpec("find_contact", (Param("name", {"type": "string"}),), "read", "Look up a person's phone number and address."),
+        ToolSpec(
+            "find_contact", (Param("name", {"type": "string"}),), "read", "Look up a person's phone number and address."
+        ),
         ToolSpec("send_sms", (Param("to", {}), Param("message", {"type": "string"})), "write", "Send a text message."),
         ToolSpec("read_calendar", (Param("day", {"type": "string"}),), "read", "List the events of a day."),
     )
@@ -52,7 +58,8 @@ _TOOLS = {
 _WORDS = "please text Ada that the review moves to Thursday at ten and ask Bo whether Friday works for the long run too".split()
 FREE_TOKENS = 16
 FREE_CONTEXT_TOKENS = 160
-"""The shortest context that the model writes freely after; each session's is a few tokens longer than the one before."""
+"""The shortest context that the model writes freely after; each session's is a few tokens longer than the one
+before."""
 BFLOAT16_CONTEXTS = 2
 LLAMACPP_CONTEXTS = 4
 RUNTIMES = ("transformers", "llamacpp")
@@ -67,7 +74,11 @@ class _Box:
         return ns(0.6)
 
     def run(self, name: str, args: Any) -> Json:
-        return {"of": str(args.get("name", args.get("day", ""))), "result": "+1 555 0100", "note": "from the address book"}
+        return {
+            "of": str(args.get("name", args.get("day", ""))),
+            "result": "+1 555 0100",
+            "note": "from the address book",
+        }
 
 
 class _Script:
@@ -127,10 +138,18 @@ def episodes(renderer: Renderer, count: int, scripted: bool, mode: str = "specul
         updates = [
             UserUpdate(ns(0.35 * b + 0.1), " ".join(_WORDS[a:b]), final=b == len(_WORDS)) for a, b in pairwise(cuts)
         ]
-        made.append(Episode(
-            settings=row, profile=_PROFILE, toolbox=_Box(), updates=updates, renderer=renderer, prompt_ids=prompt,
-            planner=_Script() if scripted else None, limit_ns=ns(60),
-        ))
+        made.append(
+            Episode(
+                settings=row,
+                profile=_PROFILE,
+                toolbox=_Box(),
+                updates=updates,
+                renderer=renderer,
+                prompt_ids=prompt,
+                planner=_Script() if scripted else None,
+                limit_ns=ns(60),
+            )
+        )
     return made
 
 
@@ -138,7 +157,7 @@ def free(model: Model, contexts: Sequence[Sequence[int]], batch: int) -> list[li
     """What the model writes by itself after each context."""
     written: list[list[int]] = []
     for start in range(0, len(contexts), batch):
-        streams = [model.open(ids) for ids in contexts[start:start + batch]]
+        streams = [model.open(ids) for ids in contexts[start : start + batch]]
         rows = [model.decode(streams) for _ in range(FREE_TOKENS)]
         written += [list(column) for column in zip(*rows, strict=True)]
         for stream in streams:
@@ -165,7 +184,8 @@ def timed(forced: Forced, renderer: Renderer, scripted: Sequence[Rollout], batch
     rollouts = run_batch(episodes(renderer, len(scripted), scripted=False), forced, batch)
     rate = 60 * len(scripted) / (time.perf_counter() - start)
     found, expected = (
-        [(r.outcome, r.end_ns, renderer.ids(r.prompt_ids, r.state.transcript)) for r in rows] for rows in (rollouts, scripted)
+        [(r.outcome, r.end_ns, renderer.ids(r.prompt_ids, r.state.transcript)) for r in rows]
+        for rows in (rollouts, scripted)
     )
     return rate, found == expected
 
@@ -173,7 +193,8 @@ def timed(forced: Forced, renderer: Renderer, scripted: Sequence[Rollout], batch
 def measure(
     model: TransformersModel, sessions: int, batches: Sequence[int]
 ) -> tuple[dict[str, Any], list[list[int]], list[list[int]]]:
-    """Rates alone and batched, whether all sessions came out the same, and contexts with what was written after them."""
+    """Rates alone and batched, whether all sessions came out the same, and contexts with what was written after
+    them."""
     renderer = Renderer(model.tokenizer, "text")
     scripted = [episode.run() for episode in episodes(renderer, sessions, scripted=True)]
     contexts = [renderer.ids(rollout.prompt_ids, rollout.state.transcript) for rollout in scripted]
@@ -186,7 +207,8 @@ def measure(
         same &= identical
         tokens = forced.decoded / count
     report: dict[str, Any] = {
-        "sessions": sessions, "decoded_tokens_per_session": round(tokens, 1),
+        "sessions": sessions,
+        "decoded_tokens_per_session": round(tokens, 1),
         "context_tokens": round(sum(map(len, contexts)) / sessions, 1),
     }
     report |= {f"sessions_per_minute_at_{size}": round(rate, 2) for size, rate in rates.items()}
@@ -197,7 +219,11 @@ def measure(
 
 
 def llamacpp(
-    name: str, counts: dict[int, int], reference: dict[int, float], contexts: Sequence[Sequence[int]], expected: Sequence[Sequence[int]]
+    name: str,
+    counts: dict[int, int],
+    reference: dict[int, float],
+    contexts: Sequence[Sequence[int]],
+    expected: Sequence[Sequence[int]],
 ) -> dict[str, Any]:
     """llama.cpp on the same sessions: rates, their ratios to ``reference``, and the share of expected tokens.
 
@@ -214,7 +240,9 @@ def llamacpp(
         for form, eight_bits in (("float32", False), ("q8", True)):
             path = Path(folder) / f"{form}.gguf"
             write_gguf(weights, tokenizer, path, form, eight_bits)
-            model = LlamaCppModel(path, tokenizer=tokenizer, float32=not eight_bits, eager=False, threads=torch.get_num_threads())
+            model = LlamaCppModel(
+                path, tokenizer=tokenizer, float32=not eight_bits, eager=False, threads=torch.get_num_threads()
+            )
             renderer = Renderer(tokenizer, "text")
             scripted = [episode.run() for episode in episodes(renderer, max(counts.values()), scripted=True)]
             scripts = [renderer.ids(rollout.prompt_ids, rollout.state.transcript) for rollout in scripted]
@@ -238,7 +266,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--model", default="smollm2", help="smollm2, tiny, a folder or a hub name")
     parser.add_argument("--sessions", type=int, default=16)
     parser.add_argument("--batches", type=int, nargs="+", default=(4, 8, 16), help="sessions at once")
-    parser.add_argument("--runtimes", nargs="+", choices=RUNTIMES, default=RUNTIMES, help="transformers always runs: it is compared with")
+    parser.add_argument(
+        "--runtimes",
+        nargs="+",
+        choices=RUNTIMES,
+        default=RUNTIMES,
+        help="transformers always runs: it is compared with",
+    )
     options = parser.parse_args(arguments)
     model = TransformersModel.load(options.model, dtype=torch.float32, eager=False)
     report, contexts, written = measure(model, options.sessions, options.batches)
@@ -250,6 +284,11 @@ def main(arguments: Sequence[str]) -> int:
         counts = {1: max(1, options.sessions // 16), batch: min(batch, options.sessions)}
         reference = {size: report[f"sessions_per_minute_at_{size}"] for size in counts}
         report |= llamacpp(options.model, counts, reference, contexts[:few], written[:few])
-    head = {"bench": "replay", "model": options.model, "device": model.model.device.type, "threads": torch.get_num_threads()}
+    head = {
+        "bench": "replay",
+        "model": options.model,
+        "device": model.model.device.type,
+        "threads": torch.get_num_threads(),
+    }
     print(json.dumps(head | report))
     return 0 if report["forced_sessions_identical"] and report["greedy_identical"] else 1

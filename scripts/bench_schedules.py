@@ -4,8 +4,8 @@
     python -m scripts.bench schedules --planted            # plants each bug and says how many schedules it took to find
     python -m scripts.bench schedules --show 4711          # one schedule, made as short as its first finding allows
 
-Prints one line of JSON. The judge (`scripts.schedules.judge`) is written from the design's text and sees events and commands
-only. Runs in chunks; with ``--state FILE`` a killed run goes on where it was.
+Prints one line of JSON. The judge (`scripts.schedules.judge`) is written from the design's text and sees events and
+commands only. Runs in chunks; with ``--state FILE`` a killed run goes on where it was.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ class Asked(dict):
 
 
 def run_chunk(first: int, count: int, seed: int) -> tuple[Counter[str], set[str], dict[str, int]]:
-    """Runs ``count`` schedules from number ``first`` on; gives the summed counts, the transitions taken and each rule's first find."""
+    """Runs ``count`` schedules from number ``first`` on; gives the summed counts, the transitions taken and each rule's
+    first find."""
     counts: Counter[str] = Counter()
     finds: dict[str, int] = {}
     keys: dict[str, int] = {}
@@ -84,11 +85,17 @@ def show(number: int, seed: int) -> int:
     events = shortest(schedule, next(iter(found))) if found else schedule.fed
     schedule.trace = []
     schedule.replayed(events)
-    print(json.dumps({"settings": {k: str(getattr(schedule.settings, k)) for k in schedule.settings.__slots__}, "found": found}))
+    print(
+        json.dumps(
+            {"settings": {k: str(getattr(schedule.settings, k)) for k in schedule.settings.__slots__}, "found": found}
+        )
+    )
     for event, commands, counted in schedule.trace:
         print(json.dumps(to_json(event), default=repr))
         for command in commands:
-            told = [[one.kind, one.text] for one in command.segments] if isinstance(command, Append) else to_json(command)
+            told = (
+                [[one.kind, one.text] for one in command.segments] if isinstance(command, Append) else to_json(command)
+            )
             print("   ", json.dumps(told, default=repr))
         if counted:
             print("    !", ", ".join(f"{rule}: {RULES[rule]}" for rule in counted))
@@ -102,14 +109,26 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--state", type=Path, help="file in which finished chunks are kept, to go on after a kill")
-    parser.add_argument("--planted", action="store_true", help="plant each bug, and print after how many schedules it is found")
-    parser.add_argument("--show", type=int, metavar="NUMBER", help="print this schedule, made as short as its first finding allows")
+    parser.add_argument(
+        "--planted", action="store_true", help="plant each bug, and print after how many schedules it is found"
+    )
+    parser.add_argument(
+        "--show", type=int, metavar="NUMBER", help="print this schedule, made as short as its first finding allows"
+    )
     options = parser.parse_args(arguments)
     if options.show is not None:
         return show(options.show, options.seed)
     if options.planted:
         took = {name: found_after(bug, options.seed, most=100_000) for name, bug in BUGS.items()}
-        print(json.dumps({"planted": len(BUGS), "found": sum(n is not None for n in took.values()), "schedules_until_found": took}))
+        print(
+            json.dumps(
+                {
+                    "planted": len(BUGS),
+                    "found": sum(n is not None for n in took.values()),
+                    "schedules_until_found": took,
+                }
+            )
+        )
         return int(None in took.values())
     done: dict[str, Any] = {"seed": options.seed, "next": 0, "counts": {}, "covered": [], "first": {}}
     if options.state is not None and options.state.exists():
@@ -126,7 +145,13 @@ def main(arguments: list[str]) -> int:
             finds = found | finds
             if options.state is not None:
                 half = options.state.with_suffix(".tmp")
-                kept = {"seed": options.seed, "next": first + count, "counts": counts, "covered": sorted(covered), "first": finds}
+                kept = {
+                    "seed": options.seed,
+                    "next": first + count,
+                    "counts": counts,
+                    "covered": sorted(covered),
+                    "first": finds,
+                }
                 half.write_text(json.dumps(kept), "utf-8")
                 half.rename(options.state)
     line = {"schedules": max(options.count, at), "transitions_covered": len(covered), "transitions_total": len(ROWS)}

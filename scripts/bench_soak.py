@@ -3,13 +3,15 @@
     python -m scripts.bench soak --sessions 100 --minutes 5 --faults
     python -m scripts.bench soak --sessions 4 --minutes 0.1
 
-A session is one conversation of up to four turns; when it is over, another takes its place. Modes in turn: `speculative`, `verified`,
-`eager_end`, `parallel`. A player writes what the words ask for at 20 tokens a second; no weights are loaded. With ``--faults`` tools fail,
-break, hang and answer late, model streams raise, users leave in mid-sentence, updates come twice and in the wrong order.
+A session is one conversation of up to four turns; when it is over, another takes its place. Modes in turn:
+`speculative`, `verified`, `eager_end`, `parallel`. A player writes what the words ask for at 20 tokens a second; no
+weights are loaded. With ``--faults`` tools fail, break, hang and answer late, model streams raise, users leave in
+mid-sentence, updates come twice and in the wrong order.
 
-Prints one line of JSON. ``hangs`` are answers that did not come within ``--patience`` seconds, sessions that did not close, and tasks that
-were left; the other counters are the judge's (`scripts.soak.judge`). Ends with status 1 if any is above 0, or a session ended in a way that
-nobody planned. What was found is a line each on the standard error; ``--keep FOLDER`` keeps the logs of those sessions.
+Prints one line of JSON. ``hangs`` are answers that did not come within ``--patience`` seconds, sessions that did not
+close, and tasks that were left; the other counters are the judge's (`scripts.soak.judge`). Ends with status 1 if any is
+above 0, or a session ended in a way that nobody planned. What was found is a line each on the standard error;
+``--keep FOLDER`` keeps the logs of those sessions.
 """
 
 from __future__ import annotations
@@ -85,9 +87,14 @@ class Soak:
         self.counts["hangs"] += len(left)
         faults = sum(count for name, count in self.counts.items() if name.startswith("fault_"))
         return {
-            "sessions": self.sessions, "conversations": self.counts["conversations"], "turns": self.counts["turns"],
-            "tool_runs": self.counts["tool_runs"], "effects": self.counts["effects"], "faults": faults,
-            **{name: self.counts[name] for name in COUNTERS}, "rss_growth_mb": round(last_mb - first_mb, 1),
+            "sessions": self.sessions,
+            "conversations": self.counts["conversations"],
+            "turns": self.counts["turns"],
+            "tool_runs": self.counts["tool_runs"],
+            "effects": self.counts["effects"],
+            "faults": faults,
+            **{name: self.counts[name] for name in COUNTERS},
+            "rss_growth_mb": round(last_mb - first_mb, 1),
             "loop_lag_p99_s": round(sorted(self.late_s)[int(0.99 * len(self.late_s))], 3) if self.late_s else 0.0,
             "outcomes": dict(self.outcomes),
         }
@@ -101,7 +108,9 @@ class Soak:
     async def _place(self, place: int, renderer: Renderer, until_s: float) -> None:
         number = 0
         while time.monotonic() < until_s:
-            await self._conversation(f"{self.seed}-{place}-{number}", MODES[(place + number) % len(MODES)], renderer, until_s)
+            await self._conversation(
+                f"{self.seed}-{place}-{number}", MODES[(place + number) % len(MODES)], renderer, until_s
+            )
             number += 1
 
     async def _conversation(self, name: str, mode: str, renderer: Renderer, until_s: float) -> None:
@@ -112,7 +121,12 @@ class Soak:
         if self.faults and draw.random() < MODEL_FAULTS:
             model = Faltering(model, draw.randint(1, 8), draw.randint(0, 6))
         session = open_session(
-            (model, renderer), self.boxed(world), mode, system="", name=name, watch=user.watch,
+            (model, renderer),
+            self.boxed(world),
+            mode,
+            system="",
+            name=name,
+            watch=user.watch,
             limits=Limits(model_s=10.0, idle_s=2 * self.patience_s, cancel_s=0.5, drain_s=2.0),
         )
         try:
@@ -131,12 +145,16 @@ class Soak:
             print(f"{name} ({mode}): {dict(found)}", file=sys.stderr)
             if self.keep is not None:
                 write_log(self.keep / f"{name}.jsonl", session.initial, session.history)
-                (self.keep / f"{name}.txt").write_text("\n".join(map(repr, [user.talk.zero_ns, *user.talk.said, *world.ledger])), "utf-8")
+                (self.keep / f"{name}.txt").write_text(
+                    "\n".join(map(repr, [user.talk.zero_ns, *user.talk.said, *world.ledger])), "utf-8"
+                )
         self.outcomes[session.outcome] += 1
         self.counts["conversations"] += 1
         self.counts["turns"] += user.counts["turns"]
         self.counts["tool_runs"] += len(world.ledger)
-        self.counts["effects"] += sum(1 for ran in world.ledger if ran.did_ns and world.specs[ran.tool].access == "write")
+        self.counts["effects"] += sum(
+            1 for ran in world.ledger if ran.did_ns and world.specs[ran.tool].access == "write"
+        )
         self.counts["fault_tool"] += sum(1 for ran in world.ledger if ran.fault)
         self.counts["fault_model"] += getattr(model, "fell", False)
         for what in ("left", "duplicates", "disordered"):
@@ -160,10 +178,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--keep", type=Path, help="folder for the logs of sessions in which something was found")
     asked = parser.parse_args(arguments)
     if asked.sessions < 1 or not 0 < asked.minutes < float("inf") or not 0 < asked.patience < float("inf"):
-        parser.error(f"--sessions {asked.sessions} --minutes {asked.minutes} --patience {asked.patience}; give numbers above 0")
+        parser.error(
+            f"--sessions {asked.sessions} --minutes {asked.minutes} --patience {asked.patience}; give numbers above 0"
+        )
     if asked.keep is not None:
         asked.keep.mkdir(parents=True, exist_ok=True)
     soak = Soak(asked.sessions, 60 * asked.minutes, asked.faults, asked.seed, asked.patience, keep=asked.keep)
     line = asyncio.run(soak.run(load_renderer("tiny", "token", "none")))
     print(json.dumps({"bench": "soak", "seed": asked.seed, **line}))
-    return int(any(line[name] for name in COUNTERS) or any(outcome.startswith("unplanned") for outcome in line["outcomes"]))
+    return int(
+        any(line[name] for name in COUNTERS) or any(outcome.startswith("unplanned") for outcome in line["outcomes"])
+    )

@@ -1,7 +1,8 @@
 """Ways to carry what a tool said out through an egress before the commit: each is held; the user's own words are not.
 
-``python -m scripts.bench taint`` prints a row a flow: whether the call went out early, and whether it may. In every flow the
-user has said `SAID`, a lookup has answered `RESULT` or failed with `ERROR`, and the user allows the egress ``ask``.
+``python -m scripts.bench taint`` prints a row a flow: whether the call went out early, and whether it may. In every
+flow the user has said `SAID`, a lookup has answered `RESULT` or failed with `ERROR`, and the user allows the egress
+``ask``.
 """
 
 from __future__ import annotations
@@ -100,7 +101,11 @@ def went_out(lines: tuple[str, ...]) -> bool:
     given = [line for line in lines if line not in ("error", "unanswered")]
     written = "<tool_call>\n" + "".join(f"{line}\n" for line in given) + "</tool_call>"
     answer: Event = ToolError(2, 1, 1, ERROR) if "error" in lines else ToolResult(2, 1, 1, RESULT)
-    events: list[Event] = [UserUpdate(0, SAID), Appended(0, 1), ModelOutput(1, 1, '<tool_call>\n1. look("car")\n</tool_call>', (1,))]
+    events: list[Event] = [
+        UserUpdate(0, SAID),
+        Appended(0, 1),
+        ModelOutput(1, 1, '<tool_call>\n1. look("car")\n</tool_call>', (1,)),
+    ]
     events += [] if "unanswered" in lines else [answer, Appended(3, 1)]
     events += [UserUpdate(3, "and")] if "unanswered" in lines else []
     events += [Appended(4, 1), ModelOutput(5, 2, written, (1,))]
@@ -120,6 +125,8 @@ def main(arguments: list[str]) -> int:
             out = went_out(lines)
             wrong += out is not may
             shown = " ".join(lines)
-            print(f"{'clean' if may else 'carry'}  {name:34} {shown:44} {'goes out' if out else 'waits'}{'' if out is may else '  WRONG'}")
+            print(
+                f"{'clean' if may else 'carry'}  {name:34} {shown:44} {'goes out' if out else 'waits'}{'' if out is may else '  WRONG'}"
+            )
     print(f"{len(CARRY)} ways to carry a result out and {len(CLEAN)} of the user's own words, {wrong} wrong")
     return int(wrong > 0)

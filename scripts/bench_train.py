@@ -1,20 +1,22 @@
-"""Our trainer beside TRL's as it comes: ``python -m scripts.bench train [tokens=8000] [length=2048] [model=smollm2] [threads=2]``.
+"""Our trainer beside TRL's as it comes:
+``python -m scripts.bench train [tokens=8000] [length=2048] [model=smollm2] [threads=2]``.
 
-The same trajectories (the first that `experiment=smollm2_assistant` would train on), the same model with the same LoRA, and
-as many ids a step. TRL comes as it is, unpacked and packed (its head in tiles, which on a CPU scores every position), and
-both again with the model's own loss, the logits of every position. ``ours_old`` is our trainer on the same requests in the form
-before flat turns and times as said (``model.turns=chat data.times=canonical``). Each variant runs in a process of its own, so that its
-peak memory is its own, and all in turns of one step, so that a busy machine slows all alike. Before each step of ours a large
-product of bfloat16 matrices is timed on the same threads: the share of its speed that a step reaches counts the operations that
-the step's result needs (`training.flops`) and all of the step's time, the optimiser's included. What others' work on the machine
-takes is left out where the process's own CPU time is counted (``cpu``); on an idle machine one thread's is the wall clock's.
+The same trajectories (the first that `experiment=smollm2_assistant` would train on), the same model with the same LoRA,
+and as many ids a step. TRL comes as it is, unpacked and packed (its head in tiles, which on a CPU scores every
+position), and both again with the model's own loss, the logits of every position. ``ours_old`` is our trainer on the
+same requests in the form before flat turns and times as said (``model.turns=chat data.times=canonical``). Each variant
+runs in a process of its own, so that its peak memory is its own, and all in turns of one step, so that a busy machine
+slows all alike. Before each step of ours a large product of bfloat16 matrices is timed on the same threads: the share
+of its speed that a step reaches counts the operations that the step's result needs (`training.flops`) and all of the
+step's time, the optimiser's included. What others' work on the machine takes is left out where the process's own CPU
+time is counted (``cpu``); on an idle machine one thread's is the wall clock's.
 
-Prints a line of JSON: supervised tokens a second, peak memory, trajectories an hour and ids of one, ratios of our speed over each of
-the others', the form's ratio in trajectories an hour, and the share. ``trl=no`` leaves TRL out, and with it a setting of the allocator
-that lets all variants fit into memory and slows each: take the share and the form's ratio from there. ``mode=speculative`` takes one
-mode's trajectories instead of all modes': the form weighs most where most is written, and in long rows (``length=6144``, as the
-experiment's), which compute a prompt once. ``steps=300`` goes on with ours, packed anew each time the trajectories are through, and
-tells its memory after 10 steps and after so many.
+Prints a line of JSON: supervised tokens a second, peak memory, trajectories an hour and ids of one, ratios of our speed
+over each of the others', the form's ratio in trajectories an hour, and the share. ``trl=no`` leaves TRL out, and with
+it a setting of the allocator that lets all variants fit into memory and slows each: take the share and the form's ratio
+from there. ``mode=speculative`` takes one mode's trajectories instead of all modes': the form weighs most where most is
+written, and in long rows (``length=6144``, as the experiment's), which compute a prompt once. ``steps=300`` goes on
+with ours, packed anew each time the trajectories are through, and tells its memory after 10 steps and after so many.
 """
 
 from __future__ import annotations
@@ -60,8 +62,8 @@ def main(arguments: list[str]) -> int:
         return 2
     forms = trajectories(model, tokens, length, mode)
     if len(variants) > len(FORMS):
-        # what a step frees goes back to the system, for the next variant: six models at once fit no small machine otherwise. It costs up
-        # to a third of a variant's speed, in pages that are mapped anew
+        # what a step frees goes back to the system, for the next variant: six models at once fit no small machine
+        # otherwise. It costs up to a third of a variant's speed, in pages that are mapped anew
         os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(1 << 20))
     examples = {name: forms.get(name, forms["ours"]) for name in variants}
     with Workers(examples, model, length, threads) as workers:
@@ -83,28 +85,38 @@ def figures(taken: list[dict[str, Any]], examples: list[Example], memory_kib: in
     seconds, cpu_s, targets = (sum(step[name] for step in taken) for name in ("seconds", "cpu_s", "targets"))
     ids = sum(map(len, examples))
     return {
-        "supervised_tokens_per_s": round(targets / seconds, 1), "peak_memory_mib": round(memory_kib / 1024), "supervised_tokens": targets,
-        "trajectories": len(examples), "trajectories_per_hour": round(3600 * len(examples) / seconds, 1),
-        "trajectories_per_cpu_hour": round(3600 * len(examples) / cpu_s, 1), "steps": len(taken),
+        "supervised_tokens_per_s": round(targets / seconds, 1),
+        "peak_memory_mib": round(memory_kib / 1024),
+        "supervised_tokens": targets,
+        "trajectories": len(examples),
+        "trajectories_per_hour": round(3600 * len(examples) / seconds, 1),
+        "trajectories_per_cpu_hour": round(3600 * len(examples) / cpu_s, 1),
+        "steps": len(taken),
         "ids_per_trajectory": round(ids / len(examples), 1),
         "own_ids_per_trajectory": round((ids - sum(example.prompt_tokens for example in examples)) / len(examples), 1),
     }
 
 
 def ratios(result: dict[str, Any], variants: tuple[str, ...]) -> dict[str, float]:
-    """Our speed over the others': in supervised tokens a second where the ids are the same, in trajectories where the requests are."""
+    """Our speed over the others': in supervised tokens a second where the ids are the same, in trajectories where the
+    requests are."""
     ours = result["ours"]
     found = {
-        f"ratio_old_form{over}": round(ours[f"trajectories_per{each}"] / result["ours_old"][f"trajectories_per{each}"], 2)
+        f"ratio_old_form{over}": round(
+            ours[f"trajectories_per{each}"] / result["ours_old"][f"trajectories_per{each}"], 2
+        )
         for over, each in (("", "_hour"), ("_cpu", "_cpu_hour"))
     }
-    for name in variants[len(FORMS):]:
-        found[name.replace("trl", "ratio")] = round(ours["supervised_tokens_per_s"] / result[name]["supervised_tokens_per_s"], 2)
+    for name in variants[len(FORMS) :]:
+        found[name.replace("trl", "ratio")] = round(
+            ours["supervised_tokens_per_s"] / result[name]["supervised_tokens_per_s"], 2
+        )
     return found
 
 
 def share(taken: list[dict[str, Any]]) -> dict[str, Any]:
-    """How close steps come to the speed of a large product: operations that are needed a second of a step, over the product's."""
+    """How close steps come to the speed of a large product: operations that are needed a second of a step, over the
+    product's."""
     total = sum(step["flops"]["total"] for step in taken)
     found: dict[str, Any] = {
         "flops_by_part": {part: round(sum(step["flops"][part] for step in taken) / total, 3) for part in PARTS},
@@ -113,7 +125,8 @@ def share(taken: list[dict[str, Any]]) -> dict[str, Any]:
         step_speed = total / sum(step[of_step] for step in taken)
         product_speed = 2 * PRODUCT**3 * len(taken) / sum(step[of_product] for step in taken)
         found |= {
-            f"share{end}": round(step_speed / product_speed, 3), f"step_gflops_per_s{end}": round(step_speed / 1e9, 1),
+            f"share{end}": round(step_speed / product_speed, 3),
+            f"step_gflops_per_s{end}": round(step_speed / 1e9, 1),
             f"matmul_gflops_per_s{end}": round(product_speed / 1e9, 1),
         }
     return found
@@ -161,8 +174,8 @@ class Workers:
 
 
 def trajectories(model: str, tokens: int, length: int, mode: str = "all") -> dict[str, list[Example]]:
-    """The same requests in both forms, in the model's tokens: the first of a mode, or of the experiment's, that no form makes longer than
-    ``length`` ids, until the newer form has ``tokens`` ids."""
+    """The same requests in both forms, in the model's tokens: the first of a mode, or of the experiment's, that no form
+    makes longer than ``length`` ids, until the newer form has ``tokens`` ids."""
     from hydra import compose, initialize_config_module
     from omegaconf import OmegaConf
 
@@ -170,11 +183,17 @@ def trajectories(model: str, tokens: int, length: int, mode: str = "all") -> dic
     from data_gen.generate import make_row, renderer
     from data_gen.sources import load
     from training.tokens import make_example
+
     register()
     configs, tasks = {}, {}
     for form, (turns, times) in FORMS.items():
         with initialize_config_module("configs", version_base="1.3"):
-            overrides = ["experiment=smollm2_assistant", f"model.name={model}", f"model.turns={turns}", f"data.times={times}"]
+            overrides = [
+                "experiment=smollm2_assistant",
+                f"model.name={model}",
+                f"model.turns={turns}",
+                f"data.times={times}",
+            ]
             overrides += [f"data.modes=[{mode}]"] if mode != "all" else []
             configs[form] = OmegaConf.to_object(compose("config", overrides=overrides))
         tasks[form] = load(configs[form], "train")
@@ -187,7 +206,8 @@ def trajectories(model: str, tokens: int, length: int, mode: str = "all") -> dic
         made = {
             form: make_example(
                 make_row(config, task, "train", n), renderer(config), idle_pauses=config.train.idle_pauses
-            ) for (form, config), task in zip(configs.items(), same)
+            )
+            for (form, config), task in zip(configs.items(), same)
         }
         if max(map(len, made.values())) <= length:
             for form, example in made.items():
@@ -196,13 +216,17 @@ def trajectories(model: str, tokens: int, length: int, mode: str = "all") -> dic
 
 
 def _serve(variant: str, name: str, examples: list[Example], length: int, threads: int, pipe: Connection) -> None:
-    """One variant's process: builds, takes a step to warm up, then does what it is told: a ``step``; all steps up to so many of
-    another packing, telling what it holds in memory then; its peak ``memory``; or the ``end``. Memory is in KiB."""
+    """One variant's process: builds, takes a step to warm up, then does what it is told: a ``step``; all steps up to so
+    many of another packing, telling what it holds in memory then; its peak ``memory``; or the ``end``. Memory is in
+    KiB."""
     import torch
 
     from training.flops import step_flops
+
     torch.set_num_threads(threads)
-    step, batches, trainer = _ours(name, examples, length) if variant in FORMS else _trl(name, examples, length, variant)
+    step, batches, trainer = (
+        _ours(name, examples, length) if variant in FORMS else _trl(name, examples, length, variant)
+    )
     step(batches[0])
     counts = [step_flops(trainer.model, batch) if variant in FORMS else None for batch in batches]
     pipe.send(len(batches))
@@ -222,10 +246,16 @@ def _serve(variant: str, name: str, examples: list[Example], length: int, thread
         begun, begun_cpu = time.perf_counter(), time.process_time()
         targets = step(batches[at])
         told: dict[str, Any] = {
-            "seconds": time.perf_counter() - begun, "cpu_s": time.process_time() - begun_cpu, "targets": targets,
+            "seconds": time.perf_counter() - begun,
+            "cpu_s": time.process_time() - begun_cpu,
+            "targets": targets,
         }
         if (count := counts[at]) is not None:
-            told |= {"product_s": product_s, "product_cpu_s": product_cpu_s, "flops": asdict(count) | {"total": count.total}}
+            told |= {
+                "product_s": product_s,
+                "product_cpu_s": product_cpu_s,
+                "flops": asdict(count) | {"total": count.total},
+            }
         pipe.send(told)
         at += 1
 
@@ -233,6 +263,7 @@ def _serve(variant: str, name: str, examples: list[Example], length: int, thread
 def _product() -> tuple[float, float]:
     """Seconds that a large product takes now, by the wall clock and of this process's CPU time."""
     import torch
+
     left, right = (torch.randn(PRODUCT, PRODUCT, dtype=torch.bfloat16) for _ in range(2))
     begun, begun_cpu = time.perf_counter(), time.process_time()
     torch.mm(left, right)
@@ -249,6 +280,7 @@ def _base(name: str) -> tuple[Any, Any, Any]:
     from configs.schema import Config
     from midsentence.models.load import load_renderer
     from training.sft import adapter, load_base
+
     config = Config()
     config.model.name = name
     renderer = load_renderer(name, "token", "none")
@@ -260,6 +292,7 @@ def _base(name: str) -> tuple[Any, Any, Any]:
 def _packed(examples: list[Example], length: int, steps: int = 0) -> Any:
     """Rows of all examples once, or so many rows, packed anew each time the examples are through."""
     from training.packing import schedule
+
     lengths, epochs = [len(example) for example in examples], max(1, steps)
     return schedule(lengths, [len(examples)], seed=0, batch_rows=1, max_length=length, epochs=epochs, max_steps=steps)
 
@@ -270,6 +303,7 @@ def _ours(name: str, examples: list[Example], length: int) -> tuple[Any, list[An
 
     from training.fused import fuse
     from training.trainer import Trainer
+
     model, lora, tokenizer = _base(name)
     plan = _packed(examples, length)
     model = get_peft_model(model, lora)
@@ -283,6 +317,7 @@ def _trl(name: str, examples: list[Example], length: int, variant: str) -> tuple
     import torch
     from datasets import Dataset
     from trl import SFTTrainer
+
     model, lora, tokenizer = _base(name)
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     rows = Dataset.from_list([{"input_ids": e.ids.tolist(), "labels": e.labels.tolist()} for e in examples])
@@ -290,29 +325,50 @@ def _trl(name: str, examples: list[Example], length: int, variant: str) -> tuple
     class FullLogits(SFTTrainer):
         """With the logits of every position, as the model's own loss has them."""
 
-        def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
             return model(**inputs, use_cache=False).loss
 
     packed = variant.startswith("trl_packed")
     kind = FullLogits if variant.endswith("full_logits") else SFTTrainer
-    trainer = kind(model, _arguments(length, packed, ready=False), train_dataset=rows, processing_class=tokenizer, peft_config=lora)
+    trainer = kind(
+        model, _arguments(length, packed, ready=False), train_dataset=rows, processing_class=tokenizer, peft_config=lora
+    )
     order = torch.utils.data.SequentialSampler(trainer.train_dataset)
-    size = 1 if packed else max(1, round(len(examples) / len(_packed(examples, length).rows)))  # as many as our rows hold
+    size = (
+        1 if packed else max(1, round(len(examples) / len(_packed(examples, length).rows)))
+    )  # as many as our rows hold
     batches = list(torch.utils.data.BatchSampler(order, size, drop_last=False))
-    return _step(trainer), [trainer.data_collator([trainer.train_dataset[n] for n in batch]) for batch in batches], trainer
+    return (
+        _step(trainer),
+        [trainer.data_collator([trainer.train_dataset[n] for n in batch]) for batch in batches],
+        trainer,
+    )
 
 
 def _arguments(length: int, packed: bool = False, ready: bool = True) -> Any:
     from trl import SFTConfig
+
     return SFTConfig(
-        output_dir="/nonexistent", max_steps=1, bf16=True, use_cpu=True, gradient_checkpointing=False, activation_checkpointing=False,
-        report_to=[], packing=packed, max_length=length,
-        dataset_kwargs={"skip_prepare_dataset": ready}, remove_unused_columns=False, disable_tqdm=True,
+        output_dir="/nonexistent",
+        max_steps=1,
+        bf16=True,
+        use_cpu=True,
+        gradient_checkpointing=False,
+        activation_checkpointing=False,
+        report_to=[],
+        packing=packed,
+        max_length=length,
+        dataset_kwargs={"skip_prepare_dataset": ready},
+        remove_unused_columns=False,
+        disable_tqdm=True,
     )
 
 
 def _step(trainer: Any) -> Any:
     import torch
+
     trainer.create_optimizer()
     optimiser = trainer.optimizer
 

@@ -1,12 +1,15 @@
-"""What a context costs on a running vLLM server: appends, interruptions, many at once; and whether it writes what transformers does.
+"""What a context costs on a running vLLM server: appends, interruptions, many at once; and whether it writes what
+transformers does.
 
-    python -m scripts.bench vllm --server http://127.0.0.1:8000/v1 --adapter outputs/export/NAME [--served NAME] [--sessions 1 4 16]
+    python -m scripts.bench vllm --server http://127.0.0.1:8000/v1 --adapter outputs/export/NAME [--served NAME]
+    [--sessions 1 4 16]
 
-A session of the replay benchmark is appended to its context piece by piece, as a live one is, and after each piece the server says how many
-tokens it had in its cache (start it with ``--enable-prompt-tokens-details``). An interruption is timed by the request that comes behind
-it, which finds the device busy for as long as the one that was given up is on it; the server's own counter says how many tokens that one
-wrote in vain. Then contexts write at once, and at last the tokens that the model writes freely are compared with those of transformers
-in float32, each after the expected ones before it. Prints one line of JSON. Nobody else may use the server meanwhile.
+A session of the replay benchmark is appended to its context piece by piece, as a live one is, and after each piece the
+server says how many tokens it had in its cache (start it with ``--enable-prompt-tokens-details``). An interruption is
+timed by the request that comes behind it, which finds the device busy for as long as the one that was given up is on
+it; the server's own counter says how many tokens that one wrote in vain. Then contexts write at once, and at last the
+tokens that the model writes freely are compared with those of transformers in float32, each after the expected ones
+before it. Prints one line of JSON. Nobody else may use the server meanwhile.
 """
 
 from __future__ import annotations
@@ -39,14 +42,16 @@ def written_tokens(server: str) -> int:
 
 def appends(model: VllmModel, renderer: Renderer) -> dict[str, Any]:
     """A session's pieces, one append each: their own tokens, and how many the server computed."""
-    model.options |= {"cache_salt": secrets.token_hex(16)}  # of what others have asked, and of the run before, nothing is found
+    model.options |= {
+        "cache_salt": secrets.token_hex(16)
+    }  # of what others have asked, and of the run before, nothing is found
     rollout = episodes(renderer, 1, scripted=True)[0].run()
     ids = renderer.ids(rollout.prompt_ids, rollout.state.transcript)
     stream = model.open(rollout.prompt_ids)
     own, computed, took = [], [], []
     at = len(rollout.prompt_ids)
     for count in (1, 2, 4, 8, 12, 16, 24, 32) * 8:
-        piece = ids[at:at + count]
+        piece = ids[at : at + count]
         at += count
         if not piece:
             break
@@ -58,10 +63,14 @@ def appends(model: VllmModel, renderer: Renderer) -> dict[str, Any]:
         computed.append(model.usage.prompt_tokens - model.usage.cached_tokens - before)
     model.close(stream)
     return {
-        "appends": len(own), "context_tokens_at_the_end": len(ids), "appended_tokens": sum(own), "computed_tokens": sum(computed),
-        "sent_tokens": sum(len(rollout.prompt_ids) + sum(own[:n + 1]) for n in range(len(own))),
+        "appends": len(own),
+        "context_tokens_at_the_end": len(ids),
+        "appended_tokens": sum(own),
+        "computed_tokens": sum(computed),
+        "sent_tokens": sum(len(rollout.prompt_ids) + sum(own[: n + 1]) for n in range(len(own))),
         "most_beyond_its_own": max(there - mine for there, mine in zip(computed, own)),
-        "append_ms_median": round(statistics.median(took), 1), "append_ms_max": round(max(took), 1),
+        "append_ms_median": round(statistics.median(took), 1),
+        "append_ms_max": round(max(took), 1),
     }
 
 
@@ -82,8 +91,10 @@ def interruptions(model: VllmModel, server: str, prompt: Sequence[int], count: i
         model.close(stream)
         vain.append(written_tokens(server) - before - _READ - 1)
     return {
-        "interruptions": count, "append_behind_one_ms_median": round(statistics.median(waits[True]), 1),
-        "append_on_an_idle_server_ms_median": round(statistics.median(waits[False]), 1), "tokens_in_vain_median": statistics.median(vain),
+        "interruptions": count,
+        "append_behind_one_ms_median": round(statistics.median(waits[True]), 1),
+        "append_on_an_idle_server_ms_median": round(statistics.median(waits[False]), 1),
+        "tokens_in_vain_median": statistics.median(vain),
         "tokens_in_vain_max": max(vain),
     }
 
@@ -112,7 +123,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--sessions", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--tokens", type=int, default=32, help="that each session writes (%(default)s)")
     parser.add_argument("--interruptions", type=int, default=10)
-    parser.add_argument("--requests", type=int, default=8, help="after which tokens are compared; 0 for none, which loads no weights here")
+    parser.add_argument(
+        "--requests",
+        type=int,
+        default=8,
+        help="after which tokens are compared; 0 for none, which loads no weights here",
+    )
     asked = parser.parse_args(arguments)
     renderer = load_renderer(asked.model, "token" if asked.adapter else "text", "none", asked.adapter)
     made = {"server": asked.server, "served": asked.served}
@@ -125,11 +141,14 @@ def main(arguments: list[str]) -> int:
     prompt = episodes(renderer, 1, scripted=True)[0].prompt_ids
     long = load(True)
     long.options = {"ignore_eos": True}  # what would end an action ends no measurement
-    report |= interruptions(long, asked.server, prompt, asked.interruptions) | together(long, prompt, asked.sessions, asked.tokens)
+    report |= interruptions(long, asked.server, prompt, asked.interruptions) | together(
+        long, prompt, asked.sessions, asked.tokens
+    )
     if asked.requests:
         rollouts = [episode.run() for episode in episodes(renderer, asked.requests, scripted=True)]
         contexts = [
-            renderer.ids(rollout.prompt_ids, rollout.state.transcript)[:FREE_CONTEXT_TOKENS + 5 * n] for n, rollout in enumerate(rollouts)
+            renderer.ids(rollout.prompt_ids, rollout.state.transcript)[: FREE_CONTEXT_TOKENS + 5 * n]
+            for n, rollout in enumerate(rollouts)
         ]
         expected = free(load_runtime(asked.model, asked.adapter, "float32", eager=False), contexts, len(contexts))
         report |= {"requests": len(contexts), "agreement": round(agreement(load(False), contexts, expected), 4)}

@@ -1,15 +1,17 @@
 """What the virtual clock foretells beside what the wall clock measures: the same requests, model, engine and machine.
 
-    python -m scripts.bench wallclock [--tasks 4] [--modes sequential eager_end] [--minutes 20] [--out outputs/wallclock]
+    python -m scripts.bench wallclock [--tasks 4] [--modes sequential eager_end] [--minutes 20] [--out
+    outputs/wallclock]
 
-Commands of ours, one after the other, each printed before it runs: `midsentence calibrate` measures the engine, in a context as long as
-the requests have; `eval.replay experiment=wallclock_llamacpp` runs on the wall clock; then the same on the virtual clock, an episode at a
-time, on a device with the rates that were measured; then the engine is measured again, which tells whether the machine was steady. A GGUF
-file that is not there is made first. For a core on which nothing else runs.
+Commands of ours, one after the other, each printed before it runs: `midsentence calibrate` measures the engine, in a
+context as long as the requests have; `eval.replay experiment=wallclock_llamacpp` runs on the wall clock; then the same
+on the virtual clock, an episode at a time, on a device with the rates that were measured; then the engine is measured
+again, which tells whether the machine was steady. A GGUF file that is not there is made first. For a core on which
+nothing else runs.
 
-Prints a table on the standard error, and one line of JSON. An error is what was foretold less what was measured, in seconds, over requests
-that are answered on both clocks, rightly or not. Ends with status 1 if ``--minutes`` were not enough; the same command, run again, goes
-on where it stopped.
+Prints a table on the standard error, and one line of JSON. An error is what was foretold less what was measured, in
+seconds, over requests that are answered on both clocks, rightly or not. Ends with status 1 if ``--minutes`` were not
+enough; the same command, run again, goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -36,7 +38,13 @@ MODES = ("sequential", "parallel", "eager_end", "speculative", "verified")
 CONTEXT_TOKENS = 800
 """Of the context that the engine is measured in: about what the assistant's requests have, tools and all."""
 PROFILE = "measured"
-_COLUMNS = {"measured_s": ".2f", "foretold_s": ".2f", "error_s": "+.2f", "absolute_error_s": ".2f", "worst_error_s": "+.2f"}
+_COLUMNS = {
+    "measured_s": ".2f",
+    "foretold_s": ".2f",
+    "error_s": "+.2f",
+    "absolute_error_s": ".2f",
+    "worst_error_s": "+.2f",
+}
 Run = Callable[[Sequence[str], float, Path | None], None]
 """Runs a module of ours with its options, within so many seconds, and leaves what it prints in a file or shows it."""
 
@@ -61,7 +69,18 @@ def run(words: Sequence[str], left_s: float, out: Path | None = None) -> None:
 def calibrate() -> list[str]:
     """The command that measures the engine."""
     measured_in = ["--context", str(CONTEXT_TOKENS)]
-    return ["midsentence", "calibrate", "--adapter", MODEL, "--runtime", "llamacpp", *measured_in, "--name", PROFILE, "--json"]
+    return [
+        "midsentence",
+        "calibrate",
+        "--adapter",
+        MODEL,
+        "--runtime",
+        "llamacpp",
+        *measured_in,
+        "--name",
+        PROFILE,
+        "--json",
+    ]
 
 
 def replay(asked: Sequence[str], folder: Path, profile: dict[str, Any] | None = None) -> list[str]:
@@ -79,7 +98,18 @@ def made(folder: Path, asked: Sequence[str], left_s: Callable[[], float], run: R
     try:
         gguf_in(MODEL)
     except FileNotFoundError:
-        run(["training.export", "path=smollm2-midsentence", "model=smollm2", f"out={MODEL}", "gguf=true", "gguf_q8=true"], left_s(), None)
+        run(
+            [
+                "training.export",
+                "path=smollm2-midsentence",
+                "model=smollm2",
+                f"out={MODEL}",
+                "gguf=true",
+                "gguf_q8=true",
+            ],
+            left_s(),
+            None,
+        )
     folder.mkdir(parents=True, exist_ok=True)
     told: dict[str, Any] = {}
     for name in ("before", "after"):
@@ -100,8 +130,10 @@ def compared(measured: Sequence[EpisodeRecord], foretold: Sequence[EpisodeRecord
     both = [(mine, other[mine.mode, mine.task]) for mine in measured]
     pairs = [(mine, its) for mine, its in both if mine.outcome == its.outcome == "answered"]
     row: dict[str, Any] = {
-        "requests": len(measured), "right_measured": sum(episode.right for episode in measured),
-        "right_foretold": sum(episode.right for episode in foretold), "answered_on_both": len(pairs),
+        "requests": len(measured),
+        "right_measured": sum(episode.right for episode in measured),
+        "right_foretold": sum(episode.right for episode in foretold),
+        "answered_on_both": len(pairs),
         "same_answer": sum(mine.answer == its.answer for mine, its in pairs),
     }
     if not pairs:
@@ -109,17 +141,24 @@ def compared(measured: Sequence[EpisodeRecord], foretold: Sequence[EpisodeRecord
     errors = [(its.latency_ns - mine.latency_ns) / 1e9 for mine, its in pairs]
     mean = statistics.mean(mine.latency_ns for mine, _ in pairs) / 1e9
     row |= {
-        "measured_s": round(mean, 2), "foretold_s": round(mean + statistics.mean(errors), 2), "error_s": round(statistics.mean(errors), 2),
-        "absolute_error_s": round(statistics.mean(map(abs, errors)), 2), "worst_error_s": round(max(errors, key=abs), 2),
+        "measured_s": round(mean, 2),
+        "foretold_s": round(mean + statistics.mean(errors), 2),
+        "error_s": round(statistics.mean(errors), 2),
+        "absolute_error_s": round(statistics.mean(map(abs, errors)), 2),
+        "worst_error_s": round(max(errors, key=abs), 2),
         "error_percent": round(100 * statistics.mean(errors) / mean, 1) if mean else None,
     }
-    parts = {part: statistics.mean(its.parts_ns[part] - mine.parts_ns[part] for mine, its in pairs) / 1e9 for part in PARTS}
+    parts = {
+        part: statistics.mean(its.parts_ns[part] - mine.parts_ns[part] for mine, its in pairs) / 1e9 for part in PARTS
+    }
     return row | {"error_by_part_s": {part: round(value, 2) for part, value in parts.items() if round(value, 2)}}
 
 
 def report(folder: Path) -> dict[str, Any]:
     """What two finished replays say of each other."""
-    real, virtual = ([episode for row in read_runs([str(folder / name)]).values() for episode in row] for name in ("real", "virtual"))
+    real, virtual = (
+        [episode for row in read_runs([str(folder / name)]).values() for episode in row] for name in ("real", "virtual")
+    )
     of = {
         mode: compared(*([episode for episode in row if episode.mode == mode] for row in (real, virtual)))
         for mode in sorted({episode.mode for episode in real}, key=MODES.index)
@@ -142,11 +181,15 @@ def table(found: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str], run: Run = run) -> int:
     """Runs, compares, prints."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.bench wallclock", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.bench wallclock", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--tasks", type=int, default=4, help="requests of each mode (%(default)s)")
     parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES[:4])
     parser.add_argument("--minutes", type=float, default=20.0, help="when to stop, if it is not through (%(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("outputs/wallclock"), help="folder of the episodes (%(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("outputs/wallclock"), help="folder of the episodes (%(default)s)"
+    )
     options = parser.parse_args(arguments)
     begun, load = time.monotonic(), os.getloadavg()[0]
     asked = [f"eval.tasks={options.tasks}", f"eval.modes=[{','.join(options.modes)}]"]
@@ -164,9 +207,13 @@ def main(arguments: Sequence[str], run: Run = run) -> int:
     found = report(options.out)
     print(f"\n{table(found)}", file=sys.stderr)
     head = {
-        "bench": "wallclock", "tasks": options.tasks, "minutes": round((time.monotonic() - begun) / 60, 1),
-        "load_before_and_after": [round(load, 2), round(os.getloadavg()[0], 2)], "threads": told["before"]["threads"],
-        "profile": told["before"]["profile"], "profile_after": told["after"]["profile"],
+        "bench": "wallclock",
+        "tasks": options.tasks,
+        "minutes": round((time.monotonic() - begun) / 60, 1),
+        "load_before_and_after": [round(load, 2), round(os.getloadavg()[0], 2)],
+        "threads": told["before"]["threads"],
+        "profile": told["before"]["profile"],
+        "profile_after": told["after"]["profile"],
     }
     print(json.dumps(head | found))
     return 0

@@ -1,8 +1,9 @@
-"""Conversations as chat rows: ``python -m scripts.chat_rows COUNT FILE`` writes the first training conversations of source ``dialogue``.
+"""Conversations as chat rows: ``python -m scripts.chat_rows COUNT FILE`` writes the first training conversations of
+source ``dialogue``.
 
-Owns nothing but the form: ``messages`` and ``tools`` as the OpenAI SDK and TRL write them, calls in rounds as a chat model makes
-them (what is known together, then what takes their results), with the tools' answers. What reading such rows loses can be
-measured with it, for the conversations themselves are known.
+Owns nothing but the form: ``messages`` and ``tools`` as the OpenAI SDK and TRL write them, calls in rounds as a chat
+model makes them (what is known together, then what takes their results), with the tools' answers. What reading such
+rows loses can be measured with it, for the conversations themselves are known.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from midsentence.tools.tool import ToolSpec
 
 def json_schema(spec: ToolSpec) -> dict[str, Any]:
     """The tool in the function-calling format of the OpenAI and Hugging Face chat interfaces."""
-    properties = {p.name: dict(p.schema) | ({"description": p.description} if p.description else {}) for p in spec.params}
+    properties = {
+        p.name: dict(p.schema) | ({"description": p.description} if p.description else {}) for p in spec.params
+    }
     required = [param.name for param in spec.params if param.required]
     return {
         "type": "function",
@@ -42,7 +45,7 @@ def row_of(task: Task) -> dict[str, Any]:
     results = rehearse(task)
     said = asked = 0
     for turn in task.turns:
-        messages.append({"role": "user", "content": " ".join(task.said()[said: turn.words])})
+        messages.append({"role": "user", "content": " ".join(task.said()[said : turn.words])})
         messages += _rounds(task, range(asked + 1, turn.calls + 1), results)
         answer = turn.says or (question(turn.asks)[0] if turn.asks else turn.answer[0] if turn.answer else "Done.")
         messages.append({"role": "assistant", "content": answer})
@@ -56,8 +59,14 @@ def _rounds(task: Task, numbers: range, results: dict[int, Any]) -> Iterator[dic
     while left:
         ready = [k for k in left if not set(references(canonical(task.gold[k - 1]))) & set(left)]
         calls = [(k, task.gold[k - 1].name, gold_args(task.gold[k - 1], results)) for k in ready]
-        yield {"role": "assistant", "content": None, "tool_calls": [
-            {"id": f"call_{k}", "type": "function", "function": {"name": name, "arguments": json.dumps(args)}} for k, name, args in calls]}
+        yield {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [
+                {"id": f"call_{k}", "type": "function", "function": {"name": name, "arguments": json.dumps(args)}}
+                for k, name, args in calls
+            ],
+        }
         for k in ready:
             yield {"role": "tool", "tool_call_id": f"call_{k}", "content": as_text(results[k])}
         left = [k for k in left if k not in ready]

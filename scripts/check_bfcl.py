@@ -1,10 +1,12 @@
 """Compares `eval.measures.bfcl.check` with the leaderboard's own evaluation, row by row, on right and on spoilt calls.
 
-Owns the spoiling, the leaderboard's result files and the comparison of verdicts. Does not judge: one side is `eval.measures.bfcl`,
-the other is BFCL's command ``bfcl evaluate``, in an environment of its own that has all of bfcl-eval's dependencies.
+Owns the spoiling, the leaderboard's result files and the comparison of verdicts. Does not judge: one side is
+`eval.measures.bfcl`, the other is BFCL's command ``bfcl evaluate``, in an environment of its own that has all of
+bfcl-eval's dependencies.
 
     python -m scripts.check_bfcl write DIR               # every used row: calls as result files, and our verdicts
-    BFCL/bin/python scripts/check_bfcl.py judge DIR      # BFCL/: the other environment; nothing of this project is imported
+    BFCL/bin/python scripts/check_bfcl.py judge DIR      # BFCL/: the other environment; nothing of this project is
+    imported
     python -m scripts.check_bfcl compare DIR             # counts as JSON; fails unless every verdict is the same
 """
 
@@ -29,7 +31,8 @@ ODD = (None, True, 0, 1.5, "", "spoilt", [], ["spoilt"], [[]], [{"spoilt": 1}], 
 
 
 def altered(value: Any) -> Iterator[tuple[str, Any]]:
-    """What a value may become, each with the kind of change; the checker, not the kind, says whether it is still right."""
+    """What a value may become, each with the kind of change; the checker, not the kind, says whether it is still
+    right."""
     match value:
         case bool():
             yield "wrong value", not value
@@ -138,7 +141,14 @@ def write(folder: Path) -> None:
             for model, form in FORMS.items():
                 path = folder / place / "result" / folder_of(model) / f"BFCL_v4_{category}_result.json"
                 files[path].append(json.dumps({"id": task.id, "result": form(calls)}))
-            row = {"round": place, "id": task.id, "category": category, "split": task.split, "kind": kind, "calls": len(calls)}
+            row = {
+                "round": place,
+                "id": task.id,
+                "category": category,
+                "split": task.split,
+                "kind": kind,
+                "calls": len(calls),
+            }
             verdicts.append({**row, "valid": verdict.valid, "error": verdict.error})
     for path, lines in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -150,8 +160,8 @@ def write(folder: Path) -> None:
 def judge(folder: Path) -> None:
     """Runs ``bfcl evaluate`` on every round that is not judged yet; both forms at once, as two models.
 
-    The command is BFCL's, but for two things around the verdicts: a model's handler is made once and not once a file, and
-    the leaderboard's averages over all its categories, made by reading them all again, are left out.
+    The command is BFCL's, but for two things around the verdicts: a model's handler is made once and not once a file,
+    and the leaderboard's averages over all its categories, made by reading them all again, are left out.
 
     Raises:
         Exception: whatever ends the official evaluation, which then has no verdict on the round.
@@ -181,12 +191,15 @@ def official(place: Path, model: str, category: str) -> Mapping[str, str]:
     header, *wrong = map(json.loads, score.read_text(encoding="utf-8").strip().split("\n"))
     verdicts = {json.loads(line)["id"]: "" for line in result.read_text(encoding="utf-8").strip().split("\n")}
     if (header["total_count"], header["correct_count"]) != (len(verdicts), len(verdicts) - len(wrong)):
-        raise ValueError(f"{score}: {header}, but {len(verdicts)} rows and {len(wrong)} wrong ones; remove it and judge again")
+        raise ValueError(
+            f"{score}: {header}, but {len(verdicts)} rows and {len(wrong)} wrong ones; remove it and judge again"
+        )
     return verdicts | {row["id"]: row["error_type"] for row in wrong}
 
 
 def compare(folder: Path) -> dict[str, Any]:
-    """Counts: rows, variants by kind, and by form the verdicts that agree and disagree; the first disagreements in full."""
+    """Counts: rows, variants by kind, and by form the verdicts that agree and disagree; the first disagreements in
+    full."""
     ours = [json.loads(line) for line in (folder / "ours.jsonl").read_text(encoding="utf-8").splitlines()]
     by_id = {row["id"]: row for row in ours}
     kinds: dict[str, Counter[str]] = defaultdict(Counter)
@@ -212,7 +225,12 @@ def compare(folder: Path) -> dict[str, Any]:
             same_error += row["error"].split(": ")[0] == error
             if row["valid"] != (not error):
                 differ.append({**row, "model": model, "official_error": error})
-        report[model] = {"judged": len(ours), "agree": agree, "disagree": len(ours) - agree, "same_type_of_error": same_error}
+        report[model] = {
+            "judged": len(ours),
+            "agree": agree,
+            "disagree": len(ours) - agree,
+            "same_type_of_error": same_error,
+        }
     return {**report, "disagreements": len(differ), "first_disagreements": differ[:50]}
 
 

@@ -1,8 +1,9 @@
 """A model that works, or the whole path to one of your own: ``make demo`` and ``make demo-train``.
 
-The first replays the adapter that comes with the code beside the expert. The second makes data of real requests, fine-tunes the embedded
-model for a few minutes and replays the expert, the untrained and the trained model. Both end with a table, a picture and JSON. Each
-stage is a command of its own, printed before it runs; a stage that is done is not done again.
+The first replays the adapter that comes with the code beside the expert. The second makes data of real requests,
+fine-tunes the embedded model for a few minutes and replays the expert, the untrained and the trained model. Both end
+with a table, a picture and JSON. Each stage is a command of its own, printed before it runs; a stage that is done is
+not done again.
 """
 
 from __future__ import annotations
@@ -19,8 +20,19 @@ DEMO = (
 TRAIN = (
     ("Spoken requests and the expert's trajectories", "data_gen.generate", "experiment=demo_train"),
     ("Fine-tune the embedded model (about six minutes on two cores)", "training.sft", "experiment=demo_train"),
-    ("Replay the expert on every test request", "eval.replay", "experiment=demo_train", "name=demo_train_expert", "eval.backends=[expert]"),
-    ("Replay the model as it comes and as just trained", "eval.replay", "experiment=demo_train", "eval.backends=[untrained,model]"),
+    (
+        "Replay the expert on every test request",
+        "eval.replay",
+        "experiment=demo_train",
+        "name=demo_train_expert",
+        "eval.backends=[expert]",
+    ),
+    (
+        "Replay the model as it comes and as just trained",
+        "eval.replay",
+        "experiment=demo_train",
+        "eval.backends=[untrained,model]",
+    ),
     ("Score and report", "eval.report", "experiment=demo_train"),
 )
 
@@ -35,10 +47,15 @@ def main() -> int:
         status = subprocess.run(words).returncode
         if status:
             again = "make demo" + ("-train" if name != "demo" else "")
-            print(f"demo: stage {number} ended with status {status}; run `{again}` again to go on from here", file=sys.stderr)
+            print(
+                f"demo: stage {number} ended with status {status}; run `{again}` again to go on from here",
+                file=sys.stderr,
+            )
             return status
     minutes = (time.perf_counter() - begun) / 60
-    print(f"\nDone in {minutes:.1f} minutes: outputs/{name}/report.json, outputs/{name}/report.html, outputs/{name}/timeline.png")
+    print(
+        f"\nDone in {minutes:.1f} minutes: outputs/{name}/report.json, outputs/{name}/report.html, outputs/{name}/timeline.png"
+    )
     return 0
 
 

@@ -44,7 +44,7 @@ def measure(path: Path) -> tuple[Counter[str], Counter[str], list[int]]:
             continue
         term = max(found, key=lambda m: len(m[0]))
         terms[term[0]] += 1
-        before, after = said[: term.start()].split(), said[term.end():].split()
+        before, after = said[: term.start()].split(), said[term.end() :].split()
         shared = next((n for n, (a, b) in enumerate(zip(before, plain)) if a != b), min(len(before), len(plain)))
         if not after:
             kinds["term at the end"] += 1
@@ -72,10 +72,19 @@ def main(**given: str) -> None:
     new = {term: n for term, n in new.items() if set(term.split()) - soft and len(term.split()) > 1}
     print("dev, not in the lexicon of training:", len(new), sum(new.values()), list(new)[:40])
     if given.get("write") == "yes":
-        OUT.write_text(json.dumps({
-            "source": "interregna of Disfl-QA's dev set (Gupta et al., Findings of ACL 2021; CC BY 4.0), by scripts/fit_disfluency.py",
-            "terms": [re.sub(r"\bi\b", "I", term) for term in list(new)[:40]], "counts": list(new.values())[:40],
-        }, indent=1) + "\n", "utf-8")
+        OUT.write_text(
+            json.dumps(
+                {
+                    "source": "interregna of Disfl-QA's dev set (Gupta et al., Findings of ACL 2021; CC BY 4.0), "
+                    "by scripts/fit_disfluency.py",
+                    "terms": [re.sub(r"\bi\b", "I", term) for term in list(new)[:40]],
+                    "counts": list(new.values())[:40],
+                },
+                indent=1,
+            )
+            + "\n",
+            "utf-8",
+        )
 
 
 if __name__ == "__main__":

@@ -63,10 +63,15 @@ class _Event(ctypes.Structure):
     """``espeak_EVENT`` of eSpeak NG's ``speak_lib.h``."""
 
     _fields_ = [
-        ("type", ctypes.c_int), ("unique_identifier", ctypes.c_uint), ("text_position", ctypes.c_int),
-        ("length", ctypes.c_int), ("audio_position", ctypes.c_int), ("sample", ctypes.c_int),
-        ("user_data", ctypes.c_void_p), ("id", _EventId),
-    ]  # fmt: skip
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", _EventId),
+    ]
 
 
 _LIST_END, _WORD = 0, 1
@@ -107,7 +112,9 @@ class Synthesiser:
         self._found.clear()
         self._sound.clear()
         data = request.encode()
-        self._lib.espeak_Synth(data, ctypes.c_size_t(len(data) + 1), 0, _BY_CHARACTER, 0, _UTF8 | _END_PAUSE, None, None)
+        self._lib.espeak_Synth(
+            data, ctypes.c_size_t(len(data) + 1), 0, _BY_CHARACTER, 0, _UTF8 | _END_PAUSE, None, None
+        )
 
     def sound(self, request: str) -> np.ndarray:
         """The request as it sounds, at 22,050 Hz. Shape (n,), int16."""
@@ -133,9 +140,13 @@ class Synthesiser:
 def features(word: str) -> list[float]:
     """A word's row of the design matrix, in the order of `FEATURES`."""
     return [
-        1.0, syllables(word), count_letters(word), not is_content(word), ends_with(word, CLAUSE_MARKS),
+        1.0,
+        syllables(word),
+        count_letters(word),
+        not is_content(word),
+        ends_with(word, CLAUSE_MARKS),
         ends_with(word, STOP_MARKS),
-    ]  # fmt: skip
+    ]
 
 
 def intervals(request: str, onsets: dict[int, int]) -> tuple[np.ndarray, np.ndarray]:

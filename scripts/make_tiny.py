@@ -44,10 +44,10 @@ CALLS = [
     '<tool_call>\n1. get_phone_number("{name}")\n2. send_sms([$1], "The meeting is at {hour}.")\n</tool_call>',
     '<tool_call>\n1. create_calendar_event("Lunch", "2026-05-{hour} 12:30:00", location="{place}", attendees=[$1])',
     '<tool_call>\n3. get_weather(city="{place}", days=2, unit="celsius")\nREMOVE 2\n</tool_call>',
-    '<think>to: {name}; msg=?</think><pause>',
+    "<think>to: {name}; msg=?</think><pause>",
     "<partial_query_update> and then the\n<final_query_update> next one\n",
     '<tool_result> 1: "+1 555 0{hour}"\n<tool_error> 2: no such contact',
-    '<answer>Done: I sent {name} the message and created the reminder.</answer>',
+    "<answer>Done: I sent {name} the message and created the reminder.</answer>",
     '{{"name": "compose_new_email", "parameters": {{"recipients": ["{name}"], "subject": "{place}", "count": {hour}}}}}',
     "You are a helpful assistant. You hear the user's request while it is spoken. Call the tools that it asks for, in order, "
     "and answer when every call is done. Arguments are positional or named; values are JSON; true, false, null.",

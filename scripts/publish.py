@@ -1,13 +1,14 @@
-"""Published figures, from reports into documents: ``python -m scripts.publish [name=expert report=outputs/expert_all]``.
+"""Published figures, from reports into documents:
+``python -m scripts.publish [name=expert report=outputs/expert_all]``.
 
-With a name and a report, keeps what is published of it under ``results/<name>/`` (rows without their curves, the report's
-tables and plots, the manifests of its runs). Then fills every marked table of README.md and docs/ from there:
+With a name and a report, keeps what is published of it under ``results/<name>/`` (rows without their curves, the
+report's tables and plots, the manifests of its runs). Then fills every marked table of README.md and docs/ from there:
 
     <!-- table expert profile=laptop modes=sequential,eager_end,speculative columns=source,mode,n,right -->
     <!-- /table -->
 
-``check=true`` changes nothing and ends with status 1 if a table differs from its results: a test does that, so a document
-can't say what no run gave. Owns which columns there are. Does not compute a figure.
+``check=true`` changes nothing and ends with status 1 if a table differs from its results: a test does that, so a
+document can't say what no run gave. Owns which columns there are. Does not compute a figure.
 """
 
 from __future__ import annotations
@@ -34,8 +35,13 @@ _TABLE = re.compile(r"<!-- table (?P<spec>[^>]*?) -->\n.*?<!-- /table -->", re.D
 
 Row = Mapping[str, Any]
 
-SOURCES = {"assistant": "assistant, generated", "naturalistic": "naturalistic, generated", "written": "written one by one",
-           "written_apart": "written apart, assistant", "domains": "written apart, eight domains"}
+SOURCES = {
+    "assistant": "assistant, generated",
+    "naturalistic": "naturalistic, generated",
+    "written": "written one by one",
+    "written_apart": "written apart, assistant",
+    "domains": "written apart, eight domains",
+}
 
 
 def _per_100(row: Row, name: str) -> str:
@@ -134,7 +140,10 @@ def table(spec: str) -> str:
         raise ValueError(f"no row of results/{name} fits {spec!r}")
     cells = tuple(tuple(COLUMNS[column][1](row) for column in columns) for row in rows)
     left = sum(column in _TEXTS for column in columns)
-    return "\n".join(Grid("", tuple(COLUMNS[column][0] for column in columns), cells, left=left).markdown()).rstrip() + "\n"
+    return (
+        "\n".join(Grid("", tuple(COLUMNS[column][0] for column in columns), cells, left=left).markdown()).rstrip()
+        + "\n"
+    )
 
 
 def select(rows: Sequence[Row], asked: Mapping[str, Sequence[str]]) -> list[Row]:

@@ -26,7 +26,13 @@ def main() -> int:
     # tokens cost time, so the tokenizer matters: the embedded model's where it is there, else the small committed one
     model = "smollm2" if folders.converted() is not None else "tiny"
     name = f"quick_{source}_{model}"
-    replay = [f"name={name}", f"data.source={source}", f"model={model}", "eval.backends=[expert]", f"eval.expert_tasks={TASKS}"]
+    replay = [
+        f"name={name}",
+        f"data.source={source}",
+        f"model={model}",
+        "eval.backends=[expert]",
+        f"eval.expert_tasks={TASKS}",
+    ]
     report = ["name=quick", f"runs=[outputs/replay/{name}]"]
     for module, options in (("eval.replay", replay), ("eval.report", report)):
         print(f"python -m {module} {' '.join(options)}", flush=True)

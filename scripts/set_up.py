@@ -1,7 +1,7 @@
 """Makes `.venv` fit to run this repository, once: the environment, torch, the project, pinned assets, the model.
 
-Owns the order of installation and the stamp that says what is done; `midsentence.assets` owns what is fetched. Runs on the
-system's Python with nothing installed, and is written so that an old one can still read it and say so.
+Owns the order of installation and the stamp that says what is done; `midsentence.assets` owns what is fetched. Runs on
+the system's Python with nothing installed, and is written so that an old one can still read it and say so.
 
     python3 -m scripts.set_up [--extras dev ...] [--assets NAME ...] [--optional NAME ...] [--model smollm2]
 """
@@ -128,7 +128,19 @@ def install(extras, stamp_key):
         # --clear: packages built for another Python are of no use to this one
         must([sys.executable, "-m", "venv", "--clear", VENV])
     install_torch(cpu)
-    must([PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off", "-e", f".[{','.join(extras)}]"])
+    must(
+        [
+            PYTHON,
+            "-m",
+            "pip",
+            "install",
+            "--disable-pip-version-check",
+            "--progress-bar",
+            "off",
+            "-e",
+            f".[{','.join(extras)}]",
+        ]
+    )
     write_stamp(stamp_key, extras)
 
 
@@ -146,9 +158,13 @@ def main():
     """Sets up what is asked for; does nothing where it stands already."""
     refuse_old_python()
     parser = argparse.ArgumentParser(prog="python3 -m scripts.set_up")
-    parser.add_argument("--extras", nargs="*", default=[], help="extras of pyproject.toml beside lab, which is always installed")
+    parser.add_argument(
+        "--extras", nargs="*", default=[], help="extras of pyproject.toml beside lab, which is always installed"
+    )
     parser.add_argument("--assets", nargs="*", default=[], help="assets that must be there (midsentence fetch --list)")
-    parser.add_argument("--optional", nargs="*", default=[], help="assets without which some tests skip; needed if CI=true")
+    parser.add_argument(
+        "--optional", nargs="*", default=[], help="assets without which some tests skip; needed if CI=true"
+    )
     parser.add_argument("--model", default=None, help="a model to resolve, such as smollm2")
     asked = parser.parse_args()
     extras = {LABORATORY, *asked.extras}

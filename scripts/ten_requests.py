@@ -1,8 +1,8 @@
 """Ten written requests with their timelines, as a part of docs/written.md: ``python -m scripts.ten_requests``.
 
-They are drawn by a seed from all test rows that were written apart, so nobody picked them. The expert plays each in ``speculative`` on
-the laptop, with the recogniser and the endpoint of published figures. ``check=true`` changes nothing and ends with status 1 if the page
-differs.
+They are drawn by a seed from all test rows that were written apart, so nobody picked them. The expert plays each in
+``speculative`` on the laptop, with the recogniser and the endpoint of published figures. ``check=true`` changes nothing
+and ends with status 1 if the page differs.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def play(config: Config, task: Task) -> Trajectory:
     """The expert's trajectory."""
     made, profile = renderer(config), profile_of(DEVICE, config.clock)
     planner = expert_of(task, reading_of(task), config.data)
-    rollout = make_episode(task, MODE, profile, made, agent=config.agent, data=config.data, seed=config.seed, planner=planner).run()
+    rollout = make_episode(
+        task, MODE, profile, made, agent=config.agent, data=config.data, seed=config.seed, planner=planner
+    ).run()
     return trajectory_of(rollout, task, MODE, profile, made, id=task.id, seed=config.seed)
 
 

@@ -1,10 +1,12 @@
-"""Fits what a recogniser's updates look like to traces of one (`scripts.traces`): lags, revisions, mistakes, pauses, the end.
+"""Fits what a recogniser's updates look like to traces of one (`scripts.traces`): lags, revisions, mistakes, pauses,
+the end.
 
-What a recogniser takes for true changes with every 100 ms; a service may pass that on at once, or hold each word back until it has
-stood for a while (`steady`). Either is then cut as `data_gen.speech.timing.updates` cuts (`cut`): the first that has a word more than
-what was sent, after a tick, takes the place of what was sent. A word's end is where the recogniser's own last partial hypothesis has it.
-Lags are read off; the rate of revisions is that under which the model's own updates of the same requests are revised as often.
-Intervals are bootstraps over requests. Owns the arithmetic; does not know sound.
+What a recogniser takes for true changes with every 100 ms; a service may pass that on at once, or hold each word back
+until it has stood for a while (`steady`). Either is then cut as `data_gen.speech.timing.updates` cuts (`cut`): the
+first that has a word more than what was sent, after a tick, takes the place of what was sent. A word's end is where the
+recogniser's own last partial hypothesis has it. Lags are read off; the rate of revisions is that under which the
+model's own updates of the same requests are revised as often. Intervals are bootstraps over requests. Owns the
+arithmetic; does not know sound.
 """
 
 from __future__ import annotations
@@ -81,8 +83,17 @@ class Trace:
     @classmethod
     def of(cls, row: dict[str, Any]) -> Trace:
         """A line of the file."""
-        partials = tuple(Hypothesis(part["at_ms"], tuple(Heard(**word) for word in part["words"])) for part in row["partials"])
-        return cls(**{**row, "partials": partials, "final": tuple(Heard(**word) for word in row["final"]), "cpu_ms": tuple(row["cpu_ms"])})
+        partials = tuple(
+            Hypothesis(part["at_ms"], tuple(Heard(**word) for word in part["words"])) for part in row["partials"]
+        )
+        return cls(
+            **{
+                **row,
+                "partials": partials,
+                "final": tuple(Heard(**word) for word in row["final"]),
+                "cpu_ms": tuple(row["cpu_ms"]),
+            }
+        )
 
     @property
     def last(self) -> tuple[Heard, ...]:
@@ -117,7 +128,8 @@ def changes(partials: Sequence[Hypothesis]) -> list[Change]:
 
 
 def cut(partials: Sequence[Hypothesis], period_ms: int, phase_ms: float) -> list[Change]:
-    """The updates of a service that sends as `data_gen.speech.timing` does; the last is all that came after, and may be empty."""
+    """The updates of a service that sends as `data_gen.speech.timing` does; the last is all that came after, and may be
+    empty."""
     sent: tuple[Heard, ...] = ()
     found: list[Change] = []
     ticks = 0
@@ -151,12 +163,14 @@ def right(heard: Sequence[str], said: Sequence[str]) -> tuple[list[bool], int]:
 
 
 def lags(trace: Trace) -> list[tuple[int, int, bool]]:
-    """Of each word of the last partial: ms from its end to its first appearance in its place, to when it and all before it last
-    changed, and whether it is right."""
+    """Of each word of the last partial: ms from its end to its first appearance in its place, to when it and all before
+    it last changed, and whether it is right."""
     true, _ = right([word.text for word in trace.last], trace.said)
     found = []
     for n, (word, is_right) in enumerate(zip(trace.last, true)):
-        first_ms = next(part.at_ms for part in trace.partials if any(w.text == word.text and w.same_place(word) for w in part.words))
+        first_ms = next(
+            part.at_ms for part in trace.partials if any(w.text == word.text and w.same_place(word) for w in part.words)
+        )
         begun = [w.text for w in trace.last[: n + 1]]
         settled_ms = trace.partials[-1].at_ms
         for part in reversed(trace.partials):
@@ -189,19 +203,22 @@ def counts(request: Sequence[tuple[int, int]]) -> tuple[int, int, int, int, int]
     """What `moments` needs of a request's updates, given as (words taken back, words added); the last one ends it.
 
     Returns:
-        Partial updates; those that the next takes something back of; how many words that takes back, in all; how often it reaches
-        back beyond that update; new words of the partial updates.
+        Partial updates; those that the next takes something back of; how many words that takes back, in all; how often
+        it reaches back beyond that update; new words of the partial updates.
     """
     depths = [(after[0], before[1]) for before, after in pairwise(request) if after[0]]
     return (
-        len(request) - 1, len(depths), sum(depth for depth, _ in depths), sum(depth > added for depth, added in depths),
+        len(request) - 1,
+        len(depths),
+        sum(depth for depth, _ in depths),
+        sum(depth > added for depth, added in depths),
         sum(adds - back for back, adds in request[:-1]),
     )
 
 
 MOMENTS = {"revised": (1, 0), "depth": (2, 1), "beyond": (3, 1), "words_a_partial": (4, 0)}
-"""Share of partial updates that the next takes something back of; words that it takes back, where it does; how often that is more
-than the update brought; new words of a partial update. As columns of `counts`, one over another."""
+"""Share of partial updates that the next takes something back of; words that it takes back, where it does; how often
+that is more than the update brought; new words of a partial update. As columns of `counts`, one over another."""
 
 
 def moments(found: Sequence[Sequence[int]]) -> dict[str, float]:
@@ -213,17 +230,26 @@ def moments(found: Sequence[Sequence[int]]) -> dict[str, float]:
 def counts_of(trace: Trace) -> np.ndarray:
     """A trace's `counts` at all phases of the tick. Shape (5,)."""
     phases = [PERIOD_MS * k / PHASES for k in range(PHASES)]
-    return np.sum([counts([(one.retracts, len(one.adds)) for one in cut(trace.partials, PERIOD_MS, phase)]) for phase in phases], axis=0)
+    return np.sum(
+        [counts([(one.retracts, len(one.adds)) for one in cut(trace.partials, PERIOD_MS, phase)]) for phase in phases],
+        axis=0,
+    )
 
 
 def model_moments(texts: Sequence[str], chunking: Chunking, seeds: int = 8) -> dict[str, float]:
     """The same of the model's updates of requests, said by the default voice; nothing is predicted."""
     spoken = [(speak(text.split(), seed), seed) for text in texts for seed in range(seeds)]
-    return moments([counts([(u.retracts, u.words[1] - u.words[0]) for u in updates(words, seed, chunking)]) for words, seed in spoken])
+    return moments(
+        [
+            counts([(u.retracts, u.words[1] - u.words[0]) for u in updates(words, seed, chunking)])
+            for words, seed in spoken
+        ]
+    )
 
 
 def fit_rate(texts: Sequence[str], revised: float, chunking: Chunking) -> float:
-    """The revision rate, in hundredths, under which the model revises as many updates; not every word gives room for a mistake."""
+    """The revision rate, in hundredths, under which the model revises as many updates; not every word gives room for a
+    mistake."""
     low, high = 0, 100
     while low < high:
         middle = (low + high) // 2
@@ -259,7 +285,8 @@ def mean(parts: Sequence[Sequence[float]], digits: int = 0) -> list[float]:
 
 
 def held(traces: Sequence[Trace], hold_ms: int) -> dict[str, Any]:
-    """Figures of a service that holds words back for so long: lags of the words that are right, in ms, and revisions."""
+    """Figures of a service that holds words back for so long: lags of the words that are right, in ms, and
+    revisions."""
     streams = [replace(trace, partials=tuple(steady(trace.partials, hold_ms))) for trace in traces]
     first = [np.array([lag for lag, _, is_right in lags(trace) if is_right], dtype=float) for trace in streams]
     found = [counts_of(trace) for trace in streams]
@@ -267,11 +294,18 @@ def held(traces: Sequence[Trace], hold_ms: int) -> dict[str, Any]:
     def percentile(q: int) -> list[float]:
         return interval(lambda chosen: np.percentile(np.concatenate([first[k] for k in chosen]), q), len(first), 0)
 
-    every = [one for trace in streams for k in range(PHASES) for one in cut(trace.partials, PERIOD_MS, PERIOD_MS * k / PHASES)]
+    every = [
+        one
+        for trace in streams
+        for k in range(PHASES)
+        for one in cut(trace.partials, PERIOD_MS, PERIOD_MS * k / PHASES)
+    ]
     depths = Counter(one.retracts for one in every if one.retracts)
     return {
-        "right_words": sum(map(len, first)), "updates": int(sum(row[0] for row in found)) // PHASES,
-        **{f"lag_p{q}_ms": percentile(q) for q in (10, 50, 90)}, "lag_mean_ms": mean(first),
+        "right_words": sum(map(len, first)),
+        "updates": int(sum(row[0] for row in found)) // PHASES,
+        **{f"lag_p{q}_ms": percentile(q) for q in (10, 50, 90)},
+        "lag_mean_ms": mean(first),
         **{name: ratio(found, a, b) for name, (a, b) in MOMENTS.items()},
         "depths": {str(n): round(depths[n] / depths.total(), 3) for n in sorted(depths)},
     }
@@ -283,17 +317,26 @@ def mistakes(traces: Sequence[Trace]) -> dict[str, Any]:
     pairs: Counter[tuple[str, str]] = Counter()
     for trace in traces:
         true = [word for word, ok in zip(trace.last, right([word.text for word in trace.last], trace.said)[0]) if ok]
-        seen = {(word.text, place) for part in trace.partials for word in part.words for place in true if word.same_place(place)}
+        seen = {
+            (word.text, place)
+            for part in trace.partials
+            for word in part.words
+            for place in true
+            if word.same_place(place)
+        }
         for text, place in seen:
             if text != place.text:
                 kinds[kind_of(text, place.text)] += 1
                 pairs[place.text, text] += 1
-    common = [[said, heard, n] for (said, heard), n in sorted(pairs.items(), key=lambda item: (-item[1], item[0])) if n > 2]
+    common = [
+        [said, heard, n] for (said, heard), n in sorted(pairs.items(), key=lambda item: (-item[1], item[0])) if n > 2
+    ]
     return {"kinds": dict(sorted(kinds.items())), "common": common}
 
 
 def kind_of(heard: str, said: str) -> str:
-    """How a mistake is like the word: its ``beginning``, a ``double`` of the model's list, one that ``begins_alike``, or ``other``."""
+    """How a mistake is like the word: its ``beginning``, a ``double`` of the model's list, one that ``begins_alike``,
+    or ``other``."""
     if said.startswith(heard):
         return "beginning"
     if len(said) < 4 and mishear(said) == heard:
@@ -310,7 +353,9 @@ def pauses(traces: Sequence[Trace]) -> dict[str, Any]:
         elsewhere.append([first for gap, first, _ in found if gap < PAUSE_MS])
         changed.append([float(settled > gap) for gap, _, settled in found if gap >= PAUSE_MS])
     return {
-        "pauses": sum(map(len, before)), "lag_mean_ms": mean(before), "lag_mean_elsewhere_ms": mean(elsewhere),
+        "pauses": sum(map(len, before)),
+        "lag_mean_ms": mean(before),
+        "lag_mean_elsewhere_ms": mean(elsewhere),
         "changed_after": mean(changed, 3),
     }
 
@@ -323,8 +368,12 @@ def errors(traces: Sequence[Trace]) -> dict[str, Any]:
         changed = right(last, final)[1]
         rows.append((len(trace.said), right(last, trace.said)[1], right(final, trace.said)[1], changed, changed > 0, 1))
     return {
-        "requests": len(traces), "words": sum(row[0] for row in rows), "wrong_in_last_partial": ratio(rows, 1, 0),
-        "wrong_in_final": ratio(rows, 2, 0), "words_changed_by_end": ratio(rows, 3, 0), "requests_changed_by_end": ratio(rows, 4, 5),
+        "requests": len(traces),
+        "words": sum(row[0] for row in rows),
+        "wrong_in_last_partial": ratio(rows, 1, 0),
+        "wrong_in_final": ratio(rows, 2, 0),
+        "words_changed_by_end": ratio(rows, 3, 0),
+        "requests_changed_by_end": ratio(rows, 4, 5),
     }
 
 
@@ -332,7 +381,11 @@ def revised(traces: Sequence[Trace]) -> dict[str, Any]:
     """Word error rate, and share of revised updates where words are held back as in ``fitted``."""
     streams = [replace(trace, partials=tuple(steady(trace.partials, HOLDS_MS["fitted"]))) for trace in traces]
     wrong = errors(traces)["wrong_in_last_partial"]
-    return {"requests": len(traces), "wrong_in_last_partial": wrong, "revised": ratio([counts_of(trace) for trace in streams], 1, 0)}
+    return {
+        "requests": len(traces),
+        "wrong_in_last_partial": wrong,
+        "revised": ratio([counts_of(trace) for trace in streams], 1, 0),
+    }
 
 
 def fit_all(traces: Sequence[Trace]) -> dict[str, Any]:
@@ -348,15 +401,22 @@ def fit_all(traces: Sequence[Trace]) -> dict[str, Any]:
         for name, values in {"chosen": yaml.safe_load(CHOSEN.read_text("utf-8")), **settings}.items()
     }
     chunks = [ms for trace in traces for ms in trace.cpu_ms[:-1]]
-    groups = {"fewer_errors": piper[: len(piper) // 2], "more_errors": piper[len(piper) // 2:], "espeak": espeak}
+    groups = {"fewer_errors": piper[: len(piper) // 2], "more_errors": piper[len(piper) // 2 :], "espeak": espeak}
     return {
-        "made_by": "python -m scripts.traces fit write=yes", "hold_ms": HOLDS_MS,
-        "settings": settings, "modelled": modelled, "held": streams,
+        "made_by": "python -m scripts.traces fit write=yes",
+        "hold_ms": HOLDS_MS,
+        "settings": settings,
+        "modelled": modelled,
+        "held": streams,
         "errors": {name: errors(found) for name, found in (("piper", piper), ("espeak", espeak)) if found},
         "revised_by": {name: revised(found) for name, found in groups.items() if found},
-        "pauses": pauses(piper), "mistakes": mistakes(piper),
+        "pauses": pauses(piper),
+        "mistakes": mistakes(piper),
         "last_word_ends_after_sound_ms": mean([[trace.last[-1].end_ms - trace.ends_ms] for trace in piper]),
-        "cpu_ms_a_chunk": {"median": round(float(np.median(chunks)), 1), "p95": round(float(np.percentile(chunks, 95)), 1)},
+        "cpu_ms_a_chunk": {
+            "median": round(float(np.median(chunks)), 1),
+            "p95": round(float(np.percentile(chunks, 95)), 1),
+        },
     }
 
 
@@ -365,15 +425,25 @@ def settings_of(found: dict[str, Any], texts: Sequence[str]) -> dict[str, Any]:
     least_ms = max(0, found["lag_p10_ms"][0])
     lag_ms, spread_ms = (10 * round(value / 10) for value in (least_ms, found["lag_mean_ms"][0] - least_ms))
     settings = {
-        "period_s": PERIOD_MS / 1000, "lag_s": lag_ms / 1000, "lag_spread_s": spread_ms / 1000, "revision_rate": 0.0, "revision_words": 3,
+        "period_s": PERIOD_MS / 1000,
+        "lag_s": lag_ms / 1000,
+        "lag_spread_s": spread_ms / 1000,
+        "revision_rate": 0.0,
+        "revision_words": 3,
         "closing_marks": False,
     }
     return settings | {"revision_rate": fit_rate(texts, found["revised"][0], chunking_of(settings))}
 
 
 def chunking_of(settings: Mapping[str, Any]) -> Chunking:
-    """The recogniser of some settings of group data, with the default endpoint's delay; no end is predicted, and none is false."""
+    """The recogniser of some settings of group data, with the default endpoint's delay; no end is predicted, and none
+    is false."""
     return Chunking(
-        ns(settings["period_s"]), ns(settings["lag_s"]), ns(0.6), revision_rate=settings["revision_rate"],
-        revision_words=settings["revision_words"], closing_marks=settings["closing_marks"], lag_spread_ns=ns(settings["lag_spread_s"]),
+        ns(settings["period_s"]),
+        ns(settings["lag_s"]),
+        ns(0.6),
+        revision_rate=settings["revision_rate"],
+        revision_words=settings["revision_words"],
+        closing_marks=settings["closing_marks"],
+        lag_spread_ns=ns(settings["lag_spread_s"]),
     )

@@ -1,9 +1,10 @@
 """A model in the time that one GPU can be had for: ``python -m scripts.train_within --minutes 25 --workers 16``.
 
-Trajectories of five sources, fine-tuning, and two rounds of on-policy repair whose rollouts run on the CPU's cores while the GPU
-trains; the adapter, in half precision, and the logs are left in ``--out``. How many steps a phase has follows from the speed of the first
-forty. Every stage is a command of its own, written into ``commands.sh`` as it runs, with its output in ``logs/``.
-Owns the order and the clock of the run; what a stage does is its command's. Does not know how a task is scored.
+Trajectories of five sources, fine-tuning, and two rounds of on-policy repair whose rollouts run on the CPU's cores
+while the GPU trains; the adapter, in half precision, and the logs are left in ``--out``. How many steps a phase has
+follows from the speed of the first forty. Every stage is a command of its own, written into ``commands.sh`` as it runs,
+with its output in ``logs/``. Owns the order and the clock of the run; what a stage does is its command's. Does not know
+how a task is scored.
 
     data ──► 40 steps ──► A: trajectories ─────────► B: and round 1 ──► C: and round 2
                              └ half of A ► rollouts 1 ┘  └ A ► rollouts 2 ┘
@@ -79,10 +80,16 @@ class Run:
         """Trajectories of all sources, side by side."""
         begun = {
             name: self.command(
-                f"data_{name}", "data_gen.generate", f"data={name}",
+                f"data_{name}",
+                "data_gen.generate",
+                f"data={name}",
                 f"data.sizes={{train: {round(count * self.rows)}, validation: 0, test: 0}}",
-                f"data.workers={self.share(name)}", f"out={self.out / 'data' / name}", *TOOLS.get(name, ()), cpu=True,
-            ) for name, count in ROWS.items()
+                f"data.workers={self.share(name)}",
+                f"out={self.out / 'data' / name}",
+                *TOOLS.get(name, ()),
+                cpu=True,
+            )
+            for name, count in ROWS.items()
         }
         for name, process in begun.items():
             self.wait(f"data_{name}", process)
@@ -100,14 +107,24 @@ class Run:
         """
         if process.wait():
             where = self.out / "logs" / f"{name}.log"
-            raise SystemExit(f"{name} ended with status {process.returncode}: {where} ends with\n{self.log(name)[-600:]}")
+            raise SystemExit(
+                f"{name} ended with status {process.returncode}: {where} ends with\n{self.log(name)[-600:]}"
+            )
 
     def train(self, name: str, steps: int, mixture: dict[str, float], *options: str) -> tuple[int, float]:
         """A phase; gives its steps and their seconds."""
         process = self.command(
-            f"train_{name}", "training.sft", "train=default", f"out={self.out / 'train' / name}", f"train.data=[{','.join(mixture)}]",
-            f"train.weights=[{','.join(f'{share:.5f}' for share in mixture.values())}]", f"train.max_length={self.length}",
-            f"train.max_steps={steps}", "train.epochs=100", "train.log_every_steps=20", *options,
+            f"train_{name}",
+            "training.sft",
+            "train=default",
+            f"out={self.out / 'train' / name}",
+            f"train.data=[{','.join(mixture)}]",
+            f"train.weights=[{','.join(f'{share:.5f}' for share in mixture.values())}]",
+            f"train.max_length={self.length}",
+            f"train.max_steps={steps}",
+            "train.epochs=100",
+            "train.log_every_steps=20",
+            *options,
         )
         self.wait(f"train_{name}", process)
         done = _DONE.search(self.log(f"train_{name}"))
@@ -116,7 +133,8 @@ class Run:
         return int(done[1]), max(float(done[2]), 1.0)
 
     def mixture(self, repaired: float, rounds: Sequence[int]) -> dict[str, float]:
-        """Folders and their weights: the sources', and the repaired rows of some rounds, the last one counting half as much again."""
+        """Folders and their weights: the sources', and the repaired rows of some rounds, the last one counting half as
+        much again."""
         found: dict[str, float] = {}
         for number in rounds:
             for manifest in sorted((self.out / "repair").glob(f"{number}[0-9][0-9]/*/manifest.json")):
@@ -141,17 +159,27 @@ class Run:
             again += 1
             turn = number * 100 + again
             process = self.command(
-                f"repair_{turn}_{name}", "training.repair", f"data={name}", *TOOLS.get(name, ()), f"model.adapter={adapter}",
-                f"repair.round={turn}", f"repair.workers={workers}", f"repair.batch={self.rollouts}",
+                f"repair_{turn}_{name}",
+                "training.repair",
+                f"data={name}",
+                *TOOLS.get(name, ()),
+                f"model.adapter={adapter}",
+                f"repair.round={turn}",
+                f"repair.workers={workers}",
+                f"repair.batch={self.rollouts}",
                 f"repair.shard_rollouts={self.rollouts}",
-                f"repair.rollouts={workers * self.rollouts}", f"out={self.out / 'repair' / str(turn) / name}", cpu=True,
+                f"repair.rollouts={workers * self.rollouts}",
+                f"out={self.out / 'repair' / str(turn) / name}",
+                cpu=True,
             )
             while process.poll() is None:
                 if stop.wait(0.5):
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
                     return
-            self.say(f"rollouts {turn} of {name}: {(self.log(f'repair_{turn}_{name}').splitlines() or ['?'])[-1][:120]}")
+            self.say(
+                f"rollouts {turn} of {name}: {(self.log(f'repair_{turn}_{name}').splitlines() or ['?'])[-1][:120]}"
+            )
 
     def beside(self, number: int, adapter: Path, after: Path | None = None) -> tuple[threading.Thread, threading.Event]:
         """Rollouts in the background, from an adapter or from a checkpoint once it is there."""
@@ -183,7 +211,11 @@ class Run:
         half = counts["A"] // 2
         thread, stop = self.beside(1, train / "half", train / "A" / "checkpoints" / f"checkpoint-{half}")
         self.train(
-            "A", counts["A"], self.mixture(0.0, ()), f"train.checkpoint_every_steps={half}", f"train.learning_rate={PHASES['A'][1]}",
+            "A",
+            counts["A"],
+            self.mixture(0.0, ()),
+            f"train.checkpoint_every_steps={half}",
+            f"train.learning_rate={PHASES['A'][1]}",
         )
         for number, (name, before) in enumerate((("B", "A"), ("C", "B")), start=1):
             stop.set()
@@ -192,7 +224,10 @@ class Run:
             if number == 1:
                 thread, stop = self.beside(2, train / "A")
             self.train(
-                name, counts[name], self.mixture(repaired, range(1, number + 1)), f"model.adapter={train / before}",
+                name,
+                counts[name],
+                self.mixture(repaired, range(1, number + 1)),
+                f"model.adapter={train / before}",
                 f"train.learning_rate={rate}",
             )
         for name in PHASES:
@@ -210,7 +245,10 @@ def pack(checkpoint: Path, folder: Path) -> None:
         if path.is_file() and path.suffix != ".safetensors":
             shutil.copy(path, folder / path.name)
     weights = load_file(checkpoint / "adapter_model.safetensors")
-    save_file({name: tensor.to(torch.bfloat16).contiguous() for name, tensor in weights.items()}, folder / "adapter_model.safetensors")
+    save_file(
+        {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in weights.items()},
+        folder / "adapter_model.safetensors",
+    )
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -227,7 +265,13 @@ def main(arguments: Sequence[str]) -> int:
     if given.out.exists():
         parser.error(f"{given.out} is there already; give another --out, or delete it")
     run = Run(
-        given.out, time.monotonic() + 60 * given.minutes, given.workers, given.rows, given.length, given.rollouts, given.settings,
+        given.out,
+        time.monotonic() + 60 * given.minutes,
+        given.workers,
+        given.rows,
+        given.length,
+        given.rollouts,
+        given.settings,
     )
     run.run()
     return 0

@@ -1,7 +1,8 @@
-"""Every command and every example in the pages is run by a test, or is marked as not run; and all settings and options in them exist.
+"""Every command and every example in the pages is run by a test, or is marked as not run; and all settings and options
+in them exist.
 
-The mark is the comment before a block, ``<!-- a test runs this -->`` or ``<!-- not run by a test -->``. Blocks of commands with the first
-mark run here, those of Python in the tests of what they show.
+The mark is the comment before a block, ``<!-- a test runs this -->`` or ``<!-- not run by a test -->``. Blocks of
+commands with the first mark run here, those of Python in the tests of what they show.
 """
 
 from __future__ import annotations
@@ -21,10 +22,19 @@ from midsentence import cli
 from tests.test_configs import composed
 
 ROOT = Path(__file__).parent.parent
-PAGES = [page for page in sorted((ROOT / "docs").glob("*.md")) if page.name != "log.md"] + [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+PAGES = [page for page in sorted((ROOT / "docs").glob("*.md")) if page.name != "log.md"] + [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+]
 RUN, NOT_RUN = "<!-- a test runs this -->", "<!-- not run by a test -->"
-_COMMAND = re.compile(r"^(\$ )?(\S*/)?(python[\d.]*|export|pytest|source|make|midsentence|pip|accelerate|vllm|[A-Z_]+=\S+) \S")
-EXAMPLES = {"README.md": "test_the_example_of_a_page", "runtime.md": "test_the_example_of_a_page", "testing.md": "test_the_example"}
+_COMMAND = re.compile(
+    r"^(\$ )?(\S*/)?(python[\d.]*|export|pytest|source|make|midsentence|pip|accelerate|vllm|[A-Z_]+=\S+) \S"
+)
+EXAMPLES = {
+    "README.md": "test_the_example_of_a_page",
+    "runtime.md": "test_the_example_of_a_page",
+    "testing.md": "test_the_example",
+}
 """Pages whose Python is run, and the test that does."""
 
 
@@ -49,7 +59,9 @@ class Block:
         """The words of each command, without prompt, variables and what is piped into it."""
         lines = [line.strip().removeprefix("$ ") for line in self.text.replace("\\\n", " ").splitlines()]
         found = [shlex.split(line.rpartition(" | ")[2], comments=True) for line in lines if _COMMAND.match(line)]
-        return [words[next((n for n, word in enumerate(words) if not re.match(r"[A-Z_]+=", word)), 0):] for words in found]
+        return [
+            words[next((n for n, word in enumerate(words) if not re.match(r"[A-Z_]+=", word)), 0) :] for words in found
+        ]
 
 
 def blocks(page: Path) -> list[Block]:
@@ -64,7 +76,9 @@ def blocks(page: Path) -> list[Block]:
             kind, text = lines[at].removeprefix("```").strip(), "\n".join(lines[at + 1 : end])
             end += 1
         elif lines[at].startswith("    ") and (not lines[at - 1].strip() or lines[at - 1].startswith("#")):
-            while any(line.startswith("    ") for line in lines[end : end + (1 if lines[end : end + 1] != [""] else 2)]):
+            while any(
+                line.startswith("    ") for line in lines[end : end + (1 if lines[end : end + 1] != [""] else 2)]
+            ):
                 end += 1
             kind, text = "", "\n".join(line.removeprefix("    ") for line in lines[at:end])
         else:

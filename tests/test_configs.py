@@ -22,7 +22,9 @@ from midsentence.core.modes import MODES
 ROOT = Path(configs.__file__).parent
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "experiment").glob("*.yaml"))
 CHOICES = sorted(
-    f"{path.parent.name}={path.stem}" for path in ROOT.glob("*/*.yaml") if path.parent.name not in ("experiment", "accelerate")
+    f"{path.parent.name}={path.stem}"
+    for path in ROOT.glob("*/*.yaml")
+    if path.parent.name not in ("experiment", "accelerate")
 )
 
 
@@ -34,7 +36,9 @@ def composed(*overrides: str) -> Config:
 
 
 def run(module: str, *options: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", module, *options], capture_output=True, text=True, timeout=120, cwd=cwd)
+    return subprocess.run(
+        [sys.executable, "-m", module, *options], capture_output=True, text=True, timeout=120, cwd=cwd
+    )
 
 
 def test_the_defaults_compose():
@@ -69,7 +73,10 @@ def test_an_unknown_key_is_refused():
         (["experiment=nope"], "Could not find 'experiment/nope'"),
         (["data.sauce=bfcl"], "Key 'sauce' not in 'DataConfig'"),
         (["experiment=debug", "data.modes=[speculatve]"], "unknown mode 'speculatve'; use one of sequential, parallel"),
-        (["experiment=debug", "data.disfluency.filers=1"], "unknown disfluency rate 'filers'; use times or one of addition"),
+        (
+            ["experiment=debug", "data.disfluency.filers=1"],
+            "unknown disfluency rate 'filers'; use times or one of addition",
+        ),
         (["experiment=debug", "data.source=nope"], "unknown task source 'nope'; use one of"),
         (["experiment=debug", "seed=abc"], "could not be converted to Integer"),
     ],
@@ -95,10 +102,16 @@ def test_bad_input_is_one_line_and_status_2(options, says, tmp_path):
         ("data.sizes.tset=1", "data.sizes.tset is unknown; use train, validation, test"),
         ("data.disfluency.filler=inf", "data.disfluency.filler=inf is no finite number"),
         ("data.endpoints.mine={false_rate: 2}", "data.endpoints.mine.false_rate=2.0 is out of range; use 0 to 1"),
-        ("clock.profiles.laptop.decode_tokens_per_s=0", "clock.profiles.laptop.decode_tokens_per_s=0 is out of range; use 1 or more"),
+        (
+            "clock.profiles.laptop.decode_tokens_per_s=0",
+            "clock.profiles.laptop.decode_tokens_per_s=0 is out of range; use 1 or more",
+        ),
         ("clock.profiles.mine.decode=1", "Key 'decode' not in 'ProfileConfig'"),
         ("clock.train_prefill_ratio=[0,60]", "clock.train_prefill_ratio=0.0 is out of range; use more than 0"),
-        ("clock.train_decode_tokens_per_s=[250,15]", "clock.train_decode_tokens_per_s=[250, 15] is no range; give two numbers"),
+        (
+            "clock.train_decode_tokens_per_s=[250,15]",
+            "clock.train_decode_tokens_per_s=[250, 15] is no range; give two numbers",
+        ),
         ("clock.train_decode_tokens_per_s=[15]", "clock.train_decode_tokens_per_s=[15] is no range"),
         ("clock.train_restart_s=[0,1]", "clock.train_restart_s=0.0 is out of range; use more than 0"),
         ("clock.train_prefill_ratio=[1,2,3]", "clock.train_prefill_ratio=[1.0, 2.0, 3.0] is no range"),
@@ -141,9 +154,18 @@ def started(monkeypatch, main, *options: str) -> None:
 @pytest.mark.parametrize(
     ("options", "gets"),
     [
-        (["clock.profiles.mine={decode_tokens_per_s: 20}"], lambda config: config.clock.profiles["mine"] == ProfileConfig(20, 400, 0.02)),
-        (["clock.profiles.mine.restart_s=1"], lambda config: config.clock.profiles["mine"] == ProfileConfig(40, 400, 1.0)),
-        (["clock.profiles.laptop={restart_s: 1}"], lambda config: config.clock.profiles["laptop"] == ProfileConfig(40, 400, 1.0)),
+        (
+            ["clock.profiles.mine={decode_tokens_per_s: 20}"],
+            lambda config: config.clock.profiles["mine"] == ProfileConfig(20, 400, 0.02),
+        ),
+        (
+            ["clock.profiles.mine.restart_s=1"],
+            lambda config: config.clock.profiles["mine"] == ProfileConfig(40, 400, 1.0),
+        ),
+        (
+            ["clock.profiles.laptop={restart_s: 1}"],
+            lambda config: config.clock.profiles["laptop"] == ProfileConfig(40, 400, 1.0),
+        ),
         (["data.endpoints.mine.delay_s=0.4"], lambda config: config.data.endpoints["mine"] == EndpointConfig(0.4)),
         (["eval.checkpoints={a: x, b: y}"], lambda config: config.eval.checkpoints == {"a": "x", "b": "y"}),
         (["train.callback.tasks=3"], lambda config: config.train.callback == {"tasks": 3}),
@@ -160,7 +182,12 @@ def test_a_key_of_an_open_mapping_needs_no_mark(options, gets, monkeypatch):
 def test_each_job_of_a_sweep_has_a_folder_of_its_own(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     folders: list[Path] = []
-    started(monkeypatch, lambda config: folders.append(out_folder(config, "train")), "--multirun", "train.learning_rate=0.1,0.2")
+    started(
+        monkeypatch,
+        lambda config: folders.append(out_folder(config, "train")),
+        "--multirun",
+        "train.learning_rate=0.1,0.2",
+    )
     started(monkeypatch, lambda config: folders.append(out_folder(config, "train")), "train.learning_rate=0.1")
     assert folders == [Path("outputs/train/default/0"), Path("outputs/train/default/1"), Path("outputs/train/default")]
     assert {path.name for path in tmp_path.iterdir()} <= {"outputs"}

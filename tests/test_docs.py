@@ -38,7 +38,9 @@ def test_no_link_leads_nowhere(page):
         name, _, anchor = link.partition("#")
         target = (page.parent / name).resolve() if name else page
         assert target.exists(), f"{page.name} links to {link}, which is not there"
-        assert not anchor or anchor in headings(target), f"{page.name} links to {link}; {target.name} has {sorted(headings(target))}"
+        assert not anchor or anchor in headings(target), (
+            f"{page.name} links to {link}; {target.name} has {sorted(headings(target))}"
+        )
 
 
 def test_every_page_is_in_the_index_once_and_the_index_in_the_readme():
@@ -74,7 +76,10 @@ def test_the_workflow_runs_on_every_python_of_the_project():
 
 def test_what_runs_before_a_commit_is_what_the_tests_run():
     (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"]
-    assert [hook["entry"] for hook in local["hooks"]] == [".venv/bin/ruff check --force-exclude", ".venv/bin/python -m mypy"]
+    assert [hook["entry"] for hook in local["hooks"]] == [
+        ".venv/bin/ruff check --force-exclude",
+        ".venv/bin/python -m mypy",
+    ]
 
 
 def commands(script: str) -> list[list[str]]:
@@ -96,7 +101,7 @@ def check_commands(found: list[list[str]]) -> None:
             assert cli.parsed(words[1:]).verb == words[1]
             continue
         at = words.index("-m") + 1
-        module, settings = words[at], words[at + 1:]
+        module, settings = words[at], words[at + 1 :]
         path = ROOT / module.replace(".", "/")
         assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), module
         if not module.startswith("scripts."):
@@ -124,11 +129,15 @@ def test_the_page_on_deploying_gives_settings_and_options_that_there_are_and_say
 
 def test_the_glossary_explains_each_word_once_and_names_what_is_there():
     text = (ROOT / "docs" / "glossary.md").read_text("utf-8")
-    terms = [term for row in re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE) for term in row.split(", ") if term != "word"]
+    terms = [
+        term for row in re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE) for term in row.split(", ") if term != "word"
+    ]
     assert len(terms) == len(set(terms)), sorted({term for term in terms if terms.count(term) > 1})
     for path in re.findall(r"`(\w+(?:/\w+)*\.py)`", text):
         assert (ROOT / path).is_file(), path
     for dotted in re.findall(r"`((?:midsentence|data_gen|eval|training)(?:\.\w+)+)`", text):
         module, _, name = dotted.rpartition(".")
         found = ROOT / module.replace(".", "/")
-        assert (found / name).with_suffix(".py").is_file() or f"def {name}(" in found.with_suffix(".py").read_text("utf-8"), dotted
+        assert (found / name).with_suffix(".py").is_file() or f"def {name}(" in found.with_suffix(".py").read_text(
+            "utf-8"
+        ), dotted

@@ -1,4 +1,5 @@
-"""A command that can't do its work ends with one line and a status that says whose fault it was; a signal ends it quietly."""
+"""A command that can't do its work ends with one line and a status that says whose fault it was; a signal ends it
+quietly."""
 
 from __future__ import annotations
 
@@ -45,20 +46,38 @@ def refused(code: int, name: str) -> OSError:
     ("raised", "says"),
     [
         (UserError("x=1 is wrong;\nuse 2"), "x=1 is wrong; use 2"),
-        (refused(errno.ENOTDIR, "file/data"), "file/data: Not a directory; a part of the path is a file; give another path"),
+        (
+            refused(errno.ENOTDIR, "file/data"),
+            "file/data: Not a directory; a part of the path is a file; give another path",
+        ),
         (refused(errno.EEXIST, "file"), "file: File exists; it is a file, not a folder; give another path"),
         (refused(errno.ENAMETOOLONG, "a" * 300), f"{'a' * 120}…: File name too long; give a shorter name"),
         (refused(errno.ENOSPC, "out"), "out: No space left on device; free some space and run it again, it resumes"),
         (pyarrow.ArrowInvalid("no\nparquet"), "no parquet"),
         (SafetensorError("HeaderTooLarge"), "HeaderTooLarge"),
         (yaml.YAMLError("found ["), "found ["),
-        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "'utf-8' codec can't decode byte 0xff in position 0"),
+        (
+            UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+            "'utf-8' codec can't decode byte 0xff in position 0",
+        ),
         (ValueError("a\x1b]0;title\x07b"), "a\\x1b]0;title\\x07b"),
         (ValueError(), "ValueError"),
-        (refused(errno.ENOTEMPTY, "run"), "run: Directory not empty; it holds something; give another path, or empty it"),
-        (SafetensorError("I/O error: No space left on device (os error 28)"), "free some space and run it again, it resumes"),
-        (Exception("No space left on device (os error 28)"), "(os error 28); free some space and run it again, it resumes"),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to"), "there is not enough memory (DefaultCPUAllocator"),
+        (
+            refused(errno.ENOTEMPTY, "run"),
+            "run: Directory not empty; it holds something; give another path, or empty it",
+        ),
+        (
+            SafetensorError("I/O error: No space left on device (os error 28)"),
+            "free some space and run it again, it resumes",
+        ),
+        (
+            Exception("No space left on device (os error 28)"),
+            "(os error 28); free some space and run it again, it resumes",
+        ),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to"),
+            "there is not enough memory (DefaultCPUAllocator",
+        ),
         (MemoryError(), "there is not enough memory (MemoryError); give smaller sizes, or free some"),
         (UserError("http://me:key@host/v1?token=key is wrong"), "http://host/v1?token=… is wrong"),
         (BrokenProcessPool("terminated abruptly"), "a worker process was killed, for want of memory perhaps"),
@@ -70,7 +89,9 @@ def test_what_the_user_can_mend_is_one_line_and_status_2(monkeypatch, capsys, ra
     assert len(lines) == 1 and lines[0].startswith("command: ") and says in lines[0]
 
 
-@pytest.mark.parametrize("raised", [KeyError("x"), AttributeError("no\nsuch"), RecursionError("deep"), AssertionError()])
+@pytest.mark.parametrize(
+    "raised", [KeyError("x"), AttributeError("no\nsuch"), RecursionError("deep"), AssertionError()]
+)
 def test_a_fault_in_the_code_is_one_line_status_1_and_a_file_with_the_traceback(monkeypatch, capsys, tmp_path, raised):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     status, lines = ended(monkeypatch, capsys, raised)
@@ -115,7 +136,9 @@ def test_real_signals_and_pipes_leave_no_traceback(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
     for name, status in (("waits", INTERRUPTED), ("prints", CLOSED)):
         command = [sys.executable, str(script), f"name={name}"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        ) as process:
             if name == "waits":
                 assert process.stdout.readline() == "waits\n"
                 process.send_signal(signal.SIGINT)
@@ -140,7 +163,10 @@ def test_a_program_without_settings_ends_like_a_command(monkeypatch, capsys, tmp
     def fails(arguments):
         raise KeyError(arguments[0])
 
-    for main, status, says in ((lambda arguments: len(arguments), 2, ""), (fails, 1, "publish: internal error: KeyError: 'a'; ")):
+    for main, status, says in (
+        (lambda arguments: len(arguments), 2, ""),
+        (fails, 1, "publish: internal error: KeyError: 'a'; "),
+    ):
         with pytest.raises(SystemExit) as end:
             program(main)
         assert end.value.code == status and capsys.readouterr().err.startswith(says)
@@ -153,7 +179,11 @@ PRINTS = "import sys\nfrom configs.command import command\ncommand(lambda config
 @pytest.mark.parametrize(
     ("environ", "redirected", "out"),
     [
-        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}, "", r"\u201ccolumns\u201d <"),
+        (
+            {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"},
+            "",
+            r"\u201ccolumns\u201d <",
+        ),
         ({"COLUMNS": "x", "LINES": "-1"}, "", "“columns” <"),
         ({}, "<&-", "“columns” None"),
         ({}, ">&- 2>&-", ""),
@@ -166,7 +196,9 @@ def test_it_works_whatever_the_surroundings(tmp_path, environ, redirected, out):
     (folder / "prints.py").write_text(PRINTS, encoding="utf-8")
     environ = {name: value for name, value in STARTED.items() if name != "HOME"} | {"PYTHONUTF8": "1"} | environ
     command = f"exec '{sys.executable}' prints.py name=columns {redirected}"
-    done = subprocess.run(["sh", "-c", command], cwd=folder, env=environ, capture_output=True, timeout=120, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=folder, env=environ, capture_output=True, timeout=120, stdin=subprocess.DEVNULL
+    )
     assert done.returncode == 0 and not done.stderr
     assert done.stdout.decode().startswith(out)
 
@@ -201,7 +233,9 @@ def ended_by(process: psutil.Process) -> bool:
 
 def test_workers_end_with_their_parent(tmp_path):
     (tmp_path / "works.py").write_text(WORKS)
-    with subprocess.Popen([sys.executable, "works.py", "name=waits"], cwd=tmp_path, env=STARTED, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "works.py", "name=waits"], cwd=tmp_path, env=STARTED, stdout=subprocess.PIPE
+    ) as process:
         workers = [psutil.Process(int(process.stdout.readline())) for _ in range(2)]
         process.kill()
         assert all(map(ended_by, workers))
@@ -209,7 +243,14 @@ def test_workers_end_with_their_parent(tmp_path):
 
 def test_the_death_of_a_worker_is_one_line(tmp_path):
     (tmp_path / "works.py").write_text(WORKS)
-    done = subprocess.run([sys.executable, "works.py", "name=dies"], cwd=tmp_path, env=STARTED, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "works.py", "name=dies"],
+        cwd=tmp_path,
+        env=STARTED,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 2
     assert done.stderr.startswith("works: a worker process was killed, for want of memory perhaps; run it again")
     assert len(done.stderr.splitlines()) == 1
@@ -219,7 +260,11 @@ def test_a_value_error_that_nobody_worded_keeps_its_traceback_too(monkeypatch, c
     """It is the user's most of the time; where it is a fault in the code, somebody can find it."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     status, lines = ended(monkeypatch, capsys, ValueError("math domain error"))
-    assert status == 2 and len(lines) == 1 and "math domain error; if nothing is wrong with what you gave, the traceback is in" in lines[0]
+    assert (
+        status == 2
+        and len(lines) == 1
+        and "math domain error; if nothing is wrong with what you gave, the traceback is in" in lines[0]
+    )
     (file,) = tmp_path.glob("*.traceback")
     assert str(file) in lines[0] and "ValueError: math domain error" in file.read_text()
 
@@ -258,4 +303,7 @@ def test_an_argument_that_the_locale_cannot_read_is_a_line(monkeypatch, capsys):
     with pytest.raises(SystemExit) as end:
         started(monkeypatch, print, "out=\udcc3\udca4")
     assert end.value.code == 2
-    assert capsys.readouterr().err == "command: out=\\udcc3\\udca4 is no text in this locale; use a UTF-8 one, as with LC_ALL=C.UTF-8\n"
+    assert (
+        capsys.readouterr().err
+        == "command: out=\\udcc3\\udca4 is no text in this locale; use a UTF-8 one, as with LC_ALL=C.UTF-8\n"
+    )

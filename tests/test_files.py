@@ -47,8 +47,12 @@ def test_a_write_that_fails_half_way_leaves_what_was_there(tmp_path, monkeypatch
 def test_it_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     seen = []
     rename = Path.rename
-    monkeypatch.setattr(files.os, "fsync", lambda handle: seen.append(Path(os.readlink(f"/proc/self/fd/{handle}")).name))
-    monkeypatch.setattr(Path, "rename", lambda self, to: seen.append(f"{self.name} > {Path(to).name}") or rename(self, to))
+    monkeypatch.setattr(
+        files.os, "fsync", lambda handle: seen.append(Path(os.readlink(f"/proc/self/fd/{handle}")).name)
+    )
+    monkeypatch.setattr(
+        Path, "rename", lambda self, to: seen.append(f"{self.name} > {Path(to).name}") or rename(self, to)
+    )
     write(tmp_path / "a", "x")
     assert seen == ["a.tmp", "a.tmp > a", tmp_path.name]
 
@@ -80,7 +84,9 @@ def made(tmp_path_factory) -> Path:
 
 
 def small(folder: Path, *more: str):
-    return composed("experiment=debug", f"out={folder}", "data.sizes={train: 2, validation: 0, test: 0}", "data.shard_rows=1", *more)
+    return composed(
+        "experiment=debug", f"out={folder}", "data.sizes={train: 2, validation: 0, test: 0}", "data.shard_rows=1", *more
+    )
 
 
 @pytest.mark.parametrize("module", ["data_gen.generate", "training.repair"])
@@ -101,6 +107,7 @@ def test_a_typo_corrected_is_not_other_settings(tmp_path):
 
 def test_a_training_run_without_a_checkpoint_binds_nobody(tmp_path):
     from training import sft
+
     place = tmp_path / sft.CHECKPOINTS
     place.mkdir()
     (place / "recipe.json").write_text('{"recipe": "other"}')
@@ -126,7 +133,10 @@ def test_the_manifest_knows_rows_and_content_of_each_shard(made):
 def test_a_shard_that_is_another_file_is_named_and_made_again(copied, made):
     first, second = sorted(copied.glob("*.parquet"))
     second.write_bytes(first.read_bytes())
-    with pytest.raises(BadData, match=r"train-00001-of-00002.parquet is not the file that manifest.json names .*; run data_gen.generate"):
+    with pytest.raises(
+        BadData,
+        match=r"train-00001-of-00002.parquet is not the file that manifest.json names .*; run data_gen.generate",
+    ):
         next(read_rows(copied, "train"))
     generate.main(small(copied))
     assert second.read_bytes() == (made / second.name).read_bytes()
@@ -144,12 +154,18 @@ def test_a_shard_that_is_no_parquet_is_named(copied):
     path = sorted(copied.glob("*.parquet"))[0]
     path.write_bytes(path.read_bytes()[:-20])
     manifest = json.loads((copied / "manifest.json").read_text())
-    (copied / "manifest.json").write_text(json.dumps({name: value for name, value in manifest.items() if name != "files"}))
-    with pytest.raises(BadData, match=r"train-00000-of-00002.parquet can't be read \(.*\); delete it and run data_gen.generate again"):
+    (copied / "manifest.json").write_text(
+        json.dumps({name: value for name, value in manifest.items() if name != "files"})
+    )
+    with pytest.raises(
+        BadData, match=r"train-00000-of-00002.parquet can't be read \(.*\); delete it and run data_gen.generate again"
+    ):
         next(read_rows(copied, "train"))
 
 
-@pytest.mark.parametrize("shards", [{"train": ["../train-00000-of-00001.parquet"]}, {"train": ["/etc/passwd"]}, [], None])
+@pytest.mark.parametrize(
+    "shards", [{"train": ["../train-00000-of-00001.parquet"]}, {"train": ["/etc/passwd"]}, [], None]
+)
 def test_a_manifest_names_files_of_its_own_folder_only(copied, shards):
     manifest = json.loads((copied / "manifest.json").read_text())
     (copied / "manifest.json").write_text(json.dumps(manifest | {"shards": shards}))
@@ -166,7 +182,13 @@ def test_a_torn_manifest_is_none(copied):
 
 
 def test_an_emptied_file_of_episodes_is_named_and_played_again(tmp_path):
-    config = composed("experiment=debug", f"out={tmp_path}", "eval.backends=[expert]", "eval.modes=[sequential]", "eval.expert_tasks=1")
+    config = composed(
+        "experiment=debug",
+        f"out={tmp_path}",
+        "eval.backends=[expert]",
+        "eval.modes=[sequential]",
+        "eval.expert_tasks=1",
+    )
     replay.main(config)
     (entry,) = read_results(tmp_path)["rows"]
     path = tmp_path / entry["file"]
@@ -184,7 +206,9 @@ def test_an_emptied_file_of_episodes_is_named_and_played_again(tmp_path):
 
 
 def test_results_name_files_of_their_own_folder_only(tmp_path):
-    (tmp_path / "manifest.json").write_text(json.dumps({"schema_version": replay.VERSION, "rows": [{"file": "../x.jsonl"}]}))
+    (tmp_path / "manifest.json").write_text(
+        json.dumps({"schema_version": replay.VERSION, "rows": [{"file": "../x.jsonl"}]})
+    )
     with pytest.raises(BadResults, match="names files that are not the folder's"):
         read_results(tmp_path)
 
@@ -197,6 +221,7 @@ def test_a_torn_marker_of_a_replay_is_none(tmp_path):
 
 def test_a_choice_among_weights_that_is_torn_is_none(tmp_path):
     from eval.validation import BEST, ValidationReplay
+
     (tmp_path / BEST).mkdir()
     (tmp_path / BEST / "best.json").write_text("")
     assert ValidationReplay.best(SimpleNamespace(folder=tmp_path)) is None
@@ -205,11 +230,25 @@ def test_a_choice_among_weights_that_is_torn_is_none(tmp_path):
 @pytest.mark.parametrize(
     ("value", "shape", "fits"),
     [
-        (1, int, True), (True, int, False), (True, bool, True), (1, (int, float), True), ("1", int, False), (None, str, False),
-        (["a"], [str], True), (["a", 1], [str], False), ({"a": 1}, [str], False), ({"a": 1, "b": 2}, {str: int}, True),
+        (1, int, True),
+        (True, int, False),
+        (True, bool, True),
+        (1, (int, float), True),
+        ("1", int, False),
+        (None, str, False),
+        (["a"], [str], True),
+        (["a", 1], [str], False),
+        ({"a": 1}, [str], False),
+        ({"a": 1, "b": 2}, {str: int}, True),
         ({1: 1}, {str: int}, False),
-        ({"a": 1}, {"a": int}, True), ({}, {"a": int}, False), ({"a": None}, {"a": int}, False), ({}, {"a?": int}, True),
-        ({"a": None}, {"a?": int}, True), ({"a": "x"}, {"a?": int}, False), ({"a": {"b": [1]}}, {"a": {"b": [int]}}, True), ([], {}, False),
+        ({"a": 1}, {"a": int}, True),
+        ({}, {"a": int}, False),
+        ({"a": None}, {"a": int}, False),
+        ({}, {"a?": int}, True),
+        ({"a": None}, {"a?": int}, True),
+        ({"a": "x"}, {"a?": int}, False),
+        ({"a": {"b": [1]}}, {"a": {"b": [int]}}, True),
+        ([], {}, False),
     ],
 )
 def test_shapes(value, shape, fits):
@@ -218,7 +257,13 @@ def test_shapes(value, shape, fits):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"files": -1}, {"files": {"train-00000-of-00002.parquet": "x"}}, {"shards": {"train": [1]}}, {"shards": {"train": 3}}, {"recipe": []}],
+    [
+        {"files": -1},
+        {"files": {"train-00000-of-00002.parquet": "x"}},
+        {"shards": {"train": [1]}},
+        {"shards": {"train": 3}},
+        {"recipe": []},
+    ],
 )
 def test_a_manifest_of_another_shape_is_refused(copied, changes):
     manifest = json.loads((copied / "manifest.json").read_text())
@@ -237,8 +282,13 @@ def test_a_manifest_of_a_replay_of_another_shape_is_refused(tmp_path, row):
 @pytest.mark.parametrize(
     ("mark", "verbs"),
     [
-        ("a.parquet", {"data", "repair"}), ("episodes-x.part", {"replay"}), ("adapter_model.safetensors", {"train"}),
-        ("training-config.yaml", {"export"}), ("whatif.json", {"whatif"}), ("frontier.json", {"frontier"}), ("report.json", None),
+        ("a.parquet", {"data", "repair"}),
+        ("episodes-x.part", {"replay"}),
+        ("adapter_model.safetensors", {"train"}),
+        ("training-config.yaml", {"export"}),
+        ("whatif.json", {"whatif"}),
+        ("frontier.json", {"frontier"}),
+        ("report.json", None),
     ],
 )
 def test_results_of_another_command_are_not_written_into(tmp_path, mark, verbs):
@@ -270,7 +320,10 @@ def test_two_commands_do_not_write_into_one_folder(tmp_path, monkeypatch, capsys
     with pytest.raises(SystemExit) as ended:
         started(monkeypatch, main, f"out={folder}")
     assert ended.value.code == 2 and not began
-    assert f"{folder} is in use by another command; wait until that has ended, or give another out=" in capsys.readouterr().err
+    assert (
+        f"{folder} is in use by another command; wait until that has ended, or give another out="
+        in capsys.readouterr().err
+    )
     monkeypatch.setenv("RANK", "1")  # one of several processes of the same command
     started(monkeypatch, main, f"out={folder}")
     monkeypatch.delenv("RANK")
@@ -280,7 +333,9 @@ def test_two_commands_do_not_write_into_one_folder(tmp_path, monkeypatch, capsys
     assert len(began) == 3
 
 
-@pytest.mark.parametrize("module", ["data_gen.generate", "eval.replay", "training.sft", "training.repair", "eval.whatif", "eval.frontier"])
+@pytest.mark.parametrize(
+    "module", ["data_gen.generate", "eval.replay", "training.sft", "training.repair", "eval.whatif", "eval.frontier"]
+)
 def test_each_command_that_makes_results_claims_its_folder(module):
     assert "    claim(folder)\n" in inspect.getsource(importlib.import_module(module))
 

@@ -1,4 +1,5 @@
-"""The page of the first hour: its files load without a rejected row, the expert does what they ask for, and its commands are commands."""
+"""The page of the first hour: its files load without a rejected row, the expert does what they ask for, and its
+commands are commands."""
 
 from __future__ import annotations
 
@@ -18,13 +19,18 @@ from tests.test_configs import composed
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs/first-hour.md").read_text(encoding="utf-8")
-FILES = [f"{name}={ROOT / 'docs/examples/workshop' / file}" for name, file in (("tools", "tools.py"), ("requests", "requests.txt"))]
+FILES = [
+    f"{name}={ROOT / 'docs/examples/workshop' / file}"
+    for name, file in (("tools", "tools.py"), ("requests", "requests.txt"))
+]
 COMMANDS = [found.replace("\\\n", " ") for found in re.findall(r"^ {4}python -m ((?:[^\n\\]|\\\n)+)$", PAGE, re.M)]
 
 
 def test_forty_requests_and_none_is_kept_out():
     config = composed("experiment=jsonl", *FILES)
-    assert [len(load(config, split)) for split in ("train", "validation", "test")] == [28, 4, 8] and not rejected(config)
+    assert [len(load(config, split)) for split in ("train", "validation", "test")] == [28, 4, 8] and not rejected(
+        config
+    )
 
 
 def test_the_expert_does_what_is_asked_in_every_test_request(tmp_path):

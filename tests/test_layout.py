@@ -27,8 +27,8 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
-def ruff(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ruff", "check", "--no-cache", *arguments]
+def ruff(*arguments: str, stdin: str | None = None, verb: str = "check") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ruff", verb, "--no-cache", *arguments]
     return subprocess.run(command, cwd=ROOT, input=stdin, capture_output=True, text=True, check=False)
 
 
@@ -77,8 +77,15 @@ def test_the_core_imports_nothing_that_drives_it(tmp_path, package):
 
 @pytest.mark.parametrize(
     ("room", "forbidden"),
-    [("midsentence", "data_gen"), ("data_gen", "eval"), ("training", "eval"), ("eval", "training"), ("eval", "scripts"),
-     ("midsentence", "configs"), ("configs", "data_gen")],
+    [
+        ("midsentence", "data_gen"),
+        ("data_gen", "eval"),
+        ("training", "eval"),
+        ("eval", "training"),
+        ("eval", "scripts"),
+        ("midsentence", "configs"),
+        ("configs", "data_gen"),
+    ],
 )
 def test_an_arrow_that_points_up_breaks_the_contract(tmp_path, room, forbidden):
     empty_rooms(tmp_path)
@@ -93,8 +100,21 @@ def test_the_linter_finds_nothing():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_all_is_formatted():
+    done = ruff("--check", ".", verb="format")
+    assert done.returncode == 0, done.stdout + done.stderr
+    marked = [
+        path
+        for path in sorted(ROOT.glob("*/**/*.py"))
+        if re.search(r"# fmt: (skip|off)$", path.read_text("utf-8"), re.M)
+    ]
+    assert not [path for path in marked if ".venv" not in path.parts and "outputs" not in path.parts]
+
+
 def test_the_type_checker_finds_nothing():
-    done = subprocess.run([sys.executable, "-m", "mypy", "--no-error-summary"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--no-error-summary"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -106,7 +126,10 @@ def unread() -> list[str]:
 
 def test_what_the_type_checker_does_not_read_is_named_and_grows_no_more():
     names = unread()
-    assert all((path := ROOT / name.replace(".", "/")).with_suffix(".py").is_file() or (path / "__init__.py").is_file() for name in names)
+    assert all(
+        (path := ROOT / name.replace(".", "/")).with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+        for name in names
+    )
     assert not any(name.startswith("midsentence") for name in names) and names == sorted(set(names)) and len(names) <= 7
 
 
@@ -121,7 +144,9 @@ def test_the_heart_is_read_strictly(tmp_path):
     command = [sys.executable, "-m", "mypy", "--no-error-summary", str(wrong)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert [line.rpartition("[")[2] for line in done.stdout.splitlines() if ": error:" in line] == [
-        "attr-defined]", "assignment]", "arg-type]",
+        "attr-defined]",
+        "assignment]",
+        "arg-type]",
     ], done.stdout + done.stderr
 
 
@@ -136,7 +161,9 @@ def test_records_are_read_strictly(tmp_path):
     command = [sys.executable, "-m", "mypy", "--no-error-summary", str(wrong)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert [line.rpartition("[")[2] for line in done.stdout.splitlines() if ": error:" in line] == [
-        "attr-defined]", "attr-defined]", "return-value]",
+        "attr-defined]",
+        "attr-defined]",
+        "return-value]",
     ], done.stdout + done.stderr
 
 
@@ -144,8 +171,14 @@ def test_records_are_read_strictly(tmp_path):
     "line", ["import time; time.time()", "import datetime as d; d.datetime.now()", "from asyncio import sleep"]
 )
 @pytest.mark.parametrize(
-    ("path", "banned"), [("midsentence/core/reducer.py", True), ("eval/replay.py", True), ("midsentence/shells/live_tools.py", True),
-     ("midsentence/shells/live.py", False), ("midsentence/shells/inbox.py", False)]
+    ("path", "banned"),
+    [
+        ("midsentence/core/reducer.py", True),
+        ("eval/replay.py", True),
+        ("midsentence/shells/live_tools.py", True),
+        ("midsentence/shells/live.py", False),
+        ("midsentence/shells/inbox.py", False),
+    ],
 )
 def test_clocks_and_waits_are_banned_outside_the_shell(line, path, banned):
     done = ruff("--select", "TID251", "--stdin-filename", path, "-", stdin=line + "\n")
@@ -188,7 +221,9 @@ def test_the_wheel_ships_every_file_of_the_library(wheel):
     files = [path for path in (ROOT / "midsentence").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     kept = {path.relative_to(ROOT).as_posix() for path in files}
     assert {"midsentence/py.typed", "midsentence/models/tiny/model.safetensors"} <= kept
-    assert kept <= set(wheel.namelist()), f"add to [tool.setuptools.package-data]: {sorted(kept - set(wheel.namelist()))}"
+    assert kept <= set(wheel.namelist()), (
+        f"add to [tool.setuptools.package-data]: {sorted(kept - set(wheel.namelist()))}"
+    )
 
 
 def test_the_wheel_brings_a_command_and_its_version(wheel):
@@ -215,7 +250,11 @@ def test_the_library_asks_for_what_it_imports_and_no_more():
     def names(rows: list[str]) -> set[str]:
         return {re.split(r"[^\w-]", row)[0].replace("-", "_") for row in rows}
 
-    own, lab, more = names(project["dependencies"]), names(project["optional-dependencies"]["lab"]), project["optional-dependencies"]
+    own, lab, more = (
+        names(project["dependencies"]),
+        names(project["optional-dependencies"]["lab"]),
+        project["optional-dependencies"],
+    )
     called = {"faker": "faker", "pyyaml": "yaml", "hydra_core": "hydra"}
     behind = names(more["llamacpp"]) | names(more["openai"]) | names(more["page"])  # extras
     behind |= {"mcp", "mcp_types", "pipecat", "livekit", "opentelemetry"}
@@ -235,7 +274,12 @@ def test_what_needs_a_compiler_is_an_extra():
 
 @pytest.mark.parametrize(
     ("asked", "have", "installs"),
-    [([], None, ["lab"]), (["dev"], ["lab"], ["dev", "lab"]), ([], ["dev", "lab"], None), (["dev"], ["dev"], ["dev", "lab"])],
+    [
+        ([], None, ["lab"]),
+        (["dev"], ["lab"], ["dev", "lab"]),
+        ([], ["dev", "lab"], None),
+        (["dev"], ["dev"], ["dev", "lab"]),
+    ],
 )
 def test_the_laboratory_is_always_set_up(monkeypatch, asked, have, installs):
     done = []
@@ -261,7 +305,8 @@ def test_an_old_python_is_refused_in_one_line(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("ci", "status", "said"), [("true", 1, "under CI=true nothing may be missing: asset 'smollm2'"), ("", 0, "SKIPPED [1]")]
+    ("ci", "status", "said"),
+    [("true", 1, "under CI=true nothing may be missing: asset 'smollm2'"), ("", 0, "SKIPPED [1]")],
 )
 def test_a_missing_asset_fails_under_ci_and_skips_elsewhere(tmp_path, ci, status, said):
     environment = os.environ | {"CI": ci, "MIDSENTENCE_CACHE": str(tmp_path)}

@@ -1,4 +1,5 @@
-"""Every notebook runs from its first cell to its last, defines nothing, and is committed with the outputs of such a run."""
+"""Every notebook runs from its first cell to its last, defines nothing, and is committed with the outputs of such a
+run."""
 
 from __future__ import annotations
 
@@ -31,8 +32,14 @@ def test_they_are_numbered():
 def test_a_notebook_defines_no_logic(path):
     for cell in nbformat.read(path, as_version=4).cells:
         if cell.cell_type == "code":
-            defined = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda)]
-            assert not defined, f"line {defined[0].lineno} of {cell.id} defines logic; put it into a module and import it"
+            defined = [
+                node
+                for node in ast.walk(ast.parse(cell.source))
+                if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda)
+            ]
+            assert not defined, (
+                f"line {defined[0].lineno} of {cell.id} defines logic; put it into a module and import it"
+            )
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
@@ -45,7 +52,9 @@ def test_it_is_committed_as_it_ran_from_top_to_bottom(path):
     assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"], again
     assert kinds(outputs).count("image/png") >= 3 and path.stat().st_size < 600_000
     text = path.read_text(encoding="utf-8")
-    assert not re.search(r"/home/|/root/|/work/|/tmp/|[A-Z]:\\\\", text), f"it shows a path of somebody's machine; {again}"
+    assert not re.search(r"/home/|/root/|/work/|/tmp/|[A-Z]:\\\\", text), (
+        f"it shows a path of somebody's machine; {again}"
+    )
     # prose is prose: code in a Markdown cell would never run
     prose = [line for cell in cells if cell.cell_type == "markdown" for line in cell.source.splitlines()]
     assert not [line for line in prose if re.match(r"(from \S+ )?import |\w+ = |with .*:$|for .*:$", line)]
@@ -58,7 +67,9 @@ def committed(name: str) -> list:
 
 
 def pictures(outputs: list) -> list[np.ndarray]:
-    found = [base64.b64decode(output["data"]["image/png"]) for output in outputs if "image/png" in output.get("data", {})]
+    found = [
+        base64.b64decode(output["data"]["image/png"]) for output in outputs if "image/png" in output.get("data", {})
+    ]
     return [(imread(io.BytesIO(data))[:, :, :3] * 255).round().astype(int) for data in found]
 
 
@@ -72,7 +83,9 @@ def test_the_data_that_are_shown_have_disfluencies_and_the_colours_of_the_palett
     shares = {name.strip(): float(share) for name, share in re.findall(r"^(.*?) +([\d.]+)%$", said, re.M)}
     assert len(shares) == 7 and all(shares.values()), "of a data set without disfluencies there is nothing to see"
     shown, *timelines = pictures(outputs)
-    assert all(has(shown, colour) for mode, colour in MODE_COLOURS.items() if not MODES[mode].verified)  # which no data is made of
+    assert all(
+        has(shown, colour) for mode, colour in MODE_COLOURS.items() if not MODES[mode].verified
+    )  # which no data is made of
     assert len(timelines) == 2 and all(has(picture, SLIP) and has(picture, PARTS["tool_call"]) for picture in timelines)
 
 
@@ -83,7 +96,9 @@ def test_the_committed_table_is_what_the_committed_replay_says_today():
 
     outputs = committed("02_results.ipynb")
     rows = rows_of(read_runs([str(ROOT / "notebooks/results/replay")]), Terms(resamples=2000))
-    assert outputs[0]["data"]["text/markdown"] == markdown(rows), "run it again: jupyter execute --inplace notebooks/02_results.ipynb"
+    assert outputs[0]["data"]["text/markdown"] == markdown(rows), (
+        "run it again: jupyter execute --inplace notebooks/02_results.ipynb"
+    )
     assert [row["mode"] for row in rows] == ["sequential", "parallel", "eager_end", "speculative"]
     for picture in pictures(outputs)[:3]:
         assert all(has(picture, MODE_COLOURS[row["mode"]]) for row in rows)
@@ -95,7 +110,9 @@ def executed(path: Path) -> list:
 
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}).execute()
-    with warnings.catch_warnings(action="ignore"):  # a kernel that has not ended yet warns when its client goes: here, in no other test
+    with warnings.catch_warnings(
+        action="ignore"
+    ):  # a kernel that has not ended yet warns when its client goes: here, in no other test
         gc.collect()
     return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
 
@@ -148,4 +165,6 @@ def test_the_committed_conversation_is_what_its_records_say_today():
     assert outputs[0]["data"]["text/markdown"] == "\n".join(turn_by_turn(episodes).markdown()), again
     said = "".join(output.get("text", "") for output in outputs)
     assert "\n".join(transcript(episodes[-1])) in said and "the user speaks into it" in said, again
-    assert all(has(picture, PARTS["tool_call"]) for picture in pictures(outputs)) and len(pictures(outputs)) == len(episodes)
+    assert all(has(picture, PARTS["tool_call"]) for picture in pictures(outputs)) and len(pictures(outputs)) == len(
+        episodes
+    )

@@ -20,10 +20,14 @@ SECRET = "sk-very-secret"
 @pytest.mark.parametrize(
     ("text", "seen"),
     [
-        (f"http://user:{SECRET}@host:8/v1", "http://host:8/v1"), (f"https://{SECRET}@host", "https://host"),
-        (f"http://host/v1?api_key={SECRET}&n=1", "http://host/v1?api_key=…&n=1"), (f"http://host?n=1&token={SECRET}", "http://host?n=1&token=…"),
+        (f"http://user:{SECRET}@host:8/v1", "http://host:8/v1"),
+        (f"https://{SECRET}@host", "https://host"),
+        (f"http://host/v1?api_key={SECRET}&n=1", "http://host/v1?api_key=…&n=1"),
+        (f"http://host?n=1&token={SECRET}", "http://host?n=1&token=…"),
         (f"asked http://a:{SECRET}@host/ twice", "asked http://host/ twice"),
-        ("http://host/v1", "http://host/v1"), ("me@host.com", "me@host.com"), ("http://host/a@b?x=1", "http://host/a@b?x=1"),
+        ("http://host/v1", "http://host/v1"),
+        ("me@host.com", "me@host.com"),
+        ("http://host/a@b?x=1", "http://host/a@b?x=1"),
     ],
 )
 def test_addresses_are_written_without_keys(text, seen):
@@ -39,13 +43,20 @@ def test_a_run_leaves_its_settings_unresolved(monkeypatch, tmp_path):
         seen.append(config)
         config.max_tokens = 5  # a command may set what it was not given
         write_manifest(
-            tmp_path, config, rows=[{"n": 1}], checkpoints={"a": config.model.adapter},
+            tmp_path,
+            config,
+            rows=[{"n": 1}],
+            checkpoints={"a": config.model.adapter},
             asked={"train": {"url": config.data.paraphrase.url}},
         )
 
     started(
-        monkeypatch, main, "data.paraphrase.url='http://host/${oc.env:MIDSENTENCE_TEST_KEY}/v1'",
-        "model.adapter='${oc.env:MIDSENTENCE_TEST_KEY}'", "seed='${oc.env:MIDSENTENCE_TEST_SEED}'", "requests='${name}.jsonl'",
+        monkeypatch,
+        main,
+        "data.paraphrase.url='http://host/${oc.env:MIDSENTENCE_TEST_KEY}/v1'",
+        "model.adapter='${oc.env:MIDSENTENCE_TEST_KEY}'",
+        "seed='${oc.env:MIDSENTENCE_TEST_SEED}'",
+        "requests='${name}.jsonl'",
         f"data.files={{corpus: 'http://me:{SECRET}@host/corpus'}}",
     )
     assert (seen[0].seed, seen[0].model.adapter, seen[0].requests) == (7, SECRET, "default.jsonl")
@@ -53,7 +64,11 @@ def test_a_run_leaves_its_settings_unresolved(monkeypatch, tmp_path):
     assert SECRET not in written
     settings = yaml.safe_load((tmp_path / "config.yaml").read_text())
     assert settings["data"]["paraphrase"]["url"] == "http://host/${oc.env:MIDSENTENCE_TEST_KEY}/v1"
-    assert (settings["seed"], settings["requests"], settings["max_tokens"]) == ("${oc.env:MIDSENTENCE_TEST_SEED}", "${name}.jsonl", 5)
+    assert (settings["seed"], settings["requests"], settings["max_tokens"]) == (
+        "${oc.env:MIDSENTENCE_TEST_SEED}",
+        "${name}.jsonl",
+        5,
+    )
     assert settings["data"]["files"]["corpus"] == "http://host/corpus"
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["asked"]["train"]["url"] == "http://host/${oc.env:MIDSENTENCE_TEST_KEY}/v1"

@@ -1,4 +1,5 @@
-"""A folder's own settings are data: reading it runs no Python, asks no service and takes nothing from the environment."""
+"""A folder's own settings are data: reading it runs no Python, asks no service and takes nothing from the
+environment."""
 
 from __future__ import annotations
 
@@ -66,7 +67,11 @@ def test_python_is_seen_however_the_settings_spell_it(forged, trap, written):
     """What counts is what comes out: settings may be put together of others, and a path be spelt in several ways."""
     tools, sprung = trap
     folder = forged(
-        tools=written.replace("FILE", str(tools)), requests=str(tools), task="jsonl", name=str(tools), out=str(tools)[1:],
+        tools=written.replace("FILE", str(tools)),
+        requests=str(tools),
+        task="jsonl",
+        name=str(tools),
+        out=str(tools)[1:],
         data__source=str(tools),
     )
     for read in (lambda: check.check(folder), lambda: look.episode_of(look.read(folder)[0], folder)):
@@ -93,7 +98,9 @@ def test_a_setting_that_is_gone_is_read_at_its_default_and_else_refused_by_name(
     folder = forged(agent__duplicate_writes=False)
     assert not hasattr(settings_in(folder).agent, "duplicate_writes")
     shutil.rmtree(folder)
-    with pytest.raises(ValueError, match="config.yaml has agent.duplicate_writes=True, and there is no such setting any more"):
+    with pytest.raises(
+        ValueError, match="config.yaml has agent.duplicate_writes=True, and there is no such setting any more"
+    ):
         settings_in(forged(agent__duplicate_writes=True))
 
 
@@ -103,12 +110,17 @@ def test_a_folder_names_no_callback_no_endpoint_and_no_environment(forged, monke
     assert settings_in(folder).train.callback == {}
     assert settings_in(folder, trust=True).train.callback["_target_"] == "os.system"
     shutil.rmtree(folder)
-    folder = forged(data__paraphrase={"url": "http://example.invalid/v1", "model": "m", "key_env": "MIDSENTENCE_TEST_SECRET"})
+    folder = forged(
+        data__paraphrase={"url": "http://example.invalid/v1", "model": "m", "key_env": "MIDSENTENCE_TEST_SECRET"}
+    )
     with pytest.raises(Untrusted, match=r"names an endpoint, data.paraphrase.url"):
         settings_in(folder)
     shutil.rmtree(folder)
     folder = forged(requests="hf://datasets/a/b")
-    with pytest.raises(Untrusted, match=r"names a data set of the hub, requests=hf://datasets/a/b, which reading the folder would fetch"):
+    with pytest.raises(
+        Untrusted,
+        match=r"names a data set of the hub, requests=hf://datasets/a/b, which reading the folder would fetch",
+    ):
         settings_in(folder)
     for value in ("${oc.env:MIDSENTENCE_TEST_SECRET}", "a/${${name}.env:MIDSENTENCE_TEST_SECRET}"):
         shutil.rmtree(folder)
@@ -119,7 +131,9 @@ def test_a_folder_names_no_callback_no_endpoint_and_no_environment(forged, monke
 
 def test_a_folder_asks_for_no_data_set_of_the_hub(forged):
     folder = forged(requests="nobody/nothing", task="jsonl", tools="assistant")
-    with pytest.raises(Untrusted, match="names requests=nobody/nothing, no file or folder here: reading the folder might ask the hub"):
+    with pytest.raises(
+        Untrusted, match="names requests=nobody/nothing, no file or folder here: reading the folder might ask the hub"
+    ):
         settings_in(folder)
     assert settings_in(folder, trust=True).requests == "nobody/nothing"
 
@@ -134,9 +148,13 @@ def test_a_report_takes_the_name_of_a_model_as_it_stands(forged, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"a: [", r"config.yaml is no YAML"), (b"\xff\xfe\x00", r"config.yaml is no YAML"), (b"", r"holds NoneType, not settings"),
-        (b"[" * 3000, r"config.yaml is no YAML"), (b"seed: abc", r"holds no settings that this code knows \(Value 'abc'"),
-        (b"sauce: 1", r"holds no settings that this code knows"), (b"seed: -1", r"seed=-1 is out of range"),
+        (b"a: [", r"config.yaml is no YAML"),
+        (b"\xff\xfe\x00", r"config.yaml is no YAML"),
+        (b"", r"holds NoneType, not settings"),
+        (b"[" * 3000, r"config.yaml is no YAML"),
+        (b"seed: abc", r"holds no settings that this code knows \(Value 'abc'"),
+        (b"sauce: 1", r"holds no settings that this code knows"),
+        (b"seed: -1", r"seed=-1 is out of range"),
     ],
 )
 def test_settings_that_are_none_are_named(tmp_path, content, says):
@@ -159,6 +177,7 @@ def test_a_folder_is_checked_as_before(made):
 def test_a_model_that_is_broken_on_disk_is_named(tmp_path, name):
     from midsentence.models.checkpoint import load_model
     from midsentence.models.folders import resolve
+
     folder = tmp_path / "model"
     shutil.copytree(resolve("tiny"), folder)
     (folder / name).write_bytes(b"\x00" * 40)
@@ -174,6 +193,7 @@ def test_weights_that_are_no_numbers_are_refused_by_every_loader(tmp_path, value
     from midsentence.models.checkpoint import load_model
     from midsentence.models.folders import resolve
     from midsentence.models.transformers import TransformersModel
+
     folder = tmp_path / "model"
     shutil.copytree(resolve("tiny"), folder)
     weights = load_file(folder / "model.safetensors")
@@ -187,9 +207,12 @@ def test_weights_that_are_no_numbers_are_refused_by_every_loader(tmp_path, value
 
 def test_an_export_takes_nothing_from_outside_unless_it_is_trusted(tmp_path, monkeypatch):
     from training.export import resolved
+
     monkeypatch.setenv("MIDSENTENCE_TEST_MODEL", "tiny")
     settings = {"model": {"name": "${oc.env:MIDSENTENCE_TEST_MODEL}"}}
-    with pytest.raises(Untrusted, match="takes model.name from outside, by .*; if you trust whoever made the folder, add trust=true"):
+    with pytest.raises(
+        Untrusted, match="takes model.name from outside, by .*; if you trust whoever made the folder, add trust=true"
+    ):
         resolved(tmp_path / "config.yaml", settings, trust=False)
     assert resolved(tmp_path / "config.yaml", settings, trust=True) == "tiny"
 
@@ -197,12 +220,15 @@ def test_an_export_takes_nothing_from_outside_unless_it_is_trusted(tmp_path, mon
 def test_a_model_that_brings_code_is_refused_and_nobody_is_asked(tmp_path, trap):
     from midsentence.models.checkpoint import load_model
     from midsentence.models.folders import resolve
+
     tools, sprung = trap
     folder = tmp_path / "model"
     shutil.copytree(resolve("tiny"), folder)
     shutil.copy(tools, folder / "theirs.py")
-    settings = json.loads((folder / "config.json").read_text()) | {"model_type": "theirs", "auto_map": {
-        "AutoConfig": "theirs.Config", "AutoModelForCausalLM": "theirs.Model"}}
+    settings = json.loads((folder / "config.json").read_text()) | {
+        "model_type": "theirs",
+        "auto_map": {"AutoConfig": "theirs.Config", "AutoModelForCausalLM": "theirs.Model"},
+    }
     (folder / "config.json").write_text(json.dumps(settings))
     with pytest.raises(ValueError, match="trust_remote_code"):
         load_model(str(folder), dtype="float32")

@@ -1,4 +1,5 @@
-"""The way of a task to its row in the report, as `docs/architecture.md` draws it: a run takes the stops in that order."""
+"""The way of a task to its row in the report, as `docs/architecture.md` draws it: a run takes the stops in that
+order."""
 
 from __future__ import annotations
 
@@ -42,8 +43,13 @@ def test_a_run_takes_the_stops_in_the_order_of_the_page(tmp_path):
             walked.append((str(Path(place[0]).relative_to(ROOT)), place[1]))
 
     config = composed(
-        "data=assistant", "model=tiny", "data.sizes={train: 1, validation: 1, test: 1}", "eval.backends=[expert]",
-        "eval.modes=[speculative]", "eval.expert_tasks=1", f"out={tmp_path / 'replay'}",
+        "data=assistant",
+        "model=tiny",
+        "data.sizes={train: 1, validation: 1, test: 1}",
+        "eval.backends=[expert]",
+        "eval.modes=[speculative]",
+        "eval.expert_tasks=1",
+        f"out={tmp_path / 'replay'}",
     )
     sys.setprofile(called)
     try:

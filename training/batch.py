@@ -1,7 +1,7 @@
 """Builds one micro-batch of tensors from packed rows.
 
-Owns the flat row: examples end to end, position ids that restart with each, and a common beginning of several prompts written once.
-Nothing is padded, so no pad token can be mistaken for anything. Does not know models.
+Owns the flat row: examples end to end, position ids that restart with each, and a common beginning of several prompts
+written once. Nothing is padded, so no pad token can be mistaken for anything. Does not know models.
 """
 
 from __future__ import annotations
@@ -68,7 +68,11 @@ class Collator:
         groups: dict[bytes, list[Example]] = {}
         for n, index in enumerate(indices):
             example = self.examples[index]
-            opening = example.ids[:LEAST_SHARED] if example.prompt_tokens > LEAST_SHARED and self.share_prompts else np.array([~n])
+            opening = (
+                example.ids[:LEAST_SHARED]
+                if example.prompt_tokens > LEAST_SHARED and self.share_prompts
+                else np.array([~n])
+            )
             groups.setdefault(opening.tobytes(), []).append(example)
         return [(group, common_prefix(group) if len(group) > 1 else 0) for group in groups.values()]
 
@@ -86,7 +90,11 @@ def common_prefix(examples: Sequence[Example]) -> int:
 
 
 def _tensors(
-    ids: list[np.ndarray], labels: list[np.ndarray], kinds: list[np.ndarray], positions: list[np.ndarray], layout: Layout
+    ids: list[np.ndarray],
+    labels: list[np.ndarray],
+    kinds: list[np.ndarray],
+    positions: list[np.ndarray],
+    layout: Layout,
 ) -> dict[str, Any]:
     label = np.concatenate(labels).astype(np.int64)
     supervised = np.flatnonzero(label != IGNORED)

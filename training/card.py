@@ -1,7 +1,7 @@
 """The README.md of whatever is published: an exported model, an adapter, a folder of trajectories.
 
-Owns the cards' words, the front matter that the hub reads, and which licence a base model's weights are under. Does not know how well
-a model does: a card quotes what the training run measured.
+Owns the cards' words, the front matter that the hub reads, and which licence a base model's weights are under. Does not
+know how well a model does: a card quotes what the training run measured.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from midsentence.rendering.renderer import turns_of
 LICENCES: Mapping[str, Mapping[str, str]] = {
     "HuggingFaceTB/SmolLM2-135M-Instruct": {"license": "apache-2.0"},
     "Qwen/Qwen2.5-3B-Instruct": {
-        "license": "other", "license_name": "qwen-research", "license_link": "https://huggingface.co/Qwen/Qwen2.5-3B-Instruct/blob/main/LICENSE",
+        "license": "other",
+        "license_name": "qwen-research",
+        "license_link": "https://huggingface.co/Qwen/Qwen2.5-3B-Instruct/blob/main/LICENSE",
     },
     "meta-llama/Llama-3.2-3B-Instruct": {"license": "llama3.2"},
 }
@@ -76,7 +78,9 @@ def _form(settings: Mapping[str, Any]) -> str:
     """The form that data were made in, as settings of a command."""
     stamps, turns = settings["clock"]["stamps"], settings["model"].get("turns")
     parts = [f" model.tags={settings['model']['tags']}" if settings["model"]["tags"] != "token" else ""]
-    return "".join([*parts, f" model.turns={turns}" if turns else "", f" clock.stamps={stamps}" if stamps != "none" else ""])
+    return "".join(
+        [*parts, f" model.turns={turns}" if turns else "", f" clock.stamps={stamps}" if stamps != "none" else ""]
+    )
 
 
 def _model_card(settings: Mapping[str, Any], manifest: Mapping[str, Any], load: str, more: Mapping[str, str]) -> str:
@@ -92,11 +96,11 @@ def _model_card(settings: Mapping[str, Any], manifest: Mapping[str, Any], load: 
     under = licence.get("license_name", licence.get("license"))
     tags = settings["model"]["tags"]
     return f"""{_front(dict(more) | licence | ({"base_model": base} if base else {}))}
-# {settings['name']}
+# {settings["name"]}
 
 `{base or name}` trained with *midsentence* to call tools while its user is still speaking.
-Protocol edition {EDITION}; tags: {tags}; turns: {turns_of(tags, settings['model'].get('turns'))}; clock stamps:
-{settings['clock']['stamps']}; tokenizer {manifest.get('tokenizer')}.
+Protocol edition {EDITION}; tags: {tags}; turns: {turns_of(tags, settings["model"].get("turns"))}; clock stamps:
+{settings["clock"]["stamps"]}; tokenizer {manifest.get("tokenizer")}.
 {f"The weights are under the base model's licence, {under}." if under else "The weights are under the base model's licence; look it up."}
 
 ## How to load
@@ -106,28 +110,31 @@ Protocol edition {EDITION}; tags: {tags}; turns: {turns_of(tags, settings['model
 {data}
 
 ## Training
-{train['method']}, {manifest.get('steps')} steps, {manifest.get('tokens')} tokens, learning rate {train['learning_rate']},
-seed {manifest.get('seed')}, commit {commit}. All settings are in `training-config.yaml`, or in `config.yaml` beside an adapter.
+{train["method"]}, {manifest.get("steps")} steps, {manifest.get("tokens")} tokens, learning rate {train["learning_rate"]},
+seed {manifest.get("seed")}, commit {commit}. All settings are in `training-config.yaml`, or in `config.yaml` beside an adapter.
 
 ## Results
-Mean training loss {metrics.get('loss', float('nan')):.3f}. Success, latency and safety are measured by `eval.replay`.
+Mean training loss {metrics.get("loss", float("nan")):.3f}. Success, latency and safety are measured by `eval.replay`.
 """
 
 
 def data_card(settings: Mapping[str, Any], manifest: Mapping[str, Any], name: str) -> str:
-    """The card of a folder of trajectories, called ``name``; the hub and `datasets` read from it which file is of which split."""
+    """The card of a folder of trajectories, called ``name``; the hub and `datasets` read from it which file is of which
+    split."""
     files = manifest.get("files", {})
-    splits = {split: manifest["shards"][split] for split in ("train", "validation", "test") if manifest["shards"].get(split)}
+    splits = {
+        split: manifest["shards"][split] for split in ("train", "validation", "test") if manifest["shards"].get(split)
+    }
     rows = {split: sum(files[shard]["rows"] for shard in shards if shard in files) for split, shards in splits.items()}
     places = [{"split": split, "path": list(shards)} for split, shards in splits.items()]
     configs = [{"config_name": "default", "data_files": places}]
     counts = "\n".join(f"| {split} | {count} |" for split, count in rows.items())
     source, git = settings["data"]["source"], manifest.get("git", {})
     return f"""{_front({"configs": configs})}
-# {settings['name']}
+# {settings["name"]}
 
 Recorded episodes of *midsentence*: requests of source `{source}`, heard word by word, and what an agent that calls tools while its user
-is speaking should write. Rows are token ids of one tokenizer ({manifest.get('tokenizer')}) with their loss mask; protocol edition
+is speaking should write. Rows are token ids of one tokenizer ({manifest.get("tokenizer")}) with their loss mask; protocol edition
 {EDITION}. The licence is that of the source's requests.
 
 | split | trajectories |
@@ -143,10 +150,10 @@ rows = load_dataset("{name}", split="train")
 To train on it, with *midsentence* at hand:
 
     hf download {name} --repo-type dataset --local-dir data
-    python -m training.sft model.name={settings['model']['name']} 'train.data=[data]'{_form(settings)}
+    python -m training.sft model.name={settings["model"]["name"]} 'train.data=[data]'{_form(settings)}
 
 ## How it was made
-`python -m data_gen.generate` with the settings in `config.yaml`, seed {manifest.get('seed')}, commit {git.get('commit', 'unknown')}.
+`python -m data_gen.generate` with the settings in `config.yaml`, seed {manifest.get("seed")}, commit {git.get("commit", "unknown")}.
 """
 
 

@@ -17,7 +17,13 @@ from midsentence.ending import UserError
 from midsentence.models.load import adapter_folder
 from training.kernels import Machine, choose_attention, choose_kernels
 
-_WITH_OPTIONS = {"reduce_lr_on_plateau", "cosine_with_min_lr", "cosine_warmup_with_min_lr", "warmup_stable_decay", "greedy"}
+_WITH_OPTIONS = {
+    "reduce_lr_on_plateau",
+    "cosine_with_min_lr",
+    "cosine_warmup_with_min_lr",
+    "warmup_stable_decay",
+    "greedy",
+}
 """Schedules that need options which no setting has."""
 
 
@@ -33,7 +39,9 @@ def check_settings(config: Config, processes: int) -> None:
     if train.schedule not in (known := [kind.value for kind in SchedulerType if kind.value not in _WITH_OPTIONS]):
         raise UserError(f"train.schedule={train.schedule} is unknown; use one of {', '.join(known)}")
     if train.weights and (len(train.weights) != len(train.data) or min(train.weights) <= 0):
-        raise UserError(f"train.weights={train.weights} for {len(train.data)} folders; give each a weight above 0, or none")
+        raise UserError(
+            f"train.weights={train.weights} for {len(train.data)} folders; give each a weight above 0, or none"
+        )
     each = train.micro_batch_rows * processes
     if train.batch_rows % each:
         raise UserError(
@@ -41,12 +49,18 @@ def check_settings(config: Config, processes: int) -> None:
             f"times {processes} processes; use a multiple of {each}"
         )
     adapter = config.model.adapter
-    if adapter is not None and (train.method == "full" or not (adapter_folder(adapter) / "adapter_config.json").is_file()):
+    if adapter is not None and (
+        train.method == "full" or not (adapter_folder(adapter) / "adapter_config.json").is_file()
+    ):
         raise UserError(
             f"model.adapter={adapter} with train.method={train.method}: only LoRA goes on from an adapter; to train a "
             "fully trained checkpoint on, give its folder as model.name"
         )
-    if not train.train_new_tokens and train.method != "full" and (config.model.tags == "token" or config.clock.stamps == "token"):
+    if (
+        not train.train_new_tokens
+        and train.method != "full"
+        and (config.model.tags == "token" or config.clock.stamps == "token")
+    ):
         raise UserError(
             f"model.tags={config.model.tags} and clock.stamps={config.clock.stamps} add tokens, but train.train_new_tokens=false "
             "freezes their rows; set it to true, or use text"
@@ -77,9 +91,13 @@ def check_model(config: Config, folder: Path) -> Any:
         model = AutoModelForCausalLM.from_config(settings)
     limit = context_of(folder)
     if limit is not None and train.max_length > limit and not train.packing:
-        raise UserError(f"train.max_length={train.max_length} is longer than the model's context of {limit}; use at most that")
+        raise UserError(
+            f"train.max_length={train.max_length} is longer than the model's context of {limit}; use at most that"
+        )
     if train.method != "full":
-        leaves = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+        leaves = {
+            name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)
+        }
         for target in train.lora_targets:
             if target not in leaves:
                 has = ", ".join(sorted(leaves))
@@ -87,10 +105,15 @@ def check_model(config: Config, folder: Path) -> Any:
         if not train.lora_targets:
             raise UserError("train.lora_targets is empty; name layers such as q_proj, or use train.method=full")
         if "lm_head" in train.lora_targets:
-            raise UserError("train.lora_targets may not hold lm_head: the added tokens' rows are trained in it already; leave it out")
+            raise UserError(
+                "train.lora_targets may not hold lm_head: the added tokens' rows are trained in it already; leave it out"
+            )
     return model
 
 
 def context_of(folder: Path) -> int | None:
-    """The most ids of a trajectory that a model takes, if its configuration says so. A packed row may have more: positions begin anew."""
-    return getattr(AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config(), "max_position_embeddings", None)
+    """The most ids of a trajectory that a model takes, if its configuration says so. A packed row may have more:
+    positions begin anew."""
+    return getattr(
+        AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config(), "max_position_embeddings", None
+    )

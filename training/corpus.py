@@ -1,4 +1,5 @@
-"""Makes examples of folders of trajectories: reads, checks and tokenises them, and drops or cuts those that are too long.
+"""Makes examples of folders of trajectories: reads, checks and tokenises them, and drops or cuts those that are too
+long.
 
 Owns the reading and the counts of what was left out. Does not know in which order examples are trained on.
 """
@@ -53,8 +54,15 @@ class Source:
 
 
 def read_source(
-    folder: Path, renderer: Renderer, *, max_length: int, too_long: str = "drop", cut_spans: bool = True,
-    idle_pauses: float = 1.0, split: str = "train", model: str = "?",
+    folder: Path,
+    renderer: Renderer,
+    *,
+    max_length: int,
+    too_long: str = "drop",
+    cut_spans: bool = True,
+    idle_pauses: float = 1.0,
+    split: str = "train",
+    model: str = "?",
 ) -> Source:
     """One folder's split.
 
@@ -104,7 +112,11 @@ def read_source(
 
     for part in side_by_side(made, shards_of(folder, split)):
         source.examples += part.examples
-        source.dropped, source.cut, source.empty = source.dropped + part.dropped, source.cut + part.cut, source.empty + part.empty
+        source.dropped, source.cut, source.empty = (
+            source.dropped + part.dropped,
+            source.cut + part.cut,
+            source.empty + part.empty,
+        )
         source.failed += part.failed
     if not source.examples:
         raise BadData(
@@ -116,7 +128,8 @@ def read_source(
 
 
 def side_by_side(work: Callable[[Path], Any], paths: Sequence[Path]) -> Iterator[Any]:
-    """What ``work`` makes of each path, in order: by several processes where there are many paths, and processes can be forked.
+    """What ``work`` makes of each path, in order: by several processes where there are many paths, and processes can be
+    forked.
 
     Forked, for a tokenizer made ready is inherited so, and can't be sent.
     """
@@ -151,8 +164,12 @@ def describe(sources: Sequence[Source]) -> str:
     for source in sources:
         share = source.supervised_tokens / source.tokens
         line = f"{source.folder}: {len(source.examples)} rows, {source.tokens} tokens, {share:.0%} supervised"
-        for count, what in ((source.dropped, "too long, dropped"), (source.cut, "cut"), (source.empty, "without a target"),
-                            (source.failed, "of episodes without an answer, dropped")):
+        for count, what in (
+            (source.dropped, "too long, dropped"),
+            (source.cut, "cut"),
+            (source.empty, "without a target"),
+            (source.failed, "of episodes without an answer, dropped"),
+        ):
             line += f", {count} {what}" if count else ""
         lines.append(line)
     return "\n".join(lines)

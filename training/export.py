@@ -1,9 +1,10 @@
-"""A trained checkpoint as a model's folder: ``python -m training.export path=outputs/train/debug out=outputs/export/debug``.
+"""A trained checkpoint as a model's folder:
+``python -m training.export path=outputs/train/debug out=outputs/export/debug``.
 
 Owns the merge of an adapter, and a folder that transformers and vLLM load as it is: safetensors, tokenizer, chat
-template, a card that says what it was trained on. ``path`` is a training run, or the name of an adapter that comes with the code, merged
-into the model of group model and in its dtype. With ``gguf=true`` it also writes a file for llama.cpp, in 8 bits with
-``gguf_q8=true``. Does not know how well the model does; the card quotes what the training run measured.
+template, a card that says what it was trained on. ``path`` is a training run, or the name of an adapter that comes with
+the code, merged into the model of group model and in its dtype. With ``gguf=true`` it also writes a file for llama.cpp,
+in 8 bits with ``gguf_q8=true``. Does not know how well the model does; the card quotes what the training run measured.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from training.card import export_card
 from training.gguf_file import write_gguf
 
 _SETTINGS = {
-    "name": str, "model": {"name": str, "tags": str, "dtype": str, "turns?": str}, "clock": {"stamps": str},
+    "name": str,
+    "model": {"name": str, "tags": str, "dtype": str, "turns?": str},
+    "clock": {"stamps": str},
     "train": {"method": str, "learning_rate": (int, float)},
 }
 _COUNT = {"rows": int, "dropped": int, "cut": int}
@@ -113,7 +116,9 @@ def resolved(path: Path, settings: dict[str, Any], trust: bool) -> str:
     if "${" not in name:
         return name
     if not trust:
-        raise Untrusted(f"{path} takes model.name from outside, by {name}; if you trust whoever made the folder, add trust=true")
+        raise Untrusted(
+            f"{path} takes model.name from outside, by {name}; if you trust whoever made the folder, add trust=true"
+        )
     return str(OmegaConf.select(OmegaConf.create(settings), "model.name"))
 
 

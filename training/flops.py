@@ -1,8 +1,8 @@
 """What a training step has to compute: floating-point operations of its matrix products, from shapes.
 
-Owns the count that a step's speed is measured against. A product of (n, k) and (k, m) is ``2·n·k·m``. Counted is what the step's
-result needs and nothing else: of attention the pairs that see each other; no padding, nothing computed twice; no norms, no softmax.
-Does not know how the step is computed, and how fast.
+Owns the count that a step's speed is measured against. A product of (n, k) and (k, m) is ``2·n·k·m``. Counted is what
+the step's result needs and nothing else: of attention the pairs that see each other; no padding, nothing computed
+twice; no norms, no softmax. Does not know how the step is computed, and how fast.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ class Flops:
     """Of one micro-batch, forward and back."""
 
     base: int
-    """The model's own matrices but the head: forward, the gradient of the input, and of the weight where it is trained."""
+    """The model's own matrices but the head: forward, the gradient of the input, and of the weight where it is
+    trained."""
     lora: int
     """Both matrices of every adapter: forward, and the gradients of input and weight."""
     attention: int
@@ -58,7 +59,9 @@ def step_flops(model: Any, batch: Mapping[str, Any]) -> Flops:
         for adapter in getattr(module, "active_adapters", ()) if hasattr(module, "lora_A") else ():
             rank = module.r[adapter]
             lora += 2 * tokens * rank * (module.in_features * (2 + back) + module.out_features * 3)
-    width = config.num_attention_heads * (getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+    width = config.num_attention_heads * (
+        getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    )
     attention = 3 * 4 * config.num_hidden_layers * width * _pairs(batch["layout"], tokens)
     logits = 2 * len(batch["targets"]) * head.weight.numel() * (2 + head.weight.requires_grad)
     return Flops(base, lora, attention, logits)

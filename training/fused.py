@@ -1,9 +1,10 @@
 """LoRA's linear layers in fewer passes over memory, on a CPU.
 
-Owns one autograd function for a frozen linear layer and what LoRA adds to it. As peft writes it, the addition takes a product, a
-scaling and a sum, each a pass over a tensor as wide as the layer's output, forward and back; on a CPU these passes cost as much as
-LoRA's products. Here products add to what is there already, and the scaling goes into the small matrix. What is computed is the
-same, and rounded less often. Does not know the trainer; layers that LoRA changes in other ways stay peft's.
+Owns one autograd function for a frozen linear layer and what LoRA adds to it. As peft writes it, the addition takes a
+product, a scaling and a sum, each a pass over a tensor as wide as the layer's output, forward and back; on a CPU these
+passes cost as much as LoRA's products. Here products add to what is there already, and the scaling goes into the small
+matrix. What is computed is the same, and rounded less often. Does not know the trainer; layers that LoRA changes in
+other ways stay peft's.
 """
 
 from __future__ import annotations
@@ -30,11 +31,17 @@ def fuse(model: PeftModel) -> int:
 
 
 def _plain(layer: Linear) -> bool:
-    """Whether a layer is a frozen linear one and LoRA without options: no dropout, no bias of its own, no other variant."""
+    """Whether a layer is a frozen linear one and LoRA without options: no dropout, no bias of its own, no other
+    variant."""
     base, names = layer.get_base_layer(), list(layer.lora_A)
     return (
-        type(base) is nn.Linear and not base.weight.requires_grad and (base.bias is None or not base.bias.requires_grad)
-        and not layer.fan_in_fan_out and not layer.lora_variant and len(names) == 1 and not layer.lora_bias[names[0]]
+        type(base) is nn.Linear
+        and not base.weight.requires_grad
+        and (base.bias is None or not base.bias.requires_grad)
+        and not layer.fan_in_fan_out
+        and not layer.lora_variant
+        and len(names) == 1
+        and not layer.lora_bias[names[0]]
         and isinstance(layer.lora_dropout[names[0]], nn.Identity)
     )
 
@@ -42,7 +49,14 @@ def _plain(layer: Linear) -> bool:
 def _forward(self: Linear, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
     """As ``Linear.forward``, which takes over for what is not training on a CPU."""
     name = next(iter(self.lora_A))
-    if args or kwargs or self.disable_adapters or self.merged or self.active_adapters != [name] or x.device.type != "cpu":
+    if (
+        args
+        or kwargs
+        or self.disable_adapters
+        or self.merged
+        or self.active_adapters != [name]
+        or x.device.type != "cpu"
+    ):
         return Linear.forward(self, x, *args, **kwargs)
     base = self.get_base_layer()
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
@@ -53,14 +67,21 @@ def _forward(self: Linear, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.
 
 
 class LoraLinear(torch.autograd.Function):
-    """``x Wᵀ + bias + scaling · (x Aᵀ) Bᵀ``: x (…, in), W (out, in), A (rank, in), B (out, rank) → (…, out), in the type of x.
+    """``x Wᵀ + bias + scaling · (x Aᵀ) Bᵀ``: x (…, in), W (out, in), A (rank, in), B (out, rank) → (…, out), in the
+    type of x.
 
     W and the bias are frozen, and of the type of x; A and B may be wider.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, a: torch.Tensor, b: torch.Tensor, scaling: float
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        a: torch.Tensor,
+        b: torch.Tensor,
+        scaling: float,
     ) -> torch.Tensor:
         """The layer's output."""
         flat, small_a, small_b = x.reshape(-1, x.shape[-1]), a.to(x.dtype), (b * scaling).to(x.dtype)
@@ -72,7 +93,9 @@ class LoraLinear(torch.autograd.Function):
         return out.view(*x.shape[:-1], -1)
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, None, None, torch.Tensor, torch.Tensor, None]:
+    def backward(
+        ctx: Any, grad: torch.Tensor
+    ) -> tuple[torch.Tensor | None, None, None, torch.Tensor, torch.Tensor, None]:
         """The gradients of x, A and B."""
         flat, weight, small_a, small_b, inner = ctx.saved_tensors
         grad = grad.reshape(-1, grad.shape[-1])

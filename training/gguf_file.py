@@ -26,6 +26,7 @@ def write_gguf(model: Any, tokenizer: Any, path: Path, name: str, eight_bits: bo
         ValueError: an architecture or a tokenizer that is not known here; the text says what to use instead.
     """
     import gguf
+
     config = model.config
     if config.model_type not in _ARCHITECTURES:
         raise ValueError(
@@ -42,7 +43,9 @@ def write_gguf(model: Any, tokenizer: Any, path: Path, name: str, eight_bits: bo
             continue
         target = names.get_name(source, try_suffixes=(".weight", ".bias"))
         if target is None:
-            raise ValueError(f"gguf=true has no place for tensor {source}; run llama.cpp's convert_hf_to_gguf.py on the folder")
+            raise ValueError(
+                f"gguf=true has no place for tensor {source}; run llama.cpp's convert_hf_to_gguf.py on the folder"
+            )
         _tensor(writer, target, _permuted(source, tensor, config), gguf, eight_bits)
     if (factors := _rope_factors(config)) is not None:
         writer.add_tensor("rope_freqs.weight", factors)
@@ -83,7 +86,8 @@ def _settings(writer: Any, config: Any, name: str) -> None:
 def _vocabulary(writer: Any, tokenizer: Any, size: int, gguf: Any) -> None:
     """Byte-level BPE; tags are user-defined tokens, which llama.cpp shows and never takes for control.
 
-    The three that end an action fill the three places for tokens that end a text; the model's own end of a turn llama.cpp knows by name.
+    The three that end an action fill the three places for tokens that end a text; the model's own end of a turn
+    llama.cpp knows by name.
     """
     whole = json.loads(tokenizer.backend_tokenizer.to_str())
     tokens = [f"[PAD{index}]" for index in range(size)]
@@ -101,9 +105,11 @@ def _vocabulary(writer: Any, tokenizer: Any, size: int, gguf: Any) -> None:
     writer.add_token_merges(merges)
     ends = action_ends(tokenizer)
     for add, index in (
-        (writer.add_bos_token_id, tokenizer.bos_token_id), (writer.add_pad_token_id, tokenizer.pad_token_id),
+        (writer.add_bos_token_id, tokenizer.bos_token_id),
+        (writer.add_pad_token_id, tokenizer.pad_token_id),
         (writer.add_eos_token_id, ends.get("</answer>", tokenizer.eos_token_id)),
-        (writer.add_eot_token_id, ends.get("<pause>")), (writer.add_eom_token_id, ends.get("</tool_call>")),
+        (writer.add_eot_token_id, ends.get("<pause>")),
+        (writer.add_eom_token_id, ends.get("</tool_call>")),
     ):
         if index is not None:
             add(index)
@@ -121,15 +127,21 @@ def _pre_tokenizer(whole: dict[str, Any]) -> str:
         return "llama-bpe"
     if r"|\\p{N}|" in steps:
         return "qwen2"
-    raise ValueError("gguf=true does not know how this tokenizer cuts text; run llama.cpp's convert_hf_to_gguf.py on the folder")
+    raise ValueError(
+        "gguf=true does not know how this tokenizer cuts text; run llama.cpp's convert_hf_to_gguf.py on the folder"
+    )
 
 
 def _permuted(name: str, tensor: torch.Tensor, config: Any) -> torch.Tensor:
     """llama.cpp's rotary embedding of Llama models takes neighbouring pairs, transformers' takes halves."""
-    if config.model_type != "llama" or not name.endswith(("q_proj.weight", "k_proj.weight", "q_proj.bias", "k_proj.bias")):
+    if config.model_type != "llama" or not name.endswith(
+        ("q_proj.weight", "k_proj.weight", "q_proj.bias", "k_proj.bias")
+    ):
         return tensor
     heads = config.num_attention_heads if "q_proj" in name else config.num_key_value_heads
-    return tensor.reshape(heads, 2, tensor.shape[0] // heads // 2, *tensor.shape[1:]).swapaxes(1, 2).reshape(tensor.shape)
+    return (
+        tensor.reshape(heads, 2, tensor.shape[0] // heads // 2, *tensor.shape[1:]).swapaxes(1, 2).reshape(tensor.shape)
+    )
 
 
 def _tensor(writer: Any, name: str, tensor: torch.Tensor, gguf: Any, eight_bits: bool) -> None:
@@ -152,7 +164,9 @@ def _rope_factors(config: Any) -> np.ndarray | None:
     if rope.get("rope_type", "default") == "default":
         return None
     if rope["rope_type"] != "llama3":
-        raise ValueError(f"gguf=true does not know rope type {rope['rope_type']}; run llama.cpp's convert_hf_to_gguf.py on the folder")
+        raise ValueError(
+            f"gguf=true does not know rope type {rope['rope_type']}; run llama.cpp's convert_hf_to_gguf.py on the folder"
+        )
     low, high, original = rope["low_freq_factor"], rope["high_freq_factor"], rope["original_max_position_embeddings"]
     half = _head_dim(config) // 2
     wavelengths = 2 * np.pi * rope["rope_theta"] ** (np.arange(half) / half)

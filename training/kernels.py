@@ -34,13 +34,16 @@ class Machine:
     packages: frozenset[str]
     """Those of ``liger_kernel`` that can be imported."""
     sharded: bool = False
-    """Whether the launcher keeps weights in parts (FSDP, DeepSpeed), and gathers them when a layer that holds them is called."""
+    """Whether the launcher keeps weights in parts (FSDP, DeepSpeed), and gathers them when a layer that holds them is
+    called."""
 
     @classmethod
     def here(cls) -> Machine:
         """This one."""
         names = (name for name in ("liger_kernel",) if importlib.util.find_spec(name) is not None)
-        sharded = any(os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() == "true" for name in ("FSDP", "DEEPSPEED"))
+        sharded = any(
+            os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() == "true" for name in ("FSDP", "DEEPSPEED")
+        )
         return cls(torch.cuda.get_device_capability() if torch.cuda.is_available() else None, frozenset(names), sharded)
 
 
@@ -100,7 +103,8 @@ def choose_kernels(asked: str, architecture: str, method: str, machine: Machine)
 
 
 def use_kernels(model: PreTrainedModel, attention: str, kernels: str) -> None:
-    """Gives a model what was chosen; blocks, torch's own layers, and what LoRA's layers get later (`training.fused`), need nothing.
+    """Gives a model what was chosen; blocks, torch's own layers, and what LoRA's layers get later (`training.fused`),
+    need nothing.
 
     Raises:
         ValueError: its attention can't be set.
@@ -111,12 +115,20 @@ def use_kernels(model: PreTrainedModel, attention: str, kernels: str) -> None:
             raise ValueError(f"{type(model).__name__} does not let its attention be set; use train.attention=blocks")
     if kernels == "liger":
         from transformers.integrations.liger import apply_liger_kernel
+
         apply_liger_kernel(model, _LIGER)
 
 
 def flash_attend(
-    module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention_mask: Any,
-    layout: Layout | None = None, scaling: float | None = None, dropout: float = 0.0, **kwargs: Any,
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: Any,
+    layout: Layout | None = None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """What `training.attention.attend` computes, in one call: the same shapes in and out, computed in bfloat16.
 
@@ -129,7 +141,16 @@ def flash_attend(
     places, ends, key_ends, longest, longest_key = _spans(layout, query.device)
     q, k, v = (tensor[0].transpose(0, 1).to(torch.bfloat16) for tensor in (query, key, value))
     out = varlen()(
-        q, k[places], v[places], ends, key_ends, longest, longest_key, dropout_p=dropout, softmax_scale=scaling, causal=True
+        q,
+        k[places],
+        v[places],
+        ends,
+        key_ends,
+        longest,
+        longest_key,
+        dropout_p=dropout,
+        softmax_scale=scaling,
+        causal=True,
     )
     return out[None], None
 
@@ -145,8 +166,17 @@ def varlen() -> Callable[..., torch.Tensor]:
 
 
 def torch_varlen(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, ends: torch.Tensor, key_ends: torch.Tensor, longest: int,
-    longest_key: int, *, dropout_p: float, softmax_scale: float | None, causal: bool,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    ends: torch.Tensor,
+    key_ends: torch.Tensor,
+    longest: int,
+    longest_key: int,
+    *,
+    dropout_p: float,
+    softmax_scale: float | None,
+    causal: bool,
 ) -> torch.Tensor:
     """As ``flash_attn_varlen_func``, of torch: query (N, heads, d), key and value (M, kv_heads, d) → (N, heads, d)."""
     groups = query.shape[1] // key.shape[1]
@@ -158,7 +188,8 @@ def torch_varlen(
 
 @lru_cache(maxsize=4)
 def _spans(layout: Layout, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int, int]:
-    """Places of the keys that each block sees, one block after another; where blocks and their keys end; the longest of each."""
+    """Places of the keys that each block sees, one block after another; where blocks and their keys end; the longest of
+    each."""
     queries = [end - start for start, end, _, _ in layout]
     keys = [end - start + prefix_end - prefix for start, end, prefix, prefix_end in layout]
     places = torch.cat([torch.cat([torch.arange(p, q), torch.arange(start, end)]) for start, end, p, q in layout])

@@ -33,7 +33,9 @@ def add_loss(model: PreTrainedModel, chunk_positions: int = CHUNK_POSITIONS) -> 
     """
     config = model.config.get_text_config()
     if odd := [name for name in _SCALED if getattr(config, name, None) not in (None, 1, 1.0)]:
-        raise ValueError(f"{type(model).__name__} has {odd[0]}, which train.loss=chunked does not apply; set train.loss=full")
+        raise ValueError(
+            f"{type(model).__name__} has {odd[0]}, which train.loss=chunked does not apply; set train.loss=full"
+        )
     plain = model.forward
 
     def forward(self: PreTrainedModel, *args: Any, places: Any = None, targets: Any = None, **kwargs: Any) -> Any:
@@ -46,7 +48,9 @@ def add_loss(model: PreTrainedModel, chunk_positions: int = CHUNK_POSITIONS) -> 
     model.forward = MethodType(forward, model)
 
 
-def target_losses(hidden: torch.Tensor, targets: torch.Tensor, head: torch.nn.Module, chunk_positions: int) -> torch.Tensor:
+def target_losses(
+    hidden: torch.Tensor, targets: torch.Tensor, head: torch.nn.Module, chunk_positions: int
+) -> torch.Tensor:
     """Cross-entropy of each target: hidden (S, H), targets (S,) → (S,) float32."""
     if len(targets) <= chunk_positions:
         return _losses(hidden, targets, head)

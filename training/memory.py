@@ -1,10 +1,10 @@
 """Keeps memory use constant on a CPU, however long a run is.
 
 Owns two remedies. For every new size of a matrix product oneDNN makes a kernel, and two caches, its own and that of
-PyTorch's layer above it, keep a thousand each; packed rows bring ever-new sizes, so memory in use grows for hundreds of steps.
-Within a step sizes come again, layer after layer; from step to step they don't, so small caches lose nothing. And the C allocator,
-after large tensors of ever-new sizes, keeps pages that hold nothing, more with every step: they are given back whenever they have
-become a fifth of what a step takes; after every step it would cost speed.
+PyTorch's layer above it, keep a thousand each; packed rows bring ever-new sizes, so memory in use grows for hundreds of
+steps. Within a step sizes come again, layer after layer; from step to step they don't, so small caches lose nothing.
+And the C allocator, after large tensors of ever-new sizes, keeps pages that hold nothing, more with every step: they
+are given back whenever they have become a fifth of what a step takes; after every step it would cost speed.
 On a GPU none of this is so. Does not know the trainer.
 """
 
@@ -24,7 +24,8 @@ _SLACK = 1.2
 
 
 def bound_kernel_caches() -> None:
-    """Keeps both caches of kernels small, unless the environment says otherwise. Call it before the first matrix product."""
+    """Keeps both caches of kernels small, unless the environment says otherwise. Call it before the first matrix
+    product."""
     for name in _CACHES:
         os.environ.setdefault(name, _KERNELS)
 
@@ -47,7 +48,8 @@ def give_back() -> bool:
 
 
 class GiveBack(TrainerCallback):
-    """Gives back what is free after a step that left more than a fifth beyond what the first step after the last time took."""
+    """Gives back what is free after a step that left more than a fifth beyond what the first step after the last time
+    took."""
 
     def __init__(self, resident: Callable[[], int] = resident_bytes, trim: Callable[[], bool] = give_back) -> None:
         self.resident, self.trim = resident, trim

@@ -1,7 +1,7 @@
 """The order of training: which examples make up which packed row, for the whole run, before it begins.
 
-Owns shuffling, mixing of sources by weight, packing and the token budget. All of it follows from the seed, so a run that
-is resumed goes on exactly where it was. Does not know token ids: it works on lengths.
+Owns shuffling, mixing of sources by weight, packing and the token budget. All of it follows from the seed, so a run
+that is resumed goes on exactly where it was. Does not know token ids: it works on lengths.
 """
 
 from __future__ import annotations
@@ -59,7 +59,11 @@ def _epochs(sizes: Sequence[int], weights: Sequence[float], seed: int) -> Iterat
     streams = [_stream(first, size, seed, n) for n, (first, size) in enumerate(zip(firsts, sizes, strict=True))]
     epoch = 0
     while True:
-        order = [index for stream, share in zip(streams, shares(sizes, weights), strict=True) for index in islice(stream, share)]
+        order = [
+            index
+            for stream, share in zip(streams, shares(sizes, weights), strict=True)
+            for index in islice(stream, share)
+        ]
         child(seed, "epoch", epoch).shuffle(order)
         yield order
         epoch += 1
@@ -74,7 +78,7 @@ def pack(order: Sequence[int], lengths: Sequence[int], max_length: int, window: 
     for at in range(0, len(order), window):
         bins: list[list[int]] = []
         room: list[int] = []
-        for index in sorted(order[at:at + window], key=lambda index: -lengths[index]):
+        for index in sorted(order[at : at + window], key=lambda index: -lengths[index]):
             fits = [n for n, free in enumerate(room) if free >= lengths[index]]
             if fits:
                 best = min(fits, key=lambda n: room[n])
@@ -83,14 +87,24 @@ def pack(order: Sequence[int], lengths: Sequence[int], max_length: int, window: 
             else:
                 bins.append([index])
                 room.append(max_length - lengths[index])
-        place = {index: n for n, index in enumerate(order[at:at + window])}
+        place = {index: n for n, index in enumerate(order[at : at + window])}
         rows += sorted((tuple(b) for b in bins), key=lambda b: min(place[index] for index in b))
     return rows
 
 
 def schedule(
-    lengths: Sequence[int], sizes: Sequence[int], *, seed: int, batch_rows: int, max_length: int, weights: Sequence[float] = (),
-    packing: bool = True, epochs: float = 1.0, max_tokens: int = 0, max_steps: int = 0, micro_batch_rows: int = 0,
+    lengths: Sequence[int],
+    sizes: Sequence[int],
+    *,
+    seed: int,
+    batch_rows: int,
+    max_length: int,
+    weights: Sequence[float] = (),
+    packing: bool = True,
+    epochs: float = 1.0,
+    max_tokens: int = 0,
+    max_steps: int = 0,
+    micro_batch_rows: int = 0,
     cost: Callable[[Sequence[Sequence[int]]], int] | None = None,
 ) -> Schedule:
     """The rows of the whole run, in whole global batches.
@@ -104,13 +118,16 @@ def schedule(
         weights: of the sources; empty for in proportion to their rows.
         packing: whether several examples share a row.
         epochs: passes over the data; the last batch is filled up from the next pass.
-        max_tokens: ends the run with the last batch that keeps within; 0 for no limit. At least one batch is trained on.
+        max_tokens: ends the run with the last batch that keeps within; 0 for no limit. At least one batch is trained
+            on.
         max_steps: most batches; 0 for no limit.
         micro_batch_rows: rows that go through the model together; 0 for the whole batch.
-        cost: ids that the rows of a micro-batch have, `training.batch.Collator.tokens`; by default the sum of their lengths.
+        cost: ids that the rows of a micro-batch have, `training.batch.Collator.tokens`; by default the sum of their
+            lengths.
     """
+
     def tokens_of(batch: Sequence[Sequence[int]]) -> int:
-        parts = [batch[at:at + micro] for at in range(0, len(batch), micro)]
+        parts = [batch[at : at + micro] for at in range(0, len(batch), micro)]
         return sum(cost(part) if cost else sum(lengths[index] for row in part for index in row) for part in parts)
 
     micro = micro_batch_rows or batch_rows
@@ -127,8 +144,8 @@ def schedule(
     steps = min(steps, max_steps) if max_steps else steps
     tokens, kept = 0, 0
     while kept < steps:
-        batch = tokens_of(rows[kept * batch_rows:(kept + 1) * batch_rows])
+        batch = tokens_of(rows[kept * batch_rows : (kept + 1) * batch_rows])
         if max_tokens and kept and tokens + batch > max_tokens:
             break
         tokens, kept = tokens + batch, kept + 1
-    return Schedule(tuple(rows[:kept * batch_rows]), batch_rows, tokens)
+    return Schedule(tuple(rows[: kept * batch_rows]), batch_rows, tokens)

@@ -1,8 +1,8 @@
 """What a training run will need: ``python -m training.plan experiment=qwen25_3b launcher=zero3 gpus=4``.
 
 Owns counts of parameters, tokens, steps, memory a device and time, from the settings, the data folders (or, before they
-are made, a sample of the trajectories that they will hold) and the model's configuration alone: no weights are loaded, the
-model is built on the meta device. Does not know the trainer.
+are made, a sample of the trajectories that they will hold) and the model's configuration alone: no weights are loaded,
+the model is built on the meta device. Does not know the trainer.
 """
 
 from __future__ import annotations
@@ -105,7 +105,9 @@ def main(config: Config) -> None:
     print(f"train.method={config.train.method}: {made.trainable_parameters:,} trainable, {made.new_tokens} new tokens")
     folders = ", ".join(config.train.data) or "none named"
     if made.tokens is None:
-        print(f"data: {folders}: not made yet, and its tokenizer or source is not at hand; tokens, steps and time are unknown")
+        print(
+            f"data: {folders}: not made yet, and its tokenizer or source is not at hand; tokens, steps and time are unknown"
+        )
     else:
         note = f" (not made yet: reckoned from {SAMPLE} of its trajectories)" if made.data == "sampled" else ""
         print(f"data: {folders}{note}: {made.tokens:,} tokens an epoch, {made.supervised_tokens:,} of them supervised")
@@ -113,7 +115,9 @@ def main(config: Config) -> None:
         time = f"{made.hours:.1f} h" if made.hours >= 1 else f"{60 * made.hours:.1f} minutes"
         print(f"time: {time} on {made.devices} devices at {made.mfu:.0%} of {made.device_tflops:g} TFLOP/s")
     parts = ", ".join(f"{name} {value:.2f}" for name, value in made.memory_gib.items())
-    print(f"memory of each of {made.devices} devices, launcher={made.launcher}, GiB: {parts}; of the host, {made.host_memory_gib:.1f}")
+    print(
+        f"memory of each of {made.devices} devices, launcher={made.launcher}, GiB: {parts}; of the host, {made.host_memory_gib:.1f}"
+    )
     fits = ", ".join(f"{card} GB: {'yes' if made.memory_gib['all'] <= _USABLE * card else 'no'}" for card in CARDS_GB)
     print(f"fits a card of {fits} (a tenth is left for what is not counted)")
     for line in made.missing:
@@ -127,27 +131,43 @@ def plan(config: Config) -> Plan:
         UserError: an unknown launcher, or a model whose configuration can't be had.
     """
     if config.launcher == "single" and config.gpus > 1:
-        raise UserError(f"gpus={config.gpus} with launcher={config.launcher}; use launcher=ddp, fsdp2 or zero3 for several")
+        raise UserError(
+            f"gpus={config.gpus} with launcher={config.launcher}; use launcher=ddp, fsdp2 or zero3 for several"
+        )
     train = config.train
     model = skeleton(config.model.name)
     parameters = sum(p.numel() for p in model.parameters())
     base = tokenizer_folder(config.model.name)
     renderer = None if base is None else renderer_of(config, base)
     new = count_new_tokens(config, base, renderer)
-    trainable = full_parameters(model, renderer) if train.method == "full" else \
-        adapter_parameters(model, train.lora_targets, train.lora_rank, new)
+    trainable = (
+        full_parameters(model, renderer)
+        if train.method == "full"
+        else adapter_parameters(model, train.lora_targets, train.lora_rank, new)
+    )
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     found, data = (None, "unknown") if renderer is None else read_or_sample(config, base, renderer, context)
     sources, schedule = found or ([], None)
     # forward and backward of activations; backward of weights only where they are trained
     flops = schedule.tokens * (4 * parameters + 2 * trainable) if schedule else None
     return Plan(
-        config.model.name, parameters, trainable, new, data,
+        config.model.name,
+        parameters,
+        trainable,
+        new,
+        data,
         sum(source.tokens for source in sources) if schedule else None,
         sum(source.supervised_tokens for source in sources) if schedule else None,
-        schedule.steps if schedule else None, schedule.tokens if schedule else None, config.launcher, config.gpus,
-        device_memory(config, model, parameters, trainable), host_memory(config, parameters), train.mfu, train.device_tflops,
-        flops / (train.mfu * train.device_tflops * 1e12 * config.gpus) / 3600 if flops else None, missing(config, base),
+        schedule.steps if schedule else None,
+        schedule.tokens if schedule else None,
+        config.launcher,
+        config.gpus,
+        device_memory(config, model, parameters, trainable),
+        host_memory(config, parameters),
+        train.mfu,
+        train.device_tflops,
+        flops / (train.mfu * train.device_tflops * 1e12 * config.gpus) / 3600 if flops else None,
+        missing(config, base),
     )
 
 
@@ -163,7 +183,11 @@ def missing(config: Config, base: Path | None) -> tuple[str, ...]:
     pinned = TOKENIZERS.get(Path(name).name)
     tokenizer = [f"midsentence fetch {pinned}"] if base is None and pinned else []
     data = [folder for folder in config.train.data if not (Path(folder) / MANIFEST).exists()]
-    return (*weights, *tokenizer, *(shlex.join(["python", "-m", "data_gen.generate", *typed(), f"out={folder}"]) for folder in data))
+    return (
+        *weights,
+        *tokenizer,
+        *(shlex.join(["python", "-m", "data_gen.generate", *typed(), f"out={folder}"]) for folder in data),
+    )
 
 
 def typed() -> list[str]:
@@ -200,21 +224,27 @@ def tokenizer_folder(name: str) -> Path | None:
 
 
 def count_new_tokens(config: Config, base: Path | None, renderer: Renderer | None) -> int:
-    """Tags and stamps that the tokenizer lacks; where it is not at hand, all but those that the model is known to have."""
+    """Tags and stamps that the tokenizer lacks; where it is not at hand, all but those that the model is known to
+    have."""
     if renderer is not None:
         return len(new_tokens(AutoTokenizer.from_pretrained(base, trust_remote_code=False), renderer))
     own = 2 if "Qwen2.5" in config.model.name else 0  # <tool_call> and </tool_call>
-    return (len(TAGS) - own if config.model.tags == "token" else 0) + (len(CLOCK_TOKENS) if config.clock.stamps == "token" else 0)
+    return (len(TAGS) - own if config.model.tags == "token" else 0) + (
+        len(CLOCK_TOKENS) if config.clock.stamps == "token" else 0
+    )
 
 
 def adapter_parameters(model: Any, targets: list[str], rank: int, new: int) -> int:
     """LoRA's two matrices on every target, and the rows of new tokens (one matrix where they are tied)."""
-    layers = [m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear) and name.rsplit(".", 1)[-1] in targets]
+    layers = [
+        m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear) and name.rsplit(".", 1)[-1] in targets
+    ]
     return sum(rank * (m.in_features + m.out_features) for m in layers) + new * _row(model)
 
 
 def full_parameters(model: Any, renderer: Renderer | None) -> int:
-    """The whole model's, with the rows by which its embedding grows: some models have room for new tokens as they come."""
+    """The whole model's, with the rows by which its embedding grows: some models have room for new tokens as they
+    come."""
     more = 0 if renderer is None else max(0, renderer.vocabulary_size - model.get_input_embeddings().num_embeddings)
     return sum(p.numel() for p in model.parameters()) + more * _row(model)
 
@@ -253,7 +283,9 @@ def sample(config: Config, folder: Path, renderer: Renderer, context: int | None
     longest = min(train.max_length, context or train.max_length)
     examples = [example for row in rows if len(example := make_example(row, renderer, **options)) <= longest]
     if not examples:
-        raise UserError(f"all of the first {len(rows)} trajectories are longer than train.max_length={longest}; raise it")
+        raise UserError(
+            f"all of the first {len(rows)} trajectories are longer than train.max_length={longest}; raise it"
+        )
     kept = size * len(examples) // len(rows)
     return Source(folder, [examples[n % len(examples)] for n in range(max(kept, 1))], dropped=size - kept)
 
@@ -261,10 +293,10 @@ def sample(config: Config, folder: Path, renderer: Renderer, context: int | None
 def device_memory(config: Config, model: Any, parameters: int, trainable: int) -> dict[str, float]:
     """Estimated peak on one device, in GiB.
 
-    Weights, gradients and optimiser: `zero3_states` for ZeRO-3. FSDP2 shards the same over the devices, keeps what it trains
-    in float32, and gathers two blocks at a time, this one and the next, in ``model.dtype``. Activations: 34 bytes · tokens ·
-    hidden a layer (Korthikanti et al. 2022, without the attention matrix, which is never kept), or 2 with recomputation, and
-    one layer.
+    Weights, gradients and optimiser: `zero3_states` for ZeRO-3. FSDP2 shards the same over the devices, keeps what it
+    trains in float32, and gathers two blocks at a time, this one and the next, in ``model.dtype``. Activations: 34
+    bytes · tokens · hidden a layer (Korthikanti et al. 2022, without the attention matrix, which is never kept), or 2
+    with recomputation, and one layer.
     """
     train, shape = config.train, model.config.get_text_config()
     width = 0.5625 if train.method == "qlora" else _BYTES[config.model.dtype]
@@ -293,9 +325,9 @@ def device_memory(config: Config, model: Any, parameters: int, trainable: int) -
 def zero3_states(frozen: int, trainable: int, largest: int, devices: int, width: float) -> tuple[float, float]:
     """Bytes of weights, and of gradients and optimiser, on one device under ZeRO-3 without offload.
 
-    DeepSpeed's own `estimate_zero3_model_states_mem_needs` where it is installed, and its formula (4 bytes of the largest
-    layer, gathered whole, and 18 of each parameter over the devices) where not. It knows only parameters that are trained: a
-    frozen one adds ``width`` bytes, sharded.
+    DeepSpeed's own `estimate_zero3_model_states_mem_needs` where it is installed, and its formula (4 bytes of the
+    largest layer, gathered whole, and 18 of each parameter over the devices) where not. It knows only parameters that
+    are trained: a frozen one adds ``width`` bytes, sharded.
     """
     try:
         with contextlib.redirect_stdout(sys.stderr):  # it greets

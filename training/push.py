@@ -1,8 +1,8 @@
 """Uploads a folder to the Hugging Face hub: ``python -m training.push path=outputs/train/NAME hub=ORG/NAME``.
 
-Owns what goes there of a folder of trajectories, of a trained checkpoint and of an exported model, each with its card; nothing else of a
-folder does. The key is ``HF_TOKEN`` of the environment and no other, and a new repository is private unless ``private=false`` is said.
-Does not know how any of them was made.
+Owns what goes there of a folder of trajectories, of a trained checkpoint and of an exported model, each with its card;
+nothing else of a folder does. The key is ``HF_TOKEN`` of the environment and no other, and a new repository is private
+unless ``private=false`` is said. Does not know how any of them was made.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def main(config: Config) -> None:
     if not _NAME.fullmatch(config.hub):
         raise UserError(f"hub={config.hub or 'nothing'} is no name of a repository; give hub=OWNER/NAME")
     if not (token := os.environ.get(TOKEN)):
-        raise UserError(f"{TOKEN} is not set; give a key that may write, from https://huggingface.co/settings/tokens, in the environment")
+        raise UserError(
+            f"{TOKEN} is not set; give a key that may write, from https://huggingface.co/settings/tokens, in the environment"
+        )
     parcel = pack(folder, config.path, config.hub)
     url = send(parcel, config.hub, token, private=config.private)
     print(f"{len(parcel.files)} files: {', '.join(sorted(parcel.files))}")
@@ -96,9 +98,12 @@ def _renamed_card(folder: Path, name: str) -> bytes:
 
 
 def _adapter_config(folder: Path, settings: Mapping[str, Any]) -> bytes:
-    """An adapter's configuration, which names a folder of this machine, with the base model's name on the hub in its place."""
+    """An adapter's configuration, which names a folder of this machine, with the base model's name on the hub in its
+    place."""
     base = hub_id(settings["model"]["name"]) or settings["model"]["name"]
-    return json.dumps(json.loads((folder / _ADAPTER).read_text("utf-8")) | {"base_model_name_or_path": base}, indent=2).encode()
+    return json.dumps(
+        json.loads((folder / _ADAPTER).read_text("utf-8")) | {"base_model_name_or_path": base}, indent=2
+    ).encode()
 
 
 def send(parcel: Parcel, name: str, token: str, *, private: bool, api: Callable[..., Any] | None = None) -> str:
@@ -115,6 +120,7 @@ def send(parcel: Parcel, name: str, token: str, *, private: bool, api: Callable[
         UserError: the hub refuses, or can't be reached; says why.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
+
     client = (api or HfApi)(token=token)
     operations = [CommitOperationAdd(path, content) for path, content in sorted(parcel.files.items())]
     try:
@@ -122,7 +128,9 @@ def send(parcel: Parcel, name: str, token: str, *, private: bool, api: Callable[
         client.create_commit(name, operations, commit_message="Upload with midsentence", repo_type=parcel.kind)
     except Exception as error:  # the hub's client raises its own, the HTTP library's and the system's
         said = " ".join(str(error).split()).replace(token, "…")
-        raise UserError(f"the hub did not take {name} ({type(error).__name__}: {said}); see that the key may write there") from None
+        raise UserError(
+            f"the hub did not take {name} ({type(error).__name__}: {said}); see that the key may write there"
+        ) from None
     return str(url)
 
 

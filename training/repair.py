@@ -1,13 +1,15 @@
 """On-policy repair: ``python -m training.repair experiment=repair model.adapter=CHECKPOINT out=PATH``.
 
-The model plays training tasks itself, mistakes and all; in every state that it visits the expert is asked what should be
-written there, and rows are made in which the expert takes over at a moment where the two disagree (`data_gen.expert.handover`). The
-folder is one more of ``train.data``: contexts are the model's own, and only what the expert wrote in them counts. This is DAgger
-(Ross, Gordon, Bagnell 2011) with the expert finishing the episode instead of giving one action.
+The model plays training tasks itself, mistakes and all; in every state that it visits the expert is asked what should
+be written there, and rows are made in which the expert takes over at a moment where the two disagree
+(`data_gen.expert.handover`). The folder is one more of ``train.data``: contexts are the model's own, and only what the
+expert wrote in them counts. This is DAgger (Ross, Gordon, Bagnell 2011) with the expert finishing the episode instead
+of giving one action.
 
-Owns which tasks are played, where and by which draws, the processes, the files and the report of what the model did wrong
-(``repair.json``, ``repair.md``). A shard's rows follow from the settings and the weights alone, whatever the number of processes
-(for a model in float32, as in `eval.replay`); a killed run resumes. Does not know how a task is scored.
+Owns which tasks are played, where and by which draws, the processes, the files and the report of what the model did
+wrong (``repair.json``, ``repair.md``). A shard's rows follow from the settings and the weights alone, whatever the
+number of processes (for a model in float32, as in `eval.replay`); a killed run resumes. Does not know how a task is
+scored.
 """
 
 from __future__ import annotations
@@ -77,16 +79,27 @@ def main(config: Config) -> None:
     elapsed_s = time.perf_counter() - started_s
     counts = total(folder, count)
     if not counts["rows"]:
-        raise UserError(f"{counts['rollouts']} rollouts gave no row: the model and the expert agree everywhere, or nothing finished")
+        raise UserError(
+            f"{counts['rollouts']} rollouts gave no row: the model and the expert agree everywhere, or nothing finished"
+        )
     write_card(folder, config, {SPLIT: names})
     report = summary(counts)
     write(folder / REPORT, json.dumps(report, indent=1) + "\n")
     write(folder / TABLE, table(report) + "\n")
     made_by = renderer(config)
     write_manifest(
-        folder, config, schema_version=SCHEMA_VERSION, recipe=key, shards={SPLIT: names}, files=files_of(folder, {SPLIT: names}),
-        tokenizer=made_by.fingerprint, edition=EDITION,
-        tags=made_by.tags, turns=made_by.turns, repaired=config.model.adapter, counts=dict(sorted(counts.items())),
+        folder,
+        config,
+        schema_version=SCHEMA_VERSION,
+        recipe=key,
+        shards={SPLIT: names},
+        files=files_of(folder, {SPLIT: names}),
+        tokenizer=made_by.fingerprint,
+        edition=EDITION,
+        tags=made_by.tags,
+        turns=made_by.turns,
+        repaired=config.model.adapter,
+        counts=dict(sorted(counts.items())),
     )
     (folder / _MAKING).unlink(missing_ok=True)
     print(table(report))
@@ -102,21 +115,38 @@ def check(config: Config) -> None:
         UserError: the text names the setting, its value and the fix.
     """
     if config.model.adapter is None:
-        raise UserError("model.adapter is empty: name the checkpoint that is to be repaired, made by python -m training.sft")
+        raise UserError(
+            "model.adapter is empty: name the checkpoint that is to be repaired, made by python -m training.sft"
+        )
     for mode in config.data.modes:
         if settings_of(mode, config.agent).verified:
-            raise UserError(f"data.modes names {mode!r}: two sessions, each in a mode of its own; repair eager_end and speculative")
+            raise UserError(
+                f"data.modes names {mode!r}: two sessions, each in a mode of its own; repair eager_end and speculative"
+            )
     honoured(config, [config], (task for split in (SPLIT,) for task in load(config, split)))
     renderer(config)  # a checkpoint that is not there, or speaks another form of the protocol
 
 
 def recipe(config: Config) -> str:
     """A hash of all that the rows depend on."""
-    parts: dict[str, Any] = {name: asdict(getattr(config, name)) for name in ("model", "data", "clock", "agent", "repair")}
-    for group, name in (("data", "workers"), ("data", "shard_rows"), ("data", "paraphrase"), ("repair", "workers"), ("repair", "batch")):
+    parts: dict[str, Any] = {
+        name: asdict(getattr(config, name)) for name in ("model", "data", "clock", "agent", "repair")
+    }
+    for group, name in (
+        ("data", "workers"),
+        ("data", "shard_rows"),
+        ("data", "paraphrase"),
+        ("repair", "workers"),
+        ("repair", "batch"),
+    ):
         parts[group].pop(name)
     parts["agent"] = counted(config.agent)
-    parts |= {"inputs": inputs(config), "weights": weights_hash(config.model.adapter), "seed": config.seed, "task": config.task}
+    parts |= {
+        "inputs": inputs(config),
+        "weights": weights_hash(config.model.adapter),
+        "seed": config.seed,
+        "task": config.task,
+    }
     parts |= {"tools": config.tools, "requests": config.requests, "schema": SCHEMA_VERSION, "edition": EDITION}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -126,11 +156,15 @@ def prepare(folder: Path, key: str, names: Sequence[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     others = [name for name in (_MAKING, MANIFEST) if (found := marker(folder / name)) and found.get("recipe") != key]
     if others and any(folder.glob("*.parquet")):
-        raise UserError(f"{folder} holds data of another model or other settings; give another out=, or delete the folder")
+        raise UserError(
+            f"{folder} holds data of another model or other settings; give another out=, or delete the folder"
+        )
     for name in others:  # a command that failed before its first row binds nobody
         (folder / name).unlink()
     if strange := {path.name for path in folder.glob("*.parquet")} - set(names):
-        raise UserError(f"{folder} holds shards of another run ({min(strange)}); give another out=, or delete the folder")
+        raise UserError(
+            f"{folder} holds shards of another run ({min(strange)}); give another out=, or delete the folder"
+        )
     for half in folder.glob("*.tmp"):
         half.unlink()
     if not marker(folder / MANIFEST):
@@ -155,6 +189,7 @@ def progress(config: Config, folder: Path, missing: Sequence[int], count: int) -
 def _alone() -> None:
     """One thread a process: several that each take all cores are slower than one."""
     import torch
+
     quietly()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     torch.set_num_threads(1)
@@ -196,10 +231,19 @@ class Played:
         return random.Random(child(self.seed, what))
 
     def episode(self, planner: Planner, grammar: Any = None) -> Episode:
-        """Its episode, anew: every token is written at the device's rate, the grammar's forced ones too, as in all training data."""
+        """Its episode, anew: every token is written at the device's rate, the grammar's forced ones too, as in all
+        training data."""
         return make_episode(
-            self.task, self.mode, self.profile, renderer(self.config), agent=self.config.agent, data=self.config.data,
-            seed=child(self.seed, "speech"), planner=planner, grammar=grammar, forces=False,
+            self.task,
+            self.mode,
+            self.profile,
+            renderer(self.config),
+            agent=self.config.agent,
+            data=self.config.data,
+            seed=child(self.seed, "speech"),
+            planner=planner,
+            grammar=grammar,
+            forces=False,
         )
 
 
@@ -209,10 +253,14 @@ def make_shard(config: Config, folder: Path, index: int, count: int) -> int:
     pool = _tasks(_Key(config))
     first = index * repair.shard_rollouts
     played = [Played.of(config, pool, n) for n in range(first, min(first + repair.shard_rollouts, repair.rollouts))]
-    watched = [Watched(one.expert(), renderer(config), one.draw("beta"), repair.beta, repair.most_mistakes) for one in played]
+    watched = [
+        Watched(one.expert(), renderer(config), one.draw("beta"), repair.beta, repair.most_mistakes) for one in played
+    ]
     grammar = _grammar(_Key(config)) if repair.constrained else None
     rollouts = run_batch(
-        [one.episode(planner, grammar) for one, planner in zip(played, watched, strict=True)], _model(_Key(config)), repair.batch,
+        [one.episode(planner, grammar) for one, planner in zip(played, watched, strict=True)],
+        _model(_Key(config)),
+        repair.batch,
         seeds=[child(one.seed, "sampling") for one in played],
     )
     counts: Counter[str] = Counter()
@@ -242,7 +290,10 @@ def rows_of(played: Played, watched: Watched, counts: Counter[str]) -> list[Traj
             continue
         except Exception as error:  # one broken row is data; the report names it
             counts["left_out:failed"] += 1
-            print(plain(f"{played.task.id} in {played.mode}: the expert failed with {type(error).__name__}: {error}"), file=sys.stderr)
+            print(
+                plain(f"{played.task.id} in {played.mode}: the expert failed with {type(error).__name__}: {error}"),
+                file=sys.stderr,
+            )
             continue
         if rollout.outcome != "answered":
             counts[f"left_out:{rollout.outcome}"] += 1
@@ -253,10 +304,18 @@ def rows_of(played: Played, watched: Watched, counts: Counter[str]) -> list[Traj
             counts[f"made:{kind}"] += 1
             agreed = [n for n, written in enumerate(watched.written[:moment]) if written.by_model and written.same]
             kept = frozenset(n for n in agreed if draw.random() < repair.agreeing)
-            rows.append(trajectory_of(
-                rollout, played.task, played.mode, played.profile, renderer(played.config),
-                id=f"{played.task.id}/{kind}-{moment}/{played.n}", seed=played.seed, uncounted=planner.uncounted(rollout, kept),
-            ))
+            rows.append(
+                trajectory_of(
+                    rollout,
+                    played.task,
+                    played.mode,
+                    played.profile,
+                    renderer(played.config),
+                    id=f"{played.task.id}/{kind}-{moment}/{played.n}",
+                    seed=played.seed,
+                    uncounted=planner.uncounted(rollout, kept),
+                )
+            )
     return rows
 
 
@@ -294,8 +353,11 @@ def summary(counts: Counter[str]) -> dict[str, Any]:
     """The report: of all modes together and of each, how often the model disagreed with the expert, and how."""
     modes = sorted({name.partition(":")[0] for name in counts if name.endswith(":rollouts")})
     return {
-        "rollouts": counts["rollouts"], "rows": counts["rows"], "expert_failed": counts["expert_failed"],
-        "made": _under(counts, "made"), "left_out": _under(counts, "left_out"),
+        "rollouts": counts["rollouts"],
+        "rows": counts["rows"],
+        "expert_failed": counts["expert_failed"],
+        "made": _under(counts, "made"),
+        "left_out": _under(counts, "left_out"),
         "modes": {mode: _of_mode(counts, [mode]) for mode in modes} | {"all": _of_mode(counts, modes)},
     }
 
@@ -309,7 +371,10 @@ def _of_mode(counts: Counter[str], modes: Sequence[str]) -> dict[str, Any]:
     for mode in modes:
         found.update(_under(counts, mode))
     return {
-        "rollouts": found["rollouts"], "without_mistake": found["without mistake"], "states": found["states"], "agreed": found["agreed"],
+        "rollouts": found["rollouts"],
+        "without_mistake": found["without mistake"],
+        "states": found["states"],
+        "agreed": found["agreed"],
         "kinds": {kind: found[kind] for kind in KINDS},
         "ended": {name.removeprefix("ended "): n for name, n in sorted(found.items()) if name.startswith("ended ")},
     }
@@ -320,7 +385,8 @@ def table(report: dict[str, Any]) -> str:
     modes = report["modes"]
     lines = ["| for 100 states | " + " | ".join(modes) + " |", "|---|" + "---:|" * len(modes)]
     figures: dict[str, list[Any]] = {
-        "rollouts": [mode["rollouts"] for mode in modes.values()], "states": [mode["states"] for mode in modes.values()],
+        "rollouts": [mode["rollouts"] for mode in modes.values()],
+        "states": [mode["states"] for mode in modes.values()],
         "rollouts without a mistake, %": [_share(mode["without_mistake"], mode["rollouts"]) for mode in modes.values()],
         "agreed": [_share(mode["agreed"], mode["states"]) for mode in modes.values()],
     } | {kind: [_share(mode["kinds"][kind], mode["states"]) for mode in modes.values()] for kind in KINDS}
@@ -328,7 +394,10 @@ def table(report: dict[str, Any]) -> str:
         lines.append(f"| {name.replace('_', ' ')} | " + " | ".join(map(str, row)) + " |")
     made = ", ".join(f"{n} {kind}" for kind, n in report["made"].items())
     out = ", ".join(f"{n} {why}" for why, n in report["left_out"].items())
-    lines += ["", f"{report['rows']} rows ({made}) of {report['rollouts']} rollouts" + (f"; left out: {out}" if out else "")]
+    lines += [
+        "",
+        f"{report['rows']} rows ({made}) of {report['rollouts']} rollouts" + (f"; left out: {out}" if out else ""),
+    ]
     return "\n".join(lines)
 
 
@@ -360,21 +429,29 @@ def _tasks(key: _Key) -> Sequence[Task]:
 @cache
 def _model(key: _Key) -> Any:
     from transformers.utils import logging
+
     logging.disable_progress_bar()
     model, agent, repair = key.config.model, key.config.agent, key.config.repair
     return load_runtime(
-        model.name, model.adapter, model.dtype, temperature=repair.temperature, max_tokens=2 * agent.max_context_tokens, eager=False,
+        model.name,
+        model.adapter,
+        model.dtype,
+        temperature=repair.temperature,
+        max_tokens=2 * agent.max_context_tokens,
+        eager=False,
     )
 
 
 @cache
 def _grammar(key: _Key) -> Any:
     from midsentence.grammar.constraint import ProtocolGrammar
+
     return Lenient(ProtocolGrammar(renderer(key.config), grounded=key.config.repair.grounded))
 
 
 class Lenient:
-    """A grammar that lets go of an action which it can't be made for: one of thousands is no reason to stop, and the core judges it."""
+    """A grammar that lets go of an action which it can't be made for: one of thousands is no reason to stop, and the
+    core judges it."""
 
     def __init__(self, grammar: Any) -> None:
         self.grammar = grammar
@@ -418,7 +495,9 @@ class LenientConstraint:
 
 def renderer(config: Config) -> Renderer:
     """The renderer of the checkpoint, one a process."""
-    return _renderer(config.model.name, config.model.tags, config.clock.stamps, config.model.adapter, config.model.turns)
+    return _renderer(
+        config.model.name, config.model.tags, config.clock.stamps, config.model.adapter, config.model.turns
+    )
 
 
 @cache

@@ -71,10 +71,15 @@ def main(config: Config) -> None:
     base = resolve(config.model.name)
     check_model(config, base)
     # of a checkpoint that is trained on, so that one in another form of the protocol is refused
-    renderer = load_renderer(config.model.name, config.model.tags, config.clock.stamps, config.model.adapter, config.model.turns)
+    renderer = load_renderer(
+        config.model.name, config.model.tags, config.clock.stamps, config.model.adapter, config.model.turns
+    )
     sources, plan = read(config, renderer, context_of(base))
     say(describe(sources))
-    say(f"{plan.steps} steps of {plan.batch_rows} rows, {plan.tokens} tokens" + (f", {processes} processes" if processes > 1 else ""))
+    say(
+        f"{plan.steps} steps of {plan.batch_rows} rows, {plan.tokens} tokens"
+        + (f", {processes} processes" if processes > 1 else "")
+    )
     with quiet():
         trainer = build(config, folder, renderer, sources, plan)
     checkpoint = resumable(config, folder, key)
@@ -97,8 +102,17 @@ def say(text: str) -> None:
 def recipe(config: Config) -> str:
     """A hash of all that the weights depend on: the settings, and how the data was made."""
     train = asdict(config.train)
-    for name in ("resume", "wandb", "checkpoint_every_s", "checkpoint_every_steps", "callback", "validate_every_steps", "log_every_steps",
-                 "attention", "kernels"):
+    for name in (
+        "resume",
+        "wandb",
+        "checkpoint_every_s",
+        "checkpoint_every_steps",
+        "callback",
+        "validate_every_steps",
+        "log_every_steps",
+        "attention",
+        "kernels",
+    ):
         train.pop(name, None)
     if config.train.callback:  # it chooses among the weights
         train |= {"callback": dict(config.train.callback), "validate_every_steps": config.train.validate_every_steps}
@@ -144,7 +158,11 @@ def read(config: Config, renderer: Renderer, context: int | None = None) -> tupl
     longest = min(train.max_length, context or train.max_length)
     sources = [
         read_source(
-            Path(folder), renderer, max_length=longest, too_long=train.too_long, cut_spans=train.supervise_cut_spans,
+            Path(folder),
+            renderer,
+            max_length=longest,
+            too_long=train.too_long,
+            cut_spans=train.supervise_cut_spans,
             idle_pauses=train.idle_pauses,
             model=config.model.name,
         )
@@ -158,10 +176,18 @@ def order(config: Config, sources: list[Source]) -> Schedule:
     train = config.train
     examples = [example for source in sources for example in source.examples]
     return schedule(
-        [len(example) for example in examples], [len(source.examples) for source in sources],
-        seed=config.seed, batch_rows=train.batch_rows, max_length=train.max_length, weights=train.weights, packing=train.packing,
-        epochs=train.epochs, max_tokens=train.max_tokens, max_steps=train.max_steps,
-        micro_batch_rows=train.micro_batch_rows, cost=Collator(examples, train.share_prompts).tokens,
+        [len(example) for example in examples],
+        [len(source.examples) for source in sources],
+        seed=config.seed,
+        batch_rows=train.batch_rows,
+        max_length=train.max_length,
+        weights=train.weights,
+        packing=train.packing,
+        epochs=train.epochs,
+        max_tokens=train.max_tokens,
+        max_steps=train.max_steps,
+        micro_batch_rows=train.micro_batch_rows,
+        cost=Collator(examples, train.share_prompts).tokens,
     )
 
 
@@ -171,15 +197,19 @@ def load_base(config: Config, renderer: Renderer) -> tuple[Any, dict[int, tuple[
     Full fine-tuning keeps its weights in float32 and computes in ``model.dtype``: bfloat16 weights lose small updates.
     """
     from transformers import AutoModelForCausalLM
+
     train = config.train
     dtype = torch.float32 if train.method == "full" else getattr(torch, config.model.dtype)
     more: dict[str, Any] = {}
     if train.method == "qlora":
         from transformers import BitsAndBytesConfig
+
         more["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype, bnb_4bit_use_double_quant=True
         )
-    model = AutoModelForCausalLM.from_pretrained(resolve(config.model.name), dtype=dtype, trust_remote_code=False, **more)
+    model = AutoModelForCausalLM.from_pretrained(
+        resolve(config.model.name), dtype=dtype, trust_remote_code=False, **more
+    )
     if PartialState().is_local_main_process:  # elsewhere FSDP and ZeRO leave weights empty until it sends them
         finite(model, config.model.name)
     if (given := to_write(config)["model"]["name"]) != config.model.name:
@@ -188,7 +218,8 @@ def load_base(config: Config, renderer: Renderer) -> tuple[Any, dict[int, tuple[
     add_rows(model, renderer, new, config.seed)
     machine = Machine.here()
     use_kernels(
-        model, choose_attention(train.attention, config.model.dtype, machine),
+        model,
+        choose_attention(train.attention, config.model.dtype, machine),
         choose_kernels(train.kernels, model.config.model_type, train.method, machine),
     )
     return model, new
@@ -200,21 +231,32 @@ def build(config: Config, folder: Path, renderer: Renderer, sources: list[Source
     model, new = load_base(config, renderer)
     if (wanted := adapter(config, model, new)) is not None:
         from peft import get_peft_model
-        # before the arguments exist: once they say ZeRO-3, peft collects the new tokens' rows on GPUs, where the model is not yet.
-        # ZeRO-3 wants one type of weights, and keeps float32 copies of what it trains
+
+        # before the arguments exist: once they say ZeRO-3, peft collects the new tokens' rows on GPUs, where the model
+        # is not yet. ZeRO-3 wants one type of weights, and keeps float32 copies of what it trains
         torch.manual_seed(config.seed)
         whole = os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE") != "3"
         model = get_peft_model(model, wanted, autocast_adapter_dtype=whole)
         if config.model.adapter is not None:
             go_on(model, adapter_folder(config.model.adapter))
-        if choose_kernels(config.train.kernels, model.config.model_type, config.train.method, Machine.here()) == "fused":
+        if (
+            choose_kernels(config.train.kernels, model.config.model_type, config.train.method, Machine.here())
+            == "fused"
+        ):
             fuse(model)
     return Trainer(
-        model, arguments(config, folder, plan), schedule=plan, examples=[e for source in sources for e in source.examples],
-        tokenizer=renderer.tokenizer, loss=config.train.loss, share_prompts=config.train.share_prompts,
+        model,
+        arguments(config, folder, plan),
+        schedule=plan,
+        examples=[e for source in sources for e in source.examples],
+        tokenizer=renderer.tokenizer,
+        loss=config.train.loss,
+        share_prompts=config.train.share_prompts,
         callbacks=[
-            Watch(folder), SaveEvery(config.train.checkpoint_every_steps, config.train.checkpoint_every_s),
-            *([] if torch.cuda.is_available() else [GiveBack()]), *injected(config, folder),
+            Watch(folder),
+            SaveEvery(config.train.checkpoint_every_steps, config.train.checkpoint_every_s),
+            *([] if torch.cuda.is_available() else [GiveBack()]),
+            *injected(config, folder),
         ],
     )
 
@@ -227,6 +269,7 @@ def go_on(model: Any, folder: Path) -> None:
     """
     from peft import set_peft_model_state_dict
     from peft.utils import load_peft_weights
+
     given = load_peft_weights(str(folder), device="cpu")
     with warnings.catch_warnings():  # peft reads a name that transformers has since changed
         warnings.filterwarnings("ignore", message=".*_checkpointing` is deprecated", category=FutureWarning)
@@ -234,14 +277,20 @@ def go_on(model: Any, folder: Path) -> None:
             result = set_peft_model_state_dict(model, given)
         except (RuntimeError, KeyError) as error:
             why = str(error).splitlines()[0]
-            raise UserError(f"{folder} does not fit this run: {why} …; set train.lora_* as in its config.yaml") from error
+            raise UserError(
+                f"{folder} does not fit this run: {why} …; set train.lora_* as in its config.yaml"
+            ) from error
     parameters = dict(model.named_parameters(remove_duplicate=False))
     there = {id(parameter) for name, parameter in parameters.items() if name not in result.missing_keys}
     # a tied head shares its rows with the embedding, and is saved with it
-    absent = [name for name in result.missing_keys if parameters[name].requires_grad and id(parameters[name]) not in there]
+    absent = [
+        name for name in result.missing_keys if parameters[name].requires_grad and id(parameters[name]) not in there
+    ]
     if absent or result.unexpected_keys:
         odd = (absent or result.unexpected_keys)[0]
-        raise UserError(f"{folder} has other layers or tokens ({odd}); set train.lora_* and train.train_new_tokens as in its config.yaml")
+        raise UserError(
+            f"{folder} has other layers or tokens ({odd}); set train.lora_* and train.train_new_tokens as in its config.yaml"
+        )
 
 
 def injected(config: Config, folder: Path) -> list[Any]:
@@ -257,7 +306,9 @@ def injected(config: Config, folder: Path) -> list[Any]:
     try:
         kind = get_object(target)
     except Exception as error:  # hydra's locator raises several kinds
-        raise UserError(f"train.callback._target_={target!r} can't be imported; name a class such as eval.module.Class") from error
+        raise UserError(
+            f"train.callback._target_={target!r} can't be imported; name a class such as eval.module.Class"
+        ) from error
     options |= {"config": config, "folder": folder, "every_steps": config.train.validate_every_steps}
     try:
         inspect.signature(kind).bind(**options)
@@ -268,7 +319,8 @@ def injected(config: Config, folder: Path) -> list[Any]:
 
 @contextlib.contextmanager
 def wandb_run(config: Config, folder: Path, fresh: bool) -> Iterator[None]:
-    """A W&B run around training, the same one when a killed run goes on; without a key offline, so that it never asks and never blocks.
+    """A W&B run around training, the same one when a killed run goes on; without a key offline, so that it never asks
+    and never blocks.
 
     Args:
         config: the settings.
@@ -283,13 +335,16 @@ def wandb_run(config: Config, folder: Path, fresh: bool) -> Iterator[None]:
         yield
         return
     import wandb
+
     sys.argv[1:] = map(without_keys, sys.argv[1:])  # it sends them along
     note = folder / CHECKPOINTS / WANDB
     id = os.environ.get("WANDB_RUN_ID") or (None if fresh else marker(note).get("run")) or secrets.token_hex(4)
     write(note, json.dumps({"run": id}) + "\n")
     project, place = os.environ.get("WANDB_PROJECT", "midsentence"), os.environ.get("WANDB_DIR", str(folder))
     # the trainer's callback logs to the run that there is
-    with wandb.init(mode=mode, project=project, dir=place, id=id, resume="allow", name=os.environ.get("WANDB_NAME", config.name)):
+    with wandb.init(
+        mode=mode, project=project, dir=place, id=id, resume="allow", name=os.environ.get("WANDB_NAME", config.name)
+    ):
         yield
 
 
@@ -299,40 +354,72 @@ def adapter(config: Config, model: Any, new: dict[int, tuple[int, ...]]) -> Any:
     if train.method == "full":
         return None
     from peft import LoraConfig
+
     rows = {name: list(new) for name in embedding_names(model)} if new and train.train_new_tokens else None
     return LoraConfig(
-        r=train.lora_rank, lora_alpha=train.lora_alpha, target_modules=list(train.lora_targets), lora_dropout=0.0,
-        task_type="CAUSAL_LM", trainable_token_indices=rows,
+        r=train.lora_rank,
+        lora_alpha=train.lora_alpha,
+        target_modules=list(train.lora_targets),
+        lora_dropout=0.0,
+        task_type="CAUSAL_LM",
+        trainable_token_indices=rows,
     )
 
 
 def arguments(config: Config, folder: Path, plan: Schedule) -> Any:
     """What TRL is told; what it would do to data is switched off, for ours comes ready."""
     from trl import SFTConfig
+
     train, cpu = config.train, not torch.cuda.is_available()
     recomputing = {"gradient_checkpointing": train.gradient_checkpointing}
     if "activation_checkpointing" in {field.name for field in fields(SFTConfig)}:  # the newer name
         recomputing["activation_checkpointing"] = train.gradient_checkpointing
     return SFTConfig(
-        output_dir=str(folder / CHECKPOINTS), max_steps=plan.steps, num_train_epochs=1, seed=config.seed, data_seed=config.seed,
+        output_dir=str(folder / CHECKPOINTS),
+        max_steps=plan.steps,
+        num_train_epochs=1,
+        seed=config.seed,
+        data_seed=config.seed,
         per_device_train_batch_size=train.micro_batch_rows,
         gradient_accumulation_steps=train.batch_rows // (train.micro_batch_rows * PartialState().num_processes),
-        learning_rate=train.learning_rate, lr_scheduler_type=train.schedule, warmup_steps=round(train.warmup_ratio * plan.steps),
-        weight_decay=train.weight_decay, max_grad_norm=train.max_grad_norm, optim="adamw_torch", bf16=config.model.dtype == "bfloat16",
-        use_cpu=cpu, **recomputing, logging_strategy="steps",
-        logging_steps=train.log_every_steps or max(1, plan.steps // 50), save_strategy="no", disable_tqdm=True,
-        report_to=["wandb"] if train.wandb != "disabled" else [], dataset_kwargs={"skip_prepare_dataset": True}, packing=False,
-        max_length=None, remove_unused_columns=False, average_tokens_across_devices=True, dataloader_pin_memory=not cpu,
-        logging_nan_inf_filter=False,  # it looks at every step's loss, for which the device must be waited for, and hides what it finds
+        learning_rate=train.learning_rate,
+        lr_scheduler_type=train.schedule,
+        warmup_steps=round(train.warmup_ratio * plan.steps),
+        weight_decay=train.weight_decay,
+        max_grad_norm=train.max_grad_norm,
+        optim="adamw_torch",
+        bf16=config.model.dtype == "bfloat16",
+        use_cpu=cpu,
+        **recomputing,
+        logging_strategy="steps",
+        logging_steps=train.log_every_steps or max(1, plan.steps // 50),
+        save_strategy="no",
+        disable_tqdm=True,
+        report_to=["wandb"] if train.wandb != "disabled" else [],
+        dataset_kwargs={"skip_prepare_dataset": True},
+        packing=False,
+        max_length=None,
+        remove_unused_columns=False,
+        average_tokens_across_devices=True,
+        dataloader_pin_memory=not cpu,
+        # it looks at every step's loss, for which the device must be waited for, and hides what it finds
+        logging_nan_inf_filter=False,
     )
 
 
 def save(
-    config: Config, folder: Path, trainer: Trainer, key: str, sources: list[Source], plan: Schedule, metrics: dict[str, Any]
+    config: Config,
+    folder: Path,
+    trainer: Trainer,
+    key: str,
+    sources: list[Source],
+    plan: Schedule,
+    metrics: dict[str, Any],
 ) -> None:
     """Weights as safetensors, the tokenizer, the settings and the manifest; then the checkpoints on the way can go.
 
-    Where a validation chose the weights of an earlier step, those are the run's, and the last ones go to a folder inside.
+    Where a validation chose the weights of an earlier step, those are the run's, and the last ones go to a folder
+    inside.
     """
     best = trainer.validation.best() if trainer.validation is not None else None
     ours = folder if best is None or best[1]["step"] == trainer.state.global_step else folder / LAST
@@ -343,16 +430,29 @@ def save(
     trainer.accelerator.wait_for_everyone()  # all have read which weights were chosen
     if trainer.accelerator.is_main_process:
         whole = json.loads((resolve(config.model.name) / "config.json").read_text("utf-8"))
-        shape = {name: whole[name] for name in ("model_type", "hidden_size", "num_hidden_layers", "vocab_size") if name in whole}
+        shape = {
+            name: whole[name]
+            for name in ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")
+            if name in whole
+        }
         renderer = load_renderer(config.model.name, config.model.tags, config.clock.stamps, turns=config.model.turns)
         for place in {folder, ours}:
             write(place / BASE, json.dumps(shape) + "\n")
             note_protocol(place, renderer)
         if ours != folder:
             promote(config, best[0], folder)
-        counts = {str(s.folder): {"rows": len(s.examples), "dropped": s.dropped, "cut": s.cut, "empty": s.empty} for s in sources}
+        counts = {
+            str(s.folder): {"rows": len(s.examples), "dropped": s.dropped, "cut": s.cut, "empty": s.empty}
+            for s in sources
+        }
         write_manifest(
-            folder, config, recipe=key, data=counts, steps=plan.steps, tokens=plan.tokens, metrics=metrics,
+            folder,
+            config,
+            recipe=key,
+            data=counts,
+            steps=plan.steps,
+            tokens=plan.tokens,
+            metrics=metrics,
             processes=trainer.accelerator.num_processes,
             tokenizer=renderer.fingerprint,
             parameters=sum(map(_numel, trainer.model.parameters())),
@@ -371,7 +471,8 @@ def _numel(parameter: torch.Tensor) -> int:
 
 
 def promote(config: Config, best: Path, folder: Path) -> None:
-    """Copies chosen weights and their tokenizer to where a run's are; they stay where they were until the run has ended."""
+    """Copies chosen weights and their tokenizer to where a run's are; they stay where they were until the run has
+    ended."""
     if config.train.method != "full":
         shutil.copytree(best, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("best.json"))
         return
@@ -383,8 +484,10 @@ def promote(config: Config, best: Path, folder: Path) -> None:
 
 @contextlib.contextmanager
 def quiet() -> Any:
-    """Without what the libraries say of each other: names that one has renamed and another still uses; bars of loading."""
+    """Without what the libraries say of each other: names that one has renamed and another still uses; bars of
+    loading."""
     from transformers.utils import logging
+
     logging.disable_progress_bar()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*(gradient|activation)_checkpointing` is deprecated")

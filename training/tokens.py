@@ -1,8 +1,9 @@
 """One trajectory as token ids, labels and segment positions.
 
-Owns which ids the loss counts: what the model wrote, except segments that the data marks as unsupervised, which are, in rows of
-`training.repair`, what the model itself wrote before the expert took over, including its mistakes. Role headers, stamps and closers
-are the environment's and never count. Ids come from the one renderer. Does not know batches, models and trainers.
+Owns which ids the loss counts: what the model wrote, except segments that the data marks as unsupervised, which are, in
+rows of `training.repair`, what the model itself wrote before the expert took over, including its mistakes. Role
+headers, stamps and closers are the environment's and never count. Ids come from the one renderer. Does not know
+batches, models and trainers.
 """
 
 from __future__ import annotations
@@ -27,8 +28,14 @@ KINDS = ("thought", "call", "pause", "answer", "revision")
 _THOUGHT, _CALL, _PAUSE, _ANSWER, _REVISION = range(len(KINDS))
 _TAG = re.compile(rb"<think>|<tool_call>|<pause>|<answer>")
 _KIND_OF_TAG = {b"<think>": _THOUGHT, b"<tool_call>": _CALL, b"<pause>": _PAUSE, b"<answer>": _ANSWER}
-_LINE = re.compile(rb"(?:^|(?<=<tool_call>))[ \t]*(?:(REMOVE)[ \t]+\d+|(COMMIT)\b|(\d{1,9})[ \t]*\.)[^\n]*", re.MULTILINE)
-_CLOSED_BY = {"think_interrupted": b"<think>", "tool_call_interrupted": b"<tool_call>", "answer_interrupted": b"<answer>"}
+_LINE = re.compile(
+    rb"(?:^|(?<=<tool_call>))[ \t]*(?:(REMOVE)[ \t]+\d+|(COMMIT)\b|(\d{1,9})[ \t]*\.)[^\n]*", re.MULTILINE
+)
+_CLOSED_BY = {
+    "think_interrupted": b"<think>",
+    "tool_call_interrupted": b"<tool_call>",
+    "answer_interrupted": b"<answer>",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +117,11 @@ def make_example(
         labels += span.ids[:counted]
         labels += [IGNORED] * (len(span.ids) - counted)
     return Example(
-        np.array(ids, np.int32), np.array(labels, np.int32), np.array(kinds, np.int8), tuple(starts), len(row.prompt_ids)
+        np.array(ids, np.int32),
+        np.array(labels, np.int32),
+        np.array(kinds, np.int8),
+        tuple(starts),
+        len(row.prompt_ids),
     )
 
 

@@ -1,7 +1,8 @@
 """TRL's trainer on packed rows: our order, our loss, checkpoints that are whole or not there.
 
-Owns the step's loss and its share by kind of segment, how a checkpoint gets its name, what a run has taken up to a checkpoint, and
-what a callback that chooses weights is given. Does not know where rows and models come from, and how weights are chosen.
+Owns the step's loss and its share by kind of segment, how a checkpoint gets its name, what a run has taken up to a
+checkpoint, and what a callback that chooses weights is given. Does not know where rows and models come from, and how
+weights are chosen.
 """
 
 from __future__ import annotations
@@ -64,23 +65,39 @@ class Spent:
 class Validation(Protocol):
     """A callback that chooses among the weights of a run. It lives where tasks are scored."""
 
-    def attach(self, save: Callable[[str], None], log: Callable[[dict[str, float]], None], wait: Callable[[], None]) -> None:
-        """Takes how weights are saved to a folder (by all processes together), figures logged and processes waited for."""
+    def attach(
+        self, save: Callable[[str], None], log: Callable[[dict[str, float]], None], wait: Callable[[], None]
+    ) -> None:
+        """Takes how weights are saved to a folder (by all processes together), figures logged and processes waited
+        for."""
 
     def best(self) -> tuple[Path, dict[str, Any]] | None:
-        """The folder with the chosen weights and what is known of them, their ``step`` at least; None where none are chosen."""
+        """The folder with the chosen weights and what is known of them, their ``step`` at least; None where none are
+        chosen."""
 
 
 class Trainer(SFTTrainer):
     """Trains on the rows of a `Schedule`, in its order."""
 
     def __init__(
-        self, model: Any, args: SFTConfig, *, schedule: Schedule, examples: Sequence[Example], tokenizer: Any, loss: str,
-        share_prompts: bool = True, callbacks: Sequence[Any] = (),
+        self,
+        model: Any,
+        args: SFTConfig,
+        *,
+        schedule: Schedule,
+        examples: Sequence[Example],
+        tokenizer: Any,
+        loss: str,
+        share_prompts: bool = True,
+        callbacks: Sequence[Any] = (),
     ) -> None:
         rows = Dataset.from_dict({"rows": [list(row) for row in schedule.rows]})
         super().__init__(
-            model, args, data_collator=Collator(examples, share_prompts), train_dataset=rows, processing_class=tokenizer,
+            model,
+            args,
+            data_collator=Collator(examples, share_prompts),
+            train_dataset=rows,
+            processing_class=tokenizer,
             callbacks=list(callbacks),
         )
         # whole embeddings would be saved for a resized vocabulary; the adapter's token rows are all that differs
@@ -117,7 +134,10 @@ class Trainer(SFTTrainer):
     def train(self, resume_from_checkpoint: str | None = None, **kwargs: Any) -> Any:
         """Trains, and keeps count of the whole run."""
         self.before = Spent.until(resume_from_checkpoint)
-        self.began_s, self.began_step = time.perf_counter(), step_of(Path(resume_from_checkpoint)) if resume_from_checkpoint else 0
+        self.began_s, self.began_step = (
+            time.perf_counter(),
+            step_of(Path(resume_from_checkpoint)) if resume_from_checkpoint else 0,
+        )
         return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
 
     def spent(self) -> Spent:
@@ -126,9 +146,15 @@ class Trainer(SFTTrainer):
         if self.accelerator.num_processes > 1:
             losses = self.accelerator.reduce(losses.float().to(self.accelerator.device), "mean")
         steps = self.before.steps + self.state.global_step - self.began_step
-        return Spent(steps, round(self.before.elapsed_s + time.perf_counter() - self.began_s, 1), self.before.losses + float(losses))
+        return Spent(
+            steps,
+            round(self.before.elapsed_s + time.perf_counter() - self.began_s, 1),
+            self.before.losses + float(losses),
+        )
 
-    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
         """Mean loss of a target over the global batch; DDP's averaging over processes is undone by their number."""
         places, targets, kinds = inputs["places"], inputs["targets"], inputs["kinds"]
         ahead = {name: inputs[name] for name in ("input_ids", "position_ids", "layout")}
@@ -175,7 +201,9 @@ class Trainer(SFTTrainer):
         Raises:
             UserError: one is not finite; names the step, and the checkpoint before it.
         """
-        wrong = sum((~torch.isfinite(weight.detach()).all()).int() for weight in self.model.parameters() if weight.requires_grad)
+        wrong = sum(
+            (~torch.isfinite(weight.detach()).all()).int() for weight in self.model.parameters() if weight.requires_grad
+        )
         wrong = torch.as_tensor(wrong, device=self.accelerator.device)
         if count := int(self.accelerator.reduce(wrong, "sum") if self.accelerator.num_processes > 1 else wrong):
             raise self._diverged(f"{count} tensors of weights have values that are no finite number")

@@ -1,7 +1,7 @@
 """Adds tags and clock stamps to a model's vocabulary, with sensible initial embeddings.
 
-Owns which ids are new and how their rows are initialised: with the mean of the rows that the tag's text was made of, plus a little
-noise, so that no two are equal. Does not know how they are trained.
+Owns which ids are new and how their rows are initialised: with the mean of the rows that the tag's text was made of,
+plus a little noise, so that no two are equal. Does not know how they are trained.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ _NOISE = 0.02
 
 
 def new_tokens(base: Any, renderer: Renderer) -> dict[int, tuple[int, ...]]:
-    """Ids that the renderer's tokenizer has and the base tokenizer lacks, each with what its text was made of before."""
+    """Ids that the renderer's tokenizer has and the base tokenizer lacks, each with what its text was made of
+    before."""
     known = set(base.get_vocab().values())
     added = renderer.tokenizer.get_added_vocab()
     return {
-        index: tuple(base.encode(text, add_special_tokens=False)) for text, index in sorted(added.items(), key=lambda a: a[1])
+        index: tuple(base.encode(text, add_special_tokens=False))
+        for text, index in sorted(added.items(), key=lambda a: a[1])
         if index not in known
     }
 
@@ -38,7 +40,9 @@ def add_rows(model: PreTrainedModel, renderer: Renderer, new: dict[int, tuple[in
         rows = {index: matrix[list(pieces)].float().mean(dim=0) for index, pieces in new.items()}
         spread = float(matrix[: min(len(matrix), 4096)].float().std())
         for index, row in rows.items():
-            matrix[index] = (row + _NOISE * spread * torch.randn(row.shape, generator=noise).to(row.device)).to(matrix.dtype)
+            matrix[index] = (row + _NOISE * spread * torch.randn(row.shape, generator=noise).to(row.device)).to(
+                matrix.dtype
+            )
 
 
 def embedding_names(model: PreTrainedModel) -> list[str]:

@@ -43,6 +43,7 @@ class Watch(TrainerCallback):
                 write(self.log, "".join(line for line in lines if json.loads(line)["step"] <= state.global_step))
             if sys.stderr.isatty():
                 from rich.console import Console
+
                 columns = (MofNCompleteColumn(), BarColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
                 self.bar = Progress(*columns, console=Console(stderr=True))
                 self.bar.start()
@@ -62,7 +63,11 @@ class Watch(TrainerCallback):
         self.targets += int(logs["targets"])
         self.logged_s = now_s
         kept = {name: float(f"{value:.6g}") for name, value in logs.items() if name not in ("epoch", "targets")}
-        line = {"step": state.global_step, "supervised_tokens": int(logs["targets"]), "supervised_tokens_per_s": round(rate, 1)} | kept
+        line = {
+            "step": state.global_step,
+            "supervised_tokens": int(logs["targets"]),
+            "supervised_tokens_per_s": round(rate, 1),
+        } | kept
         with self.log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         kinds = "  ".join(f"{name[5:]} {value:.2f}" for name, value in logs.items() if name.startswith("loss_"))
@@ -70,8 +75,16 @@ class Watch(TrainerCallback):
         if self.bar is not None:
             self.bar.update(self.bar.task_ids[0], description=text)
         else:
-            left_s = (now_s - self.started_s) / max(state.global_step - self.first_step, 1) * (state.max_steps - state.global_step)
-            print(f"step {state.global_step}/{state.max_steps}  {text}  {lasting(left_s)} left", file=sys.stderr, flush=True)
+            left_s = (
+                (now_s - self.started_s)
+                / max(state.global_step - self.first_step, 1)
+                * (state.max_steps - state.global_step)
+            )
+            print(
+                f"step {state.global_step}/{state.max_steps}  {text}  {lasting(left_s)} left",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Takes the bar away."""

@@ -1,6 +1,7 @@
 """A row and its twin's rollout: whether they differ before the two have heard different things.
 
-Owns what stood in a context, as logs have it, and the comparison of two. Does not know how a twin is made (`data_gen.tasks.twins`).
+Owns what stood in a context, as logs have it, and the comparison of two. Does not know how a twin is made
+(`data_gen.tasks.twins`).
 """
 
 from __future__ import annotations
@@ -43,12 +44,26 @@ def expert_for(config: Config, task: Task, eager: tuple[float, int]) -> Expert:
 
 
 def diverges(
-    config: Config, row: Trajectory, task: Task, double: Task, parts: Sequence[Piece], eager: tuple[float, int], made: Renderer
+    config: Config,
+    row: Trajectory,
+    task: Task,
+    double: Task,
+    parts: Sequence[Piece],
+    eager: tuple[float, int],
+    made: Renderer,
 ) -> bool:
     """Whether the row differs from its twin's rollout before the two have heard different things."""
     episodes = [
-        make_episode(each, row.mode, row.profile, made, agent=config.agent, data=config.data,
-                     seed=child(row.seed, "speech"), planner=expert_for(config, each, eager))
+        make_episode(
+            each,
+            row.mode,
+            row.profile,
+            made,
+            agent=config.agent,
+            data=config.data,
+            seed=child(row.seed, "speech"),
+            planner=expert_for(config, each, eager),
+        )
         for each in (task, double)
     ]
     heard = [episode.agenda.events for episode in episodes]
@@ -70,8 +85,8 @@ def diverges(
 
 
 def passed(history: Iterable[tuple[Event, Sequence[Command]]]) -> list[Segment]:
-    """All that ever stood in a context, as a log has it: an attempt on a false end of speech too, which leaves the transcript again. What
-    was written in one generation is one segment."""
+    """All that ever stood in a context, as a log has it: an attempt on a false end of speech too, which leaves the
+    transcript again. What was written in one generation is one segment."""
     found: list[Segment] = []
     generation = None
     for event, commands in history:
@@ -94,7 +109,9 @@ def part_early(mine: Sequence[Segment], theirs: Sequence[Segment], apart_ns: int
 
     An action under way then may have gone on in one and been cut in the other; a segment bears the time of its end.
     """
-    told = [[(s.kind, s.text, s.ids) for s in each if s.kind != "model" and s.at_ns < apart_ns] for each in (mine, theirs)]
+    told = [
+        [(s.kind, s.text, s.ids) for s in each if s.kind != "model" and s.at_ns < apart_ns] for each in (mine, theirs)
+    ]
     wrote = [[s for s in each if s.kind == "model"] for each in (mine, theirs)]
     n = max(sum(segment.at_ns < apart_ns for segment in each) for each in wrote)
     if told[0] != told[1] or n > min(map(len, wrote)):

@@ -1,10 +1,10 @@
 """What a row is at fault with.
 
 Owns what must hold of a row: its log replays to its transcript and its ids (`prefix_broken`), no
-word of the model's was written before the expert could know it (`peeked`, `twins_diverged_early`), or shows how many calls
-will be asked for (`knew_number`), how far a value will go (`knew_extent`; at an end of speech, right or wrong,
-`knew_extent_at_end`), what was misheard (`knew_misheard`) or where speech ends (`knew_end`), it ends with what was asked for
-(`gold_not_reached`) and repeats nothing (`repeated_actions`). Does not know other rows.
+word of the model's was written before the expert could know it (`peeked`, `twins_diverged_early`), or shows how many
+calls will be asked for (`knew_number`), how far a value will go (`knew_extent`; at an end of speech, right or wrong,
+`knew_extent_at_end`), what was misheard (`knew_misheard`) or where speech ends (`knew_end`), it ends with what was
+asked for (`gold_not_reached`) and repeats nothing (`repeated_actions`). Does not know other rows.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ def faults(config: Config, row: Trajectory, task: Task, other: Task, made: Rende
     return found
 
 
-def _replay(config: Config, row: Trajectory, task: Task, eager: tuple[float, int], made: Renderer) -> tuple[State, set[str], set[str]]:
+def _replay(
+    config: Config, row: Trajectory, task: Task, eager: tuple[float, int], made: Renderer
+) -> tuple[State, set[str], set[str]]:
     """The log through the core again: the last state, what was noted, and the counters of what was known too early."""
     state = reducer.start(settings_of(row.mode, config.agent), task.specs, row.task, len(row.prompt_ids))
     notes: set[str] = set()
@@ -99,7 +101,8 @@ def _replay(config: Config, row: Trajectory, task: Task, eager: tuple[float, int
         ended |= before.final_in_context
         for command_ in commands:
             if isinstance(command_, Note):
-                # at a false end a look-up may fail for want of words that are still to come; where all was heard it is tried again
+                # at a false end a look-up may fail for want of words that are still to come; where all was heard it is
+                # tried again
                 if not (command_.what == "retry" and ended and event.at_ns < heard_ns):
                     notes.add(command_.what)
             elif isinstance(command_, StartTool) and task.specs[command_.name].access == "write":
@@ -109,7 +112,10 @@ def _replay(config: Config, row: Trajectory, task: Task, eager: tuple[float, int
                 key = heard_in(state.transcript), state.final_in_context
                 if key not in experts:
                     experts[key] = _unknowing(config, task, *key, eager)
-                plans, written = {name: made.text(made.action_ids(expert.plan(state))) for name, expert in experts[key].items()}, ""
+                plans, written = (
+                    {name: made.text(made.action_ids(expert.plan(state))) for name, expert in experts[key].items()},
+                    "",
+                )
         new = [id for id in state.graph.calls if id not in before.graph]
         texts = Counter(call.text for call in before.graph.calls.values() if not _did_nothing(call, notes))
         if not alike and any(texts[state.graph[id].text] for id in new):
@@ -118,7 +124,8 @@ def _replay(config: Config, row: Trajectory, task: Task, eager: tuple[float, int
 
 
 def _did_nothing(call: Call, notes: set[str]) -> bool:
-    """Whether a call may be made again: it was taken back, or was refused for what an effect started too early has done."""
+    """Whether a call may be made again: it was taken back, or was refused for what an effect started too early has
+    done."""
     refused = call.state is CallState.FAILED and call.spec.access == "write" and "early_effect" in notes
     return refused or call.state is CallState.CANCELLED
 
@@ -152,7 +159,11 @@ def _broken(row: Trajectory, state: State, parts: Sequence[Piece], made: Rendere
     if replayed != stored:
         return True
     # what is cut in the middle of a character ends with a part of one, which no text can hold
-    whole = ((made.text(p.segment.ids).rstrip("\ufffd"), p.segment.text.rstrip("\ufffd")) for p in parts if p.segment.kind == "model")
+    whole = (
+        (made.text(p.segment.ids).rstrip("\ufffd"), p.segment.text.rstrip("\ufffd"))
+        for p in parts
+        if p.segment.kind == "model"
+    )
     if any(written != text for written, text in whole):
         return True
     return len(made.ids(row.prompt_ids, (p.segment for p in parts))) != row.tokens

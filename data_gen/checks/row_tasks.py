@@ -22,7 +22,8 @@ MOST_TRIED = 12
 
 
 def tasks_of(config: Config, row: Trajectory) -> tuple[Task, Task]:
-    """The row's task, and the next one of its split that asks for nothing but tools of the row's; itself where there is none near."""
+    """The row's task, and the next one of its split that asks for nothing but tools of the row's; itself where there is
+    none near."""
     pool = _pool(_Key(config), row.split)
     number = row.id.rpartition("/")[2]
     n = int(number) if number.isdecimal() else 0
@@ -31,14 +32,17 @@ def tasks_of(config: Config, row: Trajectory) -> tuple[Task, Task]:
         pools = chain((pool,), (_pool(_Key(config), split) for split in SPLITS))
         found = next((found for each in pools for found in each if found.id == row.task), None)
         if found is None:
-            raise UserError(f"{row.id} is of task {row.task!r}, which its source does not make any more; generate the data again")
+            raise UserError(
+                f"{row.id} is of task {row.task!r}, which its source does not make any more; generate the data again"
+            )
         task = found
     near = (pool[(n + step) % len(pool)] for step in range(1, min(len(pool), MOST_TRIED) + 1))
     return task, next((other for other in near if _goes_on_like(task, other)), task)
 
 
 def _goes_on_like(task: Task, other: Task) -> bool:
-    """Whether a task can go on like another: it has the tools that the other asks for, those that it takes back among them."""
+    """Whether a task can go on like another: it has the tools that the other asks for, those that it takes back among
+    them."""
     try:
         return asked_tools(twin(task, other, 1)) <= task.specs.keys()
     except KeyError:  # a tool that the task does not know

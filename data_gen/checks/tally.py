@@ -11,12 +11,17 @@ from data_gen.tasks.nearness import Nearness
 SECRETS = ("number", "extent", "extent_at_end", "misheard")
 """What of a request a listener can't know yet, beside its values; see `data_gen.tasks.twins.others`."""
 COUNTERS = (
-    "peeked", *(f"knew_{secret}" for secret in SECRETS), "knew_end", "twins_diverged_early",
-    "gold_not_reached", "repeated_actions", "prefix_broken",
+    "peeked",
+    *(f"knew_{secret}" for secret in SECRETS),
+    "knew_end",
+    "twins_diverged_early",
+    "gold_not_reached",
+    "repeated_actions",
+    "prefix_broken",
 )
 LOST = "gold_lost_at_false_end"
-"""No fault of a row: an endpoint was wrong, an effect started before the user's last word was heard, and what was asked for in
-the end can't be had any more."""
+"""No fault of a row: an endpoint was wrong, an effect started before the user's last word was heard, and what was asked
+for in the end can't be had any more."""
 
 
 @dataclass(slots=True)
@@ -56,15 +61,19 @@ class Tally:
     def report(self) -> dict[str, Any]:
         """The line that is printed."""
         splits = list(self.owned.values())
-        overlap = set().union(*(a & b for n, a in enumerate(splits) for b in splits[n + 1:])) if splits else set()
+        overlap = set().union(*(a & b for n, a in enumerate(splits) for b in splits[n + 1 :])) if splits else set()
         told = sum(self.templates.values())
         return {
-            "rows": self.rows, **{name: self.counts[name] for name in (*COUNTERS, LOST)}, "split_overlap": len(overlap),
+            "rows": self.rows,
+            **{name: self.counts[name] for name in (*COUNTERS, LOST)},
+            "split_overlap": len(overlap),
             "templates": len(self.templates),
             "largest_template_share": round(max(self.templates.values()) / told, 4) if told else None,
             "share_with_correction": round(self.corrected / self.rows, 4) if self.rows else None,
             "mean_tokens": {name: round(total / self.rows) for name, total in self.tokens.items()},
-            "calls": self._shares(self.calls), "tags": self._shares(self.tags), "nearness": self.nearness.report(),
+            "calls": self._shares(self.calls),
+            "tags": self._shares(self.tags),
+            "nearness": self.nearness.report(),
         } | (self._of_turns() if self.turns else {})
 
     def _of_turns(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The turns of a conversation one by one: which words and calls are whose, and a turn as a task of its own.
 
-Owns the views of a `Task` with turns that others need: what was said up to a turn, and one turn alone, in the world that gold's
-earlier calls have left. A single request is its own only turn. Does not know when turns begin.
+Owns the views of a `Task` with turns that others need: what was said up to a turn, and one turn alone, in the world
+that gold's earlier calls have left. A single request is its own only turn. Does not know when turns begin.
 """
 
 from __future__ import annotations
@@ -29,7 +29,11 @@ NOMINAL_NS = ns(3.0)
 
 
 def timed(
-    texts: Sequence[str], ends: Sequence[int], seed: int, voice: Voice | None = None, labels: Sequence[Label] = (),
+    texts: Sequence[str],
+    ends: Sequence[int],
+    seed: int,
+    voice: Voice | None = None,
+    labels: Sequence[Label] = (),
     pauses: Mapping[int, int] | None = None,
 ) -> tuple[Word, ...]:
     """The words of a conversation with their times, turn after turn.
@@ -56,7 +60,7 @@ def timed(
 def words_of(task: Task, n: int) -> tuple[Word, ...]:
     """The words of turn ``n``, from 0, with times from the start of its first word."""
     turns = turns_of(task)
-    words = task.words[turns[n - 1].words if n else 0: turns[n].words]
+    words = task.words[turns[n - 1].words if n else 0 : turns[n].words]
     if not n:
         return words
     zero_ns = words[0].start_ns
@@ -69,7 +73,8 @@ def turn_ended(task: Task, heard: int) -> int | None:
 
 
 def cut_turns(task: Task, heard: int) -> tuple[Turn, ...]:
-    """The turns of a conversation that have begun within ``heard`` words, the last one as it is if it ends there, else of unknown end.
+    """The turns of a conversation that have begun within ``heard`` words, the last one as it is if it ends there, else
+    of unknown end.
 
     Their calls are all gone: whoever cuts a task cuts its gold.
     """
@@ -85,7 +90,9 @@ def cut_turns(task: Task, heard: int) -> tuple[Turn, ...]:
 def counted(turns: tuple[Turn, ...], words: int, calls: int) -> tuple[Turn, ...]:
     """Turns that end with so many words and calls: the last one takes in all that the others do not. None for none."""
     return turns and (
-        *(replace(turn, calls=0, quiet=False) for turn in turns[:-1]), replace(turns[-1], words=words, calls=calls, quiet=False))
+        *(replace(turn, calls=0, quiet=False) for turn in turns[:-1]),
+        replace(turns[-1], words=words, calls=calls, quiet=False),
+    )
 
 
 @lru_cache(maxsize=64)
@@ -107,24 +114,31 @@ class _Key:
 
 
 def alone(task: Task, n: int, start_ns: int = 0) -> Task:
-    """Turn ``n``, from 0, as a task of its own: its words from ``start_ns`` on, its calls, and the world as gold has left it by then.
+    """Turn ``n``, from 0, as a task of its own: its words from ``start_ns`` on, its calls, and the world as gold has
+    left it by then.
 
-    Results of earlier turns' calls stand in its arguments as they are. It knows nothing of how it is understood, for that
-    depends on what was said before.
+    Results of earlier turns' calls stand in its arguments as they are. It knows nothing of how it is understood, for
+    that depends on what was said before.
     """
     turns = turns_of(task)
     turn, first = turns[n], turns[n - 1].calls if n else 0
     results, said = _results(_Key(task)), turns[n - 1].words if n else 0
-    gold = tuple(_moved(call, first, said, results) for call in task.gold[first: turn.calls])
+    gold = tuple(_moved(call, first, said, results) for call in task.gold[first : turn.calls])
     words = tuple(replace(w, start_ns=w.start_ns + start_ns, end_ns=w.end_ns + start_ns) for w in words_of(task, n))
     return replace(
-        task, words=words, gold=gold, turns=(), answer=turn.answer, reading=None,
+        task,
+        words=words,
+        gold=gold,
+        turns=(),
+        answer=turn.answer,
+        reading=None,
         toolbox=partial(_world, task.toolbox, task.gold[:first], task.specs, results),
     )
 
 
 def _moved(call: GoldCall, first: int, said: int, results: Mapping[int, Any]) -> GoldCall:
     """A gold call with its numbers and words counted from its own turn."""
+
     def evidence(span: Evidence) -> Evidence:
         return Evidence(max(0, span.start - said), max(0, span.end - said))
 
@@ -135,7 +149,12 @@ def _moved(call: GoldCall, first: int, said: int, results: Mapping[int, Any]) ->
         return replace(given, values=tuple(replaced(value, own) for value in given.values))
 
     args = {name: arg(given) for name, given in call.args.items()}
-    return GoldCall(call.name, args, evidence(call.name_evidence), {name: evidence(span) for name, span in call.arg_evidence.items()})
+    return GoldCall(
+        call.name,
+        args,
+        evidence(call.name_evidence),
+        {name: evidence(span) for name, span in call.arg_evidence.items()},
+    )
 
 
 @dataclass(slots=True)
@@ -153,7 +172,7 @@ class Later:
     @property
     def effects(self) -> list[Any]:
         """The log of effects since."""
-        return list(effects_in(self.world))[self.done:]
+        return list(effects_in(self.world))[self.done :]
 
     @property
     def shows(self) -> Collection[str]:
@@ -173,7 +192,9 @@ class Later:
         return self.world.run(name, args)
 
 
-def _world(fresh: Callable[[], Toolbox], gold: Sequence[GoldCall], specs: Mapping[str, ToolSpec], results: Mapping[int, Any]) -> Later:
+def _world(
+    fresh: Callable[[], Toolbox], gold: Sequence[GoldCall], specs: Mapping[str, ToolSpec], results: Mapping[int, Any]
+) -> Later:
     """A fresh world after gold calls that have been made."""
     world = fresh()
     for call in gold:

@@ -1,8 +1,9 @@
 """Simulates the user of a conversation, who hears an answer and says the next turn.
 
-Owns when a turn begins (`Manners`) and how an answer is voiced. A user waits for the answer to be spoken to its end and then takes a
-moment, now and then a long one; or, with the turn's own probability, speaks into it (barge-in). All of it is a function of the seed,
-the task, the turn and the answer: the same log gives the same user. Does not know what is said and how an agent comes to its answers.
+Owns when a turn begins (`Manners`) and how an answer is voiced. A user waits for the answer to be spoken to its end and
+then takes a moment, now and then a long one; or, with the turn's own probability, speaks into it (barge-in). All of it
+is a function of the seed, the task, the turn and the answer: the same log gives the same user. Does not know what is
+said and how an agent comes to its answers.
 
 A turn's words are timed and cut into updates like any request's, with seeds of its own, from its first word on.
 """
@@ -56,7 +57,11 @@ class Conversant:
 
     def voice(self, turn: int, text: str, at_ns: int) -> Spoken:
         """See `midsentence.shells.spoken.User`."""
-        words = speak(text.split(), child(self.seed, self.task.id, "answer", turn, text), self.speaker) if text.split() else ()
+        words = (
+            speak(text.split(), child(self.seed, self.task.id, "answer", turn, text), self.speaker)
+            if text.split()
+            else ()
+        )
         return Spoken(at_ns, tuple((word.text, at_ns + word.start_ns, at_ns + word.end_ns) for word in words))
 
     def next(self, turn: int, spoken: Spoken) -> tuple[int, Sequence[UserUpdate | EndPredicted | Silence]] | None:
@@ -83,11 +88,15 @@ class Conversant:
         return spoken.end_ns + ns(round(manners.reaction_s * math.exp(manners.reaction_spread * normal), 3))
 
 
-def said_in(task: Task, turn: int, start_ns: int, data: DataConfig, seed: int) -> list[UserUpdate | EndPredicted | Silence]:
+def said_in(
+    task: Task, turn: int, start_ns: int, data: DataConfig, seed: int
+) -> list[UserUpdate | EndPredicted | Silence]:
     """What the recogniser passes on of a turn that begins at ``start_ns``, silences included."""
     from data_gen.episodes import cut
 
     words = words_of(task, turn)
     heard = cut(words, child(seed, task.id, "updates", turn) if turn else child(seed, task.id, "updates"), data)
-    quiet = silences([(word.start_ns, word.end_ns) for word in words], [event for event in heard if isinstance(event, UserUpdate)])
+    quiet = silences(
+        [(word.start_ns, word.end_ns) for word in words], [event for event in heard if isinstance(event, UserUpdate)]
+    )
     return [replace(event, at_ns=event.at_ns + start_ns) for event in (*heard, *quiet)]

@@ -1,8 +1,10 @@
-"""Whether what a model wrote is what the expert would have written in the same state, and if not, what is wrong with it.
+"""Whether what a model wrote is what the expert would have written in the same state, and if not, what is wrong with
+it.
 
-Owns the comparison and the kinds of disagreement. Two actions agree where they leave the same calls, let the same ones go and
-give the same answer: thoughts, spelling of values, numbering of calls and the order of lines do not count. Both are passed to the
-core, which is pure, so this has no effects. Does not know who the model is and what becomes of the verdict.
+Owns the comparison and the kinds of disagreement. Two actions agree where they leave the same calls, let the same ones
+go and give the same answer: thoughts, spelling of values, numbering of calls and the order of lines do not count. Both
+are passed to the core, which is pure, so this has no effects. Does not know who the model is and what becomes of the
+verdict.
 """
 
 from __future__ import annotations
@@ -64,7 +66,8 @@ def disagreement(state: State, wrote: str, plan: str) -> str:
 
     Args:
         state: the session's when the generation began.
-        wrote: what the model wrote, up to a cut if there was one. What was cut before it did anything disagrees with nothing.
+        wrote: what the model wrote, up to a cut if there was one. What was cut before it did anything disagrees with
+            nothing.
         plan: the expert's whole action in that state.
     """
     if wrote == plan:
@@ -81,7 +84,8 @@ def disagreement(state: State, wrote: str, plan: str) -> str:
 
 
 def _kind(before: Counter[str], mine: _Action, theirs: _Action) -> str:
-    """What is wrong with an action that leaves something else than the expert's, after the calls that stood ``before``."""
+    """What is wrong with an action that leaves something else than the expert's, after the calls that stood
+    ``before``."""
     extra, lacking = mine.calls - theirs.calls, theirs.calls - mine.calls
     new = extra - before
     commits = any(isinstance(item, CommitLine) for item in mine.items)
@@ -113,12 +117,19 @@ def _put(state: State, text: str) -> _Action:
     notes = {command.what for command in commands if isinstance(command, Note)}
     said = next((command.text for command in commands if isinstance(command, Emit)), after.answer)
     released = Counter(
-        _whole(call, after) for call in after.graph.calls.values()
+        _whole(call, after)
+        for call in after.graph.calls.values()
         if call.state is not CallState.CANCELLED and (call.frozen or after.commits.covers(call))
     )
     return _Action(
-        _head(parser, items), bool(items) and isinstance(items[-1], ActionEnded), items, "invalid_action" in notes,
-        "identical_reissue" in notes, _standing(after), released, re.sub(r"\W+", " ", said or "").strip().casefold(),
+        _head(parser, items),
+        bool(items) and isinstance(items[-1], ActionEnded),
+        items,
+        "invalid_action" in notes,
+        "identical_reissue" in notes,
+        _standing(after),
+        released,
+        re.sub(r"\W+", " ", said or "").strip().casefold(),
     )
 
 
@@ -134,7 +145,9 @@ def _begins(state: State, mine: _Action, theirs: _Action) -> bool:
     """Whether a cut action did what the expert's begins with."""
     if mine.head != theirs.head:
         return False
-    return [_plain(state, item) for item in mine.items] == [_plain(state, item) for item in theirs.items[: len(mine.items)]]
+    return [_plain(state, item) for item in mine.items] == [
+        _plain(state, item) for item in theirs.items[: len(mine.items)]
+    ]
 
 
 def _plain(state: State, item: Item) -> object:

@@ -1,4 +1,5 @@
-"""What the expert tells the user when all is done: one sentence that names what was done and found, and what could not be.
+"""What the expert tells the user when all is done: one sentence that names what was done and found, and what could not
+be.
 
 Owns its wording, made from the calls and from those of their results that the model has been shown. Does not know what
 was asked for, and which answers a task accepts.
@@ -26,15 +27,27 @@ _MOST_WORDS = 12
 """Words of a value that are told; a longer one is broken off."""
 _MOST_ARGS = 2
 _PHRASES: Mapping[str, str] = {
-    "send_sms": 'text {recipients} "{message}"', "compose_new_email": "email {recipients}", "reply_to_email": "reply to the email",
-    "forward_email": "forward the email to {recipients}", "create_calendar_event": "create the event {title}",
-    "create_reminder": "set the reminder {name}", "create_note": "write the note {name}", "open_note": "open the note {name}",
-    "append_note_content": 'add "{content}" to the note {name}', "open_and_get_file_path": "open {file_name}",
-    "maps_open_location": "show {location} on the map", "maps_show_directions": "show the way to {end_location}",
+    "send_sms": 'text {recipients} "{message}"',
+    "compose_new_email": "email {recipients}",
+    "reply_to_email": "reply to the email",
+    "forward_email": "forward the email to {recipients}",
+    "create_calendar_event": "create the event {title}",
+    "create_reminder": "set the reminder {name}",
+    "create_note": "write the note {name}",
+    "open_note": "open the note {name}",
+    "append_note_content": 'add "{content}" to the note {name}',
+    "open_and_get_file_path": "open {file_name}",
+    "maps_open_location": "show {location} on the map",
+    "maps_show_directions": "show the way to {end_location}",
     "get_zoom_meeting_link": "set up the Zoom meeting {topic}",
 }
 """Tools whose calls are told in words of their own: a verb, and what it was done to."""
-_NOUNS = {"summarize_pdf": "summary", "open_note": "content", "maps_show_directions": "way", "open_and_get_file_path": "file"}
+_NOUNS = {
+    "summarize_pdf": "summary",
+    "open_note": "content",
+    "maps_show_directions": "way",
+    "open_and_get_file_path": "file",
+}
 """What some tools give whose names don't say it."""
 _VERBS = frozenset(
     "add adjust analyze append apply assign backup book borrow build buy cancel change clear close compose control convert copy "
@@ -48,9 +61,25 @@ _LOOKS_UP = frozenset(
 )
 """Verbs of looking up, which say nothing of what was found."""
 _PAST = {
-    "build": "built", "buy": "bought", "cancel": "cancelled", "draw": "drew", "make": "made", "pay": "paid", "plan": "planned",
-    "put": "put", "redo": "redid", "reset": "reset", "run": "ran", "sell": "sold", "send": "sent", "set": "set", "stop": "stopped",
-    "submit": "submitted", "transfer": "transferred", "withdraw": "withdrew", "write": "wrote",
+    "build": "built",
+    "buy": "bought",
+    "cancel": "cancelled",
+    "draw": "drew",
+    "make": "made",
+    "pay": "paid",
+    "plan": "planned",
+    "put": "put",
+    "redo": "redid",
+    "reset": "reset",
+    "run": "ran",
+    "sell": "sold",
+    "send": "sent",
+    "set": "set",
+    "stop": "stopped",
+    "submit": "submitted",
+    "transfer": "transferred",
+    "withdraw": "withdrew",
+    "write": "wrote",
 }
 
 
@@ -76,7 +105,11 @@ def told(ids: Iterable[int], graph: Mapping[int, Call]) -> list[Call]:
     """Those of the calls that are done or under way and whose results no other of them takes."""
     calls = [graph[id] for id in dict.fromkeys(ids)]
     taken = {id for call in calls for id in call.needs}
-    return [call for call in calls if call.id not in taken and call.state not in (CallState.FAILED, CallState.SKIPPED, CallState.UNKNOWN)]
+    return [
+        call
+        for call in calls
+        if call.id not in taken and call.state not in (CallState.FAILED, CallState.SKIPPED, CallState.UNKNOWN)
+    ]
 
 
 def _found(calls: Sequence[Call], graph: Mapping[int, Call]) -> list[str]:
@@ -108,16 +141,21 @@ def _phrase(call: Call, graph: Mapping[int, Call]) -> str:
 
 
 def _object(call: Call, graph: Mapping[int, Call]) -> str:
-    """What a tool that is a verb alone was done to: the values that tell it apart, of another call's result what that one was asked."""
-    asked = {name: _args(graph[value.call], graph, 1) if isinstance(value, Ref) and value.call in graph else value
-             for name, value in call.args.items()}
+    """What a tool that is a verb alone was done to: the values that tell it apart, of another call's result what that
+    one was asked."""
+    asked = {
+        name: _args(graph[value.call], graph, 1) if isinstance(value, Ref) and value.call in graph else value
+        for name, value in call.args.items()
+    }
     return _args(replace(call, args=asked), graph, 1)
 
 
 def _past(phrase: str) -> str:
     verb, _, rest = phrase.partition(" ")
     if verb not in _PAST:
-        regular = f"{verb[:-1]}ied" if re.search("[^aeiou]y$", verb) else f"{verb}d" if verb.endswith("e") else f"{verb}ed"
+        regular = (
+            f"{verb[:-1]}ied" if re.search("[^aeiou]y$", verb) else f"{verb}d" if verb.endswith("e") else f"{verb}ed"
+        )
     return f"{_PAST.get(verb) or regular} {rest}"
 
 
@@ -132,12 +170,21 @@ def _name(call: Call) -> list[str]:
 
 
 def _args(call: Call, graph: Mapping[int, Call], most: int = _MOST_ARGS) -> str:
-    """What tells a call from others of its tool: the values in which they differ; the first, required ones first, if none do."""
-    alike = [other for other in graph.values() if other.spec.name == call.spec.name and other.state is not CallState.CANCELLED]
+    """What tells a call from others of its tool: the values in which they differ; the first, required ones first, if
+    none do."""
+    alike = [
+        other
+        for other in graph.values()
+        if other.spec.name == call.spec.name and other.state is not CallState.CANCELLED
+    ]
     params = sorted(call.spec.params, key=lambda param: not param.required)
     apart = [p for p in params if any(other.args.get(p.name) != call.args.get(p.name) for other in alike)]
     params, most = (apart, most) if apart else (params, 1)
-    said = [_said(call.args[p.name], graph) for p in params if p.name in call.args and not isinstance(call.args[p.name], bool | dict)]
+    said = [
+        _said(call.args[p.name], graph)
+        for p in params
+        if p.name in call.args and not isinstance(call.args[p.name], bool | dict)
+    ]
     return ", ".join([text for text in said if text][:most])
 
 
@@ -155,10 +202,14 @@ def _said(value: Any, graph: Mapping[int, Call]) -> str:
             return _short("".join(part if isinstance(part, str) else _said(part, graph) for part in parts))
         case list() | tuple():
             # whoever stands in a list was looked up by name
-            return _listed([
-                _args(graph[item.call], graph, 1) if isinstance(item, Ref) and item.call in graph else _said(item, graph)
-                for item in value[:_MOST_ARGS]
-            ])
+            return _listed(
+                [
+                    _args(graph[item.call], graph, 1)
+                    if isinstance(item, Ref) and item.call in graph
+                    else _said(item, graph)
+                    for item in value[:_MOST_ARGS]
+                ]
+            )
     return _short(as_text(value))
 
 
@@ -167,7 +218,10 @@ def _result(value: Any) -> str:
         case {"value": inner}:
             return _result(inner)
         case dict():
-            return _listed([f"{name} {_result(item)}" for name, item in value.items() if name != "status"][:_MOST_ARGS]) or "there"
+            return (
+                _listed([f"{name} {_result(item)}" for name, item in value.items() if name != "status"][:_MOST_ARGS])
+                or "there"
+            )
         case list() | tuple():
             return _listed([_result(item) for item in value[:_MOST_ARGS]]) or "empty"
     return _short(as_text(value)).rstrip(".") or "empty"

@@ -1,7 +1,7 @@
 """What of the wanted calls may be written yet: those that are whole, and those that are written down before they are.
 
-Owns patience: which reads wait until their clause is closed, and which calls are held until the commit anyway. Does not know which calls
-there are.
+Owns patience: which reads wait until their clause is closed, and which calls are held until the commit anyway. Does not
+know which calls there are.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ Patience = Literal["none", "costly", "all"]
 
 
 def amends(state: State) -> bool:
-    """Whether single arguments may be written: what stands is told apart from what is new by the line, not by the call."""
+    """Whether single arguments may be written: what stands is told apart from what is new by the line, not by the
+    call."""
     return state.settings.revise == "amend" and state.settings.calls_per_action is None
 
 
@@ -47,7 +48,8 @@ def whole_and_drafted(
 
 
 def is_drafted(want: Wanted, wanted: Sequence[Wanted], state: State) -> bool:
-    """Whether what is not whole is written down all the same: it is held anyway, or can't run before a required argument is given."""
+    """Whether what is not whole is written down all the same: it is held anyway, or can't run before a required
+    argument is given."""
     if want.complete and not want.drafts:
         return False
     if is_held(want, state):
@@ -67,8 +69,9 @@ def drafted_args(want: Wanted, state: State) -> dict[str, Any]:
 
 
 def _unclosed(wanted: Sequence[Wanted], state: State, patience: Patience) -> set[int]:
-    """The reads that would run at once and of which more may be said: there is an argument that has not been, and nothing that was
-    heard since asks for another call. To start one now would be to pay for "the weather", for that "in Berlin", and for "today".
+    """The reads that would run at once and of which more may be said: there is an argument that has not been, and
+    nothing that was heard since asks for another call. To start one now would be to pay for "the weather", for that "in
+    Berlin", and for "today".
     """
     found: set[int] = set()
     for n, want in enumerate(wanted):
@@ -76,10 +79,10 @@ def _unclosed(wanted: Sequence[Wanted], state: State, patience: Patience) -> set
         if waits and not is_held(want, state) and any(param.name not in want.args for param in want.spec.params):
             # what takes its result became clear with it, from words that may be older
             users = {want.gold}
-            for later in wanted[n + 1:]:
+            for later in wanted[n + 1 :]:
                 if users & {k for value in later.args.values() for k in references(value)}:
                     users.add(later.gold)
-            if all(later.gold in users for later in wanted[n + 1:]):
+            if all(later.gold in users for later in wanted[n + 1 :]):
                 found.add(want.gold)
     return found
 
@@ -91,7 +94,8 @@ def is_held(want: Wanted, state: State) -> bool:
 
 
 def harmless(wanted: Sequence[Wanted], state: State) -> list[Wanted]:
-    """Of what is wanted where speech is said to end and words break off ("blue at twenty percent, and"), what may run all the same."""
+    """Of what is wanted where speech is said to end and words break off ("blue at twenty percent, and"), what may run
+    all the same."""
     held: set[int] = set()
     for want in wanted:
         if is_held(want, state) or held & {k for value in want.args.values() for k in references(value)}:

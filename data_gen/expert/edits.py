@@ -1,7 +1,7 @@
 """The difference between the calls there are and the calls wanted, as lines of an action.
 
-Owns which line makes one of the other, single arguments or a whole call, and the order of lines. Does not know what is understood
-(`data_gen.grounding`), and when an action ends.
+Owns which line makes one of the other, single arguments or a whole call, and the order of lines. Does not know what is
+understood (`data_gen.grounding`), and when an action ends.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def reconcile(
     """The lines that turn the calls there are into the calls wanted, and the ID of each gold call.
 
     Defined on any state: calls that nobody wants are revised into ones that are wanted, or removed; those that already
-    took effect are left alone. What failed for good stands for what is wanted; what needs its result gets no line and no ID.
+    took effect are left alone. What failed for good stands for what is wanted; what needs its result gets no line and
+    no ID.
     """
     waiting, drafted = whole_and_drafted(wanted, state, final, patience)
     spare = [call for _, call in sorted(state.graph.calls.items()) if call.state is not CallState.CANCELLED]
@@ -119,7 +120,9 @@ class _Reconciling:
         old = to_revise([call for call in free if call.id not in theirs] or free, want, self.ids, self.state)
         id = self._take(want, old)
         self.stands[same(want, self.ids)] = id
-        self.edits += _lines(want, id, old, {name: issued(value, self.ids) for name, value in want.args.items()}, self.state)
+        self.edits += _lines(
+            want, id, old, {name: issued(value, self.ids) for name, value in want.args.items()}, self.state
+        )
 
     def draft(self, want: Wanted, is_operand: bool) -> None:
         """Writes what is known of a call that is not whole."""
@@ -131,7 +134,11 @@ class _Reconciling:
             return
         old = self.claimed.get(want.gold)
         old = old if old is not None and old in self.spare else to_revise(self.free(), want, self.ids, self.state)
-        args = {name: issued(value, self.ids) for name, value in drafted_args(want, self.state).items() if has_ids(value, self.ids)}
+        args = {
+            name: issued(value, self.ids)
+            for name, value in drafted_args(want, self.state).items()
+            if has_ids(value, self.ids)
+        }
         if args or old is not None or is_operand:
             self.edits += _lines(want, self._take(want, old), old, args, self.state)
 
@@ -147,13 +154,19 @@ class _Reconciling:
     def lines(self) -> Iterator[Edit]:
         """The edits in the order in which they are written, with what is tried again and what is removed."""
         state = self.state
-        # a later clause may ask for what was looked up, and to look it up again would be a repetition; of an earlier turn it was told
+        # a later clause may ask for what was looked up, and to look it up again would be a repetition; of an earlier
+        # turn it was told
         free = [call for call in self.free() if call.spec.access == "write" or not _is_kept(call, state, self.final)]
         # what is committed may start while other lines are written, so it is taken back first
         removed = [Edit(f"REMOVE {call.id}", id=call.id) for call in _roots(free)]
-        first = [edit for edit in removed if state.commits.lets_go(state.graph[edit.id]) and state.graph[edit.id].spec.access == "write"]
+        first = [
+            edit
+            for edit in removed
+            if state.commits.lets_go(state.graph[edit.id]) and state.graph[edit.id].spec.access == "write"
+        ]
         yield from first
-        # what is tried again comes next: other lines may need its result, and one call a turn is all that some modes have
+        # what is tried again comes next: other lines may need its result, and one call a turn is all that some modes
+        # have
         for id, gold in {id: gold for gold, id in self.ids.items()}.items():
             if self.final and id in state.graph and _may_retry(state, call := state.graph[id]):
                 yield Edit(call_line(id, call.spec, call.args), gold, id, call.spec.access)
@@ -173,7 +186,9 @@ def first_edits(edits: Sequence[Edit], state: State) -> list[Edit]:
     """
     calls = [edit for edit in edits if edit.gold]
     limit = len(calls) if state.settings.calls_per_action is None else state.settings.calls_per_action
-    wrong = [edit.id for edit in calls[limit:] if edit.id in state.graph.live and state.graph[edit.id].spec.access == "write"]
+    wrong = [
+        edit.id for edit in calls[limit:] if edit.id in state.graph.live and state.graph[edit.id].spec.access == "write"
+    ]
     return [*calls[:limit], *(edit for edit in edits if not edit.gold), *(Edit(f"REMOVE {id}", id=id) for id in wrong)]
 
 
@@ -182,7 +197,11 @@ def _lines(want: Wanted, id: int, old: Call | None, args: Mapping[str, Any], sta
     whole = Edit(call_line(id, want.spec, args), want.gold, id, want.spec.access)
     if old is None or not amends(state):
         return [whole]
-    if want.complete and not want.drafts and any(name not in args for name in normal_form(old.spec, old.args, own=False)):
+    if (
+        want.complete
+        and not want.drafts
+        and any(name not in args for name in normal_form(old.spec, old.args, own=False))
+    ):
         return [whole]  # an argument can be set anew, not taken out
     lines: list[str] = []
     changed: list[str] = []
@@ -195,15 +214,20 @@ def _lines(want: Wanted, id: int, old: Call | None, args: Mapping[str, Any], sta
         value, had = args[param.name], old.args.get(param.name)
         if isinstance(value, str) and isinstance(had, str) and had and value.startswith(had):
             changed.append(param.name)
-            grown += len(value[len(had):].split())
-            lines.append(write_amend(id, param.name, value[len(had):], append=True))
+            grown += len(value[len(had) :].split())
+            lines.append(write_amend(id, param.name, value[len(had) :], append=True))
         elif not (param.name in want.drafts and isinstance(had, str) and had.startswith(value)):
             changed.append(param.name)
             grown += len(value.split()) if isinstance(value, str) else _LEAST_GROWTH
             lines.append(write_amend(id, param.name, value))
     if sum(map(cost_of, lines)) > cost_of(whole.line):
         return [whole]
-    if want.drafts and lines and all(name in want.drafts and name in old.args for name in changed) and grown < _LEAST_GROWTH:
+    if (
+        want.drafts
+        and lines
+        and all(name in want.drafts and name in old.args for name in changed)
+        and grown < _LEAST_GROWTH
+    ):
         return []
     return [Edit(line, want.gold, id, want.spec.access) for line in lines]
 
@@ -223,5 +247,7 @@ def _may_retry(state: State, call: Call) -> bool:
     """Whether a read that failed is tried again: versions that never ran, for more was heard, were no tries."""
     if call.state is not CallState.FAILED or call.spec.access == "write":
         return False
-    told = (segment.text.partition(":")[0].partition("v")[0] for segment in state.transcript if segment.kind == "tool_error")
+    told = (
+        segment.text.partition(":")[0].partition("v")[0] for segment in state.transcript if segment.kind == "tool_error"
+    )
     return sum(id == str(call.id) for id in told) < _MOST_TRIES

@@ -1,10 +1,11 @@
 """A model's own rollout, and the expert who takes over in the middle of it.
 
-Owns the two planners of on-policy repair. `Watched` leaves the writing to the model, asks the expert in every state what it
-would have written there (which changes nothing), and notes where the two disagree. `Handover` writes the same ids again up to one of
-those moments, so that the world is in the same state at the same time, and then lets the expert finish. The resulting row holds the
-model's own context, which the loss does not count, followed by what should have been done in it, which the loss counts. Does not
-know which moments are chosen, how models are run, and where rows are kept.
+Owns the two planners of on-policy repair. `Watched` leaves the writing to the model, asks the expert in every state
+what it would have written there (which changes nothing), and notes where the two disagree. `Handover` writes the same
+ids again up to one of those moments, so that the world is in the same state at the same time, and then lets the expert
+finish. The resulting row holds the model's own context, which the loss does not count, followed by what should have
+been done in it, which the loss counts. Does not know which moments are chosen, how models are run, and where rows are
+kept.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ class Watched:
         if self._state is None:
             return
         visit = self.visits[-1]
-        own = [segment for segment in list(transcript)[visit.place:] if segment.kind == "model"]
+        own = [segment for segment in list(transcript)[visit.place :] if segment.kind == "model"]
         text = "".join(segment.text for segment in own)
         kind = disagreement(self._state, text, visit.plan) if visit.by_model else ""
         ids = tuple(index for segment in own for index in segment.ids)
@@ -157,17 +158,19 @@ class Handover:
         """
         own = {n for n, written in enumerate(self.watched.written[: self.moment]) if written.by_model and n not in kept}
         return frozenset(
-            place for place, segment in enumerate(rollout.state.transcript)
+            place
+            for place, segment in enumerate(rollout.state.transcript)
             if segment.kind == "model" and bisect_right(self.places, place) - 1 in own
         )
 
     def refused(self, rollout: Rollout) -> bool:
-        """Whether an action of the expert's was refused, though it had been told all that was known: its mistake, not to be learned.
+        """Whether an action of the expert's was refused, though it had been told all that was known: its mistake, not
+        to be learned.
 
         A COMMIT that the user speaks into is refused too; that is nobody's mistake.
         """
         told: set[str] = set()
-        for segment in (*list(rollout.state.transcript)[self.places[self.moment]:], None):
+        for segment in (*list(rollout.state.transcript)[self.places[self.moment] :], None):
             if segment is not None and segment.kind != "model":
                 told.add(segment.kind)
                 continue

@@ -13,7 +13,7 @@ def heard_in(segments: Iterable[Segment]) -> tuple[str, ...]:
     for segment in segments:
         if segment.kind in ("partial_query_update", "final_query_update"):
             text, retracts = read_update(segment.text)
-            del heard[max(0, len(heard) - retracts):]
+            del heard[max(0, len(heard) - retracts) :]
             heard += text.split()
     return tuple(heard)
 

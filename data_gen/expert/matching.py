@@ -26,10 +26,11 @@ def same(want: Wanted, ids: Mapping[int, int]) -> str:
 
 
 def standing(calls: Sequence[Call]) -> Call | None:
-    """The call that stands, of those that are what is wanted; a write that failed does when it was tried often enough."""
+    """The call that stands, of those that are what is wanted; a write that failed does when it was tried often
+    enough."""
     failed = [call for call in calls if call.state is CallState.FAILED and call.spec.access == "write"]
     standing = [call for call in calls if call not in failed]
-    return next(iter(standing or failed[_MOST_WRITES - 1:]), None)
+    return next(iter(standing or failed[_MOST_WRITES - 1 :]), None)
 
 
 def serves(call: Call, want: Wanted, ids: Mapping[int, int], unknown: Set[int]) -> bool:
@@ -43,19 +44,26 @@ def serves(call: Call, want: Wanted, ids: Mapping[int, int], unknown: Set[int]) 
         if name not in call.args:
             if arg.must_be_given:
                 return False
-        elif not any(alike(call, name, issued(value, ids)) for value in arg.accepted if unknown.isdisjoint(references(value))):
+        elif not any(
+            alike(call, name, issued(value, ids)) for value in arg.accepted if unknown.isdisjoint(references(value))
+        ):
             return False
     # what means nothing (a null, a default) asks for nothing else
     return all(name in want.accepts for name in normal_form(call.spec, call.args, own=False))
 
 
 def claimed_by(drafted: Sequence[Wanted], spare: Sequence[Call], state: State) -> dict[int, Call]:
-    """The calls that were written for what is not whole yet, by gold call: those that have something in common with it."""
+    """The calls that were written for what is not whole yet, by gold call: those that have something in common with
+    it."""
     found: dict[int, Call] = {}
     scores = []
     for n, want in enumerate(drafted):
         for call in spare:
-            if call.spec.name == want.spec.name and state.graph.effect_below(call.id) is None and call.state is not CallState.FAILED:
+            if (
+                call.spec.name == want.spec.name
+                and state.graph.effect_below(call.id) is None
+                and call.state is not CallState.FAILED
+            ):
                 scores.append((-_in_common(call, want), n, call.id, want, call))
     for score, _, _, want, call in sorted(scores, key=lambda entry: entry[:3]):
         if score < 0 and want.gold not in found and call not in found.values():
@@ -68,7 +76,12 @@ def _in_common(call: Call, want: Wanted) -> int:
     found = 0
     for name, value in {**want.args, **want.drafts}.items():
         had = call.args.get(name)
-        same = isinstance(had, str) and isinstance(value, str) and bool(had) and (value.startswith(had) or had.startswith(value))
+        same = (
+            isinstance(had, str)
+            and isinstance(value, str)
+            and bool(had)
+            and (value.startswith(had) or had.startswith(value))
+        )
         found += 2 * (had == value or same or had is not None and not isinstance(had, str) and bool(references(value)))
     return found
 
@@ -93,12 +106,15 @@ def has_ids(value: Any, ids: Mapping[int, int]) -> bool:
 def alike(call: Call, name: str, value: Any) -> bool:
     """Whether an argument of a call is a value, or says the same to its tool beside the call's other arguments.
 
-    What one argument says may depend on another: with ``all_day``, "on Friday" is a date, and "Friday at nine" the same one.
+    What one argument says may depend on another: with ``all_day``, "on Friday" is a date, and "Friday at nine" the same
+    one.
     """
     had = call.args[name]
     if had == value or not (isinstance(had, str) and isinstance(value, str)) or call.spec.canonical is None:
         return bool(had == value)
-    rest = {other: given for other, given in call.args.items() if not any(refs([given]))}  # no tool knows what a result will be
+    rest = {
+        other: given for other, given in call.args.items() if not any(refs([given]))
+    }  # no tool knows what a result will be
     return call_text(call.spec, {**rest, name: had}) == call_text(call.spec, {**rest, name: value})
 
 
@@ -111,7 +127,11 @@ def to_revise(free: Sequence[Call], want: Wanted, ids: Mapping[int, int], state:
         fits = [call for call in free if call.id > max(needed, default=0)]
     # a write that failed keeps its ID dead: a new attempt takes a new one
     fits = [call for call in fits if call.spec.name == want.spec.name and call.state is not CallState.FAILED]
-    return max(fits, key=lambda call: (sum(call.args.get(n) == issued(v, ids) for n, v in want.args.items()), -call.id), default=None)
+    return max(
+        fits,
+        key=lambda call: (sum(call.args.get(n) == issued(v, ids) for n, v in want.args.items()), -call.id),
+        default=None,
+    )
 
 
 def _needs(value: Any, ids: Mapping[int, int]) -> list[int]:

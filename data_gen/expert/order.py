@@ -1,8 +1,8 @@
 """The order in which the last lines are written, and what is committed before all of them are written.
 
-Owns the choice among equivalent orders. Each token of a line delays all lines after it, so lines that others wait for go first, and
-calls that are complete are committed ahead of the rest only if they take longer than the rest. Does not know why the lines are what
-they are: the expert decides that.
+Owns the choice among equivalent orders. Each token of a line delays all lines after it, so lines that others wait for
+go first, and calls that are complete are committed ahead of the rest only if they take longer than the rest. Does not
+know why the lines are what they are: the expert decides that.
 
     9. summarize_pdf("the agenda")     a read runs at once, and the note waits for it
     COMMIT 2                           two calls in a row: they would end last
@@ -61,7 +61,11 @@ def ordered(lines: Sequence[Line], calls: Mapping[int, Planned], cost: Callable[
                 continue
             late = any(call.waits and id not in ids for id, call in calls.items())
             named = [id for id in ids if not any(id in calls[other].needs for other in ids)]
-            items = [*(line.text for line in order[:at]), *([write_commit(named)] if ids else []), *(line.text for line in order[at:])]
+            items = [
+                *(line.text for line in order[:at]),
+                *([write_commit(named)] if ids else []),
+                *(line.text for line in order[at:]),
+            ]
             items += [write_commit()] if late else []
             done = _done(order, at, ids, calls, cost)
             found.append((done, sum(map(cost, items)), items))

@@ -1,9 +1,9 @@
 """The expert: a reconciler that plays the model.
 
 From what has been understood so far follows the set of calls that are wanted; the call graph says which exist; the
-expert's action is the difference (`data_gen.expert.edits`): issue, revise, remove, pause or answer. So it is short, repeats nothing by
-construction, and is defined on any state, a trained model's mistakes included. It obeys the row of settings it runs
-under, so that every mode, the baselines included, has an expert of its own.
+expert's action is the difference (`data_gen.expert.edits`): issue, revise, remove, pause or answer. So it is short,
+repeats nothing by construction, and is defined on any state, a trained model's mistakes included. It obeys the row of
+settings it runs under, so that every mode, the baselines included, has an expert of its own.
 
     no difference, speech goes on          → <pause>
     calls wanted that are not there        → issue, or revise one that is there and not wanted
@@ -69,10 +69,11 @@ class Expert:
         return thought + self._action(state, edits, ids, ended, wanted)
 
     def ended(self, state: State) -> bool:
-        """Whether what was said is taken as whole: by the endpoint's word, or where a silence is enough, by it and the words.
+        """Whether what was said is taken as whole: by the endpoint's word, or where a silence is enough, by it and the
+        words.
 
-        It is whole if nothing hangs at its end, and every call that it asks for has all that it needs. One that never becomes
-        whole waits for the endpoint.
+        It is whole if nothing hangs at its end, and every call that it asks for has all that it needs. One that never
+        becomes whole waits for the endpoint.
         """
         if state.final_in_context or state.settings.commit_on != "silence" or silent_s(state.transcript) < QUIET_S:
             return state.final_in_context
@@ -98,8 +99,11 @@ class Expert:
         # an answer commits too, but not before it is written
         return written(lines) if lines and cost_of(answer) > _COMMIT_COST else f"<answer>{answer}</answer>"
 
-    def _committed(self, state: State, edits: Sequence[Edit], ids: Mapping[int, int], wanted: Sequence[Wanted]) -> list[str]:
-        """The lines with the commits that they need, in the order in which all is done first (`data_gen.expert.order`)."""
+    def _committed(
+        self, state: State, edits: Sequence[Edit], ids: Mapping[int, int], wanted: Sequence[Wanted]
+    ) -> list[str]:
+        """The lines with the commits that they need, in the order in which all is done first
+        (`data_gen.expert.order`)."""
         graph = state.graph
         gone = {id for edit in edits if not edit.gold for id in (edit.id, *graph.below(edit.id))}
 
@@ -108,7 +112,8 @@ class Expert:
 
         calls = {
             call.id: Planned(call.spec, call.needs, waits(call.spec) and not state.commits.covers(call))
-            for id in sorted(graph.live) if id not in gone and not (call := graph[id]).missing
+            for id in sorted(graph.live)
+            if id not in gone and not (call := graph[id]).missing
         }
         changed = {edit.id for edit in edits}
         for want in wanted:
@@ -147,7 +152,11 @@ class Expert:
                 continue  # the draft says it
             old = before.get(call.gold) or next((w for w in gone if w.spec is call.spec and within(w, call)), None)
             # what follows from other calls is no news of the user's
-            news = [f"{n}={write_value(v)}" for n, v in call.args.items() if not (old and n in old.args) and not references(v)]
+            news = [
+                f"{n}={write_value(v)}"
+                for n, v in call.args.items()
+                if not (old and n in old.args) and not references(v)
+            ]
             if news or old is None:
                 parts.append(" ".join([f"{call.spec.name}:", *news, *(f"{name}=?" for name in call.missing)]))
         return f"<think>{'; '.join(parts)}</think>" if parts else ""

@@ -1,8 +1,8 @@
 """The expert's answer to a turn of a conversation: what this turn has done, what it was told to say, or a question.
 
-Owns the questions for values that were never said (`question`), and the choice among the three. A turn's own words are said only where
-the turn has been heard to its end; wherever else speech seems to end, only what was done, or is lacking, can be told. Does not know
-when an answer is due.
+Owns the questions for values that were never said (`question`), and the choice among the three. A turn's own words are
+said only where the turn has been heard to its end; wherever else speech seems to end, only what was done, or is
+lacking, can be told. Does not know when an answer is due.
 """
 
 from __future__ import annotations
@@ -35,11 +35,14 @@ _QUESTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 
 
 SAYS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "thanks": ("You're welcome.", ()), "backchannel": ("Okay.", ()), "change_of_mind_before": ("Okay, I leave it.", ()),
+    "thanks": ("You're welcome.", ()),
+    "backchannel": ("Okay.", ()),
+    "change_of_mind_before": ("Okay, I leave it.", ()),
     "change_of_mind_after": ("That is done already, and I can't take it back.", ("already", "can't", "cannot")),
     "correction_after": ("The first one stays.", ("stays", "still", "can't", "cannot")),
 }
-"""By kind of turn, what is usually said to it, and words of which an answer must hold one to be as honest; none where any will do."""
+"""By kind of turn, what is usually said to it, and words of which an answer must hold one to be as honest; none where
+any will do."""
 
 
 def question(asked: str) -> tuple[str, tuple[str, ...]]:
@@ -57,14 +60,21 @@ def is_question(answer: str) -> bool:
 
 
 def _question(turn: Turn | None, lacking: Sequence[str]) -> str:
-    """What to ask where something is lacking: what the turn is to be asked, if it has ended there, or else the first of it."""
+    """What to ask where something is lacking: what the turn is to be asked, if it has ended there, or else the first of
+    it."""
     if turn is not None and turn.asks in lacking and turn.says:
         return turn.says
     return question(lacking[0])[0]
 
 
 def spoken_answer(
-    task: Task, answers: Answers, heard: int, wanted: Sequence[Wanted], state: State, ids: Mapping[int, int], bad: Call | None
+    task: Task,
+    answers: Answers,
+    heard: int,
+    wanted: Sequence[Wanted],
+    state: State,
+    ids: Mapping[int, int],
+    bad: Call | None,
 ) -> str:
     """The expert's answer to a turn of a conversation.
 

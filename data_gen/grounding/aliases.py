@@ -104,15 +104,16 @@ def _read() -> dict[tuple[str, ...], frozenset[tuple[str, ...]]]:
 
 
 ALIASES: dict[tuple[str, ...], frozenset[tuple[str, ...]]] = _read()
-"""Atoms of a name (lower case, singular) to the atoms of its other names. The two meanings of a code (``la``, ``pound``)
-are both kept: a value is looked up, never a request, so the wrong one finds nothing."""
+"""Atoms of a name (lower case, singular) to the atoms of its other names. The two meanings of a code (``la``,
+``pound``) are both kept: a value is looked up, never a request, so the wrong one finds nothing."""
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "public transport": ("public transit", "train", "subway", "underground", "metro", "bus", "tram"),
     "drive": ("car",),
     "walk": ("foot",),
 }
-"""What a choice is called in a parameter's description, to what people say instead; only where there is such a choice."""
+"""What a choice is called in a parameter's description, to what people say instead; only where there is such a
+choice."""
 
 ONES: dict[str, int] = {
     word: n
@@ -149,7 +150,8 @@ COUNTS: dict[str, float] = {
 }
 """Words that say a number without being a numeral; they count for less than a numeral does."""
 ORDINALS: dict[str, int] = {
-    word: n for n, word in enumerate("first second third fourth fifth sixth seventh eighth ninth tenth".split(), start=1)
+    word: n
+    for n, word in enumerate("first second third fourth fifth sixth seventh eighth ninth tenth".split(), start=1)
 }
 """They mostly count what is spoken of ("the third house"), so they count for least."""
 PER_YEAR: dict[str, int] = {

@@ -2,7 +2,8 @@
 
 Owns the choice among a value's mentions: by how literal they are, by nearness to the call's other arguments and to the
 words that name the tool, and by whether an earlier call used them already. What no words reveal is refused, never
-guessed. Gold is needed to ground gold; that a tool is meant is decided from the words alone, in `data_gen.grounding.naming`.
+guessed. Gold is needed to ground gold; that a tool is meant is decided from the words alone, in
+`data_gen.grounding.naming`.
 
     ground(words, [("send_sms", read_args({"to": ["Bob"], "text": ["hi"]}))], {spec.name: spec for spec in tools})
 """
@@ -36,7 +37,8 @@ SMALL = 12
 LEFT_OUT_COST = 2.0
 """An optional argument is left out where nothing closer than this says it."""
 LEFT_OUT = ""
-"""A candidate's value where an argument is left out, and, among the choices of an object's field, that the field may be."""
+"""A candidate's value where an argument is left out, and, among the choices of an object's field, that the field may
+be."""
 
 
 class Ungrounded(BadTask):
@@ -58,15 +60,18 @@ def _left_out(value: Any) -> bool:
 
 
 def ground(
-    words: Sequence[str], calls: Sequence[tuple[str, Mapping[str, GoldArg]]], tools: Mapping[str, ToolSpec],
+    words: Sequence[str],
+    calls: Sequence[tuple[str, Mapping[str, GoldArg]]],
+    tools: Mapping[str, ToolSpec],
     now: str | None = None,
 ) -> tuple[GoldCall, ...]:
     """Grounds gold calls in a request.
 
     Args:
         words: the request, a word each.
-        calls: tool name and what is accepted by parameter. The fields of an object carry lists of accepted values of their own, in the
-            leaderboard's convention: ``""`` among them says that the field may be left out. A reference needs no words.
+        calls: tool name and what is accepted by parameter. The fields of an object carry lists of accepted values of
+            their own, in the leaderboard's convention: ``""`` among them says that the field may be left out. A
+            reference needs no words.
         tools: all tools at hand, by name.
         now: the user's date and time; without it no date that is said relative to it can be found.
 
@@ -81,7 +86,9 @@ def ground(
         if name not in tools:
             raise BadTask(f"call {number} is to {name!r}, which is not among the tools: {', '.join(sorted(tools))}")
         slots = _slots(heard, number, tools[name], accepted, used)
-        anchors = [Candidate(None, (word, word + 1), 0.0) for word in lexicon.named_at(words, name)] if len(tools) > 1 else []
+        anchors = (
+            [Candidate(None, (word, word + 1), 0.0) for word in lexicon.named_at(words, name)] if len(tools) > 1 else []
+        )
         best = compose([anchors or [Candidate(None, None, 0.0)], *slots.values()], 0.02)[0]
         picks = dict(zip(slots, best.value[1:]))
         for param, pick in picks.items():
@@ -139,15 +146,20 @@ def _slots(
         said = [plain for value in wanted for plain in itertools.islice(_plain(value), 64)]
         if not found and said and not any(map(references, said)):
             if all(mismatch(_fitted(value, param.schema), param.schema) for value in said):
-                raise BadTask(f"{call}: no accepted value of {spec.name}.{param.name} fits its schema: {json.dumps(said)[:120]}")
+                raise BadTask(
+                    f"{call}: no accepted value of {spec.name}.{param.name} fits its schema: {json.dumps(said)[:120]}"
+                )
         if not found:
-            raise Ungrounded(f"{call}: no words reveal {spec.name}.{param.name} ({_kind(wanted)}): {_json(values)[:120]}")
+            raise Ungrounded(
+                f"{call}: no words reveal {spec.name}.{param.name} ({_kind(wanted)}): {_json(values)[:120]}"
+            )
         slots[param.name] = found
     return slots
 
 
 def _choices(heard: Heard, wanted: Sequence[Any], param: Param) -> Iterator[Candidate]:
-    """Where a choice of an enum is said by what the parameter's description calls it ("r public transport"), or otherwise."""
+    """Where a choice of an enum is said by what the parameter's description calls it ("r public transport"), or
+    otherwise."""
     if "enum" not in param.schema:
         return
     for value in wanted:
@@ -156,11 +168,21 @@ def _choices(heard: Heard, wanted: Sequence[Any], param: Param) -> Iterator[Cand
             if isinstance(value, str) and code == value and name:
                 for text in (name, *CHOICES.get(name, ())):
                     for mention in text_mentions(heard, text):
-                        yield Candidate(value, (mention.start, mention.end), mention.cost + (0.3 if text == name else 0.5))
+                        yield Candidate(
+                            value, (mention.start, mention.end), mention.cost + (0.3 if text == name else 0.5)
+                        )
 
 
 def _kind(values: Sequence[Any]) -> str:
-    kinds = {bool: "yes or no", int: "number", float: "number", str: "text", Spliced: "text", list: "list", dict: "object"}
+    kinds = {
+        bool: "yes or no",
+        int: "number",
+        float: "number",
+        str: "text",
+        Spliced: "text",
+        list: "list",
+        dict: "object",
+    }
     return kinds.get(type(values[0]), "no value accepted") if values else "no value accepted"
 
 
@@ -237,7 +259,9 @@ def _object(heard: Heard, value: Mapping[str, Any], schema: Mapping[str, Any]) -
     wholes = compose(slots, 0.05) if slots else []
     return [
         Candidate(
-            {name: pick.value for name, pick in zip(fields, whole.value) if not _left_out(pick.value)}, whole.span, whole.cost
+            {name: pick.value for name, pick in zip(fields, whole.value) if not _left_out(pick.value)},
+            whole.span,
+            whole.cost,
         )
         for whole in wholes
         if any(not _left_out(pick.value) for pick in whole.value)
@@ -246,7 +270,9 @@ def _object(heard: Heard, value: Mapping[str, Any], schema: Mapping[str, Any]) -
 
 def _hinted(heard: Heard, span: tuple[int, int], param: Param) -> bool:
     """Whether the parameter's own name is spoken beside the words: ``3 rooms``, ``a radius of 5``."""
-    names = [name for name in atoms([" ".join(identifier_words(param.name))]) if len(name.text) > 1 and name.text not in STOP]
+    names = [
+        name for name in atoms([" ".join(identifier_words(param.name))]) if len(name.text) > 1 and name.text not in STOP
+    ]
     return any(
         atom_distance(name, heard_atom) is not None
         for heard_atom in heard.atoms
@@ -258,7 +284,8 @@ def _hinted(heard: Heard, span: tuple[int, int], param: Param) -> bool:
 def compose(slots: Sequence[Sequence[Candidate]], disorder: float) -> list[Candidate]:
     """The best ways to pick one candidate a slot: literal, close together, apart from one another, in order.
 
-    A beam search. Returns candidates whose value is the tuple of picks and whose span covers them, best first, one a span.
+    A beam search. Returns candidates whose value is the tuple of picks and whose span covers them, best first, one a
+    span.
     """
     beam: list[tuple[float, tuple[Candidate, ...]]] = [(0.0, ())]
     for slot in slots:
@@ -272,7 +299,10 @@ def compose(slots: Sequence[Sequence[Candidate]], disorder: float) -> list[Candi
                 grown.append((cost + extra, (*picks, candidate)))
         beam = sorted(
             grown,
-            key=lambda entry: (round(entry[0] + SPREAD * _spread(entry[1]), 6), [pick.span or (0, 0) for pick in entry[1]]),
+            key=lambda entry: (
+                round(entry[0] + SPREAD * _spread(entry[1]), 6),
+                [pick.span or (0, 0) for pick in entry[1]],
+            ),
         )[:BEAM]
     best: dict[tuple[int, int] | None, Candidate] = {}
     for cost, picks in beam:
@@ -312,10 +342,14 @@ def _picked(first: Any, arg: GoldArg) -> GoldArg:
 def _plain(value: Any) -> Iterator[Any]:
     """An accepted value with the choices inside its objects written out."""
     if isinstance(value, dict):
-        options = [[part for option in (o if isinstance(o, list) else [o]) for part in _plain(option)] for o in value.values()]
+        options = [
+            [part for option in (o if isinstance(o, list) else [o]) for part in _plain(option)] for o in value.values()
+        ]
         for combination in itertools.product(*options):
             yield {name: part for name, part in zip(value, combination) if not _left_out(part)}
     elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        yield from (list(parts) for parts in itertools.product(*[list(itertools.islice(_plain(item), 8)) for item in value]))
+        yield from (
+            list(parts) for parts in itertools.product(*[list(itertools.islice(_plain(item), 8)) for item in value])
+        )
     else:
         yield value

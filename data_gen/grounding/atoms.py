@@ -34,7 +34,8 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class Atom:
-    """The smallest thing that is compared: a run of letters, a number, a currency sign, a character where no spaces are written."""
+    """The smallest thing that is compared: a run of letters, a number, a currency sign, a character where no spaces are
+    written."""
 
     text: str
     word: int
@@ -71,7 +72,8 @@ def identifier_words(name: str) -> list[str]:
 
 @lru_cache(maxsize=65536)
 def stem(word: str) -> str:
-    """A light English stemmer: plural, -ing, -ed, -ly, and a final e. Wrong stems are harmless where both sides err alike."""
+    """A light English stemmer: plural, -ing, -ed, -ly, and a final e. Wrong stems are harmless where both sides err
+    alike."""
     word = _IRREGULAR.get(word, word)
     if len(word) <= 3 or not word.isascii() or not word.isalpha():
         return word
@@ -101,7 +103,8 @@ _IRREGULAR = {
 
 
 def atom_distance(value: Atom, heard: Atom, short: bool = False) -> float | None:
-    """How far a heard atom is from a wanted one, or None where it is another; ``short`` lets ``stats`` be statistics."""
+    """How far a heard atom is from a wanted one, or None where it is another; ``short`` lets ``stats`` be
+    statistics."""
     if value.text == heard.text:
         return 0.0
     if value.number is not None and heard.number is not None:

@@ -42,7 +42,8 @@ class Edit:
     item: int = 0
     """``put``: place in a slot that takes several values."""
     value: tuple[Any, ...] = ()
-    """``put``: accepted values, canonical first; none where it is taken back or, of a spoken one, where it breaks off."""
+    """``put``: accepted values, canonical first; none where it is taken back or, of a spoken one, where it breaks
+    off."""
     closes: int | None = None
     """Words that must be heard for it to count while speech goes on; None where only the final update closes it."""
     eager: bool = False
@@ -142,10 +143,14 @@ class Derivation:
             if missing:
                 raise ValueError(f"the request never says {draft.tool}.{missing[0]}; mend its template or its intent")
             order = [param.name for param in specs[draft.tool].params if param.name in args]
-            calls.append(GoldCall(
-                draft.tool, {name: _accepted(args[name], numbers) for name in order},
-                draft.name, {name: span for name in order if (span := args[name].span) is not None},
-            ))
+            calls.append(
+                GoldCall(
+                    draft.tool,
+                    {name: _accepted(args[name], numbers) for name in order},
+                    draft.name,
+                    {name: span for name in order if (span := args[name].span) is not None},
+                )
+            )
         return tuple(calls)
 
 
@@ -159,8 +164,9 @@ def clauses(
         heard: how many words were.
         final: whether nobody speaks any more.
         taken: indices of edits that eagerness takes early.
-        words: as they were heard, where texts that are still being said are wanted too (`Growing`); at an end, where they may
-            be cut or hang, so that a text is what was heard of it, and a value after which something hangs is not taken.
+        words: as they were heard, where texts that are still being said are wanted too (`Growing`); at an end, where
+            they may be cut or hang, so that a text is what was heard of it, and a value after which something hangs is
+            not taken.
     """
     found: dict[int, Clause] = {}
     hanging, unsure = (hanging_from(words), leaves_open(words[-1])) if final and words else (heard, False)
@@ -170,7 +176,12 @@ def clauses(
         if unsure and goes_on and edit.start < heard and (edit.end >= hanging or is_growing(edit, heard)):
             continue
         exact = final and edit.value and edit.end == min(heard, len(words or ()))
-        if words is not None and not exact and is_growing(edit, heard) and (text := _told(words[edit.start: heard], final)):
+        if (
+            words is not None
+            and not exact
+            and is_growing(edit, heard)
+            and (text := _told(words[edit.start : heard], final))
+        ):
             said = Said((text,), heard, Evidence(edit.start, heard) if final else None)
             found.setdefault(edit.clause, Clause(edit.clause)).slots.setdefault(edit.slot, {})[edit.item] = said
             continue
@@ -203,7 +214,7 @@ def _told(words: Sequence[str], final: bool) -> str:
 def parts_of(edit: Edit, words: Sequence[str]) -> tuple[Any, ...]:
     """What a value that words end in the middle of comes to, where it is more than those words but made of them."""
     cut = edit.op == "put" and edit.value and not edit.spoken and not edit.eager and edit.start < len(words) < edit.end
-    part = cut_value(edit.value[0], words[edit.start:]) if cut else None
+    part = cut_value(edit.value[0], words[edit.start :]) if cut else None
     return () if part is None else (part,)
 
 
@@ -303,14 +314,17 @@ class DerivedReading:
         begun = [edit.start for edit in edits if is_growing(edit, len(heard))]
         if not final and begun:
             for draft in asks(clauses(edits, len(heard), final, self._taken, heard)):
-                texts = {name: said.values[0] for name, said in draft.args.items() if isinstance(said.values[0], Growing)}
+                texts = {
+                    name: said.values[0] for name, said in draft.args.items() if isinstance(said.values[0], Growing)
+                }
                 growing[draft.key] = {name: str(text) for name, text in texts.items()}
             if not hangs(heard[-1]) and self._unit(max(begun)) < self.eagerness:
                 drafts = [self._taken_as_whole(draft, growing.get(draft.key, {}), len(heard)) for draft in drafts]
         return tuple(self._wanted(item, growing.get(item.draft.key, {})) for item in understood(drafts))
 
     def _taken_as_whole(self, draft: Draft, texts: dict[str, str], heard: int) -> Draft:
-        """A look-up that waits for nothing but texts which are being said, with these as far as they are, where they could be all."""
+        """A look-up that waits for nothing but texts which are being said, with these as far as they are, where they
+        could be all."""
         open_ = [name for name in draft.needs if name in texts or name not in draft.args]
         could_be = all(len(texts.get(name, "").split()) >= LEAST_WORDS for name in open_)
         if not open_ or not could_be or self.task.specs[draft.tool].access != "read":
@@ -323,7 +337,9 @@ class DerivedReading:
         for key in (draft.key, *(key for said in said_of for value in said.values for key in uses(value))):
             # only tells calls apart; no number reaches what the expert writes
             self._numbers.setdefault(key, len(self._numbers) + 1)
-        heard = [(param, _accepted(item.args[param.name], self._numbers)) for param in spec.params if param.name in item.args]
+        heard = [
+            (param, _accepted(item.args[param.name], self._numbers)) for param in spec.params if param.name in item.args
+        ]
         accepts = {param.name: fits for param, arg in heard if (fits := _fitting(arg, param.schema)) is not None}
         missing = (*item.missing, *(name for name in draft.needs if name not in accepts and name not in item.missing))
         args = {name: arg.values[0] for name, arg in accepts.items()}

@@ -1,8 +1,9 @@
-"""Words as they were heard: what closes a value, and what a request asks for if the recogniser's mistakes are taken at their word.
+"""Words as they were heard: what closes a value, and what a request asks for if the recogniser's mistakes are taken at
+their word.
 
-Owns `closes`, whether a word that follows a value shows that it is over, and `as_heard`, the task in which the words that
-were heard had been said. A listener knows no others, so a reading of what was heard is a reading of that task. Does not
-know calls and what to do about them.
+Owns `closes`, whether a word that follows a value shows that it is over, and `as_heard`, the task in which the words
+that were heard had been said. A listener knows no others, so a reading of what was heard is a reading of that task.
+Does not know calls and what to do about them.
 """
 
 from __future__ import annotations
@@ -29,27 +30,52 @@ GOES_ON = frozenset(
     "and or nor plus but & of for in on at to with without from by about into over under near between as than the a an "
     "my your his her its our their this these those some any".split()
 )
-"""Conjunctions, prepositions and determiners: a value may go on with them ("milk" with "and eggs", "in the fridge"), and
-whether it does no listener knows before the word that comes after them."""
+"""Conjunctions, prepositions and determiners: a value may go on with them ("milk" with "and eggs", "in the fridge"),
+and whether it does no listener knows before the word that comes after them."""
 
 _MAY_END = frozenset("in on over about by under her this that these those some any".split())
-"""Of those, the words that a request may end on all the same: particles ("turn the lights on"), and what can stand alone."""
+"""Of those, the words that a request may end on all the same: particles ("turn the lights on"), and what can stand
+alone."""
 
-_NEVER_LAST = frozenset("a the my your our their every and or nor but because unless whether than oh um uh erm let".split())
-"""Words that no request ends on, whatever was said before. Not "an" and "er": sentences of other languages end on them."""
+_NEVER_LAST = frozenset(
+    "a the my your our their every and or nor but because unless whether than oh um uh erm let".split()
+)
+"""Words that no request ends on, whatever was said before. Not "an" and "er": sentences of other languages end on
+them."""
 _CLITIC = re.compile(r"\w+['’](m|ve|re|ll|d)|(it|that|he|she|there|here|what|who|where|when|how|let)['’]s")
 """Verbs that lean on the word before: "I'm", "there's". After a name "'s" may be whose it is."""
 _DAYS = frozenset("monday tuesday wednesday thursday friday saturday sunday today tomorrow tonight".split())
-"""Words behind which "at" wants a time; elsewhere a request may leave a preposition for its end ("the hospital she's at")."""
-_HALF_BACK = frozenset(("oh no", "no no", "no wait", "wait no", "oh wait", "no sorry", "no not", "sorry not", "wait not", "oh not", "uh no",
-                        "um no", "er no", "no actually", "no hang", "no hold", "let me"))
+"""Words behind which "at" wants a time; elsewhere a request may leave a preposition for its end ("the hospital she's
+at")."""
+_HALF_BACK = frozenset(
+    (
+        "oh no",
+        "no no",
+        "no wait",
+        "wait no",
+        "oh wait",
+        "no sorry",
+        "no not",
+        "sorry not",
+        "wait not",
+        "oh not",
+        "uh no",
+        "um no",
+        "er no",
+        "no actually",
+        "no hang",
+        "no hold",
+        "let me",
+    )
+)
 """Pairs of words that begin to take something back, and say nothing in its place yet."""
 _STOPS = ".,;:!?、。，；：！？"
 _TAKES_BACK = frozenset("no wait sorry actually rather scratch oops i mean make".split())
 
 
 def closes(word: str) -> bool:
-    """Whether a word that follows a value shows that the value is over; any but filled pauses and those it may go on with."""
+    """Whether a word that follows a value shows that the value is over; any but filled pauses and those it may go on
+    with."""
     said = plain(word)
     return said not in GOES_ON and said not in SOFT
 
@@ -61,14 +87,17 @@ def hangs(word: str) -> bool:
 
 
 def leaves_open(word: str) -> bool:
-    """Whether nobody who is told that speech ends on a word would take what stands before it as all: nothing can end so."""
+    """Whether nobody who is told that speech ends on a word would take what stands before it as all: nothing can end
+    so."""
     return hangs(word) and plain(word) not in _MAY_END
 
 
 def breaks_off(words: Sequence[str]) -> bool:
-    """Whether nobody would take the words for all that is said, though they are told that speech has ended: no effect may follow.
+    """Whether nobody would take the words for all that is said, though they are told that speech has ended: no effect
+    may follow.
 
-    Stricter than `leaves_open`, after which only what was said last is in doubt: a request that really ends so is never acted on.
+    Stricter than `leaves_open`, after which only what was said last is in doubt: a request that really ends so is never
+    acted on.
     """
     if not words:
         return False
@@ -77,7 +106,11 @@ def breaks_off(words: Sequence[str]) -> bool:
         return False  # letters: "Ray with an A", "gate A", "B M I"
     if last == "at":
         return previous in _DAYS
-    return last in _NEVER_LAST or bool(_CLITIC.fullmatch(words[-1].lower().rstrip(_STOPS))) or f"{previous} {last}" in _HALF_BACK
+    return (
+        last in _NEVER_LAST
+        or bool(_CLITIC.fullmatch(words[-1].lower().rstrip(_STOPS)))
+        or f"{previous} {last}" in _HALF_BACK
+    )
 
 
 def hanging_from(words: Sequence[str]) -> int:
@@ -89,7 +122,8 @@ def hanging_from(words: Sequence[str]) -> int:
 
 
 def as_said(words: Sequence[str]) -> str:
-    """A text at an end of speech: what was heard of it, fillers left out; empty where more is bound to come, or it has only begun."""
+    """A text at an end of speech: what was heard of it, fillers left out; empty where more is bound to come, or it has
+    only begun."""
     said = _once([word for word in words if plain(word) not in SOFT])
     if not said or leaves_open(words[-1]) or all(map(hangs, said)):
         return ""
@@ -103,7 +137,7 @@ def _once(words: Sequence[str]) -> list[str]:
         found.append(word)
         for n in (1, 2):
             # 谢谢 is one word: a character twice is no repetition
-            twice = len(found) >= 2 * n and [*map(plain, found[-n:])] == [*map(plain, found[-2 * n: -n])]
+            twice = len(found) >= 2 * n and [*map(plain, found[-n:])] == [*map(plain, found[-2 * n : -n])]
             if twice and not all(map(UNSPACED.match, found[-n:])):
                 del found[-n:]
                 break
@@ -111,10 +145,11 @@ def _once(words: Sequence[str]) -> list[str]:
 
 
 def cut_value(value: Any, words: Sequence[str]) -> Any:
-    """What a value that is made of the words it is said in comes to, where speech ends within them; None where it comes to nothing.
+    """What a value that is made of the words it is said in comes to, where speech ends within them; None where it comes
+    to nothing.
 
-    Of a text it is the part that was heard, of a list the items, the last one perhaps in part. Numbers, dates and what is said in
-    other words have no parts that mean anything.
+    Of a text it is the part that was heard, of a list the items, the last one perhaps in part. Numbers, dates and what
+    is said in other words have no parts that mean anything.
     """
     said = _once([word for word in words if plain(word) not in SOFT])
     if isinstance(value, list | tuple):
@@ -156,7 +191,8 @@ def _begins(value: str, said: Sequence[str]) -> bool:
 
 
 def so_far(words: Sequence[str]) -> str:
-    """A text that is being dictated, as far as it is safe to write down: fillers, repetitions and what hangs at its end are left out."""
+    """A text that is being dictated, as far as it is safe to write down: fillers, repetitions and what hangs at its end
+    are left out."""
     said = [word for word in words if plain(word) not in SOFT]
     while said and hangs(said[-1]):
         said.pop()
@@ -172,7 +208,11 @@ def plain(word: str) -> str:
 
 def misheard(task: Task, heard: Sequence[str]) -> dict[int, str]:
     """The words that were heard as others than the task's, by their place."""
-    return {n: said for n, (said, word) in enumerate(zip(heard, task.words)) if said != word.text and plain(said) != plain(word.text)}
+    return {
+        n: said
+        for n, (said, word) in enumerate(zip(heard, task.words))
+        if said != word.text and plain(said) != plain(word.text)
+    }
 
 
 def as_heard(task: Task, heard: Sequence[str]) -> Task:
@@ -212,7 +252,11 @@ def _gold(call: GoldCall, task: Task, wrong: Mapping[int, str]) -> GoldCall:
     schemas = {param.name: param.schema for param in task.specs[call.name].params}
     for name, span in call.arg_evidence.items():
         if inside := [n for n in wrong if span.start <= n < span.end]:
-            values = [v for v in _values(args[name].values, task, inside, wrong) if references(v) or mismatch(v, schemas[name]) is None]
+            values = [
+                v
+                for v in _values(args[name].values, task, inside, wrong)
+                if references(v) or mismatch(v, schemas[name]) is None
+            ]
             args[name], spans[name] = (GoldArg(tuple(values)), span) if values else (args[name], never)
     named = call.name_evidence
     return GoldCall(call.name, args, never if any(named.start <= n < named.end for n in wrong) else named, spans)
@@ -234,14 +278,22 @@ def _misread(value: Any, said: str, heard: str) -> Any:
             return ONES.get(plain(heard)) if ONES.get(plain(said)) == value else None
         case str():
             word = re.compile(rf"(?<!\w){re.escape(plain(said))}(?!\w)", re.IGNORECASE)
-            text, count = word.subn(lambda _: heard.strip(".,;:!?\"()[]“”…"), value)
+            text, count = word.subn(lambda _: heard.strip('.,;:!?"()[]“”…'), value)
             return text if count else None
         case Spliced(parts):
             new = [_misread(part, said, heard) for part in parts]
-            return spliced(part if other is None else other for part, other in zip(parts, new)) if any(x is not None for x in new) else None
+            return (
+                spliced(part if other is None else other for part, other in zip(parts, new))
+                if any(x is not None for x in new)
+                else None
+            )
         case list() | tuple():
             new = [_misread(item, said, heard) for item in value]
-            return [item if other is None else other for item, other in zip(value, new)] if any(x is not None for x in new) else None
+            return (
+                [item if other is None else other for item, other in zip(value, new)]
+                if any(x is not None for x in new)
+                else None
+            )
         case dict():
             found = {name: other for name, item in value.items() if (other := _misread(item, said, heard)) is not None}
             return value | found if found else None

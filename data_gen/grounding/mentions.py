@@ -22,7 +22,13 @@ NEGATIONS = frozenset(
 
 _LENGTHS = {
     tuple(said.split()): minutes
-    for said, minutes in {"an hour": 60, "one hour": 60, "half an hour": 30, "quarter of an hour": 15, "two hours": 120}.items()
+    for said, minutes in {
+        "an hour": 60,
+        "one hour": 60,
+        "half an hour": 30,
+        "quarter of an hour": 15,
+        "two hours": 120,
+    }.items()
 }
 """What people call some numbers of minutes."""
 
@@ -75,15 +81,18 @@ def number_mentions(heard: Heard, value: float, param: str = "") -> list[Mention
     found = [
         mention
         for number, mention in heard.numbers
-        if abs(number - value) <= 1e-9 * max(1.0, abs(value)) and (value == 0 or abs(number - value) <= 1e-6 * abs(value))
+        if abs(number - value) <= 1e-9 * max(1.0, abs(value))
+        and (value == 0 or abs(number - value) <= 1e-6 * abs(value))
     ]
     if any(part in param.casefold() for part in ("compound", "freq", "period", "times")):
         found += [Mention(atom.word, atom.word + 1, 0.8) for atom in heard.atoms if PER_YEAR.get(atom.text) == value]
     if any(part in param.casefold() for part in ("duration", "minute")):
         found += [
-            Mention(at, at + len(said), 0.3) for said, minutes in _LENGTHS.items() if minutes == value
+            Mention(at, at + len(said), 0.3)
+            for said, minutes in _LENGTHS.items()
+            if minutes == value
             for at in range(len(heard.words) - len(said) + 1)
-            if tuple(word.casefold().strip(",.?!") for word in heard.words[at: at + len(said)]) == said
+            if tuple(word.casefold().strip(",.?!") for word in heard.words[at : at + len(said)]) == said
             and not (said[0] == "an" and at and heard.words[at - 1].casefold() in ("half", "of"))
         ]
     if value == 7 and "day" in param.casefold():
@@ -198,7 +207,9 @@ def _scattered(heard: Heard, wanted: Sequence[Atom]) -> Iterator[Mention]:
         picks = [min(options, key=lambda option: abs(option[0] - anchor)) for options in places]
         low, high = min(p for p, _ in picks), max(p for p, _ in picks)
         if high - low < len(content) + 6 and len({p for p, _ in picks}) == len(picks):
-            yield Mention(heard.atoms[low].word, heard.atoms[high].word + 1, 1.5 + sum(d for _, d in picks) / len(picks))
+            yield Mention(
+                heard.atoms[low].word, heard.atoms[high].word + 1, 1.5 + sum(d for _, d in picks) / len(picks)
+            )
 
 
 _FLAG_WORDS = frozenset(
@@ -211,7 +222,9 @@ def flag_mentions(heard: Heard, value: bool, name: str) -> list[Mention]:
     wanted = [atom for atom in atoms([" ".join(identifier_words(name))]) if atom.text not in _FLAG_WORDS]
     hits: dict[int, float] = {}
     for i, heard_atom in enumerate(heard.atoms):
-        distances = [distance for atom in wanted if (distance := atom_distance(atom, heard_atom, short=True)) is not None]
+        distances = [
+            distance for atom in wanted if (distance := atom_distance(atom, heard_atom, short=True)) is not None
+        ]
         if distances:
             hits[i] = min(distances)
     found: list[Mention] = []
@@ -219,7 +232,9 @@ def flag_mentions(heard: Heard, value: bool, name: str) -> list[Mention]:
         if any(j in hits for j in range(i - 4, i)):
             continue  # counted with the hit before it
         cluster = [j for j in hits if i <= j <= i + 6]
-        matched = sum(any(atom_distance(atom, heard.atoms[j], short=True) is not None for j in cluster) for atom in wanted)
+        matched = sum(
+            any(atom_distance(atom, heard.atoms[j], short=True) is not None for j in cluster) for atom in wanted
+        )
         if matched * 2 < len(wanted):
             continue
         around = (
@@ -231,12 +246,15 @@ def flag_mentions(heard: Heard, value: bool, name: str) -> list[Mention]:
         if bool(negations) == value:
             continue
         span = [*(heard.atoms[j].word for j in cluster), *negations]
-        found.append(Mention(min(span), max(span) + 1, 0.5 + min(hits[j] for j in cluster) + (len(wanted) - matched) * 0.3))
+        found.append(
+            Mention(min(span), max(span) + 1, 0.5 + min(hits[j] for j in cluster) + (len(wanted) - matched) * 0.3)
+        )
     return found or [*_switched(heard, value, identifier_words(name))]
 
 
 def _switched(heard: Heard, value: bool, name: Sequence[str]) -> Iterator[Mention]:
-    """Where a word of one of two states says which the flag is to have: ``switch off``, ``unlock``; ``don't`` turns it around."""
+    """Where a word of one of two states says which the flag is to have: ``switch off``, ``unlock``; ``don't`` turns it
+    around."""
     named = [word for word in map(_bare, name) if word in _OPPOSITES]
     if not named and not _STATES & set(name):
         return
@@ -246,23 +264,51 @@ def _switched(heard: Heard, value: bool, name: Sequence[str]) -> Iterator[Mentio
         said = _bare(atom.text)
         if said not in yes | no:
             continue
-        before = [other.word for other in heard.atoms[max(0, i - 3): i] if other.text in _TURNS_AROUND]
+        before = [other.word for other in heard.atoms[max(0, i - 3) : i] if other.text in _TURNS_AROUND]
         if ((said in yes) != bool(before)) == value:
             # a particle beside its verb is sure; "the lamp on the desk" says a place
-            particle = said in ("on", "off") and not _VERBS_OF_SWITCHES & {other.text for other in heard.atoms[max(0, i - 6): i]}
+            particle = said in ("on", "off") and not _VERBS_OF_SWITCHES & {
+                other.text for other in heard.atoms[max(0, i - 6) : i]
+            }
             yield Mention(min([atom.word, *before]), atom.word + 1, 1.4 if particle else 0.9)
 
 
 def _bare(word: str) -> str:
     """``locked`` and ``unlocks`` as the states are listed."""
-    return next((form for form in (word, word.removesuffix("d"), word.removesuffix("ed"), word.removesuffix("s"), stem(word))
-                 if form in _OPPOSITES), word)
+    return next(
+        (
+            form
+            for form in (word, word.removesuffix("d"), word.removesuffix("ed"), word.removesuffix("s"), stem(word))
+            if form in _OPPOSITES
+        ),
+        word,
+    )
 
 
 _PAIRS = (
-    "on off", "enable disable", "activate deactivate", "start stop", "lock unlock", "open close", "open shut", "mute unmute", "show hide",
-    "arm disarm", "connect disconnect", "subscribe unsubscribe", "allow block", "allow forbid", "allow deny", "pause resume", "pause play",
-    "pin unpin", "archive unarchive", "follow unfollow", "accept decline", "accept reject", "install uninstall",
+    "on off",
+    "enable disable",
+    "activate deactivate",
+    "start stop",
+    "lock unlock",
+    "open close",
+    "open shut",
+    "mute unmute",
+    "show hide",
+    "arm disarm",
+    "connect disconnect",
+    "subscribe unsubscribe",
+    "allow block",
+    "allow forbid",
+    "allow deny",
+    "pause resume",
+    "pause play",
+    "pin unpin",
+    "archive unarchive",
+    "follow unfollow",
+    "accept decline",
+    "accept reject",
+    "install uninstall",
 )
 _OPPOSITES: dict[str, set[str]] = {}
 for _pair in _PAIRS:
@@ -271,7 +317,8 @@ for _pair in _PAIRS:
     _OPPOSITES.setdefault(_other, set()).add(_one)
 _ALSO = {
     one: tuple(word for word in words if word != one)
-    for words in (("on", "enable", "activate", "start"), ("off", "disable", "deactivate", "stop"), ("close", "shut")) for one in words
+    for words in (("on", "enable", "activate", "start"), ("off", "disable", "deactivate", "stop"), ("close", "shut"))
+    for one in words
 }
 """Words that say the same of a switch."""
 _STATES = frozenset("state status power powered active enabled running".split())

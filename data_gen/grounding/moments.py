@@ -1,8 +1,8 @@
 """Dates and times as people say them, worked out against the user's now: "on Monday at ten in the morning".
 
-Owns the reading of days ("tomorrow", "Friday", "the twelfth of June"), times of day ("half past seven in the evening") and
-waits ("in forty minutes"), each with its words, and which of them say a moment that is given as ``YYYY-MM-DD HH:MM:SS``
-or ``YYYY-MM-DD``. Does not know calls: `data_gen.grounding.arguments` chooses among mentions.
+Owns the reading of days ("tomorrow", "Friday", "the twelfth of June"), times of day ("half past seven in the evening")
+and waits ("in forty minutes"), each with its words, and which of them say a moment that is given as
+``YYYY-MM-DD HH:MM:SS`` or ``YYYY-MM-DD``. Does not know calls: `data_gen.grounding.arguments` chooses among mentions.
 """
 
 from __future__ import annotations
@@ -17,13 +17,21 @@ from data_gen.grounding.atoms import Mention
 
 _DAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
 _HOURS = {word: n for word, n in ONES.items() if 1 <= n <= 12}
-_ORDINALS = ORDINALS | {
-    word: n for n, word in enumerate(
-        "eleventh twelfth thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth twentieth".split(), start=11)
-} | {"thirtieth": 30}
+_ORDINALS = (
+    ORDINALS
+    | {
+        word: n
+        for n, word in enumerate(
+            "eleventh twelfth thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth twentieth".split(),
+            start=11,
+        )
+    }
+    | {"thirtieth": 30}
+)
 _MINUTES = {"o'clock": 0, "fifteen": 15, "thirty": 30, "forty five": 45}
 _FROM_DAY_COST, _TODAY_COST, _GAP_COST = 0.3, 0.8, 0.03
-"""Cost of a moment whose day is said, of one whose day is left to be today, and of a word between its day and its time."""
+"""Cost of a moment whose day is said, of one whose day is left to be today, and of a word between its day and its
+time."""
 _FAR = 14
 """A day and a time further apart than this are not said together."""
 
@@ -77,11 +85,11 @@ def _days(plain: Sequence[str], now: datetime) -> Iterator[Day]:
             yield Day(today, n, n + 1)
         elif word == "tomorrow":
             yield Day(today + timedelta(days=1), n, n + 1)
-        elif word == "this" and plain[n + 1: n + 2] and plain[n + 1] in ("morning", "afternoon", "evening"):
+        elif word == "this" and plain[n + 1 : n + 2] and plain[n + 1] in ("morning", "afternoon", "evening"):
             yield Day(today, n, n + 2)
         elif word in _DAYS:
             ahead = (_DAYS.index(word) - today.weekday()) % 7
-            for weeks in ((0, 7) if ahead else (7, 0)):
+            for weeks in (0, 7) if ahead else (7, 0):
                 yield Day(today + timedelta(days=ahead + weeks), n, n + 1)
         elif (found := _ordinal(plain, n)) is not None:
             yield from _of_month(plain, n, *found, today)
@@ -109,7 +117,7 @@ def _of_month(plain: Sequence[str], start: int, day: int, end: int, today: date)
                 yield Day(found, min(start, stop - 1), stop)
                 return
     if not months:
-        this_month = plain[end: end + 3] == ["of", "this", "month"]
+        this_month = plain[end : end + 3] == ["of", "this", "month"]
         for ahead in range(12):
             years, month = divmod(today.month - 1 + ahead, 12)
             if (found := _date(today.year + years, month + 1, day)) is not None and found >= today:
@@ -134,9 +142,15 @@ def _times(plain: Sequence[str]) -> Iterator[Time]:
 
 
 def _clock(plain: Sequence[str], n: int) -> tuple[int, int] | None:
-    """Minutes on the dial, and the word after them: ``half past seven``, ``quarter to five``, ``two thirty``, ``7:30``."""
+    """Minutes on the dial, and the word after them: ``half past seven``, ``quarter to five``, ``two thirty``,
+    ``7:30``."""
     before = {"half": 30, "quarter": 15, "ten": 10, "five": 5, "twenty": 20}.get(plain[n])
-    if before is not None and n + 2 < len(plain) and plain[n + 1] in ("past", "to") and (hour := _hour(plain[n + 2])) is not None:
+    if (
+        before is not None
+        and n + 2 < len(plain)
+        and plain[n + 1] in ("past", "to")
+        and (hour := _hour(plain[n + 2])) is not None
+    ):
         return hour * 60 + (before if plain[n + 1] == "past" else -before), n + 3
     if (found := re.fullmatch(r"(\d{1,2}):(\d\d)(?:[ap]\.?m)?", plain[n])) is not None:
         return int(found[1]) * 60 + int(found[2]), n + 1
@@ -145,7 +159,7 @@ def _clock(plain: Sequence[str], n: int) -> tuple[int, int] | None:
     if n and plain[n - 1] in ("past", "to") and n > 1 and plain[n - 2] in ("half", "quarter", "ten", "five", "twenty"):
         return None
     for length in (2, 1):
-        if (minutes := _MINUTES.get(" ".join(plain[n + 1: n + 1 + length]))) is not None:
+        if (minutes := _MINUTES.get(" ".join(plain[n + 1 : n + 1 + length]))) is not None:
             return hour * 60 + minutes, n + 1 + length
     return hour * 60, n + 1
 
@@ -158,11 +172,21 @@ def _hour(word: str) -> int | None:
 
 def _half_of_day(plain: Sequence[str], minutes: int, start: int, end: int) -> Time:
     """A time on the dial with the half of the day that the words around it say, or with both."""
-    after = " ".join(plain[end: end + 3])
+    after = " ".join(plain[end : end + 3])
     for text, half, length in (
-        ("in the morning", 0, 3), ("in the afternoon", 720, 3), ("in the evening", 720, 3), ("at night", 720, 2), ("tonight", 720, 1),
-        ("this morning", 0, 2), ("this afternoon", 720, 2), ("this evening", 720, 2), ("tomorrow morning", 0, 2),
-        ("tomorrow afternoon", 720, 2), ("tomorrow evening", 720, 2), ("am", 0, 1), ("pm", 720, 1),
+        ("in the morning", 0, 3),
+        ("in the afternoon", 720, 3),
+        ("in the evening", 720, 3),
+        ("at night", 720, 2),
+        ("tonight", 720, 1),
+        ("this morning", 0, 2),
+        ("this afternoon", 720, 2),
+        ("this evening", 720, 2),
+        ("tomorrow morning", 0, 2),
+        ("tomorrow afternoon", 720, 2),
+        ("tomorrow evening", 720, 2),
+        ("am", 0, 1),
+        ("pm", 720, 1),
     ):
         if (after + " ").startswith(text + " "):
             return Time((minutes + half,), start, end + length)
@@ -179,7 +203,7 @@ def _waits(plain: Sequence[str], now: datetime) -> Iterator[tuple[datetime, int,
         if unit is None:
             continue
         for length in (2, 1):
-            said = plain[max(0, n - length): n]
+            said = plain[max(0, n - length) : n]
             count = _count(said) if len(said) == length else None
             if count is not None and n > length and plain[n - length - 1] == "in":
                 yield (now + timedelta(minutes=count * unit)).replace(second=0), n - length - 1, n + 1

@@ -59,7 +59,11 @@ class Lexicon:
                 (TEXT, [atom.text for atom in atoms(tool.description.split())]),
                 (
                     PARAM,
-                    [word for text in [*(param.name for param in tool.params), *choices] for word in identifier_words(text)],
+                    [
+                        word
+                        for text in [*(param.name for param in tool.params), *choices]
+                        for word in identifier_words(text)
+                    ],
                 ),
                 (NAME, self._own[tool.name]),
             ):
@@ -110,7 +114,8 @@ def revealed(prefix_words: Sequence[str], tools: Sequence[ToolSpec]) -> str | No
 
 
 def first_named(words: Sequence[str], lexicon: Lexicon) -> Evidence:
-    """The first word that speaks for the only tool there is, else the whole request: a request may need no tool at all."""
+    """The first word that speaks for the only tool there is, else the whole request: a request may need no tool at
+    all."""
     at = next((n for n, word in enumerate(words) if lexicon.said(word)), None)
     return Evidence(0, len(words)) if at is None else Evidence(at, at + 1)
 
@@ -119,9 +124,9 @@ def name_evidence(words: Sequence[str], lexicon: Lexicon, name: str, args: Seque
     """The words after which it is clear that this call's tool is meant.
 
     The stretch of the call reaches from the start of the sentence of its first argument to the end of its last. Within
-    it the last time that `revealed` turns to the tool counts; failing that, the first such time in the rest of the sentence;
-    failing that, the end of the first later sentence in which it does; failing that, the whole request. So the end
-    depends on no word after the later of the two: itself, and the last argument.
+    it the last time that `revealed` turns to the tool counts; failing that, the first such time in the rest of the
+    sentence; failing that, the end of the first later sentence in which it does; failing that, the whole request. So
+    the end depends on no word after the later of the two: itself, and the last argument.
     """
     if len(lexicon.names) == 1:
         return Evidence(0, 0)
@@ -137,7 +142,8 @@ def name_evidence(words: Sequence[str], lexicon: Lexicon, name: str, args: Seque
         return Evidence(0, first) if first else Evidence(0, 0)
     for end in range(max(last, first) + 1, len(words) + 1):
         if won[end]:
-            # named in a later sentence, the call takes up words of an earlier one ("in these years"): that is said by its end
+            # named in a later sentence, the call takes up words of an earlier one ("in these years"): that is said by
+            # its end
             closed = next((start for start in starts if start >= end and start > 0), len(words))
             return Evidence(end - 1, end if end <= stop else closed)
     return Evidence(0, len(words))

@@ -72,7 +72,9 @@ def numbers(words: Sequence[str], items: Sequence[Atom]) -> Iterator[tuple[float
                 yield -value, Mention(start - 1, end, 0.1)
             if {"loss", "lost", "negative", "minus"} & set(before):
                 yield -value, Mention(start, end, 0.3)
-            power = re.search(rf"[^\W\d_]\^{re.escape(items[i].text)}", words[start])  # m/s^2, x^2: an exponent counts nothing
+            power = re.search(
+                rf"[^\W\d_]\^{re.escape(items[i].text)}", words[start]
+            )  # m/s^2, x^2: an exponent counts nothing
             yield value, Mention(start, end, 1.5 if power else spelled)
         if last > i and (first := items[i].number) is not None and items[last].text in SCALES:
             yield first, Mention(start, items[i].word + 1, 1.5)  # "5 million" to a parameter counted in millions
@@ -80,7 +82,8 @@ def numbers(words: Sequence[str], items: Sequence[Atom]) -> Iterator[tuple[float
 
 
 def _numeral(items: Sequence[Atom], i: int) -> tuple[float | None, int]:
-    """The numeral that begins at atom ``i`` and its last atom: ``twenty one``, ``3.5 million``, ``two hundred and five``."""
+    """The numeral that begins at atom ``i`` and its last atom: ``twenty one``, ``3.5 million``,
+    ``two hundred and five``."""
     total, current, last, seen = 0.0, 0.0, i, False
     j = i
     while j < len(items):
@@ -112,15 +115,20 @@ def _numeral(items: Sequence[Atom], i: int) -> tuple[float | None, int]:
         else:
             break
         seen, last = True, j
-        if atom.number is not None and atom.text not in ONES and not (j + 1 < len(items) and items[j + 1].text in SCALES):
+        if (
+            atom.number is not None
+            and atom.text not in ONES
+            and not (j + 1 < len(items) and items[j + 1].text in SCALES)
+        ):
             break
         j += 1
     return (total + current if seen else None), last
 
 
 def _fraction(items: Sequence[Atom], last: int, value: float) -> tuple[float, int] | None:
-    """A numeral that ends at atom ``last`` with the fraction after it, and its last atom: ``and a half``, ``point five``, ``½``."""
-    following = [atom.text for atom in items[last + 1: last + 5]]
+    """A numeral that ends at atom ``last`` with the fraction after it, and its last atom: ``and a half``,
+    ``point five``, ``½``."""
+    following = [atom.text for atom in items[last + 1 : last + 5]]
     if following and following[0] in _SIGNS:
         return value + unicodedata.numeric(following[0]), last + 1
     if following[:1] == ["point"]:
@@ -148,7 +156,7 @@ def _with_unit(items: Sequence[Atom]) -> Iterator[tuple[float, Mention]]:
         count, last = (1.0, i) if text in ("a", "an") else _numeral(items, i)
         if count is None:
             continue
-        if (unit := texts[last + 1: last + 2]) and unit[0] in _PARTS and unit[0].endswith("s"):
+        if (unit := texts[last + 1 : last + 2]) and unit[0] in _PARTS and unit[0].endswith("s"):
             yield count * _PARTS[unit[0]], Mention(items[i].word, items[last + 1].word + 1, 0.5)
         if unit and unit[0] not in STOP and items[last + 1].number is None and unit[0] not in SCALES | TENS:
             if (part := _fraction(items, last + 1, count)) is not None and texts[last + 2] == "and":
@@ -158,8 +166,15 @@ def _with_unit(items: Sequence[Atom]) -> Iterator[tuple[float, Mention]]:
 _SIGNS = frozenset("½⅓⅔¼¾⅕⅖⅗⅘⅛⅜⅝⅞")
 _COUNTED: dict[str, float] = {"a": 1, "one": 1, "two": 2, "three": 3}
 _PARTS: dict[str, float] = {
-    "half": 1 / 2, "third": 1 / 3, "thirds": 1 / 3, "quarter": 1 / 4, "quarters": 1 / 4, "fifth": 1 / 5, "fifths": 1 / 5,
-    "tenth": 1 / 10, "tenths": 1 / 10,
+    "half": 1 / 2,
+    "third": 1 / 3,
+    "thirds": 1 / 3,
+    "quarter": 1 / 4,
+    "quarters": 1 / 4,
+    "fifth": 1 / 5,
+    "fifths": 1 / 5,
+    "tenth": 1 / 10,
+    "tenths": 1 / 10,
 }
 _DIGITS = {word: str(int(number)) for word, number in ONES.items() if number < 10} | {"oh": "0"}
 

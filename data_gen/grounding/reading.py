@@ -2,8 +2,9 @@
 
 Owns the causal reading of a request. A grounded reading restricts the gold calls to what their evidence says within
 the words as they were heard: an argument counts once a word that can't go on with it (or the final update) closes it,
-because "New York" may yet become "New York City", and "milk" may become "milk and eggs". How many calls there will be is
-not known before something tells them apart. Does not know the call graph and what to do about it: that is the expert's.
+because "New York" may yet become "New York City", and "milk" may become "milk and eggs". How many calls there will be
+is not known before something tells them apart. Does not know the call graph and what to do about it: that is the
+expert's.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class Wanted:
     missing: tuple[str, ...] = ()
     """Required parameters that are not understood yet."""
     drafts: Mapping[str, str] = field(default_factory=dict)
-    """Texts that are still being said, as far as they are; what ``args`` have in their place is about to be taken back."""
+    """Texts that are still being said, as far as they are; what ``args`` have in their place is about to be taken
+    back."""
     pending: Mapping[str, Any] = field(default_factory=dict)
     """Arguments that take the results of calls which are not complete themselves."""
 
@@ -49,7 +51,8 @@ class Reading(Protocol):
     def wanted(self, heard: Sequence[str], final: bool) -> tuple[Wanted, ...]:
         """What is wanted after the words that were heard, in the order in which it became clear.
 
-        Depends on those words alone: two requests in which they are heard share the answer, whatever was said and follows.
+        Depends on those words alone: two requests in which they are heard share the answer, whatever was said and
+            follows.
         """
         ...
 
@@ -72,12 +75,17 @@ class GroundedReading:
         """See `Reading`."""
         key = (tuple(heard), final)
         if key not in self._known:
-            reading = GroundedReading(as_heard(self.task, heard), self.eagerness, self.seed) if misheard(self.task, heard) else self
+            reading = (
+                GroundedReading(as_heard(self.task, heard), self.eagerness, self.seed)
+                if misheard(self.task, heard)
+                else self
+            )
             self._known[key] = reading._wanted(_Heard(heard, final))
         return self._known[key]
 
     def when_quiet(self, heard: Sequence[str]) -> tuple[Wanted, ...]:
-        """See `Reading`. A grounded reading can't tell a value that goes on from one that is over: nothing is, before the endpoint."""
+        """See `Reading`. A grounded reading can't tell a value that goes on from one that is over: nothing is, before
+        the endpoint."""
         return ()
 
     def _wanted(self, heard: _Heard) -> tuple[Wanted, ...]:
@@ -90,18 +98,29 @@ class GroundedReading:
                 continue
             known = {name: at for name in gold.args if (at := self._known_at(gold, name, heard, complete)) is not None}
             begun = self._begun(gold, spec, known, heard)
-            taken = {name: text for name, text in begun.items() if spec.access == "read" and self._could_be_all(gold, name, text, heard)}
+            taken = {
+                name: text
+                for name, text in begun.items()
+                if spec.access == "read" and self._could_be_all(gold, name, text, heard)
+            }
             known |= dict.fromkeys(taken, heard.count)
-            gold = replace(gold, args={**gold.args, **{name: GoldArg((text,)) for name, text in taken.items()}}) if taken else gold
+            gold = (
+                replace(gold, args={**gold.args, **{name: GoldArg((text,)) for name, text in taken.items()}})
+                if taken
+                else gold
+            )
             missing = tuple(p.name for p in spec.params if p.required and p.name in gold.args and p.name not in known)
             decisive = (known[p] for p in known if spec_requires(spec, p) or references(gold.args[p].values[0]))
             at = max(gold.name_evidence.end, *decisive, 0)
             args = {p.name: gold.args[p.name].values[0] for p in spec.params if p.name in known}
             drafts = {name: text for name, text in begun.items() if name not in taken}
-            found.append((at, Wanted(k, spec, args, {name: gold.args[name] for name in args}, not missing, missing, drafts)))
+            found.append(
+                (at, Wanted(k, spec, args, {name: gold.args[name] for name in args}, not missing, missing, drafts))
+            )
             if not missing:
                 complete[k] = at
-        # by the time they became clear; what takes a call's result became clear no earlier than it, and has a higher number
+        # by the time they became clear; what takes a call's result became clear no earlier than it, and has a higher
+        # number
         return _told_apart([wanted for _, wanted in sorted(found, key=lambda item: (item[0], item[1].gold))])
 
     def _known_at(self, gold: GoldCall, name: str, heard: _Heard, complete: Mapping[int, int]) -> int | None:
@@ -126,10 +145,16 @@ class GroundedReading:
         found = {}
         for param in spec.params:
             span = gold.arg_evidence.get(param.name)
-            if heard.final or span is None or param.name in known or span.start >= heard.count or param.schema.get("type") != "string":
+            if (
+                heard.final
+                or span is None
+                or param.name in known
+                or span.start >= heard.count
+                or param.schema.get("type") != "string"
+            ):
                 continue
             value = gold.args[param.name].values[0]
-            part = cut_value(value, heard.words[span.start:]) if not references(value) else None
+            part = cut_value(value, heard.words[span.start :]) if not references(value) else None
             if part and mismatch(part, param.schema) is None:
                 found[param.name] = part
         return found
@@ -156,18 +181,20 @@ class _Heard:
         return end == 0 or self.count > end or self.final and self.count >= end
 
     def closed(self, end: int) -> bool:
-        """Whether a value that is said by the words up to ``end`` is over; at an end of speech, if nothing hangs behind it."""
+        """Whether a value that is said by the words up to ``end`` is over; at an end of speech, if nothing hangs behind
+        it."""
         return end == 0 or self.count >= end and (self.final and end < self._sure or self._closers[end] <= self.count)
 
 
 def cut_off(gold: GoldCall, heard: Sequence[str], spec: ToolSpec) -> GoldCall:
-    """The call that a listener takes a gold call for where speech ends within its values: each is what was heard of it."""
+    """The call that a listener takes a gold call for where speech ends within its values: each is what was heard of
+    it."""
     n = len(heard)
     schemas = {param.name: param.schema for param in spec.params}
     args, spans = dict(gold.args), dict(gold.arg_evidence)
     for name, span in gold.arg_evidence.items():
         if span.start < n < span.end:
-            parts = (cut_value(value, heard[span.start:]) for value in gold.args[name].values)
+            parts = (cut_value(value, heard[span.start :]) for value in gold.args[name].values)
             values = [part for value in parts if (part := fitting(value, schemas[name])) is not None]
             if values:
                 args[name], spans[name] = GoldArg(tuple(values)), Evidence(span.start, n)
@@ -175,23 +202,29 @@ def cut_off(gold: GoldCall, heard: Sequence[str], spec: ToolSpec) -> GoldCall:
 
 
 def fitting(value: Any, schema: Mapping[str, Any]) -> Any:
-    """As much of a cut value as its tool takes: of a choice, no half of one; of a list, the items before that. None for nothing."""
+    """As much of a cut value as its tool takes: of a choice, no half of one; of a list, the items before that. None for
+    nothing."""
     while isinstance(value, list) and value and mismatch(value, schema) is not None:
         value = value[:-1]
     return None if value in (None, []) or mismatch(value, schema) is not None else value
 
 
 def _told_apart(found: Sequence[Wanted]) -> tuple[Wanted, ...]:
-    """Without the calls of which nothing is known that is not known of another: a listener can't tell that there are two.
+    """Without the calls of which nothing is known that is not known of another: a listener can't tell that there are
+    two.
 
     A call whose result another one takes stays.
     """
     used = {k for want in found for value in want.args.values() for k in references(value)}
     kept: list[Wanted] = []
     for want in found:
-        alike = [other for other in found if other is not want and other.spec.name == want.spec.name and within(want, other)]
+        alike = [
+            other for other in found if other is not want and other.spec.name == want.spec.name and within(want, other)
+        ]
         if want.complete:
-            hidden = want.gold not in used and any(other.complete and within(other, want) and other in kept for other in alike)
+            hidden = want.gold not in used and any(
+                other.complete and within(other, want) and other in kept for other in alike
+            )
         else:
             hidden = any(other.complete or not within(other, want) or other in kept for other in alike)
         if not hidden:

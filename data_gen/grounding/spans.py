@@ -1,8 +1,8 @@
 """Marked requests: a row says which of its words mean what, as a listener would have taken them when they were said.
 
 Owns the reading of a row's field ``spans``: quoted words are found in the request, and become the edits of a
-`data_gen.grounding.derivation.Derivation`, so that corrections, values that grow and calls that are taken back are read word by
-word as in generated requests. Every quotation is checked against the words, and what all edits together ask for
+`data_gen.grounding.derivation.Derivation`, so that corrections, values that grow and calls that are taken back are read
+word by word as in generated requests. Every quotation is checked against the words, and what all edits together ask for
 against the gold calls. Does not know files (`data_gen.tasks.jsonl`) and to guess: what is unmarked is an error.
 
     text Marco, no sorry, Marcus, that the van won't start
@@ -21,7 +21,19 @@ from typing import Any, NamedTuple
 
 from data_gen.gold import read_value, references
 from data_gen.grounding.atoms import STOP, atom_distance, atoms
-from data_gen.grounding.derivation import Clause, Derivation, Draft, Edit, Said, Told, Use, clauses, lowered, understood, uses
+from data_gen.grounding.derivation import (
+    Clause,
+    Derivation,
+    Draft,
+    Edit,
+    Said,
+    Told,
+    Use,
+    clauses,
+    lowered,
+    understood,
+    uses,
+)
 from data_gen.grounding.heard import closes
 from data_gen.speech.words import units
 from data_gen.task import BadTask, Evidence, GoldArg, GoldCall, Reference, Spliced
@@ -56,8 +68,11 @@ class Marked(NamedTuple):
 
 
 def marked(
-    words: Sequence[str], calls: Sequence[tuple[str, Mapping[str, GoldArg]]], spans: Sequence[Mapping[str, Any]],
-    specs: Mapping[str, ToolSpec], habits: Habits = Habits(),
+    words: Sequence[str],
+    calls: Sequence[tuple[str, Mapping[str, GoldArg]]],
+    spans: Sequence[Mapping[str, Any]],
+    specs: Mapping[str, ToolSpec],
+    habits: Habits = Habits(),
 ) -> Marked:
     """Reads the marks of a row.
 
@@ -69,20 +84,27 @@ def marked(
         habits: what is so of the tools.
 
     Raises:
-        BadTask: a quotation is not in the words, or is there more than once, or the marks do not come to the gold calls.
+        BadTask: a quotation is not in the words, or is there more than once, or the marks do not come to the gold
+            calls.
     """
     if not isinstance(spans, list) or len(spans) < len(calls):
-        raise BadTask(f"spans must be a list with an entry for each of the {len(calls)} calls, then any that were taken back")
+        raise BadTask(
+            f"spans must be a list with an entry for each of the {len(calls)} calls, then any that were taken back"
+        )
     reader = _Reader(words, spans, specs)
     gold = []
     for number, ((name, accepted), entry) in enumerate(zip(calls, spans), start=1):
         if "until" in entry or "name" in entry:
-            raise BadTask(f"spans of call {number}: gold asks for it, so it has no \"name\" and no \"until\"; list it after the gold calls")
+            raise BadTask(
+                f'spans of call {number}: gold asks for it, so it has no "name" and no "until"; list it after the gold calls'
+            )
         tool, said = reader.entry(number, name, entry, accepted)
         gold.append(GoldCall(name, accepted, tool, said))
-    for number, entry in enumerate(spans[len(calls):], start=len(calls) + 1):
+    for number, entry in enumerate(spans[len(calls) :], start=len(calls) + 1):
         if not isinstance(entry.get("name"), str) or not isinstance(entry.get("until"), str):
-            raise BadTask(f"spans {number} is of no gold call: give its tool's \"name\", and the words \"until\" which it was wanted")
+            raise BadTask(
+                f'spans {number} is of no gold call: give its tool\'s "name", and the words "until" which it was wanted'
+            )
         reader.entry(number, entry["name"], entry, {})
         end = reader.find(entry["until"], f"spans {number}: until")
         reader.edits.append(Edit(end.start, end.end, "drop", number, closes=end.end))
@@ -101,8 +123,10 @@ def meant(names: Sequence[str], spans: Sequence[Mapping[str, Any]]) -> list[tupl
     """
     return [
         (names[n] if n < len(names) else entry["name"], {param: GoldArg((read_value(one["value"], len(spans)),))})
-        for n, entry in enumerate(spans) for param, given in entry.get("args", {}).items()
-        for one in (given if isinstance(given, list) else [given]) if isinstance(one, Mapping) and one.get("value") is not None
+        for n, entry in enumerate(spans)
+        for param, given in entry.get("args", {}).items()
+        for one in (given if isinstance(given, list) else [given])
+        if isinstance(one, Mapping) and one.get("value") is not None
     ]
 
 
@@ -128,7 +152,9 @@ class _Reader:
         if name not in self.specs:
             raise BadTask(f"{where}: no such tool; use {', '.join(sorted(self.specs))}")
         if unknown := set(entry) - {"tool", "args", "name", "until"}:
-            raise BadTask(f"{where}: unknown field {min(unknown)!r}; use tool, args, and name and until for a call that was taken back")
+            raise BadTask(
+                f"{where}: unknown field {min(unknown)!r}; use tool, args, and name and until for a call that was taken back"
+            )
         tool = self.find(entry.get("tool"), f"{where}: tool")
         self.edits.append(Edit(tool.start, tool.end, "open", number, name, closes=tool.end))
         marks = entry.get("args", {})
@@ -147,7 +173,14 @@ class _Reader:
         return tool, said
 
     def _said(
-        self, number: int, param: str, one: Any, tool: Evidence, accepted: GoldArg | None, schema: Mapping[str, Any], where: str
+        self,
+        number: int,
+        param: str,
+        one: Any,
+        tool: Evidence,
+        accepted: GoldArg | None,
+        schema: Mapping[str, Any],
+        where: str,
     ) -> Evidence | None:
         """One time that an argument is said: gold's own value, or another that was meant then; null takes it back."""
         form = one if isinstance(one, Mapping) else {"words": one}
@@ -161,25 +194,45 @@ class _Reader:
                 raise BadTask(f"{where}: {why}")
             meant = None if value is None else GoldArg((value,))
             if accepted is not None and value is not None and value in accepted.accepted:
-                # what is said here comes first, also where gold accepts it beside a longer one that has not been said yet
+                # what is said here comes first, also where gold accepts it beside a longer one that has not been said
+                # yet
                 meant = GoldArg((value, *(other for other in accepted.values if other != value)), accepted.optional)
         elif accepted is None:
-            raise BadTask(f"{where}: gold has no such argument, so say what was meant: {{\"words\": {one!r}, \"value\": …}}")
+            raise BadTask(
+                f'{where}: gold has no such argument, so say what was meant: {{"words": {one!r}, "value": …}}'
+            )
         elif not self._tells(span, accepted, schema):
             first = _shown(accepted.values[0])
             raise BadTask(f"{where}: {self._text(span)!r} does not say {first}; if it means it, give words and value")
         self._put(number, param, span, meant, "words" not in form, "enum" not in schema)
         return span if "words" in form else None
 
-    def _put(self, number: int, param: str, span: Evidence, meant: GoldArg | None, at_once: bool, free: bool = True) -> None:
+    def _put(
+        self, number: int, param: str, span: Evidence, meant: GoldArg | None, at_once: bool, free: bool = True
+    ) -> None:
         """An edit: what is meant is given, or, if that is None, taken back."""
-        shut = span.end if at_once else next((n + 1 for n in range(span.end, len(self.words)) if closes(self.words[n])), None)
+        shut = (
+            span.end
+            if at_once
+            else next((n + 1 for n in range(span.end, len(self.words)) if closes(self.words[n])), None)
+        )
         value = tuple(self._linked(value, number) for value in meant.values) if meant is not None else ()
         first = next((units(one)[0] for one in value[:1] if isinstance(one, str) and one.split()), "")
         # one of several choices is made, not dictated: "window" of "window table" can't go on
         spoken = not at_once and free and bool(first) and plain(first) == plain(self.words[span.start])
-        self.edits.append(Edit(span.start, span.end, "put", number, param, value=value, closes=shut, spoken=spoken,
-                               optional=meant is not None and meant.optional))
+        self.edits.append(
+            Edit(
+                span.start,
+                span.end,
+                "put",
+                number,
+                param,
+                value=value,
+                closes=shut,
+                spoken=spoken,
+                optional=meant is not None and meant.optional,
+            )
+        )
 
     def _linked(self, value: Any, number: int) -> Any:
         """A value with other marked calls in the place of references."""
@@ -193,8 +246,9 @@ class _Reader:
         return value
 
     def _tells(self, span: Evidence, arg: GoldArg, schema: Mapping[str, Any]) -> bool:
-        """Whether words could say one of the values; of what has no words of its own (dates, prices, numbers, results) anything may."""
-        heard = atoms(self.words[span.start: span.end])
+        """Whether words could say one of the values; of what has no words of its own (dates, prices, numbers, results)
+        anything may."""
+        heard = atoms(self.words[span.start : span.end])
         for value in arg.accepted:
             for text in value if isinstance(value, list) else [value]:
                 if not isinstance(text, str) or _PRICE.search(text) or _DATE.match(text) or "enum" in schema:
@@ -207,7 +261,7 @@ class _Reader:
         return False
 
     def _text(self, span: Evidence) -> str:
-        return " ".join(self.words[span.start: span.end])
+        return " ".join(self.words[span.start : span.end])
 
 
 def find(words: Sequence[str], quote: Any) -> tuple[int, int]:
@@ -236,7 +290,7 @@ def find(words: Sequence[str], quote: Any) -> tuple[int, int]:
 
 
 def _places(said: Sequence[str], wanted: Sequence[str]) -> list[int]:
-    return [n for n in range(len(said) - len(wanted) + 1) if said[n: n + len(wanted)] == wanted]
+    return [n for n in range(len(said) - len(wanted) + 1) if said[n : n + len(wanted)] == wanted]
 
 
 def plain(word: str) -> str:
@@ -257,7 +311,8 @@ def _shown(value: Any) -> str:
 
 
 def asks(specs: Mapping[str, ToolSpec], habits: Habits, said: Sequence[Clause]) -> list[Draft]:
-    """The calls that marked clauses ask for, operands first; of a list of results, those that are known to be coming."""
+    """The calls that marked clauses ask for, operands first; of a list of results, those that are known to be
+    coming."""
     known = {clause.id: clause for clause in said}
     drafts: dict[int, Draft] = {}
 
@@ -306,11 +361,12 @@ def asks(specs: Mapping[str, ToolSpec], habits: Habits, said: Sequence[Clause]) 
 
     for id in sorted(known):
         place(id)
-    # how many people a message is for, or rooms a lamp is lit in, is known when they are named: until then one call is open, not as
-    # many as there will be, and none beside one that has all that it has
+    # how many people a message is for, or rooms a lamp is lit in, is known when they are named: until then one call is
+    # open, not as many as there will be, and none beside one that has all that it has
     made = [drafts[id] for id in order]
     return [
-        one for n, one in enumerate(made)
+        one
+        for n, one in enumerate(made)
         if all(name in one.args for name in one.needs)
         or not any(_covers(other, one) and (m < n or not _covers(one, other)) for m, other in enumerate(made) if m != n)
     ]
@@ -324,9 +380,13 @@ def _covers(a: Draft, b: Draft) -> bool:
 
 def _check(reading: Derivation, words: int, calls: Sequence[tuple[str, Mapping[str, GoldArg]]]) -> None:
     """Makes sure that what is wanted in the end is gold, and nothing else."""
-    found = {item.draft.key[0]: item for item in understood(reading.asks(clauses(reading.edits, words, True, frozenset())))}
+    found = {
+        item.draft.key[0]: item for item in understood(reading.asks(clauses(reading.edits, words, True, frozenset())))
+    }
     if extra := [id for id in found if id > len(calls)]:
-        raise BadTask(f"spans {extra[0]} ({found[extra[0]].draft.tool}) is still wanted in the end, but gold has no such call")
+        raise BadTask(
+            f"spans {extra[0]} ({found[extra[0]].draft.tool}) is still wanted in the end, but gold has no such call"
+        )
     numbers = {item.draft.key: id for id, item in found.items()}
     for number, (name, accepted) in enumerate(calls, start=1):
         item = found[number]
@@ -338,6 +398,8 @@ def _check(reading: Derivation, words: int, calls: Sequence[tuple[str, Mapping[s
             if param in got and got[param] not in arg.accepted:
                 raise BadTask(f"{where}: {param} is {_shown(got[param])} in the end; gold has {_shown(arg.values[0])}")
         if left := [param for param in got if param not in accepted]:
-            raise BadTask(f"{where}: {left[0]} is said but gold has none; mark the words that take it back, with value null")
+            raise BadTask(
+                f"{where}: {left[0]} is said but gold has none; mark the words that take it back, with value null"
+            )
         if item.missing:
             raise BadTask(f"{where}: no words are marked that say {item.missing[0]}, which the call needs")

@@ -20,7 +20,7 @@ def calls_in(text: str) -> tuple[list[tuple[str, dict[str, list[Any]]]], list[tu
     while True:
         found = _CALL.match(text, n)
         if found is None:
-            raise BadTask(f"{text[n: n + 20].strip()!r} is no call; write name(argument=value), and ; between calls")
+            raise BadTask(f"{text[n : n + 20].strip()!r} is no call; write name(argument=value), and ; between calls")
         n = found.end()
         args: dict[str, list[Any]] = {}
         if found["args"]:
@@ -46,7 +46,9 @@ def _args(text: str, n: int, name: str) -> tuple[dict[str, list[Any]], int]:
             return args, text.index(")", n) + 1
         found = ARGUMENT.match(text, n)
         if found is None:
-            raise BadTask(f"{text[n: n + 20].strip()!r} in the arguments of {name}; write argument=value, and ) at the end")
+            raise BadTask(
+                f"{text[n : n + 20].strip()!r} in the arguments of {name}; write argument=value, and ) at the end"
+            )
         if found["param"] in args:
             raise BadTask(f"{name}: {found['param']} is given twice; several accepted values are separated by /")
         n, values = found.end(), []
@@ -54,7 +56,7 @@ def _args(text: str, n: int, name: str) -> tuple[dict[str, list[Any]], int]:
             while True:
                 value, n = read_value(text, n, "/,)")
                 values.append(value)
-                if text[n: n + 1] != "/":
+                if text[n : n + 1] != "/":
                     break
                 n += 1
         args[found["param"]] = values

@@ -2,10 +2,11 @@
 
 Owns the text between braces, and which words a mark holds. Does not know what calls there are.
 
-A mark is ``{head, head…:words}``. ``1`` opens call 1; ``1.name`` says that argument: what it was first, or at last, in its own words,
-or ``1.name=value`` where they differ; ``1.name=*`` says gold's value before its last time; ``1.name=null`` takes it back; ``!3`` ends
-call 3, which is taken back. Without words a value follows from the tool. A mark may stand in another; ``}^`` ends the one around the
-innermost, where two overlap. ``\\{``, ``\\}``, ``\\|``, ``\\^`` and ``\\\\`` are those characters.
+A mark is ``{head, head…:words}``. ``1`` opens call 1; ``1.name`` says that argument: what it was first, or at last, in
+its own words, or ``1.name=value`` where they differ; ``1.name=*`` says gold's value before its last time;
+``1.name=null`` takes it back; ``!3`` ends call 3, which is taken back. Without words a value follows from the tool. A
+mark may stand in another; ``}^`` ends the one around the innermost, where two overlap. ``\\{``, ``\\}``, ``\\|``,
+``\\^`` and ``\\\\`` are those characters.
 """
 
 from __future__ import annotations
@@ -50,20 +51,26 @@ def marks_in(said: str) -> tuple[list[str], list[Mark]]:
         elif said[n] == "}":
             if not open_:
                 raise BadTask(f"a mark ends after {text[-20:]!r} that never began; \\}} is the character")
-            out = len(said[n + 1:]) - len(said[n + 1:].lstrip("^"))
+            out = len(said[n + 1 :]) - len(said[n + 1 :].lstrip("^"))
             if out >= len(open_):
-                raise BadTask(f"}}{'^' * out} after {text[-20:]!r} ends a mark {out} further out, but {len(open_)} are open")
+                raise BadTask(
+                    f"}}{'^' * out} after {text[-20:]!r} ends a mark {out} further out, but {len(open_)} are open"
+                )
             start, heads = open_.pop(-1 - out)
             places += [(start, len(text), head) for head in heads]
             n += 1 + out
         else:
             text, n = text + said[n], n + 1
     if open_:
-        raise BadTask(f"the mark before {text[open_[-1][0]:][:20]!r} never ends; write }} behind its words")
+        raise BadTask(f"the mark before {text[open_[-1][0] :][:20]!r} never ends; write }} behind its words")
     tokens = [(found.start(), found.end()) for found in re.finditer(r"\S+", text)]
     marks = []
     for start, end, (call, param, given, value, until) in places:
-        inside = [k for k, (a, b) in enumerate(tokens) if re.search(r"\w", text[max(a, start): min(b, end)]) and a < end and b > start]
+        inside = [
+            k
+            for k, (a, b) in enumerate(tokens)
+            if re.search(r"\w", text[max(a, start) : min(b, end)]) and a < end and b > start
+        ]
         if not inside and (text[start:end].strip() or not given):
             raise BadTask(f"mark {head_of(Mark(call, param, 0, 0, until=until))} holds no word: {text[start:end]!r}")
         bounds = (inside[0], inside[-1] + 1) if inside else (0, 0)
@@ -77,16 +84,22 @@ def _heads(said: str, n: int) -> tuple[list[tuple[int, str | None, bool, Any, bo
     while True:
         found = _HEAD.match(said, n)
         if found is None or found.end() >= len(said):
-            shown = said[n - 1: n + 20]
-            raise BadTask(f"{shown!r} begins no mark; write {{1:words}}, {{1.name:words}} or {{!1:words}}, and \\{{ for the character")
+            shown = said[n - 1 : n + 20]
+            raise BadTask(
+                f"{shown!r} begins no mark; write {{1:words}}, {{1.name:words}} or {{!1:words}}, and \\{{ for the character"
+            )
         n, value = found.end(), None
         if found["given"]:
             value, n = read_value(said, n, ",:")
-        heads.append((int(found["call"] or found["back"]), found["param"], bool(found["given"]), value, bool(found["until"])))
-        if said[n: n + 1] == ":":
+        heads.append(
+            (int(found["call"] or found["back"]), found["param"], bool(found["given"]), value, bool(found["until"]))
+        )
+        if said[n : n + 1] == ":":
             return heads, n + 1
-        if said[n: n + 1] != ",":
-            raise BadTask(f"{said[n: n + 12]!r} in a mark: after a head comes a comma and another, or a colon and the words")
+        if said[n : n + 1] != ",":
+            raise BadTask(
+                f"{said[n : n + 12]!r} in a mark: after a head comes a comma and another, or a colon and the words"
+            )
         n += 1
 
 
@@ -97,7 +110,7 @@ def head_of(mark: Mark) -> str:
 
 def own_words(words: Sequence[str], mark: Mark) -> str:
     """A mark's own words as a value."""
-    text = " ".join(words[mark.start: mark.end])
+    text = " ".join(words[mark.start : mark.end])
     return re.sub(r"^[^\w$]+|[^\w)]+$", "", text) or text
 
 

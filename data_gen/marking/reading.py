@@ -2,10 +2,11 @@
 
 Owns the parts of a line, and the fields behind the calls.
 
-    ID | {1,2:text} {1.name:Marco}, no sorry, {1.name:Marcus}, that um {2.message:I'm late} | get_phone_number; send_sms(recipients=[$1])
+    ID | {1,2:text} {1.name:Marco}, no sorry, {1.name:Marcus}, that um {2.message:I'm late} | get_phone_number;
+    send_sms(recipients=[$1])
 
-Behind the request come the calls, those that are taken back after the gold ones with ``!`` before their names; accepted values are
-separated by ``/``, and what is marked in its own words needs none. Then, if need be,
+Behind the request come the calls, those that are taken back after the gold ones with ``!`` before their names; accepted
+values are separated by ``/``, and what is marked in its own words needs none. Then, if need be,
 ``now=…; tags=a, b; split=train; answer=…; hear_out``.
 """
 
@@ -31,7 +32,9 @@ def parse(line: str) -> dict[str, Any]:
     """
     parts = _sections(line)
     if not 3 <= len(parts) <= 4:
-        raise BadTask(f"has {len(parts)} parts; write ID | request | calls, and | now=… if need be; \\| is the character")
+        raise BadTask(
+            f"has {len(parts)} parts; write ID | request | calls, and | now=… if need be; \\| is the character"
+        )
     id, said, asked = parts[0].strip(), parts[1].strip(), parts[2]
     if not id:
         raise BadTask("has no id before the first |")
@@ -53,9 +56,7 @@ def parse(line: str) -> dict[str, Any]:
     return row | turns | (_extras(parts[3]) if len(parts) == 4 else {})
 
 
-def _joined(
-    words: list[str], marks: list[Mark], more: list[str], others: list[Mark]
-) -> tuple[list[str], list[Mark]]:
+def _joined(words: list[str], marks: list[Mark], more: list[str], others: list[Mark]) -> tuple[list[str], list[Mark]]:
     """The words and marks of some turns and of one more."""
     n = len(words)
     moved = [mark._replace(start=mark.start + n, end=mark.end + n) if mark.end else mark for mark in others]
@@ -72,7 +73,7 @@ def _sections(line: str) -> list[str]:
         elif line[n] == '"' and len(parts) != 1 or line[n] == '"' and quoted:
             quoted = not quoted
         elif line[n] == "|" and not quoted:
-            parts.append(line[last: n])
+            parts.append(line[last:n])
             last = n + 1
         n += 1
     return [*parts, line[last:]]
@@ -85,7 +86,9 @@ def _extras(text: str) -> dict[str, Any]:
     while text[n:].strip():
         name = ARGUMENT.match(text, n)
         if name is None or name["param"] not in FIELDS or name["param"] in found:
-            raise BadTask(f"{text[n: n + 20].strip()!r} is no field, or is there twice; use {', '.join(FIELDS)}, with ; between them")
+            raise BadTask(
+                f"{text[n : n + 20].strip()!r} is no field, or is there twice; use {', '.join(FIELDS)}, with ; between them"
+            )
         n = name.end()
         value: Any = True
         if bool(name["given"]) == (name["param"] == "hear_out"):

@@ -1,6 +1,7 @@
 """Marks as a row's field "spans", and back.
 
-Owns what a mark says beside the calls of its line: the accepted values that need not be written out, and the words that are quoted.
+Owns what a mark says beside the calls of its line: the accepted values that need not be written out, and the words that
+are quoted.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from data_gen.marking.values import GOLD
 from data_gen.task import BadTask
 
 
-def accepted_of(call: int, given: Mapping[str, list[Any]], marks: Sequence[Mark], words: Sequence[str]) -> dict[str, list[Any]]:
+def accepted_of(
+    call: int, given: Mapping[str, list[Any]], marks: Sequence[Mark], words: Sequence[str]
+) -> dict[str, list[Any]]:
     """The accepted values of a gold call: those that are written out, and of the others what their last mark says."""
     accepted = {param: list(values) for param, values in given.items()}
     last = {mark.param: mark for mark in marks if mark.call == call and mark.param is not None and mark.end}
@@ -29,14 +32,17 @@ def accepted_of(call: int, given: Mapping[str, list[Any]], marks: Sequence[Mark]
 
 
 def spans_of(
-    words: Sequence[str], marks: Sequence[Mark], gold: Sequence[tuple[str, Any]], back: Sequence[tuple[str, dict[str, list[Any]]]]
+    words: Sequence[str],
+    marks: Sequence[Mark],
+    gold: Sequence[tuple[str, Any]],
+    back: Sequence[tuple[str, dict[str, list[Any]]]],
 ) -> list[dict[str, Any]]:
     """The marks as the field ``spans``."""
     count = len(gold) + len(back)
     if strange := [mark for mark in marks if not 1 <= mark.call <= count]:
         raise BadTask(f"mark {head_of(strange[0])}: there are {count} calls")
     entries: list[dict[str, Any]] = [{} for _ in gold] + [{"name": name} for name, _ in back]
-    for entry, (_, given) in zip(entries[len(gold):], back):
+    for entry, (_, given) in zip(entries[len(gold) :], back):
         entry["args"] = {param: {"value": values[0]} for param, values in given.items() if values}
     last = {(mark.call, mark.param): mark for mark in marks if mark.end}
     for mark in marks:
@@ -46,7 +52,9 @@ def spans_of(
             if key in entry:
                 raise BadTask(f"{where} is there twice; a call has one")
             if mark.until and mark.call <= len(gold):
-                raise BadTask(f"{where}: call {mark.call} is gold's; write ! before its name, after the gold calls, if it is taken back")
+                raise BadTask(
+                    f"{where}: call {mark.call} is gold's; write ! before its name, after the gold calls, if it is taken back"
+                )
             entry[key] = _quote(words, mark)
             continue
         own = mark.call > len(gold) or mark != last.get((mark.call, mark.param))
@@ -61,7 +69,9 @@ def spans_of(
         for key in ("tool", *(("until",) if n > len(gold) else ())):
             if key not in entry:
                 head = n if key == "tool" else f"!{n}"
-                raise BadTask(f"call {n} has no mark {{{head}:words}} that says {'it' if key == 'tool' else 'until when'}")
+                raise BadTask(
+                    f"call {n} has no mark {{{head}:words}} that says {'it' if key == 'tool' else 'until when'}"
+                )
     return entries
 
 
@@ -73,8 +83,8 @@ def listed(given: Any) -> list[Any]:
 def _quote(words: Sequence[str], mark: Mark) -> str:
     """A mark's words as a quotation, with its number where they are said several times."""
     said = [plain(word) for word in words]
-    wanted = said[mark.start: mark.end]
-    places = [n for n in range(len(said) - len(wanted) + 1) if said[n: n + len(wanted)] == wanted]
+    wanted = said[mark.start : mark.end]
+    places = [n for n in range(len(said) - len(wanted) + 1) if said[n : n + len(wanted)] == wanted]
     text = own_words(words, mark)
     return f"{text}#{places.index(mark.start) + 1}" if len(places) > 1 else text
 

@@ -14,14 +14,16 @@ GOLD = object()
 
 def read_value(text: str, n: int, ends: str) -> tuple[Any, int]:
     """A value and the place behind it: JSON, in which ``$1`` needs no quotes, or plain text up to one of ``ends``."""
-    while text[n: n + 1] == " ":
+    while text[n : n + 1] == " ":
         n += 1
-    if text[n: n + 1] == "*":
+    if text[n : n + 1] == "*":
         value, n = GOLD, n + 1
-    elif text[n: n + 1] in ('"', "[", "{"):
+    elif text[n : n + 1] in ('"', "[", "{"):
         stop = _json_end(text, n)
         try:
-            value = json.loads(re.sub(r'("(?:[^"\\]|\\.)*")|(\$\d+)', lambda found: found[1] or f'"{found[2]}"', text[n:stop]))
+            value = json.loads(
+                re.sub(r'("(?:[^"\\]|\\.)*")|(\$\d+)', lambda found: found[1] or f'"{found[2]}"', text[n:stop])
+            )
         except json.JSONDecodeError as error:
             raise BadTask(f"{text[n:stop]!r} is no JSON: {error}") from None
         n = stop
@@ -29,12 +31,12 @@ def read_value(text: str, n: int, ends: str) -> tuple[Any, int]:
         stop = min((at for end in ends if (at := text.find(end, n)) >= 0), default=len(text))
         value, n = text[n:stop].strip(), stop
         if not value:
-            raise BadTask(f"a value is missing before {text[n: n + 12]!r}; an empty text is \"\"")
+            raise BadTask(f'a value is missing before {text[n : n + 12]!r}; an empty text is ""')
         try:
             value = json.loads(value)
         except json.JSONDecodeError:
             pass
-    while text[n: n + 1] == " ":
+    while text[n : n + 1] == " ":
         n += 1
     return value, n
 
@@ -45,14 +47,14 @@ def _json_end(text: str, n: int) -> int:
     while n < len(text):
         if quoted:
             n += text[n] == "\\"
-            quoted = text[n: n + 1] != '"' or text[n - 1: n] == "\\"
+            quoted = text[n : n + 1] != '"' or text[n - 1 : n] == "\\"
         else:
             quoted = text[n] == '"'
             depth += (text[n] in "[{") - (text[n] in "]}")
         n += 1
         if depth <= 0 and not quoted:
             return n
-    raise BadTask(f"{text[start: start + 20]!r} never ends; close its quotes and brackets")
+    raise BadTask(f"{text[start : start + 20]!r} never ends; close its quotes and brackets")
 
 
 def written_value(value: Any) -> str:

@@ -41,10 +41,18 @@ def render(row: Mapping[str, Any]) -> str:
     calls = []
     for n, (call, args) in enumerate(zip(row["calls"], gold), start=1):
         implied = implied_by(n, marks, words)
-        shown = [f"{param}={'/'.join(map(written_value, values))}" for param, values in args.items() if [implied.get(param)] != values]
+        shown = [
+            f"{param}={'/'.join(map(written_value, values))}"
+            for param, values in args.items()
+            if [implied.get(param)] != values
+        ]
         calls.append(f"{call['name']}({', '.join(shown)})" if shown else call["name"])
-    for entry in row.get("spans", ())[len(gold):]:
-        follows = {param: given for param, given in entry.get("args", {}).items() if isinstance(given, Mapping) and "words" not in given}
+    for entry in row.get("spans", ())[len(gold) :]:
+        follows = {
+            param: given
+            for param, given in entry.get("args", {}).items()
+            if isinstance(given, Mapping) and "words" not in given
+        }
         shown = [f"{param}={written_value(given['value'])}" for param, given in follows.items()]
         calls.append(f"!{entry['name']}({', '.join(shown)})" if shown else f"!{entry['name']}")
     said = _marked(words, [mark for mark in marks if mark.end or mark.call <= len(gold)], len(gold))
@@ -70,10 +78,16 @@ def _placed(words: Sequence[str], marks: Sequence[Mark], gold: int) -> tuple[lis
         if mark.param is None:
             head = head_of(mark)
         elif not mark.end:  # it follows from the tool
-            behind[tools[mark.call].end] = behind.get(tools[mark.call].end, "") + f"{{{head_of(mark)}={written_value(mark.value)}:}}"
+            behind[tools[mark.call].end] = (
+                behind.get(tools[mark.call].end, "") + f"{{{head_of(mark)}={written_value(mark.value)}:}}"
+            )
             continue
         elif mark.given:
-            head = head_of(mark) if mark.value == own_words(words, mark) and own else f"{head_of(mark)}={written_value(mark.value)}"
+            head = (
+                head_of(mark)
+                if mark.value == own_words(words, mark) and own
+                else f"{head_of(mark)}={written_value(mark.value)}"
+            )
         else:
             head = f"{head_of(mark)}=*" if own else head_of(mark)
         placed.setdefault((mark.start, mark.end), _Placed(mark.start, mark.end, [])).heads.append(head)
@@ -86,8 +100,10 @@ def _marked(words: Sequence[str], marks: Sequence[Mark], gold: int) -> list[str]
     said: list[str] = []
     open_: list[_Placed] = []
     for n, word in enumerate(words):
-        left, right = (found[0] if re.search(r"\w", word) and found else "" for found in (
-            re.match(r"^[^\w$]*", word), re.search(r"[^\w)]*$", word)))
+        left, right = (
+            found[0] if re.search(r"\w", word) and found else ""
+            for found in (re.match(r"^[^\w$]*", word), re.search(r"[^\w)]*$", word))
+        )
         begun = [each for each in order if each.start == n]
         opens = "".join(f"{{{','.join(each.heads)}:" for each in begun)
         open_ += begun
@@ -95,6 +111,6 @@ def _marked(words: Sequence[str], marks: Sequence[Mark], gold: int) -> list[str]
         while over := [depth for depth, each in enumerate(reversed(open_)) if each.end == n + 1]:
             shuts += "}" + "^" * over[0]
             open_.pop(-1 - over[0])
-        core = word[len(left): len(word) - len(right)]
+        core = word[len(left) : len(word) - len(right)]
         said.append(f"{escape(left)}{opens}{escape(core)}{shuts}{behind.get(n + 1, '')}{escape(right)}")
     return said

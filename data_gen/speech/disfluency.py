@@ -71,7 +71,9 @@ class Rates:
         """
         known = {entry.name for entry in fields(cls)}
         if unknown := set(changes) - known - {"times"}:
-            raise ValueError(f"unknown disfluency rate {min(unknown)!r}; use times or one of {', '.join(sorted(known))}")
+            raise ValueError(
+                f"unknown disfluency rate {min(unknown)!r}; use times or one of {', '.join(sorted(known))}"
+            )
         base = (base or cls()).times(changes.get("times", 1.0))
         return replace(base, **{name: rate for name, rate in changes.items() if name != "times"})
 
@@ -108,8 +110,10 @@ def _list(text: str) -> tuple[str, ...]:
 TRAIN = Lexicon(
     _list("uh, um, uh, um, er"),
     _list("you know, let's see, okay"),
-    _list("no, no, no, or no make that, or rather, I mean, I mean, no sorry, no no, sorry, rather, no I mean, no wait, or no rather, "
-          "or actually, no make that, actually, or wait, no actually, wait no, uh no, um no, sorry I mean"),
+    _list(
+        "no, no, no, or no make that, or rather, I mean, I mean, no sorry, no no, sorry, rather, no I mean, no wait, or no rather, "
+        "or actually, no make that, actually, or wait, no actually, wait no, uh no, um no, sorry I mean"
+    ),
     _list("sorry let me start over, no let me start again, wait let me rephrase"),
     _list("actually never mind the {}, no wait forget the {}, actually forget about the {}"),
     _list("I want to, I need, can you, could we"),
@@ -119,8 +123,10 @@ TRAIN = Lexicon(
 TEST = Lexicon(
     _list("erm, hmm, ah, uhh"),
     _list("well, how to put it, right"),
-    _list("scratch that, no scratch that, oops I meant, oops make that, nope I mean, no hold on, er instead, ahh actually, no correction, "
-          "my mistake, excuse me I meant, oh no rather, strike that"),
+    _list(
+        "scratch that, no scratch that, oops I meant, oops make that, nope I mean, no hold on, er instead, ahh actually, no correction, "
+        "my mistake, excuse me I meant, oh no rather, strike that"
+    ),
     _list("nope let me ask that differently, scratch all that, hold on once more"),
     _list("scratch the {} after all, on second thought drop the {}, strike the {} please"),
     _list("I was going to, maybe we should, would it be"),
@@ -188,7 +194,7 @@ class Disfluent:
     # -- after the clause ------------------------------------------------------------------------------------------
 
     def _late(self, clauses: Sequence[int], n: int, clause: int) -> set[str]:
-        later = clauses[n + 1:]
+        later = clauses[n + 1 :]
         rates, draw = self.rates, self.draw
         if later and draw.random() < rates.addition and self._add(clause, draw.choice(later)):
             return {"addition"}
@@ -254,7 +260,9 @@ class Disfluent:
     def _early(self, clause: int) -> set[str]:
         kinds: set[str] = set()
         rates, draw = self.rates, self.draw
-        if all(label == "reparandum" for label in self.script.labels[self._place(clause).body: self._place(clause).end]):
+        if all(
+            label == "reparandum" for label in self.script.labels[self._place(clause).body : self._place(clause).end]
+        ):
             return kinds  # withdrawn
         for place in self.script.values(clause):
             if place.slot and not place.bound:
@@ -284,7 +292,12 @@ class Disfluent:
         fragment.say(self.draw.choice(terms), "interregnum")
         at = place.start
         before = self.script.words[at - 1] if at else ""
-        if before in PREPOSITIONS and place.item == 0 and self.script.labels[at - 1] == "fluent" and self.draw.random() < 0.4:
+        if (
+            before in PREPOSITIONS
+            and place.item == 0
+            and self.script.labels[at - 1] == "fluent"
+            and self.draw.random() < 0.4
+        ):
             # the preposition is said again: the first one belongs to what is taken back
             self.script.labels[at - 1] = "reparandum"
             fragment.say(before, "repair")
@@ -309,7 +322,9 @@ class Disfluent:
         first = min((mark.end for mark in said.marks if mark.op == "open"), default=1)
         if first >= len(said.words):
             return False
-        self._before(clause, said.cut(self.draw.randrange(first, len(said.words))), self.draw.choice(self.lexicon.restarts))
+        self._before(
+            clause, said.cut(self.draw.randrange(first, len(said.words))), self.draw.choice(self.lexicon.restarts)
+        )
         return True
 
     def _before(self, clause: int, said: Script | None, term: str) -> None:
@@ -346,7 +361,9 @@ class Disfluent:
         script = self.script
         start = at - (1 if at < 2 or self.draw.random() < 0.7 else 2)
         label = script.labels[start]
-        if label not in ("fluent", "repair") or any(script.labels[n] != label or script.soft[n] for n in range(start, at)):
+        if label not in ("fluent", "repair") or any(
+            script.labels[n] != label or script.soft[n] for n in range(start, at)
+        ):
             return False
         marks = [mark for mark in script.marks if start < mark.end <= at and not mark.grows]
         if sum(mark.op in ("open", "stage") for mark in marks) > 1:
@@ -355,7 +372,10 @@ class Disfluent:
         script.relabel(start, at, "reparandum")
         # the copy closes nothing, for it is no new word; what the words say, it says again
         script.insert(at, Script(words, ["repair"] * len(words), [True] * len(words)))
-        script.marks += [replace(mark, start=_copied(mark.start, start, at), end=_copied(mark.end - 1, start, at) + 1) for mark in marks]
+        script.marks += [
+            replace(mark, start=_copied(mark.start, start, at), end=_copied(mark.end - 1, start, at) + 1)
+            for mark in marks
+        ]
         return True
 
 

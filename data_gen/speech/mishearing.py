@@ -1,7 +1,7 @@
 """What a recogniser mishears: a word's double, its beginning, another spelling.
 
-Owns what becomes of a word that is heard before what follows it (`mishear`, `rewrite`), and how many of the last words of an update
-(`mishear_last`). Does not know when an update is sent.
+Owns what becomes of a word that is heard before what follows it (`mishear`, `rewrite`), and how many of the last words
+of an update (`mishear_last`). Does not know when an update is sent.
 """
 
 from __future__ import annotations
@@ -40,13 +40,29 @@ def plain(text: str) -> str:
 
 
 _CONFUSED = {
-    "to": "two", "two": "to", "for": "four", "four": "for", "at": "that", "a": "the", "the": "a", "in": "an", "on": "one",
-    "my": "mine", "me": "may", "no": "know", "ten": "then", "one": "on", "is": "his", "it": "at", "i": "a",
+    "to": "two",
+    "two": "to",
+    "for": "four",
+    "four": "for",
+    "at": "that",
+    "a": "the",
+    "the": "a",
+    "in": "an",
+    "on": "one",
+    "my": "mine",
+    "me": "may",
+    "no": "know",
+    "ten": "then",
+    "one": "on",
+    "is": "his",
+    "it": "at",
+    "i": "a",
 }
 
 
 def mishear(text: str) -> str | None:
-    """What a recogniser makes of a word before it knows what follows: a short word's double, or a long word's beginning.
+    """What a recogniser makes of a word before it knows what follows: a short word's double, or a long word's
+    beginning.
 
     Returns:
         The mistaken word, without punctuation, or None where the word gives no room for a mistake.
@@ -60,11 +76,14 @@ def mishear(text: str) -> str | None:
     return word[: (2 * len(word) + 2) // 3] if len(word) >= 4 else None
 
 
-_DIGITS = {word: str(n) for n, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())}
+_DIGITS = {
+    word: str(n) for n, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())
+}
 
 
 def rewrite(text: str) -> str | None:
-    """The same word as a recogniser first writes it: a number in digits, a name without its capital; None for no other way."""
+    """The same word as a recogniser first writes it: a number in digits, a name without its capital; None for no other
+    way."""
     if (word := plain(text)) in _DIGITS:
         return _DIGITS[word]
     return text.lower() if text.lower() != text else None

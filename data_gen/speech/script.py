@@ -1,8 +1,8 @@
 """An utterance in the making: words with their labels, and what they do to what is wanted.
 
 Owns the editing of an utterance: a fragment goes in anywhere, and everything behind it moves along. `Script.finish`
-gives the words and the edits of a `data_gen.grounding.derivation.Derivation`. Does not know intents, wordings and why anything
-is said.
+gives the words and the edits of a `data_gen.grounding.derivation.Derivation`. Does not know intents, wordings and why
+anything is said.
 """
 
 from __future__ import annotations
@@ -102,7 +102,9 @@ class Script:
         """The first ``end`` words alone, without places."""
         marks = [mark for mark in self.marks if mark.end <= end]
         # a text that breaks off had begun all the same
-        marks += [replace(mark, end=end, value=()) for mark in self.marks if mark.spoken and mark.start < end < mark.end]
+        marks += [
+            replace(mark, end=end, value=()) for mark in self.marks if mark.spoken and mark.start < end < mark.end
+        ]
         return Script(self.words[:end], self.labels[:end], self.soft[:end], marks)
 
     def fluent(self) -> Script:
@@ -113,10 +115,20 @@ class Script:
         for mark in self.marks:
             words = [where[n] for n in range(mark.start, mark.end) if n in where]
             if words and mark.end - 1 in where:
-                left.marks.append(Mark(
-                    words[0], words[-1] + 1, mark.op, mark.clause, mark.slot, mark.item, mark.value, mark.eager, mark.grows,
-                    mark.spoken,
-                ))
+                left.marks.append(
+                    Mark(
+                        words[0],
+                        words[-1] + 1,
+                        mark.op,
+                        mark.clause,
+                        mark.slot,
+                        mark.item,
+                        mark.value,
+                        mark.eager,
+                        mark.grows,
+                        mark.spoken,
+                    )
+                )
         return left
 
     def clauses(self) -> list[Place]:
@@ -125,7 +137,9 @@ class Script:
 
     def values(self, clause: int) -> list[Place]:
         """Where the values of a clause stand."""
-        return sorted((place for place in self.places if place.slot and place.clause == clause), key=lambda place: place.start)
+        return sorted(
+            (place for place in self.places if place.slot and place.clause == clause), key=lambda place: place.start
+        )
 
     def finish(self) -> tuple[Edit, ...]:
         """The edits, in the order of their words, each with the number of words that close it."""
@@ -133,17 +147,28 @@ class Script:
 
 
 def edits(marks: Iterable[Mark], soft: Sequence[bool]) -> tuple[Edit, ...]:
-    """Marks with what closes them: tools and withdrawals their own last word, values the next word that isn't soft: that they
-    can't go on with (`data_gen.grounding.heard.closes`), or that they happen not to go on with would be known."""
+    """Marks with what closes them: tools and withdrawals their own last word, values the next word that isn't soft:
+    that they can't go on with (`data_gen.grounding.heard.closes`), or that they happen not to go on with would be
+    known."""
     closers = [len(soft) + 1] * (len(soft) + 1)
     for n in range(len(soft) - 1, -1, -1):
         closers[n] = closers[n + 1] if soft[n] else n + 1
     found = []
     for mark in sorted(marks, key=lambda mark: mark.end):
         closes = mark.end if mark.op != "put" else closers[mark.end]
-        found.append(Edit(
-            mark.start, mark.end, mark.op, mark.clause, mark.slot, mark.item, mark.value,
-            None if mark.grows or closes > len(soft) else closes, mark.eager, mark.grows,
-            mark.spoken,
-        ))
+        found.append(
+            Edit(
+                mark.start,
+                mark.end,
+                mark.op,
+                mark.clause,
+                mark.slot,
+                mark.item,
+                mark.value,
+                None if mark.grows or closes > len(soft) else closes,
+                mark.eager,
+                mark.grows,
+                mark.spoken,
+            )
+        )
     return tuple(found)

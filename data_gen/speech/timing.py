@@ -1,11 +1,12 @@
 """Speech: when each word of a request is spoken, and when a streaming recogniser passes it on.
 
-The timing is fitted to a synthesiser, not to people; pauses and the recogniser's mistakes are chosen, and were measured of one
-recogniser, for settings that runs can name (`docs/speech.md`).
+The timing is fitted to a synthesiser, not to people; pauses and the recogniser's mistakes are chosen, and were measured
+of one recogniser, for settings that runs can name (`docs/speech.md`).
 Owns the word-timing model (`Voice`, `speak`) and the cutting of timed words into updates (`Chunking`, `updates`).
-Does not know what the words mean: a cut depends on time alone, and a predicted end also on the class of the last word. Both are
-causal: the timing of a word, and everything sent by then, depends on the words up to it and the seed, never on what follows, so two
-requests with one beginning and one seed give the same updates until they part.
+Does not know what the words mean: a cut depends on time alone, and a predicted end also on the class of the last word.
+Both are
+causal: the timing of a word, and everything sent by then, depends on the words up to it and the seed, never on what
+follows, so two requests with one beginning and one seed give the same updates until they part.
 """
 
 from __future__ import annotations
@@ -28,17 +29,21 @@ MS = 1_000_000
 """Nanoseconds in a millisecond. Spoken times are whole milliseconds, far coarser than what two machines' ``exp`` and
 ``log`` may differ by, so the same seed gives the same times everywhere."""
 
-FUNCTION_WORDS: frozenset[str] = frozenset(re.findall(
-    r"\w+",
-    "a an the and or but nor so if that than as of to in on at by for from with about into over after before between "
-    "i me my you your he him his she her it its we us our they them their this these those there here who whom whose "
-    "which what when where how why is am are was were be been being do does did has have had will would can could "
-    "shall should may might must not no please um uh er erm oh well like",
-))
+FUNCTION_WORDS: frozenset[str] = frozenset(
+    re.findall(
+        r"\w+",
+        "a an the and or but nor so if that than as of to in on at by for from with about into over after before between "
+        "i me my you your he him his she her it its we us our they them their this these those there here who whom whose "
+        "which what when where how why is am are was were be been being do does did has have had will would can could "
+        "shall should may might must not no please um uh er erm oh well like",
+    )
+)
 """Closed-class words; every other word is a content word. Hesitation falls before content words."""
 
 PHRASE_OPENERS: frozenset[str] = frozenset(
-    re.findall(r"\w+", "and or but so because if then when while before after until although also which who with from for to")
+    re.findall(
+        r"\w+", "and or but so because if then when while before after until although also which who with from for to"
+    )
 )
 """Words that open a clause or phrase; a speaker may pause before them where a writer puts no comma."""
 
@@ -91,7 +96,9 @@ class Voice:
         if not self.rate > 0:
             raise ValueError(f"voice: rate is {self.rate}; it must be positive, 1 is the synthesiser's own")
         if not 0 <= self.jitter <= 0.4:
-            raise ValueError(f"voice: jitter is {self.jitter}; it must lie in [0, 0.4], so that no word has negative length")
+            raise ValueError(
+                f"voice: jitter is {self.jitter}; it must lie in [0, 0.4], so that no word has negative length"
+            )
         for field in ("phrase_rate", "hesitation_rate", "repair_rate"):
             if not 0 <= getattr(self, field) <= 1:
                 raise ValueError(f"voice: {field} is {getattr(self, field)}; a probability must lie in [0, 1]")
@@ -112,8 +119,8 @@ class Chunking:
     endpoint_delay_ns: int = 500 * MS
     """Silence after which the end of speech is declared: the final update comes this long after the last word's end."""
     false_endpoint_rate: float = 0.0
-    """Probability that a pause of at least ``endpoint_delay_ns`` is taken for the end: a final update, then more. 1 is a
-    plain timer, which knows nothing but the silence; 0 an oracle."""
+    """Probability that a pause of at least ``endpoint_delay_ns`` is taken for the end: a final update, then more. 1 is
+    a plain timer, which knows nothing but the silence; 0 an oracle."""
     revision_rate: float = 0.0
     """Probability that a partial update mishears its last words; the next update takes them back."""
     cut: Literal["word", "tick"] = "word"
@@ -126,8 +133,8 @@ class Chunking:
     predict_false_rate: float = 1.0
     """Probability that a pause as long as that is taken for a likely end; 1 where silence and text are all there is."""
     revision_words: int = 1
-    """The most words that it mishears; each further one is half as likely. With 1, a word is only taken for its double or cut
-    short; with more, also written otherwise: without its capital, a number in digits."""
+    """The most words that it mishears; each further one is half as likely. With 1, a word is only taken for its double
+    or cut short; with more, also written otherwise: without its capital, a number in digits."""
     closing_marks: bool = True
     """Whether the last word of an update keeps its punctuation. Where it does, a full stop all but says that speech is
     over, which no recogniser knows."""
@@ -149,9 +156,13 @@ class Chunking:
                 f"endpoint_delay_ns {self.endpoint_delay_ns}, or be None"
             )
         if self.revision_words < 1:
-            raise ValueError(f"chunking: revision_words is {self.revision_words}; it must be at least 1, revision_rate 0 turns them off")
+            raise ValueError(
+                f"chunking: revision_words is {self.revision_words}; it must be at least 1, revision_rate 0 turns them off"
+            )
         if self.lag_spread_ns < 0:
-            raise ValueError(f"chunking: lag_spread_ns is {self.lag_spread_ns}; it must be at least 0, where every word lags alike")
+            raise ValueError(
+                f"chunking: lag_spread_ns is {self.lag_spread_ns}; it must be at least 0, where every word lags alike"
+            )
         for field in ("false_endpoint_rate", "revision_rate", "predict_false_rate"):
             if not 0 <= getattr(self, field) <= 1:
                 raise ValueError(f"chunking: {field} is {getattr(self, field)}; a probability must lie in [0, 1]")
@@ -270,9 +281,7 @@ def updates(words: Sequence[Word], seed: int, chunking: Chunking = Chunking()) -
         heard_ns = max(heard_ns, end_ns + lags_ns[i])
         endpoint_ns = end_ns + chunking.endpoint_delay_ns
         following = words[i + 1] if i + 1 < len(words) else None
-        ends = following is None or (
-            following.start_ns >= endpoint_ns and draws[i][1] < chunking.false_endpoint_rate
-        )
+        ends = following is None or (following.start_ns >= endpoint_ns and draws[i][1] < chunking.false_endpoint_rate)
         if chunking.cut == "word":
             at_ns = heard_ns
             passed = (heard_ns - phase_ns) // chunking.period_ns + 1
@@ -282,12 +291,16 @@ def updates(words: Sequence[Word], seed: int, chunking: Chunking = Chunking()) -
             at_ns = phase_ns + passed * chunking.period_ns  # the first tick by which the word is heard
             due = ends or following is None or max(heard_ns, max(end_ns, following.end_ns) + lags_ns[i + 1]) > at_ns
         predicts_ns = None
-        text = word.text if chunking.closing_marks else word.text.rstrip(STOP_MARKS + CLAUSE_MARKS)  # no more than is sent
+        text = (
+            word.text if chunking.closing_marks else word.text.rstrip(STOP_MARKS + CLAUSE_MARKS)
+        )  # no more than is sent
         if chunking.predict_delay_ns is not None and not hangs(text):
             silent_ns = end_ns + chunking.predict_delay_ns
             if following is None or following.start_ns >= silent_ns and likely[i] < chunking.predict_false_rate:
                 predicts_ns = silent_ns
-        early = predicts_ns is not None and predicts_ns <= at_ns  # the prediction takes along what the tick would have sent
+        early = (
+            predicts_ns is not None and predicts_ns <= at_ns
+        )  # the prediction takes along what the tick would have sent
         if due and not early and not (ends and at_ns >= endpoint_ns):
             send(at_ns, i + 1, final=False)
             ticks = passed
@@ -304,14 +317,19 @@ def _lags_ns(count: int, seed: int, chunking: Chunking) -> list[int]:
         return [chunking.lag_ns] * count
     most_ns = chunking.endpoint_delay_ns if chunking.predict_delay_ns is None else chunking.predict_delay_ns
     draws = _generator(seed, "lags").random(count).tolist()
-    return [min(most_ns, chunking.lag_ns + round(-chunking.lag_spread_ns * math.log(1.0 - draw) / MS) * MS) for draw in draws]
+    return [
+        min(most_ns, chunking.lag_ns + round(-chunking.lag_spread_ns * math.log(1.0 - draw) / MS) * MS)
+        for draw in draws
+    ]
 
 
-_HANGING: frozenset[str] = PHRASE_OPENERS | frozenset(re.findall(
-    r"\w+",
-    "a an the or nor than as of in on at by about into over between i my your his her its our their this these those "
-    "is are was were be been do does did has have had will would can could shall should may might must not um uh er erm oh well like",
-))
+_HANGING: frozenset[str] = PHRASE_OPENERS | frozenset(
+    re.findall(
+        r"\w+",
+        "a an the or nor than as of in on at by about into over between i my your his her its our their this these those "
+        "is are was were be been do does did has have had will would can could shall should may might must not um uh er erm oh well like",
+    )
+)
 
 
 def hangs(text: str) -> bool:
@@ -378,7 +396,9 @@ def _shape(text: str, voice: Voice) -> tuple[float, float, float]:
         pause_rate = max(pause_rate, voice.hesitation_rate)
     else:
         length_ms = max(1.0, length_ms + voice.function_ms)
-    after_ms = voice.stop_ms if ends_with(text, STOP_MARKS) else voice.comma_ms if ends_with(text, CLAUSE_MARKS) else 0.0
+    after_ms = (
+        voice.stop_ms if ends_with(text, STOP_MARKS) else voice.comma_ms if ends_with(text, CLAUSE_MARKS) else 0.0
+    )
     return length_ms, after_ms, pause_rate
 
 

@@ -1,10 +1,11 @@
 """How a sentence is cut into the words that are timed and sent, and put together again.
 
-Owns `cut` and `joined`, which are each other's inverse, `plain_text`, the spacing in which a sentence is written, and `units`, the words
-of a text whose language nobody has named. Words are what stands between spaces; where a script writes none (Chinese, Japanese, Thai),
-every character is a word, as in the hypotheses of recognisers of such languages, with the marks that stand above and below it, and
-letters, digits and signs that stand together are one. A segmenter would look at what follows
-before it says where a word ends, so a prefix would know more than was heard; characters do not.
+Owns `cut` and `joined`, which are each other's inverse, `plain_text`, the spacing in which a sentence is written, and
+`units`, the words of a text whose language nobody has named. Words are what stands between spaces; where a script
+writes none (Chinese, Japanese, Thai), every character is a word, as in the hypotheses of recognisers of such languages,
+with the marks that stand above and below it, and letters, digits and signs that stand together are one. A segmenter
+would look at what follows before it says where a word ends, so a prefix would know more than was heard; characters do
+not.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ def joined(words: Sequence[str], spaces: bool = True) -> str:
 
 
 def plain_text(text: str, spaces: bool = True) -> str:
-    """A sentence with single spaces, or, where its language writes none, with those between two words of another script alone."""
+    """A sentence with single spaces, or, where its language writes none, with those between two words of another script
+    alone."""
     text = " ".join(text.split())
     return text if spaces else re.sub(rf"(?<=[{SCRIPT}{_MARKS}]) | (?=[{SCRIPT}])", "", text)
 
@@ -53,8 +55,11 @@ def is_unspaced(text: str) -> bool:
 
 
 def units(text: str) -> tuple[str, ...]:
-    """The words of a text in any script: what stands between spaces, and the characters of what a script that has none writes together."""
-    return tuple(word for part in text.split() for word in (cut(part, spaces=False) if UNSPACED.search(part) else (part,)))
+    """The words of a text in any script: what stands between spaces, and the characters of what a script that has none
+    writes together."""
+    return tuple(
+        word for part in text.split() for word in (cut(part, spaces=False) if UNSPACED.search(part) else (part,))
+    )
 
 
 def together(words: Sequence[str]) -> str:

@@ -1,8 +1,8 @@
 """Tasks from the Berkeley function-calling leaderboard (BFCL v4): single-turn, several calls or several tools.
 
 Owns the reading of its rows out of the wheel (as a zip; nothing of it is imported), the tools made from its function
-documents, and the fixed split. Does not know how arguments are found in words (`data_gen.grounding.arguments`) or how calls are scored
-(`eval.measures.bfcl`). Rows that can't be used are named with their reason by `rejected`.
+documents, and the fixed split. Does not know how arguments are found in words (`data_gen.grounding.arguments`) or how
+calls are scored (`eval.measures.bfcl`). Rows that can't be used are named with their reason by `rejected`.
 
     python -m data_gen.tasks.bfcl               # counts: rows, used, kept out by reason, how tools are revealed
     python -m data_gen.tasks.bfcl splits        # writes bfcl_splits.json anew
@@ -33,7 +33,8 @@ from midsentence.clock import NS_PER_S
 from midsentence.tools.tool import Access, Json, Param, ToolSpec
 
 CATEGORIES = ("parallel", "parallel_multiple", "multiple", "live_parallel", "live_parallel_multiple")
-"""``parallel``: one tool, several calls; ``multiple``: several tools, one call (reported apart); ``live``: written by users."""
+"""``parallel``: one tool, several calls; ``multiple``: several tools, one call (reported apart); ``live``: written by
+users."""
 SPLITS_FILE = Path(__file__).with_name("bfcl_splits.json")
 CLASSES_FILE = Path(__file__).with_name("bfcl_classes.json")
 SHARES: Mapping[Split, float] = {"train": 0.6, "validation": 0.1, "test": 0.3}
@@ -71,10 +72,18 @@ def rows(wheel: Path | None = None, categories: Sequence[str] = CATEGORIES) -> t
     found = []
     with zipfile.ZipFile(wheel) as archive:
         for category in categories:
-            answers = {row["id"]: row["ground_truth"] for row in _lines(archive, f"possible_answer/BFCL_v4_{category}.json")}
+            answers = {
+                row["id"]: row["ground_truth"] for row in _lines(archive, f"possible_answer/BFCL_v4_{category}.json")
+            }
             for row in _lines(archive, f"BFCL_v4_{category}.json"):
                 found.append(
-                    Row(row["id"], category, tuple(row["question"][0]), tuple(row["function"]), tuple(answers[row["id"]]))
+                    Row(
+                        row["id"],
+                        category,
+                        tuple(row["question"][0]),
+                        tuple(row["function"]),
+                        tuple(answers[row["id"]]),
+                    )
                 )
     return tuple(found)
 
@@ -109,7 +118,8 @@ def tool_spec(doc: Mapping[str, Any]) -> ToolSpec:
     """A tool from its function document; its class comes from the reviewed table, ``write`` where that is silent."""
     properties, required = doc["parameters"]["properties"], set(doc["parameters"].get("required", ()))
     params = tuple(
-        Param(name, json_schema_of(part), name in required, part.get("description", "")) for name, part in properties.items()
+        Param(name, json_schema_of(part), name in required, part.get("description", ""))
+        for name, part in properties.items()
     )
     return ToolSpec(doc["name"], params, classes().get(doc["name"], "write"), doc.get("description", ""))
 
@@ -119,7 +129,9 @@ def classes() -> Mapping[str, Access]:
     """The reviewed table: function name to class."""
     by_class = json.loads(CLASSES_FILE.read_text(encoding="utf-8"))
     if unknown := set(by_class) - set(get_args(Access)):
-        raise ValueError(f"{CLASSES_FILE.name}: unknown class {sorted(unknown)[0]!r}; use {', '.join(get_args(Access))}")
+        raise ValueError(
+            f"{CLASSES_FILE.name}: unknown class {sorted(unknown)[0]!r}; use {', '.join(get_args(Access))}"
+        )
     return {name: access for access, names in by_class.items() for name in names}
 
 
@@ -191,7 +203,9 @@ def _sorted_out(
     return tuple(used), tuple(out)
 
 
-def tasks(split: Split, seed: int, categories: Sequence[str] = CATEGORIES[:2], wheel: Path | None = None) -> tuple[Task, ...]:
+def tasks(
+    split: Split, seed: int, categories: Sequence[str] = CATEGORIES[:2], wheel: Path | None = None
+) -> tuple[Task, ...]:
     """The split's tasks, spoken.
 
     Args:
@@ -244,7 +258,8 @@ def splits() -> Mapping[str, Split]:
 
 
 def split_of(row: Row, table: Mapping[str, Split]) -> Split:
-    """The split of a row's gold functions, which all have the same; ``train`` for functions that the table does not know."""
+    """The split of a row's gold functions, which all have the same; ``train`` for functions that the table does not
+    know."""
     found = {table.get(name, "train") for name in row.gold_names}
     if len(found) != 1:
         raise ValueError(
@@ -257,8 +272,8 @@ def split_of(row: Row, table: Mapping[str, Split]) -> Split:
 def make_splits(all_rows: Sequence[Row], used: frozenset[str]) -> dict[str, Split]:
     """A split by function name: rows that share a gold function stay together.
 
-    Components come largest first, then in the order of a hash, and each goes to the split that lacks the largest share of
-    its used rows. Rows kept out count for nothing but have a split, so that better grounding moves no function.
+    Components come largest first, then in the order of a hash, and each goes to the split that lacks the largest share
+    of its used rows. Rows kept out count for nothing but have a split, so that better grounding moves no function.
     """
     parent: dict[str, str] = {}
 

@@ -1,11 +1,12 @@
-"""The corpus: requests written one by one for training and test, over the assistant's tools and over domains with tools of their own.
+"""The corpus: requests written one by one for training and test, over the assistant's tools and over domains with tools
+of their own.
 
-Owns the folder `data_gen/corpus` and who reads what of it: source `written` (the assistant's), `written_apart` (its test set,
-written by other writers), `domains`, and `conversations` (requests of several turns, of all folders). Does not know how a row is
-read (`data_gen.tasks.jsonl`).
+Owns the folder `data_gen/corpus` and who reads what of it: source `written` (the assistant's), `written_apart` (its
+test set, written by other writers), `domains`, and `conversations` (requests of several turns, of all folders). Does
+not know how a row is read (`data_gen.tasks.jsonl`).
 
-    data_gen/corpus/assistant/train*.jsonl, validation*, test*      the sixteen tools, a world that knows whom a row names
-    data_gen/corpus/<domain>/tools.py and the same files            `@tool` functions; new_state() makes the world
+    data_gen/corpus/assistant/train*.jsonl, validation*, test*      the sixteen tools, a world that knows whom a row
+    names data_gen/corpus/<domain>/tools.py and the same files            `@tool` functions; new_state() makes the world
     data_gen/corpus/<either>/turns_train*, turns_validation* …      conversations
 
 A file is JSON rows or markup (`.jsonl`, `.txt`, `.md`), and its name says the split of its rows. A
@@ -37,7 +38,13 @@ FOLDER = Path(__file__).parent.parent / "corpus"
 ASSISTANT = "assistant"
 CONVERSATIONS = "conversations"
 SUFFIXES = (".jsonl", *markup.SUFFIXES)
-TRIES = (("people", "days", "hours", "fillers"), ("people", "days", "fillers"), ("days", "fillers"), ("people", "fillers"), ("fillers",))
+TRIES = (
+    ("people", "days", "hours", "fillers"),
+    ("people", "days", "fillers"),
+    ("days", "fillers"),
+    ("people", "fillers"),
+    ("fillers",),
+)
 """What a telling changes; where the row's own tools refuse it, the next."""
 
 
@@ -65,7 +72,8 @@ class Row:
         return self.read(fields, seed)
 
     def outcome(self, telling: int, seed: int) -> str:
-        """What becomes of the row when it is told again: ``told``, ``mended`` (by a tamer one), ``refused`` or ``unchanged``."""
+        """What becomes of the row when it is told again: ``told``, ``mended`` (by a tamer one), ``refused`` or
+        ``unchanged``."""
         tries = []
         for told in self._told({**self.fields, "id": f"{self.task.id}~{telling}"}, seed):
             tries.append(told)
@@ -75,7 +83,9 @@ class Row:
 
     def _told(self, fields: Mapping[str, Any], seed: int) -> Iterator[Task | None]:
         """Tries to tell a row again, the boldest first; None where the door refuses it."""
-        if "spans" not in fields or {"words", "turns"} & set(fields):  # unmarked, timed, or a conversation, whose turns count words
+        if "spans" not in fields or {"words", "turns"} & set(
+            fields
+        ):  # unmarked, timed, or a conversation, whose turns count words
             return
         for ways in TRIES:
             new = retold(fields, random.Random(child(seed, fields["id"], "retold")), ways)
@@ -139,7 +149,9 @@ def found(name: str, split: Split, turns: bool = False) -> Found:
         made.rejected += [(f"{name}/{path.name}, {where}", why) for where, why in loaded.rejected]
         for fields, task in zip(loaded.rows, loaded.tasks):
             if task.id in seen:
-                made.rejected.append((f"{name}/{path.name}, {task.id}", "its id is that of a row in another file already"))
+                made.rejected.append(
+                    (f"{name}/{path.name}, {task.id}", "its id is that of a row in another file already")
+                )
                 continue
             seen.add(task.id)
             row = Row(fields, shared, source, split, tags, task)
@@ -157,7 +169,8 @@ def content() -> str:
 
 @lru_cache
 def strangers() -> tuple[ToolSpec, ...]:
-    """Tools that may stand beside others': the assistant's and those of all domains that are not held out, the first of each name."""
+    """Tools that may stand beside others': the assistant's and those of all domains that are not held out, the first of
+    each name."""
     folders = [ASSISTANT, *(str(FOLDER / name / "tools.py") for name in domains() if not is_held_out(name))]
     known: dict[str, ToolSpec] = {}
     for folder in folders:
@@ -170,8 +183,8 @@ def strangers() -> tuple[ToolSpec, ...]:
 def tasks(names: Sequence[str], split: Split, seed: int = 0, count: int = 0, turns: bool = False) -> Sequence[Task]:
     """``count`` tasks of some folders in a split, each row as it was written before any is told again.
 
-    Only training is told again (of conversations, by another speaker): validation and test have every row once, ``count`` of them at
-    most (0 for all). With ``turns``, the conversations.
+    Only training is told again (of conversations, by another speaker): validation and test have every row once,
+    ``count`` of them at most (0 for all). With ``turns``, the conversations.
     """
     rows = [row for name in names for row in found(name, split, turns).rows]
     if not rows or split != "train":

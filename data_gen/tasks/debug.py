@@ -18,12 +18,20 @@ from midsentence.tools.tool import Json, Param, ToolFailure, ToolSpec
 _TEXT = {"type": "string"}
 TOOLS = (
     ToolSpec("get_phone_number", (Param("name", _TEXT),), "read", "Look up a contact's phone number"),
-    ToolSpec("send_sms", (Param("recipients", {"type": "array", "items": _TEXT}), Param("message", _TEXT)), "write",
-             "Send a text message"),
+    ToolSpec(
+        "send_sms",
+        (Param("recipients", {"type": "array", "items": _TEXT}), Param("message", _TEXT)),
+        "write",
+        "Send a text message",
+    ),
     ToolSpec("get_weather", (Param("city", _TEXT),), "read", "Weather of a city today"),
 )
 _WORDS: dict[Split, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
-    "train": (("Ann Lee", "Bob Stone", "Carla Diaz"), ("New York", "Lima", "Cape Town"), ("dinner is at seven", "I am late")),
+    "train": (
+        ("Ann Lee", "Bob Stone", "Carla Diaz"),
+        ("New York", "Lima", "Cape Town"),
+        ("dinner is at seven", "I am late"),
+    ),
     "validation": (("Dan Frost", "Eve Moss"), ("Oslo", "Hong Kong"), ("the train is full",)),
     "test": (("Finn Ray", "Gia Wolf"), ("Porto", "San Jose"), ("we won the match",)),
 }
@@ -77,7 +85,9 @@ def tasks(split: Split, seed: int = 0, count: int = 24) -> tuple[Task, ...]:
             words += ["and", "also"] if n else []
             gold += calls(len(words), len(gold))
             words += said
-        made.append(Task(id, "debug", split, speak(words, int(_hash(seed, id)[:8], 16)), TOOLS, tuple(gold), partial(World, id)))
+        made.append(
+            Task(id, "debug", split, speak(words, int(_hash(seed, id)[:8], 16)), TOOLS, tuple(gold), partial(World, id))
+        )
     return tuple(made)
 
 
@@ -89,8 +99,12 @@ def _text_someone(who: str, message: str) -> _Phrase:
         verb = Evidence(at, at + 1)
         return [
             GoldCall("get_phone_number", {"name": GoldArg((who,))}, verb, {"name": Evidence(at + 1, at + 1 + n)}),
-            GoldCall("send_sms", {"recipients": GoldArg(([Reference(issued + 1)],)), "message": GoldArg((message,))}, verb,
-                     {"message": Evidence(at + 2 + n, at + 2 + n + m)}),
+            GoldCall(
+                "send_sms",
+                {"recipients": GoldArg(([Reference(issued + 1)],)), "message": GoldArg((message,))},
+                verb,
+                {"message": Evidence(at + 2 + n, at + 2 + n + m)},
+            ),
         ]
 
     return said, calls
@@ -100,7 +114,14 @@ def _weather(city: str) -> _Phrase:
     said = ["get", "the", "weather", "in", *city.split()]
 
     def calls(at: int, issued: int) -> list[GoldCall]:
-        return [GoldCall("get_weather", {"city": GoldArg((city,))}, Evidence(at + 2, at + 3), {"city": Evidence(at + 4, at + len(said))})]
+        return [
+            GoldCall(
+                "get_weather",
+                {"city": GoldArg((city,))},
+                Evidence(at + 2, at + 3),
+                {"city": Evidence(at + 4, at + len(said))},
+            )
+        ]
 
     return said, calls
 

@@ -1,9 +1,10 @@
-"""Draws a tool list for each task, with another order, subset, distractors or names, so that a model must read its prompt.
+"""Draws a tool list for each task, with another order, subset, distractors or names, so that a model must read its
+prompt.
 
-Owns the draw, a function of the task's id and a seed: which of the tools that the task does not need stay, which of other folders of
-tools stand beside them, in which order; with ``renamed`` also what tools and parameters are called and how they are described.
-What is wanted, and the toolbox, answer to the new names. A distractor that could be taken for a tool that is needed is left out.
-Does not know where tasks come from.
+Owns the draw, a function of the task's id and a seed: which of the tools that the task does not need stay, which of
+other folders of tools stand beside them, in which order; with ``renamed`` also what tools and parameters are called and
+how they are described. What is wanted, and the toolbox, answer to the new names. A distractor that could be taken for a
+tool that is needed is left out. Does not know where tasks come from.
 """
 
 from __future__ import annotations
@@ -61,7 +62,10 @@ def drawn(task: Task, others: Sequence[ToolSpec], how: Tools, seed: int = 0) -> 
     specs = [names.spec(spec, draw) for spec in kept] + distractors
     draw.shuffle(specs)
     return replace(
-        task, tools=tuple(specs), gold=tuple(names.call(call) for call in task.gold), reading=names.reading(task.reading),
+        task,
+        tools=tuple(specs),
+        gold=tuple(names.call(call) for call in task.gold),
+        reading=names.reading(task.reading),
         turns=tuple(names.turn(turn) for turn in task.turns),
         toolbox=partial(_toolbox, task.toolbox, tuple(specs), frozenset(spec.name for spec in distractors), names),
     )
@@ -79,31 +83,79 @@ def _split(name: str) -> list[str]:
     return [word.casefold() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", name)]
 
 
-# -- other names --------------------------------------------------------------------------------------------------------
+# -- other names
+# --------------------------------------------------------------------------------------------------------
 
 _VERBS = {
-    "create": ("add", "make"), "open": ("show",), "send": ("deliver", "submit"), "find": ("search", "look_up", "get"),
-    "set": ("put", "adjust"), "list": ("query", "view"), "book": ("reserve",), "cancel": ("withdraw",), "change": ("update", "modify"),
-    "check": ("look_up", "query"), "order": ("buy",), "compose": ("write", "draw_up"), "append": ("add",), "start": ("run",),
-    "get": ("fetch", "look_up", "read"), "play": ("start",), "turn": ("switch",), "pay": ("transfer",), "delete": ("remove",),
+    "create": ("add", "make"),
+    "open": ("show",),
+    "send": ("deliver", "submit"),
+    "find": ("search", "look_up", "get"),
+    "set": ("put", "adjust"),
+    "list": ("query", "view"),
+    "book": ("reserve",),
+    "cancel": ("withdraw",),
+    "change": ("update", "modify"),
+    "check": ("look_up", "query"),
+    "order": ("buy",),
+    "compose": ("write", "draw_up"),
+    "append": ("add",),
+    "start": ("run",),
+    "get": ("fetch", "look_up", "read"),
+    "play": ("start",),
+    "turn": ("switch",),
+    "pay": ("transfer",),
+    "delete": ("remove",),
 }
 """Other verbs for the first word of a tool's name; those that look up are for reads alone."""
 _PARAMS = {
-    "recipients": ("to", "receivers"), "message": ("text", "body"), "name": ("called", "label"), "content": ("text", "body"),
-    "location": ("place", "where"), "due_date": ("due", "when"), "start_date": ("start", "begins"), "end_date": ("end", "ends"),
-    "end_location": ("destination", "to"), "start_location": ("origin", "departure"), "title": ("heading", "called"),
-    "context": ("body", "text"), "attachments": ("files", "enclosures"), "place": ("venue", "location"),
-    "people": ("party_size", "guests"), "time": ("at", "hour"), "day": ("on", "date"), "room": ("area", "where"),
-    "amount": ("value", "quantity"), "note": ("remark", "comment"), "date": ("day", "on"), "city": ("town", "place"),
-    "topic": ("subject", "about"), "duration": ("length", "lasts"), "file_name": ("file", "document"), "transport": ("way", "means"),
+    "recipients": ("to", "receivers"),
+    "message": ("text", "body"),
+    "name": ("called", "label"),
+    "content": ("text", "body"),
+    "location": ("place", "where"),
+    "due_date": ("due", "when"),
+    "start_date": ("start", "begins"),
+    "end_date": ("end", "ends"),
+    "end_location": ("destination", "to"),
+    "start_location": ("origin", "departure"),
+    "title": ("heading", "called"),
+    "context": ("body", "text"),
+    "attachments": ("files", "enclosures"),
+    "place": ("venue", "location"),
+    "people": ("party_size", "guests"),
+    "time": ("at", "hour"),
+    "day": ("on", "date"),
+    "room": ("area", "where"),
+    "amount": ("value", "quantity"),
+    "note": ("remark", "comment"),
+    "date": ("day", "on"),
+    "city": ("town", "place"),
+    "topic": ("subject", "about"),
+    "duration": ("length", "lasts"),
+    "file_name": ("file", "document"),
+    "transport": ("way", "means"),
 }
 """Other names for parameters."""
 _SAYS = {
-    "Returns": ("Gives", "Looks up"), "Creates": ("Makes", "Adds"), "Opens": ("Brings up", "Shows"), "Sends": ("Delivers", "Gets out"),
-    "Shows": ("Displays", "Presents"), "Finds": ("Looks for", "Searches for"), "Books": ("Reserves", "Arranges"),
-    "Adds": ("Puts in", "Appends"), "Cancels": ("Calls off", "Withdraws"), "Changes": ("Updates", "Modifies"),
-    "Sets": ("Puts", "Adjusts"), "Lists": ("Gives all of", "Names"), "Says": ("Tells", "Gives"), "Starts": ("Begins", "Launches"),
-    "Stops": ("Ends", "Halts"), "Forwards": ("Passes on", "Sends on"), "Orders": ("Buys", "Requests"), "Replies": ("Answers", "Responds"),
+    "Returns": ("Gives", "Looks up"),
+    "Creates": ("Makes", "Adds"),
+    "Opens": ("Brings up", "Shows"),
+    "Sends": ("Delivers", "Gets out"),
+    "Shows": ("Displays", "Presents"),
+    "Finds": ("Looks for", "Searches for"),
+    "Books": ("Reserves", "Arranges"),
+    "Adds": ("Puts in", "Appends"),
+    "Cancels": ("Calls off", "Withdraws"),
+    "Changes": ("Updates", "Modifies"),
+    "Sets": ("Puts", "Adjusts"),
+    "Lists": ("Gives all of", "Names"),
+    "Says": ("Tells", "Gives"),
+    "Starts": ("Begins", "Launches"),
+    "Stops": ("Ends", "Halts"),
+    "Forwards": ("Passes on", "Sends on"),
+    "Orders": ("Buys", "Requests"),
+    "Replies": ("Answers", "Responds"),
 }
 """Other first words for descriptions."""
 
@@ -133,7 +185,9 @@ class Names:
 
     def said(self, text: str) -> str:
         """A text of the tools' own, such as a refusal, with their new names."""
-        new = {old: other for each in self.params.values() for old, other in each.items() if "_" in old} | dict(self.tools)
+        new = {old: other for each in self.params.values() for old, other in each.items() if "_" in old} | dict(
+            self.tools
+        )
         return re.sub(r"[A-Za-z_]\w*", lambda found: new.get(found[0], found[0]), text) if new else text
 
     def call(self, call: GoldCall) -> GoldCall:
@@ -163,14 +217,21 @@ class Names:
         if spec.name not in self.tools:
             return spec
         new = self.params[spec.name]
-        params = tuple(replace(param, name=new[param.name], description=self.said(param.description)) for param in spec.params)
+        params = tuple(
+            replace(param, name=new[param.name], description=self.said(param.description)) for param in spec.params
+        )
         verb = spec.description.split(" ", 1)[0]
         description = spec.description.replace(verb, draw.choice((verb, *_SAYS.get(verb, ()))), 1) if verb else ""
         own = spec.canonical
         return replace(
-            spec, name=self.tools[spec.name], params=params, description=self.said(description),
+            spec,
+            name=self.tools[spec.name],
+            params=params,
+            description=self.said(description),
             secret=frozenset(new[param] for param in spec.secret),
-            canonical=None if own is None else lambda args: self.args(spec.name, own(self.back(self.tools[spec.name], args)[1])),
+            canonical=None
+            if own is None
+            else lambda args: self.args(spec.name, own(self.back(self.tools[spec.name], args)[1])),
         )
 
 
@@ -199,7 +260,9 @@ def _params(params: Sequence[Param], style: Callable[[str], str], draw: random.R
     new: dict[str, str] = {}
     for param in params:
         name = style(draw.choice((param.name, *_PARAMS.get(param.name, ()))))
-        clash = name in new.values() or any(name in (other.name, style(other.name)) for other in params if other is not param)
+        clash = name in new.values() or any(
+            name in (other.name, style(other.name)) for other in params if other is not param
+        )
         new[param.name] = style(param.name) if clash else name
     return new
 
@@ -209,7 +272,8 @@ def _camel(name: str) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
-# -- the toolbox --------------------------------------------------------------------------------------------------------
+# -- the toolbox
+# --------------------------------------------------------------------------------------------------------
 
 
 class DrawnToolbox:
@@ -220,7 +284,9 @@ class DrawnToolbox:
 
         self._inner, self._names, self._strangers = inner, names, strangers
         self._specs = {spec.name: spec for spec in specs}
-        self._beside = AckToolbox(str(getattr(inner, "_seed", "")), tuple(spec for spec in specs if spec.name in strangers))
+        self._beside = AckToolbox(
+            str(getattr(inner, "_seed", "")), tuple(spec for spec in specs if spec.name in strangers)
+        )
 
     @property
     def specs(self) -> Mapping[str, ToolSpec]:
@@ -266,5 +332,7 @@ class DrawnToolbox:
         raise AttributeError(name)
 
 
-def _toolbox(inner: Callable[[], Toolbox], specs: tuple[ToolSpec, ...], strangers: frozenset[str], names: Names) -> DrawnToolbox:
+def _toolbox(
+    inner: Callable[[], Toolbox], specs: tuple[ToolSpec, ...], strangers: frozenset[str], names: Names
+) -> DrawnToolbox:
     return DrawnToolbox(inner(), specs, strangers, names)

@@ -1,15 +1,17 @@
-"""Rows of other projects, turned into rows of `data_gen.tasks.rows`: xLAM/APIGen, Glaive v2, TinyAgent, and chat messages.
+"""Rows of other projects, turned into rows of `data_gen.tasks.rows`: xLAM/APIGen, Glaive v2, TinyAgent, and chat
+messages.
 
-Owns the look of a requests file: one JSON row a line, a list of rows (alone, or the one list of an object), one row, TinyAgent's
-object of rows by id, a Parquet table, or a file of the markup (`data_gen.markup`) by its name's end; what a row is shows in its
-own fields. Owns the spellings of a call, too. Does not know whether a row can be used. What can't even be read comes out as
-the reason.
+Owns the look of a requests file: one JSON row a line, a list of rows (alone, or the one list of an object), one row,
+TinyAgent's object of rows by id, a Parquet table, or a file of the markup (`data_gen.markup`) by its name's end; what a
+row is shows in its own fields. Owns the spellings of a call, too. Does not know whether a row can be used. What can't
+even be read comes out as the reason.
 
     xLAM/APIGen  {"query", "tools": JSON text, "answers": JSON text of [{"name", "arguments"}]}
-    Glaive v2    {"system": "… functions … {JSON} {JSON}", "chat": "USER: … ASSISTANT: <functioncall> {…} …"}, one turn or several
-    messages     {"messages": [{"role", "content", "tool_calls"?}], "tools": […]}, several turns: `data_gen.tasks.messages`
-    ShareGPT     {"conversations": [{"from", "value"}], "tools"}, a call a turn of its own (APIGen-MT): the same
-    TinyAgent    {id: {"input", "output": [{"type": "plan", "parsed_output": [{"tool_name", "tool_args"}]}, …]}}
+    Glaive v2    {"system": "… functions … {JSON} {JSON}", "chat": "USER: … ASSISTANT: <functioncall> {…} …"}, one turn
+    or several messages     {"messages": [{"role", "content", "tool_calls"?}], "tools": […]}, several turns:
+    `data_gen.tasks.messages` ShareGPT     {"conversations": [{"from", "value"}], "tools"}, a call a turn of its own
+    (APIGen-MT): the same TinyAgent    {id: {"input", "output": [{"type": "plan", "parsed_output": [{"tool_name",
+    "tool_args"}]}, …]}}
 """
 
 from __future__ import annotations
@@ -35,13 +37,14 @@ _NESTED = ("calls", "tools", "spans", "words")
 """Fields that may be JSON text: a table's columns can't hold what differs from row to row."""
 _TURN = re.compile(r"(USER|ASSISTANT|FUNCTION RESPONSE):\s*")
 _GLAIVE_CALL = re.compile(
-    r"""<functioncall>\s*\{\s*"name"\s*:\s*"([^"]+)"\s*(?:,\s*"arguments"\s*:\s*(.*?)\s*)?\}\s*(?:<\|endoftext\|>|$)""", re.S
+    r"""<functioncall>\s*\{\s*"name"\s*:\s*"([^"]+)"\s*(?:,\s*"arguments"\s*:\s*(.*?)\s*)?\}\s*(?:<\|endoftext\|>|$)""",
+    re.S,
 )
 
 
 def rows(requests: str, path: Path, tools: Sequence[ToolSpec]) -> Iterator[tuple[str, Mapping[str, Any] | BadTask]]:
-    """Every row of a file, of a folder, or of a data set of the hub: what it is called, and the row in our own format, or why it can't
-    be read.
+    """Every row of a file, of a folder, or of a data set of the hub: what it is called, and the row in our own format,
+    or why it can't be read.
 
     Args:
         requests: what the user named.
@@ -64,11 +67,15 @@ def rows(requests: str, path: Path, tools: Sequence[ToolSpec]) -> Iterator[tuple
 def _gathered(requests: str, path: Path) -> Iterator[tuple[str, Any, Split | None]]:
     """Every row, with its place and the split that the place says."""
     if gathered.is_hub(requests):
-        yield from ((name, _without_nulls(row), split) for name, row, split in gathered.told_apart(gathered.of_hub(requests)))
+        yield from (
+            (name, _without_nulls(row), split) for name, row, split in gathered.told_apart(gathered.of_hub(requests))
+        )
     elif path.is_file():
         yield from ((name, row, None) for name, row in _read(path))
     elif gathered.is_saved(path):
-        yield from ((name, _without_nulls(row), split) for name, row, split in gathered.told_apart(gathered.tables(str(path))))
+        yield from (
+            (name, _without_nulls(row), split) for name, row, split in gathered.told_apart(gathered.tables(str(path)))
+        )
     else:
         files = {str(file.relative_to(path)): file for file in gathered.files_in(path)}
         splits = gathered.with_splits(files)
@@ -92,11 +99,17 @@ def _read(path: Path) -> Iterator[tuple[str, Any]]:
         if path.suffix == ".json" and text.lstrip().startswith("["):
             raise ValueError(f"{path} is no JSON ({error}); mend it, or give a row a line") from None
         whole = None
-    if isinstance(whole, dict) and kind(whole) == "unknown" and len(lists := [rows for rows in whole.values() if _are_rows(rows)]) == 1:
+    if (
+        isinstance(whole, dict)
+        and kind(whole) == "unknown"
+        and len(lists := [rows for rows in whole.values() if _are_rows(rows)]) == 1
+    ):
         whole = lists[0]
     if isinstance(whole, list):
         yield from ((_name(f"row {n}", row), row) for n, row in enumerate(whole, start=1))
-    elif isinstance(whole, dict) and kind(whole) == "unknown" and all(kind(row) == "tinyagent" for row in whole.values()):
+    elif (
+        isinstance(whole, dict) and kind(whole) == "unknown" and all(kind(row) == "tinyagent" for row in whole.values())
+    ):
         yield from ((f"row {id}", {"id": id, **row}) for id, row in whole.items())
     elif isinstance(whole, dict):
         yield _name("line 1", whole), whole
@@ -119,13 +132,16 @@ def _table(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of a Parquet file, without what is null: a table has every column in every row."""
     import pyarrow
     import pyarrow.parquet as parquet
+
     try:
         file = parquet.ParquetFile(path)
     except pyarrow.ArrowInvalid as error:
         raise ValueError(f"{path} is no Parquet file ({error}); save the rows anew") from None
     with file:
         if "spans" in file.schema_arrow.names and not _is_text(file.schema_arrow.field("spans").type):
-            raise ValueError(f"{path}: column spans must be JSON text, for a null that takes an argument back is lost in a table")
+            raise ValueError(
+                f"{path}: column spans must be JSON text, for a null that takes an argument back is lost in a table"
+            )
         for batch in file.iter_batches(batch_size=1024):
             yield from map(_without_nulls, batch.to_pylist())
 
@@ -150,8 +166,12 @@ def kind(row: Any) -> str:
     """Whose row it is: ``own``, ``xlam``, ``glaive``, ``tinyagent``, ``messages``, ``sharegpt`` or ``unknown``."""
     fields = set(row) if isinstance(row, Mapping) else set()
     for name, needs in (
-        ("own", {"request"}), ("xlam", {"query", "answers"}), ("glaive", {"system", "chat"}), ("tinyagent", {"input", "output"}),
-        ("messages", {"messages"}), ("sharegpt", {"conversations"}),
+        ("own", {"request"}),
+        ("xlam", {"query", "answers"}),
+        ("glaive", {"system", "chat"}),
+        ("tinyagent", {"input", "output"}),
+        ("messages", {"messages"}),
+        ("sharegpt", {"conversations"}),
     ):
         if needs <= fields:
             return name
@@ -200,15 +220,17 @@ def _own(row: Mapping[str, Any]) -> dict[str, Any]:
 def _own_call(number: int, call: Any) -> dict[str, Any]:
     """A gold call: accepted values in ``args``, or plain ones in ``arguments``, as the chat interfaces write a call."""
     if not isinstance(call, Mapping):
-        raise BadTask(f"call {number} is {json.dumps(call)[:60]}; give {{\"name\", \"args\"}}")
+        raise BadTask(f'call {number} is {json.dumps(call)[:60]}; give {{"name", "args"}}')
     form = call["function"] if isinstance(call.get("function"), Mapping) else call
     doc = {name: value for name, value in form.items() if name not in ("id", "type", "index")}
     if unknown := set(doc) - {"name", "args", "arguments", "defaults"}:
         raise BadTask(f"call {number}: unknown field {min(unknown)!r}; use name and args")
     if not isinstance(doc.get("name"), str) or not doc["name"]:
-        raise BadTask(f"call {number} has no name; give {{\"name\", \"args\"}}")
+        raise BadTask(f'call {number} has no name; give {{"name", "args"}}')
     if "args" in doc and "arguments" in doc:
-        raise BadTask(f"call {number} has both args and arguments; give accepted values in args, or plain ones in arguments")
+        raise BadTask(
+            f"call {number} has both args and arguments; give accepted values in args, or plain ones in arguments"
+        )
     spelling = "arguments" if "arguments" in doc else "args"
     try:
         args = _json(doc.get(spelling) or {})
@@ -216,7 +238,10 @@ def _own_call(number: int, call: Any) -> dict[str, Any]:
         raise BadTask(f"call {number}: {spelling} is a text that is no JSON: {error}") from None
     if not isinstance(args, Mapping):
         raise BadTask(f"call {number}: {spelling} must be an object of parameters, got {json.dumps(args)[:60]}")
-    made = {"name": doc["name"], "args": {param: [value] for param, value in args.items()} if spelling == "arguments" else dict(args)}
+    made = {
+        "name": doc["name"],
+        "args": {param: [value] for param, value in args.items()} if spelling == "arguments" else dict(args),
+    }
     return made | ({"defaults": list(doc["defaults"])} if doc.get("defaults") else {})
 
 
@@ -272,8 +297,14 @@ def _whole_chat(turns: Sequence[tuple[str, str]], listed: Sequence[Mapping[str, 
 
 
 _SHAREGPT_ROLES = {
-    "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "observation": "tool", "function_response": "tool",
-    "tool": "tool", "system": "system",
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "assistant": "assistant",
+    "observation": "tool",
+    "function_response": "tool",
+    "tool": "tool",
+    "system": "system",
 }
 
 
@@ -290,7 +321,9 @@ def _sharegpt(row: Mapping[str, Any]) -> dict[str, Any]:
     if row.get("system"):
         told.insert(0, {"role": "system", "content": row["system"]})
     kept = {name: row[name] for name in ("id", "split") if name in row}
-    return messages.row_of({"messages": told, "tools": row.get("tools") or [], **kept}) | {"tags": ["messages", "sharegpt"]}
+    return messages.row_of({"messages": told, "tools": row.get("tools") or [], **kept}) | {
+        "tags": ["messages", "sharegpt"]
+    }
 
 
 def _tinyagent(row: Mapping[str, Any], tools: Sequence[ToolSpec]) -> dict[str, Any]:
@@ -308,8 +341,15 @@ def _tinyagent(row: Mapping[str, Any], tools: Sequence[ToolSpec]) -> dict[str, A
         given = list(ast.literal_eval(given)) if isinstance(given, str) else given
         named = given if isinstance(given, Mapping) else dict(zip(params[name], given))
         # as in TinyAgent, nothing stands for "left out"
-        calls.append({"name": name, "args": {param: [value] for param, value in named.items() if value not in (None, "", [])}})
-    return {"id": _id("tinyagent", row, row["input"]), "request": row["input"].strip(), "calls": calls, "tags": ["tinyagent"]}
+        calls.append(
+            {"name": name, "args": {param: [value] for param, value in named.items() if value not in (None, "", [])}}
+        )
+    return {
+        "id": _id("tinyagent", row, row["input"]),
+        "request": row["input"].strip(),
+        "calls": calls,
+        "tags": ["tinyagent"],
+    }
 
 
 def _call(name: str, arguments: Mapping[str, Any], listed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -319,8 +359,11 @@ def _call(name: str, arguments: Mapping[str, Any], listed: Sequence[Mapping[str,
     shape = doc.get("parameters") or {}
     properties = shape.get("properties", shape)
     defaults = [
-        param for param, value in arguments.items()
-        if isinstance(part := properties.get(param), Mapping) and "default" in part and str(part["default"]) == str(value)
+        param
+        for param, value in arguments.items()
+        if isinstance(part := properties.get(param), Mapping)
+        and "default" in part
+        and str(part["default"]) == str(value)
     ]
     return {"name": name, "args": {param: [value] for param, value in arguments.items()}, "defaults": defaults}
 

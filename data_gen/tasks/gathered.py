@@ -1,7 +1,8 @@
 """Reads rows from several files: those of a folder, and those of a data set on the hub.
 
-Owns which files of a folder hold rows, what a data set of the hub is called, and the splits that either names. Does not know what a row
-is (`data_gen.tasks.formats`). Only what ``requests=hf://datasets/OWNER/NAME@COMMIT`` names is downloaded; its own code is never run.
+Owns which files of a folder hold rows, what a data set of the hub is called, and the splits that either names. Does not
+know what a row is (`data_gen.tasks.formats`). Only what ``requests=hf://datasets/OWNER/NAME@COMMIT`` names is
+downloaded; its own code is never run.
 """
 
 from __future__ import annotations
@@ -16,14 +17,23 @@ from typing import Any
 
 from data_gen.task import Split
 
-_HUB = re.compile(r"(?:hf://datasets/|https://huggingface\.co/datasets/)([\w-][\w.-]*/[\w-][\w.-]*)/?(?::([\w.-]+))?(?:@([\w./-]+))?")
+_HUB = re.compile(
+    r"(?:hf://datasets/|https://huggingface\.co/datasets/)([\w-][\w.-]*/[\w-][\w.-]*)/?(?::([\w.-]+))?(?:@([\w./-]+))?"
+)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 READ = (".jsonl", ".ndjson", ".json", ".parquet")
 """How names of a folder's files with rows end."""
 _NO_ROWS = frozenset({"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "config.json"})
 _SPLITS: Mapping[str, Split] = {
-    "train": "train", "training": "train", "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
-    "eval": "validation", "test": "test", "testing": "test",
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "eval": "validation",
+    "test": "test",
+    "testing": "test",
 }
 
 
@@ -39,8 +49,11 @@ def files_in(folder: Path) -> list[Path]:
         ValueError: there are none.
     """
     found = sorted(
-        path for path in folder.rglob("*")
-        if path.suffix in READ and path.name not in _NO_ROWS and path.is_file()
+        path
+        for path in folder.rglob("*")
+        if path.suffix in READ
+        and path.name not in _NO_ROWS
+        and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
     if not found and not is_saved(folder):
@@ -78,14 +91,19 @@ def tables(requests: str) -> dict[str, list[dict[str, Any]]]:
             f"its page has it under Files and versions: requests={requests.partition('@')[0]}@COMMIT, 40 digits"
         )
     import datasets
+
     try:
         if named is not None:
             found = datasets.load_dataset(named[1], named[2], revision=named[3])
         else:
             found = datasets.load_from_disk(requests)
-    except Exception as error:  # what the hub and the library raise is theirs: no such name, no network, code in place of data
+    except (
+        Exception
+    ) as error:  # what the hub and the library raise is theirs: no such name, no network, code in place of data
         why = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise ValueError(f"requests={requests} can't be loaded by datasets ({why}); check its name, or save its rows in a file") from None
+        raise ValueError(
+            f"requests={requests} can't be loaded by datasets ({why}); check its name, or save its rows in a file"
+        ) from None
     each = found if isinstance(found, Mapping) else {str(getattr(found, "split", None) or "rows"): found}
     return {name: [dict(row) for row in table] for name, table in each.items()}
 

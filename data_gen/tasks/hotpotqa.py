@@ -1,8 +1,9 @@
 """HotpotQA's comparison questions, spoken, with ``search(entity)`` over a local corpus of all paragraphs at hand.
 
 Owns the reading of the question files, which articles a question is about and by which words it names them, and the
-corrections that a speaker makes of them ("who is older, X, no sorry, Y or Z"). The data is the user's own copy: nothing of it
-is in this package. Does not know how answers are scored. Questions that can't be used are named with their reason.
+corrections that a speaker makes of them ("who is older, X, no sorry, Y or Z"). The data is the user's own copy: nothing
+of it is in this package. Does not know how answers are scored. Questions that can't be used are named with their
+reason.
 
     data.files.hotpotqa=FILE   the official file, its ``with_context.jsonl`` form, or plain questions and
     data.files.corpus=FILE     the articles that plain questions are looked up in
@@ -85,10 +86,17 @@ def _rows(path: str) -> Iterator[Any]:
 def _question(row: Any, number: int, path: str) -> Question:
     try:
         given = [*row.get("gold", ()), *row.get("distractors", ()), *row.get("context", ())]
-        gold = [title for title, _ in row["gold"]] if "gold" in row else [title for title, _ in row.get("supporting_facts", ())]
+        gold = (
+            [title for title, _ in row["gold"]]
+            if "gold" in row
+            else [title for title, _ in row.get("supporting_facts", ())]
+        )
         return Question(
-            str(row["_id"] if "_id" in row else row["id"]), " ".join(row["question"].split()), row["answer"],
-            row.get("type", "comparison"), tuple(dict.fromkeys(gold)),
+            str(row["_id"] if "_id" in row else row["id"]),
+            " ".join(row["question"].split()),
+            row["answer"],
+            row.get("type", "comparison"),
+            tuple(dict.fromkeys(gold)),
             tuple((title, tuple(said)) for title, said in given),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -103,12 +111,15 @@ def corpus(path: str, extra: str | None = None) -> Corpus:
         found += [(title, tuple(said)) for title, said in _articles(extra)]
     kept = [(title, said) for title, said in found if title.strip() and any(part.strip() for part in said)]
     if not kept:
-        raise ValueError(f"{path} holds plain questions, without articles to search in; add data.files.corpus=FILE, or give {HINT}")
+        raise ValueError(
+            f"{path} holds plain questions, without articles to search in; add data.files.corpus=FILE, or give {HINT}"
+        )
     return Corpus(kept)
 
 
 def _articles(path: str) -> Iterator[tuple[str, Sequence[str]]]:
-    """A corpus file: an object of title to text, ``{title, text}`` or ``[title, sentences]`` a row, or a question file."""
+    """A corpus file: an object of title to text, ``{title, text}`` or ``[title, sentences]`` a row, or a question
+    file."""
     for row in _rows(path):
         if isinstance(row, Mapping) and "question" in row:
             yield from _question(row, 0, path).paragraphs
@@ -156,9 +167,13 @@ def _usable(question: Question, articles: Corpus, titles: Mapping[str, Sequence[
     words = tuple(question.question.split())
     wanted = [(title,) for title in question.gold] or _mentioned(words, titles)
     if len(wanted) != MOST_ENTITIES:
-        raise BadTask(f"{len(wanted)} articles: a comparison needs {MOST_ENTITIES} that the corpus has and the question names")
+        raise BadTask(
+            f"{len(wanted)} articles: a comparison needs {MOST_ENTITIES} that the corpus has and the question names"
+        )
     # what is written in brackets is not said
-    names = [tuple(dict.fromkeys(name for title in group for name in (_BRACKETS.sub("", title), title))) for group in wanted]
+    names = [
+        tuple(dict.fromkeys(name for title in group for name in (_BRACKETS.sub("", title), title))) for group in wanted
+    ]
     found = ground(words, [("search", {"entity": GoldArg(group)}) for group in names], {"search": SEARCH_SPEC})
     pairs = []
     for call, group in zip(found, wanted):
@@ -173,7 +188,7 @@ def _usable(question: Question, articles: Corpus, titles: Mapping[str, Sequence[
     pairs.sort(key=lambda pair: (pair[0].start, pair[0].end))
     (first, _), (second, _) = pairs
     if first.end > second.start:
-        raise BadTask(f"the words that name the articles overlap: {' '.join(words[first.start: second.end])!r}")
+        raise BadTask(f"the words that name the articles overlap: {' '.join(words[first.start : second.end])!r}")
     return Usable(question, words, tuple(span for span, _ in pairs), tuple(accepted for _, accepted in pairs))
 
 
@@ -193,8 +208,8 @@ def _mentioned(words: Sequence[str], titles: Mapping[str, Sequence[str]]) -> lis
     for length in range(min(12, len(words)), 0, -1):
         for start in range(len(words) - length + 1):
             run = range(start, start + length)
-            exact = " ".join(re.findall(r"\w+", fold(" ".join(words[start: start + length]))))
-            name = next((key for key in (exact, " ".join(said[start: start + length])) if key in titles), None)
+            exact = " ".join(re.findall(r"\w+", fold(" ".join(words[start : start + length]))))
+            name = next((key for key in (exact, " ".join(said[start : start + length])) if key in titles), None)
             capital = start > 0 and re.match(r"\W*[A-Z0-9]", words[start]) is not None
             if name is not None and capital and not taken & set(run):
                 found[start] = tuple(titles[name])
@@ -206,7 +221,8 @@ def searches(clauses: Sequence[Clause]) -> list[Draft]:
     """The calls that a question asks for: a search for each entity that was named."""
     return [
         Draft((clause.id,), "search", Evidence(0, 0), {"entity": clause.slots["entity"][0]}, ("entity",))
-        for clause in clauses if "entity" in clause.slots
+        for clause in clauses
+        if "entity" in clause.slots
     ]
 
 
@@ -261,14 +277,24 @@ def task(usable: Usable, split: Split, seed: int, articles: Corpus, rates: Rates
     words = speak(script.words, child(seed, question.id), labels=script.labels)
     answer = question.answer if question.answer in ("yes", "no") else "name"
     return Task(
-        question.id, "hotpotqa", split, words, (SEARCH_SPEC,), derivation.gold(len(words), {"search": SEARCH_SPEC}),
-        partial(SearchToolbox, articles, question.id), (question.answer,), exact_answer=True,
+        question.id,
+        "hotpotqa",
+        split,
+        words,
+        (SEARCH_SPEC,),
+        derivation.gold(len(words), {"search": SEARCH_SPEC}),
+        partial(SearchToolbox, articles, question.id),
+        (question.answer,),
+        exact_answer=True,
         tags=("comparison", f"answer:{answer}", *(kinds or ("fluent",))),
-        meta={"question": question.question, "titles": question.gold}, reading=derivation,
+        meta={"question": question.question, "titles": question.gold},
+        reading=derivation,
     )
 
 
-def tasks(split: Split, seed: int, path: str | None, extra: str | None = None, rates: Rates | None = None) -> tuple[Task, ...]:
+def tasks(
+    split: Split, seed: int, path: str | None, extra: str | None = None, rates: Rates | None = None
+) -> tuple[Task, ...]:
     """The split's comparison questions.
 
     Args:

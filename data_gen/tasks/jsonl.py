@@ -1,8 +1,8 @@
 """Bring your own: tools and spoken requests from two files become the same `Task` as everybody else's.
 
-Owns the file of requests and what became of each of its rows. Does not know what a row says (`data_gen.tasks.rows`), which tools it
-asks for (`data_gen.tasks.own_tools`) and what other projects' rows look like (`data_gen.tasks.formats` turns them into ours).
-`docs/bring-your-own.md` has a worked example.
+Owns the file of requests and what became of each of its rows. Does not know what a row says (`data_gen.tasks.rows`),
+which tools it asks for (`data_gen.tasks.own_tools`) and what other projects' rows look like (`data_gen.tasks.formats`
+turns them into ours). `docs/bring-your-own.md` has a worked example.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ def _load(requests: str, path: str, tools: str, seed: int, source: str, hear_out
             seen[made.id] = name
             loaded.tasks.append(made)
             loaded.rows.append(row)
-        except Exception as error:  # one row never ends a run; its tools, which may be the user's own, can raise anything
+        except (
+            Exception
+        ) as error:  # one row never ends a run; its tools, which may be the user's own, can raise anything
             loaded.rejected.append((name, _reason(error)))
     return loaded
 
@@ -107,10 +109,14 @@ def tasks(split: Split, requests: str, tools: str, seed: int = 0) -> tuple[Task,
     found = tuple(task for task in loaded.tasks if task.split == split)
     if not found:
         counts = Counter(task.split for task in loaded.tasks)
-        why = f"; the first of {len(loaded.rejected)} rejected: {': '.join(loaded.rejected[0])}" if loaded.rejected else ""
+        why = (
+            f"; the first of {len(loaded.rejected)} rejected: {': '.join(loaded.rejected[0])}"
+            if loaded.rejected
+            else ""
+        )
         raise ValueError(
             f"{requests} has no usable row in split {split!r} (train {counts['train']}, validation {counts['validation']}, "
-            f"test {counts['test']}); add rows, give rows a field \"split\", or set data.sizes.{split}=0{why}"
+            f'test {counts["test"]}); add rows, give rows a field "split", or set data.sizes.{split}=0{why}'
         )
     return found
 

@@ -1,11 +1,15 @@
-"""Chat rows with ``messages`` and ``tools``, as TRL, Unsloth, Axolotl and the OpenAI SDK have them, as rows with turns of our own.
+"""Chat rows with ``messages`` and ``tools``, as TRL, Unsloth, Axolotl and the OpenAI SDK have them, as rows with turns
+of our own.
 
-Owns the reading of such a row: who said what in which turn, which calls were made and what the tools answered. The tools' answers
-become the world's (`data_gen.tasks.recorded`). Does not know how values are found in words, and what a task is; what can't be used is
-a `BadTask` whose text begins with the kind of reason, then a colon, so that reasons can be counted.
+Owns the reading of such a row: who said what in which turn, which calls were made and what the tools answered. The
+tools' answers become the world's (`data_gen.tasks.recorded`). Does not know how values are found in words, and what a
+task is; what can't be used is a `BadTask` whose text begins with the kind of reason, then a colon, so that reasons can
+be counted.
 
-A turn is what the user says up to the assistant's next words, with all calls up to the user's next ones. A system message is left
-out: the prompt is the protocol's own. A call that failed in the record is left out where a later one in the same turn mended it.
+A turn is what the user says up to the assistant's next words, with all calls up to the user's next ones. A system
+message is left
+out: the prompt is the protocol's own. A call that failed in the record is left out where a later one in the same turn
+mended it.
 """
 
 from __future__ import annotations
@@ -21,8 +25,12 @@ from data_gen.task import BadTask
 
 MOST_WORDS = 400
 """Words of a turn; a longer one is a text to read, not something said."""
-_USER, _AGENT, _TOOL, _SYSTEM = frozenset({"user", "human"}), frozenset({"assistant", "gpt"}), frozenset({"tool", "function"}), frozenset({
-    "system", "developer"})
+_USER, _AGENT, _TOOL, _SYSTEM = (
+    frozenset({"user", "human"}),
+    frozenset({"assistant", "gpt"}),
+    frozenset({"tool", "function"}),
+    frozenset({"system", "developer"}),
+)
 _ERROR = re.compile(r"^\W*(error|exception|traceback|failed)\b", re.IGNORECASE)
 
 
@@ -85,7 +93,15 @@ def row_of(row: Mapping[str, Any]) -> dict[str, Any]:
     text = json.dumps(row["messages"], sort_keys=True, ensure_ascii=False, default=str)
     id = f"messages-{row['id'] if 'id' in row else hashlib.sha256(text.encode()).hexdigest()[:12]}"
     tags = ["messages", *(["system_prompt"] if system else [])]
-    made = {"id": id, "request": " ".join(words), "calls": calls, "turns": fields, "tools": listed, "results": results, "tags": tags}
+    made = {
+        "id": id,
+        "request": " ".join(words),
+        "calls": calls,
+        "turns": fields,
+        "tools": listed,
+        "results": results,
+        "tags": tags,
+    }
     return made | ({"split": row["split"]} if row.get("split") else {})
 
 
@@ -135,7 +151,14 @@ def read(messages: Any) -> tuple[list[Said], bool]:
 def _text(message: Mapping[str, Any], n: int) -> str:
     content = message.get("content", message.get("value"))
     if isinstance(content, list):
-        other = next((part for part in content if not isinstance(part, Mapping) or part.get("type") not in ("text", "input_text")), None)
+        other = next(
+            (
+                part
+                for part in content
+                if not isinstance(part, Mapping) or part.get("type") not in ("text", "input_text")
+            ),
+            None,
+        )
         if other is not None:
             raise BadTask(f"not text: message {n} has a part {json.dumps(other, default=str)[:60]}")
         content = " ".join(part.get("text", "") for part in content)
@@ -146,14 +169,18 @@ def _text(message: Mapping[str, Any], n: int) -> str:
 
 def _calls(message: Mapping[str, Any], n: int) -> list[Made]:
     found = []
-    listed = _json(message.get("tool_calls") or ([message["function_call"]] if message.get("function_call") else []), "tool_calls")
+    listed = _json(
+        message.get("tool_calls") or ([message["function_call"]] if message.get("function_call") else []), "tool_calls"
+    )
     for call in listed:
         form = call.get("function", call) if isinstance(call, Mapping) else {}
         if not isinstance(form, Mapping) or not isinstance(form.get("name"), str):
             raise BadTask(f"no call: message {n} has a tool call {json.dumps(call, default=str)[:60]}")
         args = _json(form.get("arguments") or {}, f"arguments of {form['name']}")
         if not isinstance(args, Mapping):
-            raise BadTask(f"no arguments: {form['name']} in message {n} is called with {json.dumps(args, default=str)[:60]}")
+            raise BadTask(
+                f"no arguments: {form['name']} in message {n} is called with {json.dumps(args, default=str)[:60]}"
+            )
         # what a data set's table fills in for fields that this call has not
         args = {name: value for name, value in args.items() if value is not None}
         found.append(Made(form["name"], args, str(call.get("id") or "")))
@@ -182,7 +209,7 @@ def _mended(turn: Said, n: int) -> list[Made]:
         raise BadTask(f"no result: {silent.name} in turn {n} is never answered, so what it returns is not known")
     good = [call for call in turn.calls if not call.failed]
     for place, call in enumerate(turn.calls):
-        if call.failed and not any(other.name == call.name and not other.failed for other in turn.calls[place + 1:]):
+        if call.failed and not any(other.name == call.name and not other.failed for other in turn.calls[place + 1 :]):
             raise BadTask(f"tool error: {call.name} in turn {n} fails, and no later call of the turn mends it")
     return good
 
@@ -191,11 +218,15 @@ def _repeats(call: Made, results: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the same was called before, with the same result: it is there already."""
     same = [entry for entry in results if entry["name"] == call.name and entry["args"] == call.args]
     if same and same[-1]["result"] != call.result:
-        raise BadTask(f"same call, other result: {call.name} is called again with the same arguments and returns something else")
+        raise BadTask(
+            f"same call, other result: {call.name} is called again with the same arguments and returns something else"
+        )
     return bool(same)
 
 
-def _linked(value: Any, results: Sequence[Mapping[str, Any]], first: int, words: Sequence[str], n: int, call: Made) -> Any:
+def _linked(
+    value: Any, results: Sequence[Mapping[str, Any]], first: int, words: Sequence[str], n: int, call: Made
+) -> Any:
     """A value with ``"$k"`` where it is, or lists, the result of call k, unless the turn's own words say it.
 
     Raises:
@@ -206,7 +237,9 @@ def _linked(value: Any, results: Sequence[Mapping[str, Any]], first: int, words:
     if isinstance(value, Mapping):
         return value
     if isinstance(value, str) and value.startswith("$"):
-        raise BadTask(f"a dollar sign: {call.name} in turn {n} takes {value[:20]!r}, which would be read as another call's result")
+        raise BadTask(
+            f"a dollar sign: {call.name} in turn {n} takes {value[:20]!r}, which would be read as another call's result"
+        )
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     if isinstance(value, bool) or value is None or text.casefold() in " ".join(words).casefold():
         return value
@@ -215,7 +248,9 @@ def _linked(value: Any, results: Sequence[Mapping[str, Any]], first: int, words:
             if results[k - 1]["result"] == value:
                 return f"${k}"
     if len(text) > 2 and any(text in json.dumps(entry["result"], ensure_ascii=False) for entry in results[first:]):
-        raise BadTask(f"part of a result: {call.name} in turn {n} takes {text[:40]!r} from within what another call of the turn returns")
+        raise BadTask(
+            f"part of a result: {call.name} in turn {n} takes {text[:40]!r} from within what another call of the turn returns"
+        )
     return value
 
 

@@ -1,7 +1,7 @@
 """The assistant's world that a request needs which nobody generated: all that its calls name.
 
-Owns the people, files, notes, folders, lists and calendars of that world, and what is so of the assistant's tools in every request.
-Does not know how rows are read.
+Owns the people, files, notes, folders, lists and calendars of that world, and what is so of the assistant's tools in
+every request. Does not know how rows are read.
 """
 
 from __future__ import annotations
@@ -23,26 +23,37 @@ HABITS = Habits(
 """A mail says something; a way begins where the user is until another place is said."""
 _PEOPLE = (("get_phone_number", "name"), ("get_email_address", "name"))
 _FILES = (
-    ("open_and_get_file_path", "file_name"), ("summarize_pdf", "pdf_path"), ("compose_new_email", "attachments"),
-    ("reply_to_email", "attachments"), ("forward_email", "attachments"),
+    ("open_and_get_file_path", "file_name"),
+    ("summarize_pdf", "pdf_path"),
+    ("compose_new_email", "attachments"),
+    ("reply_to_email", "attachments"),
+    ("forward_email", "attachments"),
 )
 _NOTES = (("open_note", "name"), ("append_note_content", "name"))
 
 
 def world(calls: Sequence[tuple[str, Mapping[str, GoldArg]]]) -> WorldData:
-    """A world that knows every person, file, note, folder, list and calendar that calls name, each a tool and what it accepts."""
+    """A world that knows every person, file, note, folder, list and calendar that calls name, each a tool and what it
+    accepts."""
     names = _distinct(_named(calls, _PEOPLE))
-    people = tuple(Person(name, f"+1{_digits(name, 10)}", f"{fold(name).replace(' ', '.')}@example.com") for name in names)
+    people = tuple(
+        Person(name, f"+1{_digits(name, 10)}", f"{fold(name).replace(' ', '.')}@example.com") for name in names
+    )
     found = {name: sorted(_given(calls, name)) for name in ("folder", "list_name", "calendar")}
     notes = [
         Note(args[param].values[0], "one line of it", _first(args, "folder") or "Notes")
-        for name, args in calls for tool, param in _NOTES if name == tool and param in args
+        for name, args in calls
+        for tool, param in _NOTES
+        if name == tool and param in args
     ]
     return WorldData(
-        people, tuple(_file(name) for name in dict.fromkeys(_named(calls, _FILES))),
+        people,
+        tuple(_file(name) for name in dict.fromkeys(_named(calls, _FILES))),
         tuple({(fold(note.folder), fold(note.name)): note for note in notes}.values()),
-        (Mail("someone@example.com", "a question", "Can you tell me more?"),), None,
-        tuple(dict.fromkeys(["Notes", *found["folder"]])), tuple(dict.fromkeys(["Calendar", *found["calendar"]])),
+        (Mail("someone@example.com", "a question", "Can you tell me more?"),),
+        None,
+        tuple(dict.fromkeys(["Notes", *found["folder"]])),
+        tuple(dict.fromkeys(["Calendar", *found["calendar"]])),
         tuple(dict.fromkeys(["Reminders", *found["list_name"]])),
     )
 
@@ -54,7 +65,9 @@ def _named(calls: Iterable[tuple[str, Mapping[str, GoldArg]]], params: Sequence[
         for tool, param in params:
             if name == tool and param in args:
                 first = max(args[param].values, key=len) if param == "name" else _first(args, param)
-                found += [one for one in (first if isinstance(first, list) else [first]) if isinstance(one, str) and one]
+                found += [
+                    one for one in (first if isinstance(first, list) else [first]) if isinstance(one, str) and one
+                ]
     return found
 
 

@@ -1,9 +1,9 @@
 """Requests as people make them: disfluent, indirect, revised while they are spoken.
 
 Owns the source `naturalistic`: the same intents and worlds as `assistant`, told in indirect wordings and with many
-disfluencies. Its test holds out whole kinds of repair and a lexicon of editing terms, and uses the interregna of Disfl-QA's dev
-set. Does not know how any of it is scored, and requests that people wrote: they are a source of their own,
-`data_gen.tasks.written`.
+disfluencies. Its test holds out whole kinds of repair and a lexicon of editing terms, and uses the interregna of
+Disfl-QA's dev set. Does not know how any of it is scored, and requests that people wrote: they are a source of their
+own, `data_gen.tasks.written`.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ INDIRECT = 0.5
 def style(split: Split, index: int, rates: Rates = RATES) -> Style:
     """How the ``index``-th request of a split is told.
 
-    A third of the test keeps to kinds and words that training has too, so that reports can tell what held-out kinds cost;
-    a third has kinds that training lacks; a third has words that it lacks, those of Disfl-QA's dev set among them.
+    A third of the test keeps to kinds and words that training has too, so that reports can tell what held-out kinds
+    cost; a third has kinds that training lacks; a third has words that it lacks, those of Disfl-QA's dev set among
+    them.
     """
     if split != "test":
         return Style(rates.without(HELD_OUT), TRAIN, INDIRECT, least=1)
@@ -46,7 +47,9 @@ def style(split: Split, index: int, rates: Rates = RATES) -> Style:
 @lru_cache
 def held_out_words() -> Lexicon:
     """The test's lexicon, with the interregna of Disfl-QA's dev set that the train set's commonest don't include."""
-    return replace(TEST, terms=tuple(dict.fromkeys((*TEST.terms, *json.loads(PATTERNS_FILE.read_text("utf-8"))["terms"]))))
+    return replace(
+        TEST, terms=tuple(dict.fromkeys((*TEST.terms, *json.loads(PATTERNS_FILE.read_text("utf-8"))["terms"])))
+    )
 
 
 def tasks(split: Split, seed: int = 0, count: int = 300, rates: Rates = RATES, times: Times = "said") -> Sequence[Task]:

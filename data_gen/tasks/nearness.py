@@ -19,7 +19,9 @@ MASK = "{}"
 """Stands for a value in a wording and in a request."""
 SHARED_SLOTS = frozenset("when day length priority transport".split())
 """Slots of generated requests whose values every split says: times, numbers, ways to travel."""
-COMMON = STOP | frozenset("is are was were has have had been be will not no it that this i me you we he she they do does did".split())
+COMMON = STOP | frozenset(
+    "is are was were has have had been be will not no it that this i me you we he she they do does did".split()
+)
 """Words that say nothing of their own."""
 
 
@@ -96,11 +98,13 @@ class Nearness:
                 masked += [MASK] if masked[-1:] != [MASK] else []
             else:
                 masked.append(text)
-        self.runs.setdefault(split, set()).update(tuple(masked[n: n + RUN]) for n in range(len(masked) - RUN + 1))
+        self.runs.setdefault(split, set()).update(tuple(masked[n : n + RUN]) for n in range(len(masked) - RUN + 1))
         named = (task.meta or {}).get("templates", ())
         told = [mask(id.split(": ", 1)[1]) for id in named if not id.startswith("+")] or [tuple(masked)]
         self.wordings.setdefault(split, set()).update(told)
-        self.values.setdefault(split, set()).update(tuple(texts[start:end]) for start, end, shared in spans if not shared)
+        self.values.setdefault(split, set()).update(
+            tuple(texts[start:end]) for start, end, shared in spans if not shared
+        )
         self.words.setdefault(split, set()).update(own_words(" ".join(texts)))
 
     def update(self, other: Nearness) -> None:
@@ -112,15 +116,17 @@ class Nearness:
     def report(self) -> dict[str, Any] | None:
         """Test against train; None where one of them is not there.
 
-        ``runs_seen``: share of test's runs that train has; ``wordings_near`` and ``values_near``: test's wordings, and values of
-        two words or more that mean something, at most one word from one of train's, of how many; ``value_words_new``: share of
-        the words of test's values that train never says.
+        ``runs_seen``: share of test's runs that train has; ``wordings_near`` and ``values_near``: test's wordings, and
+        values of two words or more that mean something, at most one word from one of train's, of how many;
+        ``value_words_new``: share of the words of test's values that train never says.
         """
         if not self.runs.get("test") or not self.runs.get("train"):
             return None
         mine = {word for value in self.values["test"] for word in own_words(" ".join(value))}
-        told = {split: {own for value in self.values[split] if len(own := tuple(w for w in value if w not in COMMON)) > 1}
-                for split in ("test", "train")}  # a value of one word is a word from any other
+        told = {
+            split: {own for value in self.values[split] if len(own := tuple(w for w in value if w not in COMMON)) > 1}
+            for split in ("test", "train")
+        }  # a value of one word is a word from any other
         return {
             "runs_seen": round(len(self.runs["test"] & self.runs["train"]) / len(self.runs["test"]), 4),
             "wordings_near": [near(self.wordings["test"], self.wordings["train"]), len(self.wordings["test"])],
@@ -135,17 +141,20 @@ def near(some: Iterable[tuple[str, ...]], others: Iterable[tuple[str, ...]]) -> 
     changed = {key for text in others for key in _changed(text)}
     shorter = {key for text in others for key in _shorter(text)}
     return sum(
-        text in others or text in shorter or not changed.isdisjoint(_changed(text)) or not others.isdisjoint(_shorter(text))
+        text in others
+        or text in shorter
+        or not changed.isdisjoint(_changed(text))
+        or not others.isdisjoint(_shorter(text))
         for text in some
     )
 
 
 def _changed(text: tuple[str, ...]) -> list[tuple[str | None, ...]]:
-    return [(*text[:n], None, *text[n + 1:]) for n in range(len(text))]
+    return [(*text[:n], None, *text[n + 1 :]) for n in range(len(text))]
 
 
 def _shorter(text: tuple[str, ...]) -> list[tuple[str, ...]]:
-    return [text[:n] + text[n + 1:] for n in range(len(text))]
+    return [text[:n] + text[n + 1 :] for n in range(len(text))]
 
 
 def mask(wording: str) -> tuple[str, ...]:
@@ -154,7 +163,8 @@ def mask(wording: str) -> tuple[str, ...]:
 
 
 def value_spans(task: Task) -> list[tuple[int, int, bool]]:
-    """The words that say values, whether of `SHARED_SLOTS`: those that the source marked, or else the evidence of gold."""
+    """The words that say values, whether of `SHARED_SLOTS`: those that the source marked, or else the evidence of
+    gold."""
     if task.reading is not None:
         found = {(edit.start, edit.end, edit.slot in SHARED_SLOTS) for edit in task.reading.edits if edit.op == "put"}
     else:
@@ -163,7 +173,11 @@ def value_spans(task: Task) -> list[tuple[int, int, bool]]:
 
 
 def allotted(
-    groups: Sequence[str], linked: Sequence[Sequence[int]], order: Sequence[int], shares: Mapping[str, float], least: int = 2
+    groups: Sequence[str],
+    linked: Sequence[Sequence[int]],
+    order: Sequence[int],
+    shares: Mapping[str, float],
+    least: int = 2,
 ) -> list[str]:
     """The split of every item: clusters whole, each group about in the shares asked for.
 
@@ -179,7 +193,9 @@ def allotted(
     """
     sizes = {group: groups.count(group) for group in dict.fromkeys(groups)}
     names = list(shares)
-    room = {(name, group): max(least, round(size * shares[name])) for group, size in sizes.items() for name in names[:-1]}
+    room = {
+        (name, group): max(least, round(size * shares[name])) for group, size in sizes.items() for name in names[:-1]
+    }
     room |= {(names[-1], group): size for group, size in sizes.items()}
     split = [""] * len(groups)
     for cluster in sorted(linked, key=lambda cluster: min(order[n] for n in cluster)):
@@ -192,5 +208,7 @@ def allotted(
     for name in names:
         for group in sizes:
             if (count := sum(s == name and g == group for s, g in zip(split, groups))) < least:
-                raise ValueError(f"{name} gets {count} of {group}, fewer than {least}: too many are alike; add some unlike the others")
+                raise ValueError(
+                    f"{name} gets {count} of {group}, fewer than {least}: too many are alike; add some unlike the others"
+                )
     return split

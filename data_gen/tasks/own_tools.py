@@ -117,7 +117,12 @@ def shallow(value: Any, what: str) -> None:
     """
     level = [value]
     for _ in range(DEEPEST):
-        level = [each for one in level if isinstance(one, list | Mapping) for each in (one.values() if isinstance(one, Mapping) else one)]
+        level = [
+            each
+            for one in level
+            if isinstance(one, list | Mapping)
+            for each in (one.values() if isinstance(one, Mapping) else one)
+        ]
         if not level:
             return
     raise BadTask(f"{what} is nested more than {DEEPEST} levels deep")

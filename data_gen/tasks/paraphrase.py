@@ -1,10 +1,10 @@
 """Other wordings from an OpenAI-compatible endpoint: optional, cached, recorded, never required.
 
-Owns the question, the check of the answer, and the file in which every answer is kept: each wording is asked about once,
-so the same file gives the same data again, without the endpoint. An answer that can't be used is kept in the file too, and the
-wording stays as it is; so is that the endpoint refused one wording. That it could not be reached is no answer: it ends the run, within
-`TRIES` times ``timeout_s`` seconds, and the wording is asked about again the next time. Only wordings are sent, never values. Does
-not know how requests are composed.
+Owns the question, the check of the answer, and the file in which every answer is kept: each wording is asked about
+once, so the same file gives the same data again, without the endpoint. An answer that can't be used is kept in the file
+too, and the wording stays as it is; so is that the endpoint refused one wording. That it could not be reached is no
+answer: it ends the run, within `TRIES` times ``timeout_s`` seconds, and the wording is asked about again the next time.
+Only wordings are sent, never values. Does not know how requests are composed.
 """
 
 from __future__ import annotations
@@ -100,8 +100,13 @@ class Paraphraser:
     def record(self) -> dict[str, Any]:
         """What the manifest says of it; the key is no part of it."""
         return {
-            "url": without_keys(self.config.url), "model": self.config.model, "prompt": PROMPT, "cache": self.config.cache,
-            "reworded": self.counts["reworded"], "kept": self.counts["kept"], "reasons": dict(sorted(self.reasons.items())),
+            "url": without_keys(self.config.url),
+            "model": self.config.model,
+            "prompt": PROMPT,
+            "cache": self.config.cache,
+            "reworded": self.counts["reworded"],
+            "kept": self.counts["kept"],
+            "reasons": dict(sorted(self.reasons.items())),
         }
 
     def _entry(self, template: Template) -> dict[str, Any]:
@@ -122,7 +127,9 @@ class Paraphraser:
 
     def _ask(self, text: str) -> str:
         body = {
-            "model": self.config.model, "temperature": 0, "max_tokens": 200,
+            "model": self.config.model,
+            "temperature": 0,
+            "max_tokens": 200,
             "messages": [{"role": "system", "content": PROMPT}, {"role": "user", "content": text}],
         }
         headers = {"Content-Type": "application/json"}
@@ -137,7 +144,9 @@ class Paraphraser:
                 with urllib.request.build_opener(_NoRedirects).open(request, timeout=self.config.timeout_s) as reply:
                     return _content(reply.read(_MOST_BYTES))
             except urllib.error.HTTPError as error:
-                why = f"HTTP {error.code}" + (", a redirect; give the address that it leads to" if 300 <= error.code < 400 else "")
+                why = f"HTTP {error.code}" + (
+                    ", a redirect; give the address that it leads to" if 300 <= error.code < 400 else ""
+                )
                 error.close()
                 if error.code in _ABOUT_THE_WORDING:
                     raise Refused(f"the endpoint: {why}; delete this line of the cache to ask again") from None
@@ -147,9 +156,15 @@ class Paraphraser:
                 why = f"no answer within {self.config.timeout_s:g} s"
             except (OSError, ValueError) as error:
                 timed_out = isinstance(getattr(error, "reason", None), TimeoutError)
-                why = f"no answer within {self.config.timeout_s:g} s" if timed_out else f"can't be reached ({type(error).__name__})"
+                why = (
+                    f"no answer within {self.config.timeout_s:g} s"
+                    if timed_out
+                    else f"can't be reached ({type(error).__name__})"
+                )
         known = f"{len(self._known)} answers are in {self.config.cache}, and the same command goes on from there"
-        raise NoAnswer(f"data.paraphrase.url={without_keys(self.config.url)}: {why}; mend that, or leave it empty ({known})")
+        raise NoAnswer(
+            f"data.paraphrase.url={without_keys(self.config.url)}: {why}; mend that, or leave it empty ({known})"
+        )
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -167,11 +182,19 @@ def _address(base: str) -> tuple[str, dict[str, str]]:
     """
     try:
         parts = urlsplit(base)
-        fine = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1) and base.isascii() and not re.search(r"\s", base)
+        fine = (
+            parts.scheme in ("http", "https")
+            and parts.hostname
+            and (parts.port or 1)
+            and base.isascii()
+            and not re.search(r"\s", base)
+        )
     except ValueError:  # of urlsplit, and of a port
         fine = False
     if not fine:
-        raise UserError(f"data.paraphrase.url={without_keys(base.rpartition('@')[2])} is no address; give one like http://localhost:8000/v1")
+        raise UserError(
+            f"data.paraphrase.url={without_keys(base.rpartition('@')[2])} is no address; give one like http://localhost:8000/v1"
+        )
     path = parts.path.rstrip("/") + "/chat/completions"
     user, _, host = parts.netloc.rpartition("@")
     header = {"Authorization": f"Basic {base64.b64encode(unquote(user).encode()).decode()}"} if user else {}
@@ -203,8 +226,8 @@ def reworded(template: Template, text: str) -> Template:
         Unusable: a slot is missing, doubled or new, or the line can't be a template.
     """
     line = " ".join(text.split())
-    if not line or any(mark in line for mark in "^~/\"\n"):
-        raise Unusable("it is empty, or holds one of ^ ~ / \"")
+    if not line or any(mark in line for mark in '^~/"\n'):
+        raise Unusable('it is empty, or holds one of ^ ~ / "')
     parts = parts_of(line)
     if any(not part.slot and set(part.text) & set("{}") for part in parts):
         raise Unusable("a placeholder is no word of its own")

@@ -1,8 +1,8 @@
 """A recorded world: the tools of a data set answer as they did in it.
 
-Owns the lookup of a call in a record: the same call gets the same result, whatever the spelling of its arguments that mean the
-same; a call that is not in the record is refused, with a message that says so. Does not know where records come from. Latencies are
-`AckToolbox`'s.
+Owns the lookup of a call in a record: the same call gets the same result, whatever the spelling of its arguments that
+mean the same; a call that is not in the record is refused, with a message that says so. Does not know where records
+come from. Latencies are `AckToolbox`'s.
 """
 
 from __future__ import annotations
@@ -38,5 +38,9 @@ class Recorded(AckToolbox):
 def recorded(id: str, specs: tuple[ToolSpec, ...], results: Sequence[Mapping[str, Any]]) -> Recorded:
     """A fresh world of a record: entries of ``name``, ``args`` and ``result``."""
     by_name = {spec.name: spec for spec in specs}
-    known = {call_text(by_name[entry["name"]], entry["args"]): entry["result"] for entry in results if entry["name"] in by_name}
+    known = {
+        call_text(by_name[entry["name"]], entry["args"]): entry["result"]
+        for entry in results
+        if entry["name"] in by_name
+    }
     return Recorded(id, specs, results=known)

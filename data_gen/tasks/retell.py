@@ -1,10 +1,14 @@
 """Variants of a marked request: the same request with other people, other days and other hours.
 
-Owns what may be changed by the marks alone, and changes it everywhere in the row: in the request, in quotations, in values.
+Owns what may be changed by the marks alone, and changes it everywhere in the row: in the request, in quotations, in
+values.
 
-- people: names that a call looks up or is made out to, by names of training, of the same sex where the request says "him" or "her";
-- days: the user's date moves, days of the week turn with it, written dates follow, so that "tomorrow" and "Friday" stay right;
-- hours: "at three" becomes "at four" where the project's own grammar (`midsentence.tools.times`) reads an hour later in the new phrase;
+- people: names that a call looks up or is made out to, by names of training, of the same sex where the request says
+  "him" or "her";
+- days: the user's date moves, days of the week turn with it, written dates follow, so that "tomorrow" and "Friday" stay
+  right;
+- hours: "at three" becomes "at four" where the project's own grammar (`midsentence.tools.times`) reads an hour later in
+  the new phrase;
 - fillers: "um" and "uh" of training's lexicon come and go between what is marked.
 
 A word that may have another sense is left unchanged. Does not know whether the new row can be used:
@@ -60,8 +64,10 @@ _CALENDAR = frozenset(
     "fall winter".split()
 )
 """Words by which a request is bound to its dates; a row that has one, or a numbered day, keeps them."""
-_ORDINAL = re.compile(r"\d{1,2}(?:st|nd|rd|th)|(?:twen|thir)tieth|\w+teenth|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|"
-                      r"tenth|eleventh|twelfth|\d{1,2}[/.]\d{1,2}(?:[/.]\d+)?|(?:19|20)\d\d")
+_ORDINAL = re.compile(
+    r"\d{1,2}(?:st|nd|rd|th)|(?:twen|thir)tieth|\w+teenth|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|"
+    r"tenth|eleventh|twelfth|\d{1,2}[/.]\d{1,2}(?:[/.]\d+)?|(?:19|20)\d\d"
+)
 _ISO = re.compile(r"\d{4}-\d\d-\d\d(?: \d\d:\d\d(?::\d\d)?)?")
 _HOURS = "one two three four five six seven eight nine ten eleven".split()
 _HOUR = re.compile(rf"(?<![\w:.])(?:{'|'.join(_HOURS)}|\d{{1,2}}(?=:\d\d|\s*[ap]\.?m\b))(?![\w])", re.IGNORECASE)
@@ -93,7 +99,8 @@ def retold(row: Row, draw: random.Random, ways: Sequence[str] = WAYS, split: Spl
     return told
 
 
-# -- people -------------------------------------------------------------------------------------------------------------
+# -- people
+# -------------------------------------------------------------------------------------------------------------
 
 
 def people(row: Row, draw: random.Random, split: Split) -> dict[str, Any]:
@@ -104,16 +111,26 @@ def people(row: Row, draw: random.Random, split: Split) -> dict[str, Any]:
     new: dict[str, str] = {}
     named, families = _named(row)
     for name in named:
-        if any(other != name for string in _strings(row) for other in re.findall(rf"(?<!\w){re.escape(name)}(?!\w)", string, re.I)):
+        if any(
+            other != name
+            for string in _strings(row)
+            for other in re.findall(rf"(?<!\w){re.escape(name)}(?!\w)", string, re.I)
+        ):
             continue  # it is written in another way too, an address or a file
-        if any(word != name and word[:1].isupper() and word[:3] == name[:3] and word not in named for word in re.findall(r"\w+", text)):
+        if any(
+            word != name and word[:1].isupper() and word[:3] == name[:3] and word not in named
+            for word in re.findall(r"\w+", text)
+        ):
             continue  # it was begun, or said short
         family = name in families
         sex = _sex(name) or (sexes[0] if len(sexes) == 1 else "?" if sexes else "")
         if sex == "?":
             continue
-        fits = [n for n in _pool("last" if family else "first", split) if n.casefold() not in said and n not in new.values()
-                and (family or not sex or _sex(n) in (sex, ""))]
+        fits = [
+            n
+            for n in _pool("last" if family else "first", split)
+            if n.casefold() not in said and n not in new.values() and (family or not sex or _sex(n) in (sex, ""))
+        ]
         new[name] = draw.choice(fits)
     return _changed(row, lambda string: _replaced(string, new)) if new else dict(row)
 
@@ -123,11 +140,18 @@ def _named(row: Row) -> tuple[list[str], set[str]]:
     families: set[str] = set()
     found: dict[str, None] = {}
     calls = [(call["name"], call["args"]) for call in row["calls"]]
-    calls += [(calls[n][0] if n < len(calls) else entry["name"], {param: _values(given) for param, given in entry.get("args", {}).items()})
-              for n, entry in enumerate(row.get("spans", ()))]
+    calls += [
+        (
+            calls[n][0] if n < len(calls) else entry["name"],
+            {param: _values(given) for param, given in entry.get("args", {}).items()},
+        )
+        for n, entry in enumerate(row.get("spans", ()))
+    ]
     for _, args in calls:
         for param, values in args.items():
-            for value in (text for each in values for text in _listed(each) if param in PEOPLE and isinstance(text, str)):
+            for value in (
+                text for each in values for text in _listed(each) if param in PEOPLE and isinstance(text, str)
+            ):
                 words = value.split()
                 names = words[1:] if words and words[0].rstrip(".").casefold() in _TITLES else words
                 plainly = all(re.fullmatch(r"[^\W\d_]{2,}", name) and name[0].isupper() for name in names)
@@ -138,7 +162,9 @@ def _named(row: Row) -> tuple[list[str], set[str]]:
                 if names[0] in _first_names() or names[-1] in _last_names() or looked_up or strange:
                     found |= dict.fromkeys(names)
                     alone = len(names) == 1 and len(names) == len(words)
-                    families |= set(names[1:]) | ({names[0]} if alone and names[0] not in _first_names() and not looked_up else set())
+                    families |= set(names[1:]) | (
+                        {names[0]} if alone and names[0] not in _first_names() and not looked_up else set()
+                    )
                     families |= {names[0]} if len(names) < len(words) and names[0] in _last_names() else set()
     return list(found), families
 
@@ -159,7 +185,10 @@ def _is_cued(row: Row, name: str) -> bool:
 
 def _is_looked_up(row: Row, value: str) -> bool:
     """Whether a name that no list has is somebody's: the assistant looks it up."""
-    return any(call["name"] in ("get_phone_number", "get_email_address") and value in call["args"].get("name", ()) for call in row["calls"])
+    return any(
+        call["name"] in ("get_phone_number", "get_email_address") and value in call["args"].get("name", ())
+        for call in row["calls"]
+    )
 
 
 def _replaced(string: str, new: Mapping[str, str]) -> str:
@@ -194,7 +223,8 @@ def _pool(kind: str, split: Split) -> tuple[str, ...]:
     return tuple(name for name in listed(kind, split) if name.casefold() not in _WORDS_TOO)
 
 
-# -- days ---------------------------------------------------------------------------------------------------------------
+# -- days
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def days(row: Row, draw: random.Random) -> dict[str, Any]:
@@ -208,7 +238,9 @@ def days(row: Row, draw: random.Random) -> dict[str, Any]:
     weekday = re.compile(rf"(?<!\w)({'|'.join(_DAYS)})(?=s?(?!\w)|'s)", re.IGNORECASE)
 
     def turned(string: str) -> str:
-        string = weekday.sub(lambda found: _cased(found[0], _DAYS[(_DAYS.index(found[0].casefold()) + ahead) % 7]), string)
+        string = weekday.sub(
+            lambda found: _cased(found[0], _DAYS[(_DAYS.index(found[0].casefold()) + ahead) % 7]), string
+        )
         return _ISO.sub(lambda found: _moved(found[0], timedelta(days=ahead)), string)
 
     told = _changed(row, turned)
@@ -220,7 +252,8 @@ def _moved(written: str, by: timedelta) -> str:
     return f"{datetime.strptime(written, form) + by:{form}}"
 
 
-# -- hours --------------------------------------------------------------------------------------------------------------
+# -- hours
+# --------------------------------------------------------------------------------------------------------------
 
 
 def hours(row: Row, draw: random.Random) -> dict[str, Any]:
@@ -283,7 +316,9 @@ def _shifted(row: Row, marks: Sequence[tuple[str, tuple[Any, ...]]], base: datet
         return None  # one hour would become another that is in the row too
     if not spoken or not _only_marked(row["request"], spoken, [quote for quote, _ in marks]):
         return None
-    word = re.compile(rf"(?<![\w:])(?:{'|'.join(map(re.escape, sorted(spoken, key=len, reverse=True)))})(?![\w:])", re.IGNORECASE)
+    word = re.compile(
+        rf"(?<![\w:])(?:{'|'.join(map(re.escape, sorted(spoken, key=len, reverse=True)))})(?![\w:])", re.IGNORECASE
+    )
 
     def later(string: str) -> str:
         if string in values:
@@ -302,10 +337,15 @@ def _later(phrase: str, base: datetime, by: int) -> str | None:
     for found in _HOUR.finditer(phrase):
         word = found[0].casefold()
         number = (int(word) if word.isdigit() else _HOURS.index(word) + 1) + by
-        if word.isdigit() and not 1 <= number <= (11 if int(word) < 12 else 23) or not word.isdigit() and not 1 <= number <= 11:
+        if (
+            word.isdigit()
+            and not 1 <= number <= (11 if int(word) < 12 else 23)
+            or not word.isdigit()
+            and not 1 <= number <= 11
+        ):
             continue
         new = str(number) if word.isdigit() else _cased(found[0], _HOURS[number - 1])
-        made = f"{phrase[:found.start()]}{new}{phrase[found.end():]}"
+        made = f"{phrase[: found.start()]}{new}{phrase[found.end() :]}"
         try:
             if times.moment(made, base) - at == timedelta(hours=by):
                 return made
@@ -320,12 +360,13 @@ def _only_marked(request: str, spoken: Mapping[str, str], quotes: Sequence[str])
     inside: set[int] = set()
     for quote in quotes:
         wanted = [plain(word) for word in quote.split()]
-        inside |= {n + k for n in range(len(words)) if words[n: n + len(wanted)] == wanted for k in range(len(wanted))}
+        inside |= {n + k for n in range(len(words)) if words[n : n + len(wanted)] == wanted for k in range(len(wanted))}
     free = [word for n, word in enumerate(words) if n not in inside]
     return not (set(free) & {*spoken, *spoken.values()})
 
 
-# -- fillers ------------------------------------------------------------------------------------------------------------
+# -- fillers
+# ------------------------------------------------------------------------------------------------------------
 
 
 def fillers(row: Row, draw: random.Random) -> dict[str, Any]:
@@ -366,7 +407,8 @@ def _quotes(row: Row) -> Iterator[str]:
                     yield quote
 
 
-# -- rows ---------------------------------------------------------------------------------------------------------------
+# -- rows
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def _cased(like: str, word: str) -> str:
@@ -386,7 +428,9 @@ def _strings(row: Row) -> Iterator[str]:
 
 
 def _changed(row: Row, change: Callable[[str], str]) -> dict[str, Any]:
-    """The row with its texts changed: the request, what is quoted of it, values and answers; names of tools and parameters stay."""
+    """The row with its texts changed: the request, what is quoted of it, values and answers; names of tools and
+    parameters stay."""
+
     def walk(value: Any) -> Any:
         match value:
             case str():
@@ -400,5 +444,8 @@ def _changed(row: Row, change: Callable[[str], str]) -> dict[str, Any]:
     told = dict(row) | {"request": change(row["request"])}
     told["calls"] = [call | {"args": walk(call["args"])} for call in row["calls"]]
     if "spans" in row:
-        told["spans"] = [entry | {key: walk(entry[key]) for key in ("tool", "args", "until") if key in entry} for entry in row["spans"]]
+        told["spans"] = [
+            entry | {key: walk(entry[key]) for key in ("tool", "args", "until") if key in entry}
+            for entry in row["spans"]
+        ]
     return told | ({"answer": walk(row["answer"])} if "answer" in row else {})

@@ -14,22 +14,36 @@ from midsentence.tools.tool import ToolSpec
 
 
 def grounded(
-    words: Sequence[str], asked: Sequence[Named], defaults: Sequence[frozenset[str]], specs: Mapping[str, ToolSpec], now: str | None
+    words: Sequence[str],
+    asked: Sequence[Named],
+    defaults: Sequence[frozenset[str]],
+    specs: Mapping[str, ToolSpec],
+    now: str | None,
 ) -> tuple[GoldCall, ...]:
-    """Gold whose evidence grounding finds; a value of ``defaults`` is given where the words say it, and may be left out elsewhere."""
+    """Gold whose evidence grounding finds; a value of ``defaults`` is given where the words say it, and may be left out
+    elsewhere."""
     loose = []
     for k, ((name, args), free) in enumerate(zip(asked, defaults), start=1):
         required = {param.name for param in specs[name].params if param.required}
-        loose.append((name, {
-            param: replace(
-                arg, values=tuple(_exact(value, f"call {k}: {param}") for value in arg.values),
-                optional=arg.optional or param in free - required and "" not in arg.values)
-            for param, arg in args.items()
-        }))
+        loose.append(
+            (
+                name,
+                {
+                    param: replace(
+                        arg,
+                        values=tuple(_exact(value, f"call {k}: {param}") for value in arg.values),
+                        optional=arg.optional or param in free - required and "" not in arg.values,
+                    )
+                    for param, arg in args.items()
+                },
+            )
+        )
     found = []
     for gold, free in zip(ground(words, loose, specs, now), defaults):
         said = free & gold.arg_evidence.keys()
-        found.append(replace(gold, args={name: _given(arg) if name in said else arg for name, arg in gold.args.items()}))
+        found.append(
+            replace(gold, args={name: _given(arg) if name in said else arg for name, arg in gold.args.items()})
+        )
     return tuple(found)
 
 
@@ -39,7 +53,8 @@ def _given(arg: GoldArg) -> GoldArg:
 
 
 def _exact(value: Any, where: str, inside: bool = False) -> Any:
-    """A value as grounding takes it, which reads the lists in an object as alternatives: here each field has the value that it has."""
+    """A value as grounding takes it, which reads the lists in an object as alternatives: here each field has the value
+    that it has."""
     if isinstance(value, Mapping):
         return {name: [_exact(item, f"{where}.{name}", True)] for name, item in value.items()}
     if isinstance(value, list):

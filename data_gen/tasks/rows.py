@@ -1,11 +1,12 @@
 """One row as a task.
 
-Owns the fields of a row, their form, and the reasons why a row can't be used. Does not know how values are found in words
-(`data_gen.tasks.row_evidence`).
+Owns the fields of a row, their form, and the reasons why a row can't be used. Does not know how values are found in
+words (`data_gen.tasks.row_evidence`).
 
     {"id", "request", "calls": [{"name", "args": {parameter: [accepted values]}, "defaults"?: [parameters]}],
-     "now"?, "words"?: [[text, start_s, end_s]], "answer"?: [accepted], "tags"?: [], "split"?, "tools"?, "spans"?: [marks], "hear_out"?,
-     "turns"?: a conversation's, see `data_gen.tasks.conversation`, "results"?: [{"name", "args", "result"}] of the tools}
+     "now"?, "words"?: [[text, start_s, end_s]], "answer"?: [accepted], "tags"?: [], "split"?, "tools"?, "spans"?:
+     [marks], "hear_out"?, "turns"?: a conversation's, see `data_gen.tasks.conversation`, "results"?: [{"name", "args",
+     "result"}] of the tools}
 """
 
 from __future__ import annotations
@@ -40,10 +41,17 @@ LONGEST_S = 3600
 _KEYS = frozenset("id now request words calls answer tags split tools spans hear_out turns results".split())
 _LIST = (list | tuple, "a list")
 _KINDS: Mapping[str, tuple[Any, str]] = {
-    "id": (str | int, "a text or a number"), "request": (str, "a text"), "words": _LIST,
-    "split": (str, f"one of {', '.join(SHARES)}"), "spans": _LIST, "hear_out": (bool, "true or false"), "turns": _LIST, "results": _LIST,
+    "id": (str | int, "a text or a number"),
+    "request": (str, "a text"),
+    "words": _LIST,
+    "split": (str, f"one of {', '.join(SHARES)}"),
+    "spans": _LIST,
+    "hear_out": (bool, "true or false"),
+    "turns": _LIST,
+    "results": _LIST,
 }
-"""What a row's fields hold, but for those that say so themselves. Something empty of another kind is not a field that was left out."""
+"""What a row's fields hold, but for those that say so themselves. Something empty of another kind is not a field that
+was left out."""
 _NUL = re.compile(r"(?<!\\)(\\\\)*\\u0000")
 """As JSON writes it, behind no backslash that takes its own away."""
 
@@ -61,7 +69,9 @@ def task_of_row(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, sou
     tools = _tools(row, shared)
     ends = ends_of(row, len(row["request"].split())) if row.get("turns") else []
     if ends and (row.get("words") or row.get("answer")):
-        raise BadTask("it has turns: when they begin depends on the answers, and each has its own; leave out words and answer")
+        raise BadTask(
+            "it has turns: when they begin depends on the answers, and each has its own; leave out words and answer"
+        )
     words = timed(row["request"].split(), ends, child(seed, id)) if ends else _words(row, child(seed, id))
     specs = {spec.name: spec for spec in tools.specs}
     for k, call in enumerate(calls, start=1):
@@ -90,8 +100,18 @@ def task_of_row(row: Mapping[str, Any], shared: Tools | None, seed: int = 0, sou
         raise BadTask(f"split is {split!r}; use one of {', '.join(SHARES)}, or leave it out")
     turns = turns_of_row(row, ends, gold, reading, specs) if ends else ()
     return Task(
-        id, source, split, words, tools.specs, gold, partial(tools.toolbox, id, named), answers,
-        now=row.get("now"), tags=tuple(_listed(row.get("tags", ()), "tags")), reading=reading, turns=turns,
+        id,
+        source,
+        split,
+        words,
+        tools.specs,
+        gold,
+        partial(tools.toolbox, id, named),
+        answers,
+        now=row.get("now"),
+        tags=tuple(_listed(row.get("tags", ()), "tags")),
+        reading=reading,
+        turns=turns,
     )
 
 
@@ -105,7 +125,9 @@ def _check_form(row: Mapping[str, Any]) -> None:
     if missing := [name for name in ("id", "request") if row.get(name) in (None, "")]:
         raise BadTask(f"field {missing[0]!r} is missing or empty")
     for name, (kind, what) in _KINDS.items():
-        if (value := row.get(name)) is not None and (not isinstance(value, kind) or isinstance(value, bool) and kind is not bool):
+        if (value := row.get(name)) is not None and (
+            not isinstance(value, kind) or isinstance(value, bool) and kind is not bool
+        ):
             raise BadTask(f"{name} is {str(value)[:60]}; give {what}, or leave the field out")
     if _NUL.search(text):
         raise BadTask("it has a NUL character, which nobody says and no terminal shows; take it out")
@@ -113,7 +135,9 @@ def _check_form(row: Mapping[str, Any]) -> None:
     if not isinstance(calls, list):
         raise BadTask("field 'calls' is missing; give a list, an empty one where no tool is needed")
     if not calls and not row.get("answer") and not row.get("turns"):
-        raise BadTask("it has no call, so it needs an answer: what is said where no tool is needed, or the question back")
+        raise BadTask(
+            "it has no call, so it needs an answer: what is said where no tool is needed, or the question back"
+        )
 
 
 def _tools(row: Mapping[str, Any], shared: Tools | None) -> Tools:
@@ -132,7 +156,11 @@ def _recorded(specs: tuple[ToolSpec, ...], results: Any, id: str, calls: Sequenc
 
 
 def _gold(
-    row: Mapping[str, Any], texts: Sequence[str], ends: Sequence[int], asked: Sequence[Named], specs: Mapping[str, ToolSpec],
+    row: Mapping[str, Any],
+    texts: Sequence[str],
+    ends: Sequence[int],
+    asked: Sequence[Named],
+    specs: Mapping[str, ToolSpec],
     habits: Habits,
 ) -> tuple[tuple[GoldCall, ...], Any]:
     """The gold calls with their evidence, and the reading of a row that has marks."""
@@ -143,7 +171,9 @@ def _gold(
         return marked(texts, asked, row["spans"], specs, habits)
     if ends and all("calls" in turn for turn in row["turns"]):
         counts = [turn["calls"] for turn in row["turns"]]
-        return by_turns(texts, ends, counts, asked, defaults, specs, partial(grounded, now=row.get("now")), heard_out), None
+        return by_turns(
+            texts, ends, counts, asked, defaults, specs, partial(grounded, now=row.get("now")), heard_out
+        ), None
     if row.get("hear_out"):
         return heard_out(texts, asked, specs), None
     return grounded(texts, asked, defaults, specs, row.get("now")), None
@@ -151,7 +181,11 @@ def _gold(
 
 def _as_shown(row: Mapping[str, Any]) -> Mapping[str, Any]:
     """The row with tools and parameters by the names that calls are written with; for most that is their own."""
-    named = {key: [_entry_as_shown(entry) for entry in row[key]] for key in ("calls", "spans") if isinstance(row.get(key), list)}
+    named = {
+        key: [_entry_as_shown(entry) for entry in row[key]]
+        for key in ("calls", "spans")
+        if isinstance(row.get(key), list)
+    }
     return {**row, **named}
 
 
@@ -177,7 +211,9 @@ def _words(row: Mapping[str, Any], seed: int) -> tuple[Word, ...]:
     if not row.get("words"):
         text = row["request"]
         return speak(units(text), seed, CHARACTERS) if is_unspaced(text) else speak(text.split(), seed)
-    words = tuple(Word(text, _moment_ns(text, start_s), _moment_ns(text, end_s)) for text, start_s, end_s in row["words"])
+    words = tuple(
+        Word(text, _moment_ns(text, start_s), _moment_ns(text, end_s)) for text, start_s, end_s in row["words"]
+    )
     texts, said = [word.text for word in words], row["request"].split()
     if texts != said and not (is_unspaced(row["request"]) and "".join(texts) == "".join(said)):
         raise BadTask(f"its words say {' '.join(word.text for word in words)[:60]!r}, which is not the request")
@@ -188,13 +224,18 @@ def _words(row: Mapping[str, Any], seed: int) -> tuple[Word, ...]:
 
 
 def _moment_ns(word: str, at_s: Any) -> int:
-    """A time of a row's own in nanoseconds; text would be multiplied letter by letter, and what is endless never ends."""
+    """A time of a row's own in nanoseconds; text would be multiplied letter by letter, and what is endless never
+    ends."""
     if isinstance(at_s, bool) or not isinstance(at_s, int | float) or not 0 <= at_s <= LONGEST_S:
-        raise BadTask(f"word {str(word)[:40]!r} has time {str(at_s)[:40]!r}; give seconds, 0 to {LONGEST_S}, as a number")
+        raise BadTask(
+            f"word {str(word)[:40]!r} has time {str(at_s)[:40]!r}; give seconds, 0 to {LONGEST_S}, as a number"
+        )
     return round(at_s * NS_PER_S)
 
 
 def split_of(id: str) -> Split:
     """The split that an id hashes to."""
     unit = child(0, "jsonl", id) / (1 << 63)
-    return "train" if unit < SHARES["train"] else "validation" if unit < SHARES["train"] + SHARES["validation"] else "test"
+    return (
+        "train" if unit < SHARES["train"] else "validation" if unit < SHARES["train"] + SHARES["validation"] else "test"
+    )

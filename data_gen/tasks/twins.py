@@ -1,8 +1,8 @@
 """Counterfactual twins: requests that share a beginning and then want something else.
 
-Owns a twin with the same words up to n, another continuation and another gold (`twin`), and what a task may yet turn out
-to be when some of its words have been heard (`known_by`, `others`): with other values, more calls, longer values, or the
-words said that were heard. An agent that can't see the future writes the same in all of them until they part.
+Owns a twin with the same words up to n, another continuation and another gold (`twin`), and what a task may yet turn
+out to be when some of its words have been heard (`known_by`, `others`): with other values, more calls, longer values,
+or the words said that were heard. An agent that can't see the future writes the same in all of them until they part.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def known_by(task: Task, heard: int) -> Task:
         reading = Derivation(_edits(task.reading.edits, task.said(heard), None), task.reading.asks)
         return replace(task, words=words, gold=(), reading=reading, answer=(), turns=cut_turns(task, heard))
     gold = _unseen(task, heard, len(task.words))
-    return replace(task, words=words, gold=gold, answer=(), turns=counted(cut_turns(task, heard), len(words), len(gold)))
+    return replace(
+        task, words=words, gold=gold, answer=(), turns=counted(cut_turns(task, heard), len(words), len(gold))
+    )
 
 
 def others(task: Task, heard: Sequence[str], final: bool) -> dict[str, Task]:
@@ -80,19 +82,27 @@ def _longer(task: Task, heard: Sequence[str], far: int) -> Task:
         edits = []
         for edit in task.reading.edits:
             at_once = edit.op != "put" or edit.eager or edit.grows or edit.closes == edit.end
-            if at_once or edit.end > n or any(map(closes, heard[edit.end:])):
+            if at_once or edit.end > n or any(map(closes, heard[edit.end :])):
                 edits.append(edit)
             elif edit.spoken:  # a text that goes on has begun like one that does not
                 edits.append(replace(edit, value=()))
         return replace(task, reading=replace(task.reading, edits=tuple(edits)))
     calls = []
     for call in task.gold:
-        open_ = {name for name, span in call.arg_evidence.items() if 0 < span.end <= n and not any(map(closes, heard[span.end:]))}
+        open_ = {
+            name
+            for name, span in call.arg_evidence.items()
+            if 0 < span.end <= n and not any(map(closes, heard[span.end :]))
+        }
         # with what was heard since, which does not say that it is over
-        since = {name: " ".join(["", *task.said()[span.end: n]]) for name, span in call.arg_evidence.items()}
-        args = {name: GoldArg((_longer_by(arg.values[0], f"{since[name]} and more"),)) if name in open_ else arg
-                for name, arg in call.args.items()}
-        spans = {name: Evidence(span.start, far + 1) if name in open_ else span for name, span in call.arg_evidence.items()}
+        since = {name: " ".join(["", *task.said()[span.end : n]]) for name, span in call.arg_evidence.items()}
+        args = {
+            name: GoldArg((_longer_by(arg.values[0], f"{since[name]} and more"),)) if name in open_ else arg
+            for name, arg in call.args.items()
+        }
+        spans = {
+            name: Evidence(span.start, far + 1) if name in open_ else span for name, span in call.arg_evidence.items()
+        }
         calls.append(GoldCall(call.name, args, call.name_evidence, spans))
     return replace(task, gold=tuple(calls))
 
@@ -108,9 +118,15 @@ def _shorter(task: Task, heard: Sequence[str]) -> Task:
         return replace(task, gold=tuple(cut_off(call, heard, task.specs[call.name]) for call in task.gold))
     own = {id(edit): parts for edit in task.reading.edits if (parts := parts_of(edit, heard))}
     edits = tuple(
-        replace(edit, end=len(heard), value=own[id(edit)], optional=False, closes=None) if id(edit) in own else
-        replace(edit, end=len(heard), value=(text,), optional=False, closes=None)
-        if edit.op == "put" and edit.spoken and not edit.value and edit.closes is None and (text := as_said(heard[edit.start:])) else edit
+        replace(edit, end=len(heard), value=own[id(edit)], optional=False, closes=None)
+        if id(edit) in own
+        else replace(edit, end=len(heard), value=(text,), optional=False, closes=None)
+        if edit.op == "put"
+        and edit.spoken
+        and not edit.value
+        and edit.closes is None
+        and (text := as_said(heard[edit.start :]))
+        else edit
         for edit in task.reading.edits
     )
     return replace(task, reading=replace(task.reading, edits=edits))
@@ -139,13 +155,17 @@ def twin(task: Task, other: Task, cut: int) -> Task:
     behind = len(words) - len(other.words)
     if task.reading is None:
         gold = _unseen(task, cut, len(words) - 1)
-        return replace(task, words=words, gold=gold, answer=(), turns=counted(cut_turns(task, cut), len(words), len(gold)))
+        return replace(
+            task, words=words, gold=gold, answer=(), turns=counted(cut_turns(task, cut), len(words), len(gold))
+        )
     edits = list(_edits(task.reading.edits, task.said(cut), cut + 1))
     last = max((edit.clause for edit in task.reading.edits), default=0) + 1
     edits += [Edit(cut, behind, "drop", clause, closes=behind) for clause in sorted({edit.clause for edit in edits})]
     for edit in other.reading.edits if other.reading is not None else ():
         closes = edit.closes + behind if edit.closes is not None else None
-        edits.append(replace(edit, start=edit.start + behind, end=edit.end + behind, clause=edit.clause + last, closes=closes))
+        edits.append(
+            replace(edit, start=edit.start + behind, end=edit.end + behind, clause=edit.clause + last, closes=closes)
+        )
     derivation = Derivation(tuple(edits), task.reading.asks)
     # a turn may leave to the next what a call needs
     gold = () if task.turns else derivation.gold(len(words), task.specs)
@@ -154,7 +174,8 @@ def twin(task: Task, other: Task, cut: int) -> Task:
 
 
 def asked_tools(task: Task) -> frozenset[str]:
-    """The tools that a task asks for at any word of it, those it takes back among them, whenever an update comes and is the last."""
+    """The tools that a task asks for at any word of it, those it takes back among them, whenever an update comes and is
+    the last."""
     found = {call.name for call in task.gold}
     if task.reading is not None:
         edits = task.reading.edits
@@ -174,9 +195,12 @@ def _edits(edits: tuple[Edit, ...], said: Sequence[str], closed: int | None) -> 
             kept.append(edit)
         elif edit.spoken and edit.start < heard:
             kept.append(replace(edit, end=heard, value=(), optional=False, closes=None))
-        elif parts_of(edit, said) and (begun := _begun(edit.value[:1], said[edit.start:])):
+        elif parts_of(edit, said) and (begun := _begun(edit.value[:1], said[edit.start :])):
             kept.append(replace(edit, end=heard + 1, value=begun, optional=False))
-    return tuple(replace(edit, closes=closed) if edit.closes is not None and edit.closes > heard or _open(edit) else edit for edit in kept)
+    return tuple(
+        replace(edit, closes=closed) if edit.closes is not None and edit.closes > heard or _open(edit) else edit
+        for edit in kept
+    )
 
 
 def _open(edit: Edit) -> bool:
@@ -193,7 +217,11 @@ def _unseen(task: Task, heard: int, far: int) -> tuple[GoldCall, ...]:
     calls = []
     for call in task.gold:
         late = {name: span for name, span in call.arg_evidence.items() if span.end > heard}
-        begun = {name: parts for name, span in late.items() if (parts := _begun(call.args[name].values, task.said(heard)[span.start:]))}
+        begun = {
+            name: parts
+            for name, span in late.items()
+            if (parts := _begun(call.args[name].values, task.said(heard)[span.start :]))
+        }
         args = {name: GoldArg(begun.get(name, (UNKNOWN,))) if name in late else arg for name, arg in call.args.items()}
         spans = {
             name: span if name not in late else Evidence(span.start, far + 1) if name in begun else out

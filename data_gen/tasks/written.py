@@ -1,7 +1,8 @@
-"""Requests written one by one: the source `written`, a test set alone, every row of it marked with the words that say what.
+"""Requests written one by one: the source `written`, a test set alone, every row of it marked with the words that say
+what.
 
-Owns `handwritten.jsonl`. Does not know how rows are read (`data_gen.tasks.jsonl`), how requests are generated, and the world that they
-need (`data_gen.tasks.named_world`).
+Owns `handwritten.jsonl`. Does not know how rows are read (`data_gen.tasks.jsonl`), how requests are generated, and the
+world that they need (`data_gen.tasks.named_world`).
 """
 
 from __future__ import annotations

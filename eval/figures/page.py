@@ -1,9 +1,9 @@
 """A page to look at episodes with: one HTML file that needs nothing but itself.
 
-Owns what the page is told of the runs (`about`) and of an episode (`lanes`), which episodes it holds (`pick`), and the putting together
-of the file from `page.html`, `page.css` and `page.js`. The page makes every piece of text a text node, its data can't close its script
-element, and its content policy lets no other script run and nothing be fetched: what users say and tools return stays
-data. Does not measure anything. Seconds from here on.
+Owns what the page is told of the runs (`about`) and of an episode (`lanes`), which episodes it holds (`pick`), and the
+putting together of the file from `page.html`, `page.css` and `page.js`. The page makes every piece of text a text node,
+its data can't close its script element, and its content policy lets no other script run and nothing be fetched: what
+users say and tools return stays data. Does not measure anything. Seconds from here on.
 """
 
 from __future__ import annotations
@@ -34,13 +34,25 @@ MOST_TASKS = 24
 
 _HERE = Path(__file__).parent
 _PALETTE = {
-    "ink": INK, "soft": SOFT, "line": LINE, "word": WORD, "update": UPDATE, "slip": SLIP, "running": RUNNING, "held": HELD, "void": VOID,
+    "ink": INK,
+    "soft": SOFT,
+    "line": LINE,
+    "word": WORD,
+    "update": UPDATE,
+    "slip": SLIP,
+    "running": RUNNING,
+    "held": HELD,
+    "void": VOID,
     "cut": CUT,
 } | {part.replace("_", "-"): colour for part, colour in PARTS.items()}
 
 
 def write_page(
-    path: Path, runs: Sequence[str], episodes: Episodes, rows: Sequence[Mapping[str, Any]] = (), pictured: str | None = None
+    path: Path,
+    runs: Sequence[str],
+    episodes: Episodes,
+    rows: Sequence[Mapping[str, Any]] = (),
+    pictured: str | None = None,
 ) -> None:
     """Writes the page of some folders of replays, whole or not at all.
 
@@ -53,14 +65,18 @@ def write_page(
     """
     wanted = pick(episodes, pictured)
     found = [
-        episode for run in map(Path, runs) for entry in read_manifest(run)["rows"] for episode in read_file(run / entry["file"])
+        episode
+        for run in map(Path, runs)
+        for entry in read_manifest(run)["rows"]
+        for episode in read_file(run / entry["file"])
         if (episode.source, episode.split, episode.task) in wanted
     ]
     write(path, page(found, pictured, about(runs, episodes, rows)))
 
 
 def about(runs: Sequence[str], episodes: Episodes, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What stands above the episodes: which runs these are, the table of results, and how many requests each source has."""
+    """What stands above the episodes: which runs these are, the table of results, and how many requests each source
+    has."""
     ids: dict[tuple[str, str], set[str]] = {}
     for key, own in episodes.items():
         ids.setdefault((key.source, key.split), set()).update(episode.task for episode in own)
@@ -79,8 +95,11 @@ def _made(manifest: Mapping[str, Any]) -> list[str]:
     git = manifest.get("git", {})
     players = [f"{name}: {who}" for name, who in manifest.get("plays", {}).items()]
     return [
-        manifest.get("finished", "no date"), "; ".join(players) or ", ".join(dict.fromkeys(row["backend"] for row in manifest["rows"])),
-        f"code {git['commit'][:12]}{' and changes' if git.get('dirty') else ''}" if git.get("commit") else "code outside a checkout",
+        manifest.get("finished", "no date"),
+        "; ".join(players) or ", ".join(dict.fromkeys(row["backend"] for row in manifest["rows"])),
+        f"code {git['commit'][:12]}{' and changes' if git.get('dirty') else ''}"
+        if git.get("commit")
+        else "code outside a checkout",
     ]
 
 
@@ -103,7 +122,9 @@ def pick(episodes: Episodes, pictured: str | None = None) -> set[tuple[str, str,
     return picked
 
 
-def page(episodes: Iterable[EpisodeRecord], pictured: str | None = None, beside: Mapping[str, Any] | None = None) -> str:
+def page(
+    episodes: Iterable[EpisodeRecord], pictured: str | None = None, beside: Mapping[str, Any] | None = None
+) -> str:
     """The page as text.
 
     Args:
@@ -117,10 +138,15 @@ def page(episodes: Iterable[EpisodeRecord], pictured: str | None = None, beside:
         if key not in tasks:
             said_s = seconds(episode.speech_end_ns)
             tasks[key] = dict(zip(("source", "split", "task"), key)) | {
-                "of": episode.task, "words": _words(episode), "speech_end_s": said_s, "episodes": [],
+                "of": episode.task,
+                "words": _words(episode),
+                "speech_end_s": said_s,
+                "episodes": [],
             }
         tasks[key]["episodes"].append(lanes(episode))
-    ordered = sorted(tasks.values(), key=lambda task: (task["task"] != pictured, task["source"], task["split"], task["task"]))
+    ordered = sorted(
+        tasks.values(), key=lambda task: (task["task"] != pictured, task["source"], task["split"], task["task"])
+    )
     script = (_HERE / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     palette = "".join(f"--{name}:{colour};" for name, colour in _PALETTE.items())
@@ -150,43 +176,72 @@ def lanes(episode: EpisodeRecord) -> dict[str, Any]:
     last = last_turn(episode)
     told = [
         [seconds(event.at_ns), segment.kind, segment.text.rstrip("\n")]
-        for event, commands in history for command in commands if isinstance(command, Append) for segment in command.segments
+        for event, commands in history
+        for command in commands
+        if isinstance(command, Append)
+        for segment in command.segments
     ]
-    return {name: getattr(episode, name) for name in ("backend", "mode", "profile", "seed", "outcome", "right", "cause", "why")} | {
-        "latency_s": seconds(last.latency_ns),
-        "floor_s": seconds(last.floor_ns),
-        "end_s": seconds(said_ns + last.latency_ns if answered else max(seen.end_ns, said_ns)),
-        "updates": [[seconds(update.at_ns), update.final, update.text, update.retracts] for update in seen.updates],
-        "spans": [
-            {
-                "start_s": seconds(span.start_ns), "end_s": seconds(span.end_ns), "ended": span.ended,
-                "pieces": [[seconds(piece.start_ns), seconds(piece.end_ns), piece.part, piece.text] for piece in span.pieces],
-            }
-            for span in seen.spans
-        ],
-        "appends": [[seconds(start), seconds(end)] for start, end in seen.appends],
-        "calls": [
-            {
-                "id": id,
-                "stays": [[str(stay.state), seconds(stay.start_ns), seconds(stay.end_ns)] for stay in seen.stays if stay.call == id],
-                "runs": _runs([run for run in seen.runs if run.call == id]),
-            }
-            for id in sorted({stay.call for stay in seen.stays} | {run.call for run in seen.runs})
-        ],
-        "emits": [[seconds(at), text] for at, text in seen.emits],
-        "told": told,
-    } | (_conversed(episode, history, seen.emits) if episode.turns else {})
+    return (
+        {
+            name: getattr(episode, name)
+            for name in ("backend", "mode", "profile", "seed", "outcome", "right", "cause", "why")
+        }
+        | {
+            "latency_s": seconds(last.latency_ns),
+            "floor_s": seconds(last.floor_ns),
+            "end_s": seconds(said_ns + last.latency_ns if answered else max(seen.end_ns, said_ns)),
+            "updates": [[seconds(update.at_ns), update.final, update.text, update.retracts] for update in seen.updates],
+            "spans": [
+                {
+                    "start_s": seconds(span.start_ns),
+                    "end_s": seconds(span.end_ns),
+                    "ended": span.ended,
+                    "pieces": [
+                        [seconds(piece.start_ns), seconds(piece.end_ns), piece.part, piece.text]
+                        for piece in span.pieces
+                    ],
+                }
+                for span in seen.spans
+            ],
+            "appends": [[seconds(start), seconds(end)] for start, end in seen.appends],
+            "calls": [
+                {
+                    "id": id,
+                    "stays": [
+                        [str(stay.state), seconds(stay.start_ns), seconds(stay.end_ns)]
+                        for stay in seen.stays
+                        if stay.call == id
+                    ],
+                    "runs": _runs([run for run in seen.runs if run.call == id]),
+                }
+                for id in sorted({stay.call for stay in seen.stays} | {run.call for run in seen.runs})
+            ],
+            "emits": [[seconds(at), text] for at, text in seen.emits],
+            "told": told,
+        }
+        | (_conversed(episode, history, seen.emits) if episode.turns else {})
+    )
 
 
 def transcript(episode: EpisodeRecord) -> list[str]:
-    """An episode as lines of text, in the order of time: what is heard, written, returned and answered, and what was spoken of it."""
+    """An episode as lines of text, in the order of time: what is heard, written, returned and answered, and what was
+    spoken of it."""
     found = lanes(episode)
     rows = [(at_s, f"<{kind}> {text}") for at_s, kind, text in found["told"]]
     for span in found["spans"]:
-        rows.append((span["start_s"], "".join(piece[3] for piece in span["pieces"]) + (" ✂" if span["ended"] == "cut" else "")))
+        rows.append(
+            (span["start_s"], "".join(piece[3] for piece in span["pieces"]) + (" ✂" if span["ended"] == "cut" else ""))
+        )
     rows += [(at_s, f"→ {text}") for at_s, text in found["emits"]]
-    rows += [(end_s, "the user speaks into it" if cut else "spoken to its end") for _, end_s, cut, _ in found.get("spoken", ())]
-    return [f"{at_s:7.2f}  {line}" for at_s, text in sorted(rows, key=lambda row: row[0]) for line in text.rstrip().split("\n")]
+    rows += [
+        (end_s, "the user speaks into it" if cut else "spoken to its end")
+        for _, end_s, cut, _ in found.get("spoken", ())
+    ]
+    return [
+        f"{at_s:7.2f}  {line}"
+        for at_s, text in sorted(rows, key=lambda row: row[0])
+        for line in text.rstrip().split("\n")
+    ]
 
 
 def _words(episode: EpisodeRecord) -> list[list[Any]]:
@@ -194,16 +249,26 @@ def _words(episode: EpisodeRecord) -> list[list[Any]]:
 
 
 def _conversed(episode: EpisodeRecord, history: History, emits: Sequence[tuple[int, str]]) -> dict[str, Any]:
-    """What only a conversation has. When its turns begin depends on the answers, so its words have times of their own."""
+    """What only a conversation has. When its turns begin depends on the answers, so its words have times of their
+    own."""
     turns = [
         {
-            "kind": turn.kind, "right": turn.right, "start_s": seconds(turn.start_ns), "said_s": seconds(turn.speech_end_ns),
-            "latency_s": seconds(turn.latency_ns), "floor_s": seconds(turn.floor_ns), "answered": turn.answer is not None,
+            "kind": turn.kind,
+            "right": turn.right,
+            "start_s": seconds(turn.start_ns),
+            "said_s": seconds(turn.speech_end_ns),
+            "latency_s": seconds(turn.latency_ns),
+            "floor_s": seconds(turn.floor_ns),
+            "answered": turn.answer is not None,
         }
-        for turn in episode.turns if turn.said
+        for turn in episode.turns
+        if turn.said
     ]
     return {
-        "words": _words(episode), "speech_end_s": seconds(episode.speech_end_ns), "turns": turns, "spoken": spoken(history, emits),
+        "words": _words(episode),
+        "speech_end_s": seconds(episode.speech_end_ns),
+        "turns": turns,
+        "spoken": spoken(history, emits),
     }
 
 
@@ -221,7 +286,10 @@ def _runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """A call's starts; of these only the last can be of use."""
     return [
         {
-            "start_s": seconds(run.start_ns), "end_s": seconds(run.end_ns), "ended": run.ended, "version": run.version,
+            "start_s": seconds(run.start_ns),
+            "end_s": seconds(run.end_ns),
+            "ended": run.ended,
+            "version": run.version,
             "used": run is runs[-1] and run.ended == "done",
             "text": write_call(run.call, run.name, tuple(run.args.values())).partition(". ")[2],
             "result": None if run.value is None else json.dumps(run.value, ensure_ascii=False),

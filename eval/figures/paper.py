@@ -1,9 +1,9 @@
 """Compares published figures with those of a replay: the paper's tables (``eval.paper=true``).
 
-Owns `paper.yaml` (figures of others, each with where it was read), the pairing of a synchronous with an asynchronous row as the paper
-pairs them, and the sentences on what differs. A checkpoint named ``baseline`` in ``eval.checkpoints`` is the paper's
-SFT baseline: the other checkpoints are compared with it in its synchronous mode, and with themselves. Does not measure
-anything but those pairs, and to say that a figure was reached or missed: the settings differ.
+Owns `paper.yaml` (figures of others, each with where it was read), the pairing of a synchronous with an asynchronous
+row as the paper pairs them, and the sentences on what differs. A checkpoint named ``baseline`` in ``eval.checkpoints``
+is the paper's SFT baseline: the other checkpoints are compared with it in its synchronous mode, and with themselves.
+Does not measure anything but those pairs, and to say that a figure was reached or missed: the settings differ.
 """
 
 from __future__ import annotations
@@ -48,12 +48,15 @@ def published() -> dict[str, Any]:
         for entry in table["published"]:
             for name, figure in entry.items():
                 if name != "model" and (not isinstance(figure, dict) or figure.get("source") not in known):
-                    raise ValueError(f"{_FILE.name}: {name} of {entry['model']!r} under {task} has no source; use one of {list(known)}")
+                    raise ValueError(
+                        f"{_FILE.name}: {name} of {entry['model']!r} under {task} has no source; use one of {list(known)}"
+                    )
     return data
 
 
 def beside(episodes: Episodes, runs: Sequence[str], terms: Terms) -> list[dict[str, Any]]:
-    """The paper's tables for what there is: published figures, our pairs, what differs. One for each task and device."""
+    """The paper's tables for what there is: published figures, our pairs, what differs. One for each task and
+    device."""
     found, models = [], models_of(runs)
     for task, table in published()["tables"].items():
         for profile in sorted({key.profile for key in episodes if key.source == task}):
@@ -61,11 +64,19 @@ def beside(episodes: Episodes, runs: Sequence[str], terms: Terms) -> list[dict[s
             ours = [pair for pair in _pairs(own, table, terms) if pair["n"]]
             if ours:
                 names = list(dict.fromkeys(side["backend"] for pair in ours for side in (pair["sync"], pair["async"])))
-                found.append({
-                    "task": task, "profile": profile, "paper": table["paper"], "measure": table["measure"],
-                    "measure_name": table["measure_name"], "published": table["published"], "ours": ours,
-                    "differs": [*_models(names, models, table["models"]), *table["differs"], *_sizes(ours)], "sources": _sources(table),
-                })
+                found.append(
+                    {
+                        "task": task,
+                        "profile": profile,
+                        "paper": table["paper"],
+                        "measure": table["measure"],
+                        "measure_name": table["measure_name"],
+                        "published": table["published"],
+                        "ours": ours,
+                        "differs": [*_models(names, models, table["models"]), *table["differs"], *_sizes(ours)],
+                        "sources": _sources(table),
+                    }
+                )
     return found
 
 
@@ -93,8 +104,10 @@ def _pairs(own: Episodes, table: Mapping[str, Any], terms: Terms) -> Iterator[di
                     for wanted in ((sync, splits, table["sync"]), (backend, splits, mode))
                 )
                 yield {
-                    "sync": {"backend": sync, "mode": table["sync"]}, "async": {"backend": backend, "mode": mode},
-                    "splits": splits.split("+"), **_measured(before, after, table["measure"], terms),
+                    "sync": {"backend": sync, "mode": table["sync"]},
+                    "async": {"backend": backend, "mode": mode},
+                    "splits": splits.split("+"),
+                    **_measured(before, after, table["measure"], terms),
                 }
 
 
@@ -102,9 +115,15 @@ def _pooled(own: Episodes) -> dict[Key, list[EpisodeRecord]]:
     """Rows with the splits of backends that nobody trained put together: for those no question was held out or seen."""
     found: dict[Key, list[EpisodeRecord]] = {}
     for key in sorted(own, key=lambda key: (_place(key.backend), key.backend, key.split, key.mode)):
-        splits = sorted({other.split for other in own if other.backend == key.backend}) if key.backend in UNTRAINED else [key.split]
+        splits = (
+            sorted({other.split for other in own if other.backend == key.backend})
+            if key.backend in UNTRAINED
+            else [key.split]
+        )
         pooled = Key(key.source, "+".join(splits), key.backend, key.mode, key.profile)
-        found.setdefault(pooled, []).extend(replace(episode, task=f"{key.split}/{episode.task}") for episode in own[key])
+        found.setdefault(pooled, []).extend(
+            replace(episode, task=f"{key.split}/{episode.task}") for episode in own[key]
+        )
     return found
 
 
@@ -112,7 +131,9 @@ def _place(backend: str) -> int:
     return (*UNTRAINED, BASELINE).index(backend) if backend in (*UNTRAINED, BASELINE) else len(UNTRAINED) + 1
 
 
-def _measured(sync: Sequence[EpisodeRecord], asynchronous: Sequence[EpisodeRecord], measure: str, terms: Terms) -> dict[str, Any]:
+def _measured(
+    sync: Sequence[EpisodeRecord], asynchronous: Sequence[EpisodeRecord], measure: str, terms: Terms
+) -> dict[str, Any]:
     """The figures of one pair, over the requests that both sides ran."""
     sides = [{(e.task, e.seed): e for e in side} for side in (sync, asynchronous)]
     shared = sorted(sides[0].keys() & sides[1].keys())
@@ -126,12 +147,17 @@ def _measured(sync: Sequence[EpisodeRecord], asynchronous: Sequence[EpisodeRecor
     late = [_by_task(side, lambda e: e.latency_ns / 1e9) for side in pair]
     faster = ratio_of_means(late[0], late[1], seed, terms.resamples) if min(map(sum, late)) > 0 else None
     return {
-        "n": after["n"], "n_both_right": after["n_both_right"],
-        "accuracy_sync": _share(pair[0], name, seed, terms), "accuracy_async": _share(pair[1], name, seed, terms),
-        "strict_sync": _share(pair[0], "right", seed, terms), "strict_async": _share(pair[1], "right", seed, terms),
-        "latency_sync_s": before["latency_mean_s"], "latency_async_s": after["latency_mean_s"],
+        "n": after["n"],
+        "n_both_right": after["n_both_right"],
+        "accuracy_sync": _share(pair[0], name, seed, terms),
+        "accuracy_async": _share(pair[1], name, seed, terms),
+        "strict_sync": _share(pair[0], "right", seed, terms),
+        "strict_async": _share(pair[1], "right", seed, terms),
+        "latency_sync_s": before["latency_mean_s"],
+        "latency_async_s": after["latency_mean_s"],
         "speedup_all": faster.as_json() if faster else None,
-        "speedup_both_right": after["speedup_vs_sequential"], "speedup_both_right_ci95": after["speedup_vs_sequential_ci95"],
+        "speedup_both_right": after["speedup_vs_sequential"],
+        "speedup_both_right_ci95": after["speedup_vs_sequential_ci95"],
     }
 
 
@@ -139,11 +165,14 @@ def _share(episodes: Sequence[EpisodeRecord], name: str, seed: int, terms: Terms
     """A share of requests with its interval: Wilson's where each ran once, else the bootstrap's."""
     once = len({episode.seed for episode in episodes}) == 1
     interval: Interval | None = (
-        proportion([bool(getattr(episode, name)) for episode in episodes]).interval if once
+        proportion([bool(getattr(episode, name)) for episode in episodes]).interval
+        if once
         else mean(_by_task(episodes, lambda e: float(getattr(e, name))), seed, terms.resamples)
     )
     right, n = sum(bool(getattr(episode, name)) for episode in episodes), len(episodes)
-    return {"value": right / n, "right": right, "n": n} | ({"ci95": [interval.low, interval.high]} if interval else {"ci95": None})
+    return {"value": right / n, "right": right, "n": n} | (
+        {"ci95": [interval.low, interval.high]} if interval else {"ci95": None}
+    )
 
 
 def _by_task(episodes: Sequence[EpisodeRecord], value: Callable[[EpisodeRecord], float]) -> list[float]:
@@ -170,10 +199,14 @@ def _models(names: Sequence[str], models: Mapping[str, str], theirs: str) -> lis
 
 def _sizes(ours: Sequence[Mapping[str, Any]]) -> list[str]:
     few = sorted({pair["n"] for pair in ours if pair["n"] < CLAIM_N})
-    return [
-        f"n = {', '.join(map(str, few))}: fewer than {CLAIM_N} requests carry no claim, neither about a difference of a few points nor "
-        "about having reached or missed a published figure."
-    ] if few else []
+    return (
+        [
+            f"n = {', '.join(map(str, few))}: fewer than {CLAIM_N} requests carry no claim, neither about a difference of a few points nor "
+            "about having reached or missed a published figure."
+        ]
+        if few
+        else []
+    )
 
 
 def _sources(table: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,9 +225,12 @@ def grids(tables: Sequence[Mapping[str, Any]]) -> list[Grid]:
             f"Accuracy is by {table['measure_name']}; strict is this project's own. Intervals are 95%. Latency is a mean over all "
             "requests, ours from the end of the last word; × faster is the ratio of those means, in the last column over requests that "
             "both sides get right.",
-            *table["differs"], *(f"{name}: {source['cite']}." for name, source in table["sources"].items()),
+            *table["differs"],
+            *(f"{name}: {source['cite']}." for name, source in table["sources"].items()),
         )
-        found.append(Grid(f"{table['task']}, {table['profile']}: published figures and ours", heads, tuple(rows), notes, left=1))
+        found.append(
+            Grid(f"{table['task']}, {table['profile']}: published figures and ours", heads, tuple(rows), notes, left=1)
+        )
     return found
 
 
@@ -212,7 +248,13 @@ def _published_row(paper: str, entry: Mapping[str, Any]) -> tuple[str, ...]:
         low, high = change["value"]
         accuracy = f"{-high} to {-low} points lower ({change['source']})"
     return (
-        f"{paper}, {entry['model']}", of("n"), accuracy, NONE, of("latency_sync_s", "latency_async_s"), of("speedup"), NONE,
+        f"{paper}, {entry['model']}",
+        of("n"),
+        accuracy,
+        NONE,
+        of("latency_sync_s", "latency_async_s"),
+        of("speedup"),
+        NONE,
     )
 
 
@@ -228,11 +270,16 @@ def _own_row(pair: Mapping[str, Any], measure: str) -> tuple[str, ...]:
     faster = pair["speedup_all"]
     both = pair["speedup_both_right"]
     return (
-        who + ("" if pair["splits"] == ["test"] else f" ({', '.join(pair['splits'])})"), str(pair["n"]),
+        who + ("" if pair["splits"] == ["test"] else f" ({', '.join(pair['splits'])})"),
+        str(pair["n"]),
         f"{_percent(pair['accuracy_sync'])} → {_percent(pair['accuracy_async'])}",
-        "the same" if _MEASURES[measure] == "right" else f"{_percent(pair['strict_sync'])} → {_percent(pair['strict_async'])}",
+        "the same"
+        if _MEASURES[measure] == "right"
+        else f"{_percent(pair['strict_sync'])} → {_percent(pair['strict_async'])}",
         f"{pair['latency_sync_s']:.2f} → {pair['latency_async_s']:.2f}",
-        NONE if faster is None else _ranged(faster["value"], None if faster["low"] is None else (faster["low"], faster["high"])),
+        NONE
+        if faster is None
+        else _ranged(faster["value"], None if faster["low"] is None else (faster["low"], faster["high"])),
         NONE if both is None else f"{_ranged(both, pair['speedup_both_right_ci95'])} (n={pair['n_both_right']})",
     )
 

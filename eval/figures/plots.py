@@ -1,8 +1,8 @@
 """The report's plots of whole rows: latency, accuracy, cost and share of the saving.
 
-Owns four figures, made from the report's rows and, for the distribution of latencies, from the episodes. Colours are those
-of modes, everywhere the same; a backend is a kind of line or marker. A figure that lacks what it shows is left out.
-Does not compute any figure that `eval.measures.rows` has.
+Owns four figures, made from the report's rows and, for the distribution of latencies, from the episodes. Colours are
+those of modes, everywhere the same; a backend is a kind of line or marker. A figure that lacks what it shows is left
+out. Does not compute any figure that `eval.measures.rows` has.
 """
 
 from __future__ import annotations
@@ -28,7 +28,13 @@ from midsentence.files import whole
 
 Row = Mapping[str, Any]
 
-LINES = {"expert": "-", "no_thoughts": (0, (1, 1.3)), "no_guess": (0, (5, 1.5, 1, 1.5)), "untrained": (0, (2.6, 1.6)), "model": (0, (8, 2))}
+LINES = {
+    "expert": "-",
+    "no_thoughts": (0, (1, 1.3)),
+    "no_guess": (0, (5, 1.5, 1, 1.5)),
+    "untrained": (0, (2.6, 1.6)),
+    "model": (0, (8, 2)),
+}
 MARKERS = {"expert": "o", "no_thoughts": "v", "no_guess": "s", "untrained": "^", "model": "D"}
 MOST_S = 8.0
 """Latencies are drawn up to here, as the area under success by deadline is."""
@@ -47,10 +53,18 @@ def write_plots(folder: Path, rows: Sequence[Row], episodes: Episodes) -> list[P
         rows: the report's.
         episodes: what the rows were made of.
     """
-    drawn: Mapping[str, Callable[[Path], bool]] = dict(zip(NAMES, (
-        lambda path: success(rows, episodes, path), lambda path: latencies(rows, episodes, path), lambda path: accuracy(rows, path),
-        lambda path: saving(rows, path),
-    ), strict=True))
+    drawn: Mapping[str, Callable[[Path], bool]] = dict(
+        zip(
+            NAMES,
+            (
+                lambda path: success(rows, episodes, path),
+                lambda path: latencies(rows, episodes, path),
+                lambda path: accuracy(rows, path),
+                lambda path: saving(rows, path),
+            ),
+            strict=True,
+        )
+    )
     written = []
     for name, draw in drawn.items():
         if draw(folder / name):
@@ -72,7 +86,12 @@ def latencies(rows: Sequence[Row], episodes: Episodes, path: Path) -> bool:
 
 
 def _arrivals(
-    rows: Sequence[Row], episodes: Episodes, path: Path, title: str, late: str, counts: Callable[[EpisodeRecord], bool],
+    rows: Sequence[Row],
+    episodes: Episodes,
+    path: Path,
+    title: str,
+    late: str,
+    counts: Callable[[EpisodeRecord], bool],
 ) -> bool:
     def draw(axes: Axes, group: Sequence[Row]) -> None:
         for row in group:
@@ -82,11 +101,13 @@ def _arrivals(
         _shares(axes)
         axes.set_xlim(0, MOST_S)
         axes.set_xlabel(f"{late}, seconds after the last word")
+
     return _panels(rows, path, title, "share of requests", draw)
 
 
 def arrivals(lates_s: Sequence[float], n: int) -> tuple[list[float], list[float]]:
-    """The exact curve of the share of ``n`` that has arrived, as the corners of steps from 0 (or earlier) to `MOST_S` (or later)."""
+    """The exact curve of the share of ``n`` that has arrived, as the corners of steps from 0 (or earlier) to `MOST_S`
+    (or later)."""
     ordered = sorted(lates_s)
     share = [k / n for k in range(len(ordered) + 1)]
     return [min([0.0, *ordered]), *ordered, max([MOST_S, *ordered])], [*share, share[-1]]
@@ -94,6 +115,7 @@ def arrivals(lates_s: Sequence[float], n: int) -> tuple[list[float], list[float]
 
 def accuracy(rows: Sequence[Row], path: Path) -> bool:
     """Accuracy against mean latency, with intervals where there are enough requests."""
+
     def draw(axes: Axes, group: Sequence[Row]) -> None:
         edge = edge_s([row["latency_mean_s"] for row in group])
         for row in group:
@@ -101,18 +123,40 @@ def accuracy(rows: Sequence[Row], path: Path) -> bool:
             colour, late = MODE_COLOURS.get(row["mode"], INK), row["latency_mean_s"]
             at = min(late, 0.985 * edge)
             axes.plot([at, at], [low, high], color=colour, lw=1.4, alpha=0.55, zorder=2, solid_capstyle="butt")
-            axes.plot([at], [row["accuracy"]], marker=MARKERS.get(row["backend"], "o"), ms=8, color=colour, mec="white", mew=1, zorder=3)
+            axes.plot(
+                [at],
+                [row["accuracy"]],
+                marker=MARKERS.get(row["backend"], "o"),
+                ms=8,
+                color=colour,
+                mec="white",
+                mew=1,
+                zorder=3,
+            )
         free = -1.0
         for row in sorted((row for row in group if row["latency_mean_s"] > edge), key=lambda row: row["accuracy"]):
             free = max(free + 0.05, row["accuracy"])  # one above the other where points are close
-            look: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8, "ha": "right", "va": "center", "zorder": 4}
+            look: dict[str, Any] = {
+                "textcoords": "offset points",
+                "fontsize": 8,
+                "ha": "right",
+                "va": "center",
+                "zorder": 4,
+            }
             colour = MODE_COLOURS.get(row["mode"], INK)
-            axes.annotate(f"{row['latency_mean_s']:.0f} s →", (0.985 * edge, free), xytext=(-7, 0), color=colour, **look)
+            axes.annotate(
+                f"{row['latency_mean_s']:.0f} s →", (0.985 * edge, free), xytext=(-7, 0), color=colour, **look
+            )
         floors = [row["floor_mean_s"] for row in group if row["floor_mean_s"] is not None]
         if floors:
             axes.axvline(min(floors), color=INK, lw=1, ls=(0, (3, 2)), zorder=1)
             upright: dict[str, Any] = {
-                "textcoords": "offset points", "fontsize": 8, "color": SOFT, "rotation": 90, "va": "bottom", "ha": "left",
+                "textcoords": "offset points",
+                "fontsize": 8,
+                "color": SOFT,
+                "rotation": 90,
+                "va": "bottom",
+                "ha": "left",
             }
             axes.annotate("floor", (min(floors), 0.02), xycoords=axes.get_xaxis_transform(), xytext=(3, 0), **upright)
         _shares(axes)
@@ -120,12 +164,13 @@ def accuracy(rows: Sequence[Row], path: Path) -> bool:
         axes.set_ylim(0.5 if least >= 0.55 else 0, 1.03)
         axes.set_xlim(0, edge)
         axes.set_xlabel("mean latency, seconds after the last word")
+
     return _panels(rows, path, "Accuracy against latency", "share right", draw, legend="marks")
 
 
 def edge_s(means_s: Sequence[float]) -> float:
-    """How far the axis of mean latencies goes: a tenth beyond the longest of those that tell something, or a third where others, with
-    their figures, stand at the edge."""
+    """How far the axis of mean latencies goes: a tenth beyond the longest of those that tell something, or a third
+    where others, with their figures, stand at the edge."""
     told = [late for late in means_s if late <= MOST_MEAN_S]
     return (1.1 if len(told) == len(means_s) else 1.33) * max(told or [MOST_MEAN_S])
 
@@ -143,8 +188,18 @@ def saving(rows: Sequence[Row], path: Path) -> bool:
             if ends is not None:
                 axes.plot([n, n], ends, color=INK, lw=1.4, zorder=3, solid_capstyle="butt")
             top = max(value, ends[1] if ends else value, 0)
-            axes.annotate(f"{100 * value:.0f}%", (n, top), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=8.5, color=INK)
-        axes.set_xticks(range(len(group)), names, fontsize=7.5 if len(group) > 4 else 8.5, rotation=90 if len(group) > 8 else 0)
+            axes.annotate(
+                f"{100 * value:.0f}%",
+                (n, top),
+                xytext=(0, 3),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8.5,
+                color=INK,
+            )
+        axes.set_xticks(
+            range(len(group)), names, fontsize=7.5 if len(group) > 4 else 8.5, rotation=90 if len(group) > 8 else 0
+        )
         axes.tick_params(axis="x", length=0)
         axes.set_xlim(-0.6, len(group) - 0.4)
         _shares(axes)
@@ -153,6 +208,7 @@ def saving(rows: Sequence[Row], path: Path) -> bool:
         axes.axhline(1, color=INK, lw=1, ls=(0, (3, 2)), zorder=1)
         look: dict[str, Any] = {"textcoords": "offset points", "ha": "right", "fontsize": 8, "color": SOFT}
         axes.annotate("all that is possible", (axes.get_xlim()[1], 1), xytext=(-2, 3), **look)
+
     return _panels(shown, path, "Share of the possible saving over sequential", "", draw, legend=None)
 
 
@@ -179,7 +235,8 @@ def styled(axes: Axes, grid: Literal["both", "x", "y"] = "both") -> None:
 
 
 def counted(group: Sequence[Row]) -> str:
-    """How many requests the curves of a panel are of: one number, or below the title those of the backends where they differ."""
+    """How many requests the curves of a panel are of: one number, or below the title those of the backends where they
+    differ."""
     found: dict[str, list[int]] = {}
     for row in group:
         found.setdefault(row["backend"], []).append(row["n"])
@@ -194,10 +251,15 @@ def counted(group: Sequence[Row]) -> str:
 
 @rc_context({"text.parse_math": False})  # names and words are data, never mathematics
 def _panels(
-    rows: Sequence[Row], path: Path, title: str, says: str, draw: Callable[[Axes, Sequence[Row]], None],
+    rows: Sequence[Row],
+    path: Path,
+    title: str,
+    says: str,
+    draw: Callable[[Axes, Sequence[Row]], None],
     legend: Literal["lines", "marks"] | None = "lines",
 ) -> bool:
-    """A panel for each source, split and device; False where there is none. The legend has what curves, or points, look like."""
+    """A panel for each source, split and device; False where there is none. The legend has what curves, or points, look
+    like."""
     found = groups(rows)
     if not found:
         return False
@@ -207,7 +269,7 @@ def _panels(
     figure = Figure(figsize=size, dpi=150, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(down, across, squeeze=False)
-    for axes in grid.flat[len(found):]:
+    for axes in grid.flat[len(found) :]:
         axes.set_visible(False)
     for n, (axes, ((source, split, profile), group)) in enumerate(zip(grid.flat, found.items())):
         draw(axes, group)
@@ -218,7 +280,13 @@ def _panels(
     figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK)
     if legend:
         handles = legend_of(rows, legend)
-        look = {"frameon": False, "fontsize": 9, "labelcolor": INK, "columnspacing": 1.6, "handlelength": 3.4 if legend == "lines" else 1.2}
+        look = {
+            "frameon": False,
+            "fontsize": 9,
+            "labelcolor": INK,
+            "columnspacing": 1.6,
+            "handlelength": 3.4 if legend == "lines" else 1.2,
+        }
         figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 3 * across + 1), **look)
     with whole(Path(path)) as half:
         figure.savefig(half, format=Path(path).suffix[1:] or "png")
@@ -226,7 +294,8 @@ def _panels(
 
 
 def legend_of(rows: Sequence[Row], shown: Literal["lines", "marks"]) -> list[Line2D]:
-    """An entry for each mode, by colour, and where there are several backends one for each, by the line or the mark that it has."""
+    """An entry for each mode, by colour, and where there are several backends one for each, by the line or the mark
+    that it has."""
     modes = [mode for mode in MODE_COLOURS if any(row["mode"] == mode for row in rows)]
     backends = [name for name in BACKEND_ORDER if any(row["backend"] == name for row in rows)]
     if shown == "lines":
@@ -235,5 +304,8 @@ def legend_of(rows: Sequence[Row], shown: Literal["lines", "marks"]) -> list[Lin
     else:
         look: dict[str, Any] = {"ls": "", "marker": "o", "ms": 7, "mew": 0}
         handles = [Line2D([], [], color=MODE_COLOURS[mode], label=mode.replace("_", " "), **look) for mode in modes]
-        more = [Line2D([], [], color=INK, label=name.replace("_", " "), **look | {"marker": MARKERS[name]}) for name in backends]
+        more = [
+            Line2D([], [], color=INK, label=name.replace("_", " "), **look | {"marker": MARKERS[name]})
+            for name in backends
+        ]
     return handles + (more if len(backends) > 1 else [])

@@ -30,7 +30,9 @@ def _share(row: Row, value: float, ends: Sequence[float] | None = None) -> str:
     return _ranged(value, ends, lambda x: f"{100 * x:.0f}%")
 
 
-def _ranged(value: float | None, ends: Sequence[float] | None, one: Callable[[float], str], n: int | None = None) -> str:
+def _ranged(
+    value: float | None, ends: Sequence[float] | None, one: Callable[[float], str], n: int | None = None
+) -> str:
     if value is None:
         return NONE
     if ends is None:
@@ -75,7 +77,10 @@ COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
     ("wasted calls", lambda r: f"{r['wasted_calls_per_task']:.2f}"),
     ("held", lambda r: str(r["held_calls"])),
     ("before commit", lambda r: str(r["effects_before_commit"])),
-    ("wrong effects /100", lambda r: NONE if r.get("wrong_effects_per_100") is None else f"{r['wrong_effects_per_100']:.1f}"),
+    (
+        "wrong effects /100",
+        lambda r: NONE if r.get("wrong_effects_per_100") is None else f"{r['wrong_effects_per_100']:.1f}",
+    ),
     ("before last word /100", lambda r: f"{r['effects_before_last_word_per_100']:.1f}"),
     ("wrong of them", lambda r: f"{r['wrong_effects_before_last_word_per_100']:.1f}"),
 )
@@ -113,7 +118,10 @@ class Grid:
     def markdown(self) -> list[str]:
         """Its lines."""
         lines = [f"## {self.title}", ""] if self.title else []
-        lines += [_line(self.heads), "|" + "|".join("---" if n < self.left else "---:" for n in range(len(self.heads))) + "|"]
+        lines += [
+            _line(self.heads),
+            "|" + "|".join("---" if n < self.left else "---:" for n in range(len(self.heads))) + "|",
+        ]
         lines += [_line(row) for row in self.rows]
         return [*lines, "", *(f"- {note}" for note in self.notes), *([""] if self.notes else [])]
 
@@ -121,7 +129,11 @@ class Grid:
         """The same for `rich`, the notes as its caption."""
         notes = "\n".join(f"- {note}" for note in self.notes)
         table = Table(
-            title=shown(self.title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, caption=shown(notes) or None,
+            title=shown(self.title),
+            box=box.SIMPLE_HEAD,
+            title_justify="left",
+            pad_edge=False,
+            caption=shown(notes) or None,
             caption_justify="left",
         )
         for n, head in enumerate(self.heads):
@@ -146,23 +158,33 @@ def columns(rows: Sequence[Row]) -> tuple[tuple[str, Callable[[Row], str]], ...]
 
 
 def answers(rows: Sequence[Row]) -> list[Grid]:
-    """Of sources of questions: what was answered, beside what is answered without a tool. A grid for each group that has some."""
+    """Of sources of questions: what was answered, beside what is answered without a tool. A grid for each group that
+    has some."""
     grids = []
     for (source, split, profile), group in groups(rows).items():
         asked = [row for row in group if row["answer_exact"] is not None]
         if not asked or source != "hotpotqa" and all(row.get("majority_exact") is None for row in asked):
             continue
         lines = tuple(
-            (row["backend"], row["mode"], str(row["n"]), _exact(row, "answer"), _f1(row, "answer"), _exact(row, "closed_book"),
-             _f1(row, "closed_book"), _exact(row, "majority"), _f1(row, "majority"))
+            (
+                row["backend"],
+                row["mode"],
+                str(row["n"]),
+                _exact(row, "answer"),
+                _f1(row, "answer"),
+                _exact(row, "closed_book"),
+                _f1(row, "closed_book"),
+                _exact(row, "majority"),
+                _f1(row, "majority"),
+            )
             for row in asked
         )
         known = next((row for row in asked if row.get("majority_answer") is not None), None)
         note = (
-            f'Majority: every question is answered {known["majority_answer"]!r}, the most frequent answer of {known["majority_train_n"]} '
-            f'training questions. Closed book: the written question, a short prompt, no tool; the expert has no such figure.'
-            if known else
-            "No closed-book and majority figures here: make them with python -m eval.closed_book and the replay's own settings."
+            f"Majority: every question is answered {known['majority_answer']!r}, the most frequent answer of {known['majority_train_n']} "
+            f"training questions. Closed book: the written question, a short prompt, no tool; the expert has no such figure."
+            if known
+            else "No closed-book and majority figures here: make them with python -m eval.closed_book and the replay's own settings."
         )
         heads = ("backend", "mode", "n", "exact match", "F1", "closed book exact", "F1", "majority exact", "F1")
         grids.append(Grid(f"answers: {source}, {split}, {profile}", heads, lines, (note,)))
@@ -182,7 +204,8 @@ def _f1(row: Row, name: str) -> str:
 
 
 def failures(rows: Sequence[Row]) -> list[Grid]:
-    """Right requests and causes of failure, by mode and by label of disfluency: a grid for each backend that failed at some."""
+    """Right requests and causes of failure, by mode and by label of disfluency: a grid for each backend that failed at
+    some."""
     grids = []
     for (source, split, profile), group in groups(rows).items():
         for backend in dict.fromkeys(row["backend"] for row in group if row["causes"]):
@@ -191,14 +214,18 @@ def failures(rows: Sequence[Row]) -> list[Grid]:
             lines = [("all", *(_failed(len(row["seeds"]) * row["n"], row["causes"]) for row in own))]
             for label in labels if len(labels) > 1 else ():
                 entries = [row["by_label"].get(label) for row in own]
-                lines.append((label, *(NONE if entry is None else _failed(entry["n"], entry["causes"]) for entry in entries)))
+                lines.append(
+                    (label, *(NONE if entry is None else _failed(entry["n"], entry["causes"]) for entry in entries))
+                )
             title = f"right, and why not: {source}, {split}, {profile}, {backend}"
             grids.append(Grid(title, ("label", *(row["mode"] for row in own)), tuple(lines), left=len(own) + 1))
     return grids
 
 
 def _failed(n: int, causes: Mapping[str, int]) -> str:
-    said = ", ".join(f"{cause} {count}" for cause, count in sorted(causes.items(), key=lambda item: (-item[1], item[0])))
+    said = ", ".join(
+        f"{cause} {count}" for cause, count in sorted(causes.items(), key=lambda item: (-item[1], item[0]))
+    )
     return f"{n - sum(causes.values())}/{n}" + (f": {said}" if said else "")
 
 
@@ -216,7 +243,9 @@ def kept_out(rejected: Sequence[Mapping[str, Any]]) -> list[str]:
     for entry in rejected:
         some = f", {', '.join(entry['rows'][:10])}" + (", …" if entry["count"] > 10 else "")
         where = f"{entry['source']}, {entry['split']} ({entry['run']})"
-        lines.append(plain(f"Kept out of {where}, and counted in no n: {entry['count']} row{'s' * (entry['count'] > 1)}{some}."))
+        lines.append(
+            plain(f"Kept out of {where}, and counted in no n: {entry['count']} row{'s' * (entry['count'] > 1)}{some}.")
+        )
     return lines
 
 
@@ -227,11 +256,17 @@ def _stacked(text: str) -> str:
 
 
 def terminal(rows: Sequence[Row], width: int = WIDE) -> list[Table]:
-    """A table for each group; where there are fewer columns of text than `WIDE`, intervals stand under their figures."""
+    """A table for each group; where there are fewer columns of text than `WIDE`, intervals stand under their
+    figures."""
     wide = width >= WIDE
     tables = []
     for (source, split, profile), group in groups(rows).items():
-        look: dict[str, Any] = {"box": box.SIMPLE_HEAD, "title_justify": "left", "pad_edge": False, "collapse_padding": not wide}
+        look: dict[str, Any] = {
+            "box": box.SIMPLE_HEAD,
+            "title_justify": "left",
+            "pad_edge": False,
+            "collapse_padding": not wide,
+        }
         table = Table(title=shown(f"{source}, {split}, {profile}"), **look)
         own = columns(group)
         for n, (head, _) in enumerate(own):

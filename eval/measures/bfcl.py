@@ -3,9 +3,9 @@
 Owns loading the checker out of the wheel without the vendor SDKs, and the translation of calls into its form. Does not
 judge by itself: every verdict is the checker's.
 
-``ast_checker`` imports ``model_config``, which imports every vendor's client, only to ask of the evaluated model whether
-its API forbids dots in function names. A module with the one answer for our models (dots are kept) stands in for
-it while the checker is imported; nothing else of the wheel is replaced, and no name of it stays in ``sys.modules``.
+``ast_checker`` imports ``model_config``, which imports every vendor's client, only to ask of the evaluated model
+whether its API forbids dots in function names. A module with the one answer for our models (dots are kept) stands in
+for it while the checker is imported; nothing else of the wheel is replaced, and no name of it stays in ``sys.modules``.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ def check(task: Task, calls: Sequence[tuple[str, Mapping[str, Any]]], wheel: Pat
     checker, language = load(wheel or asset_path("bfcl"))
     output = [{name: dict(args)} for name, args in calls]
     try:
-        result = checker(list(meta["functions"]), output, list(meta["possible_answers"]), language, meta["category"], MODEL)
+        result = checker(
+            list(meta["functions"]), output, list(meta["possible_answers"]), language, meta["category"], MODEL
+        )
     except (AttributeError, IndexError, KeyError, TypeError, UnboundLocalError) as error:
         # the checker is not total: values of a wrong shape make it raise, and a wrong shape is a wrong call
         return Verdict(False, f"the checker could not read the calls: {type(error).__name__}: {error}")

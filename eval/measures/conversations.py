@@ -1,12 +1,13 @@
 """A conversation turn by turn: what each turn came to, how long it took, and what a whole conversation adds up to.
 
-Owns the division of an episode's log among turns, the verdict on each of them, and the measures that there are for conversations
-alone. A turn lasts from the user's first word of it to the first word of the next one. It is judged by itself: what was called in it,
-in the world that gold's earlier calls leave, so a mistake is counted where it was made. Does not know files and tables.
+Owns the division of an episode's log among turns, the verdict on each of them, and the measures that there are for
+conversations alone. A turn lasts from the user's first word of it to the first word of the next one. It is judged by
+itself: what was called in it, in the world that gold's earlier calls leave, so a mistake is counted where it was made.
+Does not know files and tables.
 
-A turn is right if it was answered, its calls and its answer are right (`eval.measures.scoring`), no tool ran where none was to, and it was
-answered by a question exactly where one is due. A conversation is right if all its turns are. The latency and the floor of a
-conversation are the means of its turns'.
+A turn is right if it was answered, its calls and its answer are right (`eval.measures.scoring`), no tool ran where none
+was to, and it was answered by a question exactly where one is due. A conversation is right if all its turns are. The
+latency and the floor of a conversation are the means of its turns'.
 """
 
 from __future__ import annotations
@@ -71,13 +72,24 @@ def slices(task: Task, rollout: Rollout, whole: Trace) -> list[Slice]:
         until_ns = emits[-1][0] if emits else end_ns - 1
         history = [(event, commands) for event, commands in rollout.history if event.at_ns <= until_ns]
         runs = tuple(run for run in whole.runs if said and start_ns <= run.start_ns < end_ns)
-        found.append(Slice(start_ns, max(end_ns, start_ns), speech_end_ns, said, emits[-1][1] if emits else None, history, runs))
+        found.append(
+            Slice(start_ns, max(end_ns, start_ns), speech_end_ns, said, emits[-1][1] if emits else None, history, runs)
+        )
     return found
 
 
 def measured(
-    task: Task, rollout: Rollout, whole: Trace, *, user: Conversant, settings: Settings, profile: Profile, renderer: Renderer,
-    cap_ns: int, forced: bool, counted: Counts,
+    task: Task,
+    rollout: Rollout,
+    whole: Trace,
+    *,
+    user: Conversant,
+    settings: Settings,
+    profile: Profile,
+    renderer: Renderer,
+    cap_ns: int,
+    forced: bool,
+    counted: Counts,
 ) -> dict[str, Any]:
     """Fields of a conversation's record: its turns, and what they add up to.
 
@@ -112,11 +124,26 @@ def measured(
         updates = [event for event in heard if isinstance(event, UserUpdate | EndPredicted)]
         bound = floor(own, updates, settings, profile, renderer, made, forced, later=n > 0)
         asked = part.answer is not None and is_question(part.answer)
-        turns.append(TurnRecord(
-            kind=turn.kind, said=part.said, right=not cause, cause=cause, why=why, answer=part.answer, start_ns=part.start_ns,
-            speech_end_ns=part.speech_end_ns, latency_ns=times.total_ns, first_token_ns=times.first_token_ns, parts_ns=times.parts_ns,
-            floor_ns=bound.total_ns, asks=bool(turn.asks), asked=asked, silence_ns=_silent_ns(part, words, whole), tokens=_tokens(part),
-        ))
+        turns.append(
+            TurnRecord(
+                kind=turn.kind,
+                said=part.said,
+                right=not cause,
+                cause=cause,
+                why=why,
+                answer=part.answer,
+                start_ns=part.start_ns,
+                speech_end_ns=part.speech_end_ns,
+                latency_ns=times.total_ns,
+                first_token_ns=times.first_token_ns,
+                parts_ns=times.parts_ns,
+                floor_ns=bound.total_ns,
+                asks=bool(turn.asks),
+                asked=asked,
+                silence_ns=_silent_ns(part, words, whole),
+                tokens=_tokens(part),
+            )
+        )
     wrong = [turn for turn in turns if not turn.right]
     total = {name: sum(turn.parts_ns[name] for turn in turns) for name in PARTS}
     mean_ns = sum(total.values()) // len(turns)
@@ -124,23 +151,33 @@ def measured(
     shares[PARTS[0]] += mean_ns - sum(shares.values())
     firsts = [turn.first_token_ns for turn in turns if turn.first_token_ns is not None]
     return {
-        "right": not wrong, "calls_right": all(turn.cause in ("", "wrong answer") for turn in turns),
-        "answer_right": not any(turn.cause in ("no answer", "wrong answer") for turn in turns), "answer_f1": None,
-        "cause": wrong[0].cause if wrong else "", "why": f"turn {turns.index(wrong[0]) + 1}: {wrong[0].why}" if wrong else "",
+        "right": not wrong,
+        "calls_right": all(turn.cause in ("", "wrong answer") for turn in turns),
+        "answer_right": not any(turn.cause in ("no answer", "wrong answer") for turn in turns),
+        "answer_f1": None,
+        "cause": wrong[0].cause if wrong else "",
+        "why": f"turn {turns.index(wrong[0]) + 1}: {wrong[0].why}" if wrong else "",
         "answer": turns[-1].answer,
-        "speech_end_ns": parts[-1].speech_end_ns, "latency_ns": mean_ns, "parts_ns": shares,
+        "speech_end_ns": parts[-1].speech_end_ns,
+        "latency_ns": mean_ns,
+        "parts_ns": shares,
         "first_token_ns": sum(firsts) // len(firsts) if firsts else None,
         "floor_ns": sum(turn.floor_ns for turn in turns) // len(turns),
-        "counts": _counts(task, parts, whole, counted, useful), "turns": tuple(turns), "repeated_across_turns": _repeated(task, whole),
-        "words": words, "forgets": sum(
+        "counts": _counts(task, parts, whole, counted, useful),
+        "turns": tuple(turns),
+        "repeated_across_turns": _repeated(task, whole),
+        "words": words,
+        "forgets": sum(
             isinstance(command, Forget) and bool(command.turns or command.results)
-            for _, commands in rollout.history for command in commands),
+            for _, commands in rollout.history
+            for command in commands
+        ),
     }
 
 
 def _moved(task: Task, n: int, part: Slice) -> list[Word]:
     """A turn's words, at the times at which they were said."""
-    words = task.words[task.turns[n - 1].words if n else 0: task.turns[n].words]
+    words = task.words[task.turns[n - 1].words if n else 0 : task.turns[n].words]
     late_ns = part.start_ns - (words[0].start_ns if n else 0)
     return [replace(word, start_ns=word.start_ns + late_ns, end_ns=word.end_ns + late_ns) for word in words]
 
@@ -175,19 +212,26 @@ def _judged(
 def _silent_ns(part: Slice, words: Sequence[Word], whole: Trace) -> int | None:
     """From the user's first word to silence, where the user spoke into an answer; None where not. The last one counts.
 
-    An answer may also be cut by words that were said before it began and were passed on late; that is no speaking into it.
+    An answer may also be cut by words that were said before it began and were passed on late; that is no speaking into
+    it.
     """
-    spoken = [event for event, _ in part.history if isinstance(event, Speaking) and event.part == "cut" and event.at_ns >= part.start_ns]
+    spoken = [
+        event
+        for event, _ in part.history
+        if isinstance(event, Speaking) and event.part == "cut" and event.at_ns >= part.start_ns
+    ]
     if not spoken:
         return None
     began_ns = max(at_ns for at_ns, _ in whole.emits if at_ns <= spoken[-1].at_ns)
-    into = [max(word.start_ns, began_ns) for word in words if word.end_ns > began_ns and word.start_ns <= spoken[-1].at_ns]
+    into = [
+        max(word.start_ns, began_ns) for word in words if word.end_ns > began_ns and word.start_ns <= spoken[-1].at_ns
+    ]
     return spoken[-1].at_ns - min(into) if into else None
 
 
 def _tokens(part: Slice) -> int:
-    """Tokens that the context grew by, the model's own included. What has left it by the turn's end, an attempt on a false end of speech,
-    is not among them; nor is what room was made of."""
+    """Tokens that the context grew by, the model's own included. What has left it by the turn's end, an attempt on a
+    false end of speech, is not among them; nor is what room was made of."""
     size = began = 0
     anew: Forget | None = None
     for event, commands in part.history:
@@ -217,9 +261,15 @@ def _counts(task: Task, parts: Sequence[Slice], whole: Trace, counted: Counts, u
         early += len(effects)
         wrong += sum(run.call not in useful for run in effects)
         before_final += sum(not run.kept and (not finals or run.start_ns < finals[-1]) for run in part.runs)
-    needless = sum(run.call not in useful for run in whole.runs if specs[run.name].access == "write" and run.ended != "failed")
+    needless = sum(
+        run.call not in useful for run in whole.runs if specs[run.name].access == "write" and run.ended != "failed"
+    )
     return replace(
-        counted, wrong_effects=needless, effects_before_last_word=early, wrong_effects_before_last_word=wrong, early_calls=before_final,
+        counted,
+        wrong_effects=needless,
+        effects_before_last_word=early,
+        wrong_effects_before_last_word=wrong,
+        early_calls=before_final,
         wasted_calls=wasted_calls(whole, specs, useful),
     )
 
@@ -233,12 +283,18 @@ def _repeated(task: Task, whole: Trace) -> int:
 
 
 def last_turn(episode: EpisodeRecord) -> EpisodeRecord:
-    """An episode with the latency and the floor of its last turn, for pictures, which end with it; of a single request it is itself."""
+    """An episode with the latency and the floor of its last turn, for pictures, which end with it; of a single request
+    it is itself."""
     if not episode.turns:
         return episode
     last = episode.turns[-1]
     return replace(
-        episode, latency_ns=last.latency_ns, floor_ns=last.floor_ns, parts_ns=last.parts_ns, first_token_ns=last.first_token_ns)
+        episode,
+        latency_ns=last.latency_ns,
+        floor_ns=last.floor_ns,
+        parts_ns=last.parts_ns,
+        first_token_ns=last.first_token_ns,
+    )
 
 
 # -- what a row of the report says ------------------------------------------------------------------------------------
@@ -253,23 +309,33 @@ def summary(own: Sequence[EpisodeRecord]) -> dict[str, Any] | None:
     needed = [turn for turn in turns if turn.asks]
     others = [turn for turn in turns if not turn.asks and turn.said]
     return figures(turns) | {
-        "conversations": len(own), "conversations_right": sum(episode.right for episode in own),
+        "conversations": len(own),
+        "conversations_right": sum(episode.right for episode in own),
         "asked_where_needed": [sum(turn.asked for turn in needed), len(needed)],
         "asked_needlessly": [sum(turn.asked for turn in others), len(others)],
         "silence_s": {"n": len(silent), "median": float(np.median(silent)), "max": silent[-1]} if silent else None,
         "repeated_across_turns": sum(episode.repeated_across_turns for episode in own),
         "tokens_per_turn": float(np.mean([turn.tokens for turn in turns if turn.said])),
         "context_tokens_max": max(episode.context_tokens for episode in own),
-        "growth_tokens": _growth(own), "forgets": sum(episode.forgets for episode in own),
-        "kinds": {kind: figures([turn for turn in turns if turn.kind == kind]) for kind in sorted({turn.kind for turn in turns})},
+        "growth_tokens": _growth(own),
+        "forgets": sum(episode.forgets for episode in own),
+        "kinds": {
+            kind: figures([turn for turn in turns if turn.kind == kind])
+            for kind in sorted({turn.kind for turn in turns})
+        },
     }
 
 
 def _growth(own: Sequence[EpisodeRecord]) -> list[dict[str, Any]]:
-    """By place of a turn, from the first: of how many, how much a context grew in it, and by its end since the prompt; means."""
+    """By place of a turn, from the first: of how many, how much a context grew in it, and by its end since the prompt;
+    means."""
     found = []
     for n in range(max(len(episode.turns) for episode in own)):
-        said = [[turn.tokens for turn in episode.turns[: n + 1]] for episode in own if len(episode.turns) > n and episode.turns[n].said]
+        said = [
+            [turn.tokens for turn in episode.turns[: n + 1]]
+            for episode in own
+            if len(episode.turns) > n and episode.turns[n].said
+        ]
         if said:
             own_tokens, since = np.mean([each[-1] for each in said]), np.mean([sum(each) for each in said])
             found.append({"n": len(said), "turn": float(own_tokens), "since": float(since)})
@@ -280,7 +346,9 @@ def figures(turns: Sequence[TurnRecord]) -> dict[str, Any]:
     """Figures over turns."""
     rights, lates = [turn.right for turn in turns], [seconds(turn.latency_ns) for turn in turns]
     return {
-        "n": len(turns), "right": sum(rights), "latency_mean_s": float(np.mean(lates)),
+        "n": len(turns),
+        "right": sum(rights),
+        "latency_mean_s": float(np.mean(lates)),
         "success_by_s": {str(deadline): success_by(rights, lates, deadline) for deadline in DEADLINES_S},
         "floor_mean_s": float(np.mean([seconds(turn.floor_ns) for turn in turns])),
         "floor_beaten": sum(turn.right and turn.latency_ns < turn.floor_ns for turn in turns),

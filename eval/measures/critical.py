@@ -1,7 +1,8 @@
 """The critical path: what an episode's end waited for, step by step back to the end of speech.
 
-Owns the walk back through a trace: the answer or the last call that ended, why it began when it did, what was written and taken in
-before that, up to the update that all of it answers. The parts add up to the latency. Does not know what could have been
+Owns the walk back through a trace: the answer or the last call that ended, why it began when it did, what was written
+and taken in before that, up to the update that all of it answers. The parts add up to the latency. Does not know what
+could have been
 faster: that is the floor's and the listener's (`eval.measures.floor`, `eval.measures.listener`).
 """
 
@@ -14,15 +15,28 @@ from eval.measures.trace import Line, Run, Span, Trace
 from midsentence.core.lines import AmendLine, CallLine, CommitLine
 
 CAUSES = (
-    "the end of speech", "an update", "taking in", "reads", "held calls", "read lines", "held lines", "amendments", "commits", "removals",
-    "thoughts", "the answer", "other",
+    "the end of speech",
+    "an update",
+    "taking in",
+    "reads",
+    "held calls",
+    "read lines",
+    "held lines",
+    "amendments",
+    "commits",
+    "removals",
+    "thoughts",
+    "the answer",
+    "other",
 )
 """What the end of an episode waits for:
 
-- ``the end of speech``, ``an update``: until the recogniser has passed on the final update, or the words that all the rest follows from;
+- ``the end of speech``, ``an update``: until the recogniser has passed on the final update, or the words that all the
+  rest follows from;
 - ``taking in``: segments go into the context;
 - ``reads``, ``held calls``: tools run, those that may run at once and those that wait for a commit;
-- ``read lines``, ``held lines``, ``amendments``, ``commits``, ``removals``, ``thoughts``, ``the answer``: tokens are written;
+- ``read lines``, ``held lines``, ``amendments``, ``commits``, ``removals``, ``thoughts``, ``the answer``: tokens are
+  written;
 - ``other``: the tag that ends an action, a pause, a token that was cut."""
 
 
@@ -60,7 +74,9 @@ class _Walk:
             elif append is not None:
                 self.spend(*append, "taking in")
                 at_ns = append[0]
-                if (update := next((update for update in self.seen.updates if update.at_ns == at_ns), None)) is not None:
+                if (
+                    update := next((update for update in self.seen.updates if update.at_ns == at_ns), None)
+                ) is not None:
                     return self.spend(self.from_ns, at_ns, "the end of speech" if update.final else "an update")
                 span = self._span_to(at_ns)
                 run = self._run_to(at_ns) if span is None else None
@@ -78,7 +94,9 @@ class _Walk:
             if piece.start_ns >= at_ns:
                 break
             if piece.part != "tool_call":
-                self.spend(piece.start_ns, end_ns, {"think": "thoughts", "answer": "the answer"}.get(piece.part, "other"))
+                self.spend(
+                    piece.start_ns, end_ns, {"think": "thoughts", "answer": "the answer"}.get(piece.part, "other")
+                )
                 continue
             start_ns = piece.start_ns
             for line in span.lines:
@@ -99,7 +117,9 @@ class _Walk:
         return "removals"
 
     def _run_to(self, at_ns: int) -> Run | None:
-        ended = [run for run in self.seen.runs if run.end_ns == at_ns > run.start_ns and run.ended in ("done", "failed")]
+        ended = [
+            run for run in self.seen.runs if run.end_ns == at_ns > run.start_ns and run.ended in ("done", "failed")
+        ]
         return ended[0] if ended else None
 
     def _span_to(self, at_ns: int) -> Span | None:
@@ -110,4 +130,6 @@ class _Walk:
 
     def _let_go(self, at_ns: int) -> Span | None:
         """The span that wrote what let a call go: its line, a commit, or the end of an action that commits."""
-        return next((span for span in self.seen.spans if any(line.at_ns == at_ns for line in span.lines)), self._span_to(at_ns))
+        return next(
+            (span for span in self.seen.spans if any(line.at_ns == at_ns for line in span.lines)), self._span_to(at_ns)
+        )

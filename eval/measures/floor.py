@@ -1,6 +1,7 @@
 """The floor: the least response latency of any agent that does a task right, a clairvoyant included.
 
-Owns the bound; `docs/floor.md` says why nothing beats it. Reads nothing of an episode except the latencies of the calls that it
+Owns the bound; `docs/floor.md` says why nothing beats it. Reads nothing of an episode except the latencies of the calls
+that it
 made: latency depends on the arguments, and gold may not list every correct argument.
 
     floor = max( words to the answer, the held calls, the first call's way from the first word ) − end of speech
@@ -37,27 +38,35 @@ class Floor:
     answer_ns: int
     """The end of speech is taken in, the shortest answer is written."""
     held_ns: int
-    """The first end of speech is taken in, the shortest text that commits is written, the held calls run along their critical path."""
+    """The first end of speech is taken in, the shortest text that commits is written, the held calls run along their
+    critical path."""
     reads_ns: int
     """The first update is taken in, a call is written, and the longest chain of calls runs."""
 
 
 def floor(
-    task: Task, updates: Sequence[UserUpdate | EndPredicted], settings: Settings, profile: Profile, renderer: Renderer,
-    made: Iterable[tuple[str, Mapping[str, Any]]] = (), forced: bool = False, later: bool = False,
+    task: Task,
+    updates: Sequence[UserUpdate | EndPredicted],
+    settings: Settings,
+    profile: Profile,
+    renderer: Renderer,
+    made: Iterable[tuple[str, Mapping[str, Any]]] = (),
+    forced: bool = False,
+    later: bool = False,
 ) -> Floor:
     """The least latency with which the task can be done right.
 
     Args:
         task: what is asked.
         updates: what the recogniser passes on, in order, predicted ends of speech included; the last is a final update.
-        settings: any mode's row: the bound is that of the freest mode, with this row's commit rules, grace and egress. Where a
-            silence may commit, those that `midsentence.core.silence` tells of the task's words are allowed for.
+        settings: any mode's row: the bound is that of the freest mode, with this row's commit rules, grace and egress.
+            Where a silence may commit, those that `midsentence.core.silence` tells of the task's words are allowed for.
         profile: the device.
         renderer: counts tokens.
         made: calls that a right episode made; their latencies are allowed for beside those of gold's accepted values.
         forced: whether a grammar may force tokens, which then cost prefill.
-        later: whether it is a later turn of a conversation: what has to be looked up for it may have been before it began.
+        later: whether it is a later turn of a conversation: what has to be looked up for it may have been before it
+            began.
     """
     predictions = [event for event in updates if isinstance(event, EndPredicted)]
     heard = [event for event in updates if isinstance(event, UserUpdate)]
@@ -73,14 +82,22 @@ def floor(
     def read_ns(end: UserUpdate) -> int:
         return _end_read_ns(end, heard, predictions, profile, renderer)
 
-    told = silences([(word.start_ns, word.end_ns) for word in task.words], heard) if settings.commit_on == "silence" else []
+    told = (
+        silences([(word.start_ns, word.end_ns) for word in task.words], heard)
+        if settings.commit_on == "silence"
+        else []
+    )
     silent = [(silence.at_ns, silence.at_ns + append_ns(silence, profile, renderer)) for silence in told]
     # a silence after the last word is as good as the final update, and nothing waits for that one then
     last_word_ns = max((update.at_ns for update in heard if update.text.strip() or update.retracts), default=0)
     answer_ns = written_ns(answer_tokens(task, renderer))
-    ends_ns = [max(final.at_ns, read_ns(final) + answer_ns), *(read + answer_ns for at, read in silent if at >= last_word_ns)]
+    ends_ns = [
+        max(final.at_ns, read_ns(final) + answer_ns),
+        *(read + answer_ns for at, read in silent if at >= last_word_ns),
+    ]
     answer_ns = min(ends_ns)
-    # what commits may do so in mid-sentence, after a false end of speech or any silence; writes then run before the last word
+    # what commits may do so in mid-sentence, after a false end of speech or any silence; writes then run before the
+    # last word
     grace_ns = settings.commit_grace_ns
     points_ns = [first_final.at_ns + grace_ns]
     if settings.commit != "paper":
@@ -88,7 +105,9 @@ def floor(
         # a prediction that comes true begins a grace, and what is committed in it shares it
         predicted = _predicted(first_final, heard, predictions) is not None
         points_ns = [max(first_final.at_ns + grace_ns, written + (0 if predicted else grace_ns))]
-        points_ns += [read + written_ns(commit_tokens(task, settings, renderer, on_silence=True)) + grace_ns for _, read in silent]
+        points_ns += [
+            read + written_ns(commit_tokens(task, settings, renderer, on_silence=True)) + grace_ns for _, read in silent
+        ]
     commit_ns = min(points_ns)
     heard_ns = heard[0].at_ns + append_ns(heard[0], profile, renderer)
     issue_ns = heard_ns + written_ns(call_tokens(task, renderer))
@@ -101,15 +120,22 @@ def floor(
 
 
 def _end_read_ns(
-    final: UserUpdate, updates: Sequence[UserUpdate], predictions: Sequence[EndPredicted], profile: Profile, renderer: Renderer
+    final: UserUpdate,
+    updates: Sequence[UserUpdate],
+    predictions: Sequence[EndPredicted],
+    profile: Profile,
+    renderer: Renderer,
 ) -> int:
-    """When the end of speech can first be in the context: with the final update, or with an earlier prediction that it confirms."""
+    """When the end of speech can first be in the context: with the final update, or with an earlier prediction that it
+    confirms."""
     early = _predicted(final, updates, predictions)
     end = final if early is None else UserUpdate(early.at_ns, "", True)
     return end.at_ns + append_ns(end, profile, renderer)
 
 
-def _predicted(final: UserUpdate, updates: Sequence[UserUpdate], predictions: Sequence[EndPredicted]) -> EndPredicted | None:
+def _predicted(
+    final: UserUpdate, updates: Sequence[UserUpdate], predictions: Sequence[EndPredicted]
+) -> EndPredicted | None:
     """The first prediction that a final update confirms, if any."""
     if final.text or final.retracts:
         return None
@@ -130,8 +156,8 @@ def append_ns(heard: UserUpdate | Silence, profile: Profile, renderer: Renderer)
 def paths(task: Task, settings: Settings, made: Iterable[tuple[str, Mapping[str, Any]]] = ()) -> tuple[int, int]:
     """``(held, all)``: the least time from a commit point to the end of all calls that wait for it, and of all calls.
 
-    Calls wait for one another where no argument would do without a result (`eval.measures.needs`), and writes of one resource run one
-    by one.
+    Calls wait for one another where no argument would do without a result (`eval.measures.needs`), and writes of one
+    resource run one by one.
     """
     least = least_latencies(task, made)
     held_until: dict[int, int] = {}
@@ -167,7 +193,8 @@ def least_latencies(task: Task, made: Iterable[tuple[str, Mapping[str, Any]]] = 
     return least
 
 
-# -- fewest tokens -------------------------------------------------------------------------------------------------------
+# -- fewest tokens
+# -------------------------------------------------------------------------------------------------------
 
 
 def answer_tokens(task: Task, renderer: Renderer) -> int:
@@ -226,7 +253,9 @@ def _fewest_folded(renderer: Renderer, answer: str) -> int:
 @lru_cache(maxsize=4)
 def _folded_vocabulary(renderer: Renderer) -> tuple[frozenset[bytes], frozenset[bytes], frozenset[bytes], int]:
     whole = _vocabulary(renderer)[0]
-    return _parts(frozenset(re.sub(r"\W", "", token.decode(errors="ignore").lower()).encode() for token in whole) - {b""})
+    return _parts(
+        frozenset(re.sub(r"\W", "", token.decode(errors="ignore").lower()).encode() for token in whole) - {b""}
+    )
 
 
 @lru_cache(maxsize=4)

@@ -1,8 +1,8 @@
 """TinyAgent's measure: whether the graph of calls is gold's, by tool names and dependencies alone.
 
-Owns that comparison (Erdogan et al., *TinyAgent: Function Calling at the Edge*, 2024, arXiv 2409.00608: a plan succeeds if its DAG
-is isomorphic to gold's). It ignores arguments and effects, so it complements accuracy and does not replace it. Does
-not know whether calls ran.
+Owns that comparison (Erdogan et al., *TinyAgent: Function Calling at the Edge*, 2024, arXiv 2409.00608: a plan succeeds
+if its DAG is isomorphic to gold's). It ignores arguments and effects, so it complements accuracy and does not replace
+it. Does not know whether calls ran.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def isomorphic(ours: Sequence[Node], gold: Sequence[Node]) -> bool:
         name, needs = ours[len(taken)]
         image = {taken[need] for need in needs}
         return any(
-            extend((*taken, n)) for n, (other, wanted) in enumerate(gold) if n not in taken and other == name and wanted == image
+            extend((*taken, n))
+            for n, (other, wanted) in enumerate(gold)
+            if n not in taken and other == name and wanted == image
         )
 
     return extend(())

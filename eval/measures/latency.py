@@ -28,7 +28,8 @@ PARTS = ("listening", "answering", "thinking", "waiting_for_tool", "waiting_for_
 - ``answering``: the answer that went out is being written;
 - ``thinking``: the model writes anything else, or takes in;
 - ``waiting_for_tool``: the model rests and a tool runs;
-- ``waiting_for_commit``: the model rests and no tool runs: calls are held, by a grace or for a word that reopens the turn;
+- ``waiting_for_commit``: the model rests and no tool runs: calls are held, by a grace or for a word that reopens the
+  turn;
 - ``given_up``: the episode is over without an answer, up to the cap."""
 
 AREA_S = 8
@@ -70,7 +71,11 @@ def _answer(trace: Trace) -> Span | None:
     """The span whose answer went out: the last complete one before it did."""
     out_ns = trace.emits[-1][0]
     return next(
-        (s for s in reversed(trace.spans) if s.end_ns <= out_ns and s.ended == "action" and s.pieces and s.pieces[-1].part == "answer"),
+        (
+            s
+            for s in reversed(trace.spans)
+            if s.end_ns <= out_ns and s.ended == "action" and s.pieces and s.pieces[-1].part == "answer"
+        ),
         None,
     )
 
@@ -88,7 +93,11 @@ def partition(trace: Trace, from_ns: int, to_ns: int) -> dict[str, int]:
     # a session that ended before it heard the end is over, not listening
     heard_ns = trace.final_ns if trace.final_ns is not None else trace.end_ns
     answer = _answer(trace) if trace.emits else None
-    answering = [(piece.start_ns, piece.end_ns) for piece in answer.pieces if piece.part == "answer"] if answer is not None else []
+    answering = (
+        [(piece.start_ns, piece.end_ns) for piece in answer.pieces if piece.part == "answer"]
+        if answer is not None
+        else []
+    )
     thinking = [(span.start_ns, span.end_ns) for span in trace.spans] + list(trace.appends)
     running = [(run.start_ns, run.end_ns) for run in trace.runs]
     layers = [[(min(from_ns, heard_ns), heard_ns)], answering, thinking, running]
@@ -96,7 +105,9 @@ def partition(trace: Trace, from_ns: int, to_ns: int) -> dict[str, int]:
     edges = sorted({from_ns, to_ns, *(t for layer in layers for pair in layer for t in pair if from_ns < t < to_ns)})
     parts = dict.fromkeys(PARTS, 0)
     for start, end in pairwise(edges):
-        part = next((name for name, layer in zip(PARTS, layers) if any(a <= start and end <= b for a, b in layer)), PARTS[-1])
+        part = next(
+            (name for name, layer in zip(PARTS, layers) if any(a <= start and end <= b for a, b in layer)), PARTS[-1]
+        )
         parts[part] += end - start
     return parts
 
@@ -106,12 +117,18 @@ def success_by(rights: Sequence[bool], latencies_s: Sequence[float], deadline_s:
     return sum(right and late <= deadline_s for right, late in zip(rights, latencies_s, strict=True)) / len(rights)
 
 
-def success_curve(rights: Sequence[bool], latencies_s: Sequence[float], step_s: float = 0.1) -> list[tuple[float, float]]:
+def success_curve(
+    rights: Sequence[bool], latencies_s: Sequence[float], step_s: float = 0.1
+) -> list[tuple[float, float]]:
     """``(deadline, success)`` over ``[0, AREA_S]`` in seconds."""
-    return [(round(n * step_s, 6), success_by(rights, latencies_s, n * step_s)) for n in range(round(AREA_S / step_s) + 1)]
+    return [
+        (round(n * step_s, 6), success_by(rights, latencies_s, n * step_s)) for n in range(round(AREA_S / step_s) + 1)
+    ]
 
 
 def success_area(rights: Sequence[bool], latencies_s: Sequence[float]) -> float:
     """Area under the exact curve of success by deadline over ``[0, AREA_S]``, divided by ``AREA_S``: in [0, 1]."""
-    gained = sum(min(AREA_S, AREA_S - late) for right, late in zip(rights, latencies_s, strict=True) if right and late < AREA_S)
+    gained = sum(
+        min(AREA_S, AREA_S - late) for right, late in zip(rights, latencies_s, strict=True) if right and late < AREA_S
+    )
     return gained / AREA_S / len(rights)

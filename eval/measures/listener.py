@@ -1,9 +1,10 @@
 """The listener's bound: the lowest response latency of an agent that writes only what it has heard.
 
-Owns the bound that lies between the floor and an agent's latency. The floor is that of a clairvoyant. This bound learns a word when
-the recogniser passes it on, and then knows at once what it means and whether the request is complete: it is an oracle for the
-extent of values and the number of calls. Only a lucky guess is faster, so better listening can't save the time between the two
-bounds. `docs/saving.md` has figures. Reads nothing of an episode except the latencies of the calls that it made, like the floor.
+Owns the bound that lies between the floor and an agent's latency. The floor is that of a clairvoyant. This bound learns
+a word when the recogniser passes it on, and then knows at once what it means and whether the request is complete: it is
+an oracle for the extent of values and the number of calls. Only a lucky guess is faster, so better listening can't save
+the time between the two bounds. `docs/saving.md` has figures. Reads nothing of an episode except the latencies of the
+calls that it made, like the floor.
 """
 
 from __future__ import annotations
@@ -23,13 +24,19 @@ from midsentence.rendering.renderer import Renderer
 
 
 def listener_ns(
-    task: Task, updates: Sequence[UserUpdate | EndPredicted], settings: Settings, profile: Profile, renderer: Renderer,
-    made: Iterable[tuple[str, Mapping[str, Any]]] = (), told: int | None = None,
+    task: Task,
+    updates: Sequence[UserUpdate | EndPredicted],
+    settings: Settings,
+    profile: Profile,
+    renderer: Renderer,
+    made: Iterable[tuple[str, Mapping[str, Any]]] = (),
+    told: int | None = None,
 ) -> int:
-    """The least latency with which a task can be done right by who has heard what it writes, from the end of the last word.
+    """The least latency with which a task can be done right by who has heard what it writes, from the end of the last
+    word.
 
-    A read starts no earlier than its last word is in the context and a token more is written; a held call waits for a final update that
-    finds its words heard. Where a final update came in mid-sentence, what was whole by then may go.
+    A read starts no earlier than its last word is in the context and a token more is written; a held call waits for a
+    final update that finds its words heard. Where a final update came in mid-sentence, what was whole by then may go.
 
     Args:
         task: what is asked, with the words that say each value.
@@ -38,8 +45,8 @@ def listener_ns(
         profile: the device.
         renderer: counts tokens.
         made: as for `eval.measures.floor.floor`.
-        told: tokens of an answer that says what was looked up, so that it waits for it; None for the shortest answer, which
-            waits for nothing unless one is accepted by its words.
+        told: tokens of an answer that says what was looked up, so that it waits for it; None for the shortest answer,
+            which waits for nothing unless one is accepted by its words.
     """
     said = [event for event in updates if isinstance(event, UserUpdate)]
     token_ns = NS_PER_S // profile.decode_tokens_per_s
@@ -55,7 +62,9 @@ def listener_ns(
         whole_ns = max((known_ns[n] for n in _words(task.gold[k - 1])), default=said[0].at_ns)
         if is_held(spec, settings) or needs & held:
             held.add(k)
-            whole_ns = min(read_ns[update.at_ns] + commit_ns for update in said if update.final and update.at_ns >= whole_ns)
+            whole_ns = min(
+                read_ns[update.at_ns] + commit_ns for update in said if update.final and update.at_ns >= whole_ns
+            )
         else:
             whole_ns = read_ns[whole_ns] + token_ns
         start_ns[k] = max([whole_ns, *(end_ns[n] for n in needs if n in end_ns)])
@@ -76,7 +85,7 @@ def heard_ns(task: Task, said: Sequence[UserUpdate]) -> list[int]:
     heard: list[str] = []
     known: set[int] = set()
     for update in said:
-        del heard[max(0, len(heard) - update.retracts):]
+        del heard[max(0, len(heard) - update.retracts) :]
         heard += update.text.split()
         for n, (word, text) in enumerate(zip(task.words, heard)):
             if n not in known and plain(word.text) == plain(text):
@@ -86,7 +95,8 @@ def heard_ns(task: Task, said: Sequence[UserUpdate]) -> list[int]:
 
 
 def _words(gold: GoldCall) -> list[int]:
-    """The words without which nobody knows what is asked for: the last of what names the tool, and of each value that has to be given."""
+    """The words without which nobody knows what is asked for: the last of what names the tool, and of each value that
+    has to be given."""
     spans = [span for name, span in gold.arg_evidence.items() if gold.args[name].must_be_given]
     return [span.end - 1 for span in (gold.name_evidence, *spans) if span.end > 0]
 
@@ -97,8 +107,11 @@ def _told(task: Task, edges: Mapping[int, Any]) -> list[int]:
     return [k for k in edges if k not in taken and task.specs[task.gold[k - 1].name].access != "write"]
 
 
-def _one_by_one(task: Task, edges: Mapping[int, Any], start_ns: Mapping[int, int], least: Mapping[int, int]) -> list[int]:
-    """For each resource that is written, when its writes are over at the earliest: one at a time, none before it may start."""
+def _one_by_one(
+    task: Task, edges: Mapping[int, Any], start_ns: Mapping[int, int], least: Mapping[int, int]
+) -> list[int]:
+    """For each resource that is written, when its writes are over at the earliest: one at a time, none before it may
+    start."""
     over: dict[str, int] = {}
     for k in sorted(edges, key=lambda k: start_ns[k]):
         spec = task.specs[task.gold[k - 1].name]

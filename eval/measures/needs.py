@@ -1,14 +1,15 @@
 """Which gold calls, and which of their results, every right agent needs: what a bound on latency may count.
 
-Owns the test of an edge from one gold call to another. An edge *binds* if no argument made without the first call's result
-would do: this is tested in a second world, where the user's words are the same and everything else differs (a toolbox's
-`elsewhere`). An agent that has not seen the result can't distinguish the two worlds, so what it writes must be right in both. In
-the second world, each of these is tried in place of the result:
+Owns the test of an edge from one gold call to another. An edge *binds* if no argument made without the first call's
+result would do: this is tested in a second world, where the user's words are the same and everything else differs (a
+toolbox's `elsewhere`). An agent that has not seen the result can't distinguish the two worlds, so what it writes must
+be right in both. In the second world, each of these is tried in place of the result:
 
 - the first world's result, which works if a result follows from the arguments alone (a map's URL);
 - the first call's arguments, as the user said them, which work if a tool accepts a name as well as what it stands for.
 
-A toolbox without a second world has no binding edges, since it does not say which of its results could be known. Does not know time.
+A toolbox without a second world has no binding edges, since it does not say which of its results could be known. Does
+not know time.
 """
 
 from __future__ import annotations

@@ -17,7 +17,15 @@ from data_gen.seeds import child
 from data_gen.speech.disfluency import Rates
 from eval.measures.conversations import summary
 from eval.measures.latency import PARTS, success_area, success_by, success_curve
-from eval.measures.statistics import MIN_N, Interval, accuracy_difference, mean, non_inferior, proportion, ratio_of_means
+from eval.measures.statistics import (
+    MIN_N,
+    Interval,
+    accuracy_difference,
+    mean,
+    non_inferior,
+    proportion,
+    ratio_of_means,
+)
 from eval.running.records import EpisodeRecord
 from eval.running.results import Episodes, Key
 from midsentence.clock import seconds
@@ -25,7 +33,8 @@ from midsentence.clock import seconds
 DEADLINES_S = (1, 2, 4)
 BASELINES = ("sequential", "parallel", "eager_end")
 UNHEARING = ("sequential", "parallel", "async_tools", "eager_end")
-"""Modes that plan nothing before the end of speech, true or predicted; the fastest of them is what listening must beat."""
+"""Modes that plan nothing before the end of speech, true or predicted; the fastest of them is what listening must
+beat."""
 MODE_ORDER = ("sequential", "parallel", "async_tools", "eager_end", "async_io", "speculative", "verified")
 BACKEND_ORDER = ("expert", "no_thoughts", "no_guess", "untrained", "model")
 KINDS = frozenset(entry.name for entry in fields(Rates))
@@ -82,13 +91,21 @@ def row_of(key: Key, episodes: Episodes, terms: Terms) -> dict[str, Any]:
     lates = [_latency_s(episode) for episode in own]
     accuracy = mean(_by_task(own, lambda e: float(e.right)), drawn, resamples)
     row: dict[str, Any] = {
-        "task": key.source, "split": key.split, "backend": key.backend, "mode": key.mode, "profile": key.profile,
-        "time": own[0].time, "seeds": sorted({episode.seed for episode in own}), "n": len(tasks),
-        "accuracy": accuracy.value, "accuracy_ci95": _accuracy_ci(own, accuracy),
+        "task": key.source,
+        "split": key.split,
+        "backend": key.backend,
+        "mode": key.mode,
+        "profile": key.profile,
+        "time": own[0].time,
+        "seeds": sorted({episode.seed for episode in own}),
+        "n": len(tasks),
+        "accuracy": accuracy.value,
+        "accuracy_ci95": _accuracy_ci(own, accuracy),
         "success_by_s": {str(deadline): success_by(rights, lates, deadline) for deadline in DEADLINES_S},
         "success_area": success_area(rights, lates),
         "success_curve": success_curve(rights, lates, 0.25),
-        "latency_mean_s": float(np.mean(lates)), "latency_p95_s": float(np.quantile(lates, 0.95)) if len(lates) >= MIN_N else None,
+        "latency_mean_s": float(np.mean(lates)),
+        "latency_p95_s": float(np.quantile(lates, 0.95)) if len(lates) >= MIN_N else None,
         "latency_first_token_mean_s": _mean([seconds(e.first_token_ns) for e in own if e.first_token_ns is not None]),
         "time_s": {part: float(np.mean([seconds(episode.parts_ns[part]) for episode in own])) for part in PARTS},
     }
@@ -149,7 +166,10 @@ def _cost(own: Sequence[EpisodeRecord], terms: Terms) -> float | None:
     written = [episode.counts.model_tokens for episode in own]
     taken = [max(episode.context_tokens - tokens, episode.prompt_tokens) for episode, tokens in zip(own, written)]
     started = np.mean([episode.counts.started_calls for episode in own])
-    return float(np.mean(taken) * terms.price_input + np.mean(written) * terms.price_output) / 1e6 + float(started) * terms.price_call / 1e3
+    return (
+        float(np.mean(taken) * terms.price_input + np.mean(written) * terms.price_output) / 1e6
+        + float(started) * terms.price_call / 1e3
+    )
 
 
 def _wasted_cost(own: Sequence[EpisodeRecord], terms: Terms) -> float | None:
@@ -166,7 +186,9 @@ def labels_of(episode: EpisodeRecord) -> list[str]:
     return [tag for tag in episode.tags if tag in KINDS] or [FLUENT]
 
 
-def _grouped(own: Sequence[EpisodeRecord], groups: Callable[[EpisodeRecord], Sequence[str]]) -> dict[str, dict[str, Any]]:
+def _grouped(
+    own: Sequence[EpisodeRecord], groups: Callable[[EpisodeRecord], Sequence[str]]
+) -> dict[str, dict[str, Any]]:
     """Episodes, right ones and causes of failure by groups of which a task may be in several."""
     found: dict[str, dict[str, Any]] = {}
     for episode in own:
@@ -190,7 +212,10 @@ def _against(key: Key, episodes: Episodes, seed: int, terms: Terms) -> dict[str,
         ours, theirs = ([side[pair] for pair in both] for side in (own, others))
         speedup = _ratio(_by_task(theirs, _latency_s), _by_task(ours, _latency_s), seed, resamples)
         all_of = _ratio(
-            _by_task([others[pair] for pair in shared], _latency_s), _by_task([own[pair] for pair in shared], _latency_s), seed, resamples
+            _by_task([others[pair] for pair in shared], _latency_s),
+            _by_task([own[pair] for pair in shared], _latency_s),
+            seed,
+            resamples,
         )
         share = _share(ours, theirs, seed, resamples)
         suffix = "" if base == "sequential" else f"_{base}"
@@ -203,13 +228,21 @@ def _against(key: Key, episodes: Episodes, seed: int, terms: Terms) -> dict[str,
             f"share_of_saving{suffix}": share.value if share else None,
             f"share_of_saving{suffix}_ci95": _ends(share) if share else None,
         }
-        difference = accuracy_difference(
-            _by_task([own[p] for p in shared], lambda e: float(e.right)),
-            _by_task([others[p] for p in shared], lambda e: float(e.right)), seed, resamples,
-        ) if shared and base != key.mode else None
+        difference = (
+            accuracy_difference(
+                _by_task([own[p] for p in shared], lambda e: float(e.right)),
+                _by_task([others[p] for p in shared], lambda e: float(e.right)),
+                seed,
+                resamples,
+            )
+            if shared and base != key.mode
+            else None
+        )
         row[f"accuracy_minus_{base}"] = difference.value if difference else None
         row[f"accuracy_minus_{base}_ci95"] = _ends(difference) if difference else None
-        row[f"non_inferior_to_{base}"] = non_inferior(difference, terms.margin) if difference and difference.n >= MIN_N else None
+        row[f"non_inferior_to_{base}"] = (
+            non_inferior(difference, terms.margin) if difference and difference.n >= MIN_N else None
+        )
     row |= _against_fastest(key, episodes, row, seed, resamples)
     row["floor_mean_s"] = _mean([seconds(e.floor_ns) for e in episodes[key]])
     row["floor_beaten"] = sum(e.right and e.latency_ns < e.floor_ns for e in episodes[key])
@@ -220,7 +253,9 @@ def _against_fastest(key: Key, episodes: Episodes, row: Mapping[str, Any], seed:
     """What a row gains over the fastest baseline of its group, on the tasks (and seeds) that both got right."""
     base = fastest_baseline(key, episodes)
     empty = {
-        "fastest_baseline": base, "n_both_right_fastest_baseline": None, "speedup_vs_fastest_baseline": None,
+        "fastest_baseline": base,
+        "n_both_right_fastest_baseline": None,
+        "speedup_vs_fastest_baseline": None,
         "speedup_vs_fastest_baseline_ci95": None,
     }
     if base is None:
@@ -237,16 +272,20 @@ def _against_fastest(key: Key, episodes: Episodes, row: Mapping[str, Any], seed:
 
 
 def fastest_baseline(key: Key, episodes: Episodes) -> str | None:
-    """The mode of `UNHEARING` with the lowest mean latency in a row's group, over what all of them that got anything right
-    got right; None where there is no such request. One for all rows of a group: it does not depend on the row's mode."""
+    """The mode of `UNHEARING` with the lowest mean latency in a row's group, over what all of them that got anything
+    right got right; None where there is no such request. One for all rows of a group: it does not depend on the row's
+    mode."""
     right = {
-        mode: found for mode in UNHEARING
+        mode: found
+        for mode in UNHEARING
         if (found := {(e.task, e.seed): e for e in episodes.get(_in_mode(key, mode), ()) if e.right})
     }
     shared = sorted(set.intersection(*(set(found) for found in right.values()))) if right else []
     if not shared:
         return None
-    means = {mode: float(np.mean(_by_task([found[pair] for pair in shared], _latency_s))) for mode, found in right.items()}
+    means = {
+        mode: float(np.mean(_by_task([found[pair] for pair in shared], _latency_s))) for mode, found in right.items()
+    }
     return min(means, key=lambda mode: means[mode])
 
 
@@ -264,7 +303,9 @@ def _ratio(numerator: Sequence[float], denominator: Sequence[float], seed: int, 
         return None
 
 
-def _share(ours: Sequence[EpisodeRecord], theirs: Sequence[EpisodeRecord], seed: int, resamples: int) -> Interval | None:
+def _share(
+    ours: Sequence[EpisodeRecord], theirs: Sequence[EpisodeRecord], seed: int, resamples: int
+) -> Interval | None:
     """Saved time over the time that could be saved, on tasks that both modes get right."""
     if not ours:
         return None
@@ -282,12 +323,18 @@ def _waste(own: Sequence[EpisodeRecord], n: int) -> dict[str, Any]:
         total.update(episode.counts.as_json())
     return {
         "started_calls_per_task": total["started_calls"] / n,
-        "early_calls_per_task": total["early_calls"] / n, "wasted_calls_per_task": total["wasted_calls"] / n,
-        "model_tokens_per_task": total["model_tokens"] / n, "wasted_tokens_per_task": total["wasted_tokens"] / n,
-        "cuts_per_task": total["cuts"] / n, "errors_per_task": total["errors"] / n,
-        "held_calls": total["held_calls"], "repeated_actions": total["repeated_actions"], "effects": total["effects"],
+        "early_calls_per_task": total["early_calls"] / n,
+        "wasted_calls_per_task": total["wasted_calls"] / n,
+        "model_tokens_per_task": total["model_tokens"] / n,
+        "wasted_tokens_per_task": total["wasted_tokens"] / n,
+        "cuts_per_task": total["cuts"] / n,
+        "errors_per_task": total["errors"] / n,
+        "held_calls": total["held_calls"],
+        "repeated_actions": total["repeated_actions"],
+        "effects": total["effects"],
         "wrong_effects_per_100": 100 * total["wrong_effects"] / n,
         "effects_before_last_word_per_100": 100 * total["effects_before_last_word"] / n,
         "wrong_effects_before_last_word_per_100": 100 * total["wrong_effects_before_last_word"] / n,
-        "effects_before_commit": total["effects_before_commit"], "effects_repeated": total["effects_repeated"],
+        "effects_before_commit": total["effects_before_commit"],
+        "effects_repeated": total["effects_repeated"],
     }

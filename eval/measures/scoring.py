@@ -4,15 +4,16 @@ Owns the match of calls to gold calls, the comparison of the log of effects, the
 failure. Does not know time. BFCL's rows are judged by BFCL's own checker.
 
 An episode is right if it ended by answering, its calls are right and its answer is. Calls are right if every gold call
-was run to its end with accepted arguments (references resolved) and the whole log of effects is what gold's would be: no
-effect more, none less, and in gold's order wherever the order shows: in the final state of a world that has one, and in a
-world that has none, among the writes of one resource. Texts count as said: capitals and the punctuation that closes words are style, and
-a write whose arguments mean the same to the world is the same write. Doing nothing is never a success. An extra read is not a
-failure; it counts as waste. For a question (a task with accepted answers that asks for no effect) only the answer is judged, and
-that there was no effect; any reads may lead to it.
+was run to its end with accepted arguments (references resolved) and the whole log of effects is what gold's would be:
+no effect more, none less, and in gold's order wherever the order shows: in the final state of a world that has one, and
+in a world that has none, among the writes of one resource. Texts count as said: capitals and the punctuation that
+closes words are style, and a write whose arguments mean the same to the world is the same write. Doing nothing is never
+a success. An extra read is not a failure; it counts as waste. For a question (a task with accepted answers that asks
+for no effect) only the answer is judged, and that there was no effect; any reads may lead to it.
 
-For the tools that a toolbox names in ``shows``, opening something only for its result is optional: an extra opening is not a fault
-if a call that gold asks for takes its result, and gold's own opening is not required if gold takes its result.
+For the tools that a toolbox names in ``shows``, opening something only for its result is optional: an extra opening is
+not a fault if a call that gold asks for takes its result, and gold's own opening is not required if gold takes its
+result.
 """
 
 from __future__ import annotations
@@ -34,12 +35,23 @@ from midsentence.tools.text import spoken
 from midsentence.tools.tool import Toolbox, ToolSpec, effects_in, shown_by, state_of
 
 CAUSES = (
-    "malformed", "out of budget", "held too long", "no answer", "wrong tool", "wrong argument", "missing", "repeated", "extra",
-    "wrong order", "wrong answer",
+    "malformed",
+    "out of budget",
+    "held too long",
+    "no answer",
+    "wrong tool",
+    "wrong argument",
+    "missing",
+    "repeated",
+    "extra",
+    "wrong order",
+    "wrong answer",
 )
 """Why an episode is not right; the first that applies is its cause."""
 
-_OUTCOMES = {"invalid_actions": "malformed"} | dict.fromkeys(("out_of_budget", "context_overflow", "too_long"), "out of budget")
+_OUTCOMES = {"invalid_actions": "malformed"} | dict.fromkeys(
+    ("out_of_budget", "context_overflow", "too_long"), "out of budget"
+)
 _MOST_STEPS = 20_000
 _MOST_CHOICES = 512
 
@@ -96,6 +108,7 @@ def score(
     useful = tuple(sorted(found.values()))
     if task.source == "bfcl":
         from eval.measures import bfcl
+
         verdict = bfcl.check(task, [(call.name, call.args) for call in ran])
         calls_right, why = verdict.valid, verdict.error
         useful = tuple(call.id for call in ran) if verdict.valid else useful
@@ -124,18 +137,22 @@ def calls_run(state: State) -> list[Ran]:
     results = {call.id: call.result for call in done}
     return [
         Ran(
-            call.id, call.spec.name, resolve(dict(call.args), results), call.result,
+            call.id,
+            call.spec.name,
+            resolve(dict(call.args), results),
+            call.result,
             {param.name: param.default for param in call.spec.params if not param.required},
         )
-        for call in done if call.needs <= set(results)
+        for call in done
+        if call.needs <= set(results)
     ]
 
 
 def match(gold: Sequence[GoldCall], ran: Sequence[Ran]) -> dict[int, int]:
     """Pairs gold calls with calls: ``{place in gold: call ID}``, as many as there can be.
 
-    A call serves a gold call if it is to the same tool, every argument is an accepted value (a reference to gold call k stands for
-    the result of the call that serves it), and it has no other argument.
+    A call serves a gold call if it is to the same tool, every argument is an accepted value (a reference to gold call k
+    stands for the result of the call that serves it), and it has no other argument.
     """
     best: dict[int, int] = {}
     steps = 0
@@ -255,7 +272,8 @@ def gold_effects(task: Task) -> list[Any]:
 
 
 def paired(task: Task, ran: Sequence[Ran], found: Mapping[int, int]) -> dict[int, int]:
-    """``found`` and the pairs of gold writes with calls whose arguments are not accepted ones, but mean one to the world."""
+    """``found`` and the pairs of gold writes with calls whose arguments are not accepted ones, but mean one to the
+    world."""
     pairs, by_id = dict(found), {call.id: call for call in ran}
     # what a call of the episode returned is what its gold call returns there
     results = rehearse(task) | {k: by_id[id].result for k, id in found.items()}
@@ -309,13 +327,18 @@ def openings_used(toolbox: Toolbox, ran: Sequence[Ran], found: Mapping[int, int]
     shows, asked = shown_by(toolbox), set(found.values())
     takers = [as_text(value) for call in ran if call.id in asked for value in call.args.values()]
     return [
-        call for call in ran
-        if call.name in shows and call.id not in asked and (text := as_text(call.result)) and any(text in taken for taken in takers)
+        call
+        for call in ran
+        if call.name in shows
+        and call.id not in asked
+        and (text := as_text(call.result))
+        and any(text in taken for taken in takers)
     ]
 
 
 def opened_for_result(task: Task, shows: Collection[str]) -> set[int]:
-    """Gold calls that only show something, where gold takes the result whatever accepted value is chosen: it is all they are for."""
+    """Gold calls that only show something, where gold takes the result whatever accepted value is chosen: it is all
+    they are for."""
     taken = {k for gold in task.gold for k in needed(gold)}
     return {k for k, gold in enumerate(task.gold, start=1) if gold.name in shows and k in taken}
 
@@ -357,15 +380,21 @@ def done_right(task: Task, toolbox: Toolbox, ran: Sequence[Ran], found: Mapping[
 
 def _in_order(ours: Sequence[Any], gold: Sequence[Any], specs: Mapping[str, ToolSpec]) -> bool:
     """Whether the effects on each resource came in gold's order."""
+
     def on(resource: str, effects: Sequence[Any]) -> list[str]:
         return [_text(effect) for effect in effects if resource in specs[effect[0]].writes]
 
-    return all(on(resource, ours) == on(resource, gold) for resource in {name for spec in specs.values() for name in spec.writes})
+    return all(
+        on(resource, ours) == on(resource, gold)
+        for resource in {name for spec in specs.values() for name in spec.writes}
+    )
 
 
-def difference(task: Task, toolbox: Toolbox, ran: Sequence[Ran], useful: Collection[int], found: Mapping[int, int]) -> str:
-    """What was done and what gold asks for, where they differ: calls of gold's that nothing serves, reads too, with what was called
-    instead; then the effects.
+def difference(
+    task: Task, toolbox: Toolbox, ran: Sequence[Ran], useful: Collection[int], found: Mapping[int, int]
+) -> str:
+    """What was done and what gold asks for, where they differ: calls of gold's that nothing serves, reads too, with
+    what was called instead; then the effects.
 
     Args:
         task: what was asked.
@@ -390,12 +419,21 @@ def _text(effect: Any) -> str:
 
 
 def _short(effects: Sequence[Any]) -> str:
-    text = "; ".join(f"{name}({json.dumps(args, ensure_ascii=False, default=str)})" for name, args, *_ in effects) or "none"
+    text = (
+        "; ".join(f"{name}({json.dumps(args, ensure_ascii=False, default=str)})" for name, args, *_ in effects)
+        or "none"
+    )
     return text if len(text) <= 200 else text[:199] + "…"
 
 
 def _cause(
-    task: Task, state: State, outcome: str, answered: bool, calls_right: bool, ran: Sequence[Ran], found: Mapping[int, int]
+    task: Task,
+    state: State,
+    outcome: str,
+    answered: bool,
+    calls_right: bool,
+    ran: Sequence[Ran],
+    found: Mapping[int, int],
 ) -> str:
     """The first of `CAUSES` that applies."""
     if outcome in _OUTCOMES:

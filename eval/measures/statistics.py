@@ -2,7 +2,8 @@
 
 Owns the arithmetic of uncertainty: paired bootstrap over tasks, intervals for proportions, non-inferiority. Does not
 know what is measured; it takes arrays with one row a task. Where an outcome was drawn with several seeds, an array is
-``(n, seeds)``; a task's seeds are averaged and tasks are resampled, so that ten seeds of one task don't pass for ten tasks.
+``(n, seeds)``; a task's seeds are averaged and tasks are resampled, so that ten seeds of one task don't pass for ten
+tasks.
 
 | function | symbol | unit | better |
 |---|---|---|---|
@@ -187,8 +188,8 @@ def accuracy_difference(ours: ArrayLike, theirs: ArrayLike, seed: int, resamples
 def ratio_of_means(numerator: ArrayLike, denominator: ArrayLike, seed: int, resamples: int = 10_000) -> Interval:
     """Mean over mean of paired tasks, with a percentile bootstrap interval. A speedup is baseline latency over ours.
 
-    A ratio of means, not a mean of ratios: it is the ratio of the time that all tasks take. `share_of_saving` is of this
-    form too (Σ saved over Σ that could be saved).
+    A ratio of means, not a mean of ratios: it is the ratio of the time that all tasks take. `share_of_saving` is of
+    this form too (Σ saved over Σ that could be saved).
 
     Args:
         numerator: one row a task: ``(n,)`` or ``(n, seeds)``.
@@ -239,7 +240,9 @@ def _paired(name: str, values: ArrayLike, other_name: str, other: ArrayLike) -> 
     """Two arrays over the same tasks."""
     x, y = _per_task(name, values), _per_task(other_name, other)
     if len(x) != len(y):
-        raise ValueError(f"{name} has {len(x)} tasks and {other_name} has {len(y)}; pair the same tasks in the same order")
+        raise ValueError(
+            f"{name} has {len(x)} tasks and {other_name} has {len(y)}; pair the same tasks in the same order"
+        )
     return x, y
 
 
@@ -283,5 +286,6 @@ def _binomial_cdf(k: int, n: int, p: float) -> float:
     log_p, log_q = math.log(p), math.log1p(-p)
     choose = math.lgamma(n + 1)
     return math.fsum(
-        math.exp(choose - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * log_p + (n - i) * log_q) for i in range(k + 1)
+        math.exp(choose - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * log_p + (n - i) * log_q)
+        for i in range(k + 1)
     )

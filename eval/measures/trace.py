@@ -35,7 +35,16 @@ from midsentence.core.events import (
     event_from_json,
     to_json,
 )
-from midsentence.core.lines import AmendLine, CallLine, CommitLine, Malformed, RemoveLine, write_amend, write_call, write_commit
+from midsentence.core.lines import (
+    AmendLine,
+    CallLine,
+    CommitLine,
+    Malformed,
+    RemoveLine,
+    write_amend,
+    write_call,
+    write_commit,
+)
 from midsentence.core.parser import ActionEnded, Parser, feed
 from midsentence.core.values import refs
 
@@ -173,7 +182,9 @@ class Trace:
 
     def turn_at(self, at_ns: int) -> int:
         """The number of the turn that a time lies in: one begins when the user speaks after an answer."""
-        return 1 + sum(any(said <= u.at_ns <= at_ns and (u.text or u.retracts) for u in self.updates) for said, _ in self.emits)
+        return 1 + sum(
+            any(said <= u.at_ns <= at_ns and (u.text or u.retracts) for u in self.updates) for said, _ in self.emits
+        )
 
     @property
     def model_tokens(self) -> int:
@@ -192,7 +203,9 @@ def history_of(log: Iterable[Sequence[Any]]) -> list[tuple[Event, tuple[Command,
     Raises:
         ValueError: a row is not an event or a command.
     """
-    return [(event_from_json(event), tuple(command_from_json(command) for command in commands)) for event, commands in log]
+    return [
+        (event_from_json(event), tuple(command_from_json(command) for command in commands)) for event, commands in log
+    ]
 
 
 def trace(history: History, kept: Iterable[tuple[int, int]] = ()) -> Trace:
@@ -266,7 +279,15 @@ class _Reader:
             case Stop() if self.writing is not None:
                 whats = {other.what for other in all_of if isinstance(other, Note)}
                 closed = any(isinstance(other, Finish) for other in all_of)
-                ended = "error" if "invalid_action" in whats else "cut" if "cut" in whats else "closed" if closed else "action"
+                ended = (
+                    "error"
+                    if "invalid_action" in whats
+                    else "cut"
+                    if "cut" in whats
+                    else "closed"
+                    if closed
+                    else "action"
+                )
                 self.spans.append(self.writing.close(self.now_ns, ended))
                 self.writing = None
             case Append(segments):
@@ -274,13 +295,17 @@ class _Reader:
                 for segment in segments:
                     if segment.kind in ("silence", "partial_query_update", "final_query_update"):
                         self.silence_read = segment.kind == "silence" or self.silence_read and not segment.text
-                if (self.final_heard or self.predicted) and any(segment.kind == "final_query_update" for segment in segments):
+                if (self.final_heard or self.predicted) and any(
+                    segment.kind == "final_query_update" for segment in segments
+                ):
                     self.final_waits = True
             case Forget():
                 self.reading_ns = self.now_ns
             case StartTool(call, version, name, args):
                 kept = (call, version) in self.kept
-                self.runs.setdefault((call, version), []).append(Run(call, version, name, args, self.now_ns, -1, "open", kept=kept))
+                self.runs.setdefault((call, version), []).append(
+                    Run(call, version, name, args, self.now_ns, -1, "open", kept=kept)
+                )
                 self.order.append((call, version))
             case CancelTool(call, version):
                 self.end_run(call, version, "cancelled", None)
@@ -319,8 +344,15 @@ class _Reader:
             run = self.runs[key].pop(0)
             runs.append(run if run.end_ns >= 0 else replace(run, end_ns=self.now_ns))
         return Trace(
-            tuple(self.updates), tuple(self.spans), tuple(self.appends), tuple(runs), tuple(self.stays), tuple(self.emits),
-            tuple(self.notes), self.now_ns, self.eager,
+            tuple(self.updates),
+            tuple(self.spans),
+            tuple(self.appends),
+            tuple(runs),
+            tuple(self.stays),
+            tuple(self.emits),
+            tuple(self.notes),
+            self.now_ns,
+            self.eager,
         )
 
 
@@ -350,7 +382,9 @@ class _Writing:
                 case RemoveLine(id):
                     self.lines.append(Line(at_ns, id, f"REMOVE {id}"))
                 case AmendLine(id, name, value, append):
-                    self.lines.append(Line(at_ns, id, write_amend(id, name, value, append), frozenset(refs(value)), item))
+                    self.lines.append(
+                        Line(at_ns, id, write_amend(id, name, value, append), frozenset(refs(value)), item)
+                    )
                 case CommitLine(ids):
                     self.lines.append(Line(at_ns, 0, write_commit(ids), order=item))
                 case ActionEnded():

@@ -1,19 +1,21 @@
 """Counts of waste and safety: wasted calls, held calls, repeated actions, and effects that came too early or twice.
 
-Owns those counts. They are made from the log alone: the commit point is derived again here, from what the model had read when it
-wrote, and never taken from the core's own flag. Does not know gold, except for the IDs of the calls that were useful.
+Owns those counts. They are made from the log alone: the commit point is derived again here, from what the model had
+read when it wrote, and never taken from the core's own flag. Does not know gold, except for the IDs of the calls that
+were useful.
 
-An effect is *before the last word* if its write starts before the user has said it, even after a false end of speech. It is
+An effect is *before the last word* if its write starts before the user has said it, even after a false end of speech.
+It is
 *wrong* if gold has no such call.
 
 An effect is *before commit* if a write starts at a time when no commit point covers it. A commit point is the end of an
-action that was neither cut nor refused, generated with the final update in its context; it covers the calls last changed
-in that action or before, until the user says more. A grace moves it back, and points within one grace share it. Where a mode runs
-its lines as they are written, each line is such a point for its own call and what that needs; where it begins on a predicted end of
-speech, no point counts before the final update. Where only lines and answers commit (`Rules`), neither the end of another action
-nor a call's own line is a commit point, and a COMMIT line is one for the calls that it names and their operands. Where a silence
-counts like the final update, it does so for COMMIT lines and answers. If the user has spoken since a generation began, nothing in
-it is a commit point.
+action that was neither cut nor refused, generated with the final update in its context; it covers the calls last
+changed in that action or before, until the user says more. A grace moves it back, and points within one grace share it.
+Where a mode runs its lines as they are written, each line is such a point for its own call and what that needs; where
+it begins on a predicted end of speech, no point counts before the final update. Where only lines and answers commit
+(`Rules`), neither the end of another action nor a call's own line is a commit point, and a COMMIT line is one for the
+calls that it names and their operands. Where a silence counts like the final update, it does so for COMMIT lines and
+answers. If the user has spoken since a generation began, nothing in it is a commit point.
 """
 
 from __future__ import annotations
@@ -66,7 +68,8 @@ class Counts:
     wrong_effects_before_last_word: int
     """Those of them that are no call of gold's."""
     effects_repeated: int
-    """Effects beyond the first that mean the same within one turn (`midsentence.core.calls.call_text`), or of the same call."""
+    """Effects beyond the first that mean the same within one turn (`midsentence.core.calls.call_text`), or of the same
+    call."""
     model_tokens: int
     """Tokens that the model wrote."""
     wasted_tokens: int
@@ -82,8 +85,13 @@ class Counts:
 
 
 def counts(
-    trace: Trace, specs: Mapping[str, ToolSpec], useful: Collection[int], grace_ns: int = 0,
-    speech_end_ns: int = 0, runs_lines: bool = False, rules: Rules | None = None,
+    trace: Trace,
+    specs: Mapping[str, ToolSpec],
+    useful: Collection[int],
+    grace_ns: int = 0,
+    speech_end_ns: int = 0,
+    runs_lines: bool = False,
+    rules: Rules | None = None,
 ) -> Counts:
     """Counts over one episode.
 
@@ -104,7 +112,8 @@ def counts(
     effects = [run for run in writes if run.ended != "failed"]
     by_call = Counter(run.call for run in effects)
     by_text = Counter(
-        (trace.turn_at(run.start_ns), _text(specs, run)) for run in {run.call: run for run in effects}.values()
+        (trace.turn_at(run.start_ns), _text(specs, run))
+        for run in {run.call: run for run in effects}.values()
         if not specs[run.name].repeatable
     )
     read_ids: dict[str, set[int]] = {}
@@ -141,12 +150,16 @@ def wasted_calls(trace: Trace, specs: Mapping[str, ToolSpec], useful: Collection
 
 
 def committed(
-    trace: Trace, run: Run, grace_ns: int = 0, specs: Mapping[str, ToolSpec] | None = None, runs_lines: bool = False,
+    trace: Trace,
+    run: Run,
+    grace_ns: int = 0,
+    specs: Mapping[str, ToolSpec] | None = None,
+    runs_lines: bool = False,
     rules: Rules | None = None,
 ) -> bool:
-    """Whether a commit point covers a start: an uncut, unrefused action, written with the final update in its context, at
-    or after the last change of the call or of one that it needs, before the start by the grace, and with no word of the
-    user's in between."""
+    """Whether a commit point covers a start: an uncut, unrefused action, written with the final update in its context,
+    at or after the last change of the call or of one that it needs, before the start by the grace, and with no word of
+    the user's in between."""
     rules = rules or Rules()
     written_ns = _changed_ns(trace, run.call, run.start_ns, specs or {})
     if written_ns is None:
@@ -160,14 +173,16 @@ def committed(
             continue
         over_ns = _grace_over_ns(trace, at_ns, grace_ns, rules) if grace_ns else at_ns
         # an update at the instant of the point comes after it, and so does one at the instant of the start
-        if written_ns <= at_ns <= over_ns <= run.start_ns and not any(at_ns <= update.at_ns < run.start_ns for update in said):
+        if written_ns <= at_ns <= over_ns <= run.start_ns and not any(
+            at_ns <= update.at_ns < run.start_ns for update in said
+        ):
             return True
     return False
 
 
 def _grace_over_ns(trace: Trace, at_ns: int, grace_ns: int, rules: Rules) -> int:
-    """When a call that was committed at ``at_ns`` may run: points within one grace share it, and the first began it, or the end that
-    confirmed a prediction; speech ends it."""
+    """When a call that was committed at ``at_ns`` may run: points within one grace share it, and the first began it, or
+    the end that confirmed a prediction; speech ends it."""
     begins = {point for point, _ in _points(trace, None, False, {}, rules)}
     if trace.eager:
         begins |= {update.at_ns for update in trace.updates if update.final and not update.text and not update.retracts}
@@ -186,8 +201,8 @@ def _said(trace: Trace) -> list[UserUpdate]:
 def _points(
     trace: Trace, call: int | None, runs_lines: bool, specs: Mapping[str, ToolSpec], rules: Rules
 ) -> Iterator[tuple[int, bool]]:
-    """When something was complete that commits a call, or with None any, written by who had read that speech is over, and whether a
-    silence said so."""
+    """When something was complete that commits a call, or with None any, written by who had read that speech is over,
+    and whether a silence said so."""
     said = _said(trace)
     for span in trace.spans:
         silent = rules.on_silence and span.saw_silence
@@ -201,27 +216,36 @@ def _points(
         for line in (line for line in span.lines if line.at_ns <= until_ns and not _refused(span, line)):
             if isinstance(line.order, CommitLine):
                 ids = line.order.ids
-                if rules.by_lines and (not ids or call is None or any(call in _needed(trace, id, line.at_ns, specs) for id in ids)):
+                if rules.by_lines and (
+                    not ids or call is None or any(call in _needed(trace, id, line.at_ns, specs) for id in ids)
+                ):
                     yield line.at_ns, silent
-            elif runs_lines and span.saw_final and not rules.by_lines and call in _needed(trace, line.call, line.at_ns, specs):
+            elif (
+                runs_lines
+                and span.saw_final
+                and not rules.by_lines
+                and call in _needed(trace, line.call, line.at_ns, specs)
+            ):
                 yield line.at_ns, silent
 
 
 def _refused(span: Span, line: Line) -> bool:
-    """Whether a line is what its action was refused for; the lines before that stand. Where the tag that closes the action completed
-    a call line, it may be the action's end that was refused, and the line counts as written."""
+    """Whether a line is what its action was refused for; the lines before that stand. Where the tag that closes the
+    action completed a call line, it may be the action's end that was refused, and the line counts as written."""
     last = span.ended == "error" and line is span.lines[-1] and line.at_ns == span.end_ns
     return last and (isinstance(line.order, CommitLine) or not span.text.endswith("</tool_call>"))
 
 
 def _changed_ns(trace: Trace, call: int, by_ns: int, specs: Mapping[str, ToolSpec]) -> int | None:
-    """When a call, or one that it needs, was last written to mean another thing than before; None if it never was written."""
+    """When a call, or one that it needs, was last written to mean another thing than before; None if it never was
+    written."""
     last = _last_lines(trace, by_ns, specs)
     return max((last[id].at_ns for id in _needed(trace, call, by_ns, specs)), default=None)
 
 
 def _last_lines(trace: Trace, by_ns: int, specs: Mapping[str, ToolSpec]) -> dict[int, Line]:
-    """The line that made each call what it is, with what it then meant; the same again, in whatever words, changes nothing."""
+    """The line that made each call what it is, with what it then meant; the same again, in whatever words, changes
+    nothing."""
     last: dict[int, Line] = {}
     whole: dict[int, tuple[ToolSpec, dict[str, Any]]] = {}
     stand = (line for span in trace.spans for line in span.lines if not _refused(span, line))

@@ -12,8 +12,8 @@ Owns the names of backends and what each needs: prompt, tags, weights. Does not 
 | ``realtime`` | a service that speaks OpenAI's Realtime API; on the wall clock alone | as configured; tags as plain text |
 | one of ``eval.checkpoints`` | that checkpoint of the configured model | as trained |
 
-An added tag is a token that an untrained model has never seen; asked to write those it could only fail. Plain text is what
-it can do best. It pays for it in tokens, as a deployment of it would.
+An added tag is a token that an untrained model has never seen; asked to write those it could only fail. Plain text is
+what it can do best. It pays for it in tokens, as a deployment of it would.
 """
 
 from __future__ import annotations
@@ -99,15 +99,24 @@ class Backend:
         return expert_of(task, reading_of(task, data.eagerness, seed), data, thoughts)
 
     def load(self, temperature: float, max_tokens: int, eager: bool = False) -> Any:
-        """Loads its weights, onto the accelerator if there is one; ``eager`` takes in what is appended at once, as a live session must."""
+        """Loads its weights, onto the accelerator if there is one; ``eager`` takes in what is appended at once, as a
+        live session must."""
         if self.service is not None:
             return None
         from transformers.utils import logging
+
         logging.disable_progress_bar()
         model = self.model
         there = {} if self.vllm is None else {"server": self.vllm.url, "served": self.vllm.model}
         return load_runtime(
-            model.name, model.adapter, model.dtype, self.runtime, temperature=temperature, max_tokens=max_tokens, eager=eager, **there
+            model.name,
+            model.adapter,
+            model.dtype,
+            self.runtime,
+            temperature=temperature,
+            max_tokens=max_tokens,
+            eager=eager,
+            **there,
         )
 
     @asynccontextmanager
@@ -116,6 +125,7 @@ class Backend:
         from openai import AsyncOpenAI
 
         from midsentence.models.realtime_api import RealtimeModel
+
         assert self.service is not None
         async with AsyncOpenAI(base_url=self.service.url or None, api_key=os.environ[self.service.key_env]) as client:
             model = RealtimeModel(client, self.service.model, self.renderer())
@@ -173,7 +183,12 @@ def backend(name: str, config: Config) -> Backend:
 
 def _vllm(config: Config) -> VllmConfig:
     there = config.eval.vllm
-    if there.model and (several := [other for other in config.eval.backends if other == "model" or other in config.eval.checkpoints])[1:]:
+    if (
+        there.model
+        and (
+            several := [other for other in config.eval.backends if other == "model" or other in config.eval.checkpoints]
+        )[1:]
+    ):
         raise ValueError(
             f"eval.vllm.model={there.model} is one name for {', '.join(several)}; leave it out, and serve each by its folder's name"
         )
@@ -189,7 +204,9 @@ def _realtime(config: Config) -> Backend:
     if find_spec("openai") is None or find_spec("websockets") is None:
         raise ValueError("backend 'realtime' needs OpenAI's SDK; pip install -e '.[openai]'")
     if not os.environ.get(service.key_env):
-        raise ValueError(f"backend 'realtime' needs a key in the environment; set {service.key_env} (for the loopback, to anything)")
+        raise ValueError(
+            f"backend 'realtime' needs a key in the environment; set {service.key_env} (for the loopback, to anything)"
+        )
     # nobody has its tokenizer: ids are counted in those of a small one
     model = replace(config.model, name="tiny", adapter=None, tags="text", turns=None)
     stamps = "none" if config.clock.stamps == "token" else config.clock.stamps

@@ -1,7 +1,7 @@
 """Makes the record of an episode: its verdict, its measures and its log.
 
-Owns the making of a record from a rollout, and the core's last state from a record. Does not know files and tables, and how a record is
-written (`eval.running.records`).
+Owns the making of a record from a rollout, and the core's last state from a record. Does not know files and tables, and
+how a record is written (`eval.running.records`).
 """
 
 from __future__ import annotations
@@ -31,8 +31,21 @@ from midsentence.tools.tool import Toolbox
 
 
 def record(
-    task: Task, rollout: Rollout, toolbox: Toolbox, *, settings: Settings, profile: Profile, renderer: Renderer, cap_ns: int,
-    backend: str, mode: str, seed: int, source: str = "", time: str = "virtual", forced: bool = False, user: Conversant | None = None,
+    task: Task,
+    rollout: Rollout,
+    toolbox: Toolbox,
+    *,
+    settings: Settings,
+    profile: Profile,
+    renderer: Renderer,
+    cap_ns: int,
+    backend: str,
+    mode: str,
+    seed: int,
+    source: str = "",
+    time: str = "virtual",
+    forced: bool = False,
+    user: Conversant | None = None,
 ) -> EpisodeRecord:
     """A finished episode's record.
 
@@ -57,20 +70,52 @@ def record(
         rules = Rules(settings.commit == "line", settings.commit_on == "silence")
         waste = counts(seen, task.specs, (), settings.commit_grace_ns, 0, settings.runs_lines, rules)
         found = measured(
-            task, rollout, seen, user=user, settings=settings, profile=profile, renderer=renderer, cap_ns=cap_ns,
-            forced=forced or settings.verified, counted=written_anew(waste, rollout))
+            task,
+            rollout,
+            seen,
+            user=user,
+            settings=settings,
+            profile=profile,
+            renderer=renderer,
+            cap_ns=cap_ns,
+            forced=forced or settings.verified,
+            counted=written_anew(waste, rollout),
+        )
     else:
-        found = _measured(task, rollout, seen, toolbox, settings, profile, renderer, cap_ns, forced or settings.verified)
+        found = _measured(
+            task, rollout, seen, toolbox, settings, profile, renderer, cap_ns, forced or settings.verified
+        )
     return EpisodeRecord(
-        task=task.id, source=source or task.source, split=task.split, tags=task.tags, backend=backend, mode=mode, seed=seed, time=time,
-        profile=profile.name, outcome=rollout.outcome, graph_right=isomorphic(graph_of(rollout.state), gold_graph(task)),
-        final_ns=seen.final_ns, end_ns=rollout.end_ns, prompt_tokens=len(rollout.prompt_ids), context_tokens=rollout.state.context_tokens,
-        log=log_of(rollout.history), drafted=_attempts(rollout), **found,
+        task=task.id,
+        source=source or task.source,
+        split=task.split,
+        tags=task.tags,
+        backend=backend,
+        mode=mode,
+        seed=seed,
+        time=time,
+        profile=profile.name,
+        outcome=rollout.outcome,
+        graph_right=isomorphic(graph_of(rollout.state), gold_graph(task)),
+        final_ns=seen.final_ns,
+        end_ns=rollout.end_ns,
+        prompt_tokens=len(rollout.prompt_ids),
+        context_tokens=rollout.state.context_tokens,
+        log=log_of(rollout.history),
+        drafted=_attempts(rollout),
+        **found,
     )
 
 
 def _measured(
-    task: Task, rollout: Rollout, seen: Trace, toolbox: Toolbox, settings: Settings, profile: Profile, renderer: Renderer, cap_ns: int,
+    task: Task,
+    rollout: Rollout,
+    seen: Trace,
+    toolbox: Toolbox,
+    settings: Settings,
+    profile: Profile,
+    renderer: Renderer,
+    cap_ns: int,
     forced: bool,
 ) -> dict[str, Any]:
     """Fields of a single request's record: the verdict and the measures."""
@@ -81,26 +126,44 @@ def _measured(
     bound = floor(task, rollout.updates, settings, profile, renderer, made, forced)
     # of what listens, how near it came to what listening can give, and what its end waited for
     listens = settings.listens and settings.commit_on == "final" and verdict.right
-    told = next((piece.tokens for span in reversed(seen.spans) for piece in span.pieces if piece.part == "answer"), 0) if listens else 0
+    told = (
+        next((piece.tokens for span in reversed(seen.spans) for piece in span.pieces if piece.part == "answer"), 0)
+        if listens
+        else 0
+    )
     held = {spec.name for spec in task.tools if is_held(spec, settings) or not settings.speculates}
     waste = counts(
-        seen, task.specs, verdict.useful, settings.commit_grace_ns, task.speech_end_ns,
-        settings.runs_lines, Rules(settings.commit == "line", settings.commit_on == "silence"),
+        seen,
+        task.specs,
+        verdict.useful,
+        settings.commit_grace_ns,
+        task.speech_end_ns,
+        settings.runs_lines,
+        Rules(settings.commit == "line", settings.commit_on == "silence"),
     )
     return {
-        "right": verdict.right, "calls_right": verdict.calls_right, "answer_right": verdict.answer_right,
-        "answer_f1": answer_f1(answer, task.answer), "cause": verdict.cause, "why": verdict.why, "answer": answer,
-        "speech_end_ns": task.speech_end_ns, "latency_ns": times.total_ns, "first_token_ns": times.first_token_ns,
-        "parts_ns": times.parts_ns, "floor_ns": bound.total_ns,
+        "right": verdict.right,
+        "calls_right": verdict.calls_right,
+        "answer_right": verdict.answer_right,
+        "answer_f1": answer_f1(answer, task.answer),
+        "cause": verdict.cause,
+        "why": verdict.why,
+        "answer": answer,
+        "speech_end_ns": task.speech_end_ns,
+        "latency_ns": times.total_ns,
+        "first_token_ns": times.first_token_ns,
+        "parts_ns": times.parts_ns,
+        "floor_ns": bound.total_ns,
         "listener_ns": listener_ns(task, rollout.updates, settings, profile, renderer, made, told) if listens else None,
         "path_ns": critical_path(seen, task.speech_end_ns, times.total_ns, held) if listens else None,
-        "counts": written_anew(waste, rollout), "words": task.words,
+        "counts": written_anew(waste, rollout),
+        "words": task.words,
     }
 
 
 def written_anew(counted: Counts, rollout: Rollout) -> Counts:
-    """The counts with tokens counted once that stand in several attempts: those that were read again were not written; and all that was
-    written and does not stand in the end was in vain."""
+    """The counts with tokens counted once that stand in several attempts: those that were read again were not written;
+    and all that was written and does not stand in the end was in vain."""
     if (drafted := rollout.drafted) is None:
         return counted
     written = counted.model_tokens - drafted.right
@@ -112,7 +175,9 @@ def _attempts(rollout: Rollout) -> Attempts | None:
     """What became of the attempts of an episode that is verified."""
     if (drafted := rollout.drafted) is None:
         return None
-    return Attempts(attempts=drafted.attempts, foreseen=drafted.foreseen, right=drafted.right, kept=tuple(sorted(drafted.kept)))
+    return Attempts(
+        attempts=drafted.attempts, foreseen=drafted.foreseen, right=drafted.right, kept=tuple(sorted(drafted.kept))
+    )
 
 
 def replayed(record: EpisodeRecord, task: Task, settings: Settings) -> State:

@@ -1,8 +1,10 @@
-"""Episodes on the wall clock: words come when they were spoken, through the live shell, and times are what was measured.
+"""Episodes on the wall clock: words come when they were spoken, through the live shell, and times are what was
+measured.
 
-Owns the user's side of a live episode (who speaks, until when one waits) and tools that really take their time. The loop
-is `midsentence.shells.live`'s, as in a deployment; what comes of it is a `Rollout` like a simulated one's. Does not know where
-episodes come from and how they are scored. One episode runs at a time: two would share the machine, and so their times.
+Owns the user's side of a live episode (who speaks, until when one waits) and tools that really take their time. The
+loop is `midsentence.shells.live`'s, as in a deployment; what comes of it is a `Rollout` like a simulated one's. Does
+not know where episodes come from and how they are scored. One episode runs at a time: two would share the machine, and
+so their times.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ from midsentence.tools.tool import Toolbox
 from midsentence.tools.waiting import WaitingToolbox
 
 WALL = Profile("wall", decode_tokens_per_s=NS_PER_S, prefill_tokens_per_s=NS_PER_S, restart_ns=0)
-"""The device of a measured episode: whatever it was. Its rates serve the floor alone, which must hold for any device."""
+"""The device of a measured episode: whatever it was. Its rates serve the floor alone, which must hold for any
+device."""
 LIMIT_S = 120.0
 """An episode ends so long after the first word, as in simulation."""
 
@@ -74,8 +77,15 @@ REAL = Time()
 
 
 def run_live(
-    lives: Sequence[Live], renderer: Renderer, done: Callable[[int, Rollout], Any], *, profile: Profile = WALL,
-    model: Model | None = None, grammar: Grammar | None = None, idle_s: float = 30.0, time: Time = REAL,
+    lives: Sequence[Live],
+    renderer: Renderer,
+    done: Callable[[int, Rollout], Any],
+    *,
+    profile: Profile = WALL,
+    model: Model | None = None,
+    grammar: Grammar | None = None,
+    idle_s: float = 30.0,
+    time: Time = REAL,
     service: Callable[[], AbstractAsyncContextManager[LiveModel]] | None = None,
 ) -> None:
     """Runs episodes one after the other, each at the speed of its speech.
@@ -119,8 +129,15 @@ async def play(live: Live, model: LiveModel, renderer: Renderer, idle_s: float =
     """One episode, to its answer, its failure or its end in time."""
     longest_s = max((spec.timeout_ns / NS_PER_S for spec in live.toolbox.specs.values()), default=0.0)
     session = Session(
-        model, WaitingToolbox(live.toolbox, time.aside), renderer, live.settings, system=live.system, name=live.name, seed=live.seed,
-        clock=time.clock(), limits=Limits(idle_s=max(idle_s, longest_s + 1)),
+        model,
+        WaitingToolbox(live.toolbox, time.aside),
+        renderer,
+        live.settings,
+        system=live.system,
+        name=live.name,
+        seed=live.seed,
+        clock=time.clock(),
+        limits=Limits(idle_s=max(idle_s, longest_s + 1)),
     )
     async with session:
         try:

@@ -1,8 +1,9 @@
 """The record of an episode: what a replay keeps of it, a line of JSON each.
 
-Owns the schema, its version, and the one place that reads and writes it. A record holds its whole log, so it can be replayed and drawn
-without the others. The version stands once, in the manifest of the folder that the records are in; a line with other fields than that
-version's is refused. Does not know how a record is made (`eval.running.episodes`) and what figures are made of it.
+Owns the schema, its version, and the one place that reads and writes it. A record holds its whole log, so it can be
+replayed and drawn without the others. The version stands once, in the manifest of the folder that the records are in; a
+line with other fields than that version's is refused. Does not know how a record is made (`eval.running.episodes`) and
+what figures are made of it.
 
 Times are integer nanoseconds, from the start of the user's first word where nothing else is said.
 """
@@ -75,7 +76,8 @@ class TurnRecord:
     asked: bool
     """Whether it was."""
     silence_ns: int | None
-    """From the user's first word into an answer until the agent was silent; None where the user did not speak into one."""
+    """From the user's first word into an answer until the agent was silent; None where the user did not speak into
+    one."""
     tokens: int
     """Tokens that the context grew by in it."""
 
@@ -84,8 +86,8 @@ class TurnRecord:
 class EpisodeRecord:
     """One finished episode: what it was, how it went, what it measured, and its log.
 
-    Of a conversation, what is judged and measured adds up what its ``turns`` say: it is right if all of them are, and its latency and
-    floor are the means of theirs.
+    Of a conversation, what is judged and measured adds up what its ``turns`` say: it is right if all of them are, and
+    its latency and floor are the means of theirs.
     """
 
     task: str
@@ -139,9 +141,11 @@ class EpisodeRecord:
     floor_ns: int
     """The least latency that was possible; see `eval.measures.floor`."""
     listener_ns: int | None = None
-    """The least that listening without luck could give; only of right episodes in modes that listen; see `eval.measures.listener`."""
+    """The least that listening without luck could give; only of right episodes in modes that listen; see
+    `eval.measures.listener`."""
     path_ns: Mapping[str, int] | None = None
-    """What the end waited for, by `eval.measures.critical.CAUSES`; adds up to the latency, and is there where ``listener_ns`` is."""
+    """What the end waited for, by `eval.measures.critical.CAUSES`; adds up to the latency, and is there where
+    ``listener_ns`` is."""
     counts: Counts
     """Waste and safety."""
     words: tuple[Word, ...]
@@ -151,7 +155,8 @@ class EpisodeRecord:
     context_tokens: int
     """Tokens of the whole context at the end, the prompt's included."""
     log: Sequence[Sequence[Any]]
-    """Every event with the core's commands, as JSON (`eval.measures.trace.log_of`); empty in a record read for its figures alone."""
+    """Every event with the core's commands, as JSON (`eval.measures.trace.log_of`); empty in a record read for its
+    figures alone."""
     drafted: Attempts | None = None
     """Only in the mode ``verified``."""
     turns: tuple[TurnRecord, ...] = ()
@@ -176,8 +181,21 @@ class EpisodeRecord:
 
 
 _ADDED_UP = (
-    "right", "calls_right", "answer_right", "cause", "why", "speech_end_ns", "latency_ns", "parts_ns", "first_token_ns", "floor_ns",
-    "counts", "turns", "repeated_across_turns", "words", "forgets",
+    "right",
+    "calls_right",
+    "answer_right",
+    "cause",
+    "why",
+    "speech_end_ns",
+    "latency_ns",
+    "parts_ns",
+    "first_token_ns",
+    "floor_ns",
+    "counts",
+    "turns",
+    "repeated_across_turns",
+    "words",
+    "forgets",
 )
 """What stands last in a line of a conversation, in this order: what its turns add up to."""
 
@@ -186,7 +204,8 @@ def to_json(record: EpisodeRecord) -> dict[str, Any]:
     """A record as plain data, in the order of its line."""
     row = {each.name: getattr(record, each.name) for each in fields(record)}
     row |= {
-        "tags": list(record.tags), "counts": record.counts.as_json(),
+        "tags": list(record.tags),
+        "counts": record.counts.as_json(),
         "words": [[word.text, word.start_ns, word.end_ns, word.label] for word in record.words],
     }
     if record.time == "virtual":
@@ -242,7 +261,9 @@ def _made(kind: Any, row: Any, where: str) -> Any:
         raise BadRecord(f"{where}{'.' if where else ''}{strange[0]} is no field of version {VERSION}")
     if missing := [name for name in needed if name not in row]:
         raise BadRecord(f"{where}{'.' if where else ''}{missing[0]} is missing")
-    return kind(**{name: _taken(hints[name], value, f"{where}{'.' if where else ''}{name}") for name, value in row.items()})
+    return kind(
+        **{name: _taken(hints[name], value, f"{where}{'.' if where else ''}{name}") for name, value in row.items()}
+    )
 
 
 @cache
@@ -260,7 +281,9 @@ def _taken(hint: Any, value: Any, where: str) -> Any:
     if origin in (Union, UnionType):  # one type or nothing
         return None if value is None else _taken(next(each for each in of if each is not NoneType), value, where)
     if hint is Word and isinstance(value, list) and len(value) == 4:
-        if [type(part) for part in value] == _WORD and value[3] in get_args(Label):  # nearly all of a record's values are in these
+        if [type(part) for part in value] == _WORD and value[3] in get_args(
+            Label
+        ):  # nearly all of a record's values are in these
             return Word(*value)
         return _made(Word, dict(zip(("text", "start_ns", "end_ns", "label"), value)), where)
     if hasattr(hint, "__dataclass_fields__"):
@@ -273,7 +296,9 @@ def _taken(hint: Any, value: Any, where: str) -> Any:
     if origin is Mapping and isinstance(value, dict):
         return {name: _taken(of[1], item, f"{where}.{name}") for name, item in value.items()}
     if origin is Sequence and isinstance(value, list):
-        bad = next((n for n, item in enumerate(value) if not isinstance(item, list)), None)  # a log, whose rows `history_of` reads
+        bad = next(
+            (n for n, item in enumerate(value) if not isinstance(item, list)), None
+        )  # a log, whose rows `history_of` reads
         if bad is None:
             return value
         where, value = f"{where}[{bad}]", value[bad]

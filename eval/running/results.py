@@ -61,22 +61,30 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise BadResults(f"no folder of replays at {folder}; make one with: {again}")
     if not (folder / MANIFEST).exists():
-        raise BadResults(f"{folder} holds no {MANIFEST}: it is empty or half-written; run eval.replay again, it resumes")
+        raise BadResults(
+            f"{folder} holds no {MANIFEST}: it is empty or half-written; run eval.replay again, it resumes"
+        )
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
     except ValueError as error:
         raise BadResults(f"{folder / MANIFEST} is no JSON ({error}); delete the folder and replay again") from None
     version = manifest.get("schema_version") if isinstance(manifest, dict) else None
     if version != VERSION:
-        raise BadResults(f"{folder} has schema version {version}, this code reads {VERSION}; replay again into another out=")
+        raise BadResults(
+            f"{folder} has schema version {version}, this code reads {VERSION}; replay again into another out="
+        )
     if not manifest.get("rows"):
         raise BadResults(f"{folder / MANIFEST} names no rows of episodes; replay again into another out=")
     if not shaped(manifest, _SHAPE) or any(row["file"] != Path(row["file"]).name for row in manifest["rows"]):
-        raise BadResults(f"{folder / MANIFEST} names files that are not the folder's, or is no manifest; replay again into another out=")
+        raise BadResults(
+            f"{folder / MANIFEST} names files that are not the folder's, or is no manifest; replay again into another out="
+        )
     if missing := [row["file"] for row in manifest["rows"] if not (folder / row["file"]).is_file()]:
         raise BadResults(f"{folder} misses {len(missing)} of its files, the first {missing[0]}; run eval.replay again")
     if changed := [row["file"] for row in manifest["rows"] if not intact(folder / row["file"], row)]:
-        raise BadResults(f"{folder / changed[0]} is not the file that {MANIFEST} names (its sha256 differs); run eval.replay again")
+        raise BadResults(
+            f"{folder / changed[0]} is not the file that {MANIFEST} names (its sha256 differs); run eval.replay again"
+        )
     return manifest
 
 
@@ -91,7 +99,9 @@ def read_file(path: Path) -> Iterator[EpisodeRecord]:
             try:
                 yield from_line(line)
             except BadRecord as error:
-                raise BadResults(f"{path} line {number} is no record ({error}); delete the file and replay again") from None
+                raise BadResults(
+                    f"{path} line {number} is no record ({error}); delete the file and replay again"
+                ) from None
             except ValueError:
                 raise BadResults(f"{path} line {number} is no record; delete the file and replay again") from None
 
@@ -113,11 +123,15 @@ def read_runs(folders: Sequence[str]) -> dict[Key, list[EpisodeRecord]]:
         episodes.sort(key=lambda episode: (episode.task, episode.seed))
         ids = [(episode.task, episode.seed) for episode in episodes]
         if len(set(ids)) < len(ids):
-            raise BadResults(f"backend {key.backend}, mode {key.mode} is in more than one of runs={list(folders)}; give each row once")
+            raise BadResults(
+                f"backend {key.backend}, mode {key.mode} is in more than one of runs={list(folders)}; give each row once"
+            )
     return rows
 
 
-def find_episode(folders: Sequence[str], task: str, backend: str, mode: str, profile: str = "", seed: int | None = None) -> EpisodeRecord:
+def find_episode(
+    folders: Sequence[str], task: str, backend: str, mode: str, profile: str = "", seed: int | None = None
+) -> EpisodeRecord:
     """One episode with its log.
 
     Raises:
@@ -130,4 +144,6 @@ def find_episode(folders: Sequence[str], task: str, backend: str, mode: str, pro
                 for episode in read_file(folder / entry["file"]):
                     if episode.task == task:
                         return episode
-    raise BadResults(f"no episode of task {task!r} with backend {backend!r} in mode {mode!r} in {', '.join(map(str, folders))}")
+    raise BadResults(
+        f"no episode of task {task!r} with backend {backend!r} in mode {mode!r} in {', '.join(map(str, folders))}"
+    )

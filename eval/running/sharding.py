@@ -1,10 +1,12 @@
-"""One replay over several processes: which episodes are a process's own, where it keeps them, how a row is put together.
+"""One replay over several processes: which episodes are a process's own, where it keeps them, how a row is put
+together.
 
 Owns `Share`, a process's place among those that `accelerate launch` started, and `Part`, the file of a row under way.
 Does not know what is in a record. `docs/replay.md` says how to start several processes.
 
 While processes run, each appends to a file of its own, and what they share is never written to. The main process puts
-files together before anybody starts and after everybody is done, so a killed replay goes on with any number of processes.
+files together before anybody starts and after everybody is done, so a killed replay goes on with any number of
+processes.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from midsentence.files import write
 _LAUNCHERS = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 """Where launchers say how many processes they started; the names are those that accelerate reads."""
 _PATIENCE = timedelta(days=7)
-"""How long one process waits for the others. One that fails is noticed at once; this is for shares of unequal length."""
+"""How long one process waits for the others. One that fails is noticed at once; this is for shares of unequal
+length."""
 
 T = TypeVar("T")
 
@@ -49,7 +52,7 @@ class Share:
 
     def of(self, items: Sequence[T]) -> Sequence[T]:
         """Those of ``items`` that are this process's; all processes must give the same."""
-        return items[self.index::self.count]
+        return items[self.index :: self.count]
 
     def wait(self) -> None:
         """Waits until all processes are here.
@@ -62,7 +65,9 @@ class Share:
         try:
             self.state.wait_for_everyone()
         except RuntimeError:  # what the backend says is a page about sockets
-            raise UserError("another process of this replay failed, see its own message; start it again, it resumes") from None
+            raise UserError(
+                "another process of this replay failed, see its own message; start it again, it resumes"
+            ) from None
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
@@ -88,6 +93,7 @@ def share(environ: Mapping[str, str] = os.environ) -> Share:
         return ALONE
     import torch
     from accelerate import PartialState
+
     state = PartialState(cpu=not torch.cuda.is_available(), timeout=_PATIENCE)
     return Share(state.process_index, state.num_processes, state)
 
@@ -117,7 +123,9 @@ class Part:
                 try:
                     record = from_line(line)
                 except BadRecord as error:
-                    raise UserError(f"{path} has a line that is no record ({error}); delete the file and replay again") from None
+                    raise UserError(
+                        f"{path} has a line that is no record ({error}); delete the file and replay again"
+                    ) from None
                 except ValueError:
                     break
                 done[record.task] = record

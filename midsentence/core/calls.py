@@ -1,7 +1,8 @@
 """The call graph: states, the one table of transitions, and the questions that the core asks of it.
 
-Owns what a call is, every legal transition (`TABLE`), and the graph made of ``$n`` references, which has no rings, with the
-one order in which its calls go. Does not know time, tokens and tags. `docs/calls.md` draws its diagram from the table.
+Owns what a call is, every legal transition (`TABLE`), and the graph made of ``$n`` references, which has no rings, with
+the one order in which its calls go. Does not know time, tokens and tags. `docs/calls.md` draws its diagram from the
+table.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ class Row(NamedTuple):
     input: Input
     next: CallState
     effect: Literal["", "start", "cancel", "void", "drop"]
-    """What else comes of it: start or cancel the tool, void the result, drop a late answer. `midsentence.core.transitions.move` does it."""
+    """What else comes of it: start or cancel the tool, void the result, drop a late answer.
+    `midsentence.core.transitions.move` does it."""
     why: str
 
 
@@ -79,7 +81,13 @@ ROWS: tuple[Row, ...] = (
     Row(_S.HELD, _I.STALE, _S.HELD, "drop", "an older version answers late"),
     Row(_S.READY, _I.START, _S.RUNNING, "start", "no conflicting call that goes before it is unfinished"),
     Row(_S.READY, _I.HOLD, _S.HELD, "", "speech reopened the turn before it started"),
-    Row(_S.READY, _I.REFUSE, _S.FAILED, "", "its resolved arguments don't fit, repeat an effect, or it needs the user's word"),
+    Row(
+        _S.READY,
+        _I.REFUSE,
+        _S.FAILED,
+        "",
+        "its resolved arguments don't fit, repeat an effect, or it needs the user's word",
+    ),
     Row(_S.READY, _I.REWIND, _S.BLOCKED, "", "revised, or an operand was, while waiting its turn"),
     Row(_S.READY, _I.REMOVE, _S.CANCELLED, "", "removed while waiting its turn"),
     Row(_S.READY, _I.STALE, _S.READY, "drop", "an older version answers late"),
@@ -123,7 +131,8 @@ class Call:
     state: CallState = CallState.BLOCKED
     """Where it is in the table."""
     commit: int = 0
-    """Number of the commit that covers this version as it stands; 0 for none. Whether that still lets it go: `Commits`."""
+    """Number of the commit that covers this version as it stands; 0 for none. Whether that still lets it go:
+    `Commits`."""
     result: Any = None
     """The tool's value; None until it is done."""
     in_context: bool = False
@@ -159,7 +168,8 @@ def call_text(spec: ToolSpec, args: Mapping[str, Any]) -> str:
 
 
 def call_line(id: int, spec: ToolSpec, args: Mapping[str, Any]) -> str:
-    """A call line as it is written, without its newline: positional as far as arguments come without a gap, then by name."""
+    """A call line as it is written, without its newline: positional as far as arguments come without a gap, then by
+    name."""
     positional: list[Any] = []
     keyword: dict[str, Any] = {}
     for param in spec.params:
@@ -177,7 +187,8 @@ def label(call: Call) -> str:
 
 
 def effect_key(session: str, id: int, text: str) -> str:
-    """The idempotency key of one effect: of one session, one call and what it does. The same whenever it is tried again."""
+    """The idempotency key of one effect: of one session, one call and what it does. The same whenever it is tried
+    again."""
     return f"{session}:{id}:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 
@@ -185,8 +196,8 @@ def effect_key(session: str, id: int, text: str) -> str:
 class Commits:
     """The commits of a session, by number, and which of them still let anything go.
 
-    A call is released by one commit and by no other: its number stands in the call, is wiped with every new version, and
-    counts for nothing once the user has spoken again. So no release outlives what it was given for.
+    A call is released by one commit and by no other: its number stands in the call, is wiped with every new version,
+    and counts for nothing once the user has spoken again. So no release outlives what it was given for.
     """
 
     given: int = 0
@@ -235,14 +246,19 @@ class Graph:
             dependants = dependants.set(need, dependants.get(need, frozenset()) | {call.id})
         live = self.live - {call.id} if call.state in TERMINAL else self.live | {call.id}
         return replace(
-            self, calls=self.calls.set(call.id, call), dependants=dependants, live=live, highest=max(self.highest, call.id),
+            self,
+            calls=self.calls.set(call.id, call),
+            dependants=dependants,
+            live=live,
+            highest=max(self.highest, call.id),
             forward=self.forward or any(need > call.id for need in call.needs),
         )
 
     def sequence(self) -> tuple[int, ...]:
         """All IDs in the order in which calls go: what a call is computed from before it, and else by ID.
 
-        It is one order of all calls, and follows from their references alone: so conflicts can't wait for each other in a ring.
+        It is one order of all calls, and follows from their references alone: so conflicts can't wait for each other in
+        a ring.
         """
         if not self.forward:
             return tuple(sorted(self.calls))
@@ -274,7 +290,11 @@ class Graph:
             for child in self.dependants.get(front.pop(), ()):
                 call = self.calls[child]
                 # a call may have named an operand in an older version only
-                if child not in found and call.state is not CallState.CANCELLED and any(n == id or n in found for n in call.needs):
+                if (
+                    child not in found
+                    and call.state is not CallState.CANCELLED
+                    and any(n == id or n in found for n in call.needs)
+                ):
                     found.add(child)
                     front.append(child)
         return tuple(sorted(found)) if not self.forward else tuple(id for id in self.sequence() if id in found)
@@ -301,5 +321,6 @@ class Graph:
         """Whether an unfinished call that goes before it (see `sequence`) is in conflict over a resource."""
         return any(
             self.calls[other].spec.conflicts_with(call.spec) and self.precedes(other, call.id)
-            for other in self.live if other != call.id
+            for other in self.live
+            if other != call.id
         )

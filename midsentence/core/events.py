@@ -14,8 +14,23 @@ from midsentence.core.calls import CallState, Input
 from midsentence.core.transcript import Segment
 
 Counted = Literal[
-    "after_finish", "answer_discarded", "cut", "identical_reissue", "idle_silence", "invalid_action", "not_speaking", "nothing_said",
-    "prediction_ignored", "remove", "reopened", "retry", "revise", "stale_append", "stale_output", "stale_read", "stale_timer",
+    "after_finish",
+    "answer_discarded",
+    "cut",
+    "identical_reissue",
+    "idle_silence",
+    "invalid_action",
+    "not_speaking",
+    "nothing_said",
+    "prediction_ignored",
+    "remove",
+    "reopened",
+    "retry",
+    "revise",
+    "stale_append",
+    "stale_output",
+    "stale_read",
+    "stale_timer",
     "unknown_call",
 ]
 """What a `Note` can be of."""
@@ -28,7 +43,8 @@ class UserUpdate:
     at_ns: int
     """When, in nanoseconds of the session's clock."""
     text: str
-    """The new words, separated by single spaces; may be empty where only the end of speech is told, or words are only taken back."""
+    """The new words, separated by single spaces; may be empty where only the end of speech is told, or words are only
+    taken back."""
     final: bool = False
     """Whether the recogniser takes the user to have finished. It can be wrong: a later update reopens the turn."""
     retracts: int = 0
@@ -165,12 +181,33 @@ class Close:
 
 
 Event = (
-    UserUpdate | EndPredicted | Silence | Speaking | ModelOutput | ModelEnded | Appended | Crowded | ToolResult | ToolError | Timer | Close
+    UserUpdate
+    | EndPredicted
+    | Silence
+    | Speaking
+    | ModelOutput
+    | ModelEnded
+    | Appended
+    | Crowded
+    | ToolResult
+    | ToolError
+    | Timer
+    | Close
 )
 
 PRIORITY: dict[type, int] = {
-    ModelOutput: 0, ModelEnded: 0, Appended: 0, Crowded: 0, ToolResult: 1, ToolError: 1,
-    UserUpdate: 2, EndPredicted: 2, Silence: 2, Speaking: 2, Timer: 3, Close: 4,
+    ModelOutput: 0,
+    ModelEnded: 0,
+    Appended: 0,
+    Crowded: 0,
+    ToolResult: 1,
+    ToolError: 1,
+    UserUpdate: 2,
+    EndPredicted: 2,
+    Silence: 2,
+    Speaking: 2,
+    Timer: 3,
+    Close: 4,
 }
 """Order of events at equal times: model token, tool result, user update, timer; then sequence."""
 
@@ -185,8 +222,8 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Make the context anew: the prompt, and what `midsentence.core.forgetting.shown` leaves of the transcript, which an attempt on a false
-    end of speech may have left. `Appended` answers, with the tokens of all but the prompt."""
+    """Make the context anew: the prompt, and what `midsentence.core.forgetting.shown` leaves of the transcript, which
+    an attempt on a false end of speech may have left. `Appended` answers, with the tokens of all but the prompt."""
 
     turns: int
     """Turns, from the first, that are left out whole from now on."""
@@ -306,15 +343,49 @@ class Unmoved:
 
 
 Command = (
-    Append | Forget | Generate | Stop | StartTool | CancelTool | SetTimer | Emit | StopSpeaking | Finish | Note | Moved | Unmoved
+    Append
+    | Forget
+    | Generate
+    | Stop
+    | StartTool
+    | CancelTool
+    | SetTimer
+    | Emit
+    | StopSpeaking
+    | Finish
+    | Note
+    | Moved
+    | Unmoved
 )
 
 _BY_NAME: dict[str, type] = {
     kind.__name__: kind
     for kind in (
-        UserUpdate, EndPredicted, Silence, Speaking, ModelOutput, ModelEnded, Appended, Crowded, ToolResult, ToolError, Timer, Close,
-        Append, Forget, Generate, Stop, StartTool, CancelTool, SetTimer, Emit, StopSpeaking, Finish, Note,
-        Moved, Unmoved,
+        UserUpdate,
+        EndPredicted,
+        Silence,
+        Speaking,
+        ModelOutput,
+        ModelEnded,
+        Appended,
+        Crowded,
+        ToolResult,
+        ToolError,
+        Timer,
+        Close,
+        Append,
+        Forget,
+        Generate,
+        Stop,
+        StartTool,
+        CancelTool,
+        SetTimer,
+        Emit,
+        StopSpeaking,
+        Finish,
+        Note,
+        Moved,
+        Unmoved,
     )
 }
 
@@ -341,7 +412,9 @@ def from_json(row: Mapping[str, Any]) -> Event | Command:
     kind = _BY_NAME.get(str(row.get("type")))
     if kind is None:
         raise ValueError(f"a log row has type {row.get('type')!r}; expected one of {', '.join(_BY_NAME)}")
-    values: dict[str, Any] = {name: tuple(value) if name == "ids" else value for name, value in row.items() if name != "type"}
+    values: dict[str, Any] = {
+        name: tuple(value) if name == "ids" else value for name, value in row.items() if name != "type"
+    }
     try:
         if kind is Append:
             values["segments"] = tuple(Segment(*segment) for segment in values["segments"])

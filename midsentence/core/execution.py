@@ -42,7 +42,8 @@ def commit(draft: Draft, ids: Collection[int] | None = None) -> None:
 
 
 def let_go(draft: Draft) -> None:
-    """Releases what was committed, at once or after the grace; on a predicted end of speech, not before the real one."""
+    """Releases what was committed, at once or after the grace; on a predicted end of speech, not before the real
+    one."""
     if draft.predicted or draft.commits.given <= max(draft.commits.open, draft.commits.over):
         return
     if not draft.settings.commit_grace_ns:
@@ -89,7 +90,8 @@ def leaks(draft: Draft, call: Call) -> bool:
 
 
 def advance_calls(draft: Draft) -> None:
-    """Moves every live call as far as it can go, in the order of `Graph.sequence`: operands first, so one pass is enough."""
+    """Moves every live call as far as it can go, in the order of `Graph.sequence`: operands first, so one pass is
+    enough."""
     for id in live_in_sequence(draft):
         call = draft.graph[id]
         if call.state is CallState.BLOCKED and not call.missing:
@@ -117,7 +119,8 @@ def live_in_sequence(draft: Draft) -> Iterator[int]:
 
 
 def try_start(draft: Draft, call: Call) -> None:
-    """Starts a call's tool, or refuses to: the resolved arguments may not fit, repeat an effect, or want the user's word."""
+    """Starts a call's tool, or refuses to: the resolved arguments may not fit, repeat an effect, or want the user's
+    word."""
     try:
         resolved = with_results(draft, call)
     except NoSuchPart as missing:
@@ -155,7 +158,8 @@ def may_repeat(spec: ToolSpec) -> bool:
 
 
 def needs_the_user(draft: Draft, spec: ToolSpec, text: str) -> str | None:
-    """Why a write may not start before the user has spoken again, if so: it wants confirmation, or there were enough."""
+    """Why a write may not start before the user has spoken again, if so: it wants confirmation, or there were
+    enough."""
     limits = draft.settings
     if spec.confirm and draft.asked.get(text) != draft.turn - 1:
         draft.asked = draft.asked.set(text, draft.turn)
@@ -165,7 +169,9 @@ def needs_the_user(draft: Draft, spec: ToolSpec, text: str) -> str | None:
     if draft.session_writes >= limits.max_writes_per_session + draft.extra_writes:
         draft.asked_more = True
         more = limits.max_writes_per_turn
-        return f"{draft.session_writes} writes have run in this session: ask the user, whose next turn allows {more} more"
+        return (
+            f"{draft.session_writes} writes have run in this session: ask the user, whose next turn allows {more} more"
+        )
     return None
 
 
@@ -232,7 +238,9 @@ def on_tool_error(draft: Draft, event: ToolError) -> None:
     if not move(draft, call, input):
         return
     if input is Input.LOST:
-        failed(draft, call.id, f"unknown whether it took effect ({event.kind}: {event.message}); it will not be retried")
+        failed(
+            draft, call.id, f"unknown whether it took effect ({event.kind}: {event.message}); it will not be retried"
+        )
         return
     if call.spec.access == "write":
         # it says that it did nothing: the same effect may be asked for again, by another call
@@ -250,7 +258,8 @@ def failed(draft: Draft, id: int, why: str) -> None:
 
 
 def revive(draft: Draft, id: int) -> None:
-    """A write answered after all: reads that were skipped for it can run, unless an answer that knew them as skipped is out.
+    """A write answered after all: reads that were skipped for it can run, unless an answer that knew them as skipped is
+    out.
 
     Nothing that needs a commit comes back: a late answer starts nothing that the model would not start anew.
     """
@@ -268,14 +277,19 @@ def reread(draft: Draft, write: Call, *, late: bool = False) -> None:
     """Reads that come after an effect, and ran before it, saw the world as it no longer is: they run again after it.
 
     This happens when the write starts, so that nothing else is computed from them meanwhile; and again when a write
-    that was taken for lost answers ``late``, since reads have not waited for it. A call that is computed from them loses
-    its release, for nobody has seen what it would be now: it waits for a new commit.
+    that was taken for lost answers ``late``, since reads have not waited for it. A call that is computed from them
+    loses its release, for nobody has seen what it would be now: it waits for a new commit.
     """
     order = draft.graph.sequence()
-    for id in order[order.index(write.id) + 1:]:
+    for id in order[order.index(write.id) + 1 :]:
         call = draft.graph[id]
         ran = call.state in (CallState.RUNNING, CallState.DONE) and (late or call.started < write.started)
-        if not ran or call.spec.access == "write" or not call.spec.conflicts_with(write.spec) or is_over(draft, call, asked=False):
+        if (
+            not ran
+            or call.spec.access == "write"
+            or not call.spec.conflicts_with(write.spec)
+            or is_over(draft, call, asked=False)
+        ):
             continue
         if late and call.spec.access == "egress":  # a late answer sends nothing out
             continue
@@ -291,14 +305,16 @@ def reread(draft: Draft, write: Call, *, late: bool = False) -> None:
 def rewind(draft: Draft, old: Call, new: Call, *, cascade: bool = True, asked: bool = True) -> None:
     """Puts a call and, with ``cascade``, its dependants back to blocked.
 
-    Whatever is put back loses its release: what it is computed from has changed. Not all of it comes back: see `is_over`.
+    Whatever is put back loses its release: what it is computed from has changed. Not all of it comes back: see
+    `is_over`.
 
     Args:
         draft: the state being changed.
         old: the call as it stands.
         new: what it becomes.
         cascade: whether its dependants go with it.
-        asked: whether a line of the model's asks for it; otherwise the core itself reads again what an effect made stale.
+        asked: whether a line of the model's asks for it; otherwise the core itself reads again what an effect made
+            stale.
     """
     below = draft.graph.below(old.id) if cascade else ()
     move(draft, old, Input.REWIND, becomes=replace(old, spec=new.spec, args=new.args))
@@ -315,13 +331,17 @@ def rewind(draft: Draft, old: Call, new: Call, *, cascade: bool = True, asked: b
 def is_over(draft: Draft, call: Call, asked: bool) -> bool:
     """Whether a call stays as it ended though what it is computed from changes: only a line of its own starts it anew.
 
-    So does a write that failed; a write that was skipped, once the answer that knew it so is out; and, where the model has
-    asked for nothing, all that would need a commit and ended without a result or in an earlier turn.
+    So does a write that failed; a write that was skipped, once the answer that knew it so is out; and, where the model
+    has asked for nothing, all that would need a commit and ended without a result or in an earlier turn.
     """
     ended_badly = call.state in (CallState.FAILED, CallState.SKIPPED)
     if call.spec.access == "write" and ended_badly and (call.state is CallState.FAILED or call.id <= draft.settled):
         return True
-    return not asked and not is_free(draft, call) and (ended_badly or call.state is CallState.DONE and call.id <= draft.settled)
+    return (
+        not asked
+        and not is_free(draft, call)
+        and (ended_badly or call.state is CallState.DONE and call.id <= draft.settled)
+    )
 
 
 def cancel_all(draft: Draft, ids: Iterable[int]) -> None:

@@ -1,9 +1,10 @@
 """What is dropped from a context that grows too long, and what the model is shown of the transcript afterwards.
 
-Owns the policy: the oldest go first. Results of earlier turns give way to a line each; if that is not enough, earlier turns go whole,
-and one line says so; and if the turn that is under way alone is too long, the older of its own results. A transcript keeps all
-of it, calls keep their results (``$7`` still has what call 7 gave), and their numbers run on. Does not know tokens' ids: a context
-that has let something go is another one, which a shell makes anew from the prompt on.
+Owns the policy: the oldest go first. Results of earlier turns give way to a line each; if that is not enough, earlier
+turns go whole, and one line says so; and if the turn that is under way alone is too long, the older of its own results.
+A transcript keeps all of it, calls keep their results (``$7`` still has what call 7 gave), and their numbers run on.
+Does not know tokens' ids: a context that has let something go is another one, which a shell makes anew from the prompt
+on.
 """
 
 from __future__ import annotations
@@ -45,14 +46,17 @@ def shown(transcript: Transcript, turned: Sequence[Turned], how: Shown) -> tuple
     """The segments that a context holds after its prompt."""
     segments = list(transcript)
     first = turned[how.turns - 1].at if how.turns else 0
-    lines = [_turns_line(turned[how.turns - 1], how.turns, segments[first - 1].at_ns if first else 0)] if how.turns else []
+    lines = (
+        [_turns_line(turned[how.turns - 1], how.turns, segments[first - 1].at_ns if first else 0)] if how.turns else []
+    )
     return (*lines, *(_as_line(one) if n < how.results else one for n, one in enumerate(segments) if n >= first))
 
 
 def shown_less(
     transcript: Transcript, turned: Sequence[Turned], how: Shown, *, tokens: int, most: int, of_this_turn: bool
 ) -> Shown | None:
-    """The least that brings a context to ``most`` tokens, about; or all that there is to let go; None where there is nothing.
+    """The least that brings a context to ``most`` tokens, about; or all that there is to let go; None where there is
+    nothing.
 
     Args:
         transcript: all that was ever in it.
@@ -74,7 +78,9 @@ def shown_less(
     return last
 
 
-def _ever_less(segments: Sequence[Segment], turned: Sequence[Turned], how: Shown, of_this_turn: bool) -> Iterator[Shown]:
+def _ever_less(
+    segments: Sequence[Segment], turned: Sequence[Turned], how: Shown, of_this_turn: bool
+) -> Iterator[Shown]:
     began = turned[-1].at if turned else 0
     for at in _results(segments, how.results, began):
         yield (how := replace(how, results=at))

@@ -118,7 +118,7 @@ def _arguments(line: str, at: int) -> tuple[list[Any], dict[str, Any], int]:
     positional: list[Any] = []
     keyword: dict[str, Any] = {}
     at = skip(line, at)
-    if line[at: at + 1] == ")":
+    if line[at : at + 1] == ")":
         return positional, keyword, at + 1
     while True:
         named = _KEYWORD.match(line, at)
@@ -132,7 +132,7 @@ def _arguments(line: str, at: int) -> tuple[list[Any], dict[str, Any], int]:
         else:
             keyword[named[1]] = value
         at = skip(line, at)
-        if line[at: at + 1] == ")":
+        if line[at : at + 1] == ")":
             return positional, keyword, at + 1
         at = expect(line, at, ",")
 

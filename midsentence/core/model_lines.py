@@ -1,4 +1,5 @@
-"""What the model's lines ask for (new calls, revisions, amendments, retries, removals, commits), and what is wrong with them.
+"""What the model's lines ask for (new calls, revisions, amendments, retries, removals, commits), and what is wrong with
+them.
 
 Owns the judgement of a line that parsed. Every refusal says what is wrong and what is allowed. Does not know when a
 call runs.
@@ -43,7 +44,8 @@ def issue(draft: Draft, line: CallLine) -> str | None:
 
 
 def amend(draft: Draft, line: AmendLine) -> str | None:
-    """Sets one argument of a call that stands, or adds to a text: a revision of which only the difference is written."""
+    """Sets one argument of a call that stands, or adds to a text: a revision of which only the difference is
+    written."""
     draft.span_lines += 1
     if (limit := draft.settings.calls_per_action) is not None and draft.span_lines > limit:
         return f"at most {limit} call{'s' if limit > 1 else ''} in one action"
@@ -73,7 +75,11 @@ def unfit(draft: Draft, call: Call) -> str | None:
     below = {call.id, *draft.graph.below(call.id)}
     for need in sorted(call.needs):
         if need in below or need not in draft.graph or draft.graph[need].state is CallState.CANCELLED:
-            known = [id for id in sorted(draft.graph.calls) if id not in below and draft.graph[id].state is not CallState.CANCELLED]
+            known = [
+                id
+                for id in sorted(draft.graph.calls)
+                if id not in below and draft.graph[id].state is not CallState.CANCELLED
+            ]
             legal = ", ".join(f"${id}" for id in known[-8:])
             return f"call {call.id} names ${need}; it can name {legal or 'no call yet'}"
     return None
@@ -91,7 +97,8 @@ def repeated_write(draft: Draft, call: Call) -> int | None:
 
 
 def reissue(draft: Draft, old: Call, new: Call) -> str | None:
-    """A line for a call that there is: a revision; or, if nothing in it is new, a retry or a no-op. Gives what is wrong with it."""
+    """A line for a call that there is: a revision; or, if nothing in it is new, a retry or a no-op. Gives what is wrong
+    with it."""
     if old.state is CallState.CANCELLED:
         return f"call {old.id} was removed; the next new ID is {draft.graph.highest + 1}"
     if old.text == new.text:

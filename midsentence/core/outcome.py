@@ -1,8 +1,8 @@
-"""A tool's result or failure as data: the one boundary through which everything that a tool returns or raises passes, live and in
-simulation.
+"""A tool's result or failure as data: the one boundary through which everything that a tool returns or raises passes,
+live and in simulation.
 
-Owns what is a result, and what an exception says of a call: a tool's own "no" (it did nothing), or a crash. Does not know threads,
-tasks and clocks.
+Owns what is a result, and what an exception says of a call: a tool's own "no" (it did nothing), or a crash. Does not
+know threads, tasks and clocks.
 """
 
 from __future__ import annotations
@@ -46,14 +46,16 @@ class Boundary:
             ended.gives(toolbox.run(name, args))
         return ended.outcome
 
-    SystemExit and KeyboardInterrupt are outcomes too: a tool ends no process. What the caller has to hear itself, it lets pass.
+    SystemExit and KeyboardInterrupt are outcomes too: a tool ends no process. What the caller has to hear itself, it
+    lets pass.
     """
 
     def __init__(self, *passes: type[BaseException]) -> None:
         """Of an attempt that has not begun.
 
         Args:
-            passes: exceptions that are none of the tool's: the cancellation of a task, Ctrl-C where the tool runs in the main thread.
+            passes: exceptions that are none of the tool's: the cancellation of a task, Ctrl-C where the tool runs in
+                the main thread.
         """
         self.outcome = Outcome()
         self._passes = passes
@@ -68,7 +70,9 @@ class Boundary:
     def __enter__(self) -> Boundary:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
         if error is None or isinstance(error, self._passes):
             return False
         self.outcome = failed(error)
@@ -100,12 +104,16 @@ def no_json(value: Any) -> str:
 
 
 def is_deep(value: Any) -> bool:
-    """Whether a JSON value is nested deeper than what can be walked through from any depth of the caller's own stack."""
+    """Whether a JSON value is nested deeper than what can be walked through from any depth of the caller's own
+    stack."""
     level = [value]
     for _ in range(MAX_RESULT_DEPTH + 1):
         level = [
-            item for each in level if isinstance(each, list | tuple | dict)
-            for item in (each.values() if isinstance(each, dict) else each) if isinstance(item, list | tuple | dict)
+            item
+            for each in level
+            if isinstance(each, list | tuple | dict)
+            for item in (each.values() if isinstance(each, dict) else each)
+            if isinstance(item, list | tuple | dict)
         ]
         if not level:
             return False

@@ -1,7 +1,8 @@
 """The incremental parser of what the model writes.
 
-Owns where in an action the model is, and the items that its text completes. Does not know what a line says (`midsentence.core.lines`).
-Parsing is pure: `feed(parser, text) -> (parser, items)`, and any split of the same text gives the same items.
+Owns where in an action the model is, and the items that its text completes. Does not know what a line says
+(`midsentence.core.lines`). Parsing is pure: `feed(parser, text) -> (parser, items)`, and any split of the same text
+gives the same items.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def _opening(parser: Parser) -> tuple[Parser, tuple[Item, ...]]:
     text = parser.buffer.lstrip()
     for tag in openers:
         if text.startswith(tag):
-            rest = text[len(tag):]
+            rest = text[len(tag) :]
             if tag == "<pause>":
                 return _end(ActionEnded("pause"))
             if tag == "<answer>":
@@ -102,7 +103,7 @@ def _thinking(parser: Parser) -> tuple[Parser, tuple[Item, ...]]:
         return parser, ()
     if found[0] != "</think>":
         return _end(Malformed(f"{found[0]} inside a thought: close it with </think> first"), left_open="think")
-    return Parser("between", parser.buffer[found.end():]), ()
+    return Parser("between", parser.buffer[found.end() :]), ()
 
 
 def _answering(parser: Parser) -> tuple[Parser, tuple[Item, ...]]:
@@ -134,7 +135,7 @@ def _calling(parser: Parser) -> tuple[Parser, tuple[Item, ...]]:
         if lines == 0:
             return _end(Malformed("<tool_call> holds no call: write one call a line, or <pause>"))
         return _end(*items, ActionEnded("tool_call", lines=lines))
-    return Parser("tool_call", parser.buffer[newline + 1:], lines), tuple(items)
+    return Parser("tool_call", parser.buffer[newline + 1 :], lines), tuple(items)
 
 
 _STEPS = {"start": _opening, "between": _opening, "think": _thinking, "tool_call": _calling, "answer": _answering}

@@ -54,7 +54,19 @@ from midsentence.core.model_lines import amend, awaited, commit_line, issue, rem
 from midsentence.core.parser import ActionEnded, AnswerOpened, Item, Parser, feed
 from midsentence.core.state import Before, Draft, Phase, State, freeze, knows_the_end, nothing_moves, start, thaw
 from midsentence.core.transcript import Segment, heard_text, says_a_word, silence_text, update_text
-from midsentence.core.transitions import close_tag, cut, discard_answer, interrupt, may_cut, move, note, say, stop_writing, tell, tell_void
+from midsentence.core.transitions import (
+    close_tag,
+    cut,
+    discard_answer,
+    interrupt,
+    may_cut,
+    move,
+    note,
+    say,
+    stop_writing,
+    tell,
+    tell_void,
+)
 
 __all__ = ["Phase", "State", "label", "start", "step"]
 
@@ -101,7 +113,8 @@ def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
 
 
 def on_user_update(draft: Draft, event: UserUpdate) -> None:
-    """Words, or the endpoint's word that they were the last: news for the model, and the end of what was released before."""
+    """Words, or the endpoint's word that they were the last: news for the model, and the end of what was released
+    before."""
     spoken = bool(event.text.strip() or event.retracts)
     if not spoken and not event.final:
         note(draft, "nothing_said")  # a recogniser that repeats itself: nobody has spoken
@@ -139,14 +152,19 @@ def on_user_update(draft: Draft, event: UserUpdate) -> None:
         elif cuts:
             interrupt(draft, "partial_query_update")
         return
-    tell(draft, "final_query_update" if event.final else "partial_query_update", update_text(event.text, event.retracts), cuts=cuts)
+    tell(
+        draft,
+        "final_query_update" if event.final else "partial_query_update",
+        update_text(event.text, event.retracts),
+        cuts=cuts,
+    )
 
 
 def keep_back(draft: Draft, event: UserUpdate) -> None:
     """Words that the model will be shown with the rest of what is said."""
     kept = len(draft.unshown)
     draft.unshown_retracts += max(0, event.retracts - kept)
-    draft.unshown = (*draft.unshown[:max(0, kept - event.retracts)], *event.text.split())
+    draft.unshown = (*draft.unshown[: max(0, kept - event.retracts)], *event.text.split())
 
 
 def show_whole(draft: Draft, cuts: bool) -> None:
@@ -175,7 +193,8 @@ def on_silence(draft: Draft, event: Silence) -> None:
 
 
 def on_speaking(draft: Draft, event: Speaking) -> None:
-    """How far the answer has been spoken. One that was cut short the model must know of: what it said last was not heard."""
+    """How far the answer has been spoken. One that was cut short the model must know of: what it said last was not
+    heard."""
     if event.part == "begun" and draft.answered:
         draft.speaking = True
     elif event.part != "begun" and draft.speaking:
@@ -203,8 +222,15 @@ def on_end_predicted(draft: Draft) -> None:
     still = draft.phase is not Phase.GENERATING
     draft.predicted = True
     draft.before = Before(
-        draft.graph, draft.transcript, draft.inbox, draft.informed, draft.errors_in_row, draft.turn_tokens, draft.unshown,
-        draft.unshown_retracts, still,
+        draft.graph,
+        draft.transcript,
+        draft.inbox,
+        draft.informed,
+        draft.errors_in_row,
+        draft.turn_tokens,
+        draft.unshown,
+        draft.unshown_retracts,
+        still,
     )
     if draft.settings.whole and not draft.settings.listens:
         show_whole(draft, cuts=True)
@@ -213,9 +239,10 @@ def on_end_predicted(draft: Draft) -> None:
 
 
 def throw_away(draft: Draft) -> None:
-    """Speech goes on after a predicted end: what was begun on it stops, and no call stands that it issued or made another of,
-    nor one that is computed from such a call. A model that listens has what was said until then in its calls, which stand.
-    Another is where it was before: the attempt leaves its context too, where nothing in it is anything else's."""
+    """Speech goes on after a predicted end: what was begun on it stops, and no call stands that it issued or made
+    another of, nor one that is computed from such a call. A model that listens has what was said until then in its
+    calls, which stand. Another is where it was before: the attempt leaves its context too, where nothing in it is
+    anything else's."""
     reopen(draft)
     end_release(draft)
     if draft.settings.listens or (before := draft.before) is None:
@@ -228,7 +255,11 @@ def throw_away(draft: Draft) -> None:
     calls, then = draft.graph.calls, before.graph.calls
     made = [id for id, call in calls.items() if id not in then or then[id].text != call.text]
     dead = {id for one in made for id in (one, *draft.graph.below(one))}
-    stands = (call for call in map(calls.__getitem__, sorted(dead)) if not call.frozen and call.state is not CallState.CANCELLED)
+    stands = (
+        call
+        for call in map(calls.__getitem__, sorted(dead))
+        if not call.frozen and call.state is not CallState.CANCELLED
+    )
     cancel_all(draft, [call.id for call in stands])
     if not goes_back:
         tell_void(draft)
@@ -243,10 +274,11 @@ def throw_away(draft: Draft) -> None:
 
 
 def _is_all_of_the_attempt(draft: Draft, before: Before) -> bool:
-    """Whether nothing has happened since but what the attempt brought about: no news of calls or answers of before it."""
+    """Whether nothing has happened since but what the attempt brought about: no news of calls or answers of before
+    it."""
     if any(draft.graph[id] != call for id, call in before.graph.calls.items()):
         return False
-    since = [*list(draft.transcript)[len(before.transcript):], *(pending.segment for pending in draft.inbox)]
+    since = [*list(draft.transcript)[len(before.transcript) :], *(pending.segment for pending in draft.inbox)]
     known = {id(segment) for segment in (pending.segment for pending in before.inbox)}
     return not any(segment.kind in ("cancel", "silence") for segment in since if id(segment) not in known)
 
@@ -300,7 +332,8 @@ def act(draft: Draft, item: Item) -> None:
 
 
 def end_action(draft: Draft, action: ActionEnded) -> str | None:
-    """The model is done with its action: what that commits may go. Gives what is wrong with ending it so, if anything."""
+    """The model is done with its action: what that commits may go. Gives what is wrong with ending it so, if
+    anything."""
     if action.kind == "pause" and draft.saw_final and is_stuck(draft):
         return stuck(draft)
     commits = commits_at(draft, action)
@@ -381,7 +414,9 @@ def on_crowded(draft: Draft, event: Crowded) -> None:
         note(draft, "stale_append")
         return
     if event.most_tokens > 0:
-        draft.settings = replace(draft.settings, max_context_tokens=min(draft.settings.max_context_tokens, event.most_tokens))
+        draft.settings = replace(
+            draft.settings, max_context_tokens=min(draft.settings.max_context_tokens, event.most_tokens)
+        )
     crowd(draft)
 
 
@@ -409,7 +444,8 @@ def to_let_go(draft: Draft) -> Shown | None:
 
 
 def make_room(draft: Draft) -> None:
-    """Lets the oldest go if the context is full, or nearly so while the user has the word; or ends the session if nothing can."""
+    """Lets the oldest go if the context is full, or nearly so while the user has the word; or ends the session if
+    nothing can."""
     if (less := to_let_go(draft)) is not None:
         draft.shown, draft.renewing, draft.phase = less, True, Phase.APPENDING
         say(draft, Forget(less.turns, less.results))
@@ -421,7 +457,8 @@ def make_room(draft: Draft) -> None:
 
 
 def proceed(draft: Draft) -> None:
-    """Says the answer if nothing is left to wait for; with the model at rest, appends what waits, or else has it write on."""
+    """Says the answer if nothing is left to wait for; with the model at rest, appends what waits, or else has it write
+    on."""
     if draft.answer is not None and not draft.graph.live and not draft.predicted:
         say(draft, Emit(draft.answer))
         draft.answer, draft.answered, draft.settled = None, True, draft.graph.highest
@@ -434,7 +471,12 @@ def proceed(draft: Draft) -> None:
         return
     if draft.inbox:
         append(draft)
-    elif draft.wake and draft.answer is None and not draft.answered and (draft.settings.listens or draft.final_in_context):
+    elif (
+        draft.wake
+        and draft.answer is None
+        and not draft.answered
+        and (draft.settings.listens or draft.final_in_context)
+    ):
         # a call that is ready but not running waits for one that runs, or for a commit that only the model can give
         if not draft.settings.waits_for_calls or not (draft.grace or any(draft.graph.in_state(CallState.RUNNING))):
             generate(draft)

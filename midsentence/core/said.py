@@ -1,11 +1,11 @@
 """Tests whether a value holds only words that the user said.
 
-Owns the proof that lets a call out early once results are in the context: not "no result is seen in it", which any rewriting
-gets round, but "all of it is the user's". A text is the user's if it is a run of words that the user said, written as they were
-heard, in small letters, with a capital first letter or one a word, with or without the punctuation around words; a number if
-it was said in figures; a list if its items are such texts and numbers, in the order in which they were said. Nothing else is: no
-``true``, no object, no list in a list and no empty item (their pattern could spell anything), no word of the agent's own. Does
-not know which calls need the proof.
+Owns the proof that lets a call out early once results are in the context: not "no result is seen in it", which any
+rewriting gets round, but "all of it is the user's". A text is the user's if it is a run of words that the user said,
+written as they were heard, in small letters, with a capital first letter or one a word, with or without the punctuation
+around words; a number if it was said in figures; a list if its items are such texts and numbers, in the order in which
+they were said. Nothing else is: no ``true``, no object, no list in a list and no empty item (their pattern could spell
+anything), no word of the agent's own. Does not know which calls need the proof.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def words_said(segments: Iterable[Segment]) -> tuple[str, ...]:
     for segment in segments:
         if segment.kind in ("partial_query_update", "final_query_update"):
             text, retracts = read_update(segment.text)
-            del words[max(0, len(words) - retracts):]
+            del words[max(0, len(words) - retracts) :]
             words += unicodedata.normalize("NFC", text).split()
     return tuple(words)
 
@@ -60,7 +60,9 @@ def _find(value: Any, words: Sequence[str], at: int) -> int | None:
         case _:
             return None
     length = len(value.split(" "))
-    return next((n + length for n in range(at, len(words) - length + 1) if value in _spellings(words[n : n + length])), None)
+    return next(
+        (n + length for n in range(at, len(words) - length + 1) if value in _spellings(words[n : n + length])), None
+    )
 
 
 def _spellings(run: Sequence[str]) -> Iterator[str]:

@@ -1,8 +1,9 @@
 """When a session is told that nobody speaks.
 
-Owns the times at which a silence is reported, and where they fall in speech whose timing is known. Does not know what a silence
-means: the agent decides that. A live session, which sees no words before they are recognised, counts from when they came
-(`midsentence.shells.inbox`).
+Owns the times at which a silence is reported, and where they fall in speech whose timing is known. Does not know what a
+silence
+means: the agent decides that. A live session, which sees no words before they are recognised, counts from when they
+came (`midsentence.shells.inbox`).
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ STEPS_NS = (ns(0.3), ns(0.6), ns(1.2), ns(2.4))
 """Growing: the longer nobody has spoken, the less another tenth of a second tells."""
 
 
-def silences(words: Sequence[tuple[int, int]], updates: Iterable[UserUpdate], steps_ns: Sequence[int] = STEPS_NS) -> list[Silence]:
+def silences(
+    words: Sequence[tuple[int, int]], updates: Iterable[UserUpdate], steps_ns: Sequence[int] = STEPS_NS
+) -> list[Silence]:
     """The silences of a request: after each word, as long as no other begins.
 
-    A step that falls before the recogniser has passed the word on is not told (its lag), nor one after the endpoint has spoken.
+    A step that falls before the recogniser has passed the word on is not told (its lag), nor one after the endpoint has
+    spoken.
 
     Args:
         words: start and end of each, in order.

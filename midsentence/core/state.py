@@ -1,6 +1,8 @@
-"""All that a session is: as one frozen value between two events, and as the working state of the step that takes in an event.
+"""All that a session is: as one frozen value between two events, and as the working state of the step that takes in an
+event.
 
-Owns `State`, how a fresh one is made, and its mutable twin `Draft`. Does not know how it changes: that is `midsentence.core.reducer`.
+Owns `State`, how a fresh one is made, and its mutable twin `Draft`. Does not know how it changes: that is
+`midsentence.core.reducer`.
 """
 
 from __future__ import annotations
@@ -135,7 +137,8 @@ class State:
     settled: int = 0
     """The highest call ID when the last answer went out: what failed or was skipped by then is over for good."""
     turn: int = 1
-    """Turns that the user opened with a word; one that a mere retraction or a full stop opened goes on with the one before."""
+    """Turns that the user opened with a word; one that a mere retraction or a full stop opened goes on with the one
+    before."""
     errors_in_row: int = 0
     """Invalid actions since the last valid one."""
     turned: tuple[Turned, ...] = ()
@@ -172,7 +175,8 @@ class State:
 class Draft:
     """A `State` while one step changes it: field for field the same, and said there. Lives for one step.
 
-    Everything in it is immutable, so that what a step changes is a field of the draft and never of the state that it came from.
+    Everything in it is immutable, so that what a step changes is a field of the draft and never of the state that it
+    came from.
     """
 
     settings: Settings
@@ -233,36 +237,110 @@ class Draft:
 def thaw(state: State) -> Draft:
     """The draft of a state's next step."""
     return Draft(
-        settings=state.settings, tools=state.tools, session=state.session, now_ns=state.now_ns, phase=state.phase,
-        outcome=state.outcome, transcript=state.transcript, inbox=state.inbox, graph=state.graph, commits=state.commits,
-        parser=state.parser, generation=state.generation, span_tokens=state.span_tokens, span_lines=state.span_lines,
-        saw_final=state.saw_final, saw_silence=state.saw_silence, cut_pending=state.cut_pending, wake=state.wake, spoken=state.spoken,
-        final_heard=state.final_heard, predicted=state.predicted, before=state.before, spent=state.spent, outdated=state.outdated,
-        unshown=state.unshown, unshown_retracts=state.unshown_retracts, final_in_context=state.final_in_context,
-        silence_in_context=state.silence_in_context, informed=state.informed, answer=state.answer, answered=state.answered,
-        speaking=state.speaking, settled=state.settled, turn=state.turn, errors_in_row=state.errors_in_row,
-        turned=state.turned, shown=state.shown, prompt_tokens=state.prompt_tokens, context_tokens=state.context_tokens,
-        renewing=state.renewing, turn_tokens=state.turn_tokens, turn_writes=state.turn_writes,
-        session_writes=state.session_writes, extra_writes=state.extra_writes, asked_more=state.asked_more, asked=state.asked,
-        starts=state.starts, timer=state.timer, grace=state.grace,
+        settings=state.settings,
+        tools=state.tools,
+        session=state.session,
+        now_ns=state.now_ns,
+        phase=state.phase,
+        outcome=state.outcome,
+        transcript=state.transcript,
+        inbox=state.inbox,
+        graph=state.graph,
+        commits=state.commits,
+        parser=state.parser,
+        generation=state.generation,
+        span_tokens=state.span_tokens,
+        span_lines=state.span_lines,
+        saw_final=state.saw_final,
+        saw_silence=state.saw_silence,
+        cut_pending=state.cut_pending,
+        wake=state.wake,
+        spoken=state.spoken,
+        final_heard=state.final_heard,
+        predicted=state.predicted,
+        before=state.before,
+        spent=state.spent,
+        outdated=state.outdated,
+        unshown=state.unshown,
+        unshown_retracts=state.unshown_retracts,
+        final_in_context=state.final_in_context,
+        silence_in_context=state.silence_in_context,
+        informed=state.informed,
+        answer=state.answer,
+        answered=state.answered,
+        speaking=state.speaking,
+        settled=state.settled,
+        turn=state.turn,
+        errors_in_row=state.errors_in_row,
+        turned=state.turned,
+        shown=state.shown,
+        prompt_tokens=state.prompt_tokens,
+        context_tokens=state.context_tokens,
+        renewing=state.renewing,
+        turn_tokens=state.turn_tokens,
+        turn_writes=state.turn_writes,
+        session_writes=state.session_writes,
+        extra_writes=state.extra_writes,
+        asked_more=state.asked_more,
+        asked=state.asked,
+        starts=state.starts,
+        timer=state.timer,
+        grace=state.grace,
     )
 
 
 def freeze(draft: Draft) -> State:
     """The state that a draft has become."""
     return State(
-        settings=draft.settings, tools=draft.tools, session=draft.session, now_ns=draft.now_ns, phase=draft.phase,
-        outcome=draft.outcome, transcript=draft.transcript, inbox=draft.inbox, graph=draft.graph, commits=draft.commits,
-        parser=draft.parser, generation=draft.generation, span_tokens=draft.span_tokens, span_lines=draft.span_lines,
-        saw_final=draft.saw_final, saw_silence=draft.saw_silence, cut_pending=draft.cut_pending, wake=draft.wake, spoken=draft.spoken,
-        final_heard=draft.final_heard, predicted=draft.predicted, before=draft.before, spent=draft.spent, outdated=draft.outdated,
-        unshown=draft.unshown, unshown_retracts=draft.unshown_retracts, final_in_context=draft.final_in_context,
-        silence_in_context=draft.silence_in_context, informed=draft.informed, answer=draft.answer, answered=draft.answered,
-        speaking=draft.speaking, settled=draft.settled, turn=draft.turn, errors_in_row=draft.errors_in_row,
-        turned=draft.turned, shown=draft.shown, prompt_tokens=draft.prompt_tokens, context_tokens=draft.context_tokens,
-        renewing=draft.renewing, turn_tokens=draft.turn_tokens, turn_writes=draft.turn_writes,
-        session_writes=draft.session_writes, extra_writes=draft.extra_writes, asked_more=draft.asked_more, asked=draft.asked,
-        starts=draft.starts, timer=draft.timer, grace=draft.grace,
+        settings=draft.settings,
+        tools=draft.tools,
+        session=draft.session,
+        now_ns=draft.now_ns,
+        phase=draft.phase,
+        outcome=draft.outcome,
+        transcript=draft.transcript,
+        inbox=draft.inbox,
+        graph=draft.graph,
+        commits=draft.commits,
+        parser=draft.parser,
+        generation=draft.generation,
+        span_tokens=draft.span_tokens,
+        span_lines=draft.span_lines,
+        saw_final=draft.saw_final,
+        saw_silence=draft.saw_silence,
+        cut_pending=draft.cut_pending,
+        wake=draft.wake,
+        spoken=draft.spoken,
+        final_heard=draft.final_heard,
+        predicted=draft.predicted,
+        before=draft.before,
+        spent=draft.spent,
+        outdated=draft.outdated,
+        unshown=draft.unshown,
+        unshown_retracts=draft.unshown_retracts,
+        final_in_context=draft.final_in_context,
+        silence_in_context=draft.silence_in_context,
+        informed=draft.informed,
+        answer=draft.answer,
+        answered=draft.answered,
+        speaking=draft.speaking,
+        settled=draft.settled,
+        turn=draft.turn,
+        errors_in_row=draft.errors_in_row,
+        turned=draft.turned,
+        shown=draft.shown,
+        prompt_tokens=draft.prompt_tokens,
+        context_tokens=draft.context_tokens,
+        renewing=draft.renewing,
+        turn_tokens=draft.turn_tokens,
+        turn_writes=draft.turn_writes,
+        session_writes=draft.session_writes,
+        extra_writes=draft.extra_writes,
+        asked_more=draft.asked_more,
+        asked=draft.asked,
+        starts=draft.starts,
+        timer=draft.timer,
+        grace=draft.grace,
     )
 
 

@@ -1,9 +1,9 @@
 """The transcript: an append-only list of segments, each written by the model or by the environment.
 
-Owns the noun `Segment`, the persistent chain that makes appending to a pure state cost the same at any length, and how the
-text of an update says that words are taken back.
-Does not know token ids of environment text: `midsentence.rendering.renderer` tokenises each segment by itself, so that the ids of
-a prefix never change.
+Owns the noun `Segment`, the persistent chain that makes appending to a pure state cost the same at any length, and how
+the text of an update says that words are taken back.
+Does not know token ids of environment text: `midsentence.rendering.renderer` tokenises each segment by itself, so that
+the ids of a prefix never change.
 """
 
 from __future__ import annotations
@@ -18,15 +18,25 @@ from midsentence.clock import NS_PER_S
 
 Kind = Literal[
     "model",
-    "partial_query_update", "final_query_update", "tool_result", "tool_error", "cancel", "error", "silence",
-    "think_interrupted", "tool_call_interrupted", "answer_interrupted",
+    "partial_query_update",
+    "final_query_update",
+    "tool_result",
+    "tool_error",
+    "cancel",
+    "error",
+    "silence",
+    "think_interrupted",
+    "tool_call_interrupted",
+    "answer_interrupted",
 ]
 
 MAX_RETRACTS = 1_000_000
 """More words are never taken back at once: no session has that many."""
 _LONGEST_SILENCE_NS = 10**18
 CLOSES: Mapping[Literal["think", "tool_call", "answer"], Kind] = {
-    "think": "think_interrupted", "tool_call": "tool_call_interrupted", "answer": "answer_interrupted",
+    "think": "think_interrupted",
+    "tool_call": "tool_call_interrupted",
+    "answer": "answer_interrupted",
 }
 """What closes a tag that a cut left open."""
 CLOSERS: frozenset[Kind] = frozenset(CLOSES.values())
@@ -80,7 +90,7 @@ def shortened(text: str, most_chars: int) -> str:
         return text
     tail = most_chars // 4
     head = most_chars - tail
-    return f"{text[:head]} … [{len(text) - head - tail} characters left out] … {text[len(text) - tail:]}"
+    return f"{text[:head]} … [{len(text) - head - tail} characters left out] … {text[len(text) - tail :]}"
 
 
 _TAKES_BACK = re.compile(r"^\[-(\d+)\] ?")
@@ -89,7 +99,8 @@ _SPARED = re.compile(r"^\[ -(?=\d+\])")
 
 
 def update_text(text: str, retracts: int = 0) -> str:
-    """The data of an update: ``[-2] words`` takes the last two words back first. A user who says "[-1]" takes nothing back."""
+    """The data of an update: ``[-2] words`` takes the last two words back first. A user who says "[-1]" takes nothing
+    back."""
     text, retracts = _SAYS_SO.sub("[ -", text), min(retracts, MAX_RETRACTS)
     return f"[-{retracts}] {text}" if retracts else text
 
@@ -119,4 +130,4 @@ def silence_text(silent_ns: int) -> str:
 def read_update(data: str) -> tuple[str, int]:
     """What was said in an update, and how many words it takes back first: the inverse of `update_text`."""
     taken = _TAKES_BACK.match(data)
-    return _SPARED.sub("[-", data[taken.end():] if taken else data), int(taken[1]) if taken else 0
+    return _SPARED.sub("[-", data[taken.end() :] if taken else data), int(taken[1]) if taken else 0

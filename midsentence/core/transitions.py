@@ -1,7 +1,7 @@
 """Operations that all parts of the core use on the state that a step changes.
 
-Owns the transitions (`move` is the only function that changes a call's state, and it does everything that the table's row says), what the
-model is told, and what cuts it. Does not know events.
+Owns the transitions (`move` is the only function that changes a call's state, and it does everything that the table's
+row says), what the model is told, and what cuts it. Does not know events.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def move(draft: Draft, call: Call, input: Input, *, becomes: Call | None = None,
         draft: the state being changed.
         call: as it stands.
         input: what happens to it.
-        becomes: what that makes of it, its state apart: the result that it has now, other arguments. By default, as it stands.
+        becomes: what that makes of it, its state apart: the result that it has now, other arguments. By default, as it
+            stands.
         resolved: of a call that starts, with results in place of the references: what the tool is given.
 
     Returns:
@@ -67,7 +68,8 @@ def start_tool(draft: Draft, call: Call) -> None:
 
 
 def void(draft: Draft, call: Call) -> None:
-    """Takes back a result: out of the inbox if it still waits there; if the model has seen it, it will be told (`tell_void`)."""
+    """Takes back a result: out of the inbox if it still waits there; if the model has seen it, it will be told
+    (`tell_void`)."""
     draft.inbox = tuple(pending for pending in draft.inbox if pending.call != call.id)
     if call.in_context:
         draft.voided.add(call.id)

@@ -1,7 +1,7 @@
 """The values of a call: JSON, references to results, and texts that are put together of both.
 
-Owns how a value is read and written, and what becomes of a reference when the result is there. Does not know lines, and which
-calls exist.
+Owns how a value is read and written, and what becomes of a reference when the result is there. Does not know lines, and
+which calls exist.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def joined(parts: Iterable[str | Ref | Join]) -> str | Ref | Join:
     texts = [piece for piece in flat if isinstance(piece, str)]
     if len(texts) == len(flat):
         return "".join(texts)
-    return Join(tuple(flat) if len(flat) > 1 else (*flat, ""))  # a result alone, as a text, is another value than the result
+    return Join(
+        tuple(flat) if len(flat) > 1 else (*flat, "")
+    )  # a result alone, as a text, is another value than the result
 
 
 class NoSuchPart(KeyError):
@@ -99,7 +101,9 @@ def part_of(value: Any, ref: Ref) -> Any:
                 value = value[step]
             case _:
                 whole = write_value(Ref(ref.call, ref.path[:n]))
-                raise NoSuchPart(f"there is no {write_value(Ref(ref.call, ref.path[:n + 1]))}: {whole} is {_what_is_there(value)}")
+                raise NoSuchPart(
+                    f"there is no {write_value(Ref(ref.call, ref.path[: n + 1]))}: {whole} is {_what_is_there(value)}"
+                )
     return value
 
 
@@ -156,7 +160,8 @@ def write_value(value: Any) -> str:
             return f"[{', '.join(write_value(item) for item in value)}]"
         case dict():
             return f"{{{', '.join(f'{write_value(name)}: {write_value(item)}' for name, item in value.items())}}}"
-    # no tag ever stands in a value, all else stands as it is: what a text says can't be taken for a tag when it is tokenised
+    # no tag ever stands in a value, all else stands as it is: what a text says can't be taken for a tag when it is
+    # tokenised
     return _OPENS_TAG.sub(r"\\u003c", json.dumps(value, ensure_ascii=False))
 
 
@@ -174,7 +179,7 @@ def read_argument(line: str, at: int) -> tuple[Any, int]:
     """
     value, at = _value(line, at, 0)
     parts = [value]
-    while line[skip(line, at): skip(line, at) + 1] == "+":
+    while line[skip(line, at) : skip(line, at) + 1] == "+":
         value, at = _value(line, skip(line, skip(line, at) + 1), 0)
         parts.append(value)
     if len(parts) == 1:
@@ -192,29 +197,29 @@ def _value(line: str, at: int, depth: int) -> tuple[Any, int]:
         return Ref(int(ref[1]), path), at
     if (scalar := _SCALAR.match(line, at)) is not None:
         return _scalar(scalar[0]), scalar.end()
-    if line[at: at + 1] == "[":
+    if line[at : at + 1] == "[":
         items: list[Any] = []
         at = skip(line, at + 1)
-        while line[at: at + 1] != "]":
+        while line[at : at + 1] != "]":
             if items:
                 at = expect(line, at, ",")
             value, at = _value(line, at, depth + 1)
             items.append(value)
             at = skip(line, at)
         return items, at + 1
-    if line[at: at + 1] == "{":
+    if line[at : at + 1] == "{":
         fields: dict[str, Any] = {}
         at = skip(line, at + 1)
-        while line[at: at + 1] != "}":
+        while line[at : at + 1] != "}":
             if fields:
                 at = expect(line, at, ",")
             name = _SCALAR.match(line, at)
             if name is None or not name[0].startswith('"'):
-                raise BadLine(f"expected a quoted field name at {line[at:at + 12]!r}")
+                raise BadLine(f"expected a quoted field name at {line[at : at + 12]!r}")
             fields[_scalar(name[0])], at = _value(line, expect(line, skip(line, name.end()), ":"), depth + 1)
             at = skip(line, at)
         return fields, at + 1
-    raise BadLine(f"expected a JSON value or $n at {line[at:at + 12]!r}")
+    raise BadLine(f"expected a JSON value or $n at {line[at : at + 12]!r}")
 
 
 def _path(line: str, at: int) -> tuple[tuple[str | int, ...], int]:
@@ -249,6 +254,6 @@ def expect(line: str, at: int, char: str) -> int:
     Raises:
         BadLine: another does.
     """
-    if line[at: at + 1] != char:
-        raise BadLine(f"expected {char!r} at {line[at:at + 12]!r}")
+    if line[at : at + 1] != char:
+        raise BadLine(f"expected {char!r} at {line[at : at + 12]!r}")
     return skip(line, at + 1)

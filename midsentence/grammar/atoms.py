@@ -27,7 +27,8 @@ def _letter(character: str) -> str:
 
 
 def untagged(control: str, most: int) -> str:
-    """A regex of 1 to ``most`` pieces of text that spell no tag; made without negation, so that its end is known at once.
+    """A regex of 1 to ``most`` pieces of text that spell no tag; made without negation, so that its end is known at
+    once.
 
     ``<`` opens every tag and occurs nowhere else in one, so text is free of tags if each beginning of a tag is followed
     by what does not continue it, by another beginning, or by the end.

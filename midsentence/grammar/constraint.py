@@ -1,11 +1,11 @@
 """Grammar-constrained decoding of the protocol, aware of the state: what is written is legal before it is judged.
 
 Owns the constraint of one generation: which tokens may come next, and which must. An action is cut into a *head* (the
-thought, and what follows it up to the first line break) and its *lines*, and each gets a grammar of its own, made when it
-begins from the calls as they then are: known tools with their parameters, IDs that may be issued, revised or removed,
-results that may be named, and no line that would ask for what already stands. The core itself keeps count: it is pure, so
-a shadow of the session is stepped along with each line. llguidance turns a grammar into masks. Does not judge: that is
-the core's, which reads constrained and free text alike.
+thought, and what follows it up to the first line break) and its *lines*, and each gets a grammar of its own, made when
+it begins from the calls as they then are: known tools with their parameters, IDs that may be issued, revised or
+removed, results that may be named, and no line that would ask for what already stands. The core itself keeps count: it
+is pure, so a shadow of the session is stepped along with each line. llguidance turns a grammar into masks. Does not
+judge: that is the core's, which reads constrained and free text alike.
 
     grammar = ProtocolGrammar(renderer)         # one for any number of sessions and tools
     Episode(..., grammar=grammar)
@@ -44,7 +44,12 @@ class ProtocolGrammar:
     """Makes the constraint of each generation; compiled grammars are shared by all sessions."""
 
     def __init__(
-        self, renderer: Renderer, *, max_thought_chars: int = 400, max_answer_chars: int = 2000, grounded: bool = False,
+        self,
+        renderer: Renderer,
+        *,
+        max_thought_chars: int = 400,
+        max_answer_chars: int = 2000,
+        grounded: bool = False,
     ) -> None:
         """Reads the tokenizer (a second for a large vocabulary), so make one and keep it.
 
@@ -52,8 +57,9 @@ class ProtocolGrammar:
             renderer: the one that the sessions run with; tags are tokens or text as it has them.
             max_thought_chars: the longest thought.
             max_answer_chars: the longest answer.
-            grounded: whether texts in calls are made of words that the user said (`midsentence.grammar.said_text.text_of`); what a result
-                holds is given by reference. For tools that take things as they were said.
+            grounded: whether texts in calls are made of words that the user said
+                (`midsentence.grammar.said_text.text_of`); what a result holds is given by reference. For tools that
+                take things as they were said.
         """
         self.renderer = renderer
         self.max_thought_chars, self.max_answer_chars = max_thought_chars, max_answer_chars
@@ -76,17 +82,27 @@ class ProtocolGrammar:
         pause, answer = may_pause(state), knows_the_end(state) and not lacks(state) and not self._unsaid(state)
         calls = self._line(state, first=True) is not None
         key = ("head", pause, answer, calls)
-        return self._matcher(key, lambda: head_rules(
-            self.renderer.tag_ids, pause=pause, answer=answer, calls=calls, flat=self.renderer.turns == "flat",
-            max_thought_chars=self.max_thought_chars, max_answer_chars=self.max_answer_chars,
-        ))
+        return self._matcher(
+            key,
+            lambda: head_rules(
+                self.renderer.tag_ids,
+                pause=pause,
+                answer=answer,
+                calls=calls,
+                flat=self.renderer.turns == "flat",
+                max_thought_chars=self.max_thought_chars,
+                max_answer_chars=self.max_answer_chars,
+            ),
+        )
 
     def line(self, state: State) -> LLMatcher:
         """One line inside ``<tool_call>``, or its end."""
         first = state.span_lines == 0 and state.parser.lines == 0
         made = self._line(state, first)
         if made is None:
-            raise ValueError(f"no call line is legal after {state.span_lines} lines; the head must not open <tool_call>")
+            raise ValueError(
+                f"no call line is legal after {state.span_lines} lines; the head must not open <tool_call>"
+            )
         if self.grounded and made[0] in self._too_large:
             made = self._line(state, first, False) or made
         try:
@@ -98,7 +114,8 @@ class ProtocolGrammar:
             return self._matcher(*plain)
 
     def _line(self, state: State, first: bool, grounded: bool = True) -> tuple[_Key, Any] | None:
-        """Key and maker of a line's grammar, or None where no line at all is legal. Without ``grounded`` texts may be anything."""
+        """Key and maker of a line's grammar, or None where no line at all is legal. Without ``grounded`` texts may be
+        anything."""
         limit = state.settings.calls_per_action
         free = [id for id, call in sorted(state.graph.calls.items()) if may_change(state, call)]
         specs = tuple(state.tools.values()) if limit is None or state.span_lines < limit else ()
@@ -108,7 +125,9 @@ class ProtocolGrammar:
         whole_by_the_end = state.settings.commit == "action" and state.saw_final
         refs = {id: may_name(state, id) for id in ids}
         taken = {(id, spec.name): found for id in ids for spec in specs if (found := taken_args(state, id, spec))}
-        amendable = tuple(Amendable(id, call.spec, call.args) for id in free if specs and amends and (call := state.graph[id]))
+        amendable = tuple(
+            Amendable(id, call.spec, call.args) for id in free if specs and amends and (call := state.graph[id])
+        )
         unsaid = self._unsaid(state)
         commits = waiting(state, unsaid) if state.settings.commit == "line" and knows_the_end(state) else ()
         close = not first and not (whole_by_the_end and lacks(state))
@@ -117,8 +136,19 @@ class ProtocolGrammar:
         whole = frozenset(call.id for call in done if not isinstance(call.result, dict | list))
         said = words_said(state.transcript) or None if self.grounded and grounded else None
         key = (
-            "line", said, legal.ids, legal.removable, legal.commits, legal.commits_all, legal.close, amends, whole_by_the_end, whole,
-            tuple(refs.items()), tuple(map(_shape, specs)), tuple((where, tuple(map(repr, found))) for where, found in taken.items()),
+            "line",
+            said,
+            legal.ids,
+            legal.removable,
+            legal.commits,
+            legal.commits_all,
+            legal.close,
+            amends,
+            whole_by_the_end,
+            whole,
+            tuple(refs.items()),
+            tuple(map(_shape, specs)),
+            tuple((where, tuple(map(repr, found))) for where, found in taken.items()),
             tuple((call.id, call.spec.name, repr(sorted(call.args.items()))) for call in amendable),
         )
         if key in self._kept:
@@ -128,11 +158,14 @@ class ProtocolGrammar:
         return None if text is None else (key, lambda: text)
 
     def _unsaid(self, state: State) -> frozenset[int]:
-        """Calls that may change and hold a text with a word that the user has not said, half of one or one that was taken back."""
+        """Calls that may change and hold a text with a word that the user has not said, half of one or one that was
+        taken back."""
         said = spelled(words_said(state.transcript)) if self.grounded else frozenset()
         return frozenset(
-            id for id in state.graph.live | {id for id, call in state.graph.calls.items() if call.state is CallState.DONE}
-            if said and may_change(state, call := state.graph[id])
+            id
+            for id in state.graph.live | {id for id, call in state.graph.calls.items() if call.state is CallState.DONE}
+            if said
+            and may_change(state, call := state.graph[id])
             and any(unsaid(call.args.get(param.name), said) for param in call.spec.params if not listed(param.schema))
         )
 
@@ -167,7 +200,10 @@ class ProtocolConstraint:
             fill_next_token_bitmask(self._matcher, bits)
             self._mask = np.unpackbits(bits.view(np.uint8), bitorder="little")[:size].astype(bool)
             if self._matcher.is_error():  # a limit of its lexer; the core judges what is written, as it always does
-                warnings.warn(f"llguidance gave up, the action goes on unconstrained: {self._matcher.get_error()[:300]}", stacklevel=2)
+                warnings.warn(
+                    f"llguidance gave up, the action goes on unconstrained: {self._matcher.get_error()[:300]}",
+                    stacklevel=2,
+                )
                 self._grammar.forget()
                 self._free, self._mask = True, None
         return self._mask
@@ -182,7 +218,9 @@ class ProtocolConstraint:
         if self._free:
             return
         if not self._matcher.consume_token(token):
-            raise ValueError(f"token {token} ({self._grammar.renderer.text([token])!r}) is not allowed after {self._text!r}")
+            raise ValueError(
+                f"token {token} ({self._grammar.renderer.text([token])!r}) is not allowed after {self._text!r}"
+            )
         self._text += self._decoder.push(token)
         if self._matcher.is_accepting():
             self._next()
@@ -223,16 +261,23 @@ def lacks(state: State) -> bool:
 def may_name(state: State, id: int) -> tuple[int, ...]:
     """IDs whose results a line under ``id`` may name: all that stand and are not made from it."""
     below = {id, *(state.graph.below(id) if id in state.graph else ())}
-    return tuple(other for other, call in sorted(state.graph.calls.items()) if call.state is not CallState.CANCELLED and other not in below)
+    return tuple(
+        other
+        for other, call in sorted(state.graph.calls.items())
+        if call.state is not CallState.CANCELLED and other not in below
+    )
 
 
 def waiting(state: State, but: frozenset[int] = frozenset()) -> tuple[int, ...]:
-    """IDs of the calls that a commit may name, and would let go: live, not let go before, and whole as is all that they need.
+    """IDs of the calls that a commit may name, and would let go: live, not let go before, and whole as is all that they
+    need.
 
     Those of ``but`` count as not whole.
     """
     live = [state.graph[id] for id in sorted(state.graph.live)]
-    lacking = {below for id in {*but, *(call.id for call in live if call.missing)} for below in (id, *state.graph.below(id))}
+    lacking = {
+        below for id in {*but, *(call.id for call in live if call.missing)} for below in (id, *state.graph.below(id))
+    }
     held = (call for call in live if call.state is not CallState.RUNNING and not state.commits.covers(call))
     return tuple(call.id for call in held if call.id not in lacking)
 
@@ -255,7 +300,9 @@ def taken_args(state: State, id: int, spec: ToolSpec) -> list[Mapping[str, Any]]
     """Arguments that a line of this ID and tool can't have: the call as it stands, and equal effects."""
     found: dict[str, Mapping[str, Any]] = {}
     old = state.graph[id] if id in state.graph else None
-    again = old is not None and (old.state is CallState.SKIPPED or old.state is CallState.FAILED and spec.access != "write")
+    again = old is not None and (
+        old.state is CallState.SKIPPED or old.state is CallState.FAILED and spec.access != "write"
+    )
     if old is not None and old.spec.name == spec.name and not again:
         found[old.text] = old.args
     if spec.access == "write" and not spec.repeatable:

@@ -1,9 +1,9 @@
 """The protocol's grammar as text for llguidance: the head of an action, and one line.
 
-Owns how tools and references become rules, and the one way in which a call is written: arguments by position as far as they go
-without a gap, then by name in the tool's order. Because each call has one text only, a call that must not be written again can
-be left out exactly, and so can an amendment that would make such a call. Does not know states and tokens' masks; what is legal
-is told to it. What a value may be is `midsentence.grammar.values`.
+Owns how tools and references become rules, and the one way in which a call is written: arguments by position as far as
+they go without a gap, then by name in the tool's order. Because each call has one text only, a call that must not be
+written again can be left out exactly, and so can an amendment that would make such a call. Does not know states and
+tokens' masks; what is legal is told to it. What a value may be is `midsentence.grammar.values`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,17 @@ from midsentence.tools.tool import Param, ToolSpec
 
 
 def head_rules(
-    tag_ids: Mapping[str, int], *, pause: bool, answer: bool, calls: bool, flat: bool, max_thought_chars: int, max_answer_chars: int,
+    tag_ids: Mapping[str, int],
+    *,
+    pause: bool,
+    answer: bool,
+    calls: bool,
+    flat: bool,
+    max_thought_chars: int,
+    max_answer_chars: int,
 ) -> str:
-    """An optional thought, then the end of the action or the start of its first line, which in ``flat`` turns follows directly."""
+    """An optional thought, then the end of the action or the start of its first line, which in ``flat`` turns follows
+    directly."""
     lines = [
         f"THOUGHT: /{untagged(CONTROL, max_thought_chars)}/",
         f"WORDS: /{untagged(CONTROL_BUT_NEWLINE, max_answer_chars)}/",
@@ -83,8 +91,14 @@ class LineRules:
     """The rules of one line, gathered while they are made."""
 
     def __init__(
-        self, tag_ids: Mapping[str, int], specs: Sequence[ToolSpec], refs: Mapping[int, tuple[int, ...]],
-        taken: Mapping[tuple[int, str], Sequence[Mapping[str, Any]]], *, whole: frozenset[int] = frozenset(), open: bool = False,
+        self,
+        tag_ids: Mapping[str, int],
+        specs: Sequence[ToolSpec],
+        refs: Mapping[int, tuple[int, ...]],
+        taken: Mapping[tuple[int, str], Sequence[Mapping[str, Any]]],
+        *,
+        whole: frozenset[int] = frozenset(),
+        open: bool = False,
         said: Sequence[str] | None = None,
     ) -> None:
         """Takes what is legal.
@@ -149,14 +163,18 @@ class LineRules:
                 if self._said is not None:
                     rules += self._said_more(param.name, old, held) if isinstance(old, str) else []
                     continue
-                more = [value[len(old):] for value in held if isinstance(old, str) and isinstance(value, str) and value.startswith(old)]
+                more = [
+                    value[len(old) :]
+                    for value in held
+                    if isinstance(old, str) and isinstance(value, str) and value.startswith(old)
+                ]
                 if (value := self._other_value({"type": "string"}, self._refs[call.id], ["", *more])) is not None:
                     rules.append(f"{quoted(f'{param.name} += ')} {value}")
         return rules
 
     def _said_more(self, name: str, old: str, held: Sequence[Any]) -> list[str]:
         """The rule of what may be added to a text of said words; none where nothing may."""
-        but = {text[len(old):] for text in held if isinstance(text, str) and text.startswith(old)}
+        but = {text[len(old) :] for text in held if isinstance(text, str) and text.startswith(old)}
         regex, least = more_of(old, self._said or ())
         if not set(least) - but:
             return []
@@ -167,12 +185,17 @@ class LineRules:
 
     def _held(self, call: Amendable, param: Param) -> list[Any]:
         """Values that would make the call one that it already is, or must not be."""
-        held = [args.get(param.name) for args in self._taken.get((call.id, call.spec.name), ())
-                if {**args, param.name: None} == {**call.args, param.name: None} and param.name in args]
+        held = [
+            args.get(param.name)
+            for args in self._taken.get((call.id, call.spec.name), ())
+            if {**args, param.name: None} == {**call.args, param.name: None} and param.name in args
+        ]
         return [*held, call.args.get(param.name)]  # what is absent is null
 
     def _other_value(self, schema: Mapping[str, Any], refs: tuple[int, ...], but: Sequence[Any]) -> str | None:
-        texts = dict.fromkeys(quoted(write_value(value)) if listed(schema) else self._values.same(value, schema) for value in but)
+        texts = dict.fromkeys(
+            quoted(write_value(value)) if listed(schema) else self._values.same(value, schema) for value in but
+        )
         fields = dict.fromkeys(name for value in but if isinstance(value, dict) for name in value)
         return self._values.value(schema, refs, tuple(texts), tuple(fields))
 
@@ -214,7 +237,9 @@ class LineRules:
                 value = self._taken_here[n].get(param.name)  # what is absent is null
                 if value is not None or "null" in kinds_of(param.schema):
                     fields |= dict.fromkeys(value) if isinstance(value, dict) else {}
-                    text = quoted(write_value(value)) if listed(param.schema) else self._values.same(value, param.schema)
+                    text = (
+                        quoted(write_value(value)) if listed(param.schema) else self._values.same(value, param.schema)
+                    )
                     groups.setdefault(text, []).append(n)
             other = self._values.value(param.schema, self._refs[id], tuple(groups), tuple(fields))
             after = self._node(id, spec, at + 1, (), **rest) if other is not None else None
@@ -223,7 +248,11 @@ class LineRules:
             for text, those in groups.items():
                 if (after := self._node(id, spec, at + 1, tuple(those), **rest)) is not None:
                     # what is no literal is wider than the values that fit
-                    fits = text if text.startswith('"') else self._values.value(param.schema, self._refs[id], (), tuple(fields))
+                    fits = (
+                        text
+                        if text.startswith('"')
+                        else self._values.value(param.schema, self._refs[id], (), tuple(fields))
+                    )
                     whole = text if text.startswith('"') else f"{fits} & {text}"
                     options.append(f"{lead}{self._values.terminal(whole)} {after}")
         if not param.required or self._open:

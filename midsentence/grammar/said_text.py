@@ -17,34 +17,41 @@ _MOST_SAID = 150
 
 
 def text_of(said: Sequence[str]) -> str:
-    """A regex of JSON strings that hold nothing but some of these words, in their order: a run of them, with fillers left out.
+    """A regex of JSON strings that hold nothing but some of these words, in their order: a run of them, with fillers
+    left out.
 
-    A word may be written in small letters or with a capital, without the punctuation around it and without a possessive's ending.
+    A word may be written in small letters or with a capital, without the punctuation around it and without a
+    possessive's ending.
     """
     words = [_either(spellings) for word in said[-_MOST_SAID:] if (spellings := _spellings(word))]
     rest = [f"( {word})?" for word in words]
-    begun = "|".join(word + "".join(rest[n + 1:]) for n, word in enumerate(words))
+    begun = "|".join(word + "".join(rest[n + 1 :]) for n, word in enumerate(words))
     return f'"({begun})?"' if words else '""'
 
 
 def more_of(text: str, said: Sequence[str]) -> tuple[str, list[str]]:
-    """A regex of JSON strings that can be added to a text of said words, and the shortest of them; none, if nothing can.
+    """A regex of JSON strings that can be added to a text of said words, and the shortest of them; none, if nothing
+    can.
 
-    The rest of a word of which the text holds only the beginning, for that is how words are heard, and words after it; or, where its
-    last word was said, a space and words, of which the first is another than the last.
+    The rest of a word of which the text holds only the beginning, for that is how words are heard, and words after it;
+    or, where its last word was said, a space and words, of which the first is another than the last.
     """
     last, words = text.rsplit(" ", 1)[-1], without_repeats(said)[-_MOST_SAID:]
     forms = [_spellings(word) for word in words]
     whole = not unsaid(last, spelled(words))
     starts = []  # what the first word adds, and its place
     for n, spellings in enumerate(forms):
-        ends = [form[len(last):] for form in spellings if last and form.casefold().startswith(last.casefold()) and len(form) > len(last)]
+        ends = [
+            form[len(last) :]
+            for form in spellings
+            if last and form.casefold().startswith(last.casefold()) and len(form) > len(last)
+        ]
         starts.append((n, ends))
         if whole and last.casefold() not in map(str.casefold, spellings):
             starts.append((n, [f"{' ' if text else ''}{form}" for form in spellings]))
     starts = [(n, list(dict.fromkeys(ends))) for n, ends in starts if ends]
     after = [f"( {_either(spellings)})?" if spellings else "" for spellings in forms]
-    options = [_either(ends) + "".join(after[n + 1:]) for n, ends in starts]
+    options = [_either(ends) + "".join(after[n + 1 :]) for n, ends in starts]
     return f'"({"|".join(options)})"', [end for _, ends in starts for end in ends]
 
 
@@ -54,7 +61,8 @@ def spelled(said: Iterable[str]) -> frozenset[str]:
 
 
 def unsaid(value: Any, said: Set[str]) -> bool:
-    """Whether a value, or a part of it, is a text with a word that is none of what `spelled` gives: half of one, or one taken back."""
+    """Whether a value, or a part of it, is a text with a word that is none of what `spelled` gives: half of one, or one
+    taken back."""
     if isinstance(value, str):
         return any(word.casefold() not in said for word in value.split())
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
@@ -62,14 +70,15 @@ def unsaid(value: Any, said: Set[str]) -> bool:
 
 
 def without_repeats(said: Sequence[str]) -> tuple[str, ...]:
-    """The words, of a run of up to three that is said twice at once ("the the", "any chance any chance") the second time alone."""
+    """The words, of a run of up to three that is said twice at once ("the the", "any chance any chance") the second
+    time alone."""
     words: list[str] = []
     for word in said:
         words.append(word)
         for length in (1, 2, 3):
-            again, before = words[-length:], words[-2 * length:-length]
+            again, before = words[-length:], words[-2 * length : -length]
             if len(before) == length and [w.casefold() for w in again] == [w.casefold() for w in before]:
-                del words[-2 * length:-length]
+                del words[-2 * length : -length]
                 break
     return tuple(words)
 
@@ -77,7 +86,11 @@ def without_repeats(said: Sequence[str]) -> tuple[str, ...]:
 def _spellings(word: str) -> list[str]:
     bare = word.strip(AROUND)
     texts = [word, bare, *(bare.removesuffix(end) for end in ("'s", "\u2019s"))]
-    return [text for text in dict.fromkeys(form for text in texts for form in (text, text.lower(), text[:1].upper() + text[1:])) if text]
+    return [
+        text
+        for text in dict.fromkeys(form for text in texts for form in (text, text.lower(), text[:1].upper() + text[1:]))
+        if text
+    ]
 
 
 def _either(texts: Iterable[str]) -> str:

@@ -1,7 +1,7 @@
 """A tool's schemas as terminals for llguidance, one for each value that may be written.
 
-Owns the one way in which a value is written, as `midsentence.core.values.write_value` does, and how those that must not be written
-are left out. Does not know calls, and where in a line a value stands.
+Owns the one way in which a value is written, as `midsentence.core.values.write_value` does, and how those that must not
+be written are left out. Does not know calls, and where in a line a value stands.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ class ValueRules:
     ) -> str | None:
         """A terminal of all values that fit, references among them, but for those given; None where there is none.
 
-        An object of any shape has those ``fields`` in this order and once, so that each object made of them has one text.
+        An object of any shape has those ``fields`` in this order and once, so that each object made of them has one
+        text.
         """
         few = _few(schema)
         if few is not None:
@@ -128,7 +129,9 @@ class ValueRules:
         shapes = self._shapes(schema, refs, depth + 1) + ([self._ref(refs)] if refs else [])
         return self.terminal(" | ".join(shapes))
 
-    def _objects(self, schema: Mapping[str, Any], refs: tuple[int, ...], depth: int, known: tuple[str, ...]) -> list[str]:
+    def _objects(
+        self, schema: Mapping[str, Any], refs: tuple[int, ...], depth: int, known: tuple[str, ...]
+    ) -> list[str]:
         fields: Mapping[str, Any] = schema.get("properties", {})
         if not fields:
             rest = schema.get("additionalProperties", {})
@@ -145,7 +148,11 @@ class ValueRules:
     def _any_fields(self, value: str, known: tuple[str, ...]) -> str:
         """A terminal of fields of any name and the closing bracket; the known ones come in order, each at most once."""
         names = [_field(name) for name in known]
-        name = f"(KEY & ~({' | '.join(quoted(json.dumps(name, ensure_ascii=False)) for name in known)}))" if known else "KEY"
+        name = (
+            f"(KEY & ~({' | '.join(quoted(json.dumps(name, ensure_ascii=False)) for name in known)}))"
+            if known
+            else "KEY"
+        )
         pair = self.terminal(f'{name} ": " {value}')
         after = self.terminal(f'(", " {pair})* "}}"')
         tails = [after]  # after each known field, from the last one back
@@ -155,11 +162,13 @@ class ValueRules:
         firsts = [f"{names[m]} {value} {tails[len(names) - 1 - m]}" for m in range(len(names))]
         return self.terminal(" | ".join(['"}"', f"{pair} {tails[-1]}", *firsts]))
 
-    def _fields(self, pairs: Mapping[str, str], left: tuple[str, ...], required: frozenset[str], ordered: bool, first: bool) -> str:
+    def _fields(
+        self, pairs: Mapping[str, str], left: tuple[str, ...], required: frozenset[str], ordered: bool, first: bool
+    ) -> str:
         """A terminal of the fields still to come and the closing bracket."""
         options = [] if required & set(left) else ['"}"']
         for n, name in enumerate(left):
-            rest = left[n + 1:] if ordered else left[:n] + left[n + 1:]
+            rest = left[n + 1 :] if ordered else left[:n] + left[n + 1 :]
             after = self._fields(pairs, rest, required, ordered, False)
             options.append(f"{'' if first else quoted(', ')} {pairs[name]} {after}")
             if ordered and name in required:
@@ -172,13 +181,17 @@ class ValueRules:
             case float():
                 return self.terminal(f"{quoted(write_value(value))} | LONG")
             case dict() if value:
-                schema = next((part for part in alternatives(schema) if value.keys() <= part.get("properties", {}).keys()), schema)
+                schema = next(
+                    (part for part in alternatives(schema) if value.keys() <= part.get("properties", {}).keys()), schema
+                )
                 declared = schema.get("properties", {})
                 if not declared and inside:
                     return self.terminal("/\\{(?s:.*)\\}/")  # in any order, any field twice: too many to list
                 pairs = [f"{_field(key)} {self.same(part, declared.get(key, {}), True)}" for key, part in value.items()]
                 orders = permutations(pairs) if declared and len(declared) <= _MOST_ORDERED else [pairs]
-                return self.terminal(" | ".join(f'"{{" {(" " + quoted(", ") + " ").join(order)} "}}"' for order in orders))
+                return self.terminal(
+                    " | ".join(f'"{{" {(" " + quoted(", ") + " ").join(order)} "}}"' for order in orders)
+                )
             case list() if value:
                 schema = next((part for part in alternatives(schema) if "items" in part), schema)
                 items = [self.same(item, _items(schema), True) for item in value]

@@ -1,7 +1,8 @@
-"""The class of a tool that another package's decorators describe: read, egress or write, a write unless somebody says otherwise.
+"""The class of a tool that another package's decorators describe: read, egress or write, a write unless somebody says
+otherwise.
 
-    @tool_class("read")
-    async def get_weather(params: FunctionCallParams, city: str): ...
+@tool_class("read")
+async def get_weather(params: FunctionCallParams, city: str): ...
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ def tool_class(access: Access, *, reads: Iterable[str] = (), writes: Iterable[st
 
 
 def label_of(tool: Any, name: str, given: Mapping[str, Access]) -> dict[str, Any]:
-    """What `midsentence.tools.foreign.tool_specs` is told of a tool's class: by name as ``given``, else as its decorator says."""
+    """What `midsentence.tools.foreign.tool_specs` is told of a tool's class: by name as ``given``, else as its
+    decorator says."""
     label = getattr(tool, _LABEL, None) or {"access": "write"}
     return label | ({"access": given[name]} if name in given else {})

@@ -1,4 +1,5 @@
-"""Converts a recogniser's hypotheses, each of the whole utterance, into what a session hears: new words, and words taken back.
+"""Converts a recogniser's hypotheses, each of the whole utterance, into what a session hears: new words, and words
+taken back.
 
 Owns the comparison. Does not know whose recogniser it is, and when a turn is over: that is told.
 """
@@ -25,8 +26,8 @@ class Change:
 class Hypotheses:
     """One speaker's utterances, each as a row of hypotheses: interim ones, and a final one that closes it.
 
-    Words that differ from what was passed on in case and in the marks around them alone are not sent again: a final transcript with
-    capitals and full stops is no news.
+    Words that differ from what was passed on in case and in the marks around them alone are not sent again: a final
+    transcript with capitals and full stops is no news.
     """
 
     def __init__(self) -> None:

@@ -1,11 +1,13 @@
-"""midsentence as an agent of LiveKit's: an `Agent` whose language model node is a session that has listened all the while.
+"""midsentence as an agent of LiveKit's: an `Agent` whose language model node is a session that has listened all the
+while.
 
     agent = MidsentenceAgent(model, [get_weather])
     await AgentSession(stt=..., vad=..., tts=...).start(agent, room=ctx.room)
 
-Owns the translation: transcription events into updates, LiveKit's end of a turn into the final one, parts of answers into the text
-that its language model node gives, what was spoken and interrupted into the session's own events, LiveKit's function tools into a toolbox.
-Does not decide when a turn begins or ends, and what an interruption is: LiveKit does. Needs the extra ``livekit``.
+Owns the translation: transcription events into updates, LiveKit's end of a turn into the final one, parts of answers
+into the text that its language model node gives, what was spoken and interrupted into the session's own events,
+LiveKit's function tools into a toolbox. Does not decide when a turn begins or ends, and what an interruption is:
+LiveKit does. Needs the extra ``livekit``.
 """
 
 from __future__ import annotations
@@ -54,14 +56,22 @@ class MidsentenceAgent(Agent):
     """One conversation."""
 
     def __init__(
-        self, model: tuple[LiveModel, Renderer], tools: Toolbox | Iterable[Any] = (), mode: str | Settings = "speculative", *,
-        access: Mapping[str, Access] | None = None, options: Mapping[str, Any] | None = None, instructions: str = "", **agent: Any,
+        self,
+        model: tuple[LiveModel, Renderer],
+        tools: Toolbox | Iterable[Any] = (),
+        mode: str | Settings = "speculative",
+        *,
+        access: Mapping[str, Access] | None = None,
+        options: Mapping[str, Any] | None = None,
+        instructions: str = "",
+        **agent: Any,
     ) -> None:
         """Nothing is opened before LiveKit enters the agent.
 
         Args:
             model: what `midsentence.shells.session.load` gives.
-            tools: a toolbox; or LiveKit's function tools and midsentence's, mixed. Methods of a subclass that are function tools are added.
+            tools: a toolbox; or LiveKit's function tools and midsentence's, mixed. Methods of a subclass that are
+                function tools are added.
             mode: see `midsentence.shells.session.open_session`.
             access: classes by name, before those of `tool_class`; a tool that nobody speaks of is a write.
             options: of `midsentence.shells.live.Session`; ``system=`` replaces the prompt.
@@ -87,10 +97,14 @@ class MidsentenceAgent(Agent):
     def _boxed(self, tools: Any, access: Mapping[str, Access]) -> Toolbox:
         given = [] if hasattr(tools, "specs") else list(tools)
         if sets := [tool for tool in given if isinstance(tool, Toolset)]:
-            raise ValueError(f"toolset {sets[0].id!r} can't be used here: give its function tools, or use midsentence.tools.mcp")
+            raise ValueError(
+                f"toolset {sets[0].id!r} can't be used here: give its function tools, or use midsentence.tools.mcp"
+            )
         theirs = [tool for tool in [*given, *self.tools] if isinstance(tool, FunctionTool | RawFunctionTool)]
         ours = [tool for tool in given if not isinstance(tool, FunctionTool | RawFunctionTool)]
-        boxes: list[Toolbox] = [tools] if hasattr(tools, "specs") else [FunctionToolbox(ours)] if ours or not theirs else []
+        boxes: list[Toolbox] = (
+            [tools] if hasattr(tools, "specs") else [FunctionToolbox(ours)] if ours or not theirs else []
+        )
         boxes += [LiveKitToolbox(theirs, self, access)] if theirs else []
         return JoinedToolbox(boxes) if len(boxes) > 1 else boxes[0]
 
@@ -135,7 +149,9 @@ class MidsentenceAgent(Agent):
             part = await self._parts.get()
             if part is _OVER:
                 self._parts.put_nowait(part)
-                raise RuntimeError(f"the session is over: {self.talk.outcome if self.talk is not None else 'it never began'}")
+                raise RuntimeError(
+                    f"the session is over: {self.talk.outcome if self.talk is not None else 'it never began'}"
+                )
             if part.text and not part.withdrawn:
                 yield part.text
             if part.last:
@@ -143,7 +159,9 @@ class MidsentenceAgent(Agent):
 
     def _events(self) -> dict[str, Callable[[Any], None]]:
         return {
-            "user_input_transcribed": self._on_transcribed, "conversation_item_added": self._on_item, "speech_created": self._on_speech,
+            "user_input_transcribed": self._on_transcribed,
+            "conversation_item_added": self._on_item,
+            "speech_created": self._on_speech,
         }
 
     def _on_transcribed(self, event: Any) -> None:
@@ -164,7 +182,8 @@ class MidsentenceAgent(Agent):
         event.speech_handle.add_done_callback(done)
 
     def _end_turn(self, message: llm.ChatMessage) -> None:
-        """A turn's end, once, whichever of LiveKit's hooks tells it; of a message that was not heard, its words as well."""
+        """A turn's end, once, whichever of LiveKit's hooks tells it; of a message that was not heard, its words as
+        well."""
         if message.id in self._answered_messages:
             return
         self._answered_messages.add(message.id)
@@ -230,7 +249,8 @@ class MidsentenceAgent(Agent):
                 await self._open_talk.speaking(part, heard if part == "cut" else "")
 
     def _hush(self) -> None:
-        """The user's words reach the session before LiveKit has taken them for an interruption, or where it takes none for one."""
+        """The user's words reach the session before LiveKit has taken them for an interruption, or where it takes none
+        for one."""
         self._ask(self._hushed)
 
     async def _hushed(self) -> None:
@@ -246,16 +266,25 @@ _OVER = AnswerPart("")
 class LiveKitToolbox(RemoteToolbox):
     """LiveKit's function tools. A `ToolError` is the tool's own no: it did nothing.
 
-    A tool may take a `RunContext`: its session, user data and function call are real, its speech handle belongs to no speech.
+    A tool may take a `RunContext`: its session, user data and function call are real, its speech handle belongs to no
+    speech.
     """
 
-    def __init__(self, tools: Iterable[FunctionTool | RawFunctionTool], agent: Agent, access: Mapping[str, Access]) -> None:
+    def __init__(
+        self, tools: Iterable[FunctionTool | RawFunctionTool], agent: Agent, access: Mapping[str, Access]
+    ) -> None:
         self._agent, self._tools = agent, {tool.info.name: tool for tool in tools}
         if strange := [name for name in access if name not in self._tools]:
-            raise ValueError(f"access names {strange[0]!r}, which is no function tool here; there is {', '.join(self._tools)}")
+            raise ValueError(
+                f"access names {strange[0]!r}, which is no function tool here; there is {', '.join(self._tools)}"
+            )
         rows = []
         for name, tool in self._tools.items():
-            raw = tool.info.raw_schema if isinstance(tool, RawFunctionTool) else build_legacy_openai_schema(tool, internally_tagged=True)
+            raw = (
+                tool.info.raw_schema
+                if isinstance(tool, RawFunctionTool)
+                else build_legacy_openai_schema(tool, internally_tagged=True)
+            )
             row = {key: raw[key] for key in ("name", "description", "parameters") if raw.get(key) is not None}
             rows.append(row | label_of(tool, name, access))
         super().__init__(rows, self._ask)
@@ -264,7 +293,9 @@ class LiveKitToolbox(RemoteToolbox):
         call = llm.FunctionCall(call_id=idempotency_key.get(name), name=name, arguments=json.dumps(args))
         context = RunContext(session=self._agent.session, speech_handle=SpeechHandle.create(), function_call=call)
         try:
-            given, named = prepare_function_arguments(fnc=self._tools[name], json_arguments=args, call_ctx=context, fnc_call=call)
+            given, named = prepare_function_arguments(
+                fnc=self._tools[name], json_arguments=args, call_ctx=context, fnc_call=call
+            )
             returned = await self._tools[name](*given, **named)
         except ToolError as error:
             raise ToolFailure(error.message) from None
@@ -272,7 +303,13 @@ class LiveKitToolbox(RemoteToolbox):
             return None
         if isinstance(returned, ToolResult):
             returned = returned.output
-        if isinstance(returned, Agent) or isinstance(returned, tuple) and any(isinstance(item, Agent) for item in returned):
-            raise TypeError(f"tool {name} hands over to another agent, which a session can't; return text, numbers, lists, dicts or None")
+        if (
+            isinstance(returned, Agent)
+            or isinstance(returned, tuple)
+            and any(isinstance(item, Agent) for item in returned)
+        ):
+            raise TypeError(
+                f"tool {name} hands over to another agent, which a session can't; return text, numbers, lists, dicts or None"
+            )
         result: Json = returned
         return result

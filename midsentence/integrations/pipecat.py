@@ -1,11 +1,13 @@
-"""midsentence as the thinking part of a Pipecat pipeline: a processor in the place of the aggregators and the language model.
+"""midsentence as the thinking part of a Pipecat pipeline: a processor in the place of the aggregators and the language
+model.
 
     agent = MidsentenceProcessor(model, [get_weather])
     Pipeline([transport.input(), stt, UserTurnProcessor(...), agent, tts, transport.output(), agent.heard])
 
-Owns the translation: transcription frames into updates, the pipeline's end of a turn into the final one, parts of answers into text
-frames, what was spoken and interrupted into the session's own events, Pipecat's tools into a toolbox. Does not decide when a turn
-begins or ends, and what an interruption is: the pipeline's strategies do. Needs the extra ``pipecat``.
+Owns the translation: transcription frames into updates, the pipeline's end of a turn into the final one, parts of
+answers into text frames, what was spoken and interrupted into the session's own events, Pipecat's tools into a toolbox.
+Does not decide when a turn begins or ends, and what an interruption is: the pipeline's strategies do. Needs the extra
+``pipecat``.
 """
 
 from __future__ import annotations
@@ -61,19 +63,28 @@ __all__ = ["HeardProcessor", "MidsentenceProcessor", "PipecatToolbox", "tool_cla
 class MidsentenceProcessor(FrameProcessor):
     """One conversation. Takes transcriptions, gives text frames; passes on every other frame.
 
-    Frames are taken in the order in which they come, system frames included (Pipecat's direct mode): an interruption empties no queue
-    of ours, so it loses no word and no result.
+    Frames are taken in the order in which they come, system frames included (Pipecat's direct mode): an interruption
+    empties no queue of ours, so it loses no word and no result.
     """
 
     def __init__(
-        self, model: tuple[LiveModel, Renderer], tools: Toolbox | ToolsSchema | Iterable[Any] = (), mode: str | Settings = "speculative", *,
-        access: Mapping[str, Access] | None = None, voice: bool = True, end_s: float = 10.0, name: str | None = None, **session: Any,
+        self,
+        model: tuple[LiveModel, Renderer],
+        tools: Toolbox | ToolsSchema | Iterable[Any] = (),
+        mode: str | Settings = "speculative",
+        *,
+        access: Mapping[str, Access] | None = None,
+        voice: bool = True,
+        end_s: float = 10.0,
+        name: str | None = None,
+        **session: Any,
     ) -> None:
         """Nothing is opened before the pipeline sets the processor up.
 
         Args:
             model: what `midsentence.shells.session.load` gives.
-            tools: a toolbox; or Pipecat's tools (`ToolsSchema`, function schemas with handlers, direct functions) and midsentence's, mixed.
+            tools: a toolbox; or Pipecat's tools (`ToolsSchema`, function schemas with handlers, direct functions) and
+                midsentence's, mixed.
             mode: see `midsentence.shells.session.open_session`.
             access: classes by name, before those of `tool_class`; a tool that nobody speaks of is a write.
             voice: whether the answers are spoken, by a TTS service and a transport downstream.
@@ -179,7 +190,9 @@ class MidsentenceProcessor(FrameProcessor):
     async def _converse(self) -> None:
         """The session's whole life, in one task."""
         try:
-            async with open_session(self._model, self._toolbox, self._mode, hush=self._hush, **self._options) as session:
+            async with open_session(
+                self._model, self._toolbox, self._mode, hush=self._hush, **self._options
+            ) as session:
                 self.session = session
                 self._opened.set()
                 async for part in session.answer_parts():
@@ -224,7 +237,8 @@ class MidsentenceProcessor(FrameProcessor):
             await self._talk.speaking(part, concatenate_aggregated_text(self._spoken) if part == "cut" else "")
 
     def _hush(self) -> None:
-        """The user's words reach the session before the pipeline has taken them for an interruption, or where it takes none for one."""
+        """The user's words reach the session before the pipeline has taken them for an interruption, or where it takes
+        none for one."""
         self.create_task(self._hushed(), "hush")
 
     async def _hushed(self) -> None:
@@ -240,7 +254,8 @@ class MidsentenceProcessor(FrameProcessor):
 
 
 class HeardProcessor(FrameProcessor):
-    """Notes the words that a TTS service says have been spoken, where the transport lets them through: behind its output."""
+    """Notes the words that a TTS service says have been spoken, where the transport lets them through: behind its
+    output."""
 
     def __init__(self, spoken: list[TextPartForConcatenation]) -> None:
         super().__init__(enable_direct_mode=True)
@@ -257,7 +272,8 @@ class HeardProcessor(FrameProcessor):
 class PipecatToolbox(RemoteToolbox):
     """Pipecat's tools. Handlers get the call's arguments and a callback as they do from a language model service.
 
-    ``params.llm`` is None, for there is none; ``params.tool_call_id`` is the call's idempotency key. An intermediate result is dropped.
+    ``params.llm`` is None, for there is none; ``params.tool_call_id`` is the call's idempotency key. An intermediate
+    result is dropped.
     """
 
     def __init__(self, tools: ToolsSchema, processor: FrameProcessor, access: Mapping[str, Access]) -> None:
@@ -266,15 +282,26 @@ class PipecatToolbox(RemoteToolbox):
         functions = {wrapper.name: wrapper.function for wrapper in tools.direct_functions}
         self._handlers |= {wrapper.name: _direct(wrapper) for wrapper in tools.direct_functions}
         if missing := [name for name, handler in self._handlers.items() if handler is None]:
-            raise ValueError(f"tool {missing[0]!r} has no handler: give FunctionSchema(handler=...), or a direct function")
+            raise ValueError(
+                f"tool {missing[0]!r} has no handler: give FunctionSchema(handler=...), or a direct function"
+            )
         marked = self._handlers | functions
         if strange := [name for name in access if name not in marked]:
-            raise ValueError(f"access names {strange[0]!r}, which is no tool of Pipecat's here; it has {', '.join(marked)}")
-        rows = [schema.to_default_dict() | label_of(marked[schema.name], schema.name, access) for schema in tools.standard_tools]
+            raise ValueError(
+                f"access names {strange[0]!r}, which is no tool of Pipecat's here; it has {', '.join(marked)}"
+            )
+        rows = [
+            schema.to_default_dict() | label_of(marked[schema.name], schema.name, access)
+            for schema in tools.standard_tools
+        ]
         super().__init__(rows, self._ask)
-        limits_s = {name: getattr(marked[spec.real or name], "_pipecat_timeout_secs", None) for name, spec in self._specs.items()}
+        limits_s = {
+            name: getattr(marked[spec.real or name], "_pipecat_timeout_secs", None)
+            for name, spec in self._specs.items()
+        }
         self._specs = {
-            name: replace(spec, timeout_ns=ns(limit_s)) if (limit_s := limits_s[name]) else spec for name, spec in self._specs.items()
+            name: replace(spec, timeout_ns=ns(limit_s)) if (limit_s := limits_s[name]) else spec
+            for name, spec in self._specs.items()
         }
 
     async def _ask(self, name: str, args: dict[str, Json]) -> Json:
@@ -285,10 +312,18 @@ class PipecatToolbox(RemoteToolbox):
                 given.set_result(result)
 
         worker = self._processor.pipeline_worker
-        await self._handlers[name](FunctionCallParams(
-            function_name=name, tool_call_id=idempotency_key.get(name), arguments=args, llm=None, pipeline_worker=worker,
-            context=LLMContext(), result_callback=take, app_resources=getattr(worker, "app_resources", None),
-        ))
+        await self._handlers[name](
+            FunctionCallParams(
+                function_name=name,
+                tool_call_id=idempotency_key.get(name),
+                arguments=args,
+                llm=None,
+                pipeline_worker=worker,
+                context=LLMContext(),
+                result_callback=take,
+                app_resources=getattr(worker, "app_resources", None),
+            )
+        )
         result: Json = await given  # a handler may hand its work on; the call's deadline is the session's
         return result
 

@@ -1,8 +1,10 @@
-"""A chat/completions server as the model of live sessions, by the official OpenAI SDK: the cloud, vLLM, llama.cpp's server, TGI.
+"""A chat/completions server as the model of live sessions, by the official OpenAI SDK: the cloud, vLLM, llama.cpp's
+server, TGI.
 
-Owns the translation of a session's context into messages and of streamed text into tokens, the aborting of what is not wanted any more,
-and the account of what it cost. The protocol stays what it is: tags and call lines as text, explained by the prompt (``style="full"``).
-Does not know the API's own tools: a call starts when its line is there, and no server streams finished calls. Needs the extra ``openai``.
+Owns the translation of a session's context into messages and of streamed text into tokens, the aborting of what is not
+wanted any more, and the account of what it cost. The protocol stays what it is: tags and call lines as text, explained
+by the prompt (``style="full"``). Does not know the API's own tools: a call starts when its line is there, and no server
+streams finished calls. Needs the extra ``openai``.
 
     model = ChatModel(AsyncOpenAI(base_url=...), "gpt-4.1-mini", text_renderer())
     async with Session(model, toolbox, model.renderer, settings("speculative"), style="full", detail="full") as session:
@@ -30,7 +32,8 @@ END = -1
 """The token that says that the server has ended its turn."""
 LINGER_S = 1.0
 GO_ON = "(go on)"
-"""What the user's turn says where the model is asked to write on after its own: an interface of turns has no other way."""
+"""What the user's turn says where the model is asked to write on after its own: an interface of turns has no other
+way."""
 logger = logging.getLogger(__name__)
 
 
@@ -52,16 +55,22 @@ class Usage:
     """Tokens that the server wrote."""
 
     def cost(self, prompt: float, completion: float, cached: float | None = None) -> float:
-        """What that comes to at prices a million tokens; without a price of its own, a cached token costs what any does.
+        """What that comes to at prices a million tokens; without a price of its own, a cached token costs what any
+        does.
 
         A lower bound where requests were aborted.
         """
         fresh = self.prompt_tokens - self.cached_tokens
-        return (fresh * prompt + self.cached_tokens * (prompt if cached is None else cached) + self.completion_tokens * completion) / 1e6
+        return (
+            fresh * prompt
+            + self.cached_tokens * (prompt if cached is None else cached)
+            + self.completion_tokens * completion
+        ) / 1e6
 
 
 def text_renderer() -> Renderer:
-    """A renderer for models whose tokenizer nobody has: tags are text, and ids those of the small tokenizer that comes with the code."""
+    """A renderer for models whose tokenizer nobody has: tags are text, and ids those of the small tokenizer that comes
+    with the code."""
     from transformers import AutoTokenizer
 
     from midsentence.models.folders import resolve
@@ -78,10 +87,12 @@ class ChatModel:
         """Asks nothing of the server yet.
 
         Args:
-            client: its ``max_retries`` and ``timeout`` hold: requests that fail before they write are tried again by the SDK.
+            client: its ``max_retries`` and ``timeout`` hold: requests that fail before they write are tried again by
+                the SDK.
             name: the model's, for the server.
             renderer: with tags as text; of any tokenizer, `text_renderer`'s for one.
-            options: of ``client.chat.completions.create``: ``temperature``, ``max_completion_tokens``, ``extra_body`` and so on.
+            options: of ``client.chat.completions.create``: ``temperature``, ``max_completion_tokens``, ``extra_body``
+                and so on.
 
         Raises:
             ValueError: the renderer's tags are tokens, which the server does not have.
@@ -116,7 +127,8 @@ class _Writing:
 
 
 class ChatContext:
-    """See `midsentence.models.live.LiveContext`. The server keeps none: each request carries the whole; what it caches is its affair."""
+    """See `midsentence.models.live.LiveContext`. The server keeps none: each request carries the whole; what it caches
+    is its affair."""
 
     def __init__(self, model: ChatModel, system: str, seed: int) -> None:
         self._model, self._system, self._seed = model, system, seed
@@ -139,7 +151,12 @@ class ChatContext:
         model.usage.requests += 1
         try:
             stream = await model.client.chat.completions.create(
-                model=model.name, messages=asked, seed=self._seed, stream=True, stream_options={"include_usage": True}, **model.options
+                model=model.name,
+                messages=asked,
+                seed=self._seed,
+                stream=True,
+                stream_options={"include_usage": True},
+                **model.options,
             )
             async with stream:
                 async for chunk in stream:

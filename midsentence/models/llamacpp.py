@@ -1,8 +1,9 @@
-"""The backend on llama.cpp, for small devices and fast replays: it runs a GGUF file without torch, with many contexts at once.
+"""The backend on llama.cpp, for small devices and fast replays: it runs a GGUF file without torch, with many contexts
+at once.
 
-Owns which context lies where in llama.cpp's cache, and what of it is reused: a cut crops it, a fork shares its cells, and
-the prompt of a closed context serves the next one that begins alike. Contexts of any lengths share a pass. The file is what
-``python -m training.export … gguf=true`` writes. Does not know the protocol, and how llama.cpp is called
+Owns which context lies where in llama.cpp's cache, and what of it is reused: a cut crops it, a fork shares its cells,
+and the prompt of a closed context serves the next one that begins alike. Contexts of any lengths share a pass. The file
+is what ``python -m training.export … gguf=true`` writes. Does not know the protocol, and how llama.cpp is called
 (`midsentence.models.llama_library`).
 """
 
@@ -50,8 +51,15 @@ class LlamaCppModel:
     """A causal language model that serves many streams. One thread at a time may use it."""
 
     def __init__(
-        self, path: str | Path, *, tokenizer: Any = None, temperature: float = 0.0, max_tokens: int = 4096, eager: bool = True,
-        float32: bool = False, threads: int | None = None,
+        self,
+        path: str | Path,
+        *,
+        tokenizer: Any = None,
+        temperature: float = 0.0,
+        max_tokens: int = 4096,
+        eager: bool = True,
+        float32: bool = False,
+        threads: int | None = None,
     ) -> None:
         """Loads the weights.
 
@@ -78,7 +86,9 @@ class LlamaCppModel:
         self.vocabulary_tokens = len(tokenizer) if tokenizer is not None else rows
         if self.vocabulary_tokens > rows:
             self.weights.free()
-            raise ValueError(f"{path}: the tokenizer has {self.vocabulary_tokens} tokens, the model {rows}; they are not a pair")
+            raise ValueError(
+                f"{path}: the tokenizer has {self.vocabulary_tokens} tokens, the model {rows}; they are not a pair"
+            )
         self.end_ids = turn_ends(_end_ids(self.path, self.weights.end_id), tokenizer)
         """Tokens with which the model ends a turn; a caller decides what they mean."""
         self.computed_tokens = 0
@@ -102,7 +112,7 @@ class LlamaCppModel:
             raise ValueError("a context can't begin with an empty prompt; give it at least one id")
         ids = list(prompt_ids)
         check_room(0, len(ids), self.max_tokens)
-        held = self._free | {slot: stream.ids[:stream.cached] for slot, stream in self._streams.items()}
+        held = self._free | {slot: stream.ids[: stream.cached] for slot, stream in self._streams.items()}
         best = max(held, key=lambda slot: common(held[slot], ids))
         shared = common(held[best], ids)
         slot = self._take(best)
@@ -159,10 +169,10 @@ class LlamaCppModel:
         return chosen
 
     def verify(self, stream: LlamaCppStream, ids: Sequence[int], constraint: Constraint | None = None) -> int:
-        """See `midsentence.models.model.Verifies`. On a processor a pass costs what its tokens cost, so `OUTPUTS` are taken in at once, and
-        no more after one that is wrong; a first one that is known to be wrong costs nothing. Many tokens are computed by other kernels
-        than a single one: in float32 the choices are the same, by test; with a cache in float16 or weights of eight bits, where two
-        tokens are nearly as likely as each other, either.
+        """See `midsentence.models.model.Verifies`. On a processor a pass costs what its tokens cost, so `OUTPUTS` are
+        taken in at once, and no more after one that is wrong; a first one that is known to be wrong costs nothing. Many
+        tokens are computed by other kernels than a single one: in float32 the choices are the same, by test; with a
+        cache in float16 or weights of eight bits, where two tokens are nearly as likely as each other, either.
 
         Raises:
             ValueError: a context would grow past ``max_tokens``, or is closed, or a mask allows nothing.
@@ -173,12 +183,14 @@ class LlamaCppModel:
         check_room(stream.length, len(ids), self.max_tokens)
         self._reread(stream)
         length = stream.length
-        logits = [stream.logits] if stream.logits is not None and stream.cached == length else []  # after none of the ids, one, two …
+        logits = (
+            [stream.logits] if stream.logits is not None and stream.cached == length else []
+        )  # after none of the ids, one, two …
 
         def chosen(after: int) -> int:
             while len(logits) <= after:
                 read = stream.length - length
-                more = ids[read:read + OUTPUTS - (not logits)]
+                more = ids[read : read + OUTPUTS - (not logits)]
                 stream.ids.extend(more)
                 logits.extend(self._compute([stream], [len(more) + (not logits)])[slot])
             return self._choose(logits[after], stream.seed, length + after, constraint)
@@ -202,7 +214,9 @@ class LlamaCppModel:
         """
         self._slot(stream)
         if not 0 < length <= stream.length:
-            raise ValueError(f"can't crop a context of {stream.length} tokens to {length}; keep between 1 and {stream.length}")
+            raise ValueError(
+                f"can't crop a context of {stream.length} tokens to {length}; keep between 1 and {stream.length}"
+            )
         del stream.ids[length:]
         if stream.cached > length:
             self._forget(stream, length)
@@ -217,7 +231,8 @@ class LlamaCppModel:
         return other
 
     def close(self, stream: LlamaCppStream) -> None:
-        """Gives the stream's memory back, but for its prompt, which stays until the room is needed. Twice is harmless."""
+        """Gives the stream's memory back, but for its prompt, which stays until the room is needed. Twice is
+        harmless."""
         if stream.slot is not None:
             kept = min(stream.cached, stream.prompt_tokens)
             self._cache.keep(stream.slot, kept)
@@ -253,11 +268,13 @@ class LlamaCppModel:
         stream.cached, stream.logits = length, None
 
     def _take(self, best: int | None = None) -> int:
-        """A slot for a new context: an empty one, or the one that was closed first, or one more; ``best``, whose contents
-        more contexts may want, only if no other is free."""
+        """A slot for a new context: an empty one, or the one that was closed first, or one more; ``best``, whose
+        contents more contexts may want, only if no other is free."""
         if not self._free:
             if self._cache.contexts == MAX_CONTEXTS:
-                raise ValueError(f"{MAX_CONTEXTS} contexts are open, and llama.cpp takes no more; close some, or use a smaller batch")
+                raise ValueError(
+                    f"{MAX_CONTEXTS} contexts are open, and llama.cpp takes no more; close some, or use a smaller batch"
+                )
             self._make_room(2 * self._cache.contexts, self._cache.tokens)
         slot = min(self._free, key=lambda slot: (slot == best, bool(self._free[slot])))
         del self._free[slot]
@@ -293,7 +310,10 @@ class LlamaCppModel:
         Returns:
             (wanted, V) float32, by slot.
         """
-        rows = [(self._slot(stream), stream.cached, stream.ids[stream.cached:], last) for stream, last in zip(streams, wanted, strict=True)]
+        rows = [
+            (self._slot(stream), stream.cached, stream.ids[stream.cached :], last)
+            for stream, last in zip(streams, wanted, strict=True)
+        ]
         while True:
             try:
                 logits = self._cache.compute(rows)
@@ -344,7 +364,9 @@ def gguf_in(folder: str | Path) -> Path:
     if len(found) == 1:
         return found[0]
     if found:
-        raise FileNotFoundError(f"{folder} holds {len(found)} GGUF files ({', '.join(path.name for path in found)}); leave one there")
+        raise FileNotFoundError(
+            f"{folder} holds {len(found)} GGUF files ({', '.join(path.name for path in found)}); leave one there"
+        )
     name = Path(folder).name
     raise FileNotFoundError(
         f"no GGUF file in {folder}, which llama.cpp needs; make one of a training run with: python -m training.export path={folder} "
@@ -364,4 +386,3 @@ def _end_ids(path: Path, end_id: int) -> int | list[int] | None:
         named: int | list[int] | None = json.loads(beside.read_text("utf-8")).get("eos_token_id")
         return named
     return None if end_id < 0 else end_id
-

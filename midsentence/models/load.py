@@ -27,7 +27,16 @@ _FIRST_EDITION = ("base.json", "training-manifest.json")
 SHIPPED = Path(__file__).parent / "adapters"
 """Adapters that come with the code, a folder each, by name."""
 
-_BROKEN = (json.JSONDecodeError, UnicodeDecodeError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, AssertionError)
+_BROKEN = (
+    json.JSONDecodeError,
+    UnicodeDecodeError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    AssertionError,
+)
 """What libraries raise where a file has not what they take for granted."""
 
 
@@ -55,7 +64,8 @@ def note_protocol(folder: Path, renderer: Renderer) -> None:
 
 
 def protocol_of(folder: Path) -> dict[str, Any] | None:
-    """What a checkpoint was trained in; None for a model that was not trained here, or a checkpoint in the middle of its training.
+    """What a checkpoint was trained in; None for a model that was not trained here, or a checkpoint in the middle of
+    its training.
 
     Raises:
         ValueError: it was trained in another edition.
@@ -63,7 +73,9 @@ def protocol_of(folder: Path) -> dict[str, Any] | None:
     if (folder / PROTOCOL).is_file():
         form = marker(folder / PROTOCOL)
         if not shaped(form, {"edition": int, "tags?": str, "turns?": str, "stamps?": str}):
-            raise ValueError(f"{folder / PROTOCOL} is not what training.sft writes; copy it from the run again, or train again")
+            raise ValueError(
+                f"{folder / PROTOCOL} is not what training.sft writes; copy it from the run again, or train again"
+            )
     elif any((folder / name).is_file() for name in _FIRST_EDITION):
         form = {"edition": 1}
     else:
@@ -78,7 +90,8 @@ def protocol_of(folder: Path) -> dict[str, Any] | None:
 
 @contextmanager
 def reading(place: Path | str) -> Iterator[None]:
-    """Names the folder in what libraries raise of a broken file in it, in kinds of their own or as if the fault was theirs.
+    """Names the folder in what libraries raise of a broken file in it, in kinds of their own or as if the fault was
+    theirs.
 
     Raises:
         ValueError: weights or a tokenizer can't be read.
@@ -86,7 +99,9 @@ def reading(place: Path | str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        bare = type(error) is Exception or type(error).__name__ == "SafetensorError"  # as tokenizers and safetensors raise it
+        bare = (
+            type(error) is Exception or type(error).__name__ == "SafetensorError"
+        )  # as tokenizers and safetensors raise it
         if not bare and not isinstance(error, _BROKEN) or type(error).__name__ == "OutOfMemoryError":
             raise
         why = " ".join(str(error).split())[:300] or type(error).__name__
@@ -100,10 +115,17 @@ def finite(model: Any, place: Path | str) -> Any:
         ValueError: some are not: training has diverged, or a file was damaged.
     """
     import torch
+
     with torch.no_grad():
-        odd = [name for name, weight in model.named_parameters() if weight.is_floating_point() and not torch.isfinite(weight).all()]
+        odd = [
+            name
+            for name, weight in model.named_parameters()
+            if weight.is_floating_point() and not torch.isfinite(weight).all()
+        ]
     if odd:
-        raise ValueError(f"{place} has {len(odd)} tensors with values that are no finite number ({odd[0]}); train or fetch it again")
+        raise ValueError(
+            f"{place} has {len(odd)} tensors with values that are no finite number ({odd[0]}); train or fetch it again"
+        )
     return model
 
 
@@ -115,22 +137,29 @@ def load_tokenizer(name: str, adapter: str | None = None) -> Any:
         ValueError: it was trained in another edition of the protocol.
     """
     from transformers import AutoTokenizer
+
     if adapter is None:
         place = Path(resolve(name))
         protocol_of(place)
         if place.is_dir() and not any(place.glob("tokenizer*")) and not any(place.glob("vocab*")):
-            raise ValueError(f"{place} has no tokenizer, so it is no model's folder; give one that has config.json and tokenizer.json")
+            raise ValueError(
+                f"{place} has no tokenizer, so it is no model's folder; give one that has config.json and tokenizer.json"
+            )
         with reading(place):
             return AutoTokenizer.from_pretrained(place, trust_remote_code=False)
     folder = adapter_folder(adapter)
     if not (folder / "tokenizer.json").exists():
-        raise FileNotFoundError(f"checkpoint {adapter} has no tokenizer.json: it was not saved by training.sft; copy its tokenizer there")
+        raise FileNotFoundError(
+            f"checkpoint {adapter} has no tokenizer.json: it was not saved by training.sft; copy its tokenizer there"
+        )
     protocol_of(folder)
     with reading(folder):
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
-def load_renderer(name: str, tags: Tags, stamps: Stamps, adapter: str | None = None, turns: Turns | None = None) -> Renderer:
+def load_renderer(
+    name: str, tags: Tags, stamps: Stamps, adapter: str | None = None, turns: Turns | None = None
+) -> Renderer:
     """The renderer of a model or checkpoint; tags and stamps that its tokenizer lacks are added to it.
 
     Raises:
@@ -140,21 +169,25 @@ def load_renderer(name: str, tags: Tags, stamps: Stamps, adapter: str | None = N
     if adapter is not None and (form := protocol_of(adapter_folder(adapter))) is not None:
         for name, value in {"tags": renderer.tags, "turns": renderer.turns, "stamps": renderer.clock}.items():
             if (trained := form[name]) != value:
-                raise ValueError(f"{adapter} was trained with {name}={trained}, and {name}={value} is asked of it; set the former")
+                raise ValueError(
+                    f"{adapter} was trained with {name}={trained}, and {name}={value} is asked of it; set the former"
+                )
     return renderer
 
 
-def load_runtime(name: str, adapter: str | None = None, dtype: str = "bfloat16", runtime: str = "transformers", **options: Any) -> Any:
+def load_runtime(
+    name: str, adapter: str | None = None, dtype: str = "bfloat16", runtime: str = "transformers", **options: Any
+) -> Any:
     """A model that serves streams, on the accelerator if there is one.
 
     Args:
         name: a folder, a hub id, ``smollm2`` or ``tiny``.
         adapter: folder of a checkpoint, or the name of a shipped one.
         dtype: of weights and cache; for llama.cpp of the cache alone, float32 or else float16.
-        runtime: ``transformers``; ``llamacpp``, which takes the GGUF file in the folder, with the weights as that has them; or ``vllm``, a
-            server that has them, of which the folder here gives the tokenizer alone.
-        options: of every backend's constructor: temperature, max_tokens, eager; for vLLM ``server``, its address, and ``served``, the name
-            that it has there, where that is not the folder's.
+        runtime: ``transformers``; ``llamacpp``, which takes the GGUF file in the folder, with the weights as that has
+            them; or ``vllm``, a server that has them, of which the folder here gives the tokenizer alone.
+        options: of every backend's constructor: temperature, max_tokens, eager; for vLLM ``server``, its address, and
+            ``served``, the name that it has there, where that is not the folder's.
 
     Raises:
         FileNotFoundError: no such checkpoint, or it lacks what the runtime needs.
@@ -162,26 +195,35 @@ def load_runtime(name: str, adapter: str | None = None, dtype: str = "bfloat16",
     """
     if runtime == "llamacpp":
         from midsentence.models.llamacpp import LlamaCppModel, gguf_in
+
         tokenizer = load_tokenizer(name, adapter)
         folder = resolve(name) if adapter is None else adapter_folder(adapter)
         return LlamaCppModel(gguf_in(folder), tokenizer=tokenizer, float32=dtype == "float32", **options)
     if runtime == "vllm":
         from midsentence.models.vllm import VllmModel
+
         tokenizer = load_tokenizer(name, adapter)
         served = options.pop("served", "")
-        return VllmModel(names=[served or adapter or name], tokenizer=tokenizer, end_ids=_named_ends(name, adapter, tokenizer), **options)
+        return VllmModel(
+            names=[served or adapter or name],
+            tokenizer=tokenizer,
+            end_ids=_named_ends(name, adapter, tokenizer),
+            **options,
+        )
     if runtime != "transformers":
         raise ValueError(f"runtime {runtime!r} is unknown; use {', '.join(RUNTIMES[:-1])} or {RUNTIMES[-1]}")
     import torch
 
     from midsentence.models.checkpoint import load_model
     from midsentence.models.transformers import TransformersModel
+
     model, tokenizer = load_model(name, adapter, dtype)
     return TransformersModel(model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer=tokenizer, **options)
 
 
 def _named_ends(name: str, adapter: str | None, tokenizer: Any) -> int | list[int] | None:
-    """The tokens at which a text ends, as transformers reads them: of a folder with all weights its own, of an adapter the base model's."""
+    """The tokens at which a text ends, as transformers reads them: of a folder with all weights its own, of an adapter
+    the base model's."""
     folder = adapter_folder(adapter) if adapter is not None else Path(resolve(name))
     if not (folder / "config.json").is_file():
         folder = Path(resolve(name))
@@ -204,7 +246,9 @@ def weights_hash(adapter: str | None) -> str:
     files = sorted(folder.glob("*.safetensors"))
     files += sorted(folder.glob("*.gguf")) if files else []
     if not files:
-        raise FileNotFoundError(f"no weights (*.safetensors) in {adapter}; train a checkpoint with: python -m training.sft out={adapter}")
+        raise FileNotFoundError(
+            f"no weights (*.safetensors) in {adapter}; train a checkpoint with: python -m training.sft out={adapter}"
+        )
     digest = hashlib.sha256()
     for path in files:
         with path.open("rb") as file:

@@ -32,7 +32,9 @@ def check_room(length: int, more: int, max_tokens: int) -> None:
         ValueError: it would grow past that.
     """
     if length + more > max_tokens:
-        raise ValueError(f"the context has {length} tokens, {more} more pass max_tokens = {max_tokens}; end the episode")
+        raise ValueError(
+            f"the context has {length} tokens, {more} more pass max_tokens = {max_tokens}; end the episode"
+        )
 
 
 def agreed(ids: Sequence[int], end_ids: Set[int], constraint: Constraint | None, chosen: Callable[[int], int]) -> int:
@@ -47,7 +49,7 @@ def agreed(ids: Sequence[int], end_ids: Set[int], constraint: Constraint | None,
     right = 0
     while right < len(ids):
         would = (tuple(constraint.forced()) if constraint is not None else ()) or (chosen(right),)
-        if tuple(ids[right:right + len(would)]) != would or not end_ids.isdisjoint(would):
+        if tuple(ids[right : right + len(would)]) != would or not end_ids.isdisjoint(would):
             break
         if constraint is not None:
             for token in would:
@@ -126,7 +128,8 @@ class Model(Protocol):
 
 @runtime_checkable
 class Verifies(Protocol):
-    """What a model may have besides: one that lacks it writes token by token what others take in at the speed of reading."""
+    """What a model may have besides: one that lacks it writes token by token what others take in at the speed of
+    reading."""
 
     def verify(self, stream: Any, ids: Sequence[int], constraint: Constraint | None = None) -> int:
         """Appends as many of the ids as `Model.decode` would have written, one after the other, in one pass or a few.
@@ -134,8 +137,8 @@ class Verifies(Protocol):
         Args:
             stream: a context of this model's.
             ids: what is foreseen.
-            constraint: of the generation under way. What it leaves no choice of counts as written, as it does in `Model.decode`'s
-                place; it is pushed along by what is appended, and by nothing else.
+            constraint: of the generation under way. What it leaves no choice of counts as written, as it does in
+                `Model.decode`'s place; it is pushed along by what is appended, and by nothing else.
 
         Returns:
             How many were appended. The context ends in those, and its next token costs no pass.

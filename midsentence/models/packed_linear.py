@@ -47,7 +47,9 @@ def pack(model: nn.Module) -> int:
     """Replaces every plain linear layer, in place; gives how many."""
     plain = [
         (parent, name, layer)
-        for parent in model.modules() for name, layer in parent.named_children() if type(layer) is nn.Linear
+        for parent in model.modules()
+        for name, layer in parent.named_children()
+        if type(layer) is nn.Linear
     ]
     for parent, name, layer in plain:
         setattr(parent, name, PackedLinear(layer))

@@ -1,7 +1,7 @@
 """A planner in a model's place: the expert or a script writes, paced like a device.
 
-Owns the interface of what plays the model (`Planner`), and a live model made of one: no weights, and exact in fake time. Does not know
-what a planner plans, and what comes of it.
+Owns the interface of what plays the model (`Planner`), and a live model made of one: no weights, and exact in fake
+time. Does not know what a planner plans, and what comes of it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class Planner(Protocol):
 
 
 class PlannedModel:
-    """A planner (the expert, a script) that writes and reads at a device's rates: no weights, and exact in fake time."""
+    """A planner (the expert, a script) that writes and reads at a device's rates: no weights, and exact in fake
+    time."""
 
     end_ids = frozenset({PLAN_END})
 
@@ -129,7 +130,7 @@ class _PlannedContext:
             self._give(1)
 
     def _verify(self, foreseen: Sequence[int]) -> None:
-        right = common(foreseen, self._ids[self._given:])
+        right = common(foreseen, self._ids[self._given :])
         self._base = self._given + right
         self._after(self._model.profile.append_ns(len(foreseen)), lambda: self._give(right))
 
@@ -137,7 +138,7 @@ class _PlannedContext:
         self._waits = False
         given, self._given = self._given, self._given + tokens
         run = self._run
-        for id in self._ids[given:self._given]:
+        for id in self._ids[given : self._given]:
             self._on_token(id)
         if run == self._run:  # nobody has stopped it
             self._write_on()

@@ -1,8 +1,8 @@
 """The OpenAI Realtime API as the model of live sessions, by the official SDK's websocket client.
 
-Owns what makes a model of it. The protocol stays what it is: tags and call lines as text, explained by the prompt (``style="full"``).
-Does not know sound, and the API's own tools: a call starts when its line is there, and theirs come finished. What a session says on
-its connection is `midsentence.models.realtime_context`.
+Owns what makes a model of it. The protocol stays what it is: tags and call lines as text, explained by the prompt
+(``style="full"``). Does not know sound, and the API's own tools: a call starts when its line is there, and theirs come
+finished. What a session says on its connection is `midsentence.models.realtime_context`.
 Needs the extra ``openai``; the key is the client's, by default from ``OPENAI_API_KEY``.
 
     model = RealtimeModel(AsyncOpenAI(), "gpt-realtime-2", text_renderer())
@@ -26,7 +26,8 @@ from midsentence.rendering.renderer import Renderer
 
 
 class RealtimeModel(RealtimeClient):
-    """See `midsentence.models.live.LiveModel`. Its sessions run in one event loop, the client's; each has a connection of its own."""
+    """See `midsentence.models.live.LiveModel`. Its sessions run in one event loop, the client's; each has a connection
+    of its own."""
 
     end_ids = frozenset({END})
 
@@ -34,7 +35,8 @@ class RealtimeModel(RealtimeClient):
         """Asks nothing of the server yet.
 
         Args:
-            client: its key, address and ``max_retries`` hold: so often in a row is a lost connection, or a busy server, tried again.
+            client: its key, address and ``max_retries`` hold: so often in a row is a lost connection, or a busy server,
+                tried again.
             name: the model's, for the server.
             renderer: with tags as text; of any tokenizer, `midsentence.models.chat_api.text_renderer`'s for one.
             options: of the API's session: ``max_output_tokens``, ``reasoning`` and so on.

@@ -16,7 +16,8 @@ from midsentence.addresses import without_keys
 from midsentence.models.chat_api import Usage
 
 REPLY_S = 10.0
-"""How long the server may take to settle a session, and to end a response that was cancelled, before the connection is given up."""
+"""How long the server may take to settle a session, and to end a response that was cancelled, before the connection is
+given up."""
 _KEY = re.compile(r"\b(?:sk|ek|sess)[-_][\w*.-]{4,}")
 logger = logging.getLogger("midsentence.models.realtime_api")
 """All that is said of the API goes by the name of its model's module."""
@@ -39,7 +40,8 @@ class RealtimeClient:
         """Asks nothing of the server yet.
 
         Args:
-            client: its key, address and ``max_retries`` hold: so often in a row is a lost connection, or a busy server, tried again.
+            client: its key, address and ``max_retries`` hold: so often in a row is a lost connection, or a busy server,
+                tried again.
             name: the model's, for the server.
             options: of the API's session: ``max_output_tokens``, ``reasoning`` and so on.
         """
@@ -56,15 +58,22 @@ class RealtimeClient:
         return int(self.client.max_retries)
 
     def connect(self) -> Any:
-        """A new connection, to be entered. The SDK's own reconnecting is off, for it would not restore a conversation."""
+        """A new connection, to be entered. The SDK's own reconnecting is off, for it would not restore a
+        conversation."""
         options = {"open_timeout": REPLY_S, "close_timeout": 1.0, "logger": _WIRE}
         return self.client.realtime.connect(model=self.name, websocket_connection_options=options)
 
     def session(self, instructions: str) -> dict[str, Any]:
         """What a session of the API is settled as."""
         return {
-            "type": "realtime", "instructions": instructions, "output_modalities": ["text"], "tools": [], "tool_choice": "none",
-            "truncation": "disabled", "audio": {"input": {"turn_detection": None}}, **self.options,
+            "type": "realtime",
+            "instructions": instructions,
+            "output_modalities": ["text"],
+            "tools": [],
+            "tool_choice": "none",
+            "truncation": "disabled",
+            "audio": {"input": {"turn_detection": None}},
+            **self.options,
         }
 
     def clean(self, text: Any) -> str:

@@ -1,7 +1,8 @@
 """One session's conversation with the Realtime API.
 
-Owns one connection: items made, responses asked for and cancelled, what was cut put right, and a lost connection made anew with all that
-was said on it. Does not know what of a transcript becomes an item (`midsentence.models.realtime_items`), and the client.
+Owns one connection: items made, responses asked for and cancelled, what was cut put right, and a lost connection made
+anew with all that was said on it. Does not know what of a transcript becomes an item
+(`midsentence.models.realtime_items`), and the client.
 """
 
 from __future__ import annotations
@@ -33,9 +34,12 @@ _TRIED_AGAIN = (408, 409, 429)
 
 
 class RealtimeContext:
-    """See `midsentence.models.live.LiveContext`. The server keeps the conversation; the transcript says what it should be."""
+    """See `midsentence.models.live.LiveContext`. The server keeps the conversation; the transcript says what it should
+    be."""
 
-    def __init__(self, client: RealtimeClient, renderer: Renderer, system: str, opened: Future[RealtimeContext]) -> None:
+    def __init__(
+        self, client: RealtimeClient, renderer: Renderer, system: str, opened: Future[RealtimeContext]
+    ) -> None:
         self._client, self._renderer, self._system, self._opened = client, renderer, system, opened
         self._loop = asyncio.get_running_loop()
         self._mirror, self._pieces = Mirror(), list[Piece]()
@@ -74,7 +78,8 @@ class RealtimeContext:
         """The server does not wait for anybody."""
 
     def stop(self, keep: int) -> None:
-        """Ends the response, with a moment to end by itself where an action is whole; what was not kept is deleted at the server."""
+        """Ends the response, with a moment to end by itself where an action is whole; what was not kept is deleted at
+        the server."""
         writing, self._writing = self._writing, None
         if writing is not None:
             self._pieces = spoken(self._pieces, self._renderer.text(writing.ids[:keep]))
@@ -136,7 +141,9 @@ class RealtimeContext:
             for task in (sending, receiving):
                 task.cancel()
             ends = await asyncio.gather(sending, receiving, return_exceptions=True)
-        for end in sorted((end for end in ends if isinstance(end, Exception)), key=lambda end: isinstance(end, WebSocketException)):
+        for end in sorted(
+            (end for end in ends if isinstance(end, Exception)), key=lambda end: isinstance(end, WebSocketException)
+        ):
             raise end
 
     async def _receive(self, connection: Any) -> None:
@@ -206,7 +213,8 @@ class RealtimeContext:
             raise Lost(f"a response that nobody wants did not end within {REPLY_S:g} s")
 
     def _lose(self, why: str) -> None:
-        """What was under way is over. What has been written stands, as if the model had ended there; what has not, is asked for again."""
+        """What was under way is over. What has been written stands, as if the model had ended there; what has not, is
+        asked for again."""
         writing, self._response, self._tries = self._writing, None, self._tries + 1
         self._used = writing is not None or not self._opened.done()
         if self._closing:
@@ -268,7 +276,11 @@ class RealtimeContext:
             self._client.limited(event.rate_limits)
         elif kind == "response.created":
             self._announced(event.response)
-        elif kind == "response.output_item.added" and self._response is not None and self._response.id == event.response_id:
+        elif (
+            kind == "response.output_item.added"
+            and self._response is not None
+            and self._response.id == event.response_id
+        ):
             self._response.items.append(event.item.id)
         elif kind in ("response.output_text.delta", "response.output_text.done"):
             self._on_text(event)
@@ -313,14 +325,17 @@ class RealtimeContext:
             self._complete(response, place, event.text)
 
     def _complete(self, response: Response, place: tuple[int, int], text: Any) -> None:
-        """The whole text of a part: what is missing at its end is passed on; pieces that do not make it up were garbled on their way."""
+        """The whole text of a part: what is missing at its end is passed on; pieces that do not make it up were garbled
+        on their way."""
         if not isinstance(text, str) or text == response.parts.get(place, ""):
             return
         if (rest := response.complete(place, text)) is not None:
             self._pass_on(response, rest)
         else:
             self._client.usage.broken += 1
-            logger.warning("pieces of a response of %s did not make up its text; what came first stands", self._client.name)
+            logger.warning(
+                "pieces of a response of %s did not make up its text; what came first stands", self._client.name
+            )
             self._tell(response.writing, END)
 
     def _pass_on(self, response: Response, text: str) -> None:
@@ -364,7 +379,10 @@ class RealtimeContext:
             if error.type == "server_error" or error.code == "rate_limit_exceeded":
                 raise Lost(told)
             raise RealtimeFailure(f"the Realtime API refused the session ({told})")
-        if cause == "conversation.item.create" or error.code in ("conversation_already_has_active_response", "session_expired"):
+        if cause == "conversation.item.create" or error.code in (
+            "conversation_already_has_active_response",
+            "session_expired",
+        ):
             raise Lost(told)  # the conversation is not what it is taken for
         waiting = self._response
         if waiting is not None and waiting.id is None and (cause == "response.create" or not error.event_id):
@@ -388,7 +406,10 @@ class RealtimeContext:
         if not busy and kind != "server_error" and code != "server_error" and error is not None:
             self._tell(writing, RealtimeFailure(f"the Realtime API refused a response ({told})"))
         elif self._tries > self._client.max_retries or wait_s > LONGEST_WAIT_S:
-            self._tell(writing, RealtimeFailure(f"the Realtime API gave no response in {self._tries} tries, at last for: {told}"))
+            self._tell(
+                writing,
+                RealtimeFailure(f"the Realtime API gave no response in {self._tries} tries, at last for: {told}"),
+            )
         else:
             logger.warning("%s gave no response (%s); asked again in %.1f s", self._client.name, told, wait_s)
             writing.asked, self._not_before = False, self._loop.time() + wait_s

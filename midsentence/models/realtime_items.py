@@ -1,7 +1,8 @@
 """A transcript as the items of a Realtime conversation, and the events that bring a server's conversation to it.
 
-Owns what a piece of a transcript is to the API, and the mirror of what the server holds: since every change is worked out from the
-mirror, a conversation that was lost is restored as it was made. Does not know connections, responses and the SDK.
+Owns what a piece of a transcript is to the API, and the mirror of what the server holds: since every change is worked
+out from the mirror, a conversation that was lost is restored as it was made. Does not know connections, responses and
+the SDK.
 """
 
 from __future__ import annotations
@@ -65,12 +66,17 @@ def spoken(made: list[Piece], text: str) -> list[Piece]:
 
 
 def appended(renderer: Renderer, made: list[Piece], ids: Sequence[int]) -> list[Piece]:
-    """Pieces with what a session has appended, given as ids: what closes the model's turn, the switch of roles, segments a line each."""
+    """Pieces with what a session has appended, given as ids: what closes the model's turn, the switch of roles,
+    segments a line each."""
     switch = renderer.model_to_environment
-    at = next((n for n in range(len(ids) - len(switch) + 1) if tuple(ids[n:n + len(switch)]) == switch), None) if switch else None
+    at = (
+        next((n for n in range(len(ids) - len(switch) + 1) if tuple(ids[n : n + len(switch)]) == switch), None)
+        if switch
+        else None
+    )
     if at is not None:
         made = spoken(made, renderer.text(ids[:at]))
-        ids = ids[at + len(switch):]
+        ids = ids[at + len(switch) :]
     return [*made, *(Piece("user", line) for line in renderer.text(ids).splitlines(keepends=True))]
 
 

@@ -58,10 +58,11 @@ class Response:
         self.parts[place] = self.parts.get(place, "") + text
 
     def complete(self, place: tuple[int, int], text: str) -> str | None:
-        """Takes in a part's whole text; gives what was missing at its end, or None where the pieces do not make it up."""
+        """Takes in a part's whole text; gives what was missing at its end, or None where the pieces do not make it
+        up."""
         had = self.parts.get(place, "")
         self.parts[place] = text
-        return text[len(had):] if text.startswith(had) else None
+        return text[len(had) :] if text.startswith(had) else None
 
     def texts(self, done: Any) -> dict[str, str]:
         """The text of each of its items, by ID: those that it ended with, and those that it only began."""

@@ -54,7 +54,8 @@ class TransformersStream:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One context's share of a packed batch: new tokens ``[start, start + count)`` of the row, after ``past`` cached ones."""
+    """One context's share of a packed batch: new tokens ``[start, start + count)`` of the row, after ``past`` cached
+    ones."""
 
     stream: TransformersStream
     start: int
@@ -65,26 +66,43 @@ class _Row:
 
 
 def _attend(
-    module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention_mask: Any,
-    packed: Sequence[_Row] | None = None, scaling: float | None = None, sliding_window: int | None = None,
-    softcap: float | None = None, **kwargs: Any,
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: Any,
+    packed: Sequence[_Row] | None = None,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attention of a packed batch: query (1, heads, N, d), key and value (1, kv_heads, N, d) → (1, N, heads, d)."""
     if packed is None:  # the model is used directly, outside this backend
         attended: tuple[torch.Tensor, None] = sdpa_attention_forward(
-            module, query, key, value, attention_mask, scaling=scaling, sliding_window=sliding_window, softcap=softcap, **kwargs
+            module,
+            query,
+            key,
+            value,
+            attention_mask,
+            scaling=scaling,
+            sliding_window=sliding_window,
+            softcap=softcap,
+            **kwargs,
         )
         return attended
     if softcap is not None:
-        raise ValueError(f"{type(module).__name__} caps its attention scores, which this backend can't do; use another model")
+        raise ValueError(
+            f"{type(module).__name__} caps its attention scores, which this backend can't do; use another model"
+        )
     heads, kv_heads, d = query.shape[1], key.shape[1], query.shape[3]
     groups = heads // kv_heads
     pieces = []
     for row in packed:
         begin, end, total = row.start, row.start + row.count, row.past + row.count
         kv = row.stream.kv[module.layer_idx]
-        kv[0, :, row.past:total] = key[0, :, begin:end]
-        kv[1, :, row.past:total] = value[0, :, begin:end]
+        kv[0, :, row.past : total] = key[0, :, begin:end]
+        kv[1, :, row.past : total] = value[0, :, begin:end]
         keys, values = kv[0:1, :, :total], kv[1:2, :, :total]
         mask = row.mask
         if sliding_window is not None and total > sliding_window:
@@ -137,12 +155,15 @@ class TransformersModel:
                 `decode` (throughput: appended ids and the first token share a pass).
 
         Raises:
-            ValueError: the model has layers without keys and values (a state can't be cropped), or no pluggable attention.
+            ValueError: the model has layers without keys and values (a state can't be cropped), or no pluggable
+                attention.
         """
         config = model.config.get_text_config(decoder=True)
         kinds = set(getattr(config, "layer_types", None) or ())
         if odd := kinds - {"full_attention", "sliding_attention"}:
-            raise ValueError(f"{type(model).__name__} has layers of kind {', '.join(sorted(odd))}; use one of attention only")
+            raise ValueError(
+                f"{type(model).__name__} has layers of kind {', '.join(sorted(odd))}; use one of attention only"
+            )
         model.set_attn_implementation(ATTENTION)
         if model.config._attn_implementation != ATTENTION:
             raise ValueError(f"{type(model).__name__} does not let its attention be set; use a model that does")
@@ -162,14 +183,21 @@ class TransformersModel:
 
     @classmethod
     def load(
-        cls, name_or_path: str | Path, *, adapter: str | Path | None = None, dtype: str | torch.dtype = "auto",
-        device: str | None = None, packed: bool = True, **options: Any,
+        cls,
+        name_or_path: str | Path,
+        *,
+        adapter: str | Path | None = None,
+        dtype: str | torch.dtype = "auto",
+        device: str | None = None,
+        packed: bool = True,
+        **options: Any,
     ) -> TransformersModel:
         """Loads a model by name (see `midsentence.models.folders.resolve`), with its tokenizer.
 
         Args:
             name_or_path: a local folder, a hub name or the embedded model's.
-            adapter: folder of a PEFT adapter, merged into the weights; its tokenizer, if it has one, goes before the model's.
+            adapter: folder of a PEFT adapter, merged into the weights; its tokenizer, if it has one, goes before the
+                model's.
             dtype: of weights and cache; ``auto`` is the checkpoint's own.
             device: where to compute; the accelerator if there is one.
             packed: whether float32 weights on a CPU are laid out for speed (`midsentence.models.packed_linear`).
@@ -196,7 +224,9 @@ class TransformersModel:
             with reading(adapter):
                 model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
         elif len(tokenizer) > rows:
-            raise ValueError(f"{folder}: the tokenizer has {len(tokenizer)} tokens, the model {rows}; they are not a pair")
+            raise ValueError(
+                f"{folder}: the tokenizer has {len(tokenizer)} tokens, the model {rows}; they are not a pair"
+            )
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         model = finite(model, folder if adapter is None else adapter).to(device)
@@ -263,12 +293,14 @@ class TransformersModel:
         self._catch_up(streams)
         logits = torch.stack([stream.logits for stream in streams])
         if self.vocabulary_tokens is not None:
-            logits[:, self.vocabulary_tokens:] = -torch.inf
+            logits[:, self.vocabulary_tokens :] = -torch.inf
         for row, mask in enumerate(masks or ()):
             if mask is not None and (allowed := mask.allowed()) is not None:
                 _forbid(logits[row], allowed)
         if self.temperature > 0:
-            chosen = [self._sample(row, stream.seed, stream.length) for stream, row in zip(streams, logits, strict=True)]
+            chosen = [
+                self._sample(row, stream.seed, stream.length) for stream, row in zip(streams, logits, strict=True)
+            ]
         else:
             chosen = logits.argmax(dim=-1).tolist()
         for stream, index in zip(streams, chosen, strict=True):
@@ -276,8 +308,10 @@ class TransformersModel:
         return chosen
 
     def verify(self, stream: TransformersStream, ids: Sequence[int], constraint: Constraint | None = None) -> int:
-        """See `midsentence.models.model.Verifies`. What is computed in one pass differs from what is computed token by token by rounding
-        alone: in float32 the choices are the same, by test; where two tokens are as likely as each other in the weights' precision, either.
+        """See `midsentence.models.model.Verifies`. What is computed in one pass differs from what is computed token by
+        token by rounding
+        alone: in float32 the choices are the same, by test; where two tokens are as likely as each other in the
+            weights' precision, either.
 
         Raises:
             ValueError: a context would grow past ``max_tokens``, or a mask allows nothing.
@@ -290,7 +324,9 @@ class TransformersModel:
         length, known = stream.length, stream.logits if stream.cached == stream.length else None
         self._extend(stream, ids)
         read = self._compute([stream], [len(ids) + (known is None)])
-        logits = read if known is None else torch.cat((known[None], read))  # (1 + ids, V): after none of the ids, one, two …
+        logits = (
+            read if known is None else torch.cat((known[None], read))
+        )  # (1 + ids, V): after none of the ids, one, two …
         right = 0
         try:
             right = self._agreed(logits, ids, stream.seed, length, constraint)
@@ -306,7 +342,9 @@ class TransformersModel:
             ValueError: the context is not that long.
         """
         if not 0 < length <= stream.length:
-            raise ValueError(f"can't crop a context of {stream.length} tokens to {length}; keep between 1 and {stream.length}")
+            raise ValueError(
+                f"can't crop a context of {stream.length} tokens to {length}; keep between 1 and {stream.length}"
+            )
         del stream.ids[length:]
         if stream.cached > length:
             stream.cached, stream.logits = length, None
@@ -317,7 +355,7 @@ class TransformersModel:
         other = TransformersStream(stream.seed)
         other.ids, other.cached, other.logits = list(stream.ids), stream.cached, stream.logits
         # clone: a narrowed copy keeps its source's strides otherwise, and its memory
-        other.kv = [kv[:, :, :stream.cached].clone(memory_format=torch.contiguous_format) for kv in stream.kv]
+        other.kv = [kv[:, :, : stream.cached].clone(memory_format=torch.contiguous_format) for kv in stream.kv]
         return other
 
     def close(self, stream: TransformersStream) -> None:
@@ -340,7 +378,7 @@ class TransformersModel:
         old = stream.kv
         stream.kv = [torch.zeros(shape, dtype=self.model.dtype, device=self.model.device) for _ in range(self.layers)]
         for new, kv in zip(stream.kv, old):
-            new[:, :, :stream.cached] = kv[:, :, :stream.cached]
+            new[:, :, : stream.cached] = kv[:, :, : stream.cached]
 
     def _catch_up(self, streams: Sequence[TransformersStream]) -> None:
         """Computes what the streams' caches lack, and the logits after each."""
@@ -386,15 +424,24 @@ class TransformersModel:
             ids += stream.ids[past:]
             positions += range(past, stream.length)
             kept += range(len(ids) - last, len(ids))
-        logits: torch.Tensor = self.model(
-            input_ids=torch.tensor([ids], device=device), position_ids=torch.tensor([positions], device=device),
-            use_cache=False, packed=rows, logits_to_keep=torch.tensor(kept, device=device),
-        ).logits[0].float()
+        logits: torch.Tensor = (
+            self.model(
+                input_ids=torch.tensor([ids], device=device),
+                position_ids=torch.tensor([positions], device=device),
+                use_cache=False,
+                packed=rows,
+                logits_to_keep=torch.tensor(kept, device=device),
+            )
+            .logits[0]
+            .float()
+        )
         for stream in streams:
             stream.cached = stream.length
         return logits
 
-    def _agreed(self, logits: torch.Tensor, ids: Sequence[int], seed: int, length: int, constraint: Constraint | None) -> int:
+    def _agreed(
+        self, logits: torch.Tensor, ids: Sequence[int], seed: int, length: int, constraint: Constraint | None
+    ) -> int:
         """See `midsentence.models.model.agreed`.
 
         Args:
@@ -408,7 +455,7 @@ class TransformersModel:
             return agreed(ids, self.end_ids, None, self._choices(logits[:-1], seed, length).__getitem__)
 
         def chosen(after: int) -> int:
-            row = logits[after:after + 1].clone()
+            row = logits[after : after + 1].clone()
             if (allowed := constraint.allowed()) is not None:
                 _forbid(row[0], allowed)
             return self._choices(row, seed, length + after)[0]
@@ -419,7 +466,7 @@ class TransformersModel:
         """What one stream would write after ``length`` tokens, one more, … ; logits (n, V)."""
         if self.vocabulary_tokens is not None:
             logits = logits.clone()
-            logits[:, self.vocabulary_tokens:] = -torch.inf
+            logits[:, self.vocabulary_tokens :] = -torch.inf
         if self.temperature > 0:
             return [self._sample(row, seed, length + n) for n, row in enumerate(logits)]
         chosen: list[int] = logits.argmax(dim=-1).tolist()
@@ -440,4 +487,4 @@ def _forbid(logits: torch.Tensor, allowed: Any) -> None:
     if not bool(allowed.any()):
         raise ValueError("the mask allows no token at all; the grammar must always leave one")
     logits[: allowed.shape[0]].masked_fill_(~allowed, -torch.inf)
-    logits[allowed.shape[0]:] = -torch.inf
+    logits[allowed.shape[0] :] = -torch.inf

@@ -1,13 +1,15 @@
 """The backend on a vLLM server: its completions API with token ids, so contexts are those of any other backend.
 
-Owns which request writes which context, and when one is given up; the server owns the weights, the batch and the cache. What a context
-holds goes out whole with each request, and the server's prefix cache leaves what is new to compute, to the block. A request writes on
-by itself while its tokens are read one by one, so many contexts share the server's steps; an append or a crop closes its connection,
-which is how the server learns that nobody wants the rest, unless what is appended is what it writes anyway (a grammar's forced tokens
-are, most of the time). Does not know the protocol, and starts no server: `docs/vllm.md` says how.
+Owns which request writes which context, and when one is given up; the server owns the weights, the batch and the cache.
+What a context holds goes out whole with each request, and the server's prefix cache leaves what is new to compute, to
+the block. A request writes on by itself while its tokens are read one by one, so many contexts share the server's
+steps; an append or a crop closes its connection, which is how the server learns that nobody wants the rest, unless what
+is appended is what it writes anyway (a grammar's forced tokens are, most of the time). Does not know the protocol, and
+starts no server: `docs/vllm.md` says how.
 
-Why not vLLM's streaming input, which keeps a context inside a request: no HTTP interface takes it for text, a new piece waits until the
-one before has been written to its end, and what was written can't be taken back. It drops the last token of each piece, too.
+Why not vLLM's streaming input, which keeps a context inside a request: no HTTP interface takes it for text, a new piece
+waits until the one before has been written to its end, and what was written can't be taken back. It drops the last
+token of each piece, too.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ KEY_ENV = "VLLM_API_KEY"
 _AHEAD_TOKENS = 256
 """The most that one request writes: what nobody reads on a server that has not noticed yet ends there."""
 _FORCED_TOKENS = 16
-"""The longest append that a writing is compared with: a grammar's forced tokens. What others say is longer, or comes after an end."""
+"""The longest append that a writing is compared with: a grammar's forced tokens. What others say is longer, or comes
+after an end."""
 _PATIENCE_S = 600.0
 """How long the server may say nothing: a full one lets requests wait."""
 
@@ -58,7 +61,8 @@ class Usage:
     prompt_tokens: int = 0
     """Of the requests that came to their end."""
     cached_tokens: int = 0
-    """Of those, what was in the server's cache; always 0 unless it was started with ``--enable-prompt-tokens-details``."""
+    """Of those, what was in the server's cache; always 0 unless it was started with
+    ``--enable-prompt-tokens-details``."""
     written_tokens: int = 0
     """Tokens that came, those included that no context took."""
     resampled: int = 0
@@ -89,8 +93,16 @@ class VllmModel:
     """A served model that writes many streams. One thread at a time may use it."""
 
     def __init__(
-        self, server: str = SERVER, *, names: Iterable[str], tokenizer: Any, end_ids: int | Iterable[int] | None = None,
-        temperature: float = 0.0, max_tokens: int = 4096, eager: bool = True, patience_s: float = _PATIENCE_S,
+        self,
+        server: str = SERVER,
+        *,
+        names: Iterable[str],
+        tokenizer: Any,
+        end_ids: int | Iterable[int] | None = None,
+        temperature: float = 0.0,
+        max_tokens: int = 4096,
+        eager: bool = True,
+        patience_s: float = _PATIENCE_S,
     ) -> None:
         """Asks the server what it serves, and whether its tokenizer is ours.
 
@@ -101,7 +113,8 @@ class VllmModel:
             end_ids: tokens at which the model's folder says that a text ends.
             temperature: 0 is greedy. Else what is drawn follows from the stream's seed and from where requests begin.
             max_tokens: the longest context; never longer than the server's.
-            eager: whether `append` has the server compute at once (live), or leaves it for the next `decode` (throughput).
+            eager: whether `append` has the server compute at once (live), or leaves it for the next `decode`
+                (throughput).
             patience_s: how long the server may say nothing.
 
         Raises:
@@ -122,7 +135,9 @@ class VllmModel:
         self.usage = Usage()
         ends = action_ends(tokenizer)
         # where the tags are text the server must look for them itself
-        self.options: dict[str, Any] = {"stop_token_ids": sorted({*ends.values(), *self.end_ids})} | ({} if ends else {"stop": list(ENDS)})
+        self.options: dict[str, Any] = {"stop_token_ids": sorted({*ends.values(), *self.end_ids})} | (
+            {} if ends else {"stop": list(ENDS)}
+        )
         """What every request says besides: where the server stops, in vLLM's words."""
 
     # --- the interface of midsentence.models.model.Model
@@ -161,8 +176,9 @@ class VllmModel:
     def decode(self, streams: Sequence[VllmStream], masks: Sequence[Mask | None] | None = None) -> list[int]:
         """One token for each stream, chosen and appended to its context.
 
-        A mask is held against what the server writes freely. What it refuses is asked for again, among the allowed tokens alone: greedy
-        the best of these, else drawn from their distribution; so both are what choosing under the mask gives.
+        A mask is held against what the server writes freely. What it refuses is asked for again, among the allowed
+        tokens alone: greedy the best of these, else drawn from their distribution; so both are what choosing under the
+            mask gives.
 
         Raises:
             ValueError: a context is full or closed, or a mask allows nothing.
@@ -176,7 +192,9 @@ class VllmModel:
             if not self._keeps_pace(stream):
                 self._ask(stream, _AHEAD_TOKENS)
         chosen = [self._peek(stream) for stream in streams]
-        refused = [n for n, token in enumerate(chosen) if not allowed[n][token:token + 1].any()]  # ids beyond the tokenizer's, too
+        refused = [
+            n for n, token in enumerate(chosen) if not allowed[n][token : token + 1].any()
+        ]  # ids beyond the tokenizer's, too
         for n in refused:
             self._abort(streams[n])
             self._ask(streams[n], 1, np.flatnonzero(allowed[n]).tolist())
@@ -197,7 +215,9 @@ class VllmModel:
         """
         self._open(stream)
         if not 0 < length <= stream.length:
-            raise ValueError(f"can't crop a context of {stream.length} tokens to {length}; keep between 1 and {stream.length}")
+            raise ValueError(
+                f"can't crop a context of {stream.length} tokens to {length}; keep between 1 and {stream.length}"
+            )
         self._abort(stream)
         del stream.ids[length:]
 
@@ -218,15 +238,21 @@ class VllmModel:
             raise ValueError(f"the context of {stream.length} tokens is closed; open another")
 
     def _compute(self, streams: Sequence[VllmStream]) -> None:
-        """Has the server take in what it lacks. It can't do that without writing, so one token is there for the next `decode`."""
-        asked = [stream for stream in dict.fromkeys(streams) if not self._keeps_pace(stream) and stream.length < self.max_tokens]
+        """Has the server take in what it lacks. It can't do that without writing, so one token is there for the next
+        `decode`."""
+        asked = [
+            stream
+            for stream in dict.fromkeys(streams)
+            if not self._keeps_pace(stream) and stream.length < self.max_tokens
+        ]
         for stream in asked:
             self._ask(stream, 1)
         for stream in asked:
             self._peek(stream)
 
     def _keeps_pace(self, stream: VllmStream) -> bool:
-        """Whether the stream's request has a token for what comes next; one that wrote other tokens than were appended is given up."""
+        """Whether the stream's request has a token for what comes next; one that wrote other tokens than were appended
+        is given up."""
         while (request := stream.request) is not None and not request.is_read:
             if request.start + request.taken == stream.length:
                 return True
@@ -238,10 +264,20 @@ class VllmModel:
 
     def _ask(self, stream: VllmStream, most: int, allowed: Sequence[int] | None = None) -> None:
         body = {
-            "model": self.name, "prompt": stream.ids, "max_tokens": min(most, self.max_tokens - stream.length), "stream": True,
-            "stream_options": {"include_usage": True}, "return_token_ids": True, "temperature": self.temperature,
+            "model": self.name,
+            "prompt": stream.ids,
+            "max_tokens": min(most, self.max_tokens - stream.length),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "return_token_ids": True,
+            "temperature": self.temperature,
             # a server takes these from the model's folder where a request does not say them
-            "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0,
+            "top_p": 1.0,
+            "top_k": 0,
+            "min_p": 0.0,
+            "repetition_penalty": 1.0,
+            "presence_penalty": 0.0,
+            "frequency_penalty": 0.0,
             **self.options,
         }
         if self.temperature:
@@ -307,7 +343,9 @@ class _Server:
             made.request("POST" if body is not None else "GET", path, data, headers)
         except OSError as error:
             made.close()
-            raise ServerFailed(f"{self} can't be reached ({error}); start one with: vllm serve FOLDER, or give another address") from error
+            raise ServerFailed(
+                f"{self} can't be reached ({error}); start one with: vllm serve FOLDER, or give another address"
+            ) from error
         return made
 
     def answered(self, made: HTTPConnection) -> HTTPResponse:
@@ -398,7 +436,9 @@ class _Request:
                     data = line[5:].strip()
                     return None if data == b"[DONE]" else json.loads(data)
         except (OSError, HTTPException, ValueError) as error:
-            raise ServerFailed(f"{self._server} broke off ({type(error).__name__}: {error}); its log says why") from error
+            raise ServerFailed(
+                f"{self._server} broke off ({type(error).__name__}: {error}); its log says why"
+            ) from error
         raise ServerFailed(f"{self._server} closed a stream before its end; its log says why")
 
     def close(self) -> None:
@@ -438,7 +478,9 @@ def _paired(server: _Server, name: str, tokenizer: Any) -> None:
     """Ids mean nothing to a server with another tokenizer: it must cut a text with all added tokens as ours does."""
     added = sorted(getattr(tokenizer, "added_tokens_decoder", {}).items())
     text = 'Text Bob: "at 10.30"\n' + "x".join(token.content for _, token in added)
-    told = server.call(f"{server.base.removesuffix('/v1')}/tokenize", {"model": name, "prompt": text, "add_special_tokens": False})
+    told = server.call(
+        f"{server.base.removesuffix('/v1')}/tokenize", {"model": name, "prompt": text, "add_special_tokens": False}
+    )
     if not isinstance(told, dict) or told.get("tokens") != tokenizer.encode(text, add_special_tokens=False):
         raise ValueError(
             f"{server} cuts a text into other tokens than the tokenizer of {name} here; serve the folder that python -m training.export "
@@ -450,9 +492,9 @@ def _allowed(mask: Mask | None, anything: np.ndarray) -> np.ndarray:
     """(V,) bool, ``anything`` where there is no mask; ids beyond the mask are not allowed."""
     if mask is None or (given := mask.allowed()) is None:
         return anything
-    given = np.asarray(given, bool)[:len(anything)]
+    given = np.asarray(given, bool)[: len(anything)]
     if not given.any():
         raise ValueError("the mask allows no token at all; the grammar must always leave one")
     allowed = np.zeros(len(anything), bool)
-    allowed[:len(given)] = given
+    allowed[: len(given)] = given
     return allowed

@@ -1,7 +1,7 @@
 """A model in a thread of its own, for every session of a process.
 
-Owns who computes when: one decode step for all contexts that write, appends in one pass between steps; and that a context whose model
-fails takes no other with it. Does not know events, tools and the core's rules, and awaits nothing.
+Owns who computes when: one decode step for all contexts that write, appends in one pass between steps; and that a
+context whose model fails takes no other with it. Does not know events, tools and the core's rules, and awaits nothing.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ class ModelWorker:
         Args:
             model: used by the thread alone from now on.
             grammar: constrains what is written; None lets the model write anything.
-            lead_tokens: how far generations that share steps may run ahead of their sessions, so that none misses a step
-                for being a moment late. One that writes alone never does: what is written after an action's end is in vain.
+            lead_tokens: how far generations that share steps may run ahead of their sessions, so that none misses a
+                step for being a moment late. One that writes alone never does: what is written after an action's end is
+                in vain.
         """
         if lead_tokens < 1:
             raise ValueError(f"lead_tokens is {lead_tokens}; it must be at least 1")
@@ -121,7 +122,9 @@ class ModelWorker:
                 fitting.append(append)
             else:
                 append.done.set_result(None)
-        groups = [fitting] if len({id(append.stream) for append in fitting}) == len(fitting) else [[one] for one in fitting]
+        groups = (
+            [fitting] if len({id(append.stream) for append in fitting}) == len(fitting) else [[one] for one in fitting]
+        )
         for group in groups:
             self._extend_group(group)
 
@@ -173,7 +176,9 @@ class ModelWorker:
         try:
             tokens = list(self.model.decode(streams, [context.begun.constraint for context in contexts]))
             if len(tokens) != len(streams):
-                raise ValueError(f"the model gave {len(tokens)} tokens for {len(streams)} contexts; it must give one for each")
+                raise ValueError(
+                    f"the model gave {len(tokens)} tokens for {len(streams)} contexts; it must give one for each"
+                )
             return [*tokens]
         except BaseException as error:
             if len(contexts) == 1:
@@ -208,9 +213,9 @@ class ModelWorker:
             return False
         after, ids = given
         since = writing.written[after:]
-        if list(ids[:len(since)]) != since or len(ids) - len(since) < LEAST_FORESEEN:
+        if list(ids[: len(since)]) != since or len(ids) - len(since) < LEAST_FORESEEN:
             return False
-        rest = ids[len(since):]
+        rest = ids[len(since) :]
         try:
             if self._overflow(context.stream, len(rest)) is not None:
                 return False

@@ -1,7 +1,7 @@
 """A session's context in a model that another thread runs: every method only leaves a request at the thread's desk.
 
-Owns the requests, the desk, and what a request does to one context. Does not know when the thread takes them, and how it computes for
-many contexts at once (`midsentence.models.worker`).
+Owns the requests, the desk, and what a request does to one context. Does not know when the thread takes them, and how
+it computes for many contexts at once (`midsentence.models.worker`).
 """
 
 from __future__ import annotations
@@ -203,7 +203,8 @@ class WorkerContext:
         self._desk.ask(lambda: self._try(self._close))
 
     def _try(self, work: Callable[[], None]) -> None:
-        """Work of this context alone, in the thread: one whose model fails is no longer to be trusted, the others are."""
+        """Work of this context alone, in the thread: one whose model fails is no longer to be trusted, the others
+        are."""
         try:
             work()
         except BaseException as error:

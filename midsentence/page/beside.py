@@ -1,9 +1,10 @@
 """Runs each request again in another mode, to show both latencies: when the device is free, and with separate tools.
 
-Owns what a request was (the words as they stood in the end, and how long after the last of them the end of speech was told), and that the
-user comes first: when they speak, what runs here ends at once and begins anew, from the first turn, after the next answer. Does not
-draw: what happens is told as of the session that the user talks to (`midsentence.page.telling`), moved in time so that both heard the
-last word at once.
+Owns what a request was (the words as they stood in the end, and how long after the last of them the end of speech was
+told), and that the user comes first: when they speak, what runs here ends at once and begins anew, from the first turn,
+after the next answer. Does not
+draw: what happens is told as of the session that the user talks to (`midsentence.page.telling`), moved in time so that
+both heard the last word at once.
 """
 
 from __future__ import annotations
@@ -93,9 +94,18 @@ class Beside:
                     await self._say(session, heard, self._requests[turn])
                     await session.answer(PATIENCE_S)
         except (SessionEnded, TimeoutError) as error:
-            self._tell({"kind": "failed", "turn": turns[-1], "at": 0.0, "text": str(error) or f"no answer within {PATIENCE_S:g} s"})
+            self._tell(
+                {
+                    "kind": "failed",
+                    "turn": turns[-1],
+                    "at": 0.0,
+                    "text": str(error) or f"no answer within {PATIENCE_S:g} s",
+                }
+            )
         except Exception as error:  # whatever a model's backend raises is no reason to end the user's own session
-            self._tell({"kind": "failed", "turn": turns[-1], "at": 0.0, "text": f"{type(error).__name__}: {error}"[:200]})
+            self._tell(
+                {"kind": "failed", "turn": turns[-1], "at": 0.0, "text": f"{type(error).__name__}: {error}"[:200]}
+            )
 
     @staticmethod
     async def _say(session: Session, heard: _Heard, request: Request) -> None:
@@ -123,7 +133,12 @@ class _Heard:
     """Set while nothing is taken in or written."""
 
     def take(
-        self, event: Event, commands: tuple[Command, ...], session: Session, teller: Teller, tell: Callable[[Told], None],
+        self,
+        event: Event,
+        commands: tuple[Command, ...],
+        session: Session,
+        teller: Teller,
+        tell: Callable[[Told], None],
     ) -> None:
         found = teller.tell(event, commands, session.state)
         if isinstance(event, UserUpdate) or session.state.phase is not Phase.IDLE or session.state.inbox:

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 from midsentence.page.talk import BadMessage, Stage, Talk
 
 REFUSED, REPLACED, BUSY = 1008, 4001, 1013
-"""Codes of closed connections: what came was refused (the reason says why); another connection has taken over; too much at once."""
+"""Codes of closed connections: what came was refused (the reason says why); another connection has taken over; too much
+at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +103,21 @@ class House:
         talk.holder, talk.left_s = wire, None
         talk.tell()  # the connection that had it sees that it has been replaced
         welcome = {
-            "kind": "welcome", "talk": talk.id, "resumed": resumed, "taken": talk.taken, "mode": talk.mode, "modes": self.stage.modes,
-            "baseline": self.stage.baseline, "compares": self.stage.beside is not None, "about": dict(self.stage.about or {}),
+            "kind": "welcome",
+            "talk": talk.id,
+            "resumed": resumed,
+            "taken": talk.taken,
+            "mode": talk.mode,
+            "modes": self.stage.modes,
+            "baseline": self.stage.baseline,
+            "compares": self.stage.beside is not None,
+            "about": dict(self.stage.about or {}),
         }
         try:
             async with asyncio.TaskGroup() as both:
-                sending = both.create_task(self._send(wire, talk, welcome, hello["after"] if resumed else 0), name="to the page")
+                sending = both.create_task(
+                    self._send(wire, talk, welcome, hello["after"] if resumed else 0), name="to the page"
+                )
                 await self._receive(wire, talk)
                 sending.cancel()
         finally:
@@ -118,7 +128,13 @@ class House:
     def _found(self, hello: Mapping[str, Any]) -> tuple[Talk | None, bool]:
         """The conversation that a connection asks for, and whether it is one that was there."""
         match hello:
-            case {"kind": "hello", "talk": str(id), "after": int(after), "mode": str(mode), "beside": bool(compares)} if after >= 0:
+            case {
+                "kind": "hello",
+                "talk": str(id),
+                "after": int(after),
+                "mode": str(mode),
+                "beside": bool(compares),
+            } if after >= 0:
                 pass
             case _:
                 raise BadMessage("a connection begins with hello, talk, after, mode and beside")
@@ -136,9 +152,15 @@ class House:
     def _sweep(self, room: int = 0) -> None:
         """Ends conversations that nobody came back to; and for ``room`` more, those that were left longest."""
         now_s = asyncio.get_running_loop().time()
-        left = sorted((talk for talk in self.talks.values() if talk.left_s is not None), key=lambda talk: talk.left_s or 0.0)
+        left = sorted(
+            (talk for talk in self.talks.values() if talk.left_s is not None), key=lambda talk: talk.left_s or 0.0
+        )
         for talk in left:
-            if now_s - (talk.left_s or 0.0) >= self.bounds.left_s or len(self.talks) + room > self.bounds.talks or talk.is_over:
+            if (
+                now_s - (talk.left_s or 0.0) >= self.bounds.left_s
+                or len(self.talks) + room > self.bounds.talks
+                or talk.is_over
+            ):
                 talk.close()
                 del self.talks[talk.id]
 

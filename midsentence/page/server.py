@@ -1,7 +1,8 @@
 """The page's server: one HTML file and one socket, on this machine's own address and for its own page only.
 
-Owns who may ask: the server listens on 127.0.0.1, answers to that name alone (so that no other site's name can be made to lead here), and
-takes a socket only from its own origin; and the headers that keep the page to its own script. Does not know what a conversation is.
+Owns who may ask: the server listens on 127.0.0.1, answers to that name alone (so that no other site's name can be made
+to lead here), and takes a socket only from its own origin; and the headers that keep the page to its own script. Does
+not know what a conversation is.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def names_at(port: int) -> tuple[str, str]:
 
 
 def document(port: int) -> tuple[str, str]:
-    """The page as one HTML file, and the policy that lets it run its own script, talk to its own server, and nothing else."""
+    """The page as one HTML file, and the policy that lets it run its own script, talk to its own server, and nothing
+    else."""
     own = " ".join(f"ws://{name}" for name in names_at(port))  # not every browser takes 'self' for a socket
     script = "".join((_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -81,8 +83,12 @@ def application(stage: Stage, port: int, bounds: Bounds | None = None) -> Any:
     bounds = bounds or Bounds()
     html, policy = document(port)
     headers = {
-        "Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
-        "Cache-Control": "no-store", "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin",
+        "Content-Security-Policy": policy,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-store",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
         "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
     }
     houses: list[House] = []
@@ -134,11 +140,24 @@ def server(application: Any, bounds: Bounds) -> Any:
     """What runs an application: `uvicorn.Server`, told to be small."""
     import uvicorn
 
-    return uvicorn.Server(uvicorn.Config(
-        application, log_level="warning", access_log=False, server_header=False, date_header=False, proxy_headers=False, lifespan="on",
-        ws="websockets-sansio", ws_max_size=bounds.message_bytes, ws_max_queue=16, ws_per_message_deflate=False, limit_concurrency=64,
-        timeout_keep_alive=5, timeout_graceful_shutdown=2,
-    ))
+    return uvicorn.Server(
+        uvicorn.Config(
+            application,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            lifespan="on",
+            ws="websockets-sansio",
+            ws_max_size=bounds.message_bytes,
+            ws_max_queue=16,
+            ws_per_message_deflate=False,
+            limit_concurrency=64,
+            timeout_keep_alive=5,
+            timeout_graceful_shutdown=2,
+        )
+    )
 
 
 def bound(port: int) -> socket.socket:
@@ -154,12 +173,19 @@ def bound(port: int) -> socket.socket:
         made.listen(64)  # who comes while the weights load waits
     except OSError as error:
         made.close()
-        raise UserError(f"port {port} can't be used ({error.strerror}); give another with --port, or 0 for any that is free") from None
+        raise UserError(
+            f"port {port} can't be used ({error.strerror}); give another with --port, or 0 for any that is free"
+        ) from None
     return made
 
 
 def stage_of(
-    model: Any, asked: argparse.Namespace, row: Callable[[str], Any], tools: Callable[[], Toolbox], now: str, folder: Path,
+    model: Any,
+    asked: argparse.Namespace,
+    row: Callable[[str], Any],
+    tools: Callable[[], Toolbox],
+    now: str,
+    folder: Path,
 ) -> Stage:
     """What conversations are held with, as a command line asks.
 
@@ -178,8 +204,13 @@ def stage_of(
     def session(mode: str, watch: Callable[[Event, tuple[Command, ...]], None]) -> Session:
         toolbox = tools()
         return open_session(
-            model, toolbox if own else WaitingToolbox(toolbox), row(mode), now=now, style="full" if bare else asked.prompt,
-            detail="full" if bare else asked.prompt_tools, watch=watch,
+            model,
+            toolbox if own else WaitingToolbox(toolbox),
+            row(mode),
+            now=now,
+            style="full" if bare else asked.prompt,
+            detail="full" if bare else asked.prompt_tools,
+            watch=watch,
         )
 
     @asynccontextmanager
@@ -196,7 +227,8 @@ def stage_of(
     about = {
         "model": " + ".join(filter(None, (asked.model, asked.adapter))),
         "tools": [[spec.name, spec.access] for spec in tools().specs.values()],
-        "world": "" if own else WORLD, "examples": () if own else EXAMPLES,
+        "world": "" if own else WORLD,
+        "examples": () if own else EXAMPLES,
         "alone": "to compare, your own tools would have to run a second time" if own else "",
     }
     beside = None if own else lambda watch: session("parallel", watch)
@@ -228,11 +260,22 @@ def main(asked: argparse.Namespace, row: Callable[[str], Any], toolbox: Callable
     folder.mkdir(parents=True, exist_ok=True)
     listening = bound(asked.port)
     from transformers.utils.logging import disable_progress_bar
+
     disable_progress_bar()
-    with listening, load(
-        asked.model, asked.adapter, constrained=asked.constrained, grounded=asked.grounded, runtime=asked.runtime, dtype=asked.dtype,
-        turns=asked.turns, stamps=asked.stamps, server=asked.server,
-    ) as model:
+    with (
+        listening,
+        load(
+            asked.model,
+            asked.adapter,
+            constrained=asked.constrained,
+            grounded=asked.grounded,
+            runtime=asked.runtime,
+            dtype=asked.dtype,
+            turns=asked.turns,
+            stamps=asked.stamps,
+            server=asked.server,
+        ) as model,
+    ):
         port = listening.getsockname()[1]
         stage = stage_of(model, asked, row, lambda: toolbox(asked.tools, now), now, folder)
         print(f"http://{LOOPBACK}:{port}/ — Ctrl-C ends it; logs: {folder}", file=sys.stderr, flush=True)

@@ -1,12 +1,13 @@
 """One conversation of the page: a session, everything reported of it, and what a returning connection has missed.
 
-Owns the numbering of what goes both ways, so that a connection may drop at any moment and nothing is lost or heard twice. Does not know
+Owns the numbering of what goes both ways, so that a connection may drop at any moment and nothing is lost or heard
+twice. Does not know
 sockets: whoever has one reads `Talk.since` and waits for `Talk.changed`.
 
 What the page sends, each with its number ``n``, from 1 on:
 
-    hears      text, closes: all of the utterance so far, as the recogniser or the keyboard has it; ``closes``: its last word about it
-    predicted  the user seems to have finished;   ends: they have
+    hears      text, closes: all of the utterance so far, as the recogniser or the keyboard has it; ``closes``: its last
+    word about it predicted  the user seems to have finished;   ends: they have
     speaking   part (begun, ended, cut), heard: how far the answer is spoken
     beside     on: whether the same requests are to be played in the other mode too
 """
@@ -45,7 +46,8 @@ class Stage:
     open: Callable[[str, Watch], AbstractAsyncContextManager[Session]]
     """A session in a mode, given what watches it, and what ends with it."""
     beside: Callable[[Watch], Session] | None
-    """A session in the mode that others are compared with, over tools of its own; None where there is nothing to compare with."""
+    """A session in the mode that others are compared with, over tools of its own; None where there is nothing to
+    compare with."""
     modes: tuple[str, ...]
     """Modes that may be chosen on the page."""
     first: str
@@ -53,7 +55,8 @@ class Stage:
     baseline: str = "parallel"
     """What `beside` runs."""
     about: Mapping[str, Any] | None = None
-    """What the page shows of model and tools: ``model``, ``tools``, ``examples``, ``world``, ``alone`` (why nothing is compared)."""
+    """What the page shows of model and tools: ``model``, ``tools``, ``examples``, ``world``, ``alone`` (why nothing is
+    compared)."""
 
 
 class Talk:
@@ -92,7 +95,7 @@ class Talk:
 
     def since(self, seq: int) -> list[Told]:
         """What was told after number ``seq``; each has its number as ``seq``, from 1 on."""
-        return self.told[max(0, seq):]
+        return self.told[max(0, seq) :]
 
     async def take(self, message: Mapping[str, Any]) -> None:
         """Takes in a message of the page's; one that it had before changes nothing.
@@ -131,7 +134,9 @@ class Talk:
                 return lambda session: session.end_predicted()
             case {"kind": "ends"}:
                 return self._ends
-            case {"kind": "speaking", "part": "begun" | "ended" | "cut" as part, "heard": str(heard)} if len(heard) <= MOST_CHARS:
+            case {"kind": "speaking", "part": "begun" | "ended" | "cut" as part, "heard": str(heard)} if (
+                len(heard) <= MOST_CHARS
+            ):
                 return lambda session: session.speaking(part, _writable(heard))
             case {"kind": "beside", "on": bool(on)}:
                 return lambda session: self._compare(on)
@@ -165,7 +170,9 @@ class Talk:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            self._put({"kind": "over", "outcome": f"broke: {type(error).__name__}: {error}"[:300], "at": 0.0, "turn": 0})
+            self._put(
+                {"kind": "over", "outcome": f"broke: {type(error).__name__}: {error}"[:300], "at": 0.0, "turn": 0}
+            )
         finally:
             self._ended = True
             if self._beside is not None:

@@ -1,14 +1,15 @@
 """Reports a session to its page: what happened, as small JSON objects, one event at a time.
 
-Owns the vocabulary of what the page draws, and the latency of an answer as it counts it. Does not know connections and pages. Times are
-seconds of the session's clock. Every object has ``kind``, ``at`` and ``turn``:
+Owns the vocabulary of what the page draws, and the latency of an answer as it counts it. Does not know connections and
+pages. Times are seconds of the session's clock. Every object has ``kind``, ``at`` and ``turn``:
 
     heard     text, final, retracts: words of the user's, and how many of the last ones are taken back before them
     predicted the end of speech was predicted, and acted on
-    span      the model begins to write; ``wrote``: part (think, tool_call, answer, pause, other), text; ``stopped``: ended (action, cut,
+    span      the model begins to write; ``wrote``: part (think, tool_call, answer, pause, other), text; ``stopped``:
+    ended (action, cut,
               error, closed)
-    call      call, version, state, line, access, why, result: a call as it stands now; state ``gone``: its attempt was thrown away
-    refused   text: what the model wrote was no action
+    call      call, version, state, line, access, why, result: a call as it stands now; state ``gone``: its attempt was
+    thrown away refused   text: what the model wrote was no action
     say       text, last, withdrawn: the next piece of an answer, see `midsentence.shells.answer_parts`
     answered  text, latency: the answer, and seconds from the last word heard to it
     hush      the user speaks into the answer that is being spoken
@@ -123,12 +124,25 @@ class Teller:
                 self._parser, self._unplaced = Parser(), ""
                 return [{"kind": "span"}]
             case Stop() if self._parser is not None:
-                ended = "error" if "invalid_action" in noted else "cut" if "cut" in noted else "closed" if closes else "action"
+                ended = (
+                    "error"
+                    if "invalid_action" in noted
+                    else "cut"
+                    if "cut" in noted
+                    else "closed"
+                    if closes
+                    else "action"
+                )
                 rest, self._parser = self._unplaced, None
-                return [*([{"kind": "wrote", "part": "other", "text": rest}] if rest else []), {"kind": "stopped", "ended": ended}]
+                return [
+                    *([{"kind": "wrote", "part": "other", "text": rest}] if rest else []),
+                    {"kind": "stopped", "ended": ended},
+                ]
             case Append(segments):
                 return [
-                    {"kind": "refused", "text": shortened(segment.text, MOST_CHARS)} for segment in segments if segment.kind == "error"
+                    {"kind": "refused", "text": shortened(segment.text, MOST_CHARS)}
+                    for segment in segments
+                    if segment.kind == "error"
                 ]
             case StopSpeaking():
                 return [{"kind": "hush"}]
@@ -153,8 +167,13 @@ class Teller:
         elif call.state in (CallState.FAILED, CallState.UNKNOWN):
             result = self._errors.get((call.id, call.version)) or self._refusal(call, state)
         return {
-            "kind": "call", "call": call.id, "version": call.version, "state": str(call.state), "access": call.spec.access,
-            "line": shortened(call_line(call.id, call.spec, call.args), MOST_CHARS), "why": why(call, state),
+            "kind": "call",
+            "call": call.id,
+            "version": call.version,
+            "state": str(call.state),
+            "access": call.spec.access,
+            "line": shortened(call_line(call.id, call.spec, call.args), MOST_CHARS),
+            "why": why(call, state),
             "result": shortened(result, MOST_CHARS),
         }
 

@@ -34,7 +34,8 @@ class ChatFormat:
 
     @classmethod
     def of(cls, tokenizer: Any) -> ChatFormat:
-        """The chat format of a Hugging Face tokenizer. A template without a system role gets the text in the first turn.
+        """The chat format of a Hugging Face tokenizer. A template without a system role gets the text in the first
+        turn.
 
         Raises:
             ValueError: the tokenizer has no chat template, or one in which turns can't be separated.
@@ -52,7 +53,9 @@ class ChatFormat:
         if parts is None:
             parts = _split(_render(tokenizer, turns), _SENTINELS[1:])
             if parts is None:
-                raise ValueError(f"tokenizer {name!r}: its chat template does not write the turns in order; set another")
+                raise ValueError(
+                    f"tokenizer {name!r}: its chat template does not write the turns in order; set another"
+                )
             parts = [parts[0], "\n\n", *parts[1:]]
         return cls(*parts)
 
@@ -64,7 +67,10 @@ def _message(role: str, content: str) -> dict[str, str]:
 def _render(tokenizer: Any, messages: Sequence[dict[str, str]]) -> str:
     # date_string is Llama 3's variable, strftime_now the function that other templates call
     text: str = tokenizer.apply_chat_template(
-        list(messages), tokenize=False, date_string=TEMPLATE_DATE.strftime("%d %b %Y"), strftime_now=TEMPLATE_DATE.strftime
+        list(messages),
+        tokenize=False,
+        date_string=TEMPLATE_DATE.strftime("%d %b %Y"),
+        strftime_now=TEMPLATE_DATE.strftime,
     )
     return text
 

@@ -1,8 +1,8 @@
 """The system prompt: what the protocol is, which tools there are, what this session's settings allow.
 
-Owns the words of the prompt. What changes least comes first, so that sessions share as long a prefix as possible. The prompt
-depends only on a row of settings and the tools' specs, so that training, evaluation and deployment show a model the same text. Does
-not know token ids and the chat format.
+Owns the words of the prompt. What changes least comes first, so that sessions share as long a prefix as possible. The
+prompt depends only on a row of settings and the tools' specs, so that training, evaluation and deployment show a model
+the same text. Does not know token ids and the chat format.
 """
 
 from __future__ import annotations
@@ -34,7 +34,11 @@ again under its number; to withdraw it, write REMOVE 2. Results come as <tool_re
 
 
 def system_prompt(
-    settings: Settings, tools: Iterable[ToolSpec], now: str | None = None, style: Style = "short", detail: Detail = "short",
+    settings: Settings,
+    tools: Iterable[ToolSpec],
+    now: str | None = None,
+    style: Style = "short",
+    detail: Detail = "short",
 ) -> str:
     """The system text of a session. Texts that others wrote (names, descriptions) are data.
 
@@ -61,18 +65,26 @@ def explained(settings: Settings) -> str:
     """What else an untrained model has to be told, of lines and tags that only some settings have."""
     said = []
     if settings.revise == "amend":
-        said.append('2. name = value changes one argument of call 2, 2. name += " more" adds to a text; so may come what a call lacks.')
+        said.append(
+            '2. name = value changes one argument of call 2, 2. name += " more" adds to a text; so may come what a call lacks.'
+        )
     if settings.commit == "line":
         said.append("What changes the world waits until you write COMMIT 2 (or COMMIT, for all) as a line, or answer.")
     if settings.commit_on == "silence":
-        said.append("<silence> says for how many seconds nobody has spoken: if the request is whole you may commit and answer then.")
+        said.append(
+            "<silence> says for how many seconds nobody has spoken: if the request is whole you may commit and answer then."
+        )
     return "\n".join(said)
 
 
 def rules(settings: Settings) -> str:
     """What the settings ask of the model, in a line."""
-    return " ".join((
-        "Start while the user speaks." if settings.listens else "The user has finished when you start.",
-        "One call a turn." if settings.calls_per_action == 1 else "Many calls a turn.",
-        "You see results before you go on." if settings.waits_for_calls else "You may answer before results are in.",
-    ))
+    return " ".join(
+        (
+            "Start while the user speaks." if settings.listens else "The user has finished when you start.",
+            "One call a turn." if settings.calls_per_action == 1 else "Many calls a turn.",
+            "You see results before you go on."
+            if settings.waits_for_calls
+            else "You may answer before results are in.",
+        )
+    )

@@ -4,13 +4,13 @@ Owns the fold over segments, turns, clock stamps, what data looks like, and the 
 segments are their ids already; environment segments are tokenised one by one, so the ids of a prefix of a transcript
 are a prefix of the ids of the whole: a KV cache is only ever extended, and training sees the ids that inference sees.
 
-Turns are *flat* or *chat*. Flat: after the prompt there is one stream, in which single tokens, the tags, say who writes, and
-nothing else stands between segments. Chat: who writes is said by the role headers of the model's own chat format, and a segment
-of the environment ends with a line break.
+Turns are *flat* or *chat*. Flat: after the prompt there is one stream, in which single tokens, the tags, say who
+writes, and nothing else stands between segments. Chat: who writes is said by the role headers of the model's own chat
+format, and a segment of the environment ends with a line break.
 
-Data (a user's words, a tool's results) is tokenised by a copy of the tokenizer that knows no added token at all, so that it
-can't become a tag's token or a special one; and what would read as a tag is broken first, so that its text can't be taken for one
-either. All else reads as it was said. Does not know what the tags mean.
+Data (a user's words, a tool's results) is tokenised by a copy of the tokenizer that knows no added token at all, so
+that it can't become a tag's token or a special one; and what would read as a tag is broken first, so that its text
+can't be taken for one either. All else reads as it was said. Does not know what the tags mean.
 """
 
 from __future__ import annotations
@@ -50,7 +50,16 @@ CLOCK_EDGES_NS = tuple(round(20_000_000 * (2 ** (k / 6) - 1)) for k in range(64)
 """``<clock_k>`` stands for an elapsed time in ``[edge k, edge k+1)``: six steps an octave, fine near 0 (2 ms), a
 ninth at 1 s, and all from 29 s on in the last."""
 
-_PROBES = ("", " a", "text Bob 1,234 ", "\n\n", "naïve Ünïcode 日本語 👍🏽", "\"$1\" + 'x'", "   &lt;think&gt;", "don't DON'T")
+_PROBES = (
+    "",
+    " a",
+    "text Bob 1,234 ",
+    "\n\n",
+    "naïve Ünïcode 日本語 👍🏽",
+    "\"$1\" + 'x'",
+    "   &lt;think&gt;",
+    "don't DON'T",
+)
 _MODEL_ROLE, _ENVIRONMENT_ROLE = "model", "environment"
 _LOOSE_LINE = re.compile(r"(?<=<tool_call>)\n")
 
@@ -77,7 +86,8 @@ def _fold(character: str) -> str:
 
 
 def _skeleton(character: str) -> str:
-    """What a character may be read as, at the worst: by a normaliser, by a filter of invisible characters, in any case."""
+    """What a character may be read as, at the worst: by a normaliser, by a filter of invisible characters, in any
+    case."""
     parts = unicodedata.normalize("NFKD", character)
     return "".join(part for part in parts if unicodedata.category(part) not in ("Cf", "Mn")).casefold()
 
@@ -100,7 +110,8 @@ _TAG_LIKE = re.compile("|".join(map(re.escape, TAGS)))
 def as_data(text: str) -> str:
     """What others wrote, on one line and as they wrote it, but that nothing in it reads as a tag: ``&lt;think>``.
 
-    A tag counts however it is disguised: in capitals, full-width letters or brackets, with marks or invisible characters inside.
+    A tag counts however it is disguised: in capitals, full-width letters or brackets, with marks or invisible
+    characters inside.
     """
     text = text.translate(_FOLDED)
     if not _TAG_LIKE.search(text.translate(_SKELETONS)):
@@ -113,7 +124,9 @@ def as_data(text: str) -> str:
 class Renderer:
     """Makes ids of transcripts for one tokenizer, one form of tags and turns, and one kind of clock stamp."""
 
-    def __init__(self, tokenizer: Any, tags: Tags = "token", clock: Stamps = "none", turns: Turns | None = None) -> None:
+    def __init__(
+        self, tokenizer: Any, tags: Tags = "token", clock: Stamps = "none", turns: Turns | None = None
+    ) -> None:
         """Reads the tokenizer and changes nothing in it.
 
         Args:
@@ -124,14 +137,19 @@ class Renderer:
 
         Raises:
             TypeError: the tokenizer has no fast backend.
-            ValueError: it has no chat template, or lacks the tokens; `prepare` adds them. Or turns are flat and tags text.
+            ValueError: it has no chat template, or lacks the tokens; `prepare` adds them. Or turns are flat and tags
+                text.
         """
         if tags not in ("token", "text") or clock not in ("none", "text", "token"):
-            raise ValueError(f"tags is {tags!r} and clock {clock!r}; use 'token' or 'text', and 'none', 'text' or 'token'")
+            raise ValueError(
+                f"tags is {tags!r} and clock {clock!r}; use 'token' or 'text', and 'none', 'text' or 'token'"
+            )
         self.turns = turns_of(tags, turns)
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if not isinstance(backend, Tokenizer):
-            raise TypeError(f"tokenizer {type(tokenizer).__name__} has no fast (Rust) backend; load it with AutoTokenizer")
+            raise TypeError(
+                f"tokenizer {type(tokenizer).__name__} has no fast (Rust) backend; load it with AutoTokenizer"
+            )
         self.tokenizer, self.tags, self.clock = tokenizer, tags, clock
         self.format = ChatFormat.of(tokenizer)
         self._backend = backend
@@ -161,7 +179,9 @@ class Renderer:
             self.model_to_environment = self.format_ids(self.format.model_to_environment)
 
     @classmethod
-    def prepare(cls, tokenizer: Any, tags: Tags = "token", clock: Stamps = "none", turns: Turns | None = None) -> Renderer:
+    def prepare(
+        cls, tokenizer: Any, tags: Tags = "token", clock: Stamps = "none", turns: Turns | None = None
+    ) -> Renderer:
         """Adds what the tokenizer lacks (in place) and returns its renderer; save the tokenizer with the model.
 
         They are added as ordinary, not special, tokens: `decode` shows them whatever it is told to skip.
@@ -178,12 +198,15 @@ class Renderer:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Names all that ids depend on: vocabulary, added tokens, how text is cut, chat format, tags, turns, clock, edition."""
+        """Names all that ids depend on: vocabulary, added tokens, how text is cut, chat format, tags, turns, clock,
+        edition."""
         vocabulary = sorted(self._backend.get_vocab(with_added_tokens=True).items(), key=lambda item: item[1])
         behaviour = [self._encode(probe) for probe in _PROBES]  # merges and pre-tokenizer, by what they do
         chat = [self.format_ids(self.format.start), self.format_ids(self.format.system_to_environment)]
         chat += [self.environment_to_model, self.model_to_environment]
-        whole = json.dumps([vocabulary, behaviour, chat, TAGS, self.tags, self.turns, self.clock, EDITION], ensure_ascii=True)
+        whole = json.dumps(
+            [vocabulary, behaviour, chat, TAGS, self.tags, self.turns, self.clock, EDITION], ensure_ascii=True
+        )
         return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
     # --- text to ids
@@ -209,7 +232,7 @@ class Renderer:
         ids: list[int] = []
         at = 0
         for match in self._tag_pattern.finditer(text):
-            ids += self._encode_short(text[at:match.start()])
+            ids += self._encode_short(text[at : match.start()])
             ids.append(self.tag_ids[match.group()])
             at = match.end()
         return (*ids, *self._encode_short(text[at:]))
@@ -276,7 +299,9 @@ class Renderer:
     def _makes_tags(self, text: str) -> bool:
         """Whether the tokenizer's normaliser makes a tag that the text does not have."""
         normal = self._normal(text)
-        return normal is not text and len(_TAG_LIKE.findall(normal.casefold())) > len(_TAG_LIKE.findall(text.casefold()))
+        return normal is not text and len(_TAG_LIKE.findall(normal.casefold())) > len(
+            _TAG_LIKE.findall(text.casefold())
+        )
 
     def _makes_brackets(self, character: str) -> bool:
         normal = self._normal(character)
@@ -325,7 +350,9 @@ def turns_of(tags: Tags, turns: Turns | None) -> Turns:
     if turns not in (None, "flat", "chat"):
         raise ValueError(f"turns is {turns!r}; use 'flat' or 'chat'")
     if turns == "flat" and tags == "text":
-        raise ValueError("turns='flat' needs tags that are tokens: a tag of text may be taken for more of the text before it; use 'chat'")
+        raise ValueError(
+            "turns='flat' needs tags that are tokens: a tag of text may be taken for more of the text before it; use 'chat'"
+        )
     return turns or ("flat" if tags == "token" else "chat")
 
 
@@ -375,7 +402,8 @@ class Rendering:
         return other
 
     def header(self) -> tuple[int, ...]:
-        """What must stand before the model's next token: the switch to its turn, or nothing if it has the turn or turns are flat.
+        """What must stand before the model's next token: the switch to its turn, or nothing if it has the turn or turns
+        are flat.
 
         Changes nothing: the switch counts as written once `model` records a token after it. A backend that was given
         the header, and then kept no token, crops the header off again.

@@ -1,6 +1,7 @@
 """What is to happen in an episode, in the order of its times.
 
-Owns the order, `midsentence.core.events.PRIORITY` at equal times, and which words are still to come. Does not know what an event means.
+Owns the order, `midsentence.core.events.PRIORITY` at equal times, and which words are still to come. Does not know what
+an event means.
 """
 
 from __future__ import annotations
@@ -62,7 +63,11 @@ class Agenda:
 
     def unhear(self, from_ns: int) -> None:
         """What the recogniser would have passed on from a time on, it does not."""
-        late = [entry for entry in self._queue if entry[0] >= from_ns and isinstance(entry[3], UserUpdate | EndPredicted | Silence)]
+        late = [
+            entry
+            for entry in self._queue
+            if entry[0] >= from_ns and isinstance(entry[3], UserUpdate | EndPredicted | Silence)
+        ]
         self.updates -= sum(isinstance(entry[3], UserUpdate) for entry in late)
         self._queue = [entry for entry in self._queue if entry not in late]
         heapq.heapify(self._queue)

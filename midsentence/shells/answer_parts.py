@@ -1,11 +1,12 @@
 """Streams an answer while it is written, so that a voice can begin before the model has finished.
 
-Owns which part of an answer may go out early, and withdraws what has gone out if it is discarded. Does not know how a session
+Owns which part of an answer may go out early, and withdraws what has gone out if it is discarded. Does not know how a
+session
 runs: it looks at the core's state after every event.
 
-An answer goes out as it is written only where nothing that it speaks of is still to happen: the user has finished, no call is
-live (writes that the answer commits are), and no failure waits that the model has not seen. Otherwise it goes out whole,
-when the core emits it. The parts of an answer, joined, are the answer, character for character.
+An answer goes out as it is written only where nothing that it speaks of is still to happen: the user has finished, no
+call is live (writes that the answer commits are), and no failure waits that the model has not seen. Otherwise it goes
+out whole, when the core emits it. The parts of an answer, joined, are the answer, character for character.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class AnswerPart:
     last: bool = False
     """Whether the answer is complete with it."""
     withdrawn: bool = False
-    """Whether the parts since the last complete answer are none after all: the user spoke into it, or the model's writing was refused.
-    A voice stops here; what it has said, it has said."""
+    """Whether the parts since the last complete answer are none after all: the user spoke into it, or the model's
+    writing was refused. A voice stops here; what it has said, it has said."""
 
 
 class AnswerParts:
@@ -49,10 +50,10 @@ class AnswerParts:
         for text in (command.text for command in commands if isinstance(command, Emit)):
             if not text.startswith(self._told):
                 parts.append(self._withdraw())
-            parts.append(AnswerPart(text[len(self._told):], last=True))
+            parts.append(AnswerPart(text[len(self._told) :], last=True))
             self._told = ""
         if state.phase is Phase.GENERATING and state.parser.where == "answer":
-            if may_be_said(state) and (more := sayable(state.parser.buffer)[len(self._told):]):
+            if may_be_said(state) and (more := sayable(state.parser.buffer)[len(self._told) :]):
                 self._told += more
                 parts.append(AnswerPart(more))
         elif self._told and state.answer is None:
@@ -113,7 +114,8 @@ def may_be_said(state: State) -> bool:
 
 
 def sayable(written: str) -> str:
-    """What is certain of an answer's text: without the blanks around it, and without what may be the beginning of a tag."""
+    """What is certain of an answer's text: without the blanks around it, and without what may be the beginning of a
+    tag."""
     opens = written.rfind("<")
     if opens >= 0 and any(tag.startswith(written[opens:]) for tag in TAGS):
         written = written[:opens]

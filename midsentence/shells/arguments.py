@@ -37,9 +37,11 @@ def check_update(text: Any, final: Any, retracts: Any, limits: Limits) -> None:
         ValueError: it is longer than `Limits.update_chars`, or takes back no such number of words.
     """
     if not isinstance(text, str):
-        raise TypeError(f"hear was given {type(text).__name__} for text; give whole words as str, \"\" for none")
+        raise TypeError(f'hear was given {type(text).__name__} for text; give whole words as str, "" for none')
     if len(text) > limits.update_chars:
-        raise ValueError(f"hear was given {len(text)} characters, and an update holds {limits.update_chars}; give them in parts")
+        raise ValueError(
+            f"hear was given {len(text)} characters, and an update holds {limits.update_chars}; give them in parts"
+        )
     if type(retracts) is not int or retracts < 0:
         raise ValueError(f"hear was given retracts={retracts!r}; give how many words are taken back, from 0 on")
     if retracts > MAX_RETRACTS:
@@ -55,7 +57,9 @@ def check_silence(seconds: Any) -> None:
         ValueError: no length of time.
     """
     if not isinstance(seconds, int | float) or not 0 <= seconds <= MAX_SILENCE_S:
-        raise ValueError(f"silent was given no number of seconds from 0 to {MAX_SILENCE_S:g}; give how long nobody has spoken")
+        raise ValueError(
+            f"silent was given no number of seconds from 0 to {MAX_SILENCE_S:g}; give how long nobody has spoken"
+        )
 
 
 def check_spoken(part: Any, heard: Any, limits: Limits) -> None:
@@ -68,6 +72,8 @@ def check_spoken(part: Any, heard: Any, limits: Limits) -> None:
     if part not in ("begun", "ended", "cut"):
         raise ValueError(f"speaking was given {part!r}; use 'begun', 'ended' or 'cut'")
     if not isinstance(heard, str):
-        raise TypeError(f"speaking was given {type(heard).__name__} for heard; give text, \"\" for none")
+        raise TypeError(f'speaking was given {type(heard).__name__} for heard; give text, "" for none')
     if len(heard) > limits.update_chars:
-        raise ValueError(f"speaking was given {len(heard)} characters of an answer; it holds {limits.update_chars} at the most")
+        raise ValueError(
+            f"speaking was given {len(heard)} characters of an answer; it holds {limits.update_chars} at the most"
+        )

@@ -1,7 +1,7 @@
 """Many episodes of one model at once, which changes no episode.
 
-Owns whose question is answered next: appends of all that wait in one pass, then drafts, then one decode step. Does not know what an
-episode is about.
+Owns whose question is answered next: appends of all that wait in one pass, then drafts, then one decode step. Does not
+know what an episode is about.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from midsentence.shells.virtual import Episode, Steps
 
 
 def run_batch(
-    episodes: Sequence[Episode], model: Model, batch: int = 8, on_done: Callable[[int, Rollout], Any] | None = None,
+    episodes: Sequence[Episode],
+    model: Model,
+    batch: int = 8,
+    on_done: Callable[[int, Rollout], Any] | None = None,
     seeds: Sequence[int] | None = None,
 ) -> list[Rollout]:
     """Runs episodes with a model, up to ``batch`` at once; each gives what it would give alone.
@@ -63,18 +66,23 @@ def run_batch(
                 advance(index, stream, steps, verify(stream, need.ids, need.constraint))
         if checks:
             continue
-        rows = [(index, stream, steps, need) for index, (stream, steps, need) in active.items() if isinstance(need, NeedToken)]
+        rows = [
+            (index, stream, steps, need)
+            for index, (stream, steps, need) in active.items()
+            if isinstance(need, NeedToken)
+        ]
         tokens = model.decode([stream for _, stream, _, _ in rows], [need.mask for *_, need in rows])
         for (index, stream, steps, _), token in zip(rows, tokens, strict=True):
             advance(index, stream, steps, token)
 
 
 def verify_by_token(model: Model, stream: Stream, ids: Sequence[int], constraint: Constraint | None) -> int:
-    """`Verifies.verify` of a model that lacks it, token by token: a simulation's measures do not depend on the engine."""
+    """`Verifies.verify` of a model that lacks it, token by token: a simulation's measures do not depend on the
+    engine."""
     right = 0
     while right < len(ids):
         if constraint is not None and (forced := tuple(constraint.forced())):
-            if forced != tuple(ids[right: right + len(forced)]):
+            if forced != tuple(ids[right : right + len(forced)]):
                 break
             model.append([(stream, forced)])
             written = forced

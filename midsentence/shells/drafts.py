@@ -1,10 +1,11 @@
-"""Reuse of what a session wrote in earlier attempts at a turn, as a guess at what it writes next; every token is checked.
+"""Reuse of what a session wrote in earlier attempts at a turn, as a guess at what it writes next; every token is
+checked.
 
-In a mode that is *verified* the shell treats every update as if it were the last (`midsentence.core.events.EndPredicted`), so the model
-plans on everything said so far while the user is still speaking. The next words discard that attempt, and a new one begins. Most of
-the new attempt repeats the old one. As long as the old tokens are those that the model would write now, they are read in one pass,
-like the draft in speculative decoding. So the model's output, and its actions, are exactly those that it would produce with the
-whole request in front of it.
+In a mode that is *verified* the shell treats every update as if it were the last
+(`midsentence.core.events.EndPredicted`), so the model plans on everything said so far while the user is still speaking.
+The next words discard that attempt, and a new one begins. Most of the new attempt repeats the old one. As long as the
+old tokens are those that the model would write now, they are read in one pass, like the draft in speculative decoding.
+So the model's output, and its actions, are exactly those that it would produce with the whole request in front of it.
 
 Owns which tokens are foreseen, and which reads are identical. Does not know time and devices.
 """
@@ -47,7 +48,8 @@ class Drafts:
         self._earlier: list[list[tuple[int, ...]]] = []
         """The attempts before it, the last first."""
         self._given: tuple[int, tuple[int, ...]] | None = None
-        """After how many tokens of the generation under way what was foreseen, as long as it is not known what became of it."""
+        """After how many tokens of the generation under way what was foreseen, as long as it is not known what became
+        of it."""
         self._refused: int | None = None
         """The token that was foreseen in vain, if one was just before."""
         self._quiet_until = 0
@@ -111,7 +113,7 @@ class Drafts:
         if self._given is None:
             return False
         after, ids = self._given
-        since = tuple(written[after:after + len(ids)])
+        since = tuple(written[after : after + len(ids)])
         right = common(since, ids)
         if right == len(since) < len(ids):
             return True

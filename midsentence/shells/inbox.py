@@ -1,7 +1,8 @@
-"""What waits for the core of a live session, and what is due to come: events in the order of their times, words, timers.
+"""What waits for the core of a live session, and what is due to come: events in the order of their times, words,
+timers.
 
-Owns the queue, the tasks whose end is an event, and that words never wait for the model: while the core can't keep up, updates are put
-together into one. Does not know what an event means.
+Owns the queue, the tasks whose end is an event, and that words never wait for the model: while the core can't keep up,
+updates are put together into one. Does not know what an event means.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from midsentence.shells.limits import Limits
 
 @dataclass(frozen=True, slots=True)
 class Broke:
-    """The model failed. Waits in the inbox behind what it wrote before: a failure after an action's end is no failure."""
+    """The model failed. Waits in the inbox behind what it wrote before: a failure after an action's end is no
+    failure."""
 
     at_ns: int
     """When."""
@@ -43,7 +45,9 @@ class Inbox:
         """
         self.clock, self.limits = clock, limits
         self._group, self._counts_silence = group, counts_silence
-        self._queue: asyncio.PriorityQueue[tuple[int, int, int, Event | Broke]] = asyncio.PriorityQueue(limits.inbox_events)
+        self._queue: asyncio.PriorityQueue[tuple[int, int, int, Event | Broke]] = asyncio.PriorityQueue(
+            limits.inbox_events
+        )
         self._seq = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._backlog: UserUpdate | None = None
@@ -137,7 +141,8 @@ class Inbox:
 
 
 def is_behind(state: State, limits: Limits) -> bool:
-    """Whether words can wait: the model is behind, and words that it has not seen already hold back what was committed."""
+    """Whether words can wait: the model is behind, and words that it has not seen already hold back what was
+    committed."""
     waiting = state.inbox
     return len(waiting) >= limits.backlog_segments and any(
         pending.segment.kind in ("partial_query_update", "final_query_update") for pending in waiting

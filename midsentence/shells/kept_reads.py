@@ -12,8 +12,9 @@ from midsentence.tools.tool import Toolbox, ToolSpec
 
 
 class Reads:
-    """Whoever asks for a read that has been run, or is running, joins it. A failure is not kept, so that it may be tried again; and when
-    an effect begins or ends, what it may have changed, as far as tools say, is not kept either."""
+    """Whoever asks for a read that has been run, or is running, joins it. A failure is not kept, so that it may be
+    tried again; and when an effect begins or ends, what it may have changed, as far as tools say, is not kept
+    either."""
 
     def __init__(self, toolbox: Toolbox) -> None:
         self._toolbox = toolbox

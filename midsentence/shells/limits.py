@@ -23,9 +23,9 @@ class Limits:
     model_s: float = 60.0
     """Longest wait for the model: for a token, or for an append to be taken in."""
     silence_s: tuple[float, ...] = (0.6, 1.2, 2.4)
-    """With ``commit_on = silence``: seconds after the last words came at which the session is told that nobody speaks. The first must
-    be longer than the recogniser takes between updates; empty for a caller that knows better and says so by
-    `midsentence.shells.live.Session.silent`."""
+    """With ``commit_on = silence``: seconds after the last words came at which the session is told that nobody speaks.
+    The first must be longer than the recogniser takes between updates; empty for a caller that knows better and says so
+    by `midsentence.shells.live.Session.silent`."""
     idle_s: float = 600.0
     """Longest time in which nothing at all happens."""
     cancel_s: float = 1.0
@@ -39,11 +39,15 @@ class Limits:
                 raise ValueError(f"{name} is {value!r}; use a whole number from 1 on")
         for name in ("model_s", "idle_s", "cancel_s", "drain_s"):
             if not _is_time(value := getattr(self, name)) or value == 0 and name in ("model_s", "idle_s"):
-                raise ValueError(f"{name} is {value!r}; use seconds, a number {'above' if name in ('model_s', 'idle_s') else 'from'} 0")
+                raise ValueError(
+                    f"{name} is {value!r}; use seconds, a number {'above' if name in ('model_s', 'idle_s') else 'from'} 0"
+                )
         times = self.silence_s
         are_times = isinstance(times, tuple | list) and all(_is_time(at_s) and at_s > 0 for at_s in times)
         if not are_times or list(times) != sorted(set(times)):
-            raise ValueError(f"silence_s is {times!r}; use seconds above 0, each later than the one before, or () for none")
+            raise ValueError(
+                f"silence_s is {times!r}; use seconds above 0, each later than the one before, or () for none"
+            )
 
 
 def _is_time(value: Any) -> bool:

@@ -2,10 +2,10 @@
 
     receive an event → core.step → execute its commands
 
-Owns what the user of a session calls, the loop, and the shut-down: everything a session starts lives in its one task group and ends with
-it; every wait has a deadline. What waits for the core is in `midsentence.shells.inbox`, its model in `midsentence.shells.live_writing`,
-tools that run in `midsentence.shells.live_tools`. Does not decide anything: what an event means is the core's, and what comes too late is
-dropped by the core's table, not here.
+Owns what the user of a session calls, the loop, and the shut-down: everything a session starts lives in its one task
+group and ends with it; every wait has a deadline. What waits for the core is in `midsentence.shells.inbox`, its model
+in `midsentence.shells.live_writing`, tools that run in `midsentence.shells.live_tools`. Does not decide anything: what
+an event means is the core's, and what comes too late is dropped by the core's table, not here.
 
     async with Session(model, toolbox, renderer, settings("speculative")) as session:
         await session.hear("text Bob that the")
@@ -62,7 +62,8 @@ from midsentence.tools.tool import Toolbox
 
 
 class SessionEnded(Exception):
-    """The session is over; ``outcome`` says how (`midsentence.core.events.Finish`; also ``idle``, ``model_failed``, ``model_timeout``)."""
+    """The session is over; ``outcome`` says how (`midsentence.core.events.Finish`; also ``idle``, ``model_failed``,
+    ``model_timeout``)."""
 
     def __init__(self, outcome: str) -> None:
         super().__init__(f"the session is over ({outcome}); open a new one")
@@ -100,7 +101,8 @@ class Session:
             toolbox: this session's tools; it can run these and no others.
             renderer: made for the model's tokenizer.
             settings: a mode's row, see `midsentence.core.modes.settings`.
-            system: the system text; by default `midsentence.rendering.prompt.system_prompt`'s, in ``style``, with the date ``now``.
+            system: the system text; by default `midsentence.rendering.prompt.system_prompt`'s, in ``style``, with the
+                date ``now``.
             style: ``short`` for models trained on the protocol, ``full`` explains it.
             detail: how much the prompt says of each tool.
             now: the user's date and time, for the prompt.
@@ -108,9 +110,10 @@ class Session:
             seed: of sampling.
             clock: real time, by default.
             limits: deadlines and bounds.
-            hush: called when the user speaks into an answer that `speaking` says is being spoken: stop it, then tell how much was
-                heard. Must not block.
-            watch: called with every event and its commands as they happen; must not block. What it raises ends the session.
+            hush: called when the user speaks into an answer that `speaking` says is being spoken: stop it, then tell
+                how much was heard. Must not block.
+            watch: called with every event and its commands as they happen; must not block. What it raises ends the
+                session.
 
         Raises:
             TypeError: an option of another type.
@@ -161,7 +164,8 @@ class Session:
             await self._group.__aexit__(None, None, None)
 
     def speech_began(self) -> None:
-        """The user's first word begins now: zero of the session's clock. Without this it is the first update's arrival."""
+        """The user's first word begins now: zero of the session's clock. Without this it is the first update's
+        arrival."""
         self.clock.start()
 
     async def hear(self, text: str, *, final: bool = False, retracts: int = 0) -> None:
@@ -177,7 +181,8 @@ class Session:
         Raises:
             SessionEnded: nobody listens any more.
             TypeError: ``text`` is no text, or ``final`` no truth value; nothing was heard.
-            ValueError: it is longer than `Limits.update_chars`, or takes back no such number of words; nothing was heard.
+            ValueError: it is longer than `Limits.update_chars`, or takes back no such number of words; nothing was
+                heard.
         """
         check_update(text, final, retracts, self.limits)
         self._check_open()
@@ -199,8 +204,8 @@ class Session:
         await asyncio.sleep(0)
 
     async def end_predicted(self) -> None:
-        """The recogniser expects that the user has finished with the words heard so far, and will say whether it was right:
-        with a final update without words, or with more words. Only an eager mode acts on it.
+        """The recogniser expects that the user has finished with the words heard so far, and will say whether it was
+        right: with a final update without words, or with more words. Only an eager mode acts on it.
 
         Raises:
             SessionEnded: nobody listens any more.
@@ -211,7 +216,8 @@ class Session:
         await asyncio.sleep(0)
 
     async def speaking(self, part: Literal["begun", "ended", "cut"], heard: str = "") -> None:
-        """How far the last answer has been spoken; for a caller that has a voice. The model is told of one that was cut.
+        """How far the last answer has been spoken; for a caller that has a voice. The model is told of one that was
+        cut.
 
         Args:
             part: ``begun``, ``ended``, or ``cut``: it was stopped, for the user spoke.
@@ -247,8 +253,8 @@ class Session:
                 return
 
     async def answer_parts(self) -> AsyncIterator[AnswerPart]:
-        """Every answer in pieces, as the model writes it, until the session is over: see `midsentence.shells.answer_parts`. For one reader;
-        `answer` and `answers` give the same answers whole."""
+        """Every answer in pieces, as the model writes it, until the session is over: see
+        `midsentence.shells.answer_parts`. For one reader; `answer` and `answers` give the same answers whole."""
         while (part := await self._answers.next_part()) is not None:
             yield part
 

@@ -1,7 +1,8 @@
 """The tools of a live session: a task a call.
 
-Owns which calls run, their deadlines and cancellation, and that a result, an error or a time-out comes of each, whatever the tool does.
-Does not know how a tool is started (`midsentence.shells.tool_run`), and what its end means (`midsentence.core.outcome`).
+Owns which calls run, their deadlines and cancellation, and that a result, an error or a time-out comes of each,
+whatever the tool does. Does not know how a tool is started (`midsentence.shells.tool_run`), and what its end means
+(`midsentence.core.outcome`).
 """
 
 from __future__ import annotations
@@ -33,7 +34,13 @@ class LiveTools:
             group: the session's tasks.
             keeps_reads: whether a read that an earlier attempt ran is not run again.
         """
-        self._toolbox, self._specs, self._inbox, self._group, self._keeps_reads = toolbox, specs, inbox, group, keeps_reads
+        self._toolbox, self._specs, self._inbox, self._group, self._keeps_reads = (
+            toolbox,
+            specs,
+            inbox,
+            group,
+            keeps_reads,
+        )
         self._running: dict[tuple[int, int], asyncio.Task[None]] = {}
         self._reads = Reads(toolbox)
         self.abandoned = 0

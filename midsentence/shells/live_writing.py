@@ -1,7 +1,7 @@
 """The model of a live session: its context, and what is being written in it.
 
-Owns what the context holds and what it must take in, the generation under way, and deadlines for the model. Does not know what the
-core makes of what is written, and how a model computes (`midsentence.models.live`).
+Owns what the context holds and what it must take in, the generation under way, and deadlines for the model. Does not
+know what the core makes of what is written, and how a model computes (`midsentence.models.live`).
 """
 
 from __future__ import annotations
@@ -45,7 +45,13 @@ class LiveWriter:
     """One session's context in a model, and the one generation that may be under way there."""
 
     def __init__(
-        self, model: LiveModel, renderer: Renderer, prompt_ids: Sequence[int], seed: int, inbox: Inbox, drafts: Drafts | None,
+        self,
+        model: LiveModel,
+        renderer: Renderer,
+        prompt_ids: Sequence[int],
+        seed: int,
+        inbox: Inbox,
+        drafts: Drafts | None,
         failed: Callable[[Exception], None],
     ) -> None:
         """Nothing is opened before `open`.
@@ -95,7 +101,8 @@ class LiveWriter:
         await self._take_ids(self._rendering.environment, segments)
 
     def renew(self, segments: tuple[Segment, ...]) -> None:
-        """Makes the context anew. Where it can be cropped, what it begins with as before stays, and the rest goes with the next append."""
+        """Makes the context anew. Where it can be cropped, what it begins with as before stays, and the rest goes with
+        the next append."""
         if self._drafts is not None:
             self._drafts.again()
         had, self._ids, self._rendering = [*self._ids, *self._past], [], Rendering(self._renderer)
@@ -103,7 +110,8 @@ class LiveWriter:
         self._inbox.start(self._take_ids(self._rendering.take, segments) if self._past else self._reopen(segments))
 
     async def _reopen(self, segments: tuple[Segment, ...]) -> None:
-        """Makes the context anew, from the prompt on: what the model's engine kept for the old one is given back first."""
+        """Makes the context anew, from the prompt on: what the model's engine kept for the old one is given back
+        first."""
         try:
             async with asyncio.timeout(self._inbox.limits.model_s):
                 self.context.close()
@@ -113,8 +121,11 @@ class LiveWriter:
         else:
             await self._take_ids(self._rendering.take, segments)
 
-    async def _take_ids(self, render: Callable[[tuple[Segment, ...]], Sequence[int]], segments: tuple[Segment, ...]) -> None:
-        """Has the model take in what is told it; what its context holds of that from a thrown away attempt, it keeps."""
+    async def _take_ids(
+        self, render: Callable[[tuple[Segment, ...]], Sequence[int]], segments: tuple[Segment, ...]
+    ) -> None:
+        """Has the model take in what is told it; what its context holds of that from a thrown away attempt, it
+        keeps."""
         try:
             async with asyncio.timeout(self._inbox.limits.model_s):
                 ids = await off_loop(render, segments, over=[segment.text for segment in segments])
@@ -164,7 +175,7 @@ class LiveWriter:
     def go_on(self, span: Span) -> None:
         """The core has taken a token in; its generation, if nothing has ended it, runs on."""
         if span is self._span:
-            foreseen = self._drafts.ids(span.ids[:span.taken]) if self._drafts is not None else ()
+            foreseen = self._drafts.ids(span.ids[: span.taken]) if self._drafts is not None else ()
             self._tell(self.context.took, *([foreseen] if foreseen else []))
 
     def stop(self, keep: int) -> None:
@@ -198,7 +209,9 @@ class LiveWriter:
             if isinstance(token, int) and token in self._model.end_ids:
                 return await self._inbox.put(ModelEnded(at_ns, span.generation))
             if not isinstance(token, int) or not 0 <= token < self._vocabulary:
-                strange = ValueError(f"the model wrote token {token!r}, and the tokenizer has {self._vocabulary}; load its own")
+                strange = ValueError(
+                    f"the model wrote token {token!r}, and the tokenizer has {self._vocabulary}; load its own"
+                )
                 return await self._inbox.put(Broke(at_ns, strange, span))
             span.ids.append(token)
             await self._inbox.put(ModelOutput(at_ns, span.generation, span.decoder.push(token), (token,)))

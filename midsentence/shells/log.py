@@ -1,12 +1,13 @@
 """A session's log on disk, with what tools mark secret taken out of it; and its replay.
 
-Owns the rows of a log (JSON lines: a header, then every event with the commands that came of it), written at the end or as things
-happen, and redaction. Does not know how a session ran: it reads its history.
+Owns the rows of a log (JSON lines: a header, then every event with the commands that came of it), written at the end or
+as things happen, and redaction. Does not know how a session ran: it reads its history.
 
-A secret is the value of a parameter in `ToolSpec.secret`, and it shows up in many places: in what the model wrote, token
-by token, in the call's arguments, in what the user said, in an error that quotes it, in a result. All text of the log is
-searched for it, also across tokens and updates; the ids of tokens that spelt it become 0. A line that names such a tool
-and never became a call is blacked out from its bracket on. This can't find a value that a tool or the model wrote in other words.
+A secret is the value of a parameter in `ToolSpec.secret`, and it shows up in many places: in what the model wrote,
+token by token, in the call's arguments, in what the user said, in an error that quotes it, in a result. All text of the
+log is searched for it, also across tokens and updates; the ids of tokens that spelt it become 0. A line that names such
+a tool and never became a call is blacked out from its bracket on. This can't find a value that a tool or the model
+wrote in other words.
 """
 
 from __future__ import annotations
@@ -77,8 +78,8 @@ def write_log(path: str | Path, initial: State, history: History, *, redact: boo
 class LogFile:
     """A log that is written as things happen, so that a process that dies leaves all but the row it was writing.
 
-    Where tools mark secrets, nothing but the header is written before the end: what is secret is known only from what comes after
-    it, and the words that say it came first. Then such a session's crash leaves no log.
+    Where tools mark secrets, nothing but the header is written before the end: what is secret is known only from what
+    comes after it, and the words that say it came first. Then such a session's crash leaves no log.
 
         with LogFile(path, session.initial) as log:
             ...  # log.add for every event and its commands: what a `Session` is given as ``watch``
@@ -147,13 +148,19 @@ def header(initial: State, redacted: bool) -> dict[str, Any]:
     settings = asdict(initial.settings)
     settings["allowed_egress"] = sorted(settings["allowed_egress"])
     return {
-        "type": "log", "schema": SCHEMA, "session": initial.session, "redacted": redacted, "settings": settings,
-        "tools": sorted(initial.tools), "prompt_tokens": initial.context_tokens,
+        "type": "log",
+        "schema": SCHEMA,
+        "session": initial.session,
+        "redacted": redacted,
+        "settings": settings,
+        "tools": sorted(initial.tools),
+        "prompt_tokens": initial.context_tokens,
     }
 
 
 def read_log(path: str | Path) -> tuple[dict[str, Any], list[tuple[Event, tuple[Command, ...]]]]:
-    """Header and history of a log. A last row that its writer did not finish is left out, and the header then has ``torn``.
+    """Header and history of a log. A last row that its writer did not finish is left out, and the header then has
+    ``torn``.
 
     Raises:
         ValueError: no log, one of another schema, or one with a row that can't be read.
@@ -168,7 +175,9 @@ def read_log(path: str | Path) -> tuple[dict[str, Any], list[tuple[Event, tuple[
     if not rows or not isinstance(rows[0], dict) or rows[0].get("type") != "log" or rows[0].get("schema") != SCHEMA:
         found = rows[0].get("schema") if rows and isinstance(rows[0], dict) else "nothing"
         raise ValueError(f"{path} is no session log of schema {SCHEMA} (found {found!r}); record it again")
-    history = [(event_from_json(row["event"]), tuple(command_from_json(item) for item in row["commands"])) for row in rows[1:]]
+    history = [
+        (event_from_json(row["event"]), tuple(command_from_json(item) for item in row["commands"])) for row in rows[1:]
+    ]
     return rows[0] | ({"torn": True} if torn else {}), history
 
 
@@ -185,7 +194,9 @@ def rows_of(history: History, tools: Mapping[str, ToolSpec], *, redact: bool = T
     history = [(_writable(event), commands) for event, commands in history]
     if redact and any(spec.secret for spec in tools.values()):
         history = redacted(history, tools)
-    return [{"event": to_json(event), "commands": [to_json(command) for command in commands]} for event, commands in history]
+    return [
+        {"event": to_json(event), "commands": [to_json(command) for command in commands]} for event, commands in history
+    ]
 
 
 def _writable(event: Event) -> Event:
@@ -208,15 +219,23 @@ def redacted(history: History, tools: Mapping[str, ToolSpec]) -> list[tuple[Even
     for (n, update), (text, _) in zip(heard, _across([update.text for _, update in heard], pattern, joint=" ")):
         events[n] = replace(update, text=text)
     for generation in dict.fromkeys(event.generation for event in events if isinstance(event, ModelOutput)):
-        mine = [(n, event) for n, event in enumerate(events) if isinstance(event, ModelOutput) and event.generation == generation]
-        for (n, output), (text, touched) in zip(mine, _across([output.text for _, output in mine], pattern, unfit=lines)):
+        mine = [
+            (n, event)
+            for n, event in enumerate(events)
+            if isinstance(event, ModelOutput) and event.generation == generation
+        ]
+        for (n, output), (text, touched) in zip(
+            mine, _across([output.text for _, output in mine], pattern, unfit=lines)
+        ):
             events[n] = replace(output, text=text, ids=(0,) * len(output.ids) if touched else output.ids)
     # the user's words once more, as the transcript has them
     appends = [(n, m, item) for n, row in enumerate(orders) for m, item in enumerate(row) if isinstance(item, Append)]
     said = [segment.text for _, _, item in appends for segment in item.segments if segment.kind in _UPDATES]
     texts = iter([text for text, _ in _across(said, pattern, joint=" ")])
     for n, m, item in appends:
-        orders[n][m] = Append(tuple(replace(one, text=next(texts)) if one.kind in _UPDATES else one for one in item.segments))
+        orders[n][m] = Append(
+            tuple(replace(one, text=next(texts)) if one.kind in _UPDATES else one for one in item.segments)
+        )
     return [
         (_clean(event, pattern, lines), tuple(_clean(command, pattern, lines, secretive) for command in row))
         for event, row in zip(events, orders, strict=True)
@@ -244,7 +263,8 @@ def _secrets(history: History, tools: Mapping[str, ToolSpec]) -> set[str]:
 
 
 def _written(line: str, tools: Mapping[str, ToolSpec], results: Mapping[int, list[Any]]) -> Iterator[str]:
-    """Secret values of a line, with the results that they name; all of its values if it is a call that could not run."""
+    """Secret values of a line, with the results that they name; all of its values if it is a call that could not
+    run."""
     item = parse_line(line.partition("</tool_call>")[0].rpartition("<tool_call>")[2])
     match item:
         case CallLine(name=name) if name in tools:
@@ -297,7 +317,8 @@ def _pattern(secrets: Iterable[str]) -> re.Pattern[str]:
 
 
 def _named(tools: Mapping[str, ToolSpec]) -> re.Pattern[str]:
-    """A call of such a tool in free text, from its bracket to the end of the line, or what a secret parameter is set to."""
+    """A call of such a tool in free text, from its bracket to the end of the line, or what a secret parameter is set
+    to."""
     names = "|".join(re.escape(name) for name in sorted(tools, key=len, reverse=True))
     params = "|".join(re.escape(name) for name in sorted({name for spec in tools.values() for name in spec.secret}))
     return re.compile(rf"(?<![\w.])(?:(?:{names})\s*\(|(?:{params})\s*\+?=)(?P<args>[^\n]*)")
@@ -306,7 +327,8 @@ def _named(tools: Mapping[str, ToolSpec]) -> re.Pattern[str]:
 def _across(
     texts: Sequence[str], pattern: re.Pattern[str], *, joint: str = "", unfit: re.Pattern[str] | None = None
 ) -> list[tuple[str, bool]]:
-    """Hides secrets in texts that belong together: each keeps what is not part of one. Gives (text, whether it had a part)."""
+    """Hides secrets in texts that belong together: each keeps what is not part of one. Gives (text, whether it had a
+    part)."""
     whole = joint.join(texts)
     spans = [match.span() for match in pattern.finditer(whole)]
     if unfit is not None:
@@ -320,7 +342,7 @@ def _across(
         kept, begin = "", at
         for a, b in mine:
             # the mark stands where the secret begins
-            kept += whole[begin:max(a, begin)] + (HIDDEN if at <= a < stop else "")
+            kept += whole[begin : max(a, begin)] + (HIDDEN if at <= a < stop else "")
             begin = min(b, stop)
         out.append((kept + whole[begin:stop], bool(mine)))
         at = stop + len(joint)
@@ -329,8 +351,11 @@ def _across(
 
 def _fits(whole: str, match: re.Match[str]) -> bool:
     """Whether a call or an amendment in the model's text is a complete line that parses: then its values are known."""
-    begin = max(whole.rfind("\n", 0, match.start()), whole.rfind("<tool_call>", 0, match.start()) + len("<tool_call>") - 1) + 1
-    line = whole[begin:match.end()].partition("</tool_call>")[0]
+    begin = (
+        max(whole.rfind("\n", 0, match.start()), whole.rfind("<tool_call>", 0, match.start()) + len("<tool_call>") - 1)
+        + 1
+    )
+    line = whole[begin : match.end()].partition("</tool_call>")[0]
     return isinstance(parse_line(line), CallLine | AmendLine)
 
 
@@ -345,16 +370,23 @@ def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return out
 
 
-def _clean(item: Any, pattern: re.Pattern[str], lines: re.Pattern[str], tools: Mapping[str, ToolSpec] | None = None) -> Any:
+def _clean(
+    item: Any, pattern: re.Pattern[str], lines: re.Pattern[str], tools: Mapping[str, ToolSpec] | None = None
+) -> Any:
     """An event or a command without secrets in its own texts. What `_across` has been through stays as it is."""
     if isinstance(item, ModelOutput | UserUpdate):
         return item
     if isinstance(item, Append):
-        return Append(tuple(
-            # an error quotes the line that it refuses
-            replace(segment, text=_hide(lines.sub(_blank, segment.text) if segment.kind == "error" else segment.text, pattern))
-            for segment in item.segments
-        ))
+        return Append(
+            tuple(
+                # an error quotes the line that it refuses
+                replace(
+                    segment,
+                    text=_hide(lines.sub(_blank, segment.text) if segment.kind == "error" else segment.text, pattern),
+                )
+                for segment in item.segments
+            )
+        )
     if isinstance(item, StartTool) and tools is not None and item.name in tools:
         secret = tools[item.name].secret
         args = {name: HIDDEN if name in secret else _hide(value, pattern) for name, value in item.args.items()}

@@ -1,7 +1,7 @@
 """What an episode asks of the model that writes in it, one thing at a time.
 
-Owns the questions: `midsentence.shells.virtual.Episode.steps` yields them, `midsentence.shells.batch.run_batch` answers them for many
-episodes at once. Does not know why they are asked.
+Owns the questions: `midsentence.shells.virtual.Episode.steps` yields them, `midsentence.shells.batch.run_batch` answers
+them for many episodes at once. Does not know why they are asked.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ class Rollout:
     drafted: Drafted | None = None
     """Of an episode that is verified."""
     updates: tuple[UserUpdate | EndPredicted, ...] = ()
-    """All that the recogniser passes on, in order, that included which the episode did not live to hear; of a conversation, of its first
-    turn. Empty of a live session, which can't know it."""
+    """All that the recogniser passes on, in order, that included which the episode did not live to hear; of a
+    conversation, of its first turn. Empty of a live session, which can't know it."""
 
 
 def replay(rollout_state: State, events: Iterable[Event]) -> State:

@@ -24,8 +24,15 @@ MAX_TOKENS = 8192
 
 
 def load_backend(
-    name: str = "smollm2", adapter: str | None = None, *, dtype: str = "bfloat16", temperature: float = 0.0,
-    stamps: Stamps = "none", runtime: str = "transformers", turns: Turns | None = None, server: str = "",
+    name: str = "smollm2",
+    adapter: str | None = None,
+    *,
+    dtype: str = "bfloat16",
+    temperature: float = 0.0,
+    stamps: Stamps = "none",
+    runtime: str = "transformers",
+    turns: Turns | None = None,
+    server: str = "",
 ) -> tuple[Any, Renderer]:
     """A model that serves streams (`midsentence.models.load.load_runtime`), and the renderer of its tokenizer.
 
@@ -36,19 +43,21 @@ def load_backend(
         temperature: 0 is greedy.
         stamps: the clock stamps that the checkpoint was trained with.
         turns: the form of turns that the checkpoint was trained with; None for the usual one.
-        runtime: ``transformers``; ``llamacpp``, which takes the GGUF file of an exported checkpoint and needs no accelerator; or
-            ``vllm``, a server that has the weights.
+        runtime: ``transformers``; ``llamacpp``, which takes the GGUF file of an exported checkpoint and needs no
+            accelerator; or ``vllm``, a server that has the weights.
         server: the address of that; empty for this machine's.
 
     Raises:
-        ValueError: a value that there is not; the weights have no row for a token that the transcript needs, or the checkpoint was trained
-            in another form.
+        ValueError: a value that there is not; the weights have no row for a token that the transcript needs, or the
+            checkpoint was trained in another form.
     """
     if turns not in (None, *get_args(Turns)):
         raise ValueError(f"turns is {turns!r}; use {' or '.join(get_args(Turns))}, or None")
     if isinstance(temperature, bool) or not isinstance(temperature, int | float) or not 0 <= temperature < math.inf:
         raise ValueError(f"temperature is {temperature!r}; use a number from 0 on")
-    renderer = load_renderer(name, "text" if adapter is None else "token", stamps, adapter, turns if adapter is not None else None)
+    renderer = load_renderer(
+        name, "text" if adapter is None else "token", stamps, adapter, turns if adapter is not None else None
+    )
     if server and runtime != "vllm":
         raise ValueError(f"server is {server!r}, and the runtime {runtime} has none; use runtime vllm")
     there = {"server": server} if server else {}
@@ -63,7 +72,12 @@ def load_backend(
 
 @contextmanager
 def load(
-    name: str = "smollm2", adapter: str | None = None, *, constrained: bool = False, grounded: bool = False, **options: Any,
+    name: str = "smollm2",
+    adapter: str | None = None,
+    *,
+    constrained: bool = False,
+    grounded: bool = False,
+    **options: Any,
 ) -> Iterator[tuple[ModelWorker, Renderer]]:
     """A model in a thread of its own, for any number of sessions.
 
@@ -85,7 +99,9 @@ def load(
 
 
 def open_session(
-    model: tuple[LiveModel, Renderer], tools: Toolbox | Iterable[Tool | Callable[..., Any]], mode: str | Settings = "speculative",
+    model: tuple[LiveModel, Renderer],
+    tools: Toolbox | Iterable[Tool | Callable[..., Any]],
+    mode: str | Settings = "speculative",
     **options: Any,
 ) -> Session:
     """A session, to be entered with ``async with``.

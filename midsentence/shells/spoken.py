@@ -1,8 +1,8 @@
 """An answer as it is spoken, and the user who hears it and speaks again.
 
-Owns how much of an answer has been heard at any time, the interface of a simulated user (`User`), whose turns come when the
-agent's answers let them, and what that makes of an episode (`Conversation`). Does not know voices and what users say: whoever makes
-the conversation supplies them.
+Owns how much of an answer has been heard at any time, the interface of a simulated user (`User`), whose turns come when
+the agent's answers let them, and what that makes of an episode (`Conversation`). Does not know voices and what users
+say: whoever makes the conversation supplies them.
 """
 
 from __future__ import annotations
@@ -35,14 +35,16 @@ class Spoken:
 
 
 class User(Protocol):
-    """Who speaks with the agent. Pure: what it does follows from its seed and from what it is told, so a log can be replayed."""
+    """Who speaks with the agent. Pure: what it does follows from its seed and from what it is told, so a log can be
+    replayed."""
 
     def voice(self, turn: int, text: str, at_ns: int) -> Spoken:
         """An answer to a turn as it is spoken from ``at_ns`` on; turns are counted from 0."""
         ...
 
     def next(self, turn: int, spoken: Spoken) -> tuple[int, Iterable[UserUpdate | EndPredicted | Silence]] | None:
-        """When the user begins to say a turn, the answer to the one before being spoken so, and what the recogniser passes on of it.
+        """When the user begins to say a turn, the answer to the one before being spoken so, and what the recogniser
+        passes on of it.
 
         None where there is no such turn: the conversation is over.
         """

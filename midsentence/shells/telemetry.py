@@ -1,10 +1,11 @@
 """Spans and metrics of a session, through the OpenTelemetry API: a pure listener to the core's events and commands.
 
-Owns the names of spans, attributes and instruments. Does not know how they leave the process: the application configures an
-exporter for that. Works alike on a live session and on a recorded log. No word, argument, result or answer, nor the text of an
-error, is ever in an attribute: only names of tools, numbers, counts and kinds.
+Owns the names of spans, attributes and instruments. Does not know how they leave the process: the application
+configures an exporter for that. Works alike on a live session and on a recorded log. No word, argument, result or
+answer, nor the text of an error, is ever in an attribute: only names of tools, numbers, counts and kinds.
 
-Without a configured provider there is no listener, and where the application has not imported OpenTelemetry neither does this.
+Without a configured provider there is no listener, and where the application has not imported OpenTelemetry neither
+does this.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ DEADLINE_S = 2.0
 
 
 def configured() -> bool:
-    """Whether the application has set a provider of spans or of metrics that is not a no-op. Imports nothing that it has not."""
+    """Whether the application has set a provider of spans or of metrics that is not a no-op. Imports nothing that it
+    has not."""
     if "opentelemetry" not in sys.modules:
         return False
     try:
@@ -59,15 +61,18 @@ def listener(wall_ns: Callable[[], int]) -> Telemetry | None:
 class Telemetry:
     """Turns the (event, commands, state) triples of one session into spans and metrics.
 
-    A turn lasts from its first words to its answer; calls and generations are its children. In time means that the answer went out
-    within the deadline after the last final update; whether it was right nobody knows here.
+    A turn lasts from its first words to its answer; calls and generations are its children. In time means that the
+    answer went out within the deadline after the last final update; whether it was right nobody knows here.
     """
 
-    def __init__(self, wall_ns: Callable[[], int], *, deadline_s: float = DEADLINE_S, tracers: Any = None, meters: Any = None) -> None:
+    def __init__(
+        self, wall_ns: Callable[[], int], *, deadline_s: float = DEADLINE_S, tracers: Any = None, meters: Any = None
+    ) -> None:
         """Of a session that has not begun.
 
         Args:
-            wall_ns: the time since the epoch, read once, at the first event; a recorded log gives the time that it began.
+            wall_ns: the time since the epoch, read once, at the first event; a recorded log gives the time that it
+                began.
             deadline_s: see `DEADLINE_S`.
             tracers: a TracerProvider; the global one by default.
             meters: a MeterProvider; the global one by default.
@@ -80,10 +85,14 @@ class Telemetry:
         self._trace, self._deadline_ns, self._wall_ns = trace, deadline_s * NS_PER_S, wall_ns
         self._tracer = trace.get_tracer(NAME, tracer_provider=tracers)
         meter = metrics.get_meter(NAME, meter_provider=meters)
-        self._turns = meter.create_counter("midsentence.turns", "{turn}", "Turns, by outcome: in_time, late, unanswered")
+        self._turns = meter.create_counter(
+            "midsentence.turns", "{turn}", "Turns, by outcome: in_time, late, unanswered"
+        )
         self._delay = meter.create_histogram("midsentence.turn.delay", "s", "From the end of speech to the answer")
         self._held = meter.create_histogram("midsentence.call.held", "s", "How long a whole call waited for its commit")
-        self._vain = meter.create_counter("midsentence.calls.in_vain", "{call}", "Calls that ran and whose result was not wanted")
+        self._vain = meter.create_counter(
+            "midsentence.calls.in_vain", "{call}", "Calls that ran and whose result was not wanted"
+        )
         self._calls = meter.create_counter("midsentence.calls", "{call}", "Tools started, by name")
         self._zero_ns: int | None = None
         self._turn: Any = None
@@ -122,7 +131,11 @@ class Telemetry:
             case Stop(keep=keep):
                 self._generation_over(at_ns, keep)
             case StartTool(call=call, version=version, name=name):
-                about = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": name, "gen_ai.tool.call.id": f"{call}v{version}"}
+                about = {
+                    "gen_ai.operation.name": "execute_tool",
+                    "gen_ai.tool.name": name,
+                    "gen_ai.tool.call.id": f"{call}v{version}",
+                }
                 self._running[call, version] = self._open(f"execute_tool {name}", at_ns, about)
                 self._calls.add(1, {"gen_ai.tool.name": name})
             case CancelTool(call=call, version=version):
@@ -134,7 +147,9 @@ class Telemetry:
                 if row.next is CallState.HELD and before is not CallState.HELD:
                     self._held_since[call] = at_ns
                 elif before is CallState.HELD and row.next is not CallState.HELD and call in self._held_since:
-                    self._held.record((at_ns - self._held_since.pop(call)) / NS_PER_S, {"midsentence.input": str(input)})
+                    self._held.record(
+                        (at_ns - self._held_since.pop(call)) / NS_PER_S, {"midsentence.input": str(input)}
+                    )
             case Emit():
                 self._turn_over(at_ns, True)
             case Finish():
@@ -161,7 +176,9 @@ class Telemetry:
 
     def _generation_over(self, at_ns: int, keep: int) -> None:
         if self._generation is not None:
-            self._generation.set_attributes({"gen_ai.usage.output_tokens": self._tokens, "midsentence.kept_tokens": keep})
+            self._generation.set_attributes(
+                {"gen_ai.usage.output_tokens": self._tokens, "midsentence.kept_tokens": keep}
+            )
             self._generation.end(self._epoch_ns(at_ns))
             self._generation = None
 

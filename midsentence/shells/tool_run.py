@@ -1,7 +1,7 @@
 """Starts one tool in a live session, and abandons it if it does not end.
 
-Owns threads and tasks of tools. Does not know what a tool's end means (`midsentence.core.outcome`), nor calls, events and deadlines
-(`midsentence.shells.live_tools`).
+Owns threads and tasks of tools. Does not know what a tool's end means (`midsentence.core.outcome`), nor calls, events
+and deadlines (`midsentence.shells.live_tools`).
 """
 
 from __future__ import annotations
@@ -111,7 +111,8 @@ async def _awaited(toolbox: AsyncToolbox, name: str, args: Mapping[str, Json]) -
 
 
 def _abandon(work: asyncio.Task[Outcome]) -> None:
-    """Takes the coroutine of a tool that ignores cancellation apart, so that the end of the loop does not wait for it."""
+    """Takes the coroutine of a tool that ignores cancellation apart, so that the end of the loop does not wait for
+    it."""
     with suppress(RuntimeError):  # "coroutine ignored GeneratorExit": the frames around it have ended all the same
         work.get_coro().close()
     work.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -1,8 +1,8 @@
 """The core on the virtual clock: exact, repeatable, the same on any machine.
 
-Owns the loop of an episode: the next event of its agenda or of what is being written, and the core's commands. Data generation runs it
-with the expert, evaluation with the expert or a model (`midsentence.shells.batch`). Does not know where requests come from and how an
-episode is scored.
+Owns the loop of an episode: the next event of its agenda or of what is being written, and the core's commands. Data
+generation runs it with the expert, evaluation with the expert or a model (`midsentence.shells.batch`). Does not know
+where requests come from and how an episode is scored.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ class Episode:
             prompt_ids: what the context begins with.
             planner: plays the model, or leaves it some actions.
             grammar: constrains what the model writes.
-            forces: whether what the grammar leaves no choice of is taken in at the prefill rate, or written like the rest.
+            forces: whether what the grammar leaves no choice of is taken in at the prefill rate, or written like the
+                rest.
             session: prefix of idempotency keys.
             limit_ns: the episode ends there.
             user: hears the answers, and speaks again.
@@ -106,7 +107,8 @@ class Episode:
         """Runs to the end with the planner in the model's place.
 
         Raises:
-            ValueError: the episode has no planner, or one that leaves an action to a model; `run_batch` drives it with one.
+            ValueError: the episode has no planner, or one that leaves an action to a model; `run_batch` drives it with
+                one.
         """
         if self.planner is None:
             raise ValueError("this episode has no planner; run it with batch.run_batch and a model")
@@ -114,7 +116,9 @@ class Episode:
         try:
             while True:
                 next(steps)
-                raise ValueError("this episode's planner leaves an action to a model; run it with batch.run_batch and one")
+                raise ValueError(
+                    "this episode's planner leaves an action to a model; run it with batch.run_batch and one"
+                )
         except StopIteration as stop:
             rollout: Rollout = stop.value
             return rollout
@@ -145,9 +149,15 @@ class Episode:
         end_ns = self.history[-1][0].at_ns if self.history else 0
         drafted = self._drafts.drafted(self._tools.kept) if self._drafts is not None else None
         return Rollout(
-            self.state, self.context.prompt_ids, tuple(self.history), self.state.outcome or outcome, end_ns,
-            tuple(self._conversation.starts_ns), drafted, self.updates,
-        )  # fmt: skip
+            self.state,
+            self.context.prompt_ids,
+            tuple(self.history),
+            self.state.outcome or outcome,
+            end_ns,
+            tuple(self._conversation.starts_ns),
+            drafted,
+            self.updates,
+        )
 
     def _feed(self, event: Event) -> None:
         had_answered = self.state.answered
@@ -166,7 +176,9 @@ class Episode:
             case Append(segments):
                 self._take_in(*self.context.append(segments), now_ns)
             case Forget():
-                self._take_in(*self.context.renew(shown(self.state.transcript, self.state.turned, self.state.shown)), now_ns)
+                self._take_in(
+                    *self.context.renew(shown(self.state.transcript, self.state.turned, self.state.shown)), now_ns
+                )
                 if self._drafts is not None:
                     self._drafts.again()
             case Generate(generation):
@@ -195,6 +207,9 @@ class Episode:
             self._writer.begin(generation, now_ns, constraint)
             return
         state, limits = self.state, self.state.settings
-        budgets = (limits.max_generated_tokens - state.turn_tokens, limits.max_context_tokens - state.context_tokens + 1)
+        budgets = (
+            limits.max_generated_tokens - state.turn_tokens,
+            limits.max_context_tokens - state.context_tokens + 1,
+        )
         ids = list(self.context.renderer.action_ids(plan) if isinstance(plan, str) else plan)
         self._writer.begin_plan(generation, now_ns, ids, budgets)

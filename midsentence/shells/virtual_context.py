@@ -34,7 +34,8 @@ class EpisodeContext:
         return self.stream
 
     def driven(self) -> tuple[Model, Stream]:
-        """The model that writes, and its context: `midsentence.shells.batch.run_batch` has set both before it asks for the first token."""
+        """The model that writes, and its context: `midsentence.shells.batch.run_batch` has set both before it asks for
+        the first token."""
         assert self.model is not None and self.stream is not None
         return self.model, self.stream
 
@@ -75,7 +76,8 @@ class EpisodeContext:
         return mark
 
     def cut(self, mark: int, keep: int) -> None:
-        """Takes back all but ``keep`` tokens of what the model wrote behind ``mark`` and the header; with none kept, the header too."""
+        """Takes back all but ``keep`` tokens of what the model wrote behind ``mark`` and the header; with none kept,
+        the header too."""
         header = self._rendering.header()
         model, stream = self.driven()
         model.crop(stream, mark + (len(header) + keep if keep else 0))
@@ -88,7 +90,8 @@ class EpisodeContext:
             self.unread += written
 
     def _settle(self, again: int) -> None:
-        """What the model's context holds of a thrown away attempt goes, but for so many tokens, which come next as they did then."""
+        """What the model's context holds of a thrown away attempt goes, but for so many tokens, which come next as they
+        did then."""
         if self.model is not None and self.stream is not None:
             length = len(self.prompt_ids) + len(self._ids) - len(self.unread) + again
             if self.stream.length > length:

@@ -1,7 +1,7 @@
 """Tools on virtual time: each takes as long as its latency model says, and does what it does at the end of that.
 
-Owns when a call's result or time-out comes, and, where attempts are thrown away, which reads are not run again. Does not know what an
-outcome means (`midsentence.core.outcome`).
+Owns when a call's result or time-out comes, and, where attempts are thrown away, which reads are not run again. Does
+not know what an outcome means (`midsentence.core.outcome`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What is being written in an episode, and how long a device takes for it.
 
-Owns the token clock: a token is written at the decode rate, read at the prefill rate where it is forced or was foreseen rightly, and an
-action of a planner's costs what a model's would. Does not know what is done with what is written.
+Owns the token clock: a token is written at the decode rate, read at the prefill rate where it is forced or was foreseen
+rightly, and an action of a planner's costs what a model's would. Does not know what is done with what is written.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class _Span:
     forced: int = 0
     """Tokens up to here were taken in as a forced run, and end at the prefill rate."""
     checked: tuple[int, int, int] = (0, 0, 0)
-    """The last run of foreseen tokens that the model wrote indeed: after which token, up to which, and when it was read."""
+    """The last run of foreseen tokens that the model wrote indeed: after which token, up to which, and when it was
+    read."""
     constraint: Constraint | None = None
     mark: int = 0
     """Length of the model's context before this span and its header."""
@@ -58,7 +59,8 @@ class Writer:
             profile: how fast.
             context: of the episode.
             drafts: of an episode that is verified.
-            forces: whether what the grammar leaves no choice of is taken in at the prefill rate, or written like the rest.
+            forces: whether what the grammar leaves no choice of is taken in at the prefill rate, or written like the
+                rest.
         """
         self._profile, self._context, self._drafts, self._forces = profile, context, drafts, forces
         self._span: _Span | None = None
@@ -138,7 +140,7 @@ class Writer:
         return self._profile.token_end_ns(span.base_ns, n - span.base)
 
     def _tell(self, span: _Span, upto: int, at_ns: int) -> ModelOutput:
-        text, ids = "".join(span.texts[span.sent: upto]), tuple(span.ids[span.sent: upto])
+        text, ids = "".join(span.texts[span.sent : upto]), tuple(span.ids[span.sent : upto])
         span.sent = upto
         return ModelOutput(at_ns, span.generation, text, ids)
 

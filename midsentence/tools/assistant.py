@@ -67,8 +67,14 @@ def get_email_address(world: World, name: str) -> str:
 
 @tool(access="write", takes_state=True)
 def create_calendar_event(
-    world: World, title: str, start_date: str, end_date: str | None = None, location: str | None = None,
-    invitees: Texts | None = None, notes: str | None = None, calendar: str | None = None,
+    world: World,
+    title: str,
+    start_date: str,
+    end_date: str | None = None,
+    location: str | None = None,
+    invitees: Texts | None = None,
+    notes: str | None = None,
+    calendar: str | None = None,
 ) -> Did:
     """Creates a calendar event.
 
@@ -82,8 +88,13 @@ def create_calendar_event(
     if ends < starts:
         raise ToolFailure(f"end_date {quote(written(ends))} is before start_date {quote(written(starts))}")
     event: dict[str, Json] = {
-        "title": _filled("title", title), "start_date": written(starts), "end_date": written(ends), "location": location,
-        "invitees": addresses("invitees", invitees), "notes": notes, "calendar": world.calendar(calendar),
+        "title": _filled("title", title),
+        "start_date": written(starts),
+        "end_date": written(ends),
+        "location": location,
+        "invitees": addresses("invitees", invitees),
+        "notes": notes,
+        "calendar": world.calendar(calendar),
     }
     world.events.append(event)
     return Did("created", event)
@@ -119,7 +130,11 @@ def _send(world: World, kind: str, to: list[str], mail: dict[str, Json], said: d
 
 @tool(access="write", reads=("files",), writes=("mail",), takes_state=True)
 def compose_new_email(
-    world: World, recipients: Texts, cc: Texts | None = None, subject: str | None = None, context: str | None = None,
+    world: World,
+    recipients: Texts,
+    cc: Texts | None = None,
+    subject: str | None = None,
+    context: str | None = None,
     attachments: Texts | None = None,
 ) -> Did:
     """Sends a new email.
@@ -131,12 +146,19 @@ def compose_new_email(
         attachments: File names or paths
     """
     to = _somebody("recipients", addresses("recipients", recipients), "get_email_address")
-    rest: dict[str, Json] = {"cc": addresses("cc", cc), "subject": subject, "context": context, "attachments": _paths(world, attachments)}
+    rest: dict[str, Json] = {
+        "cc": addresses("cc", cc),
+        "subject": subject,
+        "context": context,
+        "attachments": _paths(world, attachments),
+    }
     return _send(world, "new", to, rest, {"recipients": to, **rest})
 
 
 @tool(access="write", reads=("files",), writes=("mail",), takes_state=True)
-def reply_to_email(world: World, cc: Texts | None = None, context: str | None = None, attachments: Texts | None = None) -> Did:
+def reply_to_email(
+    world: World, cc: Texts | None = None, context: str | None = None, attachments: Texts | None = None
+) -> Did:
     """Replies to the selected email.
 
     Args:
@@ -151,7 +173,11 @@ def reply_to_email(world: World, cc: Texts | None = None, context: str | None = 
 
 @tool(access="write", reads=("files",), writes=("mail",), takes_state=True)
 def forward_email(
-    world: World, recipients: Texts, cc: Texts | None = None, context: str | None = None, attachments: Texts | None = None,
+    world: World,
+    recipients: Texts,
+    cc: Texts | None = None,
+    context: str | None = None,
+    attachments: Texts | None = None,
 ) -> Did:
     """Forwards the selected email.
 
@@ -178,7 +204,10 @@ def maps_open_location(world: World, location: str) -> Did:
 
 @tool(access="write", writes=("map",), takes_state=True)
 def maps_show_directions(
-    world: World, start_location: str | None, end_location: str, transport: Literal["d", "w", "r", ""] | None = "d",
+    world: World,
+    start_location: str | None,
+    end_location: str,
+    transport: Literal["d", "w", "r", ""] | None = "d",
 ) -> Did:
     """Shows directions on the map and returns their URL.
 
@@ -199,7 +228,9 @@ def create_note(world: World, name: str, content: str, folder: str | None = None
     """Creates a note."""
     note = Note(_filled("name", name), content, world.folder(folder))
     if any(other.folder == note.folder and other.name.casefold() == note.name.casefold() for other in world.notes):
-        raise ToolFailure(f"{note.folder} has a note {quote(note.name)} already; use append_note_content or another name")
+        raise ToolFailure(
+            f"{note.folder} has a note {quote(note.name)} already; use append_note_content or another name"
+        )
     world.notes.append(note)
     return Did("created", _as_args(note))
 
@@ -228,8 +259,13 @@ def _as_args(note: Note) -> dict[str, Json]:
 
 @tool(access="write", takes_state=True)
 def create_reminder(
-    world: World, name: str, due_date: str | None = None, notes: str | None = None, list_name: str | None = None,
-    priority: int | str | None = 0, all_day: bool | None = False,
+    world: World,
+    name: str,
+    due_date: str | None = None,
+    notes: str | None = None,
+    list_name: str | None = None,
+    priority: int | str | None = 0,
+    all_day: bool | None = False,
 ) -> Did:
     """Creates a reminder.
 
@@ -245,8 +281,12 @@ def create_reminder(
     elif all_day:
         raise ToolFailure(f"all_day is true, but due_date is missing; give it as {DAY}")
     reminder: dict[str, Json] = {
-        "name": _filled("name", name), "due_date": due, "notes": notes, "list_name": world.list_of_reminders(list_name),
-        "priority": rank, "all_day": bool(all_day),
+        "name": _filled("name", name),
+        "due_date": due,
+        "notes": notes,
+        "list_name": world.list_of_reminders(list_name),
+        "priority": rank,
+        "all_day": bool(all_day),
     }
     world.reminders.append(reminder)
     return Did("created", reminder)
@@ -276,7 +316,9 @@ def send_sms(world: World, recipients: Texts, message: str) -> Did:
 
 
 @tool(access="write", takes_state=True)
-def get_zoom_meeting_link(world: World, topic: str, start_time: str, duration: int | str, meeting_invitees: Texts) -> Did:
+def get_zoom_meeting_link(
+    world: World, topic: str, start_time: str, duration: int | str, meeting_invitees: Texts
+) -> Did:
     """Creates a Zoom meeting and returns its link.
 
     Args:
@@ -288,19 +330,35 @@ def get_zoom_meeting_link(world: World, topic: str, start_time: str, duration: i
     if lasts < 1:
         raise ToolFailure(f"duration is {duration}; it must be at least 1 minute")
     meeting: dict[str, Json] = {
-        "topic": _filled("topic", topic), "start_time": written(moment("start_time", start_time, now=world.now)), "duration": lasts,
+        "topic": _filled("topic", topic),
+        "start_time": written(moment("start_time", start_time, now=world.now)),
+        "duration": lasts,
         "meeting_invitees": addresses("meeting_invitees", meeting_invitees),
     }
-    # from what the meeting is, so that the order of two meetings does not show in their links, and from what only the service knows
+    # from what the meeting is, so that the order of two meetings does not show in their links, and from what only the
+    # service knows
     number = int(hashlib.sha256(json.dumps([world.key, meeting], sort_keys=True).encode()).hexdigest(), 16) % 10**11
     world.meetings.append(meeting)
     return Did(f"https://zoom.us/j/{number:011d}", meeting)
 
 
 TOOLS: tuple[Tool, ...] = (
-    get_phone_number, get_email_address, create_calendar_event, open_and_get_file_path, summarize_pdf, compose_new_email,
-    reply_to_email, forward_email, maps_open_location, maps_show_directions, create_note, open_note, append_note_content,
-    create_reminder, send_sms, get_zoom_meeting_link,
+    get_phone_number,
+    get_email_address,
+    create_calendar_event,
+    open_and_get_file_path,
+    summarize_pdf,
+    compose_new_email,
+    reply_to_email,
+    forward_email,
+    maps_open_location,
+    maps_show_directions,
+    create_note,
+    open_note,
+    append_note_content,
+    create_reminder,
+    send_sms,
+    get_zoom_meeting_link,
 )
 """The sixteen, in TinyAgent's order."""
 
@@ -311,7 +369,8 @@ _OPENERS = frozenset({"open_note", "open_and_get_file_path"})
 
 
 def canonical(params: Iterable[Param], args: Mapping[str, Json], now: datetime | None = None) -> dict[str, Json]:
-    """Arguments as TinyAgent takes them: empty is left out, one text is a list of one, what was said of times is written out."""
+    """Arguments as TinyAgent takes them: empty is left out, one text is a list of one, what was said of times is
+    written out."""
     kept: dict[str, Json] = {}
     for param in params:
         if param.name not in args or not param.required and args[param.name] in (None, "", []):
@@ -324,7 +383,8 @@ def canonical(params: Iterable[Param], args: Mapping[str, Json], now: datetime |
 
 
 def meant(params: Iterable[Param], args: Mapping[str, Json], now: datetime | None = None) -> dict[str, Json]:
-    """`canonical`, and what the tools make of it besides: whom a message reaches, which list is meant, when an event ends."""
+    """`canonical`, and what the tools make of it besides: whom a message reaches, which list is meant, when an event
+    ends."""
     form = canonical(params, args, now)
     for name, value in form.items():
         if isinstance(value, list) and name in _SETS:
@@ -351,7 +411,11 @@ def _written_out(name: str, value: Json, all_day: bool, now: datetime | None) ->
             case "start_date" | "end_date" | "start_time":
                 return written(moment(name, value, now=now))
             case "due_date":
-                return f"{moment(name, value, DAY, MOMENT, now=now):%Y-%m-%d}" if all_day else written(moment(name, value, now=now))
+                return (
+                    f"{moment(name, value, DAY, MOMENT, now=now):%Y-%m-%d}"
+                    if all_day
+                    else written(moment(name, value, now=now))
+                )
             case "duration":
                 return length_in_minutes(name, value)
             case "priority":
@@ -360,7 +424,9 @@ def _written_out(name: str, value: Json, all_day: bool, now: datetime | None) ->
 
 
 def assistant_tools(
-    opens: Literal["write", "read"] = "write", latency: Latency = DEFAULT_LATENCY, now: str | None = None,
+    opens: Literal["write", "read"] = "write",
+    latency: Latency = DEFAULT_LATENCY,
+    now: str | None = None,
 ) -> tuple[Tool, ...]:
     """The sixteen tools.
 
@@ -394,21 +460,27 @@ class AssistantToolbox(FunctionToolbox):
         task: the task's id, which latencies are a hash of.
         opens: see `assistant_tools`.
         latency: latency in virtual time.
-        now: the user's date and time, ``YYYY-MM-DD HH:MM:SS``, from which dates in words count; without one they are refused.
+        now: the user's date and time, ``YYYY-MM-DD HH:MM:SS``, from which dates in words count; without one they are
+            refused.
     """
 
     shows = _OPENERS
     """Writes whose one effect is that something is seen; see `eval.measures.scoring`."""
 
     def __init__(
-        self, data: WorldData, task: str = "", opens: Literal["write", "read"] = "write", latency: Latency = DEFAULT_LATENCY,
+        self,
+        data: WorldData,
+        task: str = "",
+        opens: Literal["write", "read"] = "write",
+        latency: Latency = DEFAULT_LATENCY,
         now: str | None = None,
     ) -> None:
         self.world = World(data, opens == "write", task, parse_now(now) if now else None)
         super().__init__(assistant_tools(opens, latency, now), task, self.world)
 
     def elsewhere(self) -> AssistantToolbox:
-        """The same tools over a fresh world that what the user says can't tell from this one; see `WorldData.elsewhere`."""
+        """The same tools over a fresh world that what the user says can't tell from this one; see
+        `WorldData.elsewhere`."""
         world = self.world
         now = str(world.now) if world.now else None
         return AssistantToolbox(
@@ -417,7 +489,11 @@ class AssistantToolbox(FunctionToolbox):
 
     def canonical(self, name: str, args: Mapping[str, Json]) -> dict[str, Json]:
         """See `FunctionToolbox.canonical`, and the module's own."""
-        return super().canonical(name, canonical(self.specs[name].params, args, self.world.now)) if name in self.specs else dict(args)
+        return (
+            super().canonical(name, canonical(self.specs[name].params, args, self.world.now))
+            if name in self.specs
+            else dict(args)
+        )
 
     def state(self) -> Json:
         """All that the tools can change, comparable."""

@@ -14,7 +14,8 @@ from typing import Any
 
 
 def settled(returned: Any) -> Any:
-    """``returned``, or what it comes to if it is an awaitable: it runs to its end in a loop of its own, in this context."""
+    """``returned``, or what it comes to if it is an awaitable: it runs to its end in a loop of its own, in this
+    context."""
     if not inspect.isawaitable(returned):
         return returned
     # a loop may be running in this thread already (a notebook): never nest

@@ -1,7 +1,7 @@
 """Values so large that processing them would block an event loop: a test for them, and a thread that processes them.
 
-Owns the size limit. Does not know what is done with a value. A loop is shared by all sessions of a process, and copying,
-checking or tokenising five megabytes takes seconds.
+Owns the size limit. Does not know what is done with a value. A loop is shared by all sessions of a process, and
+copying, checking or tokenising five megabytes takes seconds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ LONG = 20_000
 
 
 def is_long(value: Any) -> bool:
-    """Whether a value has more than `LONG` characters and items. Looks at no more than that, also where a value holds itself."""
+    """Whether a value has more than `LONG` characters and items. Looks at no more than that, also where a value holds
+    itself."""
     left, waiting = LONG, [value]
     while waiting and left >= 0:
         item = waiting.pop()

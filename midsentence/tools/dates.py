@@ -1,7 +1,7 @@
 """The two forms in which tools take dates: as the user said them, and ``YYYY-MM-DD HH:MM:SS``, local time.
 
-Owns which forms are accepted, and the refusals. `midsentence.tools.times` reads what people say. Never reads a clock: the task
-gives the time.
+Owns which forms are accepted, and the refusals. `midsentence.tools.times` reads what people say. Never reads a clock:
+the task gives the time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ _SHAPES = {MOMENT: r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", DAY: r"\d{4}-\d\d-\d\d"}
 
 
 def moment(what: str, text: str, *forms: str, now: datetime | None = None) -> datetime:
-    """The date that ``text`` gives: in one of ``forms`` (`MOMENT` alone by default), or in words that count from ``now``.
+    """The date that ``text`` gives: in one of ``forms`` (`MOMENT` alone by default), or in words that count from
+    ``now``.
 
     Args:
         what: the parameter, for a refusal.
@@ -40,7 +41,9 @@ def moment(what: str, text: str, *forms: str, now: datetime | None = None) -> da
         at = _said(what, text, forms, now)
     else:
         example = {MOMENT: "2025-03-01 14:30:00", DAY: "2025-03-01"}[forms[0]]
-        raise ToolFailure(f"{what}: {quote(text)} is not a date of the form {' or '.join(forms)}, as in {quote(example)}")
+        raise ToolFailure(
+            f"{what}: {quote(text)} is not a date of the form {' or '.join(forms)}, as in {quote(example)}"
+        )
     if not 1900 <= at.year < 2200:
         raise ToolFailure(f"{what}: {quote(text)} is in the year {at.year}, which can't be meant")
     return at
@@ -68,7 +71,9 @@ def length_in_minutes(what: str, given: int | str) -> int:
     try:
         return times.minutes(given)
     except times.Unclear:
-        raise ToolFailure(f'{what}: {quote(given)} is no length; give minutes, or words as in "an hour and a half"') from None
+        raise ToolFailure(
+            f'{what}: {quote(given)} is no length; give minutes, or words as in "an hour and a half"'
+        ) from None
 
 
 def written(at: datetime) -> str:

@@ -1,9 +1,9 @@
 """Tools that somebody else describes: lists of JSON-Schema functions, and a toolbox that hands their calls on.
 
-Owns the reading of what MCP servers (``inputSchema``), OpenAI and Hugging Face (``function``, ``parameters``), Anthropic
-(``input_schema``) and data sets such as xLAM (parameters listed bare) write, and the two names of a tool that the protocol can't write
-as it is: ``search repos`` is shown as ``search_repos`` and run as ``search repos``. Refuses by name what can't be supported. Does not
-know any particular tool, and how it is reached.
+Owns the reading of what MCP servers (``inputSchema``), OpenAI and Hugging Face (``function``, ``parameters``),
+Anthropic (``input_schema``) and data sets such as xLAM (parameters listed bare) write, and the two names of a tool that
+the protocol can't write as it is: ``search repos`` is shown as ``search_repos`` and run as ``search repos``. Refuses by
+name what can't be supported. Does not know any particular tool, and how it is reached.
 
     RemoteToolbox(listed, call=lambda name, args: ...)      # call may be async: an MCP client's call_tool
 """
@@ -26,7 +26,16 @@ from midsentence.tools.tool import Json, Param, ToolFailure, ToolSpec, bind, mis
 _SHAPES = ("parameters", "inputSchema", "input_schema")
 _WHOLE = {"properties", "$ref", "allOf", "anyOf", "oneOf", "$schema"}
 """What only the schema of all parameters has."""
-_BETWEEN = {"anyOf", "oneOf", "not", "if", "dependentRequired", "dependentSchemas", "patternProperties", "minProperties"}
+_BETWEEN = {
+    "anyOf",
+    "oneOf",
+    "not",
+    "if",
+    "dependentRequired",
+    "dependentSchemas",
+    "patternProperties",
+    "minProperties",
+}
 _NOT_TOOL, _NOT_PARAMETER = re.compile(r"[^\w./-]+"), re.compile(r"[^\w.-]+")
 
 
@@ -41,7 +50,8 @@ def shown_param(name: str) -> str:
 
 
 def tool_specs(listed: Any, where: str) -> tuple[ToolSpec, ...]:
-    """Tools from a list of JSON-schema functions, in any of the wrappings, each with its class ``access`` (*write* by default).
+    """Tools from a list of JSON-schema functions, in any of the wrappings, each with its class ``access`` (*write* by
+    default).
 
     Args:
         listed: the list.
@@ -51,14 +61,18 @@ def tool_specs(listed: Any, where: str) -> tuple[ToolSpec, ...]:
         ValueError: a tool that can't be supported; the text names it and the fix.
     """
     if not isinstance(listed, list) or not listed:
-        raise ValueError(f"{where}: tools must be a list of JSON-schema functions, at least one; got {json.dumps(listed)[:60]}")
+        raise ValueError(
+            f"{where}: tools must be a list of JSON-schema functions, at least one; got {json.dumps(listed)[:60]}"
+        )
     specs: dict[str, ToolSpec] = {}
     for spec in (_spec(entry, where) for entry in listed):
         if (twin := specs.setdefault(spec.name, spec)) is not spec:
             names = {twin.real or twin.name: None, spec.real or spec.name: None}
             if len(names) == 1:
                 raise ValueError(f"{where}: two tools are called {spec.name!r}; rename one")
-            raise ValueError(f"{where}: tools {' and '.join(map(repr, names))} are both {spec.name!r} in a call; rename one")
+            raise ValueError(
+                f"{where}: tools {' and '.join(map(repr, names))} are both {spec.name!r} in a call; rename one"
+            )
     return tuple(specs.values())
 
 
@@ -70,8 +84,13 @@ def _spec(entry: Any, where: str) -> ToolSpec:
         params = _params(doc)
         name = shown(doc["name"])
         return ToolSpec(
-            name, params, entry.get("access", doc.get("access", "write")), doc.get("description") or "",
-            frozenset(entry.get("reads", ())), frozenset(entry.get("writes", ())), real="" if name == doc["name"] else doc["name"],
+            name,
+            params,
+            entry.get("access", doc.get("access", "write")),
+            doc.get("description") or "",
+            frozenset(entry.get("reads", ())),
+            frozenset(entry.get("writes", ())),
+            real="" if name == doc["name"] else doc["name"],
             costly=entry.get("costly", doc.get("costly", False)),
         )
     except (AttributeError, TypeError, ValueError, RecursionError) as error:
@@ -90,7 +109,9 @@ def _params(doc: Mapping[str, Any]) -> tuple[Param, ...]:
     for real, part in parts.items():
         name = shown_param(real)
         if name in params:
-            raise ValueError(f"parameters {params[name].real or name!r} and {real!r} are both {name!r} in a call; rename one")
+            raise ValueError(
+                f"parameters {params[name].real or name!r} and {real!r} are both {name!r} in a call; rename one"
+            )
         try:
             schema = plain(part, root)
         except BadSchema as error:
@@ -109,10 +130,14 @@ def _properties(root: Mapping[str, Any]) -> tuple[Mapping[str, Any], frozenset[s
         return root, frozenset(name for name, part in root.items() if not _optional(part))
     for piece in _pieces(root, root):
         if strange := [key for key in piece if key in _BETWEEN]:
-            raise ValueError(f"{strange[0]} over all its parameters is not supported: a call has one list of them; say it of one parameter")
+            raise ValueError(
+                f"{strange[0]} over all its parameters is not supported: a call has one list of them; say it of one parameter"
+            )
         own = piece.get("properties") or {}
         if not own and isinstance(piece.get("additionalProperties"), Mapping):
-            raise ValueError("it takes arguments of any name (additionalProperties), but a call has declared ones; make them one object")
+            raise ValueError(
+                "it takes arguments of any name (additionalProperties), but a call has declared ones; make them one object"
+            )
         parts |= own
         required |= set(piece["required"]) if isinstance(piece.get("required"), list) else set()
         required |= {name for name, part in own.items() if isinstance(part, Mapping) and part.get("required") is True}
@@ -143,18 +168,22 @@ def real_call(spec: ToolSpec, args: Mapping[str, Json]) -> tuple[str, dict[str, 
 
 
 class RemoteToolbox:
-    """Tools described by JSON schemas and run by a function of yours: what a session needs of an MCP server or an HTTP interface.
+    """Tools described by JSON schemas and run by a function of yours: what a session needs of an MCP server or an HTTP
+    interface.
 
     Args:
         listed: the tools, see `tool_specs`; a tool without ``access`` is a write.
-        call: takes the tool's real name and arguments by their real names, gives JSON, or an awaitable of it. It raises `ToolFailure`
-            for "no, and nothing was done".
+        call: takes the tool's real name and arguments by their real names, gives JSON, or an awaitable of it. It raises
+            `ToolFailure` for "no, and nothing was done".
         seed: the session's name; latencies in virtual time are a hash of it, the tool and the arguments.
         latency: latency in virtual time.
     """
 
     def __init__(
-        self, listed: list[Mapping[str, Any]] | list[dict[str, Any]], call: Callable[[str, dict[str, Json]], Any], seed: str | int = "",
+        self,
+        listed: list[Mapping[str, Any]] | list[dict[str, Any]],
+        call: Callable[[str, dict[str, Json]], Any],
+        seed: str | int = "",
         latency: Latency = Uniform(0.5, 1.0),  # noqa: B008
     ) -> None:
         self._specs = {spec.name: spec for spec in tool_specs(listed, "tools")}
@@ -175,7 +204,8 @@ class RemoteToolbox:
         return self._async
 
     def run(self, name: str, args: Mapping[str, Json]) -> Json:
-        """Checks the arguments and hands the call on. Raises `ToolFailure` where it does not fit, or whatever the function raises."""
+        """Checks the arguments and hands the call on. Raises `ToolFailure` where it does not fit, or whatever the
+        function raises."""
         result: Json = settled(self._call(*self._admit(name, args)))
         return result
 

@@ -75,10 +75,20 @@ class Tool:
 
     @classmethod
     def from_function(
-        cls, fn: Callable[..., Any], *, name: str | None = None, access: Access = "write", reads: Iterable[str] = (),
-        writes: Iterable[str] = (), timeout_s: float = 30, latency: Latency = DEFAULT_LATENCY, secret: Collection[str] = (),
+        cls,
+        fn: Callable[..., Any],
+        *,
+        name: str | None = None,
+        access: Access = "write",
+        reads: Iterable[str] = (),
+        writes: Iterable[str] = (),
+        timeout_s: float = 30,
+        latency: Latency = DEFAULT_LATENCY,
+        secret: Collection[str] = (),
         takes_state: bool = False,
-        canonical: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None, repeatable: bool = False, confirm: bool = False,
+        canonical: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
+        repeatable: bool = False,
+        confirm: bool = False,
         costly: bool = False,
     ) -> Tool:
         """Makes a tool of ``fn``, sync or async; parameters, schema and descriptions come from its hints and docstring.
@@ -109,8 +119,18 @@ class Tool:
         if not timeout_s > 0:
             raise ValueError(f"tool {named}: timeout_s is {timeout_s}; it must be more than 0 seconds")
         spec = ToolSpec(
-            named, params, access, read_docstring(fn)[0], frozenset(reads), frozenset(writes), ns(timeout_s), frozenset(secret),
-            canonical, confirm, repeatable, costly=costly,
+            named,
+            params,
+            access,
+            read_docstring(fn)[0],
+            frozenset(reads),
+            frozenset(writes),
+            ns(timeout_s),
+            frozenset(secret),
+            canonical,
+            confirm,
+            repeatable,
+            costly=costly,
         )
         return cls(spec, fn, latency, hints, defaults, takes_state)
 
@@ -121,7 +141,8 @@ class Tool:
 
     @property
     def wraps_async(self) -> bool:
-        """Whether a plain function stands around a coroutine function (`functools.wraps`); it may give an awaitable, or its result."""
+        """Whether a plain function stands around a coroutine function (`functools.wraps`); it may give an awaitable, or
+        its result."""
         return not inspect.iscoroutinefunction(self.fn) and any(map(inspect.iscoroutinefunction, _unwrapped(self.fn)))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -131,7 +152,8 @@ class Tool:
 def _refusal(failure: Exception) -> str:
     """What a type says of a value: pydantic's errors on one line, without its links."""
     try:
-        return "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}".removeprefix(": ") for error in failure.errors())  # type: ignore[attr-defined]
+        errors = failure.errors()  # type: ignore[attr-defined]
+        return "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}".removeprefix(": ") for error in errors)
     except Exception:
         return described(failure)
 
@@ -223,10 +245,16 @@ class FunctionToolbox:
         try:
             values = await off_loop(self._values, chosen, given, over=given)
             # a wrapper may block, or run a loop of its own
-            returned = await asyncio.to_thread(self._call, chosen, values) if chosen.wraps_async else self._call(chosen, values)
+            returned = (
+                await asyncio.to_thread(self._call, chosen, values)
+                if chosen.wraps_async
+                else self._call(chosen, values)
+            )
             if inspect.isawaitable(returned):
                 returned = await returned
-            return await off_loop(self._done, chosen, given, returned, over=returned.result if isinstance(returned, Did) else returned)
+            return await off_loop(
+                self._done, chosen, given, returned, over=returned.result if isinstance(returned, Did) else returned
+            )
         except BaseException as failure:
             self._broke(chosen, given, failure)
             raise
@@ -246,7 +274,9 @@ class FunctionToolbox:
         # what is equal for the agent (null is the default, see `midsentence.tools.normal`) has to be one for the tool
         null = {key for key, value in bound.items() if value is None and chosen.defaults.get(key) is not None}
         # the tool gets its own copy: what it does to its arguments must not reach the caller's
-        return chosen, copy.deepcopy(self.canonical(name, {key: value for key, value in bound.items() if key not in null}))
+        return chosen, copy.deepcopy(
+            self.canonical(name, {key: value for key, value in bound.items() if key not in null})
+        )
 
     def _values(self, chosen: Tool, given: Mapping[str, Json]) -> dict[str, Any]:
         values = {}
@@ -254,7 +284,9 @@ class FunctionToolbox:
             try:
                 values[key] = convert(chosen.hints[key], copy.deepcopy(value))
             except Exception as failure:  # a model's own check: nothing was done yet
-                raise ToolFailure(f"{chosen.spec.name}: {key} can't be taken: {_refusal(failure)}: {signature(chosen.spec)}") from None
+                raise ToolFailure(
+                    f"{chosen.spec.name}: {key} can't be taken: {_refusal(failure)}: {signature(chosen.spec)}"
+                ) from None
         return values
 
     def _call(self, chosen: Tool, values: Mapping[str, Any]) -> Any:
@@ -265,14 +297,22 @@ class FunctionToolbox:
         try:
             result = as_json(did.result)
         except TypeError as failure:
-            raise TypeError(f"tool {chosen.spec.name} returned {failure}; return text, numbers, lists, dicts or None") from None
+            raise TypeError(
+                f"tool {chosen.spec.name} returned {failure}; return text, numbers, lists, dicts or None"
+            ) from None
         if chosen.spec.access == "write":
-            self.effects.append(Effect(chosen.spec.name, {name: as_json(value) for name, value in did.args.items()}, copy.deepcopy(result)))
+            self.effects.append(
+                Effect(
+                    chosen.spec.name, {name: as_json(value) for name, value in did.args.items()}, copy.deepcopy(result)
+                )
+            )
         return result
 
     def _broke(self, chosen: Tool, given: Mapping[str, Json], failure: BaseException) -> None:
         if chosen.spec.access == "write" and not isinstance(failure, ToolFailure):
-            self.effects.append(Effect(chosen.spec.name, given, error=f"{type(failure).__name__}: {described(failure)}"))
+            self.effects.append(
+                Effect(chosen.spec.name, given, error=f"{type(failure).__name__}: {described(failure)}")
+            )
 
 
 def _callable(given: Any) -> Any:

@@ -1,7 +1,7 @@
 """From a Python signature to a tool's parameters: type hints to JSON schema, docstring to descriptions, and back.
 
-Owns which hints a tool may have and what they mean in JSON. A pydantic model or field is known by what it offers, so that pydantic
-need not be there. Does not know what a tool's class is and when it runs.
+Owns which hints a tool may have and what they mean in JSON. A pydantic model or field is known by what it offers, so
+that pydantic need not be there. Does not know what a tool's class is and when it runs.
 """
 
 from __future__ import annotations
@@ -27,9 +27,17 @@ _ALLOWED = (
     "model, or a union of these"
 )
 _BOUNDS = {
-    "ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum", "multiple_of": "multipleOf", "pattern": "pattern",
+    "ge": "minimum",
+    "gt": "exclusiveMinimum",
+    "le": "maximum",
+    "lt": "exclusiveMaximum",
+    "multiple_of": "multipleOf",
+    "pattern": "pattern",
 }
-_LENGTHS = {"min_length": ("minLength", "minItems", "minProperties"), "max_length": ("maxLength", "maxItems", "maxProperties")}
+_LENGTHS = {
+    "min_length": ("minLength", "minItems", "minProperties"),
+    "max_length": ("maxLength", "maxItems", "maxProperties"),
+}
 """What `annotated_types` and pydantic call a bound, and what JSON Schema does: of a text, a list, an object."""
 
 
@@ -65,7 +73,9 @@ def schema_of(hint: Any) -> dict[str, Any]:
 
 def is_record(hint: Any) -> bool:
     """Whether a hint is a type of objects with declared fields."""
-    return isinstance(hint, type) and (hasattr(hint, "model_json_schema") or dataclasses.is_dataclass(hint) or typing.is_typeddict(hint))
+    return isinstance(hint, type) and (
+        hasattr(hint, "model_json_schema") or dataclasses.is_dataclass(hint) or typing.is_typeddict(hint)
+    )
 
 
 def _record(hint: Any) -> dict[str, Any]:
@@ -93,7 +103,10 @@ def _fields(hint: Any) -> tuple[dict[str, Any], list[str]]:
     """Hints of a dataclass's or TypedDict's fields, and which of them must be given."""
     hints = typing.get_type_hints(hint, include_extras=True)
     if typing.is_typeddict(hint):
-        bare = {name: typing.get_args(part)[0] if typing.get_origin(part) in _MARKS else part for name, part in hints.items()}
+        bare = {
+            name: typing.get_args(part)[0] if typing.get_origin(part) in _MARKS else part
+            for name, part in hints.items()
+        }
         # a mark that is still text when the class is made is not in its own list
         left = {name for name, part in hints.items() if typing.get_origin(part) is typing.NotRequired}
         return bare, [name for name in bare if name in hint.__required_keys__ and name not in left]
@@ -120,7 +133,9 @@ def _bounded(schema: dict[str, Any], notes: Iterable[Any], hint: Any) -> dict[st
         if isinstance(note, str):
             continue
         if callable(getattr(note, "func", None)):
-            raise TypeError(f"no JSON form for {type(note).__name__} in {_show(hint)}; check it in the tool, and say no with ToolFailure")
+            raise TypeError(
+                f"no JSON form for {type(note).__name__} in {_show(hint)}; check it in the tool, and say no with ToolFailure"
+            )
         for name, key in _BOUNDS.items():
             if (bound := getattr(note, name, None)) is not None:
                 made[key] = getattr(bound, "pattern", bound)
@@ -140,7 +155,9 @@ def _show(hint: Any) -> str:
 
 def _choices(hint: Any, values: list[Any]) -> dict[str, Any]:
     if not values or any(type(value) not in _SCALARS for value in values):
-        raise TypeError(f"no JSON form for {_show(hint)}: its values are {values!r}; use strings, numbers, booleans or None")
+        raise TypeError(
+            f"no JSON form for {_show(hint)}: its values are {values!r}; use strings, numbers, booleans or None"
+        )
     kinds = list(dict.fromkeys(_SCALARS[type(value)] for value in values))
     return {"type": kinds[0] if len(kinds) == 1 else kinds, "enum": values}
 
@@ -155,7 +172,9 @@ def _union(hint: Any, parts: list[dict[str, Any]]) -> dict[str, Any]:
     chosen = [part for part in parts if "enum" in part]
     if chosen:
         if any("enum" not in part and part["type"] != "null" for part in parts):
-            raise TypeError(f"no JSON form for {_show(hint)}: a Literal or Enum unites with other choices and with None alone")
+            raise TypeError(
+                f"no JSON form for {_show(hint)}: a Literal or Enum unites with other choices and with None alone"
+            )
         values = [value for part in parts for value in part.get("enum", [None])]
         return {"type": list(dict.fromkeys(kinds)), "enum": list(dict.fromkeys(values))}
     if len(set(kinds)) < len(kinds):
@@ -210,7 +229,8 @@ def by_value(value: Json, schema: Mapping[str, Any]) -> Json:
 
 
 def as_json(value: Any) -> Json:
-    """``value`` as JSON: enum members by value, tuples as lists, dataclasses and pydantic models as objects; everything in it is new.
+    """``value`` as JSON: enum members by value, tuples as lists, dataclasses and pydantic models as objects; everything
+    in it is new.
 
     Raises:
         TypeError: it has no JSON form.
@@ -220,7 +240,9 @@ def as_json(value: Any) -> Json:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int) and value.bit_length() > MAX_INT_BITS:
-        raise TypeError(f"a whole number of about {value.bit_length() * 0.30103:,.0f} digits, which JSON can't carry; give it as text")
+        raise TypeError(
+            f"a whole number of about {value.bit_length() * 0.30103:,.0f} digits, which JSON can't carry; give it as text"
+        )
     # a subclass can say what it likes of itself; what is kept is the plain value
     if isinstance(value, str):
         return value if type(value) is str else str.__str__(value)
@@ -250,11 +272,15 @@ def read_signature(fn: Callable[..., Any], skip: int = 0) -> tuple[tuple[Param, 
     try:
         hints = typing.get_type_hints(_written(fn), include_extras=True)
     except NameError as failure:
-        raise TypeError(f"tool {name}: {failure}; define the type at module level, where hints are looked up") from failure
+        raise TypeError(
+            f"tool {name}: {failure}; define the type at module level, where hints are looked up"
+        ) from failure
     _, described = read_docstring(fn)
     every = list(inspect.signature(fn).parameters.values())
     if unknown := set(described) - {parameter.name for parameter in every}:
-        raise ValueError(f"tool {name}: its docstring describes {', '.join(sorted(unknown))}, which it has no parameter for")
+        raise ValueError(
+            f"tool {name}: its docstring describes {', '.join(sorted(unknown))}, which it has no parameter for"
+        )
     params, defaults = [], {}
     for parameter in every[skip:]:
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
@@ -263,11 +289,16 @@ def read_signature(fn: Callable[..., Any], skip: int = 0) -> tuple[tuple[Param, 
             raise TypeError(f"tool {name}: parameter {parameter.name!r} has no type hint; use {_ALLOWED}")
         hint, given = hints[parameter.name], parameter.default
         if _is_field(given):  # pydantic's other way: x: int = Field(5, ge=0)
-            hint, given = Annotated[hint, given], parameter.empty if given.is_required() else given.get_default(call_default_factory=True)
+            hint, given = (
+                Annotated[hint, given],
+                parameter.empty if given.is_required() else given.get_default(call_default_factory=True),
+            )
             hints[parameter.name] = hint
         notes = getattr(hint, "__metadata__", ())
         try:
-            if parameter.default is parameter.empty and any(_is_field(note) and not note.is_required() for note in notes):
+            if parameter.default is parameter.empty and any(
+                _is_field(note) and not note.is_required() for note in notes
+            ):
                 raise TypeError("its default stands in Annotated; give it in the signature, as in x: int = 5")
             schema = schema_of(hint)
         except TypeError as failure:

@@ -70,7 +70,9 @@ class LogNormal:
 
     def __post_init__(self) -> None:
         if not (self.median_s > 0 and self.sigma >= 0):
-            raise ValueError(f"LogNormal: got median_s={self.median_s}, sigma={self.sigma}; use median_s > 0 and sigma >= 0")
+            raise ValueError(
+                f"LogNormal: got median_s={self.median_s}, sigma={self.sigma}; use median_s > 0 and sigma >= 0"
+            )
 
     def draw_ns(self, unit: float) -> int:
         """See `Latency.draw_ns`."""

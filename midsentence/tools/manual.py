@@ -1,7 +1,7 @@
 """Describes the tools in a prompt: signatures, and as much of their descriptions as is asked for and fits.
 
-Owns the three levels of detail, the limits of a schema in words, and the cutting of descriptions, which never parts an abbreviation
-from what follows it. Does not know token ids: the budget is in characters, about four a token.
+Owns the three levels of detail, the limits of a schema in words, and the cutting of descriptions, which never parts an
+abbreviation from what follows it. Does not know token ids: the budget is in characters, about four a token.
 
     names   send_sms(recipients: list[str], message: str)
     short   send_sms(recipients: list[str], message: str) # Sends a text message. (message: 1 to 160 characters)
@@ -21,8 +21,8 @@ from midsentence.tools.schema import alternatives
 from midsentence.tools.tool import ToolSpec, signature, type_word
 
 Detail = Literal["names", "short", "full"]
-"""``names``: signatures alone. ``short``: with each tool's first sentence, and the limits of its parameters. ``full``: with the
-whole description, and each parameter's."""
+"""``names``: signatures alone. ``short``: with each tool's first sentence, and the limits of its parameters. ``full``:
+with the whole description, and each parameter's."""
 
 MOST_CHARS = 8000
 """Of all tools together; about 2,000 tokens."""
@@ -41,8 +41,8 @@ _END = re.compile(r"[.!?]+[\"')\]]*(?=\s+|$)")
 def manual(specs: Iterable[ToolSpec], detail: Detail = "short", most_chars: int = MOST_CHARS) -> list[str]:
     """The tools' lines, in their order.
 
-    Where all of it is longer than ``most_chars``, the longest tool is told in the next shorter way, until it fits or only
-    signatures are left.
+    Where all of it is longer than ``most_chars``, the longest tool is told in the next shorter way, until it fits or
+    only signatures are left.
 
     Raises:
         ValueError: no such level.
@@ -66,9 +66,18 @@ def _lines(spec: ToolSpec, level: Detail) -> list[str]:
     whole, price = " ".join(spec.description.split()), "each call costs" if spec.costly else ""
     if level == "full":
         told = [(param.name, " ".join(param.description.split()), limits(param.schema)) for param in spec.params]
-        about = [f"  {name}: " + " ".join(filter(None, (text, limit and f"({limit})"))) for name, text, limit in told if text or limit]
-        return [" # ".join(filter(None, (signature(spec), " ".join(filter(None, (whole, price and f"({price})")))))), *about]
-    narrow = "; ".join(filter(None, (price, *(f"{param.name}: {limit}" for param in spec.params if (limit := limits(param.schema))))))
+        about = [
+            f"  {name}: " + " ".join(filter(None, (text, limit and f"({limit})")))
+            for name, text, limit in told
+            if text or limit
+        ]
+        return [
+            " # ".join(filter(None, (signature(spec), " ".join(filter(None, (whole, price and f"({price})")))))),
+            *about,
+        ]
+    narrow = "; ".join(
+        filter(None, (price, *(f"{param.name}: {limit}" for param in spec.params if (limit := limits(param.schema)))))
+    )
     parts = [first_sentence(whole), f"({narrow})" if narrow else ""]
     return [" # ".join(filter(None, (signature(spec), " ".join(filter(None, parts)))))]
 
@@ -86,7 +95,7 @@ def first_sentence(text: str) -> str:
 
 def _ends(text: str, end: re.Match[str]) -> bool:
     """Whether a sentence ends here: not after an abbreviation, inside brackets, or before a small letter."""
-    before, after = text[: end.end()], text[end.end():].lstrip()
+    before, after = text[: end.end()], text[end.end() :].lstrip()
     if not after:
         return True
     if end[0] == "." and _ABBREVIATION.search(before):
@@ -117,7 +126,11 @@ def _bounds(schema: Mapping[str, Any]) -> list[str]:
         said.append(str(schema["format"]))
     if "pattern" in schema:
         said.append(f"pattern {schema['pattern']}")
-    for low, high, unit in (("minimum", "maximum", ""), ("minLength", "maxLength", " characters"), ("minItems", "maxItems", " items")):
+    for low, high, unit in (
+        ("minimum", "maximum", ""),
+        ("minLength", "maxLength", " characters"),
+        ("minItems", "maxItems", " items"),
+    ):
         said += _range(schema.get(low), schema.get(high), unit)
     said += [f"more than {schema['exclusiveMinimum']}"] if "exclusiveMinimum" in schema else []
     said += [f"less than {schema['exclusiveMaximum']}"] if "exclusiveMaximum" in schema else []

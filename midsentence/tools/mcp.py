@@ -1,14 +1,15 @@
 """Tools of an MCP server, by the official SDK: over stdio, streamable HTTP, or any transport that its client takes.
 
-Owns the connection, what a server's annotations are worth, and what its answers and failures mean. Does not know any particular
-server, and when a call may run. Needs the extra ``mcp``; nothing else in midsentence imports this module.
+Owns the connection, what a server's annotations are worth, and what its answers and failures mean. Does not know any
+particular server, and when a call may run. Needs the extra ``mcp``; nothing else in midsentence imports this module.
 
     async with mcp_tools(StdioServerParameters(command="my-server"), trusted=True) as tools:
         async with open_session(model, tools) as talk:
             ...
 
-Whether a tool only reads is the server's own word (``readOnlyHint``), so it counts only where the user trusts the server; every other
-tool is a write, which waits for the commit point. The user's word by tool, ``access=``, goes before both.
+Whether a tool only reads is the server's own word (``readOnlyHint``), so it counts only where the user trusts the
+server; every other tool is a write, which waits for the commit point. The user's word by tool, ``access=``, goes before
+both.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ from midsentence.tools.tool import Access, Json, ToolFailure, described
 __all__ = ["McpFailure", "McpToolbox", "Progress", "StdioServerParameters", "access_of", "mcp_tools"]
 
 KEY = "midsentence/idempotency-key"
-"""The field of a request's ``_meta`` that carries the call's idempotency key; the same on every attempt at the same effect."""
+"""The field of a request's ``_meta`` that carries the call's idempotency key; the same on every attempt at the same
+effect."""
 MAX_PAGES = 100
 CLOSE_S = 10.0
 """How long a server has to be shut down; the SDK ends a process of its own within about six seconds."""
@@ -67,8 +69,8 @@ def access_of(tool: types.Tool, *, trusted: bool, unsaid: Literal["read", "egres
     Args:
         tool: as listed.
         trusted: whether the server's word counts; without that all are writes.
-        unsaid: what a tool is that says that it only reads, and not whether it deals with an open world. By the specification such a tool
-            does; most servers that say nothing mean that it does not.
+        unsaid: what a tool is that says that it only reads, and not whether it deals with an open world. By the
+            specification such a tool does; most servers that say nothing mean that it does not.
     """
     notes = tool.annotations
     if not trusted or notes is None or notes.read_only_hint is not True:
@@ -78,9 +80,16 @@ def access_of(tool: types.Tool, *, trusted: bool, unsaid: Literal["read", "egres
 
 @asynccontextmanager
 async def mcp_tools(
-    server: Any, *, trusted: bool = False, access: Mapping[str, Access] | None = None, only: Collection[str] | None = None,
-    unsaid: Literal["read", "egress"] = "read", timeout_s: float = 30, open_s: float = 30,
-    on_progress: Callable[[Progress], None] | None = None, seed: str | int = "",
+    server: Any,
+    *,
+    trusted: bool = False,
+    access: Mapping[str, Access] | None = None,
+    only: Collection[str] | None = None,
+    unsaid: Literal["read", "egress"] = "read",
+    timeout_s: float = 30,
+    open_s: float = 30,
+    on_progress: Callable[[Progress], None] | None = None,
+    seed: str | int = "",
 ) -> AsyncIterator[McpToolbox]:
     """A server's tools, while the block runs.
 
@@ -115,8 +124,16 @@ class McpToolbox(RemoteToolbox):
     """A connected server's tools; made by `mcp_tools`."""
 
     def __init__(
-        self, client: Client, listed: Sequence[types.Tool], trusted: bool, access: Mapping[str, Access], only: Collection[str] | None,
-        unsaid: Literal["read", "egress"], timeout_s: float, on_progress: Callable[[Progress], None] | None, seed: str | int,
+        self,
+        client: Client,
+        listed: Sequence[types.Tool],
+        trusted: bool,
+        access: Mapping[str, Access],
+        only: Collection[str] | None,
+        unsaid: Literal["read", "egress"],
+        timeout_s: float,
+        on_progress: Callable[[Progress], None] | None,
+        seed: str | int,
     ) -> None:
         have = {tool.name for tool in listed}
         if strange := [name for name in (*access, *(only or ())) if name not in have]:
@@ -126,7 +143,9 @@ class McpToolbox(RemoteToolbox):
         rows = []
         for tool in (tool for tool in listed if only is None or tool.name in only):
             row = {
-                "name": tool.name, "description": tool.description or "", "inputSchema": tool.input_schema,
+                "name": tool.name,
+                "description": tool.description or "",
+                "inputSchema": tool.input_schema,
                 "access": access.get(tool.name) or access_of(tool, trusted=trusted, unsaid=unsaid),
             }
             try:
@@ -152,7 +171,9 @@ class McpToolbox(RemoteToolbox):
         except RuntimeError:
             here = False
         if here:
-            raise RuntimeError(f"{name} was run in the thread of its MCP connection, which would wait for itself; await arun instead")
+            raise RuntimeError(
+                f"{name} was run in the thread of its MCP connection, which would wait for itself; await arun instead"
+            )
         return asyncio.run_coroutine_threadsafe(self.arun(name, args), self._loop).result()
 
     async def _ask(self, name: str, args: dict[str, Json]) -> Json:
@@ -167,7 +188,10 @@ class McpToolbox(RemoteToolbox):
 
         try:
             result = await self._client.call_tool(
-                name, args, progress_callback=tell if self._on_progress is not None else None, meta={KEY: key} if key else None
+                name,
+                args,
+                progress_callback=tell if self._on_progress is not None else None,
+                meta={KEY: key} if key else None,
             )
         except MCPError as error:
             raise self._failure(error) from None
@@ -190,7 +214,8 @@ class McpToolbox(RemoteToolbox):
 
 
 def value_of(result: types.CallToolResult) -> Json:
-    """What a call gave, as JSON: the structured content (a lone ``result`` field unwrapped), else the texts, read as JSON where they are.
+    """What a call gave, as JSON: the structured content (a lone ``result`` field unwrapped), else the texts, read as
+    JSON where they are.
 
     Pictures and sound come as what they are and how long; links to resources by their address.
     """
@@ -257,7 +282,9 @@ async def _kept(client: Client, open_s: float) -> AsyncIterator[None]:
     try:
         await asyncio.wait((keeper, waiter), timeout=open_s, return_when=asyncio.FIRST_COMPLETED)
         if not opened.is_set():
-            error = (keeper.exception() if keeper.done() else None) or TimeoutError(f"no connection within {open_s:g} s")
+            error = (keeper.exception() if keeper.done() else None) or TimeoutError(
+                f"no connection within {open_s:g} s"
+            )
             raise ConnectionError(f"the MCP server can't be reached: {_why(error)}") from error
         yield
     finally:

@@ -3,10 +3,11 @@
 Owns what counts as equal by meaning, for the guard against equal effects, reissues, idempotency keys and the counts of
 evaluation alike:
 
-- an optional argument left out, ``null``, and the parameter's default are one; so it is with the declared fields of an object;
+- an optional argument left out, ``null``, and the parameter's default are one; so it is with the declared fields of an
+  object;
 - numbers are compared by value (``1`` is ``1.0``, ``1e2`` is ``100``), and ``true`` is not ``1``;
-- texts, and the names of fields, are compared after Unicode's composition (NFC), texts with runs of white space as one space and
-  none at the ends;
+- texts, and the names of fields, are compared after Unicode's composition (NFC), texts with runs of white space as one
+  space and none at the ends;
 - where the schema takes a list, one value is a list of one;
 - then the tool's own canonical form, where it has one (`ToolSpec.canonical`).
 
@@ -60,7 +61,11 @@ def _fields(
     for name in sorted(composed):
         value = _value(composed[name], schemas.get(name, {}))
         declared = schemas.get(name)
-        if declared is not None and name not in required and (value is None or _same(value, _value(declared.get("default"), declared))):
+        if (
+            declared is not None
+            and name not in required
+            and (value is None or _same(value, _value(declared.get("default"), declared)))
+        ):
             continue
         found[name] = value
     return found

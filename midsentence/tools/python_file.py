@@ -1,6 +1,7 @@
 """Tools of one's own, read from a Python file: the functions with ``@tool`` in it, and the state that they share.
 
-Owns how such a file is found, loaded and refused. Loading it runs it, so a path must come from the user and from no data.
+Owns how such a file is found, loaded and refused. Loading it runs it, so a path must come from the user and from no
+data.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ def load_tools_file(path: Path) -> ToolsFile:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # whatever a user's file raises is about that file
         del sys.modules[name]
-        raise ValueError(f"{path} raised {type(error).__name__}: {error}; mend it so that Python can import it") from error
+        raise ValueError(
+            f"{path} raised {type(error).__name__}: {error}; mend it so that Python can import it"
+        ) from error
     tools = tuple(value for value in vars(module).values() if isinstance(value, Tool))
     if not tools:
         raise ValueError(f"{path} has no tools; write functions with @tool of midsentence.tools.function")
@@ -65,4 +68,6 @@ def load_tools_file(path: Path) -> ToolsFile:
         raise ValueError(f"{path}: new_state is {new_state!r}; make it a function that makes a fresh state")
     if new_state is None and (needy := [tool.spec.name for tool in tools if tool.takes_state]):
         raise ValueError(f"{path}: {needy[0]} takes state; add a function new_state() that makes a fresh one")
-    return ToolsFile(module, tools, new_state, new_state is not None and "now" in inspect.signature(new_state).parameters)
+    return ToolsFile(
+        module, tools, new_state, new_state is not None and "now" in inspect.signature(new_state).parameters
+    )

@@ -1,9 +1,9 @@
 """JSON Schema as tools in the wild write it: read once into a plain form, and judged by the package jsonschema.
 
-Owns the plain form: no references, no prose, types by JSON's names, alternatives put together where one schema says the same.
-Accepts what MCP servers, OpenAI, OpenAPI 3.0 and pydantic write, and the Python words of BFCL, xLAM and Glaive. Refuses by name what
-can't be shown to a model or judged: references elsewhere or to themselves, unknown types, patterns that Python can't read.
-Does not know tools and parameters.
+Owns the plain form: no references, no prose, types by JSON's names, alternatives put together where one schema says the
+same. Accepts what MCP servers, OpenAI, OpenAPI 3.0 and pydantic write, and the Python words of BFCL, xLAM and Glaive.
+Refuses by name what can't be shown to a model or judged: references elsewhere or to themselves, unknown types, patterns
+that Python can't read. Does not know tools and parameters.
 """
 
 from __future__ import annotations
@@ -18,21 +18,56 @@ from jsonschema import Draft202012Validator, SchemaError, ValidationError
 
 _JSON_TYPES = ("string", "integer", "number", "boolean", "array", "object", "null")
 _PYTHON_TYPES = {
-    "str": "string", "int": "integer", "float": "number", "double": "number", "bool": "boolean", "list": "array", "tuple": "array",
-    "set": "array", "dict": "object", "none": "null", "nonetype": "null", "any": None, "sequence": "array", "iterable": "array",
+    "str": "string",
+    "int": "integer",
+    "float": "number",
+    "double": "number",
+    "bool": "boolean",
+    "list": "array",
+    "tuple": "array",
+    "set": "array",
+    "dict": "object",
+    "none": "null",
+    "nonetype": "null",
+    "any": None,
+    "sequence": "array",
+    "iterable": "array",
     "mapping": "object",
 }
-_BOUNDS = frozenset((
-    "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "pattern", "format",
-    "minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties",
-))
+_BOUNDS = frozenset(
+    (
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "multipleOf",
+        "minLength",
+        "maxLength",
+        "pattern",
+        "format",
+        "minItems",
+        "maxItems",
+        "uniqueItems",
+        "minProperties",
+        "maxProperties",
+    )
+)
 _SCHEMAS = ("not", "if", "then", "else", "contains", "propertyNames", "unevaluatedItems", "unevaluatedProperties")
 _NAMED_SCHEMAS = ("properties", "patternProperties", "dependentSchemas")
 _OTHERS = ("minContains", "maxContains", "dependentRequired")
 _HELD = ("$dynamicRef", "$recursiveRef")
 _LISTS = ("anyOf", "oneOf", "allOf")
-_MORE = (_BOUNDS - {"format"}) | {*_SCHEMAS, *_OTHERS, *_LISTS, "prefixItems", "patternProperties", "dependentSchemas", "const"}
-"""What only the validator judges; `midsentence.tools.tool.mismatch` walks the rest by itself, for the words of its errors."""
+_MORE = (_BOUNDS - {"format"}) | {
+    *_SCHEMAS,
+    *_OTHERS,
+    *_LISTS,
+    "prefixItems",
+    "patternProperties",
+    "dependentSchemas",
+    "const",
+}
+"""What only the validator judges; `midsentence.tools.tool.mismatch` walks the rest by itself, for the words of its
+errors."""
 _MOST_KEPT = 1024
 _kept: OrderedDict[int, tuple[Mapping[str, Any], Draft202012Validator | None]] = OrderedDict()
 
@@ -86,7 +121,9 @@ def _plain(schema: Any, root: Any, inside: tuple[str, ...]) -> dict[str, Any]:
         try:
             re.compile(made["pattern"])
         except (re.error, TypeError) as error:
-            raise BadSchema(f"pattern {made['pattern']!r} can't be read as Python's regular expressions: {error}") from None
+            raise BadSchema(
+                f"pattern {made['pattern']!r} can't be read as Python's regular expressions: {error}"
+            ) from None
     if "properties" in made and "type" not in schema:
         made["type"] = "object"
     parts = [_plain(part, root, inside) for part in schema["allOf"]] if _listed(schema, "allOf") else []
@@ -141,7 +178,8 @@ def _typed(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_word(word: str) -> dict[str, Any]:
-    """The schema of a type's name: JSON's, or Python's with what stands in its brackets (``List[Union[str, int]], optional``)."""
+    """The schema of a type's name: JSON's, or Python's with what stands in its brackets
+    (``List[Union[str, int]], optional``)."""
     if word in _JSON_TYPES:
         return {"type": word}
     try:
@@ -152,7 +190,9 @@ def _of_word(word: str) -> dict[str, Any]:
     first = word.split(",")[0].strip().casefold()  # "str, default is x"
     if first in _PYTHON_TYPES or first in _JSON_TYPES:
         return _of_word(first)
-    raise BadSchema(f"type {word:.60} is unknown: use {', '.join(_JSON_TYPES)}, or Python's words for these, as List[Union[str, int]]")
+    raise BadSchema(
+        f"type {word:.60} is unknown: use {', '.join(_JSON_TYPES)}, or Python's words for these, as List[Union[str, int]]"
+    )
 
 
 def _of_node(node: ast.expr) -> dict[str, Any]:
@@ -253,11 +293,24 @@ def _choice(parts: Sequence[dict[str, Any]], how: str) -> dict[str, Any]:
 
 
 def _type_of(values: Sequence[Any]) -> Any:
-    kinds = list(dict.fromkeys(
-        "boolean" if isinstance(value, bool) else "integer" if isinstance(value, int) else "number" if isinstance(value, float)
-        else "string" if isinstance(value, str) else "null" if value is None else "array" if isinstance(value, list) else "object"
-        for value in values
-    ))
+    kinds = list(
+        dict.fromkeys(
+            "boolean"
+            if isinstance(value, bool)
+            else "integer"
+            if isinstance(value, int)
+            else "number"
+            if isinstance(value, float)
+            else "string"
+            if isinstance(value, str)
+            else "null"
+            if value is None
+            else "array"
+            if isinstance(value, list)
+            else "object"
+            for value in values
+        )
+    )
     return kinds[0] if len(kinds) == 1 else kinds
 
 
@@ -268,7 +321,9 @@ def _both(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for key, value in part.items():
             if key not in made or made[key] == value:
                 made[key] = value
-            elif key == "properties" and not any(name in made[key] and made[key][name] != inner for name, inner in value.items()):
+            elif key == "properties" and not any(
+                name in made[key] and made[key][name] != inner for name, inner in value.items()
+            ):
                 made[key] = {**made[key], **value}
             elif key == "required":
                 made[key] = [*made[key], *(name for name in value if name not in made[key])]
@@ -288,7 +343,8 @@ def alternatives(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def violations(value: Any, schema: Mapping[str, Any]) -> Iterator[ValidationError]:
-    """What a value breaks of a schema, as far as it says more than types, choices and fields; nothing where it says no more."""
+    """What a value breaks of a schema, as far as it says more than types, choices and fields; nothing where it says no
+    more."""
     judge = _judge(schema)
     return iter(()) if judge is None else judge.iter_errors(value)
 
@@ -309,5 +365,8 @@ def _says_more(schema: Any) -> bool:
         return schema is False
     if not _MORE.isdisjoint(schema):
         return True
-    parts = [*schema.get("properties", {}).values(), *(schema[key] for key in ("items", "additionalProperties") if key in schema)]
+    parts = [
+        *schema.get("properties", {}).values(),
+        *(schema[key] for key in ("items", "additionalProperties") if key in schema),
+    ]
     return any(map(_says_more, parts))

@@ -151,8 +151,11 @@ class SearchToolbox(FunctionToolbox):
     """
 
     def __init__(
-        self, corpus: Corpus | Mapping[str, str | Sequence[str]] | Iterable[tuple[str, str | Sequence[str]]], task: str = "",
-        sentences: int = 3, latency: Latency = SEARCH_LATENCY,
+        self,
+        corpus: Corpus | Mapping[str, str | Sequence[str]] | Iterable[tuple[str, str | Sequence[str]]],
+        task: str = "",
+        sentences: int = 3,
+        latency: Latency = SEARCH_LATENCY,
     ) -> None:
         if sentences < 1:
             raise ValueError(f"sentences is {sentences}; a result needs at least 1")

@@ -34,12 +34,15 @@ def fold(text: str) -> str:
 
 
 def spoken(value: Any) -> Any:
-    """A JSON value as far as speech can tell: no capitals, one kind of apostrophe and quotation mark, and no punctuation or spaces
-    at the end of a word."""
+    """A JSON value as far as speech can tell: no capitals, one kind of apostrophe and quotation mark, and no
+    punctuation or spaces at the end of a word."""
     match value:
         case str():
             plain = value.casefold().translate(_QUOTES)
-            return "\n".join(" ".join(word for part in line.split() if (word := part.rstrip(".,;:!?…"))) for line in plain.split("\n"))
+            return "\n".join(
+                " ".join(word for part in line.split() if (word := part.rstrip(".,;:!?…")))
+                for line in plain.split("\n")
+            )
         case list() | tuple():
             return [spoken(item) for item in value]
         case Mapping():
@@ -48,7 +51,8 @@ def spoken(value: Any) -> Any:
 
 
 def quote(text: str) -> str:
-    """``text`` in double quotes, as a model would write it; the start of a long one, for an error must not fill a context."""
+    """``text`` in double quotes, as a model would write it; the start of a long one, for an error must not fill a
+    context."""
     return json.dumps(text if len(text) <= 120 else f"{text[:119]}…", ensure_ascii=False)
 
 

@@ -8,8 +8,8 @@ Holidays come from the `holidays` package. Does not know what a date is for.
     moment("in an hour and a half", now)
 
 A day of the week or of the month is the next one after today (the third: from today on); "next Friday" is next week's.
-A bare hour is the next one today, or on another day from seven in the morning to six in the evening: "Friday at nine" is
-in the morning, "Friday at three" in the afternoon. Midnight is refused, for it has two days.
+A bare hour is the next one today, or on another day from seven in the morning to six in the evening: "Friday at nine"
+is in the morning, "Friday at three" in the afternoon. Midnight is refused, for it has two days.
 """
 
 from __future__ import annotations
@@ -27,16 +27,27 @@ _ONES = (
 _TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
 _NUMBERS = {word: n for n, word in enumerate(_ONES)} | _TENS
 _ORDINALS = {
-    word: n for n, word in enumerate(
+    word: n
+    for n, word in enumerate(
         "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth sixteenth "
-        "seventeenth eighteenth nineteenth twentieth".split(), start=1)
+        "seventeenth eighteenth nineteenth twentieth".split(),
+        start=1,
+    )
 } | {"thirtieth": 30}
 _WEEKDAYS = tuple(name.lower() for name in calendar.day_name)
 _MONTHS = tuple(name.lower() for name in calendar.month_name)
-_MONTH_OF = {name: n for n, name in enumerate(_MONTHS) if name} | {name[:3]: n for n, name in enumerate(_MONTHS) if name} | {"sept": 9}
+_MONTH_OF = (
+    {name: n for n, name in enumerate(_MONTHS) if name}
+    | {name[:3]: n for n, name in enumerate(_MONTHS) if name}
+    | {"sept": 9}
+)
 _HOLIDAYS = {
-    "christmas": "christmas day", "thanksgiving": "thanksgiving day", "new year's": "new year's day", "new year": "new year's day",
-    "juneteenth": "juneteenth national independence day", "presidents' day": "washington's birthday",
+    "christmas": "christmas day",
+    "thanksgiving": "thanksgiving day",
+    "new year's": "new year's day",
+    "new year": "new year's day",
+    "juneteenth": "juneteenth national independence day",
+    "presidents' day": "washington's birthday",
     "martin luther king day": "martin luther king jr day",
 }
 """What people call holidays beside their names in the `holidays` package."""
@@ -143,7 +154,9 @@ def _normal(phrase: str) -> str:
         elif tens and 0 < _ORDINALS.get(word, 0) < 10:
             words[-1] = f"#{tens + _ORDINALS[word]}"
         else:
-            words.append(str(_NUMBERS[word]) if word in _NUMBERS else f"#{_ORDINALS[word]}" if word in _ORDINALS else word)
+            words.append(
+                str(_NUMBERS[word]) if word in _NUMBERS else f"#{_ORDINALS[word]}" if word in _ORDINALS else word
+            )
     return " ".join(words)
 
 
@@ -181,14 +194,14 @@ def _read(phrase: str, now: datetime) -> _Heard:
         for pattern, act in _RULES:
             if (found := pattern.match(rest)) is not None:
                 act(heard, found)
-                rest = rest[found.end():].lstrip()
+                rest = rest[found.end() :].lstrip()
                 break
         else:
             name = next((name for name in _holiday_names() if rest == name or rest.startswith(f"{name} ")), None)
             if name is None:
                 raise Unclear(f"{rest!r} says no time" if rest else "it says nothing")
             _holiday(heard, name)
-            rest = rest[len(name):].lstrip()
+            rest = rest[len(name) :].lstrip()
     if heard.at is not None and (heard.day, heard.hour, heard.half) != (None, None, ""):
         raise Unclear("it says a span and a time")
     if heard.half and heard.hour is None and heard.day is None:
@@ -238,7 +251,9 @@ def _month_day(heard: _Heard, found: re.Match[str]) -> None:
 def _day_of_month(heard: _Heard, found: re.Match[str]) -> None:
     which, first = found["which"], heard.now.year * 12 + heard.now.month - 1
     months = [first + (which == "next")] if which else range(first, first + 12)
-    _set_day(heard, _first(((n // 12, n % 12 + 1, int(found["d"])) for n in months), date.min if which else heard.now.date()))
+    _set_day(
+        heard, _first(((n // 12, n % 12 + 1, int(found["d"])) for n in months), date.min if which else heard.now.date())
+    )
 
 
 def _first(days: Iterable[tuple[int, int, int]], earliest: date) -> date:
@@ -251,7 +266,9 @@ def _first(days: Iterable[tuple[int, int, int]], earliest: date) -> date:
 
 def _holiday(heard: _Heard, name: str) -> None:
     today, name = heard.now.date(), _HOLIDAYS.get(name, name)
-    days = (at for year in (today.year, today.year + 1) for at, called in _holidays(year) if called == name and at > today)
+    days = (
+        at for year in (today.year, today.year + 1) for at, called in _holidays(year) if called == name and at > today
+    )
     _set_day(heard, min(days))
 
 
@@ -274,7 +291,7 @@ def _noon(heard: _Heard, found: re.Match[str]) -> None:
 
 
 def _past(heard: _Heard, found: re.Match[str]) -> None:
-    """"half past nine", "a quarter to six", "ten past eight"."""
+    """ "half past nine", "a quarter to six", "ten past eight"."""
     hour, part, to = int(found["h"]), found["part"].removeprefix("a "), found["way"] == "to"
     away = {"half": 30, "quarter": 15}.get(part) or int(part.split()[0])
     if not (1 <= hour <= 12 and 1 <= away <= 30 - to):
@@ -319,24 +336,30 @@ _YEAR = r"(?: (?P<y>(?:19|20|21)\d\d))?"
 
 _Act = Callable[[_Heard, re.Match[str]], None]
 
-_RULES: tuple[tuple[re.Pattern[str], _Act], ...] = tuple((re.compile(f"{rule}(?= |$)"), act) for rule, act in (
-    (rf"in {_LENGTH}(?: time| from now)?", _span),
-    (rf"{_LENGTH} from (?:now|today)", _span),
-    (r"(?:today|this (?P<part>morning|afternoon|evening)|to(?P<tonight>night))", _today),
-    (r"(?P<after>the day after |day after )?tomorrow", _tomorrow),
-    (rf"{_WEEKS}(?:(?:this coming|the coming|coming|this|(?P<which>next)) )?(?P<weekday>{'|'.join(_WEEKDAYS)})", _weekday),
-    (rf"{_TENTH} (?:of )?{_M}{_YEAR}", _month_day),
-    (rf"{_M} (?:{_TENTH}|(?P<d2>\d{{1,2}})(?! (?:am|pm)\b)){_YEAR}", _month_day),
-    (rf"(?P<d>\d{{1,2}}) (?:of )?{_M}{_YEAR}", _month_day),
-    (rf"{_TENTH}(?: of (?P<which>this|next) month)?", _day_of_month),
-    (r"(?:noon|midday)", _noon),
-    (r"(?P<part>half|a quarter|quarter|\d{1,2}(?: minutes?)?) (?P<way>past|to) (?P<h>\d{1,2})", _past),
-    (r"(?P<h>\d{1,2})(?:[: ](?P<min>oh \d|\d\d))?", _clock),
-    (r"(?P<half>am|pm)", _half),
-    (r"in the (?P<half>morning|afternoon|evening)", _half),
-    (r"at (?P<half>night)", _half),
-    (r"(?P<half>morning|afternoon|evening|night)", _half),
-))
+_RULES: tuple[tuple[re.Pattern[str], _Act], ...] = tuple(
+    (re.compile(f"{rule}(?= |$)"), act)
+    for rule, act in (
+        (rf"in {_LENGTH}(?: time| from now)?", _span),
+        (rf"{_LENGTH} from (?:now|today)", _span),
+        (r"(?:today|this (?P<part>morning|afternoon|evening)|to(?P<tonight>night))", _today),
+        (r"(?P<after>the day after |day after )?tomorrow", _tomorrow),
+        (
+            rf"{_WEEKS}(?:(?:this coming|the coming|coming|this|(?P<which>next)) )?(?P<weekday>{'|'.join(_WEEKDAYS)})",
+            _weekday,
+        ),
+        (rf"{_TENTH} (?:of )?{_M}{_YEAR}", _month_day),
+        (rf"{_M} (?:{_TENTH}|(?P<d2>\d{{1,2}})(?! (?:am|pm)\b)){_YEAR}", _month_day),
+        (rf"(?P<d>\d{{1,2}}) (?:of )?{_M}{_YEAR}", _month_day),
+        (rf"{_TENTH}(?: of (?P<which>this|next) month)?", _day_of_month),
+        (r"(?:noon|midday)", _noon),
+        (r"(?P<part>half|a quarter|quarter|\d{1,2}(?: minutes?)?) (?P<way>past|to) (?P<h>\d{1,2})", _past),
+        (r"(?P<h>\d{1,2})(?:[: ](?P<min>oh \d|\d\d))?", _clock),
+        (r"(?P<half>am|pm)", _half),
+        (r"in the (?P<half>morning|afternoon|evening)", _half),
+        (r"at (?P<half>night)", _half),
+        (r"(?P<half>morning|afternoon|evening|night)", _half),
+    )
+)
 """What a phrase is made of, each read where the one before ends; the first that fits counts."""
 
 

@@ -37,7 +37,8 @@ class Param:
     default: Json = None
     """What the parameter means when it is left out."""
     real: str = ""
-    """The name by which the tool's owner knows it, where a call can't be written with it; see `midsentence.tools.foreign`."""
+    """The name by which the tool's owner knows it, where a call can't be written with it; see
+    `midsentence.tools.foreign`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +64,17 @@ class ToolSpec:
     canonical: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = field(default=None, repr=False, compare=False)
     """The tool's own canonical form of its arguments, a pure function: calls of equal form are one effect."""
     confirm: bool = False
-    """Whether a write needs the user's own word: it is refused in the turn in which it is first ordered, and runs when it is
-    ordered and committed again in the turn after, the user having heard the question and spoken."""
+    """Whether a write needs the user's own word: it is refused in the turn in which it is first ordered, and runs when
+    it is ordered and committed again in the turn after, the user having heard the question and spoken."""
     repeatable: bool = False
     """Whether the same effect twice in one turn is meant (``next_track()``); otherwise the second is refused."""
     real: str = ""
-    """The name by which the tool's owner knows it, where a call can't be written with it; see `midsentence.tools.foreign`."""
+    """The name by which the tool's owner knows it, where a call can't be written with it; see
+    `midsentence.tools.foreign`."""
     costly: bool = False
-    """Whether each call costs something (it is billed, or counted against a quota), so that none is made on half of what is said:
-    the prompt says so, and who teaches the model waits until the clause that asks for it is closed (`data.patience`)."""
+    """Whether each call costs something (it is billed, or counted against a quota), so that none is made on half of
+    what is said: the prompt says so, and who teaches the model waits until the clause that asks for it is closed
+    (`data.patience`)."""
 
     def __post_init__(self) -> None:
         if type(self.costly) is not bool:
@@ -82,7 +85,9 @@ class ToolSpec:
             raise ValueError(f"tool {self.name!r}: confirm is for writes, but access is {self.access!r}; leave it out")
 
         if not TOOL_NAME.fullmatch(self.name):
-            raise ValueError(f"tool {self.name!r}: its name can't be written in a call; use letters, digits, _, -, . and / alone")
+            raise ValueError(
+                f"tool {self.name!r}: its name can't be written in a call; use letters, digits, _, -, . and / alone"
+            )
         if strange := [param.name for param in self.params if not PARAMETER_NAME.fullmatch(param.name)]:
             raise ValueError(
                 f"tool {self.name!r}: parameter {strange[0]!r} can't be written in a call; use letters, digits, _, - and . alone"
@@ -122,7 +127,8 @@ class Toolbox(Protocol):
         ...
 
     def latency_ns(self, name: str, args: Mapping[str, Json]) -> int:
-        """How long the call takes in virtual time: a function of its arguments, so that asking again rerolls nothing."""
+        """How long the call takes in virtual time: a function of its arguments, so that asking again rerolls
+        nothing."""
         ...
 
 
@@ -154,7 +160,8 @@ class HasState(Protocol):
     """A toolbox whose world can be compared."""
 
     def state(self) -> Json:
-        """All that the tools can change, in a form in which equal worlds are equal; None for a world that can't be compared."""
+        """All that the tools can change, in a form in which equal worlds are equal; None for a world that can't be
+        compared."""
         ...
 
 
@@ -173,7 +180,8 @@ class HasElsewhere(Protocol):
     """A toolbox that can say what does not follow from the user's words alone."""
 
     def elsewhere(self) -> Toolbox:
-        """The same tools over a fresh world that what the user says can't tell from this one, and that is another in all else."""
+        """The same tools over a fresh world that what the user says can't tell from this one, and that is another in
+        all else."""
         ...
 
 
@@ -192,14 +200,18 @@ def state_of(toolbox: Toolbox) -> Json:
     return toolbox.state() if isinstance(toolbox, HasState) else None
 
 
-def bind(spec: ToolSpec, positional: Sequence[Any], keyword: Mapping[str, Any], *, partial: bool = False) -> dict[str, Any]:
+def bind(
+    spec: ToolSpec, positional: Sequence[Any], keyword: Mapping[str, Any], *, partial: bool = False
+) -> dict[str, Any]:
     """Arguments by parameter name, in the tool's own order; with ``partial``, required ones may still be missing.
 
     Raises:
         ValueError: too many, unknown, doubled or missing arguments; the text names the signature.
     """
     if len(positional) > len(spec.params):
-        raise ValueError(f"{spec.name} takes at most {len(spec.params)} arguments, got {len(positional)}: {signature(spec)}")
+        raise ValueError(
+            f"{spec.name} takes at most {len(spec.params)} arguments, got {len(positional)}: {signature(spec)}"
+        )
     given = {param.name: value for param, value in zip(spec.params, positional)}
     for name, value in keyword.items():
         if name not in {param.name for param in spec.params}:
@@ -214,16 +226,22 @@ def bind(spec: ToolSpec, positional: Sequence[Any], keyword: Mapping[str, Any], 
 
 
 _TYPES: dict[str, tuple[type, ...]] = {
-    "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,), "array": (list,), "object": (dict,),
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "array": (list,),
+    "object": (dict,),
     "null": (type(None),),
 }
 
 
 def mismatch(value: Any, schema: Mapping[str, Any]) -> str | None:
-    """Why ``value`` does not fit ``schema`` (JSON Schema in its plain form, `midsentence.tools.schema`), or None if it does.
+    """Why ``value`` does not fit ``schema`` (JSON Schema in its plain form, `midsentence.tools.schema`), or None if it
+    does.
 
-    Types, choices and fields are walked here, whose words the model reads; what a schema says beyond these is judged by the package
-    jsonschema. A whole number is one by its value: 5.0 is an integer.
+    Types, choices and fields are walked here, whose words the model reads; what a schema says beyond these is judged by
+    the package jsonschema. A whole number is one by its value: 5.0 is an integer.
     """
     why = _walk(value, schema)
     return why if why is not None else next((_in_words(error) for error in violations(value, schema)), None)
@@ -238,7 +256,7 @@ def _walk(value: Any, schema: Mapping[str, Any]) -> str | None:
     if "enum" in schema and not any(_equal(value, choice) for choice in schema["enum"]):
         return f"must be one of {_shown(list(schema['enum']))}, got {_shown(value)}"
     if isinstance(value, list) and isinstance(schema.get("items"), Mapping):
-        for item in value[len(schema.get("prefixItems", ())):]:
+        for item in value[len(schema.get("prefixItems", ())) :]:
             if (why := _walk(item, schema["items"])) is not None:
                 return f"has an item that {why}"
     if isinstance(value, dict):
@@ -258,7 +276,12 @@ def _walk(value: Any, schema: Mapping[str, Any]) -> str | None:
 def _is(value: Any, kind: str) -> bool:
     if isinstance(value, bool):
         return kind == "boolean" or kind not in _TYPES
-    return isinstance(value, _TYPES.get(kind, object)) or kind == "integer" and isinstance(value, float) and value.is_integer()
+    return (
+        isinstance(value, _TYPES.get(kind, object))
+        or kind == "integer"
+        and isinstance(value, float)
+        and value.is_integer()
+    )
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -270,13 +293,23 @@ def _shown(value: Any) -> str:
 
 
 _BROKEN = {
-    "minimum": "must be at least", "maximum": "must be at most", "exclusiveMinimum": "must be more than",
-    "exclusiveMaximum": "must be less than", "multipleOf": "must be a multiple of", "pattern": "must match the pattern",
-    "const": "must be", "enum": "must be one of", "type": "must be",
+    "minimum": "must be at least",
+    "maximum": "must be at most",
+    "exclusiveMinimum": "must be more than",
+    "exclusiveMaximum": "must be less than",
+    "multipleOf": "must be a multiple of",
+    "pattern": "must match the pattern",
+    "const": "must be",
+    "enum": "must be one of",
+    "type": "must be",
 }
 _TOO_MANY = {
-    "minLength": ("at least", "characters"), "maxLength": ("at most", "characters"), "minItems": ("at least", "items"),
-    "maxItems": ("at most", "items"), "minProperties": ("at least", "fields"), "maxProperties": ("at most", "fields"),
+    "minLength": ("at least", "characters"),
+    "maxLength": ("at most", "characters"),
+    "minItems": ("at least", "items"),
+    "maxItems": ("at most", "items"),
+    "minProperties": ("at least", "fields"),
+    "maxProperties": ("at most", "fields"),
 }
 
 
@@ -289,12 +322,18 @@ def _in_words(error: Any) -> str:
         bounds, unit = _TOO_MANY[word]
         why = f"must have {bounds} {bound} {unit}, got {len(got)}"
     elif word in ("anyOf", "oneOf") and (word == "anyOf" or error.context):
-        parts = dict.fromkeys(filter(None, (_walk(got, part) or next(map(_in_words, violations(got, part)), None) for part in bound)))
+        parts = dict.fromkeys(
+            filter(None, (_walk(got, part) or next(map(_in_words, violations(got, part)), None) for part in bound))
+        )
         why = f"fits no alternative: it {'; or it '.join(parts)}"
     elif word == "additionalProperties":
         known = either(error.schema.get("properties", ()))
         strange = [name for name in got if name not in error.schema.get("properties", ())]
-        why = f"has a field {strange[0]!r} that nobody declared" + (f": use {known}" if known else "") if strange else error.message
+        why = (
+            f"has a field {strange[0]!r} that nobody declared" + (f": use {known}" if known else "")
+            if strange
+            else error.message
+        )
     else:
         why = f"must keep to {word}: {error.message}"
     for step in reversed(error.absolute_path):
@@ -303,7 +342,13 @@ def _in_words(error: Any) -> str:
 
 
 _WORDS = {
-    "string": "str", "integer": "int", "number": "float", "boolean": "bool", "array": "list", "object": "dict", "null": "none",
+    "string": "str",
+    "integer": "int",
+    "number": "float",
+    "boolean": "bool",
+    "array": "list",
+    "object": "dict",
+    "null": "none",
 }
 
 
@@ -311,7 +356,11 @@ def type_word(schema: Mapping[str, Any], optional: bool = False) -> str:
     """A schema's type as signatures show it."""
     # an optional parameter's null is not shown: "?" already says that it may be left out, and prompts are paid for
     if "anyOf" in schema or "oneOf" in schema:
-        return "|".join(dict.fromkeys(type_word(part) for part in alternatives(schema) if not (optional and part.get("type") == "null")))
+        return "|".join(
+            dict.fromkeys(
+                type_word(part) for part in alternatives(schema) if not (optional and part.get("type") == "null")
+            )
+        )
     if "enum" in schema:
         shown = [value for value in schema["enum"] if not (optional and value is None)]
         return "|".join(json.dumps(value, ensure_ascii=False) for value in shown)

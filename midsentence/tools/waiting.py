@@ -14,8 +14,8 @@ from midsentence.tools.tool import Json, Toolbox, ToolSpec
 
 
 class WaitingToolbox:
-    """A toolbox whose calls last as long live as they do on the virtual clock, and then do what they do; the same call always lasts the
-    same."""
+    """A toolbox whose calls last as long live as they do on the virtual clock, and then do what they do; the same call
+    always lasts the same."""
 
     def __init__(self, toolbox: Toolbox, aside: Callable[..., Coroutine[Any, Any, Any]] | None = None) -> None:
         """Of another toolbox.
@@ -46,4 +46,6 @@ class WaitingToolbox:
     async def arun(self, name: str, args: Mapping[str, Json]) -> Json:
         """`run` after the call's latency. Raises as `run` does."""
         await asyncio.sleep(self.latency_ns(name, args) / NS_PER_S)  # noqa: TID251  (a tool that takes its time; the session has its deadline)
-        return self._toolbox.run(name, args) if self._aside is None else await self._aside(self._toolbox.run, name, args)
+        return (
+            self._toolbox.run(name, args) if self._aside is None else await self._aside(self._toolbox.run, name, args)
+        )

@@ -116,9 +116,14 @@ class WorldData:
             replace(person, phone=person.phone and f"+9{n:010d}", email=person.email and f"{n}@elsewhere.example")
             for n, person in enumerate(self.people)
         )
-        files = tuple(File(f"/elsewhere/{file.path.lstrip('/')}", file.text and f"Elsewhere {n}.") for n, file in enumerate(self.files))
+        files = tuple(
+            File(f"/elsewhere/{file.path.lstrip('/')}", file.text and f"Elsewhere {n}.")
+            for n, file in enumerate(self.files)
+        )
         notes = tuple(replace(note, content=f"elsewhere {n}") for n, note in enumerate(self.notes))
-        inbox = tuple(Mail(f"{n}@elsewhere.example", f"elsewhere {n}", f"Elsewhere {n}.") for n in range(len(self.inbox)))
+        inbox = tuple(
+            Mail(f"{n}@elsewhere.example", f"elsewhere {n}", f"Elsewhere {n}.") for n in range(len(self.inbox))
+        )
         return replace(self, people=people, files=files, notes=notes, inbox=inbox)
 
 
@@ -157,8 +162,8 @@ class World:
     def state(self) -> Json:
         """All that tools can change, in canonical form: equal worlds give equal JSON.
 
-        Collections are sorted, so two independent effects may have come in either order; what was written to one person reads as
-        a conversation, and keeps its order.
+        Collections are sorted, so two independent effects may have come in either order; what was written to one person
+        reads as a conversation, and keeps its order.
         """
         return {
             "events": _sorted(self.events),
@@ -169,7 +174,9 @@ class World:
             "screen": sorted(self.screen),
             "sent": _sorted(self.sent),
             "sms": _sorted(self.sms),
-            "threads": _threads([(row["to"], row) for row in self.sent] + [(row["recipients"], row) for row in self.sms]),
+            "threads": _threads(
+                [(row["to"], row) for row in self.sent] + [(row["recipients"], row) for row in self.sms]
+            ),
         }
 
     def person(self, name: str) -> Person:
@@ -178,6 +185,7 @@ class World:
         Raises:
             ToolFailure: nobody or several; the text lists who may be meant.
         """
+
         def full(person: Person) -> str:
             return person.name
 
@@ -192,6 +200,7 @@ class World:
         Raises:
             ToolFailure: none or several.
         """
+
         def path(file: File) -> str:
             return file.path
 
@@ -253,8 +262,14 @@ class World:
 
 
 def find(
-    noun: str, asked: str, items: Iterable[T], keys: Sequence[Callable[[T], str]], label: Callable[[T], str],
-    name: Callable[[T], str], advice: str, spelled: Callable[[str], str] = fold,
+    noun: str,
+    asked: str,
+    items: Iterable[T],
+    keys: Sequence[Callable[[T], str]],
+    label: Callable[[T], str],
+    name: Callable[[T], str],
+    advice: str,
+    spelled: Callable[[str], str] = fold,
 ) -> T:
     """The one item that ``asked`` names, by the first of ``keys`` under which any answers to it.
 
@@ -307,7 +322,9 @@ def phone_numbers(what: str, given: Iterable[str]) -> list[str]:
     for text in given:
         digits = re.sub(r"\D", "", text)
         if not re.fullmatch(r"\s*\+?[\d\s().-]+", text, re.ASCII) or len(digits) < 3:
-            raise ToolFailure(f"{what}: {quote(text)} is not a phone number; call get_phone_number({quote(text)}) first")
+            raise ToolFailure(
+                f"{what}: {quote(text)} is not a phone number; call get_phone_number({quote(text)}) first"
+            )
         found.add("+" * ("+" in text) + digits)
     return sorted(found)
 
@@ -321,7 +338,9 @@ def addresses(what: str, given: Iterable[str] | None) -> list[str]:
     found = set()
     for text in given or ():
         if not re.fullmatch(r"[^@\s,;]+@[^@\s,;]+\.[^@\s,;.]+", text.strip()):
-            raise ToolFailure(f"{what}: {quote(text)} is not an email address; call get_email_address({quote(text)}) first")
+            raise ToolFailure(
+                f"{what}: {quote(text)} is not an email address; call get_email_address({quote(text)}) first"
+            )
         found.add(text.strip().lower())
     return sorted(found)
 
@@ -341,4 +360,6 @@ def _threads(sent: list[tuple[Json, dict[str, Json]]]) -> Json:
 
 def _sorted(rows: list[dict[str, Json]]) -> list[Json]:
     # as spoken first, so that a capital does not change which of two rows comes first
-    return sorted(rows, key=lambda row: [json.dumps(form, ensure_ascii=False, sort_keys=True) for form in (spoken(row), row)])
+    return sorted(
+        rows, key=lambda row: [json.dumps(form, ensure_ascii=False, sort_keys=True) for form in (spoken(row), row)]
+    )

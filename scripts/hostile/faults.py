@@ -1,10 +1,11 @@
 """Kills and full disks: commands that make results, ended in the middle and given again.
 
-Owns which commands these are, what of their results must come out the same, the kill at a drawn step, and the small disk.
-Does not judge what became of it.
+Owns which commands these are, what of their results must come out the same, the kill at a drawn step, and the small
+disk. Does not judge what became of it.
 
-A step is a file opened for writing, a rename, a removal or a new folder, below the folder of the results; the process kills itself at
-the one that was drawn, by Python's audit hook. Kills by the clock come on top: libraries write without a step that Python sees.
+A step is a file opened for writing, a rename, a removal or a new folder, below the folder of the results; the process
+kills itself at the one that was drawn, by Python's audit hook. Kills by the clock come on top: libraries write without
+a step that Python sees.
 """
 
 from __future__ import annotations
@@ -27,8 +28,11 @@ from scripts.hostile.warm import forked, line
 from scripts.hostile.world import GENERATE, REPAIR, REPLAY, REPORT, TRAIN
 
 MADE = {
-    "generate": (*GENERATE, ("*.parquet",)), "replay": (*REPLAY, ("episodes-*.jsonl",)), "train": (*TRAIN, ("adapter_model.safetensors",)),
-    "report": (*REPORT, ("report.json", "report.md", "report.html")), "repair": (*REPAIR, ("*.parquet", "repair.json")),
+    "generate": (*GENERATE, ("*.parquet",)),
+    "replay": (*REPLAY, ("episodes-*.jsonl",)),
+    "train": (*TRAIN, ("adapter_model.safetensors",)),
+    "report": (*REPORT, ("report.json", "report.md", "report.html")),
+    "repair": (*REPAIR, ("*.parquet", "repair.json")),
 }
 """Commands by name, each with the files that must have the same bytes whenever and however often it was ended."""
 MOST_KILLS = 3
@@ -57,6 +61,7 @@ def made_by(name: str, out: str, world: Path) -> Callable[[], None]:
 def content(name: str, folder: Path) -> dict[str, str]:
     """The digests of the files that must come out the same, as far as they are there."""
     import hashlib
+
     found = sorted(path for pattern in MADE[name][2] for path in folder.glob(pattern) if path.is_file())
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 

@@ -13,14 +13,25 @@ from pathlib import Path
 
 from scripts.hostile.warm import Ended
 
-COUNTERS = ("tracebacks", "hangs", "accepted_nonsense", "bytes_changed", "earlier_results_lost", "more_than_a_line", "good_rows_lost")
-"""``tracebacks``: a traceback, an internal error (its traceback lies in a file), or death by a signal that was not ours. ``hangs``: the
-time was up. ``accepted_nonsense``: what can't be meant was taken. ``bytes_changed``: a result differs from that of a run that was let
-alone. ``earlier_results_lost``: a file that was there before is gone or other. ``more_than_a_line``: a refusal that is not one line.
-``good_rows_lost``: rows that nothing is wrong with were not used because of others."""
+COUNTERS = (
+    "tracebacks",
+    "hangs",
+    "accepted_nonsense",
+    "bytes_changed",
+    "earlier_results_lost",
+    "more_than_a_line",
+    "good_rows_lost",
+)
+"""``tracebacks``: a traceback, an internal error (its traceback lies in a file), or death by a signal that was not
+ours. ``hangs``: the time was up. ``accepted_nonsense``: what can't be meant was taken. ``bytes_changed``: a result
+differs from that of a run that was let alone. ``earlier_results_lost``: a file that was there before is gone or other.
+``more_than_a_line``: a refusal that is not one line. ``good_rows_lost``: rows that nothing is wrong with were not used
+because of others."""
 MENDABLE = 2
 _STATUSES = {0, 1, MENDABLE, 130, 141}
-_PYTHON = re.compile(r"Traceback \(most recent call last\)|^internal error|: internal error: |Exception ignored in", re.MULTILINE)
+_PYTHON = re.compile(
+    r"Traceback \(most recent call last\)|^internal error|: internal error: |Exception ignored in", re.MULTILINE
+)
 Snapshot = Mapping[str, tuple[int, int, int]]
 
 
@@ -70,19 +81,26 @@ def wrong_with(ended: Ended, *, nonsense: bool = False) -> set[str]:
 
 
 def _said(ended: Ended) -> list[str]:
-    """The lines of a refusal, without those that tell of progress, name single rows, show a usage or are a library's warning."""
-    return [line for line in ended.err.strip().splitlines() if not line.startswith(("left out ", "step ", "usage: ", "  ")) and
-            "Warning: " not in line]
+    """The lines of a refusal, without those that tell of progress, name single rows, show a usage or are a library's
+    warning."""
+    return [
+        line
+        for line in ended.err.strip().splitlines()
+        if not line.startswith(("left out ", "step ", "usage: ", "  ")) and "Warning: " not in line
+    ]
 
 
 def snapshot(folder: Path) -> Snapshot:
     """Every file below a folder with its size, its time and its number: whatever writes to one changes these."""
     return {
         str(path.relative_to(folder)): ((found := path.stat()).st_size, found.st_mtime_ns, found.st_ino)
-        for path in sorted(folder.rglob("*")) if path.is_file()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
     }
 
 
 def lost(before: Snapshot, after: Snapshot, but: str = "") -> list[str]:
     """Files that are gone or other, except below ``but``."""
-    return [name for name, seen in before.items() if after.get(name) != seen and not (but and name.startswith(f"{but}/"))]
+    return [
+        name for name, seen in before.items() if after.get(name) != seen and not (but and name.startswith(f"{but}/"))
+    ]

@@ -1,6 +1,7 @@
 """Each kind of attack, one case at a time, counted.
 
-Owns how a case of each kind is run and judged: command lines, mutated files, kills, full disks. Does not know how the counts are shown.
+Owns how a case of each kind is run and judged: command lines, mutated files, kills, full disks. Does not know how the
+counts are shown.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ def command_line(tally: Tally, master: Path, place: Path, seed: int, number: int
     world, out = world_of(place, master, "world"), f"made-{number}"
     case = lines.drawn(seed, number, out)
     before = snapshot(world)
-    ended = forked(line(case.module, case.arguments), world, stdin=None if case.closed_stdin else b"what is the time?\n")
+    ended = forked(
+        line(case.module, case.arguments), world, stdin=None if case.closed_stdin else b"what is the time?\n"
+    )
     wrong = wrong_with(ended, nonsense=case.nonsense)
     if gone := lost(before, snapshot(world), case.out if ended.status == 0 else ""):
         wrong.add("earlier_results_lost")
@@ -53,7 +56,13 @@ def broken_file(tally: Tally, master: Path, place: Path, seed: int, number: int)
     if gone := lost(before, snapshot(world)):
         wrong.add("earlier_results_lost")
     restored(master, world, case.file)
-    tally.add(f"file {number}", "files", ended, sorted(wrong), f"{case.reader} {case.file}, {case.how}{f' [{gone[0]}]' if gone else ''}")
+    tally.add(
+        f"file {number}",
+        "files",
+        ended,
+        sorted(wrong),
+        f"{case.reader} {case.file}, {case.how}{f' [{gone[0]}]' if gone else ''}",
+    )
 
 
 def restored(master: Path, world: Path, name: str) -> None:
@@ -107,12 +116,15 @@ def _done(name: str, body: Callable[[], None], world: Path, out: Path, known: fa
 
 
 def disk_full(tally: Tally, master: Path, place: Path, seed: int, number: int) -> None:
-    """One command on a disk that is too small, and again when there is room; a report has an earlier one in its place."""
+    """One command on a disk that is too small, and again when there is room; a report has an earlier one in its
+    place."""
     draw = random.Random(f"disk:{seed}:{number}")
     world = world_of(place, master, "kills")
     name = list(faults.MADE)[number % len(faults.MADE)]
     known = faults.alone(name, world)
-    size = int(known.bytes * draw.choice((0.0, 0.1, 0.3, 0.5, 0.8, 0.95, 1.0)) * draw.random()) + 4096 * draw.randrange(1, 4)
+    size = int(known.bytes * draw.choice((0.0, 0.1, 0.3, 0.5, 0.8, 0.95, 1.0)) * draw.random()) + 4096 * draw.randrange(
+        1, 4
+    )
     out, body = world / "small" / "made", faults.made_by(name, "small/made", world)
     before = snapshot(world)
     with faults.small_disk(world / "small", size) as enlarge:

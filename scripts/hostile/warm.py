@@ -1,7 +1,8 @@
-"""One process that has imported everything, and a fork of it for each case: Python with torch takes seconds to start, a fork none.
+"""One process that has imported everything, and a fork of it for each case: Python with torch takes seconds to start, a
+fork none.
 
-Owns the fork: its folder, its standard streams, its limits, and how it ended. Does not know what a case is for. What Python settles
-when it starts (the locale, say) can't be tried this way.
+Owns the fork: its folder, its standard streams, its limits, and how it ended. Does not know what a case is for. What
+Python settles when it starts (the locale, say) can't be tried this way.
 """
 
 from __future__ import annotations
@@ -51,13 +52,26 @@ class Ended:
 
 def warm(modules: Sequence[str]) -> None:
     """Imports modules, and what they import only when they are run; parses a command line once."""
-    os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "WANDB_MODE": "disabled"}
-    for name in (*modules, "datasets", "peft", "matplotlib.figure", "transformers.models.llama.modeling_llama", "transformers.generation"):
+    os.environ |= {
+        "OMP_NUM_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_OFFLINE": "1",
+        "WANDB_MODE": "disabled",
+    }
+    for name in (
+        *modules,
+        "datasets",
+        "peft",
+        "matplotlib.figure",
+        "transformers.models.llama.modeling_llama",
+        "transformers.generation",
+    ):
         importlib.import_module(name)
     import torch
     from hydra import compose, initialize_config_module
 
     from configs.schema import register
+
     register()
     torch.set_num_threads(1)
     with initialize_config_module("configs", version_base="1.3"):
@@ -72,6 +86,7 @@ def line(module: str, arguments: Sequence[str]) -> Callable[[], None]:
     def run() -> None:
         from configs.command import command
         from midsentence.ending import program
+
         sys.argv = [f"{module.rpartition('.')[2]}.py", *arguments]
         main = importlib.import_module(module).main
         (command(main) if "config" in inspect.signature(main).parameters else partial(program, main))()
@@ -80,8 +95,13 @@ def line(module: str, arguments: Sequence[str]) -> Callable[[], None]:
 
 
 def forked(
-    body: Callable[[], object], folder: Path, *, limit_s: float = LIMIT_S, stdin: bytes | None = b"",
-    environ: Mapping[str, str] | None = None, kill_after_s: float | None = None,
+    body: Callable[[], object],
+    folder: Path,
+    *,
+    limit_s: float = LIMIT_S,
+    stdin: bytes | None = b"",
+    environ: Mapping[str, str] | None = None,
+    kill_after_s: float | None = None,
 ) -> Ended:
     """Runs a case in a fork.
 
@@ -97,7 +117,9 @@ def forked(
     sys.stdout.flush()
     sys.stderr.flush()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons warn of forks beside threads; ours only wait
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # newer Pythons warn of forks beside threads; ours only wait
         pid = os.fork()
     if pid == 0:
         try:
@@ -143,7 +165,11 @@ def _become(folder: Path, said: Sequence, stdin: bytes | None, environ: Mapping[
     seconds = int(limit_s) + 1
     used = resource.getrusage(resource.RUSAGE_SELF)
     resource.setrlimit(resource.RLIMIT_CPU, (seconds + int(used.ru_utime + used.ru_stime),) * 2)
-    taken = int(Path("/proc/self/statm").read_text("utf-8").split()[0]) * resource.getpagesize() if Path("/proc/self/statm").exists() else 0
+    taken = (
+        int(Path("/proc/self/statm").read_text("utf-8").split()[0]) * resource.getpagesize()
+        if Path("/proc/self/statm").exists()
+        else 0
+    )
     resource.setrlimit(resource.RLIMIT_AS, (taken + MOST_BYTES,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     warnings.resetwarnings()
@@ -151,7 +177,8 @@ def _become(folder: Path, said: Sequence, stdin: bytes | None, environ: Mapping[
 
 
 def _status(body: Callable[[], object]) -> int:
-    """Runs the body as the interpreter runs a program: what it raises is printed, and its streams are flushed at the end."""
+    """Runs the body as the interpreter runs a program: what it raises is printed, and its streams are flushed at the
+    end."""
     try:
         try:
             body()

@@ -15,39 +15,102 @@ from scripts.hostile.warm import forked, line
 SMALL = ["experiment=debug", "data.sizes={train: 3, validation: 1, test: 2}", "data.shard_rows=2"]
 """Settings of the smallest run there is."""
 GENERATE = ("data_gen.generate", [*SMALL, "out=data"])
-REPLAY = ("eval.replay", [
-    *SMALL, "eval.backends=[expert]", "eval.modes=[sequential,speculative]", "eval.expert_tasks=2", "out=replay",
-])
-TRAIN = ("training.sft", [
-    *SMALL, "train.data=[data]", "train.max_steps=2", "train.lora_rank=4", "train.checkpoint_every_steps=1", "out=run",
-])
+REPLAY = (
+    "eval.replay",
+    [
+        *SMALL,
+        "eval.backends=[expert]",
+        "eval.modes=[sequential,speculative]",
+        "eval.expert_tasks=2",
+        "out=replay",
+    ],
+)
+TRAIN = (
+    "training.sft",
+    [
+        *SMALL,
+        "train.data=[data]",
+        "train.max_steps=2",
+        "train.lora_rank=4",
+        "train.checkpoint_every_steps=1",
+        "out=run",
+    ],
+)
 REPORT = ("eval.report", ["runs=[replay]", "eval.resamples=50", "out=report"])
-REPAIR = ("training.repair", [
-    *SMALL, "model.adapter=run", "repair.rollouts=4", "repair.shard_rollouts=2", "repair.batch=2", "repair.most_mistakes=2",
-])
+REPAIR = (
+    "training.repair",
+    [
+        *SMALL,
+        "model.adapter=run",
+        "repair.rollouts=4",
+        "repair.shard_rollouts=2",
+        "repair.batch=2",
+        "repair.most_mistakes=2",
+    ],
+)
 MADE = (GENERATE, REPLAY, TRAIN, REPORT)
 
 TOOLS: list[dict[str, Any]] = [
-    {"name": "find_place", "description": "Finds a place.", "access": "read", "parameters": {
-        "type": "object", "required": ["what"], "properties": {
-            "what": {"type": "string", "description": "What to look for."}, "near": {"type": "string"},
-            "most": {"type": "integer", "minimum": 1, "maximum": 20}, "open": {"type": "boolean"}}}},
-    {"name": "book_table", "description": "Books a table.", "access": "write", "returns": "object", "parameters": {
-        "type": "object", "required": ["place", "people"], "properties": {
-            "place": {"type": "string"}, "people": {"type": "integer"}, "notes": {"type": "array", "items": {"type": "string"}},
-            "seat": {"type": "string", "enum": ["inside", "outside"]}}}},
+    {
+        "name": "find_place",
+        "description": "Finds a place.",
+        "access": "read",
+        "parameters": {
+            "type": "object",
+            "required": ["what"],
+            "properties": {
+                "what": {"type": "string", "description": "What to look for."},
+                "near": {"type": "string"},
+                "most": {"type": "integer", "minimum": 1, "maximum": 20},
+                "open": {"type": "boolean"},
+            },
+        },
+    },
+    {
+        "name": "book_table",
+        "description": "Books a table.",
+        "access": "write",
+        "returns": "object",
+        "parameters": {
+            "type": "object",
+            "required": ["place", "people"],
+            "properties": {
+                "place": {"type": "string"},
+                "people": {"type": "integer"},
+                "notes": {"type": "array", "items": {"type": "string"}},
+                "seat": {"type": "string", "enum": ["inside", "outside"]},
+            },
+        },
+    },
 ]
 ROWS: list[dict[str, Any]] = [
-    {"id": "first", "request": "find sushi near Oslo please",
-     "calls": [{"name": "find_place", "args": {"what": ["sushi"], "near": ["Oslo"]}}]},
-    {"id": "second", "request": "book a table at Nobu for four people outside", "now": "2025-03-01 14:30:00",
-     "calls": [{"name": "book_table", "args": {"place": ["Nobu"], "people": [4], "seat": ["outside"]}}], "tags": ["plain"]},
-    {"id": "third", "request": "find tapas and book Lima for two",
-     "calls": [{"name": "find_place", "args": {"what": ["tapas"]}}, {"name": "book_table", "args": {"place": ["Lima"], "people": [2]}}],
-     "split": "train"},
-    {"id": "spoken", "request": "find ramen near Paris",
-     "words": [["find", 0.0, 0.2], ["ramen", 0.3, 0.7], ["near", 0.8, 0.9], ["Paris", 1.0, 1.4]],
-     "calls": [{"name": "find_place", "args": {"what": ["ramen"], "near": ["Paris"]}}]},
+    {
+        "id": "first",
+        "request": "find sushi near Oslo please",
+        "calls": [{"name": "find_place", "args": {"what": ["sushi"], "near": ["Oslo"]}}],
+    },
+    {
+        "id": "second",
+        "request": "book a table at Nobu for four people outside",
+        "now": "2025-03-01 14:30:00",
+        "calls": [{"name": "book_table", "args": {"place": ["Nobu"], "people": [4], "seat": ["outside"]}}],
+        "tags": ["plain"],
+    },
+    {
+        "id": "third",
+        "request": "find tapas and book Lima for two",
+        "calls": [
+            {"name": "find_place", "args": {"what": ["tapas"]}},
+            {"name": "book_table", "args": {"place": ["Lima"], "people": [2]}},
+        ],
+        "split": "train",
+    },
+    {
+        "id": "spoken",
+        "request": "find ramen near Paris",
+        "words": [["find", 0.0, 0.2], ["ramen", 0.3, 0.7], ["near", 0.8, 0.9], ["Paris", 1.0, 1.4]],
+        "calls": [{"name": "find_place", "args": {"what": ["ramen"], "near": ["Paris"]}}],
+    },
 ]
 PYTHON = '''from midsentence.tools.function import tool
 

@@ -1,7 +1,7 @@
 """The Realtime API on this machine: ``python -m scripts.loopback``, and the SDK's ``base_url`` is what it prints.
 
-The embedded model with the adapter that comes with the code writes, or a script (``--script FILE``). Everything is text; a key is
-needed, and any will do. Needs the extra ``openai``.
+The embedded model with the adapter that comes with the code writes, or a script (``--script FILE``). Everything is
+text; a key is needed, and any will do. Needs the extra ``openai``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def main(arguments: list[str]) -> None:
     if find_spec("openai") is None or find_spec("websockets") is None:
         raise UserError("the loopback speaks in the types of OpenAI's SDK; pip install -e '.[openai]'")
     players = scripted(chosen.script) if chosen.script else weights(chosen.model, chosen.adapter)
-    trace = (lambda who, event: print(who, json.dumps(event), flush=True)) if chosen.trace else (lambda who, event: None)
+    trace = (
+        (lambda who, event: print(who, json.dumps(event), flush=True)) if chosen.trace else (lambda who, event: None)
+    )
     asyncio.run(serve(players, chosen.port, trace))
 
 

@@ -1,6 +1,8 @@
-"""A script in the model's place: what is written once the conversation says what a row waits for, and the faults that tests order.
+"""A script in the model's place: what is written once the conversation says what a row waits for, and the faults that
+tests order.
 
-Owns rows and their order; one script serves every connection, so that it goes on after one was dropped. Does not know events.
+Owns rows and their order; one script serves every connection, so that it goes on after one was dropped. Does not know
+events.
 """
 
 from __future__ import annotations
@@ -13,7 +15,17 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 FAULTS = (
-    "drop", "garble", "strange", "repeat", "disorder", "garbled_deltas", "late", "mute", "unannounced", "incomplete", "expire",
+    "drop",
+    "garble",
+    "strange",
+    "repeat",
+    "disorder",
+    "garbled_deltas",
+    "late",
+    "mute",
+    "unannounced",
+    "incomplete",
+    "expire",
 )
 """Faults without a word of their own; ``refuse CODE`` and ``fail CODE`` have one."""
 
@@ -26,10 +38,11 @@ class Row:
     """What the conversation, its instructions included, must say, anywhere; several texts must all be there."""
     write: str
     fault: str = ""
-    """``drop`` the connection after the words; ``garble``: half an event's JSON; ``strange``: an event without its fields; ``repeat``
-    every event; ``disorder`` those around the text; ``garbled_deltas``: pieces that don't make up the text; ``late``: more pieces
-    after the end; ``mute``: never ends, cancelled or not; ``unannounced``: nothing comes of it; ``incomplete``: out of tokens;
-    ``expire``: an error that the session is too old, and the end of the connection; ``refuse CODE``; ``fail CODE``."""
+    """``drop`` the connection after the words; ``garble``: half an event's JSON; ``strange``: an event without its
+    fields; ``repeat`` every event; ``disorder`` those around the text; ``garbled_deltas``: pieces that don't make up
+    the text; ``late``: more pieces after the end; ``mute``: never ends, cancelled or not; ``unannounced``: nothing
+    comes of it; ``incomplete``: out of tokens; ``expire``: an error that the session is too old, and the end of the
+    connection; ``refuse CODE``; ``fail CODE``."""
     pace_s: float = 0.0
     """Time between two pieces."""
 
@@ -64,7 +77,12 @@ class Script:
         names = ", ".join(spec.name for spec in fields(Row))
         try:
             rows = json.loads(path.read_text(encoding="utf-8"))
-            return cls([Row(**(row | {"when": tuple(when) if isinstance(when := row["when"], list) else when})) for row in rows])
+            return cls(
+                [
+                    Row(**(row | {"when": tuple(when) if isinstance(when := row["when"], list) else when}))
+                    for row in rows
+                ]
+            )
         except (json.JSONDecodeError, TypeError, LookupError, AttributeError) as error:
             raise ValueError(f"{path} is no script ({error}); give a JSON list of objects with {names}") from error
 
@@ -80,7 +98,7 @@ class Script:
         row = self.reply("".join((instructions, *(text for _, text in items))))
         yield row
         for at in range(0, len(row.write), 3):
-            yield row.write[at:at + 3]
+            yield row.write[at : at + 3]
             await asyncio.sleep(row.pace_s)
 
     def count(self, text: str) -> int:
@@ -89,11 +107,15 @@ class Script:
 
 
 class Rules(Script):
-    """Plays the model by the conversation alone, the same for everybody: the first row that is due, and whose lines do not all stand."""
+    """Plays the model by the conversation alone, the same for everybody: the first row that is due, and whose lines do
+    not all stand."""
 
     def reply(self, said: str) -> Row:
         """See `Script`."""
-        return next((row for row in self.rows if row.is_due(said) and not all(line in said for line in lines_of(row.write))), PAUSE)
+        return next(
+            (row for row in self.rows if row.is_due(said) and not all(line in said for line in lines_of(row.write))),
+            PAUSE,
+        )
 
 
 def lines_of(action: str) -> list[str]:

@@ -1,7 +1,9 @@
-"""The Realtime API's text half over a real websocket: a conversation of items, one response at a time, every event of the SDK's types.
+"""The Realtime API's text half over a real websocket: a conversation of items, one response at a time, every event of
+the SDK's types.
 
-Owns the events and their order, and what the API refuses. Each event is made and read by the pydantic type that the official SDK has for
-it, unknown fields refused, so that it can't speak a dialect. Does not know who writes (`Player`). Sound is refused.
+Owns the events and their order, and what the API refuses. Each event is made and read by the pydantic type that the
+official SDK has for it, unknown fields refused, so that it can't speak a dialect. Does not know who writes (`Player`).
+Sound is refused.
 """
 
 from __future__ import annotations
@@ -68,7 +70,9 @@ def checked(kinds: dict[str, type[BaseModel]], data: Any) -> Any:
     try:
         event = kind.model_validate(data)
     except ValidationError as error:
-        raise Refused("invalid_event", f"{kind.__name__}: {error.errors()[0]['loc']}: {error.errors()[0]['msg']}") from error
+        raise Refused(
+            "invalid_event", f"{kind.__name__}: {error.errors()[0]['loc']}: {error.errors()[0]['msg']}"
+        ) from error
     if strange := next(_strangers(event), None):
         raise Refused("unknown_parameter", f"Unknown parameter: '{strange}'.")
     return event
@@ -88,7 +92,9 @@ def _strangers(value: Any) -> Any:
 class Loopback:
     """Serves connections on 127.0.0.1, each with its own conversation."""
 
-    def __init__(self, players: Callable[[], Player], key: str = "", trace: Callable[[str, Any], None] = lambda who, event: None) -> None:
+    def __init__(
+        self, players: Callable[[], Player], key: str = "", trace: Callable[[str, Any], None] = lambda who, event: None
+    ) -> None:
         """Listens once `running` is entered.
 
         Args:
@@ -117,7 +123,11 @@ class Loopback:
         key = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if not key or self.key not in ("", key):
             return connection.respond(HTTPStatus.UNAUTHORIZED, f"Incorrect API key provided: {key}.\n")
-        return None if request.path.startswith("/v1/realtime") else connection.respond(HTTPStatus.NOT_FOUND, "use /v1/realtime\n")
+        return (
+            None
+            if request.path.startswith("/v1/realtime")
+            else connection.respond(HTTPStatus.NOT_FOUND, "use /v1/realtime\n")
+        )
 
     async def _talk(self, socket: ServerConnection) -> None:
         conversation = Conversation(socket, self.players(), self.trace)
@@ -212,7 +222,10 @@ class Conversation:
         if item["type"] != "message":
             raise Refused("unsupported", f"this server takes messages; an item of type {item['type']!r} is none")
         if len(item["id"]) > 32:
-            raise Refused("string_above_max_length", "Invalid 'item.id': string too long. Expected a string with maximum length 32.")
+            raise Refused(
+                "string_above_max_length",
+                "Invalid 'item.id': string too long. Expected a string with maximum length 32.",
+            )
         wanted = {"assistant": "output_text"}.get(item["role"], "input_text")
         if any(part.get("type") != wanted or not part.get("text") for part in item["content"]):
             raise Refused("invalid_value", f"content of {item['role']} is {wanted} with a text")
@@ -235,7 +248,9 @@ class Conversation:
     async def _begin(self, event: dict[str, Any]) -> None:
         given = event.get("response") or {}
         if self._response is not None and not self._response.done():
-            raise Refused("conversation_already_has_active_response", "Conversation already has an active response in progress")
+            raise Refused(
+                "conversation_already_has_active_response", "Conversation already has an active response in progress"
+            )
         if strange := next((name for name in given if name != "metadata"), None):
             raise Refused("unsupported", f"this server takes metadata of a response; it takes no {strange}")
         if self.session.get("output_modalities") != ["text"]:
@@ -252,24 +267,45 @@ class Conversation:
             return await self._socket.close(1001)
         if fault == "unannounced":
             return
-        response = {"id": f"resp_{next(self._numbers)}", "object": "realtime.response", "status": "in_progress", "output": []}
+        response = {
+            "id": f"resp_{next(self._numbers)}",
+            "object": "realtime.response",
+            "status": "in_progress",
+            "output": [],
+        }
         if given.get("metadata"):
             response["metadata"] = given["metadata"]
         read = self.session.get("instructions", "") + "".join(text for _, text in texts)
-        self._response = asyncio.create_task(self._respond(response, pieces, "" if isinstance(first, Row) else first, read, code))
+        self._response = asyncio.create_task(
+            self._respond(response, pieces, "" if isinstance(first, Row) else first, read, code)
+        )
 
-    async def _respond(self, response: dict[str, Any], pieces: AsyncIterator[Any], first: str, read: str, code: str) -> None:
-        item: dict[str, Any] = {"id": f"item_{next(self._numbers)}", "object": "realtime.item", "type": "message", "status": "in_progress",
-                                "role": "assistant", "content": []}
+    async def _respond(
+        self, response: dict[str, Any], pieces: AsyncIterator[Any], first: str, read: str, code: str
+    ) -> None:
+        item: dict[str, Any] = {
+            "id": f"item_{next(self._numbers)}",
+            "object": "realtime.item",
+            "type": "message",
+            "status": "in_progress",
+            "role": "assistant",
+            "content": [],
+        }
         with suppress(ConnectionClosed):
             await self._say("response.created", response=response)
             limit = {"name": "tokens", "limit": LIMIT, "remaining": 0 if code == "rate_limit_exceeded" else LIMIT}
-            await self._say("rate_limits.updated", rate_limits=[limit | {"reset_seconds": WINDOW_S if limit["remaining"] else 0.05}])
+            await self._say(
+                "rate_limits.updated", rate_limits=[limit | {"reset_seconds": WINDOW_S if limit["remaining"] else 0.05}]
+            )
             status = "failed"
             if not code:
                 await self._say("response.output_item.added", response_id=response["id"], output_index=0, item=item)
                 self.items.append(item)
-                await self._say("conversation.item.added", item=item, previous_item_id=self.items[-2]["id"] if self.items[1:] else None)
+                await self._say(
+                    "conversation.item.added",
+                    item=item,
+                    previous_item_id=self.items[-2]["id"] if self.items[1:] else None,
+                )
                 place = {"response_id": response["id"], "item_id": item["id"], "output_index": 0, "content_index": 0}
                 await self._say("response.content_part.added", **place, part={"type": "text", "text": ""})
                 item["content"] = [{"type": "output_text", "text": ""}]
@@ -281,11 +317,17 @@ class Conversation:
     async def _write(self, place: dict[str, Any], first: str, pieces: AsyncIterator[Any], part: dict[str, str]) -> str:
         """Tells the pieces as they come, which make up the part's text; gives how the response ends."""
         async for part["text"], piece in _growing(first, pieces):
-            await self._say("response.output_text.delta", **place, delta=piece[::-1] if self._row.fault == "garbled_deltas" else piece)
+            await self._say(
+                "response.output_text.delta",
+                **place,
+                delta=piece[::-1] if self._row.fault == "garbled_deltas" else piece,
+            )
         await self._break()
         return "incomplete" if self._row.fault == "incomplete" else "completed"
 
-    async def _end(self, response: dict[str, Any], item: dict[str, Any], text: str, status: str, read: str, code: str) -> None:
+    async def _end(
+        self, response: dict[str, Any], item: dict[str, Any], text: str, status: str, read: str, code: str
+    ) -> None:
         place = {"response_id": response["id"], "output_index": 0}
         if item in self.items:
             item["status"] = "completed" if status == "completed" else "incomplete"
@@ -294,19 +336,44 @@ class Conversation:
             await self._say("response.content_part.done", **where, part={"type": "text", "text": text})
             await self._say("response.output_item.done", **place, item=item)
             await self._say("conversation.item.done", item=item)
-        reason = {"cancelled": {"reason": "client_cancelled"}, "incomplete": {"reason": "max_output_tokens"}}.get(status, {})
-        error = {"error": {"code": code, "type": "server_error" if code == "server_error" else "invalid_request_error",
-                           "message": "as ordered"}} if code else {}
+        reason = {"cancelled": {"reason": "client_cancelled"}, "incomplete": {"reason": "max_output_tokens"}}.get(
+            status, {}
+        )
+        error = (
+            {
+                "error": {
+                    "code": code,
+                    "type": "server_error" if code == "server_error" else "invalid_request_error",
+                    "message": "as ordered",
+                }
+            }
+            if code
+            else {}
+        )
         cached = len(_same(self._read, read))
         self._read = read + text
         tokens = self._player.count(read), self._player.count(text)
-        usage = {"input_tokens": tokens[0], "output_tokens": tokens[1], "total_tokens": sum(tokens), "input_token_details": {
-            "text_tokens": tokens[0], "cached_tokens": self._player.count(read[:cached]) if cached else 0}}
+        usage = {
+            "input_tokens": tokens[0],
+            "output_tokens": tokens[1],
+            "total_tokens": sum(tokens),
+            "input_token_details": {
+                "text_tokens": tokens[0],
+                "cached_tokens": self._player.count(read[:cached]) if cached else 0,
+            },
+        }
         details = {"type": status} | reason | error
-        response |= {"status": status, "status_details": details, "usage": usage, "output": [item] if item in self.items else []}
+        response |= {
+            "status": status,
+            "status_details": details,
+            "usage": usage,
+            "output": [item] if item in self.items else [],
+        }
         await self._say("response.done", response=response)
         if self._row.fault == "late":
-            await self._say("response.output_text.delta", **place, item_id=item["id"], content_index=0, delta="</tool_call>")
+            await self._say(
+                "response.output_text.delta", **place, item_id=item["id"], content_index=0, delta="</tool_call>"
+            )
 
     async def _break(self) -> None:
         """The faults that come after the words."""
@@ -326,7 +393,9 @@ class Conversation:
     # -- events out
 
     async def _error(self, refusal: Refused, cause: str | None) -> None:
-        told = {"type": refusal.kind, "code": refusal.code, "message": str(refusal)} | ({"event_id": cause} if cause else {})
+        told = {"type": refusal.kind, "code": refusal.code, "message": str(refusal)} | (
+            {"event_id": cause} if cause else {}
+        )
         await self._say("error", error=told)
 
     async def _say(self, kind: str, **fields: Any) -> None:
@@ -360,4 +429,4 @@ async def _growing(first: str, pieces: AsyncIterator[Any]) -> AsyncIterator[tupl
 def _same(one: str, other: str) -> str:
     """The beginning that two texts share."""
     most = min(len(one), len(other))
-    return one[:next((n for n in range(most) if one[n] != other[n]), most)]
+    return one[: next((n for n in range(most) if one[n] != other[n]), most)]

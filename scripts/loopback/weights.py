@@ -1,7 +1,9 @@
-"""A model of this machine in the service's place, for one connection: its context is extended as items come, and cropped where they go.
+"""A model of this machine in the service's place, for one connection: its context is extended as items come, and
+cropped where they go.
 
-Owns the way back from items to segments, so that a model trained here reads the ids that it was trained on, and the text of what it writes.
-Does not know events. Nothing constrains what it writes: the grammar needs to know the calls, which are the session's.
+Owns the way back from items to segments, so that a model trained here reads the ids that it was trained on, and the
+text of what it writes. Does not know events. Nothing constrains what it writes: the grammar needs to know the calls,
+which are the session's.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from midsentence.core.transcript import CLOSERS, Kind, Segment
 from midsentence.rendering.renderer import Renderer, Rendering
 from scripts.loopback.script import Row
 
-_SAID = re.compile(rf"<({'|'.join(kind for kind in get_args(Kind) if kind not in ('model', *CLOSERS))})>(?: (.*))?", re.DOTALL)
+_SAID = re.compile(
+    rf"<({'|'.join(kind for kind in get_args(Kind) if kind not in ('model', *CLOSERS))})>(?: (.*))?", re.DOTALL
+)
 _CLOSER = re.compile(rf"</({'|'.join(CLOSERS)})>")
 MOST_TOKENS = 600
 """The longest response."""
@@ -28,14 +32,15 @@ def segments_of(renderer: Renderer, items: Sequence[tuple[str, str]], own: dict[
 
     Args:
         renderer: the model's.
-        items: (role, text); a user's text that is no segment counts as a final update, and an empty one or "(go on)" as nothing.
+        items: (role, text); a user's text that is no segment counts as a final update, and an empty one or "(go on)" as
+            nothing.
         own: ids of what the model wrote, by text.
     """
     found: list[Segment] = []
     for role, text in items:
         if role == "assistant":
             closer = _CLOSER.search(text)
-            written = text[:closer.start()] if closer else text
+            written = text[: closer.start()] if closer else text
             found.append(Segment("model", written, 0, own.get(written) or renderer.action_ids(written)))
             if closer:
                 found.append(Segment(closer[1], "", 0))  # type: ignore[arg-type]
@@ -88,7 +93,10 @@ class Weights:
 
     def _take_in(self, instructions: str, items: Sequence[tuple[str, str]]) -> None:
         rendering = Rendering(self._renderer)
-        wanted = [*self._renderer.prompt_ids(instructions), *rendering.take(segments_of(self._renderer, items, self._own))]
+        wanted = [
+            *self._renderer.prompt_ids(instructions),
+            *rendering.take(segments_of(self._renderer, items, self._own)),
+        ]
         if items and items[-1][0] != "assistant":
             wanted += rendering.header()
         with self._lock:  # threads that nobody waits for any more may still be here

@@ -33,7 +33,7 @@ from midsentence.core.events import (
     ToolError,
     ToolResult,
     UserUpdate,
-)  # fmt: skip
+)
 from midsentence.core.lines import AmendLine, CallLine, CommitLine, RemoveLine
 from midsentence.core.modes import Settings
 from midsentence.core.parser import ActionEnded, Item, Parser, feed
@@ -115,7 +115,13 @@ class Judge:
         items = self._hear(event)
         ended = any(isinstance(command, Finish) for command in commands)
         if items:
-            errors = [one.text for command in commands if isinstance(command, Append) for one in command.segments if one.kind == "error"]
+            errors = [
+                one.text
+                for command in commands
+                if isinstance(command, Append)
+                for one in command.segments
+                if one.kind == "error"
+            ]
             self._written(items, ended or bool(errors), "\n".join(errors))
         for command in commands:
             self._command(command, ended or isinstance(event, Close))
@@ -136,7 +142,9 @@ class Judge:
     @property
     def may_answer(self) -> bool:
         """Whether the end of speech is in the context, or what may stand for it."""
-        return self.final_in_context or self.predicted or self.settings.commit_on == "silence" and self.silence_in_context
+        return (
+            self.final_in_context or self.predicted or self.settings.commit_on == "silence" and self.silence_in_context
+        )
 
     def count(self, rule: str) -> None:
         """One more of these."""
@@ -180,7 +188,9 @@ class Judge:
     def _speech(self, event: UserUpdate) -> None:
         heard = event.text.split()
         if self.finished or not heard and not event.retracts and not event.final:
-            self._may_go(self.beside | (self.attempt or set()) | {*self.altered})  # nothing was said, and yet an update came
+            self._may_go(
+                self.beside | (self.attempt or set()) | {*self.altered}
+            )  # nothing was said, and yet an update came
             return
         if heard or event.retracts:
             if self.turn_over:
@@ -195,11 +205,12 @@ class Judge:
             self.beside.clear()
             self.altered.clear()
         self.said.update(words(event.text))
-        del self.heard[len(self.heard) - min(max(event.retracts, 0), len(self.heard)):]
+        del self.heard[len(self.heard) - min(max(event.retracts, 0), len(self.heard)) :]
         self.heard += heard
 
     def _throw_away(self) -> None:
-        """Speech goes on: what an attempt on a predicted end has done was for nothing. Of a model that listens the calls stand."""
+        """Speech goes on: what an attempt on a predicted end has done was for nothing. Of a model that listens the
+        calls stand."""
         if self.predicted and not self.settings.listens:
             self.thrown, self.then, self.ends_then = set(self.attempt or ()), self.stood, self.ends
         if self.settings.listens:
@@ -207,7 +218,9 @@ class Judge:
         elif self.attempt is not None:
             if self.on_prediction:
                 self.stop_by = self.generation
-            altered = {id for id, was in self.altered.items() if was != meaning(self.calls[id].spec, self.calls[id].args)}
+            altered = {
+                id for id, was in self.altered.items() if was != meaning(self.calls[id].spec, self.calls[id].args)
+            }
             for call in [self.calls[id] for id in self.attempt | altered]:
                 for one in (call, *self.calls.below(call)):
                     if not one.removed and not one.frozen:
@@ -227,7 +240,9 @@ class Judge:
 
     def _of(self, id: int, version: int, *statuses: str) -> Told | None:
         call = self.calls.get(id)
-        good = call is not None and call.valid and not call.removed and call.version == version and call.status in statuses
+        good = (
+            call is not None and call.valid and not call.removed and call.version == version and call.status in statuses
+        )
         return call if good else None
 
     def _lost(self, id: int, version: int, kind: str) -> None:
@@ -275,12 +290,18 @@ class Judge:
     def _commit_at_end(self, item: ActionEnded) -> None:
         standing = list(self.calls.standing())
         if self.settings.commit == "paper":
-            if item.kind != "tool_call" and (self.final_heard or self.settings.commit_on == "silence" and self.silence_in_context):
+            if item.kind != "tool_call" and (
+                self.final_heard or self.settings.commit_on == "silence" and self.silence_in_context
+            ):
                 self._commit(standing)
         elif self.settings.commit == "line" and item.kind != "answer":
             for call in standing:
                 call.near = ("commit_by_pause", self.at)
-        elif self.settings.commit == "action" and item.kind != "answer" and not (self.began_final or self.began_predicted):
+        elif (
+            self.settings.commit == "action"
+            and item.kind != "answer"
+            and not (self.began_final or self.began_predicted)
+        ):
             for call in standing:
                 call.near = ("commit_too_early", self.at)
         elif self._commit_counts(standing):
@@ -325,7 +346,13 @@ class Judge:
         return list({one.id: one for id in line.ids for one in self.calls.chain(self.calls[id])}.values())
 
     def _refused_commit(self, line: CommitLine, error: str) -> None:
-        if self.settings.commit != "line" or not self.may_commit or self.speech_at > self.began_at or self.finished or not error:
+        if (
+            self.settings.commit != "line"
+            or not self.may_commit
+            or self.speech_at > self.began_at
+            or self.finished
+            or not error
+        ):
             return
         if all(id in self.calls and not (self.calls[id].removed or self.calls[id].perhaps_gone) for id in line.ids):
             open_calls = self.calls.open(self._named_by(line))
@@ -362,7 +389,12 @@ class Judge:
 
     def _amend(self, line: AmendLine) -> None:
         old = self.calls.get(line.id)
-        if old is None or old.removed and not old.perhaps_gone or line.name not in (param.name for param in old.spec.params):
+        if (
+            old is None
+            or old.removed
+            and not old.perhaps_gone
+            or line.name not in (param.name for param in old.spec.params)
+        ):
             return self.count("bad_line_accepted")
         value = line.value
         if line.append:
@@ -377,7 +409,9 @@ class Judge:
     def _needs(self, id: int, args: Mapping[str, Any]) -> frozenset[int] | None:
         """What the arguments are computed from; None, and counted, if they may not be."""
         needs = frozenset(refs(list(args.values())))
-        if any(need not in self.calls or self.calls[need].removed and not self.calls[need].perhaps_gone for need in needs):
+        if any(
+            need not in self.calls or self.calls[need].removed and not self.calls[need].perhaps_gone for need in needs
+        ):
             self.count("bad_line_accepted")
             return None
         if any(one.id == id for need in needs for one in self.calls.chain(self.calls[need])):
@@ -457,7 +491,9 @@ class Judge:
                 if self.appending:
                     self.count("overlap")
                 self.appending = True
-                if self.thrown is not None and (turns, results) == self.left_out:  # nothing made room: an attempt has left it
+                if (
+                    self.thrown is not None and (turns, results) == self.left_out
+                ):  # nothing made room: an attempt has left it
                     self.highest = min(self.thrown, default=self.highest + 1) - 1
                     self.calls.forget(self.thrown)
                     read, self.context_holds_data, ends = self.then
@@ -514,7 +550,7 @@ class Judge:
         match segment.kind:
             case "partial_query_update" | "final_query_update":
                 text, retracts = read_update(segment.text)
-                del self.read[len(self.read) - min(retracts, len(self.read)):]
+                del self.read[len(self.read) - min(retracts, len(self.read)) :]
                 self.read += text.split()
                 if text.split() or retracts:
                     self.end_in_context = self.silence_in_context = False
@@ -528,7 +564,9 @@ class Judge:
             case "cancel":
                 for id in map(int, re.findall(r"\d+", segment.text)):
                     call = self.calls.get(id)
-                    if call is None or not (call.shown or call.error_shown or call.must_cancel or call.removed or call.perhaps_gone):
+                    if call is None or not (
+                        call.shown or call.error_shown or call.must_cancel or call.removed or call.perhaps_gone
+                    ):
                         self.count("false_cancel")
                     if call is not None:
                         call.shown = call.must_cancel = False
@@ -576,7 +614,13 @@ class Judge:
             resolved(list(call.args.values()), self.calls)
         except NoPart as none:
             there = none.args[0]
-            shown = [str(name) for name in there] if isinstance(there, dict) else [str(len(there))] if isinstance(there, list) else []
+            shown = (
+                [str(name) for name in there]
+                if isinstance(there, dict)
+                else [str(len(there))]
+                if isinstance(there, list)
+                else []
+            )
             if shown and not any(name in error for name in shown):
                 self.count("part_unnamed")
         except LookupError:
@@ -623,7 +667,13 @@ class Judge:
                     self._void(other)
         if again and call.started_at >= changed_at(self, call):
             call.changed_at = self.at + 0.5  # run again as it was: what it gives may be another thing
-        call.version, call.status, call.valid, call.started_at, call.perhaps_gone = start.version, "running", True, self.at, False
+        call.version, call.status, call.valid, call.started_at, call.perhaps_gone = (
+            start.version,
+            "running",
+            True,
+            self.at,
+            False,
+        )
         if call.spec.access == "write":
             self._stale(call)
         return None
@@ -631,7 +681,9 @@ class Judge:
     def _stale(self, call: Told) -> None:
         """Reads that ran before this effect, and come after it in order, are of a world that is gone."""
         for read in self.calls.standing():
-            ran = read.version and read.started_at >= changed_at(self, read)  # as it stands; what has not can't be stale
+            ran = read.version and read.started_at >= changed_at(
+                self, read
+            )  # as it stands; what has not can't be stale
             stale = ran and read.spec.access != "write" and call.spec.writes & read.spec.reads
             if stale and self.calls.precedes(call, read) and not any(other.frozen for other in self.calls.below(read)):
                 read.changed_at = self.at + 0.5  # an effect made it stale: after this commit, if this step holds one

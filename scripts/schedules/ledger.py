@@ -1,4 +1,5 @@
-"""What the judge remembers of each call that the model wrote: lines, starts, answers, and what the context was shown."""
+"""What the judge remembers of each call that the model wrote: lines, starts, answers, and what the context was
+shown."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ class Told:
     commit_at: int = 0
     """When the last commit was that covers it; whether that still lets it go is a question of what came after."""
     near: tuple[str, int] = ("", 0)
-    """The last thing that looks like a commit of it and is none: the rule that was broken if it went for its sake, and when."""
+    """The last thing that looks like a commit of it and is none: the rule that was broken if it went for its sake, and
+    when."""
     again_at: int = 0
     """When a line last made another call of it."""
     changed_at: float = 0
@@ -41,7 +43,8 @@ class Told:
     version: int = 0
     """The version that was started last."""
     before: int = 0
-    """Versions of its number that were another call's, of an attempt that has left the context: known when it is first shown."""
+    """Versions of its number that were another call's, of an attempt that has left the context: known when it is first
+    shown."""
     value: Any = None
     valid: bool = False
     """Whether the last start is of the call as it stands."""
@@ -116,7 +119,11 @@ class Ledger(dict[int, Told]):
 
     def open(self, calls: Iterable[Told]) -> list[Told]:
         """Those of the calls that wait for a required argument, and for nothing else that has gone wrong."""
-        return [one for one in calls if one.missing and one.status == "waiting" and not (one.perhaps_gone or self.is_skipped(one))]
+        return [
+            one
+            for one in calls
+            if one.missing and one.status == "waiting" and not (one.perhaps_gone or self.is_skipped(one))
+        ]
 
     def precedes(self, one: Told, other: Told) -> bool:
         """Whether a call surely goes before another: by ID, itself and all that it is computed from."""
@@ -125,7 +132,11 @@ class Ledger(dict[int, Told]):
     def is_skipped(self, call: Told) -> bool:
         """Whether something that it needs has failed, is lost or is gone."""
         return any(
-            one.removed or one.perhaps_gone or one.status in ("failed", "unknown") or one.status == "waiting" and one.error_shown
+            one.removed
+            or one.perhaps_gone
+            or one.status in ("failed", "unknown")
+            or one.status == "waiting"
+            and one.error_shown
             for one in self.chain(call)[1:]
         )
 

@@ -37,7 +37,10 @@ def normal(value: Any) -> Any:
         case list() | tuple():
             return ("list", tuple(normal(item) for item in value))
         case Mapping():
-            return ("fields", tuple(sorted((unicodedata.normalize("NFC", name), normal(item)) for name, item in value.items())))
+            return (
+                "fields",
+                tuple(sorted((unicodedata.normalize("NFC", name), normal(item)) for name, item in value.items())),
+            )
         case Ref(call, path):
             return ("ref", call, path)
         case Join():

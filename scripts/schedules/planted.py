@@ -1,7 +1,8 @@
 """Bugs to plant, at least one for each of the judge's rules, and how many schedules it takes to find each.
 
 All alter what passes between the core and its shell: the settings and tools that the core is given (the judge knows the
-true ones), an event before the core hears it, a command after it gave it. So they survive any change of the core's insides.
+true ones), an event before the core hears it, a command after it gave it. So they survive any change of the core's
+insides.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from midsentence.core.events import (
     ToolError,
     ToolResult,
     UserUpdate,
-)  # fmt: skip
+)
 from midsentence.core.modes import Settings
 from midsentence.core.transcript import Segment
 from midsentence.tools.tool import ToolSpec
@@ -69,7 +70,8 @@ class Bug:
 
 
 def found_after(bug: Bug, seed: int, most: int, first: int = 0) -> int | None:
-    """How many schedules it takes, from number ``first`` on, until the bug's own rule counts; None if ``most`` do not find it."""
+    """How many schedules it takes, from number ``first`` on, until the bug's own rule counts; None if ``most`` do not
+    find it."""
     keys: dict[str, int] = {}
     for n in range(first, first + most):
         if Schedule(seed * 1_000_000_007 + n, bug.wires(), keys).run().counts[bug.rule]:
@@ -96,7 +98,9 @@ def _start(change: Callable[[StartTool], Iterable[Command]], writes: bool = True
 def _told(kind: str, change: Callable[[Segment], Iterable[Segment]]) -> Callable[..., Iterable[Command]]:
     def says(command: Command, event: Event, memory: Memory) -> Iterable[Command]:
         if isinstance(command, Append):
-            return (Append(tuple(new for one in command.segments for new in (change(one) if one.kind == kind else (one,)))),)
+            return (
+                Append(tuple(new for one in command.segments for new in (change(one) if one.kind == kind else (one,)))),
+            )
         return (command,)
 
     return says
@@ -111,7 +115,9 @@ def _nothing(event: Event) -> Event:
 
 
 def _rewritten(pattern: str, text: str) -> Callable[[Event, Memory], Event]:
-    return lambda event, memory: replace(event, text=re.sub(pattern, text, event.text)) if isinstance(event, ModelOutput) else event
+    return lambda event, memory: (
+        replace(event, text=re.sub(pattern, text, event.text)) if isinstance(event, ModelOutput) else event
+    )
 
 
 def _deaf(event: Event, memory: Memory) -> Event:
@@ -184,7 +190,10 @@ def _goes_on(commands: tuple[Command, ...], event: Event, memory: Memory) -> tup
 
 def _loose(spec: ToolSpec) -> ToolSpec:
     # a tool of which nothing is known but names: 1 is no default, and a list of one is no text
-    return replace(spec, params=tuple(replace(p, schema={} if spec.access == "write" else p.schema, default=None) for p in spec.params))
+    return replace(
+        spec,
+        params=tuple(replace(p, schema={} if spec.access == "write" else p.schema, default=None) for p in spec.params),
+    )
 
 
 def _nothing_required(spec: ToolSpec) -> ToolSpec:
@@ -192,7 +201,10 @@ def _nothing_required(spec: ToolSpec) -> ToolSpec:
 
 
 def _respelled(start: StartTool) -> Iterable[Command]:
-    args = {name: float(v) if type(v) is int else [v] if name == "to" and isinstance(v, str) else v for name, v in start.args.items()}
+    args = {
+        name: float(v) if type(v) is int else [v] if name == "to" and isinstance(v, str) else v
+        for name, v in start.args.items()
+    }
     return (start, replace(start, args=args | {"note": None}, version=start.version + 1))
 
 
@@ -205,7 +217,9 @@ BUGS: dict[str, Bug] = {
         "key_of_another_session", named=False, says=_start(lambda s: (replace(s, key=f"session:{s.call}"),))
     ),
     # one for each other rule
-    "a key is one ID's, whatever the call": Bug("key_shared", says=_start(lambda s: (replace(s, key=":".join(s.key.split(":")[:2])),))),
+    "a key is one ID's, whatever the call": Bug(
+        "key_shared", says=_start(lambda s: (replace(s, key=":".join(s.key.split(":")[:2])),))
+    ),
     "a key is the same for all": Bug("key_shared", says=_start(lambda s: (replace(s, key="key"),))),
     "a step raises": Bug("raised", hears=_raises),
     "results are not heard": Bug("hang", hears=lambda e, m: _nothing(e) if isinstance(e, ToolResult) else e),
@@ -222,12 +236,18 @@ BUGS: dict[str, Bug] = {
     "what is taken back is a word of the user's": Bug("equal_effect_twice", hears=_spoken),
     "effects can be revised": Bug("frozen_changed", tool=_as("read", "write")),
     "effects can be cancelled": Bug("frozen_cancelled", tool=_as("read", "write")),
-    "a call is mistaken for the next": Bug("unwritten_start", says=_start(lambda s: (replace(s, call=s.call + 1),), writes=False)),
-    "an argument is lost": Bug("wrong_arguments", says=_start(lambda s: (replace(s, args=dict(list(s.args.items())[1:])),), writes=False)),
+    "a call is mistaken for the next": Bug(
+        "unwritten_start", says=_start(lambda s: (replace(s, call=s.call + 1),), writes=False)
+    ),
+    "an argument is lost": Bug(
+        "wrong_arguments", says=_start(lambda s: (replace(s, args=dict(list(s.args.items())[1:])),), writes=False)
+    ),
     "an answer of any version is taken": Bug("void_result_shown", hears=_any_version, says=_versions),
     "a start is given twice": Bug("version_again", says=_start(lambda s: (s, s), writes=False)),
     "calls have no resources": Bug("out_of_order", tool=lambda t: replace(t, reads=frozenset(), writes=frozenset())),
-    "an effect makes no read stale": Bug("stale_read_used", tool=lambda t: replace(t, reads=frozenset(), writes=frozenset())),
+    "an effect makes no read stale": Bug(
+        "stale_read_used", tool=lambda t: replace(t, reads=frozenset(), writes=frozenset())
+    ),
     "what is void runs on": Bug("left_running", says=_drops(CancelTool)),
     "a result is shown under a later version": Bug(
         "void_result_shown", says=_told("tool_result", lambda s: (replace(s, text=s.text.replace(":", "v9:", 1)),))
@@ -249,16 +269,24 @@ BUGS: dict[str, Bug] = {
     "a generation begins twice": Bug("overlap", says=lambda c, e, m: (c, c) if isinstance(c, Generate) else (c,)),
     "nothing is required": Bug("bad_line_accepted", tool=_nothing_required),
     "the end is not the end": Bug("after_the_end", adds=_goes_on),
-    "writes are not counted": Bug("budget_of_effects", settings=_with(max_writes_per_turn=99, max_writes_per_session=99)),
+    "writes are not counted": Bug(
+        "budget_of_effects", settings=_with(max_writes_per_turn=99, max_writes_per_session=99)
+    ),
     "nothing is confirmed": Bug("unconfirmed", tool=lambda t: replace(t, confirm=False)),
     # amend lines, open calls, references in any direction, parts of results
     "what is added is set": Bug("wrong_arguments", hears=_rewritten(r"\+= ", "= ")),
     "a missing argument is taken for given": Bug("open_call_started", tool=_nothing_required),
     "an open call may be committed": Bug("open_call_unnamed", tool=_nothing_required),
-    "an error does not name what a call misses": Bug("open_call_unnamed", says=_told("error", lambda s: (replace(s, text="no"),))),
+    "an error does not name what a call misses": Bug(
+        "open_call_unnamed", says=_told("error", lambda s: (replace(s, text="no"),))
+    ),
     "a ring is not seen": Bug("ring_accepted", hears=_rewritten(r"\$[0-9]+", '"Bob"')),
-    "a part of a result is the whole": Bug("wrong_arguments", hears=_rewritten(r"(\$[0-9]+)(\.id|\.email|\[0\])+", r"\1")),
-    "an error does not say what is there": Bug("part_unnamed", says=_told("tool_error", lambda s: (replace(s, text=s.text[:3] + " no"),))),
+    "a part of a result is the whole": Bug(
+        "wrong_arguments", hears=_rewritten(r"(\$[0-9]+)(\.id|\.email|\[0\])+", r"\1")
+    ),
+    "an error does not say what is there": Bug(
+        "part_unnamed", says=_told("tool_error", lambda s: (replace(s, text=s.text[:3] + " no"),))
+    ),
     # commit lines, silence, predicted ends, lines that run as they come
     "a commit is for all": Bug("commit_not_named", hears=_rewritten("COMMIT [0-9, ]+", "COMMIT")),
     "a silence is the end": Bug("commit_too_early", settings=_with(commit_on="silence")),
@@ -269,7 +297,9 @@ BUGS: dict[str, Bug] = {
     "nothing is predicted, all is true": Bug("end_untrue", hears=_any_pause_is_the_end),
     "an attempt goes on": Bug("attempt_went_on", says=_drops(Stop)),
     "what an attempt started runs on": Bug("left_running", says=_drops(CancelTool)),
-    "every mode runs lines as they come": Bug("line_ran_early", settings=_with(runs_lines=True, listens=False, commit="action")),
+    "every mode runs lines as they come": Bug(
+        "line_ran_early", settings=_with(runs_lines=True, listens=False, commit="action")
+    ),
     "a silence is told as longer": Bug("silence_untrue", says=_told("silence", lambda s: (replace(s, text="99"),))),
 }
 """By what goes wrong."""

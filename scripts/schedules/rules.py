@@ -1,4 +1,5 @@
-"""The rules of the judge: each counter, and what it counts. From DESIGN.md, sections Protocol, Calls, Conversations and Modes."""
+"""The rules of the judge: each counter, and what it counts. From DESIGN.md, sections Protocol, Calls, Conversations and
+Modes."""
 
 from __future__ import annotations
 

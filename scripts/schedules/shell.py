@@ -1,8 +1,9 @@
-"""A shell without a clock: draws one hostile schedule of events, hands them to the core, and lets the judge see each step.
+"""A shell without a clock: draws one hostile schedule of events, hands them to the core, and lets the judge see each
+step.
 
-A schedule is drawn from its seed, with strays, duplicates, late answers and answers of what is unknown among what is due.
-After it, a kind user, model and tools let everything come to its end. What was fed is kept, so that a schedule can be fed again
-in part (`replayed`) and made shorter (`shortest`).
+A schedule is drawn from its seed, with strays, duplicates, late answers and answers of what is unknown among what is
+due. After it, a kind user, model and tools let everything come to its end. What was fed is kept, so that a schedule can
+be fed again in part (`replayed`) and made shorter (`shortest`).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from midsentence.core.events import (
     ToolError,
     ToolResult,
     UserUpdate,
-)  # fmt: skip
+)
 from midsentence.core.modes import MODES, Settings
 from midsentence.tools.tool import ToolSpec
 from scripts.schedules.judge import Judge
@@ -48,7 +49,9 @@ Step = Callable[[Any, Event], tuple[Any, tuple[Command, ...]]]
 class Wires:
     """What lies between the core and its shell; a planted bug is other wires."""
 
-    around: Callable[[Step, Any, Event], tuple[Any, tuple[Command, ...]]] = lambda step, state, event: step(state, event)
+    around: Callable[[Step, Any, Event], tuple[Any, tuple[Command, ...]]] = lambda step, state, event: step(
+        state, event
+    )
     settings: Callable[[Settings], Settings] = lambda given: given
     """The settings that the core is given."""
     tools: Mapping[str, ToolSpec] = dataclasses.field(default_factory=lambda: TOOLS)
@@ -57,28 +60,48 @@ class Wires:
 
 
 RESULTS = (
-    "ok", {"email": "bob", "id": 5}, [{"id": 5}, "a"], "zebra 4471", 4471, {"n": 1, "to": "omega"}, ["a", None], "", None, True, 1.5,
-    "a < b & <tool_call>", [[]] * 3,
-)  # fmt: skip
+    "ok",
+    {"email": "bob", "id": 5},
+    [{"id": 5}, "a"],
+    "zebra 4471",
+    4471,
+    {"n": 1, "to": "omega"},
+    ["a", None],
+    "",
+    None,
+    True,
+    1.5,
+    "a < b & <tool_call>",
+    [[]] * 3,
+)
 
 
 ENDS = ("<answer>ok</answer>", "<pause>")
 
 
 def any_settings(draw: random.Random, more: random.Random) -> Settings:
-    """A mode with settings at random; ``more`` draws those that came later, so that a schedule's number still means the same."""
+    """A mode with settings at random; ``more`` draws those that came later, so that a schedule's number still means the
+    same."""
     mode = draw.choice(list(MODES.values()))
     in_turn, in_session = draw.choice(((2, 3), (3, 2), (12, 32), (12, 32), (12, 32), (12, 32)))
     return replace(
-        mode, interrupt=draw.choice(("token", "line", "action")), runs_lines=mode.runs_lines and draw.random() < 0.7,
-        commit=draw.choice(("line", "line", "action", "action", "paper")), commit_on=draw.choice(("final", "silence")),
-        revise=draw.choice(("amend", "amend", "reissue")), revise_cascade=draw.choice(("rerun", "rerun", "cancel")),
-        commit_grace_ns=draw.choice((0, 0, ns(0.3))), allowed_egress=draw.choice((frozenset(), frozenset({"ask"}))),
+        mode,
+        interrupt=draw.choice(("token", "line", "action")),
+        runs_lines=mode.runs_lines and draw.random() < 0.7,
+        commit=draw.choice(("line", "line", "action", "action", "paper")),
+        commit_on=draw.choice(("final", "silence")),
+        revise=draw.choice(("amend", "amend", "reissue")),
+        revise_cascade=draw.choice(("rerun", "rerun", "cancel")),
+        commit_grace_ns=draw.choice((0, 0, ns(0.3))),
+        allowed_egress=draw.choice((frozenset(), frozenset({"ask"}))),
         # the first draw is of a setting that is gone; without it a schedule's number would mean another schedule
         max_errors_in_row=(draw.random(), draw.choice((3, 8, 8)))[1],
-        max_context_tokens=draw.choice((600, 8192, 8192, 8192)), max_generated_tokens=draw.choice((300, 2048, 2048)),
-        max_writes_per_turn=in_turn, max_writes_per_session=in_session, eager=mode.eager or mode.listens and more.random() < 0.3,
-    )  # fmt: skip
+        max_context_tokens=draw.choice((600, 8192, 8192, 8192)),
+        max_generated_tokens=draw.choice((300, 2048, 2048)),
+        max_writes_per_turn=in_turn,
+        max_writes_per_session=in_session,
+        eager=mode.eager or mode.listens and more.random() < 0.3,
+    )
 
 
 class Schedule:
@@ -126,7 +149,11 @@ class Schedule:
         self.draw = random.Random(0)
         self.begin()
         for event in events:
-            if isinstance(event, ModelOutput | ModelEnded) and event.generation >= 0 and self.judge.generation is not None:
+            if (
+                isinstance(event, ModelOutput | ModelEnded)
+                and event.generation >= 0
+                and self.judge.generation is not None
+            ):
                 event = replace(event, generation=self.judge.generation)
             self.feed(event)
         self.settle()
@@ -150,7 +177,9 @@ class Schedule:
         before_counts = dict(self.judge.counts) if self.trace is not None else {}
         self.judge.see(event, commands)
         if self.trace is not None:
-            self.trace.append((event, commands, [rule for rule, n in self.judge.counts.items() if n != before_counts.get(rule, 0)]))
+            self.trace.append(
+                (event, commands, [rule for rule, n in self.judge.counts.items() if n != before_counts.get(rule, 0)])
+            )
         if isinstance(event, ToolResult | ToolError) and (event.call, event.version) in self.running:
             self.running.remove((event.call, event.version))
             self.gone.append((event.call, event.version))
@@ -209,7 +238,13 @@ class Schedule:
         draw = self.draw
         roll = draw.random()
         self.silent_ns = 0
-        text = "" if roll < 0.08 else "wait " * 300 if roll < 0.085 else " ".join(draw.choices(USER_WORDS, k=draw.randint(1, 3)))
+        text = (
+            ""
+            if roll < 0.08
+            else "wait " * 300
+            if roll < 0.085
+            else " ".join(draw.choices(USER_WORDS, k=draw.randint(1, 3)))
+        )
         return UserUpdate(self.now_ns, text, draw.random() < 0.5, draw.choice((0, 0, 0, 0, 0, 1, 2, 50)))
 
     def _output(self) -> Event:
@@ -236,20 +271,32 @@ class Schedule:
     def _answer(self, tool: tuple[int, int]) -> Event:
         draw = self.draw
         if draw.random() < 0.6:
-            value = draw.choice(RESULTS) if draw.random() < 0.98 else draw.choice((float("nan"), {1, 2}, "x" * 3000, object))
+            value = (
+                draw.choice(RESULTS)
+                if draw.random() < 0.98
+                else draw.choice((float("nan"), {1, 2}, "x" * 3000, object))
+            )
             return ToolResult(self.now_ns, *tool, value)
-        return ToolError(self.now_ns, *tool, draw.choice(("no", NEVER_SAID[0])), draw.choice(("failed", "timeout", "crashed")))
+        return ToolError(
+            self.now_ns, *tool, draw.choice(("no", NEVER_SAID[0])), draw.choice(("failed", "timeout", "crashed"))
+        )
 
     def _stray(self) -> Event:
         draw = self.draw
         id, version = draw.randint(0, self.judge.highest + 1), draw.randint(0, 3)
-        return draw.choice((
-            ModelOutput(self.now_ns, draw.choice((-1, -7)), "<tool_call>\n1. pay(7)\n</tool_call>", (1,)), ModelEnded(self.now_ns, -3),
-            ModelOutput(self.now_ns, -2, "", ()), Appended(self.now_ns, 5) if not self.judge.appending else ModelEnded(self.now_ns, -1),
-            Timer(self.now_ns, 1000), ToolResult(self.now_ns, id, version, "stray"), ToolResult(self.now_ns, 77, 1, "stray"),
-            ToolError(self.now_ns, id, version, "stray", draw.choice(("failed", "timeout", "crashed"))),
-            Close(self.now_ns) if draw.random() < 0.05 else Timer(self.now_ns, -1),
-        ))  # fmt: skip
+        return draw.choice(
+            (
+                ModelOutput(self.now_ns, draw.choice((-1, -7)), "<tool_call>\n1. pay(7)\n</tool_call>", (1,)),
+                ModelEnded(self.now_ns, -3),
+                ModelOutput(self.now_ns, -2, "", ()),
+                Appended(self.now_ns, 5) if not self.judge.appending else ModelEnded(self.now_ns, -1),
+                Timer(self.now_ns, 1000),
+                ToolResult(self.now_ns, id, version, "stray"),
+                ToolResult(self.now_ns, 77, 1, "stray"),
+                ToolError(self.now_ns, id, version, "stray", draw.choice(("failed", "timeout", "crashed"))),
+                Close(self.now_ns) if draw.random() < 0.05 else Timer(self.now_ns, -1),
+            )
+        )
 
     # -- the kind part ------------------------------------------------------------------------------------------
 
@@ -286,7 +333,9 @@ class Schedule:
         if not self.wrote:
             left = [call.id for call in self.judge.calls.open(self.judge.calls.standing())]
             lines = [f"REMOVE {id}\n" for id in left]
-            self.text = ["<tool_call>\n", *lines, "</tool_call>"] if left else [ENDS[0] if self.judge.may_answer else ENDS[1]]
+            self.text = (
+                ["<tool_call>\n", *lines, "</tool_call>"] if left else [ENDS[0] if self.judge.may_answer else ENDS[1]]
+            )
         assert self.text
         self.wrote = True
         return ModelOutput(self.now_ns, generation, self.text.pop(0), (1, 2, 3))
@@ -300,7 +349,7 @@ def shortest(schedule: Schedule, rule: str) -> list[Event]:
     while size:
         at = 0
         while at < len(events):
-            fewer = events[:at] + events[at + size:]
+            fewer = events[:at] + events[at + size :]
             if schedule.replayed(fewer).counts[rule]:
                 events = fewer
             else:

@@ -1,4 +1,5 @@
-"""The rules about the start of a call: what it needs a commit for, what it may repeat and carry, and what goes before it."""
+"""The rules about the start of a call: what it needs a commit for, what it may repeat and carry, and what goes before
+it."""
 
 from __future__ import annotations
 
@@ -80,7 +81,9 @@ def _write(judge: Judge, call: Told, start: StartTool) -> None:
 
 
 def _budget(judge: Judge, call: Told) -> None:
-    took = [turn for turn, _, _, other, version in judge.effects if other.version != version or other.status != "failed"]
+    took = [
+        turn for turn, _, _, other, version in judge.effects if other.version != version or other.status != "failed"
+    ]
     in_turn, in_session = (getattr(judge.settings, f"max_writes_per_{of}", None) for of in ("turn", "session"))
     if in_turn is not None and took.count(judge.turn) > in_turn:
         judge.count("budget_of_effects")
@@ -92,8 +95,9 @@ def _budget(judge: Judge, call: Told) -> None:
 
 
 def _perhaps_refused(judge: Judge, call: Told, goes: bool) -> bool:
-    """Whether a call that never started may have been refused, its error not told yet: it names a part that is not there, or it
-    ``goes``, or a commit let it go when it had nothing to wait for, though later speech has ended that commit."""
+    """Whether a call that never started may have been refused, its error not told yet: it names a part that is not
+    there, or it ``goes``, or a commit let it go when it had nothing to wait for, though later speech has ended that
+    commit."""
     if call.status != "waiting":
         return False
     ready = all(one.status == "done" for one in judge.calls.chain(call)[1:])
@@ -106,8 +110,13 @@ def _order(judge: Judge, call: Told) -> None:
     chain = judge.calls.chain(call)
     for other in judge.calls.standing():
         if call.spec.conflicts_with(other.spec) and judge.calls.precedes(other, call):
-            waits = other.status == "waiting" and not (other.error_shown or other.perhaps_gone or judge.calls.is_skipped(other))
-            refused = any(_perhaps_refused(judge, one, covers(judge, one) and one is not other) for one in judge.calls.chain(other))
+            waits = other.status == "waiting" and not (
+                other.error_shown or other.perhaps_gone or judge.calls.is_skipped(other)
+            )
+            refused = any(
+                _perhaps_refused(judge, one, covers(judge, one) and one is not other)
+                for one in judge.calls.chain(other)
+            )
             held = waits and not refused and is_held(judge, other) and not covers(judge, other)
             if other.status == "running" and other.valid or held:
                 judge.count("out_of_order")

@@ -13,7 +13,10 @@ USER_WORDS = ("text", "Bob", "that", "ten", "pay", "100", "café", "no", "wait")
 NEVER_SAID = ("zebra", "4471", "omega")
 """What only tools say: an early egress must not carry it."""
 SPELLINGS: tuple[tuple[str, ...], ...] = (
-    ("100", "1e2", "100.0", "1.0e2"), ('"caf\u00e9"', '"cafe\u0301"', '"caf\\u00e9"'), ('"Bob"', '["Bob"]', '["\\u0042ob"]'), ("7", "7.0"),
+    ("100", "1e2", "100.0", "1.0e2"),
+    ('"caf\u00e9"', '"cafe\u0301"', '"caf\\u00e9"'),
+    ('"Bob"', '["Bob"]', '["\\u0042ob"]'),
+    ("7", "7.0"),
 )
 """Literals of one meaning each; the third for a parameter that takes a list."""
 
@@ -28,17 +31,26 @@ _MAYBE = {"type": ["string", "null"]}
 TOOLS: dict[str, ToolSpec] = {
     spec.name: spec
     for spec in (
-        ToolSpec("look", (_param("what", {"type": "string"}), _param("where", {}, False)), "read", reads=frozenset({"book"})),
+        ToolSpec(
+            "look", (_param("what", {"type": "string"}), _param("where", {}, False)), "read", reads=frozenset({"book"})
+        ),
         ToolSpec("ask", (_param("who", {}), _param("more", {}, False)), "egress"),
         ToolSpec("mail", (_param("to", _MANY), _param("text", {}, False), _param("note", _MAYBE, False)), "write"),
         ToolSpec("pay", (_param("sum", {}), _param("times", _TIMES, False, 1), _param("note", _MAYBE, False)), "write"),
         ToolSpec("wire", (_param("sum", {}),), "write", confirm=True),
         ToolSpec("file", (_param("what", {}),), "write", reads=frozenset({"book"}), writes=frozenset({"book"})),
     )
-}  # fmt: skip
+}
 
 
-NO_ACTIONS = ("hello", "<think>I <answer>", "<tool_call></tool_call>", "<tool_call>\nrun(1)\n", "</answer>", "<tool_call>\n1")
+NO_ACTIONS = (
+    "hello",
+    "<think>I <answer>",
+    "<tool_call></tool_call>",
+    "<tool_call>\nrun(1)\n",
+    "</answer>",
+    "<tool_call>\n1",
+)
 
 
 class Writer:
@@ -75,7 +87,16 @@ class Writer:
         if roll < 0.07 and known:
             return f"REMOVE {draw.randint(1, known)}", next_id
         if roll < 0.11:
-            bad = ('{}. nosuch("a")', "{}. look()", "9{}. ask(1)", "{}. look(1)", "1. ask($99)", "??", "REMOVE 99", "{0}. look($1, ${0})")
+            bad = (
+                '{}. nosuch("a")',
+                "{}. look()",
+                "9{}. ask(1)",
+                "{}. look(1)",
+                "1. ask($99)",
+                "??",
+                "REMOVE 99",
+                "{0}. look($1, ${0})",
+            )
             return draw.choice(bad).format(next_id), next_id
         if roll < (0.25 if self.settings.commit == "line" else 0.12):
             return self._commit(known), next_id
@@ -86,7 +107,9 @@ class Writer:
             name, values = draw.choice(self.written)
             values = [self._again(value) for value in values]
         else:
-            name = draw.choice(("look", "look", "look", "ask", "ask", "mail", "mail", "pay", "pay", "file", "file", "wire"))
+            name = draw.choice(
+                ("look", "look", "look", "ask", "ask", "mail", "mail", "pay", "pay", "file", "file", "wire")
+            )
             values = self._values(name, id)
         self.tools[id] = name
         self.open.pop(id, None)
@@ -112,7 +135,7 @@ class Writer:
         id = draw.randint(1, known)
         params = TOOLS[self.tools.get(id, "look")].params
         if draw.random() < 0.4:
-            return f'{id}. {draw.choice(params).name} += {draw.choice((chr(34) + " Bob" + chr(34), self._text(), "$1", chr(34) * 2))}'
+            return f"{id}. {draw.choice(params).name} += {draw.choice((chr(34) + ' Bob' + chr(34), self._text(), '$1', chr(34) * 2))}"
         n = draw.randrange(len(params)) if draw.random() < 0.9 else 0
         value = self._values(self.tools.get(id, "look"), id)[-1]
         return f"{id}. {params[n].name if draw.random() < 0.95 else 'nosuch'} = {value}"

@@ -1,8 +1,8 @@
 """The player of a soaked session, and what its user's words ask for.
 
-Words come in pairs, a verb and a thing: ``look k1``, ``ask k2``, ``page k3``, ``send k4``, ``note k5``, and ``forward k6``, which
-sends what looking k6 up finds. ``no k7`` after a pair puts another thing in its place. All other words mean nothing. `wanted` reads
-them, for the user and for the player; the judge asks it what the user ended up with.
+Words come in pairs, a verb and a thing: ``look k1``, ``ask k2``, ``page k3``, ``send k4``, ``note k5``, and
+``forward k6``, which sends what looking k6 up finds. ``no k7`` after a pair puts another thing in its place. All other
+words mean nothing. `wanted` reads them, for the user and for the player; the judge asks it what the user ended up with.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _UPDATES = ("partial_query_update", "final_query_update")
 
 def take(words: list[str], text: str, retracts: int = 0) -> None:
     """An update, as it changes what was said."""
-    del words[max(0, len(words) - retracts):]
+    del words[max(0, len(words) - retracts) :]
     words += text.split()
 
 
@@ -42,7 +42,8 @@ def wanted(words: Sequence[str]) -> list[tuple[str, str]]:
 
 @dataclass(slots=True)
 class Player:
-    """Plays the model: writes the difference between the calls that are wanted and those there are, and answers when there is none."""
+    """Plays the model: writes the difference between the calls that are wanted and those there are, and answers when
+    there is none."""
 
     retried: set[int] = field(default_factory=set)
 

@@ -1,6 +1,8 @@
-"""The user of a soaked session: several turns in real time, with words taken back, corrections, endpoints that are wrong, and worse.
+"""The user of a soaked session: several turns in real time, with words taken back, corrections, endpoints that are
+wrong, and worse.
 
-Owns what is said and when, and the book of it that the judge reads. Does not know what the session makes of it, but for its answers.
+Owns what is said and when, and the book of it that the judge reads. Does not know what the session makes of it, but for
+its answers.
 """
 
 from __future__ import annotations
@@ -79,7 +81,9 @@ class User:
             if self.faults and draw.random() < 0.1:
                 self.counts["duplicates"] += 1
                 await self._say(session, pair)
-            if self.faults and draw.random() < 0.05:  # what is taken back comes before what takes its place, twice as much as was meant
+            if (
+                self.faults and draw.random() < 0.05
+            ):  # what is taken back comes before what takes its place, twice as much as was meant
                 self.counts["disordered"] += 1
                 await self._say(session, "", min(4, len(self.words)))
                 await self._say(session, pair)
@@ -123,4 +127,3 @@ class User:
         take(self.words, text, retracts)
         await session.hear(text, final=final, retracts=retracts)
         return at_ns
-

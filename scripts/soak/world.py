@@ -1,7 +1,8 @@
-"""The tools of a soaked session: reads, egress and writes that take a drawn time, some with faults, and a ledger of every run.
+"""The tools of a soaked session: reads, egress and writes that take a drawn time, some with faults, and a ledger of
+every run.
 
-Owns what happened in the world, with times of the machine's own clock. Does not know sessions, calls and commits: the judge
-(`scripts.soak.judge`) compares its ledger with them.
+Owns what happened in the world, with times of the machine's own clock. Does not know sessions, calls and commits: the
+judge (`scripts.soak.judge`) compares its ledger with them.
 """
 
 from __future__ import annotations
@@ -30,9 +31,13 @@ def _spec(name: str, access: Access, **resources: frozenset[str]) -> ToolSpec:
 
 
 SPECS = {
-    spec.name: spec for spec in (
-        _spec("look", "read"), _spec("ask", "egress"), _spec("send", "write"),
-        _spec("page", "read", reads=frozenset({"book"})), _spec("note", "write", reads=frozenset({"book"}), writes=frozenset({"book"})),
+    spec.name: spec
+    for spec in (
+        _spec("look", "read"),
+        _spec("ask", "egress"),
+        _spec("send", "write"),
+        _spec("page", "read", reads=frozenset({"book"})),
+        _spec("note", "write", reads=frozenset({"book"}), writes=frozenset({"book"})),
     )
 }
 """``page`` and ``note`` share a book, so that they are kept in order, and block: they run in threads."""

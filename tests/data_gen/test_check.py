@@ -22,7 +22,9 @@ from midsentence.ending import UserError
 
 @pytest.fixture(scope="module", params=["assistant", "debug"])
 def config(request) -> Config:
-    data = DataConfig(source=request.param, sizes={"train": 6, "validation": 2, "test": 2}, eagerness=0.3, disfluency={"times": 3.0})
+    data = DataConfig(
+        source=request.param, sizes={"train": 6, "validation": 2, "test": 2}, eagerness=0.3, disfluency={"times": 3.0}
+    )
     if request.param == "debug":
         data.disfluency = {}
     return Config(data=data, model=ModelConfig(name="tiny"))
@@ -30,7 +32,11 @@ def config(request) -> Config:
 
 @pytest.fixture(scope="module")
 def rows(config) -> list[Trajectory]:
-    return [make_row(config, _tasks(config, split)[n], split, n) for split, count in config.data.sizes.items() for n in range(count)]
+    return [
+        make_row(config, _tasks(config, split)[n], split, n)
+        for split, count in config.data.sizes.items()
+        for n in range(count)
+    ]
 
 
 def report(config, rows) -> dict:
@@ -48,7 +54,7 @@ def spoil_segment(row: Trajectory, place: int, **changes) -> Trajectory:
     """A row with a segment changed, that of the model's with this place among them."""
     own = [n for n, piece in enumerate(row.segments) if piece.segment.kind == "model"][place]
     spoilt = replace(row.segments[own], segment=replace(row.segments[own].segment, **changes))
-    return replace(row, segments=(*row.segments[:own], spoilt, *row.segments[own + 1:]))
+    return replace(row, segments=(*row.segments[:own], spoilt, *row.segments[own + 1 :]))
 
 
 def outputs(events: list[dict]) -> list[dict]:
@@ -59,7 +65,9 @@ def test_good_rows_have_nothing_to_count(config, rows):
     found = report(config, rows)
     assert found["rows"] == 10 and all(found[name] == 0 for name in COUNTERS) and found["split_overlap"] == 0
     if config.data.source == "assistant":
-        assert found["templates"] > 5 and 0 < found["largest_template_share"] < 0.5 and found["share_with_correction"] > 0
+        assert (
+            found["templates"] > 5 and 0 < found["largest_template_share"] < 0.5 and found["share_with_correction"] > 0
+        )
     assert found["mean_tokens"]["tiny"] > 100
 
 
@@ -106,7 +114,10 @@ def test_ids_that_are_not_the_texts_are_a_broken_prefix(config, rows):
     text = [piece.segment.text for piece in rows[0].segments if piece.segment.kind == "model"][-1]
     assert report(config, [spoil_segment(rows[0], -1, text=text + "!")])["prefix_broken"] == 1
     assert report(config, [replace(rows[0], tokens=rows[0].tokens + 1)])["prefix_broken"] == 1
-    assert report(config, [spoil_log(rows[0], lambda events: events.insert(0, {"type": "Nonsense"}))])["prefix_broken"] == 1
+    assert (
+        report(config, [spoil_log(rows[0], lambda events: events.insert(0, {"type": "Nonsense"}))])["prefix_broken"]
+        == 1
+    )
 
 
 def test_a_row_in_two_splits_is_an_overlap(config, rows):
@@ -130,8 +141,12 @@ def segments(*parts: tuple[str, str, int]) -> list[Segment]:
 
 
 def test_an_action_that_one_goes_on_with_and_the_other_cuts_is_no_early_divergence():
-    going_on = segments(("update", "and", 10), ("model", "1. a()\nmore", 30), ("cancel", "1", 20), ("update", "yes", 40))
-    cut = segments(("update", "and", 10), ("model", "1. a()\n", 20), ("closer", "", 25), ("cancel", "1", 20), ("update", "no", 25))
+    going_on = segments(
+        ("update", "and", 10), ("model", "1. a()\nmore", 30), ("cancel", "1", 20), ("update", "yes", 40)
+    )
+    cut = segments(
+        ("update", "and", 10), ("model", "1. a()\n", 20), ("closer", "", 25), ("cancel", "1", 20), ("update", "no", 25)
+    )
     assert not part_early(going_on, cut, 25) and not part_early(cut, going_on, 25)
     other_word = segments(("update", "or", 10), *((s.kind, s.text, s.at_ns) for s in cut[1:]))
     other_line = segments(("update", "and", 10), ("model", "1. b()\n", 20), ("cancel", "1", 20))
@@ -159,16 +174,24 @@ def test_what_a_false_end_made_impossible_is_counted_apart():
 
 
 def test_a_look_up_that_is_tried_again_at_a_false_end_is_no_repetition(tmp_path):
-    """It failed for want of a word that was still to come; where all has been heard, another try is what the expert owes."""
+    """It failed for want of a word that was still to come; where all has been heard, another try is what the expert
+    owes."""
     request = "text Mrs. Oppenheimer lunch is ready"
     starts = [0.0, 0.4, 3.5, 4.4, 4.8, 5.1]
     row = {
-        "id": "m", "now": "2026-03-07 07:44:00", "request": request, "split": "train",
+        "id": "m",
+        "now": "2026-03-07 07:44:00",
+        "request": request,
+        "split": "train",
         "words": [[word, at, at + 0.3] for word, at in zip(request.split(), starts)],
-        "calls": [{"name": "get_phone_number", "args": {"name": ["Mrs. Oppenheimer"]}},
-                  {"name": "send_sms", "args": {"recipients": [["$1"]], "message": ["lunch is ready"]}}],
-        "spans": [{"tool": "text", "args": {"name": "Mrs. Oppenheimer"}},
-                  {"tool": "text", "args": {"message": "lunch is ready"}}],
+        "calls": [
+            {"name": "get_phone_number", "args": {"name": ["Mrs. Oppenheimer"]}},
+            {"name": "send_sms", "args": {"recipients": [["$1"]], "message": ["lunch is ready"]}},
+        ],
+        "spans": [
+            {"tool": "text", "args": {"name": "Mrs. Oppenheimer"}},
+            {"tool": "text", "args": {"message": "lunch is ready"}},
+        ],
     }
     (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
     data = DataConfig(source="jsonl", sizes={"train": 20}, modes=["eager_end"], endpoint="timer")
@@ -180,5 +203,7 @@ def test_a_look_up_that_is_tried_again_at_a_false_end_is_no_repetition(tmp_path)
 
 
 def test_rows_of_a_task_that_there_is_not_are_a_line(config, rows):
-    with pytest.raises(UserError, match="gone/x is of task 'none', which its source does not make any more; generate the data again"):
+    with pytest.raises(
+        UserError, match="gone/x is of task 'none', which its source does not make any more; generate the data again"
+    ):
         check.check_rows(config, [replace(rows[0], id="gone/x", task="none")])

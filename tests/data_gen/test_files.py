@@ -27,7 +27,9 @@ def test_lines_end_in_a_line_feed_alone(tmp_path):
 
 def test_separators_within_json_split_no_row(tmp_path):
     path, tools = tmp_path / "requests.jsonl", tmp_path / "tools.json"
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in (TAGGED, ROW | {"id": "b"})), encoding="utf-8")
+    path.write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in (TAGGED, ROW | {"id": "b"})), encoding="utf-8"
+    )
     tools.write_text(json.dumps(TOOLS))
     loaded = jsonl.load(str(path), str(tools))
     assert loaded.rejected == [] and [task.tags for task in loaded.tasks] == [(f"a{ODD}b",), ()]
@@ -52,12 +54,19 @@ def test_a_file_in_another_encoding_is_named(tmp_path):
 
 
 def test_a_line_of_markup_may_hold_them():
-    (row,) = [row for _, row in markup.rows(f"x | {{1:show}} {{1.location:Rome}}{ODD}please | maps_open_location\n", ".txt")]
+    (row,) = [
+        row for _, row in markup.rows(f"x | {{1:show}} {{1.location:Rome}}{ODD}please | maps_open_location\n", ".txt")
+    ]
     assert row["request"].split() == ["show", "Rome", "please"]
 
 
 def test_questions_may_hold_them_and_begin_with_a_mark(tmp_path):
     path = tmp_path / "questions.jsonl"
-    lines = [{"id": row["_id"], "question": row["question"], "answer": row["answer"] + ODD, "type": row["type"]} for row in QUESTIONS[:2]]
+    lines = [
+        {"id": row["_id"], "question": row["question"], "answer": row["answer"] + ODD, "type": row["type"]}
+        for row in QUESTIONS[:2]
+    ]
     path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8-sig")
-    assert [question.answer for question in hotpotqa.questions(str(path))] == [row["answer"] + ODD for row in QUESTIONS[:2]]
+    assert [question.answer for question in hotpotqa.questions(str(path))] == [
+        row["answer"] + ODD for row in QUESTIONS[:2]
+    ]

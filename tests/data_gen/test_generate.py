@@ -22,7 +22,9 @@ from tests.test_configs import composed
 
 
 def config(folder: Path, *more: str):
-    return composed("experiment=debug", f"out={folder}", "data.sizes={train: 6, validation: 0, test: 3}", "data.shard_rows=2", *more)
+    return composed(
+        "experiment=debug", f"out={folder}", "data.sizes={train: 6, validation: 0, test: 3}", "data.shard_rows=2", *more
+    )
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -38,8 +40,11 @@ def made(tmp_path_factory) -> Path:
 
 def test_shards_are_named_as_datasets_finds_splits(made):
     assert list(content(made)) == [
-        "test-00000-of-00002.parquet", "test-00001-of-00002.parquet",
-        "train-00000-of-00003.parquet", "train-00001-of-00003.parquet", "train-00002-of-00003.parquet",
+        "test-00000-of-00002.parquet",
+        "test-00001-of-00002.parquet",
+        "train-00000-of-00003.parquet",
+        "train-00001-of-00003.parquet",
+        "train-00002-of-00003.parquet",
     ]
 
 
@@ -126,7 +131,9 @@ def test_only_what_the_model_wrote_is_supervised(made):
 
 
 def test_a_folder_that_is_not_there_is_named_with_the_fix(tmp_path):
-    with pytest.raises(BadData, match=r"no folder of trajectories at .*; make one with: python -m data_gen.generate out="):
+    with pytest.raises(
+        BadData, match=r"no folder of trajectories at .*; make one with: python -m data_gen.generate out="
+    ):
         read_manifest(tmp_path / "none")
 
 
@@ -146,7 +153,10 @@ def test_another_edition_of_the_protocol_is_refused(made, tmp_path):
     manifest = json.loads((made / "manifest.json").read_text())
     assert (manifest["edition"], manifest["tags"], manifest["turns"]) == (EDITION, "token", "flat")
     (tmp_path / "manifest.json").write_text(json.dumps(manifest | {"edition": EDITION - 1}))
-    with pytest.raises(BadData, match=f"edition {EDITION - 1} of the protocol, and this code speaks edition {EDITION}; generate the data"):
+    with pytest.raises(
+        BadData,
+        match=f"edition {EDITION - 1} of the protocol, and this code speaks edition {EDITION}; generate the data",
+    ):
         read_manifest(tmp_path)
 
 
@@ -177,7 +187,10 @@ def test_a_range_of_devices_that_is_held_out_is_refused(train, held):
     """It drew for ever."""
     from configs.schema import ClockConfig
     from data_gen.episodes import sample_profile
-    with pytest.raises(ValueError, match="lies in clock.held_out_decode_tokens_per_s=.*; widen the first or narrow the second"):
+
+    with pytest.raises(
+        ValueError, match="lies in clock.held_out_decode_tokens_per_s=.*; widen the first or narrow the second"
+    ):
         sample_profile(ClockConfig(train_decode_tokens_per_s=train, held_out_decode_tokens_per_s=held), 0)
 
 

@@ -41,7 +41,9 @@ def finished(folder: Path, whole: dict[str, bytes]) -> None:
     assert left == {name: whole[name] for name in left}  # a shard that is there is a whole one
     generate.main(config(folder))
     assert content(folder) == whole
-    assert not list(folder.glob("*.tmp")) and not (folder / "making.json").exists() and (folder / "manifest.json").exists()
+    assert (
+        not list(folder.glob("*.tmp")) and not (folder / "making.json").exists() and (folder / "manifest.json").exists()
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -88,7 +90,8 @@ def test_killed_while_shards_are_written(undisturbed, tmp_path, monkeypatch, see
 
 
 def killed(folder: Path, draw: random.Random) -> tuple[bool, int]:
-    """Starts the command and kills it at some moment; gives whether it was alive then, and how many shards there were."""
+    """Starts the command and kills it at some moment; gives whether it was alive then, and how many shards there
+    were."""
     command = [sys.executable, "-m", "data_gen.generate", "experiment=debug", f"out={folder}", "data.shard_rows=2"]
     before = len(content(folder))
     root = Path(generate.__file__).parent.parent
@@ -100,7 +103,11 @@ def killed(folder: Path, draw: random.Random) -> tuple[bool, int]:
     try:
         # a moment after some shard has come, wherever in the making of the next one that is; imports take most of a run
         for _ in range(DEADLINE_S * 200):
-            if process.poll() is not None or len(list(folder.glob("*.parquet"))) >= max(shards, 1) and (folder / "making.json").exists():
+            if (
+                process.poll() is not None
+                or len(list(folder.glob("*.parquet"))) >= max(shards, 1)
+                and (folder / "making.json").exists()
+            ):
                 break
             tick.wait(0.005)
         tick.wait(later_s)

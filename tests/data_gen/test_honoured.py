@@ -27,16 +27,25 @@ def refused(*options: str) -> str:
 
 def test_what_the_source_does_not_read_is_refused():
     assert refused("requests=x.jsonl") == (
-        "requests=x.jsonl is read by source jsonl, and not by debug; use data=jsonl, or leave it out")
+        "requests=x.jsonl is read by source jsonl, and not by debug; use data=jsonl, or leave it out"
+    )
     assert refused("tools=assistant").startswith("tools=assistant is read by source jsonl, and not by debug")
     assert refused("++data.files.corpus=x").startswith("data.files is read by source hotpotqa, and not by debug")
-    assert refused("data.categories=[travel]") == "data.categories=['travel'], but source 'debug' has no parts; leave it out"
+    assert (
+        refused("data.categories=[travel]")
+        == "data.categories=['travel'], but source 'debug' has no parts; leave it out"
+    )
 
 
-@pytest.mark.parametrize("options", [
-    [], ["task=jsonl", "requests=x.jsonl", "tools=assistant"], ["data=domains", "data.categories=[travel]"],
-    ["data=hotpotqa", "data.files.corpus=x"],
-])
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["task=jsonl", "requests=x.jsonl", "tools=assistant"],
+        ["data=domains", "data.categories=[travel]"],
+        ["data=hotpotqa", "data.files.corpus=x"],
+    ],
+)
 def test_what_it_reads_is_taken(options):
     config = composed("experiment=none", *options)
     honoured(config, [config], ())
@@ -63,9 +72,12 @@ def test_an_egress_that_no_tool_is_is_refused():
 @pytest.mark.parametrize("main", [generate.main, replay.main, repair.main, whatif.main, frontier.main])
 def test_every_command_asks(main, tmp_path):
     for option, says in (
-        ("agent.allowed_egress=[nosuch]", "allowed_egress names 'nosuch'"), ("requests=x", "requests=x is read by source jsonl"),
+        ("agent.allowed_egress=[nosuch]", "allowed_egress names 'nosuch'"),
+        ("requests=x", "requests=x is read by source jsonl"),
     ):
-        config = composed("experiment=debug", "model.adapter=x", "eval.backends=[expert]", option, f"out={tmp_path / 'out'}")
+        config = composed(
+            "experiment=debug", "model.adapter=x", "eval.backends=[expert]", option, f"out={tmp_path / 'out'}"
+        )
         with pytest.raises(ValueError, match=says):
             main(config)
     assert not list(tmp_path.rglob("*.*"))

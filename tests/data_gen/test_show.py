@@ -15,14 +15,23 @@ from midsentence.core.transcript import Segment
 from tests.data_gen.made import trajectory
 
 LOG = [
-    UserUpdate(0, "shoot Bo"), UserUpdate(1, "Bob a text", retracts=1), Speaking(2, "begun"), Speaking(3 * 10**9, "cut", "I texted"),
-    UserUpdate(3 * 10**9, "lovely"), Speaking(4 * 10**9, "begun"), Speaking(5 * 10**9, "ended"),
-]  # fmt: skip
-ROW = trajectory(request="shoot Bob a text lovely", log=json.dumps([to_json(event) for event in LOG]), segments=(
-    Piece(Segment("partial_query_update", "shoot Bob a text", 0), False),
-    Piece(Segment("cancel", 'your answer after "I texted"', 3 * 10**9), False),
-    Piece(Segment("partial_query_update", "lovely", 3 * 10**9), False),
-))
+    UserUpdate(0, "shoot Bo"),
+    UserUpdate(1, "Bob a text", retracts=1),
+    Speaking(2, "begun"),
+    Speaking(3 * 10**9, "cut", "I texted"),
+    UserUpdate(3 * 10**9, "lovely"),
+    Speaking(4 * 10**9, "begun"),
+    Speaking(5 * 10**9, "ended"),
+]
+ROW = trajectory(
+    request="shoot Bob a text lovely",
+    log=json.dumps([to_json(event) for event in LOG]),
+    segments=(
+        Piece(Segment("partial_query_update", "shoot Bob a text", 0), False),
+        Piece(Segment("cancel", 'your answer after "I texted"', 3 * 10**9), False),
+        Piece(Segment("partial_query_update", "lovely", 3 * 10**9), False),
+    ),
+)
 
 
 def test_each_turn_has_a_line_and_each_spoken_answer_its_time():

@@ -14,8 +14,16 @@ from midsentence.core.transcript import Segment
 from tests.data_gen.made import trajectory
 
 MADE = trajectory(
-    id="b/1", words=(Word("Bob", 0, 5, "reparandum"), Word("Ann", 5, 9, "repair")), tags=("repair",), prompt_ids=(1, 2), tokens=5,
-    segments=(Piece(Segment("partial_query_update", "Bob", 5), False), Piece(Segment("model", "<pause>", 9, (3, 4)), True)), model_tokens=2,
+    id="b/1",
+    words=(Word("Bob", 0, 5, "reparandum"), Word("Ann", 5, 9, "repair")),
+    tags=("repair",),
+    prompt_ids=(1, 2),
+    tokens=5,
+    segments=(
+        Piece(Segment("partial_query_update", "Bob", 5), False),
+        Piece(Segment("model", "<pause>", 9, (3, 4)), True),
+    ),
+    model_tokens=2,
     log='[{"type": "UserUpdate", "at_ns": 5, "text": "Bob", "final": false, "retracts": 0}]',
 )
 
@@ -42,8 +50,14 @@ def test_a_log_that_is_none_of_ours_is_refused(log):
     ("change", "said"),
     [
         (lambda table: table.drop_columns("seed"), "has column seed as none, in schema version 1 it is int64"),
-        (lambda table: table.append_column("luck", pa.array([1])), "has column luck as int64, in schema version 1 it is none"),
-        (lambda table: table.set_column(0, "id", pa.array([1])), "has column id as int64, in schema version 1 it is string"),
+        (
+            lambda table: table.append_column("luck", pa.array([1])),
+            "has column luck as int64, in schema version 1 it is none",
+        ),
+        (
+            lambda table: table.set_column(0, "id", pa.array([1])),
+            "has column id as int64, in schema version 1 it is string",
+        ),
     ],
 )
 def test_other_columns_than_the_versions_are_refused(tmp_path, change, said):

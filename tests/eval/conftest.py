@@ -1,4 +1,5 @@
-"""What the tests of evaluation share: a renderer of the committed tiny tokenizer, and settings without Hydra's command."""
+"""What the tests of evaluation share: a renderer of the committed tiny tokenizer, and settings without Hydra's
+command."""
 
 from __future__ import annotations
 

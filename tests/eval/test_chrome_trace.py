@@ -44,7 +44,8 @@ def test_events_of_a_lane_do_not_overlap(exported):
     ends: dict[int, float] = {}
     for event in made["traceEvents"]:
         if event["ph"] == "X":
-            # a viewer nests what overlaps, and refuses what is neither inside nor outside; a microsecond's fraction is rounding
+            # a viewer nests what overlaps, and refuses what is neither inside nor outside; a microsecond's fraction is
+            # rounding
             assert event["ts"] >= ends.get(event["tid"], 0) - 1e-3, event
             ends[event["tid"]] = event["ts"] + event["dur"]
 

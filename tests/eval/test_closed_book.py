@@ -35,10 +35,19 @@ def test_an_answer_is_judged_like_hotpotqa():
     assert not wordy["exact"] and wordy["f1"] == pytest.approx(2 / 3)
 
 
-@pytest.mark.parametrize(("text", "answer"), [
-    ("Brill", "Brill"), ("\n Brill \nbecause it is", "Brill"), ("<think>older</think><answer>Brill</answer>", "Brill"),
-    ("No, neither of them is.", "No"), ("Nobody knows.", "Nobody knows."), ("no wonder", "no wonder"), ("", ""), ("<pause>", ""),
-])
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("Brill", "Brill"),
+        ("\n Brill \nbecause it is", "Brill"),
+        ("<think>older</think><answer>Brill</answer>", "Brill"),
+        ("No, neither of them is.", "No"),
+        ("Nobody knows.", "Nobody knows."),
+        ("no wonder", "no wonder"),
+        ("", ""),
+        ("<pause>", ""),
+    ],
+)
 def test_what_counts_as_the_answer(text, answer):
     assert said(text) == answer
 
@@ -69,7 +78,7 @@ def test_a_question_is_asked_in_the_models_own_chat_and_cant_forge_a_tag(tiny_re
     assert found[0] == "Brill" and found[1].startswith("BrillBrill") and model.closed == 2
     assert len(tiny_renderer.action_ids(found[1])) <= closed_book.MOST_TOKENS + 1
     assert tiny_renderer.tag_ids["<answer>"] not in model.opened[0]
-    assert model.opened[0][-len(turn):] == list(turn)
+    assert model.opened[0][-len(turn) :] == list(turn)
 
 
 NAMES = [name for name in ARTICLES if "(" not in name]
@@ -79,10 +88,18 @@ NAMES = [name for name in ARTICLES if "(" not in name]
 def file(tmp_path) -> str:
     """Questions enough for every split to have some."""
     rows = [
-        {"_id": f"{first} {second} {word}", "question": f"Is {first} {word} than {second}?", "type": "comparison",
-         "answer": "yes" if first < second else "no", "supporting_facts": [[first, 0], [second, 0]],
-         "context": [[name, [text]] for name, text in ARTICLES.items()]}
-        for first in NAMES for second in NAMES if first != second for word in ("older", "larger")
+        {
+            "_id": f"{first} {second} {word}",
+            "question": f"Is {first} {word} than {second}?",
+            "type": "comparison",
+            "answer": "yes" if first < second else "no",
+            "supporting_facts": [[first, 0], [second, 0]],
+            "context": [[name, [text]] for name, text in ARTICLES.items()],
+        }
+        for first in NAMES
+        for second in NAMES
+        if first != second
+        for word in ("older", "larger")
     ]
     path = tmp_path / "questions.json"
     path.write_text(json.dumps(rows))
@@ -91,8 +108,15 @@ def file(tmp_path) -> str:
 
 def test_both_references_stand_beside_a_replay(file, configured, tmp_path, capsys):
     """The user's way: replay, closed book into the same folder, report."""
-    common = ("data.source=hotpotqa", f"+data.files.hotpotqa={file}", "eval.modes=[speculative]", "eval.split=all",
-              "eval.expert_tasks=0", "eval.tasks=2", "model.dtype=float32")
+    common = (
+        "data.source=hotpotqa",
+        f"+data.files.hotpotqa={file}",
+        "eval.modes=[speculative]",
+        "eval.split=all",
+        "eval.expert_tasks=0",
+        "eval.tasks=2",
+        "model.dtype=float32",
+    )
     both = configured(*common, "eval.backends=[expert,untrained]", f"runs=[{tmp_path / 'replay'}]", "eval.resamples=50")
     replay.main(both)
     closed_book.main(both)

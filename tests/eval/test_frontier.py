@@ -24,7 +24,13 @@ def config(configured):
 
 def episodes(*rows: tuple[bool, float, int, int]) -> list[dict]:
     return [
-        {"task": f"t{n}", "right": right, "latency_ns": ns(late_s), "before_last_word": before, "wrong_before_last_word": wrong}
+        {
+            "task": f"t{n}",
+            "right": right,
+            "latency_ns": ns(late_s),
+            "before_last_word": before,
+            "wrong_before_last_word": wrong,
+        }
         for n, (right, late_s, before, wrong) in enumerate(rows)
     ]
 
@@ -39,11 +45,15 @@ def test_a_source_has_its_timers_and_detectors_and_no_oracle(configured):
     assert [each.delay_s for each in timers] == [0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.2]
     assert [each.name for each in found if each.kind == "detector"] == ["smart_turn", "livekit_v1", "flux"]
     assert all(each.split == "validation" for each in found)
-    assert {each.modes for each in found if each.kind != "grace"} == {("parallel", "eager_end", "speculative", "verified")}
+    assert {each.modes for each in found if each.kind != "grace"} == {
+        ("parallel", "eager_end", "speculative", "verified")
+    }
     graces = [each for each in found if each.kind == "grace"]
     waits = {each.name: each.config.agent.commit_grace_s for each in graces}
     assert waits == {"grace_300": 0.3, "grace_600": 0.6, "grace_1000": 1.0}
-    assert all(each.modes == ("speculative", "verified") and each.config.data.endpoint == "smart_turn" for each in graces)
+    assert all(
+        each.modes == ("speculative", "verified") and each.config.data.endpoint == "smart_turn" for each in graces
+    )
     for each in found:
         if each.kind == "grace":
             continue
@@ -53,7 +63,9 @@ def test_a_source_has_its_timers_and_detectors_and_no_oracle(configured):
     # a timer that is configured is the timer that is run
     configured_rows = configured("data=assistant").data.endpoints
     for each in timers:
-        assert each.config.data.endpoints[each.name] == configured_rows.get(each.name, each.config.data.endpoints[each.name])
+        assert each.config.data.endpoints[each.name] == configured_rows.get(
+            each.name, each.config.data.endpoints[each.name]
+        )
 
 
 def test_a_source_without_the_split_runs_its_test(configured):
@@ -116,7 +128,11 @@ def test_an_effect_in_a_long_pause_is_before_the_last_word_unless_the_end_waits_
 
 def test_a_later_timer_is_a_later_final_update(config):
     task = debug.tasks("test")[0]
-    ends = {each.delay_s: updates_of(task, each.config.data, 0)[-1].at_ns for each in endings_of(config) if each.kind == "timer"}
+    ends = {
+        each.delay_s: updates_of(task, each.config.data, 0)[-1].at_ns
+        for each in endings_of(config)
+        if each.kind == "timer"
+    }
     assert ends[1.2] - ends[0.3] == ns(0.9)
 
 
@@ -146,11 +162,15 @@ def test_the_frontier_its_table_and_its_picture(config, tmp_path):
     assert json.loads(json.dumps(found)) == found
     [source] = found["sources"]
     assert [(row["ending"], row["mode"]) for row in source["points"]] == [
-        *(("timer_500", mode) for mode in frontier.MODES), ("silence", "speculative"),
+        *(("timer_500", mode) for mode in frontier.MODES),
+        ("silence", "speculative"),
     ]
-    assert [(row["mode"], row["latency_mean_s"], row["before_last_word_per_100"]) for row in source["silence_less"]] == [
-        (mode, 1, 100) for mode in frontier.MODES
-    ]
-    assert "| timer_500 | `parallel` | 100 [72, 100]% | 100.0 [100.0, 100.0] | 0.0 [0.0, 25.9] | 2.00 [2.00, 2.00] |" in table(found)
+    assert [
+        (row["mode"], row["latency_mean_s"], row["before_last_word_per_100"]) for row in source["silence_less"]
+    ] == [(mode, 1, 100) for mode in frontier.MODES]
+    assert (
+        "| timer_500 | `parallel` | 100 [72, 100]% | 100.0 [100.0, 100.0] | 0.0 [0.0, 25.9] | 2.00 [2.00, 2.00] |"
+        in table(found)
+    )
     frontier.draw(found, tmp_path / "frontier.png")
     assert imread(tmp_path / "frontier.png").std() > 0.02

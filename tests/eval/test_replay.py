@@ -47,8 +47,14 @@ def test_every_row_has_the_same_tasks_and_updates(replayed_expert):
         assert all(episode.right for episode in episodes)
     path = folder / "episodes-expert-sequential-laptop-0.jsonl"
     assert json.loads((folder / "manifest.json").read_text())["rows"][0] == {
-        "backend": "expert", "mode": "sequential", "profile": "laptop", "seed": 0, "source": "",
-        "file": path.name, "episodes": 5, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "backend": "expert",
+        "mode": "sequential",
+        "profile": "laptop",
+        "seed": 0,
+        "source": "",
+        "file": path.name,
+        "episodes": 5,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
 
 
@@ -99,13 +105,23 @@ def test_a_log_replays_alone_to_the_same_end(replayed_expert):
         assert state.answered and all(call.state is CallState.DONE for call in state.graph.calls.values())
         assert len(state.graph.calls) == len(tasks[episode.task].gold)
     with pytest.raises(ValueError, match="is of task"):
-        replayed(episode, next(task for id, task in tasks.items() if id != episode.task), settings_of("speculative", config.agent))
+        replayed(
+            episode,
+            next(task for id, task in tasks.items() if id != episode.task),
+            settings_of("speculative", config.agent),
+        )
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_a_models_episodes_depend_neither_on_batch_nor_on_a_restart(configured, tmp_path, temperature):
-    common = ("eval.backends=[untrained]", "eval.tasks=4", "model.dtype=float32", "agent.max_generated_tokens=30",
-              f"eval.temperature={temperature}", "eval.modes=[sequential,speculative]")
+    common = (
+        "eval.backends=[untrained]",
+        "eval.tasks=4",
+        "model.dtype=float32",
+        "agent.max_generated_tokens=30",
+        f"eval.temperature={temperature}",
+        "eval.modes=[sequential,speculative]",
+    )
     whole = None
     for batch in (1, 4):
         config = configured(*common, f"eval.batch={batch}")
@@ -138,23 +154,33 @@ def test_no_guess_writes_no_thoughts(configured, tmp_path):
 
 
 def test_several_sources_each_with_its_own_settings(configured, tmp_path):
-    config = configured("eval.backends=[expert]", "eval.expert_tasks=2", "eval.modes=[parallel]", "eval.sources=[assistant,naturalistic]")
+    config = configured(
+        "eval.backends=[expert]",
+        "eval.expert_tasks=2",
+        "eval.modes=[parallel]",
+        "eval.sources=[assistant,naturalistic]",
+    )
     assert of_source(config, "assistant").data.eagerness == 1.0 and of_source(config, "").data.source == "debug"
     replay.main(config)
     found = {name: {episode.source for episode in episodes} for name, episodes in rows(tmp_path / "replay").items()}
-    assert found == {f"episodes-{source}-expert-parallel-laptop-0.jsonl": {source} for source in ("assistant", "naturalistic")}
+    assert found == {
+        f"episodes-{source}-expert-parallel-laptop-0.jsonl": {source} for source in ("assistant", "naturalistic")
+    }
     assert {key.source for key in read_runs([config.out])} == {"assistant", "naturalistic"}
 
 
-@pytest.mark.parametrize(("override", "message"), [
-    ("eval.sources=[nowhere]", "unknown task source 'nowhere'"),
-    ("eval.backends=[oracle]", "unknown backend 'oracle'"),
-    ("eval.modes=[psychic]", "unknown mode 'psychic'"),
-    ("eval.profiles=[toaster]", "unknown device profile 'toaster'"),
-    ("eval.modes=[parallel,parallel]", "each once"),
-    ("data.source=nowhere", "unknown task source 'nowhere'"),
-    ("model.adapter=/nowhere", "no checkpoint at /nowhere"),
-])
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("eval.sources=[nowhere]", "unknown task source 'nowhere'"),
+        ("eval.backends=[oracle]", "unknown backend 'oracle'"),
+        ("eval.modes=[psychic]", "unknown mode 'psychic'"),
+        ("eval.profiles=[toaster]", "unknown device profile 'toaster'"),
+        ("eval.modes=[parallel,parallel]", "each once"),
+        ("data.source=nowhere", "unknown task source 'nowhere'"),
+        ("model.adapter=/nowhere", "no checkpoint at /nowhere"),
+    ],
+)
 def test_bad_input_is_named_before_anything_runs(configured, tmp_path, override, message):
     # without a checkpoint beside it a model is refused first, unless the checkpoint is what is asked about
     backends = [] if override.startswith("model.") else ["eval.backends=[expert]"]
@@ -185,7 +211,14 @@ def test_planned_backends_do_not_depend_on_a_checkpoint(configured):
 
 def test_what_is_replayed_under_a_name_of_its_own_is_reported_under_it(bfcl_wheel, configured, tmp_path):
     """Rows that ask for one call are told apart from those that ask for several, though both are the leaderboard's."""
-    replay.main(configured("eval.backends=[expert]", "eval.modes=[parallel]", "eval.expert_tasks=2", "eval.sources=[bfcl,bfcl_multiple]"))
+    replay.main(
+        configured(
+            "eval.backends=[expert]",
+            "eval.modes=[parallel]",
+            "eval.expert_tasks=2",
+            "eval.sources=[bfcl,bfcl_multiple]",
+        )
+    )
     named = {name: {row.source for row in made} for name, made in rows(tmp_path / "replay").items()}
     assert named == {
         "episodes-bfcl-expert-parallel-laptop-0.jsonl": {"bfcl"},

@@ -11,13 +11,21 @@ from data_gen.tasks.rows import split_of
 from eval import replay, report
 
 ROWS = [
-    {"id": "late", "request": "text Sam Ortiz that I will be ten minutes late", "calls": [
-        {"name": "get_phone_number", "args": {"name": ["Sam Ortiz"]}},
-        {"name": "send_sms", "args": {"recipients": [["$1"]], "message": ["I will be ten minutes late"]}},
-    ]},
-    {"id": "shopping", "request": "create a note called Groceries that says milk and eggs", "calls": [
-        {"name": "create_note", "args": {"name": ["Groceries"], "content": ["milk and eggs"]}},
-    ]},
+    {
+        "id": "late",
+        "request": "text Sam Ortiz that I will be ten minutes late",
+        "calls": [
+            {"name": "get_phone_number", "args": {"name": ["Sam Ortiz"]}},
+            {"name": "send_sms", "args": {"recipients": [["$1"]], "message": ["I will be ten minutes late"]}},
+        ],
+    },
+    {
+        "id": "shopping",
+        "request": "create a note called Groceries that says milk and eggs",
+        "calls": [
+            {"name": "create_note", "args": {"name": ["Groceries"], "content": ["milk and eggs"]}},
+        ],
+    },
 ]
 OWN = ("task=jsonl", "tools=assistant", "eval.backends=[expert]", "eval.modes=[speculative]")
 
@@ -30,7 +38,9 @@ def file_of(folder: Path, *rows: dict) -> str:
 
 def replayed(out: Path) -> dict[str, str]:
     """Splits of what was replayed, by task; all of it must be right."""
-    episodes = [json.loads(line) for line in (out / "episodes-expert-speculative-laptop-0.jsonl").read_text().splitlines()]
+    episodes = [
+        json.loads(line) for line in (out / "episodes-expert-speculative-laptop-0.jsonl").read_text().splitlines()
+    ]
     assert all(episode["right"] and episode["source"] == "jsonl" for episode in episodes)
     return {episode["task"]: episode["split"] for episode in episodes}
 

@@ -97,7 +97,9 @@ def test_one_that_fails_stops_all_and_any_number_goes_on(configured, tmp_path, w
     assert [type(error) for error in ended] == [UserError, OSError, UserError]
     assert "another process of this replay failed, see its own message; start it again, it resumes" == str(ended[0])
     left = written(config.out)
-    assert left and not any(name.endswith(".jsonl") for name in left) and not (Path(config.out) / "manifest.json").exists()
+    assert (
+        left and not any(name.endswith(".jsonl") for name in left) and not (Path(config.out) / "manifest.json").exists()
+    )
     half = next(Path(config.out).glob("*.0.part"))
     with half.open("a") as file:
         file.write('{"task": "half a li')  # as a kill leaves it
@@ -115,7 +117,11 @@ def test_a_row_that_lacks_episodes_is_not_finished(configured, together, monkeyp
 
 def test_what_was_gathered_before_a_kill_is_not_lost(tmp_path):
     base = tmp_path / "episodes-a-0.part"
-    for path, tasks in ((base, "ab"), (tmp_path / "episodes-a-0.0.part", "bc"), (tmp_path / "episodes-a-0.12.part", "d")):
+    for path, tasks in (
+        (base, "ab"),
+        (tmp_path / "episodes-a-0.0.part", "bc"),
+        (tmp_path / "episodes-a-0.12.part", "d"),
+    ):
         path.write_text("".join(to_line(record_of(task=task)) for task in tasks))
     (tmp_path / "episodes-b-0.0.part").write_text("{}\n")
     assert sorted(Part.gather(base).done) == ["a", "b", "c", "d"]
@@ -129,7 +135,9 @@ def test_a_row_under_way_of_other_code_is_not_taken_for_an_unfinished_line(tmp_p
     path.write_text(to_line(record_of()) + '{"task": "b"}\n')
     with pytest.raises(UserError) as error:
         Part.open(path)
-    assert str(error.value) == f"{path} has a line that is no record (source is missing); delete the file and replay again"
+    assert (
+        str(error.value) == f"{path} has a line that is no record (source is missing); delete the file and replay again"
+    )
     assert path.read_text().endswith('{"task": "b"}\n')
 
 
@@ -152,9 +160,25 @@ def test_a_share_on_its_own_waits_for_nobody():
 
 # -- real processes ----------------------------------------------------------------------------------------------------
 
-BOTH = ("experiment=debug", "eval.backends=[expert,untrained]", "eval.expert_tasks=4", "eval.tasks=3", "eval.modes=[speculative]",
-        "model.dtype=float32", "agent.max_generated_tokens=30")
-LAUNCH = (sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0")
+BOTH = (
+    "experiment=debug",
+    "eval.backends=[expert,untrained]",
+    "eval.expert_tasks=4",
+    "eval.tasks=3",
+    "eval.modes=[speculative]",
+    "model.dtype=float32",
+    "agent.max_generated_tokens=30",
+)
+LAUNCH = (
+    sys.executable,
+    "-m",
+    "accelerate.commands.launch",
+    "--multi_gpu",
+    "--num_processes",
+    "2",
+    "--main_process_port",
+    "0",
+)
 
 
 def launched(*command: str) -> subprocess.CompletedProcess[str]:
@@ -172,7 +196,9 @@ def test_two_processes_replay_as_one_and_a_killed_one_resumes(tmp_path):
     assert written(tmp_path / "two") == written(tmp_path / "one")
 
     command = [*LAUNCH, "-m", "eval.replay", *BOTH, f"out={tmp_path / 'killed'}"]
-    started = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    started = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     try:
         while not list((tmp_path / "killed").glob("*.1.part")):
             assert started.poll() is None

@@ -18,11 +18,23 @@ from midsentence.clock import ns
 from tests.eval.made import counts_of, record_of
 
 
-def episode(task: str, late_s: float, right: bool = True, seed: int = 0, floor_s: float = 0.5, **counts) -> EpisodeRecord:
+def episode(
+    task: str, late_s: float, right: bool = True, seed: int = 0, floor_s: float = 0.5, **counts
+) -> EpisodeRecord:
     return record_of(
-        task=task, seed=seed, right=right, latency_ns=ns(late_s), first_token_ns=ns(late_s / 2), floor_ns=ns(floor_s),
-        parts_ns=dict.fromkeys(PARTS, 0) | {"thinking": ns(late_s)}, counts=counts_of(**counts), cause="" if right else "missing",
-        speech_end_ns=ns(3), tags=("short",), graph_right=right, answer_right=right,
+        task=task,
+        seed=seed,
+        right=right,
+        latency_ns=ns(late_s),
+        first_token_ns=ns(late_s / 2),
+        floor_ns=ns(floor_s),
+        parts_ns=dict.fromkeys(PARTS, 0) | {"thinking": ns(late_s)},
+        counts=counts_of(**counts),
+        cause="" if right else "missing",
+        speech_end_ns=ns(3),
+        tags=("short",),
+        graph_right=right,
+        answer_right=right,
     )
 
 
@@ -53,7 +65,11 @@ def test_figures_of_a_row():
     assert found["share_of_saving"] == pytest.approx(5 / 7)
     assert found["speedup_vs_parallel"] is None and found["n_both_right_parallel"] is None
     # four tasks carry no interval
-    assert found["speedup_vs_sequential_ci95"] is None and found["accuracy_ci95"] is None and found["latency_p95_s"] is None
+    assert (
+        found["speedup_vs_sequential_ci95"] is None
+        and found["accuracy_ci95"] is None
+        and found["latency_p95_s"] is None
+    )
     assert (found["wasted_calls_per_task"], found["held_calls"], found["causes"]) == (0.25, 1, {"missing": 1})
     assert found["time_s"]["thinking"] == pytest.approx(9.5 / 4)
 
@@ -64,7 +80,10 @@ def test_gain_over_the_fastest_baseline_whichever_that_is():
 
     # eager_end gets one wrong fast: it is compared on what all baselines got right
     modes = made(
-        sequential=over(6), parallel=over(4), async_tools=over(2.5), eager_end=[episode("t00", 0.1, right=False), *over(3)[1:]],
+        sequential=over(6),
+        parallel=over(4),
+        async_tools=over(2.5),
+        eager_end=[episode("t00", 0.1, right=False), *over(3)[1:]],
         speculative=over(2),
     )
     rows = rows_of(modes, Terms(0, 100))
@@ -98,15 +117,26 @@ def test_non_inferior_only_if_the_whole_interval_says_so():
     found = [row(rows_of(rows, Terms(0, 100)), "speculative")["non_inferior_to_sequential"] for rows in (few, many)]
     assert found == [False, True]
     assert row(rows_of(many, Terms(0, 100, margin=0.001)), "speculative")["non_inferior_to_sequential"] is False
-    assert row(rows_of(made(sequential=base[:5], speculative=ours[:5]), Terms(0, 100)), "speculative")["non_inferior_to_sequential"] is None
+    assert (
+        row(rows_of(made(sequential=base[:5], speculative=ours[:5]), Terms(0, 100)), "speculative")[
+            "non_inferior_to_sequential"
+        ]
+        is None
+    )
 
 
 def test_cost_tags_and_what_stands_beside_accuracy():
-    ours = [episode("a", 1, model_tokens=40), replace(episode("b", 1, right=False, model_tokens=20), tags=("long",), answer_f1=0.5)]
+    ours = [
+        episode("a", 1, model_tokens=40),
+        replace(episode("b", 1, right=False, model_tokens=20), tags=("long",), answer_f1=0.5),
+    ]
     found = row(rows_of(made(speculative=ours), Terms(0, 100, price_input=1.0, price_output=10.0)), "speculative")
     # 120 and 140 taken in, 40 and 20 written
     assert found["cost_per_task"] == pytest.approx((130 * 1 + 30 * 10) / 1e6)
-    assert found["by_tag"] == {"long": {"n": 1, "right": 0, "causes": {"missing": 1}}, "short": {"n": 1, "right": 1, "causes": {}}}
+    assert found["by_tag"] == {
+        "long": {"n": 1, "right": 0, "causes": {"missing": 1}},
+        "short": {"n": 1, "right": 1, "causes": {}},
+    }
     assert (found["graph_accuracy"], found["answer_exact"], found["answer_f1"]) == (0.5, 0.0, 0.5)
     assert row(rows_of(made(speculative=ours), Terms(0, 100)), "speculative")["cost_per_task"] is None
 
@@ -128,30 +158,39 @@ def test_causes_are_counted_by_mode_and_by_label_of_disfluency():
 
     base = [spoken("a"), spoken("b", "filler", "correction"), spoken("c", "correction")]
     ours = [
-        spoken("a", cause="missing"), spoken("b", "filler", "correction", cause="wrong argument"), spoken("c", "correction", cause="extra")
+        spoken("a", cause="missing"),
+        spoken("b", "filler", "correction", cause="wrong argument"),
+        spoken("c", "correction", cause="extra"),
     ]
     rows = rows_of(made(sequential=base, speculative=ours), Terms(0, 50))
     assert row(rows, "speculative")["by_label"] == {
         "correction": {"n": 2, "right": 0, "causes": {"extra": 1, "wrong argument": 1}},
-        "filler": {"n": 1, "right": 0, "causes": {"wrong argument": 1}}, "fluent": {"n": 1, "right": 0, "causes": {"missing": 1}},
+        "filler": {"n": 1, "right": 0, "causes": {"wrong argument": 1}},
+        "fluent": {"n": 1, "right": 0, "causes": {"missing": 1}},
     }
     text = markdown(rows)
     assert "| label | sequential | speculative |" in text
     assert "| all | 3/3 | 0/3: extra 1, missing 1, wrong argument 1 |" in text
-    assert "| correction | 2/2 | 0/2: extra 1, wrong argument 1 |" in text and "| fluent | 1/1 | 0/1: missing 1 |" in text
+    assert (
+        "| correction | 2/2 | 0/2: extra 1, wrong argument 1 |" in text and "| fluent | 1/1 | 0/1: missing 1 |" in text
+    )
     assert "intents:2" not in text
     # where nothing failed there is nothing to say
     assert "| label |" not in markdown(rows_of(made(sequential=base), Terms(0, 50)))
 
 
 def test_labels_go_from_the_words_of_a_request_to_the_report(configured, tmp_path):
-    """Naturalistic requests, with a budget that no plan fits: every failure is counted under the kinds that were said."""
+    """Naturalistic requests, with a budget that no plan fits: every failure is counted under the kinds that were
+    said."""
     config = configured(
-        "eval.backends=[expert]", "eval.modes=[parallel]", "eval.sources=[naturalistic]", "eval.expert_tasks=12",
+        "eval.backends=[expert]",
+        "eval.modes=[parallel]",
+        "eval.sources=[naturalistic]",
+        "eval.expert_tasks=12",
         "agent.max_generated_tokens=3",
     )
     replay.main(config)
-    found, = rows_of(read_runs([config.out]), Terms(0, 50))
+    (found,) = rows_of(read_runs([config.out]), Terms(0, 50))
     assert found["causes"] == {"out of budget": 12}
     labels = {label: entry["causes"] for label, entry in found["by_label"].items()}
     assert len(labels) > 2 and all(set(causes) == {"out of budget"} for causes in labels.values())
@@ -197,9 +236,13 @@ def test_the_same_rows_in_any_order_of_reading():
     assert one == two and [found["mode"] for found in one] == ["sequential", "speculative"]
 
 
-@pytest.mark.parametrize(("change", "fault"), [
-    ({"effects_before_commit": 1}, "1 effects before commit"), ({"effects_repeated": 2}, "2 effects more than once"),
-])
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"effects_before_commit": 1}, "1 effects before commit"),
+        ({"effects_repeated": 2}, "2 effects more than once"),
+    ],
+)
 def test_what_must_never_be_fails_the_report(change, fault):
     rows = rows_of(made(speculative=[episode("a", 1, **change)]), Terms(0, 100))
     assert [fault in line for line in broken(rows)] == [True]
@@ -271,6 +314,7 @@ def unsigned(folder) -> None:
 
 def test_every_field_is_documented(finished):
     from pathlib import Path
+
     text = (Path(__file__).parents[2] / "docs/report.md").read_text()
     rows = rows_of(read_runs(finished[0].runs), Terms(0, 50))
     assert [name for name in rows[0] if f"`{name}`" not in text] == []
@@ -284,7 +328,9 @@ def test_bad_folders_are_refused_and_an_earlier_report_stays(finished):
     bad.mkdir()
     manifest = json.loads((folder / "replay/manifest.json").read_text())
     steps = [
-        ([], "runs is empty"), ([str(folder / "nowhere")], "no folder of replays"), ([str(bad)], "half-written"),
+        ([], "runs is empty"),
+        ([str(folder / "nowhere")], "no folder of replays"),
+        ([str(bad)], "half-written"),
         ([*good, *good], "more than one"),
     ]
     for runs, message in steps:
@@ -293,7 +339,8 @@ def test_bad_folders_are_refused_and_an_earlier_report_stays(finished):
             report.main(config)
     config.runs = [str(bad)]
     for text, message in (
-        (json.dumps(manifest | {"schema_version": 99}), "schema version 99"), (json.dumps(manifest), "misses 4 of its files"),
+        (json.dumps(manifest | {"schema_version": 99}), "schema version 99"),
+        (json.dumps(manifest), "misses 4 of its files"),
         ("{", "no JSON"),
     ):
         (bad / "manifest.json").write_text(text)
@@ -319,7 +366,10 @@ def test_a_broken_run_ends_with_status_1(finished, capsys, monkeypatch):
     unsigned(folder / "replay")
     with pytest.raises(SystemExit) as ended:
         report.main(config)
-    assert ended.value.code == 1 and "FAILED: expert, speculative, laptop: 1 effects before commit" in capsys.readouterr().err
+    assert (
+        ended.value.code == 1
+        and "FAILED: expert, speculative, laptop: 1 effects before commit" in capsys.readouterr().err
+    )
 
 
 def test_an_episode_can_be_found_with_its_log(finished):

@@ -37,14 +37,17 @@ def dashes(axes) -> list[tuple[float, float]]:
 
 @pytest.mark.parametrize(("text", "expected"), [("short", [(-0.31, 4.5)]), (LONG, [(-0.31, 2.5), (3.5, 4.5)])])
 def test_no_label_lies_over_the_end_of_speech(figures, tmp_path, text, expected):
-    """The call runs from 2 to 3 s of 4, speech ends at 1 s: a long label fits on neither side of that, and the line leaves its lane out."""
+    """The call runs from 2 to 3 s of 4, speech ends at 1 s: a long label fits on neither side of that, and the line
+    leaves its lane out."""
     timeline.draw([episode(text=text)], tmp_path / "timeline.png")
     (axes,) = figures[0].axes
     assert dashes(axes) == [pytest.approx(ends) for ends in expected]
     for label in axes.texts:
         box = axes.transData.inverted().transform(label.get_window_extent())
         over = box[0][0] < 1 < box[1][0] and label.get_rotation() == 0
-        assert not (over and any(top < label.get_position()[1] < bottom for top, bottom in dashes(axes))), label.get_text()
+        assert not (over and any(top < label.get_position()[1] < bottom for top, bottom in dashes(axes))), (
+            label.get_text()
+        )
 
 
 def test_the_legend_shows_what_is_drawn_and_nothing_else(figures, tmp_path):

@@ -30,8 +30,13 @@ from training.watch import Watch
 
 ROOT = Path(__file__).parent.parent.parent
 SHORT = (
-    "train.max_length=512", "train.batch_rows=2", "train.micro_batch_rows=1", "train.max_steps=4", "train.epochs=8",
-    "agent.max_generated_tokens=12", "eval.modes=[sequential,speculative]",
+    "train.max_length=512",
+    "train.batch_rows=2",
+    "train.micro_batch_rows=1",
+    "train.max_steps=4",
+    "train.epochs=8",
+    "agent.max_generated_tokens=12",
+    "eval.modes=[sequential,speculative]",
 )
 NAMES = ("success_by_2s", "accuracy", "latency_mean_s", "repeated_actions", "effects_before_commit")
 VALIDATED = ("train=validated", "train.callback.tasks=2", "train.validate_every_steps=2")
@@ -48,7 +53,9 @@ def data(tmp_path_factory) -> Path:
     register()
     folder = tmp_path_factory.mktemp("data") / "debug"
     with initialize_config_module("configs", version_base="1.3"):
-        made = compose("config", ["experiment=debug", "data.sizes={train: 12, validation: 2, test: 2}", f"out={folder}"])
+        made = compose(
+            "config", ["experiment=debug", "data.sizes={train: 12, validation: 2, test: 2}", f"out={folder}"]
+        )
     generate.main(OmegaConf.to_object(made))
     return folder
 
@@ -101,7 +108,8 @@ def kept_by_step(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
 
 
 def weighed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the place of a replay: figures that differ wherever one weight does, for what does not depend on how they are made."""
+    """In the place of a replay: figures that differ wherever one weight does, for what does not depend on how they are
+    made."""
 
     def replay(self: ValidationReplay, checkpoint: Path) -> list[dict[str, Any]]:
         figure = sum(tensor.double().abs().sum().item() for tensor in weights(checkpoint).values())
@@ -114,19 +122,32 @@ def test_a_line_a_mode_says_what_the_report_would(settings, tmp_path, capsys):
     config = settings("run", *VALIDATED)
     sft.main(config)
     found = lines(tmp_path / "run")
-    assert [(line["step"], line["mode"]) for line in found] == [(s, m) for s in (2, 4) for m in ("sequential", "speculative")]
+    assert [(line["step"], line["mode"]) for line in found] == [
+        (s, m) for s in (2, 4) for m in ("sequential", "speculative")
+    ]
     assert all(sum(line["causes"].values()) == round(line["n"] * (1 - line["accuracy"])) for line in found)
-    again = settings("replay", "eval.backends=[model]", "eval.split=validation", "eval.tasks=2", f"model.adapter={config.out}")
+    again = settings(
+        "replay", "eval.backends=[model]", "eval.split=validation", "eval.tasks=2", f"model.adapter={config.out}"
+    )
     replay.main(again)
     rows = {row["mode"]: row for row in rows_of(read_runs([again.out]), Terms(resamples=10))}
     for line in found[2:]:  # a tie goes to the later step, so the folder holds step 4
         row = rows[line["mode"]]
         assert line == {
-            "step": 4, "mode": line["mode"], "profile": "laptop", "n": 2, "accuracy": row["accuracy"],
-            "success_by_2s": row["success_by_s"]["2"], "latency_mean_s": pytest.approx(row["latency_mean_s"], abs=1e-5),
-            "repeated_actions": row["repeated_actions"], "effects_before_commit": 0, "causes": row["causes"],
+            "step": 4,
+            "mode": line["mode"],
+            "profile": "laptop",
+            "n": 2,
+            "accuracy": row["accuracy"],
+            "success_by_2s": row["success_by_s"]["2"],
+            "latency_mean_s": pytest.approx(row["latency_mean_s"], abs=1e-5),
+            "repeated_actions": row["repeated_actions"],
+            "effects_before_commit": 0,
+            "causes": row["causes"],
         }
-    assert "validation at step 2 (best so far): sequential 0.00 by 2 s, 0.00 right; speculative" in capsys.readouterr().out
+    assert (
+        "validation at step 2 (best so far): sequential 0.00 by 2 s, 0.00 right; speculative" in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
@@ -137,7 +158,9 @@ def test_training_is_the_same_bit_by_bit_with_and_without(settings, tmp_path, me
     assert trained(tmp_path / "with") == trained(tmp_path / "without")
     assert len(trained(tmp_path / "with")) == 4
     assert "best" not in json.loads((tmp_path / "without" / "manifest.json").read_text())
-    left = {path.name for path in (tmp_path / "with").iterdir()} - {path.name for path in (tmp_path / "without").iterdir()}
+    left = {path.name for path in (tmp_path / "with").iterdir()} - {
+        path.name for path in (tmp_path / "without").iterdir()
+    }
     assert left == {validation.LOG}
 
 
@@ -149,7 +172,12 @@ def test_what_a_replay_draws_is_not_missed(settings, monkeypatch):
         return [{"mode": mode} | dict.fromkeys(NAMES, 0.0) for mode in self.modes]
 
     def state() -> tuple[Any, ...]:
-        return torch.get_rng_state().tolist(), random.getstate(), np.random.get_state()[1].tolist(), np.random.get_state()[2]
+        return (
+            torch.get_rng_state().tolist(),
+            random.getstate(),
+            np.random.get_state()[1].tolist(),
+            np.random.get_state()[2],
+        )
 
     def watched(self: ValidationReplay, *args: Any) -> None:
         before = state()
@@ -172,7 +200,10 @@ def test_the_run_leaves_the_weights_of_the_best_step(settings, tmp_path, method,
     sft.main(config)
     folder = tmp_path / "run"
     # what is validated and used has the model's precision; full training keeps its weights in float32
-    best, last = ({name: tensor.to(getattr(torch, dtype)) for name, tensor in weights(tmp_path / "kept" / step).items()} for step in "24")
+    best, last = (
+        {name: tensor.to(getattr(torch, dtype)) for name, tensor in weights(tmp_path / "kept" / step).items()}
+        for step in "24"
+    )
     assert not same(best, last)
     assert same(weights(folder), best)
     assert same(weights(folder / sft.LAST), last)
@@ -197,7 +228,9 @@ def test_the_score_is_success_by_2_s_then_accuracy_over_modes():
     assert validation.score(step((0.5, 0.5))) > validation.score(step((0.4, 1.0)))
     assert validation.score(step((0.5, 0.6))) > validation.score(step((0.5, 0.5)))
     thirds = [(1 / 3, 0.0), (2 / 3, 0.0), (1.0, 0.0)]
-    assert validation.score(step(*thirds)) == validation.score(step(*thirds[::-1]))  # a tie is a tie in any order of sums
+    assert validation.score(step(*thirds)) == validation.score(
+        step(*thirds[::-1])
+    )  # a tie is a tie in any order of sums
 
 
 class Killed(Exception):
@@ -289,11 +322,33 @@ def test_another_choice_of_weights_is_another_run(settings):
 @pytest.mark.slow
 def test_of_two_processes_one_replays(settings, data, tmp_path):
     sft.main(settings("one", *VALIDATED))
-    launch = ["-m", "accelerate.commands.launch", "--config_file", "configs/accelerate/ddp.yaml", "--cpu", "--num_processes", "2"]
-    launch += ["--main_process_port", "0", "-m", "training.sft", "experiment=debug", f"train.data=[{data}]", f"out={tmp_path / 'two'}"]
+    launch = [
+        "-m",
+        "accelerate.commands.launch",
+        "--config_file",
+        "configs/accelerate/ddp.yaml",
+        "--cpu",
+        "--num_processes",
+        "2",
+    ]
+    launch += [
+        "--main_process_port",
+        "0",
+        "-m",
+        "training.sft",
+        "experiment=debug",
+        f"train.data=[{data}]",
+        f"out={tmp_path / 'two'}",
+    ]
     command = [sys.executable, *launch, *SHORT, *VALIDATED]
     done = subprocess.run(
-        command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False, timeout=240
+        command,
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert [(line["step"], line["mode"]) for line in lines(tmp_path / "two")] == [

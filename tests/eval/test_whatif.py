@@ -64,7 +64,9 @@ def test_a_faster_speaker_is_done_sooner(base):
 
 def test_every_axis_changes_its_own_thing_and_has_the_configured_value(base):
     changes = {found.name: found.change(base, found.values[-1]) for found in AXES}
-    assert changes["decode_tokens_per_s"].profile == replace(base.profile, decode_tokens_per_s=160, prefill_tokens_per_s=1600)
+    assert changes["decode_tokens_per_s"].profile == replace(
+        base.profile, decode_tokens_per_s=160, prefill_tokens_per_s=1600
+    )
     assert changes["endpoint_delay_s"].config.data.endpoints[base.config.data.endpoint].delay_s == 1.2
     assert changes["disfluency_times"].config.data.disfluency == {"times": 8}
     assert (changes["tool_latency_times"].tool_times, changes["speech_rate_times"].speech_times) == (10, 2)
@@ -101,7 +103,9 @@ def test_the_map_and_its_picture(base, tmp_path):
     first, second = found["axes"]
     assert [point["value"] for point in first["points"]] == [1, 3] and first["usual"] == 1.0
     # the usual point is one and the same on every axis
-    assert {k: v for k, v in first["points"][0].items() if k != "value"} == {k: v for k, v in second["points"][0].items() if k != "value"}
+    assert {k: v for k, v in first["points"][0].items() if k != "value"} == {
+        k: v for k, v in second["points"][0].items() if k != "value"
+    }
     for point in first["points"]:
         assert point["n"] == 2 and point["accuracy"]["speculative"] == 1
         late = point["latency_mean_s"]
@@ -159,5 +163,6 @@ def test_all_splits_are_taken_where_all_is_asked_for(base, monkeypatch):
 
 def test_an_endpoint_that_there_is_not_is_named():
     from tests.test_configs import composed
+
     with pytest.raises(ValueError, match="unknown endpoint 'nosuch'; use one of oracle"):
         whatif.main(composed("experiment=debug", "data.endpoint=nosuch"))

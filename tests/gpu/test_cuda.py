@@ -39,7 +39,7 @@ def test_flash_attention_over_blocks_is_attention_block_by_block(layout, heads):
         torch.manual_seed(1)
         made = [torch.randn(1, n, 2000, width, device="cuda").bfloat16() for n in (heads[0], heads[1], heads[1])]
         given = [tensor.to(dtype).requires_grad_() for tensor in made]
-        out, _ = function(None, *given, None, layout=LAYOUTS[layout], scaling=width ** -0.5)
+        out, _ = function(None, *given, None, layout=LAYOUTS[layout], scaling=width**-0.5)
         (out.float() * torch.linspace(-1, 1, out.numel(), device="cuda").view_as(out)).sum().backward()
         found.append([out.detach(), *(tensor.grad for tensor in given)])
     for fast, plain in zip(*found, strict=True):
@@ -53,10 +53,21 @@ def test_flash_attention_is_chosen_here():
 @pytest.mark.parametrize("config", [LlamaConfig, Qwen2Config])
 def test_a_replay_on_the_gpu_writes_what_the_cpu_writes(config):
     torch.manual_seed(0)
-    made = AutoModelForCausalLM.from_config(config(
-        vocab_size=97, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-        max_position_embeddings=512, eos_token_id=None, bos_token_id=None, pad_token_id=None,
-    ), dtype=torch.float32)
+    made = AutoModelForCausalLM.from_config(
+        config(
+            vocab_size=97,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=512,
+            eos_token_id=None,
+            bos_token_id=None,
+            pad_token_id=None,
+        ),
+        dtype=torch.float32,
+    )
     with torch.no_grad():
         for weight in made.parameters():
             weight.mul_(3 if weight.dim() > 1 else 1)
@@ -78,10 +89,20 @@ def test_a_run_on_the_gpu_loses_what_it_loses_on_the_cpu(method, tmp_path, monke
     for where in ("cuda", "cpu"):
         monkeypatch.setattr(torch.cuda, "is_available", lambda where=where: where == "cuda")
         out = tmp_path / where
-        sft.main(compose_settings(
-            "experiment=debug", f"train.data=[{data}]", f"out={out}", f"train.method={method}", "train.max_steps=6", "train.epochs=8",
-            "train.max_length=512", "train.batch_rows=2", "train.micro_batch_rows=1", "train.log_every_steps=1",
-            f"model.dtype={'bfloat16' if where == 'cuda' else 'float32'}",
-        ))
+        sft.main(
+            compose_settings(
+                "experiment=debug",
+                f"train.data=[{data}]",
+                f"out={out}",
+                f"train.method={method}",
+                "train.max_steps=6",
+                "train.epochs=8",
+                "train.max_length=512",
+                "train.batch_rows=2",
+                "train.micro_batch_rows=1",
+                "train.log_every_steps=1",
+                f"model.dtype={'bfloat16' if where == 'cuda' else 'float32'}",
+            )
+        )
         found[where] = [json.loads(line)["loss"] for line in (Path(out) / "log.jsonl").read_text().splitlines()]
     assert found["cuda"] == pytest.approx(found["cpu"], rel=0.03)

@@ -1,4 +1,5 @@
-"""A chat/completions server in the test's own process, over real HTTP: a script speaks in the model's place, and faults come as ordered.
+"""A chat/completions server in the test's own process, over real HTTP: a script speaks in the model's place, and faults
+come as ordered.
 
 What it sends is made of the SDK's own types, so that it can't speak a dialect.
 """
@@ -18,7 +19,8 @@ from openai.types.chat.chat_completion_chunk import Choice, ChoiceDelta
 from openai.types.completion_usage import PromptTokensDetails
 
 Reply = str | tuple[str, str]
-"""What the model writes; or (fault, with what): ``status`` with a code and the API's own, ``cut`` or ``garbled`` after a text, ``slow``."""
+"""What the model writes; or (fault, with what): ``status`` with a code and the API's own, ``cut`` or ``garbled`` after
+a text, ``slow``."""
 
 
 class ChatServer:
@@ -57,13 +59,15 @@ class ChatServer:
     async def _reply(self, reply: Reply, writer: asyncio.StreamWriter) -> None:
         fault, text = reply if isinstance(reply, tuple) else ("", reply)
         if fault == "status":
-            body = json.dumps({"error": {"message": "refused", "code": text.partition(" ")[2] or None, "type": "error"}}).encode()
+            body = json.dumps(
+                {"error": {"message": "refused", "code": text.partition(" ")[2] or None, "type": "error"}}
+            ).encode()
             code = text.partition(" ")[0]
             head = f"HTTP/1.1 {code} No\r\nretry-after-ms: 10\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
             writer.write(head.encode() + body)
             return await writer.drain()
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
-        for piece in (text[at:at + 3] for at in range(0, len(text), 3)):
+        for piece in (text[at : at + 3] for at in range(0, len(text), 3)):
             self._send(writer, ChoiceDelta(content=piece))
             await writer.drain()
             await asyncio.sleep(0.05 if fault == "slow" else 0)
@@ -74,14 +78,22 @@ class ChatServer:
             raise ConnectionError("as ordered")
         self._send(writer, ChoiceDelta(), "stop")
         usage = CompletionUsage(
-            prompt_tokens=100, completion_tokens=10, total_tokens=110, prompt_tokens_details=PromptTokensDetails(cached_tokens=60))
+            prompt_tokens=100,
+            completion_tokens=10,
+            total_tokens=110,
+            prompt_tokens_details=PromptTokensDetails(cached_tokens=60),
+        )
         self._send(writer, None, usage=usage)
         writer.write(_chunked(b"data: [DONE]\n\n") + b"0\r\n\r\n")
         await writer.drain()
 
-    def _send(self, writer: asyncio.StreamWriter, delta: ChoiceDelta | None, end: Any = None, usage: Any = None) -> None:
+    def _send(
+        self, writer: asyncio.StreamWriter, delta: ChoiceDelta | None, end: Any = None, usage: Any = None
+    ) -> None:
         choices = [] if delta is None else [Choice(delta=delta, index=0, finish_reason=end)]
-        chunk = ChatCompletionChunk(id="c", choices=choices, created=0, model="scripted", object="chat.completion.chunk", usage=usage)
+        chunk = ChatCompletionChunk(
+            id="c", choices=choices, created=0, model="scripted", object="chat.completion.chunk", usage=usage
+        )
         writer.write(_chunked(b"data: " + chunk.model_dump_json(exclude_unset=True).encode() + b"\n\n"))
 
 

@@ -1,9 +1,8 @@
 """A small MCP server, run as a process of its own by test_mcp.py: a tool for each thing that a server can do.
 
-Keeps a diary of what it was asked in the file that its first argument names. ``http`` as the second argument serves streamable HTTP
-on the port that the third one names.
+Keeps a diary of what it was asked in the file that its first argument names. ``http`` as the second argument serves
+streamable HTTP on the port that the third one names.
 """
-
 
 from __future__ import annotations
 
@@ -26,7 +25,10 @@ def note(line: str) -> None:
         file.write(line + "\n")
 
 
-READ, OPEN = ToolAnnotations(read_only_hint=True, open_world_hint=False), ToolAnnotations(read_only_hint=True, open_world_hint=True)
+READ, OPEN = (
+    ToolAnnotations(read_only_hint=True, open_world_hint=False),
+    ToolAnnotations(read_only_hint=True, open_world_hint=True),
+)
 
 
 @server.tool(annotations=READ)

@@ -54,7 +54,9 @@ def planned(renderer: Renderer, script: Script, tools: Any, mode: str = "specula
 
 def starts(session: Session) -> list[tuple[str, dict[str, Any]]]:
     """Every start of a tool: its name and arguments."""
-    return [(item.name, dict(item.args)) for _, items in session.history for item in items if isinstance(item, StartTool)]
+    return [
+        (item.name, dict(item.args)) for _, items in session.history for item in items if isinstance(item, StartTool)
+    ]
 
 
 def seen(session: Session, kind: type) -> list[Any]:

@@ -1,4 +1,5 @@
-"""A chat/completions server as the model of live sessions: the official SDK against a server on the loopback, with faults."""
+"""A chat/completions server as the model of live sessions: the official SDK against a server on the loopback, with
+faults."""
 # ruff: noqa: TID251  (users who take their time)
 
 from __future__ import annotations
@@ -55,16 +56,27 @@ async def send(to: str, text: str) -> str:
 
 
 TEXT_BOB = (
-    ("text bob", call('1. phone("bob")')), ("at ten", call('2. send($1, "at ten")')), ("2. send", "<answer>I texted Bob.</answer>"))
+    ("text bob", call('1. phone("bob")')),
+    ("at ten", call('2. send($1, "at ten")')),
+    ("2. send", "<answer>I texted Bob.</answer>"),
+)
 
 
 def talk(
-    texts: Renderer, replies: Callable[..., Reply], user: Callable[[Session, ChatServer], Awaitable[None]], **options: Any,
+    texts: Renderer,
+    replies: Callable[..., Reply],
+    user: Callable[[Session, ChatServer], Awaitable[None]],
+    **options: Any,
 ) -> tuple[Session, ChatServer, Usage]:
     async def work() -> tuple[Session, ChatServer, Usage]:
-        async with ChatServer(replies).running() as server, AsyncOpenAI(base_url=server.url, api_key="none", max_retries=2) as client:
+        async with (
+            ChatServer(replies).running() as server,
+            AsyncOpenAI(base_url=server.url, api_key="none", max_retries=2) as client,
+        ):
             model = ChatModel(client, "scripted", texts, temperature=0, **options)
-            async with Session(model, FunctionToolbox([phone, send]), texts, settings("speculative"), style="full") as session:
+            async with Session(
+                model, FunctionToolbox([phone, send]), texts, settings("speculative"), style="full"
+            ) as session:
                 await user(session, server)
             await asyncio.sleep(0.05)
             return session, server, model.usage
@@ -92,7 +104,10 @@ def test_a_read_runs_mid_sentence_a_write_waits_and_what_it_used_is_counted(text
     assert first["messages"][1]["content"] == "<partial_query_update> text bob that it is\n"
     assert usage.requests == len(server.asked) and usage.broken == 0
     assert (usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens) == (
-        100 * (usage.requests - usage.aborted), 60 * (usage.requests - usage.aborted), 10 * (usage.requests - usage.aborted))
+        100 * (usage.requests - usage.aborted),
+        60 * (usage.requests - usage.aborted),
+        10 * (usage.requests - usage.aborted),
+    )
     assert usage.requests - usage.aborted >= 3
 
 
@@ -110,7 +125,9 @@ def test_the_users_words_abort_what_is_being_written(texts):
 
 
 def test_a_busy_server_is_asked_again_and_one_that_refuses_ends_the_session(texts):
-    session, server, _ = talk(texts, Replies(("text bob", ("status", "429")), ("text bob", ("status", "500")), *TEXT_BOB), say)
+    session, server, _ = talk(
+        texts, Replies(("text bob", ("status", "429")), ("text bob", ("status", "500")), *TEXT_BOB), say
+    )
     assert len(server.asked) > 3 and session.outcome == "closed"
 
     async def user(session: Session, server: ChatServer) -> None:
@@ -157,19 +174,29 @@ def llama_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     path = tmp_path_factory.mktemp("tiny") / "model.gguf"
     write_gguf(*load_model("tiny", None, "float32"), path, "tiny")
     params = xllamacpp.CommonParams()
-    params.model.path, params.n_ctx, params.n_parallel, params.cpuparams.n_threads, params.warmup = str(path), 4096, 1, 1, False
+    params.model.path, params.n_ctx, params.n_parallel, params.cpuparams.n_threads, params.warmup = (
+        str(path),
+        4096,
+        1,
+        1,
+        False,
+    )
     server = xllamacpp.Server(params)
     yield f"{server.listening_address}/v1"
     del server
 
 
-def against(address: str, texts: Renderer, grammar: str, user: Callable[[Session], Awaitable[None]]) -> tuple[Session, Usage]:
+def against(
+    address: str, texts: Renderer, grammar: str, user: Callable[[Session], Awaitable[None]]
+) -> tuple[Session, Usage]:
     """A session with a real server, whose grammar says what its untrained model may write."""
 
     async def work() -> tuple[Session, Usage]:
         async with AsyncOpenAI(base_url=address, api_key="none") as client:
             model = ChatModel(client, "tiny", texts, temperature=0, extra_body={"grammar": grammar})
-            async with Session(model, FunctionToolbox([phone]), texts, settings("speculative"), system="Help.") as session:
+            async with Session(
+                model, FunctionToolbox([phone]), texts, settings("speculative"), system="Help."
+            ) as session:
                 await user(session)
                 await until(lambda: model.usage.completion_tokens or model.usage.aborted)
             return session, model.usage
@@ -196,4 +223,6 @@ def test_a_real_server_is_interrupted(llama_server, texts):
 
     session, usage = against(llama_server, texts, 'root ::= "<think>" [a-z ]{1500} "</think><pause>"', user)
     assert usage.requests == 2 and usage.aborted >= 1
-    assert [segment.kind for segment in session.state.transcript if segment.kind == "think_interrupted"] == ["think_interrupted"]
+    assert [segment.kind for segment in session.state.transcript if segment.kind == "think_interrupted"] == [
+        "think_interrupted"
+    ]

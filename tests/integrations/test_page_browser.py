@@ -26,7 +26,9 @@ from tests.midsentence.page.page_stage import LIFELIKE, stage
 
 pytestmark = pytest.mark.full
 expect.set_options(timeout=60_000)  # milliseconds: how fast the machine is, is not what is tested
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell"))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell"))), None
+)
 
 PUT_IN = """
 window.heardBy = [];
@@ -104,7 +106,12 @@ def page(browser: Any, served: Server) -> Iterator[Page]:
     faults: list[str] = []
     made = browser.new_page(viewport={"width": 1280, "height": 1000})
     made.on("pageerror", lambda error: faults.append(str(error)))
-    made.on("console", lambda message: faults.append(message.text) if message.type == "error" and "WebSocket" not in message.text else None)
+    made.on(
+        "console",
+        lambda message: (
+            faults.append(message.text) if message.type == "error" and "WebSocket" not in message.text else None
+        ),
+    )
     made.set_default_timeout(120_000)
     made.add_init_script(PUT_IN)
     made.goto(f"http://127.0.0.1:{served.port}/")
@@ -130,7 +137,9 @@ def test_typing(page, served):
     page.keyboard.press("Enter")
     expect(page.locator("#answer")).to_have_text("“find bob: +1 555 0100”")
     expect(page.locator("#heard")).to_have_text(re.compile(r"the phone of Bob and that is all\s*⏎"))
-    expect(page.locator("#figure")).to_have_text(re.compile(r"^\d\.\d\d s after your last word · \d\.\d\d s in parallel · "))
+    expect(page.locator("#figure")).to_have_text(
+        re.compile(r"^\d\.\d\d s after your last word · \d\.\d\d s in parallel · ")
+    )
     expect(page.locator("#lanes-beside")).to_have_attribute("aria-label", re.compile(r"1 find done.*Answered"))
     expect(page.locator("#rows tr")).to_have_count(1)
     expect(page.locator("#say")).to_have_value("")
@@ -245,7 +254,19 @@ def test_with_the_keyboard_alone(page):
     for _ in range(30):
         page.keyboard.press("Tab")
         stops.append(page.evaluate("document.activeElement.id || document.activeElement.textContent"))
-    assert {"theme", "mode", "fresh", "compare", "aloud", "say", "done", "speak", "▸ the phone of Bob", "lanes-box", "wrote"} <= set(stops)
+    assert {
+        "theme",
+        "mode",
+        "fresh",
+        "compare",
+        "aloud",
+        "say",
+        "done",
+        "speak",
+        "▸ the phone of Bob",
+        "lanes-box",
+        "wrote",
+    } <= set(stops)
     page.locator("#examples button").focus()
     page.keyboard.press("Enter")
     expect(page.locator("#answer")).to_have_text("“find bob: +1 555 0100”")

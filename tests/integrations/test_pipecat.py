@@ -1,4 +1,5 @@
-"""A Pipecat pipeline with midsentence in it: the real package, its own turn detection, a TTS service and a transport without a device."""
+"""A Pipecat pipeline with midsentence in it: the real package, its own turn detection, a TTS service and a transport
+without a device."""
 # ruff: noqa: TID251  (frames that come when something has happened, a voice that takes its time)
 
 from __future__ import annotations
@@ -80,7 +81,9 @@ class SilentTTS(TTSService):
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
         for _ in text.split():
-            yield TTSAudioRawFrame(audio=bytes(BYTES_A_SECOND // 5), sample_rate=16_000, num_channels=1, context_id=context_id)
+            yield TTSAudioRawFrame(
+                audio=bytes(BYTES_A_SECOND // 5), sample_rate=16_000, num_channels=1, context_id=context_id
+            )
 
 
 class Loudspeaker(BaseOutputTransport):
@@ -140,13 +143,18 @@ class World:
 def turns() -> UserTurnProcessor:
     """Pipecat's own detection, by transcripts alone: a turn is over 0.3 s after the last one."""
     strategies = UserTurnStrategies(
-        start=[TranscriptionUserTurnStartStrategy()], stop=[SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=0.3)])
+        start=[TranscriptionUserTurnStartStrategy()], stop=[SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=0.3)]
+    )
     return UserTurnProcessor(user_turn_strategies=strategies)
 
 
 def talk(
-    renderer: Any, script: Script, frames: Callable[[MidsentenceProcessor, World], Sequence[Frame]], voice: bool = False,
-    tools: Callable[[World], Any] = World.tools, **options: Any,
+    renderer: Any,
+    script: Script,
+    frames: Callable[[MidsentenceProcessor, World], Sequence[Frame]],
+    voice: bool = False,
+    tools: Callable[[World], Any] = World.tools,
+    **options: Any,
 ) -> tuple[Session, World, list[Frame]]:
     """Runs frames through a pipeline: the session at its end, what the tools did, and what came out below."""
 
@@ -155,7 +163,9 @@ def talk(
         world.may_answer.set()
         agent = MidsentenceProcessor(planned_model(script, renderer), tools(world), voice=voice, system="", **options)
         rest = [SilentTTS(push_start_frame=True, push_stop_frames=True), Loudspeaker(), agent.heard] if voice else []
-        down, _ = await run_test(Pipeline([Gate(), turns(), agent, *rest]), frames_to_send=frames(agent, world), start_timeout=20)
+        down, _ = await run_test(
+            Pipeline([Gate(), turns(), agent, *rest]), frames_to_send=frames(agent, world), start_timeout=20
+        )
         return agent.session, world, list(down)
 
     with warnings.catch_warnings():
@@ -174,12 +184,18 @@ def text_of(frames: Sequence[Frame]) -> str:
 
 def test_a_read_starts_before_the_final_transcript_and_a_write_waits_for_the_turns_end(renderer):
     script = Script(
-        ("text bob", call('1. phone("bob")')), ("at ten", call('2. send($1, "at ten")')), ("", "<answer>I texted Bob.</answer>"))
+        ("text bob", call('1. phone("bob")')),
+        ("at ten", call('2. send($1, "at ten")')),
+        ("", "<answer>I texted Bob.</answer>"),
+    )
 
     def frames(agent: MidsentenceProcessor, world: World) -> list[Frame]:
         return [
-            interim("text bob"), Wait(until=lambda: seen(agent.session, ToolResult)),
-            interim("text bob that the meeting is"), final("Text Bob that the meeting is at ten."), Wait(until=lambda: world.sent),
+            interim("text bob"),
+            Wait(until=lambda: seen(agent.session, ToolResult)),
+            interim("text bob that the meeting is"),
+            final("Text Bob that the meeting is at ten."),
+            Wait(until=lambda: world.sent),
         ]
 
     session, world, down = talk(renderer, script, frames)
@@ -190,32 +206,48 @@ def test_a_read_starts_before_the_final_transcript_and_a_write_waits_for_the_tur
     assert heard.index(read) < heard.index(end) < heard.index(write)
     assert [update.text for update in seen(session, UserUpdate)] == ["text bob", "that the meeting is", "at ten.", ""]
     assert text_of(down) == "I texted Bob." and world.sent == [("+1 555 bob", "at ten")]
-    answer = [frame for frame in down if isinstance(frame, LLMFullResponseStartFrame | LLMTextFrame | LLMFullResponseEndFrame)]
+    answer = [
+        frame for frame in down if isinstance(frame, LLMFullResponseStartFrame | LLMTextFrame | LLMFullResponseEndFrame)
+    ]
     assert isinstance(answer[0], LLMFullResponseStartFrame) and isinstance(answer[-1], LLMFullResponseEndFrame)
     assert session.outcome == "closed"
 
 
 def test_a_correction_in_a_later_hypothesis_revises_the_read(renderer):
     script = Script(
-        ("of bob", call('1. phone("bob")')), ("[-1] rob", call('1. name = "rob"')), ("tool_result 1v2", "<pause>"),
-        ("final_query", "<answer>Rob has +1 555 rob.</answer>"))
+        ("of bob", call('1. phone("bob")')),
+        ("[-1] rob", call('1. name = "rob"')),
+        ("tool_result 1v2", "<pause>"),
+        ("final_query", "<answer>Rob has +1 555 rob.</answer>"),
+    )
 
     def frames(agent: MidsentenceProcessor, world: World) -> list[Frame]:
         return [
-            interim("the number of bob"), Wait(until=lambda: len(seen(agent.session, ToolResult)) == 1),
-            interim("the number of rob"), Wait(until=lambda: len(seen(agent.session, ToolResult)) == 2), final("The number of Rob."),
+            interim("the number of bob"),
+            Wait(until=lambda: len(seen(agent.session, ToolResult)) == 1),
+            interim("the number of rob"),
+            Wait(until=lambda: len(seen(agent.session, ToolResult)) == 2),
+            final("The number of Rob."),
             Wait(until=lambda: order(agent.session, Emit)),
         ]
 
     session, world, down = talk(renderer, script, frames)
     assert world.looked_up == ["bob", "rob"] and text_of(down) == "Rob has +1 555 rob."
-    assert [(update.text, update.retracts) for update in seen(session, UserUpdate)] == [("the number of bob", 0), ("rob", 1), ("", 0)]
+    assert [(update.text, update.retracts) for update in seen(session, UserUpdate)] == [
+        ("the number of bob", 0),
+        ("rob", 1),
+        ("", 0),
+    ]
 
 
 def test_an_interruption_loses_no_result_and_repeats_no_effect(renderer):
     script = Script(
-        ("text ann", call('1. send("ann", "hi")')), ("final_query", "<answer>I texted Ann.</answer>"),
-        ("number of bob", call('2. phone("bob")')), ("tool_result 2", "<pause>"), ("final_query", "<answer>It is +1 555 bob.</answer>", 2))
+        ("text ann", call('1. send("ann", "hi")')),
+        ("final_query", "<answer>I texted Ann.</answer>"),
+        ("number of bob", call('2. phone("bob")')),
+        ("tool_result 2", "<pause>"),
+        ("final_query", "<answer>It is +1 555 bob.</answer>", 2),
+    )
 
     def frames(agent: MidsentenceProcessor, world: World) -> list[Frame]:
         def hold() -> bool:
@@ -227,9 +259,15 @@ def test_an_interruption_loses_no_result_and_repeats_no_effect(renderer):
             return len(seen(agent.session, ToolResult)) == 2
 
         return [
-            final("text ann hi"), Wait(until=lambda: order(agent.session, Emit)), Wait(until=hold),
-            interim("the number of bob"), Wait(until=lambda: world.looked_up), InterruptionFrame(), Wait(until=release),
-            final("the number of bob please"), Wait(until=lambda: len(order(agent.session, Emit)) == 2),
+            final("text ann hi"),
+            Wait(until=lambda: order(agent.session, Emit)),
+            Wait(until=hold),
+            interim("the number of bob"),
+            Wait(until=lambda: world.looked_up),
+            InterruptionFrame(),
+            Wait(until=release),
+            final("the number of bob please"),
+            Wait(until=lambda: len(order(agent.session, Emit)) == 2),
         ]
 
     session, world, down = talk(renderer, script, frames)
@@ -245,8 +283,11 @@ def test_a_voice_that_is_interrupted_tells_what_was_heard(renderer):
     def frames(agent: MidsentenceProcessor, world: World) -> list[Frame]:
         spoken = agent._spoken
         return [
-            final("count please"), Wait(until=lambda: order(agent.session, Emit) and spoken), interim("stop"),
-            Wait(until=lambda: [told for told in seen(agent.session, Speaking) if told.part == "cut"]), final("stop it"),
+            final("count please"),
+            Wait(until=lambda: order(agent.session, Emit) and spoken),
+            interim("stop"),
+            Wait(until=lambda: [told for told in seen(agent.session, Speaking) if told.part == "cut"]),
+            final("stop it"),
             Wait(until=lambda: [told for told in seen(agent.session, Speaking) if told.part == "ended"]),
         ]
 
@@ -263,9 +304,11 @@ def test_a_predicted_end_is_passed_on_and_no_word_is_heard_twice(renderer):
     def frames(agent: MidsentenceProcessor, world: World) -> list[Frame]:
         return [
             # Pipecat empties its own queues when a turn begins: words that come in the same moment are lost to it
-            interim("what is"), Wait(until=lambda: seen(agent.session, UserUpdate)),
+            interim("what is"),
+            Wait(until=lambda: seen(agent.session, UserUpdate)),
             EagerTranscriptionFrame("What is the time?", "user", "2026-11-28T12:00:00"),
-            final("What is the time?"), Wait(until=lambda: order(agent.session, Emit)),
+            final("What is the time?"),
+            Wait(until=lambda: order(agent.session, Emit)),
         ]
 
     script = Script(("time", "<answer>Noon.</answer>"), ("", "<answer>Noon.</answer>"))
@@ -290,11 +333,17 @@ def test_tools_of_both_kinds_and_classes_by_name(renderer):
         return "noon"
 
     agent = MidsentenceProcessor((None, renderer), [*World().tools(), clock], access={"send": "egress"})
-    assert {name: spec.access for name, spec in agent._toolbox.specs.items()} == {"phone": "read", "send": "egress", "clock": "read"}
+    assert {name: spec.access for name, spec in agent._toolbox.specs.items()} == {
+        "phone": "read",
+        "send": "egress",
+        "clock": "read",
+    }
     assert agent._toolbox.specs["send"].timeout_ns == 5_000_000_000
     own = FunctionToolbox([clock])
     assert MidsentenceProcessor((None, renderer), own)._toolbox is own
-    with pytest.raises(ValueError, match="access names 'sent', which is no tool of Pipecat's here; it has send, phone|phone, send"):
+    with pytest.raises(
+        ValueError, match="access names 'sent', which is no tool of Pipecat's here; it has send, phone|phone, send"
+    ):
         MidsentenceProcessor((None, renderer), World().tools(), access={"sent": "read"})
     with pytest.raises(ValueError, match="tool 'bare' has no handler"):
         MidsentenceProcessor((None, renderer), [FunctionSchema("bare", "", {}, [])])
@@ -325,13 +374,23 @@ def test_the_example_runs(renderer):
             return Loudspeaker()
 
     async def work() -> list[Frame]:
-        script = Script(("weather in oslo", call('1. get_weather("oslo")')), ("final_query", "<answer>It is sunny in Oslo.</answer>"))
+        script = Script(
+            ("weather in oslo", call('1. get_weather("oslo")')),
+            ("final_query", "<answer>It is sunny in Oslo.</answer>"),
+        )
         made = example["pipeline"](
-            planned_model(script, renderer), Transport(), Gate(), SilentTTS(push_start_frame=True, push_stop_frames=True), system="")
+            planned_model(script, renderer),
+            Transport(),
+            Gate(),
+            SilentTTS(push_start_frame=True, push_stop_frames=True),
+            system="",
+        )
         [agent] = [each for each in made.processors if isinstance(each, MidsentenceProcessor)]
         frames = [
-            interim("what is the weather in oslo"), Wait(until=lambda: seen(agent.session, ToolResult)),
-            final("What is the weather in Oslo?"), Wait(until=lambda: order(agent.session, Emit)),
+            interim("what is the weather in oslo"),
+            Wait(until=lambda: seen(agent.session, ToolResult)),
+            final("What is the weather in Oslo?"),
+            Wait(until=lambda: order(agent.session, Emit)),
         ]
         down, _ = await run_test(made, frames_to_send=frames, start_timeout=30)
         assert starts(agent.session) == [("get_weather", {"city": "oslo"})]

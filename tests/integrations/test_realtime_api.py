@@ -1,4 +1,5 @@
-"""The Realtime API as the model of live sessions: the official SDK's websocket client against a server on the loopback, with faults."""
+"""The Realtime API as the model of live sessions: the official SDK's websocket client against a server on the loopback,
+with faults."""
 # ruff: noqa: TID251  (users who take their time)
 
 from __future__ import annotations
@@ -57,14 +58,25 @@ User = Callable[[Session, Loopback], Awaitable[None]]
 
 
 def talk(
-    texts: Renderer, rows: tuple[Row, ...], user: User, *, statuses: tuple[int, ...] = (), key: str = KEY, **options: Any,
+    texts: Renderer,
+    rows: tuple[Row, ...],
+    user: User,
+    *,
+    statuses: tuple[int, ...] = (),
+    key: str = KEY,
+    **options: Any,
 ) -> tuple[Session, Loopback, RealtimeModel]:
     async def work() -> tuple[Session, Loopback, RealtimeModel]:
         script = Script(rows)
-        async with Loopback(lambda: script, key=KEY).running() as server, AsyncOpenAI(base_url=server.url, api_key=key) as client:
+        async with (
+            Loopback(lambda: script, key=KEY).running() as server,
+            AsyncOpenAI(base_url=server.url, api_key=key) as client,
+        ):
             server.statuses.extend(statuses)
             model = RealtimeModel(client, "scripted", texts, **options)
-            async with Session(model, FunctionToolbox([phone, send]), texts, settings("speculative"), style="full") as session:
+            async with Session(
+                model, FunctionToolbox([phone, send]), texts, settings("speculative"), style="full"
+            ) as session:
                 await user(session, server)
             await until(lambda: not model._tasks)
             return session, server, model
@@ -99,7 +111,9 @@ def test_a_read_starts_before_the_last_word_a_write_waits_and_what_it_used_is_co
     assert next(event for event in seen(session, ToolResult) if event.call == 1).at_ns < end.at_ns
     (conversation,) = server.connections
     assert conversation.session["output_modalities"] == ["text"] and conversation.session["max_output_tokens"] == 500
-    assert "phone(name: str)" in conversation.session["instructions"] and "<|" not in conversation.session["instructions"]
+    assert (
+        "phone(name: str)" in conversation.session["instructions"] and "<|" not in conversation.session["instructions"]
+    )
     asked = [event for event in conversation.heard if event["type"] == "response.create"]
     assert model.usage.requests == len(asked) >= 3 and (model.usage.broken, model.reconnected) == (0, 0)
     assert model.usage.prompt_tokens > model.usage.cached_tokens > 0 and model.usage.completion_tokens > 10
@@ -115,9 +129,18 @@ def test_a_correction_revises_a_read(texts):
         await session.hear("at ten", final=True)
         assert await session.answer(20) == "I texted Ann."
 
-    rows = (TEXT_BOB[0], Row("no ann", call('1. phone("ann")')), TEXT_BOB[1], Row("2. send", "<answer>I texted Ann.</answer>"))
+    rows = (
+        TEXT_BOB[0],
+        Row("no ann", call('1. phone("ann")')),
+        TEXT_BOB[1],
+        Row("2. send", "<answer>I texted Ann.</answer>"),
+    )
     session, server, _ = talk(texts, rows, user)
-    assert starts(session) == [("phone", {"name": "bob"}), ("phone", {"name": "ann"}), ("send", {"to": "+1 555 ann", "text": "at ten"})]
+    assert starts(session) == [
+        ("phone", {"name": "bob"}),
+        ("phone", {"name": "ann"}),
+        ("send", {"to": "+1 555 ann", "text": "at ten"}),
+    ]
     once_and_after_commit(session)
     assert any("<cancel>" in text or "+1 555 ann" in text for _, text in said(server.connections[0]))
 
@@ -149,12 +172,16 @@ def test_the_users_words_cancel_a_response_and_the_server_keeps_what_the_session
     assert model.usage.aborted == 1 and model.reconnected == 0
     (conversation,) = server.connections
     kinds = [event["type"] for event in conversation.heard]
-    assert kinds.index("response.cancel") < kinds.index("conversation.item.delete") < len(kinds) - 1 - kinds[::-1].index("response.create")
+    assert (
+        kinds.index("response.cancel")
+        < kinds.index("conversation.item.delete")
+        < len(kinds) - 1 - kinds[::-1].index("response.create")
+    )
     (role, cut), *_ = [(role, text) for role, text in said(conversation) if "hm" in text]
     assert role == "assistant" and cut.endswith("</think_interrupted>") and cut.count("hm") < 200
     shown = [Piece(piece.role, piece.text.rstrip()) for piece in pieces(texts, session.state.transcript)]
     there = [Piece(role, text.rstrip()) for role, text in said(conversation)]
-    assert there[:len(shown) - 1] == shown[:len(there[:len(shown) - 1])]
+    assert there[: len(shown) - 1] == shown[: len(there[: len(shown) - 1])]
 
 
 @pytest.mark.parametrize("at", range(len(TEXT_BOB)))
@@ -207,18 +234,23 @@ def test_a_session_that_is_too_old_goes_on_in_a_new_one(texts):
     once_and_after_commit(session)
 
 
-@pytest.mark.parametrize("fault", ["refuse rate_limit_exceeded", "fail rate_limit_exceeded", "refuse server_error", "fail server_error"])
+@pytest.mark.parametrize(
+    "fault", ["refuse rate_limit_exceeded", "fail rate_limit_exceeded", "refuse server_error", "fail server_error"]
+)
 def test_a_busy_server_is_asked_again(texts, fault):
     session, server, _model = talk(texts, (Row("text bob", "", fault), *TEXT_BOB), say)
     assert starts(session) == DONE and len(server.connections) == 1
     once_and_after_commit(session)
 
 
-@pytest.mark.parametrize(("fault", "outcome", "says"), [
-    ("refuse insufficient_quota", "model_failed", "refused a response (insufficient_quota: as ordered)"),
-    ("fail insufficient_quota", "model_failed", "refused a response (insufficient_quota: as ordered)"),
-    ("refuse context_length_exceeded", "context_overflow", "context_length_exceeded"),
-])
+@pytest.mark.parametrize(
+    ("fault", "outcome", "says"),
+    [
+        ("refuse insufficient_quota", "model_failed", "refused a response (insufficient_quota: as ordered)"),
+        ("fail insufficient_quota", "model_failed", "refused a response (insufficient_quota: as ordered)"),
+        ("refuse context_length_exceeded", "context_overflow", "context_length_exceeded"),
+    ],
+)
 def test_a_refusal_ends_the_session_and_says_why(texts, fault, outcome, says):
     async def user(session: Session, server: Loopback) -> None:
         await session.hear("text bob", final=True)
@@ -234,7 +266,10 @@ def test_a_server_that_stays_busy_is_given_up(texts):
         await until(lambda: session.outcome)
 
     session, _server, _ = talk(texts, (Row("text bob", "", "fail server_error"),) * 9, user)
-    assert session.outcome == "model_failed" and "no response in 3 tries, at last for: server_error" in f"{session.failure}"
+    assert (
+        session.outcome == "model_failed"
+        and "no response in 3 tries, at last for: server_error" in f"{session.failure}"
+    )
     session, _server, _ = talk(texts, (Row("text bob", "<think>hm", "drop"),) * 9, user)
     assert session.outcome == "model_failed" and "lost 3 times in a row" in f"{session.failure}"
 
@@ -250,7 +285,9 @@ def test_the_connection_is_tried_again_or_refused_without_the_key(texts, caplog)
     with caplog.at_level(logging.DEBUG):
         talk(texts, TEXT_BOB, say)
     assert KEY not in "".join(record.getMessage() for record in caplog.records if record.name != "websockets.server")
-    with pytest.raises(RealtimeFailure, match="HTTP 401 .Incorrect API key provided: ….*look at the address") as refusal:
+    with pytest.raises(
+        RealtimeFailure, match="HTTP 401 .Incorrect API key provided: ….*look at the address"
+    ) as refusal:
         talk(texts, TEXT_BOB, say, key="sk-other-0987654321")
     with pytest.raises(RealtimeFailure, match="lost 3 times in a row, at last for: .*HTTP 503"):
         talk(texts, TEXT_BOB, say, statuses=(503,) * 9)
@@ -258,7 +295,9 @@ def test_the_connection_is_tried_again_or_refused_without_the_key(texts, caplog)
 
 
 def test_a_session_option_that_the_api_does_not_know_is_said(texts):
-    with pytest.raises(RealtimeFailure, match="refused the session .unknown_parameter: Unknown parameter: 'temperature'"):
+    with pytest.raises(
+        RealtimeFailure, match="refused the session .unknown_parameter: Unknown parameter: 'temperature'"
+    ):
         talk(texts, TEXT_BOB, say, temperature=0)
 
 
@@ -274,8 +313,10 @@ def test_a_session_that_ends_in_the_middle_of_a_response_leaves_no_connection(te
 def test_what_a_session_appends_is_what_its_transcript_says(texts):
     segments = [
         Segment("partial_query_update", "say <answer>no</answer>", 0),
-        Segment("model", "<think>hm", 0, texts.action_ids("<think>hm")), Segment("think_interrupted", "", 0),
-        Segment("tool_result", "1v1: sunny <|im_end|>", 0), Segment("final_query_update", "now", 0),
+        Segment("model", "<think>hm", 0, texts.action_ids("<think>hm")),
+        Segment("think_interrupted", "", 0),
+        Segment("tool_result", "1v1: sunny <|im_end|>", 0),
+        Segment("final_query_update", "now", 0),
     ]
     whole = pieces(texts, segments)
     assert [piece.role for piece in whole] == ["user", "assistant", "user", "user"]
@@ -298,7 +339,12 @@ def test_a_mirror_changes_no_more_than_it_must():
     mirror.written("item_2", "<think>hm")
     events = mirror.towards([first, own, Piece("assistant", "<think>hm</think_interrupted>"), more])
     assert [event["type"].rpartition(".")[2] for event in events] == ["delete", "delete", "create", "create"]
-    assert [event.get("item_id", event.get("previous_item_id")) for event in events] == [made["item"]["id"], "item_2", "item_1", "ms_3"]
+    assert [event.get("item_id", event.get("previous_item_id")) for event in events] == [
+        made["item"]["id"],
+        "item_2",
+        "item_1",
+        "ms_3",
+    ]
     for event in events:
         checked(CLIENT_EVENTS, event)
     mirror.forget()

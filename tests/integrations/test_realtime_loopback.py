@@ -40,14 +40,20 @@ pytestmark = pytest.mark.full
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = ROOT / "docs/examples/restaurant/realtime.json"
 HEARD = (
-    Segment("partial_query_update", "text bob", 0), Segment("tool_result", '1: "+1 555"', 0), Segment("silence", "0.6", 0),
-    Segment("model", "<think>hm", 0), Segment("think_interrupted", "", 0), Segment("final_query_update", "[-1] ann", 0),
+    Segment("partial_query_update", "text bob", 0),
+    Segment("tool_result", '1: "+1 555"', 0),
+    Segment("silence", "0.6", 0),
+    Segment("model", "<think>hm", 0),
+    Segment("think_interrupted", "", 0),
+    Segment("final_query_update", "[-1] ann", 0),
 )
 
 
 @pytest.fixture(scope="module")
 def tiny(tiny_tokenizer: Any) -> tuple[Any, Any]:
-    return load_runtime("tiny", None, "float32", temperature=0.0, max_tokens=4096), load_renderer("tiny", "text", "none")
+    return load_runtime("tiny", None, "float32", temperature=0.0, max_tokens=4096), load_renderer(
+        "tiny", "text", "none"
+    )
 
 
 def test_items_lead_back_to_the_segments_that_they_were_made_of(tiny):
@@ -116,9 +122,17 @@ def test_a_script_is_rows_and_what_is_none_is_refused(tmp_path):
     assert first.write.startswith("<tool_call>1. find_table(") and rules.reply(heard) == first
     assert rules.reply(f"{heard} {first.write}").write == "<pause>"
     file = tmp_path / "script.json"
-    for text in ('{"when": "x"}', '[{"when": "x"}]', '[{"when": 3, "write": "x"}]', "[", '[{"when": "x", "write": "y", "colour": 1}]'):
+    for text in (
+        '{"when": "x"}',
+        '[{"when": "x"}]',
+        '[{"when": 3, "write": "x"}]',
+        "[",
+        '[{"when": "x", "write": "y", "colour": 1}]',
+    ):
         file.write_text(text)
-        with pytest.raises(ValueError, match="is no script .*give a JSON list of objects with when, write, fault, pace_s"):
+        with pytest.raises(
+            ValueError, match="is no script .*give a JSON list of objects with when, write, fault, pace_s"
+        ):
             Script.read(file)
     with pytest.raises(ValueError, match="fault is 'fire'; use one of drop"):
         Row("x", "y", "fire")
@@ -140,12 +154,17 @@ def test_a_replay_plays_requests_through_the_real_client(command, tmp_path, monk
     monkeypatch.setenv("OPENAI_API_KEY", "sk-any-secret")
     monkeypatch.chdir(ROOT)
     config = composed(
-        "experiment=realtime_loopback", "eval.modes=[sequential,speculative]", "eval.tasks=2", f"eval.realtime.url={command}",
+        "experiment=realtime_loopback",
+        "eval.modes=[sequential,speculative]",
+        "eval.tasks=2",
+        f"eval.realtime.url={command}",
         f"out={tmp_path / 'replay'}",
     )
     replay.main(config)
     assert "scripted: " in capsys.readouterr().out
-    rows = [json.loads(line) for path in (tmp_path / "replay").glob("episodes-*") for line in path.read_text().splitlines()]
+    rows = [
+        json.loads(line) for path in (tmp_path / "replay").glob("episodes-*") for line in path.read_text().splitlines()
+    ]
     assert len(rows) == 4 and all(row["right"] and row["profile"] == "wall" for row in rows)
     assert not any(row["counts"]["effects_before_commit"] or row["counts"]["effects_repeated"] for row in rows)
     assert not any("sk-any" in path.read_text() for path in (tmp_path / "replay").iterdir())

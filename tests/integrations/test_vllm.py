@@ -1,7 +1,8 @@
 """A real vLLM server as the engine: the embedded model with the shipped adapter, beside transformers.
 
-vLLM wants an environment of its own; ``VLLM_PYTHON`` names that one's Python, and docs/vllm.md says how it is made. Everything here is
-float32 on the CPU, so that greedy tokens can be compared. The server starts within a minute or two on a core.
+vLLM wants an environment of its own; ``VLLM_PYTHON`` names that one's Python, and docs/vllm.md says how it is made.
+Everything here is float32 on the CPU, so that greedy tokens can be compared. The server starts within a minute or two
+on a core.
 """
 # ruff: noqa: TID251  (a server that takes its time)
 
@@ -41,8 +42,11 @@ PYTHON = os.environ.get("VLLM_PYTHON", "")
 BLOCK = 32
 """Tokens that the server's cache keeps together: the fewest that vLLM's CPU kernels take."""
 pytestmark = [
-    pytest.mark.full, pytest.mark.timeout(900),
-    pytest.mark.skipif(not PYTHON, reason="needs vLLM in an environment of its own, named by VLLM_PYTHON: docs/vllm.md"),
+    pytest.mark.full,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(
+        not PYTHON, reason="needs vLLM in an environment of its own, named by VLLM_PYTHON: docs/vllm.md"
+    ),
 ]
 
 
@@ -82,9 +86,28 @@ def served(tmp_path_factory: pytest.TempPathFactory, smollm2_folder: Path) -> It
         free_port.bind(("127.0.0.1", 0))
         port = free_port.getsockname()[1]
     command = [
-        PYTHON, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder), "--served-model-name", folder.name,
-        "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32", "--enforce-eager", "--block-size", str(BLOCK),
-        "--max-model-len", "4096", "--enable-prompt-tokens-details", "--enable-lora", "--lora-modules", f"{lora.name}={lora}",
+        PYTHON,
+        "-m",
+        "vllm.entrypoints.openai.api_server",
+        "--model",
+        str(folder),
+        "--served-model-name",
+        folder.name,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--dtype",
+        "float32",
+        "--enforce-eager",
+        "--block-size",
+        str(BLOCK),
+        "--max-model-len",
+        "4096",
+        "--enable-prompt-tokens-details",
+        "--enable-lora",
+        "--lora-modules",
+        f"{lora.name}={lora}",
     ]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment |= {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
@@ -108,7 +131,9 @@ def served(tmp_path_factory: pytest.TempPathFactory, smollm2_folder: Path) -> It
 
 @pytest.fixture(scope="module")
 def reference(served: Served) -> TransformersModel:
-    return TransformersModel(load_model(str(served.folder), str(served.folder), "float32")[0], tokenizer=served.model().tokenizer)
+    return TransformersModel(
+        load_model(str(served.folder), str(served.folder), "float32")[0], tokenizer=served.model().tokenizer
+    )
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +144,10 @@ def renderer(served: Served) -> Renderer:
 def contexts(renderer: Renderer, count: int = 4) -> list[tuple[int, ...]]:
     """Sessions, cut at places of their own."""
     rollouts = [episode.run() for episode in episodes(renderer, count, scripted=True)]
-    return [tuple(renderer.ids(rollout.prompt_ids, rollout.state.transcript)[:170 + 23 * n]) for n, rollout in enumerate(rollouts)]
+    return [
+        tuple(renderer.ids(rollout.prompt_ids, rollout.state.transcript)[: 170 + 23 * n])
+        for n, rollout in enumerate(rollouts)
+    ]
 
 
 def test_greedy_tokens_are_those_of_transformers_alone_and_together(served, reference, renderer):
@@ -192,14 +220,18 @@ def test_sampling_follows_from_the_seed(served):
 
 def test_an_adapter_without_new_tokens_is_served_as_it_is(served, reference, renderer):
     begun = contexts(renderer, 2)
-    theirs = TransformersModel(load_model(str(served.folder), str(served.lora), "float32")[0], tokenizer=reference.tokenizer)
+    theirs = TransformersModel(
+        load_model(str(served.folder), str(served.lora), "float32")[0], tokenizer=reference.tokenizer
+    )
     expected = free(theirs, begun, 2)
     assert free(served.model(adapter=served.lora, eager=False), begun, 2) == expected != free(reference, begun, 2)
     assert free(served.model(eager=False), begun, 2) == free(reference, begun, 2)  # beside the model without it
 
 
 def test_another_model_is_not_taken_for_the_one_asked_for(served):
-    with pytest.raises(ValueError, match=f"serves {served.folder.name}, {served.lora.name}, and smollm2 is asked of it"):
+    with pytest.raises(
+        ValueError, match=f"serves {served.folder.name}, {served.lora.name}, and smollm2 is asked of it"
+    ):
         load_runtime("smollm2", None, "float32", "vllm", server=served.url)
     with pytest.raises(ValueError, match="cuts a text into other tokens"):
         load_runtime("tiny", None, "float32", "vllm", server=served.url, served=served.folder.name)
@@ -212,9 +244,19 @@ def test_another_model_is_not_taken_for_the_one_asked_for(served):
 @pytest.mark.parametrize("constrained", [True, False])
 def test_a_replay_is_the_one_of_transformers(served, tmp_path, constrained):
     changes = (
-        f"model.adapter={served.folder}", "model=smollm2", "model.dtype=float32", "data=assistant", "eval.split=validation",
-        "eval.backends=[model]", "eval.modes=[eager_end,speculative]", "eval.tasks=2", "agent.whole=true", "data.thoughts=none",
-        f"eval.constrained={constrained}", f"eval.grounded={constrained}", f"eval.vllm.url={served.url}",
+        f"model.adapter={served.folder}",
+        "model=smollm2",
+        "model.dtype=float32",
+        "data=assistant",
+        "eval.split=validation",
+        "eval.backends=[model]",
+        "eval.modes=[eager_end,speculative]",
+        "eval.tasks=2",
+        "agent.whole=true",
+        "data.thoughts=none",
+        f"eval.constrained={constrained}",
+        f"eval.grounded={constrained}",
+        f"eval.vllm.url={served.url}",
     )
     found = {}
     for runtime in ("transformers", "vllm"):

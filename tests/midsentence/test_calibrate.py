@@ -92,7 +92,9 @@ def test_the_row_is_a_row_of_the_clocks_settings():
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_the_command_on_the_tiny_model(monkeypatch, capsys, as_json):
-    monkeypatch.setattr(calibrate.measure, "__kwdefaults__", calibrate.measure.__kwdefaults__ | {"many": 32, "steps": 2, "repeats": 1})
+    monkeypatch.setattr(
+        calibrate.measure, "__kwdefaults__", calibrate.measure.__kwdefaults__ | {"many": 32, "steps": 2, "repeats": 1}
+    )
     cli.main(["calibrate", "--name", "mine", "--model", "tiny", "--dtype", "float32", *["--json"] * as_json])
     out = capsys.readouterr().out
     if as_json:
@@ -110,7 +112,9 @@ def test_a_gguf_file_is_measured_by_its_own_engine(monkeypatch, capsys, tmp_path
     from midsentence.models.checkpoint import load_model
     from training.gguf_file import write_gguf
 
-    monkeypatch.setattr(calibrate.measure, "__kwdefaults__", calibrate.measure.__kwdefaults__ | {"many": 32, "steps": 2, "repeats": 1})
+    monkeypatch.setattr(
+        calibrate.measure, "__kwdefaults__", calibrate.measure.__kwdefaults__ | {"many": 32, "steps": 2, "repeats": 1}
+    )
     model, tokenizer = load_model("tiny", None, "float32")
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
@@ -124,9 +128,13 @@ def test_a_gguf_file_is_measured_by_its_own_engine(monkeypatch, capsys, tmp_path
 
 
 def test_the_context_is_as_long_as_asked_and_none_is_refused(monkeypatch, capsys):
-    monkeypatch.setattr(calibrate.measure, "__kwdefaults__", calibrate.measure.__kwdefaults__ | {"many": 8, "steps": 2, "repeats": 1})
+    monkeypatch.setattr(
+        calibrate.measure, "__kwdefaults__", calibrate.measure.__kwdefaults__ | {"many": 8, "steps": 2, "repeats": 1}
+    )
     for asked in (64, 300):
         cli.main(["calibrate", "--model", "tiny", "--dtype", "float32", "--context", str(asked), "--json"])
-        assert json.loads(capsys.readouterr().out)["measured"]["context_tokens"] == asked + 3  # the steps, and one before them
+        assert (
+            json.loads(capsys.readouterr().out)["measured"]["context_tokens"] == asked + 3
+        )  # the steps, and one before them
     with pytest.raises(UserError, match="--context is 0; give how many tokens the context is to have, 1 or more"):
         cli.main(["calibrate", "--model", "tiny", "--context", "0"])

@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midsentence.clock import NS_PER_S, Profile, ns, seconds
-from midsentence.core.events import PRIORITY, Appended, Close, ModelEnded, ModelOutput, Timer, ToolError, ToolResult, UserUpdate
+from midsentence.core.events import (
+    PRIORITY,
+    Appended,
+    Close,
+    ModelEnded,
+    ModelOutput,
+    Timer,
+    ToolError,
+    ToolResult,
+    UserUpdate,
+)
 from midsentence.testing import PAUSE, ROUND, answer, calls, play
 
 rates = st.integers(1, 10_000)
@@ -80,10 +90,15 @@ def test_the_order_of_events_at_equal_times():
 @pytest.mark.parametrize(
     ("at_s", "written"),
     [
-        (0.1, ""), (0.19, ""), (0.2, "<think>"), (0.29, "<think>"), (0.3, "<think>one"), (0.45, "<think>one two"),
+        (0.1, ""),
+        (0.19, ""),
+        (0.2, "<think>"),
+        (0.29, "<think>"),
+        (0.3, "<think>one"),
+        (0.45, "<think>one two"),
         (0.5, "<think>one two three"),
     ],
-)  # fmt: skip
+)
 def test_a_cut_keeps_exactly_the_tokens_that_fit(at_s, written):
     """The append of "x" ends at 0.1; from then on a token ends every 0.1 s, one that ends with the update included."""
     model = [calls('1. look("a")', think="one two three"), PAUSE]

@@ -1,4 +1,5 @@
-"""The front door: the public names, what importing them costs, and that nothing of a user's own is imported in the library's place."""
+"""The front door: the public names, what importing them costs, and that nothing of a user's own is imported in the
+library's place."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ def outside(code: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         (library / "midsentence").symlink_to(PACKAGE)
     (cwd / "program.py").write_text(code)
     environment = os.environ | {"PYTHONPATH": str(library), "OMP_NUM_THREADS": "1"}
-    return subprocess.run([sys.executable, "program.py"], cwd=cwd, env=environment, capture_output=True, text=True, timeout=240)
+    return subprocess.run(
+        [sys.executable, "program.py"], cwd=cwd, env=environment, capture_output=True, text=True, timeout=240
+    )
 
 
 def test_importing_it_imports_nothing_else(tmp_path):
@@ -112,7 +115,10 @@ def test_the_example_runs_beside_folders_of_the_same_names_as_ours(tmp_path):
     [
         ([], "the following arguments are required: VERB; see midsentence --help"),
         (["nosuch"], "invalid choice: 'nosuch' .*calibrate.*; see midsentence --help"),
-        (["serve", "--mode", "nosuch"], "--mode: invalid choice: 'nosuch' .*speculative.*; see midsentence serve --help"),
+        (
+            ["serve", "--mode", "nosuch"],
+            "--mode: invalid choice: 'nosuch' .*speculative.*; see midsentence serve --help",
+        ),
         (["serve", "model=tiny"], "unrecognized arguments: model=tiny; see midsentence serve --help"),
         (["serve", "--con"], "unrecognized arguments: --con; see midsentence serve --help"),
         (["serve", "--commit-grace-s", "nan"], "nan is out of range; use 0 to 3600"),
@@ -139,4 +145,7 @@ def test_the_console_command_ends_like_the_others(tmp_path):
     command = [sys.executable, "-m", "midsentence", "serve", "--mode", "nosuch"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr.startswith("midsentence: argument --mode: invalid choice: 'nosuch'") and done.stderr.count("\n") == 1
+    assert (
+        done.stderr.startswith("midsentence: argument --mode: invalid choice: 'nosuch'")
+        and done.stderr.count("\n") == 1
+    )

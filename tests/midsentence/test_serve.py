@@ -36,7 +36,9 @@ def talk(tiny_tokenizer, lines, actions, capsys, pieces=None) -> list[str]:
     async def work():
         model = PlannedModel(Scripted(actions), renderer, PROFILE, asyncio.get_running_loop().call_later)
         session = open_session(
-            (model, renderer), AssistantToolbox(serve.WORLD), "sequential",
+            (model, renderer),
+            AssistantToolbox(serve.WORLD),
+            "sequential",
             watch=lambda event, commands: screen.show(event, commands, session.state),
         )
         await serve.talk(session, lines, 30)
@@ -48,8 +50,13 @@ def talk(tiny_tokenizer, lines, actions, capsys, pieces=None) -> list[str]:
 
 def test_a_request_in_two_lines(tiny_tokenizer, capsys):
     call = '<tool_call>\n1. get_phone_number("Bob")\n</tool_call>'
-    assert talk(tiny_tokenizer, ["the number\n", "of Bob?\n"], [call, "<answer>It is +1 555 0100.</answer>"], capsys) == [
-        "you    the number …", "you    of Bob? ⏎", 'agent  1. get_phone_number(name="Bob")', 'tool   1 = "+1 555 0100"',
+    assert talk(
+        tiny_tokenizer, ["the number\n", "of Bob?\n"], [call, "<answer>It is +1 555 0100.</answer>"], capsys
+    ) == [
+        "you    the number …",
+        "you    of Bob? ⏎",
+        'agent  1. get_phone_number(name="Bob")',
+        'tool   1 = "+1 555 0100"',
         "agent  “It is +1 555 0100.”",
     ]
 
@@ -87,7 +94,11 @@ def test_the_log_is_there_before_the_session_is_over(tiny_tokenizer, monkeypatch
 
 
 def test_the_end_of_input_is_the_end_of_the_request(tiny_tokenizer, capsys):
-    assert talk(tiny_tokenizer, ["hello"], ["<answer>Hi.</answer>"], capsys) == ["you    hello …", "you     ⏎", "agent  “Hi.”"]
+    assert talk(tiny_tokenizer, ["hello"], ["<answer>Hi.</answer>"], capsys) == [
+        "you    hello …",
+        "you     ⏎",
+        "agent  “Hi.”",
+    ]
 
 
 def test_a_session_that_ends_before_its_user(tiny_tokenizer, capsys):
@@ -197,23 +208,74 @@ def test_the_options_reach_the_model_and_the_session(monkeypatch, tmp_path):
     monkeypatch.setattr(serve, "load", load)
     monkeypatch.setattr(serve, "open_session", open_session)
     asked = [
-        "--model", "m", "--mode", "parallel", "--constrained", "--grounded", "--runtime", "llamacpp", "--dtype", "float16",
-        "--turns", "chat", "--stamps", "text", "--prompt-tools", "names", "--interrupt", "token", "--commit-on", "silence",
-        "--revise", "reissue", "--revise-cascade", "cancel", "--commit-grace-s", "0.25", "--allow-egress", "a", "--allow-egress", "b",
-        "--max-context-tokens", "99", "--max-generated-tokens", "9", "--out", str(tmp_path), "--tools", str(tmp_path / "mine.py"),
-        "--server", "http://here/v1",
+        "--model",
+        "m",
+        "--mode",
+        "parallel",
+        "--constrained",
+        "--grounded",
+        "--runtime",
+        "llamacpp",
+        "--dtype",
+        "float16",
+        "--turns",
+        "chat",
+        "--stamps",
+        "text",
+        "--prompt-tools",
+        "names",
+        "--interrupt",
+        "token",
+        "--commit-on",
+        "silence",
+        "--revise",
+        "reissue",
+        "--revise-cascade",
+        "cancel",
+        "--commit-grace-s",
+        "0.25",
+        "--allow-egress",
+        "a",
+        "--allow-egress",
+        "b",
+        "--max-context-tokens",
+        "99",
+        "--max-generated-tokens",
+        "9",
+        "--out",
+        str(tmp_path),
+        "--tools",
+        str(tmp_path / "mine.py"),
+        "--server",
+        "http://here/v1",
     ]
-    tools = (f"\n@tool(access='egress')\ndef {name}(text: str) -> str:\n    'Asks.'\n    return text\n" for name in "ab")
+    tools = (
+        f"\n@tool(access='egress')\ndef {name}(text: str) -> str:\n    'Asks.'\n    return text\n" for name in "ab"
+    )
     (tmp_path / "mine.py").write_text("from midsentence.tools.function import tool\n" + "".join(tools))
     for more in ([], ["--adapter", "a"]):
         with pytest.raises(Opened):
             cli.main(["serve", *asked, *more])
-    options = {"constrained": True, "grounded": True, "runtime": "llamacpp", "dtype": "float16", "turns": "chat", "stamps": "text"}
+    options = {
+        "constrained": True,
+        "grounded": True,
+        "runtime": "llamacpp",
+        "dtype": "float16",
+        "turns": "chat",
+        "stamps": "text",
+    }
     options |= {"server": "http://here/v1"}
     assert loaded == [(("m", None), options), (("m", "a"), options)]
     row = settings(
-        "parallel", interrupt="token", commit_on="silence", revise="reissue", revise_cascade="cancel", commit_grace_ns=250_000_000,
-        allowed_egress=frozenset("ab"), max_context_tokens=99, max_generated_tokens=9,
+        "parallel",
+        interrupt="token",
+        commit_on="silence",
+        revise="reissue",
+        revise_cascade="cancel",
+        commit_grace_ns=250_000_000,
+        allowed_egress=frozenset("ab"),
+        max_context_tokens=99,
+        max_generated_tokens=9,
     )
     assert opened == [(row, "full", "full"), (row, "short", "names")]
 
@@ -232,5 +294,7 @@ def test_what_is_not_said_is_as_the_settings_have_it():
 @pytest.mark.parametrize("name", ["nosuch", "create_calendar_event"])
 def test_an_egress_that_is_none_is_refused_before_any_weights_load(monkeypatch, tmp_path, name):
     monkeypatch.setattr(serve, "load", lambda *_, **__: pytest.fail("weights were loaded"))
-    with pytest.raises(ValueError, match=f"--allow-egress names {name!r}, which is no egress tool here; there is none: leave it out"):
+    with pytest.raises(
+        ValueError, match=f"--allow-egress names {name!r}, which is no egress tool here; there is none: leave it out"
+    ):
         cli.main(["serve", "--model", "tiny", "--allow-egress", name, "--out", str(tmp_path)])

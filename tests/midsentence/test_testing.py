@@ -21,7 +21,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def example() -> dict[str, object]:
-    (text,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "testing.md").read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    (text,) = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "docs" / "testing.md").read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
     found: dict[str, object] = {"__name__": "example"}
     exec(compile(text, "docs/testing.md", "exec"), found)
     return {name: value for name, value in found.items() if name.startswith("test_")}
@@ -56,17 +58,24 @@ def test_nothing_imports_it_but_tests():
 
 def test_it_needs_no_torch():
     code = "import sys, midsentence.testing; print({'torch', 'transformers', 'hydra', 'pytest'} & {*sys.modules})"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
+    )
     assert done.stdout == "set()\n", done.stderr
 
 
 def test_a_script_that_runs_out_says_what_the_model_was_shown():
-    with pytest.raises(ScriptRanOut, match="500000000 ns, but the script has 1 actions; the context ends in model '</tool_call>'"):
+    with pytest.raises(
+        ScriptRanOut, match="500000000 ns, but the script has 1 actions; the context ends in model '</tool_call>'"
+    ):
         play(user=[(0.0, "x.")], model=[calls('1. look("a")')])
 
 
 def test_a_script_that_is_not_used_up_says_what_is_left():
-    with pytest.raises(ScriptNotOver, match=r"1 actions of the script were never asked for: \('<pause>',\); the session ended as answered"):
+    with pytest.raises(
+        ScriptNotOver,
+        match=r"1 actions of the script were never asked for: \('<pause>',\); the session ended as answered",
+    ):
         play(user=[(0.0, "x.")], model=[answer(), PAUSE])
 
 

@@ -24,6 +24,8 @@ def test_an_update_computes_ten_tokens_and_a_rereading_all(monkeypatch):
     model = TransformersModel.load("tiny", device="cpu")
     seen = []
     forward = model.model.forward
-    monkeypatch.setattr(model.model, "forward", lambda **kwargs: seen.append(kwargs["input_ids"].shape[1]) or forward(**kwargs))
+    monkeypatch.setattr(
+        model.model, "forward", lambda **kwargs: seen.append(kwargs["input_ids"].shape[1]) or forward(**kwargs)
+    )
     bench_append.measure(model, [32], repeats=2)
     assert seen == [1, 31, 10, 10, 42, 10, 42]

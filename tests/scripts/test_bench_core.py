@@ -64,7 +64,9 @@ def test_the_session_that_is_measured_is_a_real_one():
 def test_the_command_prints_one_line_of_json(capsys):
     assert bench_core.main(["--model", "tiny", "--repeats", "1", "--histories", "100", "400"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert {"token_at_100_us", "event_at_400_us", "ratio_400_to_100", "decode_step_us", "token_share_of_step"} <= set(report)
+    assert {"token_at_100_us", "event_at_400_us", "ratio_400_to_100", "decode_step_us", "token_share_of_step"} <= set(
+        report
+    )
 
 
 def test_a_model_that_is_not_there_is_noted(capsys):

@@ -1,4 +1,5 @@
-"""The table of equal and different effects: no verdict is wrong, and a comparer that goes by the letter is found out."""
+"""The table of equal and different effects: no verdict is wrong, and a comparer that goes by the letter is found
+out."""
 
 from __future__ import annotations
 
@@ -11,7 +12,9 @@ from scripts.bench_equal import OTHER, SAME, verdicts
 
 def test_no_verdict_is_wrong(capsys):
     assert bench_equal.main([]) == 0
-    last = f"{len(SAME)} pairs of equal and {len(OTHER)} of different effects, {5 * len(SAME + OTHER)} verdicts, 0 wrong"
+    last = (
+        f"{len(SAME)} pairs of equal and {len(OTHER)} of different effects, {5 * len(SAME + OTHER)} verdicts, 0 wrong"
+    )
     assert capsys.readouterr().out.splitlines()[-1] == last
 
 

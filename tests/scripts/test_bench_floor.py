@@ -28,9 +28,10 @@ def test_nothing_is_below_on_any_source(source):
 def test_a_bound_that_counts_edges_that_do_not_bind_is_found_out(monkeypatch):
     monkeypatch.setattr(bench_floor, "tasks_of", lambda source, questions: [MAIL, SENT])
     assert run_chunk(("assistant", 0, 60, 0, None))[1]["below"] == 0
-    monkeypatch.setattr("eval.measures.floor.binding", lambda task: {
-        k: {n for n in needed(gold) if n < k} for k, gold in enumerate(task.gold, start=1)
-    })
+    monkeypatch.setattr(
+        "eval.measures.floor.binding",
+        lambda task: {k: {n for n in needed(gold) if n < k} for k, gold in enumerate(task.gold, start=1)},
+    )
     _, counts, found = run_chunk(("assistant", 0, 60, 0, None))
     assert counts["below"] == len(found) > 0
 
@@ -51,9 +52,19 @@ def test_a_bound_that_takes_only_the_silence_after_the_last_word_is_found_out(mo
 
 
 def test_equal_calls_do_without_what_nobody_needs():
-    attached = {str(args["attachments"]) for n in range(40) for _, args in Equal(MAIL, random.Random(n)).calls() if "attachments" in args}
+    attached = {
+        str(args["attachments"])
+        for n in range(40)
+        for _, args in Equal(MAIL, random.Random(n)).calls()
+        if "attachments" in args
+    }
     assert any("branding contract" in text.casefold() for text in attached) and any("Ref" in text for text in attached)
-    messages = {str(args["message"]) for n in range(40) for name, args in Equal(SENT, random.Random(n)).calls() if "message" in args}
+    messages = {
+        str(args["message"])
+        for n in range(40)
+        for name, args in Equal(SENT, random.Random(n)).calls()
+        if "message" in args
+    }
     assert "https://maps.apple.com/?daddr=Oslo&dirflg=d" in messages
 
 

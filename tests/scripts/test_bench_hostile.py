@@ -1,4 +1,5 @@
-"""The bench that attacks the commands: a part of it finds nothing, every counter counts what is planted, a seed gives the same cases."""
+"""The bench that attacks the commands: a part of it finds nothing, every counter counts what is planted, a seed gives
+the same cases."""
 
 from __future__ import annotations
 
@@ -129,7 +130,10 @@ def test_planted_faults_of_commands_are_counted(place, monkeypatch):
 def test_planted_faults_of_readers_are_counted(place, monkeypatch):
     whole, python = world.rows_as_text(world.ROWS).encode(), (place / "master" / "tools.py").read_bytes()
     for broken, counts in (
-        (mutated.Mutant("rows", "requests.jsonl", whole, "nothing wrong with it", bad="first"), {"accepted_nonsense": 1}),
+        (
+            mutated.Mutant("rows", "requests.jsonl", whole, "nothing wrong with it", bad="first"),
+            {"accepted_nonsense": 1},
+        ),
         (mutated.Mutant("rows", "requests.jsonl", b"{}\n", "x", good=frozenset({"first"})), {"good_rows_lost": 1}),
         (mutated.Mutant("python", "tools.py", python, "nothing wrong with it", refused=True), {"accepted_nonsense": 1}),
     ):
@@ -187,7 +191,12 @@ def test_it_prints_a_line_of_json_and_its_status_says_whether_anything_was_found
     assert bench_hostile.main(["--lines", "2", *few]) == 0
     said = capsys.readouterr()
     made = json.loads(said.out)
-    assert made["bench"] == "hostile" and made["tried"] == {"lines": 2} and all(made[name] == 0 for name in COUNTERS) and not said.err
+    assert (
+        made["bench"] == "hostile"
+        and made["tried"] == {"lines": 2}
+        and all(made[name] == 0 for name in COUNTERS)
+        and not said.err
+    )
     planted_line(monkeypatch, "data_gen.show", "path=data", nonsense=True)
     assert bench_hostile.main(["--only", "line 0", *few]) == 1
     said = capsys.readouterr()
@@ -200,7 +209,9 @@ def test_several_processes_try_the_same(place):
     alone = bench_hostile.run(options, place)
     options.workers = 3
     shared = bench_hostile.run(options, place)
-    assert (shared.tried, shared.statuses, shared.findings) == (alone.tried, alone.statuses, []) and shared.tried == {"files": 9}
+    assert (shared.tried, shared.statuses, shared.findings) == (alone.tried, alone.statuses, []) and shared.tried == {
+        "files": 9
+    }
 
 
 def test_a_line_is_what_the_module_does_when_it_is_run(tmp_path):

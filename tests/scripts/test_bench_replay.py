@@ -10,7 +10,9 @@ import pytest
 from scripts import bench_replay
 
 
-@pytest.mark.skipif(importlib.util.find_spec("xllamacpp") is None, reason="install it with: pip install -e '.[llamacpp]'")
+@pytest.mark.skipif(
+    importlib.util.find_spec("xllamacpp") is None, reason="install it with: pip install -e '.[llamacpp]'"
+)
 def test_the_command_prints_one_line_of_json(capsys):
     assert bench_replay.main(["--model", "tiny", "--sessions", "4", "--batches", "2", "4"]) == 0
     report = json.loads(capsys.readouterr().out)

@@ -40,7 +40,8 @@ SHOWN_BY = {
     "an answer needs but a silence": 230,
     "a predicted end is the end": 61,
 }
-"""Schedules that are known to show the bugs that few do: they are tried first, and others when the core has changed since."""
+"""Schedules that are known to show the bugs that few do: they are tried first, and others when the core has changed
+since."""
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -57,7 +58,9 @@ def test_a_planted_bug_is_found(name):
 def test_some_hundred_schedules_cover_every_transition():
     table = {f"{row.state}:{row.input}" for row in ROWS}
     covered = set()
-    for first in range(6_500, 16_500, 200):  # the rarest, a late answer of a call that waits for a conflict, comes in these 200
+    for first in range(
+        6_500, 16_500, 200
+    ):  # the rarest, a late answer of a call that waits for a conflict, comes in these 200
         covered |= run_chunk(first, 200, seed=0)[1]
         if covered == table:
             return
@@ -76,19 +79,25 @@ def test_a_finding_is_made_short():
 PAY = ToolSpec(
     "pay",
     (
-        Param("to", {"type": ["array", "string"]}), Param("sum", {}, False), Param("times", {"type": "integer", "default": 1}, False),
+        Param("to", {"type": ["array", "string"]}),
+        Param("sum", {}, False),
+        Param("times", {"type": "integer", "default": 1}, False),
         Param("note", {}, False),
     ),
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ({"to": "a"}, {"to": "a", "note": None}), ({"to": "a"}, {"to": "a", "times": 1}), ({"to": "a"}, {"to": "a", "times": 1.0}),
-        ({"to": "a"}, {"to": ["a"]}), ({"to": "a", "sum": 1e2}, {"to": "a", "sum": 100}), ({"to": "caf\u00e9"}, {"to": "cafe\u0301"}),
+        ({"to": "a"}, {"to": "a", "note": None}),
+        ({"to": "a"}, {"to": "a", "times": 1}),
+        ({"to": "a"}, {"to": "a", "times": 1.0}),
+        ({"to": "a"}, {"to": ["a"]}),
+        ({"to": "a", "sum": 1e2}, {"to": "a", "sum": 100}),
+        ({"to": "caf\u00e9"}, {"to": "cafe\u0301"}),
     ],
-)  # fmt: skip
+)
 def test_the_same_effect_said_otherwise_is_the_same(one, other):
     assert meaning(PAY, one) == meaning(PAY, other)
 
@@ -96,10 +105,14 @@ def test_the_same_effect_said_otherwise_is_the_same(one, other):
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ({"to": "a"}, {"to": "A"}), ({"to": "a"}, {"to": "a", "times": 2}), ({"to": "a", "sum": 1}, {"to": "a", "sum": "1"}),
-        ({"to": ["a", "b"]}, {"to": ["b", "a"]}), ({"to": "a", "sum": True}, {"to": "a", "sum": 1}), ({"to": "a"}, {"to": "a", "note": ""}),
+        ({"to": "a"}, {"to": "A"}),
+        ({"to": "a"}, {"to": "a", "times": 2}),
+        ({"to": "a", "sum": 1}, {"to": "a", "sum": "1"}),
+        ({"to": ["a", "b"]}, {"to": ["b", "a"]}),
+        ({"to": "a", "sum": True}, {"to": "a", "sum": 1}),
+        ({"to": "a"}, {"to": "a", "note": ""}),
     ],
-)  # fmt: skip
+)
 def test_another_effect_is_another(one, other):
     assert meaning(PAY, one) != meaning(PAY, other)
 
@@ -110,8 +123,13 @@ def test_words_are_taken_out_of_whatever_holds_them():
 
 @pytest.mark.parametrize(
     ("old", "more", "text"),
-    [("a", " b", "a b"), ("", "b", "b"), (Join(("a", Ref(1))), "b", Join(("a", Ref(1), "b"))), ("a", Ref(1), Join(("a", Ref(1))))],
-)  # fmt: skip
+    [
+        ("a", " b", "a b"),
+        ("", "b", "b"),
+        (Join(("a", Ref(1))), "b", Join(("a", Ref(1), "b"))),
+        ("a", Ref(1), Join(("a", Ref(1)))),
+    ],
+)
 def test_what_is_added_to_a_text(old, more, text):
     assert added(old, more) == text
 
@@ -138,10 +156,17 @@ def test_a_call_goes_before_another_with_all_that_it_needs():
 
 def test_a_count_that_is_not_zero_is_the_exit_status(capsys, tmp_path):
     state = tmp_path / "state.json"
-    state.write_text(json.dumps({"seed": 0, "next": 100, "counts": {"hang": 2}, "covered": ["held:clear"], "first": {"hang": 7}}))
+    state.write_text(
+        json.dumps({"seed": 0, "next": 100, "counts": {"hang": 2}, "covered": ["held:clear"], "first": {"hang": 7}})
+    )
     assert bench_schedules.main(["--count", "100", "--state", str(state)]) == 1
     report = json.loads(capsys.readouterr().out)
-    assert (report["schedules"], report["hang"], report["transitions_covered"], report["first"]) == (100, 2, 1, {"hang": 7})
+    assert (report["schedules"], report["hang"], report["transitions_covered"], report["first"]) == (
+        100,
+        2,
+        1,
+        {"hang": 7},
+    )
 
 
 def test_a_schedule_is_shown(capsys):
@@ -165,7 +190,9 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another():
 def test_a_killed_run_goes_on_where_it_was(tmp_path, capsys):
     state = tmp_path / "state.json"
     command = [sys.executable, "-m", "scripts.bench", "schedules", "--count", "20000", "--state", str(state)]
-    running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    running = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     try:
         while not state.exists():
             assert running.poll() is None, "the run ended by itself"
@@ -196,10 +223,11 @@ def test_a_state_of_another_seed_is_refused(tmp_path, capsys):
 
 @pytest.mark.parametrize("number", [137731, 174815, 264137, 509415, 566003, 687205, 744974, 919521])
 def test_the_judge_blames_nobody_for_its_own_faults(number):
-    """All of seed 0's first million: a commit of a call that a cascade had cancelled, beside an open one; a read that was voided and
-    not read again yet, called stale when a write of the same commit ran before it; an error of what a call was before its last line; a
-    read that names a part which is not there, whose dependent was waited for until the error was told; a write that the budget of
-    effects refused (or that lacked a confirmation), waited for because the user spoke before its error was told; a read that the late
-    answer of a write, given up as unknown, had made stale before the commit that let it run again; an error of a part that was not
-    there, told when the call that it was missing in had been revised."""
+    """All of seed 0's first million: a commit of a call that a cascade had cancelled, beside an open one; a read that
+    was voided and not read again yet, called stale when a write of the same commit ran before it; an error of what a
+    call was before its last line; a read that names a part which is not there, whose dependent was waited for until the
+    error was told; a write that the budget of effects refused (or that lacked a confirmation), waited for because the
+    user spoke before its error was told; a read that the late answer of a write, given up as unknown, had made stale
+    before the commit that let it run again; an error of a part that was not there, told when the call that it was
+    missing in had been revised."""
     assert not Schedule(number).run().counts

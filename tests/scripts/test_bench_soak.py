@@ -1,4 +1,5 @@
-"""The soak: a short one finds nothing, every counter counts what is planted, and the judge reads words as the player does."""
+"""The soak: a short one finds nothing, every counter counts what is planted, and the judge reads words as the player
+does."""
 
 from __future__ import annotations
 
@@ -94,10 +95,16 @@ def test_a_short_one_finds_nothing(renderer, faults):
     assert faults or set(line["outcomes"]) == {"closed"} and line["faults"] == 0
 
 
-@pytest.mark.parametrize(("counter", "planted"), [
-    ("effects_more_than_once", {"boxed": Twice}), ("effects_before_commit", {"boxed": Hasty}), ("lost_effects", {"boxed": Forgetful}),
-    ("hangs", {"player": Silent, "patience_s": 0.5, "seconds": 0.5}),
-], ids=["twice", "hasty", "forgetful", "silent"])
+@pytest.mark.parametrize(
+    ("counter", "planted"),
+    [
+        ("effects_more_than_once", {"boxed": Twice}),
+        ("effects_before_commit", {"boxed": Hasty}),
+        ("lost_effects", {"boxed": Forgetful}),
+        ("hangs", {"player": Silent, "patience_s": 0.5, "seconds": 0.5}),
+    ],
+    ids=["twice", "hasty", "forgetful", "silent"],
+)
 def test_what_is_planted_is_counted(renderer, counter, planted):
     line = soaked(renderer, **planted)
     assert line[counter] > 0
@@ -122,7 +129,8 @@ def test_a_token_that_the_busy_loop_takes_in_after_the_final_words_is_no_early_s
     """It was written a moment before the endpoint's word, and let the call go a moment after."""
     ordered = StartTool(1, 1, "send", {"what": "k1"}, "key", ns(1))
     log = [
-        (UserUpdate(ns(1), "send k1"), (Generate(1),)), (UserUpdate(ns(2), "", True), ()),
+        (UserUpdate(ns(1), "send k1"), (Generate(1),)),
+        (UserUpdate(ns(2), "", True), ()),
         (ModelOutput(ns(1.9), 1, "</answer>", (1,)), (ordered,)),
     ]
     ran = Ran("send", "k1", "key", ns(2.1), did_ns=ns(2.5))
@@ -130,4 +138,6 @@ def test_a_token_that_the_busy_loop_takes_in_after_the_final_words_is_no_early_s
     assert not judged(Conversation(0, said, [], log, [ran]))["effects_before_commit"]
     assert judged(Conversation(0, said[:1], [], log[:1] + log[2:], [ran]))["effects_before_commit"]
     spoken = Heard(ns(1.5), True, False), (UserUpdate(ns(1.5), "no k2"), ())
-    assert judged(Conversation(0, [said[0], spoken[0], said[1]], [], [log[0], spoken[1], *log[1:]], [ran]))["effects_before_commit"]
+    assert judged(Conversation(0, [said[0], spoken[0], said[1]], [], [log[0], spoken[1], *log[1:]], [ran]))[
+        "effects_before_commit"
+    ]

@@ -5,10 +5,22 @@ from __future__ import annotations
 from scripts.bench_train import PRODUCT, figures, main, ratios, share, trajectories
 
 STEPS = [
-    {"seconds": 2.0, "cpu_s": 1.0, "targets": 100, "product_s": 0.5, "product_cpu_s": 0.25, "flops": {
-        "base": 60, "lora": 20, "attention": 15, "head": 5, "total": 100}},
-    {"seconds": 6.0, "cpu_s": 3.0, "targets": 300, "product_s": 0.5, "product_cpu_s": 0.25, "flops": {
-        "base": 180, "lora": 60, "attention": 45, "head": 15, "total": 300}},
+    {
+        "seconds": 2.0,
+        "cpu_s": 1.0,
+        "targets": 100,
+        "product_s": 0.5,
+        "product_cpu_s": 0.25,
+        "flops": {"base": 60, "lora": 20, "attention": 15, "head": 5, "total": 100},
+    },
+    {
+        "seconds": 6.0,
+        "cpu_s": 3.0,
+        "targets": 300,
+        "product_s": 0.5,
+        "product_cpu_s": 0.25,
+        "flops": {"base": 180, "lora": 60, "attention": 45, "head": 15, "total": 300},
+    },
 ]
 
 
@@ -36,7 +48,9 @@ def test_the_share_is_of_a_large_product_by_either_clock():
     assert found["flops_by_part"] == {"base": 0.6, "lora": 0.2, "attention": 0.15, "head": 0.05}
     assert found["matmul_gflops_per_s"] == round(product / 0.5e9, 1)
     assert found["matmul_gflops_per_s_cpu"] == round(product / 0.25e9, 1)
-    slower = [step | {"flops": {name: count * product // 100 for name, count in step["flops"].items()}} for step in STEPS]
+    slower = [
+        step | {"flops": {name: count * product // 100 for name, count in step["flops"].items()}} for step in STEPS
+    ]
     # a product each second-hundredth of a step's operations: (1 + 3) products in 8 s, where one takes 0.5 s
     assert share(slower)["share"] == 4 * 0.5 / 8
     assert share(slower)["share_cpu"] == 4 * 0.25 / 4
@@ -44,10 +58,19 @@ def test_the_share_is_of_a_large_product_by_either_clock():
 
 def test_forms_are_compared_by_trajectories_and_trainers_by_supervised_ids():
     def row(ids_a_second: float, an_hour: float) -> dict[str, float]:
-        return {"supervised_tokens_per_s": ids_a_second, "trajectories_per_hour": an_hour, "trajectories_per_cpu_hour": 2 * an_hour}
+        return {
+            "supervised_tokens_per_s": ids_a_second,
+            "trajectories_per_hour": an_hour,
+            "trajectories_per_cpu_hour": 2 * an_hour,
+        }
 
     result = {"ours": row(50, 300), "ours_old": row(60, 200), "trl": row(20, 100), "trl_packed": row(25, 100)}
-    assert ratios(result, tuple(result)) == {"ratio_old_form": 1.5, "ratio_old_form_cpu": 1.5, "ratio": 2.5, "ratio_packed": 2.0}
+    assert ratios(result, tuple(result)) == {
+        "ratio_old_form": 1.5,
+        "ratio_old_form_cpu": 1.5,
+        "ratio": 2.5,
+        "ratio_packed": 2.0,
+    }
 
 
 def test_of_one_mode_the_form_weighs_as_much_as_that_mode_writes():

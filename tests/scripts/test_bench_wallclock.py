@@ -1,4 +1,5 @@
-"""The wall clock's bench: errors are those of requests that are answered on both clocks, and the commands that it runs are commands."""
+"""The wall clock's bench: errors are those of requests that are answered on both clocks, and the commands that it runs
+are commands."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from tests.eval.made import record_of
 from tests.test_configs import composed, started
 
 CALIBRATED = {
-    "profile": {"name": "measured", "decode_tokens_per_s": 80, "prefill_tokens_per_s": 200, "restart_ns": 4_000_000}, "threads": 1,
+    "profile": {"name": "measured", "decode_tokens_per_s": 80, "prefill_tokens_per_s": 200, "restart_ns": 4_000_000},
+    "threads": 1,
 }
 
 
@@ -61,12 +63,31 @@ def made_already(monkeypatch):
 
 def test_the_errors_are_of_requests_that_are_answered_on_both_clocks():
     cut = {"right": False, "outcome": "invalid_actions"}
-    measured = [spoken("m", "a", 4.0), spoken("m", "b", 2.0, right=False), spoken("m", "c", 1.0, **cut), spoken("m", "d", 1.0)]
-    foretold = [spoken("m", "a", 3.0), spoken("m", "b", 2.5, answer="Sent."), spoken("m", "c", 9.0), spoken("m", "d", 9.0, **cut)]
+    measured = [
+        spoken("m", "a", 4.0),
+        spoken("m", "b", 2.0, right=False),
+        spoken("m", "c", 1.0, **cut),
+        spoken("m", "d", 1.0),
+    ]
+    foretold = [
+        spoken("m", "a", 3.0),
+        spoken("m", "b", 2.5, answer="Sent."),
+        spoken("m", "c", 9.0),
+        spoken("m", "d", 9.0, **cut),
+    ]
     assert compared(measured, foretold) == {
-        "requests": 4, "right_measured": 2, "right_foretold": 3, "answered_on_both": 2, "same_answer": 1,
-        "measured_s": 3.0, "foretold_s": 2.75, "error_s": -0.25, "absolute_error_s": 0.75, "worst_error_s": -1.0,
-        "error_percent": -8.3, "error_by_part_s": {},
+        "requests": 4,
+        "right_measured": 2,
+        "right_foretold": 3,
+        "answered_on_both": 2,
+        "same_answer": 1,
+        "measured_s": 3.0,
+        "foretold_s": 2.75,
+        "error_s": -0.25,
+        "absolute_error_s": 0.75,
+        "worst_error_s": -1.0,
+        "error_percent": -8.3,
+        "error_by_part_s": {},
     }
 
 
@@ -98,7 +119,12 @@ def test_the_commands_are_ours_and_a_line_comes_of_them(tmp_path, capsys, monkey
     for words in (real, virtual):
         started(monkeypatch, got.append, *words[1:])
     there, foretold = got
-    assert (there.time, there.eval.runtime, there.eval.modes, there.eval.tasks) == ("real", "llamacpp", ["sequential", "eager_end"], 2)
+    assert (there.time, there.eval.runtime, there.eval.modes, there.eval.tasks) == (
+        "real",
+        "llamacpp",
+        ["sequential", "eager_end"],
+        2,
+    )
     assert (foretold.time, list(foretold.eval.profiles), foretold.model) == ("virtual", ["measured"], there.model)
     assert foretold.clock.profiles["measured"].restart_s == 0.004
 

@@ -18,11 +18,15 @@ def test_a_conversation_comes_back_from_its_chat_row(tmp_path):
     loaded = jsonl.load(str(path), "")
     assert not loaded.rejected
     for task, read in zip(tasks, loaded.tasks):
-        assert [turn.words for turn in read.turns] == [turn.words for turn in task.turns] and read.request == task.request
+        assert [turn.words for turn in read.turns] == [
+            turn.words for turn in task.turns
+        ] and read.request == task.request
         assert [turn.calls for turn in read.turns] == [turn.calls for turn in task.turns]
         # a chat model makes calls in rounds, so they may come in another order within their turn
         for first, last in pairwise([0, *(turn.calls for turn in task.turns)]):
-            assert sorted(call.name for call in read.gold[first:last]) == sorted(call.name for call in task.gold[first:last])
+            assert sorted(call.name for call in read.gold[first:last]) == sorted(
+                call.name for call in task.gold[first:last]
+            )
         assert [bool(turn.asks) for turn in read.turns] == [bool(turn.asks) for turn in task.turns]
         # what a call takes from another is found again
         assert links(read) == links(task)

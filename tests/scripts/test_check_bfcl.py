@@ -1,4 +1,5 @@
-"""The comparison with the leaderboard's own evaluation: what is spoilt, the two forms, and that a difference is found."""
+"""The comparison with the leaderboard's own evaluation: what is spoilt, the two forms, and that a difference is
+found."""
 
 from __future__ import annotations
 
@@ -87,25 +88,46 @@ def test_both_forms_say_the_calls() -> None:
     assert (as_tags([]), as_python([])) == ("", "[]")
     for _, calls in made():
         said = ast.parse(as_python(calls), mode="eval").body.elts
-        read = [(ast.unparse(call.func), {word.arg: ast.literal_eval(word.value) for word in call.keywords}) for call in said]
+        read = [
+            (ast.unparse(call.func), {word.arg: ast.literal_eval(word.value) for word in call.keywords})
+            for call in said
+        ]
         assert read == calls
 
 
 def _judged(folder: Path, wrong: dict[str, str], correct_count: int) -> Path:
     """One round of two rows, ``parallel_0`` right and ``parallel_1`` wrong for us, with official scores."""
     ours = [
-        {"round": "round_0000", "id": "parallel_0", "category": "parallel", "split": "test", "kind": "gold", "calls": 2,
-         "valid": True, "error": ""},
-        {"round": "round_0000", "id": "parallel_1", "category": "parallel", "split": "train", "kind": "no calls", "calls": 0,
-         "valid": False, "error": "parallel:count: ['Wrong number: 0']"},
-    ]  # fmt: skip
+        {
+            "round": "round_0000",
+            "id": "parallel_0",
+            "category": "parallel",
+            "split": "test",
+            "kind": "gold",
+            "calls": 2,
+            "valid": True,
+            "error": "",
+        },
+        {
+            "round": "round_0000",
+            "id": "parallel_1",
+            "category": "parallel",
+            "split": "train",
+            "kind": "no calls",
+            "calls": 0,
+            "valid": False,
+            "error": "parallel:count: ['Wrong number: 0']",
+        },
+    ]
     (folder / "ours.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ours))
     for model in FORMS:
         result = folder / "round_0000" / "result" / folder_of(model)
         score = folder / "round_0000" / "score" / folder_of(model) / "non_live"
         result.mkdir(parents=True)
         score.mkdir(parents=True)
-        (result / "BFCL_v4_parallel_result.json").write_text("".join(json.dumps({"id": row["id"]}) + "\n" for row in ours))
+        (result / "BFCL_v4_parallel_result.json").write_text(
+            "".join(json.dumps({"id": row["id"]}) + "\n" for row in ours)
+        )
         header = {"accuracy": correct_count / 2, "correct_count": correct_count, "total_count": 2}
         lines = [header, *({"id": row, "error_type": error} for row, error in wrong.items())]
         (score / "BFCL_v4_parallel_score.json").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -123,7 +145,11 @@ def test_agreement_is_counted_by_form(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("wrong", "correct"), [({}, 2), ({"parallel_0": "a", "parallel_1": "b"}, 0)])
 def test_a_verdict_that_differs_is_found_either_way(
-    tmp_path: Path, wrong: dict[str, str], correct: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    wrong: dict[str, str],
+    correct: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("sys.argv", ["check_bfcl", "compare", str(_judged(tmp_path, wrong, correct))])
     with pytest.raises(SystemExit) as ended:

@@ -57,7 +57,11 @@ def named(page: str) -> set[str]:
 
 
 def written(pattern: str) -> set[str]:
-    return {name for path in TESTS.glob(pattern) for name in re.findall(r"^ *(?:async )?def (test_\w+)", path.read_text(), flags=re.M)}
+    return {
+        name
+        for path in TESTS.glob(pattern)
+        for name in re.findall(r"^ *(?:async )?def (test_\w+)", path.read_text(), flags=re.M)
+    }
 
 
 @pytest.mark.parametrize("page", ["calls.md", "guarantees.md", "protocol.md"])

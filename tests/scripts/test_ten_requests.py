@@ -18,7 +18,10 @@ def test_only_the_marked_part_is_filled_and_a_check_changes_nothing(tmp_path, mo
     monkeypatch.setattr(ten_requests, "ten", lambda: iter(["### one\n", "### two\n"]))
     assert ten_requests.main(["check=true"]) == 1 and "old" in page.read_text(encoding="utf-8")
     assert ten_requests.main([]) == 0 and ten_requests.main(["check=true"]) == 0
-    assert page.read_text(encoding="utf-8") == "before\n<!-- ten requests -->\n### one\n### two\n<!-- /ten requests -->\nafter\n"
+    assert (
+        page.read_text(encoding="utf-8")
+        == "before\n<!-- ten requests -->\n### one\n### two\n<!-- /ten requests -->\nafter\n"
+    )
 
 
 @pytest.mark.parametrize("source", ten_requests.SOURCES)

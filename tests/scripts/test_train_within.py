@@ -35,10 +35,27 @@ def test_a_phase_takes_what_rounds_are_there(tmp_path):
 @pytest.mark.timeout(900)
 def test_all_of_it_with_the_tiny_model(tmp_path, bfcl_wheel):
     out = tmp_path / "run"
-    assert main([
-        "--minutes", "3", "--workers", "2", "--rows", "0.0005", "--length", "2500", "--rollouts", "3", "--out", str(out),
-        "model=tiny", "agent.max_generated_tokens=60",
-    ]) == 0
+    assert (
+        main(
+            [
+                "--minutes",
+                "3",
+                "--workers",
+                "2",
+                "--rows",
+                "0.0005",
+                "--length",
+                "2500",
+                "--rollouts",
+                "3",
+                "--out",
+                str(out),
+                "model=tiny",
+                "agent.max_generated_tokens=60",
+            ]
+        )
+        == 0
+    )
     assert {path.name for path in (out / "adapters").iterdir()} == set(PHASES)
     (kind,) = {str(tensor.dtype) for tensor in load_file(out / "adapters" / "C" / "adapter_model.safetensors").values()}
     assert kind == "torch.bfloat16"

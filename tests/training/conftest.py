@@ -24,7 +24,9 @@ def compose_settings(*overrides: str) -> Config:
 def debug_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve trajectories for the tiny model."""
     folder = tmp_path_factory.mktemp("data") / "debug"
-    generate.main(compose_settings("experiment=debug", "data.sizes={train: 12, validation: 2, test: 2}", f"out={folder}"))
+    generate.main(
+        compose_settings("experiment=debug", "data.sizes={train: 12, validation: 2, test: 2}", f"out={folder}")
+    )
     return folder
 
 
@@ -39,7 +41,15 @@ def settings(debug_data: Path, tmp_path: Path) -> Callable[..., Config]:
     """Settings of a short run, with changes."""
 
     def make(*overrides: str) -> Config:
-        few = ("train.max_length=512", "train.batch_rows=2", "train.micro_batch_rows=1", "train.max_steps=5", "train.epochs=8")
-        return compose_settings("experiment=debug", f"train.data=[{debug_data}]", f"out={tmp_path / 'run'}", *few, *overrides)
+        few = (
+            "train.max_length=512",
+            "train.batch_rows=2",
+            "train.micro_batch_rows=1",
+            "train.max_steps=5",
+            "train.epochs=8",
+        )
+        return compose_settings(
+            "experiment=debug", f"train.data=[{debug_data}]", f"out={tmp_path / 'run'}", *few, *overrides
+        )
 
     return make

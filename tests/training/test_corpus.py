@@ -16,10 +16,16 @@ from training import corpus
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     from tests.training.conftest import compose_settings
+
     folder = tmp_path_factory.mktemp("data") / "many"
-    generate.main(compose_settings(
-        "experiment=debug", "data.sizes={train: 12, validation: 0, test: 0}", "data.shard_rows=2", f"out={folder}",
-    ))
+    generate.main(
+        compose_settings(
+            "experiment=debug",
+            "data.sizes={train: 12, validation: 0, test: 0}",
+            "data.shard_rows=2",
+            f"out={folder}",
+        )
+    )
     return folder
 
 
@@ -37,7 +43,9 @@ def test_files_read_side_by_side_come_to_the_same(folder, monkeypatch, too_long)
     monkeypatch.setattr(corpus, "LEAST_SHARDS", 2)
     begun = []
     pool = corpus.ProcessPoolExecutor
-    monkeypatch.setattr(corpus, "ProcessPoolExecutor", lambda *given, **named: begun.append(given[0]) or pool(*given, **named))
+    monkeypatch.setattr(
+        corpus, "ProcessPoolExecutor", lambda *given, **named: begun.append(given[0]) or pool(*given, **named)
+    )
     many = read(folder, **options)
     assert begun == [3]
     assert (one.dropped, one.cut, one.empty) == (many.dropped, many.cut, many.empty)
@@ -59,11 +67,15 @@ def test_rows_of_episodes_without_an_answer_are_left_out_and_counted(folder, mon
     monkeypatch.setattr(corpus.os, "sched_getaffinity", lambda _: {0}, raising=False)
     shard = corpus.read_shard
     monkeypatch.setattr(
-        corpus, "read_shard", lambda path: [replace(row, outcome="invalid_actions") if n == 0 else row for n, row in enumerate(shard(path))]
+        corpus,
+        "read_shard",
+        lambda path: [replace(row, outcome="invalid_actions") if n == 0 else row for n, row in enumerate(shard(path))],
     )
     source = read(folder)
     assert (source.failed, len(source.examples)) == (6, 6)
-    assert "6 rows" in corpus.describe([source]) and "6 of episodes without an answer, dropped" in corpus.describe([source])
+    assert "6 rows" in corpus.describe([source]) and "6 of episodes without an answer, dropped" in corpus.describe(
+        [source]
+    )
     monkeypatch.setattr(corpus, "read_shard", lambda path: [replace(row, outcome="stalled") for row in shard(path)])
     with pytest.raises(BadData, match="nothing to train on in split 'train': .* 12 are of episodes without an answer"):
         read(folder)

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
 from midsentence.core.protocol import ENDS
 from midsentence.ending import UserError
@@ -21,12 +28,24 @@ from training import export, sft
 from training.gguf_file import write_gguf
 
 SHAPE = {
-    "vocab_size": 1470, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "max_position_embeddings": 4096, "initializer_range": 0.3, "bos_token_id": None, "eos_token_id": 2,
+    "vocab_size": 1470,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 4096,
+    "initializer_range": 0.3,
+    "bos_token_id": None,
+    "eos_token_id": 2,
     "pad_token_id": 0,
 }
 LLAMA3 = {
-    "rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    "rope_type": "llama3",
+    "rope_theta": 10000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
     "original_max_position_embeddings": 64,
 }
 
@@ -46,13 +65,17 @@ def base_model(kind: str, folder: Path) -> str:
 
 def greedy(model: Any, count: int = 16) -> list[int]:
     ids = torch.tensor([[1, 1467, 500, 780, 30, 7, 8, 9, 200]])
-    out = model.generate(ids, max_new_tokens=count, do_sample=False, pad_token_id=0, attention_mask=torch.ones_like(ids))
-    return out[0, ids.shape[1]:].tolist()
+    out = model.generate(
+        ids, max_new_tokens=count, do_sample=False, pad_token_id=0, attention_mask=torch.ones_like(ids)
+    )
+    return out[0, ids.shape[1] :].tolist()
 
 
 def trained(kind: str, settings: Any, tmp_path: Path) -> tuple[str, Path]:
     name = base_model(kind, tmp_path / "base")
-    config = settings(f"model.name={name}", "train.max_steps=2", "train.learning_rate=0.01", f"out={tmp_path / 'trained'}")
+    config = settings(
+        f"model.name={name}", "train.max_steps=2", "train.learning_rate=0.01", f"out={tmp_path / 'trained'}"
+    )
     sft.main(config)
     return name, tmp_path / "trained"
 
@@ -85,7 +108,8 @@ def test_the_gguf_file_holds_the_same_model(settings, tmp_path):
 
 
 def chained(folder: Path, tokens: list[int]) -> None:
-    """Changes an exported model so that it writes these tokens, each after the one before it, and then the last for ever."""
+    """Changes an exported model so that it writes these tokens, each after the one before it, and then the last for
+    ever."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     with torch.no_grad():
         for name, weight in model.named_parameters():
@@ -107,7 +131,9 @@ def test_an_exported_model_stops_by_itself_at_the_end_of_an_action(tag, settings
     chained(folder, [500, 600, 700, end, 800])
     plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     ids = torch.tensor([[1, 500]])
-    written = plain.generate(ids, max_new_tokens=12, do_sample=False, attention_mask=torch.ones_like(ids), pad_token_id=0)
+    written = plain.generate(
+        ids, max_new_tokens=12, do_sample=False, attention_mask=torch.ones_like(ids), pad_token_id=0
+    )
     assert written[0, 2:].tolist() == [600, 700, end]
     # to our own backends it is part of the action, and what ends a turn is what the base model stops at
     assert TransformersModel(plain, tokenizer=tokenizer).end_ids.isdisjoint(action_ends(tokenizer).values())
@@ -124,7 +150,9 @@ def test_the_folder_names_the_ends_beside_those_of_the_base_model(settings, tmp_
     named = json.loads((folder / "generation_config.json").read_text())["eos_token_id"]
     tokenizer = AutoTokenizer.from_pretrained(folder)
     assert named == [tokenizer.convert_tokens_to_ids(tag) for tag in ("</answer>", "</tool_call>", "<pause>")]
-    assert text_ends([2, 7], tokenizer) == [*named, 2, 7] and text_ends(2, None) == [2] and text_ends(None, None) is None
+    assert (
+        text_ends([2, 7], tokenizer) == [*named, 2, 7] and text_ends(2, None) == [2] and text_ends(None, None) is None
+    )
     assert turn_ends([*named, 2], tokenizer) == {2} and turn_ends(None, tokenizer) == frozenset()
     assert "transformers, vLLM and llama.cpp stop at them by themselves." in (folder / "README.md").read_text()
 
@@ -173,7 +201,13 @@ def test_the_card_names_data_settings_and_commit(settings, tmp_path, debug_data)
     card = (folder / "README.md").read_text()
     commit = json.loads((Path(config.out) / "manifest.json").read_text())["git"].get("commit", "unknown")
     assert "base_model:" not in card and "look it up" in card  # nobody finds the tiny model on the hub
-    for said in (f"`{debug_data}`: 12 trajectories", "`tiny` trained with", f"commit {commit}", "lora, 5 steps", "seed 0"):
+    for said in (
+        f"`{debug_data}`: 12 trajectories",
+        "`tiny` trained with",
+        f"commit {commit}",
+        "lora, 5 steps",
+        "seed 0",
+    ):
         assert said in card
     with pytest.raises(UserError, match="holds something already"):
         exported(Path(config.out), tmp_path / "model", settings)
@@ -189,6 +223,7 @@ def test_what_is_no_run_is_refused(settings, tmp_path):
 def test_a_folder_that_holds_anything_is_left_alone(tmp_path, composed):
     from midsentence.ending import UserError
     from training import export
+
     source = run_files(tmp_path / "run")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
@@ -197,10 +232,13 @@ def test_a_folder_that_holds_anything_is_left_alone(tmp_path, composed):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["full", "run"]
 
 
-@pytest.mark.parametrize(("name", "content"), [("config.yaml", "train: 3"), ("manifest.json", ""), ("manifest.json", '{"data": {"a": 1}}')])
+@pytest.mark.parametrize(
+    ("name", "content"), [("config.yaml", "train: 3"), ("manifest.json", ""), ("manifest.json", '{"data": {"a": 1}}')]
+)
 def test_a_run_whose_files_are_not_what_training_writes_is_named(tmp_path, name, content):
     from midsentence.ending import UserError
     from training import export
+
     source = run_files(tmp_path / "run")
     (source / name).write_text(content)
     with pytest.raises(UserError, match=f"{name} is not what training.sft writes"):
@@ -209,7 +247,11 @@ def test_a_run_whose_files_are_not_what_training_writes_is_named(tmp_path, name,
 
 def run_files(folder: Path) -> Path:
     folder.mkdir()
-    settings = {"name": "x", "model": {"name": "tiny", "tags": "token", "dtype": "float32"}, "clock": {"stamps": "none"}}
+    settings = {
+        "name": "x",
+        "model": {"name": "tiny", "tags": "token", "dtype": "float32"},
+        "clock": {"stamps": "none"},
+    }
     (folder / "config.yaml").write_text(json.dumps(settings | {"train": {"method": "lora", "learning_rate": 0.1}}))
     (folder / "manifest.json").write_text('{"seed": 0}')
     return folder
@@ -222,7 +264,9 @@ def test_an_adapter_that_comes_with_the_code_is_exported_by_its_name(settings, t
     ours, tokenizer = load_model("smollm2", "smollm2-midsentence", "bfloat16")
     theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
     assert all(torch.equal(a, b) for a, b in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True))
-    assert load_renderer(str(folder), "token", "none", str(folder)).fingerprint == load_renderer(
-        "smollm2", "token", "none", "smollm2-midsentence").fingerprint
+    assert (
+        load_renderer(str(folder), "token", "none", str(folder)).fingerprint
+        == load_renderer("smollm2", "token", "none", "smollm2-midsentence").fingerprint
+    )
     assert set(action_ends(tokenizer).values()) < set(theirs.generation_config.eos_token_id)
     assert "SmolLM2" in (folder / "README.md").read_text()

@@ -21,19 +21,28 @@ LAYERS, HEADS, WIDTH = 2, 4, 16
 
 def example(length: int, prompt: int, seed: int) -> Example:
     ids = np.random.default_rng(0).integers(3, 50, length).astype(np.int32)  # prompts begin alike
-    ids[prompt - 3:] += seed
+    ids[prompt - 3 :] += seed
     labels = np.where(np.arange(length) < prompt, IGNORED, ids).astype(np.int32)
     return Example(ids, labels, np.where(labels == IGNORED, -1, 0).astype(np.int8), (prompt,), prompt)
 
 
 def model_of(trained: str) -> torch.nn.Module:
-    model = LlamaForCausalLM(LlamaConfig(
-        vocab_size=64, hidden_size=HEADS * WIDTH, intermediate_size=96, num_hidden_layers=LAYERS, num_attention_heads=HEADS,
-        num_key_value_heads=2, tie_word_embeddings=False,
-    ))
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=64,
+            hidden_size=HEADS * WIDTH,
+            intermediate_size=96,
+            num_hidden_layers=LAYERS,
+            num_attention_heads=HEADS,
+            num_key_value_heads=2,
+            tie_word_embeddings=False,
+        )
+    )
     if trained == "lora":
         with quiet():
-            model = get_peft_model(model, LoraConfig(r=8, target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "up_proj"]))
+            model = get_peft_model(
+                model, LoraConfig(r=8, target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "up_proj"])
+            )
     base = model.get_base_model() if trained == "lora" else model
     use_blocks(base)
     add_loss(base)
@@ -46,7 +55,9 @@ def test_counts_are_torchs_own_but_for_what_attention_hides(trained):
     batch = Collator([example(96, 64, 1), example(112, 64, 2)])([{"rows": [0, 1]}])
     assert len(batch["layout"]) == 3  # what the prompts have in common, and both trajectories
     with FlopCounterMode(display=False) as counter:
-        losses = model(**{name: batch[name] for name in ("input_ids", "position_ids", "layout", "places", "targets")}).logits
+        losses = model(
+            **{name: batch[name] for name in ("input_ids", "position_ids", "layout", "places", "targets")}
+        ).logits
         losses.sum().backward()
     seen = step_flops(model, batch)
     by_op = counter.get_flop_counts()["Global"]
@@ -70,6 +81,8 @@ def test_ids_that_only_make_a_row_longer_count_for_nothing():
     model = model_of("lora")
     batch = Collator([example(40, 20, 1)])([{"rows": [0]}])
     longer = batch | {
-        "input_ids": torch.nn.functional.pad(batch["input_ids"], (0, 8)), "layout": (*batch["layout"], (40, 48, 0, 0)), "spare": 8,
+        "input_ids": torch.nn.functional.pad(batch["input_ids"], (0, 8)),
+        "layout": (*batch["layout"], (40, 48, 0, 0)),
+        "spare": 8,
     }
     assert step_flops(model, longer) == step_flops(model, batch)

@@ -23,7 +23,9 @@ TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 
 def lora_of(kind: str, dtype: torch.dtype, **options: Any) -> PeftModel:
     """A tiny model with LoRA on all its layers, whose B is not zero."""
-    config = LoraConfig(**{"r": 4, "lora_alpha": 6, "lora_dropout": 0.0, "target_modules": TARGETS, "task_type": "CAUSAL_LM"} | options)
+    config = LoraConfig(
+        **{"r": 4, "lora_alpha": 6, "lora_dropout": 0.0, "target_modules": TARGETS, "task_type": "CAUSAL_LM"} | options
+    )
     with quiet():
         model = get_peft_model(model_of(kind).to(dtype), config)
     draw = torch.Generator().manual_seed(1)
@@ -37,7 +39,12 @@ def lora_of(kind: str, dtype: torch.dtype, **options: Any) -> PeftModel:
 
 
 def losses(model: PeftModel, share: bool, autocast: bool) -> torch.Tensor:
-    examples = [example(1, 70, 42), example(2, 55, 42, own=3), example(3, 61, 39, prompt_seed=5), example(4, 80, 44, own=5)]
+    examples = [
+        example(1, 70, 42),
+        example(2, 55, 42, own=3),
+        example(3, 61, 39, prompt_seed=5),
+        example(4, 80, 44, own=5),
+    ]
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         return our_loss(model, examples, True, share)
 
@@ -71,7 +78,11 @@ def test_in_bfloat16_it_is_no_further_from_float32_than_peft_is():
         for model in errors:
             found = gradients(model, losses(model, True, True))
             assert {gradient.dtype for gradient in found.values()} == {torch.float32}
-            errors[model] += sum(float((found[name] - wanted[name]).norm() / wanted[name].norm()) for name in wanted) / len(wanted) / 6
+            errors[model] += (
+                sum(float((found[name] - wanted[name]).norm() / wanted[name].norm()) for name in wanted)
+                / len(wanted)
+                / 6
+            )
     assert errors[ours] < errors[plain] < 0.05
 
 
@@ -82,8 +93,11 @@ def test_no_pass_is_made_over_the_wide_output_beside_the_products():
     class Count(torch.utils._python_dispatch.TorchDispatchMode):
         def __torch_dispatch__(self, function, types, args=(), kwargs=None):
             made = function(*args, **(kwargs or {}))
-            if isinstance(made, torch.Tensor) and made.shape[-2:] == (9, 48) and function.overloadpacket in (
-                torch.ops.aten.mul, torch.ops.aten.add, torch.ops.aten.mul_, torch.ops.aten.add_
+            if (
+                isinstance(made, torch.Tensor)
+                and made.shape[-2:] == (9, 48)
+                and function.overloadpacket
+                in (torch.ops.aten.mul, torch.ops.aten.add, torch.ops.aten.mul_, torch.ops.aten.add_)
             ):
                 wide.append(function)
             return made
@@ -98,7 +112,11 @@ def test_no_pass_is_made_over_the_wide_output_beside_the_products():
 
 @pytest.mark.parametrize(
     ("kind", "options"),
-    [("llama", {"lora_dropout": 0.1}), ("llama", {"use_dora": True}), ("qwen", {"lora_bias": True, "target_modules": ["q_proj"]})],
+    [
+        ("llama", {"lora_dropout": 0.1}),
+        ("llama", {"use_dora": True}),
+        ("qwen", {"lora_bias": True, "target_modules": ["q_proj"]}),
+    ],
 )
 def test_what_lora_does_otherwise_stays_peft_s(kind, options):
     assert fuse(lora_of(kind, torch.float32, **options)) == 0

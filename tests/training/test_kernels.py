@@ -63,15 +63,31 @@ def test_what_is_faster_is_used_where_it_can_be(choose, asked, what, machine, us
 @pytest.mark.parametrize(
     ("choose", "asked", "what", "machine", "message"),
     [
-        (choose_attention, "flash", "bfloat16", LAPTOP,
-         "train.attention=flash can't be used: there is no CUDA GPU here; use train.attention=auto"),
+        (
+            choose_attention,
+            "flash",
+            "bfloat16",
+            LAPTOP,
+            "train.attention=flash can't be used: there is no CUDA GPU here; use train.attention=auto",
+        ),
         (choose_attention, "flash", "bfloat16", OLD, "compute capability 8.0 and this GPU has 7.5"),
         (choose_attention, "flash", "float32", H100, "model.dtype=float32"),
-        (lora, "liger", "llama", LAPTOP, "train.kernels=liger can't be used: there is no CUDA GPU here; use train.kernels=auto"),
+        (
+            lora,
+            "liger",
+            "llama",
+            LAPTOP,
+            "train.kernels=liger can't be used: there is no CUDA GPU here; use train.kernels=auto",
+        ),
         (lora, "liger", "llama", BARE, "the package liger-kernel is not installed"),
         (lora, "liger", "mamba", H100, "models of type mamba are not among llama"),
-        (lora, "fused", "llama", H100,
-         "train.kernels=fused can't be used: it is for a CPU, and there is a CUDA GPU here; use train.kernels=auto"),
+        (
+            lora,
+            "fused",
+            "llama",
+            H100,
+            "train.kernels=fused can't be used: it is for a CPU, and there is a CUDA GPU here; use train.kernels=auto",
+        ),
         (lora, "fused", "llama", SHARDED, "FSDP and DeepSpeed keep weights in parts"),
         (full, "fused", "llama", LAPTOP, "it is for LoRA layers, and train.method=full"),
     ],
@@ -87,7 +103,7 @@ def varlen(q, k, v, cu_seqlens_q, cu_seqlens_k, max_seqlen_q, max_seqlen_k, drop
     assert (q.dtype, cu_seqlens_q.dtype, cu_seqlens_k.dtype) == (torch.bfloat16, torch.int32, torch.int32)
     pieces = []
     for n in range(len(cu_seqlens_q) - 1):
-        a, b, c, d = (int(x) for x in (*cu_seqlens_q[n:n + 2], *cu_seqlens_k[n:n + 2]))
+        a, b, c, d = (int(x) for x in (*cu_seqlens_q[n : n + 2], *cu_seqlens_k[n : n + 2]))
         assert (b - a <= max_seqlen_q, d - c <= max_seqlen_k) == (True, True)
         mask = torch.ones(b - a, d - c, dtype=torch.bool).tril(d - c - (b - a))
         one = [x.float().transpose(0, 1)[None] for x in (q[a:b], k[c:d], v[c:d])]
@@ -126,7 +142,9 @@ def test_without_the_package_torchs_own_copy_is_called_with_the_same(monkeypatch
 
 
 def test_torchs_own_copy_takes_fewer_key_heads_and_passes_gradients_on():
-    query = torch.empty(20, 9, 64, dtype=torch.bfloat16, device="meta", requires_grad=True)  # shapes alone: the operator is a GPU's
+    query = torch.empty(
+        20, 9, 64, dtype=torch.bfloat16, device="meta", requires_grad=True
+    )  # shapes alone: the operator is a GPU's
     key, value = (torch.empty(26, 3, 64, dtype=torch.bfloat16, device="meta", requires_grad=True) for _ in range(2))
     ends = torch.empty(4, dtype=torch.int32, device="meta")
     out = kernels.torch_varlen(query, key, value, ends, ends, 9, 15, dropout_p=0.0, softmax_scale=0.125, causal=True)
@@ -159,7 +177,9 @@ def test_flash_attention_too_refuses_a_window_that_would_cut(flash):
 def test_a_run_on_a_gpu_gives_its_model_both(settings, monkeypatch):
     given = []
     monkeypatch.setattr(Machine, "here", classmethod(lambda cls: H100))
-    monkeypatch.setattr("transformers.integrations.liger.apply_liger_kernel", lambda model, options: given.append(options))
+    monkeypatch.setattr(
+        "transformers.integrations.liger.apply_liger_kernel", lambda model, options: given.append(options)
+    )
     model, _ = sft.load_base(settings("model.dtype=bfloat16"), load_renderer("tiny", "token", "none"))
     use_blocks(model)
     assert model.config._attn_implementation == FLASH

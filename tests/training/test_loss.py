@@ -16,8 +16,13 @@ from training.loss import add_loss, full_losses
 from training.tokens import IGNORED, Example
 
 SMALL = {
-    "vocab_size": 97, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "max_position_embeddings": 256,
+    "vocab_size": 97,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
 }
 
 
@@ -29,7 +34,8 @@ def model_of(kind: str, **more: Any) -> Any:
 
 
 def example(seed: int, length: int, prompt: int, prompt_seed: int = 0, own: int = 0) -> Example:
-    """A prompt that depends on ``prompt_seed`` but for its last ``own`` ids, and then random ids, a third of them supervised."""
+    """A prompt that depends on ``prompt_seed`` but for its last ``own`` ids, and then random ids, a third of them
+    supervised."""
     shared, draw = np.random.default_rng(prompt_seed), np.random.default_rng(seed + 100)
     prompt_ids = np.concatenate([shared.integers(0, 97, prompt - own), 97 - 1 - np.full(own, seed)])
     ids = np.concatenate([prompt_ids, draw.integers(0, 97, length - prompt)]).astype(np.int32)
@@ -69,7 +75,11 @@ def our_loss(model: Any, examples: list[Example], chunked: bool, share: bool) ->
 @pytest.mark.parametrize("chunk", [7, 2048])
 def test_a_packed_row_has_the_loss_and_gradients_of_its_trajectories(kind, chunked, share, chunk):
     examples = [
-        example(1, 70, 42), example(2, 55, 42, own=3), example(3, 61, 39, prompt_seed=5), example(4, 80, 44, own=5), example(5, 60, 42),
+        example(1, 70, 42),
+        example(2, 55, 42, own=3),
+        example(3, 61, 39, prompt_seed=5),
+        example(4, 80, 44, own=5),
+        example(5, 60, 42),
     ]
     plain, ours = model_of(kind), model_of(kind)
     use_blocks(ours)
@@ -87,7 +97,11 @@ def test_what_prompts_begin_with_is_computed_once():
     rows = [[0, 1], [2, 3, 4]]
     common = 34  # the longest prompt of one's own takes 6 of the 40
     collator = Collator(examples)
-    assert collator([{"rows": row} for row in rows])["input_ids"].shape == (1, collator.tokens(rows)) == (1, common + 4 * 16 + 50)
+    assert (
+        collator([{"rows": row} for row in rows])["input_ids"].shape
+        == (1, collator.tokens(rows))
+        == (1, common + 4 * 16 + 50)
+    )
     apart = Collator(examples, share_prompts=False)
     assert apart([{"rows": row} for row in rows])["input_ids"].shape == (1, apart.tokens(rows)) == (1, 250)
 
@@ -109,7 +123,7 @@ def test_no_trajectory_sees_another():
     def losses_of_the_first(beside: Example) -> torch.Tensor:
         batch = Collator([beside, first])([{"rows": [0, 1]}])
         out = model(**{n: batch[n] for n in ("input_ids", "position_ids", "layout", "places", "targets")}).logits
-        return out[-first.supervised_tokens:]
+        return out[-first.supervised_tokens :]
 
     assert torch.equal(losses_of_the_first(second), losses_of_the_first(other))
 
@@ -143,23 +157,30 @@ def test_a_model_that_scales_its_logits_is_refused():
 
 
 def test_a_window_shorter_than_a_trajectory_is_refused():
-    model = AutoModelForCausalLM.from_config(Qwen2Config(**SMALL, use_sliding_window=True, sliding_window=16, max_window_layers=0))
+    model = AutoModelForCausalLM.from_config(
+        Qwen2Config(**SMALL, use_sliding_window=True, sliding_window=16, max_window_layers=0)
+    )
     use_blocks(model)
     add_loss(model)
     with pytest.raises(ValueError, match="window of 16; set train.max_length=16"):
         our_loss(model, [example(1, 40, 5)], True, True)
 
 
-@pytest.mark.parametrize("layout", [
-    ((0, 1, 0, 0),),
-    ((0, 7, 0, 0), (7, 12, 0, 7)),
-    ((0, 5, 0, 0), (5, 12, 0, 0), (12, 15, 5, 12), (15, 24, 5, 12), (24, 25, 5, 12), (25, 31, 0, 0)),
-    ((0, TILE, 0, 0), (TILE, 3 * TILE + 3, 0, 0), (3 * TILE + 3, 4 * TILE + 8, TILE, 3 * TILE + 3)),
-])
+@pytest.mark.parametrize(
+    "layout",
+    [
+        ((0, 1, 0, 0),),
+        ((0, 7, 0, 0), (7, 12, 0, 7)),
+        ((0, 5, 0, 0), (5, 12, 0, 0), (12, 15, 5, 12), (15, 24, 5, 12), (24, 25, 5, 12), (25, 31, 0, 0)),
+        ((0, TILE, 0, 0), (TILE, 3 * TILE + 3, 0, 0), (3 * TILE + 3, 4 * TILE + 8, TILE, 3 * TILE + 3)),
+    ],
+)
 def test_plain_attention_is_the_library_s_with_its_gradients(layout):
     length = layout[-1][1]
     draw = torch.Generator().manual_seed(length)
-    query, key, value = (torch.randn(1, heads, length, 8, dtype=torch.float64, generator=draw, requires_grad=True) for heads in (6, 2, 2))
+    query, key, value = (
+        torch.randn(1, heads, length, 8, dtype=torch.float64, generator=draw, requires_grad=True) for heads in (6, 2, 2)
+    )
     grad = torch.randn(1, length, 6, 8, dtype=torch.float64, generator=draw)
     found = PlainAttention.apply(query, key, value, layout, 0.3)
     sees = torch.zeros(length, length, dtype=torch.bool)
@@ -171,7 +192,9 @@ def test_plain_attention_is_the_library_s_with_its_gradients(layout):
     ).transpose(1, 2)
     torch.testing.assert_close(found, wanted)
     for ours, theirs in zip(
-        torch.autograd.grad(found, (query, key, value), grad), torch.autograd.grad(wanted, (query, key, value), grad), strict=True
+        torch.autograd.grad(found, (query, key, value), grad),
+        torch.autograd.grad(wanted, (query, key, value), grad),
+        strict=True,
     ):
         torch.testing.assert_close(ours, theirs)
 
@@ -179,7 +202,10 @@ def test_plain_attention_is_the_library_s_with_its_gradients(layout):
 def test_a_long_prompt_is_computed_in_tiles_that_leave_out_most_of_what_nobody_sees():
     n = 4 * TILE
     query, key = (torch.randn(1, heads, n, 8, requires_grad=True) for heads in (6, 2))
-    kept = sum(weights.numel() for weights in PlainAttention.apply(query, key, key, ((0, n, 0, 0),), 0.3).grad_fn.saved_tensors[5::2])
+    kept = sum(
+        weights.numel()
+        for weights in PlainAttention.apply(query, key, key, ((0, n, 0, 0),), 0.3).grad_fn.saved_tensors[5::2]
+    )
     assert kept == 6 * n * n * 10 // 16  # of 16 tiles 10
     assert _tiles(200, 900) == [(0, 200)]  # what continues a prompt sees most of it
 
@@ -190,7 +216,10 @@ def test_packed_bfloat16_on_a_cpu_is_close_to_the_rows_alone():
     use_blocks(ours)
     add_loss(ours)
     torch.testing.assert_close(
-        our_loss(ours, examples, True, True).float(), torch.stack(plain_losses(plain, examples)).sum().float(), rtol=0.01, atol=0.0
+        our_loss(ours, examples, True, True).float(),
+        torch.stack(plain_losses(plain, examples)).sum().float(),
+        rtol=0.01,
+        atol=0.0,
     )
 
 

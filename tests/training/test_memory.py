@@ -38,7 +38,9 @@ def test_caches_of_kernels_are_small_unless_the_environment_says_otherwise(monke
     monkeypatch.setenv("LRU_CACHE_CAPACITY", "5")
     monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", raising=False)
     bound_kernel_caches()
-    assert memory.os.environ["LRU_CACHE_CAPACITY"] == "5" and memory.os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "64"
+    assert (
+        memory.os.environ["LRU_CACHE_CAPACITY"] == "5" and memory.os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "64"
+    )
     monkeypatch.undo()
 
 
@@ -60,7 +62,8 @@ print(json.dumps(held))
 
 @pytest.mark.full
 def test_what_is_held_is_flat_over_three_hundred_steps_of_ever_new_lengths():
-    """In a process of its own. Without the small caches and what is given back: 436 MiB after 20 steps, 1,114 after 300; with: 422, 438."""
+    """In a process of its own. Without the small caches and what is given back: 436 MiB after 20 steps, 1,114 after
+    300; with: 422, 438."""
     if not resident_bytes():
         pytest.skip("no /proc")
     done = subprocess.run([sys.executable, "-c", STEPS], capture_output=True, text=True, check=True, timeout=250)

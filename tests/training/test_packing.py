@@ -1,4 +1,5 @@
-"""The order of training: every example once an epoch, whole batches, budgets, mixing, and the same again from the seed."""
+"""The order of training: every example once an epoch, whole batches, budgets, mixing, and the same again from the
+seed."""
 
 from __future__ import annotations
 
@@ -26,13 +27,17 @@ def test_packing_fills_rows():
 
 @settings(max_examples=40, deadline=None)
 @given(
-    sizes=st.lists(st.integers(1, 12), min_size=1, max_size=3), batch=st.integers(1, 5), epochs=st.sampled_from([0.5, 1.0, 2.0]),
-    packing=st.booleans(), seed=st.integers(0, 5),
+    sizes=st.lists(st.integers(1, 12), min_size=1, max_size=3),
+    batch=st.integers(1, 5),
+    epochs=st.sampled_from([0.5, 1.0, 2.0]),
+    packing=st.booleans(),
+    seed=st.integers(0, 5),
 )
 def test_a_schedule_is_whole_batches_from_its_seed_alone(sizes, batch, epochs, packing, seed):
     lengths = [10 + n % 7 for n in range(sum(sizes))]
     plans = [
-        schedule(lengths, sizes, seed=seed, batch_rows=batch, max_length=40, packing=packing, epochs=epochs) for _ in range(2)
+        schedule(lengths, sizes, seed=seed, batch_rows=batch, max_length=40, packing=packing, epochs=epochs)
+        for _ in range(2)
     ]
     assert plans[0] == plans[1]
     assert len(plans[0].rows) == plans[0].steps * batch >= batch
@@ -53,7 +58,13 @@ def test_steps_and_tokens_end_a_run():
     assert (budget.steps, budget.tokens) == (4, 80)
     assert schedule(lengths, [20], seed=0, batch_rows=2, max_length=10, max_tokens=1).steps == 1
     shared = schedule(
-        lengths, [20], seed=0, batch_rows=4, max_length=10, max_tokens=99, micro_batch_rows=2,
+        lengths,
+        [20],
+        seed=0,
+        batch_rows=4,
+        max_length=10,
+        max_tokens=99,
+        micro_batch_rows=2,
         cost=lambda rows: 10 + 2 * (sum(map(len, rows)) - 1),
     )
     assert (shared.steps, shared.tokens) == (4, 4 * 2 * 12)  # the cost is that of micro-batches, not of examples
@@ -77,6 +88,6 @@ def test_no_epoch_is_packed_that_a_run_of_so_many_steps_does_not_reach(monkeypat
     for steps in (1, 10, 17):
         packed.clear()
         plan = schedule(lengths, [40], seed=3, batch_rows=2, max_length=40, epochs=50, max_steps=steps)
-        assert plan.rows == whole.rows[:2 * steps]
+        assert plan.rows == whole.rows[: 2 * steps]
         assert len(packed) <= 3
     assert schedule(lengths, [40], seed=3, batch_rows=2, max_length=40, max_steps=99).steps < 99  # an epoch has no more

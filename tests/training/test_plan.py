@@ -22,8 +22,10 @@ from training.plan import main, plan, skeleton, zero3_formula, zero3_states
 @pytest.fixture
 def no_tokenizer(monkeypatch):
     """A machine that has the tokenizers of neither 3B model."""
+
     def missing(name):
         raise MissingAsset(name)
+
     monkeypatch.setattr(planning, "asset_path", missing)
 
 
@@ -39,12 +41,24 @@ def test_the_papers_models_have_their_published_size(experiment, parameters, new
 @pytest.mark.parametrize("experiment", ["qwen25_3b", "llama32_3b"])
 def test_a_lora_adapters_size_by_hand(experiment, composed, no_tokenizer):
     made = plan(composed(f"experiment={experiment}"))
-    hidden, inner, heads, kv, layers = (2048, 11008, 2048, 256, 36) if experiment == "qwen25_3b" else (3072, 8192, 3072, 1024, 28)
-    matrices = [(hidden, heads), (hidden, kv), (hidden, kv), (heads, hidden), (hidden, inner), (hidden, inner), (inner, hidden)]
+    hidden, inner, heads, kv, layers = (
+        (2048, 11008, 2048, 256, 36) if experiment == "qwen25_3b" else (3072, 8192, 3072, 1024, 28)
+    )
+    matrices = [
+        (hidden, heads),
+        (hidden, kv),
+        (hidden, kv),
+        (heads, hidden),
+        (hidden, inner),
+        (hidden, inner),
+        (inner, hidden),
+    ]
     assert made.trainable_parameters == layers * 32 * sum(a + b for a, b in matrices) + made.new_tokens * hidden
 
 
-@pytest.mark.parametrize(("experiment", "tokenizer", "new"), [("qwen25_3b", "qwen_tokenizer", 15), ("llama32_3b", "llama_tokenizer", 17)])
+@pytest.mark.parametrize(
+    ("experiment", "tokenizer", "new"), [("qwen25_3b", "qwen_tokenizer", 15), ("llama32_3b", "llama_tokenizer", 17)]
+)
 def test_new_tokens_by_the_real_tokenizers(experiment, tokenizer, new, composed, request):
     request.getfixturevalue(tokenizer)  # skips where it is not at hand
     assert plan(composed(f"experiment={experiment}", "train.data=[]")).new_tokens == new
@@ -65,8 +79,13 @@ def test_data_that_is_not_made_yet_is_sampled(settings, debug_data, tmp_path):
     sizes = "data.sizes={train: 12, validation: 2, test: 2}"
     read, sampled = plan(settings(sizes)), plan(settings(sizes, f"train.data=[{tmp_path / 'later'}]"))
     assert (read.data, sampled.data) == ("read", "sampled")
-    assert (sampled.tokens, sampled.supervised_tokens) == (read.tokens, read.supervised_tokens)  # all twelve are in the sample
-    twice = plan(settings("data.sizes={train: 48}", f"train.data=[{tmp_path / 'later'}]", "train.max_steps=0", "train.epochs=1"))
+    assert (sampled.tokens, sampled.supervised_tokens) == (
+        read.tokens,
+        read.supervised_tokens,
+    )  # all twelve are in the sample
+    twice = plan(
+        settings("data.sizes={train: 48}", f"train.data=[{tmp_path / 'later'}]", "train.max_steps=0", "train.epochs=1")
+    )
     assert 2 * read.tokens < twice.tokens
     assert twice.steps * 2 >= 12
 
@@ -81,6 +100,7 @@ def test_time_follows_from_the_share_of_the_peak(settings):
 def test_sharding_saves_memory_and_the_chunked_loss_saves_logits(composed, no_tokenizer):
     def memory(*changes):
         return plan(composed("experiment=qwen25_3b", "train.method=full", *changes)).memory_gib
+
     one = memory()
     for launcher in ("fsdp2", "zero3"):
         assert memory(f"launcher={launcher}", "gpus=4")["optimiser"] <= one["optimiser"] / 4 * 16 / 12 + 0.01
@@ -101,8 +121,14 @@ def test_zero3s_formula_by_hand(composed, no_tokenizer):
 @pytest.mark.filterwarnings("ignore")
 def test_the_formula_is_deepspeeds():
     os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    stage3 = pytest.importorskip("deepspeed.runtime.zero.stage3", reason="DeepSpeed is not installed; make test-full does")
-    for total, largest, devices in ((3_085_938_688, 311_164_928, 4), (135_000_000, 28_000_000, 2), (59_834_368, 311_164_928, 8)):
+    stage3 = pytest.importorskip(
+        "deepspeed.runtime.zero.stage3", reason="DeepSpeed is not installed; make test-full does"
+    )
+    for total, largest, devices in (
+        (3_085_938_688, 311_164_928, 4),
+        (135_000_000, 28_000_000, 2),
+        (59_834_368, 311_164_928, 8),
+    ):
         _, theirs, _ = stage3.estimate_zero3_model_states_mem_needs(total, largest, devices, 1, False, False, False)
         assert zero3_formula(total, largest, devices) == theirs
         assert sum(zero3_states(0, total, largest, devices, 2)) == pytest.approx(theirs)
@@ -148,12 +174,23 @@ def test_a_plan_for_no_machine_is_refused(settings):
 def test_what_is_missing_is_said_with_the_command_that_makes_it(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(planning, "at_hand", lambda name: False)
     monkeypatch.setattr(planning, "tokenizer_folder", lambda name: None)
-    options = ["experiment=qwen25_3b", f"train.data=[{tmp_path}/a b]", "data.sizes={train: 9}", "launcher=ddp", "hydra.run.dir=."]
+    options = [
+        "experiment=qwen25_3b",
+        f"train.data=[{tmp_path}/a b]",
+        "data.sizes={train: 9}",
+        "launcher=ddp",
+        "hydra.run.dir=.",
+    ]
     monkeypatch.setattr("sys.argv", ["plan", *options])
     command(main)()
-    lines = [line.removeprefix("missing; make it with: ") for line in capsys.readouterr().out.splitlines() if line.startswith("missing")]
+    lines = [
+        line.removeprefix("missing; make it with: ")
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith("missing")
+    ]
     assert lines == [
-        "midsentence fetch --model Qwen/Qwen2.5-3B-Instruct", "midsentence fetch qwen2.5",
+        "midsentence fetch --model Qwen/Qwen2.5-3B-Instruct",
+        "midsentence fetch qwen2.5",
         f"python -m data_gen.generate experiment=qwen25_3b 'data.sizes={{train: 9}}' 'out={tmp_path}/a b'",
     ]
 

@@ -1,4 +1,5 @@
-"""To the hub by name: what goes there and how it is asked for, by the hub's own client against a server on the loopback."""
+"""To the hub by name: what goes there and how it is asked for, by the hub's own client against a server on the
+loopback."""
 
 from __future__ import annotations
 
@@ -50,7 +51,12 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.send_response(200)
         if "preupload" in self.path:
-            given = {"files": [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in json.loads(body)["files"]]}
+            given = {
+                "files": [
+                    {"path": f["path"], "uploadMode": "regular", "shouldIgnore": False}
+                    for f in json.loads(body)["files"]
+                ]
+            }
         if "/commit/" in self.path:
             for item in (line["value"] for line in lines if line["key"] == "file"):
                 self.server.files[item["path"]] = base64.b64decode(item["content"])
@@ -106,6 +112,7 @@ def test_a_folder_of_trajectories_is_a_data_set(hub, settings, debug_data, tmp_p
         (back / name).write_bytes(content)
     assert read_manifest(back)["shards"].keys() == {"train", "validation", "test"}
     from datasets import load_dataset
+
     rows = load_dataset(str(back), cache_dir=str(tmp_path / "cache"))
     assert {split: len(rows[split]) for split in rows} == {"train": 12, "validation": 2, "test": 2}
 
@@ -136,13 +143,24 @@ def test_an_export_goes_with_its_own_card(hub, settings, tmp_path):
     assert 'AutoModelForCausalLM.from_pretrained("model")' in (tmp_path / "model/README.md").read_text()
     push.main(settings(f"path={tmp_path / 'model'}", f"hub={HUB}"))
     assert f'AutoModelForCausalLM.from_pretrained("{HUB}")' in hub.files["README.md"].decode()
-    assert {"model.safetensors", "config.json", "generation_config.json", "training-config.yaml", "protocol.json"} <= hub.files.keys()
+    assert {
+        "model.safetensors",
+        "config.json",
+        "generation_config.json",
+        "training-config.yaml",
+        "protocol.json",
+    } <= hub.files.keys()
 
 
 @pytest.mark.parametrize("name", LICENCES)
 def test_cards_say_base_licence_and_how_to_load(name):
     model = {"name": "smollm2" if "SmolLM2" in name else name, "tags": "token"}
-    settings = {"name": "mine", "model": model, "clock": {"stamps": "text"}, "train": {"method": "lora", "learning_rate": 1e-3}}
+    settings = {
+        "name": "mine",
+        "model": model,
+        "clock": {"stamps": "text"},
+        "train": {"method": "lora", "learning_rate": 1e-3},
+    }
     card = adapter_card(settings, {"seed": 0}, HUB)
     fields = front(card.encode())
     assert fields["base_model"] == name and fields["library_name"] == "peft"
@@ -151,15 +169,22 @@ def test_cards_say_base_licence_and_how_to_load(name):
     assert f"midsentence serve --model {model['name']} --adapter adapter --stamps text" in card
     settings["train"]["method"] = "full"
     assert f'AutoModelForCausalLM.from_pretrained("{HUB}")' in adapter_card(settings, {"seed": 0}, HUB)
-    data = data_card(settings | {"data": {"source": "bfcl"}}, {"shards": {"train": ["a"], "test": []}, "files": {"a": {"rows": 3}}}, HUB)
+    data = data_card(
+        settings | {"data": {"source": "bfcl"}},
+        {"shards": {"train": ["a"], "test": []}, "files": {"a": {"rows": 3}}},
+        HUB,
+    )
     assert "| train | 3 |" in data and len(front(data.encode())["configs"][0]["data_files"]) == 1
 
 
-@pytest.mark.parametrize(("options", "says"), [
-    ([], "hub=nothing is no name of a repository; give hub=OWNER/NAME"),
-    (["hub=alone"], "hub=alone is no name of a repository"),
-    (["hub=me/x"], "path=nothing holds no trajectories, no finished checkpoint and no exported model"),
-])
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ([], "hub=nothing is no name of a repository; give hub=OWNER/NAME"),
+        (["hub=alone"], "hub=alone is no name of a repository"),
+        (["hub=me/x"], "path=nothing holds no trajectories, no finished checkpoint and no exported model"),
+    ],
+)
 def test_what_can_not_be_sent_is_refused(hub, settings, options, says):
     with pytest.raises(UserError, match=says):
         push.main(settings(*options))
@@ -168,7 +193,9 @@ def test_what_can_not_be_sent_is_refused(hub, settings, options, says):
 
 def test_the_key_comes_from_the_environment_and_is_never_said(hub, settings, debug_data, monkeypatch):
     hub.refuses = True
-    with pytest.raises(UserError, match=f"the hub did not take {HUB} .*403.*see that the key may write there") as refused:
+    with pytest.raises(
+        UserError, match=f"the hub did not take {HUB} .*403.*see that the key may write there"
+    ) as refused:
         push.main(settings(f"path={debug_data}", f"hub={HUB}"))
     assert "hf_secret" not in str(refused.value)
     monkeypatch.delenv("HF_TOKEN")

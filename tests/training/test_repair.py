@@ -1,4 +1,5 @@
-"""A tiny checkpoint plays, the expert takes over: a folder that training takes as one more, whatever the number of processes."""
+"""A tiny checkpoint plays, the expert takes over: a folder that training takes as one more, whatever the number of
+processes."""
 
 from __future__ import annotations
 
@@ -23,7 +24,13 @@ from training.tokens import IGNORED, make_example
 def checkpoint(debug_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model after a few steps: it writes nonsense within the grammar."""
     folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
-    few = ("train.max_length=512", "train.batch_rows=2", "train.micro_batch_rows=1", "train.max_steps=3", "train.epochs=8")
+    few = (
+        "train.max_length=512",
+        "train.batch_rows=2",
+        "train.micro_batch_rows=1",
+        "train.max_steps=3",
+        "train.epochs=8",
+    )
     sft.main(compose_settings("experiment=debug", f"train.data=[{debug_data}]", f"out={folder}", *few))
     return folder
 
@@ -34,7 +41,9 @@ def repaired(checkpoint: Path, tmp_path: Path) -> Callable[..., Config]:
 
     def make(name: str = "round", *overrides: str) -> Config:
         few = ("repair.rollouts=12", "repair.shard_rollouts=6", "repair.batch=4", "repair.most_mistakes=2")
-        return compose_settings("experiment=debug", f"model.adapter={checkpoint}", f"out={tmp_path / name}", *few, *overrides)
+        return compose_settings(
+            "experiment=debug", f"model.adapter={checkpoint}", f"out={tmp_path / name}", *few, *overrides
+        )
 
     return make
 
@@ -67,15 +76,26 @@ def test_a_round_from_the_model_to_training(repaired, checkpoint, debug_data, tm
     assert everything["agreed"] + sum(everything["kinds"].values()) == everything["states"] > 0
     assert "| agreed |" in capsys.readouterr().out
     again = compose_settings(
-        "experiment=debug", f"train.data=[{debug_data},{config.out}]", "train.weights=[2,1]", f"model.adapter={checkpoint}",
-        f"out={tmp_path / 'again'}", "train.max_length=1024", "train.batch_rows=2", "train.micro_batch_rows=1", "train.max_steps=2",
+        "experiment=debug",
+        f"train.data=[{debug_data},{config.out}]",
+        "train.weights=[2,1]",
+        f"model.adapter={checkpoint}",
+        f"out={tmp_path / 'again'}",
+        "train.max_length=1024",
+        "train.batch_rows=2",
+        "train.micro_batch_rows=1",
+        "train.max_steps=2",
     )
     sft.main(again)
     assert json.loads((tmp_path / "again" / "manifest.json").read_text())["data"][config.out]["rows"] == len(made)
 
 
 def test_shards_batches_and_processes_change_nothing(repaired):
-    few, one, two = repaired("few"), repaired("one", "repair.shard_rollouts=12", "repair.batch=1"), repaired("two", "repair.workers=2")
+    few, one, two = (
+        repaired("few"),
+        repaired("one", "repair.shard_rollouts=12", "repair.batch=1"),
+        repaired("two", "repair.workers=2"),
+    )
     for config in (few, one, two):
         repair.main(config)
     assert rows(few) == rows(one) == rows(two)
@@ -118,9 +138,9 @@ def test_a_repaired_folder_is_checked_for_what_can_hold(repaired):
     report = check.check(Path(config.out)).report()
     assert report["rows"] == len(rows(config)) and report["prefix_broken"] == 0
     # what the model did by itself is no fault of the expert's
-    assert {name: report[name] for name in ("peeked", "knew_number", "knew_extent", "knew_misheard", "knew_end")} == dict.fromkeys(
-        ("peeked", "knew_number", "knew_extent", "knew_misheard", "knew_end"), 0
-    )
+    assert {
+        name: report[name] for name in ("peeked", "knew_number", "knew_extent", "knew_misheard", "knew_end")
+    } == dict.fromkeys(("peeked", "knew_number", "knew_extent", "knew_misheard", "knew_end"), 0)
 
 
 @pytest.mark.parametrize(

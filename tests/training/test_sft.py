@@ -66,7 +66,12 @@ def test_a_run_learns_and_leaves_what_it_takes_to_use_it(settings, method):
 def test_a_checkpoint_of_another_form_of_the_protocol_is_refused_with_the_fix(settings):
     sft.main(settings("train.max_steps=1"))
     folder = Path(settings().out)
-    assert json.loads((folder / "protocol.json").read_text()) == {"edition": EDITION, "tags": "token", "turns": "flat", "stamps": "none"}
+    assert json.loads((folder / "protocol.json").read_text()) == {
+        "edition": EDITION,
+        "tags": "token",
+        "turns": "flat",
+        "stamps": "none",
+    }
     with pytest.raises(ValueError, match=r"was trained with turns=flat, and turns=chat is asked of it; set the former"):
         load_renderer("tiny", "token", "none", str(folder), "chat")
     with pytest.raises(ValueError, match=r"was trained with stamps=none, and stamps=token is asked of it"):
@@ -74,8 +79,13 @@ def test_a_checkpoint_of_another_form_of_the_protocol_is_refused_with_the_fix(se
     for name in ("base.json", "training-manifest.json"):  # as checkpoints and exports of the first edition have them
         (folder / "protocol.json").unlink(missing_ok=True)
         (folder / "base.json").rename(folder / name)
-        for load in (lambda: load_model("tiny", str(folder), "float32"), lambda: load_renderer("tiny", "token", "none", str(folder))):
-            with pytest.raises(ValueError, match="was trained in edition 1 of the protocol, and this code speaks edition .*train on it"):
+        for load in (
+            lambda: load_model("tiny", str(folder), "float32"),
+            lambda: load_renderer("tiny", "token", "none", str(folder)),
+        ):
+            with pytest.raises(
+                ValueError, match="was trained in edition 1 of the protocol, and this code speaks edition .*train on it"
+            ):
                 load()
         (folder / name).rename(folder / "base.json")
 
@@ -106,12 +116,13 @@ def test_an_adapter_holds_the_rows_of_new_tokens_and_no_whole_embedding(settings
     assert len(rows) == len(load_renderer("tiny", "token", "none").tag_ids)
     assert not any("base_layer" in name for name in saved)
     started, _ = sft.load_base(config, load_renderer("tiny", "token", "none"))
-    before = started.get_input_embeddings().weight[-len(rows):]
+    before = started.get_input_embeddings().weight[-len(rows) :]
     assert (rows - before).abs().max() > 1e-4  # they were trained
 
 
 def test_peft_loads_the_result_by_itself(settings, recwarn):
     from peft import AutoPeftModelForCausalLM
+
     config = settings()
     sft.main(config)
     with pytest.warns(FutureWarning):  # peft still uses a name that transformers has changed
@@ -150,7 +161,9 @@ def kill_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_a_killed_run_ends_as_an_undisturbed_one_bit_by_bit(settings, tmp_path, method, monkeypatch):
-    whole, broken = (settings(f"train.method={method}", "train.checkpoint_every_steps=2", f"out={tmp_path / n}") for n in "ab")
+    whole, broken = (
+        settings(f"train.method={method}", "train.checkpoint_every_steps=2", f"out={tmp_path / n}") for n in "ab"
+    )
     sft.main(whole)
     with monkeypatch.context() as patch:
         kill_at(4, patch)
@@ -213,7 +226,10 @@ def test_weights_that_are_no_numbers_are_not_saved(settings, tmp_path):
     weight = next(weight for weight in trainer.model.parameters() if weight.requires_grad)
     with torch.no_grad():
         weight.view(-1)[0] = float("inf")
-    with pytest.raises(UserError, match=r"1 tensors of weights have values that are no finite number.*\(no checkpoint was made before\)"):
+    with pytest.raises(
+        UserError,
+        match=r"1 tensors of weights have values that are no finite number.*\(no checkpoint was made before\)",
+    ):
         trainer._save_checkpoint(trainer.model, None)
 
 
@@ -227,7 +243,9 @@ def test_a_step_fetches_nothing_from_its_device(settings, tmp_path, loss):
     batch = trainer.data_collator([{"rows": list(plan.rows[0])}])
     targets, length = len(batch["targets"]), batch["input_ids"].shape[1]
     away = {name: value.to("meta") if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
-    logits = torch.empty(targets if loss == "chunked" else (1, length, 97), device="meta")  # what is on meta can't be fetched
+    logits = torch.empty(
+        targets if loss == "chunked" else (1, length, 97), device="meta"
+    )  # what is on meta can't be fetched
     made = trainer.compute_loss(lambda **_: SimpleNamespace(logits=logits), away)
     assert made.device.type == trainer.sums.device.type == "meta"
     assert not trainer.args.logging_nan_inf_filter
@@ -244,7 +262,15 @@ def test_two_processes_train_as_one_with_the_same_global_batch(settings, debug_d
     sft.main(config)
     changes = [f"train.data=[{debug_data}]", f"out={tmp_path / 'two'}", "train.max_length=512", "train.batch_rows=2"]
     changes += ["train.micro_batch_rows=1", "train.max_steps=3", "train.epochs=8"]
-    launch = ["-m", "accelerate.commands.launch", "--config_file", "configs/accelerate/ddp.yaml", "--cpu", "--num_processes", "2"]
+    launch = [
+        "-m",
+        "accelerate.commands.launch",
+        "--config_file",
+        "configs/accelerate/ddp.yaml",
+        "--cpu",
+        "--num_processes",
+        "2",
+    ]
     launch += ["--main_process_port", "0"]
     command = [sys.executable, *launch, "-m", "training.sft", "experiment=debug", *changes]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -263,7 +289,10 @@ def test_two_processes_train_as_one_with_the_same_global_batch(settings, debug_d
     ("change", "message"),
     [
         ("train.data=[]", "names no folder"),
-        ("train.batch_rows=3", "batch_rows=3 does not divide by train.micro_batch_rows=2 times 1 processes; use a multiple of 2"),
+        (
+            "train.batch_rows=3",
+            "batch_rows=3 does not divide by train.micro_batch_rows=2 times 1 processes; use a multiple of 2",
+        ),
         ("train.schedule=cosin", "train.schedule=cosin is unknown"),
         ("train.schedule=reduce_lr_on_plateau", "train.schedule=reduce_lr_on_plateau is unknown"),
         ("train.train_new_tokens=false", "freezes their rows; set it to true, or use text"),
@@ -287,6 +316,7 @@ def test_settings_that_do_not_fit_are_refused_before_anything_loads(settings, ch
 )
 def test_what_the_model_has_not_is_refused_before_its_weights_load(settings, changes, message):
     from midsentence.models.folders import resolve
+
     with pytest.raises(UserError, match=message):
         check_model(settings(*changes), resolve("tiny"))
 
@@ -309,9 +339,13 @@ def test_bad_data_folders_are_refused_in_a_line(settings, tmp_path, debug_data):
         sft.main(settings(f"train.data=[{tmp_path}/none]"))
     with pytest.raises(ValueError, match="holds no manifest.json"):
         sft.main(settings(f"train.data=[{tmp_path}/empty]"))
-    with pytest.raises(ValueError, match="made with model.tags=token, and model.tags=text is to be trained; set model.tags=token, or"):
+    with pytest.raises(
+        ValueError, match="made with model.tags=token, and model.tags=text is to be trained; set model.tags=token, or"
+    ):
         sft.main(settings("model.tags=text"))
-    with pytest.raises(ValueError, match="made with model.turns=flat, and model.turns=chat is to be trained; set model.turns=flat, or"):
+    with pytest.raises(
+        ValueError, match="made with model.turns=flat, and model.turns=chat is to be trained; set model.turns=flat, or"
+    ):
         sft.main(settings("model.turns=chat"))
     manifest = json.loads((debug_data / "manifest.json").read_text())
     (tmp_path / "empty" / "manifest.json").write_text(json.dumps({**manifest, "tokenizer": "0123"}))
@@ -321,7 +355,9 @@ def test_bad_data_folders_are_refused_in_a_line(settings, tmp_path, debug_data):
         sft.main(settings(f"train.data=[{tmp_path}/empty]"))
     del manifest["edition"]
     (tmp_path / "empty" / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(ValueError, match=f"was made in edition 1 of the protocol, .* speaks edition {EDITION}; generate the data"):
+    with pytest.raises(
+        ValueError, match=f"was made in edition 1 of the protocol, .* speaks edition {EDITION}; generate the data"
+    ):
         sft.main(settings(f"train.data=[{tmp_path}/empty]"))
     with pytest.raises(ValueError, match="12 rows are longer than train.max_length=20, .*; raise train.max_length"):
         sft.main(settings("train.max_length=20"))
@@ -353,7 +389,9 @@ def test_a_validation_callback_is_named_by_the_settings(settings, monkeypatch):
     module = ModuleType("named_by_settings")
     module.Validate = Validate
     monkeypatch.setitem(sys.modules, "named_by_settings", module)
-    sft.main(settings("+train.callback={_target_: named_by_settings.Validate, tasks: 7}", "train.validate_every_steps=2"))
+    sft.main(
+        settings("+train.callback={_target_: named_by_settings.Validate, tasks: 7}", "train.validate_every_steps=2")
+    )
     assert seen == [(2, "PeftModelForCausalLM"), (4, "PeftModelForCausalLM")]
 
 
@@ -374,7 +412,9 @@ def inits(monkeypatch) -> list[dict[str, Any]]:
     return asked
 
 
-@pytest.mark.parametrize(("asked", "key", "mode"), [("online", "", "offline"), ("online", "k", "online"), ("disabled", "k", "disabled")])
+@pytest.mark.parametrize(
+    ("asked", "key", "mode"), [("online", "", "offline"), ("online", "k", "online"), ("disabled", "k", "disabled")]
+)
 def test_wandb_never_asks_for_a_key(settings, monkeypatch, tmp_path, asked, key, mode):
     found = inits(monkeypatch)
     monkeypatch.setenv("WANDB_API_KEY", key)
@@ -393,7 +433,12 @@ def test_a_run_that_goes_on_is_the_same_run_in_wandb(settings, monkeypatch, tmp_
     first, again, other = (init["id"] for init in found)
     assert first == again != other and len(first) == 8
     for init in found:
-        assert [init[name] for name in ("resume", "project", "dir", "name")] == ["allow", "midsentence", str(tmp_path), "mine"]
+        assert [init[name] for name in ("resume", "project", "dir", "name")] == [
+            "allow",
+            "midsentence",
+            str(tmp_path),
+            "mine",
+        ]
     monkeypatch.setenv("WANDB_RUN_ID", "mine")
     with sft.wandb_run(config, tmp_path, fresh=False):
         pass
@@ -431,7 +476,8 @@ def test_a_line_says_how_long_the_rest_will_take(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(4.4, "4 s"), (99, "99 s"), (150, "2 min"), (5990, "100 min"), (6000, "1.7 h"), (86400, "24.0 h")]
+    ("seconds", "said"),
+    [(4.4, "4 s"), (99, "99 s"), (150, "2 min"), (5990, "100 min"), (6000, "1.7 h"), (86400, "24.0 h")],
 )
 def test_lengths_of_time_are_said_to_the_eye(seconds, said):
     assert lasting(seconds) == said
@@ -463,12 +509,17 @@ def test_training_goes_on_from_an_adapter(settings, tmp_path):
     [
         (["train.lora_rank=4"], "set train.lora_.* as in its config.yaml"),
         (["train.lora_targets=[q_proj]"], "set train.lora_.* as in its config.yaml"),
-        (["train.lora_targets=[q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj]"], "set train.lora_.* as in its config.yaml"),
+        (
+            ["train.lora_targets=[q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj]"],
+            "set train.lora_.* as in its config.yaml",
+        ),
         (["train.method=full"], "only LoRA goes on from an adapter"),
     ],
 )
 def test_an_adapter_that_does_not_fit_is_refused(settings, tmp_path, options, says):
-    first = settings("train.max_steps=1", "train.lora_targets=[q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj]")
+    first = settings(
+        "train.max_steps=1", "train.lora_targets=[q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj]"
+    )
     sft.main(first)
     with pytest.raises(UserError, match=says):
         sft.main(settings("train.max_steps=1", f"model.adapter={first.out}", f"out={tmp_path / 'more'}", *options))

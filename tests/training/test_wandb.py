@@ -14,11 +14,20 @@ ROOT = Path(__file__).parent.parent.parent
 
 def train(mode: str, debug_data: Path, folder: Path) -> list[Path]:
     """A run of two steps without a key or a terminal; the files that it left for W&B."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")} | {"OMP_NUM_THREADS": "1"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")} | {
+        "OMP_NUM_THREADS": "1"
+    }
     command = [sys.executable, "-m", "training.sft", "experiment=debug", f"train.data=[{debug_data}]", f"out={folder}"]
     command += ["train.max_steps=2", f"train.wandb={mode}", "data.files.corpus='http://me:sk-secret@host/x'"]
     done = subprocess.run(
-        command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=240
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return sorted({path.resolve() for path in folder.rglob("*.wandb")})  # once through a link to the latest

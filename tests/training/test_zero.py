@@ -1,4 +1,5 @@
-"""Two processes that share a model (DeepSpeed's ZeRO-2 and ZeRO-3, PyTorch's FSDP2), on a CPU: they train as one process does.
+"""Two processes that share a model (DeepSpeed's ZeRO-2 and ZeRO-3, PyTorch's FSDP2), on a CPU: they train as one
+process does.
 
 Losses agree within 1e-4 relative, final weights within 1e-5; a killed run goes on and ends alike.
 """
@@ -41,9 +42,12 @@ class Kill(TrainerCallback):
 
 ZERO = [
     pytest.mark.skipif(
-        importlib.util.find_spec("deepspeed") is None, reason="DeepSpeed is not installed; make test-full does, or pip install deepspeed"
+        importlib.util.find_spec("deepspeed") is None,
+        reason="DeepSpeed is not installed; make test-full does, or pip install deepspeed",
     ),
-    pytest.mark.skipif(shutil.which("g++") is None, reason="DeepSpeed compiles what it needs on a CPU, and there is no g++"),
+    pytest.mark.skipif(
+        shutil.which("g++") is None, reason="DeepSpeed compiles what it needs on a CPU, and there is no g++"
+    ),
 ]
 LAUNCHERS = [pytest.param("zero2", marks=ZERO), pytest.param("zero3", marks=ZERO), "fsdp2"]
 
@@ -59,7 +63,10 @@ def launch(launcher: str, tmp_path: Path, *changes: str) -> subprocess.Completed
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(file), "--num_processes", "2"]
     command += ["--main_process_port", "0", "-m", "training.sft", "experiment=debug", *changes]
     environment = os.environ | {
-        "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "DS_ACCELERATOR": "cpu", "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}",
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+        "DS_ACCELERATOR": "cpu",
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}",
     }
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=900)
 
@@ -84,7 +91,9 @@ def assert_alike(found: Path, expected: Path) -> None:
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_processes_that_share_a_model_train_as_one(launcher, method, settings, debug_data, tmp_path):
     sft.main(settings(f"train.method={method}", f"out={tmp_path / 'one'}"))
-    done = launch(launcher, tmp_path, f"train.data=[{debug_data}]", f"out={tmp_path / 'two'}", *FEW, f"train.method={method}")
+    done = launch(
+        launcher, tmp_path, f"train.data=[{debug_data}]", f"out={tmp_path / 'two'}", *FEW, f"train.method={method}"
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert_alike(tmp_path / "two", tmp_path / "one")
 
@@ -94,7 +103,13 @@ def test_a_killed_run_of_a_shared_model_ends_as_an_undisturbed_one(launcher, set
     mark = tmp_path / "killed"
     (tmp_path / "killer.py").write_text(KILLER)
     sft.main(settings("train.method=full", f"out={tmp_path / 'one'}"))
-    changes = [f"train.data=[{debug_data}]", f"out={tmp_path / 'two'}", *FEW, "train.method=full", "train.checkpoint_every_steps=2"]
+    changes = [
+        f"train.data=[{debug_data}]",
+        f"out={tmp_path / 'two'}",
+        *FEW,
+        "train.method=full",
+        "train.checkpoint_every_steps=2",
+    ]
     changes += [f"+train.callback={{_target_: killer.Kill, mark: {mark}}}"]
     assert launch(launcher, tmp_path, *changes).returncode != 0
     assert mark.exists()

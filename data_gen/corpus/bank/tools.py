@@ -1,7 +1,7 @@
 """Bank: balances, transactions, transfers, standing orders, cards, limits, payees, budgets and exchange rates.
 
-Owns the customer's accounts and what the tools answer and refuse. Whatever moves money, or promises to, is a write. Days are given as
-they were said ("Friday", "the first"); the world reads them. Does not know who calls and when.
+Owns the customer's accounts and what the tools answer and refuse. Whatever moves money, or promises to, is a write.
+Days are given as they were said ("Friday", "the first"); the world reads them. Does not know who calls and when.
 """
 
 import re
@@ -26,31 +26,89 @@ Currency = Literal["pounds", "euros", "dollars", "yen", "francs", "kroner", "zlo
 Period = Literal["today", "yesterday", "this_week", "last_week", "this_month", "last_month", "this_year"]
 
 PAYEES = (
-    "Dana", "Kofi", "Marguerite", "Hamish", "Oyelaran", "Beatriz", "Uncle Stan", "Priti", "Lorcan", "Ingrid", "Mum", "Theo", "Yusra",
-    "Harlow Lettings", "Bright Sparks Nursery", "Greenway Council", "Tidewater Energy", "Maple Dental", "Fenwick Garage", "Nils",
-    "Allotment Society", "Quayside Gym", "Mrs Pettifer", "Dov", "Carys", "Hector", "Aunt Zofia", "Bellamy Roofing", "Sunil", "Wren",
+    "Dana",
+    "Kofi",
+    "Marguerite",
+    "Hamish",
+    "Oyelaran",
+    "Beatriz",
+    "Uncle Stan",
+    "Priti",
+    "Lorcan",
+    "Ingrid",
+    "Mum",
+    "Theo",
+    "Yusra",
+    "Harlow Lettings",
+    "Bright Sparks Nursery",
+    "Greenway Council",
+    "Tidewater Energy",
+    "Maple Dental",
+    "Fenwick Garage",
+    "Nils",
+    "Allotment Society",
+    "Quayside Gym",
+    "Mrs Pettifer",
+    "Dov",
+    "Carys",
+    "Hector",
+    "Aunt Zofia",
+    "Bellamy Roofing",
+    "Sunil",
+    "Wren",
 )
 MERCHANTS = {
     # name: amount in pounds, days ago, in or out
-    "Costa": (4.35, 0, "out"), "Tesco": (62.18, 1, "out"), "Shell": (48.0, 2, "out"), "Amazon": (23.99, 3, "out"),
-    "Spotify": (11.99, 4, "out"), "Trainline": (37.4, 6, "out"), "Ikea": (214.5, 8, "out"), "Uber": (13.7, 0, "out"),
-    "Netflix": (10.99, 12, "out"), "Deliveroo": (27.85, 5, "out"), "British Gas": (96.2, 16, "out"), "Zara": (55.0, 9, "out"),
-    "Booking": (340.0, 22, "out"), "Cineworld": (19.0, 10, "out"), "Vet": (88.0, 13, "out"), "Apple": (2.49, 3, "out"),
-    "Parking": (6.5, 1, "out"), "Bakery": (7.8, 2, "out"), "Pharmacy": (12.15, 7, "out"), "Salary": (2640.0, 2, "in"),
-    "Tax refund": (318.7, 20, "in"), "Ebay": (41.0, 5, "in"), "Childcare refund": (120.0, 11, "in"), "Insurance": (75.3, 15, "out"),
+    "Costa": (4.35, 0, "out"),
+    "Tesco": (62.18, 1, "out"),
+    "Shell": (48.0, 2, "out"),
+    "Amazon": (23.99, 3, "out"),
+    "Spotify": (11.99, 4, "out"),
+    "Trainline": (37.4, 6, "out"),
+    "Ikea": (214.5, 8, "out"),
+    "Uber": (13.7, 0, "out"),
+    "Netflix": (10.99, 12, "out"),
+    "Deliveroo": (27.85, 5, "out"),
+    "British Gas": (96.2, 16, "out"),
+    "Zara": (55.0, 9, "out"),
+    "Booking": (340.0, 22, "out"),
+    "Cineworld": (19.0, 10, "out"),
+    "Vet": (88.0, 13, "out"),
+    "Apple": (2.49, 3, "out"),
+    "Parking": (6.5, 1, "out"),
+    "Bakery": (7.8, 2, "out"),
+    "Pharmacy": (12.15, 7, "out"),
+    "Salary": (2640.0, 2, "in"),
+    "Tax refund": (318.7, 20, "in"),
+    "Ebay": (41.0, 5, "in"),
+    "Childcare refund": (120.0, 11, "in"),
+    "Insurance": (75.3, 15, "out"),
 }
 ORDERS = {
     # what for: payee, amount in pounds, how often
-    "rent": ("Harlow Lettings", 875.0, "month"), "gym": ("Quayside Gym", 32.5, "month"),
-    "nursery": ("Bright Sparks Nursery", 140.0, "week"), "allotment": ("Allotment Society", 18.0, "quarter"),
+    "rent": ("Harlow Lettings", 875.0, "month"),
+    "gym": ("Quayside Gym", 32.5, "month"),
+    "nursery": ("Bright Sparks Nursery", 140.0, "week"),
+    "allotment": ("Allotment Society", 18.0, "quarter"),
     "piano lessons": ("Mrs Pettifer", 30.0, "week"),
-    "council tax": ("Greenway Council", 131.0, "month"), "electricity": ("Tidewater Energy", 74.0, "month"),
-    "pocket money": ("Theo", 10.0, "week"), "loan": ("Uncle Stan", 100.0, "month"), "cleaner": ("Yusra", 45.0, "week"),
+    "council tax": ("Greenway Council", 131.0, "month"),
+    "electricity": ("Tidewater Energy", 74.0, "month"),
+    "pocket money": ("Theo", 10.0, "week"),
+    "loan": ("Uncle Stan", 100.0, "month"),
+    "cleaner": ("Yusra", 45.0, "week"),
 }
 CATEGORIES = ("groceries", "eating_out", "transport", "clothes", "fun", "pets", "home")
 PER_POUND = {
-    "pounds": 1.0, "euros": 1.17, "dollars": 1.34, "yen": 197.2, "francs": 1.09, "kroner": 13.4, "zloty": 4.98, "rupees": 117.5,
-    "lira": 55.3, "dirhams": 4.92,
+    "pounds": 1.0,
+    "euros": 1.17,
+    "dollars": 1.34,
+    "yen": 197.2,
+    "francs": 1.09,
+    "kroner": 13.4,
+    "zloty": 4.98,
+    "rupees": 117.5,
+    "lira": 55.3,
+    "dirhams": 4.92,
 }
 MOST = {"cash": 500, "contactless": 100, "online": 3000, "abroad": 2000}
 """What each of a card's limits can be set to at most, in pounds a day."""
@@ -62,13 +120,17 @@ class Money:
     """All that the tools can read and change."""
 
     now: datetime
-    balances: dict[str, float] = field(default_factory=lambda: {"current": 1846.3, "savings": 7420.0, "joint": 962.75, "business": 5310.4})
+    balances: dict[str, float] = field(
+        default_factory=lambda: {"current": 1846.3, "savings": 7420.0, "joint": 962.75, "business": 5310.4}
+    )
     payees: dict[str, str] = field(default_factory=dict)
     """Names by number."""
     orders: dict[str, dict[str, Any]] = field(default_factory=dict)
     transfers: list[dict[str, Any]] = field(default_factory=list)
     disputes: dict[str, str] = field(default_factory=dict)
-    cards: dict[str, str] = field(default_factory=lambda: {"debit": "active", "credit": "active", "joint": "frozen", "virtual": "active"})
+    cards: dict[str, str] = field(
+        default_factory=lambda: {"debit": "active", "credit": "active", "joint": "frozen", "virtual": "active"}
+    )
     limits: dict[str, float] = field(default_factory=dict)
     budgets: dict[str, float] = field(default_factory=dict)
 
@@ -92,7 +154,9 @@ def _day(state: Money, day: str) -> str:
     try:
         at = times.day(day, state.now)
     except times.Unclear as failure:
-        raise ToolFailure(f'day {quote(day)} can\'t be read: {failure}; give it as said, "Friday" or "the first"') from None
+        raise ToolFailure(
+            f'day {quote(day)} can\'t be read: {failure}; give it as said, "Friday" or "the first"'
+        ) from None
     if at < state.now.date():
         raise ToolFailure(f"{at:%d %B} has passed; give a later day, or none for today")
     return f"{at:%Y-%m-%d}"
@@ -112,7 +176,9 @@ def _amount(amount: float) -> float:
 
 def _take(state: Money, account: str, amount: float) -> None:
     if state.balances[account] < amount:
-        raise ToolFailure(f"the {account} account holds {state.balances[account]:.2f} pounds, less than {amount:.2f}; use another account")
+        raise ToolFailure(
+            f"the {account} account holds {state.balances[account]:.2f} pounds, less than {amount:.2f}; use another account"
+        )
     state.balances[account] = round(state.balances[account] - amount, 2)
 
 
@@ -133,7 +199,10 @@ def get_balance(state: Money, account: Account = "current") -> float:
 
 @tool(access="read", reads=("money",), latency=LogNormal(1.1, 0.35), takes_state=True)
 def find_transaction(
-    state: Money, merchant: str | None = None, period: Period | None = None, direction: Literal["in", "out"] | None = None,
+    state: Money,
+    merchant: str | None = None,
+    period: Period | None = None,
+    direction: Literal["in", "out"] | None = None,
     at_least: float | None = None,
 ) -> str:
     """Finds the newest transaction that fits and returns its number.
@@ -144,25 +213,39 @@ def find_transaction(
         at_least: In pounds
     """
     days = {
-        "today": range(1), "yesterday": range(1, 2), "this_week": range(7), "last_week": range(7, 14), "this_month": range(state.now.day),
-        "last_month": range(state.now.day, state.now.day + 31), "this_year": range(365), None: range(365),
+        "today": range(1),
+        "yesterday": range(1, 2),
+        "this_week": range(7),
+        "last_week": range(7, 14),
+        "this_month": range(state.now.day),
+        "last_month": range(state.now.day, state.now.day + 31),
+        "this_year": range(365),
+        None: range(365),
     }[period]
     names = [name for name in MERCHANTS if merchant is None or fold(name) == fold(merchant).removeprefix("the ")]
     if not names:
         near = similar(merchant or "", MERCHANTS)
-        raise ToolFailure(f"no transaction with {quote(merchant or '')}; {f'there is {either(near)}' if near else 'ask for the name'}")
+        raise ToolFailure(
+            f"no transaction with {quote(merchant or '')}; {f'there is {either(near)}' if near else 'ask for the name'}"
+        )
     fits = [
-        (ago, name) for name in names for amount, ago, way in [MERCHANTS[name]]
+        (ago, name)
+        for name in names
+        for amount, ago, way in [MERCHANTS[name]]
         if ago in days and direction in (None, way) and amount >= (at_least or 0)
     ]
     if not fits:
-        raise ToolFailure(f"no transaction fits{f' {merchant}' if merchant else ''} then; ask for another period or a smaller amount")
+        raise ToolFailure(
+            f"no transaction fits{f' {merchant}' if merchant else ''} then; ask for another period or a smaller amount"
+        )
     return _code("T", min(fits)[1])
 
 
 @tool(access="write", writes=("disputes",), latency=LogNormal(1.7, 0.3), takes_state=True)
 def dispute_transaction(
-    state: Money, transaction: str, reason: Literal["unknown", "charged_twice", "wrong_amount", "not_delivered", "cancelled"],
+    state: Money,
+    transaction: str,
+    reason: Literal["unknown", "charged_twice", "wrong_amount", "not_delivered", "cancelled"],
 ) -> str:
     """Disputes a transaction and returns the case's number.
 
@@ -187,7 +270,9 @@ def find_payee(state: Money, name: str) -> str:
     found = [code for code, known in state.payees.items() if fold(known) == asked]
     if not found:
         near = similar(name, state.payees.values())
-        raise ToolFailure(f"no payee {quote(name)}; {f'did the user mean {either(near)}?' if near else 'add one with add_payee'}")
+        raise ToolFailure(
+            f"no payee {quote(name)}; {f'did the user mean {either(near)}?' if near else 'add one with add_payee'}"
+        )
     return found[0]
 
 
@@ -222,7 +307,12 @@ def add_payee(state: Money, name: str, sort_code: str, account_number: str) -> D
 
 @tool(access="write", reads=("payees",), writes=("money",), latency=LogNormal(1.6, 0.3), takes_state=True)
 def make_payment(
-    state: Money, payee: str, amount: float, account: Account = "current", reference: str | None = None, day: str | None = None,
+    state: Money,
+    payee: str,
+    amount: float,
+    account: Account = "current",
+    reference: str | None = None,
+    day: str | None = None,
 ) -> Did:
     """Pays somebody; today and from the current account if nothing is said.
 
@@ -234,7 +324,13 @@ def make_payment(
     """
     to, pounds, at = _payee(state, payee), _amount(amount), _day(state, day or "today")
     _take(state, account, pounds)
-    did: dict[str, Any] = {"payee": to, "amount": pounds, "account": account, "reference": fold(reference or ""), "day": at}
+    did: dict[str, Any] = {
+        "payee": to,
+        "amount": pounds,
+        "account": account,
+        "reference": fold(reference or ""),
+        "day": at,
+    }
     state.transfers.append(did)
     return Did(f"{pounds:.2f} pounds to {to}", did)
 
@@ -251,12 +347,18 @@ def move_money(state: Money, amount: float, source: Account, target: Account) ->
         raise ToolFailure(f"source and target are both {source}; name two accounts")
     _take(state, source, pounds)
     state.balances[target] = round(state.balances[target] + pounds, 2)
-    return Did(f"moved; {source} has {state.balances[source]:.2f} left", {"amount": pounds, "source": source, "target": target})
+    return Did(
+        f"moved; {source} has {state.balances[source]:.2f} left", {"amount": pounds, "source": source, "target": target}
+    )
 
 
 @tool(access="write", reads=("payees",), writes=("orders",), latency=LogNormal(1.4, 0.3), takes_state=True)
 def start_standing_order(
-    state: Money, payee: str, amount: float, every: Literal["week", "month", "quarter", "year"], first_day: str | None = None,
+    state: Money,
+    payee: str,
+    amount: float,
+    every: Literal["week", "month", "quarter", "year"],
+    first_day: str | None = None,
     account: Account = "current",
 ) -> Did:
     """Starts a standing order and returns its number; from today and from the current account if nothing is said.
@@ -285,7 +387,9 @@ def find_standing_order(state: Money, what: str) -> str:
     found = [code for code, one in state.orders.items() if asked in (fold(one["what"]), fold(one["payee"]))]
     if not found:
         near = similar(what, [one["what"] for one in state.orders.values()])
-        raise ToolFailure(f"no standing order for {quote(what)}; {f'there is {either(near)}' if near else 'ask whom it pays'}")
+        raise ToolFailure(
+            f"no standing order for {quote(what)}; {f'there is {either(near)}' if near else 'ask whom it pays'}"
+        )
     return found[0]
 
 
@@ -314,7 +418,9 @@ def set_cards(state: Money, cards: list[Card], status: Literal["frozen", "active
 
 
 @tool(access="write", writes=("cards",), latency=LogNormal(0.9, 0.3), takes_state=True)
-def set_limit(state: Money, kind: Literal["cash", "contactless", "online", "abroad"], amount: int, card: Card = "debit") -> Did:
+def set_limit(
+    state: Money, kind: Literal["cash", "contactless", "online", "abroad"], amount: int, card: Card = "debit"
+) -> Did:
     """Sets how much a card can spend a day.
 
     Args:

@@ -1,7 +1,7 @@
 """A car on the way to the office: navigation, climate, charging, calls and messages, media, service.
 
-Owns the car's state and what each tool does to it. Does not know who drives. What the car looks up in itself is a read; a
-question to the chargers' network is egress; what the driver, a passenger or anybody else notices is a write.
+Owns the car's state and what each tool does to it. Does not know who drives. What the car looks up in itself is a read;
+a question to the chargers' network is egress; what the driver, a passenger or anybody else notices is a write.
 """
 
 import hashlib
@@ -16,7 +16,16 @@ from midsentence.tools.tool import ToolFailure
 Where = Literal["here", "destination", "route"]
 _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
-_STREETS = ("Mill Road", "Station Street", "Harbour Way", "Park Lane", "Church Hill", "Bridge Street", "London Road", "Queen's Avenue")
+_STREETS = (
+    "Mill Road",
+    "Station Street",
+    "Harbour Way",
+    "Park Lane",
+    "Church Hill",
+    "Bridge Street",
+    "London Road",
+    "Queen's Avenue",
+)
 _NO_NUMBER = ("nobody", "somebody", "someone", "him", "her", "them")
 
 
@@ -117,7 +126,9 @@ def set_temperature(car: Car, degrees: float, zone: Literal["driver", "passenger
 
 @tool(access="write", writes=("climate",), latency=Uniform(0.2, 0.4), takes_state=True)
 def set_seat_heating(
-    car: Car, seat: Literal["driver", "passenger", "rear_left", "rear_right"], level: Literal["off", "low", "medium", "high"]
+    car: Car,
+    seat: Literal["driver", "passenger", "rear_left", "rear_right"],
+    level: Literal["off", "low", "medium", "high"],
 ) -> str:
     """Heats a seat, or stops heating it."""
     car.seats[seat] = level
@@ -173,14 +184,20 @@ def play_media(car: Car, source: Literal["radio", "podcast", "music", "audiobook
 
 
 @tool(access="read", latency=Uniform(0.2, 0.4), takes_state=True)
-def tyre_pressure(car: Car, wheel: Literal["front_left", "front_right", "rear_left", "rear_right"] | None = None) -> str:
+def tyre_pressure(
+    car: Car, wheel: Literal["front_left", "front_right", "rear_left", "rear_right"] | None = None
+) -> str:
     """Reads the pressure of one tyre, or of all."""
-    return ", ".join(f"{name.replace('_', ' ')} {bar} bar" for name, bar in car.tyres_bar.items() if wheel in (None, name))
+    return ", ".join(
+        f"{name.replace('_', ' ')} {bar} bar" for name, bar in car.tyres_bar.items() if wheel in (None, name)
+    )
 
 
 @tool(access="write", writes=("service",), latency=LogNormal(1.1, 0.2), takes_state=True)
 def book_service(
-    car: Car, work: Literal["inspection", "tyre_change", "brakes", "windscreen", "oil_change", "software"], day: str,
+    car: Car,
+    work: Literal["inspection", "tyre_change", "brakes", "windscreen", "oil_change", "software"],
+    day: str,
     time: str | None = None,
 ) -> str:
     """Books the car in at the garage, or moves what is booked.

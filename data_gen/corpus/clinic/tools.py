@@ -1,7 +1,8 @@
 """Clinic: a doctors' practice with its free appointments, prescriptions, results, referrals, reminders and messages.
 
-Owns the practice's diary, made from its doctors' hours, the patients' files, and what the tools answer and refuse. Days and times are
-given as they were said ("Friday", "half past nine"); the world reads them. Does not know who calls and when.
+Owns the practice's diary, made from its doctors' hours, the patients' files, and what the tools answer and refuse. Days
+and times are given as they were said ("Friday", "half past nine"); the world reads them. Does not know who calls and
+when.
 """
 
 import re
@@ -23,39 +24,108 @@ AHEAD_DAYS = 60
 SELF = "self"
 """Whose file it is if nobody says whose."""
 Specialty = Literal[
-    "general", "skin", "heart", "eyes", "feet", "women's health", "children", "physiotherapy", "mental health", "diabetes", "nurse"
+    "general",
+    "skin",
+    "heart",
+    "eyes",
+    "feet",
+    "women's health",
+    "children",
+    "physiotherapy",
+    "mental health",
+    "diabetes",
+    "nurse",
 ]
 Kind = Literal["in_person", "video", "phone"]
 Part = Literal["morning", "afternoon", "evening"]
 
 DOCTORS = {
     # name: specialty, languages besides English, weekdays at work (Monday is 0), by phone and video
-    "Okoye": ("general", ("Igbo", "French"), (0, 1, 2, 3), True), "Brandt": ("general", ("German",), (0, 2, 4), True),
-    "Castellanos": ("general", ("Spanish", "Portuguese"), (1, 3, 4), True), "Whitcombe": ("skin", (), (1, 4), True),
-    "Nadkarni": ("heart", ("Hindi", "Marathi"), (0, 3), False), "Lindholm": ("eyes", ("Swedish",), (2, 4), False),
-    "Ferreira": ("feet", ("Portuguese",), (0, 1), False), "Achebe": ("women's health", ("French",), (1, 2, 3), True),
-    "Szabo": ("children", ("Hungarian", "German"), (0, 1, 2, 3, 4), True), "Tran": ("physiotherapy", ("Vietnamese",), (0, 2, 3, 4), True),
-    "Haldane": ("mental health", (), (1, 2, 4), True), "Rahimi": ("diabetes", ("Farsi", "Turkish"), (0, 3), True),
+    "Okoye": ("general", ("Igbo", "French"), (0, 1, 2, 3), True),
+    "Brandt": ("general", ("German",), (0, 2, 4), True),
+    "Castellanos": ("general", ("Spanish", "Portuguese"), (1, 3, 4), True),
+    "Whitcombe": ("skin", (), (1, 4), True),
+    "Nadkarni": ("heart", ("Hindi", "Marathi"), (0, 3), False),
+    "Lindholm": ("eyes", ("Swedish",), (2, 4), False),
+    "Ferreira": ("feet", ("Portuguese",), (0, 1), False),
+    "Achebe": ("women's health", ("French",), (1, 2, 3), True),
+    "Szabo": ("children", ("Hungarian", "German"), (0, 1, 2, 3, 4), True),
+    "Tran": ("physiotherapy", ("Vietnamese",), (0, 2, 3, 4), True),
+    "Haldane": ("mental health", (), (1, 2, 4), True),
+    "Rahimi": ("diabetes", ("Farsi", "Turkish"), (0, 3), True),
     "Pruitt": ("nurse", ("Polish",), (0, 1, 2, 3, 4), False),
 }
 FAMILY = (
-    "mother", "father", "son", "daughter", "husband", "wife", "baby", "grandmother", "grandfather", "Elsie", "Jonah", "Rosalind",
-    "Tobias", "Mabel", "Anouk", "Desmond", "Imogen", "Ravi", "Saoirse", "Wilf", "Zainab",
+    "mother",
+    "father",
+    "son",
+    "daughter",
+    "husband",
+    "wife",
+    "baby",
+    "grandmother",
+    "grandfather",
+    "Elsie",
+    "Jonah",
+    "Rosalind",
+    "Tobias",
+    "Mabel",
+    "Anouk",
+    "Desmond",
+    "Imogen",
+    "Ravi",
+    "Saoirse",
+    "Wilf",
+    "Zainab",
 )
 """Who else is on the caller's file, by what the caller calls them; each sees some doctor in the coming weeks."""
-RELATIONS = {"mum": "mother", "mom": "mother", "dad": "father", "gran": "grandmother", "nan": "grandmother", "grandad": "grandfather"}
+RELATIONS = {
+    "mum": "mother",
+    "mom": "mother",
+    "dad": "father",
+    "gran": "grandmother",
+    "nan": "grandmother",
+    "grandad": "grandfather",
+}
 MEDICINES = (
-    "amoxicillin", "ramipril", "metformin", "salbutamol", "levothyroxine", "sertraline", "omeprazole", "atorvastatin", "insulin",
-    "cetirizine", "naproxen", "warfarin", "prednisolone", "ibuprofen", "aspirin", "codeine", "amlodipine", "melatonin", "hydrocortisone",
+    "amoxicillin",
+    "ramipril",
+    "metformin",
+    "salbutamol",
+    "levothyroxine",
+    "sertraline",
+    "omeprazole",
+    "atorvastatin",
+    "insulin",
+    "cetirizine",
+    "naproxen",
+    "warfarin",
+    "prednisolone",
+    "ibuprofen",
+    "aspirin",
+    "codeine",
+    "amlodipine",
+    "melatonin",
+    "hydrocortisone",
 )
 SPENT = ("amoxicillin", "prednisolone", "codeine")
 """Medicines that are not prescribed again without seeing a doctor."""
 CLASHES = (
-    ("warfarin", "aspirin"), ("warfarin", "ibuprofen"), ("warfarin", "naproxen"), ("ramipril", "ibuprofen"), ("ibuprofen", "naproxen"),
-    ("sertraline", "ibuprofen"), ("prednisolone", "ibuprofen"), ("aspirin", "ibuprofen"),
+    ("warfarin", "aspirin"),
+    ("warfarin", "ibuprofen"),
+    ("warfarin", "naproxen"),
+    ("ramipril", "ibuprofen"),
+    ("ibuprofen", "naproxen"),
+    ("sertraline", "ibuprofen"),
+    ("prednisolone", "ibuprofen"),
+    ("aspirin", "ibuprofen"),
 )
 PHARMACIES = ("Abbey Pharmacy", "Station Chemist", "Well Lane Pharmacy", "Harbour Pharmacy", "Corner Chemist")
-FINDINGS = ("normal, nothing to do", "slightly raised, to be repeated in three months", "ready, the doctor wants to talk about it")
+FINDINGS = (
+    "normal, nothing to do",
+    "slightly raised, to be repeated in three months",
+    "ready, the doctor wants to talk about it",
+)
 HOSPITALS = ("Royal Infirmary", "St Anne's", "Queen's", "Northgate")
 _SLOT = re.compile(r"Dr (\w+) (\d{4}-\d\d-\d\d \d\d:\d\d) (in_person|video|phone)")
 HABITS = Habits(substance={"move_appointment": ("day", "time")})
@@ -72,22 +142,39 @@ class Practice:
     referrals: dict[str, dict[str, Any]] = field(default_factory=dict)
     reminders: list[dict[str, Any]] = field(default_factory=list)
     messages: list[dict[str, Any]] = field(default_factory=list)
-    details: dict[str, str] = field(default_factory=lambda: {"phone": "07700 900123", "address": "4 Mill Row", "email": "none"})
+    details: dict[str, str] = field(
+        default_factory=lambda: {"phone": "07700 900123", "address": "4 Mill Row", "email": "none"}
+    )
 
 
 def new_state(now: str = NOW) -> Practice:
-    """Everybody on file has two appointments and five referrals, and the caller an appointment with each doctor, from this moment on."""
+    """Everybody on file has two appointments and five referrals, and the caller an appointment with each doctor, from
+    this moment on."""
     state = Practice(datetime.fromisoformat(now))
     for n, doctor in enumerate(DOCTORS):
         at = _at_work(doctor, state.now.replace(hour=9 + n % 8, minute=40) + timedelta(days=1 + n))
-        state.appointments[_code("A", SELF, doctor)] = {"patient": SELF, "doctor": doctor, "at": at, "kind": "in_person"}
+        state.appointments[_code("A", SELF, doctor)] = {
+            "patient": SELF,
+            "doctor": doctor,
+            "at": at,
+            "kind": "in_person",
+        }
     for n, person in enumerate(FAMILY):
         for ahead, doctor in ((2 + n % 5, list(DOCTORS)[n % 3]), (9 + n % 6, list(DOCTORS)[3 + n % 10])):
             at = _at_work(doctor, state.now.replace(hour=9 + n % 8, minute=20) + timedelta(days=ahead))
-            state.appointments[_code("A", person, doctor)] = {"patient": person, "doctor": doctor, "at": at, "kind": "in_person"}
+            state.appointments[_code("A", person, doctor)] = {
+                "patient": person,
+                "doctor": doctor,
+                "at": at,
+                "kind": "in_person",
+            }
     for person in (SELF, *FAMILY):
         for n, specialty in enumerate(("skin", "heart", "eyes", "physiotherapy", "feet")):
-            state.referrals[_code("F", person, specialty)] = {"specialty": specialty, "hospital": HOSPITALS[n % 4], "urgent": n == 1}
+            state.referrals[_code("F", person, specialty)] = {
+                "specialty": specialty,
+                "hospital": HOSPITALS[n % 4],
+                "urgent": n == 1,
+            }
     return state
 
 
@@ -106,7 +193,9 @@ def _doctor(name: str) -> str:
         if fold(doctor) == asked:
             return doctor
     near = similar(asked, DOCTORS)
-    raise ToolFailure(f"no doctor {quote(name)} here; {f'did the user mean {either(near)}?' if near else 'use find_doctor'}")
+    raise ToolFailure(
+        f"no doctor {quote(name)} here; {f'did the user mean {either(near)}?' if near else 'use find_doctor'}"
+    )
 
 
 def _person(name: str | None) -> str:
@@ -116,21 +205,27 @@ def _person(name: str | None) -> str:
         if fold(person) == asked:
             return person
     near = similar(asked, FAMILY)
-    raise ToolFailure(f"nobody called {quote(name or '')} is on this file; {f'did the user mean {either(near)}?' if near else 'ask who'}")
+    raise ToolFailure(
+        f"nobody called {quote(name or '')} is on this file; {f'did the user mean {either(near)}?' if near else 'ask who'}"
+    )
 
 
 def _medicine(name: str) -> str:
     if fold(name) in MEDICINES:
         return fold(name)
     near = similar(name, MEDICINES)
-    raise ToolFailure(f"no medicine {quote(name)}; {f'did the user mean {either(near)}?' if near else 'ask for the name on the packet'}")
+    raise ToolFailure(
+        f"no medicine {quote(name)}; {f'did the user mean {either(near)}?' if near else 'ask for the name on the packet'}"
+    )
 
 
 def _day(state: Practice, day: str | None) -> datetime:
     try:
         at = datetime.combine(times.day(day or "today", state.now), datetime.min.time())
     except times.Unclear as failure:
-        raise ToolFailure(f'day {quote(day or "")} can\'t be read: {failure}; give it as said, "Friday" or "the twelfth"') from None
+        raise ToolFailure(
+            f'day {quote(day or "")} can\'t be read: {failure}; give it as said, "Friday" or "the twelfth"'
+        ) from None
     if not state.now.date() <= at.date() <= (state.now + timedelta(days=AHEAD_DAYS)).date():
         raise ToolFailure(f"{at:%d %B} is not in the diary, which is open for {AHEAD_DAYS} days; ask for another day")
     return at
@@ -168,13 +263,19 @@ def find_doctor(specialty: Specialty = "general", language: str | None = None) -
     speak = [name for name in fits if language is None or fold(language) in ("english", *map(fold, DOCTORS[name][1]))]
     if not speak:
         known = sorted({tongue for name in fits for tongue in DOCTORS[name][1]})
-        raise ToolFailure(f"nobody for {specialty} speaks {language}; besides English there is {', '.join(known) or 'nothing'}")
+        raise ToolFailure(
+            f"nobody for {specialty} speaks {language}; besides English there is {', '.join(known) or 'nothing'}"
+        )
     return f"Dr {speak[0]}"
 
 
 @tool(access="read", reads=("diary",), latency=LogNormal(1.2, 0.35), takes_state=True)
 def free_appointment(
-    state: Practice, doctor: str | None = None, day: str | None = None, part: Part | None = None, kind: Kind = "in_person",
+    state: Practice,
+    doctor: str | None = None,
+    day: str | None = None,
+    part: Part | None = None,
+    kind: Kind = "in_person",
 ) -> str:
     """Finds the first free appointment and returns it; with any general doctor and from today on if nothing is said.
 
@@ -190,7 +291,9 @@ def free_appointment(
     for ahead in range(1 if day else 15):
         for hour in hours:
             for name in names:
-                at = first + timedelta(days=ahead, hours=hour, minutes=20 * (zlib.crc32(f"{name}{ahead}{hour}".encode()) % 3))
+                at = first + timedelta(
+                    days=ahead, hours=hour, minutes=20 * (zlib.crc32(f"{name}{ahead}{hour}".encode()) % 3)
+                )
                 if _free(state, name, at) and (kind == "in_person" or DOCTORS[name][3]):
                     return f"Dr {name} {at:%Y-%m-%d %H:%M} {kind}"
     works = ", ".join(f"{datetime(2024, 1, 1 + n):%A}" for n in DOCTORS[names[0]][2])
@@ -227,7 +330,11 @@ def look_up_appointment(state: Practice, doctor: str | None = None, patient: str
         patient: Whose; the caller's if left out
     """
     who, name = _person(patient), _doctor(doctor) if doctor else None
-    mine = [(one["at"], code) for code, one in state.appointments.items() if one["patient"] == who and name in (None, one["doctor"])]
+    mine = [
+        (one["at"], code)
+        for code, one in state.appointments.items()
+        if one["patient"] == who and name in (None, one["doctor"])
+    ]
     if not mine:
         others = sorted({f"Dr {one['doctor']}" for one in state.appointments.values() if one["patient"] == who})
         wanted = f" with Dr {name}" if name else ""
@@ -280,7 +387,8 @@ def find_prescription(medicine: str, patient: str | None = None) -> str:
 
 @tool(access="write", writes=("prescriptions",), latency=LogNormal(1.4, 0.35), takes_state=True)
 def repeat_prescription(state: Practice, prescription: str, pharmacy: str | None = None, months: int = 1) -> Did:
-    """Orders a medicine again, at the usual pharmacy if none is said; ordered once more with other details, the order is changed.
+    """Orders a medicine again, at the usual pharmacy if none is said; ordered once more with other details, the order
+    is changed.
 
     Args:
         prescription: Number from find_prescription
@@ -293,18 +401,24 @@ def repeat_prescription(state: Practice, prescription: str, pharmacy: str | None
         raise ToolFailure(f"{whose[prescription][1]} is not repeated without seeing a doctor; use free_appointment")
     if not 1 <= months <= 3:
         raise ToolFailure(f"{months} months can't be prescribed; give 1 to 3")
-    name = next((known for known in PHARMACIES if fold(known) == fold(pharmacy or PHARMACIES[0]).removeprefix("the ")), None)
+    name = next(
+        (known for known in PHARMACIES if fold(known) == fold(pharmacy or PHARMACIES[0]).removeprefix("the ")), None
+    )
     if name is None:
         raise ToolFailure(f"no pharmacy {quote(pharmacy or '')}; use {either(PHARMACIES)}")
     order = {"pharmacy": name, "months": months}
     if state.orders.get(prescription) == order:
-        raise ToolFailure(f"{prescription} is ordered already, for {name}; give another pharmacy or number of months to change the order")
+        raise ToolFailure(
+            f"{prescription} is ordered already, for {name}; give another pharmacy or number of months to change the order"
+        )
     state.orders[prescription] = order
     return Did(f"ready at {name} in two days", {"prescription": prescription, "pharmacy": name, "months": months})
 
 
 @tool(access="read", latency=LogNormal(1.0, 0.4))
-def get_result(test: Literal["blood", "urine", "x-ray", "smear", "scan", "allergy", "biopsy", "ecg"], patient: str | None = None) -> str:
+def get_result(
+    test: Literal["blood", "urine", "x-ray", "smear", "scan", "allergy", "biopsy", "ecg"], patient: str | None = None
+) -> str:
     """Returns the result of a test.
 
     Args:
@@ -344,7 +458,12 @@ def referral_status(state: Practice, specialty: Specialty, patient: str | None =
 
 @tool(access="write", writes=("referrals",), latency=LogNormal(1.6, 0.3), takes_state=True)
 def request_referral(
-    state: Practice, specialty: Specialty, reason: str, hospital: str | None = None, urgent: bool = False, patient: str | None = None,
+    state: Practice,
+    specialty: Specialty,
+    reason: str,
+    hospital: str | None = None,
+    urgent: bool = False,
+    patient: str | None = None,
 ) -> Did:
     """Asks the practice to send a patient to a specialist and returns the referral's number.
 
@@ -353,7 +472,9 @@ def request_referral(
         patient: For whom; the caller if left out
     """
     who = _person(patient)
-    where = next((known for known in HOSPITALS if fold(known) == fold(hospital or HOSPITALS[0]).removeprefix("the ")), None)
+    where = next(
+        (known for known in HOSPITALS if fold(known) == fold(hospital or HOSPITALS[0]).removeprefix("the ")), None
+    )
     if where is None:
         raise ToolFailure(f"no hospital {quote(hospital or '')} takes referrals; use {either(HOSPITALS)}")
     if specialty in ("general", "nurse"):
@@ -362,11 +483,15 @@ def request_referral(
         raise ToolFailure("reason is empty; ask what it is about")
     code = _code("F", who, specialty)
     state.referrals[code] = {"specialty": specialty, "hospital": where, "urgent": urgent}
-    return Did(code, {"specialty": specialty, "reason": fold(reason), "hospital": where, "urgent": urgent, "patient": who})
+    return Did(
+        code, {"specialty": specialty, "reason": fold(reason), "hospital": where, "urgent": urgent, "patient": who}
+    )
 
 
 @tool(access="write", latency=Uniform(0.3, 0.7), takes_state=True)
-def set_reminder(state: Practice, about: str, time: str, repeat: Literal["daily", "weekly", "monthly"] | None = None) -> Did:
+def set_reminder(
+    state: Practice, about: str, time: str, repeat: Literal["daily", "weekly", "monthly"] | None = None
+) -> Did:
     """Reminds the patient of something on the phone.
 
     Args:
@@ -376,7 +501,9 @@ def set_reminder(state: Practice, about: str, time: str, repeat: Literal["daily"
     try:
         at = times.moment(time, state.now)
     except times.Unclear as failure:
-        raise ToolFailure(f'time {quote(time)} can\'t be read: {failure}; give day and time as said, "Friday at nine"') from None
+        raise ToolFailure(
+            f'time {quote(time)} can\'t be read: {failure}; give day and time as said, "Friday at nine"'
+        ) from None
     state.reminders.append({"about": fold(about), "time": f"{at:%Y-%m-%d %H:%M}", "repeat": repeat})
     return Did("set", state.reminders[-1])
 

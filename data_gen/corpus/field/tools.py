@@ -1,7 +1,9 @@
-"""Field service: a technician's jobs, the sites they are at, parts on the van and at the depot, readings, photos, reports and visits.
+"""Field service: a technician's jobs, the sites they are at, parts on the van and at the depot, readings, photos,
+reports and visits.
 
-Owns the sites, the open jobs, the stock, the clock, and what the tools answer and refuse. A job that is left out is the one in hand.
-Days and times are given as they were said ("Friday", "half past eight"); the world reads them. Does not know who calls and when.
+Owns the sites, the open jobs, the stock, the clock, and what the tools answer and refuse. A job that is left out is the
+one in hand. Days and times are given as they were said ("Friday", "half past eight"); the world reads them. Does not
+know who calls and when.
 """
 
 import zlib
@@ -39,67 +41,186 @@ class Site:
 
 SITES = {
     "Larkfield School": Site(
-        (("boiler", "no hot water in the kitchen"), ("gate", "sticks half open")), "sign in at reception, badge 4", "behind the bins",
-        "asbestos in the boiler room ceiling", "Mrs Olawale, caretaker, 0161 555 0142", "7:00 to 17:30"),
+        (("boiler", "no hot water in the kitchen"), ("gate", "sticks half open")),
+        "sign in at reception, badge 4",
+        "behind the bins",
+        "asbestos in the boiler room ceiling",
+        "Mrs Olawale, caretaker, 0161 555 0142",
+        "7:00 to 17:30",
+    ),
     "Quayside Apartments": Site(
-        (("lift", "stops between floors"),), "key safe by the post boxes, code 4471", "bay 9", "none known",
-        "Mr Tran, concierge, 0161 555 0177", "day and night"),
+        (("lift", "stops between floors"),),
+        "key safe by the post boxes, code 4471",
+        "bay 9",
+        "none known",
+        "Mr Tran, concierge, 0161 555 0177",
+        "day and night",
+    ),
     "Harrow Dairy": Site(
-        (("chiller", "high pressure trips"), ("pump", "noisy bearing")), "weighbridge, hairnet and boots", "by the tanks",
-        "ammonia, wear a meter", "Jean Rusk, 0161 555 0119", "4:00 to 20:00"),
+        (("chiller", "high pressure trips"), ("pump", "noisy bearing")),
+        "weighbridge, hairnet and boots",
+        "by the tanks",
+        "ammonia, wear a meter",
+        "Jean Rusk, 0161 555 0119",
+        "4:00 to 20:00",
+    ),
     "St Brendan's": Site(
-        (("boiler", "loses pressure overnight"),), "ring the vestry bell", "on the lane", "uneven steps", "Father Doyle, 0161 555 0133",
-        "9:00 to 18:00"),
+        (("boiler", "loses pressure overnight"),),
+        "ring the vestry bell",
+        "on the lane",
+        "uneven steps",
+        "Father Doyle, 0161 555 0133",
+        "9:00 to 18:00",
+    ),
     "Pinnacle Gym": Site(
-        (("air handling unit", "filter alarm"),), "staff door, code 9020", "roof level, two hours", "none known", "Kofi, 0161 555 0188",
-        "6:00 to 22:00"),
+        (("air handling unit", "filter alarm"),),
+        "staff door, code 9020",
+        "roof level, two hours",
+        "none known",
+        "Kofi, 0161 555 0188",
+        "6:00 to 22:00",
+    ),
     "Millbrook Surgery": Site(
-        (("fire alarm", "zone 3 fault"), ("boiler", "annual service")), "reception, say it is for the panel",
-        "doctors' bays are not for us", "oxygen store", "Priya Nand, 0161 555 0150", "8:00 to 18:30"),
+        (("fire alarm", "zone 3 fault"), ("boiler", "annual service")),
+        "reception, say it is for the panel",
+        "doctors' bays are not for us",
+        "oxygen store",
+        "Priya Nand, 0161 555 0150",
+        "8:00 to 18:30",
+    ),
     "Old Corn Exchange": Site(
-        (("lift", "door sensor"),), "stage door, ask for Bram", "loading bay until 11", "open stage traps", "Bram Vos, 0161 555 0164",
-        "10:00 to 23:00"),
+        (("lift", "door sensor"),),
+        "stage door, ask for Bram",
+        "loading bay until 11",
+        "open stage traps",
+        "Bram Vos, 0161 555 0164",
+        "10:00 to 23:00",
+    ),
     "Foxglove Nursery": Site(
-        (("heat pump", "ices up"),), "buzz and wait, nobody opens for callers", "on the road", "children, no tools left",
-        "Sian, 0161 555 0125", "7:30 to 18:00"),
+        (("heat pump", "ices up"),),
+        "buzz and wait, nobody opens for callers",
+        "on the road",
+        "children, no tools left",
+        "Sian, 0161 555 0125",
+        "7:30 to 18:00",
+    ),
     "Tanner Street Depot": Site(
-        (("roller shutter", "drops the last foot"),), "gatehouse", "yard", "forklifts", "Dez, 0161 555 0101", "day and night"),
+        (("roller shutter", "drops the last foot"),),
+        "gatehouse",
+        "yard",
+        "forklifts",
+        "Dez, 0161 555 0101",
+        "day and night",
+    ),
     "Ashworth House": Site(
-        (("boiler", "kettling"), ("fire alarm", "false alarms at night")), "key with the warden in flat 1", "permit bay", "none known",
-        "Mr Ashby, warden, 0161 555 0139", "day and night"),
+        (("boiler", "kettling"), ("fire alarm", "false alarms at night")),
+        "key with the warden in flat 1",
+        "permit bay",
+        "none known",
+        "Mr Ashby, warden, 0161 555 0139",
+        "day and night",
+    ),
     "Bellamy's Bakery": Site(
-        (("oven extractor", "trips the breaker"),), "back door before six, shop after", "double yellows, ten minutes",
-        "hot surfaces, flour dust", "Ines, 0161 555 0156", "3:00 to 14:00"),
+        (("oven extractor", "trips the breaker"),),
+        "back door before six, shop after",
+        "double yellows, ten minutes",
+        "hot surfaces, flour dust",
+        "Ines, 0161 555 0156",
+        "3:00 to 14:00",
+    ),
     "Cresswell Library": Site(
-        (("chiller", "no cooling upstairs"),), "side door, code 1882", "two spaces at the back", "none known",
-        "Nuala Byrne, 0161 555 0171", "9:00 to 19:00"),
+        (("chiller", "no cooling upstairs"),),
+        "side door, code 1882",
+        "two spaces at the back",
+        "none known",
+        "Nuala Byrne, 0161 555 0171",
+        "9:00 to 19:00",
+    ),
     "Greystone Farm": Site(
-        (("pump", "won't prime"), ("solar array", "one string dead")), "close every gate", "anywhere dry", "slurry pit, dogs",
-        "Hal Greaves, 0161 555 0193", "day and night"),
+        (("pump", "won't prime"), ("solar array", "one string dead")),
+        "close every gate",
+        "anywhere dry",
+        "slurry pit, dogs",
+        "Hal Greaves, 0161 555 0193",
+        "day and night",
+    ),
     "Victoria Court": Site(
-        (("water heater", "relief valve weeping"),), "intercom 0, then B", "pay and display", "none known",
-        "Ms Petrossian, 0161 555 0148", "8:00 to 20:00"),
+        (("water heater", "relief valve weeping"),),
+        "intercom 0, then B",
+        "pay and display",
+        "none known",
+        "Ms Petrossian, 0161 555 0148",
+        "8:00 to 20:00",
+    ),
     "Northgate Hotel": Site(
-        (("boiler", "locks out on ignition"), ("lift", "annual inspection")), "goods entrance", "height limit 2 metres", "none known",
-        "Duty manager, 0161 555 0110", "day and night"),
+        (("boiler", "locks out on ignition"), ("lift", "annual inspection")),
+        "goods entrance",
+        "height limit 2 metres",
+        "none known",
+        "Duty manager, 0161 555 0110",
+        "day and night",
+    ),
     "Wren Lane Surgery": Site(
-        (("air handling unit", "fan belt"),), "practice manager has the roof key", "patients' car park", "fragile roof",
-        "Tom Adeyemi, 0161 555 0167", "8:00 to 18:00"),
+        (("air handling unit", "fan belt"),),
+        "practice manager has the roof key",
+        "patients' car park",
+        "fragile roof",
+        "Tom Adeyemi, 0161 555 0167",
+        "8:00 to 18:00",
+    ),
 }
 PARTS = {
     # on the van, at the depot
-    "expansion vessel": (1, 4), "pressure relief valve": (2, 9), "isolating valve": (6, 40), "pump seal": (3, 12), "fan belt": (2, 8),
-    "circulation pump": (0, 3), "ignition electrode": (2, 6), "flame sensor": (1, 5), "thermostat": (2, 10), "door sensor": (0, 2),
-    "limit switch": (3, 7), "contactor": (2, 11), "capacitor": (4, 20), "smoke detector": (5, 30), "call point": (1, 14),
-    "panel battery": (2, 6), "panel filter": (8, 60), "bag filter": (0, 24), "drive belt": (1, 6), "bearing": (2, 9), "gasket": (9, 50),
-    "fuse": (20, 200), "cable tie": (100, 900), "heating element": (1, 3), "anode": (0, 5), "mixing valve": (1, 4),
-    "diverter valve": (0, 2), "circuit board": (0, 1), "refrigerant bottle": (1, 6), "roller": (4, 16), "photocell": (1, 3),
-    "gate motor": (0, 1), "solar connector": (6, 40), "flexible hose": (3, 15), "drain pump": (1, 2), "filter drier": (2, 7),
+    "expansion vessel": (1, 4),
+    "pressure relief valve": (2, 9),
+    "isolating valve": (6, 40),
+    "pump seal": (3, 12),
+    "fan belt": (2, 8),
+    "circulation pump": (0, 3),
+    "ignition electrode": (2, 6),
+    "flame sensor": (1, 5),
+    "thermostat": (2, 10),
+    "door sensor": (0, 2),
+    "limit switch": (3, 7),
+    "contactor": (2, 11),
+    "capacitor": (4, 20),
+    "smoke detector": (5, 30),
+    "call point": (1, 14),
+    "panel battery": (2, 6),
+    "panel filter": (8, 60),
+    "bag filter": (0, 24),
+    "drive belt": (1, 6),
+    "bearing": (2, 9),
+    "gasket": (9, 50),
+    "fuse": (20, 200),
+    "cable tie": (100, 900),
+    "heating element": (1, 3),
+    "anode": (0, 5),
+    "mixing valve": (1, 4),
+    "diverter valve": (0, 2),
+    "circuit board": (0, 1),
+    "refrigerant bottle": (1, 6),
+    "roller": (4, 16),
+    "photocell": (1, 3),
+    "gate motor": (0, 1),
+    "solar connector": (6, 40),
+    "flexible hose": (3, 15),
+    "drain pump": (1, 2),
+    "filter drier": (2, 7),
 }
 ALSO_CALLED = {
-    "prv": "pressure relief valve", "relief valve": "pressure relief valve", "electrode": "ignition electrode", "pcb": "circuit board",
-    "board": "circuit board", "smoke head": "smoke detector", "isolator": "isolating valve", "drier": "filter drier",
-    "hose": "flexible hose", "element": "heating element", "iso valve": "isolating valve", "filter": "panel filter",
+    "prv": "pressure relief valve",
+    "relief valve": "pressure relief valve",
+    "electrode": "ignition electrode",
+    "pcb": "circuit board",
+    "board": "circuit board",
+    "smoke head": "smoke detector",
+    "isolator": "isolating valve",
+    "drier": "filter drier",
+    "hose": "flexible hose",
+    "element": "heating element",
+    "iso valve": "isolating valve",
+    "filter": "panel filter",
 }
 """What technicians say beside the catalogue's names."""
 SUPPLIERS = ("Corrigan", "Hexley", "Thorpe")
@@ -130,7 +251,14 @@ def new_state(now: str = NOW) -> Round:
         for plant, fault in site.jobs:
             number = f"J{zlib.crc32(f'{name}|{plant}'.encode()) % 9000 + 1000}"
             state.jobs[number] = {
-                "site": name, "plant": plant, "fault": fault, "status": "open", "minutes": {}, "readings": {}, "photos": [], "report": {},
+                "site": name,
+                "plant": plant,
+                "fault": fault,
+                "status": "open",
+                "minutes": {},
+                "readings": {},
+                "photos": [],
+                "report": {},
                 "parts": {},
             }
     state.in_hand = next(number for number, job in state.jobs.items() if job["site"] == IN_HAND)
@@ -145,7 +273,10 @@ def _site(name: str) -> str:
         raise ToolFailure(f"{quote(name)} could be {either(found)}; ask which")
     if not found:
         near = similar(name, SITES)
-        raise ToolFailure(f"no site {quote(name)} on the books; " + (f"did the user mean {either(near)}?" if near else "ask for its name"))
+        raise ToolFailure(
+            f"no site {quote(name)} on the books; "
+            + (f"did the user mean {either(near)}?" if near else "ask for its name")
+        )
     return found[0]
 
 
@@ -153,7 +284,9 @@ def _job(state: Round, job: str | None, done: bool = False) -> tuple[str, dict[s
     """A job by its number, or the one in hand; one that is finished only where it may be."""
     number = job or state.in_hand
     if number not in state.jobs:
-        raise ToolFailure(f"no job {quote(number)}; look it up by site with find_job, or leave it out for the job in hand")
+        raise ToolFailure(
+            f"no job {quote(number)}; look it up by site with find_job, or leave it out for the job in hand"
+        )
     found = state.jobs[number]
     if found["status"] == "finished" and not done:
         raise ToolFailure(f"{number} at {found['site']} is finished; open it again with set_job_status")
@@ -166,7 +299,10 @@ def _part(name: str) -> str:
         if (known := ALSO_CALLED.get(one, one)) in PARTS:
             return known
     near = similar(name, PARTS)
-    raise ToolFailure(f"no part {quote(name)} in the catalogue; " + (f"did the user mean {either(near)}?" if near else "ask for its name"))
+    raise ToolFailure(
+        f"no part {quote(name)} in the catalogue; "
+        + (f"did the user mean {either(near)}?" if near else "ask for its name")
+    )
 
 
 def _counted(parts: dict[str, int]) -> dict[str, int]:
@@ -183,7 +319,9 @@ def _day(state: Round, day: str) -> datetime:
     try:
         return datetime.combine(times.day(day, state.now), datetime.min.time())
     except times.Unclear as failure:
-        raise ToolFailure(f'day {quote(day)} can\'t be read: {failure}; give it as said, "Friday" or "the twelfth"') from None
+        raise ToolFailure(
+            f'day {quote(day)} can\'t be read: {failure}; give it as said, "Friday" or "the twelfth"'
+        ) from None
 
 
 def _clock(at: datetime, time: str) -> datetime:
@@ -210,17 +348,27 @@ def find_job(state: Round, site: str, plant: str | None = None) -> str:
     """
     where = _site(site)
     here = {number: job for number, job in state.jobs.items() if job["site"] == where}
-    found = [number for number, job in here.items() if plant is None or fold(plant) in job["plant"] or job["plant"] in fold(plant)]
+    found = [
+        number
+        for number, job in here.items()
+        if plant is None or fold(plant) in job["plant"] or job["plant"] in fold(plant)
+    ]
     if not found:
-        raise ToolFailure(f"no job on the {plant} at {where}, only on the {either(job['plant'] for job in here.values())}")
+        raise ToolFailure(
+            f"no job on the {plant} at {where}, only on the {either(job['plant'] for job in here.values())}"
+        )
     if len(found) > 1:
-        raise ToolFailure(f"{where} has {len(found)} jobs; say whether the {either(here[number]['plant'] for number in found)}")
+        raise ToolFailure(
+            f"{where} has {len(found)} jobs; say whether the {either(here[number]['plant'] for number in found)}"
+        )
     return found[0]
 
 
 @tool(access="read", reads=("jobs",), latency=Uniform(0.3, 0.7), takes_state=True)
 def job_details(
-    state: Round, about: Literal["fault", "last visit", "parts used", "serial number", "warranty"], job: str | None = None,
+    state: Round,
+    about: Literal["fault", "last visit", "parts used", "serial number", "warranty"],
+    job: str | None = None,
 ) -> str:
     """Says one thing about a job; the job in hand if none is given.
 
@@ -273,7 +421,9 @@ def supplier_quote(part: str, count: int = 1, supplier: Literal["Corrigan", "Hex
 
 @tool(access="write", writes=("jobs",), latency=Uniform(0.5, 1.0), takes_state=True)
 def set_job_status(
-    state: Round, status: Literal["travelling", "on site", "paused", "finished", "no access"], job: str | None = None,
+    state: Round,
+    status: Literal["travelling", "on site", "paused", "finished", "no access"],
+    job: str | None = None,
     reason: str | None = None,
 ) -> Did:
     """Sets how a job stands; one that is travelled to or begun becomes the job in hand.
@@ -294,7 +444,9 @@ def set_job_status(
 
 
 @tool(access="write", writes=("jobs",), latency=Uniform(0.4, 0.8), takes_state=True)
-def log_time(state: Round, minutes: int, kind: Literal["labour", "travel", "waiting"] = "labour", job: str | None = None) -> Did:
+def log_time(
+    state: Round, minutes: int, kind: Literal["labour", "travel", "waiting"] = "labour", job: str | None = None
+) -> Did:
     """Books minutes of work, travel or waiting on a job.
 
     Args:
@@ -367,7 +519,9 @@ def use_parts(state: Round, parts: dict[str, int], job: str | None = None) -> Di
     counted = _counted(parts)
     for part, count in counted.items():
         if state.van[part] < count:
-            raise ToolFailure(f"{VAN} has {state.van[part]} {part}, not {count}; use order_parts, or part_stock for the other vans")
+            raise ToolFailure(
+                f"{VAN} has {state.van[part]} {part}, not {count}; use order_parts, or part_stock for the other vans"
+            )
     for part, count in counted.items():
         state.van[part] -= count
         found["parts"][part] = found["parts"].get(part, 0) + count
@@ -376,7 +530,10 @@ def use_parts(state: Round, parts: dict[str, int], job: str | None = None) -> Di
 
 @tool(access="write", reads=("jobs",), writes=("orders",), latency=LogNormal(1.3, 0.3), takes_state=True)
 def order_parts(
-    state: Round, parts: dict[str, int], deliver_to: Literal["van", "depot", "site"] = "depot", needed_by: str | None = None,
+    state: Round,
+    parts: dict[str, int],
+    deliver_to: Literal["van", "depot", "site"] = "depot",
+    needed_by: str | None = None,
     job: str | None = None,
 ) -> Did:
     """Orders parts, each with how many, and returns the order's number.
@@ -398,9 +555,13 @@ def order_parts(
 
 @tool(access="write", reads=("jobs",), writes=("visits",), latency=LogNormal(1.1, 0.3), takes_state=True)
 def book_visit(
-    state: Round, day: str, time: str | None = None, minutes: int | None = None,
+    state: Round,
+    day: str,
+    time: str | None = None,
+    minutes: int | None = None,
     crew: list[Literal["Anneke", "Bashir", "Col", "Danuta", "Ewan", "Femi", "Gwen"]] | None = None,
-    contact: dict[str, str] | None = None, job: str | None = None,
+    contact: dict[str, str] | None = None,
+    job: str | None = None,
 ) -> Did:
     """Books another visit for a job and returns when it is; a contact on site has a name and a phone.
 
@@ -426,8 +587,16 @@ def book_visit(
     length = timedelta(minutes=minutes or 60)
     if clash := [one for one in state.visits if one["at"] < at + length and at < one["until"]]:
         raise ToolFailure(f"there is a visit at {clash[0]['site']} then; ask for another time")
-    state.visits.append({"job": number, "site": found["site"], "at": at, "until": at + length, "crew": crew or [], "contact": contact})
-    meant = {"job": number, "at": f"{at:%Y-%m-%d %H:%M}", "minutes": minutes, "crew": sorted(crew or ()), "contact": contact}
+    state.visits.append(
+        {"job": number, "site": found["site"], "at": at, "until": at + length, "crew": crew or [], "contact": contact}
+    )
+    meant = {
+        "job": number,
+        "at": f"{at:%Y-%m-%d %H:%M}",
+        "minutes": minutes,
+        "crew": sorted(crew or ()),
+        "contact": contact,
+    }
     return Did(f"{at:%A %d %B at %H:%M}", meant)
 
 

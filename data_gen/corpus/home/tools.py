@@ -1,7 +1,7 @@
 """A house that listens: lights, heating, blinds, locks, music, scenes, timers and a word to the other rooms.
 
-Owns the house's state and what each tool does to it. Does not know who asks. Looking at a sensor is a read; a search for a song
-goes to a music service and is egress; all else can be seen or heard in a room and is a write.
+Owns the house's state and what each tool does to it. Does not know who asks. Looking at a sensor is a read; a search
+for a song goes to a music service and is egress; all else can be seen or heard in a room and is a write.
 """
 
 import re
@@ -12,16 +12,47 @@ from midsentence.tools.function import LogNormal, Uniform, tool
 from midsentence.tools.text import either, fold, quote
 from midsentence.tools.tool import ToolFailure
 
-Room = Literal["living_room", "kitchen", "dining_room", "bedroom", "bathroom", "hallway", "office", "nursery", "garage", "garden"]
+Room = Literal[
+    "living_room", "kitchen", "dining_room", "bedroom", "bathroom", "hallway", "office", "nursery", "garage", "garden"
+]
 Door = Literal["front", "back", "garage", "patio"]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 _NO_HEATING = ("garage", "garden", "hallway")
 _NO_BLINDS = ("garage", "garden", "hallway")
 _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 _PLAYLISTS = (
-    "breakfast", "chill", "classical", "cooking", "country", "dinner jazz", "disco", "focus", "folk", "jazz", "kids songs", "lullabies",
-    "nineties", "eighties", "party", "rain sounds", "reggae", "rock", "running", "sleep", "soul", "the news", "the radio", "white noise",
-    "whale song", "workout", "opera", "christmas", "piano", "ocean waves", "blues", "lofi",
+    "breakfast",
+    "chill",
+    "classical",
+    "cooking",
+    "country",
+    "dinner jazz",
+    "disco",
+    "focus",
+    "folk",
+    "jazz",
+    "kids songs",
+    "lullabies",
+    "nineties",
+    "eighties",
+    "party",
+    "rain sounds",
+    "reggae",
+    "rock",
+    "running",
+    "sleep",
+    "soul",
+    "the news",
+    "the radio",
+    "white noise",
+    "whale song",
+    "workout",
+    "opera",
+    "christmas",
+    "piano",
+    "ocean waves",
+    "blues",
+    "lofi",
 )
 
 
@@ -44,14 +75,24 @@ class House:
 
 
 def new_state() -> House:
-    """The house on an ordinary evening: the patio door stands open, pasta and laundry are being timed, the kitchen has the radio on."""
+    """The house on an ordinary evening: the patio door stands open, pasta and laundry are being timed, the kitchen has
+    the radio on."""
     return House(
         degrees={
-            "living_room": 20.5, "kitchen": 21.5, "dining_room": 19.5, "bedroom": 17.5, "bathroom": 22.0, "hallway": 16.5,
-            "office": 18.0, "nursery": 19.0, "garage": 9.0, "garden": 6.5,
+            "living_room": 20.5,
+            "kitchen": 21.5,
+            "dining_room": 19.5,
+            "bedroom": 17.5,
+            "bathroom": 22.0,
+            "hallway": 16.5,
+            "office": 18.0,
+            "nursery": 19.0,
+            "garage": 9.0,
+            "garden": 6.5,
         },
         locks={"front": "locked", "back": "unlocked", "garage": "locked", "patio": "unlocked"},
-        open_doors={"patio"}, music={"kitchen": "the radio", "living_room": "jazz", "office": "focus", "nursery": "white noise"},
+        open_doors={"patio"},
+        music={"kitchen": "the radio", "living_room": "jazz", "office": "focus", "nursery": "white noise"},
         timers={"pasta": 9, "laundry": 40, "eggs": 6, "bread": 55},
     )
 
@@ -64,7 +105,10 @@ def _time(what: str, given: str) -> str:
 
 @tool(access="write", writes=("lights",), latency=Uniform(0.2, 0.5), takes_state=True)
 def set_lights(
-    house: House, room: Room, state: Literal["on", "off"], brightness: int | None = None,
+    house: House,
+    room: Room,
+    state: Literal["on", "off"],
+    brightness: int | None = None,
     colour: Literal["warm", "white", "red", "orange", "green", "blue", "purple", "pink"] | None = None,
 ) -> str:
     """Switches the lights of a room on or off.
@@ -113,12 +157,16 @@ def schedule_heating(house: House, room: Room, degrees: float, schedule: dict[st
     if room in _NO_HEATING:
         raise ToolFailure(f"the {room} has no heating")
     if "from" not in schedule or set(schedule) - {"from", "to", "days"}:
-        raise ToolFailure(f"schedule has {either(schedule) if schedule else 'nothing'}; give from, and to and days where they were said")
+        raise ToolFailure(
+            f"schedule has {either(schedule) if schedule else 'nothing'}; give from, and to and days where they were said"
+        )
     for key in ("from", "to"):
         if key in schedule:
             _time(f"schedule.{key}", schedule[key])
     if schedule.get("days", "weekdays") not in ("weekdays", "weekend"):
-        raise ToolFailure(f"schedule.days: {quote(schedule['days'])} is neither weekdays nor weekend; leave it out for all days")
+        raise ToolFailure(
+            f"schedule.days: {quote(schedule['days'])} is neither weekdays nor weekend; leave it out for all days"
+        )
     house.schedules.append({"room": room, "degrees": degrees, **schedule})
     return "scheduled"
 
@@ -163,7 +211,9 @@ def play_music(house: House, room: Room, what: str, volume: int | None = None) -
         volume: 0 to 10
     """
     if not what.startswith("song:") and fold(what) not in _PLAYLISTS:
-        raise ToolFailure(f"no playlist or station {quote(what)}; find songs with find_song, or play one of {', '.join(_PLAYLISTS[:6])}")
+        raise ToolFailure(
+            f"no playlist or station {quote(what)}; find songs with find_song, or play one of {', '.join(_PLAYLISTS[:6])}"
+        )
     if volume is not None and not 0 <= volume <= 10:
         raise ToolFailure(f"volume: {volume} is not from 0 to 10")
     house.music[room] = what
@@ -174,13 +224,22 @@ def play_music(house: House, room: Room, what: str, volume: int | None = None) -
 def stop_music(house: House, room: Room) -> str:
     """Stops the music, radio or noise in a room."""
     if room not in house.music:
-        raise ToolFailure(f"nothing plays in the {room}; something plays in {either(sorted(house.music)) if house.music else 'no room'}")
+        raise ToolFailure(
+            f"nothing plays in the {room}; something plays in {either(sorted(house.music)) if house.music else 'no room'}"
+        )
     del house.music[room]
     return "stopped"
 
 
-@tool(access="write", writes=("lights", "blinds", "music", "heating", "locks"), latency=Uniform(0.8, 1.6), takes_state=True)
-def set_scene(house: House, scene: Literal["movie", "dinner", "good_night", "good_morning", "away", "party", "reading", "bath"]) -> str:
+@tool(
+    access="write",
+    writes=("lights", "blinds", "music", "heating", "locks"),
+    latency=Uniform(0.8, 1.6),
+    takes_state=True,
+)
+def set_scene(
+    house: House, scene: Literal["movie", "dinner", "good_night", "good_morning", "away", "party", "reading", "bath"]
+) -> str:
     """Sets the whole house to a scene."""
     house.scene = scene
     return f"scene {scene}"
@@ -207,7 +266,10 @@ def cancel_timer(house: House, label: str) -> str:
 
 @tool(access="write", latency=Uniform(0.2, 0.4), takes_state=True)
 def set_alarm(
-    house: House, time: str, days: list[Day] | None = None, sound: Literal["gentle", "loud", "radio", "birds"] | None = None,
+    house: House,
+    time: str,
+    days: list[Day] | None = None,
+    sound: Literal["gentle", "loud", "radio", "birds"] | None = None,
 ) -> str:
     """Sets an alarm to wake somebody.
 

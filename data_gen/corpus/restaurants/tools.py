@@ -1,7 +1,7 @@
 """Restaurants of a small town: places, menus, tables, bookings, takeaway, waiting lists and reviews.
 
-Owns the town, its clock, and what its tools answer and refuse. Days and times are given as they were said ("Friday", "half past
-seven"); the world reads them. Does not know who calls and when.
+Owns the town, its clock, and what its tools answer and refuse. Days and times are given as they were said ("Friday",
+"half past seven"); the world reads them. Does not know who calls and when.
 """
 
 import re
@@ -74,13 +74,49 @@ MEATLESS = frozenset(
 )
 """Words of dishes without meat or fish."""
 ALSO_CALLED = {
-    "seafood": "fish", "tapas": "spanish", "bbq": "barbecue", "ribs": "barbecue", "pub food": "british", "coffee": "cafe",
-    "breakfast": "cafe", "brunch": "cafe", "cake": "cafe", "kebab": "lebanese", "falafel": "lebanese",
-    "middle eastern": "lebanese", "steaks": "steak",
+    "seafood": "fish",
+    "tapas": "spanish",
+    "bbq": "barbecue",
+    "ribs": "barbecue",
+    "pub food": "british",
+    "coffee": "cafe",
+    "breakfast": "cafe",
+    "brunch": "cafe",
+    "cake": "cafe",
+    "kebab": "lebanese",
+    "falafel": "lebanese",
+    "middle eastern": "lebanese",
+    "steaks": "steak",
 }
 """What people say and which cuisine serves it."""
-_WHEAT = ("pizza", "margherita", "burger", "bun", "pie", "noodle", "ramen", "wrap", "toast", "naan", "lasagne", "cake", "pita")
-_DAIRY = ("margherita", "burrata", "paneer", "quiche", "cheese", "cake", "tzatziki", "toast", "panna", "tiramisu", "lassi")
+_WHEAT = (
+    "pizza",
+    "margherita",
+    "burger",
+    "bun",
+    "pie",
+    "noodle",
+    "ramen",
+    "wrap",
+    "toast",
+    "naan",
+    "lasagne",
+    "cake",
+    "pita",
+)
+_DAIRY = (
+    "margherita",
+    "burrata",
+    "paneer",
+    "quiche",
+    "cheese",
+    "cake",
+    "tzatziki",
+    "toast",
+    "panna",
+    "tiramisu",
+    "lassi",
+)
 
 
 @dataclass(frozen=True)
@@ -115,44 +151,192 @@ class Place:
 
 
 PLACES = (
-    Place("Luna Rossa", "italian", "old town", "moderate", ("terrace", "high chairs"), "monday", ("inside", "outside"), popular=True),
+    Place(
+        "Luna Rossa",
+        "italian",
+        "old town",
+        "moderate",
+        ("terrace", "high chairs"),
+        "monday",
+        ("inside", "outside"),
+        popular=True,
+    ),
     Place("Il Forno", "italian", "station", "cheap", ("high chairs", "step-free"), "", ("inside", "booth")),
-    Place("Sakura House", "japanese", "riverside", "expensive", ("private room",), "monday", ("inside", "bar", "window"), popular=True),
+    Place(
+        "Sakura House",
+        "japanese",
+        "riverside",
+        "expensive",
+        ("private room",),
+        "monday",
+        ("inside", "bar", "window"),
+        popular=True,
+    ),
     Place("Ramen Taro", "japanese", "university", "cheap", (), "sunday", ("inside", "bar")),
     Place("Bombay Lantern", "indian", "market square", "moderate", ("parking", "high chairs"), "", ("inside", "booth")),
     Place("Spice Garden", "indian", "north end", "cheap", ("step-free", "parking"), "monday"),
     Place("Golden Wok", "chinese", "station", "cheap", ("high chairs",), ""),
-    Place("Dragon Palace", "chinese", "harbour", "moderate", ("private room", "parking"), "", ("inside", "booth", "window")),
-    Place("El Toro", "mexican", "old town", "moderate", ("live music", "terrace"), "monday", ("inside", "outside", "bar")),
+    Place(
+        "Dragon Palace",
+        "chinese",
+        "harbour",
+        "moderate",
+        ("private room", "parking"),
+        "",
+        ("inside", "booth", "window"),
+    ),
+    Place(
+        "El Toro", "mexican", "old town", "moderate", ("live music", "terrace"), "monday", ("inside", "outside", "bar")
+    ),
     Place("Casa Lupe", "mexican", "university", "cheap", ("dogs welcome",), "", ("inside", "outside")),
-    Place("Chez Margot", "french", "old town", "expensive", ("terrace", "private room"), "sunday", ("inside", "outside", "window"),
-          popular=True),
-    Place("Blue Anchor", "fish", "harbour", "moderate", ("terrace", "dogs welcome"), "monday", ("inside", "outside", "window")),
-    Place("The Captain's Table", "fish", "harbour", "expensive", ("private room", "step-free"), "", ("inside", "window"), popular=True),
+    Place(
+        "Chez Margot",
+        "french",
+        "old town",
+        "expensive",
+        ("terrace", "private room"),
+        "sunday",
+        ("inside", "outside", "window"),
+        popular=True,
+    ),
+    Place(
+        "Blue Anchor",
+        "fish",
+        "harbour",
+        "moderate",
+        ("terrace", "dogs welcome"),
+        "monday",
+        ("inside", "outside", "window"),
+    ),
+    Place(
+        "The Captain's Table",
+        "fish",
+        "harbour",
+        "expensive",
+        ("private room", "step-free"),
+        "",
+        ("inside", "window"),
+        popular=True,
+    ),
     Place("Olive Tree", "greek", "riverside", "moderate", ("terrace", "high chairs"), "", ("inside", "outside")),
-    Place("Taverna Nikos", "greek", "west park", "cheap", ("live music", "dogs welcome"), "wednesday", ("inside", "outside")),
-    Place("Cedar House", "lebanese", "market square", "moderate", ("step-free", "private room"), "", ("inside", "booth")),
+    Place(
+        "Taverna Nikos",
+        "greek",
+        "west park",
+        "cheap",
+        ("live music", "dogs welcome"),
+        "wednesday",
+        ("inside", "outside"),
+    ),
+    Place(
+        "Cedar House", "lebanese", "market square", "moderate", ("step-free", "private room"), "", ("inside", "booth")
+    ),
     Place("Beirut Corner", "lebanese", "university", "cheap", (), ""),
     Place("Seoul Kitchen", "korean", "station", "moderate", (), "monday", ("inside", "bar")),
     Place("Saigon Street", "vietnamese", "market square", "cheap", ("terrace",), "sunday", ("inside", "outside")),
-    Place("Thai Orchid", "thai", "riverside", "moderate", ("step-free", "high chairs"), "", ("inside", "window", "booth")),
+    Place(
+        "Thai Orchid", "thai", "riverside", "moderate", ("step-free", "high chairs"), "", ("inside", "window", "booth")
+    ),
     Place("Baan Siam", "thai", "harbour", "cheap", ("terrace",), "wednesday", ("inside", "outside")),
-    Place("Smoke and Oak", "barbecue", "west park", "moderate", ("parking", "live music", "dogs welcome"), "monday",
-          ("inside", "outside", "booth")),
+    Place(
+        "Smoke and Oak",
+        "barbecue",
+        "west park",
+        "moderate",
+        ("parking", "live music", "dogs welcome"),
+        "monday",
+        ("inside", "outside", "booth"),
+    ),
     Place("Patty Shack", "burgers", "university", "cheap", ("high chairs",), "", ("inside", "booth", "outside")),
     Place("Green Fork", "vegan", "north end", "moderate", ("terrace", "dogs welcome"), "monday", ("inside", "outside")),
-    Place("The Crooked Spoon", "british", "old town", "moderate", ("dogs welcome", "parking"), "", ("inside", "outside", "bar")),
-    Place("Henry's Chop House", "steak", "riverside", "expensive", ("private room", "parking"), "sunday", ("inside", "booth", "bar"),
-          popular=True),
-    Place("Cafe Aurora", "cafe", "market square", "cheap", ("high chairs", "terrace"), "", ("inside", "outside", "window"), "cafe"),
-    Place("Morning Glory", "cafe", "west park", "moderate", ("dogs welcome", "step-free"), "", ("inside", "outside"), "cafe"),
+    Place(
+        "The Crooked Spoon",
+        "british",
+        "old town",
+        "moderate",
+        ("dogs welcome", "parking"),
+        "",
+        ("inside", "outside", "bar"),
+    ),
+    Place(
+        "Henry's Chop House",
+        "steak",
+        "riverside",
+        "expensive",
+        ("private room", "parking"),
+        "sunday",
+        ("inside", "booth", "bar"),
+        popular=True,
+    ),
+    Place(
+        "Cafe Aurora",
+        "cafe",
+        "market square",
+        "cheap",
+        ("high chairs", "terrace"),
+        "",
+        ("inside", "outside", "window"),
+        "cafe",
+    ),
+    Place(
+        "Morning Glory",
+        "cafe",
+        "west park",
+        "moderate",
+        ("dogs welcome", "step-free"),
+        "",
+        ("inside", "outside"),
+        "cafe",
+    ),
     Place("Addis", "ethiopian", "north end", "cheap", ("live music",), "monday"),
-    Place("Bar Pepe", "spanish", "old town", "moderate", ("live music", "terrace"), "", ("inside", "outside", "bar"), "bar"),
+    Place(
+        "Bar Pepe",
+        "spanish",
+        "old town",
+        "moderate",
+        ("live music", "terrace"),
+        "",
+        ("inside", "outside", "bar"),
+        "bar",
+    ),
 )
 GUESTS = (
-    "Marchetti", "Okafor", "Lindqvist", "Delgado", "Brennan", "Nakamura", "Fitzgerald", "Petrov", "Haddad", "Osei", "Kowalski", "Moreau",
-    "Whitfield", "Castellano", "Iyer", "Novak", "Sandoval", "Pemberton", "Achterberg", "Yilmaz", "Donnelly", "Khoury", "Bianchi", "Larsen",
-    "Abernathy", "Chowdhury", "Vance", "Sokolova", "Mbeki", "Rourke", "Greta", "Tobias", "Imogen", "Rashid", "Paloma", "Desmond",
+    "Marchetti",
+    "Okafor",
+    "Lindqvist",
+    "Delgado",
+    "Brennan",
+    "Nakamura",
+    "Fitzgerald",
+    "Petrov",
+    "Haddad",
+    "Osei",
+    "Kowalski",
+    "Moreau",
+    "Whitfield",
+    "Castellano",
+    "Iyer",
+    "Novak",
+    "Sandoval",
+    "Pemberton",
+    "Achterberg",
+    "Yilmaz",
+    "Donnelly",
+    "Khoury",
+    "Bianchi",
+    "Larsen",
+    "Abernathy",
+    "Chowdhury",
+    "Vance",
+    "Sokolova",
+    "Mbeki",
+    "Rourke",
+    "Greta",
+    "Tobias",
+    "Imogen",
+    "Rashid",
+    "Paloma",
+    "Desmond",
 )
 """Under whose names there are bookings from the start, and the deliveries on their way."""
 _PARTS = re.compile(r"(.+)/(\d{4}-\d\d-\d\d) (\d\d:\d\d)/(\d+)/(\w+)")
@@ -178,7 +362,12 @@ def new_state(now: str = NOW) -> Town:
         while f"{at:%A}".lower() == place.shut:
             at += timedelta(days=1)
         town.bookings[_reference(name, place.name)] = {
-            "name": name, "place": place.name, "at": at, "people": 2 + n % 4, "seating": place.seats[0], "note": "",
+            "name": name,
+            "place": place.name,
+            "at": at,
+            "people": 2 + n % 4,
+            "seating": place.seats[0],
+            "note": "",
         }
         town.orders.append({"name": name, "place": place.name, "ready": f"{20 + n % 25} minutes"})
     return town
@@ -194,7 +383,9 @@ def _key(name: str) -> str:
 
 def _place(name: str) -> Place:
     asked = _key(name)
-    found = [place for place in PLACES if _key(place.name) == asked] or [place for place in PLACES if asked and asked in _key(place.name)]
+    found = [place for place in PLACES if _key(place.name) == asked] or [
+        place for place in PLACES if asked and asked in _key(place.name)
+    ]
     if len(found) > 1:
         raise ToolFailure(f"{quote(name)} could be {either(place.name for place in found)}; say which")
     if not found:
@@ -204,7 +395,8 @@ def _place(name: str) -> Place:
 
 
 def _moment(town: Town, day: str, time: str) -> datetime:
-    """A day and a time of day as they were said; a bare hour is the next one after half past eleven, or in the morning if so said."""
+    """A day and a time of day as they were said; a bare hour is the next one after half past eleven, or in the morning
+    if so said."""
     at = _day(town, day)
     try:
         clock = times.moment(time, at.replace(hour=11, minute=30))
@@ -217,7 +409,9 @@ def _day(town: Town, day: str) -> datetime:
     try:
         return datetime.combine(times.day(day, town.now), datetime.min.time())
     except times.Unclear as failure:
-        raise ToolFailure(f'day {quote(day)} can\'t be read: {failure}; give it as said, "Friday" or "the twelfth"') from None
+        raise ToolFailure(
+            f'day {quote(day)} can\'t be read: {failure}; give it as said, "Friday" or "the twelfth"'
+        ) from None
 
 
 def _free(place: Place, at: datetime, people: int, seating: str | None, now: datetime) -> None:
@@ -231,11 +425,15 @@ def _free(place: Place, at: datetime, people: int, seating: str | None, now: dat
     if not opens <= at.hour < closes - 1:
         raise ToolFailure(f"{place.name} takes guests from {opens}:00 to {closes - 1}:00, not at {at:%H:%M}")
     if not 1 <= people <= LARGEST_PARTY:
-        raise ToolFailure(f"{place.name} has tables for 1 to {LARGEST_PARTY} people, not for {people}; use ask_place for larger parties")
+        raise ToolFailure(
+            f"{place.name} has tables for 1 to {LARGEST_PARTY} people, not for {people}; use ask_place for larger parties"
+        )
     if seating is not None and seating not in place.seats:
         raise ToolFailure(f"{place.name} has no {seating} tables, only {either(place.seats)}")
     if place.popular and at.weekday() in (4, 5) and 19 * 60 + 30 <= at.hour * 60 + at.minute <= 20 * 60 + 30:
-        raise ToolFailure(f"{place.name} is full on {when}; there are tables before 19:30 and after 20:30, or use join_waitlist")
+        raise ToolFailure(
+            f"{place.name} is full on {when}; there are tables before 19:30 and after 20:30, or use join_waitlist"
+        )
 
 
 def _suits(place: Place, diet: str | None) -> bool:
@@ -262,7 +460,10 @@ def _booking(town: Town, booking: str) -> dict[str, Any]:
 
 @tool(access="read", latency=LogNormal(0.7, 0.3))
 def find_place(
-    food: str, area: Area | None = None, price: Literal["cheap", "moderate", "expensive"] | None = None, diet: Diet | None = None,
+    food: str,
+    area: Area | None = None,
+    price: Literal["cheap", "moderate", "expensive"] | None = None,
+    diet: Diet | None = None,
     features: list[Feature] | None = None,
 ) -> str:
     """Finds a place that serves a cuisine or dish and returns its name.
@@ -277,20 +478,30 @@ def find_place(
     if not serving:
         raise ToolFailure(f"nobody in town serves {quote(food)}; there is {either(sorted(MENUS))}")
     fits = [
-        p for p in serving
-        if area in (None, p.area) and price in (None, p.price) and _suits(p, diet) and set(features or ()) <= set(p.features)
+        p
+        for p in serving
+        if area in (None, p.area)
+        and price in (None, p.price)
+        and _suits(p, diet)
+        and set(features or ()) <= set(p.features)
     ]
     if not fits:
-        raise ToolFailure(f"no place for {food} fits all that; without the rest there is {either(p.name for p in serving[:3])}")
+        raise ToolFailure(
+            f"no place for {food} fits all that; without the rest there is {either(p.name for p in serving[:3])}"
+        )
     return fits[0].name
 
 
 @tool(access="read", latency=Uniform(0.4, 0.8))
 def nearby_places(
-    area: Area, kind: Literal["restaurant", "cafe", "bar"] | None = None, features: list[Feature] | None = None,
+    area: Area,
+    kind: Literal["restaurant", "cafe", "bar"] | None = None,
+    features: list[Feature] | None = None,
 ) -> list[str]:
     """Lists the places to eat in a part of town."""
-    found = [p.name for p in PLACES if p.area == area and kind in (None, p.kind) and set(features or ()) <= set(p.features)]
+    found = [
+        p.name for p in PLACES if p.area == area and kind in (None, p.kind) and set(features or ()) <= set(p.features)
+    ]
     if not found:
         raise ToolFailure(f"no such place in {area}; ask for less, or for another part of town")
     return found
@@ -298,13 +509,19 @@ def nearby_places(
 
 @tool(access="read", latency=Uniform(0.5, 1.1))
 def get_menu(
-    place: str, course: Literal["starters", "mains", "sides", "desserts", "drinks", "kids"] | None = None, diet: Diet | None = None,
+    place: str,
+    course: Literal["starters", "mains", "sides", "desserts", "drinks", "kids"] | None = None,
+    diet: Diet | None = None,
 ) -> list[str]:
     """Returns the dishes of a place with their prices."""
     where = _place(place)
-    found = [f"{dish} {cost}" for dish, cost in where.dishes(course).items() if diet is None or _fits(dish, where, diet)]
+    found = [
+        f"{dish} {cost}" for dish, cost in where.dishes(course).items() if diet is None or _fits(dish, where, diet)
+    ]
     if not found:
-        raise ToolFailure(f"{where.name} has no {diet or ''} {course or 'dishes'}; ask for another course".replace("  ", " "))
+        raise ToolFailure(
+            f"{where.name} has no {diet or ''} {course or 'dishes'}; ask for another course".replace("  ", " ")
+        )
     return found
 
 
@@ -322,7 +539,9 @@ def opening_hours(town: Town, place: str, day: str | None = None) -> str:
 
 
 @tool(access="read", reads=("reviews",), latency=LogNormal(0.9, 0.3), takes_state=True)
-def get_reviews(town: Town, place: str, about: Literal["food", "service", "noise", "prices", "children"] | None = None) -> str:
+def get_reviews(
+    town: Town, place: str, about: Literal["food", "service", "noise", "prices", "children"] | None = None
+) -> str:
     """Sums up what guests say about a place."""
     where = _place(place)
     own = [review for review in town.reviews if review["place"] == where.name]
@@ -338,11 +557,17 @@ def ask_place(place: str, question: str) -> str:
     where = _place(place)
     if not question.strip():
         raise ToolFailure("question is empty; say what the user wants to know")
-    return f"{where.name}: yes, that is no problem" if zlib.crc32(fold(question).encode()) % 3 else f"{where.name}: sorry, not this week"
+    return (
+        f"{where.name}: yes, that is no problem"
+        if zlib.crc32(fold(question).encode()) % 3
+        else f"{where.name}: sorry, not this week"
+    )
 
 
 @tool(access="read", reads=("bookings",), latency=LogNormal(1.0, 0.35), takes_state=True)
-def find_table(town: Town, place: str, people: int, time: str, day: str | None = None, seating: Seating | None = None) -> str:
+def find_table(
+    town: Town, place: str, people: int, time: str, day: str | None = None, seating: Seating | None = None
+) -> str:
     """Finds a free table and returns its code for book_table.
 
     Args:
@@ -373,7 +598,12 @@ def book_table(town: Town, table: str, name: str, requests: list[str] | None = N
     if booking in town.bookings:
         raise ToolFailure(f"{name} has a table at {where.name} then already, {booking}; use change_booking")
     town.bookings[booking] = {
-        "name": name, "place": where.name, "at": at, "people": int(found[4]), "seating": found[5], "note": "; ".join(requests or ()),
+        "name": name,
+        "place": where.name,
+        "at": at,
+        "people": int(found[4]),
+        "seating": found[5],
+        "note": "; ".join(requests or ()),
     }
     return Did(booking, {"table": table, "name": fold(name), "requests": requests or None, "phone": phone})
 
@@ -382,19 +612,31 @@ def book_table(town: Town, table: str, name: str, requests: list[str] | None = N
 def find_booking(town: Town, name: str, place: str | None = None) -> str:
     """Finds a booking by the guest's name and returns its number."""
     where = _place(place).name if place else None
-    under = {ref: one for ref, one in town.bookings.items() if fold(name) in fold(one["name"]) or fold(one["name"]) in fold(name).split()}
+    under = {
+        ref: one
+        for ref, one in town.bookings.items()
+        if fold(name) in fold(one["name"]) or fold(one["name"]) in fold(name).split()
+    }
     found = [ref for ref, one in under.items() if where in (None, one["place"])]
     if not found and under:
         raise ToolFailure(f"{name} has no booking at {where}, but one at {next(iter(under.values()))['place']}")
     if not found:
         near = similar(name, (one["name"] for one in town.bookings.values()))
-        raise ToolFailure(f"no booking under {quote(name)}" + (f"; there is one under {either(near)}" if near else "; ask for the name"))
+        raise ToolFailure(
+            f"no booking under {quote(name)}"
+            + (f"; there is one under {either(near)}" if near else "; ask for the name")
+        )
     return found[-1]
 
 
 @tool(access="write", writes=("bookings",), latency=Uniform(0.8, 1.4), takes_state=True)
 def change_booking(
-    town: Town, booking: str, people: int | None = None, time: str | None = None, day: str | None = None, seating: Seating | None = None,
+    town: Town,
+    booking: str,
+    people: int | None = None,
+    time: str | None = None,
+    day: str | None = None,
+    seating: Seating | None = None,
     note: str | None = None,
 ) -> Did:
     """Changes a booking; only what is given changes.
@@ -409,7 +651,12 @@ def change_booking(
     if people is None and seating is None and not (time or day or note):
         raise ToolFailure(f"nothing to change in {booking}; give people, time, day, seating or note")
     at = _moment(town, day or f"{old['at']:%B} {old['at'].day}", time or f"{old['at']:%H:%M}")
-    new = old | {"at": at, "people": people or old["people"], "seating": seating or old["seating"], "note": note or old["note"]}
+    new = old | {
+        "at": at,
+        "people": people or old["people"],
+        "seating": seating or old["seating"],
+        "note": note or old["note"],
+    }
     _free(_place(old["place"]), at, new["people"], new["seating"], town.now)
     town.bookings[booking] = new
     return Did("changed", {"booking": booking} | new | {"at": f"{at:%Y-%m-%d %H:%M}"})
@@ -429,7 +676,11 @@ def cancel_booking(town: Town, booking: str, reason: str | None = None) -> str:
 
 @tool(access="write", writes=("orders",), latency=LogNormal(1.3, 0.3), takes_state=True)
 def order_takeaway(
-    town: Town, place: str, dishes: dict[str, int], collect_at: str | None = None, deliver_to: dict[str, str] | None = None,
+    town: Town,
+    place: str,
+    dishes: dict[str, int],
+    collect_at: str | None = None,
+    deliver_to: dict[str, str] | None = None,
     note: str | None = None,
 ) -> Did:
     """Orders dishes, each with how many, to collect or to be delivered to {"street", "bell"?}.
@@ -455,7 +706,13 @@ def order_takeaway(
     if deliver_to is not None and not deliver_to.get("street"):
         raise ToolFailure("deliver_to has no street; ask for the address")
     at = f"{_moment(town, 'today', collect_at):%H:%M}" if collect_at else None
-    order = {"place": where.name, "dishes": dict(sorted(meant.items())), "collect_at": at, "deliver_to": deliver_to, "note": note}
+    order = {
+        "place": where.name,
+        "dishes": dict(sorted(meant.items())),
+        "collect_at": at,
+        "deliver_to": deliver_to,
+        "note": note,
+    }
     town.orders.append(order | {"name": "", "ready": "30 minutes"})
     return Did(f"ordered, {costs} in all", order)
 

@@ -1,7 +1,8 @@
 """A shop that sells nearly everything: search, cart, orders, returns, delivery and shopping lists.
 
-Owns the customer's account at the shop and what each tool does to it. Does not know who orders. The shop hears what is looked for in
-itself anyway, so that is a read; asking other shops for their price is egress; what changes cart, orders or lists is a write.
+Owns the customer's account at the shop and what each tool does to it. Does not know who orders. The shop hears what is
+looked for in itself anyway, so that is a read; asking other shops for their price is egress; what changes cart, orders
+or lists is a write.
 """
 
 import hashlib
@@ -18,10 +19,33 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _VOUCHERS = {"welcome10": 10, "spring20": 20, "friends15": 15, "summer25": 25, "sorry5": 5}
 _NOT_SOLD = ("gun", "medicine", "cigarette", "live animal", "car", "house")
 _SHIPPED = (
-    "kettle", "lamp", "boots", "headphones", "jumper", "backpack", "toaster", "coat", "trainers", "vase", "dress", "shirt",
+    "kettle",
+    "lamp",
+    "boots",
+    "headphones",
+    "jumper",
+    "backpack",
+    "toaster",
+    "coat",
+    "trainers",
+    "vase",
+    "dress",
+    "shirt",
     "blender",
 )
-_WAITING = ("desk", "sofa", "tent", "mattress", "bicycle", "curtains", "garden chairs", "printer", "rug", "monitor", "bookcase")
+_WAITING = (
+    "desk",
+    "sofa",
+    "tent",
+    "mattress",
+    "bicycle",
+    "curtains",
+    "garden chairs",
+    "printer",
+    "rug",
+    "monitor",
+    "bookcase",
+)
 
 
 @dataclass(slots=True)
@@ -40,11 +64,25 @@ class Account:
 
 
 def new_state() -> Account:
-    """A customer with a cart of milk, bread and a phone case, orders on their way, and orders that have not left yet."""
+    """A customer with a cart of milk, bread and a phone case, orders on their way, and orders that have not left
+    yet."""
     return Account(
-        cart={"milk": {"quantity": 2}, "bread": {"quantity": 1}, "phone case": {"quantity": 1}, "candles": {"quantity": 6}},
+        cart={
+            "milk": {"quantity": 2},
+            "bread": {"quantity": 1},
+            "phone case": {"quantity": 1},
+            "candles": {"quantity": 6},
+        },
         orders={_order(item): item for item in (*_SHIPPED, *_WAITING)},
-        lists={"groceries": ["rice"], "birthday": [], "camping": ["matches"], "baby": [], "wish list": [], "christmas": [], "school": []},
+        lists={
+            "groceries": ["rice"],
+            "birthday": [],
+            "camping": ["matches"],
+            "baby": [],
+            "wish list": [],
+            "christmas": [],
+            "school": [],
+        },
     )
 
 
@@ -64,7 +102,10 @@ def _known(account: Account, order: str) -> str:
 
 @tool(access="read", latency=Uniform(0.4, 0.9), takes_state=True)
 def search_products(
-    account: Account, query: str, max_price: float | None = None, sort: Literal["cheapest", "best_rated", "newest"] | None = None
+    account: Account,
+    query: str,
+    max_price: float | None = None,
+    sort: Literal["cheapest", "best_rated", "newest"] | None = None,
 ) -> str:
     """Finds the product in the shop that fits best, and gives its number."""
     wanted = fold(query)
@@ -93,7 +134,9 @@ def add_to_cart(account: Account, product: str, quantity: int = 1, options: dict
     if not 1 <= quantity <= 50:
         raise ToolFailure(f"quantity: {quantity} is not from 1 to 50")
     if options is not None and (not options or set(options) - {"size", "colour"}):
-        raise ToolFailure(f"options: {', '.join(options) or 'nothing'}; give size, colour or both, or leave options out")
+        raise ToolFailure(
+            f"options: {', '.join(options) or 'nothing'}; give size, colour or both, or leave options out"
+        )
     account.cart[fold(product)] = {"quantity": quantity, **(options or {})}
     return "in the cart"
 
@@ -143,7 +186,9 @@ def book_slot(account: Account, slot: str, instructions: str | None = None) -> s
 
 @tool(access="write", reads=("cart",), writes=("cart", "orders"), latency=LogNormal(1.2, 0.25), takes_state=True)
 def checkout(
-    account: Account, payment: Literal["card", "paypal", "invoice", "gift_card"], address: Literal["home", "work"] = "home"
+    account: Account,
+    payment: Literal["card", "paypal", "invoice", "gift_card"],
+    address: Literal["home", "work"] = "home",
 ) -> str:
     """Orders and pays what is in the cart; just after it, changes how and where."""
     if not account.cart and not account.ordered:
@@ -185,7 +230,9 @@ def cancel_order(account: Account, order: str) -> str:
 
 
 @tool(access="write", reads=("orders",), writes=("orders",), latency=Uniform(0.6, 1.2), takes_state=True)
-def return_order(account: Account, order: str, reason: Reason, wish: Literal["refund", "exchange", "credit"] = "refund") -> str:
+def return_order(
+    account: Account, order: str, reason: Reason, wish: Literal["refund", "exchange", "credit"] = "refund"
+) -> str:
     """Sends an order back."""
     item = _known(account, order)
     if item not in _SHIPPED:

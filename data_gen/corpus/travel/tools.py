@@ -1,7 +1,8 @@
 """Travel: trains, flights, hotels, their prices, seats and reservations, delays, the weather and entry rules.
 
-Owns the timetable, made from the cities' places on the map, the traveller's clock, and what the tools answer and refuse. Days and
-times are given as they were said ("Friday", "around noon" as "noon"); the world reads them. Does not know who calls and when.
+Owns the timetable, made from the cities' places on the map, the traveller's clock, and what the tools answer and
+refuse. Days and times are given as they were said ("Friday", "around noon" as "noon"); the world reads them. Does not
+know who calls and when.
 """
 
 import math
@@ -26,53 +27,141 @@ Seat = Literal["window", "aisle", "table", "quiet"]
 
 CITIES = {
     # latitude, longitude, network of rails ("" for none), country
-    "Manchester": (53.5, -2.2, "britain", "United Kingdom"), "London": (51.5, -0.1, "britain europe", "United Kingdom"),
-    "Leeds": (53.8, -1.5, "britain", "United Kingdom"), "York": (54.0, -1.1, "britain", "United Kingdom"),
-    "Edinburgh": (55.9, -3.2, "britain", "United Kingdom"), "Glasgow": (55.9, -4.3, "britain", "United Kingdom"),
-    "Bristol": (51.5, -2.6, "britain", "United Kingdom"), "Cardiff": (51.5, -3.2, "britain", "United Kingdom"),
-    "Brighton": (50.8, -0.1, "britain", "United Kingdom"), "Newcastle": (55.0, -1.6, "britain", "United Kingdom"),
-    "Oxford": (51.8, -1.3, "britain", "United Kingdom"), "Liverpool": (53.4, -3.0, "britain", "United Kingdom"),
-    "Inverness": (57.5, -4.2, "britain", "United Kingdom"), "Bath": (51.4, -2.4, "britain", "United Kingdom"),
-    "Dublin": (53.3, -6.3, "ireland", "Ireland"), "Cork": (51.9, -8.5, "ireland", "Ireland"), "Galway": (53.3, -9.1, "ireland", "Ireland"),
-    "Paris": (48.9, 2.4, "europe", "France"), "Lyon": (45.8, 4.8, "europe", "France"), "Marseille": (43.3, 5.4, "europe", "France"),
-    "Nice": (43.7, 7.3, "europe", "France"), "Bordeaux": (44.8, -0.6, "europe", "France"), "Brussels": (50.8, 4.4, "europe", "Belgium"),
-    "Amsterdam": (52.4, 4.9, "europe", "Netherlands"), "Cologne": (50.9, 7.0, "europe", "Germany"),
-    "Berlin": (52.5, 13.4, "europe", "Germany"), "Hamburg": (53.6, 10.0, "europe", "Germany"), "Munich": (48.1, 11.6, "europe", "Germany"),
-    "Vienna": (48.2, 16.4, "europe", "Austria"), "Salzburg": (47.8, 13.0, "europe", "Austria"),
-    "Prague": (50.1, 14.4, "europe", "Czechia"), "Zurich": (47.4, 8.5, "europe", "Switzerland"),
-    "Geneva": (46.2, 6.1, "europe", "Switzerland"), "Milan": (45.5, 9.2, "europe", "Italy"), "Florence": (43.8, 11.3, "europe", "Italy"),
-    "Rome": (41.9, 12.5, "europe", "Italy"), "Naples": (40.9, 14.3, "europe", "Italy"), "Venice": (45.4, 12.3, "europe", "Italy"),
-    "Barcelona": (41.4, 2.2, "europe", "Spain"), "Madrid": (40.4, -3.7, "europe", "Spain"), "Seville": (37.4, -6.0, "europe", "Spain"),
-    "Porto": (41.1, -8.6, "europe", "Portugal"), "Lisbon": (38.7, -9.1, "europe", "Portugal"), "Krakow": (50.1, 19.9, "europe", "Poland"),
-    "Warsaw": (52.2, 21.0, "europe", "Poland"), "Budapest": (47.5, 19.0, "europe", "Hungary"),
+    "Manchester": (53.5, -2.2, "britain", "United Kingdom"),
+    "London": (51.5, -0.1, "britain europe", "United Kingdom"),
+    "Leeds": (53.8, -1.5, "britain", "United Kingdom"),
+    "York": (54.0, -1.1, "britain", "United Kingdom"),
+    "Edinburgh": (55.9, -3.2, "britain", "United Kingdom"),
+    "Glasgow": (55.9, -4.3, "britain", "United Kingdom"),
+    "Bristol": (51.5, -2.6, "britain", "United Kingdom"),
+    "Cardiff": (51.5, -3.2, "britain", "United Kingdom"),
+    "Brighton": (50.8, -0.1, "britain", "United Kingdom"),
+    "Newcastle": (55.0, -1.6, "britain", "United Kingdom"),
+    "Oxford": (51.8, -1.3, "britain", "United Kingdom"),
+    "Liverpool": (53.4, -3.0, "britain", "United Kingdom"),
+    "Inverness": (57.5, -4.2, "britain", "United Kingdom"),
+    "Bath": (51.4, -2.4, "britain", "United Kingdom"),
+    "Dublin": (53.3, -6.3, "ireland", "Ireland"),
+    "Cork": (51.9, -8.5, "ireland", "Ireland"),
+    "Galway": (53.3, -9.1, "ireland", "Ireland"),
+    "Paris": (48.9, 2.4, "europe", "France"),
+    "Lyon": (45.8, 4.8, "europe", "France"),
+    "Marseille": (43.3, 5.4, "europe", "France"),
+    "Nice": (43.7, 7.3, "europe", "France"),
+    "Bordeaux": (44.8, -0.6, "europe", "France"),
+    "Brussels": (50.8, 4.4, "europe", "Belgium"),
+    "Amsterdam": (52.4, 4.9, "europe", "Netherlands"),
+    "Cologne": (50.9, 7.0, "europe", "Germany"),
+    "Berlin": (52.5, 13.4, "europe", "Germany"),
+    "Hamburg": (53.6, 10.0, "europe", "Germany"),
+    "Munich": (48.1, 11.6, "europe", "Germany"),
+    "Vienna": (48.2, 16.4, "europe", "Austria"),
+    "Salzburg": (47.8, 13.0, "europe", "Austria"),
+    "Prague": (50.1, 14.4, "europe", "Czechia"),
+    "Zurich": (47.4, 8.5, "europe", "Switzerland"),
+    "Geneva": (46.2, 6.1, "europe", "Switzerland"),
+    "Milan": (45.5, 9.2, "europe", "Italy"),
+    "Florence": (43.8, 11.3, "europe", "Italy"),
+    "Rome": (41.9, 12.5, "europe", "Italy"),
+    "Naples": (40.9, 14.3, "europe", "Italy"),
+    "Venice": (45.4, 12.3, "europe", "Italy"),
+    "Barcelona": (41.4, 2.2, "europe", "Spain"),
+    "Madrid": (40.4, -3.7, "europe", "Spain"),
+    "Seville": (37.4, -6.0, "europe", "Spain"),
+    "Porto": (41.1, -8.6, "europe", "Portugal"),
+    "Lisbon": (38.7, -9.1, "europe", "Portugal"),
+    "Krakow": (50.1, 19.9, "europe", "Poland"),
+    "Warsaw": (52.2, 21.0, "europe", "Poland"),
+    "Budapest": (47.5, 19.0, "europe", "Hungary"),
     "Copenhagen": (55.7, 12.6, "europe", "Denmark"),
-    "Stockholm": (59.3, 18.1, "europe", "Sweden"), "Oslo": (59.9, 10.8, "", "Norway"), "Bergen": (60.4, 5.3, "", "Norway"),
-    "Helsinki": (60.2, 24.9, "", "Finland"), "Reykjavik": (64.1, -21.9, "", "Iceland"), "Athens": (38.0, 23.7, "", "Greece"),
-    "Istanbul": (41.0, 29.0, "", "Turkey"), "Marrakesh": (31.6, -8.0, "", "Morocco"), "Cairo": (30.0, 31.2, "", "Egypt"),
-    "Nairobi": (-1.3, 36.8, "", "Kenya"), "Lagos": (6.5, 3.4, "", "Nigeria"), "Dubai": (25.2, 55.3, "", "United Arab Emirates"),
-    "Mumbai": (19.1, 72.9, "", "India"), "Delhi": (28.6, 77.2, "", "India"), "Singapore": (1.4, 103.8, "", "Singapore"),
-    "Bangkok": (13.8, 100.5, "", "Thailand"), "Hanoi": (21.0, 105.8, "", "Vietnam"), "Tokyo": (35.7, 139.7, "japan", "Japan"),
-    "Osaka": (34.7, 135.5, "japan", "Japan"), "Kyoto": (35.0, 135.8, "japan", "Japan"), "Seoul": (37.6, 127.0, "", "South Korea"),
-    "Sydney": (-33.9, 151.2, "", "Australia"), "New York": (40.7, -74.0, "america", "United States"),
-    "Boston": (42.4, -71.1, "america", "United States"), "Washington": (38.9, -77.0, "america", "United States"),
-    "Chicago": (41.9, -87.6, "america", "United States"), "Toronto": (43.7, -79.4, "canada", "Canada"),
-    "Montreal": (45.5, -73.6, "canada", "Canada"), "Mexico City": (19.4, -99.1, "", "Mexico"), "Lima": (-12.0, -77.0, "", "Peru"),
+    "Stockholm": (59.3, 18.1, "europe", "Sweden"),
+    "Oslo": (59.9, 10.8, "", "Norway"),
+    "Bergen": (60.4, 5.3, "", "Norway"),
+    "Helsinki": (60.2, 24.9, "", "Finland"),
+    "Reykjavik": (64.1, -21.9, "", "Iceland"),
+    "Athens": (38.0, 23.7, "", "Greece"),
+    "Istanbul": (41.0, 29.0, "", "Turkey"),
+    "Marrakesh": (31.6, -8.0, "", "Morocco"),
+    "Cairo": (30.0, 31.2, "", "Egypt"),
+    "Nairobi": (-1.3, 36.8, "", "Kenya"),
+    "Lagos": (6.5, 3.4, "", "Nigeria"),
+    "Dubai": (25.2, 55.3, "", "United Arab Emirates"),
+    "Mumbai": (19.1, 72.9, "", "India"),
+    "Delhi": (28.6, 77.2, "", "India"),
+    "Singapore": (1.4, 103.8, "", "Singapore"),
+    "Bangkok": (13.8, 100.5, "", "Thailand"),
+    "Hanoi": (21.0, 105.8, "", "Vietnam"),
+    "Tokyo": (35.7, 139.7, "japan", "Japan"),
+    "Osaka": (34.7, 135.5, "japan", "Japan"),
+    "Kyoto": (35.0, 135.8, "japan", "Japan"),
+    "Seoul": (37.6, 127.0, "", "South Korea"),
+    "Sydney": (-33.9, 151.2, "", "Australia"),
+    "New York": (40.7, -74.0, "america", "United States"),
+    "Boston": (42.4, -71.1, "america", "United States"),
+    "Washington": (38.9, -77.0, "america", "United States"),
+    "Chicago": (41.9, -87.6, "america", "United States"),
+    "Toronto": (43.7, -79.4, "canada", "Canada"),
+    "Montreal": (45.5, -73.6, "canada", "Canada"),
+    "Mexico City": (19.4, -99.1, "", "Mexico"),
+    "Lima": (-12.0, -77.0, "", "Peru"),
 }
 NO_AIRPORT = ("York", "Oxford", "Bath", "Brighton", "Kyoto")
 HOTELS = {
     # name: stars, features
-    "Grand {}": (5, ("pool", "spa", "gym", "parking", "restaurant")), "Station Hotel {}": (3, ("restaurant", "step-free")),
-    "{} Garden Inn": (3, ("pets", "parking", "family rooms")), "Hotel Old Bridge {}": (4, ("restaurant", "spa", "step-free")),
-    "{} Backpackers": (2, ("kitchen", "pets")), "Airport Lodge {}": (3, ("parking", "gym", "step-free")),
+    "Grand {}": (5, ("pool", "spa", "gym", "parking", "restaurant")),
+    "Station Hotel {}": (3, ("restaurant", "step-free")),
+    "{} Garden Inn": (3, ("pets", "parking", "family rooms")),
+    "Hotel Old Bridge {}": (4, ("restaurant", "spa", "step-free")),
+    "{} Backpackers": (2, ("kitchen", "pets")),
+    "Airport Lodge {}": (3, ("parking", "gym", "step-free")),
     "Parkside {}": (4, ("pool", "family rooms", "gym", "parking")),
 }
 GUESTS = (
-    "Marchetti", "Okafor", "Lindqvist", "Delgado", "Brennan", "Nakamura", "Fitzgerald", "Petrov", "Haddad", "Osei", "Kowalski", "Moreau",
-    "Whitfield", "Castellano", "Iyer", "Novak", "Sandoval", "Pemberton", "Achterberg", "Yilmaz", "Donnelly", "Khoury", "Bianchi", "Larsen",
-    "Abernathy", "Chowdhury", "Vance", "Sokolova", "Mbeki", "Rourke",
+    "Marchetti",
+    "Okafor",
+    "Lindqvist",
+    "Delgado",
+    "Brennan",
+    "Nakamura",
+    "Fitzgerald",
+    "Petrov",
+    "Haddad",
+    "Osei",
+    "Kowalski",
+    "Moreau",
+    "Whitfield",
+    "Castellano",
+    "Iyer",
+    "Novak",
+    "Sandoval",
+    "Pemberton",
+    "Achterberg",
+    "Yilmaz",
+    "Donnelly",
+    "Khoury",
+    "Bianchi",
+    "Larsen",
+    "Abernathy",
+    "Chowdhury",
+    "Vance",
+    "Sokolova",
+    "Mbeki",
+    "Rourke",
 )
 """Each has a train, a flight and a hotel reserved from the start."""
-VISA_FREE = ("Irish", "British", "French", "German", "Italian", "Spanish", "Polish", "American", "Canadian", "Japanese", "Australian")
+VISA_FREE = (
+    "Irish",
+    "British",
+    "French",
+    "German",
+    "Italian",
+    "Spanish",
+    "Polish",
+    "American",
+    "Canadian",
+    "Japanese",
+    "Australian",
+)
 VISA_NEEDED = ("Kenya", "Nigeria", "Egypt", "India", "Vietnam", "Australia")
 _TRIP = re.compile(r"(train|flight) (.+) to (.+) (\d{4}-\d\d-\d\d) (\d\d:\d\d)")
 
@@ -95,8 +184,22 @@ def new_state(now: str = NOW) -> Journeys:
         goes, far = names[n % 14], names[17 + n % 20]
         railway = names[(n + 5) % 14]
         entries = (
-            {"kind": "train", "from": goes, "to": railway, "at": day.replace(hour=8 + n % 9), "seat": "aisle", "class": "standard"},
-            {"kind": "flight", "from": "London", "to": far, "at": day.replace(hour=9 + n % 8), "seat": "aisle", "class": "standard"},
+            {
+                "kind": "train",
+                "from": goes,
+                "to": railway,
+                "at": day.replace(hour=8 + n % 9),
+                "seat": "aisle",
+                "class": "standard",
+            },
+            {
+                "kind": "flight",
+                "from": "London",
+                "to": far,
+                "at": day.replace(hour=9 + n % 8),
+                "seat": "aisle",
+                "class": "standard",
+            },
             {"kind": "hotel", "hotel": f"Grand {far}", "to": far, "at": day, "nights": 2 + n % 3, "room": "double"},
         )
         for entry in entries:
@@ -123,7 +226,9 @@ def _day(state: Journeys, day: str | None) -> datetime:
     try:
         return datetime.combine(times.day(day or "today", state.now), datetime.min.time())
     except times.Unclear as failure:
-        raise ToolFailure(f'day {quote(day or "")} can\'t be read: {failure}; give it as said, "Friday" or "the twelfth"') from None
+        raise ToolFailure(
+            f'day {quote(day or "")} can\'t be read: {failure}; give it as said, "Friday" or "the twelfth"'
+        ) from None
 
 
 def _clock(at: datetime, time: str) -> datetime:
@@ -141,8 +246,11 @@ def _distance_km(origin: str, destination: str) -> int:
     return round(111 * math.hypot(a - c, across * math.cos(math.radians((a + c) / 2))))
 
 
-def _departure(state: Journeys, kind: str, origin: str, destination: str, day: str | None, after: str | None, before: str | None) -> str:
-    """The first departure after a time, or the last before one; trains leave hourly from 6 to 22, flights every three hours."""
+def _departure(
+    state: Journeys, kind: str, origin: str, destination: str, day: str | None, after: str | None, before: str | None
+) -> str:
+    """The first departure after a time, or the last before one; trains leave hourly from 6 to 22, flights every three
+    hours."""
     start, end = _city(origin), _city(destination)
     if start == end:
         raise ToolFailure(f"origin and destination are both {start}; ask where to")
@@ -177,7 +285,11 @@ def _fare(trip: str, passengers: int, travel_class: str) -> int:
         raise ToolFailure(f"{passengers} passengers can't travel on one ticket; give 1 to {MOST_PASSENGERS}")
     if kind == "train" and travel_class == "business":
         raise ToolFailure("trains have no business class; use standard or first")
-    one = 12 + _distance_km(origin, destination) * (0.14 if kind == "train" else 0.09) + (15 if at.weekday() in (4, 6) else 0)
+    one = (
+        12
+        + _distance_km(origin, destination) * (0.14 if kind == "train" else 0.09)
+        + (15 if at.weekday() in (4, 6) else 0)
+    )
     return round(one * {"standard": 1, "first": 1.8, "business": 2.6}[travel_class]) * passengers
 
 
@@ -198,7 +310,11 @@ def _reservation(state: Journeys, reservation: str) -> dict[str, Any]:
 
 @tool(access="read", latency=LogNormal(1.1, 0.35), takes_state=True)
 def find_train(
-    state: Journeys, destination: str, origin: str | None = None, day: str | None = None, leave_after: str | None = None,
+    state: Journeys,
+    destination: str,
+    origin: str | None = None,
+    day: str | None = None,
+    leave_after: str | None = None,
     leave_before: str | None = None,
 ) -> str:
     """Finds a train and returns its departure; from home and today if nothing is said.
@@ -213,7 +329,11 @@ def find_train(
 
 @tool(access="read", latency=LogNormal(1.5, 0.4), takes_state=True)
 def find_flight(
-    state: Journeys, destination: str, origin: str | None = None, day: str | None = None, leave_after: str | None = None,
+    state: Journeys,
+    destination: str,
+    origin: str | None = None,
+    day: str | None = None,
+    leave_after: str | None = None,
     leave_before: str | None = None,
 ) -> str:
     """Finds a flight and returns its departure; from home and today if nothing is said.
@@ -228,8 +348,12 @@ def find_flight(
 
 @tool(access="read", latency=LogNormal(1.2, 0.3))
 def find_hotel(
-    city: str, stars: int | None = None,
-    features: list[Literal["pool", "spa", "gym", "parking", "restaurant", "pets", "family rooms", "step-free", "kitchen"]] | None = None,
+    city: str,
+    stars: int | None = None,
+    features: list[
+        Literal["pool", "spa", "gym", "parking", "restaurant", "pets", "family rooms", "step-free", "kitchen"]
+    ]
+    | None = None,
     most_per_night: int | None = None,
 ) -> str:
     """Finds a hotel in a city and returns its name.
@@ -242,8 +366,11 @@ def find_hotel(
     if stars is not None and not 1 <= stars <= 5:
         raise ToolFailure(f"stars is {stars}; give 1 to 5")
     fits = [
-        pattern for pattern, (own, has) in HOTELS.items()
-        if own >= (stars or 1) and set(features or ()) <= set(has) and (most_per_night is None or own * 38 <= most_per_night)
+        pattern
+        for pattern, (own, has) in HOTELS.items()
+        if own >= (stars or 1)
+        and set(features or ()) <= set(has)
+        and (most_per_night is None or own * 38 <= most_per_night)
     ]
     if not fits:
         raise ToolFailure(f"no hotel in {where} has all that; ask for fewer stars, fewer features or a higher price")
@@ -275,10 +402,15 @@ def free_seats(trip: str, kind: Seat | None = None) -> str:
 
 @tool(access="write", writes=("reservations",), latency=LogNormal(1.8, 0.3), takes_state=True)
 def book_trip(
-    state: Journeys, trip: str, passengers: list[str], travel_class: Class = "standard", seat: Seat | None = None,
+    state: Journeys,
+    trip: str,
+    passengers: list[str],
+    travel_class: Class = "standard",
+    seat: Seat | None = None,
     extras: dict[str, int] | None = None,
 ) -> Did:
-    """Books a departure for named passengers and returns the reservation's number; extras are bags, bikes or meals with how many.
+    """Books a departure for named passengers and returns the reservation's number; extras are bags, bikes or meals with
+    how many.
 
     Args:
         trip: From find_train or find_flight
@@ -297,16 +429,38 @@ def book_trip(
     if code in state.reservations:
         raise ToolFailure(f"{passengers[0]} is on that {kind} already, {code}; use change_reservation")
     state.reservations[code] = {
-        "name": passengers[0], "passengers": len(passengers), "bags": (extras or {}).get("bags", 0), "checked_in": False, "kind": kind,
-        "from": origin, "to": destination, "at": at, "seat": seat or "any", "class": travel_class,
+        "name": passengers[0],
+        "passengers": len(passengers),
+        "bags": (extras or {}).get("bags", 0),
+        "checked_in": False,
+        "kind": kind,
+        "from": origin,
+        "to": destination,
+        "at": at,
+        "seat": seat or "any",
+        "class": travel_class,
     }
-    return Did(code, {"trip": trip, "passengers": sorted(map(fold, passengers)), "class": travel_class, "seat": seat, "extras": extras})
+    return Did(
+        code,
+        {
+            "trip": trip,
+            "passengers": sorted(map(fold, passengers)),
+            "class": travel_class,
+            "seat": seat,
+            "extras": extras,
+        },
+    )
 
 
 @tool(access="write", writes=("reservations",), latency=LogNormal(1.4, 0.3), takes_state=True)
 def book_room(
-    state: Journeys, hotel: str, guest: str, day: str, nights: int = 1,
-    room: Literal["single", "double", "twin", "family", "suite"] = "double", breakfast: bool = False,
+    state: Journeys,
+    hotel: str,
+    guest: str,
+    day: str,
+    nights: int = 1,
+    room: Literal["single", "double", "twin", "family", "suite"] = "double",
+    breakfast: bool = False,
 ) -> Did:
     """Books a hotel room and returns the reservation's number.
 
@@ -325,17 +479,38 @@ def book_room(
     if code in state.reservations:
         raise ToolFailure(f"{guest} has a room there then already, {code}; use change_reservation")
     state.reservations[code] = {
-        "name": guest, "passengers": 1, "kind": "hotel", "hotel": name, "to": city, "at": at, "nights": nights, "room": room,
+        "name": guest,
+        "passengers": 1,
+        "kind": "hotel",
+        "hotel": name,
+        "to": city,
+        "at": at,
+        "nights": nights,
+        "room": room,
         "breakfast": breakfast,
     }
-    return Did(code, {"hotel": name, "guest": fold(guest), "day": f"{at:%Y-%m-%d}", "nights": nights, "room": room, "breakfast": breakfast})
+    return Did(
+        code,
+        {
+            "hotel": name,
+            "guest": fold(guest),
+            "day": f"{at:%Y-%m-%d}",
+            "nights": nights,
+            "room": room,
+            "breakfast": breakfast,
+        },
+    )
 
 
 @tool(access="read", reads=("reservations",), latency=Uniform(0.4, 0.9), takes_state=True)
 def find_reservation(state: Journeys, name: str, kind: Literal["train", "flight", "hotel"] | None = None) -> str:
     """Finds a traveller's reservation and returns its number."""
     asked = fold(name)
-    under = {code: one for code, one in state.reservations.items() if fold(one["name"]) in asked.split() or asked in fold(one["name"])}
+    under = {
+        code: one
+        for code, one in state.reservations.items()
+        if fold(one["name"]) in asked.split() or asked in fold(one["name"])
+    }
     found = [code for code, one in under.items() if kind in (None, one["kind"])]
     if not found and under:
         raise ToolFailure(f"{name} has no {kind} reserved, but a {next(iter(under.values()))['kind']}")
@@ -348,7 +523,12 @@ def find_reservation(state: Journeys, name: str, kind: Literal["train", "flight"
 
 @tool(access="write", writes=("reservations",), latency=LogNormal(1.5, 0.3), takes_state=True)
 def change_reservation(
-    state: Journeys, reservation: str, day: str | None = None, time: str | None = None, nights: int | None = None, seat: Seat | None = None,
+    state: Journeys,
+    reservation: str,
+    day: str | None = None,
+    time: str | None = None,
+    nights: int | None = None,
+    seat: Seat | None = None,
     travel_class: Class | None = None,
 ) -> Did:
     """Changes a reservation; only what is given changes.
@@ -375,7 +555,9 @@ def change_reservation(
     if at < state.now:
         raise ToolFailure(f"{at:%A at %H:%M} has passed; ask for a later time")
     given: dict[str, Any] = {"nights": nights, "seat": seat, "class": travel_class}
-    state.reservations[reservation] = old | {"at": at} | {key: value for key, value in given.items() if value is not None}
+    state.reservations[reservation] = (
+        old | {"at": at} | {key: value for key, value in given.items() if value is not None}
+    )
     return Did("changed", {"reservation": reservation, "at": f"{at:%Y-%m-%d %H:%M}"} | given)
 
 
@@ -408,7 +590,10 @@ def check_in(state: Journeys, reservation: str, seat: Literal["window", "aisle"]
     if not 0 <= bags <= 5:
         raise ToolFailure(f"{bags} bags can't be checked; give 0 to 5")
     state.reservations[reservation] = old | {"checked_in": True, "bags": bags, "seat": seat or old["seat"]}
-    return Did(f"boarding group {zlib.crc32(reservation.encode()) % 4 + 1}", {"reservation": reservation, "seat": seat, "bags": bags})
+    return Did(
+        f"boarding group {zlib.crc32(reservation.encode()) % 4 + 1}",
+        {"reservation": reservation, "seat": seat, "bags": bags},
+    )
 
 
 @tool(access="read", latency=LogNormal(0.8, 0.4))
@@ -436,7 +621,9 @@ def get_weather(state: Journeys, city: str, day: str | None = None) -> str:
 
 
 @tool(access="write", writes=("alerts",), latency=Uniform(0.4, 0.8), takes_state=True)
-def set_price_alert(state: Journeys, destination: str, below: int, origin: str | None = None, until: str | None = None) -> Did:
+def set_price_alert(
+    state: Journeys, destination: str, below: int, origin: str | None = None, until: str | None = None
+) -> Did:
     """Tells the user when a flight gets cheaper than a price.
 
     Args:
@@ -463,6 +650,8 @@ def entry_rules(country: str, passport: str) -> str:
     where = known.get(fold(country).removeprefix("the "))
     if where is None:
         near = similar(country, known.values())
-        raise ToolFailure(f"nothing is known of {quote(country)}; {f'did the user mean {either(near)}?' if near else 'give a country'}")
+        raise ToolFailure(
+            f"nothing is known of {quote(country)}; {f'did the user mean {either(near)}?' if near else 'give a country'}"
+        )
     free = passport.strip().title() in VISA_FREE and where not in VISA_NEEDED
     return f"{where}: {'no visa up to 90 days' if free else 'a visa is needed, apply online'}"

@@ -47,7 +47,9 @@ def owned() -> dict[str, dict[Split, frozenset[Any]]]:
     """What each split has of its own: templates, pairs of tools, names and texts of every kind, worlds."""
     found: dict[str, dict[Split, frozenset[Any]]] = {
         "templates": {
-            split: frozenset(t.id for name in INTENTS for indirect in (False, True) for t in templates(name, split, indirect))
+            split: frozenset(
+                t.id for name in INTENTS for indirect in (False, True) for t in templates(name, split, indirect)
+            )
             | frozenset(t.id for slot in TAILS for t in tails(slot, split))
             for split in SPLITS
         },
@@ -71,7 +73,9 @@ def check_splits() -> None:
         return
     for what, by_split in owned().items():
         for n, a in enumerate(SPLITS):
-            for b in SPLITS[n + 1:]:
+            for b in SPLITS[n + 1 :]:
                 if common := by_split[a] & by_split[b]:
-                    raise ValueError(f"splits {a} and {b} share {len(common)} of {what}, such as {min(common)!r}; they must be disjoint")
+                    raise ValueError(
+                        f"splits {a} and {b} share {len(common)} of {what}, such as {min(common)!r}; they must be disjoint"
+                    )
     _checked = True

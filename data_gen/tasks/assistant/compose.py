@@ -33,10 +33,29 @@ CONNECTORS = ("and", "then", "and then", "also", "and also", "after that", "plus
 OPENERS = ("please", "hey", "hi", "okay", "so", "alright", "good morning", "listen")
 CLOSINGS = ("please", "thanks", "thank you", "that's all")
 LATE: Mapping[str, str] = {
-    "to": "to {}", "who": "with {}", "when": "{}", "day": "{}", "location": "in {}", "message": "saying {}", "content": "saying {}",
-    "title": "called {}", "chore": "to {}", "file": "with {}", "name": "called {}", "place": "for {}", "end": "to {}", "start": "from {}",
-    "length": "for {}", "list": "on my {} list", "calendar": "in the {} calendar", "folder": "in the {} folder",
-    "priority": "with {} priority", "transport": "{}", "cc": "with {} in copy", "subject": "with the subject {}", "person": "for {}",
+    "to": "to {}",
+    "who": "with {}",
+    "when": "{}",
+    "day": "{}",
+    "location": "in {}",
+    "message": "saying {}",
+    "content": "saying {}",
+    "title": "called {}",
+    "chore": "to {}",
+    "file": "with {}",
+    "name": "called {}",
+    "place": "for {}",
+    "end": "to {}",
+    "start": "from {}",
+    "length": "for {}",
+    "list": "on my {} list",
+    "calendar": "in the {} calendar",
+    "folder": "in the {} folder",
+    "priority": "with {} priority",
+    "transport": "{}",
+    "cc": "with {} in copy",
+    "subject": "with the subject {}",
+    "person": "for {}",
 }
 """How a slot is given afterwards."""
 _MAPS = frozenset({"map", "route", "route_text"})
@@ -58,7 +77,8 @@ class Style:
     times: Times = "said"
     """What gold calls give for times: what was said, or TinyAgent's forms."""
     rewordings: Mapping[str, Template] = field(default_factory=dict)
-    """Other wordings of templates, by the template's id (`data_gen.tasks.paraphrase`); each is drawn as often as its original."""
+    """Other wordings of templates, by the template's id (`data_gen.tasks.paraphrase`); each is drawn as often as its
+    original."""
 
 
 @dataclass(slots=True)
@@ -100,7 +120,8 @@ class Teller:
             last = self.clauses[len(self.clauses) - 1].intent.tool if self.clauses else None
             told = {telling.intent.name for telling in self.clauses.values()}
             fits = [
-                intent for intent in INTENTS.values()
+                intent
+                for intent in INTENTS.values()
                 if (last is None or (last, intent.tool) in pairs(self.split))
                 and not (intent.name in _MAPS and told & _MAPS or intent.name in _ANSWERED and told & _ANSWERED)
                 and not (intent.name == "reply" and "reply" in told)
@@ -111,7 +132,9 @@ class Teller:
 
     def _plan_clause(self, id: int, intent: Intent) -> None:
         draw = self.draw
-        wordings = templates(intent.name, self.split, draw.random() < self.style.indirect) or templates(intent.name, self.split)
+        wordings = templates(intent.name, self.split, draw.random() < self.style.indirect) or templates(
+            intent.name, self.split
+        )
         template = draw.choice(wordings)
         if template.id in self.style.rewordings and draw.random() < 0.5:
             template = self.style.rewordings[template.id]
@@ -133,8 +156,13 @@ class Teller:
                     pronouns.add(slot)
                     values[slot] = before
                 else:
-                    values[slot] = [self.drawer.person(value.accepted[0] if " " in value.accepted[0] else value.accepted[1],
-                                                       first_only=draw.random() < 0.5) for value in before[:1]]
+                    values[slot] = [
+                        self.drawer.person(
+                            value.accepted[0] if " " in value.accepted[0] else value.accepted[1],
+                            first_only=draw.random() < 0.5,
+                        )
+                        for value in before[:1]
+                    ]
                 earlier.named_again = True
             else:
                 values[slot] = self.drawer.some(kinds[slot])
@@ -179,7 +207,9 @@ class Teller:
             said = script.say(part.text)
             if part.mark:
                 op: Literal["open", "stage"] = "open" if part.mark == 1 else "stage"
-                script.marks.append(Mark(said.start, said.end, op, telling.id, intent or telling.intent.name if part.mark == 1 else ""))
+                script.marks.append(
+                    Mark(said.start, said.end, op, telling.id, intent or telling.intent.name if part.mark == 1 else "")
+                )
         return script
 
     def _say_values(self, script: Script, telling: Telling, slot: str) -> None:
@@ -227,7 +257,10 @@ class Teller:
             return None
         long = value.words == self.drawer.setting.short[1]
         return self._say(
-            self.drawer.short() if long else self.drawer.person(value.words, first_only=True), place.clause, place.slot, place.item
+            self.drawer.short() if long else self.drawer.person(value.words, first_only=True),
+            place.clause,
+            place.slot,
+            place.item,
         )
 
     def late(self, place: Place, *, named: bool) -> Script | None:
@@ -255,7 +288,9 @@ class Teller:
         other = self.draw.choice(swaps)
         template = self.draw.choice(templates(other, self.split))
         mark = next(n for n, part in enumerate(template.parts) if part.mark)
-        parts = template.parts[: mark + 1 + (len(template.parts) > mark + 1 and template.parts[mark + 1].slot in telling.values)]
+        parts = template.parts[
+            : mark + 1 + (len(template.parts) > mark + 1 and template.parts[mark + 1].slot in telling.values)
+        ]
         if any(part.slot and part.slot not in telling.values for part in parts):
             return None
         self.used.append(template.id)
@@ -291,7 +326,12 @@ VOICE = Voice()
 
 
 def compose(
-    split: Split, index: int, seed: int = 0, style: Style = PLAIN, source: str = "assistant", voice: Voice = VOICE,
+    split: Split,
+    index: int,
+    seed: int = 0,
+    style: Style = PLAIN,
+    source: str = "assistant",
+    voice: Voice = VOICE,
     world: int | None = None,
 ) -> Task:
     """The ``index``-th task of a split: a function of its arguments alone.
@@ -331,7 +371,15 @@ def asks_twice(script: Script, teller: Teller) -> bool:
 
 
 def task_of(
-    script: Script, teller: Teller, kinds: tuple[str, ...], name: str, split: Split, source: str, now: str, seed: int, voice: Voice
+    script: Script,
+    teller: Teller,
+    kinds: tuple[str, ...],
+    name: str,
+    split: Split,
+    source: str,
+    now: str,
+    seed: int,
+    voice: Voice,
 ) -> Task:
     """A task from a finished script."""
     derivation = Derivation(script.finish(), asks)
@@ -339,12 +387,20 @@ def task_of(
     place = teller.drawer.setting
     tools = [telling.intent.tool for telling in teller.clauses.values()]
     task = Task(
-        name, source, split, speak(script.words, seed, voice, script.labels), assistant_specs(now=now), gold,
+        name,
+        source,
+        split,
+        speak(script.words, seed, voice, script.labels),
+        assistant_specs(now=now),
+        gold,
         partial(AssistantToolbox, place.data, name, now=now),
-        answer=_answer(gold, place, {telling.intent.name for telling in teller.clauses.values()}), now=now,
+        answer=_answer(gold, place, {telling.intent.name for telling in teller.clauses.values()}),
+        now=now,
         tags=(f"intents:{len(tools)}", *kinds),
         meta={
-            "world": place.id, "templates": tuple(teller.used), "pairs": tuple(pairwise(tools)),
+            "world": place.id,
+            "templates": tuple(teller.used),
+            "pairs": tuple(pairwise(tools)),
             "entities": tuple(sorted(f"{key[0]}:{key[1]}" for key in teller.drawer.used)),
             "fluent": " ".join(script.fluent().words),
         },

@@ -1,7 +1,8 @@
 """Composes a conversation: two to six turns over one world, each of a kind that fits what was said and done before.
 
-Owns the drawing of one conversation. Its words are one script, in which every turn adds its clauses or changes those that are still
-to be done, so that the derivation of the whole reads any prefix of it like a request. Does not know when turns begin.
+Owns the drawing of one conversation. Its words are one script, in which every turn adds its clauses or changes those
+that are still to be done, so that the derivation of the whole reads any prefix of it like a request. Does not know when
+turns begin.
 """
 
 from __future__ import annotations
@@ -38,14 +39,29 @@ SIZES: Mapping[int, float] = {2: 0.25, 3: 0.3, 4: 0.25, 5: 0.12, 6: 0.08}
 """Shares of conversations by their number of turns."""
 FIRST: Mapping[str, float] = {"request": 0.4, "underspecified": 0.35, "run_together": 0.15, "long_pause": 0.1}
 NEXT: Mapping[str, float] = {
-    "follow_up": 0.24, "correction_after": 0.14, "change_of_mind_after": 0.06, "question": 0.14, "backchannel": 0.06, "thanks": 0.07,
-    "new_subject": 0.1, "underspecified": 0.12, "run_together": 0.04, "long_pause": 0.03,
+    "follow_up": 0.24,
+    "correction_after": 0.14,
+    "change_of_mind_after": 0.06,
+    "question": 0.14,
+    "backchannel": 0.06,
+    "thanks": 0.07,
+    "new_subject": 0.1,
+    "underspecified": 0.12,
+    "run_together": 0.04,
+    "long_pause": 0.03,
 }
 PENDING: Mapping[str, float] = {"clarified": 0.6, "correction_before": 0.22, "change_of_mind_before": 0.18}
 """Shares of kinds of turns: of a first one, of one after something was done, and of one after a question."""
 INTERRUPTS: Mapping[str, float] = {
-    "clarified": 0.15, "correction_before": 0.4, "change_of_mind_before": 0.4, "correction_after": 0.45, "change_of_mind_after": 0.4,
-    "follow_up": 0.1, "question": 0.1, "backchannel": 0.15, "thanks": 0.1,
+    "clarified": 0.15,
+    "correction_before": 0.4,
+    "change_of_mind_before": 0.4,
+    "correction_after": 0.45,
+    "change_of_mind_after": 0.4,
+    "follow_up": 0.1,
+    "question": 0.1,
+    "backchannel": 0.15,
+    "thanks": 0.1,
 }
 """Probability that a turn of a kind is begun while the answer is still being spoken."""
 PAUSE_S = (1.2, 2.6)
@@ -118,7 +134,9 @@ class Dialogue:
         script.places.clear()
         start = len(self.script.words)
         if kind == "long_pause":
-            starts = sorted({mark.start for mark in script.marks if mark.op == "put" and mark.start > 1}) or [len(script.words) - 1]
+            starts = sorted({mark.start for mark in script.marks if mark.op == "put" and mark.start > 1}) or [
+                len(script.words) - 1
+            ]
             self.pauses[start + max(1, self.draw.choice(starts))] = ns(round(self.draw.uniform(*PAUSE_S), 2))
         tools = [telling.intent.tool for telling in teller.clauses.values()]
         self.pairs += pairwise(tools)
@@ -167,15 +185,24 @@ class Dialogue:
         if not done:
             return False
         last = done[-1]
-        fits = [row for row in FOLLOW_UPS if last.intent in row.after and all(slot in last.slots for slot in row.copies.values())]
+        fits = [
+            row
+            for row in FOLLOW_UPS
+            if last.intent in row.after and all(slot in last.slots for slot in row.copies.values())
+        ]
         if not fits:
             return False
         row = self.draw.choice(fits)
         line = self._any(f"follow:{row.intent}:{','.join(row.copies)}:{min(row.after)}", row.lines)
         values = {slot: [self.drawer.one(self._kind(row.intent, slot))] for slot in _slots(line)}
         copies = {slot: last.slots[source] for slot, source in row.copies.items()}
-        script = self._render(line, self.clause, row.intent, values, {slot: [said.values for _, said in sorted(items.items())]
-                                                                       for slot, items in copies.items()})
+        script = self._render(
+            line,
+            self.clause,
+            row.intent,
+            values,
+            {slot: [said.values for _, said in sorted(items.items())] for slot, items in copies.items()},
+        )
         self.clause += 1
         self._add("follow_up", script)
         return True
@@ -199,7 +226,11 @@ class Dialogue:
     def _aside(self, kind: str, done: Sequence[Clause]) -> bool:
         writes = [clause for clause in done if BY_NAME[INTENTS[clause.intent].tool].access == "write"]
         script = Script()
-        if self.turns[-1].kind == kind or kind == "change_of_mind_after" and any(turn.kind == kind for turn in self.turns):
+        if (
+            self.turns[-1].kind == kind
+            or kind == "change_of_mind_after"
+            and any(turn.kind == kind for turn in self.turns)
+        ):
             return False  # nobody asks the same again at once
         if kind in ("thanks", "backchannel"):
             script.say(self._any(kind, ASIDES[kind]))
@@ -236,7 +267,12 @@ class Dialogue:
         return "person" if kind == _PERSON else kind
 
     def _render(
-        self, line: str, clause: int, intent: str, values: Mapping[str, list[Value]], copies: Mapping[str, list[Any]] | None = None
+        self,
+        line: str,
+        clause: int,
+        intent: str,
+        values: Mapping[str, list[Value]],
+        copies: Mapping[str, list[Any]] | None = None,
     ) -> Script:
         """The words of a line, with what they do to a clause."""
         script, teller = Script(), Teller(self.drawer, self.split, self.style)
@@ -257,7 +293,9 @@ class Dialogue:
 
     def _add(self, kind: str, script: Script, **more: Any) -> None:
         self.script.add(script)
-        self.turns.append(Turn(kind, len(self.script.words), 0, interrupts=INTERRUPTS.get(kind, 0.05) if self.turns else 0.0, **more))
+        self.turns.append(
+            Turn(kind, len(self.script.words), 0, interrupts=INTERRUPTS.get(kind, 0.05) if self.turns else 0.0, **more)
+        )
 
 
 def _usual(kind: str) -> dict[str, Any]:
@@ -285,7 +323,9 @@ def talk(dialogue: Dialogue) -> None:
             del shares[kind]
 
 
-def compose(split: Split, index: int, seed: int = 0, style: Style = PLAIN, source: str = SOURCE, voice: Voice = VOICE) -> Task:
+def compose(
+    split: Split, index: int, seed: int = 0, style: Style = PLAIN, source: str = SOURCE, voice: Voice = VOICE
+) -> Task:
     """The ``index``-th conversation of a split: a function of its arguments alone.
 
     Raises:
@@ -320,7 +360,11 @@ def task_of(dialogue: Dialogue, name: str, source: str, now: str, seed: int, voi
     turns: list[Turn] = []
     had = 0
     for turn in dialogue.turns:
-        there = {item.draft.key for item in understood(asks(clauses(edits, turn.words, True, frozenset()))) if not item.missing}
+        there = {
+            item.draft.key
+            for item in understood(asks(clauses(edits, turn.words, True, frozenset())))
+            if not item.missing
+        }
         # gold is in the order in which calls became clear, so a turn's are next to each other
         calls = max([had, *(n for n, key in enumerate(keys, start=1) if key in there)])
         if calls == had and not (turn.quiet or turn.asks or turn.answer):
@@ -334,15 +378,23 @@ def task_of(dialogue: Dialogue, name: str, source: str, now: str, seed: int, voi
         raise BadTask(f"task {name}: it asks for the same twice")
     place = dialogue.drawer.setting
     task = Task(
-        name, source, dialogue.split, timed(
-            script.words, [turn.words for turn in turns], seed, voice, script.labels, dialogue.pauses), assistant_specs(now=now), gold,
-        partial(AssistantToolbox, place.data, name, now=now), now=now,
+        name,
+        source,
+        dialogue.split,
+        timed(script.words, [turn.words for turn in turns], seed, voice, script.labels, dialogue.pauses),
+        assistant_specs(now=now),
+        gold,
+        partial(AssistantToolbox, place.data, name, now=now),
+        now=now,
         tags=(f"turns:{len(turns)}", *sorted({*dialogue.labels, *(turn.kind for turn in turns)})),
         meta={
-            "world": place.id, "templates": tuple(dialogue.used), "pairs": tuple(dialogue.pairs),
+            "world": place.id,
+            "templates": tuple(dialogue.used),
+            "pairs": tuple(dialogue.pairs),
             "entities": tuple(sorted(f"{key[0]}:{key[1]}" for key in dialogue.drawer.used)),
         },
-        reading=derivation, turns=tuple(turns),
+        reading=derivation,
+        turns=tuple(turns),
     )
     rehearse(task)
     return task

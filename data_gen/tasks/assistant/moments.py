@@ -105,7 +105,13 @@ def _holidays(year: int) -> list[tuple[date, str]]:
     import holidays
 
     said = {
-        "New Year's Day", "Memorial Day", "Independence Day", "Labor Day", "Columbus Day", "Veterans Day", "Thanksgiving Day",
+        "New Year's Day",
+        "Memorial Day",
+        "Independence Day",
+        "Labor Day",
+        "Columbus Day",
+        "Veterans Day",
+        "Thanksgiving Day",
         "Christmas Day",
     }
     return [(day, name) for day, name in holidays.US(years=[year]).items() if name in said]

@@ -820,45 +820,45 @@ MORE: dict[str, str] = {
 
 MORE_TAILS: dict[str, str] = {
     "subject": "with {subject} as the subject / subject line {subject} / the subject is {subject} / under the subject {subject} / "
-               "put {subject} in the subject line / use {subject} for the subject / the subject should be {subject} / "
-               "with the heading {subject} / titled {subject} / with {subject} in the subject field / "
-               "the subject line should read {subject} / give it the subject {subject}",
+    "put {subject} in the subject line / use {subject} for the subject / the subject should be {subject} / "
+    "with the heading {subject} / titled {subject} / with {subject} in the subject field / "
+    "the subject line should read {subject} / give it the subject {subject}",
     "cc": "with {cc} in copy / copy {cc} in / with a copy to {cc} / put {cc} on cc / please cc {cc} / copying in {cc} / "
-          "with {cc} copied in / the cc goes to {cc} / keep {cc} in the loop on that / have {cc} on cc as well / "
-          "a copy should go to {cc} / on cc I'd like {cc} / let {cc} get a copy",
+    "with {cc} copied in / the cc goes to {cc} / keep {cc} in the loop on that / have {cc} on cc as well / "
+    "a copy should go to {cc} / on cc I'd like {cc} / let {cc} get a copy",
     "location": "at {location} / held at {location} / the place is {location} / it takes place at {location} / "
-                "the location is {location} / we're meeting at {location} / with {location} as the location / it's at {location} / "
-                "set the location to {location} / put down {location} for the location / happening at {location} / "
-                "it'll be held at {location} / the venue is {location}",
+    "the location is {location} / we're meeting at {location} / with {location} as the location / it's at {location} / "
+    "set the location to {location} / put down {location} for the location / happening at {location} / "
+    "it'll be held at {location} / the venue is {location}",
     "who": "with {who} / invite {who} / with {who} invited / inviting {who} / please send an invite to {who} / "
-           "have {who} on the guest list / the guests are {who} / I'll be joined by {who} / with {who} attending / "
-           "include {who} as invitees / get {who} invited to it / put {who} down as attending / with an invitation for {who}",
+    "have {who} on the guest list / the guests are {who} / I'll be joined by {who} / with {who} attending / "
+    "include {who} as invitees / get {who} invited to it / put {who} down as attending / with an invitation for {who}",
     "calendar": "on my {calendar} calendar / use the {calendar} calendar / it goes on the {calendar} calendar / "
-                "in the calendar called {calendar} / it belongs in my {calendar} calendar / on the calendar named {calendar} / "
-                "the calendar is {calendar} / put it in the {calendar} calendar / under {calendar} in my calendars / "
-                "choose my {calendar} calendar for it / that's for the {calendar} calendar / file it on my calendar for {calendar}",
+    "in the calendar called {calendar} / it belongs in my {calendar} calendar / on the calendar named {calendar} / "
+    "the calendar is {calendar} / put it in the {calendar} calendar / under {calendar} in my calendars / "
+    "choose my {calendar} calendar for it / that's for the {calendar} calendar / file it on my calendar for {calendar}",
     "when": "due {when} / it's due {when} / the deadline is {when} / alert me {when} / have it go off {when} / notify me {when} / "
-            "it should pop up {when} / with an alert {when} / I'd like to hear about it {when} / I have to do it {when} / "
-            "it has to be done {when} / let it come up {when} / set it to ring {when} / tell me about it {when}",
+    "it should pop up {when} / with an alert {when} / I'd like to hear about it {when} / I have to do it {when} / "
+    "it has to be done {when} / let it come up {when} / set it to ring {when} / tell me about it {when}",
     "list": "on my {list} list / it goes on my {list} list / put it on the {list} list / under {list} in my lists / "
-            "in the list called {list} / it belongs on the list for {list} / the list is {list} / use my {list} list / "
-            "that's one for the {list} list / keep it with my {list} list / file it on the list named {list} / with my other {list} items",
+    "in the list called {list} / it belongs on the list for {list} / the list is {list} / use my {list} list / "
+    "that's one for the {list} list / keep it with my {list} list / file it on the list named {list} / with my other {list} items",
     "priority": "with {priority} priority / it's {priority} priority / the priority is {priority} / set the priority to {priority} / "
-                "give it {priority} priority / as a {priority} priority item / mark it as {priority} priority / "
-                "the priority should be {priority} / that has {priority} priority / flag it {priority} priority / "
-                "at {priority} priority / with the priority set to {priority}",
+    "give it {priority} priority / as a {priority} priority item / mark it as {priority} priority / "
+    "the priority should be {priority} / that has {priority} priority / flag it {priority} priority / "
+    "at {priority} priority / with the priority set to {priority}",
     "folder": "in my {folder} folder / in the folder called {folder} / it goes in the {folder} folder / put it into my {folder} folder / "
-              "the folder is {folder} / save it to the {folder} folder / under {folder} in my folders / file it in the folder {folder} / "
-              "keep it in the folder named {folder} / it belongs in my {folder} folder / use my {folder} folder / "
-              "inside the {folder} folder / store it in the folder for {folder}",
+    "the folder is {folder} / save it to the {folder} folder / under {folder} in my folders / file it in the folder {folder} / "
+    "keep it in the folder named {folder} / it belongs in my {folder} folder / use my {folder} folder / "
+    "inside the {folder} folder / store it in the folder for {folder}",
     "start": "from {start} / starting from {start} / starting in {start} / I'm coming from {start} / I'll be leaving from {start} / "
-             "beginning in {start} / with {start} as the starting point / I'm in {start} right now / setting out from {start} / "
-             "the starting point is {start} / we leave from {start} / my trip starts in {start} / departing from {start}",
+    "beginning in {start} / with {start} as the starting point / I'm in {start} right now / setting out from {start} / "
+    "the starting point is {start} / we leave from {start} / my trip starts in {start} / departing from {start}",
     "transport": "travelling {transport} / going {transport} / I'm going {transport} / I'll be travelling {transport} / "
-                 "we're getting there {transport} / I want to go {transport} / preferably {transport} / if I go {transport} / "
-                 "getting there {transport} / I'd like to travel {transport} / we'll be going {transport} / we're travelling {transport}",
+    "we're getting there {transport} / I want to go {transport} / preferably {transport} / if I go {transport} / "
+    "getting there {transport} / I'd like to travel {transport} / we'll be going {transport} / we're travelling {transport}",
     "message": "with the message {message} / saying {message} / with a note that {message} / tell them {message} / "
-               "to let them know {message} / with a line saying {message} / adding that {message} / mention that {message} / "
-               "write {message} above it / with the comment that {message} / put {message} at the top / "
-               "to say that {message} / explaining that {message} / let them know {message}",
+    "to let them know {message} / with a line saying {message} / adding that {message} / mention that {message} / "
+    "write {message} above it / with the comment that {message} / put {message} at the top / "
+    "to say that {message} / explaining that {message} / let them know {message}",
 }

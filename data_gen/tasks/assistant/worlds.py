@@ -52,7 +52,9 @@ def setting(split: Split, index: int, seed: int = 0) -> Setting:
     firsts = draw.sample(pool("first", split), PEOPLE)
     short, long = draw.choice(pool("nickname", split)).split()
     names = [f"{a} {b}" for a, b in zip([*firsts, short, long], lasts)]
-    people = tuple(Person(name, f"+1{draw.randint(2_000_000_000, 9_999_999_999)}", _address(name, draw)) for name in names)
+    people = tuple(
+        Person(name, f"+1{draw.randint(2_000_000_000, 9_999_999_999)}", _address(name, draw)) for name in names
+    )
     files = draw.sample(pool("file", split), FILES)
     stored = tuple(_file(name, "pdf" if n < FILES * 3 // 4 else "docx", draw, split) for n, name in enumerate(files))
     lists, folders, calendars = (_few(kind, split, draw) for kind in ("list", "folder", "calendar"))
@@ -62,13 +64,29 @@ def setting(split: Split, index: int, seed: int = 0) -> Setting:
         for person in draw.sample(people, 3)
     )
     data = WorldData(
-        people, stored,
+        people,
+        stored,
         tuple(Note(name, draw.choice(pool("message", split)), draw.choice(("Notes", *folders))) for name in notes),
-        mails, None, ("Notes", *folders), ("Calendar", *calendars), ("Reminders", *lists),
+        mails,
+        None,
+        ("Notes", *folders),
+        ("Calendar", *calendars),
+        ("Reminders", *lists),
     )
     return Setting(
-        id, split, data, tuple(names), (short, names[-1]), tuple(files[: FILES * 3 // 4]), tuple(files), tuple(notes), lists, folders,
-        calendars, tuple(draw.sample(pool("place", split), 12)), _few("room", split, draw),
+        id,
+        split,
+        data,
+        tuple(names),
+        (short, names[-1]),
+        tuple(files[: FILES * 3 // 4]),
+        tuple(files),
+        tuple(notes),
+        lists,
+        folders,
+        calendars,
+        tuple(draw.sample(pool("place", split), 12)),
+        _few("room", split, draw),
         datetime(2024, 1, 1) + timedelta(days=draw.randrange(1000)),
     )
 

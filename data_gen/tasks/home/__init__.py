@@ -1,9 +1,9 @@
 """Home Assistant's intents as tasks: commands that volunteers phrased, in several languages, each word's meaning known.
 
-Owns how a request is made of one to three sentences and what is marked in it: where each slot is said, and the first word after
-which all templates of the language agree on the tool. Every request passes the door of marked rows (`data_gen.tasks.rows`),
-whose rehearsal plays it in its house, and Home Assistant's own parser must take every sentence for what gold says.
-Does not know how sentences are drawn (`grammar`) and what tools do (`house`).
+Owns how a request is made of one to three sentences and what is marked in it: where each slot is said, and the first
+word after which all templates of the language agree on the tool. Every request passes the door of marked rows
+(`data_gen.tasks.rows`), whose rehearsal plays it in its house, and Home Assistant's own parser must take every sentence
+for what gold says. Does not know how sentences are drawn (`grammar`) and what tools do (`house`).
 
     python -m data_gen.tasks.home fi      # counts of the language, and a few of its requests
 """
@@ -33,7 +33,8 @@ from midsentence.tools.function import Tool
 __all__ = ["MissingPackage", "content", "languages", "rejected", "tasks"]
 
 COMMANDS = (1, 1, 1, 2, 2, 3)
-"""How many sentences a request has, drawn evenly from these; where one can't be used, all are drawn again, so that fewer are commoner."""
+"""How many sentences a request has, drawn evenly from these; where one can't be used, all are drawn again, so that
+fewer are commoner."""
 MOST_TEMPLATES = 8
 """An intent is drawn as often as it has templates, but no more often than this, so that timers are not most of it."""
 LISTED = 12
@@ -56,7 +57,8 @@ class _Language:
     places: Mapping[str, str]
     """The area of each device."""
     optional: frozenset[tuple[str, str]]
-    """Intents with fixed slots that every template with them gives the same value, so that leaving them out means it too."""
+    """Intents with fixed slots that every template with them gives the same value, so that leaving them out means it
+    too."""
 
 
 @lru_cache
@@ -108,7 +110,8 @@ def rejected(language: str) -> tuple[tuple[str, str], ...]:
 
 
 def _task(language: _Language, split: Split, index: int, seed: int) -> Task:
-    """One request; what can't be used (nobody says it, the house refuses it, another split could say it) is drawn again."""
+    """One request; what can't be used (nobody says it, the house refuses it, another split could say it) is drawn
+    again."""
     id = f"home-{language.code}-{split}-{index}"
     draw = random.Random(child(seed, id))
     for _ in range(_TRIES):
@@ -116,7 +119,7 @@ def _task(language: _Language, split: Split, index: int, seed: int) -> Task:
             return _made(language, split, id, draw, seed)
         except (_Other, BadTask):
             continue
-    raise ValueError(f"{id}: no request after {_TRIES} tries; look at the vocabulary's \"wrong\" and at the house")
+    raise ValueError(f'{id}: no request after {_TRIES} tries; look at the vocabulary\'s "wrong" and at the house')
 
 
 def _made(language: _Language, split: Split, id: str, draw: random.Random, seed: int) -> Task:
@@ -147,24 +150,34 @@ def _made(language: _Language, split: Split, id: str, draw: random.Random, seed:
     task = task_of_row(row, listed, seed, "home")
     edits = tuple(_closed(edit, words, late, language.vocabulary.get("goes_on")) for edit in task.reading.edits)
     return replace(
-        task, reading=replace(task.reading, edits=edits), tags=(f"language:{language.code}", f"commands:{len(said)}"),
+        task,
+        reading=replace(task.reading, edits=edits),
+        tags=(f"language:{language.code}", f"commands:{len(said)}"),
         meta={
-            "said": text, "package": provenance(), "templates": [f"{one.template.intent}: {_wording(one, spaces)}" for one in said],
-            "world": id, "pairs": [], "entities": [],
+            "said": text,
+            "package": provenance(),
+            "templates": [f"{one.template.intent}: {_wording(one, spaces)}" for one in said],
+            "world": id,
+            "pairs": [],
+            "entities": [],
         },
     )
 
 
 def _closed(edit: Edit, words: Sequence[str], late: Sequence[int], goes_on: Sequence[str] | None) -> Edit:
-    """An edit with the word that closes it: none for a tool that only the end tells, and for a value the next that it can't go on with.
+    """An edit with the word that closes it: none for a tool that only the end tells, and for a value the next that it
+    can't go on with.
 
-    The door of marked rows knows the words of English that a value goes on with; ``goes_on`` are those of another language.
+    The door of marked rows knows the words of English that a value goes on with; ``goes_on`` are those of another
+    language.
     """
     if edit.op == "open":
         return replace(edit, closes=None) if edit.clause in late else edit
     if goes_on is None or edit.closes == edit.end:
         return edit
-    return replace(edit, closes=next((n + 1 for n in range(edit.end, len(words)) if plain(words[n]) not in goes_on), None))
+    return replace(
+        edit, closes=next((n + 1 for n in range(edit.end, len(words)) if plain(words[n]) not in goes_on), None)
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -185,7 +198,8 @@ def _wording(one: Any, spaces: bool) -> str:
 
 
 def _sentence(language: _Language, split: Split, draw: random.Random) -> Any:
-    """A sentence of the split that no earlier one could give, and that Home Assistant's parser takes for its call and no other."""
+    """A sentence of the split that no earlier one could give, and that Home Assistant's parser takes for its call and
+    no other."""
     by = language.grammar.of(split)
     intents = sorted(by)
     intent = draw.choices(intents, [min(len(by[name]), MOST_TEMPLATES) for name in intents])[0]
@@ -240,13 +254,16 @@ def _marked(
     for slot, value in fixed.items():
         n = first + known[slot] if slot in known else min(after, len(words) - 1)
         marks[slot] = {"value": value} if n <= at and clear else {"words": _quote(words, n, n + 1), "value": value}
-    optional = {slot for slot in fixed if (intent, slot) in language.optional or slot == "domain" and "device_class" in marks}
+    optional = {
+        slot for slot in fixed if (intent, slot) in language.optional or slot == "domain" and "device_class" in marks
+    }
     args = {slot: [mark["value"], *([""] if slot in optional else [])] for slot, mark in marks.items()}
     return {"name": intent, "args": args}, {"tool": _quote(words, at, at + 1), "args": marks}, clear
 
 
 def _clear(language: _Language, said: Any, own: Sequence[str]) -> tuple[int | None, dict[str, int]]:
-    """The word of a sentence after which its tool is clear, and those of its fixed slots; none for what only the end tells.
+    """The word of a sentence after which its tool is clear, and those of its fixed slots; none for what only the end
+    tells.
 
     Raises:
         _Other: its beginning is what a listener takes for another command.
@@ -269,7 +286,7 @@ def _clear(language: _Language, said: Any, own: Sequence[str]) -> tuple[int | No
 def _quote(words: Sequence[str], start: int, end: int) -> str:
     """Words as the marks quote them, with a number where they are said more than once."""
     said, wanted = [plain(word) for word in words], [plain(word) for word in words[start:end]]
-    found = [n for n in range(len(said) - len(wanted) + 1) if said[n: n + len(wanted)] == wanted]
+    found = [n for n in range(len(said) - len(wanted) + 1) if said[n : n + len(wanted)] == wanted]
     return " ".join(words[start:end]) + (f"#{found.index(start) + 1}" if len(found) > 1 else "")
 
 
@@ -281,7 +298,10 @@ def summary(code: str, count: int = 6) -> dict[str, Any]:
         reasons[why] = reasons.get(why, 0) + 1
     splits = {split: sum(len(some) for some in grammar.of(split).values()) for split in BEFORE}
     return {
-        "package": provenance(), "intents": len(_language(code).tools), "templates": splits, "not_used": reasons,
+        "package": provenance(),
+        "intents": len(_language(code).tools),
+        "templates": splits,
+        "not_used": reasons,
         "requests": [(task.meta or {})["said"] for task in tasks("test", 0, count, code)],
     }
 

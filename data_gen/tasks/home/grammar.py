@@ -1,10 +1,10 @@
 """The sentence templates of a language: which can be used, what they say, and what their beginnings may still become.
 
-Owns the drawing of a sentence from a template with the places of its slots, the splits (a template belongs to one), and the question
-what has become clear of a command after so many of its words: the templates of the whole language are matched against the
-beginning, so what follows is not looked at. `hassil` parses templates and recognises whole sentences; its own sampler lists all
-that a template gives, without saying where the slots are, and can't match half a sentence, so those two are done here.
-Does not know tools and houses: of the latter it takes names.
+Owns the drawing of a sentence from a template with the places of its slots, the splits (a template belongs to one), and
+the question what has become clear of a command after so many of its words: the templates of the whole language are
+matched against the beginning, so what follows is not looked at. `hassil` parses templates and recognises whole
+sentences; its own sampler lists all that a template gives, without saying where the slots are, and can't match half a
+sentence, so those two are done here. Does not know tools and houses: of the latter it takes names.
 """
 
 from __future__ import annotations
@@ -17,7 +17,16 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import regex
-from hassil.expression import Alternative, Expression, Group, ListReference, Permutation, RuleReference, Sentence, TextChunk
+from hassil.expression import (
+    Alternative,
+    Expression,
+    Group,
+    ListReference,
+    Permutation,
+    RuleReference,
+    Sentence,
+    TextChunk,
+)
 from hassil.intents import IntentData, Intents, RangeSlotList, SlotList, TextSlotList, TextSlotValue, WildcardSlotList
 from hassil.recognize import recognize_all
 from hassil.sample import sample_expression
@@ -35,12 +44,18 @@ NOTHING, ANYTHING = r"[^\s\S]", r"\S.*"
 HERE = "\x00"
 """The area of whoever speaks, where a template takes it from there."""
 _RANGES = {
-    "temperature": (16, 25, 1), "color_temperature": (2000, 6500, 100), "timer_hours": (1, 4, 1), "timer_minutes": (1, 59, 1),
+    "temperature": (16, 25, 1),
+    "color_temperature": (2000, 6500, 100),
+    "timer_hours": (1, 4, 1),
+    "timer_minutes": (1, 59, 1),
     "timer_seconds": (5, 59, 1),
 }
 """Numbers that people say, where the package takes more; others are said in steps of five."""
 _TEXTS = {
-    "shopping_list_item": "item", "todo_list_item": "item", "message": "message", "search_query": "search_query",
+    "shopping_list_item": "item",
+    "todo_list_item": "item",
+    "message": "message",
+    "search_query": "search_query",
     "timer_name": "timer_name",
 }
 """Lists of the package that take any text, and the vocabulary's texts for them."""
@@ -68,7 +83,7 @@ class Said:
         """The text with its slots' names in the place of their values."""
         text = self.text
         for slot in sorted(self.slots, key=lambda slot: -slot.start):
-            text = f"{text[:slot.start]}{{{slot.name}}}{text[slot.end:]}"
+            text = f"{text[: slot.start]}{{{slot.name}}}{text[slot.end :]}"
         return text
 
 
@@ -90,7 +105,13 @@ class Template:
     def split(self) -> Split:
         """Its split, by a hash of what it is."""
         unit = child(0, "home", self.intent, self.text) / (1 << 63)
-        return "train" if unit < SHARES["train"] else "validation" if unit < SHARES["train"] + SHARES["validation"] else "test"
+        return (
+            "train"
+            if unit < SHARES["train"]
+            else "validation"
+            if unit < SHARES["train"] + SHARES["validation"]
+            else "test"
+        )
 
 
 class Unusable(ValueError):
@@ -112,12 +133,16 @@ class Grammar:
         floors: names of floors.
     """
 
-    def __init__(self, language: Language, names: Sequence[tuple[str, str]], areas: Mapping[str, str], floors: Sequence[str]) -> None:
+    def __init__(
+        self, language: Language, names: Sequence[tuple[str, str]], areas: Mapping[str, str], floors: Sequence[str]
+    ) -> None:
         self.language, self.spaces = language, language.vocabulary["spaces"]
         self.intents = Intents.from_dict(language.intents)
         self.names = tuple(names)
         self.lists: dict[str, SlotList] = self.intents.slot_lists | {
-            "name": TextSlotList("name", [TextSlotValue(TextChunk(name), name, context={"domain": domain}) for name, domain in names]),
+            "name": TextSlotList(
+                "name", [TextSlotValue(TextChunk(name), name, context={"domain": domain}) for name, domain in names]
+            ),
             "area": TextSlotList("area", [TextSlotValue(TextChunk(form), area) for form, area in areas.items()]),
             "floor": TextSlotList("floor", [TextSlotValue(TextChunk(floor), floor) for floor in floors]),
         }
@@ -141,8 +166,11 @@ class Grammar:
         self._exact = {key: self._compile(group, NOTHING) for key, group in self._groups.items()}
         free = {key: [template for template in group if self._is_free(template)] for key, group in self._groups.items()}
         self._free, self._vague = (
-            {key: self._compile(some, ANYTHING) for key, group in free.items()
-             if (some := [template for template in group if self._begins_free(template) == begins])}
+            {
+                key: self._compile(some, ANYTHING)
+                for key, group in free.items()
+                if (some := [template for template in group if self._begins_free(template) == begins])
+            }
             for begins in (False, True)
         )
         self._singles: dict[Template, regex.Pattern] = {}
@@ -171,15 +199,21 @@ class Grammar:
         for reference in self.references(template):
             found = self.list_of(template, reference)
             if isinstance(found, WildcardSlotList) and not self._texts(reference):
-                raise Unusable(f"has {{{reference.list_name}}}, which takes any text and of which the vocabulary has none")
+                raise Unusable(
+                    f"has {{{reference.list_name}}}, which takes any text and of which the vocabulary has none"
+                )
 
     def _is_free(self, template: Template) -> bool:
         """Whether a template takes any text somewhere."""
-        return any(isinstance(self.list_of(template, reference), WildcardSlotList) for reference in self.references(template))
+        return any(
+            isinstance(self.list_of(template, reference), WildcardSlotList) for reference in self.references(template)
+        )
 
     def _begins_free(self, template: Template) -> bool:
         """Whether a template may begin with any text, so that it could be told from no other."""
-        return any(isinstance(first, WildcardSlotList) for first in self._firsts(template, template.sentence.expression))
+        return any(
+            isinstance(first, WildcardSlotList) for first in self._firsts(template, template.sentence.expression)
+        )
 
     def _firsts(self, template: Template, part: Expression) -> list[SlotList | None]:
         """Lists that a part of a template may begin with; None for words, and nothing for a part without any."""
@@ -257,12 +291,16 @@ class Grammar:
         """Whether an area's name with the endings that the template gives it is a form of it."""
         if not self.forms:
             return True
-        words = ((slot, self._around(said.text, slot)) for slot in said.slots if slot.name == "area" and slot.value in self.known_areas)
+        words = (
+            (slot, self._around(said.text, slot))
+            for slot in said.slots
+            if slot.name == "area" and slot.value in self.known_areas
+        )
         return all(word in self.forms for _, word in words)
 
     def _around(self, text: str, slot: Slot) -> str:
         start, end = text.rfind(" ", 0, slot.start) + 1, text.find(" ", slot.end)
-        return text[start: end if end >= 0 else len(text)]
+        return text[start : end if end >= 0 else len(text)]
 
     def _walk(self, template: Template, part: Expression, random: random.Random, parts: list[Any]) -> None:
         match part:
@@ -281,7 +319,9 @@ class Grammar:
                 for item in part.items:
                     self._walk(template, item, random, parts)
 
-    def _value(self, template: Template, reference: ListReference, random: random.Random) -> tuple[str, ListReference, Any]:
+    def _value(
+        self, template: Template, reference: ListReference, random: random.Random
+    ) -> tuple[str, ListReference, Any]:
         found = self.list_of(template, reference)
         if isinstance(found, RangeSlotList):
             low, high, step = _RANGES.get(reference.list_name, (5, 95, 5))
@@ -315,12 +355,14 @@ class Grammar:
         return self._singles[template]
 
     def calls(self, text: str) -> set[tuple[str, tuple[tuple[str, Any], ...]]]:
-        """What Home Assistant's own parser takes a sentence for: intents with their slots, of the readings with most of it literal
-        and least of it free."""
+        """What Home Assistant's own parser takes a sentence for: intents with their slots, of the readings with most of
+        it literal and least of it free."""
         lists = {name: self.lists[name] for name in ("name", "area", "floor")}
         results = [
             (-result.text_chunks_matched, sum(entity.is_wildcard for entity in result.entities_list), result)
-            for result in recognize_all(text, self.intents, lists, intent_context={"area": HERE}, language=self.language.code)
+            for result in recognize_all(
+                text, self.intents, lists, intent_context={"area": HERE}, language=self.language.code
+            )
         ]
         best = min((rank for *rank, _ in results), default=[])
         found = set()
@@ -333,12 +375,14 @@ class Grammar:
     def _known(self, beginning: str) -> tuple[str | None, Mapping[str, Any]]:
         """The intent and the fixed slots that all templates agree on which a sentence with this beginning may be of.
 
-        What may be any text is taken for that only where nothing else fits ("pause attic" is of no timer called "attic"), and at
-        the beginning of a sentence last of all.
+        What may be any text is taken for that only where nothing else fits ("pause attic" is of no timer called
+        "attic"), and at the beginning of a sentence last of all.
         """
         left: list[tuple[str, tuple[Any, ...]]] = []
         for patterns in (self._exact, self._free, self._vague):
-            left = left or [key for key, pattern in patterns.items() if pattern.fullmatch(beginning, partial=True) is not None]
+            left = left or [
+                key for key, pattern in patterns.items() if pattern.fullmatch(beginning, partial=True) is not None
+            ]
         if not left or len({intent for intent, _ in left}) > 1:
             return None, {}
         return left[0][0], dict(set(left[0][1]).intersection(*(fixed for _, fixed in left[1:])))
@@ -353,7 +397,9 @@ class Grammar:
         """A template, or a part of one, as a regular expression; ``lists`` takes the lists that it names."""
         match part:
             case TextChunk():
-                return str(regex.sub(r"(?:\\ |\s)+", " *", regex.escape(part.original_text.lower(), literal_spaces=True)))
+                return str(
+                    regex.sub(r"(?:\\ |\s)+", " *", regex.escape(part.original_text.lower(), literal_spaces=True))
+                )
             case ListReference():
                 return self._pattern_of_list(template, part, lists)
             case RuleReference():
@@ -373,7 +419,11 @@ class Grammar:
         if isinstance(found, WildcardSlotList):
             return "\x00"
         assert isinstance(found, TextSlotList)
-        texts = tuple(text.lower() for value in self._values(template, reference, found) for text in sample_expression(value.text_in))
+        texts = tuple(
+            text.lower()
+            for value in self._values(template, reference, found)
+            for text in sample_expression(value.text_in)
+        )
         key = next((key for key, known in lists.items() if known == texts), f"l{len(lists)}")
         lists[key] = texts
         return rf"\L<{key}>"

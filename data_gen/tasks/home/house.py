@@ -1,7 +1,7 @@
 """A house that Home Assistant's intents can be carried out in: devices in rooms, timers, lists, and what is refused.
 
-Owns the state of a house, made from a language's vocabulary, and what each intent does to it or tells of it. States are drawn by
-the hash of a task's id; timers that a request refers to are running. Does not know sentences and signatures.
+Owns the state of a house, made from a language's vocabulary, and what each intent does to it or tells of it. States are
+drawn by the hash of a task's id; timers that a request refers to are running. Does not know sentences and signatures.
 """
 
 from __future__ import annotations
@@ -17,10 +17,22 @@ from midsentence.tools.text import either, fold, quote
 from midsentence.tools.tool import Json, ToolFailure
 
 _STATES = {
-    "light": ("on", "off"), "switch": ("on", "off"), "fan": ("on", "off"), "input_boolean": ("on", "off"), "lock": ("locked", "unlocked"),
-    "cover": ("open", "closed"), "valve": ("open", "closed"), "media_player": ("playing", "paused"), "climate": ("heat", "off"),
-    "vacuum": ("cleaning", "docked"), "lawn_mower": ("mowing", "docked"), "weather": ("sunny", "rainy", "cloudy"), "scene": ("",),
-    "script": ("off",), "button": ("",), "todo": ("",),
+    "light": ("on", "off"),
+    "switch": ("on", "off"),
+    "fan": ("on", "off"),
+    "input_boolean": ("on", "off"),
+    "lock": ("locked", "unlocked"),
+    "cover": ("open", "closed"),
+    "valve": ("open", "closed"),
+    "media_player": ("playing", "paused"),
+    "climate": ("heat", "off"),
+    "vacuum": ("cleaning", "docked"),
+    "lawn_mower": ("mowing", "docked"),
+    "weather": ("sunny", "rainy", "cloudy"),
+    "scene": ("",),
+    "script": ("off",),
+    "button": ("",),
+    "todo": ("",),
 }
 _ON = {"lock": "locked", "cover": "open", "valve": "open", "media_player": "on", "climate": "heat"}
 _OFF = {"lock": "unlocked", "cover": "closed", "valve": "closed"}
@@ -70,28 +82,36 @@ class House:
 
 
 def house(vocabulary: Mapping[str, Any], id: str, calls: Sequence[tuple[str, Mapping[str, GoldArg]]]) -> House:
-    """The house of a task: its states follow from the id, and it has the timers and the list items that calls refer to, each of them a
-    tool and what it accepts."""
+    """The house of a task: its states follow from the id, and it has the timers and the list items that calls refer to,
+    each of them a tool and what it accepts."""
     draw = random.Random(child(0, "house", id))
     devices = [
         Device(name, domain, area, state=draw.choice(_STATES.get(domain) or (str(draw.randrange(20, 90)),)))
-        for domain, named in vocabulary["devices"].items() for name, area in named.items()
+        for domain, named in vocabulary["devices"].items()
+        for name, area in named.items()
     ]
     devices += [
         Device(name, "cover", area, kind, draw.choice(_STATES["cover"]))
-        for area, named in vocabulary["covers"].items() for name, kind in named.items()
+        for area, named in vocabulary["covers"].items()
+        for name, kind in named.items()
     ]
     made = House(
-        dict(vocabulary["areas"]), vocabulary["here"], devices, {area: 16 + draw.randrange(17) / 2 for area in vocabulary["areas"]},
+        dict(vocabulary["areas"]),
+        vocabulary["here"],
+        devices,
+        {area: 16 + draw.randrange(17) / 2 for area in vocabulary["areas"]},
         lists={name: [] for name in ("", *(device.name for device in devices if device.domain == "todo"))},
-        clock=f"{draw.randrange(7, 23):02d}:{draw.randrange(60):02d}", date=f"2026-{draw.randrange(1, 13):02d}-{draw.randrange(1, 29):02d}",
+        clock=f"{draw.randrange(7, 23):02d}:{draw.randrange(60):02d}",
+        date=f"2026-{draw.randrange(1, 13):02d}-{draw.randrange(1, 29):02d}",
     )
     made.timers.append(Timer(420, draw.randrange(30, 400)))
     for tool, args in _whole(calls):
         if "Timer" in tool and tool not in ("HassStartTimer", "HassCancelAllTimers"):
             seconds = _seconds(args, "start_")
             if seconds or {"name", "area"} & set(args):
-                made.timers.append(Timer(seconds or 900, draw.randrange(30, 600), args.get("name", ""), args.get("area", "")))
+                made.timers.append(
+                    Timer(seconds or 900, draw.randrange(30, 600), args.get("name", ""), args.get("area", ""))
+                )
         if tool.endswith(("CompleteItem", "RemoveItem")) and "item" in args and args.get("name", "") in made.lists:
             made.lists[args.get("name", "")].append(args["item"])
     return made
@@ -123,7 +143,9 @@ def _chosen(house: House, args: Mapping[str, Any], domains: Sequence[str] = (), 
         found = [device for device in found if device.device_class == args["device_class"]]
     if "name" in args:
         if not any(fold(device.name) == fold(args["name"]) for device in found):
-            raise ToolFailure(f"no device {quote(args['name'])}; there are {', '.join(device.name for device in found[:12]) or 'none'}")
+            raise ToolFailure(
+                f"no device {quote(args['name'])}; there are {', '.join(device.name for device in found[:12]) or 'none'}"
+            )
         found = [device for device in found if fold(device.name) == fold(args["name"])]
     elif near and not {"area", "floor"} & set(args):
         found = [device for device in found if device.area == house.here] or found
@@ -201,8 +223,12 @@ def _mover(domain: str, state: str) -> Callable[..., Json]:
 
     def move(house: House, **args: Any) -> Json:
         # where a robot is to work is not where it stands
-        place = {} if domain in ("vacuum", "lawn_mower") else {key: args[key] for key in ("area", "floor") if key in args}
-        found = _chosen(house, place | {key: args[key] for key in ("name",) if key in args}, (domain,))[: None if place else 1]
+        place = (
+            {} if domain in ("vacuum", "lawn_mower") else {key: args[key] for key in ("area", "floor") if key in args}
+        )
+        found = _chosen(house, place | {key: args[key] for key in ("name",) if key in args}, (domain,))[
+            : None if place else 1
+        ]
         for device in found:
             device.state = state
         return _done(found)
@@ -266,7 +292,11 @@ def _timer(house: House, args: Mapping[str, Any]) -> Timer:
     """The timer that arguments name, or the last that was started."""
     seconds, name, area = _seconds(args, "start_"), args.get("name", ""), args.get("area", "")
     for timer in reversed(house.timers):
-        if (not seconds or timer.seconds == seconds) and fold(name) in ("", fold(timer.name)) and area in ("", timer.area):
+        if (
+            (not seconds or timer.seconds == seconds)
+            and fold(name) in ("", fold(timer.name))
+            and area in ("", timer.area)
+        ):
             return timer
     known = ", ".join(f"{timer.name or timer.area or 'a timer'} of {timer.seconds} s" for timer in house.timers)
     raise ToolFailure(f"no such timer; there are {known or 'none'}")
@@ -318,7 +348,9 @@ def timer_status(house: House, **args: Any) -> Json:
 
 
 _PERCENT = (0, 100)
-set_light = _setter(("light",), "brightness", "color", "temperature", limits={"brightness": _PERCENT, "temperature": (1000, 10_000)})
+set_light = _setter(
+    ("light",), "brightness", "color", "temperature", limits={"brightness": _PERCENT, "temperature": (1000, 10_000)}
+)
 set_position = _setter(("cover", "valve"), "position", limits={"position": _PERCENT})
 set_temperature = _setter(("climate",), "temperature", limits={"temperature": (5, 35)})
 set_fan_mode = _setter(("climate",), "fan_mode", limits={})

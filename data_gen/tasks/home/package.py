@@ -1,8 +1,8 @@
 """Home Assistant's intents as they come: the package `home-assistant-intents`, and `hassil`, which reads its templates.
 
 Owns the door to both (what is missing, and the command that brings it), the languages that this source can speak, and a
-hash of what was read. The package says Apache-2.0; its sentences are those of github.com/OHF-Voice/intents, where volunteers wrote
-them under CC BY 4.0. Does not know what is made of it.
+hash of what was read. The package says Apache-2.0; its sentences are those of github.com/OHF-Voice/intents, where
+volunteers wrote them under CC BY 4.0. Does not know what is made of it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def read(code: str) -> Language:
     if code not in languages():
         raise ValueError(f"data.language is {code!r}; source home speaks {', '.join(languages())}")
     folder = _folder()
-    intents, catalogue = (json.loads((folder / name).read_text("utf-8")) for name in (f"data/{code}.json", "intents.json"))
+    intents, catalogue = (
+        json.loads((folder / name).read_text("utf-8")) for name in (f"data/{code}.json", "intents.json")
+    )
     return Language(code, intents, catalogue, yaml.safe_load((FOLDER / f"{code}.yaml").read_text("utf-8")))
 
 
@@ -78,7 +80,9 @@ def _folder() -> Path:
         try:
             version(name)
         except PackageNotFoundError:
-            raise MissingPackage(f"source home reads the package {name}, which is not installed; get it with: {PIP}") from None
+            raise MissingPackage(
+                f"source home reads the package {name}, which is not installed; get it with: {PIP}"
+            ) from None
     spec = find_spec("home_assistant_intents")
     assert spec is not None and spec.origin is not None
     return Path(spec.origin).parent

@@ -1,7 +1,8 @@
-"""The intents of a language as tools: names and descriptions are the package's, types those of the lists that its templates use.
+"""The intents of a language as tools: names and descriptions are the package's, types those of the lists that its
+templates use.
 
-Owns which intent reads and which writes, what it touches and how long it takes, and the signature that comes out. Does not know
-what a tool does (`data_gen.tasks.home.house`).
+Owns which intent reads and which writes, what it touches and how long it takes, and the signature that comes out. Does
+not know what a tool does (`data_gen.tasks.home.house`).
 """
 
 from __future__ import annotations
@@ -31,35 +32,59 @@ _READS: Mapping[str, tuple[Callable[..., Any], Sequence[str], Uniform]] = {
     "HassTimerStatus": (house.timer_status, (_TIMERS,), _QUICK),
 }
 _WRITES: Mapping[str, tuple[Callable[..., Any], str, Uniform]] = {
-    "HassTurnOn": (house.turn_on, _DEVICES, _QUICK), "HassTurnOff": (house.turn_off, _DEVICES, _QUICK),
-    "HassLightSet": (house.set_light, _DEVICES, _QUICK), "HassSetPosition": (house.set_position, _DEVICES, _SLOW),
-    "HassClimateSetTemperature": (house.set_temperature, _DEVICES, _SLOW), "HassClimateSetFanMode": (house.set_fan_mode, _DEVICES, _SLOW),
+    "HassTurnOn": (house.turn_on, _DEVICES, _QUICK),
+    "HassTurnOff": (house.turn_off, _DEVICES, _QUICK),
+    "HassLightSet": (house.set_light, _DEVICES, _QUICK),
+    "HassSetPosition": (house.set_position, _DEVICES, _SLOW),
+    "HassClimateSetTemperature": (house.set_temperature, _DEVICES, _SLOW),
+    "HassClimateSetFanMode": (house.set_fan_mode, _DEVICES, _SLOW),
     "HassFanSetSpeed": (house.set_fan_speed, _DEVICES, _QUICK),
-    "HassSetVolume": (house.set_volume, _MEDIA, _QUICK), "HassSetVolumeRelative": (house.change_volume, _MEDIA, _QUICK),
-    "HassMediaPause": (house.pause_media, _MEDIA, _QUICK), "HassMediaUnpause": (house.play_media, _MEDIA, _QUICK),
-    "HassMediaNext": (house.play_media, _MEDIA, _QUICK), "HassMediaPrevious": (house.play_media, _MEDIA, _QUICK),
-    "HassMediaPlayerMute": (house.mute, _MEDIA, _QUICK), "HassMediaPlayerUnmute": (house.unmute, _MEDIA, _QUICK),
-    "HassMediaSearchAndPlay": (house.play, _MEDIA, _AWAY), "HassBroadcast": (house.broadcast, "speakers", _SLOW),
-    "HassVacuumStart": (house.clean, _ROBOTS, _SLOW), "HassVacuumCleanArea": (house.clean, _ROBOTS, _SLOW),
+    "HassSetVolume": (house.set_volume, _MEDIA, _QUICK),
+    "HassSetVolumeRelative": (house.change_volume, _MEDIA, _QUICK),
+    "HassMediaPause": (house.pause_media, _MEDIA, _QUICK),
+    "HassMediaUnpause": (house.play_media, _MEDIA, _QUICK),
+    "HassMediaNext": (house.play_media, _MEDIA, _QUICK),
+    "HassMediaPrevious": (house.play_media, _MEDIA, _QUICK),
+    "HassMediaPlayerMute": (house.mute, _MEDIA, _QUICK),
+    "HassMediaPlayerUnmute": (house.unmute, _MEDIA, _QUICK),
+    "HassMediaSearchAndPlay": (house.play, _MEDIA, _AWAY),
+    "HassBroadcast": (house.broadcast, "speakers", _SLOW),
+    "HassVacuumStart": (house.clean, _ROBOTS, _SLOW),
+    "HassVacuumCleanArea": (house.clean, _ROBOTS, _SLOW),
     "HassVacuumReturnToBase": (house.dock, _ROBOTS, _SLOW),
-    "HassLawnMowerStartMowing": (house.mow, _ROBOTS, _SLOW), "HassLawnMowerDock": (house.dock_mower, _ROBOTS, _SLOW),
-    "HassStartTimer": (house.start_timer, _TIMERS, _QUICK), "HassCancelTimer": (house.cancel_timer, _TIMERS, _QUICK),
-    "HassCancelAllTimers": (house.cancel_timers, _TIMERS, _QUICK), "HassIncreaseTimer": (house.increase_timer, _TIMERS, _QUICK),
-    "HassDecreaseTimer": (house.decrease_timer, _TIMERS, _QUICK), "HassPauseTimer": (house.pause_timer, _TIMERS, _QUICK),
+    "HassLawnMowerStartMowing": (house.mow, _ROBOTS, _SLOW),
+    "HassLawnMowerDock": (house.dock_mower, _ROBOTS, _SLOW),
+    "HassStartTimer": (house.start_timer, _TIMERS, _QUICK),
+    "HassCancelTimer": (house.cancel_timer, _TIMERS, _QUICK),
+    "HassCancelAllTimers": (house.cancel_timers, _TIMERS, _QUICK),
+    "HassIncreaseTimer": (house.increase_timer, _TIMERS, _QUICK),
+    "HassDecreaseTimer": (house.decrease_timer, _TIMERS, _QUICK),
+    "HassPauseTimer": (house.pause_timer, _TIMERS, _QUICK),
     "HassUnpauseTimer": (house.unpause_timer, _TIMERS, _QUICK),
-    "HassShoppingListAddItem": (house.add_item, _LISTS, _QUICK), "HassShoppingListCompleteItem": (house.take_item, _LISTS, _QUICK),
-    "HassListAddItem": (house.add_item, _LISTS, _QUICK), "HassListCompleteItem": (house.take_item, _LISTS, _QUICK),
+    "HassShoppingListAddItem": (house.add_item, _LISTS, _QUICK),
+    "HassShoppingListCompleteItem": (house.take_item, _LISTS, _QUICK),
+    "HassListAddItem": (house.add_item, _LISTS, _QUICK),
+    "HassListCompleteItem": (house.take_item, _LISTS, _QUICK),
     "HassListRemoveItem": (house.take_item, _LISTS, _QUICK),
 }
-_REPEATABLE = frozenset({
-    "HassMediaNext", "HassMediaPrevious", "HassSetVolumeRelative", "HassIncreaseTimer", "HassDecreaseTimer", "HassStartTimer",
-})
+_REPEATABLE = frozenset(
+    {
+        "HassMediaNext",
+        "HassMediaPrevious",
+        "HassSetVolumeRelative",
+        "HassIncreaseTimer",
+        "HassDecreaseTimer",
+        "HassStartTimer",
+    }
+)
 _SAYS_SOMETHING = ("name", "area", "floor", "domain", "device_class")
-HABITS = Habits({
-    **dict.fromkeys(("HassTurnOn", "HassTurnOff", "HassGetState"), _SAYS_SOMETHING),
-    "HassLightSet": ("brightness", "color", "temperature"),
-    **dict.fromkeys(("HassStartTimer", "HassIncreaseTimer", "HassDecreaseTimer"), ("minutes", "hours", "seconds")),
-})
+HABITS = Habits(
+    {
+        **dict.fromkeys(("HassTurnOn", "HassTurnOff", "HassGetState"), _SAYS_SOMETHING),
+        "HassLightSet": ("brightness", "color", "temperature"),
+        **dict.fromkeys(("HassStartTimer", "HassIncreaseTimer", "HassDecreaseTimer"), ("minutes", "hours", "seconds")),
+    }
+)
 """What the package's signatures leave open: such a call asks for nothing without one of these."""
 
 
@@ -75,10 +100,13 @@ def tools(grammar: Grammar) -> dict[str, Tool]:
         if name not in schemas:
             continue
         if name not in _READS and name not in _WRITES:
-            raise ValueError(f"the package's intent {name} is new here; say in data_gen/tasks/home/tools.py what it does")
+            raise ValueError(
+                f"the package's intent {name} is new here; say in data_gen/tasks/home/tools.py what it does"
+            )
         params = tuple(
             Param(slot, schemas[name][slot], bool(given.get("required")), given.get("description", ""))
-            for slot, given in entry.get("slots", {}).items() if slot in schemas[name]
+            for slot, given in entry.get("slots", {}).items()
+            if slot in schemas[name]
         )
         made[name] = _tool(name, entry["description"], params)
     return made
@@ -90,7 +118,9 @@ def _tool(name: str, description: str, params: tuple[Param, ...]) -> Tool:
         spec = ToolSpec(name, params, "read", description, frozenset(touched))
     else:
         fn, resource, latency = _WRITES[name]
-        spec = ToolSpec(name, params, "write", description, writes=frozenset({resource}), repeatable=name in _REPEATABLE)
+        spec = ToolSpec(
+            name, params, "write", description, writes=frozenset({resource}), repeatable=name in _REPEATABLE
+        )
     return Tool(spec, fn, latency, {param.name: Any for param in params}, takes_state=True)
 
 
@@ -112,7 +142,8 @@ def _schemas(grammar: Grammar) -> dict[str, dict[str, dict[str, Any]]]:
     areas, floors = grammar.language.vocabulary["areas"], sorted(set(grammar.language.vocabulary["areas"].values()))
     places = {"area": list(areas), "floor": floors}
     return {
-        intent: {slot: _schema(places.get(slot) or values) for slot, values in slots.items()} for intent, slots in found.items()
+        intent: {slot: _schema(places.get(slot) or values) for slot, values in slots.items()}
+        for intent, slots in found.items()
     }
 
 

@@ -1,7 +1,7 @@
 """A LiveKit agent that begins to work while the user speaks.
 
-    pip install -e '.[livekit]'
-    LIVEKIT_URL=… LIVEKIT_API_KEY=… LIVEKIT_API_SECRET=… python docs/examples/stacks/livekit_agent.py dev
+pip install -e '.[livekit]'
+LIVEKIT_URL=… LIVEKIT_API_KEY=… LIVEKIT_API_SECRET=… python docs/examples/stacks/livekit_agent.py dev
 """
 
 from livekit.agents import AgentServer, AgentSession, JobContext, JobProcess, cli, function_tool, inference
@@ -30,7 +30,9 @@ server.setup_fnc = prewarm
 
 @server.rtc_session()
 async def converse(job: JobContext) -> None:
-    session = AgentSession(stt=inference.STT("deepgram/nova-3"), tts=inference.TTS("cartesia/sonic-3"), vad=inference.VAD())
+    session = AgentSession(
+        stt=inference.STT("deepgram/nova-3"), tts=inference.TTS("cartesia/sonic-3"), vad=inference.VAD()
+    )
     await session.start(MidsentenceAgent(job.proc.userdata["model"], [get_weather]), room=job.room)
 
 

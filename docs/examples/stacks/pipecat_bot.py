@@ -1,7 +1,7 @@
 """A Pipecat bot that begins to work while the user speaks.
 
-    pip install -e '.[pipecat]' 'pipecat-ai[webrtc,runner,deepgram,cartesia]'
-    DEEPGRAM_API_KEY=… CARTESIA_API_KEY=… python docs/examples/stacks/pipecat_bot.py -t webrtc
+pip install -e '.[pipecat]' 'pipecat-ai[webrtc,runner,deepgram,cartesia]'
+DEEPGRAM_API_KEY=… CARTESIA_API_KEY=… python docs/examples/stacks/pipecat_bot.py -t webrtc
 """
 
 import os
@@ -37,8 +37,13 @@ async def bot(runner_args: Any) -> None:
     from pipecat.services.cartesia.tts import CartesiaTTSService
     from pipecat.services.deepgram.stt import DeepgramSTTService
 
-    transport = await create_transport(runner_args, {"webrtc": lambda: TransportParams(audio_in_enabled=True, audio_out_enabled=True)})
-    stt, tts = DeepgramSTTService(api_key=os.environ["DEEPGRAM_API_KEY"]), CartesiaTTSService(api_key=os.environ["CARTESIA_API_KEY"])
+    transport = await create_transport(
+        runner_args, {"webrtc": lambda: TransportParams(audio_in_enabled=True, audio_out_enabled=True)}
+    )
+    stt, tts = (
+        DeepgramSTTService(api_key=os.environ["DEEPGRAM_API_KEY"]),
+        CartesiaTTSService(api_key=os.environ["CARTESIA_API_KEY"]),
+    )
     with load("smollm2", "midsentence/models/adapters/smollm2-midsentence", constrained=True) as model:
         runner = WorkerRunner()
         await runner.add_workers(PipelineWorker(pipeline(model, transport, stt, tts)))

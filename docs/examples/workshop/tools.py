@@ -7,14 +7,36 @@ from midsentence.tools.function import Uniform, tool
 from midsentence.tools.tool import ToolFailure
 
 PARTS = {  # in stock, euros
-    "inner tubes": (14, 6.5), "brake pads": (9, 12.0), "chains": (3, 24.0), "saddles": (4, 39.0), "pedals": (6, 18.5), "bells": (11, 8.0),
-    "rear lights": (5, 15.0), "front lights": (7, 22.0), "spokes": (80, 0.9), "mudguards": (2, 27.5), "gear cables": (12, 5.0),
-    "handlebar grips": (8, 13.0), "kickstands": (3, 16.0), "tyres": (10, 31.0), "locks": (5, 45.0), "baskets": (1, 33.0),
+    "inner tubes": (14, 6.5),
+    "brake pads": (9, 12.0),
+    "chains": (3, 24.0),
+    "saddles": (4, 39.0),
+    "pedals": (6, 18.5),
+    "bells": (11, 8.0),
+    "rear lights": (5, 15.0),
+    "front lights": (7, 22.0),
+    "spokes": (80, 0.9),
+    "mudguards": (2, 27.5),
+    "gear cables": (12, 5.0),
+    "handlebar grips": (8, 13.0),
+    "kickstands": (3, 16.0),
+    "tyres": (10, 31.0),
+    "locks": (5, 45.0),
+    "baskets": (1, 33.0),
 }
 CUSTOMERS = {
-    "Ada Byrne": "555 0141", "Tom Reed": "555 0188", "Mrs Okafor": "555 0123", "Lena Fischer": "555 0170",
-    "Jon": "555 0102", "Priya": "555 0159", "Mr Hale": "555 0137", "Sofia": "555 0115",
-    "Nils Berg": "555 0164", "Carmen": "555 0196", "Doctor Yilmaz": "555 0128", "Eddie": "555 0173",
+    "Ada Byrne": "555 0141",
+    "Tom Reed": "555 0188",
+    "Mrs Okafor": "555 0123",
+    "Lena Fischer": "555 0170",
+    "Jon": "555 0102",
+    "Priya": "555 0159",
+    "Mr Hale": "555 0137",
+    "Sofia": "555 0115",
+    "Nils Berg": "555 0164",
+    "Carmen": "555 0196",
+    "Doctor Yilmaz": "555 0128",
+    "Eddie": "555 0173",
 }
 Day = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"]
 HOURS = {"Monday": 3, "Tuesday": 0, "Wednesday": 5, "Thursday": 1, "Friday": 2, "Saturday": 4}

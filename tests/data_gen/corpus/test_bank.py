@@ -37,7 +37,9 @@ def test_a_payee_is_added_paid_and_given_a_standing_order(box: Toolbox) -> None:
     assert box.run("find_payee", {"name": "marek dudek"}) == new
     order = box.run("start_standing_order", {"payee": new, "amount": 30, "every": "month", "first_day": "the first"})
     assert box.run("find_standing_order", {"what": "Marek Dudek"}) == order
-    assert box.run("cancel_standing_order", {"order": order}) == "stopped; Marek Dudek gets no more 30.00 pounds a month"
+    assert (
+        box.run("cancel_standing_order", {"order": order}) == "stopped; Marek Dudek gets no more 30.00 pounds a month"
+    )
 
 
 def test_a_charge_is_disputed_once_and_a_card_is_frozen(box: Toolbox) -> None:
@@ -58,26 +60,43 @@ def test_what_moves_money_or_promises_to_is_a_write(box: Toolbox) -> None:
     assert classes["confirm_payee"] == "egress"
 
 
-@pytest.mark.parametrize(("name", "args", "why"), [
-    ("find_transaction", {"merchant": "Tesko"}, 'no transaction with "Tesko"; there is "Tesco"'),
-    ("find_transaction", {"merchant": "Netflix", "period": "today"}, "no transaction fits Netflix then"),
-    ("dispute_transaction", {"transaction": "T1", "reason": "unknown"}, "get its number from find_transaction"),
-    ("find_payee", {"name": "Danna"}, 'did the user mean "Dana"'),
-    ("confirm_payee", {"name": "Dana", "sort_code": "2045", "account_number": "11223344"}, 'sort code "2045" has 4 digits; it needs 6'),
-    ("add_payee", {"name": "Wu", "sort_code": "204560", "account_number": "11"}, 'account number "11" has 2 digits; it needs 8'),
-    ("add_payee", {"name": "dana", "sort_code": "204560", "account_number": "11223344"}, "is a payee already"),
-    ("make_payment", {"payee": "Dana", "amount": 5}, "look the name up with find_payee"),
-    ("move_money", {"amount": 5000, "source": "current", "target": "savings"}, "holds 1846.30 pounds, less than 5000.00"),
-    ("move_money", {"amount": 50, "source": "joint", "target": "joint"}, "source and target are both joint"),
-    ("move_money", {"amount": 0, "source": "joint", "target": "savings"}, "can't be paid"),
-    ("find_standing_order", {"what": "ren"}, 'there is "rent"'),
-    ("cancel_standing_order", {"order": "S1"}, "get its number from find_standing_order"),
-    ("set_cards", {"cards": ["joint"], "status": "frozen"}, "joint is frozen already"),
-    ("set_limit", {"kind": "contactless", "amount": 400}, "give 0 to 100"),
-    ("exchange_rate", {"currency": "yen", "base": "yen"}, "both are yen"),
-    ("set_budgets", {"limits": {"beer": 10}}, 'no category "beer"'),
-])
-def test_a_refusal_gives_its_reason_and_changes_nothing(box: Toolbox, name: str, args: dict[str, object], why: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "args", "why"),
+    [
+        ("find_transaction", {"merchant": "Tesko"}, 'no transaction with "Tesko"; there is "Tesco"'),
+        ("find_transaction", {"merchant": "Netflix", "period": "today"}, "no transaction fits Netflix then"),
+        ("dispute_transaction", {"transaction": "T1", "reason": "unknown"}, "get its number from find_transaction"),
+        ("find_payee", {"name": "Danna"}, 'did the user mean "Dana"'),
+        (
+            "confirm_payee",
+            {"name": "Dana", "sort_code": "2045", "account_number": "11223344"},
+            'sort code "2045" has 4 digits; it needs 6',
+        ),
+        (
+            "add_payee",
+            {"name": "Wu", "sort_code": "204560", "account_number": "11"},
+            'account number "11" has 2 digits; it needs 8',
+        ),
+        ("add_payee", {"name": "dana", "sort_code": "204560", "account_number": "11223344"}, "is a payee already"),
+        ("make_payment", {"payee": "Dana", "amount": 5}, "look the name up with find_payee"),
+        (
+            "move_money",
+            {"amount": 5000, "source": "current", "target": "savings"},
+            "holds 1846.30 pounds, less than 5000.00",
+        ),
+        ("move_money", {"amount": 50, "source": "joint", "target": "joint"}, "source and target are both joint"),
+        ("move_money", {"amount": 0, "source": "joint", "target": "savings"}, "can't be paid"),
+        ("find_standing_order", {"what": "ren"}, 'there is "rent"'),
+        ("cancel_standing_order", {"order": "S1"}, "get its number from find_standing_order"),
+        ("set_cards", {"cards": ["joint"], "status": "frozen"}, "joint is frozen already"),
+        ("set_limit", {"kind": "contactless", "amount": 400}, "give 0 to 100"),
+        ("exchange_rate", {"currency": "yen", "base": "yen"}, "both are yen"),
+        ("set_budgets", {"limits": {"beer": 10}}, 'no category "beer"'),
+    ],
+)
+def test_a_refusal_gives_its_reason_and_changes_nothing(
+    box: Toolbox, name: str, args: dict[str, object], why: str
+) -> None:
     refuses(box, name, args, why)
 
 

@@ -33,16 +33,19 @@ def test_what_was_said_changes_the_car(car):
     assert [effect.name for effect in car.effects] == ["navigate_to", "cancel_navigation"]
 
 
-@pytest.mark.parametrize(("name", "args", "why"), [
-    ("set_temperature", {"degrees": 35}, "give 15 to 28"),
-    ("set_charging", {"limit_percent": 10}, "give 20 to 100"),
-    ("set_charging", {"limit_percent": 80, "schedule": {"start": "ten"}}, "HH:MM"),
-    ("find_charger", {"min_kw": 400}, "350"),
-    ("call", {"contact": "her"}, "ask for the name"),
-    ("send_message", {"contact": "Ada", "text": " "}, "text is empty"),
-    ("book_service", {"work": "brakes", "day": "Friday"}, "YYYY-MM-DD"),
-    ("book_service", {"work": "brakes", "day": "2026-03-12", "time": "18:00"}, "garage's hours"),
-])
+@pytest.mark.parametrize(
+    ("name", "args", "why"),
+    [
+        ("set_temperature", {"degrees": 35}, "give 15 to 28"),
+        ("set_charging", {"limit_percent": 10}, "give 20 to 100"),
+        ("set_charging", {"limit_percent": 80, "schedule": {"start": "ten"}}, "HH:MM"),
+        ("find_charger", {"min_kw": 400}, "350"),
+        ("call", {"contact": "her"}, "ask for the name"),
+        ("send_message", {"contact": "Ada", "text": " "}, "text is empty"),
+        ("book_service", {"work": "brakes", "day": "Friday"}, "YYYY-MM-DD"),
+        ("book_service", {"work": "brakes", "day": "2026-03-12", "time": "18:00"}, "garage's hours"),
+    ],
+)
 def test_the_car_refuses_with_a_way_out(car, name, args, why):
     with pytest.raises(ToolFailure, match=why):
         car.run(name, args)

@@ -47,7 +47,9 @@ def test_a_medicine_is_ordered_once_and_the_order_can_be_changed(box: Toolbox) -
 
 
 def test_a_referral_can_be_followed(box: Toolbox) -> None:
-    box.run("request_referral", {"specialty": "diabetes", "reason": "high sugar", "hospital": "Queen's", "urgent": True})
+    box.run(
+        "request_referral", {"specialty": "diabetes", "reason": "high sugar", "hospital": "Queen's", "urgent": True}
+    )
     assert box.run("referral_status", {"specialty": "diabetes"}) == "with Queen's, two weeks to wait"
 
 
@@ -57,28 +59,41 @@ def test_one_medicine_is_told_what_it_clashes_with_and_several_whether_they_do(b
     assert box.run("check_interaction", {"medicines": ["cetirizine", "omeprazole"]}) == "no known interaction"
 
 
-@pytest.mark.parametrize(("name", "args", "why"), [
-    ("find_doctor", {"specialty": "heart", "language": "Dutch"}, "nobody for heart speaks Dutch"),
-    ("free_appointment", {"doctor": "Lindholme"}, 'no doctor "Lindholme" here; did the user mean "Lindholm"'),
-    ("free_appointment", {"doctor": "Brandt", "day": "Tuesday"}, "Dr Brandt is in on Monday, Wednesday, Friday"),
-    ("free_appointment", {"doctor": "Nadkarni", "kind": "video"}, "sees patients in person only"),
-    ("free_appointment", {"day": "July 20th"}, "which is open for 60 days"),
-    ("book_appointment", {"slot": "the early one", "reason": "cough"}, "get one from free_appointment"),
-    ("look_up_appointment", {"patient": "Elsy"}, 'did the user mean "Elsie"'),
-    ("look_up_appointment", {"doctor": "Rahimi", "patient": "Wilf"}, "Wilf has no appointment with Dr Rahimi; there is one with"),
-    ("move_appointment", {"appointment": "A1"}, "look it up with look_up_appointment"),
-    ("cancel_appointment", {"appointment": "A1"}, "look it up with look_up_appointment"),
-    ("find_prescription", {"medicine": "rampiril"}, 'did the user mean "ramipril"'),
-    ("repeat_prescription", {"prescription": "P1"}, "get its number from find_prescription"),
-    ("check_interaction", {"medicines": ["codein"]}, 'did the user mean "codeine"'),
-    ("check_interaction", {"medicines": []}, "name one or more"),
-    ("referral_status", {"specialty": "diabetes"}, "ask for one with request_referral"),
-    ("request_referral", {"specialty": "heart", "reason": "pain", "hospital": "Eastgate"}, 'no hospital "Eastgate" takes referrals'),
-    ("set_reminder", {"about": "fast", "time": "tomorrow"}, "it says a day and no time"),
-    ("message_practice", {"text": " "}, "ask what to write"),
-    ("update_details", {"details": {"shoe": "42"}}, 'no field "shoe" on file'),
-])
-def test_a_refusal_gives_its_reason_and_changes_nothing(box: Toolbox, name: str, args: dict[str, object], why: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "args", "why"),
+    [
+        ("find_doctor", {"specialty": "heart", "language": "Dutch"}, "nobody for heart speaks Dutch"),
+        ("free_appointment", {"doctor": "Lindholme"}, 'no doctor "Lindholme" here; did the user mean "Lindholm"'),
+        ("free_appointment", {"doctor": "Brandt", "day": "Tuesday"}, "Dr Brandt is in on Monday, Wednesday, Friday"),
+        ("free_appointment", {"doctor": "Nadkarni", "kind": "video"}, "sees patients in person only"),
+        ("free_appointment", {"day": "July 20th"}, "which is open for 60 days"),
+        ("book_appointment", {"slot": "the early one", "reason": "cough"}, "get one from free_appointment"),
+        ("look_up_appointment", {"patient": "Elsy"}, 'did the user mean "Elsie"'),
+        (
+            "look_up_appointment",
+            {"doctor": "Rahimi", "patient": "Wilf"},
+            "Wilf has no appointment with Dr Rahimi; there is one with",
+        ),
+        ("move_appointment", {"appointment": "A1"}, "look it up with look_up_appointment"),
+        ("cancel_appointment", {"appointment": "A1"}, "look it up with look_up_appointment"),
+        ("find_prescription", {"medicine": "rampiril"}, 'did the user mean "ramipril"'),
+        ("repeat_prescription", {"prescription": "P1"}, "get its number from find_prescription"),
+        ("check_interaction", {"medicines": ["codein"]}, 'did the user mean "codeine"'),
+        ("check_interaction", {"medicines": []}, "name one or more"),
+        ("referral_status", {"specialty": "diabetes"}, "ask for one with request_referral"),
+        (
+            "request_referral",
+            {"specialty": "heart", "reason": "pain", "hospital": "Eastgate"},
+            'no hospital "Eastgate" takes referrals',
+        ),
+        ("set_reminder", {"about": "fast", "time": "tomorrow"}, "it says a day and no time"),
+        ("message_practice", {"text": " "}, "ask what to write"),
+        ("update_details", {"details": {"shoe": "42"}}, 'no field "shoe" on file'),
+    ],
+)
+def test_a_refusal_gives_its_reason_and_changes_nothing(
+    box: Toolbox, name: str, args: dict[str, object], why: str
+) -> None:
     refuses(box, name, args, why)
 
 

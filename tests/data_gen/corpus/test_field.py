@@ -1,4 +1,5 @@
-"""Field service: jobs, stock and visits change, the tools refuse clearly, the domain is held out, and every request is taken."""
+"""Field service: jobs, stock and visits change, the tools refuse clearly, the domain is held out, and every request is
+taken."""
 
 from __future__ import annotations
 
@@ -36,7 +37,11 @@ def test_a_job_is_found_begun_worked_on_reported_and_closed(box: Toolbox) -> Non
     assert box.run("text_customer", {"message": "all cold again"}) == "sent to Jean Rusk"
     box.run("set_job_status", {"status": "finished"})
     job = box.state_object.jobs[number]
-    assert (job["status"], job["minutes"], job["readings"]) == ("finished", {"travel": 60}, {"pressure": 18.5, "amps": 7.0})
+    assert (job["status"], job["minutes"], job["readings"]) == (
+        "finished",
+        {"travel": 60},
+        {"pressure": 18.5, "amps": 7.0},
+    )
     assert (job["photos"], job["report"]) == (["fan", "coil"], {"found": ["coil blocked"]})
     with pytest.raises(ToolFailure, match="is finished; open it again"):
         box.run("log_time", {"minutes": 5})
@@ -64,31 +69,36 @@ def test_a_visit_is_booked_with_crew_and_contact_and_keeps_its_time_free(box: To
     assert box.state_object.defects[0]["van"] == "van 12"
 
 
-@pytest.mark.parametrize(("name", "args", "why"), [
-    ("find_job", {"site": "Harrow Diary"}, 'did the user mean "Harrow Dairy"'),
-    ("find_job", {"site": "surgery"}, '"surgery" could be "Millbrook Surgery" or "Wren Lane Surgery"; ask which'),
-    ("find_job", {"site": "Harrow Dairy"}, 'has 2 jobs; say whether the "chiller" or "pump"'),
-    ("find_job", {"site": "Quayside", "plant": "boiler"}, 'only on the "lift"'),
-    ("job_details", {"about": "fault", "job": "J1"}, "look it up by site with find_job"),
-    ("part_stock", {"part": "flux capacitance"}, "no part"),
-    ("part_stock", {"part": "bearing race"}, 'did the user mean "bearing"'),
-    ("supplier_quote", {"part": "fuse", "count": 0}, "give 1 to 200"),
-    ("set_job_status", {"status": "on site"}, "is on site already"),
-    ("set_job_status", {"status": "finished", "job": "J9959"}, "was never begun"),
-    ("log_time", {"minutes": 900}, "give 1 to 720"),
-    ("log_readings", {"readings": {"vibes": 3}}, 'no reading "vibes"; use "pressure"'),
-    ("log_readings", {"readings": {"volts": -4}}, "which no meter shows"),
-    ("take_photos", {"subjects": []}, "ask what to photograph"),
-    ("write_report", {"section": "done", "text": " "}, "ask what to say"),
-    ("use_parts", {"parts": {"door sensor": 1}}, "van 6 has 0 door sensor, not 1"),
-    ("order_parts", {"parts": {"fuse": 1}, "needed_by": "soonish"}, "give it as said"),
-    ("book_visit", {"day": "Sunday"}, "is a Sunday, when nobody is sent out"),
-    ("book_visit", {"day": "today", "time": "nine in the morning"}, "has passed"),
-    ("book_visit", {"day": "Friday", "time": "eight in the evening"}, "visits begin from 7:00 to 18:00"),
-    ("book_visit", {"day": "Friday", "contact": {"fax": "1"}}, 'a contact has no "fax"'),
-    ("report_van", {"problem": "rattle", "van": "van 99"}, 'no "van 99" in the fleet'),
-])
-def test_a_refusal_gives_its_reason_and_changes_nothing(box: Toolbox, name: str, args: dict[str, object], why: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "args", "why"),
+    [
+        ("find_job", {"site": "Harrow Diary"}, 'did the user mean "Harrow Dairy"'),
+        ("find_job", {"site": "surgery"}, '"surgery" could be "Millbrook Surgery" or "Wren Lane Surgery"; ask which'),
+        ("find_job", {"site": "Harrow Dairy"}, 'has 2 jobs; say whether the "chiller" or "pump"'),
+        ("find_job", {"site": "Quayside", "plant": "boiler"}, 'only on the "lift"'),
+        ("job_details", {"about": "fault", "job": "J1"}, "look it up by site with find_job"),
+        ("part_stock", {"part": "flux capacitance"}, "no part"),
+        ("part_stock", {"part": "bearing race"}, 'did the user mean "bearing"'),
+        ("supplier_quote", {"part": "fuse", "count": 0}, "give 1 to 200"),
+        ("set_job_status", {"status": "on site"}, "is on site already"),
+        ("set_job_status", {"status": "finished", "job": "J9959"}, "was never begun"),
+        ("log_time", {"minutes": 900}, "give 1 to 720"),
+        ("log_readings", {"readings": {"vibes": 3}}, 'no reading "vibes"; use "pressure"'),
+        ("log_readings", {"readings": {"volts": -4}}, "which no meter shows"),
+        ("take_photos", {"subjects": []}, "ask what to photograph"),
+        ("write_report", {"section": "done", "text": " "}, "ask what to say"),
+        ("use_parts", {"parts": {"door sensor": 1}}, "van 6 has 0 door sensor, not 1"),
+        ("order_parts", {"parts": {"fuse": 1}, "needed_by": "soonish"}, "give it as said"),
+        ("book_visit", {"day": "Sunday"}, "is a Sunday, when nobody is sent out"),
+        ("book_visit", {"day": "today", "time": "nine in the morning"}, "has passed"),
+        ("book_visit", {"day": "Friday", "time": "eight in the evening"}, "visits begin from 7:00 to 18:00"),
+        ("book_visit", {"day": "Friday", "contact": {"fax": "1"}}, 'a contact has no "fax"'),
+        ("report_van", {"problem": "rattle", "van": "van 99"}, 'no "van 99" in the fleet'),
+    ],
+)
+def test_a_refusal_gives_its_reason_and_changes_nothing(
+    box: Toolbox, name: str, args: dict[str, object], why: str
+) -> None:
     refuses(box, name, args, why)
 
 

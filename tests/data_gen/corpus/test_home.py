@@ -31,17 +31,20 @@ def test_what_was_said_changes_the_house(house):
         house.run("stop_music", {"room": "garage"})
 
 
-@pytest.mark.parametrize(("name", "args", "why"), [
-    ("set_lock", {"door": "patio", "state": "locked"}, "stands open"),
-    ("set_heating", {"room": "garden", "degrees": 20}, "no heating"),
-    ("set_heating", {"room": "office", "degrees": 40}, "give 5 to 28"),
-    ("set_lights", {"room": "office", "state": "off", "colour": "red"}, "no colour"),
-    ("play_music", {"room": "office", "what": "Penny Lane"}, "find_song"),
-    ("schedule_heating", {"room": "office", "degrees": 20, "schedule": {"from": "nine"}}, "give HH:MM"),
-    ("schedule_heating", {"room": "office", "degrees": 20, "schedule": {"to": "09:00"}}, "give from"),
-    ("cancel_timer", {"label": "cake"}, "running: bread"),
-    ("set_alarm", {"time": "24:00"}, "give HH:MM"),
-])
+@pytest.mark.parametrize(
+    ("name", "args", "why"),
+    [
+        ("set_lock", {"door": "patio", "state": "locked"}, "stands open"),
+        ("set_heating", {"room": "garden", "degrees": 20}, "no heating"),
+        ("set_heating", {"room": "office", "degrees": 40}, "give 5 to 28"),
+        ("set_lights", {"room": "office", "state": "off", "colour": "red"}, "no colour"),
+        ("play_music", {"room": "office", "what": "Penny Lane"}, "find_song"),
+        ("schedule_heating", {"room": "office", "degrees": 20, "schedule": {"from": "nine"}}, "give HH:MM"),
+        ("schedule_heating", {"room": "office", "degrees": 20, "schedule": {"to": "09:00"}}, "give from"),
+        ("cancel_timer", {"label": "cake"}, "running: bread"),
+        ("set_alarm", {"time": "24:00"}, "give HH:MM"),
+    ],
+)
 def test_the_house_refuses_with_a_way_out(house, name, args, why):
     with pytest.raises(ToolFailure, match=why):
         house.run(name, args)

@@ -37,22 +37,47 @@ def test_a_table_is_found_booked_changed_and_cancelled(box: Toolbox) -> None:
         box.run("find_booking", {"name": "Ruiz"})
 
 
-@pytest.mark.parametrize(("name", "args", "why"), [
-    ("get_menu", {"place": "Sakura Horse"}, 'no restaurant "Sakura Horse" in town; did the user mean "Sakura House"'),
-    ("find_table", {"place": "Addis", "people": 2, "time": "seven", "day": "Monday"}, "Addis is closed on Mondays"),
-    ("find_table", {"place": "Addis", "people": 40, "time": "seven"}, "tables for 1 to 12 people, not for 40"),
-    ("find_table", {"place": "Addis", "people": 2, "time": "seven", "seating": "bar"}, 'no bar tables, only "inside"'),
-    ("find_table", {"place": "Chez Margot", "people": 2, "time": "eight", "day": "Saturday"}, "full on Saturday at 20:00"),
-    ("find_table", {"place": "Cafe Aurora", "people": 2, "time": "nine in the evening"}, "from 7:00 to 16:00, not at 21:00"),
-    ("find_table", {"place": "Addis", "people": 2, "time": "soonish"}, "can't be read"),
-    ("book_table", {"table": "table nine", "name": "Ana"}, "get one from find_table"),
-    ("change_booking", {"booking": "B1", "people": 3}, "look it up by name with find_booking"),
-    ("order_takeaway", {"place": "Golden Wok", "dishes": {"pad thai": 1}}, 'Golden Wok has no "pad thai"'),
-    ("order_takeaway", {"place": "Golden Wok", "dishes": {"mapo tofu": 1}, "deliver_to": {"bell": "Ruiz"}}, "no street"),
-    ("leave_review", {"place": "Golden Wok", "stars": 7}, "give 1 to 5"),
-    ("find_place", {"food": "Martian"}, "nobody in town serves"),
-])
-def test_the_town_refuses_with_its_reason_and_changes_nothing(box: Toolbox, name: str, args: dict[str, object], why: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "args", "why"),
+    [
+        (
+            "get_menu",
+            {"place": "Sakura Horse"},
+            'no restaurant "Sakura Horse" in town; did the user mean "Sakura House"',
+        ),
+        ("find_table", {"place": "Addis", "people": 2, "time": "seven", "day": "Monday"}, "Addis is closed on Mondays"),
+        ("find_table", {"place": "Addis", "people": 40, "time": "seven"}, "tables for 1 to 12 people, not for 40"),
+        (
+            "find_table",
+            {"place": "Addis", "people": 2, "time": "seven", "seating": "bar"},
+            'no bar tables, only "inside"',
+        ),
+        (
+            "find_table",
+            {"place": "Chez Margot", "people": 2, "time": "eight", "day": "Saturday"},
+            "full on Saturday at 20:00",
+        ),
+        (
+            "find_table",
+            {"place": "Cafe Aurora", "people": 2, "time": "nine in the evening"},
+            "from 7:00 to 16:00, not at 21:00",
+        ),
+        ("find_table", {"place": "Addis", "people": 2, "time": "soonish"}, "can't be read"),
+        ("book_table", {"table": "table nine", "name": "Ana"}, "get one from find_table"),
+        ("change_booking", {"booking": "B1", "people": 3}, "look it up by name with find_booking"),
+        ("order_takeaway", {"place": "Golden Wok", "dishes": {"pad thai": 1}}, 'Golden Wok has no "pad thai"'),
+        (
+            "order_takeaway",
+            {"place": "Golden Wok", "dishes": {"mapo tofu": 1}, "deliver_to": {"bell": "Ruiz"}},
+            "no street",
+        ),
+        ("leave_review", {"place": "Golden Wok", "stars": 7}, "give 1 to 5"),
+        ("find_place", {"food": "Martian"}, "nobody in town serves"),
+    ],
+)
+def test_the_town_refuses_with_its_reason_and_changes_nothing(
+    box: Toolbox, name: str, args: dict[str, object], why: str
+) -> None:
     refuses(box, name, args, why)
 
 

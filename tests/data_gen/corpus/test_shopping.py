@@ -39,19 +39,22 @@ def test_an_empty_cart_is_not_paid(shop):
         shop.run("checkout", {"payment": "card"})
 
 
-@pytest.mark.parametrize(("name", "args", "why"), [
-    ("search_products", {"query": "guns"}, "the shop has no"),
-    ("add_to_cart", {"product": "milk", "quantity": 0}, "from 1 to 50"),
-    ("add_to_cart", {"product": "hoodie", "options": {"fit": "slim"}}, "size, colour"),
-    ("remove_from_cart", {"product": "caviar"}, "there are milk"),
-    ("apply_voucher", {"code": "free100"}, "letter by letter"),
-    ("find_slot", {"day": "Friday"}, "YYYY-MM-DD"),
-    ("book_slot", {"slot": "Friday"}, "find_slot"),
-    ("find_order", {"item": "yacht"}, "ordered were"),
-    ("track_order", {"order": "kettle"}, "find_order"),
-    ("add_to_list", {"list_name": "groceries", "items": []}, "items is empty"),
-    ("watch_price", {"product": "drill", "below": 0}, "no price"),
-])
+@pytest.mark.parametrize(
+    ("name", "args", "why"),
+    [
+        ("search_products", {"query": "guns"}, "the shop has no"),
+        ("add_to_cart", {"product": "milk", "quantity": 0}, "from 1 to 50"),
+        ("add_to_cart", {"product": "hoodie", "options": {"fit": "slim"}}, "size, colour"),
+        ("remove_from_cart", {"product": "caviar"}, "there are milk"),
+        ("apply_voucher", {"code": "free100"}, "letter by letter"),
+        ("find_slot", {"day": "Friday"}, "YYYY-MM-DD"),
+        ("book_slot", {"slot": "Friday"}, "find_slot"),
+        ("find_order", {"item": "yacht"}, "ordered were"),
+        ("track_order", {"order": "kettle"}, "find_order"),
+        ("add_to_list", {"list_name": "groceries", "items": []}, "items is empty"),
+        ("watch_price", {"product": "drill", "below": 0}, "no price"),
+    ],
+)
 def test_the_shop_refuses_with_a_way_out(shop, name, args, why):
     with pytest.raises(ToolFailure, match=why):
         shop.run(name, args)

@@ -46,25 +46,42 @@ def test_a_room_is_found_booked_and_cancelled(box: Toolbox) -> None:
     assert code not in box.state_object.reservations
 
 
-@pytest.mark.parametrize(("name", "args", "why"), [
-    ("find_train", {"destination": "Edinbra"}, 'no city "Edinbra" in the timetable; did the user mean "Edinburgh"'),
-    ("find_train", {"destination": "Athens"}, "no train runs from Manchester to Athens; use find_flight"),
-    ("find_train", {"destination": "Manchester"}, "origin and destination are both Manchester"),
-    ("find_train", {"destination": "York", "leave_before": "six"}, "ask for another time or day"),
-    ("find_flight", {"destination": "Bath"}, "Bath has no airport; use find_train"),
-    ("find_hotel", {"city": "Rome", "stars": 5, "most_per_night": 50}, "no hotel in Rome has all that"),
-    ("get_price", {"trip": "the early one"}, "get one from find_train or find_flight"),
-    ("get_price", {"trip": "train Leeds to York 2026-06-12 09:00", "travel_class": "business"}, "no business class"),
-    ("free_seats", {"trip": "flight London to Rome 2026-06-12 09:00", "kind": "quiet"}, "flights have no quiet seats"),
-    ("book_room", {"hotel": "Parkside Rome", "guest": "Ruiz", "day": "Friday", "room": "suite"}, "has no suites"),
-    ("book_trip", {"trip": "train Leeds to York 2026-06-12 09:00", "passengers": []}, "ask who is travelling"),
-    ("change_reservation", {"reservation": "R2898", "seat": "window"}, "is a hotel; only day and nights can change"),
-    ("check_in", {"reservation": "R5431"}, "is a train; only flights need checking in"),
-    ("trip_status", {"number": "the red eye"}, "has letters and digits"),
-    ("get_weather", {"city": "Rome", "day": "July 20th"}, "forecasts reach 14 days"),
-    ("entry_rules", {"country": "Atlantis", "passport": "Irish"}, 'nothing is known of "Atlantis"'),
-])
-def test_a_refusal_gives_its_reason_and_changes_nothing(box: Toolbox, name: str, args: dict[str, object], why: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "args", "why"),
+    [
+        ("find_train", {"destination": "Edinbra"}, 'no city "Edinbra" in the timetable; did the user mean "Edinburgh"'),
+        ("find_train", {"destination": "Athens"}, "no train runs from Manchester to Athens; use find_flight"),
+        ("find_train", {"destination": "Manchester"}, "origin and destination are both Manchester"),
+        ("find_train", {"destination": "York", "leave_before": "six"}, "ask for another time or day"),
+        ("find_flight", {"destination": "Bath"}, "Bath has no airport; use find_train"),
+        ("find_hotel", {"city": "Rome", "stars": 5, "most_per_night": 50}, "no hotel in Rome has all that"),
+        ("get_price", {"trip": "the early one"}, "get one from find_train or find_flight"),
+        (
+            "get_price",
+            {"trip": "train Leeds to York 2026-06-12 09:00", "travel_class": "business"},
+            "no business class",
+        ),
+        (
+            "free_seats",
+            {"trip": "flight London to Rome 2026-06-12 09:00", "kind": "quiet"},
+            "flights have no quiet seats",
+        ),
+        ("book_room", {"hotel": "Parkside Rome", "guest": "Ruiz", "day": "Friday", "room": "suite"}, "has no suites"),
+        ("book_trip", {"trip": "train Leeds to York 2026-06-12 09:00", "passengers": []}, "ask who is travelling"),
+        (
+            "change_reservation",
+            {"reservation": "R2898", "seat": "window"},
+            "is a hotel; only day and nights can change",
+        ),
+        ("check_in", {"reservation": "R5431"}, "is a train; only flights need checking in"),
+        ("trip_status", {"number": "the red eye"}, "has letters and digits"),
+        ("get_weather", {"city": "Rome", "day": "July 20th"}, "forecasts reach 14 days"),
+        ("entry_rules", {"country": "Atlantis", "passport": "Irish"}, 'nothing is known of "Atlantis"'),
+    ],
+)
+def test_a_refusal_gives_its_reason_and_changes_nothing(
+    box: Toolbox, name: str, args: dict[str, object], why: str
+) -> None:
     refuses(box, name, args, why)
 
 

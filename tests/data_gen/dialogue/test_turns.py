@@ -27,11 +27,21 @@ def gold(tool: str, /, **args) -> GoldCall:
 def talk(**more) -> Task:
     """Three turns: a look-up, a text to whom was looked up, thanks."""
     texts = "what is Ann's number text her that I'm late thanks".split()
-    turns = (Turn("request", 4, 1, ("+15550100",)), Turn("follow_up", 9, 2, interrupts=1.0), Turn("thanks", 10, 2, quiet=True))
+    turns = (
+        Turn("request", 4, 1, ("+15550100",)),
+        Turn("follow_up", 9, 2, interrupts=1.0),
+        Turn("thanks", 10, 2, quiet=True),
+    )
     calls = (gold("get_phone_number", name="Ann"), gold("send_sms", recipients=["$1"], message="I'm late"))
     fields = {"turns": turns, "gold": calls} | more
     return Task(
-        "t", "test", "test", timed(texts, [4, 9, 10], 1), assistant_specs(), fields["gold"], partial(AssistantToolbox, WORLD, "t"),
+        "t",
+        "test",
+        "test",
+        timed(texts, [4, 9, 10], 1),
+        assistant_specs(),
+        fields["gold"],
+        partial(AssistantToolbox, WORLD, "t"),
         turns=fields["turns"],
     )
 
@@ -41,13 +51,19 @@ def test_a_single_request_is_its_own_only_turn():
     assert turns_of(task) == (Turn("request", 10, 2, ("x",)),) and words_of(task, 0) == task.words
 
 
-@pytest.mark.parametrize(("turns", "why"), [
-    ((Turn("request", 4, 1), Turn("thanks", 9, 2)), "its turns end with 9 words and 2 calls; it has 10 and 2"),
-    ((Turn("request", 4, 1), Turn("thanks", 10, 1)), "its turns end with 10 words and 1 calls; it has 10 and 2"),
-    ((Turn("request", 4, 2), Turn("thanks", 4, 2), Turn("thanks", 10, 2)), "turn 2 ends with 4 words and 2 calls, the one before with 4"),
-    ((Turn("chat", 10, 2),), "turn 1 is of kind 'chat'; use one of request, "),
-    ((Turn("request", 4, 1), Turn("question", 10, 2, quiet=True)), "turn 2 is quiet, but gold has calls in it"),
-])
+@pytest.mark.parametrize(
+    ("turns", "why"),
+    [
+        ((Turn("request", 4, 1), Turn("thanks", 9, 2)), "its turns end with 9 words and 2 calls; it has 10 and 2"),
+        ((Turn("request", 4, 1), Turn("thanks", 10, 1)), "its turns end with 10 words and 1 calls; it has 10 and 2"),
+        (
+            (Turn("request", 4, 2), Turn("thanks", 4, 2), Turn("thanks", 10, 2)),
+            "turn 2 ends with 4 words and 2 calls, the one before with 4",
+        ),
+        ((Turn("chat", 10, 2),), "turn 1 is of kind 'chat'; use one of request, "),
+        ((Turn("request", 4, 1), Turn("question", 10, 2, quiet=True)), "turn 2 is quiet, but gold has calls in it"),
+    ],
+)
 def test_turns_share_out_words_and_calls(turns, why):
     with pytest.raises(BadTask, match=why):
         talk(turns=turns)
@@ -91,7 +107,8 @@ def test_a_cut_keeps_the_turns_that_have_ended():
     assert cut_turns(replace(task, turns=()), 6) == () == counted((), 3, 1)
 
 
-# -- the user -------------------------------------------------------------------------------------------------------------
+# -- the user
+# -------------------------------------------------------------------------------------------------------------
 
 DATA = DataConfig(source="debug", endpoint="oracle", endpoints={"oracle": EndpointConfig(0.5, 0.0)})
 
@@ -100,13 +117,17 @@ def user(manners: Manners | None = None, seed: int = 0, task: Task | None = None
     return Conversant(task or talk(), DATA, seed, manners or Manners(silence_rate=0.0))
 
 
-def spoken(speaker: Conversant, text: str = "The phone number for Ann is on your screen now.", at_ns: int = 7) -> Spoken:
+def spoken(
+    speaker: Conversant, text: str = "The phone number for Ann is on your screen now.", at_ns: int = 7
+) -> Spoken:
     return speaker.voice(0, text, at_ns)
 
 
 def test_an_answer_takes_its_words_time():
     found = spoken(user())
-    assert found == spoken(user()) and found.start_ns == 7 and found.words[0][:2] == ("The", 7) and len(found.words) == 10
+    assert (
+        found == spoken(user()) and found.start_ns == 7 and found.words[0][:2] == ("The", 7) and len(found.words) == 10
+    )
     assert 2e9 < found.end_ns < 6e9 and spoken(user(), "Okay.").end_ns < found.end_ns and spoken(user(), "").end_ns == 7
 
 
@@ -126,7 +147,9 @@ def test_the_user_speaks_into_the_answer_or_waits_for_its_end():
 
 def test_a_silent_user_waits_for_long():
     said = spoken(user())
-    slow = user(Manners(silence_rate=1.0), task=talk(turns=tuple(replace(turn, interrupts=0.0) for turn in talk().turns)))
+    slow = user(
+        Manners(silence_rate=1.0), task=talk(turns=tuple(replace(turn, interrupts=0.0) for turn in talk().turns))
+    )
     assert 3_000_000_000 <= slow.next(1, said)[0] - said.end_ns <= 8_000_000_000
 
 

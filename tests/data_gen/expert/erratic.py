@@ -1,7 +1,7 @@
 """A model that makes every mistake there is for a while, and then lets the expert go on from what it left behind.
 
-It never lets a wrong write take effect, for nobody could take that back: once the end of speech is in the context, an action
-of its that finds a write alive ends with an error, and so is no commit point.
+It never lets a wrong write take effect, for nobody could take that back: once the end of speech is in the context, an
+action of its that finds a write alive ends with an error, and so is no commit point.
 """
 
 from __future__ import annotations
@@ -21,8 +21,15 @@ from midsentence.tools.tool import ToolSpec
 
 MUSING = "well let me think about what this could possibly mean and whether there is anything at all that I should do about it now"
 NONSENSE = (
-    "fly_to_the_moon()", "99. fly_to_the_moon(1)", "77. {tool}()", "{next}. {tool}(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)",
-    "{next}. {tool}(nobody=1)", "{next}. {tool}(", "REMOVE 41", "{next}. {tool}($40)", "<answer>Done.</answer>",
+    "fly_to_the_moon()",
+    "99. fly_to_the_moon(1)",
+    "77. {tool}()",
+    "{next}. {tool}(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)",
+    "{next}. {tool}(nobody=1)",
+    "{next}. {tool}(",
+    "REMOVE 41",
+    "{next}. {tool}($40)",
+    "<answer>Done.</answer>",
 )
 
 
@@ -75,17 +82,23 @@ class Erratic:
             return f"REMOVE {draw.choice(there).id}", False
         if kind in ("again", "twice"):
             call = draw.choice(there)
-            return write_call(call.id if kind == "again" else next_id, call.spec.name, (), dict(call.args)), kind == "twice"
+            return write_call(
+                call.id if kind == "again" else next_id, call.spec.name, (), dict(call.args)
+            ), kind == "twice"
         if kind == "revise":
             call = draw.choice(there)
             return self.call(call.id, call.spec if draw.random() < 0.8 else draw.choice(self.task.tools), state), False
         wanted = [self.task.specs[gold.name] for gold in self.task.gold]
-        return self.call(next_id, draw.choice(wanted if wanted and draw.random() < 0.7 else self.task.tools), state), True
+        return self.call(
+            next_id, draw.choice(wanted if wanted and draw.random() < 0.7 else self.task.tools), state
+        ), True
 
     def call(self, id: int, spec: ToolSpec, state: State) -> str:
         """A call with some arguments: gold's own, others of the right type, or references to whatever there is."""
         draw = self.draw
-        standing = [call.id for call in state.graph.calls.values() if call.id < id and call.state is not CallState.CANCELLED]
+        standing = [
+            call.id for call in state.graph.calls.values() if call.id < id and call.state is not CallState.CANCELLED
+        ]
         gold = [call for call in self.task.gold if call.name == spec.name]
         like = draw.choice(gold) if gold and draw.random() < 0.7 else None
         args = {}

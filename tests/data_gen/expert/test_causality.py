@@ -66,8 +66,12 @@ def test_nobody_knows_how_many_calls_there_will_be_before_something_tells_them_a
 
 def test_at_a_false_end_two_calls_that_are_alike_so_far_are_one():
     tools = (ToolSpec("compare", (Param("a", TEXT), Param("style", TEXT, False)), "read", "Compare"),)
-    task = asked("compare gorillas in percent and fraction", ("compare", {"a": "gorillas", "style": "percent"}),
-                 ("compare", {"a": "gorillas", "style": "fraction"}), tools=tools)
+    task = asked(
+        "compare gorillas in percent and fraction",
+        ("compare", {"a": "gorillas", "style": "percent"}),
+        ("compare", {"a": "gorillas", "style": "fraction"}),
+        tools=tools,
+    )
     assert understood(task, *task.said(2), final=True) == [("compare", {"a": "gorillas"}, True)]
     assert len(understood(task, *task.said(), final=True)) == 2
 
@@ -76,7 +80,9 @@ def test_a_conjunction_does_not_tell_where_a_value_ends():
     short = asked("note milk and then thank you", ("note", {"items": "milk"}))
     long = asked("note milk and eggs and thank you", ("note", {"items": "milk and eggs"}))
     for count in range(4):
-        assert understood(short, *short.said(count)) == understood(long, *long.said(count)) and short.said(count) == long.said(count)
+        assert understood(short, *short.said(count)) == understood(long, *long.said(count)) and short.said(
+            count
+        ) == long.said(count)
     assert [w for w in understood(short, "note", "milk", "and", "then") if w[2]] == [("note", {"items": "milk"}, True)]
     assert understood(long, *long.said(6))[0][1] == {"items": "milk and eggs"}
 
@@ -99,13 +105,18 @@ def test_a_misheard_value_is_taken_as_it_was_heard_and_mended_when_the_recognise
 def test_a_misheard_number_is_the_number_that_was_heard_and_no_other_word_is_one():
     task = asked("wait for four minutes please", ("wait_for", {"minutes": 4}))
     assert [understood(task, "wait", "for", word, "minutes", "please")[0][1] for word in ("four", "nine", "for")] == [
-        {"minutes": 4}, {"minutes": 9}, {}]
+        {"minutes": 4},
+        {"minutes": 9},
+        {},
+    ]
 
 
 @pytest.mark.parametrize("source", ["assistant", "naturalistic", "debug"])
 def test_what_is_heard_is_read_alike_whether_it_was_said_or_misheard(source):
     taken = 0
-    for task in load(Config(data=DataConfig(source=source, sizes={"train": 30}), model=ModelConfig(name="tiny")), "train")[:30]:
+    for task in load(
+        Config(data=DataConfig(source=source, sizes={"train": 30}), model=ModelConfig(name="tiny")), "train"
+    )[:30]:
         for count in range(1, len(task.words) + 1):
             if (wrong := mishear(task.words[count - 1].text)) is None:
                 continue
@@ -113,7 +124,9 @@ def test_what_is_heard_is_read_alike_whether_it_was_said_or_misheard(source):
             for final in (False, True):
                 found = [(w.spec.name, dict(w.args), w.complete) for w in reading_of(task, 0.5, 1).wanted(said, final)]
                 for other in (as_heard(task, said), as_heard(known_by(task, count), said)):
-                    assert found == [(w.spec.name, dict(w.args), w.complete) for w in reading_of(other, 0.5, 1).wanted(said, final)]
+                    assert found == [
+                        (w.spec.name, dict(w.args), w.complete) for w in reading_of(other, 0.5, 1).wanted(said, final)
+                    ]
                 taken += wrong in str(found)
     assert taken > 10
 
@@ -134,7 +147,10 @@ OTHER = asked("note bread please", ("note", {"items": "bread"}))
 
 
 def test_an_honest_expert_is_not_counted():
-    for task in (forecast("Monday", "Tuesday", "Friday"), asked("note milk and then thank you", ("note", {"items": "milk"}))):
+    for task in (
+        forecast("Monday", "Tuesday", "Friday"),
+        asked("note milk and then thank you", ("note", {"items": "milk"})),
+    ):
         assert counted(task, OTHER) == counted(task, OTHER, revision_rate=1.0) == {}
 
 
@@ -147,18 +163,23 @@ def test_an_expert_who_knows_how_many_calls_there_will_be_is_counted(monkeypatch
 def test_an_expert_who_knows_where_a_value_ends_is_counted(monkeypatch):
     # as any word did that gold's value does not go on with; what is held would be drafted alike
     monkeypatch.setattr(reading, "closes", lambda word: True)
-    found = counted(asked("the forecast for Paris on Monday and then thank you", ("forecast", {"city": "Paris", "day": "Monday"})), OTHER)
+    found = counted(
+        asked("the forecast for Paris on Monday and then thank you", ("forecast", {"city": "Paris", "day": "Monday"})),
+        OTHER,
+    )
     assert found.get("knew_extent", 0) >= 3 and not {"knew_number", "knew_misheard"} & set(found)
 
 
 @pytest.mark.parametrize("source", ["assistant", "naturalistic", "written"])
 def test_the_extent_of_a_value_is_no_secret_of_generated_and_marked_requests(source):
     """They are derived, not grounded; "text it to Ann and" tells no more there of whether Bob gets it too."""
-    for task in load(Config(data=DataConfig(source=source, sizes={"test": 60}), model=ModelConfig(name="tiny")), "test")[:60]:
+    for task in load(
+        Config(data=DataConfig(source=source, sizes={"test": 60}), model=ModelConfig(name="tiny")), "test"
+    )[:60]:
         said = task.said()
         for edit in task.reading.edits:
             if edit.op == "put" and edit.closes is not None and edit.closes > edit.end:
-                assert closes(said[edit.closes - 1]), (task.id, said[edit.start:edit.closes])
+                assert closes(said[edit.closes - 1]), (task.id, said[edit.start : edit.closes])
 
 
 def test_a_generated_request_that_knows_where_a_value_ends_is_counted():
@@ -170,10 +191,16 @@ def test_a_generated_request_that_knows_where_a_value_ends_is_counted():
         )
         return replace(task, reading=replace(task.reading, edits=edits))
 
-    tasks = load(Config(data=DataConfig(source="assistant", sizes={"train": 12}), model=ModelConfig(name="tiny")), "train")[:12]
+    tasks = load(
+        Config(data=DataConfig(source="assistant", sizes={"train": 12}), model=ModelConfig(name="tiny")), "train"
+    )[:12]
     pairs = [(task, leaky) for task in tasks if (leaky := planted(task)) != task][:4]
-    found = [(counted(task, tasks[-1], period_s=0.05), counted(leaky, tasks[-1], period_s=0.05)) for task, leaky in pairs]
-    assert not any("knew_extent" in clean for clean, _ in found) and sum("knew_extent" in leaky for _, leaky in found) >= 2
+    found = [
+        (counted(task, tasks[-1], period_s=0.05), counted(leaky, tasks[-1], period_s=0.05)) for task, leaky in pairs
+    ]
+    assert (
+        not any("knew_extent" in clean for clean, _ in found) and sum("knew_extent" in leaky for _, leaky in found) >= 2
+    )
 
 
 TIMER = {"endpoint": "timer", "endpoints": {"timer": EndpointConfig(delay_s=0.5, false_rate=1.0)}}
@@ -187,7 +214,10 @@ def paused(task: Task, before: int, s: float = 2.0) -> Task:
 
 
 def test_at_a_false_end_a_value_is_what_was_heard_of_it():
-    short, long = asked("note milk", ("note", {"items": "milk"})), asked("note milk bread", ("note", {"items": "milk bread"}))
+    short, long = (
+        asked("note milk", ("note", {"items": "milk"})),
+        asked("note milk bread", ("note", {"items": "milk bread"})),
+    )
     for task in (short, long):
         assert understood(task, "note", "milk", final=True) == [("note", {"items": "milk"}, True)]
     assert understood(long, "note", "milk") == understood(short, "note", "milk") == [("note", {}, False)]
@@ -203,7 +233,9 @@ def test_at_a_false_end_of_which_more_is_bound_to_come_no_request_takes_its_last
 
 def test_a_generated_text_is_what_was_heard_of_it_at_every_end_and_what_hangs_waits():
     taken = waited = 0
-    for task in load(Config(data=DataConfig(source="assistant", sizes={"test": 40}), model=ModelConfig(name="tiny")), "test")[:40]:
+    for task in load(
+        Config(data=DataConfig(source="assistant", sizes={"test": 40}), model=ModelConfig(name="tiny")), "test"
+    )[:40]:
         for edit in task.reading.edits:
             if edit.op != "put" or not edit.spoken or not edit.value or not (clause := edit.value[0].split())[2:]:
                 continue
@@ -218,28 +250,56 @@ def test_a_generated_text_is_what_was_heard_of_it_at_every_end_and_what_hangs_wa
     assert taken > 40 and waited > 10
 
 
-@pytest.mark.parametrize("words", [
-    "pay it with PayPal, and", "text Lucinda to bring a chair, it's a", "check out with PayPal, hmm, there's", "drive home, oh no",
-    "forward it to Quentin, no, not", "book it on Wednesday at", "remind me at six, um", "tell her that I'm",
-])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "pay it with PayPal, and",
+        "text Lucinda to bring a chair, it's a",
+        "check out with PayPal, hmm, there's",
+        "drive home, oh no",
+        "forward it to Quentin, no, not",
+        "book it on Wednesday at",
+        "remind me at six, um",
+        "tell her that I'm",
+    ],
+)
 def test_words_that_break_off_are_not_taken_for_all(words):
     assert heard.breaks_off(words.split())
 
 
-@pytest.mark.parametrize("words", [
-    "what does it come to", "no, Ray with an A", "take me to gate A", "I'd rather not", "tell her no", "the hospital she's at",
-    "tell Bob I'm sorry", "turn the lights on", "where am I", "is Bob's", "",
-])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "what does it come to",
+        "no, Ray with an A",
+        "take me to gate A",
+        "I'd rather not",
+        "tell her no",
+        "the hospital she's at",
+        "tell Bob I'm sorry",
+        "turn the lights on",
+        "where am I",
+        "is Bob's",
+        "",
+    ],
+)
 def test_words_that_a_request_may_end_on_do_not_break_off(words):
     assert not heard.breaks_off(words.split())
 
 
 def test_a_value_is_not_taken_while_it_is_being_taken_back():
-    row = {"id": "t", "request": "text Marco, no sorry, Marcus, that the van is late",
-           "calls": [{"name": "get_phone_number", "args": {"name": ["Marcus"]}},
-                     {"name": "send_sms", "args": {"recipients": [["$1"]], "message": ["The van is late"]}}],
-           "spans": [{"tool": "text", "args": {"name": [{"words": "Marco", "value": "Marco"}, "Marcus"]}},
-                     {"tool": "text", "args": {"message": "the van is late"}}]}
+    row = {
+        "id": "t",
+        "request": "text Marco, no sorry, Marcus, that the van is late",
+        "calls": [
+            {"name": "get_phone_number", "args": {"name": ["Marcus"]}},
+            {"name": "send_sms", "args": {"recipients": [["$1"]], "message": ["The van is late"]}},
+        ],
+        "spans": [
+            {"tool": "text", "args": {"name": [{"words": "Marco", "value": "Marco"}, "Marcus"]}},
+            {"tool": "text", "args": {"message": "the van is late"}},
+        ],
+    }
     task = task_of_row(row, tools_of("assistant"))
     calls = [understood(task, *task.said(n), final=True) for n in (2, 3, 4, 5)]
     names = [[args.get("name") for tool, args, _ in found if tool == "get_phone_number"] for found in calls]
@@ -249,9 +309,14 @@ def test_a_value_is_not_taken_while_it_is_being_taken_back():
 
 def test_half_a_choice_is_none(bfcl_wheel):
     """BFCL's parallel_189 ended in invalid actions: "Picnic" of "Picnic Area" is no amenity."""
-    task = next(task for split in ("train", "validation", "test") for task in load(
-        Config(data=DataConfig(source="bfcl", sizes={split: 600}), model=ModelConfig(name="tiny")), split
-    ) if task.id == "parallel_189")
+    task = next(
+        task
+        for split in ("train", "validation", "test")
+        for task in load(
+            Config(data=DataConfig(source="bfcl", sizes={split: 600}), model=ModelConfig(name="tiny")), split
+        )
+        if task.id == "parallel_189"
+    )
     taken = set()
     for count in range(1, len(task.words)):
         for want in reading_of(task).wanted(task.said(count), True):
@@ -263,11 +328,27 @@ def test_half_a_choice_is_none(bfcl_wheel):
 
 def test_half_a_choice_of_a_marked_request_is_none(tmp_path):
     tools = tmp_path / "tools.json"
-    tools.write_text(json.dumps([{"name": "seat", "description": "Books a seat.", "parameters": {
-        "type": "object", "properties": {"kind": {"type": "string", "enum": ["window seat", "aisle seat"]}}, "required": ["kind"],
-    }}]))
-    row = {"id": "t", "request": "book me a seat, a window seat please", "calls": [{"name": "seat", "args": {"kind": ["window seat"]}}],
-           "spans": [{"tool": "book me a seat", "args": {"kind": "window seat"}}]}
+    tools.write_text(
+        json.dumps(
+            [
+                {
+                    "name": "seat",
+                    "description": "Books a seat.",
+                    "parameters": {
+                        "type": "object",
+                        "properties": {"kind": {"type": "string", "enum": ["window seat", "aisle seat"]}},
+                        "required": ["kind"],
+                    },
+                }
+            ]
+        )
+    )
+    row = {
+        "id": "t",
+        "request": "book me a seat, a window seat please",
+        "calls": [{"name": "seat", "args": {"kind": ["window seat"]}}],
+        "spans": [{"tool": "book me a seat", "args": {"kind": "window seat"}}],
+    }
     task = task_of_row(row, tools_of(str(tools)))
     ends = [reading_of(task).wanted(task.said(n), True)[0].args for n in (5, 6, 7)]
     assert ends == [{}, {}, {"kind": "window seat"}]
@@ -275,7 +356,9 @@ def test_half_a_choice_of_a_marked_request_is_none(tmp_path):
 
 @pytest.mark.parametrize("source", ["assistant", "naturalistic", "written", "bfcl"])
 def test_at_every_end_a_request_reads_like_the_one_that_really_ends_there(source):
-    for task in load(Config(data=DataConfig(source=source, sizes={"test": 8}), model=ModelConfig(name="tiny")), "test")[:8]:
+    for task in load(Config(data=DataConfig(source=source, sizes={"test": 8}), model=ModelConfig(name="tiny")), "test")[
+        :8
+    ]:
         for count in range(1, len(task.words)):
             said = task.said(count)
             own = understood(task, *said, final=True)
@@ -291,13 +374,23 @@ def test_an_expert_who_declines_a_value_that_a_false_end_cuts_is_counted(monkeyp
 
 
 def test_a_generated_value_that_a_false_end_cuts_and_that_is_declined_is_counted(monkeypatch):
-    tasks = load(Config(data=DataConfig(source="assistant", sizes={"train": 20}), model=ModelConfig(name="tiny")), "train")[:20]
+    tasks = load(
+        Config(data=DataConfig(source="assistant", sizes={"train": 20}), model=ModelConfig(name="tiny")), "train"
+    )[:20]
     found = next(
-        (task, edit) for task in tasks for edit in task.reading.edits
-        if edit.slot == "message" and edit.spoken and edit.end - edit.start > 3 and not heard.hangs(task.words[edit.end - 2].text))
+        (task, edit)
+        for task in tasks
+        for edit in task.reading.edits
+        if edit.slot == "message"
+        and edit.spoken
+        and edit.end - edit.start > 3
+        and not heard.hangs(task.words[edit.end - 2].text)
+    )
     task = paused(found[0], found[1].end - 1)
     assert "knew_extent_at_end" not in counted(task, tasks[1], **TIMER)
-    monkeypatch.setattr(derivation, "_told", lambda words, final: "" if final else derivation.Growing(heard.so_far(words)))
+    monkeypatch.setattr(
+        derivation, "_told", lambda words, final: "" if final else derivation.Growing(heard.so_far(words))
+    )
     assert counted(task, tasks[1], **TIMER).get("knew_extent_at_end", 0) >= 3
 
 
@@ -318,7 +411,10 @@ def test_an_expert_who_knows_where_speech_ends_is_counted(monkeypatch):
     task = asked("note milk please and thank you very much", ("note", {"items": "milk"}))
     honest = reading.GroundedReading.wanted
     monkeypatch.setattr(  # it is quick where much is still to come, and waits for the end where little is
-        reading.GroundedReading, "wanted", lambda self, said, final: honest(self, said, final) if final or len(self.task.words) > 6 else ())
+        reading.GroundedReading,
+        "wanted",
+        lambda self, said, final: honest(self, said, final) if final or len(self.task.words) > 6 else (),
+    )
     assert counted(task, OTHER, period_s=0.05).get("knew_end", 0) >= 1
 
 

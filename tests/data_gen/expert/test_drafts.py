@@ -42,16 +42,29 @@ def dictated():
 def play(revise: str, commit: str = "line") -> tuple[Rollout, list[str]]:
     task, _ = dictated()
     rollout = make_episode(
-        task, "speculative", Profile("slow", 60, 600, 0), load_renderer("tiny", "token", "none"), data=DataConfig(), seed=0,
-        agent=AgentConfig(revise=revise, commit=commit), planner=Expert(task, reading_of(task)),
+        task,
+        "speculative",
+        Profile("slow", 60, 600, 0),
+        load_renderer("tiny", "token", "none"),
+        data=DataConfig(),
+        seed=0,
+        agent=AgentConfig(revise=revise, commit=commit),
+        planner=Expert(task, reading_of(task)),
     ).run()
     return rollout, [line.text for span in trace(rollout.history).spans for line in span.lines]
 
 
-@pytest.mark.parametrize(("heard", "text"), [
-    ("on the ninth of May of May", "on the ninth of May"),
-    ("dinner is at", "dinner is"), ("dinner uh is", "dinner is"), ("the", ""), ("see you no wait", "see you"), ("at seven.", "at seven"),
-])
+@pytest.mark.parametrize(
+    ("heard", "text"),
+    [
+        ("on the ninth of May of May", "on the ninth of May"),
+        ("dinner is at", "dinner is"),
+        ("dinner uh is", "dinner is"),
+        ("the", ""),
+        ("see you no wait", "see you"),
+        ("at seven.", "at seven"),
+    ],
+)
 def test_what_hangs_at_the_end_of_a_text_is_not_written_yet(heard, text):
     assert so_far(heard.split()) == text
 
@@ -62,7 +75,11 @@ def test_a_message_is_read_as_far_as_it_has_been_said():
     texts = []
     for count in range(edit.start + 1, edit.end):
         texts += [text for want in reading.wanted(task.said(count), False) for text in want.drafts.values()]
-    assert texts and all(longer.startswith(text) for text, longer in pairwise(texts)) and edit.value[0].startswith(texts[-1])
+    assert (
+        texts
+        and all(longer.startswith(text) for text, longer in pairwise(texts))
+        and edit.value[0].startswith(texts[-1])
+    )
     assert not any(want.drafts for want in reading.wanted(task.said(), True))
 
 
@@ -91,12 +108,22 @@ def test_a_value_that_a_wrong_end_cut_is_mended_when_speech_goes_on_before_its_e
     tools = (ToolSpec("note", (Param("items", {"type": "string"}),), "write", "Note something"),)
     gold = ground(words, [("note", {"items": GoldArg(("weekly milk bread",))})], {spec.name: spec for spec in tools})
     late = [ns(0.62) * (n >= 3) for n in range(len(words))]
-    spoken = [replace(word, start_ns=word.start_ns + by, end_ns=word.end_ns + by) for word, by in zip(speak(words, 0), late)]
+    spoken = [
+        replace(word, start_ns=word.start_ns + by, end_ns=word.end_ns + by) for word, by in zip(speak(words, 0), late)
+    ]
     task = Task("own", "jsonl", "train", tuple(spoken), tools, gold, lambda: AckToolbox("own", tools))
-    data = DataConfig(source="jsonl", endpoint="timer", endpoints={"timer": EndpointConfig(delay_s=0.5, false_rate=1.0)})
+    data = DataConfig(
+        source="jsonl", endpoint="timer", endpoints={"timer": EndpointConfig(delay_s=0.5, false_rate=1.0)}
+    )
     rollout = make_episode(
-        task, "speculative", Profile("slow", 60, 600, 0), load_renderer("tiny", "token", "none"), data=data, seed=0,
-        agent=AgentConfig(revise="amend", commit="line", commit_grace_s=1.5), planner=Expert(task, reading_of(task)),
+        task,
+        "speculative",
+        Profile("slow", 60, 600, 0),
+        load_renderer("tiny", "token", "none"),
+        data=data,
+        seed=0,
+        agent=AgentConfig(revise="amend", commit="line", commit_grace_s=1.5),
+        planner=Expert(task, reading_of(task)),
     ).run()
     said = [segment.text for segment in rollout.state.transcript]
     assert sum(segment.kind == "final_query_update" for segment in rollout.state.transcript) == 2
@@ -107,18 +134,41 @@ def test_a_value_that_a_wrong_end_cut_is_mended_when_speech_goes_on_before_its_e
 
 @pytest.mark.parametrize("mode", ["sequential", "eager_end", "speculative"])
 def test_nothing_starts_at_an_end_where_words_break_off(mode):
-    row = {"id": "t", "request": "pink lights in the bedroom please and at twenty percent",
-           "calls": [{"name": "set_lights", "args": {"room": ["bedroom"], "state": ["on"], "brightness": [20], "colour": ["pink"]}}],
-           "spans": [{"tool": "lights", "args": {"room": "bedroom", "state": "lights", "colour": "pink", "brightness": "twenty percent"}}]}
+    row = {
+        "id": "t",
+        "request": "pink lights in the bedroom please and at twenty percent",
+        "calls": [
+            {
+                "name": "set_lights",
+                "args": {"room": ["bedroom"], "state": ["on"], "brightness": [20], "colour": ["pink"]},
+            }
+        ],
+        "spans": [
+            {
+                "tool": "lights",
+                "args": {"room": "bedroom", "state": "lights", "colour": "pink", "brightness": "twenty percent"},
+            }
+        ],
+    }
     task = task_of_row(row, tools_of(str(corpus.FOLDER / "home" / "tools.py")))
     at = list(task.said()).index("and") + 1
     late = [ns(0.8) * (n >= at) for n in range(len(task.words))]
-    words = tuple(replace(word, start_ns=word.start_ns + by, end_ns=word.end_ns + by) for word, by in zip(task.words, late))
+    words = tuple(
+        replace(word, start_ns=word.start_ns + by, end_ns=word.end_ns + by) for word, by in zip(task.words, late)
+    )
     task = replace(task, words=words)
-    data = DataConfig(source="jsonl", endpoint="timer", endpoints={"timer": EndpointConfig(delay_s=0.5, false_rate=1.0)})
+    data = DataConfig(
+        source="jsonl", endpoint="timer", endpoints={"timer": EndpointConfig(delay_s=0.5, false_rate=1.0)}
+    )
     rollout = make_episode(
-        task, mode, Profile("slow", 60, 600, 0), load_renderer("tiny", "token", "none"), data=data, seed=0,
-        agent=AgentConfig(), planner=Expert(task, reading_of(task)),
+        task,
+        mode,
+        Profile("slow", 60, 600, 0),
+        load_renderer("tiny", "token", "none"),
+        data=data,
+        seed=0,
+        agent=AgentConfig(),
+        planner=Expert(task, reading_of(task)),
     ).run()
     finals = [segment for segment in rollout.state.transcript if segment.kind == "final_query_update"]
     done = [dict(call.args) for call in rollout.state.graph.calls.values() if call.frozen]
@@ -126,7 +176,9 @@ def test_nothing_starts_at_an_end_where_words_break_off(mode):
     assert done == [{"room": "bedroom", "state": "on", "brightness": 20, "colour": "pink"}]
 
 
-LOOKS_UP = ToolSpec("distance", (Param("start", {"type": "string"}), Param("end", {"type": "string"}), Param("fast", {}, False)), "read")
+LOOKS_UP = ToolSpec(
+    "distance", (Param("start", {"type": "string"}), Param("end", {"type": "string"}), Param("fast", {}, False)), "read"
+)
 SAVES = ToolSpec("note", (Param("items", {"type": "string"}),), "write", "Note something")
 
 DISTANCE = ("distance", {"start": ["Oslo"], "end": ["New York City"], "fast": [""]})
@@ -141,10 +193,18 @@ def own(words: str, *calls, tools=(LOOKS_UP, SAVES)) -> Task:
 
 def lines_of(task: Task, eagerness: float = 0.0) -> list[str]:
     rollout = make_episode(
-        task, "speculative", Profile("quick", 400, 4000, 0), load_renderer("tiny", "token", "none"), data=DataConfig(), seed=0,
-        agent=AgentConfig(), planner=Expert(task, reading_of(task, eagerness)),
+        task,
+        "speculative",
+        Profile("quick", 400, 4000, 0),
+        load_renderer("tiny", "token", "none"),
+        data=DataConfig(),
+        seed=0,
+        agent=AgentConfig(),
+        planner=Expert(task, reading_of(task, eagerness)),
     ).run()
-    assert rollout.outcome == "answered" and not any(call.state is CallState.FAILED for call in rollout.state.graph.calls.values())
+    assert rollout.outcome == "answered" and not any(
+        call.state is CallState.FAILED for call in rollout.state.graph.calls.values()
+    )
     return [line.text for span in trace(rollout.history).spans for line in span.lines]
 
 

@@ -74,6 +74,7 @@ class Mischief(erratic.Erratic):
 PLAYED = [mode for mode, row in MODES.items() if not row.verified]
 """Modes of one session, which a model plays and an expert puts right."""
 
+
 def tasks_of(source: str) -> list[Task]:
     if source == "assistant":
         return list(assistant.tasks("train", 0, 12, assistant.Style(Rates.of({"times": 3.0}))))
@@ -90,12 +91,22 @@ def test_from_any_state_the_expert_finishes_repeats_no_effect_and_is_not_refused
             draw = random.Random(f"{source}/{seed}/{mode}")
             revise, commit, commit_on = FORMS[(seed + n) % 3]
             agent = AgentConfig(
-                revise=revise, commit=commit, commit_on=commit_on, max_context_tokens=8000, max_generated_tokens=4000,
+                revise=revise,
+                commit=commit,
+                commit_on=commit_on,
+                max_context_tokens=8000,
+                max_generated_tokens=4000,
             )
             reading = reading_of(task, 0.3 if task.reading is not None else 0.0, seed)
             planner = Mischief(task, Expert(task, reading), draw, draw.randint(1, 8))
             rollout = make_episode(
-                task, mode, Profile("test", 60, 600, 0), renderer, agent=agent, seed=seed, planner=planner,
+                task,
+                mode,
+                Profile("test", 60, 600, 0),
+                renderer,
+                agent=agent,
+                seed=seed,
+                planner=planner,
                 data=DataConfig(endpoint=draw.choice(list(ENDS)), endpoints=ENDS),
             ).run()
             if not planner.handed_over:
@@ -105,8 +116,12 @@ def test_from_any_state_the_expert_finishes_repeats_no_effect_and_is_not_refused
             state = rollout.state
             assert rollout.outcome == "answered", where
             starts = [
-                (c.name, repr(sorted(c.args.items()))) for _, commands in rollout.history for c in commands
-                if isinstance(c, StartTool) and state.tools[c.name].access == "write" and state.graph[c.call].state is CallState.DONE
+                (c.name, repr(sorted(c.args.items())))
+                for _, commands in rollout.history
+                for c in commands
+                if isinstance(c, StartTool)
+                and state.tools[c.name].access == "write"
+                and state.graph[c.call].state is CallState.DONE
             ]
             assert len(set(starts)) == len(starts), where
             edits, ids = reconcile(reading.wanted(task.said(), True), state, True)
@@ -114,12 +129,15 @@ def test_from_any_state_the_expert_finishes_repeats_no_effect_and_is_not_refused
             if any(call.frozen and call.id not in mine for call in state.graph.calls.values()):
                 wrong += 1
                 continue
-            assert not edits and len(ids) == len(task.gold) and {state.graph[id].state for id in mine} == {CallState.DONE}, where
+            assert (
+                not edits and len(ids) == len(task.gold) and {state.graph[id].state for id in mine} == {CallState.DONE}
+            ), where
     assert taken > 30 and wrong  # or nothing was tested
 
 
 def test_what_took_effect_at_a_false_end_is_not_drafted_again(renderer):
-    """The value was taken as whole, done, and the speaker goes on with a filled pause: the draft says what is done already."""
+    """The value was taken as whole, done, and the speaker goes on with a filled pause: the draft says what is done
+    already."""
     drawn = naturalistic.tasks("train", 0, 40, Rates.of({}, naturalistic.RATES))
     tasks = [task for task in drawn if {"um", "uh", "er"} & set(task.request.split())]
     agent = AgentConfig(revise="amend", commit="line")
@@ -127,8 +145,14 @@ def test_what_took_effect_at_a_false_end_is_not_drafted_again(renderer):
     for task in tasks[:10]:
         for seed in range(4):
             rollout = make_episode(
-                task, "speculative", Profile("test", 200, 2000, 0), renderer, agent=agent, seed=seed,
-                planner=Expert(task, reading_of(task)), data=DataConfig(endpoint="timer", endpoints=ENDS),
+                task,
+                "speculative",
+                Profile("test", 200, 2000, 0),
+                renderer,
+                agent=agent,
+                seed=seed,
+                planner=Expert(task, reading_of(task)),
+                data=DataConfig(endpoint="timer", endpoints=ENDS),
             ).run()
             assert rollout.outcome == "answered"
             assert not any(segment.kind == "error" for segment in rollout.state.transcript)
@@ -153,7 +177,13 @@ class Mixed:
 def watch(task: Task, mode: str, renderer, seed: int, beta: float = 0.25, most: int = 0) -> tuple[Watched, object]:
     def episode(planner) -> Episode:
         return make_episode(
-            task, mode, Profile("test", (20, 60, 200)[seed % 3], 900, 0), renderer, agent=AgentConfig(), seed=seed, planner=planner,
+            task,
+            mode,
+            Profile("test", (20, 60, 200)[seed % 3], 900, 0),
+            renderer,
+            agent=AgentConfig(),
+            seed=seed,
+            planner=planner,
             data=DataConfig(),
         )
 
@@ -201,7 +231,8 @@ def test_only_what_the_expert_wrote_counts(mode, renderer):
             assert renderer.text(renderer.action_ids(asked[0])) == watched.visits[moment].plan
             counted = [p.segment.ids for p in pieces(rollout, planner.uncounted(rollout)) if p.supervised]
             expert_ids = [
-                s.ids for place, s in enumerate(rollout.state.transcript)
+                s.ids
+                for place, s in enumerate(rollout.state.transcript)
                 if s.kind == "model" and place not in planner.uncounted(rollout)
             ]
             assert sum(counted, ()) == sum(expert_ids, ())
@@ -244,8 +275,14 @@ def state_after(renderer, actions: list[str], revise: str = "reissue", commit: s
             return actions.pop(0) if state.final_in_context else "<pause>"
 
     make_episode(
-        task, "speculative", Profile("fast", 1000, 9000, 0), renderer, agent=AgentConfig(revise=revise, commit=commit), seed=0,
-        data=DataConfig(), planner=Plays(),
+        task,
+        "speculative",
+        Profile("fast", 1000, 9000, 0),
+        renderer,
+        agent=AgentConfig(revise=revise, commit=commit),
+        seed=0,
+        data=DataConfig(),
+        planner=Plays(),
     ).run()
     return kept[0]
 
@@ -262,7 +299,12 @@ LOOK, SEND = '1. get_phone_number("Ann Lee")', '2. send_sms([$1], "I am late")'
     [
         ([], call(LOOK, SEND), call(LOOK, SEND), ""),
         ([], "<think>hm</think>" + call(LOOK), call('1. get_phone_number(name="Ann Lee")'), ""),
-        ([], call(LOOK, '2. get_phone_number("Bob")'), call('1. get_phone_number("Bob")', '2. get_phone_number("Ann Lee")'), ""),
+        (
+            [],
+            call(LOOK, '2. get_phone_number("Bob")'),
+            call('1. get_phone_number("Bob")', '2. get_phone_number("Ann Lee")'),
+            "",
+        ),
         ([], "<tool_call>\n" + LOOK + "\n", call(LOOK, SEND), ""),  # cut
         ([], "<think>I shou", call(LOOK), ""),
         ([], "<pause>", "<pause>", ""),
@@ -291,4 +333,6 @@ def test_what_is_wrong_with_an_action(renderer, before, wrote, plan, kind):
 def test_a_commit_where_the_expert_still_has_to_write_is_early(renderer):
     state = state_after(renderer, [call(LOOK, '2. send_sms([$1], "I am")')], "amend", "line")
     assert disagreement(state, call("COMMIT"), call('2. message += " late"', "COMMIT")) == "early_commit"
-    assert disagreement(state, call('2. message = "I am late"', "COMMIT"), call('2. message += " late"', "COMMIT")) == ""
+    assert (
+        disagreement(state, call('2. message = "I am late"', "COMMIT"), call('2. message += " late"', "COMMIT")) == ""
+    )

@@ -1,4 +1,5 @@
-"""The expert goes on from any state, a model's mistakes included, to what was asked for; and tries no effect for ever."""
+"""The expert goes on from any state, a model's mistakes included, to what was asked for; and tries no effect for
+ever."""
 
 from __future__ import annotations
 
@@ -53,12 +54,26 @@ def tasks(request, tmp_path_factory) -> list[Task]:
 
 
 def play(
-    task: Task, mode: str, renderer, planner, seed: int = 0, toolbox=None, lines: bool = True, commit: str = "action",
+    task: Task,
+    mode: str,
+    renderer,
+    planner,
+    seed: int = 0,
+    toolbox=None,
+    lines: bool = True,
+    commit: str = "action",
 ) -> Rollout:
     rate = (20, 60, 200)[seed % 3]
     return make_episode(
-        task, mode, Profile("test", rate, 10 * rate, 0), renderer, agent=AgentConfig(runs_lines=lines, commit=commit),
-        data=DataConfig(), seed=seed, planner=planner, toolbox=toolbox,
+        task,
+        mode,
+        Profile("test", rate, 10 * rate, 0),
+        renderer,
+        agent=AgentConfig(runs_lines=lines, commit=commit),
+        data=DataConfig(),
+        seed=seed,
+        planner=planner,
+        toolbox=toolbox,
     ).run()
 
 
@@ -162,7 +177,9 @@ def refused(renderer, mode: str, name: str, times: int, task: Task | None = None
 
 
 def said(rollout: Rollout) -> str:
-    return "".join(segment.text for segment in rollout.state.transcript if segment.kind == "model").rsplit("<answer>", 1)[1]
+    return "".join(segment.text for segment in rollout.state.transcript if segment.kind == "model").rsplit(
+        "<answer>", 1
+    )[1]
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -195,7 +212,10 @@ def test_one_call_a_turn_removes_every_wrong_write_before_it_commits(renderer):
     planner.mistake = lambda state: wrong.pop(0)
     rollout = play(task, "sequential", renderer, planner, lines=False)
     assert [call.state for _, call in sorted(rollout.state.graph.calls.items())] == [
-        CallState.CANCELLED, CallState.CANCELLED, CallState.DONE, CallState.DONE,
+        CallState.CANCELLED,
+        CallState.CANCELLED,
+        CallState.DONE,
+        CallState.DONE,
     ]
 
 
@@ -205,7 +225,9 @@ def test_a_text_that_looks_like_a_reference_is_none(renderer):
     message = write_value(task.gold[1].args["message"].values[0])
     planner.mistake = lambda state: f'<tool_call>\n1. send_sms(["$1"], {message})\nno line\n'
     rollout = play(task, "parallel", renderer, planner, lines=False)
-    assert [call.args["recipients"] for call in rollout.state.graph.calls.values() if call.spec.name == "send_sms"] == [[Ref(2)]]
+    assert [call.args["recipients"] for call in rollout.state.graph.calls.values() if call.spec.name == "send_sms"] == [
+        [Ref(2)]
+    ]
     assert len(asked_for(task, rollout.state, reading_of(task))) == 2
 
 
@@ -230,19 +252,26 @@ def test_a_user_s_own_marker_of_words_taken_back_takes_nothing_back():
     assert heard_in(state.transcript) == ("from", "[-1]", "to", "[-2,", "3]")
 
 
-@pytest.mark.parametrize(("had", "name", "said", "line"), [
-    ({"due_date": "on Thanksgiving", "all_day": True}, "due_date", "on Thanksgiving Day", None),
-    ({"due_date": "on Friday", "all_day": True}, "due_date", "on Friday at nine", None),
-    ({"due_date": "on Friday", "all_day": True}, "due_date", "on Monday", '1. due_date = "on Monday"'),
-    ({"list_name": "doctor"}, "list_name", "Doctor", None),
-    ({"list_name": "doctor"}, "list_name", "Doctors", '1. list_name = "Doctors"'),
-    ({"name": "call ann"}, "name", "call Ann", '1. name = "call Ann"'),  # what a reminder says is as it was written
-])
+@pytest.mark.parametrize(
+    ("had", "name", "said", "line"),
+    [
+        ({"due_date": "on Thanksgiving", "all_day": True}, "due_date", "on Thanksgiving Day", None),
+        ({"due_date": "on Friday", "all_day": True}, "due_date", "on Friday at nine", None),
+        ({"due_date": "on Friday", "all_day": True}, "due_date", "on Monday", '1. due_date = "on Monday"'),
+        ({"list_name": "doctor"}, "list_name", "Doctor", None),
+        ({"list_name": "doctor"}, "list_name", "Doctors", '1. list_name = "Doctors"'),
+        ({"name": "call ann"}, "name", "call Ann", '1. name = "call Ann"'),  # what a reminder says is as it was written
+    ],
+)
 def test_what_means_the_same_to_a_tool_is_not_said_again(had, name, said, line):
     spec = next(spec for spec in assistant_specs(now="2024-07-17 10:00:00") if spec.name == "create_reminder")
     state = reducer.start(MODES["speculative"], {spec.name: spec}, "s", 0)
     written = write_call(1, spec.name, (), {"name": "call Ann", **had})
-    for event in (UserUpdate(1, "remind me"), Appended(2, 1), ModelOutput(3, 1, f"<tool_call>\n{written}\n</tool_call>", (1,))):
+    for event in (
+        UserUpdate(1, "remind me"),
+        Appended(2, 1),
+        ModelOutput(3, 1, f"<tool_call>\n{written}\n</tool_call>", (1,)),
+    ):
         state, _ = reducer.step(state, event)
     args = {other: value for other, value in state.graph[1].args.items() if other != name}
     want = Wanted(1, spec, args, {other: (value,) for other, value in args.items()}, True, drafts={name: said})

@@ -161,7 +161,10 @@ def test_arguments_stay_with_the_rest_of_their_call() -> None:
 def test_the_way_back_is_not_read_out_of_the_way_there() -> None:
     spec = ToolSpec("route", (Param("origin", STRING), Param("destination", STRING)), "read")
     words = "from Rome to Pisa and then back to Rome from Pisa".split()
-    calls = [("route", {"origin": ["Rome"], "destination": ["Pisa"]}), ("route", {"origin": ["Pisa"], "destination": ["Rome"]})]
+    calls = [
+        ("route", {"origin": ["Rome"], "destination": ["Pisa"]}),
+        ("route", {"origin": ["Pisa"], "destination": ["Rome"]}),
+    ]
     second = ground(words, calls, {"route": spec})[1]
     assert second.arg_evidence == {"origin": Evidence(10, 11), "destination": Evidence(8, 9)}
 
@@ -218,7 +221,11 @@ def test_what_no_words_reveal_is_refused_by_name() -> None:
     with pytest.raises(BadTask, match="gold gives no value for the required triangle.area.height"):
         ground("base 5".split(), [("triangle.area", {"base": [5]})], {"triangle.area": TRIANGLE})
     with pytest.raises(BadTask, match="no parameter 'depth'"):
-        ground("base 5".split(), [("triangle.area", {"base": [5], "height": [5], "depth": [1]})], {"triangle.area": TRIANGLE})
+        ground(
+            "base 5".split(),
+            [("triangle.area", {"base": [5], "height": [5], "depth": [1]})],
+            {"triangle.area": TRIANGLE},
+        )
     with pytest.raises(BadTask, match="'cube', which is not among the tools: triangle.area"):
         ground("base 5".split(), [("cube", {})], {"triangle.area": TRIANGLE})
     with pytest.raises(BadTask, match="no accepted value of triangle.area.base fits its schema"):
@@ -256,7 +263,9 @@ def test_a_tool_named_in_a_later_sentence_is_clear_at_its_end() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.sampled_from(VOCABULARY), min_size=1, max_size=14), st.lists(st.sampled_from(VOCABULARY), max_size=8), st.data()
+    st.lists(st.sampled_from(VOCABULARY), min_size=1, max_size=14),
+    st.lists(st.sampled_from(VOCABULARY), max_size=8),
+    st.data(),
 )
 def test_naming_looks_at_no_later_word(words: list[str], more: list[str], data: st.DataObject) -> None:
     lexicon = Lexicon(TOOLS)

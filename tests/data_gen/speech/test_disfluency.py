@@ -86,7 +86,7 @@ def test_a_correction_at_once_is_labelled_in_the_linguists_terms():
         runs = [script.labels[0]] + [b for a, b in zip(script.labels, script.labels[1:]) if a != b]
         for n, label in enumerate(runs):
             if label == "reparandum":
-                assert runs[n: n + 3] == ["reparandum", "interregnum", "repair"], " ".join(script.words)
+                assert runs[n : n + 3] == ["reparandum", "interregnum", "repair"], " ".join(script.words)
         assert kinds == ("correction",) and len(script.words) > len(before.split())
 
 
@@ -125,13 +125,18 @@ def test_a_fragment_moves_what_stands_behind_it():
     script.insert(bob.start, wrong)
     assert script.words == ["text", "Al", "no", "Bob", "now"] and (bob.start, bob.end) == (3, 4)
     script.insert(bob.end, wrong.cut(1))
-    assert script.words[bob.start: bob.end] == ["Bob"] and script.fluent().words == ["text", "Bob", "now"]
+    assert script.words[bob.start : bob.end] == ["Bob"] and script.fluent().words == ["text", "Bob", "now"]
 
 
 def test_closing_words():
     from data_gen.speech.script import Mark
 
     soft = [False, True, True, False]
-    marks = [Mark(0, 1, "put", 0, "to"), Mark(3, 4, "put", 0, "to"), Mark(0, 1, "put", 0, "to", grows=True), Mark(0, 1, "open", 0)]
+    marks = [
+        Mark(0, 1, "put", 0, "to"),
+        Mark(3, 4, "put", 0, "to"),
+        Mark(0, 1, "put", 0, "to", grows=True),
+        Mark(0, 1, "open", 0),
+    ]
     assert [edit.closes for edit in edits(marks, soft)] == [4, None, 1, None]
     assert {"uh", "um"} <= SOFT

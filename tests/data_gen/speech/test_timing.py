@@ -23,13 +23,26 @@ requests = st.lists(vocabulary, min_size=1, max_size=25)
 seeds = st.integers(0, 2**63)
 chunkings = st.builds(
     lambda period, delay, lag, false_endpoints, revisions, cut, most, predicts, spread: Chunking(
-        period * MS, min(lag, delay) * MS, delay * MS, false_endpoints, revisions, cut, (min(lag, delay) + delay) * MS // 2 if predicts
-        else None, revision_words=most, lag_spread_ns=spread * MS,
+        period * MS,
+        min(lag, delay) * MS,
+        delay * MS,
+        false_endpoints,
+        revisions,
+        cut,
+        (min(lag, delay) + delay) * MS // 2 if predicts else None,
+        revision_words=most,
+        lag_spread_ns=spread * MS,
     ),
-    st.integers(1, 2000), st.integers(0, 900), st.integers(0, 900), st.sampled_from([0.0, 0.5, 1.0]),
-    st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from(["word", "tick"]),
-    st.sampled_from([1, 3]), st.booleans(), st.sampled_from([0, 0, 150]),
-)  # fmt: skip
+    st.integers(1, 2000),
+    st.integers(0, 900),
+    st.integers(0, 900),
+    st.sampled_from([0.0, 0.5, 1.0]),
+    st.sampled_from([0.0, 0.5, 1.0]),
+    st.sampled_from(["word", "tick"]),
+    st.sampled_from([1, 3]),
+    st.booleans(),
+    st.sampled_from([0, 0, 150]),
+)
 
 
 def words_every(*ends_ms: int) -> tuple[Word, ...]:
@@ -78,11 +91,18 @@ def test_two_requests_with_one_beginning_sound_the_same_until_they_part(common, 
 def test_the_same_seed_gives_the_same_times_everywhere():
     words = speak(REQUEST[:5], 3)
     assert [(word.start_ns // MS, word.end_ns // MS) for word in words] == [
-        (0, 320), (320, 598), (598, 721), (721, 932), (932, 1354),
-    ]  # fmt: skip
+        (0, 320),
+        (320, 598),
+        (598, 721),
+        (721, 932),
+        (932, 1354),
+    ]
     assert [(u.at_ns // MS, u.text) for u in updates(words, 3)] == [
-        (520, "Text"), (1132, "Bob that the"), (1554, "meeting,"), (1854, ""),
-    ]  # fmt: skip
+        (520, "Text"),
+        (1132, "Bob that the"),
+        (1554, "meeting,"),
+        (1854, ""),
+    ]
 
 
 def test_a_voice_without_chance_adds_up_by_hand():
@@ -121,7 +141,17 @@ def test_rates_differ_between_speakers_and_slow_speech_is_longer():
 
 @pytest.mark.parametrize(
     ("word", "count"),
-    [("a", 1), ("meeting", 2), ("Alice", 2), ("table", 2), ("photograph", 3), ("—", 1), ("hmm", 1), ("7:30", 4), ("me", 1)],
+    [
+        ("a", 1),
+        ("meeting", 2),
+        ("Alice", 2),
+        ("table", 2),
+        ("photograph", 3),
+        ("—", 1),
+        ("hmm", 1),
+        ("7:30", 4),
+        ("me", 1),
+    ],
 )
 def test_syllables(word, count):
     assert syllables(word) == count
@@ -189,16 +219,20 @@ def test_a_tick_lets_the_next_word_take_along_all_that_is_heard():
     seed = seed_with_phase(200, 250, 500)  # ticks at 200+, 700+, 1200+
     sent = updates(words_every(150, 400, 600, 1000, 1100), seed, Chunking(500 * MS, 0, 500 * MS))
     assert [(u.at_ns // MS, u.text, u.final) for u in sent] == [
-        (400, "w0 w1", False), (1000, "w2 w3", False), (1600, "w4", True),
-    ]  # fmt: skip
+        (400, "w0 w1", False),
+        (1000, "w2 w3", False),
+        (1600, "w4", True),
+    ]
 
 
 def test_the_lag_delays_a_partial_but_never_the_final_update():
     seed = seed_with_phase(200, 250, 500)
     sent = updates(words_every(150, 1000), seed, Chunking(500 * MS, 120 * MS, 300 * MS))
     assert [(u.at_ns // MS, u.text, u.final) for u in sent] == [
-        (270, "w0", False), (1120, "w1", False), (1300, "", True),
-    ]  # fmt: skip
+        (270, "w0", False),
+        (1120, "w1", False),
+        (1300, "", True),
+    ]
 
 
 def test_the_other_cut_sends_at_the_tick_itself():
@@ -230,8 +264,12 @@ def test_a_revision_is_taken_back_by_the_next_update():
     words = speak(["Text", "Samuel", "to", "come"], 1)
     chunking = Chunking(period_ns=1, revision_rate=1.0)
     assert [(u.text, u.words, u.retracts) for u in updates(words, 1, chunking)] == [
-        ("Tex", (0, 1), 0), ("Text Samu", (0, 2), 1), ("Samuel two", (1, 3), 1), ("to com", (2, 4), 1), ("come", (3, 4), 1),
-    ]  # fmt: skip
+        ("Tex", (0, 1), 0),
+        ("Text Samu", (0, 2), 1),
+        ("Samuel two", (1, 3), 1),
+        ("to com", (2, 4), 1),
+        ("come", (3, 4), 1),
+    ]
     assert heard(words, updates(words, 1, chunking)[:3]) == ["Text", "Samuel", "two"]
     words = speak(REQUEST, 1)
     share = [u.retracts for s in range(500) for u in updates(words, s, Chunking(revision_rate=0.2))[1:]]
@@ -270,7 +308,9 @@ def partials(cut: str, requests_: int, seed: int) -> tuple[np.ndarray, np.ndarra
             if stop <= 3:
                 continue
             said = stop - start
-            sizes_and_times.append([said, len(update.text), gap, gap / said, len(update.text) / gap, said == 1, said >= 3])
+            sizes_and_times.append(
+                [said, len(update.text), gap, gap / said, len(update.text) / gap, said == 1, said >= 3]
+            )
             text_alone.append([stop, len(words[stop - 1].text), is_content(words[stop - 1].text)])
             last.append(stop == len(words))
     return np.array(sizes_and_times, float), np.array(text_alone, float), np.array(last)
@@ -322,7 +362,9 @@ def finals(chunking: Chunking, words=PAUSED, seed: int = 1) -> list[int]:
     return [update.at_ns // MS for update in updates(words, seed, chunking) if update.final]
 
 
-@pytest.mark.parametrize(("delay_ms", "expected"), [(500, [1100, 2300]), (800, [1400, 2600]), (1000, [1600, 2800]), (1200, [3000])])
+@pytest.mark.parametrize(
+    ("delay_ms", "expected"), [(500, [1100, 2300]), (800, [1400, 2600]), (1000, [1600, 2800]), (1200, [3000])]
+)
 def test_a_plain_timer_takes_every_pause_as_long_as_its_delay_for_the_end(delay_ms, expected):
     for seed in range(20):
         assert finals(Chunking(endpoint_delay_ns=delay_ms * MS, false_endpoint_rate=1.0), seed=seed) == expected
@@ -363,14 +405,17 @@ def test_a_recogniser_takes_back_several_words_capitals_and_numbers():
 def test_marks_do_not_tell_where_speech_ends():
     texts = "Text Bob, please. That I am late, and that I will call. Thank you.".split()
     kept, dropped = (
-        [u for s in range(100) for u in updates(speak(texts, s), s, Chunking(closing_marks=on)) if u.text] for on in (True, False)
+        [u for s in range(100) for u in updates(speak(texts, s), s, Chunking(closing_marks=on)) if u.text]
+        for on in (True, False)
     )
     marked = [u for u in kept if u.text.endswith(".")]
     assert sum(u.words[1] == len(texts) for u in marked) > len(marked) / 4
     assert not any(u.text.endswith(tuple(".,?!")) for u in dropped)
 
 
-@pytest.mark.parametrize(("row", "cut_off"), [("smart_turn", (0.148, 0.352)), ("livekit_v1", (0.045, 0.099)), ("flux", (0.099, 0.129))])
+@pytest.mark.parametrize(
+    ("row", "cut_off"), [("smart_turn", (0.148, 0.352)), ("livekit_v1", (0.045, 0.099)), ("flux", (0.099, 0.129))]
+)
 def test_a_detector_cuts_off_as_many_pauses_as_the_benchmark_counts(row, cut_off):
     """The published shares are of all pauses of at least 0.2 s, of which 55.6% last 0.3 s and 21.7% last 0.6 s."""
     register()

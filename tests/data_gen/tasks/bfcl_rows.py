@@ -80,7 +80,8 @@ def write_wheel(path: Path) -> Path:
     with zipfile.ZipFile(path, "w") as archive:
         for category, rows in ROWS.items():
             questions = [
-                {"id": id, "question": [[{"role": "user", "content": text}]], "function": docs} for id, text, docs, _ in rows
+                {"id": id, "question": [[{"role": "user", "content": text}]], "function": docs}
+                for id, text, docs, _ in rows
             ]
             answers = [{"id": id, "ground_truth": answer} for id, _, _, answer in rows]
             for folder, lines in (("", questions), ("possible_answer/", answers)):

@@ -1,4 +1,5 @@
-"""Assistant tasks: gold that runs, readings that can't see ahead, an expert that gets there in every mode, disjoint splits."""
+"""Assistant tasks: gold that runs, readings that can't see ahead, an expert that gets there in every mode, disjoint
+splits."""
 
 from __future__ import annotations
 
@@ -65,12 +66,16 @@ def play(task: Task, mode: str, made: Renderer, eagerness: float = 0.0) -> tuple
     box = task.toolbox()
     profile = sample_profile(ClockConfig(), len(task.request))
     expert = Expert(task, reading_of(task, eagerness, 5))
-    episode = make_episode(task, mode, profile, made, agent=AgentConfig(), data=DataConfig(), seed=1, toolbox=box, planner=expert)
+    episode = make_episode(
+        task, mode, profile, made, agent=AgentConfig(), data=DataConfig(), seed=1, toolbox=box, planner=expert
+    )
     return episode.run(), box
 
 
 def wanted(task: Task, heard: int, final: bool = False) -> list[Any]:
-    return [(w.spec.name, dict(w.args), w.complete, w.missing) for w in reading_of(task).wanted(task.said(heard), final)]
+    return [
+        (w.spec.name, dict(w.args), w.complete, w.missing) for w in reading_of(task).wanted(task.said(heard), final)
+    ]
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -97,7 +102,12 @@ def test_the_expert_reaches_gold_and_repeats_nothing(tiny, mode, eagerness):
             assert rollout.outcome == "answered", task.request
             assert box.state() == gold.state(), task.request
             assert effects(box) == effects(gold), task.request
-            notes = {command.what for _, commands in rollout.history for command in commands if type(command).__name__ == "Note"}
+            notes = {
+                command.what
+                for _, commands in rollout.history
+                for command in commands
+                if type(command).__name__ == "Note"
+            }
             assert not notes & {"identical_reissue", "retry", "invalid_action"}, task.request
 
 
@@ -125,7 +135,9 @@ def test_the_reading_never_looks_behind_the_prefix():
         task, other = compose("test", index, style=ROUGH), compose("test", index + 1000, style=ROUGH)
         cut = draw.randrange(1, len(task.words))
         double = twin(task, other, cut)
-        assert [w.text for w in double.words[:cut]] == [w.text for w in task.words[:cut]] and double.request != task.request
+        assert [w.text for w in double.words[:cut]] == [
+            w.text for w in task.words[:cut]
+        ] and double.request != task.request
         for heard in range(cut + 1):
             assert wanted(task, heard) == wanted(double, heard) == wanted(known_by(task, heard), heard)
         # and the twin wants what the other asks for
@@ -153,12 +165,19 @@ def understood_at(parts, heard, final=False):
     return [(name, args) for name, args, complete, _ in wanted(task, heard, final) if complete]
 
 
-REPAIR = [("text", "open", "sms"), ("Bob", "to", "Bob"), ("no wait", "", None), ("Alice", "to", "Alice"), ("that", "", None),
-          ("it rains", "message", "it rains")]
+REPAIR = [
+    ("text", "open", "sms"),
+    ("Bob", "to", "Bob"),
+    ("no wait", "", None),
+    ("Alice", "to", "Alice"),
+    ("that", "", None),
+    ("it rains", "message", "it rains"),
+]
 
 
 def test_no_request_asks_for_one_effect_twice():
-    """Index 567 of training did, forwarding one mail to Dillon twice: the second is refused, and no agent can end well."""
+    """Index 567 of training did, forwarding one mail to Dillon twice: the second is refused, and no agent can end
+    well."""
     for index in (567, *range(150)):
         calls = [(call.name, str(sorted(canonical(call).items()))) for call in compose("train", index).gold]
         assert len(set(calls)) == len(calls), calls
@@ -179,10 +198,21 @@ def test_a_filled_pause_closes_nothing():
 
 
 def test_a_withdrawal_removes_the_call_and_another_tool_keeps_what_was_said():
-    withdrawn = [("remind", "open", "reminder"), ("me to", "", None), ("wash", "chore", "wash"), ("no never mind that", "drop", None)]
+    withdrawn = [
+        ("remind", "open", "reminder"),
+        ("me to", "", None),
+        ("wash", "chore", "wash"),
+        ("no never mind that", "drop", None),
+    ]
     assert understood_at(withdrawn, 4 + 1) == [("create_reminder", {"name": "wash"})]
     assert understood_at(withdrawn, 8) == []
-    changed = [("text", "open", "sms"), ("Bob", "to", "Bob"), ("no", "", None), ("email", "open", "email"), ("Bob", "to", "Bob")]
+    changed = [
+        ("text", "open", "sms"),
+        ("Bob", "to", "Bob"),
+        ("no", "", None),
+        ("email", "open", "email"),
+        ("Bob", "to", "Bob"),
+    ]
     assert understood_at(changed, 3) == [("get_phone_number", {"name": "Bob"})]
     assert understood_at(changed, 4) == [("get_email_address", {"name": "Bob"})]
 
@@ -197,7 +227,8 @@ def test_eagerness_depends_on_the_prefix_alone():
             takes += eager != [w.args for w in reading_of(task).wanted(task.said(edit.end), False)]
             known = known_by(task, edit.end)
             assert [w.args for w in reading_of(known, 0.5, 3).wanted(task.said(edit.end), False)] == [
-                w.args for w in reading_of(task, 0.5, 3).wanted(task.said(edit.end), False)]
+                w.args for w in reading_of(task, 0.5, 3).wanted(task.said(edit.end), False)
+            ]
     assert takes > 5
 
 
@@ -229,7 +260,9 @@ def test_splits_are_disjoint(monkeypatch):
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_requests_keep_to_their_split(split):
-    own = {template.id for name in INTENTS for indirect in (False, True) for template in templates(name, split, indirect)}
+    own = {
+        template.id for name in INTENTS for indirect in (False, True) for template in templates(name, split, indirect)
+    }
     for index in range(60):
         task = compose(split, index, style=ROUGH)
         assert {name for name in task.meta["templates"] if not name.startswith("+")} <= own
@@ -252,7 +285,11 @@ def test_dates_resolve_against_now():
     for seed in range(3000):
         phrase, day = moments.day_phrase(random.Random(seed), now)
         found[phrase] = day.isoformat()
-    assert found["tomorrow"] == "2025-10-16" and found["on Friday"] == "2025-10-17" and found["in three days"] == "2025-10-18"
+    assert (
+        found["tomorrow"] == "2025-10-16"
+        and found["on Friday"] == "2025-10-17"
+        and found["in three days"] == "2025-10-18"
+    )
     assert found["this coming Tuesday"] == "2025-10-21" and found["on Thanksgiving Day"] == "2025-11-27"
     assert found["on November fifth"] == "2025-11-05" and found["on the third of December"] == "2025-12-03"
     times = dict(moments.clock_phrase(random.Random(seed)) for seed in range(600))

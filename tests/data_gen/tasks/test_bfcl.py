@@ -107,7 +107,9 @@ def test_bad_input_gets_one_clear_line(wheel: Path, tmp_path: Path) -> None:
         bfcl.tasks("dev", 0, wheel=wheel)  # type: ignore[arg-type]
     other = tmp_path / "other.whl"
     zipfile.ZipFile(other, "w").close()
-    with pytest.raises(ValueError, match=r"has no bfcl_eval/data/possible_answer/BFCL_v4_parallel.json; give the wheel"):
+    with pytest.raises(
+        ValueError, match=r"has no bfcl_eval/data/possible_answer/BFCL_v4_parallel.json; give the wheel"
+    ):
         bfcl.rows(other)
 
 
@@ -162,9 +164,9 @@ def test_canonical_calls_fit_their_tools_and_evidence_its_request(bfcl_wheel: Pa
                 if param.name in args:
                     assert mismatch(args[param.name], param.schema) is None, task.id
                     assert param.name in call.arg_evidence, task.id
-                    assert 0 <= call.arg_evidence[param.name].start < call.arg_evidence[param.name].end <= len(task.words), (
-                        task.id
-                    )
+                    assert (
+                        0 <= call.arg_evidence[param.name].start < call.arg_evidence[param.name].end <= len(task.words)
+                    ), task.id
             assert call.name_evidence.end <= len(task.words)
             assert (call.name_evidence.end > 0) <= (len(task.tools) > 1), task.id
 
@@ -175,7 +177,8 @@ def test_every_function_of_a_used_row_was_reviewed(bfcl_wheel: Path) -> None:
     offered = {tool.name for task in every_task(bfcl_wheel) for tool in task.tools}
     assert offered == set(listed)
     held = {
-        name: bfcl.classes()[name] for name in ("send_email", "book_flight", "spotify.play", "doctor.search", "math.factorial")
+        name: bfcl.classes()[name]
+        for name in ("send_email", "book_flight", "spotify.play", "doctor.search", "math.factorial")
     }
     assert held == {
         "send_email": "write",

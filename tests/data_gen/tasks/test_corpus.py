@@ -49,20 +49,32 @@ def set_lamp(home: Home, room: str, percent: int) -> str:
     return "set"
 '''
 DIM = {
-    "id": "home-1", "request": "is the hall lamp on and um dim the kitchen one to forty percent",
-    "calls": [{"name": "lamp_state", "args": {"room": ["hall"]}}, {"name": "set_lamp", "args": {"room": ["kitchen"], "percent": [40]}}],
-    "spans": [{"tool": "is the hall lamp on", "args": {"room": "hall"}},
-              {"tool": "dim", "args": {"room": "kitchen", "percent": "forty"}}],
+    "id": "home-1",
+    "request": "is the hall lamp on and um dim the kitchen one to forty percent",
+    "calls": [
+        {"name": "lamp_state", "args": {"room": ["hall"]}},
+        {"name": "set_lamp", "args": {"room": ["kitchen"], "percent": [40]}},
+    ],
+    "spans": [
+        {"tool": "is the hall lamp on", "args": {"room": "hall"}},
+        {"tool": "dim", "args": {"room": "kitchen", "percent": "forty"}},
+    ],
     "tags": ["filler"],
 }
 NOWHERE = {
-    "id": "home-2", "request": "is the attic lamp on", "calls": [{"name": "lamp_state", "args": {"room": ["attic"]}}],
+    "id": "home-2",
+    "request": "is the attic lamp on",
+    "calls": [{"name": "lamp_state", "args": {"room": ["attic"]}}],
     "spans": [{"tool": "lamp on", "args": {"room": "attic"}}],
 }
 SMS = {
-    "id": "w-1", "request": "text Ada that um lunch is ready", "now": "2026-03-03 10:00:00",
-    "calls": [{"name": "get_phone_number", "args": {"name": ["Ada"]}},
-              {"name": "send_sms", "args": {"recipients": [["$1"]], "message": ["lunch is ready"]}}],
+    "id": "w-1",
+    "request": "text Ada that um lunch is ready",
+    "now": "2026-03-03 10:00:00",
+    "calls": [
+        {"name": "get_phone_number", "args": {"name": ["Ada"]}},
+        {"name": "send_sms", "args": {"recipients": [["$1"]], "message": ["lunch is ready"]}},
+    ],
     "spans": [{"tool": "text", "args": {"name": "Ada"}}, {"tool": "text", "args": {"message": "lunch is ready"}}],
 }
 
@@ -103,7 +115,9 @@ def test_the_rows_of_written_are_those_of_their_files(folder):
     # the 120 rows stay the test of that name, and new ones are a source of their own
     assert len(load(settings("written"), "test")) == 120
     assert [(task.id, task.source) for task in load(settings("written_apart"), "test")] == [("w-3", "written_apart")]
-    assert rejected(settings("written"), None) == [("assistant/train_b.jsonl, w-1", "its id is that of a row in another file already")]
+    assert rejected(settings("written"), None) == [
+        ("assistant/train_b.jsonl, w-1", "its id is that of a row in another file already")
+    ]
     with pytest.raises(ValueError, match="'written' has no tasks in split 'validation'"):
         load(settings("written"), "validation")
 
@@ -113,7 +127,10 @@ def test_a_domain_brings_its_tools_and_its_name(folder):
     (task,) = load(settings("domains", train=1), "train")
     assert (task.source, task.tags) == ("domains", ("filler", "domain:home"))
     assert [spec.name for spec in task.tools] == ["lamp_state", "set_lamp"]
-    assert task.toolbox().run("lamp_state", {"room": "hall"}) == 100 and task.toolbox().latency_ns("lamp_state", {"room": "hall"}) < 2e8
+    assert (
+        task.toolbox().run("lamp_state", {"room": "hall"}) == 100
+        and task.toolbox().latency_ns("lamp_state", {"room": "hall"}) < 2e8
+    )
     assert rejected(settings("domains"), None) == (
         ("home/train.jsonl, line 2 (home-2)", "call 1 is refused by its own tool: no lamp in attic"),
     )
@@ -144,7 +161,9 @@ def test_a_twin_goes_on_with_a_request_for_the_same_tools(folder):
 
 @pytest.mark.parametrize("source", ["written", "domains"])
 def test_a_folder_of_the_corpus_is_made_and_checks_out(folder, tmp_path, source):
-    write(folder, "assistant/train.jsonl", SMS, {**SMS, "id": "w-2", "request": "please text Ada that um lunch is ready"})
+    write(
+        folder, "assistant/train.jsonl", SMS, {**SMS, "id": "w-2", "request": "please text Ada that um lunch is ready"}
+    )
     write(folder, "home/train.jsonl", DIM, tools=TOOLS)
     write(folder, "house/train.jsonl", {**DIM, "id": "house-1"}, tools=TOOLS.replace("lamp", "light"))
     write(folder, "flat/train.jsonl", {**DIM, "id": "flat-1"}, tools=TOOLS.replace("def lamp_state", "def other"))
@@ -161,12 +180,25 @@ def test_a_folder_of_the_corpus_is_made_and_checks_out(folder, tmp_path, source)
 
 def test_what_a_false_end_made_impossible_is_no_repetition(folder):
     content = "Marisol brings tamales, Dae-jung does the salad, we bring chairs"
-    write(folder, "assistant/train.jsonl", {
-        "id": "n", "now": "2025-10-04 15:16:00", "request": f"New note called potluck: {content}",
-        "calls": [{"name": "create_note", "args": {"name": ["potluck"], "content": [content]}}],
-        "spans": [{"tool": "new note", "args": {"name": "potluck", "content": [
-            {"words": "Marisol brings tamales", "value": "Marisol brings tamales"}, content]}}],
-    })
+    write(
+        folder,
+        "assistant/train.jsonl",
+        {
+            "id": "n",
+            "now": "2025-10-04 15:16:00",
+            "request": f"New note called potluck: {content}",
+            "calls": [{"name": "create_note", "args": {"name": ["potluck"], "content": [content]}}],
+            "spans": [
+                {
+                    "tool": "new note",
+                    "args": {
+                        "name": "potluck",
+                        "content": [{"words": "Marisol brings tamales", "value": "Marisol brings tamales"}, content],
+                    },
+                }
+            ],
+        },
+    )
     config = settings("written", train=60)
     config.model.name, config.data.modes, config.data.endpoint = "tiny", ["sequential"], "timer"
     config.data.endpoints["timer"] = EndpointConfig(delay_s=0.3, false_rate=1.0)
@@ -182,15 +214,38 @@ def test_every_row_of_the_corpus_is_used():
 
 
 def test_an_argument_that_is_its_default_is_not_set_again_and_again(folder):
-    write(folder, "assistant/train.jsonl", {
-        "id": "d", "now": "2025-10-04 15:16:00", "request": "which way would you drive from Aunt Soledad's to um Bodega Bay",
-        "calls": [{"name": "maps_show_directions", "args": {
-            "start_location": ["Aunt Soledad's"], "end_location": ["Bodega Bay"], "transport": ["d"]}}],
-        "spans": [{"tool": "which way", "args": {
-            "start_location": "Aunt Soledad's", "end_location": "Bodega Bay", "transport": {"words": "drive", "value": "d"}}}],
-    })
+    write(
+        folder,
+        "assistant/train.jsonl",
+        {
+            "id": "d",
+            "now": "2025-10-04 15:16:00",
+            "request": "which way would you drive from Aunt Soledad's to um Bodega Bay",
+            "calls": [
+                {
+                    "name": "maps_show_directions",
+                    "args": {"start_location": ["Aunt Soledad's"], "end_location": ["Bodega Bay"], "transport": ["d"]},
+                }
+            ],
+            "spans": [
+                {
+                    "tool": "which way",
+                    "args": {
+                        "start_location": "Aunt Soledad's",
+                        "end_location": "Bodega Bay",
+                        "transport": {"words": "drive", "value": "d"},
+                    },
+                }
+            ],
+        },
+    )
     config = settings("written", train=12)
-    config.model.name, config.data.modes, config.agent.revise, config.agent.commit = "tiny", ["async_io", "speculative"], "amend", "line"
+    config.model.name, config.data.modes, config.agent.revise, config.agent.commit = (
+        "tiny",
+        ["async_io", "speculative"],
+        "amend",
+        "line",
+    )
     pool, made = load(config, "train"), generate.renderer(config)
     rows = [generate.make_row(config, pool[n], "train", n) for n in range(12)]
     assert [faults(config, row, pool[n], pool[n], made) for n, row in enumerate(rows)] == [set()] * 12

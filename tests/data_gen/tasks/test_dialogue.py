@@ -62,16 +62,22 @@ def test_a_follow_up_repeats_what_it_refers_to():
     found = [(task, n) for task in tasks for n, turn in enumerate(task.turns) if turn.kind == "follow_up"]
     assert len(found) > 8
     for task, n in found:
-        new = task.gold[task.turns[n - 1].calls: task.turns[n].calls]
+        new = task.gold[task.turns[n - 1].calls : task.turns[n].calls]
         earlier = [arg.values for call in task.gold[: task.turns[n - 1].calls] for arg in call.args.values()]
         own = [arg.values for call in new for arg in call.args.values()]
         assert any(values in earlier or references(values) for values in own)
 
 
-@pytest.mark.parametrize("lists", [
-    *(row.lines for row in FOLLOW_UPS), *(lines for row in LACKS for lines in (row.lines, row.replies, row.corrections) if lines),
-    *CORRECTIONS.values(), *ASIDES.values(), SUBJECTS,
-])
+@pytest.mark.parametrize(
+    "lists",
+    [
+        *(row.lines for row in FOLLOW_UPS),
+        *(lines for row in LACKS for lines in (row.lines, row.replies, row.corrections) if lines),
+        *CORRECTIONS.values(),
+        *ASIDES.values(),
+        SUBJECTS,
+    ],
+)
 def test_no_wording_is_in_two_splits(lists):
     train, validation, test = (set(worded("x", tuple(lists), split)) for split in ("train", "validation", "test"))
     assert train | validation | test == set(lists) and len(train) + len(validation) + len(test) == len(set(lists))
@@ -84,11 +90,17 @@ def config(request) -> Config:
     ends["eager"] = ends["smart"]
     sizes = {"train": 6, "validation": 1, "test": 2}
     data = DataConfig(source="dialogue", sizes=sizes, eagerness=0.3, endpoint=request.param, endpoints=ends)
-    return Config(data=data, model=ModelConfig(name="tiny"), agent=AgentConfig(eager_listening=request.param == "eager"))
+    return Config(
+        data=data, model=ModelConfig(name="tiny"), agent=AgentConfig(eager_listening=request.param == "eager")
+    )
 
 
 def test_a_folder_of_conversations_has_nothing_to_count(config):
-    rows = [make_row(config, _tasks(config, split)[n], split, n) for split, count in config.data.sizes.items() for n in range(count)]
+    rows = [
+        make_row(config, _tasks(config, split)[n], split, n)
+        for split, count in config.data.sizes.items()
+        for n in range(count)
+    ]
     found = check.check_rows(config, rows).report()
     assert found["rows"] == 9 and all(found[name] == 0 for name in COUNTERS) and found["split_overlap"] == 0
     assert found["turns"] >= 18 and sum(found["kinds_of_turns"].values()) == pytest.approx(1, abs=0.01)
@@ -100,9 +112,20 @@ def test_the_user_speaks_when_the_agent_has_answered(mode, config):
     task = next(task for n in range(20) if len((task := compose("validation", n)).turns) == 3)
     expert = Expert(task, reading_of(task))
     rollout = make_episode(
-        task, mode, Profile("laptop", 60, 1200, 20_000_000), renderer(config), agent=config.agent, data=config.data, seed=0, planner=expert,
+        task,
+        mode,
+        Profile("laptop", 60, 1200, 20_000_000),
+        renderer(config),
+        agent=config.agent,
+        data=config.data,
+        seed=0,
+        planner=expert,
     ).run()
-    assert rollout.outcome == "answered" and len(rollout.starts_ns) == 3 and list(rollout.starts_ns) == sorted(rollout.starts_ns)
+    assert (
+        rollout.outcome == "answered"
+        and len(rollout.starts_ns) == 3
+        and list(rollout.starts_ns) == sorted(rollout.starts_ns)
+    )
     began = [event.at_ns for event, _ in rollout.history if isinstance(event, Speaking) and event.part == "begun"]
     assert all(any(at <= start for at in began) for start in rollout.starts_ns[1:])
 
@@ -120,7 +143,13 @@ def test_what_was_sent_is_not_written_again_when_a_filler_follows_the_name_it_wa
 
     for seed in range(3):
         rollout = make_episode(
-            task, "async_io", Profile("laptop", 106, 1200, 20_000_000), renderer(config), agent=config.agent, data=config.data, seed=seed,
+            task,
+            "async_io",
+            Profile("laptop", 106, 1200, 20_000_000),
+            renderer(config),
+            agent=config.agent,
+            data=config.data,
+            seed=seed,
             planner=Kept(task, reading_of(task)),
         ).run()
         assert rollout.outcome == "answered"

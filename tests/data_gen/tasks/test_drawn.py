@@ -22,7 +22,9 @@ from tests.data_gen.grounding.test_spans import BACK, task
 
 TEXT = {"type": "string"}
 STRANGERS = (
-    ToolSpec("set_lamp", (Param("room", TEXT), Param("percent", {"type": "integer"})), "write", "Dims the lamp of a room."),
+    ToolSpec(
+        "set_lamp", (Param("room", TEXT), Param("percent", {"type": "integer"})), "write", "Dims the lamp of a room."
+    ),
     ToolSpec("water_garden", (Param("bed", TEXT),), "write", "Waters a bed of the garden."),
     ToolSpec("text_driver", (Param("message", TEXT),), "write", "Sends a text message to the driver."),
     ToolSpec("battery_level", (), "read", "How full the battery is."),
@@ -34,7 +36,9 @@ def drawn_of(task, how="drawn", count=30):
 
 
 def test_what_is_asked_for_stays_and_the_rest_is_drawn():
-    sms = next(task for task in written.tasks("test") if {call.name for call in task.gold} == {"get_phone_number", "send_sms"})
+    sms = next(
+        task for task in written.tasks("test") if {call.name for call in task.gold} == {"get_phone_number", "send_sms"}
+    )
     names = [[spec.name for spec in each.tools] for each in drawn_of(sms)]
     own = {spec.name for spec in sms.tools}
     assert all({"get_phone_number", "send_sms"} <= set(each) and len(each) <= MOST_TOOLS for each in names)
@@ -52,24 +56,36 @@ def test_a_call_that_is_taken_back_needs_its_tool_too():
 
 
 def test_a_strangers_call_is_acknowledged_and_counts_as_an_effect():
-    box = next(each for each in drawn_of(task(BACK)) if any(spec.name == "water_garden" for spec in each.tools)).toolbox()
-    assert box.run("water_garden", {"bed": "roses"})["status"] == "ok" and box.latency_ns("water_garden", {"bed": "roses"}) > 0
+    box = next(
+        each for each in drawn_of(task(BACK)) if any(spec.name == "water_garden" for spec in each.tools)
+    ).toolbox()
+    assert (
+        box.run("water_garden", {"bed": "roses"})["status"] == "ok"
+        and box.latency_ns("water_garden", {"bed": "roses"}) > 0
+    )
     assert box.effects == [("water_garden", {"bed": "roses"})]
     with pytest.raises(ToolFailure, match='no tool "open_doors": use '):
         box.run("open_doors", {})
 
 
 def test_new_names_are_answered_to():
-    names = Names({"get_phone_number": "fetchPhoneNumber", "send_sms": "deliver_sms"},
-                  {"get_phone_number": {"name": "called"}, "send_sms": {"recipients": "to", "message": "body"}})
+    names = Names(
+        {"get_phone_number": "fetchPhoneNumber", "send_sms": "deliver_sms"},
+        {"get_phone_number": {"name": "called"}, "send_sms": {"recipients": "to", "message": "body"}},
+    )
     from data_gen.tasks.drawn import DrawnToolbox
+
     inner = task(BACK).toolbox()
     specs = [names.spec(spec, random.Random(0)) for spec in assistant_specs() if spec.name in names.tools]
     box = DrawnToolbox(inner, specs, frozenset(), names)
     number = box.run("fetchPhoneNumber", {"called": "Sam"})
     box.run("deliver_sms", {"to": [number], "body": "hello"})
-    assert [(effect.name, effect.args) for effect in box.effects] == [("deliver_sms", {"to": [number], "body": "hello"})]
-    assert box.latency_ns("fetchPhoneNumber", {"called": "Sam"}) == inner.latency_ns("get_phone_number", {"name": "Sam"})
+    assert [(effect.name, effect.args) for effect in box.effects] == [
+        ("deliver_sms", {"to": [number], "body": "hello"})
+    ]
+    assert box.latency_ns("fetchPhoneNumber", {"called": "Sam"}) == inner.latency_ns(
+        "get_phone_number", {"name": "Sam"}
+    )
     with pytest.raises(ToolFailure, match="call fetchPhoneNumber"):
         box.run("deliver_sms", {"to": ["Sam"], "body": "hello"})
     spec = specs[1]
@@ -88,8 +104,15 @@ def test_the_expert_is_right_among_drawn_tools(source, how):
         renamed += not {call.name for call in made.gold} <= {spec.name for spec in each.tools}
         world = made.toolbox()
         rollout = make_episode(
-            made, "speculative", sample_profile(ClockConfig(), n), renderer, agent=AgentConfig(), data=DataConfig(), seed=0,
-            planner=Expert(made, reading_of(made)), toolbox=world,
+            made,
+            "speculative",
+            sample_profile(ClockConfig(), n),
+            renderer,
+            agent=AgentConfig(),
+            data=DataConfig(),
+            seed=0,
+            planner=Expert(made, reading_of(made)),
+            toolbox=world,
         ).run()
         verdict = score(made, rollout.state, rollout.outcome, "Done.", world)
         assert verdict.calls_right and rollout.outcome == "answered", (made.id, verdict.why)
@@ -98,7 +121,9 @@ def test_the_expert_is_right_among_drawn_tools(source, how):
 
 def test_the_setting_draws_and_a_wrong_one_is_refused():
     def load(how: str, split: str = "validation"):
-        return sources.load(Config(data=DataConfig(source="assistant", sizes={"validation": 20, "test": 20}, tools=how)), split)
+        return sources.load(
+            Config(data=DataConfig(source="assistant", sizes={"validation": 20, "test": 20}, tools=how)), split
+        )
 
     tasks = [load(how) for how in ("all", "drawn", "renamed")]
     known = [spec.name for spec in assistant_specs()]

@@ -1,4 +1,5 @@
-"""Home Assistant's intents as a source: what is read, what every sampled request must hold to in each language, and each refusal."""
+"""Home Assistant's intents as a source: what is read, what every sampled request must hold to in each language, and
+each refusal."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ from midsentence.tools.tool import ToolFailure, bind, mismatch
 
 LANGUAGES = ("en", "fi", "zh-CN")
 ENGLISH_ONLY = {"on"}
-"""Words of the readings' English lists that are words of another language too; what closes a value there has lists of its own."""
+"""Words of the readings' English lists that are words of another language too; what closes a value there has lists of
+its own."""
 
 
 @pytest.fixture(scope="module", params=LANGUAGES)
@@ -42,7 +44,10 @@ def language(request) -> str:
 @pytest.fixture(scope="module")
 def found(language) -> dict[str, list]:
     """Requests of a language by split."""
-    return {split: list(home.tasks(split, 0, count, language)) for split, count in (("train", 60), ("validation", 10), ("test", 30))}
+    return {
+        split: list(home.tasks(split, 0, count, language))
+        for split, count in (("train", 60), ("validation", 10), ("test", 30))
+    }
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +100,9 @@ def test_a_request_is_what_was_said_and_no_other_is_like_it(found, every, langua
         assert joined(task.said(), spaces) == task.meta["said"] and task.source == "home"
         assert task.tags == (f"language:{language}", f"commands:{len(task.gold)}")
     assert len({task.request for task in found["test"]}) == 30
-    assert {len(task.gold) for task in every} == {1, 2, 3} and len({call.name for task in every for call in task.gold}) > 20
+    assert {len(task.gold) for task in every} == {1, 2, 3} and len(
+        {call.name for task in every for call in task.gold}
+    ) > 20
 
 
 def test_gold_plays_in_its_house(every):
@@ -113,7 +120,7 @@ def test_the_words_of_a_mark_hold_its_value(every, language):
     for task in every:
         for call in task.gold:
             for slot, span in call.arg_evidence.items():
-                value, words = call.args[slot].values[0], task.said(span.end)[span.start:]
+                value, words = call.args[slot].values[0], task.said(span.end)[span.start :]
                 text = joined([plain(word) for word in words], home._language(language).vocabulary["spaces"])
                 if slot in ("name", "item", "message", "search_query", "floor"):
                     assert plain(value) in text or value in text, (task.request, slot, value, text)
@@ -150,7 +157,7 @@ def test_the_reading_never_looks_behind_the_prefix(every):
     draw = random.Random(0)
     for n, task in enumerate(every):
         known = {spec.name for spec in task.tools}
-        other = next((other for other in every[n + 1:] if {call.name for call in other.gold} <= known), task)
+        other = next((other for other in every[n + 1 :] if {call.name for call in other.gold} <= known), task)
         if len(task.words) < 2:
             continue
         point = draw.randrange(1, len(task.words))
@@ -165,7 +172,9 @@ def test_all_is_wanted_in_the_end_and_half_of_it_before(every):
         final = reading_of(task).wanted(task.said(), True)
         assert sorted((want.spec.name, str(dict(want.args))) for want in final) == sorted(
             (call.name, str({p.name: canonical(call)[p.name] for p in spec.params if p.name in canonical(call)}))
-            for call in task.gold for spec in task.tools if spec.name == call.name
+            for call in task.gold
+            for spec in task.tools
+            if spec.name == call.name
         )
         early += bool(wanted(task, len(task.words) - 1))
     assert early > len(every) / 2  # most tools are clear before the last word
@@ -182,7 +191,11 @@ def test_no_word_is_taken_for_an_english_one(every, language):
 def test_no_training_template_could_have_said_a_test_sentence(found, language):
     known, by = grammar(language), {split: grammar(language).of(split) for split in home.BEFORE}
     texts = {split: {(t.intent, t.text) for some in by[split].values() for t in some} for split in by}
-    assert not texts["train"] & texts["test"] and not texts["train"] & texts["validation"] and not texts["validation"] & texts["test"]
+    assert (
+        not texts["train"] & texts["test"]
+        and not texts["train"] & texts["validation"]
+        and not texts["validation"] & texts["test"]
+    )
     wordings = {split: {text for task in found[split] for text in task.meta["templates"]} for split in found}
     assert not wordings["train"] & wordings["test"] and not wordings["validation"] & wordings["test"]
     for task in found["test"]:
@@ -217,7 +230,9 @@ def test_tools_have_names_descriptions_and_types_of_the_package(language):
 
 
 def test_each_prompt_lists_what_is_needed_among_others(every):
-    assert all(len(task.tools) == home.LISTED and {c.name for c in task.gold} <= {s.name for s in task.tools} for task in every)
+    assert all(
+        len(task.tools) == home.LISTED and {c.name for c in task.gold} <= {s.name for s in task.tools} for task in every
+    )
     assert len({tuple(spec.name for spec in task.tools) for task in every}) > 90
 
 
@@ -244,6 +259,7 @@ def test_each_prompt_lists_what_is_needed_among_others(every):
 )
 def test_a_house_refuses_in_words_that_help(name, args, says):
     from data_gen.tasks.home.tools import toolbox
+
     chosen = home._language("en")
     world = toolbox(list(chosen.tools.values()), chosen.vocabulary, "t", ())
     with pytest.raises(ToolFailure) as told:
@@ -253,13 +269,21 @@ def test_a_house_refuses_in_words_that_help(name, args, says):
 
 def test_a_house_does_what_it_is_told():
     from data_gen.tasks.home.tools import toolbox
+
     chosen = home._language("en")
-    world = toolbox(list(chosen.tools.values()), chosen.vocabulary, "t", [("HassPauseTimer", {"name": GoldArg(("tea",))})])
+    world = toolbox(
+        list(chosen.tools.values()), chosen.vocabulary, "t", [("HassPauseTimer", {"name": GoldArg(("tea",))})]
+    )
     assert world.run("HassTurnOn", {"domain": "light"}) == {"done": ["floor lamp"]}  # where the user is
     assert world.run("HassGetState", {"name": "Floor Lamp"}) == {"floor lamp": "on"}
     assert world.run("HassTurnOff", {"domain": "light", "floor": "top floor"})["done"][0] == "bedside lamp"
-    assert world.run("HassGetState", {"domain": "light", "floor": "top floor", "state": "on"}) == {"matching": [], "of": 5}
-    assert world.run("HassTurnOn", {"name": "front door"}) and world.run("HassGetState", {"name": "front door"}) == {"front door": "locked"}
+    assert world.run("HassGetState", {"domain": "light", "floor": "top floor", "state": "on"}) == {
+        "matching": [],
+        "of": 5,
+    }
+    assert world.run("HassTurnOn", {"name": "front door"}) and world.run("HassGetState", {"name": "front door"}) == {
+        "front door": "locked"
+    }
     assert world.run("HassPauseTimer", {"name": "tea"}) == "paused"
     before = world.run("HassTimerStatus", {"name": "tea"})["left_s"]
     assert world.run("HassIncreaseTimer", {"name": "tea", "minutes": 2}) == {"left_s": before + 120}
@@ -302,8 +326,11 @@ def test_templates_that_are_not_used_are_named_with_their_reason():
 
 def test_an_intent_that_is_new_in_the_package_is_refused(monkeypatch):
     from data_gen.tasks.home import tools
+
     monkeypatch.delitem(tools._WRITES, "HassLightSet")
-    with pytest.raises(ValueError, match="the package's intent HassLightSet is new here; say in data_gen/tasks/home/tools.py"):
+    with pytest.raises(
+        ValueError, match="the package's intent HassLightSet is new here; say in data_gen/tasks/home/tools.py"
+    ):
         tools.tools(grammar("en"))
 
 
@@ -318,11 +345,26 @@ def test_what_was_read_is_recorded(language):
 def test_rows_check_out(language):
     endpoint = {"flux": EndpointConfig(delay_s=0.6, false_rate=0.456, predict_delay_s=0.3, predict_false_rate=0.232)}
     data = DataConfig(
-        source="home", language=language, sizes={"train": 6, "validation": 2, "test": 3}, endpoint="flux", endpoints=endpoint,
-        revision_rate=0.1, revision_words=3, closing_marks=False, modes=["speculative", "async_io", "eager_end"],
+        source="home",
+        language=language,
+        sizes={"train": 6, "validation": 2, "test": 3},
+        endpoint="flux",
+        endpoints=endpoint,
+        revision_rate=0.1,
+        revision_words=3,
+        closing_marks=False,
+        modes=["speculative", "async_io", "eager_end"],
     )
     config = Config(data=data, model=ModelConfig(name="tiny"))
     pools = {split: generate._tasks(config, split) for split in data.sizes}
-    rows = [generate.make_row(config, pools[split][n], split, n) for split, count in data.sizes.items() for n in range(count)]
+    rows = [
+        generate.make_row(config, pools[split][n], split, n)
+        for split, count in data.sizes.items()
+        for n in range(count)
+    ]
     report = check.check_rows(config, rows).report()
-    assert report["rows"] == 11 and report["split_overlap"] == 0 and {name: report[name] for name in COUNTERS if report[name]} == {}
+    assert (
+        report["rows"] == 11
+        and report["split_overlap"] == 0
+        and {name: report[name] for name in COUNTERS if report[name]} == {}
+    )

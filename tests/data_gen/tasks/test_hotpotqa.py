@@ -17,7 +17,12 @@ from midsentence.clock import Profile, ns
 from midsentence.models.load import load_renderer
 from tests.test_configs import composed
 
-PLACES = [("Brill", "an old hill village"), ("Quorn Hall", "a stone house"), ("Moss End", "a farm"), ("Dale Fort", "a fort")]
+PLACES = [
+    ("Brill", "an old hill village"),
+    ("Quorn Hall", "a stone house"),
+    ("Moss End", "a farm"),
+    ("Dale Fort", "a fort"),
+]
 ARTICLES = {
     **{name: f"{name} is {what}. It was built in {1800 + n}." for n, (name, what) in enumerate(PLACES)},
     "Ann Pell (painter)": "Ann Pell was a painter. She was born in 1901.",
@@ -32,8 +37,14 @@ def context(*titles: str) -> list:
 
 
 def official(id: str, question: str, answer: str, *titles: str, kind: str = "comparison") -> dict:
-    return {"_id": id, "question": question, "answer": answer, "type": kind, "supporting_facts": [[t, 0] for t in titles],
-            "context": context(*titles, "Dale Fort", "Ann Pell (rower)")}
+    return {
+        "_id": id,
+        "question": question,
+        "answer": answer,
+        "type": kind,
+        "supporting_facts": [[t, 0] for t in titles],
+        "context": context(*titles, "Dale Fort", "Ann Pell (rower)"),
+    }
 
 
 ROWS = [
@@ -80,12 +91,24 @@ def test_what_cant_be_used_is_named_with_its_reason(path):
 
 
 def test_the_form_with_gold_and_distractors_reads_alike(path, tmp_path):
-    lines = [{"id": r["_id"], "question": r["question"], "answer": r["answer"], "type": r["type"], "level": "hard",
-              "supporting_facts": [], "gold": context(*(t for t, _ in r["supporting_facts"])),
-              "distractors": context("Dale Fort", "Ann Pell (rower)")} for r in ROWS]
+    lines = [
+        {
+            "id": r["_id"],
+            "question": r["question"],
+            "answer": r["answer"],
+            "type": r["type"],
+            "level": "hard",
+            "supporting_facts": [],
+            "gold": context(*(t for t, _ in r["supporting_facts"])),
+            "distractors": context("Dale Fort", "Ann Pell (rower)"),
+        }
+        for r in ROWS
+    ]
     file = tmp_path / "with_context.jsonl"
     file.write_text("\n".join(map(json.dumps, lines)))
-    assert {id: searched(t) for id, t in all_tasks(str(file)).items()} == {id: searched(t) for id, t in all_tasks(path).items()}
+    assert {id: searched(t) for id, t in all_tasks(str(file)).items()} == {
+        id: searched(t) for id, t in all_tasks(path).items()
+    }
 
 
 @pytest.mark.parametrize("form", ["object", "lines", "questions"])
@@ -93,18 +116,25 @@ def test_plain_questions_find_their_articles_in_a_corpus(path, tmp_path, form):
     plain = tmp_path / "comparison.json"
     plain.write_text(json.dumps([{"id": r["_id"], "question": r["question"], "answer": r["answer"]} for r in ROWS[:2]]))
     corpus = tmp_path / "corpus"
-    corpus.write_text({
-        "object": json.dumps(ARTICLES),
-        "lines": "\n".join(json.dumps({"title": title, "text": text}) for title, text in ARTICLES.items()),
-        "questions": Path(path).read_text(),
-    }[form])
+    corpus.write_text(
+        {
+            "object": json.dumps(ARTICLES),
+            "lines": "\n".join(json.dumps({"title": title, "text": text}) for title, text in ARTICLES.items()),
+            "questions": Path(path).read_text(),
+        }[form]
+    )
     tasks = all_tasks(str(plain), str(corpus))
-    assert {id: searched(task) for id, task in tasks.items()} == {"q1": ["Brill", "Quorn Hall"], "q2": ["Moss End", "Lux"]}
+    assert {id: searched(task) for id, task in tasks.items()} == {
+        "q1": ["Brill", "Quorn Hall"],
+        "q2": ["Moss End", "Lux"],
+    }
 
 
 def test_a_missing_file_names_the_source_and_the_formats(tmp_path):
     for given in (None, str(tmp_path / "nowhere.json")):
-        with pytest.raises(FileNotFoundError, match=r"HotpotQA's questions \(hotpotqa.github.io, CC BY-SA 4.0\) as a JSON list of"):
+        with pytest.raises(
+            FileNotFoundError, match=r"HotpotQA's questions \(hotpotqa.github.io, CC BY-SA 4.0\) as a JSON list of"
+        ):
             hotpotqa.tasks("test", 0, given)
     plain = tmp_path / "plain.json"
     plain.write_text('[{"id": "p", "question": "Is A older than B?", "answer": "yes"}]')
@@ -122,26 +152,46 @@ def test_the_expert_searches_while_the_question_is_asked_and_answers_after_both_
     task = all_tasks(path)["q1"]
     config = composed()
     rollout = make_episode(
-        task, "speculative", Profile("p", 200, 4000, ns(0.01)), load_renderer("tiny", "token", "none"), agent=config.agent,
-        data=config.data, seed=0, planner=Expert(task, reading_of(task)),
+        task,
+        "speculative",
+        Profile("p", 200, 4000, ns(0.01)),
+        load_renderer("tiny", "token", "none"),
+        agent=config.agent,
+        data=config.data,
+        seed=0,
+        planner=Expert(task, reading_of(task)),
     ).run()
     kinds = [segment.kind for segment in rollout.state.transcript]
     texts = [segment.text for segment in rollout.state.transcript]
     assert rollout.outcome == "answered"
     assert [call.result for call in rollout.state.graph.calls.values()] == [
-        "Brill: Brill is an old hill village It was built in 1800.", "Quorn Hall: Quorn Hall is a stone house It was built in 1801.",
+        "Brill: Brill is an old hill village It was built in 1800.",
+        "Quorn Hall: Quorn Hall is a stone house It was built in 1801.",
     ]
     first = next(n for n, text in enumerate(texts) if 'search("Brill")' in text)
     assert first < kinds.index("final_query_update")
     answer = next(n for n, text in enumerate(texts) if text.startswith("<answer>"))
-    assert "".join(texts[answer:]) == "<answer>Brill</answer>" and sum(kind == "tool_result" for kind in kinds[:answer]) == 2
+    assert (
+        "".join(texts[answer:]) == "<answer>Brill</answer>"
+        and sum(kind == "tool_result" for kind in kinds[:answer]) == 2
+    )
 
 
 def many(tmp_path: Path) -> str:
-    names = [f"{a} {b}" for a in ("North", "South", "East", "West", "Upper", "Lower") for b in ("Pell", "Quarr", "Rix", "Sarn", "Tiv")]
+    names = [
+        f"{a} {b}"
+        for a in ("North", "South", "East", "West", "Upper", "Lower")
+        for b in ("Pell", "Quarr", "Rix", "Sarn", "Tiv")
+    ]
     rows = [
-        {"_id": f"m{n}", "question": f"Which is older, {a} or {b}?", "answer": a, "type": "comparison",
-         "supporting_facts": [[a, 0], [b, 0]], "context": [[a, [f"{a} is a hill."]], [b, [f"{b} is a lake."]]]}
+        {
+            "_id": f"m{n}",
+            "question": f"Which is older, {a} or {b}?",
+            "answer": a,
+            "type": "comparison",
+            "supporting_facts": [[a, 0], [b, 0]],
+            "context": [[a, [f"{a} is a hill."]], [b, [f"{b} is a lake."]]],
+        }
         for n, (a, b) in enumerate((a, b) for a in names for b in names[::10] if a != b)
     ]
     file = tmp_path / "many.json"

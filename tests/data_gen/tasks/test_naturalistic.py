@@ -20,10 +20,14 @@ from midsentence.models.load import load_renderer
 from midsentence.tools.assistant import AssistantToolbox
 
 ROW = {
-    "id": "row-1", "now": "2025-03-01 10:00:00", "request": "find the budget file and text Sam Lee what it says",
-    "calls": [{"name": "summarize_pdf", "args": {"pdf_path": ["budget"]}},
-              {"name": "get_phone_number", "args": {"name": ["Sam", "Sam Lee"]}},
-              {"name": "send_sms", "args": {"recipients": [["$2"]], "message": ["$1"]}}],
+    "id": "row-1",
+    "now": "2025-03-01 10:00:00",
+    "request": "find the budget file and text Sam Lee what it says",
+    "calls": [
+        {"name": "summarize_pdf", "args": {"pdf_path": ["budget"]}},
+        {"name": "get_phone_number", "args": {"name": ["Sam", "Sam Lee"]}},
+        {"name": "send_sms", "args": {"recipients": [["$2"]], "message": ["$1"]}},
+    ],
 }
 
 
@@ -49,9 +53,12 @@ def test_training_has_no_held_out_kind_and_the_test_has_them_all():
 
 def test_the_tests_words_come_from_disfl_qa_and_are_not_in_training():
     lexicon = naturalistic.held_out_words()
-    assert len(lexicon.terms) > 40 and not {term.lower() for term in lexicon.terms} & {term.lower() for term in TRAIN.terms}
+    assert len(lexicon.terms) > 40 and not {term.lower() for term in lexicon.terms} & {
+        term.lower() for term in TRAIN.terms
+    }
     said = [
-        " ".join(word.text for word in task.words if word.label == "interregnum") for task in made("test", 90)
+        " ".join(word.text for word in task.words if word.label == "interregnum")
+        for task in made("test", 90)
         if "part:new_words" in task.tags and "correction" in task.tags
     ]
     patterns = json.loads(naturalistic.PATTERNS_FILE.read_text())["terms"]
@@ -71,8 +78,16 @@ def test_the_expert_is_right_on_every_request_written_by_hand(mode):
     for n, task in enumerate(written.tasks("test")):
         assert task.reading is not None  # marked, not heard out
         expert = Expert(task, reading_of(task))
-        rollout = make_episode(task, mode, sample_profile(ClockConfig(), n), renderer, agent=AgentConfig(), data=DataConfig(),
-                               seed=0, planner=expert).run()
+        rollout = make_episode(
+            task,
+            mode,
+            sample_profile(ClockConfig(), n),
+            renderer,
+            agent=AgentConfig(),
+            data=DataConfig(),
+            seed=0,
+            planner=expert,
+        ).run()
         calls = rollout.state.graph.calls.values()
         writes = {spec.name for spec in task.tools if spec.access == "write"}
         assert rollout.outcome == "answered" and {call.state for call in calls} <= {"done", "cancelled"}, task.request

@@ -8,13 +8,31 @@ from data_gen.tasks import assistant, naturalistic
 from data_gen.tasks.assistant.entities import KINDS, pool
 from data_gen.tasks.assistant.intents import INTENTS
 from data_gen.tasks.assistant.templates import templates
-from data_gen.tasks.nearness import Nearness, allotted, clusters, mask, near, one_word_apart, own_words, pairs_apart, pairs_sharing
+from data_gen.tasks.nearness import (
+    Nearness,
+    allotted,
+    clusters,
+    mask,
+    near,
+    one_word_apart,
+    own_words,
+    pairs_apart,
+    pairs_sharing,
+)
 
 
-@pytest.mark.parametrize(("a", "b", "apart"), [
-    ("text {} that {}", "text {} saying {}", True), ("text {} that {}", "text {} {}", True), ("text {} {}", "please text {} {}", True),
-    ("text {}", "text {}", True), ("text {} that {}", "email {} saying {}", False), ("a b c", "c b a", False), ("a", "a b c", False),
-])
+@pytest.mark.parametrize(
+    ("a", "b", "apart"),
+    [
+        ("text {} that {}", "text {} saying {}", True),
+        ("text {} that {}", "text {} {}", True),
+        ("text {} {}", "please text {} {}", True),
+        ("text {}", "text {}", True),
+        ("text {} that {}", "email {} saying {}", False),
+        ("a b c", "c b a", False),
+        ("a", "a b c", False),
+    ],
+)
 def test_one_word_apart(a, b, apart):
     assert one_word_apart(a.split(), b.split()) == one_word_apart(b.split(), a.split()) == apart
     assert near([tuple(a.split())], [tuple(b.split())]) == apart
@@ -27,14 +45,21 @@ def test_what_is_alike_is_never_cut():
     split = allotted(["x"] * 7, linked, range(7), {"test": 0.2, "validation": 0.1, "train": 0.7})
     assert split[:3] == ["train"] * 3 and sorted(split[3:]) == ["test", "test", "validation", "validation"]
     assert list(pairs_apart([text.split() for text in texts[:2]])) == [(1, 0)]
-    with pytest.raises(ValueError, match="validation gets 0 of x, fewer than 2: too many are alike; add some unlike the others"):
+    with pytest.raises(
+        ValueError, match="validation gets 0 of x, fewer than 2: too many are alike; add some unlike the others"
+    ):
         allotted(["x"] * 5, [[0, 1, 2], [3], [4]], range(5), {"test": 0.2, "validation": 0.1, "train": 0.7})
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_no_wording_is_one_word_from_a_training_wording(split):
     told = {
-        name: {mask(t.id.split(": ", 1)[1]) for intent in INTENTS for indirect in (False, True) for t in templates(intent, name, indirect)}
+        name: {
+            mask(t.id.split(": ", 1)[1])
+            for intent in INTENTS
+            for indirect in (False, True)
+            for t in templates(intent, name, indirect)
+        }
         for name in ("train", split)
     }
     assert len(told[split]) > 50 and near(told[split], told["train"]) == 0

@@ -18,7 +18,11 @@ def test_training_draws_mostly_from_open_words(kind):
     assert len(open_) >= min(PER_LISTED * len(known), 2000)
     assert not any(CLOSERS & set(text.lower().split()) for text in open_)
     for split in ("validation", "test"):
-        theirs = set(pool(kind, split)) if kind in ("first", "last") else {word for text in pool(kind, split) for word in own_words(text)}
+        theirs = (
+            set(pool(kind, split))
+            if kind in ("first", "last")
+            else {word for text in pool(kind, split) for word in own_words(text)}
+        )
         mine = open_ if kind in ("first", "last") else {word for text in open_ for word in own_words(text)}
         assert mine.isdisjoint(theirs), sorted(mine & theirs)[:5]
 
@@ -43,7 +47,12 @@ def test_words_that_join_phrases_stay_out():
 def test_wordings_for_training_alone_are_many_and_none_is_a_word_from_another_splits():
     for intent in INTENTS:
         mine = {mask(t.id.split(": ", 1)[1]) for t in templates(intent, "train")}
-        theirs = [mask(t.id.split(": ", 1)[1]) for split in ("validation", "test") for name in INTENTS for t in templates(name, split)]
+        theirs = [
+            mask(t.id.split(": ", 1)[1])
+            for split in ("validation", "test")
+            for name in INTENTS
+            for t in templates(name, split)
+        ]
         assert len(mine) >= 25 and not any(one_word_apart(a, b) for a in mine for b in theirs)
     assert all(len(tails(slot, "train")) >= 12 for slot in TAILS)
 

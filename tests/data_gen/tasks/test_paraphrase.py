@@ -1,4 +1,5 @@
-"""Other wordings from an endpoint: checked, kept in a file, and never required. The endpoint here is a loopback server."""
+"""Other wordings from an endpoint: checked, kept in a file, and never required. The endpoint here is a loopback
+server."""
 
 from __future__ import annotations
 
@@ -90,14 +91,23 @@ def test_a_wording_is_asked_for_with_its_slots_and_the_key_and_kept(serve, tmp_p
     endpoint = serve(lambda text: completion("would you kindly text {to} that {message}\n"))
     first = asker(endpoint.url, tmp_path, key_env="SOME_KEY")
     found = first.all([SMS])[SMS.id]
-    assert plain(found) == "would you kindly text {to} that {message}" and found.intent == "sms" and found.slots == SMS.slots
+    assert (
+        plain(found) == "would you kindly text {to} that {message}"
+        and found.intent == "sms"
+        and found.slots == SMS.slots
+    )
     assert [part.text for part in found.parts if part.mark] == ["text"]
     [body] = endpoint.asked
     assert body["model"] == "some-model" and body["messages"][0]["content"] == PROMPT
     assert body["messages"][1]["content"] == "text {to} that {message}"
     assert endpoint.keys == ["Bearer sk-very-secret"] and endpoint.paths == ["/v1/chat/completions"]
     record = first.record()
-    assert record["model"] == "some-model" and record["prompt"] == PROMPT and record["reworded"] == 1 and record["kept"] == 0
+    assert (
+        record["model"] == "some-model"
+        and record["prompt"] == PROMPT
+        and record["reworded"] == 1
+        and record["kept"] == 0
+    )
     assert "secret" not in json.dumps(record) + (tmp_path / "cache.jsonl").read_text()
     again = asker(endpoint.url, tmp_path)
     assert again.all([SMS]) == {SMS.id: found} and len(endpoint.asked) == 1
@@ -227,7 +237,9 @@ def test_generated_data_has_the_wordings_and_its_manifest_says_whose_they_are(se
     assert record["model"] == "m" and record["prompt"] == PROMPT and record["reworded"] == asked > 100
     shards = {path.name: path.read_bytes() for path in (tmp_path / "data").glob("*.parquet")}
     requests = [task.request for task in sources.load(made, "train")]
-    assert any("my friend" in request for request in requests) and not all("my friend" in request for request in requests)
+    assert any("my friend" in request for request in requests) and not all(
+        "my friend" in request for request in requests
+    )
     for path in (tmp_path / "data").iterdir():
         path.unlink()
     endpoint.stop()  # the file is enough
@@ -240,7 +252,11 @@ def test_without_an_endpoint_nothing_changes_and_a_half_given_one_is_refused(tmp
     assert sources.rewordings(plain_data, "train") == ({}, {})
     data = DataConfig(source="assistant", sizes={"train": 14}, shard_rows=3)
     bare = Config(out=plain_data.out, data=data, model=ModelConfig(name="tiny"))
-    assert generate.recipe(plain_data) == generate.recipe(bare) != generate.recipe(config(tmp_path, "http://127.0.0.1:1/v1"))
+    assert (
+        generate.recipe(plain_data)
+        == generate.recipe(bare)
+        != generate.recipe(config(tmp_path, "http://127.0.0.1:1/v1"))
+    )
     nameless = config(tmp_path, "http://127.0.0.1:1/v1")
     nameless.data.paraphrase.model = ""
     with pytest.raises(ValueError, match="data.paraphrase.model is empty; name the model to ask"):
@@ -272,7 +288,14 @@ def test_a_user_in_the_address_is_a_header_and_is_recorded_nowhere(serve, tmp_pa
 
 @pytest.mark.parametrize(
     "url",
-    ["file:///etc/passwd", "me:sk-secret@localhost:9/v1", "http://local host/v1", "http://[::1/v1", "http://host:99999/v1", "http://hóst/v1"],
+    [
+        "file:///etc/passwd",
+        "me:sk-secret@localhost:9/v1",
+        "http://local host/v1",
+        "http://[::1/v1",
+        "http://host:99999/v1",
+        "http://hóst/v1",
+    ],
 )
 def test_what_is_no_address_is_a_line_and_nobody_is_asked(tmp_path, url):
     with pytest.raises(UserError, match="is no address; give one like http://localhost:8000/v1") as raised:

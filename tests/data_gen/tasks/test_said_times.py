@@ -1,4 +1,5 @@
-"""Every phrase for a time that the generator can say is resolved to the moment that it meant: all of them, drawn out."""
+"""Every phrase for a time that the generator can say is resolved to the moment that it meant: all of them, drawn
+out."""
 
 from __future__ import annotations
 
@@ -64,8 +65,21 @@ CLOCKS: dict[str, time] = dict(Every().all(clock_phrase))
 def test_the_draws_are_all_of_them():
     holidays = {said for said in DAYS if said.endswith(" Day")}
     assert len(holidays) == 8 and len(DAYS) == 1 + 8 + len(holidays) + 2 * 82 + 2 * 5
-    assert {"tomorrow", "in nine days", "on the seventh of March", "this coming Friday", "on Sunday", "on Veterans Day"} <= set(DAYS)
-    assert {"at noon", "at half past twelve pm", "at 12:15 pm", "at eight forty-five am", "at six in the evening"} <= set(CLOCKS)
+    assert {
+        "tomorrow",
+        "in nine days",
+        "on the seventh of March",
+        "this coming Friday",
+        "on Sunday",
+        "on Veterans Day",
+    } <= set(DAYS)
+    assert {
+        "at noon",
+        "at half past twelve pm",
+        "at 12:15 pm",
+        "at eight forty-five am",
+        "at six in the evening",
+    } <= set(CLOCKS)
 
 
 @pytest.mark.parametrize("order", ["{day} {clock}", "{clock} {day}"])
@@ -114,14 +128,17 @@ def test_what_is_drawn_is_among_what_was_tested():
         assert phrase.startswith("in ") or any(phrase.startswith(said) or phrase.endswith(said) for said in CLOCKS)
 
 
-# -- what tasks make of it -------------------------------------------------------------------------------------------------
+# -- what tasks make of it
+# -------------------------------------------------------------------------------------------------
 
 TIMED = ("start_date", "due_date", "start_time", "duration", "priority")
 
 
 def test_gold_gives_what_was_said_and_takes_what_it_means():
     found = 0
-    for said, plain in zip(*(assistant.tasks("train", 0, 120, assistant.Style(times=form)) for form in ("said", "canonical"))):
+    for said, plain in zip(
+        *(assistant.tasks("train", 0, 120, assistant.Style(times=form)) for form in ("said", "canonical"))
+    ):
         assert said.request == plain.request
         box, now = said.toolbox(), datetime.fromisoformat(said.now)
         for call, other in zip(said.gold, plain.gold, strict=True):
@@ -130,7 +147,7 @@ def test_gold_gives_what_was_said_and_takes_what_it_means():
                 words, meant = call.args[name].values
                 assert other.args[name].values == (meant, words)
                 span = call.arg_evidence[name]
-                assert set(words.split()) <= {word.text for word in said.words[span.start: span.end]}
+                assert set(words.split()) <= {word.text for word in said.words[span.start : span.end]}
                 whole = {"all_day": True} if "all_day" in call.args else {}
                 assert box.canonical(call.name, {name: words} | whole)[name] == meant
         assert now and gold_effects(said) == gold_effects(plain)
@@ -139,13 +156,20 @@ def test_gold_gives_what_was_said_and_takes_what_it_means():
 
 def test_a_time_in_words_of_the_models_own_is_right_and_another_time_is_not():
     task, k = next(
-        (task, k) for task in assistant.tasks("train", 0, 200) for k, call in enumerate(task.gold, start=1)
+        (task, k)
+        for task in assistant.tasks("train", 0, 200)
+        for k, call in enumerate(task.gold, start=1)
         if call.name == "create_reminder" and set(call.args) == {"name", "due_date"}
     )
-    name, meant = task.gold[k - 1].args["name"].values[0], datetime.fromisoformat(task.gold[k - 1].args["due_date"].values[1])
+    name, meant = (
+        task.gold[k - 1].args["name"].values[0],
+        datetime.fromisoformat(task.gold[k - 1].args["due_date"].values[1]),
+    )
     for due, right in (
-        (f"{meant:%B} {meant.day} {meant.year} at {meant:%H:%M}", True), (f"{meant:%H:%M} on {meant.day} {meant:%B} {meant.year}", True),
-        (f"{meant + timedelta(minutes=1):%Y-%m-%d %H:%M:%S}", False), ("some day", False),
+        (f"{meant:%B} {meant.day} {meant.year} at {meant:%H:%M}", True),
+        (f"{meant:%H:%M} on {meant.day} {meant:%B} {meant.year}", True),
+        (f"{meant + timedelta(minutes=1):%Y-%m-%d %H:%M:%S}", False),
+        ("some day", False),
     ):
         assert bool(paired(task, [Ran(1, "create_reminder", {"name": name, "due_date": due})], {}).get(k)) is right, due
 
@@ -154,7 +178,9 @@ def test_a_written_request_takes_what_was_said_from_its_own_now():
     task = next(task for task in written.tasks("test") if task.id == "hand-004")
     call = next(call for call in task.gold if call.name == "create_reminder")
     ran = [Ran(1, call.name, {"name": call.args["name"].values[0], "due_date": "on Monday at ten in the morning"})]
-    assert call.args["due_date"].values == ("2025-10-20 10:00:00",) and paired(task, ran, {}) == {task.gold.index(call) + 1: 1}
+    assert call.args["due_date"].values == ("2025-10-20 10:00:00",) and paired(task, ran, {}) == {
+        task.gold.index(call) + 1: 1
+    }
 
 
 def test_an_unknown_form_of_times_is_refused():

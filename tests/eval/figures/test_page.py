@@ -36,7 +36,7 @@ from midsentence.core.events import (
     Stop,
     ToolResult,
     UserUpdate,
-)  # fmt: skip
+)
 from midsentence.core.transcript import Segment
 from tests.eval.made import record_of, turn_of
 
@@ -48,19 +48,36 @@ def episode(mode: str = "speculative", text: str = "text Bob", task: str = "one"
     history = [
         (UserUpdate(ns(1), text, True), (Append((Segment("final_query_update", text + "\n", ns(1)),)),)),
         (Appended(ns(1.2), 4), (Generate(1),)),
-        (ModelOutput(ns(2), 1, "<tool_call>\n1. look(\"x\")\n</tool_call>", (1, 2)), (
-            Stop(1, 0), Moved(1, CallState.BLOCKED, Input.CLEAR), Moved(1, CallState.READY, Input.START),
-            StartTool(1, 1, "look", {"q": text}, "key", ns(30)),
-        )),
-        (ToolResult(ns(3), 1, 1, text), (
-            Moved(1, CallState.RUNNING, Input.RESULT), Append((Segment("tool_result", f"1: {text}\n", ns(3)),)),
-        )),
+        (
+            ModelOutput(ns(2), 1, '<tool_call>\n1. look("x")\n</tool_call>', (1, 2)),
+            (
+                Stop(1, 0),
+                Moved(1, CallState.BLOCKED, Input.CLEAR),
+                Moved(1, CallState.READY, Input.START),
+                StartTool(1, 1, "look", {"q": text}, "key", ns(30)),
+            ),
+        ),
+        (
+            ToolResult(ns(3), 1, 1, text),
+            (
+                Moved(1, CallState.RUNNING, Input.RESULT),
+                Append((Segment("tool_result", f"1: {text}\n", ns(3)),)),
+            ),
+        ),
         (Appended(ns(3.1), 2), (Generate(2),)),
         (ModelOutput(ns(4), 2, f"<answer>{text}</answer>", (3,)), (Stop(2, 0), Emit(text))),
-    ]  # fmt: skip
+    ]
     return record_of(
-        task=task, mode=mode, profile=text, right=right, cause="" if right else "extra", why="" if right else text, latency_ns=ns(3),
-        floor_ns=ns(1), words=(Word(text, 0, ns(1)),), log=json.loads(json.dumps(log_of(history))),
+        task=task,
+        mode=mode,
+        profile=text,
+        right=right,
+        cause="" if right else "extra",
+        why="" if right else text,
+        latency_ns=ns(3),
+        floor_ns=ns(1),
+        words=(Word(text, 0, ns(1)),),
+        log=json.loads(json.dumps(log_of(history))),
     )
 
 
@@ -95,12 +112,23 @@ def test_lanes_of_an_episode():
     found = lanes(episode())
     assert (found["latency_s"], found["end_s"], found["floor_s"]) == (3.0, 4.0, 1.0)
     assert found["updates"] == [[1.0, True, "text Bob", 0]]
-    assert [(span["start_s"], span["end_s"], span["ended"]) for span in found["spans"]] == [(1.2, 2.0, "action"), (3.1, 4.0, "action")]
+    assert [(span["start_s"], span["end_s"], span["ended"]) for span in found["spans"]] == [
+        (1.2, 2.0, "action"),
+        (3.1, 4.0, "action"),
+    ]
     assert [piece[2] for span in found["spans"] for piece in span["pieces"]] == ["tool_call", "answer"]
     (call,) = found["calls"]
     assert call["runs"] == [
-        {"start_s": 2.0, "end_s": 3.0, "ended": "done", "version": 1, "used": True, "text": 'look("text Bob")', "result": '"text Bob"'}
-    ]  # fmt: skip
+        {
+            "start_s": 2.0,
+            "end_s": 3.0,
+            "ended": "done",
+            "version": 1,
+            "used": True,
+            "text": 'look("text Bob")',
+            "result": '"text Bob"',
+        }
+    ]
     assert ["running", 2.0, 3.0] in call["stays"]
     assert found["told"] == [[1.0, "final_query_update", "text Bob"], [3.0, "tool_result", "1: text Bob"]]
     assert found["emits"] == [[4.0, "text Bob"]]
@@ -109,9 +137,20 @@ def test_lanes_of_an_episode():
 def conversation(mode: str, late_s: float = 0.0) -> EpisodeRecord:
     """The same with a second turn, spoken into the answer to the first, and later by ``late_s``."""
     made = episode(mode)
-    log = [*made.log, *json.loads(json.dumps(log_of([
-        (Speaking(ns(4), "begun"), ()), (Speaking(ns(5 + late_s), "cut", "text"), ()), (UserUpdate(ns(5 + late_s), "thanks", True), ()),
-    ])))]
+    log = [
+        *made.log,
+        *json.loads(
+            json.dumps(
+                log_of(
+                    [
+                        (Speaking(ns(4), "begun"), ()),
+                        (Speaking(ns(5 + late_s), "cut", "text"), ()),
+                        (UserUpdate(ns(5 + late_s), "thanks", True), ()),
+                    ]
+                )
+            )
+        ),
+    ]
     turn = turn_of(latency_ns=ns(3), floor_ns=ns(1), answer="text Bob")
     second = replace(turn, kind="thanks", start_ns=ns(4.8 + late_s), speech_end_ns=ns(5 + late_s), answer=None)
     words = (*made.words, Word("thanks", ns(4.8 + late_s), ns(5 + late_s)))
@@ -125,7 +164,9 @@ def test_conversations_of_one_task_are_shown_together_each_with_its_own_times():
     assert [one["words"][-1][1] for one in task["episodes"]] == [4.8, 5.3]
     one = task["episodes"][0]
     assert [(turn["kind"], turn["said_s"], turn["latency_s"], turn["answered"]) for turn in one["turns"]] == [
-        ("request", 1.0, 3.0, True), ("thanks", 5.0, 3.0, False)]
+        ("request", 1.0, 3.0, True),
+        ("thanks", 5.0, 3.0, False),
+    ]
     assert one["spoken"] == [[4.0, 5.0, True, "text Bob"]] and "turns" not in lanes(episode())
 
 
@@ -161,8 +202,12 @@ def test_the_page_asks_for_nothing_and_runs_one_script():
     for tag, attributes in read.found:
         assert not {"src", "href", "srcset", "action"} & set(attributes), f"<{tag}> fetches"
         assert not [name for name in attributes if name.startswith("on")], f"<{tag}> has a handler"
-    assert not re.search(r"https?:|url\((?!#)|@import|innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", made)
-    policy = next(a["content"] for tag, a in read.found if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy")
+    assert not re.search(
+        r"https?:|url\((?!#)|@import|innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", made
+    )
+    policy = next(
+        a["content"] for tag, a in read.found if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"
+    )
     digest = base64.b64encode(hashlib.sha256(read.scripts[1].encode()).digest()).decode()
     assert "default-src 'none'" in policy and f"script-src 'sha256-{digest}'" in policy
 
@@ -213,7 +258,9 @@ def test_written_beside_other_files_in_one_go(configured, tmp_path):
     ((name, finished, played, code),) = about["runs"]
     assert name == "replay" and re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", finished) and code.startswith("code ")
     assert played == "expert: no model (tokens of tiny)"
-    assert about["grids"][0]["title"] == "debug, test, laptop" and [row[1] for row in about["grids"][0]["rows"]] == MODES
+    assert (
+        about["grids"][0]["title"] == "debug, test, laptop" and [row[1] for row in about["grids"][0]["rows"]] == MODES
+    )
     assert len(told) == 3 and all([e["mode"] for e in task["episodes"]] == MODES for task in told)
     assert [file.name for file in tmp_path.glob("page*")] == ["page.html"]
     one = told[0]["episodes"][3]
@@ -237,15 +284,27 @@ def browse(path: Path, fragment: str, folder: Path, *options: str) -> str:
     if chromium is None:
         pytest.skip("needs chromium: apt-get install chromium")
     quiet = "--no-first-run --disable-background-networking --disable-component-update --disable-sync --hide-scrollbars".split()
-    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", *quiet, f"--user-data-dir={folder}", "--window-size=1400,1250"]
-    done = subprocess.run([*command, *options, f"file://{path}{fragment}"], capture_output=True, text=True, timeout=90, check=True)
+    command = [
+        chromium,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        *quiet,
+        f"--user-data-dir={folder}",
+        "--window-size=1400,1250",
+    ]
+    done = subprocess.run(
+        [*command, *options, f"file://{path}{fragment}"], capture_output=True, text=True, timeout=90, check=True
+    )
     return done.stdout
 
 
 @pytest.mark.full
 def test_hostile_text_in_a_browser(tmp_path):
     path = tmp_path / "page.html"
-    path.write_text(page([episode("sequential", HOSTILE, HOSTILE), episode("speculative", HOSTILE, HOSTILE, right=False)]))
+    path.write_text(
+        page([episode("sequential", HOSTILE, HOSTILE), episode("speculative", HOSTILE, HOSTILE, right=False)])
+    )
     read = elements(browse(path, "", tmp_path / "profile", "--dump-dom"))
     tags = [tag for tag, _ in read.found]
     assert tags.count("script") == 2 and "img" not in tags
@@ -257,8 +316,18 @@ def test_hostile_text_in_a_browser(tmp_path):
 
 
 HOLDS = {
-    "name": "mine", "runs": [["mine", "2026-11-28 12:00:00", HOSTILE, "code abc"]], "note": "", "tasks": [["debug", "test", 9]],
-    "grids": [{"title": HOSTILE, "heads": ["backend", "mode", "accuracy"], "rows": [["expert", "parallel", "50% [40, 60]"]], "left": 2}],
+    "name": "mine",
+    "runs": [["mine", "2026-11-28 12:00:00", HOSTILE, "code abc"]],
+    "note": "",
+    "tasks": [["debug", "test", 9]],
+    "grids": [
+        {
+            "title": HOSTILE,
+            "heads": ["backend", "mode", "accuracy"],
+            "rows": [["expert", "parallel", "50% [40, 60]"]],
+            "left": 2,
+        }
+    ],
 }
 
 
@@ -270,11 +339,19 @@ def drawn(dump: str) -> dict[str, list[str]]:
 @pytest.mark.full
 def test_the_table_and_the_filter_in_a_browser(tmp_path):
     path = tmp_path / "page.html"
-    episodes = [episode("sequential", task="a"), episode("speculative", task="a", right=False), episode("parallel", task="b")]
+    episodes = [
+        episode("sequential", task="a"),
+        episode("speculative", task="a", right=False),
+        episode("parallel", task="b"),
+    ]
     path.write_text(page(episodes, None, HOLDS))
     dump = browse(path, "", tmp_path / "profile", "--dump-dom")
     found = drawn(dump)
-    assert found["h1"] == ["midsentence: mine"] and found["td"] == ["expert", "parallel", '50%<span class="more"> [40, 60]</span>']
+    assert found["h1"] == ["midsentence: mine"] and found["td"] == [
+        "expert",
+        "parallel",
+        '50%<span class="more"> [40, 60]</span>',
+    ]
     assert "<img" not in dump.split("<script")[0] and "1 of 9 of debug" not in dump and "2 of 9 of debug, test" in dump
     assert found["option"][:4] == ["all (2)", "went wrong (1)", "wrong in speculative (1)", "extra (1)"]
     # with a filter, only what fits is there to pick, and what went wrong is shown
@@ -284,7 +361,8 @@ def test_the_table_and_the_filter_in_a_browser(tmp_path):
 
 @pytest.mark.full
 def test_on_a_phone_no_label_is_cut_off_and_none_lies_over_the_end_of_speech(tmp_path):
-    """Read from the page itself, by a script that is put in for that: texts within their picture, and no dashes behind them."""
+    """Read from the page itself, by a script that is put in for that: texts within their picture, and no dashes behind
+    them."""
     path = tmp_path / "page.html"
     said = " ".join(f"considerably{n}" for n in range(12))
     words = [[f"considerably{n}", ns(n / 12), ns((n + 1) / 12), "fluent"] for n in range(12)]

@@ -1,4 +1,5 @@
-"""The papers' tables: every figure has a source, rows are paired as the paper pairs them, and few requests claim nothing."""
+"""The papers' tables: every figure has a source, rows are paired as the paper pairs them, and few requests claim
+nothing."""
 
 from __future__ import annotations
 
@@ -41,11 +42,16 @@ def tables(episodes: dict, tmp_path, name: str = "smollm2") -> list[dict]:
 def test_every_published_figure_has_a_source_and_what_is_second_hand_says_so():
     data = paper.published()
     assert set(data["tables"]) == {"hotpotqa", "assistant", "naturalistic", "bfcl"}
-    assert "third-party readings" in data["sources"]["readings"]["cite"] and not data["sources"]["readings"]["first_hand"]
+    assert (
+        "third-party readings" in data["sources"]["readings"]["cite"] and not data["sources"]["readings"]["first_hand"]
+    )
     # an abstract gives speedups and nothing else
     said = {
-        (name, figure["source"]) for table in data["tables"].values() for entry in table["published"]
-        for name, figure in entry.items() if name != "model"
+        (name, figure["source"])
+        for table in data["tables"].values()
+        for entry in table["published"]
+        for name, figure in entry.items()
+        if name != "model"
     }
     assert {name for name, source in said if data["sources"][source]["first_hand"]} == {"speedup"}
 
@@ -72,10 +78,11 @@ def test_the_experiments_ask_for_what_their_table_pairs(name):
 
 def test_a_checkpoint_is_compared_with_itself_and_with_the_baseline(tmp_path):
     made = {
-        key("baseline", "sequential"): some(12, 4, right=9, graph=12), key("async", "sequential"): some(12, 5, right=6, graph=6),
+        key("baseline", "sequential"): some(12, 4, right=9, graph=12),
+        key("async", "sequential"): some(12, 5, right=6, graph=6),
         key("async", "speculative"): some(12, 2, right=6, graph=3),
     }
-    table, = tables(made, tmp_path)
+    (table,) = tables(made, tmp_path)
     found = {(pair["sync"]["backend"], pair["async"]["backend"]): pair for pair in table["ours"]}
     assert set(found) == {("async", "async"), ("baseline", "async")}
     pair = found["baseline", "async"]
@@ -92,19 +99,25 @@ def test_a_checkpoint_is_compared_with_itself_and_with_the_baseline(tmp_path):
 
 def test_only_requests_that_both_sides_ran_are_compared(tmp_path):
     made = {key("baseline", "sequential"): some(12, 4, 12), key("async", "speculative"): some(3, 2, 3)}
-    pair, = tables(made, tmp_path)[0]["ours"]
+    (pair,) = tables(made, tmp_path)[0]["ours"]
     assert (pair["n"], pair["accuracy_sync"]["n"], pair["accuracy_sync"]["ci95"]) == (3, 3, None)
     assert tables({key("async", "speculative"): some(3, 2, 3)}, tmp_path) == []
 
 
 def test_splits_are_put_together_only_for_those_that_nobody_trained(tmp_path):
     made = {
-        key(who, mode, "hotpotqa", split): [replace(one, answer_right=True) for one in some(4, 4 if mode == "sequential" else 2, 4)]
-        for who in ("expert", "async") for mode in ("sequential", "speculative") for split in ("train", "test")
+        key(who, mode, "hotpotqa", split): [
+            replace(one, answer_right=True) for one in some(4, 4 if mode == "sequential" else 2, 4)
+        ]
+        for who in ("expert", "async")
+        for mode in ("sequential", "speculative")
+        for split in ("train", "test")
     }
-    table, = tables(made, tmp_path)
+    (table,) = tables(made, tmp_path)
     assert sorted((pair["sync"]["backend"], pair["splits"], pair["n"]) for pair in table["ours"]) == [
-        ("async", ["test"], 4), ("async", ["train"], 4), ("expert", ["test", "train"], 8),
+        ("async", ["test"], 4),
+        ("async", ["train"], 4),
+        ("expert", ["test", "train"], 8),
     ]
     assert any(line.startswith("n = 4, 8: fewer than 100 requests carry no claim") for line in table["differs"])
     assert any("The expert is no model" in line for line in table["differs"])
@@ -112,7 +125,8 @@ def test_splits_are_put_together_only_for_those_that_nobody_trained(tmp_path):
 
 def test_the_text_gives_published_figures_as_they_were_published(tmp_path):
     made = {
-        key("expert", mode, source): some(n, late_s, n, graph=n) for source, n in (("naturalistic", 120), ("assistant", 5), ("bfcl", 12))
+        key("expert", mode, source): some(n, late_s, n, graph=n)
+        for source, n in (("naturalistic", 120), ("assistant", 5), ("bfcl", 12))
         for mode, late_s in (("sequential", 4), ("async_tools", 3), ("speculative", 2))
     }
     compared = tables(made, tmp_path)
@@ -124,7 +138,10 @@ def test_the_text_gives_published_figures_as_they_were_published(tmp_path):
     assert "1 to 3 points lower (readings)" in text["assistant"]
     assert "| ours, expert sequential → speculative | 5 | 5/5 → 5/5 |" in text["assistant"]
     assert "AsyncLM, not named in the abstract | – | – | – | – | 1.6–5.4 (asynclm)" in text["bfcl"]
-    assert [row[0] for row in found["bfcl"].rows[1:]] == ["ours, expert sequential → async_tools", "ours, expert sequential → speculative"]
+    assert [row[0] for row in found["bfcl"].rows[1:]] == [
+        "ours, expert sequential → async_tools",
+        "ours, expert sequential → speculative",
+    ]
     assert "- readings: arXiv 2605.13360, full text, as third-party readings" in text["assistant"]
     assert "arXiv 2605.13360" not in text["bfcl"]
 
@@ -140,32 +157,49 @@ def two_checkpoints(tmp_path):
 
 def test_two_checkpoints_in_one_table(two_checkpoints, configured, tmp_path, capsys):
     config = configured(
-        two_checkpoints, "eval.backends=[baseline,async]", "eval.modes=[sequential,speculative]", "eval.tasks=1", "data.source=assistant",
-        "+data.sizes={test: 3}", "model.tags=text", "model.dtype=float32", "agent.max_generated_tokens=5", "eval.paper=true",
-        "eval.resamples=50", f"runs=[{tmp_path / 'replay'}]",
+        two_checkpoints,
+        "eval.backends=[baseline,async]",
+        "eval.modes=[sequential,speculative]",
+        "eval.tasks=1",
+        "data.source=assistant",
+        "+data.sizes={test: 3}",
+        "model.tags=text",
+        "model.dtype=float32",
+        "agent.max_generated_tokens=5",
+        "eval.paper=true",
+        "eval.resamples=50",
+        f"runs=[{tmp_path / 'replay'}]",
     )
     replay.main(config)
     manifest = json.loads((tmp_path / "replay/manifest.json").read_text())
     assert manifest["checkpoints"] == {name: str(tmp_path / name) for name in ("baseline", "async")}
     config.out = str(tmp_path / "report")
     report.main(config)
-    table, = json.loads((tmp_path / "report/report.json").read_text())["paper"]
+    (table,) = json.loads((tmp_path / "report/report.json").read_text())["paper"]
     assert [(pair["sync"]["backend"], pair["async"]["backend"]) for pair in table["ours"]] == [
-        ("baseline", "baseline"), ("async", "async"), ("baseline", "async"),
+        ("baseline", "baseline"),
+        ("async", "async"),
+        ("baseline", "async"),
     ]
     assert "published figures and ours" in capsys.readouterr().out
     assert "## assistant, laptop: published figures and ours" in (tmp_path / "report/report.md").read_text()
 
 
-@pytest.mark.parametrize(("override", "message"), [
-    ("+eval.checkpoints={async: nowhere}", "backend 'async' is the checkpoint nowhere, which is not there; train it with"),
-    ("+eval.checkpoints={expert: nowhere}", "eval.checkpoints names 'expert'; give it a name of its own"),
-    ("+eval.checkpoints={a-b: nowhere}", "eval.checkpoints names 'a-b'"),
-    (
-        "+eval.checkpoints={other: nowhere}",
-        "unknown backend 'async'; use some of expert, no_thoughts, no_guess, model, untrained, realtime, other",
-    ),
-])
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "+eval.checkpoints={async: nowhere}",
+            "backend 'async' is the checkpoint nowhere, which is not there; train it with",
+        ),
+        ("+eval.checkpoints={expert: nowhere}", "eval.checkpoints names 'expert'; give it a name of its own"),
+        ("+eval.checkpoints={a-b: nowhere}", "eval.checkpoints names 'a-b'"),
+        (
+            "+eval.checkpoints={other: nowhere}",
+            "unknown backend 'async'; use some of expert, no_thoughts, no_guess, model, untrained, realtime, other",
+        ),
+    ],
+)
 def test_a_checkpoint_that_cant_be_used_is_named(configured, override, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         backend("async", configured(override))

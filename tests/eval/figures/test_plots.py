@@ -50,6 +50,7 @@ def test_what_can_not_be_drawn_is_left_out_and_an_older_one_goes(configured, tmp
 
 def test_words_are_never_parsed_as_mathematics(tmp_path):
     from tests.eval.figures.test_page import episode
+
     hostile = r"$\frac{1$"
     timeline.draw([episode("sequential", hostile)], tmp_path / "timeline.png", [hostile])
     assert (tmp_path / "timeline.png").read_bytes()[:4] == b"\x89PNG"
@@ -61,7 +62,10 @@ def shown(backend: str, mode: str, n: int, **more) -> dict:
 
 def test_a_title_says_of_how_many_requests_each_curve_is():
     assert counted([shown("expert", "parallel", 112), shown("model", "parallel", 112)]) == ", n = 112"
-    assert counted([shown("expert", "parallel", 112), shown("no_guess", "parallel", 12)]) == "\nn = 112 (expert), 12 (no guess)"
+    assert (
+        counted([shown("expert", "parallel", 112), shown("no_guess", "parallel", 12)])
+        == "\nn = 112 (expert), 12 (no guess)"
+    )
     assert counted([shown("expert", "parallel", 12), shown("expert", "speculative", 10)]) == ", n = 10 to 12"
 
 
@@ -79,8 +83,10 @@ def test_the_legend_shows_what_is_drawn_and_nothing_else(kind):
 
 def test_kinds_of_lines_and_hues_are_told_apart():
     assert len({str(look) for look in LINES.values()}) == len(LINES) == len(MARKERS) == len(set(MARKERS.values()))
+
     def luminance(colour: str) -> float:
-        return sum(weight * int(colour[n:n + 2], 16) for weight, n in ((0.3, 1), (0.59, 3), (0.11, 5)))
+        return sum(weight * int(colour[n : n + 2], 16) for weight, n in ((0.3, 1), (0.59, 3), (0.11, 5)))
+
     for ours in ("speculative", "async_io"):
         assert abs(luminance(MODE_COLOURS[ours]) - luminance(MODE_COLOURS["eager_end"])) > 40
 
@@ -99,7 +105,11 @@ def test_a_single_bar_is_no_chart(tmp_path):
 
 def test_one_palette_for_all():
     modes = ("speculative", "async_io")
-    seen = (imread(io.BytesIO(look.distributions([trajectory(mode=mode, tokens=3) for mode in modes])))[:, :, :3] * 255).round().astype(int)
+    seen = (
+        (imread(io.BytesIO(look.distributions([trajectory(mode=mode, tokens=3) for mode in modes])))[:, :, :3] * 255)
+        .round()
+        .astype(int)
+    )
     for mode in modes:
-        colour = tuple(int(MODE_COLOURS[mode][n: n + 2], 16) for n in (1, 3, 5))
+        colour = tuple(int(MODE_COLOURS[mode][n : n + 2], 16) for n in (1, 3, 5))
         assert (seen == colour).all(axis=2).sum() > 50

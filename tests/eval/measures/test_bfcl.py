@@ -40,7 +40,9 @@ def spoil(value: Any) -> Any:
 
 
 def test_the_gold_calls_of_every_used_row_pass(real: list[Task], bfcl_wheel: Path) -> None:
-    failed = {task.id: verdict.error for task in real if not (verdict := check(task, gold_calls(task), bfcl_wheel)).valid}
+    failed = {
+        task.id: verdict.error for task in real if not (verdict := check(task, gold_calls(task), bfcl_wheel)).valid
+    }
     assert len(real) > 500 and failed == {}
 
 
@@ -94,7 +96,9 @@ def test_nothing_of_the_wheel_or_of_a_vendor_stays_imported(real: list[Task], bf
 
 
 def test_other_tasks_and_a_missing_wheel_get_one_clear_line(real: list[Task], tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="has no 'category' in its meta; the checker scores tasks of data_gen.tasks.bfcl only"):
+    with pytest.raises(
+        ValueError, match="has no 'category' in its meta; the checker scores tasks of data_gen.tasks.bfcl only"
+    ):
         check(replace(real[0], meta=None), [])
     with pytest.raises(FileNotFoundError, match="fetch it with: midsentence fetch bfcl"):
         check(real[0], [], tmp_path / "none.whl")

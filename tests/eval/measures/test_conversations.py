@@ -30,7 +30,9 @@ from midsentence.core.modes import MODES
 from tests.eval.made import record_of
 
 CONFIG = Config(
-    data=DataConfig(source="jsonl", endpoint="oracle", endpoints={"oracle": EndpointConfig(0.5, 0.0)}), model=ModelConfig(name="tiny"))
+    data=DataConfig(source="jsonl", endpoint="oracle", endpoints={"oracle": EndpointConfig(0.5, 0.0)}),
+    model=ModelConfig(name="tiny"),
+)
 LAPTOP = Profile("laptop", 60, 1200, 20_000_000)
 LINE = (
     "t | {1,2:text} {1.name:Bob} for me >> ?2.message >> {2.message:I'm running late} >> >> did it go out >> =Yes, it did. / yes >> "
@@ -55,14 +57,27 @@ class Spoilt:
         return plan.replace(*change)
 
 
-def played(renderer, *changes, mode: str = "parallel", task=TASK, judged=None, agent=CONFIG.agent, **data) -> EpisodeRecord:
+def played(
+    renderer, *changes, mode: str = "parallel", task=TASK, judged=None, agent=CONFIG.agent, **data
+) -> EpisodeRecord:
     own = replace(CONFIG.data, **data)
     user = Conversant(task, own, 0)
     box = task.toolbox()
-    rollout = make_episode(task, mode, LAPTOP, renderer, agent=agent, data=own, seed=0, toolbox=box, planner=Spoilt(changes, task)).run()
+    rollout = make_episode(
+        task, mode, LAPTOP, renderer, agent=agent, data=own, seed=0, toolbox=box, planner=Spoilt(changes, task)
+    ).run()
     return record(
-        judged or task, rollout, box, settings=settings_of(mode, agent), profile=LAPTOP, renderer=renderer,
-        cap_ns=ns(30), user=user, backend="expert", mode=mode, seed=0,
+        judged or task,
+        rollout,
+        box,
+        settings=settings_of(mode, agent),
+        profile=LAPTOP,
+        renderer=renderer,
+        cap_ns=ns(30),
+        user=user,
+        backend="expert",
+        mode=mode,
+        seed=0,
     )
 
 
@@ -94,8 +109,11 @@ def test_a_listener_who_begins_on_a_predicted_end_is_not_behind_where_there_is_n
 
 
 def test_what_answers_a_false_end_of_speech_is_not_a_turns_answer(tiny_renderer):
-    """It went out before the user's last word, and the turn was measured by it: faster than its floor, where none came later."""
-    rollout = make_episode(TASK, "parallel", LAPTOP, tiny_renderer, agent=CONFIG.agent, data=CONFIG.data, seed=0, planner=Spoilt([])).run()
+    """It went out before the user's last word, and the turn was measured by it: faster than its floor, where none came
+    later."""
+    rollout = make_episode(
+        TASK, "parallel", LAPTOP, tiny_renderer, agent=CONFIG.agent, data=CONFIG.data, seed=0, planner=Spoilt([])
+    ).run()
     whole = trace(rollout.history)
     first = slices(TASK, rollout, whole)[0]
     assert first.answer == whole.emits[0][1] and whole.emits[0][0] >= first.speech_end_ns
@@ -117,14 +135,19 @@ def test_an_attempt_that_left_the_context_is_no_growth_of_it(tiny_renderer):
 
 
 @pytest.mark.parametrize(("mode", "cause"), [("verified", ""), ("parallel", "extra")])
-def test_a_look_up_that_was_thrown_away_is_in_vain_and_no_fault_of_a_turn_that_asks_for_nothing(mode, cause, tiny_renderer):
-    """In `verified` an attempt at the first words of the thanks looks a number up, in `parallel` what answers all of them does."""
+def test_a_look_up_that_was_thrown_away_is_in_vain_and_no_fault_of_a_turn_that_asks_for_nothing(
+    mode, cause, tiny_renderer
+):
+    """In `verified` an attempt at the first words of the thanks looks a number up, in `parallel` what answers all of
+    them does."""
     task = task_of_row(parse(LINE.replace(">> thanks", ">> oh thanks a lot for that")), tools_of("assistant"))
     task = replace(task, turns=(*task.turns[:-1], replace(task.turns[-1], quiet=True)))
     begun = "<answer>Done.</answer>" if mode == "verified" else "<answer>You're welcome.</answer>"
     look_up = '<tool_call>\n4. get_email_address("Bob")\n</tool_call>'
     keep = ("<tool_call>\nREMOVE 4\n</tool_call>", "<answer>You're welcome.</answer>")
-    found = played(tiny_renderer, *[("Done.", "Done.")] * 5 * (mode == "verified"), (begun, look_up), keep, mode=mode, task=task)
+    found = played(
+        tiny_renderer, *[("Done.", "Done.")] * 5 * (mode == "verified"), (begun, look_up), keep, mode=mode, task=task
+    )
     assert found.counts.wasted_calls == 1
     assert [turn.cause for turn in found.turns] == ["", "", "", "", cause]
 
@@ -136,8 +159,18 @@ def test_a_conversation_that_fills_its_context_goes_on_without_the_oldest(tiny_r
     short = played(tiny_renderer, agent=replace(CONFIG.agent, max_context_tokens=limit))
     assert short.right and short.forgets > 0 and short.context_tokens <= limit
     assert next(turn.tokens for turn in short.turns) == next(turn.tokens for turn in whole.turns)
-    (found,) = conversations([{"task": "s", "split": "test", "profile": "laptop", "backend": "expert", "mode": "parallel",
-                               "conversations": summary([short])}])[:1]
+    (found,) = conversations(
+        [
+            {
+                "task": "s",
+                "split": "test",
+                "profile": "laptop",
+                "backend": "expert",
+                "mode": "parallel",
+                "conversations": summary([short]),
+            }
+        ]
+    )[:1]
     assert found.rows[0][-2:] == (str(short.context_tokens), str(short.forgets))
 
 

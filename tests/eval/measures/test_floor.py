@@ -44,7 +44,9 @@ class Clairvoyant:
     def plan(self, state) -> str:
         left = range(state.graph.highest + 1, len(self.task.gold) + 1)
         row = state.settings
-        held = [state.graph[id] for id in state.graph.live if not row.speculates or state.graph[id].spec.access != "read"]
+        held = [
+            state.graph[id] for id in state.graph.live if not row.speculates or state.graph[id].spec.access != "read"
+        ]
         quiet = row.commit_on == "silence" and state.silence_in_context and not (row.commit == "paper" and held)
         if not left and (state.final_in_context or quiet):
             if row.commit == "line":
@@ -57,7 +59,8 @@ class Clairvoyant:
         ids = {k: k for k in range(1, len(self.task.gold) + 1)}
         lines = [
             write_call(k, call.name, (), {name: issued(arg.values[0], ids) for name, arg in call.args.items()})
-            for k, call in enumerate(self.task.gold, start=1) if k in left
+            for k, call in enumerate(self.task.gold, start=1)
+            if k in left
         ][: state.settings.calls_per_action]
         call = self.task.gold[-1]
         if self.last_is_open and row.revise == "amend" and row.calls_per_action is None and call.args:
@@ -68,14 +71,26 @@ class Clairvoyant:
         return "<tool_call>\n" + "".join(f"{line}\n" for line in lines) + "</tool_call>"
 
 
-def measured(renderer, task: Task, planner, mode="speculative", profile=LAPTOP, agent=None, data=None, seed=0) -> EpisodeRecord:
+def measured(
+    renderer, task: Task, planner, mode="speculative", profile=LAPTOP, agent=None, data=None, seed=0
+) -> EpisodeRecord:
     """The record of one episode."""
     agent, data = agent or AgentConfig(), data or DataConfig()
     box = task.toolbox()
-    rollout = make_episode(task, mode, profile, renderer, agent=agent, data=data, seed=seed, toolbox=box, planner=planner).run()
+    rollout = make_episode(
+        task, mode, profile, renderer, agent=agent, data=data, seed=seed, toolbox=box, planner=planner
+    ).run()
     return record(
-        task, rollout, box, settings=settings_of(mode, agent), profile=profile, renderer=renderer,
-        cap_ns=ns(30), backend="test", mode=mode, seed=seed,
+        task,
+        rollout,
+        box,
+        settings=settings_of(mode, agent),
+        profile=profile,
+        renderer=renderer,
+        cap_ns=ns(30),
+        backend="test",
+        mode=mode,
+        seed=seed,
     )
 
 
@@ -111,7 +126,10 @@ def test_with_a_silence_the_answer_needs_no_final_update(tiny_renderer):
     # words at 1.6 s, passed on at 1.8 s; the first silence that the model can read is told at 1.9 s
     read_ns = append_ns(Silence(ns(1.9), ns(0.3)), LAPTOP, tiny_renderer)
     assert floor_of(tiny_renderer, task, **SILENT).answer_ns == ns(0.3) + read_ns + 3 * token
-    assert floor_of(tiny_renderer, task).answer_ns == ns(1.0) + append_ns(UserUpdate(ns(2.6), "", True), LAPTOP, tiny_renderer) + 3 * token
+    assert (
+        floor_of(tiny_renderer, task).answer_ns
+        == ns(1.0) + append_ns(UserUpdate(ns(2.6), "", True), LAPTOP, tiny_renderer) + 3 * token
+    )
 
 
 def test_what_is_held_may_run_from_the_first_silence_on_in_mid_sentence(tiny_renderer):
@@ -135,7 +153,8 @@ def test_where_lines_commit_a_pause_does_not(tiny_renderer):
 
 
 def test_a_grace_that_a_prediction_began_is_shared(tiny_renderer):
-    """The final update confirms the prediction and begins the grace; what is committed in it, however late, runs when it ends."""
+    """The final update confirms the prediction and begins the grace; what is committed in it, however late, runs when
+    it ends."""
     task, slow = spoken_task(("save", (2,))), replace(LAPTOP, restart_ns=ns(0.6))
     said = [MIDDLE, END, EndPredicted(ns(2.1)), UserUpdate(ns(2.6), "", True)]
     written_ns = ns(2.1 - 1.6) + append_ns(said[-1], slow, tiny_renderer) + NS_PER_S // 40
@@ -150,7 +169,9 @@ def test_a_grace_that_a_prediction_began_is_shared(tiny_renderer):
 
 
 @pytest.mark.parametrize("commit", ["line", "action"])
-def test_on_silence_a_clairvoyant_comes_near_the_floor_and_below_one_that_knows_none(tiny_renderer, monkeypatch, commit):
+def test_on_silence_a_clairvoyant_comes_near_the_floor_and_below_one_that_knows_none(
+    tiny_renderer, monkeypatch, commit
+):
     agent = AgentConfig(commit=commit, commit_on="silence")
     rows = [measured(tiny_renderer, task, Clairvoyant(task), agent=agent) for task in TASKS]
     gaps = [row.latency_ns - row.floor_ns for row in rows if row.right]
@@ -163,20 +184,48 @@ def test_on_silence_a_clairvoyant_comes_near_the_floor_and_below_one_that_knows_
 
 @budget(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    st.sampled_from(TASKS), st.sampled_from([*MODES]), st.sampled_from(["expert", "clairvoyant", "patient"]),
-    st.integers(10, 300), st.integers(1, 60), st.integers(0, 300), st.integers(0, 2**20),
-    st.sampled_from([0.0, 0.3]), st.sampled_from([0.0, 0.5]), st.sampled_from(["token", "line", "action"]),
-    st.sampled_from(["action", "line", "paper"]), st.sampled_from(["final", "silence"]), st.sampled_from(["reissue", "amend"]),
+    st.sampled_from(TASKS),
+    st.sampled_from([*MODES]),
+    st.sampled_from(["expert", "clairvoyant", "patient"]),
+    st.integers(10, 300),
+    st.integers(1, 60),
+    st.integers(0, 300),
+    st.integers(0, 2**20),
+    st.sampled_from([0.0, 0.3]),
+    st.sampled_from([0.0, 0.5]),
+    st.sampled_from(["token", "line", "action"]),
+    st.sampled_from(["action", "line", "paper"]),
+    st.sampled_from(["final", "silence"]),
+    st.sampled_from(["reissue", "amend"]),
 )
 def test_nothing_beats_the_floor(
-    tiny_renderer, task, mode, who, rate, ratio, restart_ms, seed, grace_s, false_rate, interrupt, commit, commit_on, revise
+    tiny_renderer,
+    task,
+    mode,
+    who,
+    rate,
+    ratio,
+    restart_ms,
+    seed,
+    grace_s,
+    false_rate,
+    interrupt,
+    commit,
+    commit_on,
+    revise,
 ):
-    planner = Expert(task, GroundedReading(task)) if who == "expert" else Clairvoyant(task, who == "patient", revise == "amend")
+    planner = (
+        Expert(task, GroundedReading(task))
+        if who == "expert"
+        else Clairvoyant(task, who == "patient", revise == "amend")
+    )
     profile = Profile("drawn", rate, rate * ratio, restart_ms * 1_000_000)
     on = "final" if commit == "paper" else commit_on  # the paper's rule knows no silences
     agent = AgentConfig(commit_grace_s=grace_s, interrupt=interrupt, commit=commit, commit_on=on, revise=revise)
     data = DataConfig(
-        endpoints={"oracle": EndpointConfig(false_rate=false_rate, predict_delay_s=0.3)}, revision_rate=false_rate / 5, revision_words=2,
+        endpoints={"oracle": EndpointConfig(false_rate=false_rate, predict_delay_s=0.3)},
+        revision_rate=false_rate / 5,
+        revision_words=2,
         closing_marks=not false_rate,
     )
     row = measured(tiny_renderer, task, planner, mode, profile, agent, data, seed)
@@ -186,8 +235,10 @@ def test_nothing_beats_the_floor(
 
 
 TOOLS = (
-    ToolSpec("read", (Param("x", {}),), "read"), ToolSpec("save", (Param("x", {}),), "write"),
-    ToolSpec("post", (Param("x", {}),), "write", writes=frozenset({"feed"})), ToolSpec("ask", (Param("x", {}),), "egress"),
+    ToolSpec("read", (Param("x", {}),), "read"),
+    ToolSpec("save", (Param("x", {}),), "write"),
+    ToolSpec("post", (Param("x", {}),), "write", writes=frozenset({"feed"})),
+    ToolSpec("ask", (Param("x", {}),), "egress"),
 )
 
 
@@ -217,16 +268,19 @@ def task_of(*calls: tuple[str, tuple]) -> Task:
     return Task("t", "test", "test", (Word("go", 0, NS_PER_S),), TOOLS, gold, Slow)
 
 
-@pytest.mark.parametrize(("calls", "held_s", "all_s"), [
-    ([("read", (2,))], 0, 2),
-    ([("save", (2,)), ("save", (3,))], 3, 3),  # side by side
-    ([("post", (2,)), ("post", (3,))], 5, 3),  # one resource: one by one
-    ([("read", (2,)), ("save", ([1, "$1"],))], 1, 3),  # what it needs was read before the commit
-    ([("save", (2,)), ("read", ([3, "$1"],))], 5, 5),  # a read that needs a write waits with it
-    ([("save", (4, 2))], 2, 2),  # the quickest accepted value
-    ([("save", (2,)), ("save", ([3, "$1"], 1))], 2, 2),  # no reference is needed for certain
-    ([("ask", (2,))], 2, 2),
-])
+@pytest.mark.parametrize(
+    ("calls", "held_s", "all_s"),
+    [
+        ([("read", (2,))], 0, 2),
+        ([("save", (2,)), ("save", (3,))], 3, 3),  # side by side
+        ([("post", (2,)), ("post", (3,))], 5, 3),  # one resource: one by one
+        ([("read", (2,)), ("save", ([1, "$1"],))], 1, 3),  # what it needs was read before the commit
+        ([("save", (2,)), ("read", ([3, "$1"],))], 5, 5),  # a read that needs a write waits with it
+        ([("save", (4, 2))], 2, 2),  # the quickest accepted value
+        ([("save", (2,)), ("save", ([3, "$1"], 1))], 2, 2),  # no reference is needed for certain
+        ([("ask", (2,))], 2, 2),
+    ],
+)
 def test_critical_path_of_the_held_calls(calls, held_s, all_s):
     assert paths(task_of(*calls), MODES["speculative"]) == (ns(held_s), ns(all_s))
 

@@ -40,7 +40,11 @@ def test_every_part_of_a_response():
     found = latency(TRACE, True, ns(2), ns(30))
     assert (found.total_ns, found.first_token_ns) == (ns(3), ns(1.1))
     assert found.parts_ns == {
-        "listening": ns(0.5), "thinking": ns(0.5), "answering": ns(0.6), "waiting_for_tool": ns(0.9), "waiting_for_commit": ns(0.5),
+        "listening": ns(0.5),
+        "thinking": ns(0.5),
+        "answering": ns(0.6),
+        "waiting_for_tool": ns(0.9),
+        "waiting_for_commit": ns(0.5),
         "given_up": 0,
     }
 
@@ -68,13 +72,20 @@ def test_an_answer_that_was_discarded_is_thinking():
 
 
 @budget(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=6), st.integers(0, 60), st.integers(0, 60), st.integers(0, 60))
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=6),
+    st.integers(0, 60),
+    st.integers(0, 60),
+    st.integers(0, 60),
+)
 def test_parts_add_up_whatever_the_log_says(pairs, final, start, end):
     intervals = [(min(a, b), max(a, b)) for a, b in pairs]
     made = seen(
-        updates=(UserUpdate(final, "", True),), appends=tuple(intervals[:2]),
+        updates=(UserUpdate(final, "", True),),
+        appends=tuple(intervals[:2]),
         runs=tuple(Run(1, 1, "a", {}, a, b, "done") for a, b in intervals[2:4]),
-        spans=tuple(Span(a, b, (Piece(a, b, "answer", "", 1),), True, "action", ()) for a, b in intervals[4:]), emits=((end, "x"),),
+        spans=tuple(Span(a, b, (Piece(a, b, "answer", "", 1),), True, "action", ()) for a, b in intervals[4:]),
+        emits=((end, "x"),),
     )
     parts = partition(made, start, end)
     assert sum(parts.values()) == end - start

@@ -19,7 +19,8 @@ from midsentence.tools.tool import Param, ToolFailure, ToolSpec
 ANY = {}
 NONE = Evidence(0, 0)
 TOOLS = (
-    ToolSpec("find", (Param("x", ANY), Param("y", ANY, False)), "read"), ToolSpec("send", (Param("to", ANY), Param("text", ANY)), "write"),
+    ToolSpec("find", (Param("x", ANY), Param("y", ANY, False)), "read"),
+    ToolSpec("send", (Param("to", ANY), Param("text", ANY)), "write"),
     ToolSpec("drop", (Param("x", ANY),), "write"),
 )
 
@@ -59,11 +60,18 @@ def episode(*calls: tuple, state: CallState = CallState.DONE):
             results[id] = box.run(name, {key: filled_refs(value, results) for key, value in args.items()})
         graph = graph.put(Call(id, Box.specs[name], args, state=at, result=results.get(id)))
     from dataclasses import replace
+
     return replace(start(MODES["speculative"], Box.specs), graph=graph), box
 
 
 def filled_refs(value, results):
-    return results[value.call] if isinstance(value, Ref) else [filled_refs(v, results) for v in value] if isinstance(value, list) else value
+    return (
+        results[value.call]
+        if isinstance(value, Ref)
+        else [filled_refs(v, results) for v in value]
+        if isinstance(value, list)
+        else value
+    )
 
 
 def judged(made: Task, *calls: tuple, outcome: str = "answered", answer: str | None = "Done."):
@@ -105,34 +113,49 @@ def test_an_extra_read_is_no_failure_but_not_useful():
     assert (found.right, found.useful) == (True, (1, 2))
 
 
-@pytest.mark.parametrize(("calls", "how", "cause"), [
-    ((), {}, "missing"),  # doing nothing is no success
-    (RIGHT[:1], {}, "missing"),
-    ((RIGHT[0], ("send", {"to": [Ref(1)], "text": "bye"})), {}, "wrong argument"),
-    ((RIGHT[0], ("drop", {"x": "hi"})), {}, "wrong tool"),
-    ((*RIGHT, ("drop", {"x": 1})), {}, "extra"),
-    ((*RIGHT, RIGHT[1]), {}, "repeated"),
-    (RIGHT, {"answer": None, "outcome": "stalled"}, "no answer"),
-    (RIGHT, {"answer": " "}, "no answer"),
-    ((RIGHT[0], (*RIGHT[1], CallState.HELD)), {"answer": None, "outcome": "stalled"}, "held too long"),
-    (RIGHT, {"answer": None, "outcome": "invalid_actions"}, "malformed"),
-    (RIGHT, {"answer": None, "outcome": "out_of_budget"}, "out of budget"),
-    (RIGHT, {"answer": None, "outcome": "context_overflow"}, "out of budget"),
-    (RIGHT, {"answer": None, "outcome": "closed"}, "no answer"),
-])
+@pytest.mark.parametrize(
+    ("calls", "how", "cause"),
+    [
+        ((), {}, "missing"),  # doing nothing is no success
+        (RIGHT[:1], {}, "missing"),
+        ((RIGHT[0], ("send", {"to": [Ref(1)], "text": "bye"})), {}, "wrong argument"),
+        ((RIGHT[0], ("drop", {"x": "hi"})), {}, "wrong tool"),
+        ((*RIGHT, ("drop", {"x": 1})), {}, "extra"),
+        ((*RIGHT, RIGHT[1]), {}, "repeated"),
+        (RIGHT, {"answer": None, "outcome": "stalled"}, "no answer"),
+        (RIGHT, {"answer": " "}, "no answer"),
+        ((RIGHT[0], (*RIGHT[1], CallState.HELD)), {"answer": None, "outcome": "stalled"}, "held too long"),
+        (RIGHT, {"answer": None, "outcome": "invalid_actions"}, "malformed"),
+        (RIGHT, {"answer": None, "outcome": "out_of_budget"}, "out of budget"),
+        (RIGHT, {"answer": None, "outcome": "context_overflow"}, "out of budget"),
+        (RIGHT, {"answer": None, "outcome": "closed"}, "no answer"),
+    ],
+)
 def test_causes(calls, how, cause):
     found = judged(BOTH, *calls, **how)
     assert (found.right, found.cause) == (False, cause)
     assert found.why and found.cause in CAUSES
 
 
-@pytest.mark.parametrize(("calls", "why"), [
-    ((("find", {"x": "Ann"}), ("send", {"to": ["number of Bob"], "text": "hi"})), 'instead of find({"x": "Bob"}): find({"x": "Ann"})'),
-    ((("send", {"to": ["number of Bob"], "text": "hi"}),), 'nothing did find({"x": "Bob"})'),
-    (RIGHT[:1], 'nothing did send({"to": ["$1"], "text": "hi"}). effects none, gold send({"to": ["number of Bob"], "text": "hi"})'),
-    ((*RIGHT, ("drop", {"x": 1})), 'effects send({"to": ["number of bob"], "text": "hi!"}); drop({"x": 1}), gold send('
-                                   '{"to": ["number of Bob"], "text": "hi"})'),
-])
+@pytest.mark.parametrize(
+    ("calls", "why"),
+    [
+        (
+            (("find", {"x": "Ann"}), ("send", {"to": ["number of Bob"], "text": "hi"})),
+            'instead of find({"x": "Bob"}): find({"x": "Ann"})',
+        ),
+        ((("send", {"to": ["number of Bob"], "text": "hi"}),), 'nothing did find({"x": "Bob"})'),
+        (
+            RIGHT[:1],
+            'nothing did send({"to": ["$1"], "text": "hi"}). effects none, gold send({"to": ["number of Bob"], "text": "hi"})',
+        ),
+        (
+            (*RIGHT, ("drop", {"x": 1})),
+            'effects send({"to": ["number of bob"], "text": "hi!"}); drop({"x": 1}), gold send('
+            '{"to": ["number of Bob"], "text": "hi"})',
+        ),
+    ],
+)
 def test_why_names_what_was_wrong_reads_too(calls, why):
     assert judged(BOTH, *calls).why == why
 
@@ -155,15 +178,18 @@ def test_f1_of_an_answer():
     assert answer_f1("anything", ()) is None and answer_f1(None, ("x",)) == 0
 
 
-@pytest.mark.parametrize(("ours", "same"), [
-    ([("a", ()), ("b", (0,)), ("a", ())], True),
-    ([("a", ()), ("a", ()), ("b", (0,))], True),  # in another order
-    ([("a", ()), ("a", ()), ("b", (1,))], True),
-    ([("a", ()), ("a", ()), ("b", ())], False),  # without the dependency
-    ([("a", ()), ("a", ()), ("b", (0, 1))], False),
-    ([("a", ()), ("b", (0,))], False),
-    ([("a", ()), ("c", (0,)), ("a", ())], False),
-])
+@pytest.mark.parametrize(
+    ("ours", "same"),
+    [
+        ([("a", ()), ("b", (0,)), ("a", ())], True),
+        ([("a", ()), ("a", ()), ("b", (0,))], True),  # in another order
+        ([("a", ()), ("a", ()), ("b", (1,))], True),
+        ([("a", ()), ("a", ()), ("b", ())], False),  # without the dependency
+        ([("a", ()), ("a", ()), ("b", (0, 1))], False),
+        ([("a", ()), ("b", (0,))], False),
+        ([("a", ()), ("c", (0,)), ("a", ())], False),
+    ],
+)
 def test_graphs_are_compared_by_names_and_dependencies(ours, same):
     def graph(rows):
         return [(name, frozenset(needs)) for name, needs in rows]
@@ -174,7 +200,9 @@ def test_graphs_are_compared_by_names_and_dependencies(ours, same):
 
 
 def test_the_graph_of_an_episode():
-    state, _ = episode(RIGHT[0], ("drop", {"x": 1}, CallState.CANCELLED), ("send", {"to": [Ref(1)], "text": "whatever"}))
+    state, _ = episode(
+        RIGHT[0], ("drop", {"x": 1}, CallState.CANCELLED), ("send", {"to": [Ref(1)], "text": "whatever"})
+    )
     assert isomorphic(graph_of(state), gold_graph(BOTH))
     state, _ = episode(RIGHT[0], ("send", {"to": ["number of bob"], "text": "hi"}))
     assert not isomorphic(graph_of(state), gold_graph(BOTH))
@@ -208,7 +236,9 @@ def test_the_world_may_understand_two_texts_alike():
     class Meaning(Box):
         def run(self, name, args):
             if name == "send":
-                self.effects.append(SimpleNamespace(name=name, args={"to": "Bob Ray", "text": args["text"].lower()}, error=""))
+                self.effects.append(
+                    SimpleNamespace(name=name, args={"to": "Bob Ray", "text": args["text"].lower()}, error="")
+                )
                 return "sent"
             return super().run(name, args)
 
@@ -221,10 +251,15 @@ def test_the_world_may_understand_two_texts_alike():
     assert (found.right, found.useful) == (True, (1,))
 
 
-@pytest.mark.parametrize(("answer", "exact", "right"), [
-    ("The phone number for Ana is +1 555 0102.", False, True),
-    ("The phone number for Ana is +1 555 0102.", True, False),
-    ("+15550102", False, False), ("+1 555 0102", True, True), ("It is +1 555 01023.", False, False),
-])
+@pytest.mark.parametrize(
+    ("answer", "exact", "right"),
+    [
+        ("The phone number for Ana is +1 555 0102.", False, True),
+        ("The phone number for Ana is +1 555 0102.", True, False),
+        ("+15550102", False, False),
+        ("+1 555 0102", True, True),
+        ("It is +1 555 01023.", False, False),
+    ],
+)
 def test_an_answer_holds_what_is_accepted_or_is_it(answer, exact, right):
     assert holds(answer, "+1 555 0102", exact) is right

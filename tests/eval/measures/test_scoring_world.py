@@ -24,13 +24,17 @@ from midsentence.tools.world import File, Mail, Note, Person, WorldData
 NONE = Evidence(0, 0)
 DATA = WorldData(
     (Person("Ann Lee", "+15550100", "ann@example.com"), Person("Bob Ray", "+15550101", "bob@example.com")),
-    (File("/home/me/BrandingContract.pdf", "It binds. It ends."),), (Note("shopping"), Note("garden")), (Mail("eve@example.com", "hello"),),
+    (File("/home/me/BrandingContract.pdf", "It binds. It ends."),),
+    (Note("shopping"), Note("garden")),
+    (Mail("eve@example.com", "hello"),),
 )
 
 
 def task_of(*gold: tuple[str, dict], data: WorldData = DATA, **more) -> Task:
     specs, world = assistant_specs(), partial(AssistantToolbox, data, "t")
-    calls = tuple(GoldCall(name, args, NONE, {}) for name, args in read_calls(gold, {spec.name: spec for spec in specs}))
+    calls = tuple(
+        GoldCall(name, args, NONE, {}) for name, args in read_calls(gold, {spec.name: spec for spec in specs})
+    )
     return Task("t", "test", "test", (Word("go", 0, 1),), specs, calls, world, **more)
 
 
@@ -56,8 +60,11 @@ def test_two_lines_of_one_note_come_in_the_order_in_which_they_were_said():
 
 
 def test_effects_that_do_not_show_their_order_come_in_any():
-    apart = (("append_note_content", {"name": "garden", "content": "seeds"}), ("send_sms", {"recipients": ["+15550100"], "message": "hi"}),
-             ("send_sms", {"recipients": ["+15550101"], "message": "ho"}))
+    apart = (
+        ("append_note_content", {"name": "garden", "content": "seeds"}),
+        ("send_sms", {"recipients": ["+15550100"], "message": "hi"}),
+        ("send_sms", {"recipients": ["+15550101"], "message": "ho"}),
+    )
     task = task_of(*((name, {key: [value] for key, value in args.items()}) for name, args in (MILK, *apart)))
     assert judged(task, MILK, *apart).right and judged(task, *reversed(apart), MILK).right
 
@@ -71,7 +78,8 @@ def test_two_texts_to_one_person_are_a_conversation():
 
 def test_without_a_state_the_resource_says_whether_order_shows():
     specs = (
-        ToolSpec("log", (Param("text", {}),), "write", writes=frozenset({"journal"})), ToolSpec("ping", (Param("text", {}),), "write"),
+        ToolSpec("log", (Param("text", {}),), "write", writes=frozenset({"journal"})),
+        ToolSpec("ping", (Param("text", {}),), "write"),
     )
     one, two = (("log", {"text": "a"}), ("log", {"text": "b"})), (("ping", {"text": "a"}), ("ping", {"text": "b"}))
     for calls, wanted in ((one, False), (two, True)):
@@ -80,21 +88,42 @@ def test_without_a_state_the_resource_says_whether_order_shows():
         assert judged(task, *calls).right and judged(task, *calls[::-1]).right is wanted
 
 
-SMS = task_of(("get_phone_number", {"name": ["Ann"]}), ("send_sms", {"recipients": [["$1"]], "message": ["the van won't start", "no van"]}))
+SMS = task_of(
+    ("get_phone_number", {"name": ["Ann"]}),
+    ("send_sms", {"recipients": [["$1"]], "message": ["the van won't start", "no van"]}),
+)
 
 
-@pytest.mark.parametrize(("message", "right"), [
-    ("the van won't start", True), ("The van won't start.", True), ("The van won't start!", True), ("No van.", True),
-    ("The van will start.", False), ("the van wont start", False), ("The van won’t start", True), ("no, van", True), ("no  van", True),
-    ("the van, won't, start", True), ("the.van won't start", False),
-])
+@pytest.mark.parametrize(
+    ("message", "right"),
+    [
+        ("the van won't start", True),
+        ("The van won't start.", True),
+        ("The van won't start!", True),
+        ("No van.", True),
+        ("The van will start.", False),
+        ("the van wont start", False),
+        ("The van won’t start", True),
+        ("no, van", True),
+        ("no  van", True),
+        ("the van, won't, start", True),
+        ("the.van won't start", False),
+    ],
+)
 def test_a_message_may_differ_in_capitals_and_in_what_closes_its_words(message, right):
-    found = judged(SMS, ("get_phone_number", {"name": "ann"}), ("send_sms", {"recipients": "+1 555 0100", "message": message}))
+    found = judged(
+        SMS, ("get_phone_number", {"name": "ann"}), ("send_sms", {"recipients": "+1 555 0100", "message": message})
+    )
     assert (found.right, found.useful) == (right, (1, 2) if right else (1,))
 
 
 def test_a_result_is_that_of_the_call_that_stands_for_golds():
-    meeting = {"topic": "plans", "start_time": "2025-03-01 10:00:00", "duration": 30, "meeting_invitees": ["ann@example.com"]}
+    meeting = {
+        "topic": "plans",
+        "start_time": "2025-03-01 10:00:00",
+        "duration": 30,
+        "meeting_invitees": ["ann@example.com"],
+    }
     task = task_of(
         ("get_zoom_meeting_link", {name: [value] for name, value in meeting.items()}),
         ("send_sms", {"recipients": [["+15550100"]], "message": ["$1", "here: $1"]}),
@@ -102,12 +131,16 @@ def test_a_result_is_that_of_the_call_that_stands_for_golds():
     other = meeting | {"topic": "Plans.", "meeting_invitees": "ann@example.com"}
     link = task.toolbox().run("get_zoom_meeting_link", other)
     assert link != task.toolbox().run("get_zoom_meeting_link", meeting)
-    assert judged(task, ("get_zoom_meeting_link", other), ("send_sms", {"recipients": "+15550100", "message": f"Here: {link}"})).right
+    assert judged(
+        task, ("get_zoom_meeting_link", other), ("send_sms", {"recipients": "+15550100", "message": f"Here: {link}"})
+    ).right
 
 
 def test_capitals_change_no_order_of_the_state():
     gold = [("create_reminder", {"name": ["apples"]}), ("create_reminder", {"name": ["bread"]})]
-    assert judged(task_of(*gold), ("create_reminder", {"name": "apples"}), ("create_reminder", {"name": "Bread."})).right
+    assert judged(
+        task_of(*gold), ("create_reminder", {"name": "apples"}), ("create_reminder", {"name": "Bread."})
+    ).right
     assert spoken({"a": ["Milk.\nEggs! ", 2, None]}) == {"a": ["milk\neggs", 2, None]}
 
 
@@ -121,9 +154,14 @@ def mail(attached: str, **more) -> tuple[str, dict]:
 
 
 def gold_mail(attached: list, *opened: tuple) -> Task:
-    return task_of(("get_email_address", {"name": ["Bob"]}), *opened, (
-        "compose_new_email", {"recipients": [["$1"]], "context": ["here it is", "as asked"], "attachments": attached},
-    ))
+    return task_of(
+        ("get_email_address", {"name": ["Bob"]}),
+        *opened,
+        (
+            "compose_new_email",
+            {"recipients": [["$1"]], "context": ["here it is", "as asked"], "attachments": attached},
+        ),
+    )
 
 
 CLOSED = gold_mail([["branding contract"]])
@@ -149,7 +187,9 @@ def test_an_opening_that_is_asked_for_itself_is_missed():
 
 
 def test_generated_and_written_gold_open_what_they_are_asked_to_open_and_nothing_else():
-    made = [task for split in ("train", "test") for task in assistant.tasks(split, 0, 150)] + list(written.tasks("test"))
+    made = [task for split in ("train", "test") for task in assistant.tasks(split, 0, 150)] + list(
+        written.tasks("test")
+    )
     attached = [call for task in made for call in task.gold if "attachments" in call.args]
     assert len(attached) > 20
     # by its name at least: nothing is opened for a mail's sake
@@ -158,15 +198,21 @@ def test_generated_and_written_gold_open_what_they_are_asked_to_open_and_nothing
 
 def test_gold_that_its_own_world_refuses_is_an_error_that_names_it():
     task = task_of(("create_reminder", {"name": ["go"], "due_date": ["soon"]}))
-    with pytest.raises(BadTask, match=r"task t: gold call 1 is refused by its own world \(due_date: \"soon\" is not a date"):
+    with pytest.raises(
+        BadTask, match=r"task t: gold call 1 is refused by its own world \(due_date: \"soon\" is not a date"
+    ):
         judged(task)
     with pytest.raises(BadTask, match="mend the gold call or the world"):
         rehearse(task)
 
 
 def test_the_world_takes_what_generated_gold_asks_for():
-    route = task_of(("maps_show_directions", {"start_location": ["", None], "end_location": ["Oslo"], "transport": ["", "d"]}))
-    assert gold_effects(route) == [["maps_show_directions", {"start_location": None, "end_location": "Oslo", "transport": "d"}]]
+    route = task_of(
+        ("maps_show_directions", {"start_location": ["", None], "end_location": ["Oslo"], "transport": ["", "d"]})
+    )
+    assert gold_effects(route) == [
+        ["maps_show_directions", {"start_location": None, "end_location": "Oslo", "transport": "d"}]
+    ]
     assert judged(route, ("maps_show_directions", {"start_location": None, "end_location": "Oslo"})).right
     for task in assistant.tasks("test", 0, 100):
         rehearse(task)

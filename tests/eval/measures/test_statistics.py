@@ -143,7 +143,9 @@ def test_proportions_as_a_report_prints_them():
 def test_non_inferior_asks_the_whole_interval():
     assert non_inferior(Interval(0.0, -0.01, 0.01, 300), margin=0.02)
     assert not non_inferior(Interval(0.0, -0.03, 0.03, 300), margin=0.02)
-    assert not non_inferior(Interval(0.0, -0.02, 0.02, 300), margin=0.02), "the margin itself is not less than the margin"
+    assert not non_inferior(Interval(0.0, -0.02, 0.02, 300), margin=0.02), (
+        "the margin itself is not less than the margin"
+    )
     assert non_inferior(Interval(-1.0, -2.0, 0.1, 300), margin=0.2, higher_is_better=False)
     assert not non_inferior(Interval(-1.0, -2.0, 0.3, 300), margin=0.2, higher_is_better=False)
 

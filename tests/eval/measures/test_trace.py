@@ -23,7 +23,8 @@ class Box:
 
     def __init__(self) -> None:
         self.specs = {
-            "look": ToolSpec("look", (Param("what", TEXT),), "read"), "send": ToolSpec("send", (Param("text", TEXT),), "write"),
+            "look": ToolSpec("look", (Param("what", TEXT),), "read"),
+            "send": ToolSpec("send", (Param("text", TEXT),), "write"),
         }
         self.effects: list = []
 
@@ -40,15 +41,22 @@ def episode(renderer, mode: str, updates: list[UserUpdate], *lines: str, **chang
     """An episode played from a script."""
     box = Box()
     played = Episode(
-        settings=settings(mode, **changes), profile=FAST, toolbox=box, updates=updates, renderer=renderer,
-        prompt_ids=renderer.prompt_ids("x"), planner=Scripted(lines),
+        settings=settings(mode, **changes),
+        profile=FAST,
+        toolbox=box,
+        updates=updates,
+        renderer=renderer,
+        prompt_ids=renderer.prompt_ids("x"),
+        planner=Scripted(lines),
     )
     return played.run(), box
 
 
 def spoken(*rows: tuple[float, str], final: float) -> list[UserUpdate]:
     """Updates at times in seconds, and an empty final one."""
-    return [UserUpdate(round(at * NS_PER_S), text) for at, text in rows] + [UserUpdate(round(final * NS_PER_S), "", True)]
+    return [UserUpdate(round(at * NS_PER_S), text) for at, text in rows] + [
+        UserUpdate(round(final * NS_PER_S), "", True)
+    ]
 
 
 LOOK = '<tool_call>\n1. look("a")\n</tool_call>'
@@ -58,8 +66,14 @@ SEND = '<tool_call>\n2. send("b")\n</tool_call>'
 def history(renderer) -> History:
     """Look while the user speaks, be cut in a thought, send early, answer."""
     rollout, _ = episode(
-        renderer, "speculative", spoken((0.0, "look a"), (1.0, "send"), (1.05, "b"), final=3.0),
-        LOOK, "<pause>", "<think>" + "hm " * 60 + "</think><pause>", SEND, "<answer>ok</answer>",
+        renderer,
+        "speculative",
+        spoken((0.0, "look a"), (1.0, "send"), (1.05, "b"), final=3.0),
+        LOOK,
+        "<pause>",
+        "<think>" + "hm " * 60 + "</think><pause>",
+        SEND,
+        "<answer>ok</answer>",
     )
     assert rollout.outcome == "answered"
     return rollout.history
@@ -74,7 +88,8 @@ def test_a_read_runs_while_the_user_speaks_and_a_write_waits_for_the_commit_poin
     assert [(stay.call, stay.end_ns) for stay in held] == [(2, send.start_ns)]
     assert held[0].start_ns < seen.final_ns < send.start_ns
     answer = next(span for span in seen.spans if span.pieces[-1].part == "answer")
-    # the answer is the action that commits, so the write starts as it ends, and the answer goes out when the write is done
+    # the answer is the action that commits, so the write starts as it ends, and the answer goes out when the write is
+    # done
     assert (send.start_ns, seen.emits) == (answer.end_ns, ((send.end_ns, "ok"),))
     assert send.end_ns - send.start_ns == 500 * MS
 
@@ -84,7 +99,10 @@ def test_a_commit_is_no_call_that_waits(tiny_renderer):
     commit = "<tool_call>\nCOMMIT\n</tool_call>"
     rollout, _ = episode(tiny_renderer, "speculative", heard, LOOK, "<pause>", SEND, commit, "<answer>ok</answer>")
     seen = trace(rollout.history)
-    assert any(line.call == 0 for span in seen.spans for line in span.lines) and {stay.call for stay in seen.stays} == {1, 2}
+    assert any(line.call == 0 for span in seen.spans for line in span.lines) and {stay.call for stay in seen.stays} == {
+        1,
+        2,
+    }
 
 
 def test_spans_have_parts_without_gaps_and_the_cut_one_says_so(tiny_renderer):
@@ -106,6 +124,7 @@ def test_only_what_follows_the_final_update_in_the_context_saw_it(tiny_renderer)
 
 def test_a_log_survives_json(tiny_renderer):
     import json
+
     made = history(tiny_renderer)
     assert history_of(json.loads(json.dumps(log_of(made)))) == list(made)
 

@@ -17,9 +17,15 @@ from midsentence.tools.tool import Param, ToolSpec
 SPECS = {"look": ToolSpec("look", (), "read"), "send": ToolSpec("send", (), "write")}
 
 
-def span(start: float, end: float, *lines: tuple, saw_final: bool = True, ended: str = "action", tokens: int = 5) -> Span:
+def span(
+    start: float, end: float, *lines: tuple, saw_final: bool = True, ended: str = "action", tokens: int = 5
+) -> Span:
     return Span(
-        ns(start), ns(end), (Piece(ns(start), ns(end), "tool_call", "", tokens),), saw_final, ended,
+        ns(start),
+        ns(end),
+        (Piece(ns(start), ns(end), "tool_call", "", tokens),),
+        saw_final,
+        ended,
         tuple(Line(ns(at), call, *(more or (f"text at {at}",))) for at, call, *more in lines),
     )
 
@@ -37,23 +43,50 @@ USES = span(0.5, 1.0, (0.8, 7, "old"), (0.9, 1, "of $7", frozenset({7})), saw_fi
 EARLY, FINAL = span(0.5, 1.0, (0.9, 1), saw_final=False), span(2.1, 2.5)
 
 
-@pytest.mark.parametrize(("spans", "updates", "at", "grace", "fine"), [
-    ((EARLY, FINAL), ((2.0, True),), 2.5, 0, True),
-    ((EARLY,), ((2.0, True),), 2.5, 0, False),  # nothing was written with the final update read
-    ((EARLY, FINAL), ((2.0, True),), 2.4, 0, False),  # before that action ended
-    ((EARLY, replace(FINAL, ended="cut")), ((2.0, True),), 2.5, 0, False),
-    ((EARLY, replace(FINAL, ended="error")), ((2.0, True),), 2.5, 0, False),
-    ((EARLY, replace(FINAL, saw_final=False)), ((2.0, True),), 2.5, 0, False),
-    ((EARLY, FINAL), ((2.0, True), (2.7, False)), 3.0, 0, False),  # the user went on
-    ((EARLY, FINAL, span(3.1, 3.3)), ((2.0, True), (2.7, False), (3.0, True)), 3.3, 0, True),
-    ((EARLY, FINAL, span(2.6, 2.9, (2.8, 1), ended="cut")), ((2.0, True),), 3.0, 0, False),  # revised after the commit point
-    ((EARLY, FINAL, span(2.6, 2.9, (2.8, 1, "text at 0.9"), ended="cut")), ((2.0, True),), 3.0, 0, True),  # the same again
-    ((USES, FINAL, span(2.6, 2.9, (2.8, 7, "new"), ended="cut")), ((2.0, True),), 3.0, 0, False),  # what it needs was revised
-    ((EARLY, FINAL, span(2.6, 2.9, (2.8, 7, "new"), ended="cut")), ((2.0, True),), 3.0, 0, True),  # that is no business of its
-    ((EARLY, FINAL), ((2.0, True),), 2.7, 0.3, False),
-    ((EARLY, FINAL), ((2.0, True),), 2.8, 0.3, True),
-    ((FINAL,), ((2.0, True),), 2.5, 0, False),  # a call that nobody wrote
-])
+@pytest.mark.parametrize(
+    ("spans", "updates", "at", "grace", "fine"),
+    [
+        ((EARLY, FINAL), ((2.0, True),), 2.5, 0, True),
+        ((EARLY,), ((2.0, True),), 2.5, 0, False),  # nothing was written with the final update read
+        ((EARLY, FINAL), ((2.0, True),), 2.4, 0, False),  # before that action ended
+        ((EARLY, replace(FINAL, ended="cut")), ((2.0, True),), 2.5, 0, False),
+        ((EARLY, replace(FINAL, ended="error")), ((2.0, True),), 2.5, 0, False),
+        ((EARLY, replace(FINAL, saw_final=False)), ((2.0, True),), 2.5, 0, False),
+        ((EARLY, FINAL), ((2.0, True), (2.7, False)), 3.0, 0, False),  # the user went on
+        ((EARLY, FINAL, span(3.1, 3.3)), ((2.0, True), (2.7, False), (3.0, True)), 3.3, 0, True),
+        (
+            (EARLY, FINAL, span(2.6, 2.9, (2.8, 1), ended="cut")),
+            ((2.0, True),),
+            3.0,
+            0,
+            False,
+        ),  # revised after the commit point
+        (
+            (EARLY, FINAL, span(2.6, 2.9, (2.8, 1, "text at 0.9"), ended="cut")),
+            ((2.0, True),),
+            3.0,
+            0,
+            True,
+        ),  # the same again
+        (
+            (USES, FINAL, span(2.6, 2.9, (2.8, 7, "new"), ended="cut")),
+            ((2.0, True),),
+            3.0,
+            0,
+            False,
+        ),  # what it needs was revised
+        (
+            (EARLY, FINAL, span(2.6, 2.9, (2.8, 7, "new"), ended="cut")),
+            ((2.0, True),),
+            3.0,
+            0,
+            True,
+        ),  # that is no business of its
+        ((EARLY, FINAL), ((2.0, True),), 2.7, 0.3, False),
+        ((EARLY, FINAL), ((2.0, True),), 2.8, 0.3, True),
+        ((FINAL,), ((2.0, True),), 2.5, 0, False),  # a call that nobody wrote
+    ],
+)
 def test_what_a_commit_point_covers(spans, updates, at, grace, fine):
     assert committed(seen(spans, (), updates), run(1, at), ns(grace)) is fine
     counted = counts(seen(spans, [run(1, at)], updates), SPECS, (1,), ns(grace))
@@ -74,17 +107,26 @@ def test_effects_more_than_once():
     same = [run(1, 2.5, ended="lost"), run(1, 4.0, version=2)]
     assert counts(seen(spans, same), often, (1,)).effects_repeated == 1
     # a tool that says it did nothing did nothing
-    assert counts(seen(spans, [run(1, 2.5, ended="failed", to="a"), run(2, 4.0, to="a")]), SPECS, (2,)).effects_repeated == 0
+    assert (
+        counts(seen(spans, [run(1, 2.5, ended="failed", to="a"), run(2, 4.0, to="a")]), SPECS, (2,)).effects_repeated
+        == 0
+    )
 
 
 def test_waste():
     spans = [span(0, 1, (0.5, 1), saw_final=False, ended="cut", tokens=7), span(1, 2, tokens=3)]
     runs = [
-        run(1, 0.5, "look", "cancelled"), run(1, 1.0, "look", version=2), run(2, 1.0, "look", x=1), run(3, 1.5, "look", x=1),
+        run(1, 0.5, "look", "cancelled"),
+        run(1, 1.0, "look", version=2),
+        run(2, 1.0, "look", x=1),
+        run(3, 1.5, "look", x=1),
     ]
     notes = [
-        Moved(4, CallState.BLOCKED, Input.HOLD), Moved(4, CallState.READY, Input.HOLD), Moved(5, CallState.BLOCKED, Input.HOLD),
-        Note("identical_reissue", 2), Moved(1, CallState.RUNNING, Input.STALE),
+        Moved(4, CallState.BLOCKED, Input.HOLD),
+        Moved(4, CallState.READY, Input.HOLD),
+        Moved(5, CallState.BLOCKED, Input.HOLD),
+        Note("identical_reissue", 2),
+        Moved(1, CallState.RUNNING, Input.STALE),
     ]
     found = counts(seen(spans, runs, notes=notes), SPECS, (1,))
     assert (found.started_calls, found.wasted_calls, found.early_calls) == (4, 3, 4)
@@ -111,8 +153,12 @@ def test_equal_effects_are_counted_by_meaning_within_a_turn():
 def test_the_same_call_in_other_words_needs_no_new_commit_point():
     pay = ToolSpec("pay", (Param("to", {}), Param("amount", {}, False, "", 1)))
     final = span(2.1, 2.5)
-    again = replace(span(2.6, 2.9, ended="cut"), lines=(Line(ns(2.8), 1, "pay of 1.0", order=CallLine(1, "pay", ("a", 1.0), {})),))
-    early = replace(span(0.5, 1.0, saw_final=False), lines=(Line(ns(0.9), 1, "pay", order=CallLine(1, "pay", ("a",), {})),))
+    again = replace(
+        span(2.6, 2.9, ended="cut"), lines=(Line(ns(2.8), 1, "pay of 1.0", order=CallLine(1, "pay", ("a", 1.0), {})),)
+    )
+    early = replace(
+        span(0.5, 1.0, saw_final=False), lines=(Line(ns(0.9), 1, "pay", order=CallLine(1, "pay", ("a",), {})),)
+    )
     assert committed(seen([early, final, again]), run(1, 3.0, "pay", to="a"), specs={"pay": pay})
     assert not committed(seen([early, final, again]), run(1, 3.0, "pay", to="a"))
 
@@ -130,7 +176,9 @@ def test_effects_before_the_last_word_are_counted_whatever_the_endpoint_said(use
 @pytest.mark.parametrize(("useful", "wrong"), [((1, 2), 0), ((1,), 1), ((), 2)])
 def test_effects_that_nobody_asked_for_are_counted_whenever_they_start(useful, wrong):
     """Both long after the last word; what failed did nothing."""
-    trace = seen([span(2.1, 2.5, (2.2, 1), (2.3, 2))], [run(1, 3.5), run(2, 3.6), run(3, 3.5, ended="failed")], ((2.0, True),))
+    trace = seen(
+        [span(2.1, 2.5, (2.2, 1), (2.3, 2))], [run(1, 3.5), run(2, 3.6), run(3, 3.5, ended="failed")], ((2.0, True),)
+    )
     found = counts(trace, SPECS, useful, speech_end_ns=ns(1.0))
     assert (found.effects, found.wrong_effects, found.effects_before_last_word) == (2, wrong, 0)
 
@@ -161,7 +209,9 @@ def test_only_a_commit_line_or_an_answer_commits_where_lines_do():
     assert not committed(seen([bare]), run(1, 3.0), specs=SPECS, rules=LINES)
     assert committed(seen([replace(bare, lines=(written, commits))]), run(1, 2.4), specs=SPECS, rules=LINES)
     # the end of a cut action is none, the line before it is one; a refused line is none
-    assert committed(seen([replace(bare, ended="cut", lines=(written, commits))]), run(1, 2.4), specs=SPECS, rules=LINES)
+    assert committed(
+        seen([replace(bare, ended="cut", lines=(written, commits))]), run(1, 2.4), specs=SPECS, rules=LINES
+    )
     refused = replace(bare, ended="error", end_ns=ns(2.4), lines=(written, commits))
     assert not committed(seen([refused]), run(1, 2.4), specs=SPECS, rules=LINES)
     # what is refused after it leaves it standing
@@ -175,7 +225,9 @@ def test_only_a_commit_line_or_an_answer_commits_where_lines_do():
     assert committed(seen([bare, answer]), run(1, 2.9), specs=SPECS, rules=LINES)
     # an amendment after it is a change
     amended = Line(ns(2.45), 1, "1. to = 2", order=AmendLine(1, "to", 2, False))
-    assert not committed(seen([replace(bare, lines=(written, commits, amended))]), run(1, 2.6), specs=SPECS, rules=LINES)
+    assert not committed(
+        seen([replace(bare, lines=(written, commits, amended))]), run(1, 2.6), specs=SPECS, rules=LINES
+    )
 
 
 SILENT = Rules(by_lines=True, on_silence=True)
@@ -185,17 +237,20 @@ DRAFT = replace(span(0.2, 0.5, saw_final=False), lines=(WRITTEN,))
 QUIET = replace(span(1.0, 1.4, saw_final=False), saw_silence=True, lines=(COMMITS,))
 
 
-@pytest.mark.parametrize(("spans", "updates", "at", "fine"), [
-    ((DRAFT, QUIET), ((0.1, False),), 1.2, True),  # in mid-sentence, the action not finished
-    ((DRAFT, QUIET), ((0.1, False),), 1.1, False),  # before the line was complete
-    ((DRAFT, QUIET), ((0.1, False), (1.3, False)), 1.4, False),  # the user went on
-    ((DRAFT, QUIET), ((0.1, False), (1.2, False)), 1.4, False),  # at that instant, but after it
-    ((DRAFT, QUIET), ((0.1, False), (1.1, False)), 1.2, False),  # while the line was written: the silence was none
-    ((DRAFT, QUIET), ((0.1, False), (1.3, True)), 1.4, True),  # the endpoint's word is no speech
-    ((DRAFT, replace(QUIET, saw_silence=False)), ((0.1, False),), 1.2, False),
-    ((DRAFT, replace(QUIET, lines=())), ((0.1, False),), 1.4, False),  # the end of an action is none
-    ((replace(DRAFT, ended="cut"), replace(QUIET, ended="cut")), ((0.1, False),), 1.4, True),
-])
+@pytest.mark.parametrize(
+    ("spans", "updates", "at", "fine"),
+    [
+        ((DRAFT, QUIET), ((0.1, False),), 1.2, True),  # in mid-sentence, the action not finished
+        ((DRAFT, QUIET), ((0.1, False),), 1.1, False),  # before the line was complete
+        ((DRAFT, QUIET), ((0.1, False), (1.3, False)), 1.4, False),  # the user went on
+        ((DRAFT, QUIET), ((0.1, False), (1.2, False)), 1.4, False),  # at that instant, but after it
+        ((DRAFT, QUIET), ((0.1, False), (1.1, False)), 1.2, False),  # while the line was written: the silence was none
+        ((DRAFT, QUIET), ((0.1, False), (1.3, True)), 1.4, True),  # the endpoint's word is no speech
+        ((DRAFT, replace(QUIET, saw_silence=False)), ((0.1, False),), 1.2, False),
+        ((DRAFT, replace(QUIET, lines=())), ((0.1, False),), 1.4, False),  # the end of an action is none
+        ((replace(DRAFT, ended="cut"), replace(QUIET, ended="cut")), ((0.1, False),), 1.4, True),
+    ],
+)
 def test_what_a_commit_line_on_a_silence_covers(spans, updates, at, fine):
     assert committed(seen(spans, (), updates), run(1, at), specs=SPECS, rules=SILENT) is fine
     assert not committed(seen(spans, (), updates), run(1, at), specs=SPECS, rules=LINES)
@@ -237,18 +292,27 @@ def test_speech_under_way_makes_the_end_of_an_action_no_commit_point():
     assert committed(seen([EARLY, FINAL, span(2.6, 2.9)], (), said), run(1, 2.9))
 
 
-@pytest.mark.parametrize(("at", "updates", "fine"), [
-    (3.0, ((2.0, True),), True),  # committed at 2.9 s, in the grace that the point at 2.5 s began
-    (2.95, ((2.0, True),), False),  # before that is over
-    (3.2, ((2.0, True), (2.7, False), (2.75, True)), False),  # speech ended it, and this commit begins one of its own
-    (3.4, ((2.0, True), (2.7, False), (2.75, True)), True),
-])
+@pytest.mark.parametrize(
+    ("at", "updates", "fine"),
+    [
+        (3.0, ((2.0, True),), True),  # committed at 2.9 s, in the grace that the point at 2.5 s began
+        (2.95, ((2.0, True),), False),  # before that is over
+        (
+            3.2,
+            ((2.0, True), (2.7, False), (2.75, True)),
+            False,
+        ),  # speech ended it, and this commit begins one of its own
+        (3.4, ((2.0, True), (2.7, False), (2.75, True)), True),
+    ],
+)
 def test_commit_points_within_one_grace_share_it(at, updates, fine):
     later = span(2.8, 2.9, (2.85, 1))
     assert committed(seen([FINAL, later], (), updates), run(1, at), ns(0.5)) is fine
     # one that comes when the grace is over begins another
     after = span(2.8, 3.1, (2.85, 1))
-    assert not committed(seen([FINAL, after]), run(1, 3.2), ns(0.5)) and committed(seen([FINAL, after]), run(1, 3.6), ns(0.5))
+    assert not committed(seen([FINAL, after]), run(1, 3.2), ns(0.5)) and committed(
+        seen([FINAL, after]), run(1, 3.6), ns(0.5)
+    )
 
 
 def test_the_end_that_confirms_a_prediction_begins_the_grace():
@@ -265,12 +329,23 @@ def amended(at: float, value: str, append: bool = False) -> Line:
     return Line(ns(at), 1, f"text {value}", order=AmendLine(1, "text", value, append))
 
 
-@pytest.mark.parametrize(("lines", "more", "fine"), [
-    ((OPEN, amended(2.3, "hi")), (), True),
-    ((OPEN, amended(2.3, "hi")), (amended(2.7, "there", True),), False),  # more of a text after the commit is another call
-    ((OPEN, amended(2.3, "hi")), (amended(2.7, "hi"),), True),  # the same value is none
-    ((OPEN, amended(2.3, "hi")), (replace(OPEN, at_ns=ns(2.7)),), False),  # nor is it the same if it is written anew without one
-])
+@pytest.mark.parametrize(
+    ("lines", "more", "fine"),
+    [
+        ((OPEN, amended(2.3, "hi")), (), True),
+        (
+            (OPEN, amended(2.3, "hi")),
+            (amended(2.7, "there", True),),
+            False,
+        ),  # more of a text after the commit is another call
+        ((OPEN, amended(2.3, "hi")), (amended(2.7, "hi"),), True),  # the same value is none
+        (
+            (OPEN, amended(2.3, "hi")),
+            (replace(OPEN, at_ns=ns(2.7)),),
+            False,
+        ),  # nor is it the same if it is written anew without one
+    ],
+)
 def test_an_amendment_after_a_commit_needs_another(lines, more, fine):
     commits = replace(COMMITS, at_ns=ns(2.4))
     spans = [replace(span(2.1, 2.5), lines=(*lines, commits)), replace(span(2.6, 2.8), lines=more)]

@@ -66,7 +66,9 @@ def slow() -> str:
     return "at last"
 
 
-def played(renderer, script: Scripted, *updates: tuple[float, str, bool], tools=(phone,), mode="speculative", **options):
+def played(
+    renderer, script: Scripted, *updates: tuple[float, str, bool], tools=(phone,), mode="speculative", **options
+):
     """One scripted episode in fake time."""
     heard = [UserUpdate(ns(at_s), text, final) for at_s, text, final in updates]
     live = Live(FunctionToolbox(tools), heard, settings(mode), "", "one", planner=script)
@@ -108,10 +110,16 @@ def test_measured_and_simulated_rows_are_never_paired(configured, faked, tmp_pat
         replay.main(configured("eval.backends=[expert]", "eval.expert_tasks=2", *own))
     rows = rows_of(read_runs(list(folders.values())), Terms(0, 50))
     assert [(row["profile"], row["time"], row["mode"]) for row in rows] == [
-        ("laptop", "virtual", "sequential"), ("wall-laptop", "real", "speculative")]
+        ("laptop", "virtual", "sequential"),
+        ("wall-laptop", "real", "speculative"),
+    ]
     assert rows[1]["speedup_vs_sequential"] is None and rows[1]["n_both_right"] is None
     with pytest.raises(ValueError, match="other settings"):
-        replay.main(configured("eval.backends=[expert]", "eval.expert_tasks=2", "eval.modes=[speculative]", f"out={folders['real']}"))
+        replay.main(
+            configured(
+                "eval.backends=[expert]", "eval.expert_tasks=2", "eval.modes=[speculative]", f"out={folders['real']}"
+            )
+        )
 
 
 def test_a_replay_that_was_cut_short_measures_only_what_is_missing(configured, faked, tmp_path, monkeypatch):
@@ -130,27 +138,46 @@ def test_a_replay_that_was_cut_short_measures_only_what_is_missing(configured, f
 
 def test_words_come_when_they_are_due_and_tools_take_their_time(tiny_renderer):
     rollout = played(
-        tiny_renderer, scripted('<tool_call>1. phone("Bob")\n</tool_call>', "<pause>", then="<answer>Done.</answer>"),
-        (0.4321, "call Bob", False), (2.5, "please", True),
+        tiny_renderer,
+        scripted('<tool_call>1. phone("Bob")\n</tool_call>', "<pause>", then="<answer>Done.</answer>"),
+        (0.4321, "call Bob", False),
+        (2.5, "please", True),
     )
     seen = trace(rollout.history)
-    assert rollout.outcome == "answered" and rollout.updates == (UserUpdate(ns(0.4321), "call Bob"), UserUpdate(ns(2.5), "please", True))
+    assert rollout.outcome == "answered" and rollout.updates == (
+        UserUpdate(ns(0.4321), "call Bob"),
+        UserUpdate(ns(2.5), "please", True),
+    )
     assert [(update.at_ns, update.text) for update in seen.updates] == [(ns(0.4321), "call Bob"), (ns(2.5), "please")]
     [run] = seen.runs
     assert abs(run.end_ns - run.start_ns - ns(0.7)) < NEAR_NS and run.value == "+1 555 Bob"
 
 
 def test_an_answer_before_the_last_words_is_not_the_end(tiny_renderer):
-    rollout = played(tiny_renderer, scripted("<answer>One.</answer>", then="<answer>Two.</answer>"), (1, "call", True), (4, "off", True))
+    rollout = played(
+        tiny_renderer,
+        scripted("<answer>One.</answer>", then="<answer>Two.</answer>"),
+        (1, "call", True),
+        (4, "off", True),
+    )
     emits = [item.text for _, items in rollout.history for item in items if isinstance(item, Emit)]
     assert emits == ["One.", "Two."] and rollout.outcome == "answered"
 
 
-@pytest.mark.parametrize(("script", "updates", "tools", "outcome", "end_s"), [
-    (scripted(), [(1, "hm", False)], (), "stalled", 31),
-    (scripted('<tool_call>1. slow()\n</tool_call>'), [(1, "go", True)], (slow,), "too_long", LIMIT_S),
-    (scripted("nonsense", then="nonsense</answer>"), [(1, "go", True), (50, "on", True)], (), "invalid_actions", None),
-])
+@pytest.mark.parametrize(
+    ("script", "updates", "tools", "outcome", "end_s"),
+    [
+        (scripted(), [(1, "hm", False)], (), "stalled", 31),
+        (scripted("<tool_call>1. slow()\n</tool_call>"), [(1, "go", True)], (slow,), "too_long", LIMIT_S),
+        (
+            scripted("nonsense", then="nonsense</answer>"),
+            [(1, "go", True), (50, "on", True)],
+            (),
+            "invalid_actions",
+            None,
+        ),
+    ],
+)
 def test_an_episode_without_an_answer_ends_as_data(tiny_renderer, script, updates, tools, outcome, end_s):
     rollout = played(tiny_renderer, script, *updates, tools=tools)
     assert rollout.outcome == outcome
@@ -192,8 +219,14 @@ def test_a_call_that_is_cancelled_while_it_waits_does_nothing():
 
 
 def test_a_failure_of_a_tool_reaches_the_log(tiny_renderer):
-    rollout = played(tiny_renderer, scripted("<tool_call>1. phone(3)\n</tool_call>", '<tool_call>1. phone("")\n</tool_call>',
-                                           then="<answer>No.</answer>"), (1, "call", True), tools=(replace(phone, fn=refuse),))
+    rollout = played(
+        tiny_renderer,
+        scripted(
+            "<tool_call>1. phone(3)\n</tool_call>", '<tool_call>1. phone("")\n</tool_call>', then="<answer>No.</answer>"
+        ),
+        (1, "call", True),
+        tools=(replace(phone, fn=refuse),),
+    )
     assert [event.kind for event, _ in rollout.history if isinstance(event, ToolError)] == ["crashed"]
 
 
@@ -201,10 +234,13 @@ def refuse(name: str) -> str:
     raise OSError("no line")
 
 
-@pytest.mark.parametrize(("overrides", "message"), [
-    (("eval.profiles=[wall-e]",), "names that begin with 'wall' are for time=real"),
-    (("time=real", "eval.profiles=[toaster]"), "unknown device profile 'toaster'"),
-])
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("eval.profiles=[wall-e]",), "names that begin with 'wall' are for time=real"),
+        (("time=real", "eval.profiles=[toaster]"), "unknown device profile 'toaster'"),
+    ],
+)
 def test_bad_input_is_refused(configured, overrides, message):
     with pytest.raises(ValueError, match=message):
         replay.main(configured("eval.backends=[expert]", *overrides))
@@ -213,8 +249,13 @@ def test_bad_input_is_refused(configured, overrides, message):
 def test_a_model_in_real_time(configured, tmp_path):
     """The one test that waits: a random model, and a request of a few seconds."""
     config = configured(
-        "eval.backends=[untrained]", "eval.tasks=1", "eval.modes=[speculative]", "eval.profiles=[laptop,phone]", "time=real",
-        "agent.max_generated_tokens=20", "model.dtype=float32",
+        "eval.backends=[untrained]",
+        "eval.tasks=1",
+        "eval.modes=[speculative]",
+        "eval.profiles=[laptop,phone]",
+        "time=real",
+        "agent.max_generated_tokens=20",
+        "model.dtype=float32",
     )
     replay.main(config)
     [(name, [episode])] = records(tmp_path / "replay").items()

@@ -23,13 +23,18 @@ OPTIONAL = {"time", "drafted", "turns", "repeated_across_turns", "forgets"}
 
 def test_a_line_of_a_single_request_has_the_fields_of_version_1_in_their_order():
     assert records.VERSION == 1
-    assert list(json.loads(to_line(record_of()))) == [each.name for each in fields(EpisodeRecord) if each.name not in OPTIONAL]
+    assert list(json.loads(to_line(record_of()))) == [
+        each.name for each in fields(EpisodeRecord) if each.name not in OPTIONAL
+    ]
 
 
 def test_what_only_some_episodes_have_stands_in_their_lines_alone():
     drafted = Attempts(attempts=2, foreseen=9, right=7, kept=((1, 1), (2, 1)))
     row = to_json(record_of(time="real", drafted=drafted))
-    assert (row["time"], row["drafted"]) == ("real", {"attempts": 2, "foreseen": 9, "right": 7, "kept": [[1, 1], [2, 1]]})
+    assert (row["time"], row["drafted"]) == (
+        "real",
+        {"attempts": 2, "foreseen": 9, "right": 7, "kept": [[1, 1], [2, 1]]},
+    )
     talk = to_json(record_of(turns=(turn_of(), turn_of(kind="thanks")), forgets=1))
     assert "listener_ns" not in talk and "path_ns" not in talk
     assert list(talk)[-5:] == ["counts", "turns", "repeated_across_turns", "words", "forgets"]
@@ -38,7 +43,9 @@ def test_what_only_some_episodes_have_stands_in_their_lines_alone():
 @pytest.mark.parametrize(
     "made",
     [
-        record_of(words=(Word("Bob", 0, 5, "reparandum"),), answer=None, final_ns=None, answer_f1=0.5, tags=("repair",)),
+        record_of(
+            words=(Word("Bob", 0, 5, "reparandum"),), answer=None, final_ns=None, answer_f1=0.5, tags=("repair",)
+        ),
         record_of(listener_ns=4, path_ns={"writing": 4}, log=[[{"type": "Close"}, []]]),
         record_of(drafted=Attempts(attempts=0, foreseen=0, right=0, kept=((3, 2),)), time="real"),
         record_of(turns=(turn_of(silence_ns=3), turn_of(answer=None, first_token_ns=1)), repeated_across_turns=1),
@@ -75,9 +82,15 @@ def spoilt(**changes) -> dict:
         (spoilt(parts_ns={"thinking": "x"}), 'parts_ns.thinking is "x"; expected int'),
         (spoilt(counts={}), "counts.started_calls is missing"),
         (spoilt(words=[["Bob", 0, 1]]), 'words[0] is ["Bob", 0, 1]; expected an object'),
-        (spoilt(words=[["Bob", 0, 1, "loud"]]), 'words[0].label is "loud"; expected one of fluent, reparandum, interregnum, repair'),
+        (
+            spoilt(words=[["Bob", 0, 1, "loud"]]),
+            'words[0].label is "loud"; expected one of fluent, reparandum, interregnum, repair',
+        ),
         (spoilt(turns=[{"kind": "request"}]), "turns[0].said is missing"),
-        (spoilt(drafted={"attempts": 0, "foreseen": 0, "right": 0, "kept": [[1]]}), "drafted.kept[0] is [1]; expected 2 values"),
+        (
+            spoilt(drafted={"attempts": 0, "foreseen": 0, "right": 0, "kept": [[1]]}),
+            "drafted.kept[0] is [1]; expected 2 values",
+        ),
         (spoilt(log={"a": 1}), 'log is {"a": 1}; expected a list'),
         (spoilt(log=[[{}, []], 3]), "log[1] is 3; expected a list"),
     ],
@@ -93,7 +106,10 @@ def test_a_line_that_is_no_record_names_the_file_the_field_and_the_fix(tmp_path)
     path.write_text(to_line(record_of()) + json.dumps(spoilt(luck=1)) + "\n", encoding="utf-8")
     with pytest.raises(BadResults) as error:
         list(read_file(path))
-    assert str(error.value) == f"{path} line 2 is no record (luck is no field of version 1); delete the file and replay again"
+    assert (
+        str(error.value)
+        == f"{path} line 2 is no record (luck is no field of version 1); delete the file and replay again"
+    )
 
 
 def test_records_of_another_version_are_refused_before_a_line_is_read(tmp_path):

@@ -6,7 +6,16 @@ import pytest
 
 from midsentence.core import reducer
 from midsentence.core.calls import ROWS, TABLE, TERMINAL, Call, CallState, Graph, Input, effect_key
-from midsentence.core.events import Appended, CancelTool, ModelOutput, Moved, StartTool, ToolError, ToolResult, UserUpdate
+from midsentence.core.events import (
+    Appended,
+    CancelTool,
+    ModelOutput,
+    Moved,
+    StartTool,
+    ToolError,
+    ToolResult,
+    UserUpdate,
+)
 from midsentence.core.modes import settings
 from midsentence.core.values import Join, Ref
 from midsentence.testing import TOOLS
@@ -49,15 +58,19 @@ def test_a_removed_call_stays_removed():
 
 
 def test_only_a_ready_call_starts():
-    assert [row.state for row in ROWS if row.next is CallState.RUNNING and row.input is not Input.STALE] == [CallState.READY]
+    assert [row.state for row in ROWS if row.next is CallState.RUNNING and row.input is not Input.STALE] == [
+        CallState.READY
+    ]
 
 
 def test_what_runs_is_cancelled_and_what_is_done_is_voided_however_it_is_taken_back():
     effects = {(row.state, row.input): row.effect for row in ROWS if row.input in (Input.REWIND, Input.REMOVE)}
     assert {key: effect for key, effect in effects.items() if effect} == {
-        (CallState.RUNNING, Input.REWIND): "cancel", (CallState.RUNNING, Input.REMOVE): "cancel",
-        (CallState.DONE, Input.REWIND): "void", (CallState.DONE, Input.REMOVE): "void",
-    }  # fmt: skip
+        (CallState.RUNNING, Input.REWIND): "cancel",
+        (CallState.RUNNING, Input.REMOVE): "cancel",
+        (CallState.DONE, Input.REWIND): "void",
+        (CallState.DONE, Input.REMOVE): "void",
+    }
 
 
 def test_nothing_takes_back_a_write_of_unknown_outcome():
@@ -103,7 +116,9 @@ def test_live_is_what_is_not_terminal():
     assert made.highest == len(CallState)
 
 
-@pytest.mark.parametrize(("state", "frozen"), [("running", True), ("done", True), ("unknown", True), ("held", False), ("failed", False)])
+@pytest.mark.parametrize(
+    ("state", "frozen"), [("running", True), ("done", True), ("unknown", True), ("held", False), ("failed", False)]
+)
 def test_a_write_is_frozen_from_its_start_unless_it_says_that_it_did_nothing(state, frozen):
     made = graph(call(1), call(2, "look", 1), call(3, "note", 2, state=CallState(state)))
     assert made[3].frozen is frozen
@@ -155,7 +170,10 @@ def written(specs, *texts: str) -> tuple[reducer.State, list]:
 def test_the_key_of_an_effect_is_the_same_for_every_attempt_and_another_for_every_call():
     _, commands = written(SPECS, '<tool_call>\n1. look("a")\n1. look("b")\n2. look("c")\n</tool_call>')
     keys = [(c.call, c.version, c.key) for c in commands if isinstance(c, StartTool)]
-    assert keys == [(1, 2, effect_key("session", 1, 'look(what="b")')), (2, 1, effect_key("session", 2, 'look(what="c")'))]
+    assert keys == [
+        (1, 2, effect_key("session", 1, 'look(what="b")')),
+        (2, 1, effect_key("session", 2, 'look(what="c")')),
+    ]
     assert effect_key("session", 1, "a") != effect_key("session", 1, "b") != effect_key("other", 1, "b")
 
 
@@ -173,7 +191,7 @@ def test_every_transition_is_noted():
 def test_a_schema_of_a_foreign_kind_stops_nothing():
     odd = {"odd": ToolSpec("odd", (Param("a", {"type": "geo"}), Param("b", {"type": "string"})), "read")}
     state, commands = written(odd, '<tool_call>\n1. odd("here", 5)\n')
-    assert state.inbox == () and state.transcript.last.text == 'odd: b must be string, got 5: odd(a: any, b: str)'
+    assert state.inbox == () and state.transcript.last.text == "odd: b must be string, got 5: odd(a: any, b: str)"
     state, commands = written(odd, '<tool_call>\n1. odd("here", "x")\n')
     assert any(isinstance(c, StartTool) for c in commands)
 
@@ -184,8 +202,11 @@ def test_two_equal_writes_that_may_be_repeated_may_both_fail():
     state = reducer.start(settings("parallel"), {"send": send})
     text = '<tool_call>\n1. send("Bob")\n2. send("Bob")\n</tool_call>'
     for event in (
-        UserUpdate(0, "twice to Bob", final=True), Appended(1, 5), ModelOutput(2, 1, text, (1,)),
-        ToolError(3, 1, 1, "no"), ToolError(4, 2, 1, "no"),
+        UserUpdate(0, "twice to Bob", final=True),
+        Appended(1, 5),
+        ModelOutput(2, 1, text, (1,)),
+        ToolError(3, 1, 1, "no"),
+        ToolError(4, 2, 1, "no"),
     ):
         state, _ = reducer.step(state, event)
     assert [state.graph[id].state for id in (1, 2)] == [CallState.FAILED, CallState.FAILED]
@@ -203,10 +224,16 @@ def test_a_number_that_json_does_not_have_is_no_answer():
     assert state.graph[1].state is CallState.FAILED
 
 
-@pytest.mark.parametrize(("name", "fix"), [
-    ("commit", "use line, action or paper"), ("commit_on", "use final or silence"), ("revise", "use amend or reissue"),
-    ("interrupt", "use token, line or action"), ("revise_cascade", "use rerun or cancel"),
-])
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [
+        ("commit", "use line, action or paper"),
+        ("commit_on", "use final or silence"),
+        ("revise", "use amend or reissue"),
+        ("interrupt", "use token, line or action"),
+        ("revise_cascade", "use rerun or cancel"),
+    ],
+)
 def test_a_rule_that_there_is_not_is_refused_with_those_there_are(name, fix):
     """It was taken for the paper's without a word."""
     with pytest.raises(ValueError, match=f"{name} is 'lines'; {fix}"):

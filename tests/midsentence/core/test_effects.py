@@ -45,14 +45,21 @@ def after(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
     """The session after an event, the model at rest and what waited in its context; with the commands of both steps."""
     state, commands = reducer.step(state, event)
     if state.phase is Phase.GENERATING:
-        state, more = reducer.step(state, ModelOutput(0, 1, "</tool_call>" if state.parser.where == "tool_call" else "<pause>", (1,)))
+        state, more = reducer.step(
+            state, ModelOutput(0, 1, "</tool_call>" if state.parser.where == "tool_call" else "<pause>", (1,))
+        )
         commands += more
     return state, commands
 
 
 def told(commands: tuple[Command, ...]) -> list[str]:
     """What the model is told, as ``kind text``."""
-    return [f"{segment.kind} {segment.text}" for command in commands if isinstance(command, Append) for segment in command.segments]
+    return [
+        f"{segment.kind} {segment.text}"
+        for command in commands
+        if isinstance(command, Append)
+        for segment in command.segments
+    ]
 
 
 def line(text: str) -> ModelOutput:
@@ -68,7 +75,11 @@ def without(monkeypatch: pytest.MonkeyPatch, state: CallState, input: Input) -> 
 
 def test_the_effects_that_there_are_have_a_test_here():
     assert {(row.input, row.effect) for row in ROWS if row.effect} == {
-        (Input.START, "start"), (Input.REWIND, "cancel"), (Input.REMOVE, "cancel"), (Input.REWIND, "void"), (Input.REMOVE, "void"),
+        (Input.START, "start"),
+        (Input.REWIND, "cancel"),
+        (Input.REMOVE, "cancel"),
+        (Input.REWIND, "void"),
+        (Input.REMOVE, "void"),
         (Input.STALE, "drop"),
     }
     assert {row.state for row in ROWS if row.input is Input.STALE} == set(STALE) == set(CallState)
@@ -147,31 +158,50 @@ def test_where_there_is_no_row_nothing_changes(monkeypatch):
     monkeypatch.delitem(TABLE, (CallState.RUNNING, Input.REMOVE))
     state, commands = after(session(CallState.RUNNING, started=1), line("REMOVE 1"))
     assert Unmoved(1, CallState.RUNNING, Input.REMOVE) in commands
-    assert state.graph[1].state is CallState.RUNNING and not any(isinstance(command, CancelTool) for command in commands)
+    assert state.graph[1].state is CallState.RUNNING and not any(
+        isinstance(command, CancelTool) for command in commands
+    )
 
 
 # --- the working state
 
 
 ODD = {
-    "session": "s", "now_ns": 7, "phase": Phase.APPENDING, "outcome": "closed", "transcript": Transcript().append(Segment("model", "x", 0)),
-    "inbox": (Pending(Segment("error", "x", 0)),), "graph": Graph(highest=3), "commits": Commits(2, 1, 1), "parser": Parser("think"),
-    "before": Before(Graph(), Transcript(), (), False, 0, 0, (), 0, True), "unshown": ("x",),
-    "answer": "so", "asked": Map({"x": 1}), "turned": (Turned(1, 1),), "shown": Shown(1, 1),
+    "session": "s",
+    "now_ns": 7,
+    "phase": Phase.APPENDING,
+    "outcome": "closed",
+    "transcript": Transcript().append(Segment("model", "x", 0)),
+    "inbox": (Pending(Segment("error", "x", 0)),),
+    "graph": Graph(highest=3),
+    "commits": Commits(2, 1, 1),
+    "parser": Parser("think"),
+    "before": Before(Graph(), Transcript(), (), False, 0, 0, (), 0, True),
+    "unshown": ("x",),
+    "answer": "so",
+    "asked": Map({"x": 1}),
+    "turned": (Turned(1, 1),),
+    "shown": Shown(1, 1),
 }
 """A value other than its default for each field that is neither a number nor a truth value."""
 
 
 def test_a_draft_has_every_field_of_a_state_and_becomes_it_again():
     mine = [(field.name, field.type) for field in fields(State)]
-    assert [(field.name, field.type) for field in fields(Draft)] == [*mine, ("commands", "list[Command]"), ("voided", "set[int]")]
+    assert [(field.name, field.type) for field in fields(Draft)] == [
+        *mine,
+        ("commands", "list[Command]"),
+        ("voided", "set[int]"),
+    ]
     changes = dict(ODD)
     for n, field in enumerate(fields(State)):
         if field.type in ("int", "bool"):
             changes[field.name] = not field.default if field.type == "bool" else 100 + n
     odd = replace(reducer.start(settings("speculative"), SPECS), **changes)
     plain = reducer.start(settings("speculative"), {})
-    assert [field.name for field in fields(State) if getattr(odd, field.name) == getattr(plain, field.name)] == ["settings"]
+    assert [field.name for field in fields(State) if getattr(odd, field.name) == getattr(plain, field.name)] == [
+        "settings"
+    ]
     assert freeze(thaw(odd)) == odd
 
 
@@ -186,9 +216,12 @@ def test_a_step_leaves_the_state_that_it_came_from_as_it_was():
 # --- moves in logs
 
 
-@pytest.mark.parametrize(("what", "made"), [
-    ("blocked:hold", Moved(3, CallState.BLOCKED, Input.HOLD)),
-    ("no_transition:cancelled:remove", Unmoved(3, CallState.CANCELLED, Input.REMOVE)),
-])
+@pytest.mark.parametrize(
+    ("what", "made"),
+    [
+        ("blocked:hold", Moved(3, CallState.BLOCKED, Input.HOLD)),
+        ("no_transition:cancelled:remove", Unmoved(3, CallState.CANCELLED, Input.REMOVE)),
+    ],
+)
 def test_a_log_of_before_moves_had_a_type_is_read(what, made):
     assert from_json({"type": "Note", "what": what, "call": 3}) == made

@@ -1,4 +1,5 @@
-"""A context that grows too long lets the oldest go: what goes, when, and that an engine holds what is shown and nothing else."""
+"""A context that grows too long lets the oldest go: what goes, when, and that an engine holds what is shown and nothing
+else."""
 
 from __future__ import annotations
 
@@ -9,7 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midsentence.clock import ns
-from midsentence.core.events import Append, Appended, Crowded, Forget, Generate, ModelOutput, UserUpdate, from_json, to_json
+from midsentence.core.events import (
+    Append,
+    Appended,
+    Crowded,
+    Forget,
+    Generate,
+    ModelOutput,
+    UserUpdate,
+    from_json,
+    to_json,
+)
 from midsentence.core.forgetting import Shown, Turned, shown, shown_less
 from midsentence.core.modes import settings as settings_of
 from midsentence.core.transcript import Segment, Transcript
@@ -30,9 +41,13 @@ def transcript(*segments: Segment) -> Transcript:
 
 
 TWO_TURNS = transcript(
-    Segment("final_query_update", "look up Bob", 0), Segment("model", "1. look", 1, (1, 2, 3)), Segment("tool_result", f"1: {LONG}", 2),
+    Segment("final_query_update", "look up Bob", 0),
+    Segment("model", "1. look", 1, (1, 2, 3)),
+    Segment("tool_result", f"1: {LONG}", 2),
     Segment("model", "<answer>", 3, (4, 5)),
-    Segment("final_query_update", "and Ann", 4), Segment("model", "2. look", 5, (6, 7)), Segment("tool_result", f"2: {LONG}", 6),
+    Segment("final_query_update", "and Ann", 4),
+    Segment("model", "2. look", 5, (6, 7)),
+    Segment("tool_result", f"2: {LONG}", 6),
     Segment("model", "<pause>", 7, (8,)),
 )
 TURNED = (Turned(4, 1),)
@@ -42,9 +57,15 @@ def test_a_result_gives_way_to_a_line_and_a_turn_to_another():
     whole = shown(TWO_TURNS, TURNED, Shown())
     assert whole == tuple(TWO_TURNS)
     lines = shown(TWO_TURNS, TURNED, Shown(results=3))
-    assert lines[2].text == f"1: … [{len(LONG)} characters left out] …" and lines[6] == whole[6] and len(lines) == len(whole)
+    assert (
+        lines[2].text == f"1: … [{len(LONG)} characters left out] …"
+        and lines[6] == whole[6]
+        and len(lines) == len(whole)
+    )
     later = shown(TWO_TURNS, TURNED, Shown(turns=1))
-    assert (later[0].kind, later[0].text) == ("cancel", "turns 1 to 1: no longer shown, with calls 1 to 1") and later[1:] == whole[4:]
+    assert (later[0].kind, later[0].text) == ("cancel", "turns 1 to 1: no longer shown, with calls 1 to 1") and later[
+        1:
+    ] == whole[4:]
 
 
 def test_the_oldest_goes_first_and_no_more_than_is_needed():
@@ -56,17 +77,27 @@ def test_the_oldest_goes_first_and_no_more_than_is_needed():
     assert less(150, 0, 3) == Shown(turns=1, results=3)
     assert less(0, 1, 3) is None
     assert less(0, 1, 3, own=True) == Shown(1, 7)
-    assert shown_less(transcript(*list(TWO_TURNS)[:3]), (), Shown(), tokens=90, most=0, of_this_turn=True) is None  # not read yet
+    assert (
+        shown_less(transcript(*list(TWO_TURNS)[:3]), (), Shown(), tokens=90, most=0, of_this_turn=True) is None
+    )  # not read yet
 
 
 def test_the_user_who_has_been_answered_does_not_wait_for_it():
     """Between two turns, with three quarters full: the result goes, and the next words find room."""
     look = [calls('1. look("Bob")'), answer(), answer()]
     played = play(
-        [(0.0, "look up Bob."), (20.0, "thanks."), (40.0, "bye.")], [*look, answer()], answers={"look": LONG}, mode="parallel",
+        [(0.0, "look up Bob."), (20.0, "thanks."), (40.0, "bye.")],
+        [*look, answer()],
+        answers={"look": LONG},
+        mode="parallel",
         max_context_tokens=64,
     )
-    forgets = [(event.at_ns, command) for event, commands in played.rollout.history for command in commands if isinstance(command, Forget)]
+    forgets = [
+        (event.at_ns, command)
+        for event, commands in played.rollout.history
+        for command in commands
+        if isinstance(command, Forget)
+    ]
     assert forgets and all(at_ns / 1e9 not in (20.0, 40.0) for at_ns, _ in forgets) and len(played.rows("say")) == 3
     assert played.rollout.state.outcome == "" and played.rollout.state.context_tokens <= 64
 
@@ -84,7 +115,8 @@ def test_forgetting_is_kept_in_logs():
 
 
 class LooksUp(WordModel):
-    """Looks something up in each turn and answers; compares its context with what is shown, whenever an action begins."""
+    """Looks something up in each turn and answers; compares its context with what is shown, whenever an action
+    begins."""
 
     def __init__(self, made: Episode, words: list[int]) -> None:
         super().__init__(made.context.renderer, [])
@@ -103,13 +135,17 @@ class LooksUp(WordModel):
 
 def ids_of(made: Episode) -> tuple[int, ...]:
     state = made.state
-    return (*made.context.prompt_ids, *Rendering(made.context.renderer).take(shown(state.transcript, state.turned, state.shown)))
+    return (
+        *made.context.prompt_ids,
+        *Rendering(made.context.renderer).take(shown(state.transcript, state.turned, state.shown)),
+    )
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_an_engine_holds_what_is_shown_and_each_append_goes_on_from_there(data):
-    """The prefix property, with forgetting: between two `Forget`s a context only grows, and each begins one from the prompt on."""
+    """The prefix property, with forgetting: between two `Forget`s a context only grows, and each begins one from the
+    prompt on."""
     turns = data.draw(st.integers(2, 7))
     lengths = data.draw(st.lists(st.integers(1, 60), min_size=turns, max_size=turns))
     limit = data.draw(st.sampled_from([120, 200, 8192]))
@@ -120,9 +156,14 @@ def test_an_engine_holds_what_is_shown_and_each_append_goes_on_from_there(data):
     box = Tools({}, {f"look({n})": "word " * length for n, length in enumerate(lengths, start=1)})
     said = [UserUpdate(ns(30.0 * n), f"look up {n}", final=True) for n in range(1, turns + 1)]
     made = Episode(
-        settings=settings_of(mode, **PLAIN | {"max_context_tokens": limit}), profile=ROUND, toolbox=box, updates=said, renderer=renderer,
-        prompt_ids=prompt, limit_ns=ns(1000),
-    )  # fmt: skip
+        settings=settings_of(mode, **PLAIN | {"max_context_tokens": limit}),
+        profile=ROUND,
+        toolbox=box,
+        updates=said,
+        renderer=renderer,
+        prompt_ids=prompt,
+        limit_ns=ns(1000),
+    )
     model = LooksUp(made, words)
     (rollout,) = run_batch([made], model)
     assert rollout.outcome == "answered" and model.checked >= 2 * turns
@@ -154,7 +195,12 @@ def test_an_engine_that_says_it_is_full_is_made_room_for(most):
     from midsentence.core import reducer
 
     state = reducer.start(settings_of("parallel", max_context_tokens=1000), {}, prompt_tokens=5)
-    said = [UserUpdate(0, "hi", True), Appended(1, 20), ModelOutput(2, 1, "<answer>yes</answer>", (1, 2)), UserUpdate(3, "and?", True)]
+    said = [
+        UserUpdate(0, "hi", True),
+        Appended(1, 20),
+        ModelOutput(2, 1, "<answer>yes</answer>", (1, 2)),
+        UserUpdate(3, "and?", True),
+    ]
     for event in said:
         state, commands = reducer.step(state, event)
     state, commands = reducer.step(state, Crowded(4, most))

@@ -31,7 +31,10 @@ RINGED: list = []
 RINGED.append(RINGED)
 
 RETURNED = [
-    ("ok", Outcome("ok")), (None, Outcome(None)), ((1, 2), Outcome([1, 2])), (Point(3), Outcome({"x": 3})),
+    ("ok", Outcome("ok")),
+    (None, Outcome(None)),
+    ((1, 2), Outcome([1, 2])),
+    (Point(3), Outcome({"x": 3})),
     ({1}, Outcome(kind="crashed", message="its answer is no JSON value but set")),
     (RINGED, Outcome(kind="crashed", message="its answer is no JSON value but list")),
 ]
@@ -86,8 +89,13 @@ def test_what_a_tool_does_is_an_outcome_in_a_live_session(kind, what, outcome):
 def test_what_a_tool_does_is_the_same_outcome_in_simulation(kind, what, outcome):
     script = Scripted([calls("1. go()"), answer(), answer()])
     episode = Episode(
-        settings=settings("parallel"), profile=ROUND, toolbox=kind(what), updates=[UserUpdate(0, "go", True)], renderer=WordRenderer(),
-        prompt_ids=(), planner=script,
+        settings=settings("parallel"),
+        profile=ROUND,
+        toolbox=kind(what),
+        updates=[UserUpdate(0, "go", True)],
+        renderer=WordRenderer(),
+        prompt_ids=(),
+        planner=script,
     )
     (heard,) = [event for event, _ in episode.run().history if isinstance(event, ToolResult | ToolError)]
     assert heard == outcome.event(StartTool(1, 1, "go", {}, "", 0), heard.at_ns)

@@ -1,4 +1,5 @@
-"""The parser: any split of a text gives the same items; references, strings and joins; what each malformed line is told."""
+"""The parser: any split of a text gives the same items; references, strings and joins; what each malformed line is
+told."""
 
 from __future__ import annotations
 
@@ -9,7 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midsentence.core.lines import AmendLine, CallLine, CommitLine, Malformed, RemoveLine, parse_line, write_amend, write_call, write_commit
+from midsentence.core.lines import (
+    AmendLine,
+    CallLine,
+    CommitLine,
+    Malformed,
+    RemoveLine,
+    parse_line,
+    write_amend,
+    write_call,
+    write_commit,
+)
 from midsentence.core.parser import ActionEnded, AnswerOpened, Parser, feed
 from midsentence.core.protocol import ENVIRONMENT_TAGS, TAGS
 from midsentence.core.values import Join, NoSuchPart, Ref, as_text, joined, refs, resolve, write_value
@@ -27,20 +38,37 @@ def parse(text: str, cuts: list[int] = ()) -> tuple[Parser, tuple]:
 
 # --- texts: from the grammar, and garbage
 
-texts = st.text(max_size=8) | st.sampled_from(["$1", "</tool_call>", '"', "\\", "a, b)", "<think>", "<", "naïve 👍", "\n"])
-scalars = st.none() | st.booleans() | st.integers(-10**20, 10**20) | st.floats(allow_nan=False, allow_infinity=False) | texts
+texts = st.text(max_size=8) | st.sampled_from(
+    ["$1", "</tool_call>", '"', "\\", "a, b)", "<think>", "<", "naïve 👍", "\n"]
+)
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**20), 10**20)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts
+)
 steps = st.integers(0, 10**9 - 1) | st.sampled_from(["email", "first-name", "_x", "$1", "a b", "]", "", "0"]) | texts
 operands = st.builds(Ref, st.integers(1, 99), st.lists(steps, max_size=3).map(tuple))
-joins = st.lists(texts | operands, min_size=2, max_size=4).filter(lambda parts: any(isinstance(p, Ref) for p in parts)).map(tuple).map(Join)
+joins = (
+    st.lists(texts | operands, min_size=2, max_size=4)
+    .filter(lambda parts: any(isinstance(p, Ref) for p in parts))
+    .map(tuple)
+    .map(Join)
+)
 
 
 def nested(leaves):
-    return st.recursive(leaves, lambda some: st.lists(some, max_size=3) | st.dictionaries(texts, some, max_size=3), max_leaves=6)
+    return st.recursive(
+        leaves, lambda some: st.lists(some, max_size=3) | st.dictionaries(texts, some, max_size=3), max_leaves=6
+    )
 
 
 values = nested(scalars | operands)
 arguments = values | joins
-names = st.sampled_from(["look", "send_sms", "a.b", "_x1", "send-sms", "2fa", "1.5", "files/read", ".x", "-", "COMMIT", "REMOVE"])
+names = st.sampled_from(
+    ["look", "send_sms", "a.b", "_x1", "send-sms", "2fa", "1.5", "files/read", ".x", "-", "COMMIT", "REMOVE"]
+)
 parameters = st.sampled_from(["to", "text", "x_1", "max-results", "2x", "a.b", "true"])
 keywords = st.dictionaries(parameters, arguments, max_size=2)
 ids = st.integers(0, 10**9 - 1)
@@ -48,13 +76,15 @@ calls = st.builds(write_call, st.integers(0, 999), names, st.lists(arguments, ma
 sets = st.builds(write_amend, ids, parameters, arguments)
 adds = st.builds(write_amend, ids, parameters, texts | operands | joins, st.just(True))
 lines = calls | sets | adds | st.lists(ids, max_size=3).map(write_commit) | st.just("REMOVE 2")
-free = st.text(alphabet="ab <>/$\"\n", max_size=8).filter(lambda text: not any(tag in text for tag in TAGS))
+free = st.text(alphabet='ab <>/$"\n', max_size=8).filter(lambda text: not any(tag in text for tag in TAGS))
 blocks = st.lists(lines, min_size=1, max_size=3).map(lambda some: "<tool_call>\n" + "\n".join(some) + "\n</tool_call>")
 endings = blocks | st.just("<pause>") | free.map(lambda text: f"<answer>{text}</answer>")
-actions = st.builds(lambda thought, end: (f"<think>{thought}</think>" if thought is not None else "") + end, st.none() | free, endings)
-pieces = st.sampled_from([*TAGS, "1. look(", '"', "\\", ")", "\n", "REMOVE 1", "$1", "[", ", ", " + ", " ", "a"]) | st.sampled_from(
-    ["COMMIT", "1. x += ", "=", ".a"]
+actions = st.builds(
+    lambda thought, end: (f"<think>{thought}</think>" if thought is not None else "") + end, st.none() | free, endings
 )
+pieces = st.sampled_from(
+    [*TAGS, "1. look(", '"', "\\", ")", "\n", "REMOVE 1", "$1", "[", ", ", " + ", " ", "a"]
+) | st.sampled_from(["COMMIT", "1. x += ", "=", ".a"])
 garbage = st.lists(pieces | st.text(max_size=2), max_size=14).map("".join)
 damaged = st.builds(lambda action, at, more: action[:at] + more + action[at:], actions, st.integers(0, 60), pieces)
 
@@ -78,7 +108,9 @@ def test_a_line_that_is_written_is_read_back(id, name, positional, keyword):
     assert isinstance(line, CallLine), line
     assert (line.id, line.name) == (id, name)
     assert [normal(value) for value in line.positional] == [normal(value) for value in positional]
-    assert {key: normal(value) for key, value in line.keyword.items()} == {key: normal(value) for key, value in keyword.items()}
+    assert {key: normal(value) for key, value in line.keyword.items()} == {
+        key: normal(value) for key, value in keyword.items()
+    }
 
 
 @settings(max_examples=120, deadline=None)
@@ -126,15 +158,22 @@ def test_a_call_line_is_an_item_as_soon_as_its_newline_is_there():
 def test_the_three_actions():
     assert parse("<pause>")[1] == (ActionEnded("pause"),)
     assert parse("<think></think> \n<answer> a < b \n</answer>")[1] == (AnswerOpened(), ActionEnded("answer", "a < b"))
-    assert parse("<tool_call>\n\n  1. look()  \n</tool_call>")[1] == (CallLine(1, "look", (), {}), ActionEnded("tool_call", lines=1))
+    assert parse("<tool_call>\n\n  1. look()  \n</tool_call>")[1] == (
+        CallLine(1, "look", (), {}),
+        ActionEnded("tool_call", lines=1),
+    )
 
 
 def test_each_kind_of_line_is_an_item_as_soon_as_its_newline_is_there():
-    parser, items = parse('<tool_call>\n1. send-sms($1.phone)\n1. text = "on my way"\n1. text += " now"\nCOMMIT 1, 2\nCOMMIT')
+    parser, items = parse(
+        '<tool_call>\n1. send-sms($1.phone)\n1. text = "on my way"\n1. text += " now"\nCOMMIT 1, 2\nCOMMIT'
+    )
     assert items == (
-        CallLine(1, "send-sms", (Ref(1, ("phone",)),), {}), AmendLine(1, "text", "on my way", False), AmendLine(1, "text", " now", True),
+        CallLine(1, "send-sms", (Ref(1, ("phone",)),), {}),
+        AmendLine(1, "text", "on my way", False),
+        AmendLine(1, "text", " now", True),
         CommitLine((1, 2)),
-    )  # fmt: skip
+    )
     assert feed(parser, "</tool_call>")[1] == (CommitLine(()), ActionEnded("tool_call", lines=5))
 
 
@@ -149,13 +188,13 @@ def test_each_kind_of_line_is_an_item_as_soon_as_its_newline_is_there():
         ("2. send-sms = (1)", Malformed("in '2. send-sms = (1)': expected a JSON value or $n at '(1)'")),
         ("2.x=1", AmendLine(2, "x", 1, False)),
         ("2. 3 = 4", AmendLine(2, "3", 4, False)),
-        ("2. to = [$1.email, \"a\"]", AmendLine(2, "to", [Ref(1, ("email",)), "a"], False)),
+        ('2. to = [$1.email, "a"]', AmendLine(2, "to", [Ref(1, ("email",)), "a"], False)),
         ("2. text += $1.name", AmendLine(2, "text", Ref(1, ("name",)), True)),
-        ("2. text += \" \" + $1", AmendLine(2, "text", Join((" ", Ref(1))), True)),
+        ('2. text += " " + $1', AmendLine(2, "text", Join((" ", Ref(1))), True)),
         ("COMMIT", CommitLine(())),
         (" COMMIT  3 , 1 ", CommitLine((3, 1))),
     ],
-)  # fmt: skip
+)
 def test_lines_are_told_apart(line, item):
     assert parse_line(line) == item
 
@@ -176,9 +215,18 @@ def test_a_model_cannot_write_the_environments_tags(tag):
 
 @pytest.mark.parametrize(
     ("text", "tag"),
-    [("<think>a", "think"), ("<tool_call>1", "tool_call"), ("<answer>a", "answer"), ("<think>a</think>", None), ("", None),
-     ("<think><think>", "think"), ("<tool_call>\nx\n", "tool_call"), ("<tool_call>\nx</tool_call>", None), ("<pause>", None)],
-)  # fmt: skip
+    [
+        ("<think>a", "think"),
+        ("<tool_call>1", "tool_call"),
+        ("<answer>a", "answer"),
+        ("<think>a</think>", None),
+        ("", None),
+        ("<think><think>", "think"),
+        ("<tool_call>\nx\n", "tool_call"),
+        ("<tool_call>\nx</tool_call>", None),
+        ("<pause>", None),
+    ],
+)
 def test_the_tag_that_a_cut_must_close(text, tag):
     assert parse(text)[0].open_tag == tag
 
@@ -189,21 +237,36 @@ def test_the_tag_that_a_cut_must_close(text, tag):
 @pytest.mark.parametrize(
     ("argument", "value"),
     [
-        ('"a, b) $1"', "a, b) $1"), (r'"\u00e9 \"q\" \\ \n"', 'é "q" \\ \n'), ("-1.5e3", -1500.0), ("12", 12), ("true", True),
+        ('"a, b) $1"', "a, b) $1"),
+        (r'"\u00e9 \"q\" \\ \n"', 'é "q" \\ \n'),
+        ("-1.5e3", -1500.0),
+        ("12", 12),
+        ("true", True),
         ("null", None),
-        ("$1.email", Ref(1, ("email",))), ("$2[0].id", Ref(2, (0, "id"))), ('$1["first name"][10]', Ref(1, ("first name", 10))),
-        ('"$1.email"', "$1.email"), ('"to " + $1.a + $2[0]', Join(("to ", Ref(1, ("a",)), Ref(2, (0,))))),
+        ("$1.email", Ref(1, ("email",))),
+        ("$2[0].id", Ref(2, (0, "id"))),
+        ('$1["first name"][10]', Ref(1, ("first name", 10))),
+        ('"$1.email"', "$1.email"),
+        ('"to " + $1.a + $2[0]', Join(("to ", Ref(1, ("a",)), Ref(2, (0,))))),
         ("[$1[0], [1]]", [Ref(1, (0,)), [1]]),
-        ("$3", Ref(3)), ("[$1, [$2], 1]", [Ref(1), [Ref(2)], 1]), ('{"a": $1, "$2": "$2"}', {"a": Ref(1), "$2": "$2"}),
-        ('"to " + $1', Join(("to ", Ref(1)))), ('$1+"."+$2', Join((Ref(1), ".", Ref(2)))), ('"a" + "b"', "ab"), ("[]", []), ("{ }", {}),
+        ("$3", Ref(3)),
+        ("[$1, [$2], 1]", [Ref(1), [Ref(2)], 1]),
+        ('{"a": $1, "$2": "$2"}', {"a": Ref(1), "$2": "$2"}),
+        ('"to " + $1', Join(("to ", Ref(1)))),
+        ('$1+"."+$2', Join((Ref(1), ".", Ref(2)))),
+        ('"a" + "b"', "ab"),
+        ("[]", []),
+        ("{ }", {}),
     ],
-)  # fmt: skip
+)
 def test_values(argument, value):
     assert parse_line(f"1. f({argument})") == CallLine(1, "f", (value,), {})
     assert parse_line(f"1. f(x = {argument})") == CallLine(1, "f", (), {"x": value})
 
 
-UNKNOWN_LINE = 'expected a call such as 1. tool("value"), a change such as 1. text = "value", REMOVE 1, or COMMIT 1, got '
+UNKNOWN_LINE = (
+    'expected a call such as 1. tool("value"), a change such as 1. text = "value", REMOVE 1, or COMMIT 1, got '
+)
 MALFORMED = {
     "look": UNKNOWN_LINE + "'look'",
     "1 look()": UNKNOWN_LINE + "'1 look()'",

@@ -15,14 +15,31 @@ SAID = ("ask", "Bob", "Ray,", "about", "2", "cars")
 
 def test_words_of_all_turns_without_those_taken_back():
     segments = [
-        Segment("partial_query_update", "ask Rob", 0), Segment("model", "<pause> not", 1, (1,)), Segment("tool_result", "1: not", 2),
-        Segment("final_query_update", update_text("Bob now", 1), 3), Segment("partial_query_update", "Zoe\u0308", 4),
+        Segment("partial_query_update", "ask Rob", 0),
+        Segment("model", "<pause> not", 1, (1,)),
+        Segment("tool_result", "1: not", 2),
+        Segment("final_query_update", update_text("Bob now", 1), 3),
+        Segment("partial_query_update", "Zoe\u0308", 4),
     ]
     assert words_said(segments) == ("ask", "Bob", "now", "Zo\u00eb")
 
 
 @pytest.mark.parametrize(
-    "value", ["Bob", "bob ray", "Bob Ray", "Bob Ray, about", "About 2 cars", 2, "2", "", None, ["ask", "Ray", "cars"], ["Bob Ray", 2], []]
+    "value",
+    [
+        "Bob",
+        "bob ray",
+        "Bob Ray",
+        "Bob Ray, about",
+        "About 2 cars",
+        2,
+        "2",
+        "",
+        None,
+        ["ask", "Ray", "cars"],
+        ["Bob Ray", 2],
+        [],
+    ],
 )
 def test_the_users_own(value):
     assert only_said({"x": value}, SAID)
@@ -31,8 +48,25 @@ def test_the_users_own(value):
 @pytest.mark.parametrize(
     "value",
     [
-        "bOb", "Bob about", "Bob  Ray", "Bob Ray!", "Rob", "o", "Bob Ray, about 2 cars more", "Ask bob ray", 3, 2.5, True, {}, Ref(1),
-        ["Ray", "ask"], ["Bob", "Bob"], [None, "", "", None], [[], [[]]], [["Bob"], "Ray,"], ["Bob", ""],
+        "bOb",
+        "Bob about",
+        "Bob  Ray",
+        "Bob Ray!",
+        "Rob",
+        "o",
+        "Bob Ray, about 2 cars more",
+        "Ask bob ray",
+        3,
+        2.5,
+        True,
+        {},
+        Ref(1),
+        ["Ray", "ask"],
+        ["Bob", "Bob"],
+        [None, "", "", None],
+        [[], [[]]],
+        [["Bob"], "Ray,"],
+        ["Bob", ""],
     ],
 )
 def test_not_the_users_own(value):
@@ -50,4 +84,6 @@ def test_whatever_passes_is_a_run_of_what_was_said_but_for_case_and_punctuation(
         bare = [word.casefold().strip(around) for word in said]
         mine = [word.casefold().strip(around) for word in value.split(" ")]
         runs = [bare[n : n + len(mine)] for n in range(len(bare))]
-        assert mine in runs or [w.casefold() for w in map(str.upper, mine)] in [[w.casefold() for w in map(str.upper, run)] for run in runs]
+        assert mine in runs or [w.casefold() for w in map(str.upper, mine)] in [
+            [w.casefold() for w in map(str.upper, run)] for run in runs
+        ]

@@ -1,4 +1,5 @@
-"""What the model orders: revise, remove, reissue. Rows are (seconds, who, what); see `midsentence.testing` for the device."""
+"""What the model orders: revise, remove, reissue. Rows are (seconds, who, what); see `midsentence.testing` for the
+device."""
 
 from __future__ import annotations
 
@@ -140,7 +141,8 @@ def test_removing_a_running_call_cancels_all_that_depends_on_it():
 
 def test_removing_a_call_that_is_done_voids_its_result():
     played = play(
-        user=[(0.0, "text Bob"), (2.0, "never mind.")], model=[calls('1. look("Bob")'), PAUSE, calls("REMOVE 1"), answer()]
+        user=[(0.0, "text Bob"), (2.0, "never mind.")],
+        model=[calls('1. look("Bob")'), PAUSE, calls("REMOVE 1"), answer()],
     )
     assert played.rows("start result told say") == [
         (0.0, "told", "partial_query_update text Bob"),
@@ -172,7 +174,14 @@ def test_removing_the_last_call_leaves_what_it_was_made_from():
 def test_a_removed_id_is_dead_and_the_next_new_one_is_one_more_than_the_highest():
     played = play(
         user=[(0.0, "text Bob.")],
-        model=[calls('1. look("Bob")'), calls("REMOVE 1"), calls('1. look("Al")'), calls("2. look($1)"), calls('2. look("Al")'), answer()],
+        model=[
+            calls('1. look("Bob")'),
+            calls("REMOVE 1"),
+            calls('1. look("Al")'),
+            calls("2. look($1)"),
+            calls('2. look("Al")'),
+            answer(),
+        ],
     )
     assert played.rows("start stop told say") == [
         (0.0, "told", "final_query_update text Bob"),
@@ -223,7 +232,8 @@ def test_reissuing_a_failed_read_is_a_retry_and_revives_what_was_skipped():
 
 def test_reissuing_a_call_that_runs_or_is_done_is_a_counted_no_op():
     played = play(
-        user=[(0.0, "Bob.")], model=[calls('1. look("Bob")'), calls('1. look("Bob")'), PAUSE, calls('1. look("Bob")'), answer()]
+        user=[(0.0, "Bob.")],
+        model=[calls('1. look("Bob")'), calls('1. look("Bob")'), PAUSE, calls('1. look("Bob")'), answer()],
     )
     assert played.rows("start stop result say") == [
         (0.4, "start", "1 look(Bob)"),
@@ -234,7 +244,9 @@ def test_reissuing_a_call_that_runs_or_is_done_is_a_counted_no_op():
 
 
 def test_the_same_call_spelled_otherwise_is_identical():
-    played = play(user=[(0.0, "Bob.")], model=[calls('1. look("Bob", "x")'), calls('1. look(where="x",what="Bob")'), answer()])
+    played = play(
+        user=[(0.0, "Bob.")], model=[calls('1. look("Bob", "x")'), calls('1. look(where="x",what="Bob")'), answer()]
+    )
     assert played.rows("start stop result say") == [
         (0.5, "start", "1 look(Bob, x)"),
         (1.5, "result", "1 ok"),

@@ -153,7 +153,8 @@ def test_a_read_waits_for_a_held_write_that_it_must_see():
 
 
 def test_a_read_that_an_effect_makes_stale_reads_again_before_anything_uses_it():
-    """Call 1 failed, so 2 read the book; revised, 1 writes after all: 2 is read again, and 3 sends what it says then."""
+    """Call 1 failed, so 2 read the book; revised, 1 writes after all: 2 is read again, and 3 sends what it says
+    then."""
     played = play(
         user=[(0.0, "x.")],
         model=[calls('1. note("a")', '2. page("p")'), PAUSE, PAUSE, calls('1. note("b")', "3. send($2)"), answer()],
@@ -185,7 +186,14 @@ def test_a_read_that_an_effect_makes_stale_reads_again_before_anything_uses_it()
 def test_a_stale_read_that_an_effect_was_computed_from_stays():
     played = play(
         user=[(0.0, "x.")],
-        model=[calls('1. note("a")', '2. page("p")', "3. send($2)"), PAUSE, PAUSE, PAUSE, calls('1. note("b")'), answer()],
+        model=[
+            calls('1. note("a")', '2. page("p")', "3. send($2)"),
+            PAUSE,
+            PAUSE,
+            PAUSE,
+            calls('1. note("b")'),
+            answer(),
+        ],
         answers={"note(a)": ToolFailure("no ink"), "page": ["old", "new"]},
     )
     assert played.rows("start error result say") == [
@@ -245,7 +253,8 @@ def test_what_needs_a_failed_call_is_skipped_and_the_rest_of_the_batch_runs():
 def test_a_cut_action_commits_nothing():
     """The write is complete when speech goes on, before the action ends: held, and revised in time."""
     played = play(
-        user=[(0.0, "text Bob."), (0.45, "no Alice.")], model=[calls('1. send("Bob")'), calls('1. send("Alice")'), answer()]
+        user=[(0.0, "text Bob."), (0.45, "no Alice.")],
+        model=[calls('1. send("Bob")'), calls('1. send("Alice")'), answer()],
     )
     assert played.rows() == [
         (0.0, "user", "text Bob."),
@@ -274,9 +283,7 @@ def test_an_action_with_an_error_commits_nothing():
 
 def test_an_action_begun_before_the_final_update_commits_nothing():
     """With interrupt = action the first action ends after the end of speech, which it did not know of."""
-    played = play(
-        user=[(0.0, "x"), (0.2, "y.")], model=[calls('1. send("a")'), PAUSE, answer()], interrupt="action"
-    )
+    played = play(user=[(0.0, "x"), (0.2, "y.")], model=[calls('1. send("a")'), PAUSE, answer()], interrupt="action")
     assert played.rows("user model start result say") == [
         (0.0, "user", "x"),
         (0.2, "user", "y."),
@@ -468,7 +475,9 @@ def test_speech_during_a_grace_starts_a_new_one():
 
 
 def test_a_grace_of_the_last_turn_shortens_none_of_the_next():
-    played = play(user=[(0.0, "x."), (0.8, "more.")], model=[answer(), calls('1. send("a")'), answer()], commit_grace_ns=ns(2))
+    played = play(
+        user=[(0.0, "x."), (0.8, "more.")], model=[answer(), calls('1. send("a")'), answer()], commit_grace_ns=ns(2)
+    )
     assert played.rows("user model timer start say") == [
         (0.0, "user", "x."),
         (0.4, "model", "<answer>done</answer>"),
@@ -484,7 +493,9 @@ def test_a_grace_of_the_last_turn_shortens_none_of_the_next():
 
 
 def test_an_answer_may_be_written_early_and_goes_out_when_all_calls_are_terminal():
-    played = play(user=[(0.0, "x.")], model=[calls('1. look("a")', "2. send($1)"), answer()], takes={"look": 2, "send": 2})
+    played = play(
+        user=[(0.0, "x.")], model=[calls('1. look("a")', "2. send($1)"), answer()], takes={"look": 2, "send": 2}
+    )
     assert played.rows("model start result say") == [
         (0.4, "start", "1 look(a)"),
         (0.7, "model", '<tool_call>\n1. look("a")\n2. send($1)\n</tool_call>'),
@@ -519,14 +530,25 @@ def test_a_failure_discards_the_provisional_answer():
 def test_a_write_that_timed_out_is_unknown_and_never_tried_again():
     played = play(
         user=[(0.0, "x.")],
-        model=[calls('1. note("a")', "2. look($1)"), PAUSE, calls('1. note("a")'), calls('1. note("b")'), calls('3. note("a")'), answer()],
+        model=[
+            calls('1. note("a")', "2. look($1)"),
+            PAUSE,
+            calls('1. note("a")'),
+            calls('1. note("b")'),
+            calls('3. note("a")'),
+            answer(),
+        ],
         takes={"note": 20},
     )
     assert played.rows("start error told say") == [
         (0.0, "told", "final_query_update x"),
         (0.7, "start", "1 note(a)"),
         (5.7, "error", "1 timeout: no answer within 5 s"),
-        (5.7, "told", "tool_error 1: unknown whether it took effect (timeout: no answer within 5 s); it will not be retried"),
+        (
+            5.7,
+            "told",
+            "tool_error 1: unknown whether it took effect (timeout: no answer within 5 s); it will not be retried",
+        ),
         (5.7, "told", "tool_error 2: skipped: call 1 is unknown"),
         (6.65, "told", "/tool_call_interrupted"),
         (6.65, "told", "error call 1 already took effect: call 1 can't be revised"),
@@ -547,7 +569,11 @@ def test_an_unknown_write_that_answers_after_all_is_done_and_revives_what_was_sk
         (0.0, "told", "final_query_update x"),
         (0.7, "start", "1 note(a)"),
         (5.7, "error", "1 timeout: no answer within 5 s"),
-        (5.7, "told", "tool_error 1: unknown whether it took effect (timeout: no answer within 5 s); it will not be retried"),
+        (
+            5.7,
+            "told",
+            "tool_error 1: unknown whether it took effect (timeout: no answer within 5 s); it will not be retried",
+        ),
         (5.7, "told", "tool_error 2: skipped: call 1 is unknown"),
         (6.25, "start", "3 look(z)"),
         (6.7, "result", "1 ok"),
@@ -565,7 +591,15 @@ def test_what_was_skipped_when_the_answer_went_out_stays_skipped():
     """Call 1 answers at 10.7, in the next turn; the user was told that nothing was sent, so call 2 must not start."""
     played = play(
         user=[(0.0, "x."), (7.0, "and z.")],
-        model=[calls('1. note("a")', "2. send($1)"), PAUSE, answer("failed"), calls('3. look("z")'), PAUSE, PAUSE, answer("found")],
+        model=[
+            calls('1. note("a")', "2. send($1)"),
+            PAUSE,
+            answer("failed"),
+            calls('3. look("z")'),
+            PAUSE,
+            PAUSE,
+            answer("found"),
+        ],
         takes={"note": 10, "look": 5},
     )
     assert played.rows("user start error result say") == [
@@ -595,7 +629,11 @@ def test_reads_that_did_not_wait_for_an_unknown_write_read_again_when_it_answers
         (0.9, "start", "1 note(a)"),
         (5.9, "error", "1 timeout: no answer within 5 s"),
         (5.9, "start", "2 page(p)"),
-        (5.9, "told", "tool_error 1: unknown whether it took effect (timeout: no answer within 5 s); it will not be retried"),
+        (
+            5.9,
+            "told",
+            "tool_error 1: unknown whether it took effect (timeout: no answer within 5 s); it will not be retried",
+        ),
         (6.9, "result", "2 old"),
         (6.9, "told", 'tool_result 2: "old"'),
         (8.9, "result", "1 ok"),
@@ -623,7 +661,11 @@ def test_a_write_that_crashed_is_unknown_a_read_that_crashed_is_failed():
         (1.6, "error", "2 crashed: RuntimeError: bang"),
         (1.6, "told", "tool_error 2: crashed: RuntimeError: bang"),
         (1.7, "error", "1 crashed: RuntimeError: boom"),
-        (1.7, "told", "tool_error 1: unknown whether it took effect (crashed: RuntimeError: boom); it will not be retried"),
+        (
+            1.7,
+            "told",
+            "tool_error 1: unknown whether it took effect (crashed: RuntimeError: boom); it will not be retried",
+        ),
         (2.15, "say", "done"),
     ]
     assert played.states() == {1: "unknown", 2: "failed"}
@@ -631,13 +673,16 @@ def test_a_write_that_crashed_is_unknown_a_read_that_crashed_is_failed():
 
 def test_an_answer_that_is_no_json_is_a_crash():
     played = play(
-        user=[(0.0, "x.")], model=[calls('1. look("a")', '2. send("b")'), PAUSE, PAUSE, answer()], answers={"look": {1}, "send": {2}}
+        user=[(0.0, "x.")],
+        model=[calls('1. look("a")', '2. send("b")'), PAUSE, PAUSE, answer()],
+        answers={"look": {1}, "send": {2}},
     )
     assert played.rows("told say") == [
         (0.0, "told", "final_query_update x"),
         (1.4, "told", "tool_error 1: crashed: its answer is no JSON value but set"),
         (
-            1.7, "told",
+            1.7,
+            "told",
             "tool_error 2: unknown whether it took effect (crashed: its answer is no JSON value but set); it will not be retried",
         ),
         (2.21, "say", "done"),

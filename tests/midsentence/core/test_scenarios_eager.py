@@ -1,4 +1,5 @@
-"""Lines that run as they are written, and turns begun on a predicted end of speech: exact times, nanosecond for nanosecond."""
+"""Lines that run as they are written, and turns begun on a predicted end of speech: exact times, nanosecond for
+nanosecond."""
 
 from __future__ import annotations
 
@@ -8,7 +9,18 @@ import pytest
 
 from midsentence.clock import ns
 from midsentence.core import reducer
-from midsentence.core.events import Append, Appended, EndPredicted, Forget, Note, SetTimer, ToolResult, UserUpdate, from_json, to_json
+from midsentence.core.events import (
+    Append,
+    Appended,
+    EndPredicted,
+    Forget,
+    Note,
+    SetTimer,
+    ToolResult,
+    UserUpdate,
+    from_json,
+    to_json,
+)
 from midsentence.core.modes import MODES, settings
 from midsentence.testing import PAUSE, PREDICTED, answer, calls, play
 
@@ -17,7 +29,13 @@ SENDS = calls('1. send("Bob")', '2. send("Alice")')
 
 
 def test_a_write_runs_when_its_line_is_complete():
-    played = play([(0.0, "text."),], [SENDS, answer()], mode="parallel")
+    played = play(
+        [
+            (0.0, "text."),
+        ],
+        [SENDS, answer()],
+        mode="parallel",
+    )
     assert played.rows("model start say") == [
         (0.4, "start", "1 send(Bob)"),
         (0.6, "start", "2 send(Alice)"),
@@ -66,7 +84,9 @@ def test_a_predicted_end_that_was_one():
     assert play([(0.0, "text Bob"), (3.5, ".")], [LOOK_AND_SEND, answer()], mode="eager_end").rows("say")[0][0] > 4.5
 
 
-@pytest.mark.parametrize("lines", [['1. send("Ann")'], ['2. look("Ann")', "1. send($2)"], ['2. look("Ann")', "1. to = $2"]])
+@pytest.mark.parametrize(
+    "lines", [['1. send("Ann")'], ['2. look("Ann")', "1. send($2)"], ['2. look("Ann")', "1. to = $2"]]
+)
 def test_what_a_wrong_attempt_made_another_of_does_not_stand(lines):
     """A held call that was revised or amended on a predicted end goes with it: nobody has asked for what it became."""
     said = [(0.0, "text Bob."), (0.3, "and"), (1.0, PREDICTED), (4.0, "no wait"), (6.0, ".")]
@@ -101,9 +121,11 @@ def test_the_baseline_to_beat_answers_while_tools_run_as_what_it_is_measured_aga
 def test_speech_that_goes_on_throws_the_attempt_away():
     played = play(
         [(0.0, "text Bob"), (1.0, PREDICTED), (2.0, "no Alice"), (3.0, PREDICTED), (4.0, ".")],
-        [LOOK_AND_SEND, PAUSE, calls('1. look("Alice")', '2. send("Alice")'), answer()], mode="eager_end",
+        [LOOK_AND_SEND, PAUSE, calls('1. look("Alice")', '2. send("Alice")'), answer()],
+        mode="eager_end",
     )
-    # its numbers are free again; the tool of the first call 1 is another version's, so nothing that it gives late is taken for the second's
+    # its numbers are free again; the tool of the first call 1 is another version's, so nothing that it gives late is
+    # taken for the second's
     assert played.rows("start stop say") == [
         (1.4, "start", "1 look(Bob)"),
         (2.0, "stop", "1"),
@@ -119,19 +141,26 @@ def test_the_attempt_leaves_the_context_as_if_it_had_never_been():
     last = [calls('1. look("Alice")', '2. send("Alice")'), answer()]
     played = play(said, [LOOK_AND_SEND, PAUSE, *last], mode="eager_end")
     plain = play([said[0], *said[2:]], last, mode="eager_end")
-    assert [(s.kind, s.text) for s in played.rollout.state.transcript] == [(s.kind, s.text) for s in plain.rollout.state.transcript]
+    assert [(s.kind, s.text) for s in played.rollout.state.transcript] == [
+        (s.kind, s.text) for s in plain.rollout.state.transcript
+    ]
     assert played.rollout.state.context_tokens == plain.rollout.state.context_tokens
-    assert played.rollout.state.turn_tokens == plain.rollout.state.turn_tokens  # a wrong endpoint costs the turn nothing of its budget
+    assert (
+        played.rollout.state.turn_tokens == plain.rollout.state.turn_tokens
+    )  # a wrong endpoint costs the turn nothing of its budget
     assert [call.text for call in played.rollout.state.graph.calls.values()] == [
-        call.text for call in plain.rollout.state.graph.calls.values()]
+        call.text for call in plain.rollout.state.graph.calls.values()
+    ]
     # what was shown at the end of speech has first to be taken out: no news, so it costs nothing
     assert any(isinstance(command, Forget) for _, commands in played.rollout.history for command in commands)
 
 
 def test_a_late_result_of_the_attempt_is_none_to_the_call_of_the_same_number():
     played = play(
-        [(0.0, "look"), (1.0, PREDICTED), (1.45, "there"), (2.0, ".")], [calls('1. look("a")'), calls('1. look("b")'), answer()],
-        mode="eager_end", all_used=False,
+        [(0.0, "look"), (1.0, PREDICTED), (1.45, "there"), (2.0, ".")],
+        [calls('1. look("a")'), calls('1. look("b")'), answer()],
+        mode="eager_end",
+        all_used=False,
     )
     state = played.rollout.state
     assert state.graph[1].version == 2 and state.graph[1].first == 2
@@ -167,7 +196,12 @@ def run_whole(updates):
 
 def test_what_takes_back_words_that_were_shown_says_so():
     state = reducer.start(settings("parallel", whole=True), {})
-    for event in (UserUpdate(0, "text Bob", True), Appended(1, 1), UserUpdate(2, "Al and", retracts=1), UserUpdate(3, "Cy", True, 1)):
+    for event in (
+        UserUpdate(0, "text Bob", True),
+        Appended(1, 1),
+        UserUpdate(2, "Al and", retracts=1),
+        UserUpdate(3, "Cy", True, 1),
+    ):
         state, _commands = reducer.step(state, event)
     waiting = [*state.transcript, *(pending.segment for pending in state.inbox)]
     assert [s.text for s in waiting if s.kind == "partial_query_update"] == ["text Bob", "[-1] Al Cy"]
@@ -177,13 +211,16 @@ def test_shown_whole_is_shown_again_after_a_false_prediction():
     said = [(0.0, "text Bob"), (1.0, PREDICTED), (2.0, "no Alice"), (4.0, ".")]
     played = play(said, [LOOK_AND_SEND, PAUSE, answer()], mode="eager_end", whole=True)
     assert [(s.kind, s.text) for s in played.rollout.state.transcript if s.kind != "model"] == [
-        ("partial_query_update", "text Bob no Alice"), ("final_query_update", ""),
+        ("partial_query_update", "text Bob no Alice"),
+        ("final_query_update", ""),
     ]
 
 
 def test_speech_that_goes_on_cuts_what_is_being_written():
     played = play(
-        [(0.0, "text Bob"), (1.0, PREDICTED), (1.35, "no"), (2.0, ".")], [LOOK_AND_SEND, answer()], mode="eager_end",
+        [(0.0, "text Bob"), (1.0, PREDICTED), (1.35, "no"), (2.0, ".")],
+        [LOOK_AND_SEND, answer()],
+        mode="eager_end",
     )
     assert played.rows("told model say") == [
         (0.0, "told", "partial_query_update text Bob"),
@@ -201,11 +238,16 @@ def test_an_update_without_words_throws_nothing_away():
     said = [(0.0, "text Bob"), (1.0, PREDICTED), (3.0, ".")]
     quiet = play(said, [LOOK_AND_SEND, answer()], mode="eager_end")
     told = play([*said[:2], (1.2, " "), (2.1, ""), said[2]], [LOOK_AND_SEND, answer()], mode="eager_end")
-    assert told.rows("told model start say") == quiet.rows("told model start say") and told.notes.count("nothing_said") == 2
+    assert (
+        told.rows("told model start say") == quiet.rows("told model start say")
+        and told.notes.count("nothing_said") == 2
+    )
 
 
 def test_a_final_update_with_words_is_speech_that_goes_on():
-    played = play([(0.0, "text Bob"), (1.0, PREDICTED), (3.0, "not.")], [LOOK_AND_SEND, answer(), answer()], mode="eager_end")
+    played = play(
+        [(0.0, "text Bob"), (1.0, PREDICTED), (3.0, "not.")], [LOOK_AND_SEND, answer(), answer()], mode="eager_end"
+    )
     assert played.rows("start stop") == [(1.4, "start", "1 look(Bob)")]
     assert played.states() == {}
 
@@ -270,7 +312,8 @@ def test_of_a_listener_speech_that_goes_on_takes_back_the_answer_and_the_commits
 def test_a_listener_who_has_committed_on_a_predicted_end_may_wait_for_the_real_one():
     """The commit lets nothing go yet, and yet nothing is stuck: what it waits for will come."""
     played = listening(
-        [(0.0, "text Bob"), (1.0, PREDICTED), (5.0, ".")], [PAUSE, calls('1. send("Bob")', "COMMIT"), PAUSE, answer()],
+        [(0.0, "text Bob"), (1.0, PREDICTED), (5.0, ".")],
+        [PAUSE, calls('1. send("Bob")', "COMMIT"), PAUSE, answer()],
     )
     assert not [text for _, _, text in played.rows("told") if text.startswith("error")]
     assert played.rows("start") == [(5.0, "start", "1 send(Bob)")]
@@ -280,7 +323,9 @@ def test_a_listener_who_has_committed_on_a_predicted_end_may_wait_for_the_real_o
 def test_a_listener_who_waits_for_nothing_at_a_predicted_end_is_told():
     """Else the real end, which brings no news, would find it waiting for ever."""
     played = listening([(0.0, "hello"), (1.0, PREDICTED), (3.0, ".")], [PAUSE, PAUSE, answer()])
-    assert "error nothing is running and the user has finished: call a tool or answer" in [text for _, _, text in played.rows("told")]
+    assert "error nothing is running and the user has finished: call a tool or answer" in [
+        text for _, _, text in played.rows("told")
+    ]
     assert played.rows("say")[0][0] == 3.0
 
 

@@ -1,4 +1,5 @@
-"""What the agent promises: no effect without a commit of its own time, none twice, nothing read leaves early, no end of writes."""
+"""What the agent promises: no effect without a commit of its own time, none twice, nothing read leaves early, no end of
+writes."""
 
 from __future__ import annotations
 
@@ -20,12 +21,17 @@ LONG = calls(f'4. look("{WORDS}")')
 
 
 def test_a_late_answer_starts_no_payment_in_a_turn_that_asked_for_none():
-    """Mail (1) times out; a read of the same book (2) runs; paying what it says (3) fails; "then do not pay"; the mail answers."""
+    """Mail (1) times out; a read of the same book (2) runs; paying what it says (3) fails; "then do not pay"; the mail
+    answers."""
     played = play(
         user=[(0.0, "x."), (9.0, "then do not pay.")],
         model=[
-            calls('1. note("a")', '2. page("p")', "3. send($2)"), *[PAUSE] * 3, answer("failed"), calls('4. look("z")'),
-            *[PAUSE] * 3, answer(),
+            calls('1. note("a")', '2. page("p")', "3. send($2)"),
+            *[PAUSE] * 3,
+            answer("failed"),
+            calls('4. look("z")'),
+            *[PAUSE] * 3,
+            answer(),
         ],
         takes={"note": 12, "look": 6},
         answers={"page": ["12", "99"], "send": [NO_FUNDS, "paid"]},
@@ -53,7 +59,13 @@ def test_a_late_answer_starts_no_payment_in_a_turn_that_asked_for_none():
 def test_nor_within_one_turn():
     played = play(
         user=[(0.0, "x.")],
-        model=[calls('1. note("a")', '2. page("p")', "3. send($2)"), *[PAUSE] * 3, calls('4. look("z")'), *[PAUSE] * 3, answer()],
+        model=[
+            calls('1. note("a")', '2. page("p")', "3. send($2)"),
+            *[PAUSE] * 3,
+            calls('4. look("z")'),
+            *[PAUSE] * 3,
+            answer(),
+        ],
         takes={"note": 12, "look": 6},
         answers={"page": ["12", "99"], "send": [NO_FUNDS, "paid"]},
     )
@@ -75,12 +87,17 @@ def test_nor_within_one_turn():
 
 
 def test_a_late_answer_sends_out_no_egress():
-    """Call 2 asks elsewhere with what call 1's book says; when the note answers late, the page is read again and 3 waits."""
+    """Call 2 asks elsewhere with what call 1's book says; when the note answers late, the page is read again and 3
+    waits."""
     played = play(
         user=[(0.0, "x."), (9.0, "y.")],
         model=[
-            calls('1. note("a")', '2. page("p")', "3. ask($2)"), *[PAUSE] * 2, answer("one"), calls('4. look("z")'),
-            *[PAUSE] * 3, answer(),
+            calls('1. note("a")', '2. page("p")', "3. ask($2)"),
+            *[PAUSE] * 2,
+            answer("one"),
+            calls('4. look("z")'),
+            *[PAUSE] * 3,
+            answer(),
         ],
         takes={"note": 12, "look": 6},
         answers={"page": ["12", "99"]},
@@ -108,7 +125,14 @@ def test_a_late_answer_sends_out_no_egress():
 def test_a_late_answer_starts_no_held_read():
     played = play(
         user=[(0.0, "x."), (9.0, "y.")],
-        model=[calls('1. note("a")', '2. page("p")'), *[PAUSE] * 2, answer("one"), calls('3. look("z")'), *[PAUSE] * 3, answer()],
+        model=[
+            calls('1. note("a")', '2. page("p")'),
+            *[PAUSE] * 2,
+            answer("one"),
+            calls('3. look("z")'),
+            *[PAUSE] * 3,
+            answer(),
+        ],
         mode="async_io",
         takes={"note": 12, "look": 6},
         answers={"page": ["12", "99"]},
@@ -163,8 +187,13 @@ def test_what_a_late_answer_makes_of_a_skipped_write_is_for_the_model_to_order()
     played = play(
         user=[(0.0, "x.")],
         model=[
-            calls('1. note("a")', "2. look($1)", "3. send($1)"), PAUSE, calls('4. look("z")'), PAUSE, PAUSE,
-            calls("3. send($1)"), answer(),
+            calls('1. note("a")', "2. look($1)", "3. send($1)"),
+            PAUSE,
+            calls('4. look("z")'),
+            PAUSE,
+            PAUSE,
+            calls("3. send($1)"),
+            answer(),
         ],
         takes={"note": 6, "look(z)": 4},
     )
@@ -172,7 +201,11 @@ def test_what_a_late_answer_makes_of_a_skipped_write_is_for_the_model_to_order()
         (0.0, "told", "final_query_update x"),
         (0.9, "start", "1 note(a)"),
         (5.9, "error", "1 timeout: no answer within 5 s"),
-        (5.9, "told", "tool_error 1: unknown whether it took effect (timeout: no answer within 5 s); it will not be retried"),
+        (
+            5.9,
+            "told",
+            "tool_error 1: unknown whether it took effect (timeout: no answer within 5 s); it will not be retried",
+        ),
         (5.9, "told", "tool_error 2: skipped: call 1 is unknown"),
         (5.9, "told", "tool_error 3: skipped: call 1 is unknown"),
         (6.52, "start", "4 look(z)"),
@@ -191,10 +224,18 @@ def test_what_a_late_answer_makes_of_a_skipped_write_is_for_the_model_to_order()
 
 
 def test_a_write_whose_operand_is_read_again_waits_for_a_new_commit():
-    """Committed at 0.9 with the old page in mind; the note makes that stale, and what is sent now is what nobody has seen."""
+    """Committed at 0.9 with the old page in mind; the note makes that stale, and what is sent now is what nobody has
+    seen."""
     played = play(
         user=[(0.0, "x.")],
-        model=[calls('1. note("a")', '2. page("p")'), PAUSE, PAUSE, calls('1. note("b")', "3. send($2)"), LONG, answer()],
+        model=[
+            calls('1. note("a")', '2. page("p")'),
+            PAUSE,
+            PAUSE,
+            calls('1. note("b")', "3. send($2)"),
+            LONG,
+            answer(),
+        ],
         answers={"note(a)": ToolFailure("no ink"), "page": ["old", "new"]},
     )
     assert played.rows("start error result model say") == [
@@ -260,7 +301,13 @@ def test_a_write_skipped_in_an_earlier_turn_stays_skipped_when_its_operand_is_tr
 def test_a_skipped_write_that_is_written_again_is_tried_again():
     played = play(
         user=[(0.0, "x."), (4.0, "try again.")],
-        model=[calls('1. look("a")', "2. send($1)"), PAUSE, answer("failed"), calls('1. look("a")', "2. send($1)"), answer()],
+        model=[
+            calls('1. look("a")', "2. send($1)"),
+            PAUSE,
+            answer("failed"),
+            calls('1. look("a")', "2. send($1)"),
+            answer(),
+        ],
         answers={"look": [ToolFailure("busy"), "one"]},
         all_used=False,
     )
@@ -309,7 +356,11 @@ def test_a_later_turn_may_ask_for_the_same_again():
 
 
 def test_a_tool_that_may_be_repeated_is():
-    played = play(user=[(0.0, "skip two.")], model=[calls("1. skip()", "2. skip()"), answer()], specs=[ToolSpec("skip", repeatable=True)])
+    played = play(
+        user=[(0.0, "skip two.")],
+        model=[calls("1. skip()", "2. skip()"), answer()],
+        specs=[ToolSpec("skip", repeatable=True)],
+    )
     assert played.rows("start say") == [
         (0.7, "start", "1 skip()"),
         (0.7, "start", "2 skip()"),
@@ -319,7 +370,9 @@ def test_a_tool_that_may_be_repeated_is():
 
 def test_a_failed_write_that_is_revised_has_another_key():
     played = play(
-        user=[(0.0, "x.")], model=[calls('1. send("a")'), PAUSE, calls('1. send("b")'), answer()], answers={"send(a)": NO_FUNDS}
+        user=[(0.0, "x.")],
+        model=[calls('1. send("a")'), PAUSE, calls('1. send("b")'), answer()],
+        answers={"send(a)": NO_FUNDS},
     )
     keys = [c.key for _, commands in played.rollout.history for c in commands if isinstance(c, StartTool)]
     assert [key.rpartition(":")[0] for key in keys] == ["episode:1", "episode:1"] and keys[0] != keys[1]
@@ -340,7 +393,11 @@ def test_a_turn_has_a_largest_number_of_writes():
         (0.0, "told", "final_query_update x"),
         (0.9, "start", "1 send(a)"),
         (0.9, "start", "2 send(b)"),
-        (0.9, "told", "tool_error 3: 2 writes have run in this turn, the most it may have: ask the user, who can go on in the next"),
+        (
+            0.9,
+            "told",
+            "tool_error 3: 2 writes have run in this turn, the most it may have: ask the user, who can go on in the next",
+        ),
         (1.9, "told", 'tool_result 1: "ok"'),
         (1.9, "say", "two"),
         (2.0, "told", 'tool_result 2: "ok"'),
@@ -356,8 +413,14 @@ def test_a_session_has_a_largest_number_of_writes_that_the_users_word_extends():
     played = play(
         user=[(0.0, "x."), (3.0, "y."), (6.0, "yes."), (9.0, "z.")],
         model=[
-            calls('1. send("a")'), answer("one"), calls('2. send("b")'), answer("asks"), calls('3. send("b")'), answer("two"),
-            calls('4. send("c")'), answer("asks"),
+            calls('1. send("a")'),
+            answer("one"),
+            calls('2. send("b")'),
+            answer("asks"),
+            calls('3. send("b")'),
+            answer("two"),
+            calls('4. send("c")'),
+            answer("asks"),
         ],
         max_writes_per_session=1,
         max_writes_per_turn=1,
@@ -398,7 +461,11 @@ def test_a_write_that_wants_confirmation_runs_in_the_turn_after_it_was_asked_for
     assert played.rows("user start told say") == [
         (0.0, "user", "pay Bob ten."),
         (0.0, "told", "final_query_update pay Bob ten"),
-        (0.6, "told", "tool_error 1: pay needs the user's confirmation: ask, and order it anew in the next turn if the user agrees"),
+        (
+            0.6,
+            "told",
+            "tool_error 1: pay needs the user's confirmation: ask, and order it anew in the next turn if the user agrees",
+        ),
         (1.1, "say", "sure"),
         (3.0, "user", "yes."),
         (3.0, "told", "final_query_update yes"),
@@ -412,8 +479,13 @@ def test_the_confirmation_is_for_that_effect_and_that_turn_only():
     played = play(
         user=[(0.0, "pay Bob ten."), (3.0, "how late is it."), (6.0, "pay."), (9.0, "yes eleven.")],
         model=[
-            calls('1. pay("Bob", 10)'), answer("sure"), answer("noon"), calls('2. pay("Bob", 10)'), answer("sure"),
-            calls('3. pay("Bob", 11)'), answer("sure"),
+            calls('1. pay("Bob", 10)'),
+            answer("sure"),
+            answer("noon"),
+            calls('2. pay("Bob", 10)'),
+            answer("sure"),
+            calls('3. pay("Bob", 11)'),
+            answer("sure"),
         ],
         specs=[PAY],
         all_used=False,
@@ -449,13 +521,19 @@ def test_an_update_without_words_opens_no_turn():
 
 
 def test_an_answer_written_without_knowing_of_a_failure_does_not_go_out():
-    """The mail answers late and the page is read again, and fails, while a mode that waits for calls thinks about its answer."""
+    """The mail answers late and the page is read again, and fails, while a mode that waits for calls thinks about its
+    answer."""
     played = play(
         user=[(0.0, "x.")],
         model=[
-            calls('1. note("a")', '2. page("p")'), calls('3. look("z")'), f"<think>{WORDS}</think><answer>paid</answer>", answer("sorry"),
+            calls('1. note("a")', '2. page("p")'),
+            calls('3. look("z")'),
+            f"<think>{WORDS}</think><answer>paid</answer>",
+            answer("sorry"),
         ],
-        mode="parallel", takes={"note": 12, "look": 4}, answers={"page": ["12", NO_FUNDS]},
+        mode="parallel",
+        takes={"note": 12, "look": 4},
+        answers={"page": ["12", NO_FUNDS]},
     )
     assert played.rows("error result say") == [
         (5.4, "error", "1 timeout: no answer within 5 s"),
@@ -469,7 +547,8 @@ def test_an_answer_written_without_knowing_of_a_failure_does_not_go_out():
 
 
 def told(*events, specs, **changes):
-    """The state and commands of a session given these events; a text is what the model writes next, and appends take no time."""
+    """The state and commands of a session given these events; a text is what the model writes next, and appends take no
+    time."""
     state, said = reducer.start(settings("speculative", **(PLAIN | changes)), {spec.name: spec for spec in specs}), []
     for event in events:
         given = ModelOutput(state.now_ns, state.generation, event, (1,)) if isinstance(event, str) else event
@@ -481,18 +560,36 @@ def told(*events, specs, **changes):
     return state, [command.call for command in said if isinstance(command, StartTool)]
 
 
-@pytest.mark.parametrize(("word", "runs"), [
-    (UserUpdate(1, "", True, 1), 0), (UserUpdate(1, ".", True), 0), (UserUpdate(1, "\u200b", True), 0), (UserUpdate(1, "yes", True), 1),
-], ids=["taken_back", "full_stop", "nothing_seen", "word"])
-@pytest.mark.parametrize(("first", "then", "changes"), [
-    (('1. send("a")',), '2. send("a")', {}), (('1. pay("Bob", 10)',), '2. pay("Bob", 10)', {}),
-    (('1. send("a")', '2. send("b")'), '3. send("c")', {"max_writes_per_session": 1}),
-], ids=["repeats", "confirms", "extends"])
+@pytest.mark.parametrize(
+    ("word", "runs"),
+    [
+        (UserUpdate(1, "", True, 1), 0),
+        (UserUpdate(1, ".", True), 0),
+        (UserUpdate(1, "\u200b", True), 0),
+        (UserUpdate(1, "yes", True), 1),
+    ],
+    ids=["taken_back", "full_stop", "nothing_seen", "word"],
+)
+@pytest.mark.parametrize(
+    ("first", "then", "changes"),
+    [
+        (('1. send("a")',), '2. send("a")', {}),
+        (('1. pay("Bob", 10)',), '2. pay("Bob", 10)', {}),
+        (('1. send("a")', '2. send("b")'), '3. send("c")', {"max_writes_per_session": 1}),
+    ],
+    ids=["repeats", "confirms", "extends"],
+)
 def test_only_a_word_confirms_repeats_and_extends(word, runs, first, then, changes):
     """A recogniser that takes a word back or adds a full stop after the answer does not say yes for the user."""
     _, started = told(
-        UserUpdate(0, "do it now", True), calls(*first), ToolResult(0, 1, 1, "ok"), answer("sure"), word, calls(then),
-        specs=[ToolSpec("send", (Param("what", {}),)), PAY], **changes,
+        UserUpdate(0, "do it now", True),
+        calls(*first),
+        ToolResult(0, 1, 1, "ok"),
+        answer("sure"),
+        word,
+        calls(then),
+        specs=[ToolSpec("send", (Param("what", {}),)), PAY],
+        **changes,
     )
     assert (len(first) + 1 in started) is bool(runs)
 
@@ -501,8 +598,14 @@ def test_one_confirmation_is_for_one_effect():
     """Also where a tool's equal effects may be repeated."""
     burn = ToolSpec("burn", (Param("what", {}),), confirm=True, repeatable=True)
     _, started = told(
-        UserUpdate(0, "do it", True), calls('1. burn("x")'), answer("sure"), UserUpdate(1, "yes", True),
-        calls('2. burn("x")'), ToolResult(2, 2, 1, "ok"), calls('3. burn("x")'), specs=[burn],
+        UserUpdate(0, "do it", True),
+        calls('1. burn("x")'),
+        answer("sure"),
+        UserUpdate(1, "yes", True),
+        calls('2. burn("x")'),
+        ToolResult(2, 2, 1, "ok"),
+        calls('3. burn("x")'),
+        specs=[burn],
     )
     assert started == [2]
 
@@ -519,15 +622,22 @@ def test_a_result_nested_deep_is_that_calls_error_from_whatever_depth_the_core_i
         if levels:
             return called(levels - 1)
         return told(
-            UserUpdate(0, "do it", True), calls('1. look("x")', "2. pay($1, 1)"), ToolResult(1, 1, 1, value),
-            specs=[ToolSpec("look", (Param("what", {}),), "read"), ToolSpec("pay", (Param("to", {}), Param("amount", {})))],
+            UserUpdate(0, "do it", True),
+            calls('1. look("x")', "2. pay($1, 1)"),
+            ToolResult(1, 1, 1, value),
+            specs=[
+                ToolSpec("look", (Param("what", {}),), "read"),
+                ToolSpec("pay", (Param("to", {}), Param("amount", {}))),
+            ],
         )
 
     state, _ = called(above)
     assert {call.id: str(call.state) for call in state.graph.calls.values()} == {1: "failed", 2: "skipped"}
 
 
-@pytest.mark.parametrize("event", [UserUpdate(1, "go", False, 10**5000), Silence(1, 10**5000)], ids=["retracts", "silence"])
+@pytest.mark.parametrize(
+    "event", [UserUpdate(1, "go", False, 10**5000), Silence(1, 10**5000)], ids=["retracts", "silence"]
+)
 def test_numbers_that_python_wont_write_do_not_make_the_core_raise(event):
     state, _ = told(UserUpdate(0, "go"), event, specs=[], commit_on="silence")
     assert str(state.phase) == "generating"

@@ -32,7 +32,13 @@ def test_an_amendment_sets_one_argument():
 def test_an_amendment_adds_to_a_text():
     played = play(
         user=[(0.0, "text Bob on my way"), (2.0, "home."), (4.0, "now.")],
-        model=[calls('1. send("Bob", "on my way")'), calls('1. text += " home"'), answer(), calls('1. text += " now"'), answer()],
+        model=[
+            calls('1. send("Bob", "on my way")'),
+            calls('1. text += " home"'),
+            answer(),
+            calls('1. text += " now"'),
+            answer(),
+        ],
         takes={"send": 3},
         all_used=False,
     )
@@ -146,7 +152,9 @@ def test_an_open_call_waits_and_runs_when_it_is_whole():
 
 def test_what_names_an_open_call_waits_with_it():
     played = play(
-        user=[(0.0, "look"), (2.0, "at Bob.")], model=[calls("1. look()", "2. send($1)"), calls('1. what = "Bob"'), answer()], **NEW
+        user=[(0.0, "look"), (2.0, "at Bob.")],
+        model=[calls("1. look()", "2. send($1)"), calls('1. what = "Bob"'), answer()],
+        **NEW,
     )
     assert played.rows("user start say") == [
         (0.0, "user", "look"),
@@ -160,7 +168,8 @@ def test_what_names_an_open_call_waits_with_it():
 def test_committing_an_open_call_is_an_error_that_names_what_it_misses():
     played = play(
         user=[(0.0, "text Bob.")],
-        model=[calls('1. sms("Bob")', "COMMIT 1"), answer(), calls('1. text = "hi"', "COMMIT 1"), answer()], **NEW,
+        model=[calls('1. sms("Bob")', "COMMIT 1"), answer(), calls('1. text = "hi"', "COMMIT 1"), answer()],
+        **NEW,
     )
     assert played.rows("start told say") == [
         (0.0, "told", "final_query_update text Bob"),
@@ -175,7 +184,9 @@ def test_committing_an_open_call_is_an_error_that_names_what_it_misses():
 
 def test_so_it_is_if_what_is_committed_needs_one():
     played = play(
-        user=[(0.0, "x.")], model=[calls("1. look()", "2. send($1)", "COMMIT 2"), calls('1. what = "a"', "COMMIT 2"), answer()], **NEW
+        user=[(0.0, "x.")],
+        model=[calls("1. look()", "2. send($1)", "COMMIT 2"), calls('1. what = "a"', "COMMIT 2"), answer()],
+        **NEW,
     )
     assert played.rows("start told say") == [
         (0.0, "told", "final_query_update x"),
@@ -191,7 +202,10 @@ def test_so_it_is_if_what_is_committed_needs_one():
 
 def test_and_at_the_end_of_an_action_where_that_commits():
     played = play(
-        user=[(0.0, "text Bob.")], model=[calls('1. sms("Bob")'), calls('1. text = "hi"'), answer()], revise="amend", specs=[SMS]
+        user=[(0.0, "text Bob.")],
+        model=[calls('1. sms("Bob")'), calls('1. text = "hi"'), answer()],
+        revise="amend",
+        specs=[SMS],
     )
     assert played.rows("start told say") == [
         (0.0, "told", "final_query_update text Bob"),
@@ -205,7 +219,11 @@ def test_and_at_the_end_of_an_action_where_that_commits():
 def test_two_open_writes_of_the_same_beginning_are_no_repetition_until_they_are_whole():
     played = play(
         user=[(0.0, "x.")],
-        model=[calls('1. sms("Bob")', '2. sms("Bob")', '1. text = "a"', '2. text = "a"'), calls('2. text = "b"', "COMMIT"), answer()],
+        model=[
+            calls('1. sms("Bob")', '2. sms("Bob")', '1. text = "a"', '2. text = "a"'),
+            calls('2. text = "b"', "COMMIT"),
+            answer(),
+        ],
         **NEW,
     )
     assert played.rows("start told say") == [
@@ -327,7 +345,9 @@ def test_removing_a_later_operand_removes_the_earlier_call_made_from_it():
 
 
 def test_a_commit_line_lets_go_at_once_while_others_are_written():
-    played = play(user=[(0.0, "x.")], model=[calls('1. send("a")', "COMMIT 1", '2. send("b")', "COMMIT 2"), answer()], **NEW)
+    played = play(
+        user=[(0.0, "x.")], model=[calls('1. send("a")', "COMMIT 1", '2. send("b")', "COMMIT 2"), answer()], **NEW
+    )
     assert played.rows("model start say") == [
         (0.6, "start", "1 send(a)"),
         (1.0, "start", "2 send(b)"),
@@ -340,7 +360,8 @@ def test_a_commit_line_lets_go_at_once_while_others_are_written():
 def test_it_lets_go_what_is_needed_too_and_nothing_else():
     played = play(
         user=[(0.0, "x.")],
-        model=[calls('1. send("a")', "2. send($1)", '3. send("c")', "COMMIT 2"), PAUSE, PAUSE, COMMIT, answer()], **NEW,
+        model=[calls('1. send("a")', "2. send($1)", '3. send("c")', "COMMIT 2"), PAUSE, PAUSE, COMMIT, answer()],
+        **NEW,
     )
     assert played.rows("model start say") == [
         (1.0, "start", "1 send(a)"),
@@ -356,7 +377,9 @@ def test_it_lets_go_what_is_needed_too_and_nothing_else():
 
 
 def test_a_commit_line_without_numbers_lets_go_all():
-    played = play(user=[(0.0, "x"), (2.0, "y.")], model=[calls('1. send("a")', '2. send("b")'), COMMIT, answer()], **NEW)
+    played = play(
+        user=[(0.0, "x"), (2.0, "y.")], model=[calls('1. send("a")', '2. send("b")'), COMMIT, answer()], **NEW
+    )
     assert played.rows("user start say") == [
         (0.0, "user", "x"),
         (2.0, "user", "y."),
@@ -392,7 +415,9 @@ def test_an_answer_commits_all():
 
 
 def test_no_commit_line_before_the_final_update():
-    played = play(user=[(0.0, "x"), (3.0, "y.")], model=[calls('1. send("a")', "COMMIT"), PAUSE, COMMIT, answer()], **NEW)
+    played = play(
+        user=[(0.0, "x"), (3.0, "y.")], model=[calls('1. send("a")', "COMMIT"), PAUSE, COMMIT, answer()], **NEW
+    )
     assert played.rows("user start told say") == [
         (0.0, "user", "x"),
         (0.0, "told", "partial_query_update x"),
@@ -424,7 +449,8 @@ def test_a_commit_line_of_a_cut_action_stands():
     played = play(
         user=[(0.0, "x.")],
         model=[calls('1. look("q")', '2. note("a")', "COMMIT 2", '3. send("b")'), calls('3. send("b")'), answer()],
-        takes={"look": 0.5}, **NEW,
+        takes={"look": 0.5},
+        **NEW,
     )
     assert played.rows("model start say") == [
         (0.4, "start", "1 look(q)"),
@@ -439,7 +465,9 @@ def test_a_commit_line_of_a_cut_action_stands():
 
 def test_a_commit_is_for_the_call_as_it_stood():
     played = play(
-        user=[(0.0, "x.")], model=[calls('1. note("a")', '2. note("b")', "COMMIT", '2. what = "c"'), PAUSE, COMMIT, answer()], **NEW
+        user=[(0.0, "x.")],
+        model=[calls('1. note("a")', '2. note("b")', "COMMIT", '2. what = "c"'), PAUSE, COMMIT, answer()],
+        **NEW,
     )
     assert played.rows("model start result say") == [
         (0.7, "start", "1 note(a)"),
@@ -458,7 +486,8 @@ def test_speech_after_a_commit_line_takes_back_what_has_not_started():
     played = play(
         user=[(0.0, "x."), (1.2, "no"), (3.0, "stop.")],
         model=[calls('1. note("a")', '2. note("b")', "COMMIT"), PAUSE, PAUSE, PAUSE, calls("REMOVE 2"), answer()],
-        all_used=False, **NEW,
+        all_used=False,
+        **NEW,
     )
     assert played.rows("user model start say") == [
         (0.0, "user", "x."),
@@ -497,7 +526,9 @@ def test_where_the_end_of_an_action_commits_there_are_no_commit_lines():
 
 
 def test_modes_that_wait_for_calls_commit_by_lines_too():
-    played = play(user=[(0.0, "x.")], model=[calls('1. look("q")', "2. send($1)"), COMMIT, answer()], mode="parallel", **NEW)
+    played = play(
+        user=[(0.0, "x.")], model=[calls('1. look("q")', "2. send($1)"), COMMIT, answer()], mode="parallel", **NEW
+    )
     assert played.rows("model start say") == [
         (0.4, "start", "1 look(q)"),
         (0.7, "model", '<tool_call>\n1. look("q")\n2. send($1)\n</tool_call>'),
@@ -567,8 +598,10 @@ def test_the_agent_may_wait_for_a_longer_silence():
 
 def test_no_commit_while_the_user_speaks():
     played = play(
-        user=[(0.0, "text Bob"), (1.0, "hi")], model=[calls('1. send("Bob")', "COMMIT"), PAUSE, PAUSE, COMMIT, answer()],
-        silences=[(2.0, 0.6)], **SILENT,
+        user=[(0.0, "text Bob"), (1.0, "hi")],
+        model=[calls('1. send("Bob")', "COMMIT"), PAUSE, PAUSE, COMMIT, answer()],
+        silences=[(2.0, 0.6)],
+        **SILENT,
     )
     assert played.rows("user told start say") == [
         (0.0, "user", "text Bob"),
@@ -590,7 +623,8 @@ def test_speech_after_a_commit_on_silence_reopens_the_turn():
         user=[(0.0, "text Bob"), (1.6, "no wait"), (4.0, ".")],
         model=[calls('1. note("a")', '2. note("b")'), COMMIT, PAUSE, PAUSE, calls("REMOVE 2"), answer()],
         silences=[(0.9, 0.6)],
-        all_used=False, **SILENT,
+        all_used=False,
+        **SILENT,
     )
     assert played.rows("user model start say") == [
         (0.0, "user", "text Bob"),
@@ -634,7 +668,10 @@ def test_speech_takes_back_an_answer_that_was_given_on_silence():
 
 def test_the_endpoints_word_stops_no_answer_that_was_begun_on_silence():
     played = play(
-        user=[(0.0, "hello"), (1.0, ".")], model=[PAUSE, "<answer>hello to you too</answer>"], silences=[(0.7, 0.6)], **SILENT
+        user=[(0.0, "hello"), (1.0, ".")],
+        model=[PAUSE, "<answer>hello to you too</answer>"],
+        silences=[(0.7, 0.6)],
+        **SILENT,
     )
     assert played.rows("user told model say") == [
         (0.0, "user", "hello"),
@@ -651,8 +688,11 @@ def test_the_endpoints_word_stops_no_answer_that_was_begun_on_silence():
 
 def test_a_silence_cuts_nothing():
     played = play(
-        user=[(0.0, "text Bob"), (3.0, ".")], model=[calls('1. send("Bob")', '2. send("Al")'), PAUSE, COMMIT, answer()],
-        silences=[(0.3, 0.3)], all_used=False, **SILENT,
+        user=[(0.0, "text Bob"), (3.0, ".")],
+        model=[calls('1. send("Bob")', '2. send("Al")'), PAUSE, COMMIT, answer()],
+        silences=[(0.3, 0.3)],
+        all_used=False,
+        **SILENT,
     )
     assert played.rows("user told model start say") == [
         (0.0, "user", "text Bob"),
@@ -673,7 +713,9 @@ def test_a_silence_cuts_nothing():
 
 
 def test_with_the_endpoints_word_as_law_a_silence_is_not_told():
-    played = play(user=[(0.0, "x"), (2.0, ".")], model=[calls('1. send("a")'), COMMIT, answer()], silences=[(0.9, 0.6)], **NEW)
+    played = play(
+        user=[(0.0, "x"), (2.0, ".")], model=[calls('1. send("a")'), COMMIT, answer()], silences=[(0.9, 0.6)], **NEW
+    )
     assert played.rows("user told start say") == [
         (0.0, "user", "x"),
         (0.0, "told", "partial_query_update x"),
@@ -687,7 +729,10 @@ def test_with_the_endpoints_word_as_law_a_silence_is_not_told():
 
 def test_after_the_answer_a_silence_is_nothing():
     played = play(
-        user=[(0.0, "hello"), (1.0, "."), (5.0, "bye.")], model=[PAUSE, answer(), answer()], silences=[(0.4, 0.4), (3.0, 2.4)], **SILENT
+        user=[(0.0, "hello"), (1.0, "."), (5.0, "bye.")],
+        model=[PAUSE, answer(), answer()],
+        silences=[(0.4, 0.4), (3.0, 2.4)],
+        **SILENT,
     )
     assert played.rows("user told say") == [
         (0.0, "user", "hello"),
@@ -706,6 +751,9 @@ def test_after_the_answer_a_silence_is_nothing():
 
 def test_every_open_call_that_is_committed_is_named_with_what_it_misses():
     played = play(
-        [(0.0, "x.")], [calls("1. send()", "2. note()", "COMMIT"), calls("REMOVE 1", "REMOVE 2"), answer()], commit="line", revise="amend",
+        [(0.0, "x.")],
+        [calls("1. send()", "2. note()", "COMMIT"), calls("REMOVE 1", "REMOVE 2"), answer()],
+        commit="line",
+        revise="amend",
     )
     assert any("call 1 misses" in told and "call 2 misses" in told for _, _, told in played.rows("told"))

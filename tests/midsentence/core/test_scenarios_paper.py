@@ -46,9 +46,7 @@ def test_commit_paper_releases_a_write_before_the_model_has_read_the_last_words(
 
 
 def test_commit_action_holds_it_until_an_action_that_has():
-    played = play(
-        [(0.0, "Bob"), (0.65, "no Alice.")], [LATE_NO[0], calls('1. send("Alice")'), answer()]
-    )
+    played = play([(0.0, "Bob"), (0.65, "no Alice.")], [LATE_NO[0], calls('1. send("Alice")'), answer()])
     assert played.rows("user model start") == [
         (0.0, "user", "Bob"),
         (0.65, "user", "no Alice."),
@@ -89,7 +87,8 @@ TWO_STEPS = [calls('1. look("Bob")', "2. look($1)"), PAUSE, PAUSE]
 
 def test_revise_cascade_cancel_kills_what_depends_on_a_revised_call():
     played = play(
-        [(0.0, "Bob"), (4.0, "no Alice.")], [*TWO_STEPS, calls('1. look("Alice")'), PAUSE, calls("3. look($1)"), answer()],
+        [(0.0, "Bob"), (4.0, "no Alice.")],
+        [*TWO_STEPS, calls('1. look("Alice")'), PAUSE, calls("3. look($1)"), answer()],
         revise_cascade="cancel",
     )
     assert played.rows("start told say") == [

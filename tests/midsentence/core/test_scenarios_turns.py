@@ -34,7 +34,9 @@ def test_a_thought_is_cut_at_once(interrupt):
 
 def test_interrupt_line_lets_a_call_line_that_has_begun_finish():
     played = play(
-        user=[(0.0, "text Bob"), (0.35, "that.")], model=[calls('1. look("Bob")', '2. look("a")'), answer()], interrupt="line"
+        user=[(0.0, "text Bob"), (0.35, "that.")],
+        model=[calls('1. look("Bob")', '2. look("a")'), answer()],
+        interrupt="line",
     )
     assert played.rows("user model start told say") == [
         (0.0, "user", "text Bob"),
@@ -52,7 +54,9 @@ def test_interrupt_line_lets_a_call_line_that_has_begun_finish():
 
 def test_interrupt_line_cuts_between_lines_and_complete_lines_stand():
     played = play(
-        user=[(0.0, "text Bob"), (0.45, "that.")], model=[calls('1. look("Bob")', '2. look("a")'), answer()], interrupt="line"
+        user=[(0.0, "text Bob"), (0.45, "that.")],
+        model=[calls('1. look("Bob")', '2. look("a")'), answer()],
+        interrupt="line",
     )
     assert played.rows("user model start told say") == [
         (0.0, "user", "text Bob"),
@@ -70,7 +74,9 @@ def test_interrupt_line_cuts_between_lines_and_complete_lines_stand():
 
 def test_interrupt_token_voids_a_partial_line():
     played = play(
-        user=[(0.0, "text Bob"), (0.35, "that.")], model=[calls('1. look("Bob")', '2. look("a")'), answer()], interrupt="token"
+        user=[(0.0, "text Bob"), (0.35, "that.")],
+        model=[calls('1. look("Bob")', '2. look("a")'), answer()],
+        interrupt="token",
     )
     assert played.rows("user model start told say") == [
         (0.0, "user", "text Bob"),
@@ -86,7 +92,9 @@ def test_interrupt_token_voids_a_partial_line():
 
 def test_interrupt_action_lets_an_action_that_has_begun_finish():
     played = play(
-        user=[(0.0, "text Bob"), (0.35, "that.")], model=[calls('1. look("Bob")', '2. look("a")'), answer()], interrupt="action"
+        user=[(0.0, "text Bob"), (0.35, "that.")],
+        model=[calls('1. look("Bob")', '2. look("a")'), answer()],
+        interrupt="action",
     )
     assert played.rows("user model start told say") == [
         (0.0, "user", "text Bob"),
@@ -117,7 +125,9 @@ def test_a_result_does_not_cut_an_answer():
 
 def test_a_failure_cuts_an_answer():
     played = play(
-        user=[(0.0, "text Bob.")], model=[calls('1. look("Bob")'), LONG, answer("sorry")], takes={"look": 0.4},
+        user=[(0.0, "text Bob.")],
+        model=[calls('1. look("Bob")'), LONG, answer("sorry")],
+        takes={"look": 0.4},
         answers={"look": ToolFailure("no such person")},
     )
     assert played.rows("model error told say") == [
@@ -135,15 +145,22 @@ def test_a_failure_cuts_an_answer():
 def test_a_failure_cuts_an_answer_in_modes_that_wait_for_calls_too():
     """Nothing runs while such a mode writes; but a write that timed out may say late that it did nothing."""
     played = play(
-        user=[(0.0, "x.")], model=[calls('1. note("a")'), "<answer>" + "word " * 30 + "</answer>", answer("sorry")], mode="parallel",
-        takes={"note": 7}, answers={"note": ToolFailure("no ink")},
+        user=[(0.0, "x.")],
+        model=[calls('1. note("a")'), "<answer>" + "word " * 30 + "</answer>", answer("sorry")],
+        mode="parallel",
+        takes={"note": 7},
+        answers={"note": ToolFailure("no ink")},
     )
     assert played.rows("start error model say") == [
         (0.4, "start", "1 note(a)"),
         (0.5, "model", '<tool_call>\n1. note("a")\n</tool_call>'),
         (5.4, "error", "1 timeout: no answer within 5 s"),
         (7.4, "error", "1 failed: no ink"),
-        (7.4, "model", "<answer>word word word word word word word word word word word word word word word word word ✂"),
+        (
+            7.4,
+            "model",
+            "<answer>word word word word word word word word word word word word word word word word word ✂",
+        ),
         (7.8, "model", "<answer>sorry</answer>"),
         (7.8, "say", "sorry"),
     ]
@@ -165,7 +182,9 @@ def test_speech_cuts_an_answer():
 
 def test_what_falls_due_during_an_append_is_appended_as_one_batch_after_it():
     """The first update has 29 words and its tag: 30 tokens, 0.3 s."""
-    played = play(user=[(0.0, "word " * 28 + "word"), (0.05, "more"), (0.1, "words"), (0.15, "still.")], model=[answer()])
+    played = play(
+        user=[(0.0, "word " * 28 + "word"), (0.05, "more"), (0.1, "words"), (0.15, "still.")], model=[answer()]
+    )
     assert played.rows("told say")[1:] == [
         (0.3, "told", "partial_query_update more"),
         (0.3, "told", "partial_query_update words"),
@@ -286,7 +305,9 @@ def test_a_context_that_the_environment_overflows_is_an_ending():
 
 def test_an_ending_cancels_what_can_be_cancelled():
     played = play(
-        user=[(0.0, "x.")], model=[calls('1. look("a")', '2. send("b")', "3. send($1)"), LONG], takes={"look": 9, "send": 9},
+        user=[(0.0, "x.")],
+        model=[calls('1. look("a")', '2. send("b")', "3. send($1)"), LONG],
+        takes={"look": 9, "send": 9},
         max_generated_tokens=12,
     )
     assert played.rows("start stop finish") == [
@@ -310,7 +331,9 @@ def test_the_session_fails_with_the_invalid_action_after_the_allowed_ones():
 
 def test_a_valid_action_forgives():
     played = play(
-        user=[(0.0, "x.")], model=["hello", "hello", calls('1. look("a")'), "hello", "hello", answer()], max_errors_in_row=2
+        user=[(0.0, "x.")],
+        model=["hello", "hello", calls('1. look("a")'), "hello", "hello", answer()],
+        max_errors_in_row=2,
     )
     assert played.outcome == "answered"
 
@@ -338,7 +361,10 @@ INVALID = {
         PREFIX + "look\n",
         'expected a call such as 1. tool("value"), a change such as 1. text = "value", REMOVE 1, or COMMIT 1, got \'look\'',
     ),
-    "after the bracket": (PREFIX + '1. look("a") now\n', "in '1. look(\"a\") now': nothing may follow the closing bracket, got 'now'"),
+    "after the bracket": (
+        PREFIX + '1. look("a") now\n',
+        "in '1. look(\"a\") now': nothing may follow the closing bracket, got 'now'",
+    ),
     "no value": (PREFIX + "1. look(Bob)\n", "in '1. look(Bob)': expected a JSON value or $n at 'Bob)'"),
     "unknown tool": (PREFIX + "1. run()\n", "unknown tool 'run'; there are: look, ask, send, page, note"),
     "too many": (PREFIX + "1. ask(1, 2)\n", "ask takes at most 1 arguments, got 2: ask(who: any)"),
@@ -354,7 +380,10 @@ INVALID = {
     "zero": (PREFIX + '0. look("a")\n', "call ID 0 is out of order: the next new ID is 1"),
     "nothing to remove": (PREFIX + "REMOVE 1\n", "there is no call 1 to remove"),
     "nothing to wait for": ("<pause>", "nothing is running and the user has finished: call a tool or answer"),
-    "stopped": ("<think>a</think>", "end of text before the action was complete: end with </tool_call>, <pause> or </answer>"),
+    "stopped": (
+        "<think>a</think>",
+        "end of text before the action was complete: end with </tool_call>, <pause> or </answer>",
+    ),
 }
 
 

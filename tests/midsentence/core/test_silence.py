@@ -24,7 +24,10 @@ def test_nothing_is_told_before_the_word_itself_has_come():
 
 
 def test_speech_without_a_pause_has_no_silence():
-    assert told([(0.0, 0.4), (0.5, 0.9), (0.95, 1.2)], [(0.48, "one", False), (0.96, "two", False), (1.25, "three", True)]) == []
+    assert (
+        told([(0.0, 0.4), (0.5, 0.9), (0.95, 1.2)], [(0.48, "one", False), (0.96, "two", False), (1.25, "three", True)])
+        == []
+    )
 
 
 def test_a_false_end_of_speech_ends_the_silence_that_it_ends():

@@ -6,7 +6,18 @@ import pytest
 
 from midsentence.clock import ns
 from midsentence.core import reducer
-from midsentence.core.events import Append, Appended, Emit, ModelOutput, Note, Speaking, StopSpeaking, UserUpdate, from_json, to_json
+from midsentence.core.events import (
+    Append,
+    Appended,
+    Emit,
+    ModelOutput,
+    Note,
+    Speaking,
+    StopSpeaking,
+    UserUpdate,
+    from_json,
+    to_json,
+)
 from midsentence.core.modes import settings
 from midsentence.core.transcript import heard_text
 from midsentence.shells.spoken import Spoken
@@ -38,7 +49,10 @@ def kinds(commands: tuple, kind: type) -> list:
 def test_the_user_speaks_into_an_answer_and_the_context_says_what_was_heard():
     told = Told().answered()
     assert told.take(Speaking(3, "begun")) == ()
-    assert kinds(commands := told.take(UserUpdate(10, "no wait")), StopSpeaking) == [StopSpeaking()] and told.state.turn == 2
+    assert (
+        kinds(commands := told.take(UserUpdate(10, "no wait")), StopSpeaking) == [StopSpeaking()]
+        and told.state.turn == 2
+    )
     assert [s.text for s in kinds(commands, Append)[0].segments] == ["no wait"]
     told.take(Speaking(10, "cut", "it is"))
     [append] = kinds(told.take(Appended(11, 3)), Append)

@@ -1,4 +1,5 @@
-"""The grammar: what the protocol allows is allowed, what the core would refuse can't be written, and nothing is stuck."""
+"""The grammar: what the protocol allows is allowed, what the core would refuse can't be written, and nothing is
+stuck."""
 
 from __future__ import annotations
 
@@ -35,7 +36,14 @@ PLAIN = {"commit": "action", "revise": "reissue"}
 """Unless a test is about the other lines, calls are whole and go at the end of an action."""
 TEXT, WHOLE = {"type": "string"}, {"type": "integer"}
 FAST = Profile("fast", 300, 6000, ns(0.01))
-FORMS = [("tiny", "token"), ("tiny", "text"), ("smollm2", "token"), ("smollm2", "text"), ("qwen", "token"), ("qwen", "text")]
+FORMS = [
+    ("tiny", "token"),
+    ("tiny", "text"),
+    ("smollm2", "token"),
+    ("smollm2", "text"),
+    ("qwen", "token"),
+    ("qwen", "text"),
+]
 MODES = ("sequential", "parallel", "async_tools", "eager_end", "async_io", "speculative")
 
 LINES = {"revise": "amend", "commit": "line"}
@@ -49,14 +57,26 @@ SHAPES: dict[str, tuple[ToolSpec, ...]] = {
         ToolSpec("unit", (Param("of", {"type": ["boolean", "null"]}),), "read"),
     ),
     "optional": (
-        ToolSpec("search", (Param("q", TEXT), Param("top", WHOLE, False), Param("near", {"type": "number"}, False)), "read"),
-        ToolSpec("search_all", (Param("a", TEXT, False), Param("b", WHOLE), Param("c", {"type": "boolean"}, False)), "egress"),
+        ToolSpec(
+            "search", (Param("q", TEXT), Param("top", WHOLE, False), Param("near", {"type": "number"}, False)), "read"
+        ),
+        ToolSpec(
+            "search_all", (Param("a", TEXT, False), Param("b", WHOLE), Param("c", {"type": "boolean"}, False)), "egress"
+        ),
     ),
     "nested": (
-        ToolSpec("plot", (Param("points", {"type": "array", "items": {"type": "array", "items": {"type": "number"}}}),), "read"),
-        ToolSpec("put", (
-            Param("row", {"type": "object", "properties": {"a": WHOLE, "b": TEXT}, "required": ["a"]}), Param("any", {}, False),
-        )),
+        ToolSpec(
+            "plot",
+            (Param("points", {"type": "array", "items": {"type": "array", "items": {"type": "number"}}}),),
+            "read",
+        ),
+        ToolSpec(
+            "put",
+            (
+                Param("row", {"type": "object", "properties": {"a": WHOLE, "b": TEXT}, "required": ["a"]}),
+                Param("any", {}, False),
+            ),
+        ),
         ToolSpec("bag", (Param("of", {"type": "object", "additionalProperties": WHOLE}),)),
         ToolSpec("odd-name", (Param("x", TEXT),)),
     ),
@@ -99,9 +119,9 @@ class Dice:
 
     def __init__(self, renderer: Renderer, brief: float) -> None:
         self.brief = brief
-        self.ending = np.array([
-            any(c in renderer.token_bytes(index) for c in b'"]}),\n><') for index in range(renderer.vocabulary_size)
-        ])
+        self.ending = np.array(
+            [any(c in renderer.token_bytes(index) for c in b'"]}),\n><') for index in range(renderer.vocabulary_size)]
+        )
         self.decoded = 0
 
     def open(self, prompt_ids, seed=0):
@@ -165,7 +185,7 @@ def accepts(grammar: ProtocolGrammar, state, text: str) -> bool:
     ids = grammar.renderer.action_ids(text)
     for at, index in enumerate(ids):
         forced = tuple(constraint.forced())
-        if not constraint.allowed()[index] or forced != ids[at: at + len(forced)]:
+        if not constraint.allowed()[index] or forced != ids[at : at + len(forced)]:
             return False
         constraint.push(index)
     return True
@@ -179,10 +199,19 @@ def play(grammar, specs, mode, seeds, brief=0.5, batch=4, **changes):
         times = sorted(draw.randrange(ns(2.5)) for _ in range(4))
         said = [UserUpdate(at_ns, f"word {n}", n >= 3 or draw.random() < 0.15) for n, at_ns in enumerate(times)]
         row = settings(mode, max_generated_tokens=250, **changes)
-        episodes.append(Episode(
-            settings=row, profile=FAST, toolbox=Box(specs), updates=said, renderer=grammar.renderer,
-            prompt_ids=grammar.renderer.prompt_ids("Help."), grammar=grammar, limit_ns=ns(20), session=str(seed),
-        ))
+        episodes.append(
+            Episode(
+                settings=row,
+                profile=FAST,
+                toolbox=Box(specs),
+                updates=said,
+                renderer=grammar.renderer,
+                prompt_ids=grammar.renderer.prompt_ids("Help."),
+                grammar=grammar,
+                limit_ns=ns(20),
+                session=str(seed),
+            )
+        )
     model = Dice(grammar.renderer, brief)
     return episodes, run_batch(episodes, model, batch=batch), model
 
@@ -194,7 +223,9 @@ def refused(rollouts):
         text = ""
         for event, commands in rollout.history:
             text = text + event.text if isinstance(event, ModelOutput) else ""
-            whats = [c.what for c in commands if isinstance(c, Note) and c.what in ("invalid_action", "identical_reissue")]
+            whats = [
+                c.what for c in commands if isinstance(c, Note) and c.what in ("invalid_action", "identical_reissue")
+            ]
             found += [(what, text[-200:]) for what in whats]
         found += [segment.text for segment in rollout.state.transcript if segment.kind == "error"]
     return found
@@ -221,7 +252,12 @@ def test_all_that_the_expert_writes_can_be_written(grammars, name, tags):
         for task in debug.tasks("train", count=4 if name == "tiny" else 3):
             expert = Checked(task, GroundedReading(task))
             episode = make_episode(
-                task, mode, FAST, grammar.renderer, agent=AgentConfig(), seed=1,
+                task,
+                mode,
+                FAST,
+                grammar.renderer,
+                agent=AgentConfig(),
+                seed=1,
                 data=DataConfig(endpoints={"oracle": EndpointConfig(false_rate=0.3, predict_delay_s=0.3)}),
                 planner=expert,
             )
@@ -238,11 +274,22 @@ def test_dice_under_the_grammar_write_no_invalid_action(grammars, shape, mode):
     assert writes(rollouts) >= 4
 
 
-@pytest.mark.parametrize("changes", [
-    LINES, {"revise": "amend"}, {"revise": "amend", "commit": "paper"}, {**LINES, "commit_on": "silence"},
-    {"commit": "paper"}, {"revise_cascade": "cancel"}, {"interrupt": "token"}, {"interrupt": "action"}, {"commit_grace_ns": ns(0.3)},
-    {"commit": "line"}, {"commit": "line", "revise": "amend"},
-])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        LINES,
+        {"revise": "amend"},
+        {"revise": "amend", "commit": "paper"},
+        {**LINES, "commit_on": "silence"},
+        {"commit": "paper"},
+        {"revise_cascade": "cancel"},
+        {"interrupt": "token"},
+        {"interrupt": "action"},
+        {"commit_grace_ns": ns(0.3)},
+        {"commit": "line"},
+        {"commit": "line", "revise": "amend"},
+    ],
+)
 def test_dice_write_no_invalid_action_under_other_rules(grammars, changes):
     for shape in ("few_values", "optional"):
         _, rollouts, _ = play(grammars("tiny"), SHAPES[shape], "speculative", range(8), **changes)
@@ -260,13 +307,19 @@ def test_dice_write_no_invalid_action_with_any_tokenizer(grammars, name, tags):
 def test_what_the_core_would_refuse_is_masked(grammars, tags):
     grammar = grammars("tiny", tags)
     fresh = writing()
-    call = '<tool_call>\n{}\n</tool_call>'
+    call = "<tool_call>\n{}\n</tool_call>"
     assert accepts(grammar, fresh, call.format('1. get_weather("Lima")'))
     for line in (
         '1. get_wether("Lima")',  # no such tool
         '2. get_weather("Lima")',  # out of order
-        "1. get_weather()", '1. get_weather("Lima", "Oslo")', "1. get_weather(5)", '1. get_weather(town="Lima")',
-        "1. get_weather($1)", '1. get_weather("Lima" + "x")', "REMOVE 1", '1. get_weather("\\ud800")',
+        "1. get_weather()",
+        '1. get_weather("Lima", "Oslo")',
+        "1. get_weather(5)",
+        '1. get_weather(town="Lima")',
+        "1. get_weather($1)",
+        '1. get_weather("Lima" + "x")',
+        "REMOVE 1",
+        '1. get_weather("\\ud800")',
     ):
         assert not accepts(grammar, fresh, call.format(line)), line
     assert not accepts(grammar, fresh, "<tool_call>\n</tool_call>")
@@ -284,12 +337,12 @@ def test_what_the_core_would_refuse_is_masked(grammars, tags):
 def test_a_call_is_not_written_again_as_it_stands_but_a_failed_read_is(grammars):
     grammar = grammars("tiny")
     running = writing(lines=['1. get_weather("Lima")'])
-    again, other = (f'<tool_call>\n1. get_weather({city})\n</tool_call>' for city in ('"Lima"', '"Limas"'))
+    again, other = (f"<tool_call>\n1. get_weather({city})\n</tool_call>" for city in ('"Lima"', '"Limas"'))
     assert not accepts(grammar, running, again)
     assert accepts(grammar, running, other)
     assert accepts(grammar, running, '<tool_call>\n1. get_phone_number("Lima")\n</tool_call>')
-    assert accepts(grammar, running, other.replace("</", "1. get_weather(\"Lima\")\n</"))  # changed, and changed back
-    assert not accepts(grammar, running, other.replace("</", "1. get_weather(\"Limas\")\n</"))
+    assert accepts(grammar, running, other.replace("</", '1. get_weather("Lima")\n</'))  # changed, and changed back
+    assert not accepts(grammar, running, other.replace("</", '1. get_weather("Limas")\n</'))
     assert accepts(grammar, running, '<tool_call>\n2. get_weather("Lima")\n</tool_call>')  # an equal read is no reissue
     failed = writing(lines=['1. get_weather("Lima")'], results=[ToolError(3, 1, 1, "no luck")])
     assert failed.graph[1].state is CallState.FAILED
@@ -304,7 +357,8 @@ def test_a_value_may_hold_a_character_that_grammars_can_not(grammars):
 
 
 NOTED = (
-    *debug.TOOLS, ToolSpec("send-note", (Param("to", TEXT), Param("text", TEXT), Param("loud", {"type": "boolean"}, False))),
+    *debug.TOOLS,
+    ToolSpec("send-note", (Param("to", TEXT), Param("text", TEXT), Param("loud", {"type": "boolean"}, False))),
 )
 
 
@@ -314,19 +368,49 @@ def test_amendments_change_what_stands_and_make_no_call_that_is_there(grammars):
     lines = ['1. get_phone_number("Bob")', '2. send-note($1, "on my way")', '3. send-note("Ann", "on my way now")']
     state = writing(tools=NOTED, lines=lines, results=[ToolResult(3, 1, 1, {"phone": "555"})], **LINES)
     for line in (
-        '2. text = "soon"', '2. text += " in ten"', "2. text += $1.phone", '2. text = "to " + $1', "2. loud = true", '2. to = "Bob"',
-        "2. to = $1.phone", '1. name = "Ann"', '1. name += " Ray"', '3. to = "Bob"', '2. text = $3', '3. to = $2', "1. name = $3.x[0]",
-        "2. text += $3", "2. text = $3\n2. to = $3\nREMOVE 3", '2. text += " in"\n2. text += " ten"', '4. send-note("Bob")\n4. text = "hi"',
+        '2. text = "soon"',
+        '2. text += " in ten"',
+        "2. text += $1.phone",
+        '2. text = "to " + $1',
+        "2. loud = true",
+        '2. to = "Bob"',
+        "2. to = $1.phone",
+        '1. name = "Ann"',
+        '1. name += " Ray"',
+        '3. to = "Bob"',
+        "2. text = $3",
+        "3. to = $2",
+        "1. name = $3.x[0]",
+        "2. text += $3",
+        "2. text = $3\n2. to = $3\nREMOVE 3",
+        '2. text += " in"\n2. text += " ten"',
+        '4. send-note("Bob")\n4. text = "hi"',
     ):
         assert accepts(grammar, state, wrap(line)), line
     for line in (
-        '4. text = "soon"', '2. txt = "soon"', "2. loud = 1", '2. loud += "x"', "2. to = $2", "2. to += $2", "1. name = $2",
-        '2. text = "on my way"', '2. text += ""', "2. to = $1", '1. name = "Bob"', "2. to = $4", '2. text += 5', '2. to = ["a"]',
+        '4. text = "soon"',
+        '2. txt = "soon"',
+        "2. loud = 1",
+        '2. loud += "x"',
+        "2. to = $2",
+        "2. to += $2",
+        "1. name = $2",
+        '2. text = "on my way"',
+        '2. text += ""',
+        "2. to = $1",
+        '1. name = "Bob"',
+        "2. to = $4",
+        "2. text += 5",
+        '2. to = ["a"]',
         "2. text = $3\n3. text = $2",
     ):
         assert not accepts(grammar, state, wrap(line)), line
-    near = writing(tools=NOTED, lines=['1. send-note("Ann", "on my way")', '2. send-note("Ann", "on my way now")'], **LINES)
-    assert not accepts(grammar, near, wrap('1. text += " now"')) and not accepts(grammar, near, wrap('1. text = "on my way now"'))
+    near = writing(
+        tools=NOTED, lines=['1. send-note("Ann", "on my way")', '2. send-note("Ann", "on my way now")'], **LINES
+    )
+    assert not accepts(grammar, near, wrap('1. text += " now"')) and not accepts(
+        grammar, near, wrap('1. text = "on my way now"')
+    )
     assert accepts(grammar, near, wrap('1. text += " nowadays"')) and accepts(grammar, near, wrap('1. to = "Bob"'))
 
 
@@ -338,19 +422,35 @@ def test_an_open_call_may_be_written_and_is_not_committed(grammars):
     lines = ['1. send-note("Ann", "a")', '2. send-note("Bob")', '3. send-note("Bob", "c")', '4. send-note("Bob", $2)']
     held = writing(tools=NOTED, lines=lines, final=True, **LINES)
     for line in (
-        "COMMIT 1", "COMMIT 3", "COMMIT 1, 3", 'COMMIT 1\n2. text = "b"\nCOMMIT 2, 3, 4', '2. text = "b"\nCOMMIT', 'REMOVE 2\nCOMMIT',
-        'COMMIT 1\nCOMMIT 3',
+        "COMMIT 1",
+        "COMMIT 3",
+        "COMMIT 1, 3",
+        'COMMIT 1\n2. text = "b"\nCOMMIT 2, 3, 4',
+        '2. text = "b"\nCOMMIT',
+        "REMOVE 2\nCOMMIT",
+        "COMMIT 1\nCOMMIT 3",
     ):
         assert accepts(grammar, held, wrap(line)), line
     for line in (
-        "COMMIT", "COMMIT 2", "COMMIT 4", "COMMIT 5", "COMMIT 3, 1", "COMMIT 1, 1", "COMMIT 1,", "COMMIT 1\nCOMMIT 1",
+        "COMMIT",
+        "COMMIT 2",
+        "COMMIT 4",
+        "COMMIT 5",
+        "COMMIT 3, 1",
+        "COMMIT 1, 1",
+        "COMMIT 1,",
+        "COMMIT 1\nCOMMIT 1",
         'COMMIT 1\n1. text = "b"',
     ):
         assert not accepts(grammar, held, wrap(line)), line
-    assert not accepts(grammar, held, "<answer>Done.</answer>") and not accepts(grammar, held, "<pause>")  # call 2 lacks its text
+    assert not accepts(grammar, held, "<answer>Done.</answer>") and not accepts(
+        grammar, held, "<pause>"
+    )  # call 2 lacks its text
     whole = writing(tools=NOTED, lines=lines[:1], final=True, **LINES)
     assert accepts(grammar, whole, "<answer>Done.</answer>") and not accepts(grammar, whole, "<pause>")
-    assert not accepts(grammar, writing(tools=NOTED, lines=lines[:1], **LINES), wrap("COMMIT"))  # the user has not finished
+    assert not accepts(
+        grammar, writing(tools=NOTED, lines=lines[:1], **LINES), wrap("COMMIT")
+    )  # the user has not finished
     by_action = writing(tools=NOTED, lines=lines[:2], final=True, revise="amend")
     assert accepts(grammar, by_action, wrap('2. text = "b"')) and not accepts(grammar, by_action, wrap('1. text = "b"'))
     assert not accepts(grammar, by_action, wrap('REMOVE 2\n3. send-note("Bob")'))
@@ -368,7 +468,7 @@ def test_parts_of_results_are_named_where_there_may_be_some(grammars):
     grammar = grammars("tiny")
     lines = ['1. get_phone_number("Bob")', '2. get_phone_number("Ann")', '3. get_phone_number("Sam")']
     state = writing(lines=lines, results=[ToolResult(3, 1, 1, "555"), ToolResult(4, 2, 1, {"phone": ["555"]})])
-    wrap = "<tool_call>\n4. send_sms([{}], \"x\" + $2.phone[0])\n</tool_call>".format
+    wrap = '<tool_call>\n4. send_sms([{}], "x" + $2.phone[0])\n</tool_call>'.format
     for ref in ("$1", "$2", "$2.phone[0]", "$3", "$3.phone"):
         assert accepts(grammar, state, wrap(ref)), ref
     for ref in ("$1.phone", "$2.", "$2[-1]", "$2[01]"):
@@ -377,15 +477,27 @@ def test_parts_of_results_are_named_where_there_may_be_some(grammars):
 
 def test_numbers_and_objects_have_one_text_so_that_none_slips_through(grammars):
     grammar = grammars("tiny")
-    tools = (
-        ToolSpec("at", (Param("x", {"type": "number"}), Param("where", {"type": "object"}, False)), "read"),
-    )
+    tools = (ToolSpec("at", (Param("x", {"type": "number"}), Param("where", {"type": "object"}, False)), "read"),)
     running = writing(tools=tools, lines=['1. at(0.5, {"a": 1, "b": [2]})'])
     wrap = "<tool_call>\n1. at({})\n</tool_call>".format
-    for same in ('0.5, {"a": 1, "b": [2]}', '0.5, {"b": [2], "a": 1}', '0.5, {"a": 3, "b": [2], "a": 1}', '0.50, {"a": 1, "b": [2]}',
-                 '5e-1, {"a": 1, "b": [2]}', '0.50000000000000000001, {"a": 1, "b": [2]}', 'x=0.5, where={"a": 1, "b": [2]}'):
+    for same in (
+        '0.5, {"a": 1, "b": [2]}',
+        '0.5, {"b": [2], "a": 1}',
+        '0.5, {"a": 3, "b": [2], "a": 1}',
+        '0.50, {"a": 1, "b": [2]}',
+        '5e-1, {"a": 1, "b": [2]}',
+        '0.50000000000000000001, {"a": 1, "b": [2]}',
+        'x=0.5, where={"a": 1, "b": [2]}',
+    ):
         assert not accepts(grammar, running, wrap(same)), same
-    for new in ("0.5", '0.5, {"a": 1, "b": [3]}', '0.5, {"a": 1}', '0.51, {"a": 1, "b": [2]}', '-2, {"a": 1, "b": [2]}', "1e-05"):
+    for new in (
+        "0.5",
+        '0.5, {"a": 1, "b": [3]}',
+        '0.5, {"a": 1}',
+        '0.51, {"a": 1, "b": [2]}',
+        '-2, {"a": 1, "b": [2]}',
+        "1e-05",
+    ):
         assert accepts(grammar, running, wrap(new)), new
 
 
@@ -411,10 +523,16 @@ def test_ids_are_legal_in_references_revisions_and_removals(grammars):
     state = writing(lines=lines)
     wrap = "<tool_call>\n{}\n</tool_call>".format
     assert accepts(grammar, state, wrap('4. send_sms([$1, $3, "+1"], "y " + $1)'))
-    for line in ('4. send_sms([$2], "y")', '4. send_sms([$4], "y")', '2. get_weather("Rome")', "REMOVE 2", "5. get_weather(\"Rome\")"):
+    for line in (
+        '4. send_sms([$2], "y")',
+        '4. send_sms([$4], "y")',
+        '2. get_weather("Rome")',
+        "REMOVE 2",
+        '5. get_weather("Rome")',
+    ):
         assert not accepts(grammar, state, wrap(line)), line
     assert accepts(grammar, state, wrap('1. get_phone_number("Sam")\nREMOVE 3\n4. get_weather($1)'))
-    assert not accepts(grammar, state, wrap('REMOVE 1\n4. get_weather($1)'))
+    assert not accepts(grammar, state, wrap("REMOVE 1\n4. get_weather($1)"))
     # the text message has gone out: it and the number it was sent to are frozen
     sent = writing(lines=lines, results=[ToolResult(3, 1, 1, "+1")], final=True)
     for event in (ModelOutput(11, sent.generation, "<pause>", (1,)), UserUpdate(12, "and", False), Appended(13, 1)):
@@ -478,10 +596,23 @@ def test_a_token_that_is_not_allowed_is_an_error(grammars):
 # --- texts made of what was said
 
 
-@pytest.mark.parametrize(("text", "fits"), [
-    ("Bob", True), ("text Bob", True), ("bob", True), ("Bob now", True), ("text now", True), ("", True),
-    ("Rob", False), ("Bo", False), ("Bob Bob", False), ("now Bob", False), ("B Bob", False), ("message", False),
-])
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("Bob", True),
+        ("text Bob", True),
+        ("bob", True),
+        ("Bob now", True),
+        ("text now", True),
+        ("", True),
+        ("Rob", False),
+        ("Bo", False),
+        ("Bob Bob", False),
+        ("now Bob", False),
+        ("B Bob", False),
+        ("message", False),
+    ],
+)
 def test_grounded_texts_hold_only_words_that_were_said_in_their_order(grammars, text, fits):
     grammar = ProtocolGrammar(grammars("smollm2").renderer, grounded=True)
     written = f'<tool_call>1. get_phone_number("{text}")\n</tool_call>'
@@ -490,7 +621,8 @@ def test_grounded_texts_hold_only_words_that_were_said_in_their_order(grammars, 
 
 
 def test_a_grounded_grammar_that_is_too_large_is_made_without_the_words(grammars, monkeypatch):
-    """A minute of speech and ten calls that may change are more spellings than llguidance takes; the episode goes on all the same."""
+    """A minute of speech and ten calls that may change are more spellings than llguidance takes; the episode goes on
+    all the same."""
     grammar = ProtocolGrammar(grammars("smollm2").renderer, grounded=True)
     made = grammar._matcher
 
@@ -507,8 +639,14 @@ def test_a_grounded_grammar_that_is_too_large_is_made_without_the_words(grammars
 
 def test_grounded_texts_take_words_without_their_endings_and_quote_what_json_quotes():
     for said, text, fits in [
-        (["what's", "Ann's", "number?"], "Ann", True), (["call", '"Bob"'], r'\"Bob\"', True), (["a/b", "c+d"], "a/b c+d", True),
-        (["a/b"], "aab", False), ([], "", True), ([], "x", False), (["add", "two"], " two", False), (["ideas"], "Ideas", True),
+        (["what's", "Ann's", "number?"], "Ann", True),
+        (["call", '"Bob"'], r"\"Bob\"", True),
+        (["a/b", "c+d"], "a/b c+d", True),
+        (["a/b"], "aab", False),
+        ([], "", True),
+        ([], "x", False),
+        (["add", "two"], " two", False),
+        (["ideas"], "Ideas", True),
     ]:
         assert bool(re.fullmatch(text_of(said).replace(r"\/", "/"), f'"{text}"')) is fits, (said, text)
 
@@ -527,10 +665,16 @@ def test_grounded_amendments_and_references(grammars):
 
 def test_what_is_added_to_a_grounded_text_goes_on_with_its_last_word_or_after_it():
     for text, said, added, fits in [
-        ("the", "the meet meeting has", " meeting has", True), ("the meet", "the meeting has moved", "ing moved", True),
-        ("the meet", "the meeting has moved", " moved", False), ("the", "the meeting", "meeting", False),  # half a word first; a space
-        ("recruitm", "the recruitment huddle also", "also", False), ("weekly kickoff", "weekly kickoff um kickoff at", " kickoff", False),
-        ("Bo", "call Bob", "b", True), ("BO", "call Bob", "b", True), ("", "call Bob", "Bob", True), ("gone", "call Bob", " Bob", False),
+        ("the", "the meet meeting has", " meeting has", True),
+        ("the meet", "the meeting has moved", "ing moved", True),
+        ("the meet", "the meeting has moved", " moved", False),
+        ("the", "the meeting", "meeting", False),  # half a word first; a space
+        ("recruitm", "the recruitment huddle also", "also", False),
+        ("weekly kickoff", "weekly kickoff um kickoff at", " kickoff", False),
+        ("Bo", "call Bob", "b", True),
+        ("BO", "call Bob", "b", True),
+        ("", "call Bob", "Bob", True),
+        ("gone", "call Bob", " Bob", False),
     ]:
         regex, least = more_of(text, said.split())
         assert bool(re.fullmatch(regex, f'"{added}"')) is fits, (text, said, added)
@@ -539,7 +683,9 @@ def test_what_is_added_to_a_grounded_text_goes_on_with_its_last_word_or_after_it
 
 
 def test_words_said_twice_at_once_are_one_in_grounded_texts():
-    assert without_repeats("any chance any chance the the tram has has been".split()) == tuple("any chance the tram has been".split())
+    assert without_repeats("any chance any chance the the tram has has been".split()) == tuple(
+        "any chance the tram has been".split()
+    )
     assert without_repeats("The the um the".split()) == ("the", "um", "the")
     assert not re.fullmatch(text_of(without_repeats("the the tram".split())), '"the the tram"')
 
@@ -559,7 +705,11 @@ def test_what_the_user_has_not_said_is_neither_committed_nor_answered(grammars):
     for message, held in [("te", True), ("text", False)]:
         state = writing(lines=[f'1. send_sms(["Bob"], "{message}")'], final=True, **LINES)
         assert unsaid(message, spelled("text Bob now".split())) is held
-        for written in ("<tool_call>COMMIT\n</tool_call>", "<tool_call>COMMIT 1\n</tool_call>", "<answer>Sent.</answer>"):
+        for written in (
+            "<tool_call>COMMIT\n</tool_call>",
+            "<tool_call>COMMIT 1\n</tool_call>",
+            "<answer>Sent.</answer>",
+        ):
             assert accepts(grammar, state, written) is not held, (message, written)
             assert accepts(grammars("smollm2"), state, written)
     # it is mended, or taken back, and then it may go
@@ -614,8 +764,14 @@ class Run:
 def one_episode(grammar, updates, renderer, specs=debug.TOOLS, limit_ns=20 * NS_PER_S):
     slow = Profile("slow", 10, 100, 0)
     episode = Episode(
-        settings=settings("speculative"), profile=slow, toolbox=Box(specs), updates=updates, renderer=renderer,
-        prompt_ids=renderer.prompt_ids("Help."), grammar=grammar, limit_ns=limit_ns,
+        settings=settings("speculative"),
+        profile=slow,
+        toolbox=Box(specs),
+        updates=updates,
+        renderer=renderer,
+        prompt_ids=renderer.prompt_ids("Help."),
+        grammar=grammar,
+        limit_ns=limit_ns,
     )
     model = Dice(renderer, 0.5)
     model.ending = np.zeros(4096, dtype=bool)
@@ -628,7 +784,9 @@ def outputs(rollout):
 
 def test_forced_tokens_take_the_time_of_prefill(grammars):
     renderer = grammars("tiny").renderer
-    _, rollout, model = one_episode(Same(renderer, "<tool_call>", "\n1. get", "_"), [UserUpdate(0, "hi")], renderer, limit_ns=ns(4))
+    _, rollout, model = one_episode(
+        Same(renderer, "<tool_call>", "\n1. get", "_"), [UserUpdate(0, "hi")], renderer, limit_ns=ns(4)
+    )
     appended = next(event.at_ns for event, _ in rollout.history if isinstance(event, Appended))
     run = renderer.action_ids("\n1. get")
     drawn_ns = appended + NS_PER_S // 10
@@ -651,7 +809,7 @@ def test_an_event_cuts_inside_a_forced_run(grammars, after):
     texts = [segment.text for segment in rollout.state.transcript if segment.kind in ("model", "think_interrupted")]
     assert "".join(texts).startswith("<think>" + told)
     kinds = [segment.kind for segment in rollout.state.transcript]
-    assert kinds[1: 4 + after] == ["model"] * (after + 1) + ["think_interrupted", "partial_query_update"]
+    assert kinds[1 : 4 + after] == ["model"] * (after + 1) + ["think_interrupted", "partial_query_update"]
     times = [event.at_ns for event, _ in rollout.history]
     assert times == sorted(times)
     assert episode.context.stream.ids == renderer.ids(rollout.prompt_ids, rollout.state.transcript)
@@ -677,5 +835,7 @@ def test_the_models_context_is_the_transcript(grammars, name, interrupt):
 
 
 def test_a_batch_changes_no_episode(grammars):
-    together, alone = (play(grammars("tiny"), SHAPES["debug"], "speculative", range(4), batch=size)[1] for size in (4, 1))
+    together, alone = (
+        play(grammars("tiny"), SHAPES["debug"], "speculative", range(4), batch=size)[1] for size in (4, 1)
+    )
     assert [rollout.history for rollout in together] == [rollout.history for rollout in alone]

@@ -1,4 +1,5 @@
-"""What every backend must do with masks, with what is foreseen, and with requests that don't fit: the same cases for each of them."""
+"""What every backend must do with masks, with what is foreseen, and with requests that don't fit: the same cases for
+each of them."""
 
 from __future__ import annotations
 
@@ -62,8 +63,8 @@ def token_by_token(backend, stream, count: int, constraint=None) -> list[int]:
 
 
 def what_is_foreseen_changes_nothing(backend, prompt, constraints) -> None:
-    """Right, wrong and half-right foresight, of several lengths and one after the other: always the ids of writing token by token, and
-    the constraint has consumed those.
+    """Right, wrong and half-right foresight, of several lengths and one after the other: always the ids of writing
+    token by token, and the constraint has consumed those.
 
     ``constraints`` makes a new one, or gives None.
     """
@@ -73,7 +74,7 @@ def what_is_foreseen_changes_nothing(backend, prompt, constraints) -> None:
         written, rounds = [], 0
         while len(written) < 18:
             rounds += 1
-            ahead = wanted[len(written):len(written) + 10]
+            ahead = wanted[len(written) : len(written) + 10]
             foreseen = [*ahead[:right], *((id + 1) % 90 for id in ahead[right:])]
             taken = backend.verify(stream, foreseen, constraint)
             # what is forced is taken as a whole, or left

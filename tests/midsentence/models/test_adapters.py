@@ -29,12 +29,16 @@ def test_a_folder_goes_before_a_name(shipped, tmp_path, monkeypatch):
 
 
 def test_an_unknown_name_says_which_there_are(shipped):
-    with pytest.raises(FileNotFoundError, match=r"no checkpoint at yours; train one .* \(adapters that come with the code: mine\)"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no checkpoint at yours; train one .* \(adapters that come with the code: mine\)"
+    ):
         load.adapter_folder("yours")
 
 
 @pytest.mark.parametrize("folder", sorted(load.SHIPPED.glob("*/")), ids=lambda folder: folder.name)
 def test_what_ships_is_whole_small_and_of_this_edition(folder):
-    assert {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "README.md"} <= {path.name for path in folder.iterdir()}
+    assert {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "README.md"} <= {
+        path.name for path in folder.iterdir()
+    }
     assert load.protocol_of(folder) is not None
     assert sum(path.stat().st_size for path in folder.iterdir()) < 25_000_000

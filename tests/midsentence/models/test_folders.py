@@ -105,7 +105,9 @@ def test_the_hub_is_not_asked_when_it_is_offline():
 
 @pytest.mark.parametrize("name", ["./nowhere", "a/b/c", "outputs/none/here", "with space"])
 def test_a_name_that_can_be_nothing_is_refused(name):
-    with pytest.raises(ModelNotFound, match=f"model '{name}': no such folder; use a folder, 'smollm2', 'tiny' or a hub id"):
+    with pytest.raises(
+        ModelNotFound, match=f"model '{name}': no such folder; use a folder, 'smollm2', 'tiny' or a hub id"
+    ):
         resolve(name)
 
 
@@ -140,9 +142,14 @@ def test_the_tiny_tokenizer_keeps_any_text(tiny_tokenizer):
     ids = tiny_tokenizer.encode(text, add_special_tokens=False)
     assert tiny_tokenizer.decode(ids) == text
     assert tiny_tokenizer.pad_token_id != tiny_tokenizer.eos_token_id
-    assert tiny_tokenizer.decode(tiny_tokenizer.apply_chat_template(
-        [{"role": "user", "content": "hi"}], add_generation_prompt=True, return_dict=False
-    )) == "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"  # fmt: skip
+    assert (
+        tiny_tokenizer.decode(
+            tiny_tokenizer.apply_chat_template(
+                [{"role": "user", "content": "hi"}], add_generation_prompt=True, return_dict=False
+            )
+        )
+        == "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
+    )
 
 
 def test_the_tiny_model_is_small_and_runs(tiny_tokenizer):
@@ -155,7 +162,10 @@ def test_the_tiny_model_is_small_and_runs(tiny_tokenizer):
     ids = torch.tensor([tiny_tokenizer.encode("text Bob")])
     logits = model(ids).logits
     assert logits.shape == (1, ids.shape[1], len(tiny_tokenizer)) and torch.isfinite(logits).all()
-    assert (model.config.eos_token_id, model.config.pad_token_id) == (tiny_tokenizer.eos_token_id, tiny_tokenizer.pad_token_id)
+    assert (model.config.eos_token_id, model.config.pad_token_id) == (
+        tiny_tokenizer.eos_token_id,
+        tiny_tokenizer.pad_token_id,
+    )
 
 
 def test_the_committed_tiny_tokenizer_is_what_the_script_makes(tiny_tokenizer):
@@ -180,14 +190,23 @@ def pinned(tmp_path, monkeypatch):
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
     good = packed.getvalue()
-    row = assets.Asset("npm", "words@1.0.0", "words-1.0.0.tgz", hashlib.sha256(good).hexdigest(), len(good), "a test",
-                       ("package/models/tokenizer.json",))  # fmt: skip
+    row = assets.Asset(
+        "npm",
+        "words@1.0.0",
+        "words-1.0.0.tgz",
+        hashlib.sha256(good).hexdigest(),
+        len(good),
+        "a test",
+        ("package/models/tokenizer.json",),
+    )
     monkeypatch.setattr(assets, "ASSETS", {"words": row})
 
     def serve(data):
         code = "import sys; open(sys.argv[1], 'wb').write(bytes.fromhex(sys.argv[2]))"
         monkeypatch.setattr(
-            assets, "_command", lambda asset, folder: [sys.executable, "-c", code, str(folder / asset.filename), data.hex()]
+            assets,
+            "_command",
+            lambda asset, folder: [sys.executable, "-c", code, str(folder / asset.filename), data.hex()],
         )
 
     serve(good)
@@ -232,7 +251,9 @@ def test_a_name_that_is_not_pinned_is_refused_before_anything_is_fetched(pinned,
 
 
 def test_an_asset_that_does_not_come_is_reported_with_the_tools_last_words(pinned, monkeypatch):
-    monkeypatch.setattr(assets, "_command", lambda asset, folder: [sys.executable, "-c", "import sys; sys.exit('no network')"])
+    monkeypatch.setattr(
+        assets, "_command", lambda asset, folder: [sys.executable, "-c", "import sys; sys.exit('no network')"]
+    )
     with pytest.raises(assets.MissingAsset, match=r"could not fetch words@1\.0\.0 with python.*: no network$"):
         assets.fetch("words")
 
@@ -244,7 +265,9 @@ def test_an_unknown_asset_is_named(pinned):
 
 def test_a_wheel_that_was_changed_in_the_cache_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("MIDSENTENCE_CACHE", str(tmp_path))
-    row = assets.Asset("wheel", "words==1", "words-1-py3-none-any.whl", hashlib.sha256(b"words").hexdigest(), 5, "a test")
+    row = assets.Asset(
+        "wheel", "words==1", "words-1-py3-none-any.whl", hashlib.sha256(b"words").hexdigest(), 5, "a test"
+    )
     monkeypatch.setattr(assets, "ASSETS", {"words": row})
     place = tmp_path / "assets" / row.filename
     place.parent.mkdir()
@@ -252,7 +275,10 @@ def test_a_wheel_that_was_changed_in_the_cache_is_refused(tmp_path, monkeypatch)
     assert assets.asset_path("words") == assets.fetch("words") == place
     place.write_bytes(b"other words")
     for read in (assets.asset_path, assets.fetch):
-        with pytest.raises(assets.MissingAsset, match=r"has sha256 .* is pinned; .*; delete .* and fetch it with: midsentence fetch words"):
+        with pytest.raises(
+            assets.MissingAsset,
+            match=r"has sha256 .* is pinned; .*; delete .* and fetch it with: midsentence fetch words",
+        ):
             read("words")
 
 
@@ -261,7 +287,9 @@ def test_a_model_of_the_hub_is_one_commit(monkeypatch):
     monkeypatch.setattr(folders, "from_hub", lambda *named: asked.append(named) or Path("snapshot"))
     commit = "0123456789abcdef0123456789abcdef01234567"
     assert resolve(f"some/model@{commit}") == Path("snapshot") and asked == [("some/model", commit)]
-    with pytest.raises(ModelNotFound, match="no commit of it on the hub is named; .* under Files: some/model@COMMIT, 40 digits"):
+    with pytest.raises(
+        ModelNotFound, match="no commit of it on the hub is named; .* under Files: some/model@COMMIT, 40 digits"
+    ):
         resolve("some/model")
     for odd in ("some/model@main", f"some/model@{commit[:7]}"):
         with pytest.raises(ModelNotFound, match="no such folder"):
@@ -271,6 +299,7 @@ def test_a_model_of_the_hub_is_one_commit(monkeypatch):
 
 def test_the_commit_is_what_the_hub_is_asked_for(monkeypatch, tmp_path):
     import huggingface_hub
+
     asked = []
     (tmp_path / "config.json").touch()
     (tmp_path / "model.safetensors").touch()
@@ -285,10 +314,14 @@ def test_the_commit_is_what_the_hub_is_asked_for(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("name", ["", " "])
 def test_a_name_that_is_empty_is_no_folder(name):
-    with pytest.raises(ModelNotFound, match="the model's name is empty; give 'smollm2', 'tiny', a folder or a hub id such as"):
+    with pytest.raises(
+        ModelNotFound, match="the model's name is empty; give 'smollm2', 'tiny', a folder or a hub id such as"
+    ):
         resolve(name)
 
 
 def test_a_folder_without_a_tokenizer_is_no_models(tmp_path):
-    with pytest.raises(ValueError, match=f"{tmp_path} has no tokenizer, so it is no model's folder; give one that has config.json"):
+    with pytest.raises(
+        ValueError, match=f"{tmp_path} has no tokenizer, so it is no model's folder; give one that has config.json"
+    ):
         load_tokenizer(str(tmp_path))

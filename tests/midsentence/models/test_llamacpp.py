@@ -101,7 +101,9 @@ def close_to(mine, theirs) -> None:
 def test_greedy_tokens_are_those_of_transformers_alone_and_batched(make, reference, eager):
     backend, starts = make(eager=eager), prompts(10)
     expected = write(reference, [reference.open(ids) for ids in starts], 12)
-    assert write(backend, [backend.open(ids) for ids in starts], 12) == expected  # and more than there is room for at the start
+    assert (
+        write(backend, [backend.open(ids) for ids in starts], 12) == expected
+    )  # and more than there is room for at the start
     alone = make(eager=eager)
     for ids, tokens in zip(starts, expected, strict=True):
         stream = alone.open(ids)
@@ -260,7 +262,9 @@ def test_what_is_foreseen_is_read_in_one_pass_and_what_follows_costs_none(make, 
     stream, seen = backend.open([5, 6]), []
     backend.append([(stream, [7])])
     compute = backend._cache.compute
-    monkeypatch.setattr(backend._cache, "compute", lambda rows: seen.append([len(ids) for _, _, ids, _ in rows]) or compute(rows))
+    monkeypatch.setattr(
+        backend._cache, "compute", lambda rows: seen.append([len(ids) for _, _, ids, _ in rows]) or compute(rows)
+    )
     assert backend.verify(stream, wanted[:8]) == 8
     assert backend.decode([stream]) == [wanted[8]]
     assert seen == [[8 if eager else 9]]  # with what waited for the next pass
@@ -327,7 +331,9 @@ def test_a_live_context_reads_what_is_foreseen(make, monkeypatch):
     backend.end_ids = frozenset()
     (wanted,) = write(backend, [backend.open([*[7] * 30, 8, 9])], 10)
     compute = backend._cache.compute
-    monkeypatch.setattr(backend._cache, "compute", lambda rows: seen.append([len(ids) for _, _, ids, _ in rows]) or compute(rows))
+    monkeypatch.setattr(
+        backend._cache, "compute", lambda rows: seen.append([len(ids) for _, _, ids, _ in rows]) or compute(rows)
+    )
     with ModelWorker(backend) as worker:
         context = worker.open([7] * 30).result(30)
         listener = Listener(10)
@@ -350,6 +356,7 @@ class TokenByToken:
 def test_verified_replays_with_a_grammar_are_those_of_writing_token_by_token(make, tiny):
     renderer = Renderer(tiny[2], "text")
     grammar = ProtocolGrammar(renderer, max_thought_chars=12, max_answer_chars=12)
+
     def played(backend):
         (episode,) = made = episodes(renderer, 1, scripted=False, mode="verified")
         episode.grammar, episode.limit_ns = grammar, 12 * NS_PER_S
@@ -369,7 +376,10 @@ def test_replays_with_a_grammar_are_those_of_transformers(make, reference, tiny)
         made = episodes(renderer, 3, scripted=False)
         for episode in made:
             episode.grammar = grammar
-        return [(r.outcome, r.end_ns, renderer.ids(r.prompt_ids, r.state.transcript)) for r in run_batch(made, backend, batch)]
+        return [
+            (r.outcome, r.end_ns, renderer.ids(r.prompt_ids, r.state.transcript))
+            for r in run_batch(made, backend, batch)
+        ]
 
     expected = played(reference, 3)
     assert played(make(eager=False), 3) == played(make(eager=False), 1) == expected
@@ -404,7 +414,9 @@ def test_files_that_are_no_models_are_refused_with_llama_cpps_reason(tmp_path):
 def test_another_version_of_the_library_is_refused(monkeypatch):
     llama_library.library.cache_clear()
     monkeypatch.setattr(llama_library.importlib.metadata, "version", lambda name: "2024.1.0")
-    with pytest.raises(ImportError, match=f"xllamacpp 2024.1.0 is installed.*pip install xllamacpp=={llama_library.VERSION}"):
+    with pytest.raises(
+        ImportError, match=f"xllamacpp 2024.1.0 is installed.*pip install xllamacpp=={llama_library.VERSION}"
+    ):
         llama_library.library()
     monkeypatch.undo()
     params = llama_library.library().llama_context_default_params()
@@ -452,8 +464,13 @@ def test_a_replay_is_the_one_of_transformers(tiny, tmp_path):
     _, model, tokenizer = tiny
     folder = save(model, tokenizer, tmp_path / "model")
     changes = (
-        f"model.adapter={folder}", "model.tags=text", "model.dtype=float32", "eval.backends=[model]", "eval.modes=[speculative]",
-        "eval.tasks=2", "agent.max_context_tokens=600",
+        f"model.adapter={folder}",
+        "model.tags=text",
+        "model.dtype=float32",
+        "eval.backends=[model]",
+        "eval.modes=[speculative]",
+        "eval.tasks=2",
+        "agent.max_context_tokens=600",
     )
     with pytest.raises(FileNotFoundError, match="no GGUF file in"):
         replay.main(settings(*changes, "eval.runtime=llamacpp", f"out={tmp_path / 'none'}"))
@@ -493,7 +510,12 @@ def test_smollm2_writes_what_it_writes_in_transformers(smollm2_folder, tmp_path)
     path, model, tokenizer = files(str(smollm2_folder), tmp_path)
     backend = LlamaCppModel(path, tokenizer=tokenizer, float32=True)
     reference = TransformersModel(model, tokenizer=tokenizer)
-    texts = ("The capital of France is", "Dear Alice, thank you for", "def fibonacci(n):\n", "Once upon a time there was a")
+    texts = (
+        "The capital of France is",
+        "Dear Alice, thank you for",
+        "def fibonacci(n):\n",
+        "Once upon a time there was a",
+    )
     starts = [tokenizer(text).input_ids for text in texts]
     mine, theirs = [backend.open(ids) for ids in starts], [reference.open(ids) for ids in starts]
     assert write(backend, mine, 16) == write(reference, theirs, 16)
@@ -509,13 +531,18 @@ def test_smollm2_writes_what_it_writes_in_transformers(smollm2_folder, tmp_path)
 @pytest.mark.slow
 @pytest.mark.parametrize("eight_bits", [False, True], ids=["float32", "eight bits"])
 def test_smollm2_reads_what_it_would_write(smollm2_folder, tmp_path, eight_bits):
-    """The shipped adapter, free, constrained and grounded: drafts right, wrong at the first, in the middle and at the last, and none."""
+    """The shipped adapter, free, constrained and grounded: drafts right, wrong at the first, in the middle and at the
+    last, and none."""
     model, tokenizer = load_model(str(smollm2_folder), "smollm2-midsentence", "float32")
     write_gguf(model, tokenizer, tmp_path / "model.gguf", "smollm2", eight_bits=eight_bits)
     backend = LlamaCppModel(tmp_path / "model.gguf", tokenizer=tokenizer, float32=not eight_bits)
     renderer = Renderer(tokenizer, "token")
     state = reducer.start(mode_settings("eager_end"), {spec.name: spec for spec in debug.TOOLS})
-    for event in (UserUpdate(0, "text Bob that the review moves to Thursday at ten", True), Appended(1, 9), Appended(2, 3)):
+    for event in (
+        UserUpdate(0, "text Bob that the review moves to Thursday at ten", True),
+        Appended(1, 9),
+        Appended(2, 3),
+    ):
         state, _ = reducer.step(state, event)
     assert state.phase is reducer.Phase.GENERATING
     prompt = renderer.ids(renderer.prompt_ids(system_prompt(state.settings, debug.TOOLS)), state.transcript)
@@ -527,7 +554,11 @@ def test_smollm2_reads_what_it_would_write(smollm2_folder, tmp_path, eight_bits)
         assert count >= 8
         for right in (0, 1, count // 2, count - 1, count):
             stream, constraint = backend.open(prompt), begin()
-            foreseen = [*wanted[:right], *((wanted[right] + 1) % 90 for _ in range(right < count)), *wanted[right + 1:count]]
+            foreseen = [
+                *wanted[:right],
+                *((wanted[right] + 1) % 90 for _ in range(right < count)),
+                *wanted[right + 1 : count],
+            ]
             taken = backend.verify(stream, foreseen, constraint)
             assert right - 3 <= taken <= right  # what is forced is taken as a whole, or left
             assert stream.ids == [*prompt, *wanted[:taken]]

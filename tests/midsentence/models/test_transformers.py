@@ -24,8 +24,16 @@ from tests.midsentence.models.contract import (
 
 V = 97
 SHAPE = {
-    "vocab_size": V, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "max_position_embeddings": 512, "eos_token_id": None, "bos_token_id": None, "pad_token_id": None,
+    "vocab_size": V,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+    "eos_token_id": None,
+    "bos_token_id": None,
+    "pad_token_id": None,
 }
 CONFIGS = {
     "llama": LlamaConfig(**SHAPE),
@@ -87,7 +95,7 @@ def test_batched_greedy_is_single_greedy_is_generates_greedy(kinds):
     for ids, mine in zip(starts, together):
         given = torch.tensor([ids])
         options = {"attention_mask": torch.ones_like(given), "do_sample": False, "pad_token_id": 0}
-        theirs = plain.generate(given, max_new_tokens=12, **options)[0, len(ids):].tolist()
+        theirs = plain.generate(given, max_new_tokens=12, **options)[0, len(ids) :].tolist()
         assert mine == theirs
         assert write(backend, [backend.open(ids)], 12) == [theirs]
 
@@ -120,7 +128,9 @@ def test_ragged_appends_among_decodes_equal_fresh_contexts(eager):
 def test_the_cache_is_kept_and_not_rebuilt(llama, monkeypatch):
     seen = []
     forward = llama.model.forward
-    monkeypatch.setattr(llama.model, "forward", lambda **kwargs: seen.append(kwargs["input_ids"].shape[1]) or forward(**kwargs))
+    monkeypatch.setattr(
+        llama.model, "forward", lambda **kwargs: seen.append(kwargs["input_ids"].shape[1]) or forward(**kwargs)
+    )
     prompt = [7] * 30
     first = llama.open(prompt)
     llama.append([(first, [1, 2, 3])])
@@ -154,7 +164,8 @@ class Contexts(RuleBasedStateMachine):
     def append(self, data):
         batch = [
             (stream, ids, data.draw(st.lists(st.integers(0, V - 1), max_size=5)))
-            for stream, ids in self.mirror if data.draw(st.booleans())
+            for stream, ids in self.mirror
+            if data.draw(st.booleans())
         ]
         self.backend.append([(stream, more) for stream, _, more in batch])
         for _, ids, more in batch:
@@ -262,7 +273,9 @@ def test_what_is_foreseen_is_read_in_one_pass_and_what_follows_costs_none(llama,
     wanted = write(llama, [llama.open([5, 6, 7])], 9)[0]
     seen = []
     forward = llama.model.forward
-    monkeypatch.setattr(llama.model, "forward", lambda **kwargs: seen.append(kwargs["input_ids"].shape[1]) or forward(**kwargs))
+    monkeypatch.setattr(
+        llama.model, "forward", lambda **kwargs: seen.append(kwargs["input_ids"].shape[1]) or forward(**kwargs)
+    )
     assert llama.verify(stream, wanted[:8]) == 8
     assert llama.decode([stream]) == [wanted[8]]
     assert seen == [8]
@@ -290,12 +303,16 @@ def test_what_does_not_fit_is_named(llama):
 
 
 def test_models_with_a_state_are_refused():
-    model = AutoModelForCausalLM.from_config(MambaConfig(vocab_size=V, hidden_size=16, num_hidden_layers=1, state_size=4))
+    model = AutoModelForCausalLM.from_config(
+        MambaConfig(vocab_size=V, hidden_size=16, num_hidden_layers=1, state_size=4)
+    )
     with pytest.raises(ValueError, match="Mamba"):
         TransformersModel(model)
 
 
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft asks transformers so
+@pytest.mark.filterwarnings(
+    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
+)  # peft asks transformers so
 def test_load_takes_a_name_and_a_merged_adapter(tmp_path):
     from peft import LoraConfig, get_peft_model
 
@@ -324,7 +341,7 @@ def test_packed_linear_layers_say_the_same():
     with torch.no_grad():
         expected = plain(torch.tensor([ids])).logits[0, -1]
     streams = [backend.open(ids[:3]), backend.open(ids[:9])]
-    backend.append([(stream, ids[stream.length:]) for stream in streams])
+    backend.append([(stream, ids[stream.length :]) for stream in streams])
     for stream in streams:
         torch.testing.assert_close(logits(backend, stream), expected, atol=1e-4, rtol=1e-4)
 

@@ -161,7 +161,9 @@ def test_rows_of_the_weights_beyond_the_tokenizer_are_never_chosen(make, fake, r
     backend = make(eager=False)
     fake.fault = lambda body: "" if "allowed_token_ids" in body else "beyond"
     assert write(backend, [backend.open([1, 20, 3])], 3) == write(reference, [reference.open([1, 20, 3])], 3)
-    assert backend.usage.resampled == 3 and fake.asked[-1]["allowed_token_ids"] == list(range(backend.vocabulary_tokens))
+    assert backend.usage.resampled == 3 and fake.asked[-1]["allowed_token_ids"] == list(
+        range(backend.vocabulary_tokens)
+    )
 
 
 def test_what_a_server_would_take_from_the_models_folder_is_said(make, fake):
@@ -190,7 +192,10 @@ def test_replays_with_a_grammar_are_those_of_transformers(make, reference, tiny)
         made = episodes(renderer, 3, scripted=False)
         for episode in made:
             episode.grammar = grammar
-        return [(r.outcome, r.end_ns, renderer.ids(r.prompt_ids, r.state.transcript)) for r in run_batch(made, backend, batch)]
+        return [
+            (r.outcome, r.end_ns, renderer.ids(r.prompt_ids, r.state.transcript))
+            for r in run_batch(made, backend, batch)
+        ]
 
     backend = make(eager=False)
     assert played(backend, 3) == played(reference, 3)
@@ -209,11 +214,15 @@ def test_what_does_not_fit_is_named(make, fake):
 
 
 def test_who_can_not_serve_is_told_apart(make, fake, tiny, smollm2_tokenizer):
-    with pytest.raises(ServerFailed, match=r"vLLM server at http://127.0.0.1:9/v1 can't be reached .*vllm serve FOLDER"):
+    with pytest.raises(
+        ServerFailed, match=r"vLLM server at http://127.0.0.1:9/v1 can't be reached .*vllm serve FOLDER"
+    ):
         VllmModel("http://127.0.0.1:9/v1", names=["tiny"], tokenizer=tiny[1])
     with pytest.raises(ValueError, match="'localhost:8000' is no address"):
         VllmModel("localhost:8000", names=["tiny"], tokenizer=tiny[1])
-    with pytest.raises(ValueError, match=r"serves tiny, and outputs/train/other is asked of it; .*--served-model-name other"):
+    with pytest.raises(
+        ValueError, match=r"serves tiny, and outputs/train/other is asked of it; .*--served-model-name other"
+    ):
         make(names=["outputs/train/other"])
     assert make(names=["outputs/export/tiny"]).name == "tiny"
     with pytest.raises(ValueError, match=r"cuts a text into other tokens .*training\.export"):
@@ -223,9 +232,13 @@ def test_who_can_not_serve_is_told_apart(make, fake, tiny, smollm2_tokenizer):
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"), [
-        ("500", "refuses with status 500: .*no: set"), ("error", "gave up: the engine died"), ("cut", "closed a stream before its end"),
-        ("bare", "gives no token ids"), ("nothing", "without a token"),
+    ("fault", "said"),
+    [
+        ("500", "refuses with status 500: .*no: set"),
+        ("error", "gave up: the engine died"),
+        ("cut", "closed a stream before its end"),
+        ("bare", "gives no token ids"),
+        ("nothing", "without a token"),
     ],
 )
 def test_a_server_that_fails_is_named_and_the_others_go_on(make, fake, fault, said):
@@ -284,8 +297,14 @@ def test_a_replay_is_the_one_of_transformers(tiny, fake, tmp_path):
     tiny[0].save_pretrained(folder)
     tiny[1].save_pretrained(folder)
     changes = (
-        f"model.adapter={folder}", "model.tags=text", "model.dtype=float32", "eval.backends=[model]", "eval.modes=[speculative]",
-        "eval.tasks=2", "agent.max_context_tokens=600", f"eval.vllm.url={fake.url}",
+        f"model.adapter={folder}",
+        "model.tags=text",
+        "model.dtype=float32",
+        "eval.backends=[model]",
+        "eval.modes=[speculative]",
+        "eval.tasks=2",
+        "agent.max_context_tokens=600",
+        f"eval.vllm.url={fake.url}",
     )
     found = {}
     for runtime in ("transformers", "vllm"):
@@ -294,6 +313,10 @@ def test_a_replay_is_the_one_of_transformers(tiny, fake, tmp_path):
         found[runtime] = [path.read_text() for path in sorted(out.glob("episodes-*.jsonl"))]
     assert found["vllm"] == found["transformers"] and found["vllm"][0].count("\n") == 2
     two = settings(*changes, "eval.runtime=vllm", f"out={tmp_path / 'two'}")
-    two.eval.checkpoints, two.eval.backends, two.eval.vllm = {"other": str(folder)}, ["model", "other"], VllmConfig(fake.url, "tiny")
+    two.eval.checkpoints, two.eval.backends, two.eval.vllm = (
+        {"other": str(folder)},
+        ["model", "other"],
+        VllmConfig(fake.url, "tiny"),
+    )
     with pytest.raises(ValueError, match="eval.vllm.model=tiny is one name for model, other"):
         replay.main(two)

@@ -1,7 +1,7 @@
 """A server on the loopback that speaks what the backend uses of vLLM's HTTP interface, over a `TransformersModel`.
 
-Its answers have the fields that vLLM 0.32 sends, in its order. What it does not speak it refuses, so that the backend can't come to
-depend on it unseen.
+Its answers have the fields that vLLM 0.32 sends, in its order. What it does not speak it refuses, so that the backend
+can't come to depend on it unseen.
 """
 # ruff: noqa: TID251  (a server that may be slow)
 
@@ -20,9 +20,25 @@ import numpy as np
 
 BLOCK = 16
 _SPOKEN = {
-    "model", "prompt", "max_tokens", "stream", "stream_options", "return_token_ids", "temperature", "top_p", "top_k", "min_p",
-    "repetition_penalty", "presence_penalty", "frequency_penalty", "stop_token_ids", "stop", "seed", "allowed_token_ids",
-    "ignore_eos", "cache_salt",
+    "model",
+    "prompt",
+    "max_tokens",
+    "stream",
+    "stream_options",
+    "return_token_ids",
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "repetition_penalty",
+    "presence_penalty",
+    "frequency_penalty",
+    "stop_token_ids",
+    "stop",
+    "seed",
+    "allowed_token_ids",
+    "ignore_eos",
+    "cache_salt",
 }
 
 
@@ -51,8 +67,8 @@ class FakeVllm:
         self.pause_s = 0.0
         """Before each token but the first."""
         self.fault: Callable[[dict[str, Any]], str] = lambda body: ""
-        """For a request: ``500``, ``error`` or ``cut`` after a token, ``bare`` (no ids), ``beyond`` (an id that no tokenizer has),
-        ``nothing``; or nothing."""
+        """For a request: ``500``, ``error`` or ``cut`` after a token, ``bare`` (no ids), ``beyond`` (an id that no
+        tokenizer has), ``nothing``; or nothing."""
         self.url = ""
         self._blocks: set[tuple[Any, ...]] = set()
         self._lock = threading.Lock()
@@ -69,9 +85,15 @@ class FakeVllm:
 
             def do_GET(self) -> None:
                 if self.path == "/metrics":
-                    return self._send(f'# TYPE\nvllm:generation_tokens_total{{engine="0"}} {float(fake.tokens)}\n'.encode(), 200)
-                cards = [{"id": fake.name, "object": "model", "root": f"/somewhere/{fake.name}", "max_model_len": fake.most}]
-                self._json({"object": "list", "data": cards} if self.path == "/v1/models" else {"error": "no such path"})
+                    return self._send(
+                        f'# TYPE\nvllm:generation_tokens_total{{engine="0"}} {float(fake.tokens)}\n'.encode(), 200
+                    )
+                cards = [
+                    {"id": fake.name, "object": "model", "root": f"/somewhere/{fake.name}", "max_model_len": fake.most}
+                ]
+                self._json(
+                    {"object": "list", "data": cards} if self.path == "/v1/models" else {"error": "no such path"}
+                )
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -149,12 +171,19 @@ class FakeVllm:
                 break
         self._cached(salt, [*ids, *range(n)])
         used: dict[str, Any] = {"prompt_tokens": len(ids), "completion_tokens": n + 1}
-        yield {"choices": [], "usage": used | ({"prompt_tokens_details": {"cached_tokens": cached}} if self.details else {})}
+        yield {
+            "choices": [],
+            "usage": used | ({"prompt_tokens_details": {"cached_tokens": cached}} if self.details else {}),
+        }
 
     def _cached(self, salt: str, ids: list[int]) -> int:
-        """How many of the ids are there already, in whole blocks; they all are from now on. The last is always computed."""
+        """How many of the ids are there already, in whole blocks; they all are from now on. The last is always
+        computed."""
         with self._lock:
             starts = [(salt, *ids[:end]) for end in range(BLOCK, len(ids) + 1, BLOCK)]
-            known = next((n for n, start in enumerate(starts) if start not in self._blocks or n * BLOCK + BLOCK == len(ids)), len(starts))
+            known = next(
+                (n for n, start in enumerate(starts) if start not in self._blocks or n * BLOCK + BLOCK == len(ids)),
+                len(starts),
+            )
             self._blocks.update(starts)
         return known * BLOCK

@@ -43,7 +43,9 @@ class Page:
                     return message
 
     async def kind(self, kind: str, **more: Any) -> dict[str, Any]:
-        return await self.until(lambda message: message["kind"] == kind and all(message.get(name) == value for name, value in more.items()))
+        return await self.until(
+            lambda message: message["kind"] == kind and all(message.get(name) == value for name, value in more.items())
+        )
 
     def told(self, kind: str, beside: bool = False) -> list[dict[str, Any]]:
         return [message for message in self.seen if message["kind"] == kind and bool(message.get("beside")) is beside]
@@ -62,7 +64,9 @@ class Served:
     async def page(self, talk: str = "", after: int = 0, mode: str = "", beside: bool = False) -> AsyncIterator[Page]:
         async with self.raw() as socket:
             page = Page(socket)
-            await socket.send(json.dumps({"kind": "hello", "talk": talk, "after": after, "mode": mode, "beside": beside}))
+            await socket.send(
+                json.dumps({"kind": "hello", "talk": talk, "after": after, "mode": mode, "beside": beside})
+            )
             page.welcome = await page.kind("welcome")
             page.seq, page.n = after if page.welcome["resumed"] else 0, page.welcome["taken"]
             yield page

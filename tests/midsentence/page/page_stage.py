@@ -1,8 +1,9 @@
-"""What tests of the page hold conversations with: a planner that reads what was said, in the model's place, and three slow tools.
+"""What tests of the page hold conversations with: a planner that reads what was said, in the model's place, and three
+slow tools.
 
-    "phone of NAME"   looks NAME up        a read, 0.3 s
-    "text NAME"       sends NAME a message a write, 0.3 s
-    "broken"          a read that says no
+"phone of NAME"   looks NAME up        a read, 0.3 s
+"text NAME"       sends NAME a message a write, 0.3 s
+"broken"          a read that says no
 """
 
 from __future__ import annotations
@@ -50,7 +51,10 @@ def plan(state: State) -> str:
         return calls(*lines, think=f"so far: {said}")
     if not state.final_in_context or state.graph.live:
         return PAUSE
-    return answer("; ".join(f"{call.spec.name} {call.args['name']}: {call.result or 'no'}" for call in there.values()) or "nothing to do")
+    return answer(
+        "; ".join(f"{call.spec.name} {call.args['name']}: {call.result or 'no'}" for call in there.values())
+        or "nothing to do"
+    )
 
 
 class World:

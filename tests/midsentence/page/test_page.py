@@ -1,4 +1,5 @@
-"""A conversation on the page, with a script in the model's place: what is told, and that a lost connection loses nothing."""
+"""A conversation on the page, with a script in the model's place: what is told, and that a lost connection loses
+nothing."""
 
 from __future__ import annotations
 

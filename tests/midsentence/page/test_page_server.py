@@ -44,7 +44,9 @@ def test_the_page_comes_with_a_policy_that_lets_only_its_own_script_run(tiny_tok
         head, body = await http(own.port, f"127.0.0.1:{own.port}")
         script = body.split('<script type="module">')[1].split("</script>")[0]
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-        assert head.startswith("HTTP/1.1 200") and f"script-src 'sha256-{digest}'" in head and "default-src 'none'" in head
+        assert (
+            head.startswith("HTTP/1.1 200") and f"script-src 'sha256-{digest}'" in head and "default-src 'none'" in head
+        )
         assert "frame-ancestors 'none'" in head and "nosniff" in head and "no-store" in head.lower()
 
     served(tiny_tokenizer, work)
@@ -52,7 +54,9 @@ def test_the_page_comes_with_a_policy_that_lets_only_its_own_script_run(tiny_tok
 
 def test_text_is_never_made_html_and_nothing_is_fetched():
     html, _ = server.document(8765)
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|Function\(|@import|url\((?!#)", html)
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|Function\(|@import|url\((?!#)", html
+    )
     assert set(re.findall(r"https?://[^\"' ]+", html)) == {"http://www.w3.org/2000/svg"}
     assert not re.search(r"<[^>]+\son\w+=", html.split('<script type="module">')[0]) and "{{" not in html
 
@@ -69,7 +73,9 @@ def test_every_control_has_a_name_and_every_id_that_the_script_asks_for_is_there
 
 def test_the_page_has_the_colours_of_the_figures():
     style = (PAGE / "page.css").read_text("utf-8")
-    colours = {"ink": INK, "line": LINE, "running": RUNNING, "held": HELD, "cut": CUT} | {n.replace("_", "-"): c for n, c in PARTS.items()}
+    colours = {"ink": INK, "line": LINE, "running": RUNNING, "held": HELD, "cut": CUT} | {
+        n.replace("_", "-"): c for n, c in PARTS.items()
+    }
     assert all(f"--{name}:{colour};" in style for name, colour in colours.items())
 
 
@@ -117,16 +123,21 @@ HELLO = json.dumps({"kind": "hello", "talk": "", "after": 0, "mode": "", "beside
 @pytest.mark.parametrize(
     ("sent", "says"),
     [
-        (["no json"], "one JSON object"), (["[" * 9000], "one JSON object"), (["{}"], "begins with hello"),
+        (["no json"], "one JSON object"),
+        (["[" * 9000], "one JSON object"),
+        (["{}"], "begins with hello"),
         ([HELLO.replace('"mode": ""', '"mode": "nosuch"')], "no mode 'nosuch'"),
         ([HELLO.replace('"after": 0', '"after": -1')], "begins with hello"),
-        ([HELLO, json.dumps({"kind": "hears", "n": 1, "text": "x" * 4001, "closes": False})], "more than 4000 characters"),
+        (
+            [HELLO, json.dumps({"kind": "hears", "n": 1, "text": "x" * 4001, "closes": False})],
+            "more than 4000 characters",
+        ),
         ([HELLO, json.dumps({"kind": "hears", "n": 1, "text": 7, "closes": False})], "no message that this page sends"),
         ([HELLO, json.dumps({"kind": "run", "n": 1})], "no message that this page sends"),
         ([HELLO, json.dumps({"kind": "ends", "n": 3})], "message 3 after 0"),
         ([HELLO, json.dumps({"kind": "ends", "n": True})], "message True after 0"),
     ],
-)  # fmt: skip
+)
 def test_what_a_page_never_sends_is_refused_with_the_reason(tiny_tokenizer, sent, says):
     async def work(own: Served) -> None:
         async with own.raw() as socket:
@@ -214,7 +225,12 @@ def test_each_conversation_has_a_log_and_own_tools_are_not_run_twice(tiny_tokeni
         model = PlannedModel(Scripted([], then="<pause>"), renderer, FAST, asyncio.get_running_loop().call_later)
         now = "2026-03-03 10:00:00"
         made = server.stage_of(
-            (model, renderer), asked, lambda mode: serve.row_of(asked, mode), lambda: serve.toolbox_of(asked.tools, now), now, tmp_path,
+            (model, renderer),
+            asked,
+            lambda mode: serve.row_of(asked, mode),
+            lambda: serve.toolbox_of(asked.tools, now),
+            now,
+            tmp_path,
         )
         for _ in range(2):
             async with made.open("speculative", lambda event, commands: None) as session:
@@ -224,7 +240,11 @@ def test_each_conversation_has_a_log_and_own_tools_are_not_run_twice(tiny_tokeni
     made = asyncio.run(work())
     for n in (1, 2):
         rows = [json.loads(line) for line in (tmp_path / f"page-{n}.jsonl").read_text().splitlines()]
-        assert rows[0]["type"] == "log" and rows[1]["event"]["text"] == "hello" and rows[-1]["commands"][-1]["type"] == "Finish"
+        assert (
+            rows[0]["type"] == "log"
+            and rows[1]["event"]["text"] == "hello"
+            and rows[-1]["commands"][-1]["type"] == "Finish"
+        )
     assert (made.beside is None) == (tools != "assistant") == bool(made.about["alone"])
     assert len(made.about["tools"]) == (16 if made.beside else 1)
 
@@ -249,7 +269,9 @@ def test_a_paced_tool_takes_its_time_and_stops_when_it_is_cancelled():
 def test_a_port_that_is_taken_is_one_line():
     with server.bound(0) as taken:
         taken.listen()
-        with pytest.raises(UserError, match=r"port \d+ can't be used \(Address already in use\); give another with --port"):
+        with pytest.raises(
+            UserError, match=r"port \d+ can't be used \(Address already in use\); give another with --port"
+        ):
             server.bound(taken.getsockname()[1])
 
 

@@ -1,4 +1,5 @@
-"""What earlier attempts at a turn have written is read, not written, and changes nothing: exact times, nanosecond for nanosecond."""
+"""What earlier attempts at a turn have written is read, not written, and changes nothing: exact times, nanosecond for
+nanosecond."""
 
 from __future__ import annotations
 
@@ -14,13 +15,18 @@ FIRST, SECOND = "ten old men sat by a fire".split(), "ten old women sat by a fir
 
 def test_the_row_is_eager_end_with_an_end_at_every_update():
     row, base = MODES["verified"], MODES["eager_end"]
-    assert {name for name in row.__slots__ if getattr(row, name) != getattr(base, name)} == {"verified", "whole", "results_cut"}
+    assert {name for name in row.__slots__ if getattr(row, name) != getattr(base, name)} == {
+        "verified",
+        "whole",
+        "results_cut",
+    }
 
 
 def test_all_is_done_when_the_end_is_heard():
     said, model = [(0.0, "look one to eight"), (5.0, ".")], [calls(LONG), answer()]
     assert play(said, model, mode="eager_end").rows("start say") == [
-        (6.1, "start", "1 look(one two three four five six seven eight)"), (7.1, "say", "done"),
+        (6.1, "start", "1 look(one two three four five six seven eight)"),
+        (7.1, "say", "done"),
     ]
     played = play(said, model, mode="verified")
     assert played.rows("start result model say") == [
@@ -37,7 +43,8 @@ def test_all_is_done_when_the_end_is_heard():
 def test_what_was_written_before_is_read_and_its_read_is_not_run_again():
     played = play([(0.0, "look one"), (3.0, "to eight"), (9.0, ".")], [calls(LONG), answer()] * 2, mode="verified")
     again = [row for row in played.rows("start result model say") if row[0] > 3]
-    # the words are taken in (0.1 s), and one pass reads the eleven words of the action (0.11 s); an answer of three words is written
+    # the words are taken in (0.1 s), and one pass reads the eleven words of the action (0.11 s); an answer of three
+    # words is written
     assert again == [
         (3.21, "start", "1v2 look(one two three four five six seven eight)"),
         (3.21, "model", calls(LONG)),
@@ -58,8 +65,10 @@ def test_what_is_another_now_is_written_and_the_rest_read():
     assert 0 < found.right < found.foreseen and found.kept == {(2, 2)}
     starts = [what for _, _, what in played.rows("start")]
     assert starts == [
-        "1 look(ten old men sat by a fire)", "2 look(and so on and on)",
-        "1v2 look(ten old women sat by a fire)", "2v2 look(and so on and on)",
+        "1 look(ten old men sat by a fire)",
+        "2 look(and so on and on)",
+        "1v2 look(ten old women sat by a fire)",
+        "2v2 look(and so on and on)",
     ]
 
 
@@ -98,7 +107,12 @@ def test_an_effect_drops_what_it_may_change():
         first, second = calls(f'1. {read}("a b c d")'), calls('1. note("x")', f'2. {read}("a b c d")')
         said = [(0.0, "read"), (3.0, "but note x first"), (8.0, ".")]
         played = play(said, [first, answer(), second, answer()], mode="verified", all_used=False)
-        starts = [command.name for _, commands in played.rollout.history for command in commands if isinstance(command, StartTool)]
+        starts = [
+            command.name
+            for _, commands in played.rollout.history
+            for command in commands
+            if isinstance(command, StartTool)
+        ]
         assert sorted(starts) == sorted([read, "note", read]) and played.rollout.drafted.kept == kept
 
 
@@ -107,7 +121,12 @@ def test_a_read_of_a_thrown_away_attempt_runs_to_its_end():
     played = play(said, [line, answer()] * 2, mode="verified", takes={"look": 3}, all_used=False)
     first, second = played.rows("start")
     (result,) = played.rows("result")
-    assert played.rows("stop") and result[0] == first[0] + 3 and first[0] < second[0] and played.rollout.drafted.kept == {(1, 2)}
+    assert (
+        played.rows("stop")
+        and result[0] == first[0] + 3
+        and first[0] < second[0]
+        and played.rollout.drafted.kept == {(1, 2)}
+    )
 
 
 class TestWhatIsForeseen:

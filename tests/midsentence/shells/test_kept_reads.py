@@ -1,4 +1,5 @@
-"""A live session that plans anew at every update: reads start early and run once, effects wait; in fake time, and with weights."""
+"""A live session that plans anew at every update: reads start early and run once, effects wait; in fake time, and with
+weights."""
 # ruff: noqa: TID251  (users and tools that take their time, in fake time)
 
 from __future__ import annotations
@@ -68,11 +69,16 @@ class Desk:
             """Writes into the book."""
             return await self.run(f"note {text}")
 
-        return [tool(access="read")(phone), tool(access="read", reads={"book"})(page), tool(access="write", writes={"book"})(note)]
+        return [
+            tool(access="read")(phone),
+            tool(access="read", reads={"book"})(page),
+            tool(access="write", writes={"book"})(note),
+        ]
 
 
 def played(renderer: Renderer, desk: Desk, plan: Any, said=SAID, mode: str = "verified") -> Session:
     """A session in fake time, whose model writes ``plan(words, highest call)``."""
+
     def words(state) -> str:
         return " ".join(segment.text for segment in state.transcript if segment.kind == "partial_query_update")
 
@@ -91,7 +97,9 @@ def phones(words: str, highest: int) -> str:
 
 
 def starts(session: Session) -> list[str]:
-    return [f"{start.name} {' '.join(map(str, start.args.values()))}".strip() for _, start in commands(session, StartTool)]
+    return [
+        f"{start.name} {' '.join(map(str, start.args.values()))}".strip() for _, start in commands(session, StartTool)
+    ]
 
 
 def written(session: Session) -> list[Any]:
@@ -120,7 +128,11 @@ def test_one_that_runs_is_joined(renderer):
 def test_a_write_never_starts_before_the_end_and_runs_once(renderer):
     desk = Desk()
     session = played(renderer, desk, lambda words, highest: DONE if highest else call('1. note("x")'))
-    assert desk.names == ["note x"] and desk.ran[0][0] >= 6.0 and [item.text for _, item in commands(session, Emit)] == ["Done."]
+    assert (
+        desk.names == ["note x"]
+        and desk.ran[0][0] >= 6.0
+        and [item.text for _, item in commands(session, Emit)] == ["Done."]
+    )
 
 
 def test_a_correction_is_planned_anew(renderer):
@@ -134,15 +146,22 @@ def test_a_correction_is_planned_anew(renderer):
 def test_a_read_that_failed_is_run_anew(renderer):
     desk = Desk(fails=1)
     session = played(renderer, desk, phones)
-    assert desk.names == ["phone Bob", "phone Bob"] and [event.value for event in events(session, ToolResult)] == ["phone Bob: 2"]
+    assert desk.names == ["phone Bob", "phone Bob"] and [event.value for event in events(session, ToolResult)] == [
+        "phone Bob: 2"
+    ]
 
 
 def test_an_effect_drops_what_it_may_have_changed(renderer):
     desk = Desk()
 
     def plan(words: str, highest: int) -> str:
-        return DONE if highest > 1 or highest and "note" not in words else call("1. page()") if "note" not in words else call(
-            '1. note("x")', "2. page()")
+        return (
+            DONE
+            if highest > 1 or highest and "note" not in words
+            else call("1. page()")
+            if "note" not in words
+            else call('1. note("x")', "2. page()")
+        )
 
     played(renderer, desk, plan, said=((0, "read", False), (3, "after a note", False), (6, "", True)))
     assert desk.names == ["page", "note x", "page"]
@@ -155,8 +174,12 @@ def test_what_was_read_for_a_turn_is_old_in_the_next(renderer):
         return DONE if highest == 1 + words.count("again") else call(f'{highest + 1}. phone("Bob")')
 
     async def work():
-        script = Scripted([], lambda state: plan(" ".join(s.text for s in state.transcript if s.kind == "partial_query_update"),
-                                                 state.graph.highest))
+        script = Scripted(
+            [],
+            lambda state: plan(
+                " ".join(s.text for s in state.transcript if s.kind == "partial_query_update"), state.graph.highest
+            ),
+        )
         async with planned(renderer, script, desk.tools(), "verified", SLOW) as session:
             await say(session, *SAID)
             await session.answer(60)
@@ -193,8 +216,12 @@ def test_the_log_replays_to_the_same_state(renderer):
 
 
 def test_with_weights_the_context_holds_what_the_transcript_says(tiny_tokenizer):
-    """A random model under no grammar writes nonsense; what it holds after attempts that were thrown away is what was said in the end."""
-    renderer, tiny = Renderer(copy.deepcopy(tiny_tokenizer), tags="text"), TransformersModel.load("tiny", max_tokens=2000, dtype="float32")
+    """A random model under no grammar writes nonsense; what it holds after attempts that were thrown away is what was
+    said in the end."""
+    renderer, tiny = (
+        Renderer(copy.deepcopy(tiny_tokenizer), tags="text"),
+        TransformersModel.load("tiny", max_tokens=2000, dtype="float32"),
+    )
     lines = renderer.action_ids(call('1. phone("Alice or Carol")'))
 
     class Says:
@@ -206,6 +233,7 @@ def test_with_weights_the_context_holds_what_the_transcript_says(tiny_tokenizer)
             class Line:
                 def allowed(self):
                     import numpy as np
+
                     mask = np.zeros(renderer.vocabulary_size, dtype=bool)
                     mask[left[:1] or [0]] = True
                     return mask
@@ -221,7 +249,9 @@ def test_with_weights_the_context_holds_what_the_transcript_says(tiny_tokenizer)
     async def work():
         desk = Desk(takes_s=0.01)
         with ModelWorker(tiny, grammar=Says()) as worker:
-            async with open_session((worker, renderer), FunctionToolbox(desk.tools()), "verified", system="") as session:
+            async with open_session(
+                (worker, renderer), FunctionToolbox(desk.tools()), "verified", system=""
+            ) as session:
                 for n, words in enumerate(("call them", "both", "now")):
                     await session.hear(words)
                     while sum(isinstance(c, StartTool) for _, cs in session.history for c in cs) <= n:
@@ -234,6 +264,6 @@ def test_with_weights_the_context_holds_what_the_transcript_says(tiny_tokenizer)
 
     held, session, desk = real(work)
     whole = list(renderer.ids(session.prompt_ids, session.state.transcript))
-    assert held == whole[:len(held)] and len(whole) - len(held) <= 1 and desk.names == ["phone Alice or Carol"]
+    assert held == whole[: len(held)] and len(whole) - len(held) <= 1 and desk.names == ["phone Alice or Carol"]
     found = session.rollout().drafted
     assert found.attempts == 2 and found.right == found.foreseen > 0 and len(found.kept) == 2

@@ -111,7 +111,9 @@ def planned(renderer, script, tools, mode="speculative", profile=FAST, limits=No
     model = PlannedModel(script if hasattr(script, "plan") else Scripted(script), renderer, profile, loop.call_later)
     box = tools if hasattr(tools, "specs") else FunctionToolbox(tools)
     clock = WallClock(lambda: ns(loop.time()))
-    return Session(model, box, renderer, settings(mode, **(changes or {})), clock=clock, limits=limits, system="", **options)
+    return Session(
+        model, box, renderer, settings(mode, **(changes or {})), clock=clock, limits=limits, system="", **options
+    )
 
 
 async def say(session: Session, *rows: tuple[float, str, bool]) -> None:
@@ -128,7 +130,9 @@ def events(session: Session, kind: type) -> list[Any]:
 
 
 def commands(session: Session, kind: type) -> list[tuple[float, Any]]:
-    return [(seconds(event.at_ns), item) for event, items in session.history for item in items if isinstance(item, kind)]
+    return [
+        (seconds(event.at_ns), item) for event, items in session.history for item in items if isinstance(item, kind)
+    ]
 
 
 def notes(session: Session) -> list[str]:
@@ -150,7 +154,12 @@ async def send(to: str, text: str) -> str:
 
 
 TEXT_BOB = [
-    call('1. phone("Bob")'), "<pause>", call('2. send($1, "meeting at ten")'), "<answer>I texted Bob.</answer>", "<pause>", "<pause>",
+    call('1. phone("Bob")'),
+    "<pause>",
+    call('2. send($1, "meeting at ten")'),
+    "<answer>I texted Bob.</answer>",
+    "<pause>",
+    "<pause>",
     "<answer>I texted Bob.</answer>",
 ]
 ANSWER = "<answer>I texted Bob.</answer>"
@@ -177,12 +186,18 @@ class TestTimes:
     @pytest.mark.parametrize("mode", MODES)
     @pytest.mark.parametrize("profile", [FAST, SLOW], ids=lambda profile: profile.name)
     def test_live_is_what_simulation_says(self, renderer, mode, profile):
-        """Same script, tools and updates on the virtual clock and in the live loop: same ids, same calls, same times."""
+        """Same script, tools and updates on the virtual clock and in the live loop: same ids, same calls, same
+        times."""
         many = {"sequential", "parallel", "async_tools"}
         script = [call('1. phone("Bob")'), call('2. send($1, "meeting at ten")')] if mode in many else TEXT_BOB
         then = ANSWER
         if settings(mode).verified:  # anew at every update
-            script, then = [], lambda state: call('1. phone("Bob")', '2. send($1, "meeting at ten")') if not state.graph.highest else ANSWER
+            script, then = (
+                [],
+                lambda state: (
+                    call('1. phone("Bob")', '2. send($1, "meeting at ten")') if not state.graph.highest else ANSWER
+                ),
+            )
 
         async def work():
             async with planned(renderer, Scripted(script, then), [phone, send], mode, profile) as session:
@@ -193,8 +208,13 @@ class TestTimes:
         session = fake(work)
         updates = [UserUpdate(ns(at_s), text, final) for at_s, text, final in SPOKEN]
         rollout = Episode(
-            settings=settings(mode), profile=profile, toolbox=FunctionToolbox([phone, send]), updates=updates, renderer=renderer,
-            prompt_ids=session.prompt_ids, planner=Scripted(script, then),
+            settings=settings(mode),
+            profile=profile,
+            toolbox=FunctionToolbox([phone, send]),
+            updates=updates,
+            renderer=renderer,
+            prompt_ids=session.prompt_ids,
+            planner=Scripted(script, then),
         ).run()
         assert rollout.outcome == "answered" == session.rollout().outcome
         if settings(mode).verified:
@@ -207,7 +227,8 @@ class TestTimes:
 
         simulated, live = shown(rollout.history), shown(session.history)
         assert [item if isinstance(item, Emit) else (item.name, item.args) for _, item in live] == [
-            item if isinstance(item, Emit) else (item.name, item.args) for _, item in simulated]
+            item if isinstance(item, Emit) else (item.name, item.args) for _, item in simulated
+        ]
         for (at, _), (expected, _) in zip(live, simulated):
             assert abs(at - expected) < 200_000  # fake time counts in microseconds, a rounding a token
         whole = renderer.ids(session.prompt_ids, session.state.transcript)
@@ -254,7 +275,9 @@ class TestTimes:
 
         session = fake(work)
         assert [type(event).__name__ for event, _ in session.history if isinstance(event, ToolError | ToolResult)] == [
-            "ToolError", "ToolResult"]
+            "ToolError",
+            "ToolResult",
+        ]
         assert session.state.graph[1].state == "done"
 
     def test_the_commit_grace_is_a_timer(self, renderer):
@@ -267,7 +290,11 @@ class TestTimes:
 
         session = fake(work)
         [(started, _)] = commands(session, StartTool)
-        ended = min(at for at, moved in commands(session, Moved) if (moved.state, moved.input) == (CallState.BLOCKED, Input.HOLD))
+        ended = min(
+            at
+            for at, moved in commands(session, Moved)
+            if (moved.state, moved.input) == (CallState.BLOCKED, Input.HOLD)
+        )
         [timer] = [event for event, _ in session.history if type(event).__name__ == "Timer"]
         assert seconds(timer.at_ns) == started > ended + 0.7
 
@@ -276,7 +303,9 @@ class TestTimes:
 
         async def work():
             script = Scripted([call('1. send("Bob", "hi")'), "<pause>", call("COMMIT")], "<answer>Done.</answer>")
-            async with planned(renderer, script, [send], changes=changes, limits=Limits(silence_s=(0.6, 1.2))) as session:
+            async with planned(
+                renderer, script, [send], changes=changes, limits=Limits(silence_s=(0.6, 1.2))
+            ) as session:
                 await say(session, (0, "text Bob", False), (0.4, "hi", False))
                 await session.answer()
                 await session.hear("", final=True)
@@ -383,10 +412,23 @@ class TestTools:
         session = fake(work)
         assert [(event.version, event.value) for event in events(session, ToolResult)] == [(2, "Samuel")]
 
-    @pytest.mark.parametrize("error", [
-        ValueError("bad"), ToolFailure("no such thing"), SystemExit(3), KeyboardInterrupt(), GeneratorExit(), StopIteration(1),
-        asyncio.CancelledError(), RecursionError("deep"), BaseException("base"), TimeoutError("late"), ExceptionGroup("g", [OSError()]),
-    ], ids=lambda error: type(error).__name__)
+    @pytest.mark.parametrize(
+        "error",
+        [
+            ValueError("bad"),
+            ToolFailure("no such thing"),
+            SystemExit(3),
+            KeyboardInterrupt(),
+            GeneratorExit(),
+            StopIteration(1),
+            asyncio.CancelledError(),
+            RecursionError("deep"),
+            BaseException("base"),
+            TimeoutError("late"),
+            ExceptionGroup("g", [OSError()]),
+        ],
+        ids=lambda error: type(error).__name__,
+    )
     @pytest.mark.parametrize("form", ["async", "thread"])
     def test_whatever_a_tool_raises_is_data(self, renderer, error, form):
         async def later() -> str:
@@ -402,7 +444,9 @@ class TestTools:
         name = broken.spec.name
 
         async def work():
-            async with planned(renderer, Scripted([call(f"1. {name}()")], "<answer>Sorry.</answer>"), [broken]) as session:
+            async with planned(
+                renderer, Scripted([call(f"1. {name}()")], "<answer>Sorry.</answer>"), [broken]
+            ) as session:
                 await say(session, (0, "go", True))
                 assert await session.answer() == "Sorry."
                 return session
@@ -455,7 +499,9 @@ class TestTools:
             return "late"
 
         async def work():
-            async with planned(renderer, Scripted([call("1. stubborn()")], "<answer>No.</answer>"), [stubborn]) as session:
+            async with planned(
+                renderer, Scripted([call("1. stubborn()")], "<answer>No.</answer>"), [stubborn]
+            ) as session:
                 await say(session, (0, "go", True))
                 await session.answer()
             return session
@@ -504,8 +550,15 @@ class TestTools:
 
         session = real(work)
         assert ran == [("phone", {"name": "Bob"})]
-        errors = [segment.text for _, item in commands(session, Append) for segment in item.segments if segment.kind == "error"]
-        assert ["unknown tool '__import__'" in errors[0], "must be string" in errors[1], "at most 1" in errors[2]] == [True] * 3
+        errors = [
+            segment.text
+            for _, item in commands(session, Append)
+            for segment in item.segments
+            if segment.kind == "error"
+        ]
+        assert ["unknown tool '__import__'" in errors[0], "must be string" in errors[1], "at most 1" in errors[2]] == [
+            True
+        ] * 3
 
     def test_a_tool_cant_reach_the_log_through_its_arguments_and_knows_its_key(self, renderer):
         keys = []
@@ -649,10 +702,15 @@ def _done(value):
 
 
 class TestEnds:
-    @pytest.mark.parametrize(("model", "outcome", "after_s"), [
-        ({}, "model_timeout", 60), ({"deaf": True}, "model_timeout", 60), ({"broken": ValueError("cuda")}, "model_failed", 0),
-        ({"broken": ContextFull("8193")}, "context_overflow", 0),
-    ])
+    @pytest.mark.parametrize(
+        ("model", "outcome", "after_s"),
+        [
+            ({}, "model_timeout", 60),
+            ({"deaf": True}, "model_timeout", 60),
+            ({"broken": ValueError("cuda")}, "model_failed", 0),
+            ({"broken": ContextFull("8193")}, "context_overflow", 0),
+        ],
+    )
     def test_a_model_that_hangs_or_breaks_ends_the_session(self, renderer, model, outcome, after_s):
         async def work():
             loop = asyncio.get_running_loop()
@@ -669,7 +727,9 @@ class TestEnds:
         session, silent, ended = fake(work)
         assert session.outcome == outcome and silent.closed == 1
         assert ended.__cause__ is session.failure is not None
-        assert seconds(next(event.at_ns for event, _ in session.history if isinstance(event, Close | Crowded))) == after_s
+        assert (
+            seconds(next(event.at_ns for event, _ in session.history if isinstance(event, Close | Crowded))) == after_s
+        )
 
     def test_a_failure_after_the_end_of_an_action_is_none(self, renderer):
         class Hasty(Silent):
@@ -759,7 +819,7 @@ class TestEnds:
 
     def test_the_bodys_own_error_comes_out_as_it_is(self, renderer):
         async def work():
-            async with planned(renderer, Scripted([call("1. phone(\"Bob\")")], "<pause>"), [phone]) as session:
+            async with planned(renderer, Scripted([call('1. phone("Bob")')], "<pause>"), [phone]) as session:
                 await say(session, (0, "go", False))
                 await asyncio.sleep(0.2)
                 raise LookupError("mine")
@@ -864,27 +924,43 @@ class TestAnswerParts:
             await asyncio.sleep(0.5)
             return "sent"
 
-        session, told = self.run(renderer, [call('1. send("hi")'), "<answer>Sent it.</answer>"], (0, "send hi", True), tools=[send])
+        session, told = self.run(
+            renderer, [call('1. send("hi")'), "<answer>Sent it.</answer>"], (0, "send hi", True), tools=[send]
+        )
         done_s = seconds(next(event.at_ns for event in events(session, ToolResult)))
         assert [part for _, part in told] == [AnswerPart("Sent it.", last=True)]
         assert told[0][0] >= done_s - 0.002
 
     def test_what_the_user_speaks_into_is_taken_back(self, renderer):
         answers = ["<answer>It is a very long story indeed.</answer>", "<answer>Sorry.</answer>"]
-        _session, told = self.run(renderer, answers, (0, "tell me", True), (0.2, "no wait", True), changes={"interrupt": "token"})
+        _session, told = self.run(
+            renderer, answers, (0, "tell me", True), (0.2, "no wait", True), changes={"interrupt": "token"}
+        )
         at = [part.withdrawn for _, part in told].index(True)
         assert at > 1 and "It is a very".startswith("".join(part.text for _, part in told[:at])[:4])
-        assert not any(part.last for _, part in told[:at + 1])
-        assert "".join(part.text for _, part in told[at + 1:]) == "Sorry." and told[-1][1].last
+        assert not any(part.last for _, part in told[: at + 1])
+        assert "".join(part.text for _, part in told[at + 1 :]) == "Sorry." and told[-1][1].last
 
     def test_what_is_refused_is_taken_back(self, renderer):
         _session, told = self.run(renderer, ["<answer>It is <pause>", "<answer>Fine.</answer>"], (0, "how is it", True))
         at = [part.withdrawn for _, part in told].index(True)
-        assert "".join(part.text for _, part in told[:at]) == "It is" and "".join(part.text for _, part in told[at:]) == "Fine."
+        assert (
+            "".join(part.text for _, part in told[:at]) == "It is"
+            and "".join(part.text for _, part in told[at:]) == "Fine."
+        )
 
-    @pytest.mark.parametrize(("written", "said"), [
-        ("  a b ", "a b"), ("a </ans", "a"), ("a <b", "a <b"), ("a < b <", "a < b"), ("<", ""), ("a </answer_interr", "a"), ("", ""),
-    ])
+    @pytest.mark.parametrize(
+        ("written", "said"),
+        [
+            ("  a b ", "a b"),
+            ("a </ans", "a"),
+            ("a <b", "a <b"),
+            ("a < b <", "a < b"),
+            ("<", ""),
+            ("a </answer_interr", "a"),
+            ("", ""),
+        ],
+    )
     def test_what_may_open_a_tag_waits(self, written, said):
         assert sayable(written) == said
 
@@ -924,7 +1000,9 @@ class TestLog:
             read_log(tmp_path / "torn.jsonl")
 
     def test_where_tools_have_secrets_nothing_is_written_before_they_are_known(self, renderer, tmp_path):
-        session = self.secret_session(renderer, [call('1. login("ann", "marmalade")')], [(0, "log ann in with marmalade", True)])
+        session = self.secret_session(
+            renderer, [call('1. login("ann", "marmalade")')], [(0, "log ann in with marmalade", True)]
+        )
         with LogFile(tmp_path / "live.jsonl", session.initial) as log:
             for event, asked in session.history:
                 log.add(event, asked)
@@ -945,7 +1023,9 @@ class TestLog:
         assert header["session"] == session.initial.session and not header["redacted"]
         again = replay(session.initial, [event for event, _ in history])
         assert list(again.transcript) == list(session.state.transcript)
-        assert renderer.ids(session.prompt_ids, again.transcript) == renderer.ids(session.prompt_ids, session.state.transcript)
+        assert renderer.ids(session.prompt_ids, again.transcript) == renderer.ids(
+            session.prompt_ids, session.state.transcript
+        )
         assert again.graph.calls == session.state.graph.calls
         with pytest.raises(ValueError, match="no session log of schema 1"):
             (tmp_path / "odd.jsonl").write_text("{}\n")
@@ -973,7 +1053,9 @@ class TestLog:
 
     SECRET = 'hun"ter<2> é'
 
-    def secret_session(self, renderer, lines: Sequence[str], spoken: Sequence[tuple[float, str, bool]], changes=None) -> Session:
+    def secret_session(
+        self, renderer, lines: Sequence[str], spoken: Sequence[tuple[float, str, bool]], changes=None
+    ) -> Session:
         @tool(access="read", secret=("password", "pin"), latency=Constant(0.1))
         async def login(user: str, password: str, pin: int = 0) -> str:
             """Logs in."""
@@ -982,7 +1064,9 @@ class TestLog:
 
         async def work():
             script = Scripted(lines, "<answer>In.</answer>")
-            async with planned(renderer, script, [login], changes={"max_errors_in_row": 9} | (changes or {})) as session:
+            async with planned(
+                renderer, script, [login], changes={"max_errors_in_row": 9} | (changes or {})
+            ) as session:
                 await say(session, *spoken)
                 await session.answer()
                 return session
@@ -1018,10 +1102,18 @@ class TestLog:
         [result] = [event for event, _ in history if isinstance(event, ToolResult)]
         assert result.value == "welcome ann with [secret] and [secret]"
 
-    @pytest.mark.parametrize("line", [
-        "1. login(ann, marmalade)", '1. login("ann", marmalade', '1. login("ann", "marmalade", "x", "y")', '1. login("ann", ["marmalade"])',
-        '7. login("ann", "marmalade")', '1. login("ann\u2028", "marmalade", "x", "y")', '1. login("ann", "marmalade", pin="marmalade")',
-    ])
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "1. login(ann, marmalade)",
+            '1. login("ann", marmalade',
+            '1. login("ann", "marmalade", "x", "y")',
+            '1. login("ann", ["marmalade"])',
+            '7. login("ann", "marmalade")',
+            '1. login("ann\u2028", "marmalade", "x", "y")',
+            '1. login("ann", "marmalade", pin="marmalade")',
+        ],
+    )
     def test_a_line_that_never_became_a_call_keeps_its_secret_too(self, renderer, tmp_path, line):
         session = self.secret_session(renderer, [call(line)], [(0, "log ann in", True)])
         assert "marmalade" in "".join(event.text for event in events(session, ModelOutput))
@@ -1029,26 +1121,39 @@ class TestLog:
         _, history = read_log(tmp_path / "log.jsonl")
         ids = [index for event, _ in history if isinstance(event, ModelOutput) for index in event.ids]
         for text in (log, renderer.text(ids)):
-            assert [text[max(0, text.index(part) - 60):][:120] for part in ("marm", "lade") if part in text] == []
+            assert [text[max(0, text.index(part) - 60) :][:120] for part in ("marm", "lade") if part in text] == []
 
     def test_a_cut_line_and_a_revised_one(self, renderer, tmp_path):
         session = self.secret_session(
-            renderer, [call('1. login("ann", "marmalade")', '2. login("bob", "marmalade")'), call('1. login("ann", "trombone")')],
-            [(0, "log ann in", False), (0.0365, "now", True)], {"interrupt": "token"},
+            renderer,
+            [call('1. login("ann", "marmalade")', '2. login("bob", "marmalade")'), call('1. login("ann", "trombone")')],
+            [(0, "log ann in", False), (0.0365, "now", True)],
+            {"interrupt": "token"},
         )
-        assert [(note, "marm" in text, "2. login" in text) for note, text in self.cuts(session)] == [("cut", True, True)]
+        assert [(note, "marm" in text, "2. login" in text) for note, text in self.cuts(session)] == [
+            ("cut", True, True)
+        ]
         log = self.written(session, tmp_path / "log.jsonl")
         assert "marm" not in log and "trombone" not in log
 
-    @pytest.mark.parametrize("lines", [
-        ['1. login("ann", "x1")', '1. password = "marmalade"'], ['1. login("ann", "begin")', '1. password += "marmalade"'],
-        ['1. login("ann", "x1")', "1. password = marmalade"], ['7. password = "marmalade"'],
-        ['1. login("ann", "x1")', '1. password = "marm'],
-    ])
+    @pytest.mark.parametrize(
+        "lines",
+        [
+            ['1. login("ann", "x1")', '1. password = "marmalade"'],
+            ['1. login("ann", "begin")', '1. password += "marmalade"'],
+            ['1. login("ann", "x1")', "1. password = marmalade"],
+            ['7. password = "marmalade"'],
+            ['1. login("ann", "x1")', '1. password = "marm'],
+        ],
+    )
     def test_an_amended_secret_is_one(self, renderer, tmp_path, lines):
         session = self.secret_session(renderer, [call(*lines)], [(0, "log ann in", True)], {"revise": "amend"})
         log = self.written(session, tmp_path / "log.jsonl")
-        assert "marm" in "".join(event.text for event in events(session, ModelOutput)) and "marm" not in log and "lade" not in log
+        assert (
+            "marm" in "".join(event.text for event in events(session, ModelOutput))
+            and "marm" not in log
+            and "lade" not in log
+        )
 
     def test_a_result_that_becomes_a_secret_is_one_from_the_start(self, renderer, tmp_path):
         @tool(access="read", latency=Constant(0.1))
@@ -1063,7 +1168,9 @@ class TestLog:
 
         async def work():
             script = Scripted([call("1. code()", '2. enter("no. " + $1)')], "<answer>Open.</answer>")
-            async with planned(renderer, script, [code, enter], "sequential", changes={"calls_per_action": None}) as session:
+            async with planned(
+                renderer, script, [code, enter], "sequential", changes={"calls_per_action": None}
+            ) as session:
                 await say(session, (0, "open it", True))
                 await session.answer()
                 return session
@@ -1090,7 +1197,9 @@ class TestLog:
 
         session = fake(work)
         rows = rows_of(session.history, session.initial.tools)
-        assert rows == [{"event": to_json(event), "commands": [to_json(item) for item in items]} for event, items in session.history]
+        assert rows == [
+            {"event": to_json(event), "commands": [to_json(item) for item in items]} for event, items in session.history
+        ]
         assert all(from_json(row["event"]) == event for row, (event, _) in zip(rows, session.history))
 
 
@@ -1112,10 +1221,17 @@ class Chaos:
             arg = f"${rng.randint(1, top)}" if top and rng.random() < 0.4 else f'"a{rng.randint(0, 5)}"'
             name = "nothing" if rng.random() < 0.03 else rng.choice(["read", "egress", "write"])
             lines.append(f"REMOVE {id}" if kind > 0.92 else f"{id}. {name}({arg})")
-        return rng.choices([
-            call(*lines), "<pause>", "<answer>Ok.</answer>", "<think>" + "so " * rng.randint(1, 30) + "</think>" + call(*lines),
-            "<tool_call>nonsense", "<think>never closed",
-        ], [6, 2, 3, 4, 0.3, 0.2])[0]
+        return rng.choices(
+            [
+                call(*lines),
+                "<pause>",
+                "<answer>Ok.</answer>",
+                "<think>" + "so " * rng.randint(1, 30) + "</think>" + call(*lines),
+                "<tool_call>nonsense",
+                "<think>never closed",
+            ],
+            [6, 2, 3, 4, 0.3, 0.2],
+        )[0]
 
     def tools(self):
         rng = self.rng
@@ -1128,7 +1244,9 @@ class Chaos:
                     if rng.random() < 0.5:
                         raise
             if rng.random() < 0.25:
-                raise rng.choice([ToolFailure("no"), ValueError("x"), SystemExit(1), KeyboardInterrupt(), asyncio.CancelledError()])
+                raise rng.choice(
+                    [ToolFailure("no"), ValueError("x"), SystemExit(1), KeyboardInterrupt(), asyncio.CancelledError()]
+                )
             return f"got {text}"
 
         async def read(text: str) -> str:
@@ -1157,8 +1275,10 @@ class TestChaos:
         rate, mode = rng.choice([20, 100, 1000]), rng.choice(list(MODES))
         profile = Profile("any", rate, rate * 10, rng.choice([0, ns(0.05)]))
         changes = {
-            "interrupt": rng.choice(["token", "line", "action"]), "commit": rng.choice(["action", "paper"]),
-            "revise_cascade": rng.choice(["rerun", "cancel"]), "commit_grace_ns": rng.choice([0, ns(0.4)]),
+            "interrupt": rng.choice(["token", "line", "action"]),
+            "commit": rng.choice(["action", "paper"]),
+            "revise_cascade": rng.choice(["rerun", "cancel"]),
+            "commit_grace_ns": rng.choice([0, ns(0.4)]),
             "allowed_egress": frozenset(["egress"]) if rng.random() < 0.5 else frozenset(),
         }
         limits = Limits(inbox_events=rng.choice([1, 2, 64]), backlog_segments=rng.choice([1, 16]), idle_s=40)
@@ -1273,7 +1393,11 @@ class TestWorker:
 
         found, worker = real(work)
         assert [text for text, _ in found] == [f"s{n} has it." for n in range(6)]
-        assert all(event.value == f"+1 {session.state.session}" for _, session in found for event in events(session, ToolResult))
+        assert all(
+            event.value == f"+1 {session.state.session}"
+            for _, session in found
+            for event in events(session, ToolResult)
+        )
         assert max(sizes) > 1, "sessions never shared a step"
         assert not worker.alive
 
@@ -1292,7 +1416,11 @@ class TestWorker:
                 tiny.close(stream)
 
         def plans(state):
-            return "<think>" + "the user speaks on " * 20 + "</think><pause>" if not state.final_heard else "<answer>Ok.</answer>"
+            return (
+                "<think>" + "the user speaks on " * 20 + "</think><pause>"
+                if not state.final_heard
+                else "<answer>Ok.</answer>"
+            )
 
         async def work():
             with ModelWorker(Keeping(), grammar=self.forced(renderer, plans)) as worker:
@@ -1330,7 +1458,10 @@ class TestWorker:
         async def work():
             with ModelWorker(tiny, grammar=self.forced(renderer, lambda state: "<answer>Fine.</answer>")) as worker:
                 box, row = FunctionToolbox([]), settings("speculative")
-                async with Session(worker, box, renderer, row, system="") as one, Session(worker, box, renderer, row, system="") as two:
+                async with (
+                    Session(worker, box, renderer, row, system="") as one,
+                    Session(worker, box, renderer, row, system="") as two,
+                ):
                     await one.hear("word " * 600, final=True)
                     await two.hear("word", final=True)
                     with pytest.raises(SessionEnded, match="context_overflow"):
@@ -1340,10 +1471,16 @@ class TestWorker:
         assert real(work) == "Fine."
 
     def test_a_full_context_lets_the_oldest_turns_go(self, renderer, tiny):
-        """What the model's engine holds is made anew, from the prompt on, and is then what the transcript leaves to be shown."""
+        """What the model's engine holds is made anew, from the prompt on, and is then what the transcript leaves to be
+        shown."""
+
         async def work():
-            with ModelWorker(tiny, grammar=self.forced(renderer, lambda state: f"<answer>Fine, {state.turn}.</answer>")) as worker:
-                async with Session(worker, FunctionToolbox([]), renderer, settings("speculative"), system="") as session:
+            with ModelWorker(
+                tiny, grammar=self.forced(renderer, lambda state: f"<answer>Fine, {state.turn}.</answer>")
+            ) as worker:
+                async with Session(
+                    worker, FunctionToolbox([]), renderer, settings("speculative"), system=""
+                ) as session:
                     answers, held = [], []
                     for n in range(12):
                         await session.hear(f"number {n} " + "word " * 60, final=True)
@@ -1356,10 +1493,16 @@ class TestWorker:
                 return session, answers, held
 
         session, answers, held = real(work)
-        assert answers == [f"Fine, {n + 1}." for n in range(12)] and session.outcome == "closed" and session.failure is None
+        assert (
+            answers == [f"Fine, {n + 1}." for n in range(12)]
+            and session.outcome == "closed"
+            and session.failure is None
+        )
         assert commands(session, Forget) and session.state.shown.turns > 0
         assert session.state.context_tokens <= session.state.settings.max_context_tokens <= tiny.max_tokens
-        assert all(ids == whole and missing <= 1 for ids, whole, missing in held), "the engine's context is not what is shown"
+        assert all(ids == whole and missing <= 1 for ids, whole, missing in held), (
+            "the engine's context is not what is shown"
+        )
 
     def test_a_step_that_fails_takes_down_only_whose_it_is(self, renderer, tiny):
         class Poisoned:
@@ -1387,10 +1530,13 @@ class TestWorker:
                 tiny.close(getattr(stream, "inner", stream))
 
         async def work():
-            with ModelWorker(Poisoned(), grammar=self.forced(renderer, lambda state: "<answer>Fine.</answer>")) as worker:
+            with ModelWorker(
+                Poisoned(), grammar=self.forced(renderer, lambda state: "<answer>Fine.</answer>")
+            ) as worker:
                 box, row = FunctionToolbox([]), settings("speculative")
                 async with (
-                    Session(worker, box, renderer, row, system="", seed=1) as bad, Session(worker, box, renderer, row, system="") as good
+                    Session(worker, box, renderer, row, system="", seed=1) as bad,
+                    Session(worker, box, renderer, row, system="") as good,
                 ):
                     await bad.hear("word", final=True)
                     await good.hear("word", final=True)
@@ -1408,7 +1554,10 @@ class TestWorker:
         async def work():
             worker = ModelWorker(tiny, grammar=self.forced(renderer, lambda state: "<answer>Fine.</answer>"))
             box, row = FunctionToolbox([]), settings("speculative")
-            async with Session(worker, box, renderer, row, system="") as one, Session(worker, box, renderer, row, system="") as two:
+            async with (
+                Session(worker, box, renderer, row, system="") as one,
+                Session(worker, box, renderer, row, system="") as two,
+            ):
                 worker.desk.ask(broken)
                 for session in (one, two):
                     with suppress(SessionEnded):

@@ -1,4 +1,5 @@
-"""What users, tools and backends get wrong ends the one call or the one session that it concerns, clearly, and no other."""
+"""What users, tools and backends get wrong ends the one call or the one session that it concerns, clearly, and no
+other."""
 # ruff: noqa: TID251  (waits in fake and in real time)
 
 from __future__ import annotations
@@ -44,16 +45,20 @@ class Mute(ToolFailure):
 
 
 class TestUser:
-    @pytest.mark.parametrize(("given", "error", "text"), [
-        ({"text": None}, TypeError, "hear was given NoneType for text"),
-        ({"text": b"go"}, TypeError, "hear was given bytes for text"),
-        ({"text": "go", "retracts": -1}, ValueError, "hear was given retracts=-1"),
-        ({"text": "go", "retracts": None}, ValueError, "hear was given retracts=None"),
-        ({"text": "go", "retracts": 10**5000}, ValueError, "a retracts of more than 1000000"),
-        ({"text": "go", "final": "no"}, TypeError, "hear was given final='no'"),
-        ({"text": "go", "final": None}, TypeError, "hear was given final=None"),
-        ({"text": "go " * 2_000_000}, ValueError, "6000000 characters, and an update holds 100000"),
-    ], ids=["none", "bytes", "negative", "no_count", "endless", "final_text", "final_none", "huge"])
+    @pytest.mark.parametrize(
+        ("given", "error", "text"),
+        [
+            ({"text": None}, TypeError, "hear was given NoneType for text"),
+            ({"text": b"go"}, TypeError, "hear was given bytes for text"),
+            ({"text": "go", "retracts": -1}, ValueError, "hear was given retracts=-1"),
+            ({"text": "go", "retracts": None}, ValueError, "hear was given retracts=None"),
+            ({"text": "go", "retracts": 10**5000}, ValueError, "a retracts of more than 1000000"),
+            ({"text": "go", "final": "no"}, TypeError, "hear was given final='no'"),
+            ({"text": "go", "final": None}, TypeError, "hear was given final=None"),
+            ({"text": "go " * 2_000_000}, ValueError, "6000000 characters, and an update holds 100000"),
+        ],
+        ids=["none", "bytes", "negative", "no_count", "endless", "final_text", "final_none", "huge"],
+    )
     def test_what_is_no_update_is_refused_and_the_session_goes_on(self, renderer, given, error, text):
         async def work():
             async with planned(renderer, Scripted([], "<answer>Fine.</answer>"), []) as session:
@@ -69,7 +74,9 @@ class TestUser:
     @pytest.mark.parametrize("given", [float("nan"), float("inf"), -1, 10**400, "long", None])
     def test_what_is_no_length_of_time_is_no_silence(self, renderer, given):
         async def work():
-            async with planned(renderer, Scripted([], "<answer>Fine.</answer>"), [], changes={"commit_on": "silence"}) as session:
+            async with planned(
+                renderer, Scripted([], "<answer>Fine.</answer>"), [], changes={"commit_on": "silence"}
+            ) as session:
                 await session.hear("go")
                 with pytest.raises(ValueError, match="silent was given no number of seconds from 0 to 86400"):
                     await session.silent(given)
@@ -81,7 +88,8 @@ class TestUser:
 
     @pytest.mark.parametrize("changes", [{"commit_grace_ns": ns(3)}, {}], ids=["grace", "conflict"])
     def test_words_that_the_model_can_not_take_yet_hold_back_what_it_committed(self, renderer, changes):
-        """It writes a long answer, and results wait for it: the user's "do not" was put aside behind them, and the write ran."""
+        """It writes a long answer, and results wait for it: the user's "do not" was put aside behind them, and the
+        write ran."""
         slow = Profile("slow", decode_tokens_per_s=50, prefill_tokens_per_s=500, restart_ns=ns(0.02))
         began: list[float] = []
 
@@ -131,7 +139,9 @@ class TestTools:
         broken = tool(access="read", timeout_s=20)(later if form == "async" else now)
 
         async def work():
-            async with planned(renderer, Scripted([call(f"1. {broken.spec.name}()")], "<answer>Sorry.</answer>"), [broken]) as session:
+            async with planned(
+                renderer, Scripted([call(f"1. {broken.spec.name}()")], "<answer>Sorry.</answer>"), [broken]
+            ) as session:
                 await say(session, (0, "go", True))
                 assert await session.answer(30) == "Sorry."
                 return session
@@ -167,25 +177,34 @@ class TestTools:
         far = tool(access="read", timeout_s=20)(later if form == "async" else now)
 
         async def work():
-            async with planned(renderer, Scripted([call(f"1. {far.spec.name}()")], "<answer>Sorry.</answer>"), [far]) as session:
+            async with planned(
+                renderer, Scripted([call(f"1. {far.spec.name}()")], "<answer>Sorry.</answer>"), [far]
+            ) as session:
                 await say(session, (0, "go", True))
                 assert await session.answer(30) == "Sorry."
                 return session
 
         session = (fake if form == "async" else real)(work)
         [failed] = events(session, ToolError)
-        assert failed.kind == "crashed" and "about 5,000 digits, which JSON can't carry; give it as text" in failed.message
+        assert (
+            failed.kind == "crashed" and "about 5,000 digits, which JSON can't carry; give it as text" in failed.message
+        )
         assert self.replayed(session, tmp_path) == session.state.transcript
 
-    @pytest.mark.parametrize("value", [10**5000, {"n": [10**5000]}, {1, 2}, float], ids=["digits", "inside", "set", "type"])
+    @pytest.mark.parametrize(
+        "value", [10**5000, {"n": [10**5000]}, {1, 2}, float], ids=["digits", "inside", "set", "type"]
+    )
     @pytest.mark.parametrize("access", ["read", "write"])
     def test_a_result_that_is_no_json_leaves_a_log_that_replays(self, tmp_path, value, access):
         """Whatever a shell hands to the core."""
         tools = {"look": ToolSpec("look", access=access)}
         state, history = reducer.start(settings("speculative"), tools), []
         for event in (
-            UserUpdate(1, "go", True), Appended(2, 5), ModelOutput(3, 1, call("1. look()"), (1,)),
-            ToolResult(4, 1, 1, value), ToolResult(5, 1, 1, value),
+            UserUpdate(1, "go", True),
+            Appended(2, 5),
+            ModelOutput(3, 1, call("1. look()"), (1,)),
+            ToolResult(4, 1, 1, value),
+            ToolResult(5, 1, 1, value),
         ):
             state, asked = reducer.step(state, event)
             history.append((event, asked))
@@ -213,7 +232,9 @@ class TestTools:
 class TestLong:
     """Results of megabytes: shown in part, carried whole, and walked through outside the loop."""
 
-    @pytest.mark.parametrize("value", ["a <b> & " * 600_000, [{"n": n, "name": f"row {n}"} for n in range(150_000)]], ids=["text", "rows"])
+    @pytest.mark.parametrize(
+        "value", ["a <b> & " * 600_000, [{"n": n, "name": f"row {n}"} for n in range(150_000)]], ids=["text", "rows"]
+    )
     @pytest.mark.parametrize("form", ["async", "thread"])
     def test_the_model_is_shown_a_part_and_a_reference_carries_all(self, renderer, monkeypatch, value, form):
         got: list[Any] = []
@@ -250,7 +271,9 @@ class TestLong:
 
         async def work():
             script = Scripted([call(f"1. {much.spec.name}()", "2. keep($1)")], "<answer>Done.</answer>")
-            async with planned(renderer, script, [much, keep], mode="parallel", changes={"max_context_tokens": 10**6}) as session:
+            async with planned(
+                renderer, script, [much, keep], mode="parallel", changes={"max_context_tokens": 10**6}
+            ) as session:
                 await say(session, (0, "go", True))
                 assert await session.answer(60) == "Done."
                 return session
@@ -258,8 +281,12 @@ class TestLong:
         session = real(work)
         assert got == [value]
         assert there["walked"] == {False}
-        [text] = [segment.text for _, item in commands(session, Append) for segment in item.segments
-                  if segment.kind == "tool_result" and segment.text.startswith("1:")]
+        [text] = [
+            segment.text
+            for _, item in commands(session, Append)
+            for segment in item.segments
+            if segment.kind == "tool_result" and segment.text.startswith("1:")
+        ]
         whole = json.dumps(value)
         assert text == f"1: {whole[:3000]} … [{len(whole) - 4000} characters left out] … {whole[-1000:]}"
         assert len(commands(session, StartTool)) == 2
@@ -276,7 +303,12 @@ class TestLong:
                 await session.answer()
                 return session
 
-        [text] = [segment.text for _, item in commands(fake(work), Append) for segment in item.segments if segment.kind == "tool_error"]
+        [text] = [
+            segment.text
+            for _, item in commands(fake(work), Append)
+            for segment in item.segments
+            if segment.kind == "tool_error"
+        ]
         assert len(text) < 4100 and "296000 characters left out" in text
 
     def test_a_long_update_is_tokenised_outside_the_loop(self, renderer, monkeypatch):
@@ -301,10 +333,20 @@ class TestLong:
         real(work)
         assert where == [(True, False), (False, True)]
 
-    @pytest.mark.parametrize(("value", "long"), [
-        ("a" * 20_000, True), ("a" * 19_999, False), ([0] * 9_000, False), ([0] * 10_000, True), ({"a" * 20_000: 1}, True),
-        ([[]] * 3, False), (None, False), (10**5000, False),
-    ], ids=str.split("text under items over key empty null number"))
+    @pytest.mark.parametrize(
+        ("value", "long"),
+        [
+            ("a" * 20_000, True),
+            ("a" * 19_999, False),
+            ([0] * 9_000, False),
+            ([0] * 10_000, True),
+            ({"a" * 20_000: 1}, True),
+            ([[]] * 3, False),
+            (None, False),
+            (10**5000, False),
+        ],
+        ids=str.split("text under items over key empty null number"),
+    )
     def test_what_is_long(self, value, long):
         assert bulk.is_long(value) is long
 
@@ -378,11 +420,15 @@ class _Context:
 
 
 ENDS = {
-    "append": "append failed", "decode": "decode failed", "crop": "crop failed",
-    "far": "the model wrote token 1000000000, and the tokenizer has", "negative": "the model wrote token -5, and the tokenizer has",
-    "none": "the model gave NoneType for a token", "text": "the model gave str for a token",
+    "append": "append failed",
+    "decode": "decode failed",
+    "crop": "crop failed",
+    "far": "the model wrote token 1000000000, and the tokenizer has",
+    "negative": "the model wrote token -5, and the tokenizer has",
+    "none": "the model gave NoneType for a token",
+    "text": "the model gave str for a token",
     "short": "the model gave 0 tokens for 1 contexts",
-}  # fmt: skip
+}
 
 
 class Panic(BaseException):
@@ -399,7 +445,8 @@ def test_a_backends_failure_ends_its_session_and_no_other(renderer, fault, kind)
             async with AsyncExitStack() as stack:
                 box, row = FunctionToolbox([]), settings("speculative")
                 bad, *good = [
-                    await stack.enter_async_context(Session(worker, box, renderer, row, system="", seed=seed)) for seed in (1, 0, 0)
+                    await stack.enter_async_context(Session(worker, box, renderer, row, system="", seed=seed))
+                    for seed in (1, 0, 0)
                 ]
                 for turn in range(3):
                     for session in (bad, *good):

@@ -37,7 +37,9 @@ def listening(deadline_s=2.0):
 
 def seen(spans):
     finished = spans.get_finished_spans()
-    return sorted((span.name, span.start_time, span.end_time, tuple(sorted(span.attributes.items()))) for span in finished)
+    return sorted(
+        (span.name, span.start_time, span.end_time, tuple(sorted(span.attributes.items()))) for span in finished
+    )
 
 
 def metrics(reader):
@@ -84,7 +86,9 @@ def test_a_span_a_turn_a_call_and_a_generation(session):
     by_name = {span.name: span for span in spans.get_finished_spans()}
     assert set(by_name) == {"turn", "chat", "execute_tool phone", "execute_tool send"}
     turn = by_name["turn"]
-    assert all(span.parent.span_id == turn.context.span_id for name, span in by_name.items() if name.startswith("execute"))
+    assert all(
+        span.parent.span_id == turn.context.span_id for name, span in by_name.items() if name.startswith("execute")
+    )
     found = metrics(reader)
     assert found["midsentence.turns", "in_time"] == 1
     assert found["midsentence.calls", "send"] == 1
@@ -98,20 +102,24 @@ def test_an_answer_after_the_deadline_is_late(session):
 def test_nothing_that_was_said_or_passed_is_in_a_span(session):
     spans, _ = over_log(session, session.history)
     text = " ".join(span.to_json() for span in spans.get_finished_spans())
-    assert [word for word in ("Bob", "meeting", "555", "texted", "sent\"") if word in text] == []
+    assert [word for word in ("Bob", "meeting", "555", "texted", 'sent"') if word in text] == []
 
 
 def test_nothing_is_imported_where_nothing_is_configured():
-    code = ("import sys; from midsentence.shells import live, telemetry; assert telemetry.listener(lambda: 0) is None; "
-            "print([name for name in sys.modules if name.startswith('opentelemetry')])")
+    code = (
+        "import sys; from midsentence.shells import live, telemetry; assert telemetry.listener(lambda: 0) is None; "
+        "print([name for name in sys.modules if name.startswith('opentelemetry')])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
 def test_the_api_alone_is_off_and_a_provider_turns_it_on():
-    code = ("from opentelemetry import trace; from midsentence.shells import telemetry; assert telemetry.listener(lambda: 0) is None; "
-            "from opentelemetry.sdk.trace import TracerProvider; trace.set_tracer_provider(TracerProvider()); "
-            "assert telemetry.listener(lambda: 0) is not None")
+    code = (
+        "from opentelemetry import trace; from midsentence.shells import telemetry; assert telemetry.listener(lambda: 0) is None; "
+        "from opentelemetry.sdk.trace import TracerProvider; trace.set_tracer_provider(TracerProvider()); "
+        "assert telemetry.listener(lambda: 0) is not None"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -15,25 +15,49 @@ from midsentence.models.planned import PlannedModel
 from midsentence.shells.batch import run_batch
 from midsentence.shells.rollout import replay
 from midsentence.shells.virtual import Episode
-from midsentence.testing import PAUSE, PLAIN, ROUND, Played, Scripted, ScriptRanOut, ToolFailure, Tools, WordRenderer, answer, calls, play
+from midsentence.testing import (
+    PAUSE,
+    PLAIN,
+    ROUND,
+    Played,
+    Scripted,
+    ScriptRanOut,
+    ToolFailure,
+    Tools,
+    WordRenderer,
+    answer,
+    calls,
+    play,
+)
 
 END = 10**6
 SCENES = {
     "cut in a thought": (
-        [(0.0, "text Bob"), (0.35, "that.")], [calls('1. look("Bob")', think="one two three"), calls('1. look("Bob")'), answer()], {},
+        [(0.0, "text Bob"), (0.35, "that.")],
+        [calls('1. look("Bob")', think="one two three"), calls('1. look("Bob")'), answer()],
+        {},
     ),
     "revised and cut": (
         [(0.0, "text Bob"), (1.0, "no Alice.")],
-        [calls('1. look("Bob")'), calls('1. look("Alice")', "2. send($1)"), answer()], {},
+        [calls('1. look("Bob")'), calls('1. look("Alice")', "2. send($1)"), answer()],
+        {},
     ),
     "invalid action": ([(0.0, "x.")], [calls("1. run()"), answer()], {}),
-    "failure": ([(0.0, "x.")], [calls('1. send("a")', "2. send($1)"), PAUSE, answer()], {"answers": {"send": ToolFailure("no")}}),
-    "token by token": ([(0.0, "x"), (0.55, "y."), (0.8, "z.")], [calls('1. look("a b c")')] * 3 + [answer()], {"interrupt": "token"}),
+    "failure": (
+        [(0.0, "x.")],
+        [calls('1. send("a")', "2. send($1)"), PAUSE, answer()],
+        {"answers": {"send": ToolFailure("no")}},
+    ),
+    "token by token": (
+        [(0.0, "x"), (0.55, "y."), (0.8, "z.")],
+        [calls('1. look("a b c")')] * 3 + [answer()],
+        {"interrupt": "token"},
+    ),
     "budget": ([(0.0, "x.")], ["<think>" + "hm " * 30 + "</think><pause>"], {"max_generated_tokens": 8}),
     "overflow": ([(0.0, "x")], ["<think>" + "hm " * 30 + "</think><pause>"], {"max_context_tokens": 10}),
     "writes past the limit": ([(0.0, "x.")], ["<think>" + "hm " * 900 + "</think><pause>"], {}),
     "stops of itself": ([(0.0, "x.")], ["<think>hm</think>", answer()], {}),
-}  # fmt: skip
+}
 
 
 class WordStream:
@@ -89,9 +113,14 @@ def episode(scene: str, renderer: WordRenderer) -> tuple[Episode, Tools, list[st
     tools = Tools({}, options.pop("answers", {}))
     updates = [UserUpdate(ns(at_s), text.removesuffix("."), text.endswith(".")) for at_s, text in user]
     made = Episode(
-        settings=settings("speculative", **(PLAIN | options)), profile=ROUND, toolbox=tools, updates=updates, renderer=renderer,
-        prompt_ids=(), limit_ns=ns(60),
-    )  # fmt: skip
+        settings=settings("speculative", **(PLAIN | options)),
+        profile=ROUND,
+        toolbox=tools,
+        updates=updates,
+        renderer=renderer,
+        prompt_ids=(),
+        limit_ns=ns(60),
+    )
     return made, tools, script
 
 
@@ -116,7 +145,7 @@ def test_a_model_context_holds_what_the_transcript_holds():
         whole += segment.ids if segment.kind == "model" else renderer.environment_ids(segment)
     kept = made.context.stream.ids
     assert kept == whole[: len(kept)]
-    assert whole[len(kept):] == list(made.context.unread)
+    assert whole[len(kept) :] == list(made.context.unread)
 
 
 def test_a_batch_changes_no_episode_and_keeps_no_more_than_its_size():
@@ -124,7 +153,9 @@ def test_a_batch_changes_no_episode_and_keeps_no_more_than_its_size():
     renderer = WordRenderer()
     alone = run_batch([episode("revised and cut", renderer)[0]], WordModel(renderer, script))[0]
     model, done = WordModel(renderer, script), []
-    together = run_batch([episode("revised and cut", renderer)[0] for _ in range(5)], model, batch=2, on_done=lambda n, _: done.append(n))
+    together = run_batch(
+        [episode("revised and cut", renderer)[0] for _ in range(5)], model, batch=2, on_done=lambda n, _: done.append(n)
+    )
     assert [rollout.history for rollout in together] == [alone.history] * 5
     assert max(model.batches) == 2
     assert sorted(done) == [0, 1, 2, 3, 4]
@@ -156,9 +187,14 @@ def test_forced_tokens_cost_prefill_and_no_decode_step():
     tools = Tools({}, {})
     grammar = OneForced(renderer.action_ids(answer()))
     made = Episode(
-        settings=settings("speculative"), profile=ROUND, toolbox=tools, updates=[UserUpdate(0, "x", True)], renderer=renderer,
-        prompt_ids=(), grammar=grammar,
-    )  # fmt: skip
+        settings=settings("speculative"),
+        profile=ROUND,
+        toolbox=tools,
+        updates=[UserUpdate(0, "x", True)],
+        renderer=renderer,
+        prompt_ids=(),
+        grammar=grammar,
+    )
     (rollout,) = run_batch([made], WordModel(renderer, [answer()]))
     outputs = [(event.at_ns, event.text) for event, _ in rollout.history if isinstance(event, ModelOutput)]
     assert outputs == [(ns(0.2), "<answer>"), (ns(0.21), "done"), (ns(0.22), "</answer>")]
@@ -170,9 +206,14 @@ def test_a_rollout_has_all_that_the_recogniser_passes_on_also_what_it_did_not_li
     heard = [UserUpdate(0, "x"), EndPredicted(ns(1)), UserUpdate(ns(50), "y", True)]
     script = Scripted(["<think>" + "hm " * 30 + "</think><pause>"])
     made = Episode(
-        settings=settings("speculative", max_context_tokens=10), profile=ROUND, toolbox=Tools({}, {}), updates=[*heard, Silence(ns(2), 3)],
-        renderer=renderer, prompt_ids=(), planner=script,
-    )  # fmt: skip
+        settings=settings("speculative", max_context_tokens=10),
+        profile=ROUND,
+        toolbox=Tools({}, {}),
+        updates=[*heard, Silence(ns(2), 3)],
+        renderer=renderer,
+        prompt_ids=(),
+        planner=script,
+    )
     rollout = made.run()
     assert rollout.end_ns < ns(50) and rollout.updates == tuple(heard)
 
@@ -186,7 +227,11 @@ def test_a_log_replays_to_the_same_state(scene):
     again = replay(fresh, (from_json(row) for row in rows))
     assert list(again.transcript) == list(rollout.state.transcript)
     assert again.graph == rollout.state.graph
-    assert (again.phase, again.outcome, again.answered) == (rollout.state.phase, rollout.state.outcome, rollout.state.answered)
+    assert (again.phase, again.outcome, again.answered) == (
+        rollout.state.phase,
+        rollout.state.outcome,
+        rollout.state.answered,
+    )
 
 
 @pytest.mark.parametrize("scene", SCENES)
@@ -214,18 +259,24 @@ def test_a_cancelled_read_does_nothing():
 
 
 def test_a_log_row_of_no_known_type_is_refused():
-    with pytest.raises(ValueError, match="a log row has type 'Nonsense'; expected one of UserUpdate, EndPredicted, Silence, Speaking"):
+    with pytest.raises(
+        ValueError, match="a log row has type 'Nonsense'; expected one of UserUpdate, EndPredicted, Silence, Speaking"
+    ):
         from_json({"type": "Nonsense"})
     for row, says in (
-        ({"type": "Silence", "at_ns": 1, "loud": 2}, "of type Silence has other fields"), ({"type": "Append"}, "of type Append has other"),
-        ({"type": []}, r"has type \[\]"), ([], "a log row is list; expected an object"),
+        ({"type": "Silence", "at_ns": 1, "loud": 2}, "of type Silence has other fields"),
+        ({"type": "Append"}, "of type Append has other"),
+        ({"type": []}, r"has type \[\]"),
+        ([], "a log row is list; expected an object"),
     ):
         with pytest.raises(ValueError, match=says):
             from_json(row)
 
 
 def test_a_script_that_runs_out_fails_loudly():
-    with pytest.raises(ScriptRanOut, match=r"generation 2 begins at 500000000 ns, .* has 1 actions; .* ends in model '</tool_call>'"):
+    with pytest.raises(
+        ScriptRanOut, match=r"generation 2 begins at 500000000 ns, .* has 1 actions; .* ends in model '</tool_call>'"
+    ):
         play(user=[(0.0, "x.")], model=[calls('1. look("a")')])
 
 
@@ -286,6 +337,10 @@ def test_a_model_that_cannot_check_a_draft_is_asked_token_by_token():
     model = Counts()
     assert verify_by_token(model, model, (1, 2, 5), None) == 2 and model.ids == [0, 1, 2]
     model, sevens = Counts(), Sevens()
-    assert verify_by_token(model, model, (1, 2, 7, 8, 10), sevens) == 4 and model.ids == [0, 1, 2, 7, 8] and sevens.pushed == [1, 2, 7, 8]
+    assert (
+        verify_by_token(model, model, (1, 2, 7, 8, 10), sevens) == 4
+        and model.ids == [0, 1, 2, 7, 8]
+        and sevens.pushed == [1, 2, 7, 8]
+    )
     model, sevens = Counts(), Sevens()
     assert verify_by_token(model, model, (1, 2, 3), sevens) == 2 and model.ids == [0, 1, 2]

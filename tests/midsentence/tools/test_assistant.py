@@ -1,4 +1,5 @@
-"""The assistant's sixteen tools: names and order, classes, what each does to the world, and what it says when it refuses."""
+"""The assistant's sixteen tools: names and order, classes, what each does to the world, and what it says when it
+refuses."""
 
 from __future__ import annotations
 
@@ -91,7 +92,9 @@ def test_classes_and_conflicts() -> None:
     with pytest.raises(ValueError, match="opens is 'yes'; use 'write'"):
         assistant_specs("yes")  # type: ignore[arg-type]
     groups = [
-        {"compose_new_email", "forward_email", "reply_to_email"}, {"maps_open_location", "maps_show_directions"}, {"send_sms"},
+        {"compose_new_email", "forward_email", "reply_to_email"},
+        {"maps_open_location", "maps_show_directions"},
+        {"send_sms"},
         {"append_note_content", "create_note", "open_note"},
     ]
     expected = {(a, b) for group in groups for a in group for b in group} - {("open_note", "open_note")}
@@ -107,8 +110,13 @@ def test_every_tool_says_what_it_is_for() -> None:
 @pytest.mark.parametrize(
     ("asked", "number"),
     [
-        ("Samuel Ortiz", "+1 555 0100"), ("samuel", "+1 555 0100"), ("Sam", "+1 555 0101"), (" sam  LEE ", "+1 555 0101"),
-        ("Ada Byron", "+44 20 7946 0000"), ("Jose", "555-0103"), ("José Diaz", "555-0103"),
+        ("Samuel Ortiz", "+1 555 0100"),
+        ("samuel", "+1 555 0100"),
+        ("Sam", "+1 555 0101"),
+        (" sam  LEE ", "+1 555 0101"),
+        ("Ada Byron", "+44 20 7946 0000"),
+        ("Jose", "555-0103"),
+        ("José Diaz", "555-0103"),
     ],
 )
 def test_a_contact_answers_to_full_name_and_unique_first_name(asked: str, number: str) -> None:
@@ -131,14 +139,21 @@ def test_a_contact_answers_to_full_name_and_unique_first_name(asked: str, number
         (("send_sms", [], "hi"), "recipients is empty; give at least one, from get_phone_number"),
         (("send_sms", "", "hi"), "recipients is empty"),
         (("send_sms", ["+1 555 0100"], "  "), "message is empty; ask the user for it"),
-        (("compose_new_email", ["Sid"], [], "x"),
-         'recipients: "Sid" is not an email address; call get_email_address("Sid") first'),
+        (
+            ("compose_new_email", ["Sid"], [], "x"),
+            'recipients: "Sid" is not an email address; call get_email_address("Sid") first',
+        ),
         (("compose_new_email", ["a@b.com"], ["Bob"], "x"), 'cc: "Bob" is not an email address'),
         (("compose_new_email", ["a@b.com"], [], "x", "", ["notes.pdf"]), 'no file "notes.pdf", and none'),
         (("forward_email", []), "recipients is empty; give at least one, from get_email_address"),
-        (("open_and_get_file_path", "plan"),
-         '2 files are called "plan": "/home/me/plan.pdf" or "/home/me/plan.txt"; give its path'),
-        (("open_and_get_file_path", "busness proposal"), 'no file "busness proposal": did you mean "BusinessProposal.pdf"?'),
+        (
+            ("open_and_get_file_path", "plan"),
+            '2 files are called "plan": "/home/me/plan.pdf" or "/home/me/plan.txt"; give its path',
+        ),
+        (
+            ("open_and_get_file_path", "busness proposal"),
+            'no file "busness proposal": did you mean "BusinessProposal.pdf"?',
+        ),
         (("summarize_pdf", "plan.txt"), '"/home/me/plan.txt" is not a PDF; only PDF files can be summarized'),
         (("summarize_pdf", "receipt"), '"/home/me/scans/receipt.pdf" has no text to summarize'),
         (("open_note", "Ideas"), '2 notes are called "Ideas": "Work/Ideas" or "Home/Ideas"; give its folder'),
@@ -146,7 +161,10 @@ def test_a_contact_answers_to_full_name_and_unique_first_name(asked: str, number
         (("open_note", "Grocerys"), 'no note "Grocerys": did you mean "Groceries"?'),
         (("open_note", "Groceries", "Wrok"), 'no folder "Wrok": use "Notes", "Work" or "Home"'),
         (("append_note_content", "Groceries", ""), "content is empty"),
-        (("create_note", "groceries", "eggs"), 'Notes has a note "groceries" already; use append_note_content or another name'),
+        (
+            ("create_note", "groceries", "eggs"),
+            'Notes has a note "groceries" already; use append_note_content or another name',
+        ),
         (("maps_open_location", " "), "location is empty"),
         (("maps_show_directions", "", ""), "end_location is empty"),
         (("maps_show_directions", "", "Oslo", "car"), 'transport must be one of ["d", "w", "r", "", null], got "car"'),
@@ -159,29 +177,50 @@ def test_refusals_that_a_model_can_act_on(call_: tuple[Any, ...], says: str) -> 
 @pytest.mark.parametrize(
     ("call_", "says"),
     [
-        (("create_calendar_event", "x", "tomorrow at ten"),
-         'start_date: "tomorrow at ten" is not a date of the form YYYY-MM-DD HH:MM:SS, as in "2025-03-01 14:30:00"'),
+        (
+            ("create_calendar_event", "x", "tomorrow at ten"),
+            'start_date: "tomorrow at ten" is not a date of the form YYYY-MM-DD HH:MM:SS, as in "2025-03-01 14:30:00"',
+        ),
         (("create_calendar_event", "x", "2025-03-01"), "is not a date of the form YYYY-MM-DD HH:MM:SS"),
         (("create_calendar_event", "x", "2025-03-01T10:00:00"), "is not a date of the form"),
-        (("create_calendar_event", "x", "2025-02-30 10:00:00"),
-         'start_date: "2025-02-30 10:00:00" is no date (day is out of range for month)'),
+        (
+            ("create_calendar_event", "x", "2025-02-30 10:00:00"),
+            'start_date: "2025-02-30 10:00:00" is no date (day is out of range for month)',
+        ),
         (("create_calendar_event", "x", "2025-02-20 24:00:00"), "is no date (hour must be in 0..23)"),
         (("create_calendar_event", "x", "9999-12-31 23:30:00"), "is in the year 9999, which can't be meant"),
-        (("create_calendar_event", "x", "2025-03-01 10:00:00", "2025-03-01 09:00:00"),
-         'end_date "2025-03-01 09:00:00" is before start_date "2025-03-01 10:00:00"'),
+        (
+            ("create_calendar_event", "x", "2025-03-01 10:00:00", "2025-03-01 09:00:00"),
+            'end_date "2025-03-01 09:00:00" is before start_date "2025-03-01 10:00:00"',
+        ),
         (("create_calendar_event", "", "2025-03-01 10:00:00"), "title is empty"),
-        (("create_calendar_event", "x", "2025-03-01 10:00:00", None, None, [], None, "Home"),
-         'no calendar "Home": use "Calendar" or "Work"'),
+        (
+            ("create_calendar_event", "x", "2025-03-01 10:00:00", None, None, [], None, "Home"),
+            'no calendar "Home": use "Calendar" or "Work"',
+        ),
         (("create_reminder", "x", "2025-03-01"), "is not a date of the form YYYY-MM-DD HH:MM:SS, as in"),
-        (("create_reminder", "x", "soon", "", "", 0, True), 'of the form YYYY-MM-DD or YYYY-MM-DD HH:MM:SS, as in "2025-0'),
-        (("create_reminder", "x", "", "", "", 0, True), "all_day is true, but due_date is missing; give it as YYYY-MM-DD"),
-        (("create_reminder", "x", None, None, "Chores"), 'no list of reminders "Chores": use "Reminders" or "Shopping"'),
-        (("create_reminder", "x", None, None, None, 10),
-         'priority is 10; it must be "none", "high", "medium", "normal" or "low", or from 0 (none) to 9'),
+        (
+            ("create_reminder", "x", "soon", "", "", 0, True),
+            'of the form YYYY-MM-DD or YYYY-MM-DD HH:MM:SS, as in "2025-0',
+        ),
+        (
+            ("create_reminder", "x", "", "", "", 0, True),
+            "all_day is true, but due_date is missing; give it as YYYY-MM-DD",
+        ),
+        (
+            ("create_reminder", "x", None, None, "Chores"),
+            'no list of reminders "Chores": use "Reminders" or "Shopping"',
+        ),
+        (
+            ("create_reminder", "x", None, None, None, 10),
+            'priority is 10; it must be "none", "high", "medium", "normal" or "low", or from 0 (none) to 9',
+        ),
         (("get_zoom_meeting_link", "x", "10 am", 30, []), 'start_time: "10 am" is not a date'),
         (("get_zoom_meeting_link", "x", "2025-03-01 10:00:00", 0, []), "duration is 0; it must be at least 1 minute"),
-        (("get_zoom_meeting_link", "x", "2025-03-01 10:00:00", "a while", []),
-         'duration: "a while" is no length; give minutes, or words as in'),
+        (
+            ("get_zoom_meeting_link", "x", "2025-03-01 10:00:00", "a while", []),
+            'duration: "a while" is no length; give minutes, or words as in',
+        ),
     ],
 )
 def test_dates_and_numbers_are_refused_with_the_form_named(call_: tuple[Any, ...], says: str) -> None:
@@ -204,7 +243,9 @@ def test_messages_and_their_log() -> None:
     ]
     state = world.state()
     assert {(sent["kind"], *sent["to"], sent["subject"]) for sent in state["sent"]} == {
-        ("reply", "new@example.com", "Re: Budget"), ("new", "a@x.org", "b@x.org", "Hi"), ("forward", "a@x.org", "Fwd: Budget"),
+        ("reply", "new@example.com", "Re: Budget"),
+        ("new", "a@x.org", "b@x.org", "Hi"),
+        ("forward", "a@x.org", "Fwd: Budget"),
     }
     assert state["sms"] == [{"recipients": ["+15550100"], "message": "On my way"}]
 
@@ -219,7 +260,10 @@ def test_the_selected_mail_is_answered() -> None:
 
 def test_calendar_reminders_and_meetings() -> None:
     world = box()
-    assert call(world, "create_calendar_event", "Sync", "2025-03-01 10:00:00", "", "", "ada@x.org", "", "work") == "created"
+    assert (
+        call(world, "create_calendar_event", "Sync", "2025-03-01 10:00:00", "", "", "ada@x.org", "", "work")
+        == "created"
+    )
     assert call(world, "create_reminder", "Milk", "2025-03-01", "", "shopping", 5, True) == "created"
     assert call(world, "create_reminder", "Call mum") == "created"
     link = call(world, "get_zoom_meeting_link", "Sync", "2025-03-01 10:00:00", 30, ["ada@x.org"])
@@ -227,10 +271,17 @@ def test_calendar_reminders_and_meetings() -> None:
     assert call(box(), "get_zoom_meeting_link", "Sync", "2025-03-01 10:00:00", 30, "ada@x.org") == link
     assert call(world, "get_zoom_meeting_link", "Sync", "2025-03-01 10:00:00", 45, "ada@x.org") != link
     state = world.state()
-    assert state["events"] == [{
-        "title": "Sync", "start_date": "2025-03-01 10:00:00", "end_date": "2025-03-01 11:00:00", "location": None,
-        "invitees": ["ada@x.org"], "notes": None, "calendar": "Work",
-    }]
+    assert state["events"] == [
+        {
+            "title": "Sync",
+            "start_date": "2025-03-01 10:00:00",
+            "end_date": "2025-03-01 11:00:00",
+            "location": None,
+            "invitees": ["ada@x.org"],
+            "notes": None,
+            "calendar": "Work",
+        }
+    ]
     plain = {"notes": None, "due_date": None, "list_name": "Reminders", "priority": 0, "all_day": False}
     assert sorted(state["reminders"], key=lambda reminder: reminder["name"]) == [
         plain | {"name": "Call mum"},
@@ -330,7 +381,9 @@ def test_a_world_that_names_could_not_tell_apart_is_refused() -> None:
 
 
 _ODD = st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.lists(st.text(max_size=4), max_size=2)
-_LIKELY = st.sampled_from(["Sam", "2025-03-01 10:00:00", "a@x.org", "+1 555 0100", "Groceries", "plan.pdf", "Work", "r"])
+_LIKELY = st.sampled_from(
+    ["Sam", "2025-03-01 10:00:00", "a@x.org", "+1 555 0100", "Groceries", "plan.pdf", "Work", "r"]
+)
 _ARGUMENTS = st.lists(_ODD | _LIKELY | st.lists(_LIKELY, max_size=2), max_size=7)
 
 
@@ -369,7 +422,7 @@ def test_tools_are_shared_and_worlds_are_not() -> None:
     [
         ("One. Two! Three? Four", ["One.", "Two!", "Three?", "Four"]),
         ("J. R. R. Tolkien wrote. He did.", ["J. R. R. Tolkien wrote.", "He did."]),
-        ("He said \"No.\" Then he left.", ["He said \"No.\"", "Then he left."]),
+        ('He said "No." Then he left.', ['He said "No."', "Then he left."]),
         ("Born in St. Louis, Mo. in 1902. Died later.", ["Born in St. Louis, Mo. in 1902.", "Died later."]),
         ("He said No. 5 was best. No. It was not.", ["He said No. 5 was best.", "No.", "It was not."]),
         ("Priced at 4.50 a piece. 12 were sold.", ["Priced at 4.50 a piece.", "12 were sold."]),
@@ -390,18 +443,50 @@ def test_names_fold_and_find_their_likes() -> None:
 NOON = "2025-03-06 12:00:00"
 
 
-@pytest.mark.parametrize(("name", "one", "other"), [
-    ("compose_new_email", {"recipients": ["a@b.c", "d@e.f"], "context": "x"}, {"recipients": ["D@e.f", "a@b.c", "d@e.f"], "context": "x"}),
-    ("compose_new_email", {"recipients": "a@b.c", "cc": ["d@e.f", "g@h.i"]}, {"recipients": ["a@b.c"], "cc": ["g@h.i", "d@e.f"]}),
-    ("send_sms", {"recipients": ["+1 555 123", "555"], "message": "x"}, {"recipients": ["555", "+1555123"], "message": "x"}),
-    ("create_calendar_event", {"title": "t", "start_date": "tomorrow at noon"},
-     {"title": "t", "start_date": NOON, "end_date": "2025-03-06 13:00:00"}),
-    ("get_zoom_meeting_link", {"topic": "t", "start_time": NOON, "duration": 30, "meeting_invitees": ["a@b.c", "d@e.f"]},
-     {"topic": "t", "start_time": "at noon tomorrow", "duration": "half an hour", "meeting_invitees": ["d@e.f", "A@b.c"]}),
-    ("maps_show_directions", {"start_location": "", "end_location": "Oslo"}, {"start_location": None, "end_location": "Oslo"}),
-], ids=["to", "cc", "numbers", "end", "zoom", "here"])
+@pytest.mark.parametrize(
+    ("name", "one", "other"),
+    [
+        (
+            "compose_new_email",
+            {"recipients": ["a@b.c", "d@e.f"], "context": "x"},
+            {"recipients": ["D@e.f", "a@b.c", "d@e.f"], "context": "x"},
+        ),
+        (
+            "compose_new_email",
+            {"recipients": "a@b.c", "cc": ["d@e.f", "g@h.i"]},
+            {"recipients": ["a@b.c"], "cc": ["g@h.i", "d@e.f"]},
+        ),
+        (
+            "send_sms",
+            {"recipients": ["+1 555 123", "555"], "message": "x"},
+            {"recipients": ["555", "+1555123"], "message": "x"},
+        ),
+        (
+            "create_calendar_event",
+            {"title": "t", "start_date": "tomorrow at noon"},
+            {"title": "t", "start_date": NOON, "end_date": "2025-03-06 13:00:00"},
+        ),
+        (
+            "get_zoom_meeting_link",
+            {"topic": "t", "start_time": NOON, "duration": 30, "meeting_invitees": ["a@b.c", "d@e.f"]},
+            {
+                "topic": "t",
+                "start_time": "at noon tomorrow",
+                "duration": "half an hour",
+                "meeting_invitees": ["d@e.f", "A@b.c"],
+            },
+        ),
+        (
+            "maps_show_directions",
+            {"start_location": "", "end_location": "Oslo"},
+            {"start_location": None, "end_location": "Oslo"},
+        ),
+    ],
+    ids=["to", "cc", "numbers", "end", "zoom", "here"],
+)
 def test_what_a_tool_does_the_same_is_one_effect(name, one, other):
-    """In any order and form that the tool itself takes for the same: two messages to the same people are not two effects."""
+    """In any order and form that the tool itself takes for the same: two messages to the same people are not two
+    effects."""
     spec = {each.spec.name: each.spec for each in assistant_tools(now="2025-03-05 10:00:00")}[name]
     assert call_text(spec, one) == call_text(spec, other)
 

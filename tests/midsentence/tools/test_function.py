@@ -1,4 +1,5 @@
-"""Plain functions as tools: what their hints become, what is refused, how they run, and what the log of effects says."""
+"""Plain functions as tools: what their hints become, what is refused, how they run, and what the log of effects
+says."""
 
 from __future__ import annotations
 
@@ -235,7 +236,9 @@ def test_latency_is_a_hash_of_task_tool_and_arguments() -> None:
     assert 500_000_000 <= once <= 1_000_000_000
     assert once == 835_131_166  # pinned: the same on every machine and in every process
     assert box.latency_ns("slow", {"size": "large", "dish": "soup"}) == once
-    assert box.latency_ns("slow", {"dish": "soup", "size": "large", "extras": None}) == once  # left out or given: one call
+    assert (
+        box.latency_ns("slow", {"dish": "soup", "size": "large", "extras": None}) == once
+    )  # left out or given: one call
     assert box.latency_ns("slow", {"dish": "stew", "size": "large"}) != once
     assert FunctionToolbox([slow], seed="task-2").latency_ns("slow", {"dish": "soup", "size": "large"}) != once
     assert box.latency_ns("slow", {"dish": {"odd": [1]}, "no": 1}) > 0  # asked before the arguments are checked
@@ -335,9 +338,9 @@ def test_the_examples_in_the_docs_run() -> None:
 
 _HINTS = st.recursive(
     st.sampled_from([str, int, float, bool, Size, Literal["a", 3]]),
-    lambda inner: st.tuples(inner, st.sampled_from([lambda h: list[h], lambda h: dict[str, h], lambda h: h | None])).map(
-        lambda pair: pair[1](pair[0])
-    ),
+    lambda inner: st.tuples(
+        inner, st.sampled_from([lambda h: list[h], lambda h: dict[str, h], lambda h: h | None])
+    ).map(lambda pair: pair[1](pair[0])),
     max_leaves=3,
 )
 
@@ -348,8 +351,11 @@ def _values(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
     kinds = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
     part = schema.get("items") or schema.get("additionalProperties")
     makes = {
-        "string": st.text(max_size=3), "integer": st.integers(), "number": st.floats(allow_nan=False) | st.integers(-9, 9),
-        "boolean": st.booleans(), "null": st.none(),
+        "string": st.text(max_size=3),
+        "integer": st.integers(),
+        "number": st.floats(allow_nan=False) | st.integers(-9, 9),
+        "boolean": st.booleans(),
+        "null": st.none(),
         "array": st.deferred(lambda: st.lists(_values(part), max_size=2)),
         "object": st.deferred(lambda: st.dictionaries(st.text(max_size=2), _values(part), max_size=2)),
     }
@@ -390,7 +396,11 @@ def test_null_is_the_default_to_the_tool_as_it_is_to_the_guard():
         return amount
 
     box = FunctionToolbox([pay])
-    assert [box.run("pay", args) for args in ({"to": "a"}, {"to": "a", "amount": None}, {"to": "a", "amount": 0})] == [5, 5, 0]
+    assert [box.run("pay", args) for args in ({"to": "a"}, {"to": "a", "amount": None}, {"to": "a", "amount": 0})] == [
+        5,
+        5,
+        0,
+    ]
     assert [effect.args["amount"] for effect in box.effects] == [5, 5, 0]
 
 
@@ -430,38 +440,65 @@ class Node:
     inner: Node | None = None
 
 
-@pytest.mark.parametrize(("hint", "schema"), [
-    (Annotated[int, Field(ge=0, lt=9)], {"type": "integer", "minimum": 0, "exclusiveMaximum": 9}),
-    (Annotated[str, Field(pattern="^a", max_length=3)], {"type": "string", "pattern": "^a", "maxLength": 3}),
-    (Annotated[str, StringConstraints(pattern="^a")], {"type": "string", "pattern": "^a"}),
-    (Annotated[float, Interval(gt=0, le=1)], {"type": "number", "exclusiveMinimum": 0, "maximum": 1}),
-    (Annotated[list[str], Len(1, 3)], {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 3}),
-    (list[Annotated[int, Ge(1)]], {"type": "array", "items": {"type": "integer", "minimum": 1}}),
-    (Annotated[int, Field(multiple_of=5)] | None, {"type": ["integer", "null"], "multipleOf": 5}),
-    (Guest, {"type": "object", "required": ["name"], "properties": {
-        "name": {"type": "string", "minLength": 1}, "age": {"type": ["integer", "null"], "minimum": 0}}}),
-    (Wish, {"type": "object", "properties": {"text": {"type": "string"}, "cost": {"type": "number"}}, "required": ["text"],
-            "additionalProperties": False}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("hint", "schema"),
+    [
+        (Annotated[int, Field(ge=0, lt=9)], {"type": "integer", "minimum": 0, "exclusiveMaximum": 9}),
+        (Annotated[str, Field(pattern="^a", max_length=3)], {"type": "string", "pattern": "^a", "maxLength": 3}),
+        (Annotated[str, StringConstraints(pattern="^a")], {"type": "string", "pattern": "^a"}),
+        (Annotated[float, Interval(gt=0, le=1)], {"type": "number", "exclusiveMinimum": 0, "maximum": 1}),
+        (Annotated[list[str], Len(1, 3)], {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 3}),
+        (list[Annotated[int, Ge(1)]], {"type": "array", "items": {"type": "integer", "minimum": 1}}),
+        (Annotated[int, Field(multiple_of=5)] | None, {"type": ["integer", "null"], "multipleOf": 5}),
+        (
+            Guest,
+            {
+                "type": "object",
+                "required": ["name"],
+                "properties": {
+                    "name": {"type": "string", "minLength": 1},
+                    "age": {"type": ["integer", "null"], "minimum": 0},
+                },
+            },
+        ),
+        (
+            Wish,
+            {
+                "type": "object",
+                "properties": {"text": {"type": "string"}, "cost": {"type": "number"}},
+                "required": ["text"],
+                "additionalProperties": False,
+            },
+        ),
+    ],
+)
 def test_bounds_and_records_in_hints_are_kept(hint: Any, schema: dict[str, Any]) -> None:
     assert schema_of(hint) == schema
 
 
 def test_hints_that_only_python_can_judge_are_refused() -> None:
-    with pytest.raises(TypeError, match="no JSON form for Predicate in .*; check it in the tool, and say no with ToolFailure"):
+    with pytest.raises(
+        TypeError, match="no JSON form for Predicate in .*; check it in the tool, and say no with ToolFailure"
+    ):
         schema_of(Annotated[int, Predicate(lambda n: n % 2 == 0)])
-    with pytest.raises(TypeError, match="no JSON form for Node: it holds itself; write out as many levels as are needed"):
+    with pytest.raises(
+        TypeError, match="no JSON form for Node: it holds itself; write out as many levels as are needed"
+    ):
         schema_of(Node)
 
     def hidden(x: Annotated[int, Field(default=5)]) -> None:
         """The default is where Python does not look."""
 
-    with pytest.raises(TypeError, match="tool hidden: parameter 'x': its default stands in Annotated; give it in the signature"):
+    with pytest.raises(
+        TypeError, match="tool hidden: parameter 'x': its default stands in Annotated; give it in the signature"
+    ):
         Tool.from_function(hidden)
 
 
 @tool
-def seat(table: Table, wish: Wish | None = None, hour: int = Field(19, ge=12, description="When, in full hours")) -> Table:
+def seat(
+    table: Table, wish: Wish | None = None, hour: int = Field(19, ge=12, description="When, in full hours")
+) -> Table:
     """Seats people."""
     assert isinstance(table, Table) and all(isinstance(guest, Guest) for guest in table.guests or ())
     return Table(hour, table.guests)
@@ -470,19 +507,35 @@ def seat(table: Table, wish: Wish | None = None, hour: int = Field(19, ge=12, de
 def test_records_come_as_what_the_function_asked_for_and_go_out_as_json() -> None:
     box = FunctionToolbox([seat])
     assert signature(seat.spec) == "seat(table: dict, wish?: dict, hour?: int)"
-    assert [(p.default, p.description) for p in seat.spec.params] == [(None, ""), (None, ""), (19, "When, in full hours")]
+    assert [(p.default, p.description) for p in seat.spec.params] == [
+        (None, ""),
+        (None, ""),
+        (19, "When, in full hours"),
+    ]
     given = {"table": {"seats": 2.0, "guests": [{"name": "Ada"}]}}
     assert box.run("seat", given) == {"seats": 19, "guests": [{"name": "Ada", "age": None}]}
     assert box.effects[0].args == {"table": {"seats": 2, "guests": [{"name": "Ada"}]}, "wish": None, "hour": 19}
 
 
-@pytest.mark.parametrize(("change", "says"), [
-    ({"table": {"seats": 2, "guests": [{"name": ""}]}}, "has an item that has a field 'name' that must have at least 1 characters, got 0"),
-    ({"table": {"seats": 2, "guests": [{"name": "nobody"}]}}, "seat: table can't be taken: name: Value error, nobody can't come: seat("),
-    ({"table": {"seats": 21}}, "seat: table can't be taken: no table of 21: seat("),
-    ({"table": {"seats": 2, "chairs": 2}}, "table has a field 'chairs' that nobody declared: use \"seats\" or \"guests\""),
-    ({"hour": 11}, "seat: hour must be at least 12, got 11"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            {"table": {"seats": 2, "guests": [{"name": ""}]}},
+            "has an item that has a field 'name' that must have at least 1 characters, got 0",
+        ),
+        (
+            {"table": {"seats": 2, "guests": [{"name": "nobody"}]}},
+            "seat: table can't be taken: name: Value error, nobody can't come: seat(",
+        ),
+        ({"table": {"seats": 21}}, "seat: table can't be taken: no table of 21: seat("),
+        (
+            {"table": {"seats": 2, "chairs": 2}},
+            'table has a field \'chairs\' that nobody declared: use "seats" or "guests"',
+        ),
+        ({"hour": 11}, "seat: hour must be at least 12, got 11"),
+    ],
+)
 def test_what_a_type_refuses_did_nothing(change: dict[str, Any], says: str) -> None:
     box = FunctionToolbox([seat])
     with pytest.raises(ToolFailure) as refused:
@@ -519,13 +572,22 @@ class _Client:
         return "knocked " * times
 
 
-@pytest.mark.parametrize("fn", [
-    _around(knock.fn), _ending(knock.fn), functools.partial(knock.fn), functools.update_wrapper(lambda times: _Client()(times), _Client()),
-    lambda times: knock.fn(times),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "fn",
+    [
+        _around(knock.fn),
+        _ending(knock.fn),
+        functools.partial(knock.fn),
+        functools.update_wrapper(lambda times: _Client()(times), _Client()),
+        lambda times: knock.fn(times),
+    ],
+)
 def test_what_gives_an_awaitable_is_awaited_however_it_looks(fn: Callable[..., Any]) -> None:
     if not isinstance(fn, functools.partial):
         fn.__annotations__ = {"times": int}
     box = FunctionToolbox([Tool.from_function(fn, name="knock")])
-    assert box.run("knock", {"times": 1}) == "knocked " and asyncio.run(box.arun("knock", {"times": 2})) == "knocked knocked "
+    assert (
+        box.run("knock", {"times": 1}) == "knocked "
+        and asyncio.run(box.arun("knock", {"times": 2})) == "knocked knocked "
+    )
     assert [effect.error for effect in box.effects] == ["", ""]

@@ -19,15 +19,23 @@ TEXTS = {"type": ["array", "string"], "items": {"type": "string"}}
 PAY = ToolSpec("pay", (Param("to", TEXTS), Param("amount", {}, False, "", 1), Param("note", {}, False)))
 
 SAME = [
-    ({"to": "a"}, {"to": ["a"]}), ({"to": "a"}, {"to": "a", "amount": 1.0}), ({"to": "a"}, {"to": "a", "amount": None, "note": None}),
-    ({"to": "a", "amount": 1e2}, {"to": "a", "amount": 100}), ({"to": "Zoe\u0308"}, {"to": "Zo\u00eb"}), ({"to": "a  b\n"}, {"to": "a b"}),
+    ({"to": "a"}, {"to": ["a"]}),
+    ({"to": "a"}, {"to": "a", "amount": 1.0}),
+    ({"to": "a"}, {"to": "a", "amount": None, "note": None}),
+    ({"to": "a", "amount": 1e2}, {"to": "a", "amount": 100}),
+    ({"to": "Zoe\u0308"}, {"to": "Zo\u00eb"}),
+    ({"to": "a  b\n"}, {"to": "a b"}),
     ({"to": "a", "note": {"x": 1, "y": [2.0]}}, {"to": "a", "note": {"y": [2], "x": 1.0}}),
 ]
 OTHER = [
-    ({"to": "a"}, {"to": "A"}), ({"to": "a"}, {"to": "a", "amount": True}), ({"to": "a"}, {"to": "a", "amount": "1"}),
-    ({"to": ["a", "b"]}, {"to": ["b", "a"]}), ({"to": "a", "note": ""}, {"to": "a"}),
+    ({"to": "a"}, {"to": "A"}),
+    ({"to": "a"}, {"to": "a", "amount": True}),
+    ({"to": "a"}, {"to": "a", "amount": "1"}),
+    ({"to": ["a", "b"]}, {"to": ["b", "a"]}),
+    ({"to": "a", "note": ""}, {"to": "a"}),
     ({"to": "a", "note": {"x": None}}, {"to": "a", "note": {}}),
-    ({"to": "a", "note": ["x"]}, {"to": "a", "note": "x"}), ({"to": "a", "note": Ref(1)}, {"to": "a", "note": "$1"}),
+    ({"to": "a", "note": ["x"]}, {"to": "a", "note": "x"}),
+    ({"to": "a", "note": Ref(1)}, {"to": "a", "note": "$1"}),
 ]
 
 
@@ -71,15 +79,25 @@ def test_equal_calls_stay_equal_whatever_of_them_is_a_reference():
 
 NUMBERS = st.integers(-(10**20), 10**20) | st.floats(allow_nan=False, allow_infinity=False)
 SCALARS = st.none() | st.booleans() | NUMBERS | st.text(max_size=6)
-JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner), max_leaves=6)
+JSON = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner), max_leaves=6
+)
 SCHEMAS = st.sampled_from(
-    [{}, {"type": "string"}, {"type": "array"}, TEXTS, {"type": "object", "properties": {"a": {"default": 1}}}, {"type": "number"}]
+    [
+        {},
+        {"type": "string"},
+        {"type": "array"},
+        TEXTS,
+        {"type": "object", "properties": {"a": {"default": 1}}},
+        {"type": "number"},
+    ]
 )
 
 
 @given(schema=SCHEMAS, default=SCALARS, value=JSON)
 def test_a_normal_form_is_its_own_and_only_writes_differ(schema, default, value):
-    """Idempotent; equal texts have equal values once what means nothing is put aside, and never a boolean for a number."""
+    """Idempotent; equal texts have equal values once what means nothing is put aside, and never a boolean for a
+    number."""
     spec = ToolSpec("t", (Param("a", schema, False, "", default), Param("b", {}, False)))
     form = normal_form(spec, {"a": value, "b": value})
     assert normal_form(spec, form) == form
@@ -88,7 +106,9 @@ def test_a_normal_form_is_its_own_and_only_writes_differ(schema, default, value)
 
 @given(value=JSON)
 def test_other_spellings_of_a_value_are_the_same_call(value):
-    assert call_text(PAY, {"to": "a", "note": value}) == call_text(PAY, {"to": ["a "], "amount": 1.0, "note": _respelled(value)})
+    assert call_text(PAY, {"to": "a", "note": value}) == call_text(
+        PAY, {"to": ["a "], "amount": 1.0, "note": _respelled(value)}
+    )
 
 
 @given(one=JSON, other=JSON)
@@ -126,9 +146,18 @@ def _shape(value):
     return ("object", *sorted((name, _shape(item)) for name, item in value.items()))
 
 
-@pytest.mark.parametrize("meant", [
-    {"a": date(2025, 3, 1)}, {"a": {1, 2}}, {"a": float("nan")}, {"a": object()}, None, {1: 2, "a": 3},
-], ids=["date", "set", "nan", "object", "none", "names"])
+@pytest.mark.parametrize(
+    "meant",
+    [
+        {"a": date(2025, 3, 1)},
+        {"a": {1, 2}},
+        {"a": float("nan")},
+        {"a": object()},
+        None,
+        {1: 2, "a": 3},
+    ],
+    ids=["date", "set", "nan", "object", "none", "names"],
+)
 def test_a_canonical_form_that_is_no_json_counts_for_nothing(meant):
     """It would end in a text that can't be written: in the core, which must not raise."""
     spec = ToolSpec("pay", (Param("a", {}),), canonical=lambda args: meant)

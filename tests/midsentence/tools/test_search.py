@@ -13,7 +13,12 @@ from midsentence.tools.search import SEARCH_SPEC, Corpus, SearchToolbox
 from midsentence.tools.tool import ToolFailure, signature
 
 ARTICLES: dict[str, Any] = {
-    "Ed Wood": ["Edward D. Wood Jr. was an American filmmaker.", "He was born in 1924.", "He died in 1978.", "He wrote, too."],
+    "Ed Wood": [
+        "Edward D. Wood Jr. was an American filmmaker.",
+        "He was born in 1924.",
+        "He died in 1978.",
+        "He wrote, too.",
+    ],
     "Ed Wood (film)": "Ed Wood is a 1994 American film by Tim Burton. It stars Johnny Depp. It won two Oscars. It lost money.",
     "Scott Derrickson": ["Scott Derrickson is an American director.", "He made Sinister."],
     "Sinister (film)": ["Sinister is a 2012 horror film.", "It was directed by Scott Derrickson."],
@@ -52,7 +57,9 @@ def test_the_best_article(corpus: Corpus, entity: str, title: str) -> None:
 def test_a_result_is_the_title_and_the_first_sentences(corpus: Corpus) -> None:
     first = "Edward D. Wood Jr. was an American filmmaker. He was born in 1924. He died in 1978."
     assert ask(corpus, "Ed Wood") == f"Ed Wood: {first}"
-    assert ask(corpus, "Ed Wood (film)", sentences=1) == "Ed Wood (film): Ed Wood is a 1994 American film by Tim Burton."
+    assert (
+        ask(corpus, "Ed Wood (film)", sentences=1) == "Ed Wood (film): Ed Wood is a 1994 American film by Tim Burton."
+    )
     assert ask(corpus, "Mercury (planet)", sentences=5) == "Mercury (planet): Mercury is the planet nearest to the Sun."
 
 
@@ -65,7 +72,10 @@ def test_a_name_with_several_articles_lists_the_others(corpus: Corpus) -> None:
     ("entity", "says"),
     [
         ("Derickson", 'no article for "Derickson"; near titles: "Scott Derrickson"'),
-        ("Qwxz Oscars", 'no article for "Qwxz Oscars"; near titles: "Ed Wood (film)"'),  # half of the words is not enough
+        (
+            "Qwxz Oscars",
+            'no article for "Qwxz Oscars"; near titles: "Ed Wood (film)"',
+        ),  # half of the words is not enough
         ("zzqx", 'no article for "zzqx"'),
         (" ?! ", "entity is empty; give the name of a person, place, work or thing"),
         (3, "search: entity must be string, got 3: search(entity: str)"),
