@@ -16,7 +16,7 @@ from midsentence.core.modes import settings
 from midsentence.models.planned import PlannedModel
 from midsentence.shells.live import Session
 from midsentence.testing import Scripted
-from midsentence.tools.function import Constant, FunctionToolbox, tool
+from midsentence.tools.function import Constant, boxed, tool
 
 FAST = Profile("fast", decode_tokens_per_s=1000, prefill_tokens_per_s=10_000, restart_ns=ns(0.001))
 SLOW = Profile("slow", decode_tokens_per_s=50, prefill_tokens_per_s=500, restart_ns=ns(0.02))
@@ -55,7 +55,7 @@ def planned(renderer, script, tools, mode="speculative", profile=FAST, limits=No
     """A session whose model writes a script."""
     loop = asyncio.get_running_loop()
     model = PlannedModel(script if hasattr(script, "plan") else Scripted(script), renderer, profile, loop.call_later)
-    box = tools if hasattr(tools, "specs") else FunctionToolbox(tools)
+    box = boxed(tools)
     clock = WallClock(lambda: ns(loop.time()))
     return Session(
         model, box, renderer, settings(mode, **(changes or {})), clock=clock, limits=limits, system="", **options
