@@ -14,11 +14,11 @@ import random
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from data_gen.expert.agreement import disagreement
 from midsentence.core.reducer import State
 from midsentence.core.transcript import Segment
-from midsentence.models.planned import Planner
 from midsentence.rendering.renderer import Renderer
 from midsentence.shells.rollout import Rollout
 
@@ -53,11 +53,20 @@ class Written:
     """Whether it is, id for id, what the expert wrote or would have written, up to a cut."""
 
 
+class Teacher(Protocol):
+    """Who is asked for the right action in every state; a `midsentence.models.planned.Planner` that leaves none to the
+    model."""
+
+    def plan(self, state: State) -> str:
+        """The whole next action, as text."""
+        ...
+
+
 @dataclass
 class Watched:
     """Plays an episode with the model; see the module."""
 
-    expert: Planner
+    expert: Teacher
     renderer: Renderer
     draw: random.Random
     beta: float = 0.0
@@ -131,7 +140,7 @@ class Handover:
     watched: Watched
     moment: int
     """The visit at which the expert takes over."""
-    expert: Planner
+    expert: Teacher
     places: list[int] = field(default_factory=list)
     """Segments of the transcript before each visit of this episode."""
 

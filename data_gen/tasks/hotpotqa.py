@@ -245,8 +245,24 @@ class _Speaker:
         """Nobody is named by a first name here."""
         return None
 
+    def late(self, place: Place, *, named: bool) -> None:
+        """Nothing is mended afterwards."""
+        return None
+
     def opening(self, clause: int) -> None:
         """There is no other tool to begin with."""
+        return None
+
+    def retold(self, clause: int) -> Script:
+        """A question stands in one wording: its rates must not ask for another."""
+        raise NotImplementedError("a question of HotpotQA has no other words; leave the rate of retelling at 0")
+
+    def extra(self, clause: int) -> None:
+        """A search has no optional argument."""
+        return None
+
+    def noun(self, clause: int) -> None:
+        """A question has no name."""
         return None
 
 
