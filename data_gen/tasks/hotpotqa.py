@@ -48,9 +48,13 @@ class Question:
     """One row of a question file."""
 
     id: str
+    """As the file names it."""
     question: str
+    """As it stands."""
     answer: str
+    """``yes``, ``no`` or a name."""
     type: str
+    """``comparison`` or ``bridge``; the first alone is used."""
     gold: tuple[str, ...]
     """Titles of the articles that hold the answer; empty in plain questions, which don't say."""
     paragraphs: tuple[tuple[str, tuple[str, ...]], ...]
@@ -138,8 +142,11 @@ class Usable:
     """A question with the words that name its articles, in the order of the words."""
 
     question: Question
+    """The row."""
     words: tuple[str, ...]
+    """Of the question, as they are spoken."""
     spans: tuple[Evidence, ...]
+    """Where each article is named."""
     accepted: tuple[tuple[str, ...], ...]
     """Names that find each article, the spoken one first."""
 

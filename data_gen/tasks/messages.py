@@ -40,10 +40,15 @@ class Made:
     """A call of the record."""
 
     name: str
+    """The tool's."""
     args: Mapping[str, Any]
+    """As they were given."""
     id: str
+    """By which the tool's answer names it; empty for none."""
     result: Any = None
+    """What the tool answered."""
     answered: bool = False
+    """Whether it did."""
 
     @property
     def failed(self) -> bool:
@@ -58,8 +63,11 @@ class Said:
     """A turn of the record."""
 
     words: list[str]
+    """What the user says."""
     calls: list[Made] = field(default_factory=list)
+    """What the assistant calls for it, in order."""
     answer: str = ""
+    """The assistant's last words in it."""
 
 
 def row_of(row: Mapping[str, Any]) -> dict[str, Any]:

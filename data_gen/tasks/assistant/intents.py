@@ -21,6 +21,7 @@ class Intent:
     """One kind of request."""
 
     name: str
+    """As templates and clauses name it."""
     tool: str
     """Its main tool: what pairs of tools are made of."""
     slots: dict[str, str]
