@@ -77,6 +77,7 @@ def test_the_workflow_runs_on_every_python_of_the_project():
 def test_what_runs_before_a_commit_is_what_the_tests_run():
     (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"]
     assert [hook["entry"] for hook in local["hooks"]] == [
+        ".venv/bin/ruff format --force-exclude",
         ".venv/bin/ruff check --force-exclude",
         ".venv/bin/python -m mypy",
     ]
