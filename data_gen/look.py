@@ -115,16 +115,23 @@ class Drawn:
     """What `eval.timeline.draw` takes of a row."""
 
     task: str
+    """Its id."""
     source: str
+    """The task's source."""
     backend: str
+    """Who plays."""
     mode: str
+    """The mode's name."""
     profile: str
     """The device's name."""
     words: tuple[Word, ...]
+    """What the user says, with times."""
     speech_end_ns: int
+    """End of the last word."""
     latency_ns: int
     """From the end of speech to the end of the episode."""
     history: tuple[tuple[Event, tuple[Command, ...]], ...]
+    """Every event with its commands, in order."""
     turns: tuple[()] = ()
     """A row does not say when turns began; a conversation is drawn as one request."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from configs.schema import Config
 from data_gen.speech.disfluency import Rates
@@ -19,6 +19,8 @@ from midsentence.files import path_of
 
 if TYPE_CHECKING:
     from data_gen.tasks.assistant.templates import Template
+    from data_gen.tasks.assistant.values import Times
+    from data_gen.tasks.drawn import Tools
 
 SOURCES = (
     "assistant",
@@ -84,13 +86,15 @@ def load(config: Config, split: Split) -> Sequence[Task]:
     source = config.task or config.data.source
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}; use train, validation or test")
-    if (times := config.data.times) not in ("said", "canonical"):
-        raise ValueError(f"data.times is {times!r}; use 'said' or 'canonical'")
+    if config.data.times not in ("said", "canonical"):
+        raise ValueError(f"data.times is {config.data.times!r}; use 'said' or 'canonical'")
+    times = cast("Times", config.data.times)
     Rates.of(config.data.disfluency)  # a name that is none is refused for every source, used or not
     if config.data.language != "en" and source != "home":
         raise ValueError(
             f"data.language={config.data.language}, but source {source!r} is English; use data=home, or data.language=en"
         )
+    found: Sequence[Task]
     match source:
         case "debug":
             from data_gen.tasks import debug
@@ -102,15 +106,15 @@ def load(config: Config, split: Split) -> Sequence[Task]:
             found = bfcl.tasks(split, config.seed, tuple(config.data.categories) or bfcl.CATEGORIES)
         case "assistant":
             from data_gen.tasks import assistant
+            from data_gen.tasks.assistant.compose import Style
 
-            style = assistant.Style(
-                Rates.of(config.data.disfluency), times=times, rewordings=rewordings(config, split)[0]
-            )
+            style = Style(Rates.of(config.data.disfluency), times=times, rewordings=rewordings(config, split)[0])
             if split == "train" and config.data.intents:
                 style = replace(style, sizes=_sizes(config.data.intents))
             found = assistant.tasks(split, config.seed, config.data.sizes.get(split, DEFAULT_COUNT), style)
         case "dialogue":
-            from data_gen.tasks.assistant import Style, dialogue
+            from data_gen.tasks.assistant import dialogue
+            from data_gen.tasks.assistant.compose import Style
 
             style = Style(Rates.of(config.data.disfluency), times=times)
             found = dialogue.tasks(split, config.seed, config.data.sizes.get(split, DEFAULT_COUNT), style)
@@ -177,7 +181,7 @@ def _among_drawn(found: Sequence[Task], source: str, config: Config) -> Sequence
     from data_gen.tasks.assistant import Lazy
     from data_gen.tasks.drawn import drawn
 
-    strangers, how = corpus.strangers(), "drawn" if source == "bfcl" else config.data.tools
+    strangers, how = corpus.strangers(), cast("Tools", "drawn" if source == "bfcl" else config.data.tools)
     return Lazy(len(found), lambda index: drawn(found[index], strangers, how, config.seed))
 
 

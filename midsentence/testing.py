@@ -48,7 +48,7 @@ from midsentence.core.transcript import CLOSERS, Segment
 from midsentence.rendering.renderer import Renderer
 from midsentence.shells.rollout import Rollout
 from midsentence.shells.virtual import Episode
-from midsentence.tools.function import FunctionToolbox, Tool
+from midsentence.tools.function import Tool, boxed
 from midsentence.tools.tool import Param, Toolbox, ToolFailure, ToolSpec, effects_in
 
 __all__ = [
@@ -432,7 +432,8 @@ def play(
     if tools is not None and (specs := tuple(specs)):
         raise ValueError(f"{len(specs)} toy tools are given beside tools; leave specs out, or tools")
     chosen: Settings = settings(mode, **(PLAIN | changes))
-    run, script = Tools(takes or {}, answers or {}, (*TOOLS, *specs), _toolbox(tools)), Scripted(model)
+    script = Scripted(model)
+    run = Tools(takes or {}, answers or {}, (*TOOLS, *specs), boxed(tools, "test") if tools is not None else None)
     updates: list[UserUpdate | EndPredicted | Silence] = [
         EndPredicted(ns(at_s))
         if text == PREDICTED
@@ -458,9 +459,3 @@ def play(
             f"the session ended as {played.outcome} at {played.rollout.end_ns} ns"
         )
     return played
-
-
-def _toolbox(tools: Toolbox | Iterable[Tool | Callable[..., Any]] | None) -> Toolbox | None:
-    if tools is None or hasattr(tools, "specs"):
-        return cast("Toolbox | None", tools)
-    return FunctionToolbox(tools, seed="test")

@@ -83,7 +83,7 @@ def calibrate() -> list[str]:
     ]
 
 
-def replay(asked: Sequence[str], folder: Path, profile: dict[str, Any] | None = None) -> list[str]:
+def command_of(asked: Sequence[str], folder: Path, profile: dict[str, Any] | None = None) -> list[str]:
     """The command that replays: on the wall clock, or on the virtual one with the profile that `calibrate` gave."""
     words = ["eval.replay", "experiment=wallclock_llamacpp", *asked, f"out={folder}"]
     if profile is None:
@@ -119,8 +119,8 @@ def made(folder: Path, asked: Sequence[str], left_s: Callable[[], float], run: R
             half.rename(path)
         told[name] = json.loads(path.read_text("utf-8"))
         if name == "before":
-            run(replay(asked, folder / "real"), left_s(), None)
-            run(replay(asked, folder / "virtual", told[name]["profile"]), left_s(), None)
+            run(command_of(asked, folder / "real"), left_s(), None)
+            run(command_of(asked, folder / "virtual", told[name]["profile"]), left_s(), None)
     return told
 
 

@@ -14,7 +14,7 @@ from midsentence import serve
 from midsentence.core.modes import Settings
 
 ROOT = Path(__file__).parent.parent
-READ = ["midsentence", "configs", "eval", "training"]
+READ = ["midsentence", "configs", "data_gen", "eval", "training"]
 TWINS = {"Draft"}
 """Classes that repeat another's fields, which are documented there."""
 

@@ -12,8 +12,9 @@ import json
 import shlex
 import sys
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -28,7 +29,7 @@ from midsentence.assets import MissingAsset, asset_path
 from midsentence.core.protocol import TAGS
 from midsentence.ending import UserError
 from midsentence.models.folders import ModelNotFound, at_hand, resolve
-from midsentence.rendering.renderer import CLOCK_TOKENS, Renderer
+from midsentence.rendering.renderer import CLOCK_TOKENS, Renderer, Stamps, Tags, Turns
 from training import sft
 from training.corpus import Source
 from training.loss import CHUNK_POSITIONS
@@ -104,7 +105,7 @@ def main(config: Config) -> None:
     print(f"{made.model}: {made.parameters:,} parameters")
     print(f"train.method={config.train.method}: {made.trainable_parameters:,} trainable, {made.new_tokens} new tokens")
     folders = ", ".join(config.train.data) or "none named"
-    if made.tokens is None:
+    if made.tokens is None or made.hours is None:
         print(
             f"data: {folders}: not made yet, and its tokenizer or source is not at hand; tokens, steps and time are unknown"
         )
@@ -146,7 +147,9 @@ def plan(config: Config) -> Plan:
         else adapter_parameters(model, train.lora_targets, train.lora_rank, new)
     )
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    found, data = (None, "unknown") if renderer is None else read_or_sample(config, base, renderer, context)
+    found, data = (
+        (None, "unknown") if renderer is None or base is None else read_or_sample(config, base, renderer, context)
+    )
     sources, schedule = found or ([], None)
     # forward and backward of activations; backward of weights only where they are trained
     flops = schedule.tokens * (4 * parameters + 2 * trainable) if schedule else None
@@ -200,7 +203,8 @@ def typed() -> list[str]:
 def renderer_of(config: Config, base: Path) -> Renderer:
     """The renderer that the run would have."""
     tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
-    return Renderer.prepare(tokenizer, config.model.tags, config.clock.stamps, config.model.turns)
+    tags, stamps = cast(Tags, config.model.tags), cast(Stamps, config.clock.stamps)
+    return Renderer.prepare(tokenizer, tags, stamps, cast(Turns | None, config.model.turns))
 
 
 def skeleton(name: str) -> Any:
@@ -239,20 +243,20 @@ def adapter_parameters(model: Any, targets: list[str], rank: int, new: int) -> i
     layers = [
         m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear) and name.rsplit(".", 1)[-1] in targets
     ]
-    return sum(rank * (m.in_features + m.out_features) for m in layers) + new * _row(model)
+    return sum(int(rank * (m.in_features + m.out_features)) for m in layers) + new * _row(model)
 
 
 def full_parameters(model: Any, renderer: Renderer | None) -> int:
     """The whole model's, with the rows by which its embedding grows: some models have room for new tokens as they
     come."""
     more = 0 if renderer is None else max(0, renderer.vocabulary_size - model.get_input_embeddings().num_embeddings)
-    return sum(p.numel() for p in model.parameters()) + more * _row(model)
+    return sum(int(p.numel()) for p in model.parameters()) + more * _row(model)
 
 
 def _row(model: Any) -> int:
     """Parameters of one token: a row of the embedding, and one of the head where that is another matrix."""
     matrices = 1 if model.config.get_text_config().tie_word_embeddings else 2
-    return matrices * model.get_input_embeddings().embedding_dim
+    return matrices * int(model.get_input_embeddings().embedding_dim)
 
 
 def read_or_sample(
@@ -279,9 +283,15 @@ def sample(config: Config, folder: Path, renderer: Renderer, context: int | None
     train, size = config.train, config.data.sizes["train"]
     tasks = load(config, "train")
     rows = [generate.make_row(config, tasks[n % len(tasks)], "train", n) for n in range(min(SAMPLE, size))]
-    options = {"cut_spans": train.supervise_cut_spans, "idle_pauses": train.idle_pauses, "model": config.model.name}
+    example_of = partial(
+        make_example,
+        renderer=renderer,
+        cut_spans=train.supervise_cut_spans,
+        idle_pauses=train.idle_pauses,
+        model=config.model.name,
+    )
     longest = min(train.max_length, context or train.max_length)
-    examples = [example for row in rows if len(example := make_example(row, renderer, **options)) <= longest]
+    examples = [example for row in rows if len(example := example_of(row)) <= longest]
     if not examples:
         raise UserError(
             f"all of the first {len(rows)} trajectories are longer than train.max_length={longest}; raise it"

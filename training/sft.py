@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import PartialState
@@ -35,7 +35,7 @@ from midsentence.files import marker, write
 from midsentence.models.checkpoint import BASE, load_model
 from midsentence.models.folders import resolve
 from midsentence.models.load import adapter_folder, finite, load_renderer, load_tokenizer, note_protocol, weights_hash
-from midsentence.rendering.renderer import Renderer
+from midsentence.rendering.renderer import Renderer, Stamps, Tags, Turns
 from training.batch import Collator
 from training.checks import check_model, check_settings, context_of
 from training.corpus import Source, describe, read_source
@@ -71,9 +71,7 @@ def main(config: Config) -> None:
     base = resolve(config.model.name)
     check_model(config, base)
     # of a checkpoint that is trained on, so that one in another form of the protocol is refused
-    renderer = load_renderer(
-        config.model.name, config.model.tags, config.clock.stamps, config.model.adapter, config.model.turns
-    )
+    renderer = renderer_of(config, config.model.adapter)
     sources, plan = read(config, renderer, context_of(base))
     say(describe(sources))
     say(
@@ -343,7 +341,12 @@ def wandb_run(config: Config, folder: Path, fresh: bool) -> Iterator[None]:
     project, place = os.environ.get("WANDB_PROJECT", "midsentence"), os.environ.get("WANDB_DIR", str(folder))
     # the trainer's callback logs to the run that there is
     with wandb.init(
-        mode=mode, project=project, dir=place, id=id, resume="allow", name=os.environ.get("WANDB_NAME", config.name)
+        mode=cast(Any, mode),
+        project=project,
+        dir=place,
+        id=id,
+        resume="allow",
+        name=os.environ.get("WANDB_NAME", config.name),
     ):
         yield
 
@@ -435,11 +438,11 @@ def save(
             for name in ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")
             if name in whole
         }
-        renderer = load_renderer(config.model.name, config.model.tags, config.clock.stamps, turns=config.model.turns)
+        renderer = renderer_of(config, None)
         for place in {folder, ours}:
             write(place / BASE, json.dumps(shape) + "\n")
             note_protocol(place, renderer)
-        if ours != folder:
+        if best is not None and ours != folder:
             promote(config, best[0], folder)
         counts = {
             str(s.folder): {"rows": len(s.examples), "dropped": s.dropped, "cut": s.cut, "empty": s.empty}
@@ -467,7 +470,14 @@ def save(
 
 def _numel(parameter: torch.Tensor) -> int:
     """How many numbers it has on all devices together: ZeRO-3 leaves an empty tensor on each and notes the count."""
-    return getattr(parameter, "ds_numel", parameter.numel())
+    count: int = getattr(parameter, "ds_numel", parameter.numel())
+    return count
+
+
+def renderer_of(config: Config, adapter: str | None) -> Renderer:
+    """The renderer that the settings ask for, of the base model or of a checkpoint of it."""
+    model, tags, stamps = config.model, cast(Tags, config.model.tags), cast(Stamps, config.clock.stamps)
+    return load_renderer(model.name, tags, stamps, adapter, cast(Turns | None, model.turns))
 
 
 def promote(config: Config, best: Path, folder: Path) -> None:

@@ -29,11 +29,17 @@ class Tally:
     """What was counted in some rows."""
 
     rows: int = 0
+    """How many rows."""
     counts: Counter[str] = field(default_factory=Counter)
+    """Rows by what is wrong with them (`COUNTERS`), and `LOST`."""
     templates: Counter[str] = field(default_factory=Counter)
+    """How often each wording was used."""
     corrected: int = 0
+    """Rows whose tags name a correction."""
     tokens: Counter[str] = field(default_factory=Counter)
+    """Tokens of all rows, by the name of the tokenizer."""
     tags: Counter[str] = field(default_factory=Counter)
+    """Rows by tag; a row has several."""
     calls: Counter[int] = field(default_factory=Counter)
     """Rows by how many calls gold has."""
     owned: dict[str, set[str]] = field(default_factory=dict)

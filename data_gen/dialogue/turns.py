@@ -162,7 +162,9 @@ class Later:
     """A world in which something has been done already: of effects it tells only those that come."""
 
     world: Toolbox
+    """The toolbox that everything is passed on to."""
     done: int
+    """How many effects there were before."""
 
     @property
     def specs(self) -> Mapping[str, ToolSpec]:

@@ -49,9 +49,13 @@ class Conversant:
     """Plays the user on one task; see `midsentence.shells.spoken.User`."""
 
     task: Task
+    """What the user is going to say."""
     data: DataConfig
+    """Settings of how it is spoken."""
     seed: int
+    """Root of all that is drawn."""
     manners: Manners = field(default_factory=Manners)
+    """How the user takes turns."""
     speaker: Voice = field(default_factory=Voice)
     """How the agent's voice times words."""
 

@@ -34,6 +34,7 @@ class Edit:
     """One line of an action."""
 
     line: str
+    """As it is written."""
     gold: int = 0
     """The gold call that it issues or revises; 0 for a removal."""
     id: int = 0

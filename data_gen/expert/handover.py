@@ -14,11 +14,11 @@ import random
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from data_gen.expert.agreement import disagreement
 from midsentence.core.reducer import State
 from midsentence.core.transcript import Segment
-from midsentence.models.planned import Planner
 from midsentence.rendering.renderer import Renderer
 from midsentence.shells.rollout import Rollout
 
@@ -32,6 +32,7 @@ class Visit:
     plan: str
     """What the expert writes there, as its ids spell it."""
     plan_ids: tuple[int, ...]
+    """The same as ids."""
     by_model: bool
     """Whether the model wrote; else the expert did."""
     place: int
@@ -45,26 +46,42 @@ class Written:
     """What came of a visit."""
 
     ids: tuple[int, ...]
+    """Tokens that stand in the transcript."""
     text: str
+    """The same as text."""
     kind: str
     """The kind of disagreement (`data_gen.expert.agreement.KINDS`); empty where the two agree, or the expert wrote."""
     by_model: bool
+    """Whether the model wrote; else the expert did."""
     same: bool
     """Whether it is, id for id, what the expert wrote or would have written, up to a cut."""
+
+
+class Teacher(Protocol):
+    """Who is asked for the right action in every state; a `midsentence.models.planned.Planner` that leaves none to the
+    model."""
+
+    def plan(self, state: State) -> str:
+        """The whole next action, as text."""
+        ...
 
 
 @dataclass
 class Watched:
     """Plays an episode with the model; see the module."""
 
-    expert: Planner
+    expert: Teacher
+    """Who is asked in every state, whoever writes."""
     renderer: Renderer
+    """Of the episode's transcript."""
     draw: random.Random
+    """Decides whose turn it is."""
     beta: float = 0.0
     """Probability that the expert writes in a state."""
     most_mistakes: int = 0
     """Disagreements after which the expert finishes the episode; 0 for none."""
     visits: list[Visit] = field(default_factory=list)
+    """States in which somebody wrote, in order."""
     written: list[Written] = field(default_factory=list)
     """One for each visit but the last, until `close`."""
     taken_over: int | None = None
@@ -129,9 +146,11 @@ class Handover:
     """Writes a watched rollout again up to a moment, then has the expert finish; see the module."""
 
     watched: Watched
+    """The rollout that is written again."""
     moment: int
     """The visit at which the expert takes over."""
-    expert: Planner
+    expert: Teacher
+    """Who finishes it: in the state that the first expert was in."""
     places: list[int] = field(default_factory=list)
     """Segments of the transcript before each visit of this episode."""
 

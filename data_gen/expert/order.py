@@ -27,8 +27,11 @@ class Line:
     """A line to be written."""
 
     text: str
+    """As it is written."""
     tokens: int
+    """About how many it takes to write."""
     call: int
+    """The ID of its call."""
     removes: bool = False
     """Whether it takes the call back; then it stays where it is."""
     new: bool = False
@@ -40,7 +43,9 @@ class Planned:
     """A call that is to be done when all lines are written."""
 
     spec: ToolSpec
+    """Of its tool."""
     needs: frozenset[int]
+    """IDs of the calls whose results it takes."""
     waits: bool
     """Whether it waits for a commit."""
 

@@ -45,10 +45,15 @@ class Expert:
     """Plays the model on one task; `midsentence.shells.virtual` asks it for its next action."""
 
     task: Task
+    """Whose gold it plays."""
     reading: Reading
+    """What of it has been understood when."""
     thoughts: Thoughts = "slots"
+    """What it thinks before it acts (`data.thoughts`)."""
     answers: Answers = "sentence"
+    """How it answers (`data.answers`)."""
     patience: Patience = "costly"
+    """Which calls wait for the end of their clause (`data.patience`)."""
 
     def __post_init__(self) -> None:
         if self.patience not in get_args(Patience):

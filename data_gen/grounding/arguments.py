@@ -50,9 +50,11 @@ class Candidate:
     """One value and one place that reveals it."""
 
     value: Any
+    """The accepted value."""
     span: tuple[int, int] | None
     """Half-open word indices; None where no words are needed (a call's result, an argument left out)."""
     cost: float
+    """How unlikely it is that this place is meant: 0 for literal words; costs add up."""
 
 
 def _left_out(value: Any) -> bool:

@@ -26,6 +26,7 @@ class Mention:
     """Words that reveal a value."""
 
     start: int
+    """First word."""
     end: int
     """Half-open word indices."""
     cost: float
@@ -38,9 +39,11 @@ class Atom:
     written."""
 
     text: str
+    """In lower case, as it is compared."""
     word: int
     """Index of the word that it stands in."""
     number: float | None = None
+    """What it is worth; None for what is no number."""
 
 
 def fold(text: str) -> str:

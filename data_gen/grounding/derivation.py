@@ -31,12 +31,14 @@ class Edit:
     """What a run of words does to what is wanted."""
 
     start: int
+    """First word."""
     end: int
     """Half-open indices of the words that say it."""
     op: Literal["open", "stage", "put", "drop"]
     """``open``: the clause is of this intent from now on, slots kept; ``stage``: its second tool is clear; ``put``: a
     slot's value; ``drop``: the clause is withdrawn."""
     clause: int
+    """The clause that it changes."""
     slot: str = ""
     """``put``: the slot; ``open``: the intent."""
     item: int = 0
@@ -78,10 +80,13 @@ class Clause:
     """One request of several in an utterance, as far as it has been understood."""
 
     id: int
+    """Its number, by which edits name it."""
     intent: str = ""
+    """What is asked for."""
     stages: list[Evidence] = field(default_factory=list)
     """Words that made its first and second tool clear."""
     slots: dict[str, dict[int, Said]] = field(default_factory=dict)
+    """Values by slot and place in it."""
 
 
 class Use(NamedTuple):
@@ -95,6 +100,7 @@ class Told:
     """A text around the results of other wanted calls."""
 
     parts: tuple[Any, ...]
+    """Texts and results, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,10 +279,13 @@ class DerivedReading:
     """The reading of a task that carries its derivation."""
 
     task: Task
+    """Whose words are read."""
     derivation: Derivation
+    """What each of them does."""
     eagerness: float = 0.0
     """Probability of taking a value that could be complete before a word closes it; drawn by the prefix alone."""
     seed: int = 0
+    """Of what is drawn."""
     _taken: frozenset[int] = field(init=False)
     _numbers: dict[Key, int] = field(init=False, default_factory=dict)
     _known: dict[tuple[tuple[str, ...], bool], tuple[Wanted, ...]] = field(init=False, default_factory=dict)

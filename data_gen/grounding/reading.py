@@ -30,6 +30,7 @@ class Wanted:
     gold: int
     """Which gold call it is, from 1."""
     spec: ToolSpec
+    """Of its tool."""
     args: Mapping[str, Any]
     """Canonical values by parameter, in gold's own terms (a `Reference` is to a gold call)."""
     accepts: Mapping[str, GoldArg]
@@ -66,9 +67,11 @@ class GroundedReading:
     """The reading of a task whose gold arguments are grounded to words."""
 
     task: Task
+    """Whose words are read."""
     eagerness: float = 0.0
     """Probability of looking up by a text that could be all before a word closes it; drawn by the prefix alone."""
     seed: int = 0
+    """Of what is drawn."""
     _known: dict[tuple[tuple[str, ...], bool], tuple[Wanted, ...]] = field(init=False, default_factory=dict)
 
     def wanted(self, heard: Sequence[str], final: bool) -> tuple[Wanted, ...]:

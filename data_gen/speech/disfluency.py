@@ -89,6 +89,7 @@ class Lexicon:
     """The words of disfluency."""
 
     fillers: tuple[str, ...]
+    """Filled pauses."""
     markers: tuple[str, ...]
     """Discourse markers; they stand between phrases only."""
     terms: tuple[str, ...]
@@ -172,10 +173,15 @@ class Disfluent:
     """Makes one utterance disfluent, in place."""
 
     script: Script
+    """What is said; changed in place."""
     speaker: Speaker
+    """Who says the other things."""
     rates: Rates
+    """How often each kind happens."""
     lexicon: Lexicon
+    """In which words."""
     draw: random.Random
+    """Decides what happens and where."""
 
     def apply(self) -> tuple[str, ...]:
         """Draws and makes the disfluencies; gives the kinds that occurred, sorted.

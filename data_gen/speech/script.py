@@ -21,13 +21,21 @@ class Mark:
     """An edit in the making."""
 
     start: int
+    """First word."""
     end: int
+    """One past the last word."""
     op: Literal["open", "stage", "put", "drop"]
+    """What it does; see `data_gen.grounding.derivation.Edit`."""
     clause: int
+    """The clause that it changes."""
     slot: str = ""
+    """``put``: the slot; ``open``: the intent."""
     item: int = 0
+    """``put``: place in a slot that takes several values."""
     value: tuple[Any, ...] = ()
+    """``put``: accepted values, canonical first."""
     eager: bool = False
+    """Whether it could be all that is meant as soon as it is heard."""
     grows: bool = False
     """Whether the next word is part of a longer value, so that nothing but the end of speech closes this one."""
     spoken: bool = False
@@ -39,11 +47,15 @@ class Place:
     """Where a slot's value, or a clause, stands."""
 
     start: int
+    """First word."""
     end: int
+    """One past the last word."""
     clause: int
+    """The clause."""
     slot: str = ""
     """The slot; empty for a clause."""
     item: int = 0
+    """Place in a slot that takes several values."""
     body: int = 0
     """A clause: where it begins behind its connector."""
     bound: bool = False
@@ -55,11 +67,15 @@ class Script:
     """Words, labels, marks and places."""
 
     words: list[str] = field(default_factory=list)
+    """As they are said."""
     labels: list[Label] = field(default_factory=list)
+    """Of each word."""
     soft: list[bool] = field(default_factory=list)
     """Words that close nothing: filled pauses, and words said a second time."""
     marks: list[Mark] = field(default_factory=list)
+    """What runs of words do."""
     places: list[Place] = field(default_factory=list)
+    """Where values and clauses stand."""
 
     def say(self, text: str, label: Label = "fluent") -> Place:
         """Adds words at the end; gives where they stand."""

@@ -47,8 +47,11 @@ class Row:
     """One row of the leaderboard, as it stands in the wheel."""
 
     id: str
+    """As the leaderboard names it."""
     category: str
+    """The part of the leaderboard that it is from."""
     messages: tuple[Mapping[str, str], ...]
+    """What the user says, with roles."""
     functions: tuple[Mapping[str, Any], ...]
     """Function documents."""
     answers: tuple[Mapping[str, Mapping[str, Sequence[Any]]], ...]
@@ -140,7 +143,9 @@ class AckToolbox:
     """Tools without an implementation: every call succeeds and says so; writes are kept in a log of effects."""
 
     task_id: str
+    """Seed of the latencies."""
     tools: tuple[ToolSpec, ...]
+    """The tools that there are."""
     effects: list[tuple[str, dict[str, Json]]] = field(default_factory=list)
     """Every write that ran, in order."""
 

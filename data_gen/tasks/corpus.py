@@ -53,9 +53,13 @@ class Row:
     """A request of the corpus, and what is needed to read it again in other words."""
 
     fields: Mapping[str, Any]
+    """As they stand in the file."""
     tools: Tools
+    """That its calls are of."""
     source: str
+    """The task's source."""
     split: Split
+    """The file that it stands in."""
     tags: tuple[str, ...]
     """Added to the row's own."""
     task: Task
@@ -114,6 +118,7 @@ class Found:
     """What a folder's files of one split hold."""
 
     rows: list[Row] = field(default_factory=list)
+    """Those that can be used."""
     rejected: list[tuple[str, str]] = field(default_factory=list)
     """Name and reason of every row that can't be used."""
 

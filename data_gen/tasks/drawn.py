@@ -165,6 +165,7 @@ class Names:
     """What tools and their parameters are called, by what they were called."""
 
     tools: Mapping[str, str] = field(default_factory=dict)
+    """By the tool's old name."""
     params: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By the tool's old name."""
 

@@ -48,9 +48,13 @@ class Question:
     """One row of a question file."""
 
     id: str
+    """As the file names it."""
     question: str
+    """As it stands."""
     answer: str
+    """``yes``, ``no`` or a name."""
     type: str
+    """``comparison`` or ``bridge``; the first alone is used."""
     gold: tuple[str, ...]
     """Titles of the articles that hold the answer; empty in plain questions, which don't say."""
     paragraphs: tuple[tuple[str, tuple[str, ...]], ...]
@@ -138,8 +142,11 @@ class Usable:
     """A question with the words that name its articles, in the order of the words."""
 
     question: Question
+    """The row."""
     words: tuple[str, ...]
+    """Of the question, as they are spoken."""
     spans: tuple[Evidence, ...]
+    """Where each article is named."""
     accepted: tuple[tuple[str, ...], ...]
     """Names that find each article, the spoken one first."""
 
@@ -245,8 +252,24 @@ class _Speaker:
         """Nobody is named by a first name here."""
         return None
 
+    def late(self, place: Place, *, named: bool) -> None:
+        """Nothing is mended afterwards."""
+        return None
+
     def opening(self, clause: int) -> None:
         """There is no other tool to begin with."""
+        return None
+
+    def retold(self, clause: int) -> Script:
+        """A question stands in one wording: its rates must not ask for another."""
+        raise NotImplementedError("a question of HotpotQA has no other words; leave the rate of retelling at 0")
+
+    def extra(self, clause: int) -> None:
+        """A search has no optional argument."""
+        return None
+
+    def noun(self, clause: int) -> None:
+        """A question has no name."""
         return None
 
 

@@ -33,6 +33,7 @@ class Loaded:
     """What became of a requests file."""
 
     tasks: list[Task] = field(default_factory=list)
+    """Those that can be used."""
     rows: list[Mapping[str, Any]] = field(default_factory=list)
     """The fields of each task's row, by which it can be told again."""
     rejected: list[tuple[str, str]] = field(default_factory=list)

@@ -21,7 +21,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from data_gen.task import BadTask
+from data_gen.gold import read_value, references
+from data_gen.task import BadTask, Reference
 
 MOST_WORDS = 400
 """Words of a turn; a longer one is a text to read, not something said."""
@@ -39,10 +40,15 @@ class Made:
     """A call of the record."""
 
     name: str
+    """The tool's."""
     args: Mapping[str, Any]
+    """As they were given."""
     id: str
+    """By which the tool's answer names it; empty for none."""
     result: Any = None
+    """What the tool answered."""
     answered: bool = False
+    """Whether it did."""
 
     @property
     def failed(self) -> bool:
@@ -57,8 +63,11 @@ class Said:
     """A turn of the record."""
 
     words: list[str]
+    """What the user says."""
     calls: list[Made] = field(default_factory=list)
+    """What the assistant calls for it, in order."""
     answer: str = ""
+    """The assistant's last words in it."""
 
 
 def row_of(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,6 +80,7 @@ def row_of(row: Mapping[str, Any]) -> dict[str, Any]:
     if not listed:
         raise BadTask("no tools: the row has no field tools, so nobody can say what its calls mean")
     turns, system = read(_json(row["messages"], "messages"))
+    most = sum(len(turn.calls) for turn in turns)
     calls: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = []
     fields: list[dict[str, Any]] = []
@@ -80,7 +90,9 @@ def row_of(row: Mapping[str, Any]) -> dict[str, Any]:
         fresh = [call for call in _mended(turn, n) if not _repeats(call, results)]
         first = len(results)
         for call in fresh:
-            args = {name: [_linked(value, results, first, turn.words, n, call)] for name, value in call.args.items()}
+            args = {
+                name: [_linked(value, results, first, turn.words, n, call, most)] for name, value in call.args.items()
+            }
             calls.append({"name": call.name, "args": args})
             results.append({"name": call.name, "args": dict(call.args), "result": call.result})
         made: dict[str, Any] = {"words": len(words), "calls": len(calls)}
@@ -225,28 +237,39 @@ def _repeats(call: Made, results: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _linked(
-    value: Any, results: Sequence[Mapping[str, Any]], first: int, words: Sequence[str], n: int, call: Made
+    value: Any, results: Sequence[Mapping[str, Any]], first: int, words: Sequence[str], n: int, call: Made, most: int
 ) -> Any:
-    """A value with ``"$k"`` where it is, or lists, the result of call k, unless the turn's own words say it.
+    """A value as rows write it: with a `Reference` where it is, or lists, the result of an earlier call, unless the
+    turn's own words say it.
+
+    Args:
+        value: of the record.
+        results: what the earlier calls returned.
+        first: how many of those are of earlier turns.
+        words: of the turn.
+        n: the turn, from 1.
+        call: whose argument it is.
+        most: how many calls the row may have, so that the value's own text can't be read as a result of one.
 
     Raises:
-        BadTask: it is only a part of a result of the same turn, which has to be known before the call can be written.
+        BadTask: it is only a part of a result of the same turn, which has to be known before the call can be written;
+            or its own text would be read as a result.
     """
     if isinstance(value, list):
-        return [_linked(item, results, first, words, n, call) for item in value]
+        return [_linked(item, results, first, words, n, call, most) for item in value]
+    if references(read_value(value, most)):
+        raise BadTask(
+            f"a dollar sign: {call.name} in turn {n} takes {str(value)[:20]!r}, which would be read as another call's result"
+        )
     if isinstance(value, Mapping):
         return value
-    if isinstance(value, str) and value.startswith("$"):
-        raise BadTask(
-            f"a dollar sign: {call.name} in turn {n} takes {value[:20]!r}, which would be read as another call's result"
-        )
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     if isinstance(value, bool) or value is None or text.casefold() in " ".join(words).casefold():
         return value
     if isinstance(value, str) and len(value) > 2:
         for k in range(len(results), 0, -1):
             if results[k - 1]["result"] == value:
-                return f"${k}"
+                return str(Reference(k))
     if len(text) > 2 and any(text in json.dumps(entry["result"], ensure_ascii=False) for entry in results[first:]):
         raise BadTask(
             f"part of a result: {call.name} in turn {n} takes {text[:40]!r} from within what another call of the turn returns"

@@ -36,6 +36,7 @@ class Tools:
     """What a tools file holds."""
 
     specs: tuple[ToolSpec, ...]
+    """Of the tools."""
     toolbox: Callable[[str, Sequence[Named]], Toolbox]
     """From a task's id and its row's calls, a fresh world."""
     habits: Habits = Habits()

@@ -59,6 +59,7 @@ class Paraphraser:
     """Asks for wordings, or finds them in its file."""
 
     config: ParaphraseConfig
+    """Whom to ask, and how."""
     counts: Counter[str] = field(default_factory=Counter)
     """``reworded`` and ``kept``."""
     reasons: Counter[str] = field(default_factory=Counter)

@@ -26,7 +26,8 @@ from midsentence.core import reducer
 from midsentence.core.modes import Settings
 from midsentence.core.reducer import State
 from midsentence.rendering.renderer import Renderer
-from midsentence.shells.rollout import Rollout, replay
+from midsentence.shells.log import replay
+from midsentence.shells.rollout import Rollout
 from midsentence.tools.tool import Toolbox
 
 

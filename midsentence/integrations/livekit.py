@@ -37,7 +37,7 @@ from midsentence.shells.tool_run import idempotency_key
 from midsentence.tools.foreign import RemoteToolbox
 from midsentence.tools.function import FunctionToolbox
 from midsentence.tools.joined import JoinedToolbox
-from midsentence.tools.tool import Access, Json, Toolbox, ToolFailure
+from midsentence.tools.tool import Access, Json, Toolbox, ToolFailure, is_toolbox
 
 __all__ = ["LiveKitToolbox", "MidsentenceAgent", "tool_class"]
 
@@ -95,16 +95,14 @@ class MidsentenceAgent(Agent):
         """The session, once LiveKit has entered the agent; it can be read after its end."""
 
     def _boxed(self, tools: Any, access: Mapping[str, Access]) -> Toolbox:
-        given = [] if hasattr(tools, "specs") else list(tools)
+        given = [] if is_toolbox(tools) else list(tools)
         if sets := [tool for tool in given if isinstance(tool, Toolset)]:
             raise ValueError(
                 f"toolset {sets[0].id!r} can't be used here: give its function tools, or use midsentence.tools.mcp"
             )
         theirs = [tool for tool in [*given, *self.tools] if isinstance(tool, FunctionTool | RawFunctionTool)]
         ours = [tool for tool in given if not isinstance(tool, FunctionTool | RawFunctionTool)]
-        boxes: list[Toolbox] = (
-            [tools] if hasattr(tools, "specs") else [FunctionToolbox(ours)] if ours or not theirs else []
-        )
+        boxes: list[Toolbox] = [tools] if is_toolbox(tools) else [FunctionToolbox(ours)] if ours or not theirs else []
         boxes += [LiveKitToolbox(theirs, self, access)] if theirs else []
         return JoinedToolbox(boxes) if len(boxes) > 1 else boxes[0]
 

@@ -55,7 +55,7 @@ from midsentence.shells.tool_run import idempotency_key
 from midsentence.tools.foreign import RemoteToolbox
 from midsentence.tools.function import FunctionToolbox, Tool
 from midsentence.tools.joined import JoinedToolbox
-from midsentence.tools.tool import Access, Json, Toolbox
+from midsentence.tools.tool import Access, Json, Toolbox, is_toolbox
 
 __all__ = ["HeardProcessor", "MidsentenceProcessor", "PipecatToolbox", "tool_class"]
 
@@ -109,9 +109,8 @@ class MidsentenceProcessor(FrameProcessor):
         """The pipeline's last processor, behind the transport's output: it notes which words have been spoken."""
 
     def _boxed(self, tools: Any, access: Mapping[str, Access]) -> Toolbox:
-        if hasattr(tools, "specs"):
-            box: Toolbox = tools
-            return box
+        if is_toolbox(tools):
+            return tools
         theirs = [] if isinstance(tools, ToolsSchema) else [tool for tool in tools if _is_pipecats(tool)]
         ours = [] if isinstance(tools, ToolsSchema) else [tool for tool in tools if not _is_pipecats(tool)]
         schema = tools if isinstance(tools, ToolsSchema) else ToolsSchema(theirs)

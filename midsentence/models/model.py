@@ -127,6 +127,14 @@ class Model(Protocol):
 
 
 @runtime_checkable
+class Bounded(Protocol):
+    """What a model may have besides: a longest context. Whoever drives one that lacks it is told by the model itself."""
+
+    max_tokens: int
+    """Tokens of a context, the prompt included."""
+
+
+@runtime_checkable
 class Verifies(Protocol):
     """What a model may have besides: one that lacks it writes token by token what others take in at the speed of
     reading."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 
 from midsentence.models.live import ContextFull
-from midsentence.models.model import LEAST_FORESEEN, Grammar, Model, Stream, Verifies
+from midsentence.models.model import LEAST_FORESEEN, Bounded, Grammar, Model, Stream, Verifies
 from midsentence.models.worker_context import Append, Desk, Open, WorkerContext, deliver, failure
 from midsentence.tools.tool import described
 
@@ -145,9 +145,11 @@ class ModelWorker:
                 append.done.set_result(None)
 
     def _overflow(self, stream: Stream, more: int) -> Exception | None:
-        most = getattr(self.model, "max_tokens", None)
+        if not isinstance(self.model, Bounded):
+            return None
+        most = self.model.max_tokens
         try:
-            if most is None or stream.length + more <= most:
+            if stream.length + more <= most:
                 return None
         except BaseException as error:
             return failure(error)

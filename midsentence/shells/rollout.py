@@ -1,14 +1,13 @@
 """What comes of a session, on whichever clock: its log, and what can be read off it.
 
-Owns the result and how a log is folded again. Does not know who ran the session, and how it is scored.
+Owns the result. Does not know who ran the session, how it is scored, and how a log is folded again
+(`midsentence.shells.log.replay`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from midsentence.core import reducer
 from midsentence.core.events import Command, EndPredicted, Event, UserUpdate
 from midsentence.core.reducer import State
 from midsentence.shells.drafts import Drafted
@@ -35,10 +34,3 @@ class Rollout:
     updates: tuple[UserUpdate | EndPredicted, ...] = ()
     """All that the recogniser passes on, in order, that included which the episode did not live to hear; of a
     conversation, of its first turn. Empty of a live session, which can't know it."""
-
-
-def replay(rollout_state: State, events: Iterable[Event]) -> State:
-    """Folds recorded events over a fresh state: the same log gives the same transcript, byte for byte."""
-    for event in events:
-        rollout_state, _ = reducer.step(rollout_state, event)
-    return rollout_state

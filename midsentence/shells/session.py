@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 from midsentence.core.modes import MODES, Settings, settings
 from midsentence.models.live import LiveModel
@@ -16,7 +16,7 @@ from midsentence.models.load import load_renderer, load_runtime
 from midsentence.models.worker import ModelWorker
 from midsentence.rendering.renderer import Renderer, Stamps, Turns
 from midsentence.shells.live import Session
-from midsentence.tools.function import FunctionToolbox, Tool
+from midsentence.tools.function import Tool, boxed
 from midsentence.tools.tool import Toolbox
 
 MAX_TOKENS = 8192
@@ -119,8 +119,4 @@ def open_session(
     live, renderer = model
     if not isinstance(mode, str | Settings):
         raise TypeError(f"mode is {mode!r}; give one of {', '.join(MODES)}, or a Settings")
-    given = cast(Any, tools)  # which of the two it is shows in what it has
-    if not hasattr(given, "specs") and (isinstance(given, str | bytes) or not isinstance(given, Iterable)):
-        raise TypeError(f"tools is {given!r}; give a toolbox, or a list of functions")
-    toolbox: Toolbox = given if hasattr(given, "specs") else FunctionToolbox(given)
-    return Session(live, toolbox, renderer, settings(mode) if isinstance(mode, str) else mode, **options)
+    return Session(live, boxed(tools), renderer, settings(mode) if isinstance(mode, str) else mode, **options)

@@ -21,7 +21,18 @@ from midsentence.tools.bulk import off_loop
 from midsentence.tools.hints import as_json, by_value, convert, read_docstring, read_signature
 from midsentence.tools.latency import Constant, Latency, LogNormal, Uniform, unit_of
 from midsentence.tools.text import either
-from midsentence.tools.tool import Access, Json, ToolFailure, ToolSpec, bind, described, mismatch, signature
+from midsentence.tools.tool import (
+    Access,
+    Json,
+    Toolbox,
+    ToolFailure,
+    ToolSpec,
+    bind,
+    described,
+    is_toolbox,
+    mismatch,
+    signature,
+)
 
 __all__ = ["Constant", "Did", "Effect", "FunctionToolbox", "Latency", "LogNormal", "Tool", "Uniform", "tool"]
 
@@ -171,6 +182,23 @@ def tool(**options: Any) -> Callable[[Callable[..., Any]], Tool]: ...
 def tool(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Decorator: ``@tool`` or ``@tool(access="read", …)`` with the options of `Tool.from_function`."""
     return Tool.from_function(fn) if fn is not None else lambda given: Tool.from_function(given, **options)
+
+
+def boxed(tools: Toolbox | Iterable[Tool | Callable[..., Any]], seed: str | int = "") -> Toolbox:
+    """The toolbox that was given, or one of the functions that were.
+
+    Args:
+        tools: either.
+        seed: of the toolbox that is made (`FunctionToolbox`).
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if is_toolbox(tools):
+        return tools
+    if isinstance(tools, str | bytes) or not isinstance(tools, Iterable):
+        raise TypeError(f"tools is {tools!r}; give a toolbox, or a list of functions")
+    return FunctionToolbox(tools, seed)
 
 
 class FunctionToolbox:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from midsentence.tools.text import either
-from midsentence.tools.tool import Json, Toolbox, ToolFailure, ToolSpec
+from midsentence.tools.tool import AsyncToolbox, Json, Toolbox, ToolFailure, ToolSpec
 
 
 class JoinedToolbox:
@@ -39,12 +39,14 @@ class JoinedToolbox:
     async def arun(self, name: str, args: Mapping[str, Json]) -> Json:
         """`run` in the caller's loop, where the tool's box can; else in a thread."""
         box = self._box(name)
-        return await box.arun(name, args) if hasattr(box, "arun") else await asyncio.to_thread(box.run, name, args)
+        if isinstance(box, AsyncToolbox):
+            return await box.arun(name, args)
+        return await asyncio.to_thread(box.run, name, args)
 
     def is_async(self, name: str) -> bool:
         """Whether `arun` awaits the tool in the caller's loop."""
-        asks = getattr(self._boxes.get(name), "is_async", None)
-        return asks is not None and asks(name)
+        box = self._boxes.get(name)
+        return isinstance(box, AsyncToolbox) and box.is_async(name)
 
     def latency_ns(self, name: str, args: Mapping[str, Json]) -> int:
         """See `Toolbox`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeGuard, runtime_checkable
 
 from midsentence.clock import ns
 from midsentence.core.protocol import PARAMETER_NAME, TOOL_NAME
@@ -143,6 +143,11 @@ class AsyncToolbox(Toolbox, Protocol):
     async def arun(self, name: str, args: Mapping[str, Json]) -> Json:
         """`run` for a live session. Raises as `run` does; when it is cancelled, it stops what can be stopped."""
         ...
+
+
+def is_toolbox(given: object) -> TypeGuard[Toolbox]:
+    """Whether what was given for tools is a toolbox, and no list of functions: it says what its tools are."""
+    return hasattr(given, "specs")
 
 
 @runtime_checkable

@@ -13,7 +13,7 @@ from midsentence.core.modes import settings
 from midsentence.models.planned import PlannedModel
 from midsentence.rendering.renderer import Renderer
 from midsentence.shells.live import Session
-from midsentence.tools.function import FunctionToolbox
+from midsentence.tools.function import boxed
 
 FAST = Profile("fast", decode_tokens_per_s=20_000, prefill_tokens_per_s=200_000, restart_ns=ns(0.0001))
 
@@ -48,7 +48,7 @@ def planned_model(script: Script, renderer: Renderer) -> tuple[PlannedModel, Ren
 
 def planned(renderer: Renderer, script: Script, tools: Any, mode: str = "speculative", **options: Any) -> Session:
     model, _ = planned_model(script, renderer)
-    box = tools if hasattr(tools, "specs") else FunctionToolbox(tools)
+    box = boxed(tools)
     return Session(model, box, renderer, settings(mode), system="", **options)
 
 

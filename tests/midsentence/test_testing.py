@@ -36,7 +36,7 @@ def test_the_pages_example_holds(name):
 
 def test_the_page_names_all_rows_and_what_there_is():
     text = (ROOT / "docs" / "testing.md").read_text("utf-8")
-    kinds = set(re.findall(r'row\("(\w+)"', Path(testing.__file__).read_text("utf-8")))
+    kinds = set(re.findall(r'row\(\s*"(\w+)"', Path(testing.__file__).read_text("utf-8")))
     (listed,) = re.findall(r"rows of these kinds: (.*?) \|", text)
     assert set(re.findall(r"`(\w+)`", listed)) == kinds
     assert all(f"`{spec.name}`" in text for spec in testing.TOOLS)

@@ -120,19 +120,27 @@ class Money:
     """All that the tools can read and change."""
 
     now: datetime
+    """When the request is made."""
     balances: dict[str, float] = field(
         default_factory=lambda: {"current": 1846.3, "savings": 7420.0, "joint": 962.75, "business": 5310.4}
     )
+    """Pounds by account."""
     payees: dict[str, str] = field(default_factory=dict)
     """Names by number."""
     orders: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Standing orders by code."""
     transfers: list[dict[str, Any]] = field(default_factory=list)
+    """Payments that were made, in order."""
     disputes: dict[str, str] = field(default_factory=dict)
+    """Reasons by the transaction that is disputed."""
     cards: dict[str, str] = field(
         default_factory=lambda: {"debit": "active", "credit": "active", "joint": "frozen", "virtual": "active"}
     )
+    """``active`` or ``frozen`` by card."""
     limits: dict[str, float] = field(default_factory=dict)
+    """Pounds by card and kind of limit."""
     budgets: dict[str, float] = field(default_factory=dict)
+    """Pounds a month by category."""
 
 
 def new_state(now: str = NOW) -> Money:

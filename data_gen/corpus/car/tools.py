@@ -34,17 +34,29 @@ class Car:
     """All that the tools can look at and change."""
 
     destination: str = "Office"
+    """Where the route leads; empty for no route."""
     stops: list[str] = field(default_factory=list)
+    """Places on the way, in order."""
     avoid: list[str] = field(default_factory=list)
+    """What the route avoids."""
     charging: dict[str, Any] = field(default_factory=dict)
+    """The charging limit and schedule, as they were set."""
     degrees: dict[str, float] = field(default_factory=dict)
+    """Celsius by zone."""
     seats: dict[str, str] = field(default_factory=dict)
+    """Level of heating or cooling by seat."""
     defrosting: set[str] = field(default_factory=set)
+    """Windows that are being defrosted."""
     calls: list[dict[str, Any]] = field(default_factory=list)
+    """Phone calls that were made, in order."""
     messages: list[dict[str, Any]] = field(default_factory=list)
+    """Messages that were sent, in order."""
     playing: tuple[str, str] | None = None
+    """Source and title of what plays; None for nothing."""
     bookings: list[dict[str, Any]] = field(default_factory=list)
+    """Visits to the workshop; one of each kind of work."""
     tyres_bar: dict[str, float] = field(default_factory=dict)
+    """Pressure by wheel, in bar."""
 
 
 def new_state() -> Car:

@@ -136,15 +136,21 @@ class Practice:
     """All that the tools can read and change."""
 
     now: datetime
+    """When the request is made."""
     appointments: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Appointments by code."""
     orders: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Repeats that were ordered, by prescription."""
     referrals: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Referrals by code."""
     reminders: list[dict[str, Any]] = field(default_factory=list)
+    """Reminders that were set, in order."""
     messages: list[dict[str, Any]] = field(default_factory=list)
+    """Messages to the practice, in order."""
     details: dict[str, str] = field(
         default_factory=lambda: {"phone": "07700 900123", "address": "4 Mill Row", "email": "none"}
     )
+    """The patient's own, by kind."""
 
 
 def new_state(now: str = NOW) -> Practice:

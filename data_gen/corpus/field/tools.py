@@ -33,10 +33,15 @@ class Site:
     jobs: tuple[tuple[str, str], ...]
     """What is to be mended, and what is wrong with it."""
     access: str
+    """How to get in."""
     parking: str
+    """Where to park."""
     hazards: str
+    """What to beware of."""
     contact: str
+    """Name, role and number of who is there."""
     hours: str
+    """When it is open."""
 
 
 SITES = {
@@ -235,13 +240,21 @@ class Round:
     """All that the tools can read and change."""
 
     now: datetime
+    """When the request is made."""
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Jobs by number."""
     in_hand: str = ""
+    """Number of the job that is being worked on."""
     van: dict[str, int] = field(default_factory=dict)
+    """How many of each part are in the engineer's own van."""
     orders: list[dict[str, Any]] = field(default_factory=list)
+    """Parts that were ordered, in order."""
     visits: list[dict[str, Any]] = field(default_factory=list)
+    """Visits that are planned."""
     texts: list[dict[str, str]] = field(default_factory=list)
+    """Messages that were sent, in order."""
     defects: list[dict[str, Any]] = field(default_factory=list)
+    """Faults of vans that were reported, in order."""
 
 
 def new_state(now: str = NOW) -> Round:

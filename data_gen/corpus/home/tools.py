@@ -61,17 +61,29 @@ class House:
     """All that the tools can look at and change."""
 
     lights: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """State, brightness and colour by room."""
     degrees: dict[str, float] = field(default_factory=dict)
+    """Celsius by room, as measured."""
     targets: dict[str, float] = field(default_factory=dict)
+    """Celsius by room, as asked for."""
     schedules: list[dict[str, Any]] = field(default_factory=list)
+    """Times at which the heating changes."""
     blinds: dict[str, str] = field(default_factory=dict)
+    """Position by room."""
     locks: dict[str, str] = field(default_factory=dict)
+    """``locked`` or ``unlocked`` by door."""
     open_doors: set[str] = field(default_factory=set)
+    """Doors that stand open."""
     music: dict[str, str] = field(default_factory=dict)
+    """What plays, by room."""
     timers: dict[str, int] = field(default_factory=dict)
+    """Minutes by the timer's label."""
     alarms: list[dict[str, Any]] = field(default_factory=list)
+    """Alarms that were set, in order."""
     announced: list[dict[str, Any]] = field(default_factory=list)
+    """Announcements that were made, in order."""
     scene: str = ""
+    """The scene that was set last; empty for none."""
 
 
 def new_state() -> House:

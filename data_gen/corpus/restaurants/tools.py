@@ -124,14 +124,21 @@ class Place:
     """Somewhere to eat."""
 
     name: str
+    """As people say it."""
     cuisine: str
+    """What is cooked."""
     area: str
+    """The part of town."""
     price: str
+    """How dear it is."""
     features: tuple[str, ...] = ()
+    """What it has, such as step-free access."""
     shut: str = ""
     """The weekday on which it is closed."""
     seats: tuple[str, ...] = ("inside",)
+    """Where one can sit."""
     kind: str = "restaurant"
+    """``restaurant``, or what it is instead."""
     popular: bool = False
     """Whether Friday and Saturday from 19:30 to 20:30 are always full."""
 
@@ -347,10 +354,15 @@ class Town:
     """All that the tools can read and change."""
 
     now: datetime
+    """When the request is made."""
     bookings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Tables by the booking's reference."""
     orders: list[dict[str, Any]] = field(default_factory=list)
+    """Meals to be fetched, in order."""
     waiting: list[dict[str, Any]] = field(default_factory=list)
+    """Entries of waiting lists, in order."""
     reviews: list[dict[str, Any]] = field(default_factory=list)
+    """Reviews that were written, in order."""
 
 
 def new_state(now: str = NOW) -> Town:

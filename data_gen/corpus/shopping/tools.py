@@ -53,14 +53,23 @@ class Account:
     """All that the tools can look at and change."""
 
     cart: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Quantity and options by product."""
     voucher: str = ""
+    """The code that counts; empty for none."""
     slot: str = ""
+    """When it is to be delivered; empty for not chosen."""
     ordered: list[dict[str, Any]] = field(default_factory=list)
+    """Orders that were placed in this session, in order."""
     orders: dict[str, str] = field(default_factory=dict)
+    """Earlier orders: what was bought, by number."""
     cancelled: set[str] = field(default_factory=set)
+    """Numbers of orders that were called off."""
     returned: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Reason and wish by the number of what goes back."""
     lists: dict[str, list[str]] = field(default_factory=dict)
+    """Items by the list's name."""
     watched: dict[str, float] = field(default_factory=dict)
+    """Products with the price below which to tell."""
 
 
 def new_state() -> Account:

@@ -171,8 +171,11 @@ class Journeys:
     """All that the tools can read and change."""
 
     now: datetime
+    """When the request is made."""
     reservations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Reservations by code."""
     alerts: list[dict[str, Any]] = field(default_factory=list)
+    """Alerts on prices and delays that were set, in order."""
 
 
 def new_state(now: str = NOW) -> Journeys:

@@ -67,7 +67,9 @@ class Style:
     """How requests are told."""
 
     rates: Rates = field(default_factory=Rates)
+    """How often each kind of disfluency happens."""
     lexicon: Lexicon = TRAIN
+    """The words of disfluency."""
     indirect: float = 0.0
     """Probability of an indirect wording, where its intent has one."""
     sizes: tuple[float, ...] = (0.3, 0.3, 0.2, 0.12, 0.08)
@@ -86,10 +88,15 @@ class Telling:
     """One clause: its intent, its wording and its values."""
 
     id: int
+    """The clause's number."""
     intent: Intent
+    """What it asks for."""
     template: Template
+    """How it is said."""
     values: dict[str, list[Value]]
+    """What fills its slots, by slot."""
     extras: list[Template] = field(default_factory=list)
+    """Tails that add optional arguments."""
     pronouns: frozenset[str] = frozenset()
     """Slots that refer back to people named before."""
     named_again: bool = False

@@ -74,13 +74,21 @@ class Dialogue:
     """A conversation in the making."""
 
     drawer: Drawer
+    """Draws its values."""
     split: Split
+    """Whose names and wordings it takes."""
     style: Style
+    """How it is told."""
     script: Script = field(default_factory=Script)
+    """What is said so far."""
     turns: list[Turn] = field(default_factory=list)
+    """The turns so far."""
     labels: list[str] = field(default_factory=list)
+    """Kinds of disfluency so far."""
     used: list[str] = field(default_factory=list)
+    """Wordings so far, as reports count them."""
     pairs: list[tuple[str, str]] = field(default_factory=list)
+    """Tools that followed one another so far."""
     pauses: dict[int, int] = field(default_factory=dict)
     """Words before which there is a long pause, with its length."""
     clause: int = 0

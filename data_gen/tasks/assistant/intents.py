@@ -21,6 +21,7 @@ class Intent:
     """One kind of request."""
 
     name: str
+    """As templates and clauses name it."""
     tool: str
     """Its main tool: what pairs of tools are made of."""
     slots: dict[str, str]
@@ -29,7 +30,8 @@ class Intent:
     """What a tail may add."""
     noun: str
     """What a speaker calls it afterwards: "the reminder"."""
-    ask: Callable[[View], None]
+    ask: Callable[[View], object]
+    """Makes the calls of a clause in its view; what it returns counts for nothing."""
 
 
 class View:
@@ -90,7 +92,8 @@ def _mail(view: View, context: Said | None, **more: Said | None) -> None:
     to = view.each(MAIL, "to")
     cc = view.each(MAIL, "cc")
     needs = ("recipients",) if "attachments" in more and more["attachments"] is not None else ("recipients", "context")
-    view.call("compose_new_email", needs, recipients=to, cc=cc, subject=view.said("subject"), context=context, **more)
+    given = {"recipients": to, "cc": cc, "subject": view.said("subject"), "context": context, **more}
+    view.call("compose_new_email", needs, "main", 1, **given)
 
 
 def _sms(view: View) -> None:
@@ -228,13 +231,13 @@ def _zoom_event(view: View) -> None:
         )
 
 
-def _simple(tool: str, **params: str) -> Callable[[View], None]:
+def _simple(tool: str, **params: str) -> Callable[[View], Key]:
     needs = tuple(name for name in params if name not in ("folder",))
-    return lambda view: view.call(tool, needs, **{name: view.said(slot) for name, slot in params.items()}) and None
+    return lambda view: view.call(tool, needs, "main", 1, **{name: view.said(slot) for name, slot in params.items()})
 
 
-def _look_up(tool: str) -> Callable[[View], None]:
-    return lambda view: view.each(tool, "person") and None
+def _look_up(tool: str) -> Callable[[View], Said | None]:
+    return lambda view: view.each(tool, "person")
 
 
 INTENTS: dict[str, Intent] = {
@@ -309,7 +312,7 @@ INTENTS: dict[str, Intent] = {
             {"end": "place"},
             {"start": "place", "transport": "transport"},
             "directions",
-            lambda view: _route(view) and None,
+            _route,
         ),
         Intent(
             "zoom",
@@ -317,7 +320,7 @@ INTENTS: dict[str, Intent] = {
             {"title": "meeting", "when": "moment", "length": "length", "who": "people"},
             {},
             "zoom",
-            lambda view: _zoom(view) and None,
+            _zoom,
         ),
         Intent("phone", PHONE, {"person": "person"}, {}, "number", _look_up(PHONE)),
         Intent("address", MAIL, {"person": "person"}, {}, "address", _look_up(MAIL)),

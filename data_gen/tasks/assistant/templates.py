@@ -29,6 +29,7 @@ class Part:
     text: str = ""
     """The word, or what follows the slot's last word without a space."""
     slot: str = ""
+    """The slot's name; empty for a word."""
     mark: int = 0
     """1 or 2 where the tool of that stage is clear after this word."""
 
@@ -38,9 +39,13 @@ class Template:
     """One wording."""
 
     id: str
+    """Its intent and its line."""
     intent: str
+    """What it asks for."""
     parts: tuple[Part, ...]
+    """Words and slots, in order."""
     indirect: bool = False
+    """Whether it asks without naming the verb."""
 
     @property
     def slots(self) -> tuple[str, ...]:

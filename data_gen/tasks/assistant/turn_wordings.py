@@ -26,6 +26,7 @@ class FollowUp:
     copies: Mapping[str, str]
     """Slots that are said by reference, and which slot of the clause before each repeats."""
     lines: tuple[str, ...]
+    """Wordings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,13 @@ class Lack:
     """A request that leaves out what its call needs."""
 
     intent: str
+    """What is asked for."""
     slot: str
     """What is not said."""
     asks: str
     """``tool.parameter`` of it."""
     lines: tuple[str, ...]
+    """Wordings of the request."""
     replies: tuple[str, ...]
     """Turns that say it."""
     other: str = ""

@@ -28,9 +28,11 @@ class Value:
     """One value of a slot."""
 
     words: str
+    """As it is said."""
     accepted: tuple[Any, ...]
     """What a call may be given, canonical first."""
     kind: str
+    """The kind of value."""
 
     @property
     def meaning(self) -> str:
@@ -45,10 +47,15 @@ class Drawer:
     """Draws values for one request."""
 
     setting: Setting
+    """The world whose names are drawn."""
     draw: random.Random
+    """Decides which."""
     now: datetime
+    """When the request is made."""
     times: Times = "said"
+    """What gold calls give for times."""
     used: set[Any] = field(default_factory=set)
+    """What was drawn before, and is not drawn again."""
 
     def some(self, kind: str) -> list[Value]:
         """The values of a slot: one, or several people."""

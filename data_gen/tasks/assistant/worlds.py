@@ -25,20 +25,31 @@ class Setting:
     """A world and the names in it, by kind."""
 
     id: str
+    """The world's name."""
     split: Split
+    """The one split that it belongs to."""
     data: WorldData
+    """What the tools read and change."""
     people: tuple[str, ...]
     """Full names."""
     short: tuple[str, str]
     """A short first name that one contact goes by, and the full name of another whose first name is its long form."""
     pdfs: tuple[str, ...]
+    """Names of PDF files."""
     files: tuple[str, ...]
+    """Names of all files, the PDF files first."""
     notes: tuple[str, ...]
+    """Titles of notes."""
     lists: tuple[str, ...]
+    """Names of reminder lists."""
     folders: tuple[str, ...]
+    """Names of folders of notes."""
     calendars: tuple[str, ...]
+    """Names of calendars."""
     places: tuple[str, ...]
+    """Places on the map."""
     rooms: tuple[str, ...]
+    """Places where one meets."""
     start: datetime
     """The first day on which its user may speak."""
 

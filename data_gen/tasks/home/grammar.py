@@ -75,8 +75,11 @@ class Said:
     """One command, as somebody may say it."""
 
     template: Template
+    """The line that it was drawn from."""
     text: str
+    """What is said."""
     slots: tuple[Slot, ...]
+    """What is said in it of which slot."""
 
     @property
     def wording(self) -> str:
@@ -92,9 +95,13 @@ class Template:
     """One line of a volunteer's."""
 
     intent: str
+    """The intent's name."""
     text: str
+    """As the volunteer wrote it."""
     sentence: Sentence = field(repr=False, compare=False)
+    """The same, parsed."""
     data: IntentData = field(repr=False, compare=False)
+    """What stands with it in the file: context it needs, slots it implies."""
 
     @property
     def fixed(self) -> Mapping[str, Any]:

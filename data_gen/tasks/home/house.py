@@ -43,10 +43,15 @@ class Device:
     """One thing in the house."""
 
     name: str
+    """As people say it."""
     domain: str
+    """The kind of thing, such as ``light``."""
     area: str
+    """Where it is."""
     device_class: str = ""
+    """The kind within the domain; empty for none."""
     state: str = ""
+    """As it is told, such as ``on`` or what a sensor measures."""
     values: dict[str, Json] = field(default_factory=dict)
     """Brightness, position and the like, as they were set."""
 
@@ -58,9 +63,13 @@ class Timer:
     seconds: int
     """What it was started with."""
     left: int
+    """Seconds that are left."""
     name: str = ""
+    """The name that it was given; empty for none."""
     area: str = ""
+    """The room that was named for it; empty for none."""
     paused: bool = False
+    """Whether it stands still."""
 
 
 @dataclass(slots=True)
@@ -72,13 +81,19 @@ class House:
     here: str
     """Where the user speaks."""
     devices: list[Device]
+    """All that can be switched or asked."""
     degrees: dict[str, float]
+    """Celsius by area."""
     timers: list[Timer] = field(default_factory=list)
+    """Those that run, in the order in which they were started."""
     lists: dict[str, list[str]] = field(default_factory=dict)
     """Things to do or to buy by the list's name; that for shopping has none."""
     announced: list[str] = field(default_factory=list)
+    """Announcements that were made, in order."""
     clock: str = ""
+    """The time that is told."""
     date: str = ""
+    """The date that is told."""
 
 
 def house(vocabulary: Mapping[str, Any], id: str, calls: Sequence[tuple[str, Mapping[str, GoldArg]]]) -> House:

@@ -33,6 +33,7 @@ class Language:
     """What the package and this folder have of a language."""
 
     code: str
+    """Its two letters."""
     intents: dict[str, Any]
     """The package's file: intents with their templates, lists, expansion rules."""
     catalogue: dict[str, Any]

@@ -175,11 +175,13 @@ class Mixed:
 
 
 def watch(task: Task, mode: str, renderer, seed: int, beta: float = 0.25, most: int = 0) -> tuple[Watched, object]:
-    def episode(planner) -> Episode:
+    usual = Profile("test", (20, 60, 200)[seed % 3], 900, 0)
+
+    def episode(planner, profile=usual) -> Episode:
         return make_episode(
             task,
             mode,
-            Profile("test", (20, 60, 200)[seed % 3], 900, 0),
+            profile,
             renderer,
             agent=AgentConfig(),
             seed=seed,
@@ -253,8 +255,7 @@ def test_a_rollout_that_comes_to_another_state_is_not_gone_on_with(renderer):
     moment = watched.moments()[-1]
     assert moment > 0
     planner = Handover(watched, moment, Expert(task, reading_of(task)))
-    other = episode(planner)
-    other.profile = Profile("slower", 15, 60, 0)
+    other = episode(planner, Profile("slower", 15, 60, 0))
     with pytest.raises(Diverged, match=f"visit {moment} was at"):
         other.run()
 

@@ -251,3 +251,25 @@ def test_chat_rows_that_can_not_be_used(change, why, chat):
 
     with pytest.raises(BadTask, match=why):
         row_of(row | {"messages": change(row["messages"])})
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [("$1", False), ("no. $1", False), (["x", "$1"], False), ({"at": "$1"}, False), ("$20", True), ("a$", True)],
+    ids=str,
+)
+def test_a_text_with_a_dollar_sign_is_refused_where_gold_would_read_a_result_in_it(value, fits):
+    from data_gen.tasks.messages import row_of
+
+    made = {"id": "a", "function": {"name": "note", "arguments": {"text": value}}}
+    told = [
+        {"role": "user", "content": "write that down"},
+        {"role": "assistant", "tool_calls": [made]},
+        {"role": "tool", "tool_call_id": "a", "content": "done"},
+    ]
+    row = {"messages": told, "tools": [{"name": "note"}]}
+    if fits:
+        assert row_of(row)["calls"] == [{"name": "note", "args": {"text": [value]}}]
+    else:
+        with pytest.raises(BadTask, match="a dollar sign: note in turn 1"):
+            row_of(row)

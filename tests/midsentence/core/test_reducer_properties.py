@@ -37,7 +37,7 @@ from midsentence.core.events import (
 from midsentence.core.modes import MODES
 from midsentence.core.modes import settings as settings_of
 from midsentence.core.reducer import Phase
-from midsentence.shells.rollout import replay
+from midsentence.shells.log import replay
 from midsentence.testing import TOOLS
 
 SPECS = {spec.name: spec for spec in TOOLS}

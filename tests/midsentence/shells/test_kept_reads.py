@@ -20,15 +20,10 @@ from midsentence.shells.session import open_session
 from midsentence.testing import Scripted
 from midsentence.tools.function import FunctionToolbox, Tool, tool
 from midsentence.tools.tool import ToolFailure
-from tests.midsentence.shells.test_live import SLOW, call, commands, events, fake, planned, real, say
+from tests.midsentence.shells.live_stage import SLOW, call, commands, events, fake, planned, real, say
 
 SAID = ((0.0, "call Bob", False), (3.0, "now", False), (6.0, "", True))
 DONE = "<answer>Done.</answer>"
-
-
-@pytest.fixture(scope="module")
-def renderer(tiny_tokenizer) -> Renderer:
-    return Renderer.prepare(copy.deepcopy(tiny_tokenizer))
 
 
 class Desk:

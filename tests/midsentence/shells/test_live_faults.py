@@ -29,12 +29,7 @@ from midsentence.tools import bulk
 from midsentence.tools.function import FunctionToolbox, tool
 from midsentence.tools.hints import as_json
 from midsentence.tools.tool import ToolFailure, ToolSpec, described
-from tests.midsentence.shells.test_live import call, commands, events, fake, planned, real, say
-
-
-@pytest.fixture(scope="module")
-def renderer(tiny_tokenizer) -> Renderer:
-    return Renderer.prepare(copy.deepcopy(tiny_tokenizer))
+from tests.midsentence.shells.live_stage import call, commands, events, fake, planned, real, say
 
 
 class Mute(ToolFailure):

@@ -12,7 +12,7 @@ from midsentence.core import reducer
 from midsentence.rendering.renderer import Renderer
 from midsentence.shells import log
 from midsentence.shells.telemetry import Telemetry
-from tests.midsentence.shells.test_live import SPOKEN, TEXT_BOB, fake, phone, planned, say, send
+from tests.midsentence.shells.live_stage import SPOKEN, TEXT_BOB, fake, phone, planned, say, send
 
 pytest.importorskip("opentelemetry.sdk")
 from opentelemetry.sdk.metrics import MeterProvider
@@ -20,11 +20,6 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-
-
-@pytest.fixture(scope="module")
-def renderer(tiny_tokenizer) -> Renderer:
-    return Renderer.prepare(copy.deepcopy(tiny_tokenizer))
 
 
 def listening(deadline_s=2.0):

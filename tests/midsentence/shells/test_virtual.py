@@ -13,7 +13,7 @@ from midsentence.core.events import EndPredicted, ModelOutput, Silence, UserUpda
 from midsentence.core.modes import settings
 from midsentence.models.planned import PlannedModel
 from midsentence.shells.batch import run_batch
-from midsentence.shells.rollout import replay
+from midsentence.shells.log import replay
 from midsentence.shells.virtual import Episode
 from midsentence.testing import (
     PAUSE,
