@@ -138,7 +138,7 @@ def main(arguments: list[str]) -> int:
         return model
 
     report = {"bench": "vllm", **appends(load(True), renderer)}
-    prompt = episodes(renderer, 1, scripted=True)[0].prompt_ids
+    prompt = episodes(renderer, 1, scripted=True)[0].context.prompt_ids
     long = load(True)
     long.options = {"ignore_eos": True}  # what would end an action ends no measurement
     report |= interruptions(long, asked.server, prompt, asked.interruptions) | together(
