@@ -98,9 +98,17 @@ def _open_streams() -> None:
             setattr(sys, name, open(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False))
 
 
-def program(main: Callable[[list[str]], int | None]) -> NoReturn:
-    """Runs a program that takes its arguments as they are, and ends it as the commands end."""
+def program(main: Callable[[list[str]], int | None], usage: str | None = None) -> NoReturn:
+    """Runs a program that takes its arguments as they are, and ends it as the commands end.
+
+    Args:
+        main: takes the arguments and gives the exit status.
+        usage: what ``--help`` prints in place of running it, for a program that does not read that option itself.
+    """
     with ends():
+        if usage is not None and {"-h", "--help"} & {*sys.argv[1:]}:
+            print(usage.strip())
+            sys.exit(0)
         status = main(sys.argv[1:])
     sys.exit(status)
 

@@ -9,7 +9,6 @@ rows loses can be measured with it, for the conversations themselves are known.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from data_gen.gold import canonical, gold_args, references, rehearse
 from data_gen.task import Task
 from data_gen.tasks.assistant.dialogue import compose
 from midsentence.core.values import as_text
+from midsentence.ending import UserError, program
 from midsentence.tools.tool import ToolSpec
 
 
@@ -72,9 +72,11 @@ def _rounds(task: Task, numbers: range, results: dict[int, Any]) -> Iterator[dic
         left = [k for k in left if k not in ready]
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Writes the rows."""
-    count, path = int(sys.argv[1]), Path(sys.argv[2])
+    if len(arguments) != 2 or not arguments[0].isdecimal():
+        raise UserError(f"{' '.join(arguments) or 'nothing'} was given; give COUNT, a number, and FILE")
+    count, path = int(arguments[0]), Path(arguments[1])
     with path.open("w", encoding="utf-8") as file:
         for n in range(count):
             file.write(json.dumps(row_of(compose("train", n)), ensure_ascii=False) + "\n")
@@ -82,4 +84,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program(main, __doc__)

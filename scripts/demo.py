@@ -13,6 +13,8 @@ import subprocess
 import sys
 import time
 
+from midsentence.ending import program
+
 DEMO = (
     ("Replay the shipped model and the expert", "eval.replay", "experiment=demo"),
     ("Score and report", "eval.report", "experiment=demo"),
@@ -37,9 +39,9 @@ TRAIN = (
 )
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Runs the stages in order; gives the first exit status that is not 0."""
-    name, stages = ("demo_train", TRAIN) if sys.argv[1:] == ["train"] else ("demo", DEMO)
+    name, stages = ("demo_train", TRAIN) if arguments == ["train"] else ("demo", DEMO)
     begun = time.perf_counter()
     for number, (what, module, *options) in enumerate(stages, start=1):
         words = [sys.executable, "-m", module, *options]
@@ -60,4 +62,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program(main, __doc__)

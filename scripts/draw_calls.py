@@ -185,4 +185,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    program(main)
+    program(main, __doc__)

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections import Counter
 from pathlib import Path
 
 from data_gen.speech.disfluency import TRAIN
+from midsentence.ending import program
 
 OUT = Path("data_gen/tasks/disfl_qa_dev.json")
 _TERM = re.compile(
@@ -58,8 +58,9 @@ def measure(path: Path) -> tuple[Counter[str], Counter[str], list[int]]:
     return terms, kinds, lengths
 
 
-def main(**given: str) -> None:
+def main(arguments: list[str]) -> None:
     """Prints the figures; writes the dev set's interregna where asked."""
+    given = dict(argument.split("=", 1) for argument in arguments)
     train, kinds, lengths = measure(Path(given["train"]))
     total = sum(kinds.values())
     print("train:", total, {kind: f"{n / total:.1%}" for kind, n in kinds.most_common()})
@@ -88,4 +89,4 @@ def main(**given: str) -> None:
 
 
 if __name__ == "__main__":
-    main(**dict(arg.split("=", 1) for arg in sys.argv[1:]))
+    program(main, __doc__)

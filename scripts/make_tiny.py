@@ -10,13 +10,14 @@ end of a turn: code that confuses the two must fail on one of them.
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from midsentence.ending import program
 
 FOLDER = Path(__file__).parent.parent / "midsentence" / "models" / "tiny"
 SEED = 20260513
@@ -146,4 +147,4 @@ def main(folder: Path = FOLDER) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:2]))
+    program(lambda arguments: main(*map(Path, arguments[:1])), __doc__)

@@ -10,12 +10,13 @@ import subprocess
 import sys
 
 from midsentence.assets import MissingAsset, asset_path
+from midsentence.ending import program
 from midsentence.models import folders
 
 TASKS = 20
 
 
-def main() -> int:
+def main(_: list[str]) -> int:
     """Replays and reports; gives the first exit status that is not 0."""
     try:
         asset_path("bfcl")
@@ -43,4 +44,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program(main, __doc__)

@@ -307,3 +307,14 @@ def test_an_argument_that_the_locale_cannot_read_is_a_line(monkeypatch, capsys):
         capsys.readouterr().err
         == "command: out=\\udcc3\\udca4 is no text in this locale; use a UTF-8 one, as with LC_ALL=C.UTF-8\n"
     )
+
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_help_is_what_the_module_says_and_runs_nothing():
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.make_tiny", "--help"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("Makes the tiny random model")
+    assert not (ROOT / "--help").exists()

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +29,7 @@ from data_gen.speech.timing import speak
 from data_gen.task import BadTask, GoldCall, Split, Task
 from midsentence.assets import asset_path
 from midsentence.clock import NS_PER_S
+from midsentence.ending import UserError, program
 from midsentence.tools.tool import Access, Json, Param, ToolSpec
 
 CATEGORIES = ("parallel", "parallel_multiple", "multiple", "live_parallel", "live_parallel_multiple")
@@ -342,9 +342,11 @@ def _kind(reason: str) -> str:
     return "gold disagrees with the function document" if reason.startswith("call ") else reason.split(":", 1)[0]
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Prints the counts, or writes the split, or lists what the table of classes lacks."""
-    verb = sys.argv[1] if len(sys.argv) > 1 else "summary"
+    verb = arguments[0] if arguments else "summary"
+    if verb not in ("summary", "splits", "unclassified"):
+        raise UserError(f"unknown verb {verb!r}; use summary, splits or unclassified")
     if verb == "splits":
         used, _ = _sorted_out(None, CATEGORIES)
         table = make_splits(rows(), frozenset(row.id for row, _ in used))
@@ -358,4 +360,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program(main, __doc__)

@@ -195,7 +195,7 @@ def library() -> Any:
     """
     spec = importlib.util.find_spec("xllamacpp")
     if spec is None or spec.origin is None:
-        raise ImportError("llama.cpp is not installed; get it with: pip install 'midsentence[llamacpp]'")
+        raise ImportError("llama.cpp is not installed; get it with: pip install '.[llamacpp]'")
     found = importlib.metadata.version("xllamacpp")
     wrong = f"xllamacpp {found} is installed, and its structures are known for {VERSION} alone: pip install xllamacpp=={VERSION}"
     if found.split("+")[0] != VERSION:

@@ -251,7 +251,7 @@ def main(asked: argparse.Namespace, row: Callable[[str], Any], toolbox: Callable
         import uvicorn  # noqa: F401
         import websockets  # noqa: F401
     except ImportError as error:
-        raise UserError(f"the page needs {error.name}; install it with: pip install 'midsentence[page]'") from None
+        raise UserError(f"the page needs {error.name}; install it with: pip install '.[page]'") from None
     if asked.adapter is None and asked.model == "smollm2":
         asked.adapter, asked.constrained, asked.grounded = SHIPPED, True, True
     now = local_now()

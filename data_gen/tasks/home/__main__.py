@@ -1,7 +1,6 @@
 """``python -m data_gen.tasks.home [language]``: counts, and a few requests."""
 
-import sys
-
 from data_gen.tasks.home import _main
+from midsentence.ending import program
 
-_main(*sys.argv[1:2])
+program(lambda arguments: _main(*arguments[:1]), __doc__)
