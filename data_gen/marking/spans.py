@@ -89,7 +89,7 @@ def _quote(words: Sequence[str], mark: Mark) -> str:
     return f"{text}#{places.index(mark.start) + 1}" if len(places) > 1 else text
 
 
-def marks_of(words: Sequence[str], spans: Sequence[Mapping[str, Any]], gold: int) -> list[Mark]:
+def marks_of(words: Sequence[str], spans: Sequence[Mapping[str, Any]]) -> list[Mark]:
     """The marks that a row's spans are, as `marks_in` would read them."""
     marks = []
     for n, entry in enumerate(spans, start=1):

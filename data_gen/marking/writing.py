@@ -37,7 +37,7 @@ def render(row: Mapping[str, Any]) -> str:
     if strange := set(row) - {"id", "request", "calls", "spans", "turns", *FIELDS}:
         raise BadTask(f"{row['id']}: field {min(strange)!r} has no place in a line")
     words, gold = row["request"].split(), [dict(call["args"]) for call in row["calls"]]
-    marks = marks_of(words, row.get("spans", ()), len(gold))
+    marks = marks_of(words, row.get("spans", ()))
     calls = []
     for n, (call, args) in enumerate(zip(row["calls"], gold), start=1):
         implied = implied_by(n, marks, words)
