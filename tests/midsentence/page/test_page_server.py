@@ -292,7 +292,7 @@ def test_the_page_without_a_model_named_is_the_shipped_one(monkeypatch, tmp_path
 
 def test_without_the_extra_the_command_says_how_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setitem(__import__("sys").modules, "uvicorn", None)
-    with pytest.raises(UserError, match=r"the page needs uvicorn; install it with: pip install 'midsentence\[page\]'"):
+    with pytest.raises(UserError, match=r"the page needs uvicorn; install it with: pip install '\.\[page\]'"):
         cli.main(["serve", "--page", "--out", str(tmp_path)])
 
 
