@@ -25,7 +25,7 @@ from data_gen.expert.listening import heard_in, silent_s
 from data_gen.expert.order import Line, Planned, ordered
 from data_gen.expert.replies import spoken_answer
 from data_gen.gold import references
-from data_gen.grounding.heard import breaks_off, hangs
+from data_gen.grounding.heard import breaks_off, hangs_last
 from data_gen.grounding.reading import Reading, Wanted, within
 from data_gen.task import Task
 from midsentence.core.reducer import State
@@ -83,7 +83,7 @@ class Expert:
         if state.final_in_context or state.settings.commit_on != "silence" or silent_s(state.transcript) < QUIET_S:
             return state.final_in_context
         heard = heard_in(state.transcript)
-        wanted = self.reading.when_quiet(heard) if heard and not hangs(heard[-1]) else ()
+        wanted = self.reading.when_quiet(heard) if heard and not hangs_last(heard) else ()
         return bool(wanted) and all(want.complete for want in wanted)
 
     def _action(

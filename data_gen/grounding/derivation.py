@@ -175,7 +175,7 @@ def clauses(
             not taken.
     """
     found: dict[int, Clause] = {}
-    hanging, unsure = (hanging_from(words), leaves_open(words[-1])) if final and words else (heard, False)
+    hanging, unsure = (hanging_from(words), leaves_open(words)) if final and words else (heard, False)
     for n, edit in enumerate(edits):
         # what follows from the tool itself is said by no words that could go on
         goes_on = edit.op == "put" and edit.closes != edit.end

@@ -71,6 +71,12 @@ _HALF_BACK = frozenset(
 """Pairs of words that begin to take something back, and say nothing in its place yet."""
 _STOPS = ".,;:!?、。，；：！？"
 _TAKES_BACK = frozenset("no wait sorry actually rather scratch oops i mean make".split())
+_SAID_AFTER = {
+    "sorry": "i'm im we're are is was were be been feel felt feels so very really terribly awfully say said saying says",
+    "no": "say said says saying answer answered told",
+    "wait": "can't cannot must gotta i'll",
+}
+"""Words before which those that take back are what is said: "I'm sorry", "she said no", "I can't wait"."""
 
 
 def closes(word: str) -> bool:
@@ -86,10 +92,18 @@ def hangs(word: str) -> bool:
     return said in GOES_ON or said in SOFT or said in _TAKES_BACK
 
 
-def leaves_open(word: str) -> bool:
-    """Whether nobody who is told that speech ends on a word would take what stands before it as all: nothing can end
-    so."""
-    return hangs(word) and plain(word) not in _MAY_END
+def hangs_last(words: Sequence[str]) -> bool:
+    """Whether the last of the words hangs, behind the one before it: "sorry" does, and in "I'm sorry" it does not."""
+    if not words or not hangs(words[-1]):
+        return False
+    previous = words[-2].lower().replace("’", "'") if len(words) > 1 else ""
+    return previous not in _SAID_AFTER.get(plain(words[-1]), "").split()
+
+
+def leaves_open(words: Sequence[str]) -> bool:
+    """Whether nobody who is told that speech ends with the words would take what stands before the last one as all:
+    nothing can end so."""
+    return hangs_last(words) and plain(words[-1]) not in _MAY_END
 
 
 def breaks_off(words: Sequence[str]) -> bool:
@@ -116,7 +130,7 @@ def breaks_off(words: Sequence[str]) -> bool:
 def hanging_from(words: Sequence[str]) -> int:
     """Where the run of words begins that hang at the end; the number of words where none does."""
     n = len(words)
-    while n and hangs(words[n - 1]):
+    while n and hangs_last(words[:n]):
         n -= 1
     return n
 
@@ -125,7 +139,7 @@ def as_said(words: Sequence[str]) -> str:
     """A text at an end of speech: what was heard of it, fillers left out; empty where more is bound to come, or it has
     only begun."""
     said = _once([word for word in words if plain(word) not in SOFT])
-    if not said or leaves_open(words[-1]) or all(map(hangs, said)):
+    if not said or leaves_open(words) or all(map(hangs, said)):
         return ""
     return together([*said[:-1], said[-1].rstrip(_STOPS)])
 

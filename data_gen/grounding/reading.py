@@ -173,7 +173,7 @@ class _Heard:
 
     def __init__(self, words: Sequence[str], final: bool) -> None:
         self.words, self.count, self.final = words, len(words), final
-        self._sure = hanging_from(words) if final and words and leaves_open(words[-1]) else self.count + 1
+        self._sure = hanging_from(words) if final and words and leaves_open(words) else self.count + 1
         # by place, how many words there are up to the first from there on that closes what stands before it
         self._closers = [self.count + 1] * (self.count + 1)
         for n in range(self.count - 1, -1, -1):
