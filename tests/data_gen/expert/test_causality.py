@@ -239,7 +239,9 @@ def test_what_a_text_ends_on_is_said_though_elsewhere_it_takes_back(said):
     assert understood(task, *request.split(), final=True) == [("note", {"items": said}, True)]
 
 
-@pytest.mark.parametrize("said", ["milk sorry", "milk, no", "I'm, sorry", "ten am sorry", "milk no wait", "milk actually", "sorry", "no"])
+@pytest.mark.parametrize(
+    "said", ["milk sorry", "milk, no", "I'm, sorry", "ten am sorry", "milk no wait", "milk actually", "sorry", "no"]
+)
 def test_what_stands_before_a_word_that_takes_back_is_in_doubt(said):
     assert heard.leaves_open(said.split()) and heard.hanging_from(said.split()) < len(said.split())
 
