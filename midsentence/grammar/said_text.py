@@ -24,9 +24,8 @@ def text_of(said: Sequence[str]) -> str:
     possessive's ending.
     """
     words = [_either(spellings) for word in said[-_MOST_SAID:] if (spellings := _spellings(word))]
-    rest = [f"( {word})?" for word in words]
-    begun = "|".join(word + "".join(rest[n + 1 :]) for n, word in enumerate(words))
-    return f'"({begun})?"' if words else '""'
+    begun = _from_any(words, [f"( {word})?" for word in words])
+    return f'"{begun}?"' if begun else '""'
 
 
 def more_of(text: str, said: Sequence[str]) -> tuple[str, list[str]]:
@@ -39,20 +38,19 @@ def more_of(text: str, said: Sequence[str]) -> tuple[str, list[str]]:
     last, words = text.rsplit(" ", 1)[-1], without_repeats(said)[-_MOST_SAID:]
     forms = [_spellings(word) for word in words]
     whole = not unsaid(last, spelled(words))
-    starts = []  # what the first word adds, and its place
-    for n, spellings in enumerate(forms):
+    starts = []  # what may be added first, by the place of its word
+    for spellings in forms:
         ends = [
             form[len(last) :]
             for form in spellings
             if last and form.casefold().startswith(last.casefold()) and len(form) > len(last)
         ]
-        starts.append((n, ends))
         if whole and last.casefold() not in map(str.casefold, spellings):
-            starts.append((n, [f"{' ' if text else ''}{form}" for form in spellings]))
-    starts = [(n, list(dict.fromkeys(ends))) for n, ends in starts if ends]
+            ends += [f"{' ' if text else ''}{form}" for form in spellings]
+        starts.append(list(dict.fromkeys(ends)))
     after = [f"( {_either(spellings)})?" if spellings else "" for spellings in forms]
-    options = [_either(ends) + "".join(after[n + 1 :]) for n, ends in starts]
-    return f'"({"|".join(options)})"', [end for _, ends in starts for end in ends]
+    begun = _from_any([_either(ends) if ends else "" for ends in starts], after)
+    return f'"{begun}"', [end for ends in starts for end in ends]
 
 
 def spelled(said: Iterable[str]) -> frozenset[str]:
@@ -91,6 +89,20 @@ def _spellings(word: str) -> list[str]:
         for text in dict.fromkeys(form for text in texts for form in (text, text.lower(), text[:1].upper() + text[1:]))
         if text
     ]
+
+
+def _from_any(starts: Sequence[str], rest: Sequence[str]) -> str:
+    """A regex of one of the starts and, in order, what of the rest comes behind it; empty where there is no start.
+
+    By halves: written out for each start, sixty words would be 66,000 characters, of which llguidance makes an
+    automaton for every line.
+    """
+    if len(starts) < 2:
+        return "".join(starts)
+    half = len(starts) // 2
+    left, right = _from_any(starts[:half], rest[:half]), _from_any(starts[half:], rest[half:])
+    options = [left + "".join(rest[half:])] if left else []
+    return f"({'|'.join([*options, right] if right else options)})" if options or right else ""
 
 
 def _either(texts: Iterable[str]) -> str:

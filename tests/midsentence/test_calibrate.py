@@ -77,7 +77,7 @@ def test_an_append_costs_what_the_profile_says():
 
 def test_a_slow_machine_repeats_less():
     model = Known(ns(1), ns(0.1), 0)
-    assert measure(model, [1], clock=model, budget_ns=ns(100)).repeats == 2
+    assert measure(model, [1], many=256, clock=model, budget_ns=ns(100)).repeats == 2
 
 
 def test_noise_gives_no_negative_restart():
@@ -93,13 +93,13 @@ def test_the_row_is_a_row_of_the_clocks_settings():
 @pytest.mark.parametrize("as_json", [False, True])
 def test_the_command_on_the_tiny_model(monkeypatch, capsys, as_json):
     monkeypatch.setattr(
-        calibrate.measure, "__kwdefaults__", calibrate.measure.__kwdefaults__ | {"many": 32, "steps": 2, "repeats": 1}
+        calibrate.measure, "__kwdefaults__", calibrate.measure.__kwdefaults__ | {"steps": 2, "repeats": 1}
     )
     cli.main(["calibrate", "--name", "mine", "--model", "tiny", "--dtype", "float32", *["--json"] * as_json])
     out = capsys.readouterr().out
     if as_json:
         found = json.loads(out)
-        assert found["model"] == "tiny" and found["profile"]["name"] == "mine" and found["measured"]["many"] == 32
+        assert found["model"] == "tiny" and found["profile"]["name"] == "mine" and found["measured"]["many"] == 24
         assert min(found["profile"]["decode_tokens_per_s"], found["profile"]["prefill_tokens_per_s"]) >= 1
     else:
         profiles = yaml.safe_load("profiles:\n" + out)["profiles"]
@@ -113,7 +113,7 @@ def test_a_gguf_file_is_measured_by_its_own_engine(monkeypatch, capsys, tmp_path
     from training.gguf_file import write_gguf
 
     monkeypatch.setattr(
-        calibrate.measure, "__kwdefaults__", calibrate.measure.__kwdefaults__ | {"many": 32, "steps": 2, "repeats": 1}
+        calibrate.measure, "__kwdefaults__", calibrate.measure.__kwdefaults__ | {"steps": 2, "repeats": 1}
     )
     model, tokenizer = load_model("tiny", None, "float32")
     model.save_pretrained(tmp_path)
@@ -129,7 +129,7 @@ def test_a_gguf_file_is_measured_by_its_own_engine(monkeypatch, capsys, tmp_path
 
 def test_the_context_is_as_long_as_asked_and_none_is_refused(monkeypatch, capsys):
     monkeypatch.setattr(
-        calibrate.measure, "__kwdefaults__", calibrate.measure.__kwdefaults__ | {"many": 8, "steps": 2, "repeats": 1}
+        calibrate.measure, "__kwdefaults__", calibrate.measure.__kwdefaults__ | {"steps": 2, "repeats": 1}
     )
     for asked in (64, 300):
         cli.main(["calibrate", "--model", "tiny", "--dtype", "float32", "--context", str(asked), "--json"])
@@ -138,3 +138,13 @@ def test_the_context_is_as_long_as_asked_and_none_is_refused(monkeypatch, capsys
         )  # the steps, and one before them
     with pytest.raises(UserError, match="--context is 0; give how many tokens the context is to have, 1 or more"):
         cli.main(["calibrate", "--model", "tiny", "--context", "0"])
+
+
+def test_the_long_append_is_as_long_as_asked_and_one_token_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(
+        calibrate.measure, "__kwdefaults__", calibrate.measure.__kwdefaults__ | {"steps": 2, "repeats": 1}
+    )
+    cli.main(["calibrate", "--model", "tiny", "--dtype", "float32", "--append", "7", "--json"])
+    assert json.loads(capsys.readouterr().out)["measured"]["many"] == 7
+    with pytest.raises(UserError, match="--append is 1; give how many tokens the long append is to have, 2 or more"):
+        cli.main(["calibrate", "--model", "tiny", "--append", "1"])

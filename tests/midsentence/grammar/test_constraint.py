@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import itertools
 import random
 import re
 from collections.abc import Mapping, Sequence
@@ -680,6 +681,23 @@ def test_what_is_added_to_a_grounded_text_goes_on_with_its_last_word_or_after_it
         assert bool(re.fullmatch(regex, f'"{added}"')) is fits, (text, said, added)
         assert added in least or not fits or " " in added.strip(), (text, said, least)
     assert more_of("gone", ["call", "Bob"])[1] == more_of("x", [])[1] == []
+
+
+def test_the_texts_of_a_few_words_are_those_and_no_others():
+    words = ["a", "Bob", "c"]
+    runs = {" ".join(run) for n in range(4) for run in itertools.combinations(words, n)}
+    regex = text_of(words)
+    for n in range(5):
+        for run in itertools.product([*words, "d"], repeat=n):
+            assert bool(re.fullmatch(regex, f'"{" ".join(run)}"')) is (" ".join(run) in runs), run
+
+
+def test_a_grammar_grows_little_more_than_its_words():
+    said = [f"word{n}" for n in range(120)]
+    short, long = (len(regex) for regex in (text_of(said[:30]), text_of(said)))
+    assert long < 8 * short < 40_000
+    short, long = (len(more_of("word0", words)[0]) for words in (said[:30], said))
+    assert long < 8 * short < 40_000
 
 
 def test_words_said_twice_at_once_are_one_in_grounded_texts():
