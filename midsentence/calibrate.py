@@ -6,6 +6,7 @@ seconds; the first repeat is a warm-up and does not count.
     midsentence calibrate --model smollm2             # a row to paste into configs/clock
     midsentence calibrate --model tiny --dtype float32 --json
     midsentence calibrate --adapter outputs/export/NAME --runtime llamacpp
+    midsentence calibrate --adapter outputs/export/NAME --runtime vllm --server http://127.0.0.1:8000/v1
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from midsentence.ending import UserError
 from midsentence.models.load import DTYPES
 from midsentence.models.model import Model
 
-RUNTIMES = ("transformers", "llamacpp")
-"""Of `load_backend`, those that compute in this process: a server's times hold the network and whoever else asks it."""
+RUNTIMES = ("transformers", "llamacpp", "vllm")
+"""Of `load_backend`. A server's times hold the way there, and whoever else asks it."""
 APPEND_TOKENS = 24
 """Of the long append. What a session appends is a few words or a result, and a processor may read so little at half the
 rate of a long prompt: llama.cpp on one core took 12.5 ms a token for 10 to 60 tokens, and 7.2 for 256."""
@@ -122,8 +123,10 @@ def _started() -> WallClock:
     return clock
 
 
-def where(backend: Any) -> tuple[str, int]:
-    """The device that a backend computes on, and with how many threads."""
+def where(backend: Any) -> tuple[str, int | None]:
+    """The device that a backend computes on, and with how many threads, where this process knows."""
+    if (server := getattr(backend, "server", None)) is not None:
+        return str(server), None
     if isinstance(threads := getattr(backend, "threads", None), int):
         return "cpu (llama.cpp)", threads
     import torch
@@ -150,8 +153,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--runtime",
         default=RUNTIMES[0],
         choices=RUNTIMES,
-        help="what runs the model (%(default)s); llamacpp takes a folder that training.export wrote with gguf=true",
+        help="what runs the model (%(default)s); llamacpp takes a folder that training.export wrote with gguf=true, and vllm "
+        "asks a server that has the weights and nothing else to do",
     )
+    parser.add_argument("--server", default="", metavar="URL", help="vLLM's (http://127.0.0.1:8000/v1)")
     parser.add_argument(
         "--context", type=int, default=64, metavar="TOKENS", help="of the context that it is measured in (%(default)s)"
     )
@@ -174,7 +179,9 @@ def main(asked: argparse.Namespace) -> None:
         raise UserError(f"--context is {asked.context}; give how many tokens the context is to have, 1 or more")
     if asked.append < 2:
         raise UserError(f"--append is {asked.append}; give how many tokens the long append is to have, 2 or more")
-    backend, renderer = load_backend(asked.model, asked.adapter, dtype=asked.dtype, runtime=asked.runtime)
+    backend, renderer = load_backend(
+        asked.model, asked.adapter, dtype=asked.dtype, runtime=asked.runtime, server=asked.server
+    )
     device, threads = where(backend)
     prompt = renderer.prompt_ids("Help the user by calling tools. " * (1 + asked.context // 4))
     found = measure(backend, prompt[: asked.context], many=asked.append)
@@ -190,9 +197,8 @@ def main(asked: argparse.Namespace) -> None:
         }
         print(json.dumps({"profile": asdict(profile), "measured": asdict(found)} | about))
         return
-    weights = (
-        asked.dtype if asked.runtime == "transformers" else backend.path.name
-    )  # a GGUF file is in the bits it was written in
+    # a GGUF file is in the bits it was written in, and a server decides for itself
+    weights = {"transformers": asked.dtype, "llamacpp": "", "vllm": "as served"}[asked.runtime] or backend.path.name
     print(f"# {asked.model}, {weights}, on {device}; medians of {found.repeats} repeats")
     print("# a row for `profiles:` in configs/clock/default.yaml; --name names it")
     print(row(profile))

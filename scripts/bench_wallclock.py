@@ -1,13 +1,14 @@
 """What the virtual clock foretells beside what the wall clock measures: the same requests, model, engine and machine.
 
-    python -m scripts.bench wallclock [--tasks 4] [--modes sequential eager_end] [--minutes 20] [--out
-    outputs/wallclock]
+    python -m scripts.bench wallclock [--tasks 4] [--modes sequential eager_end] [--minutes 20] [--out FOLDER]
+    python -m scripts.bench wallclock --runtime vllm [--server URL]
 
 Commands of ours, one after the other, each printed before it runs: `midsentence calibrate` measures the engine, in a
-context as long as the requests have; `eval.replay experiment=wallclock_llamacpp` runs on the wall clock; then the same
+context as long as the requests have; `eval.replay experiment=wallclock_llamacpp` (or `wallclock_vllm`, with a server
+that runs already) runs on the wall clock; then the same
 on the virtual clock, an episode at a time, on a device with the rates that were measured; then the engine is measured
-again, which tells whether the machine was steady. A GGUF file that is not there is made first. For a core on which
-nothing else runs.
+again, which tells whether the machine was steady. A GGUF file or a folder that is not there is made first. For a core
+on which nothing else runs.
 
 Prints a table on the standard error, and one line of JSON. An error is what was foretold less what was measured, in
 seconds, over requests that are answered on both clocks, rightly or not. Ends with status 1 if ``--minutes`` were not
@@ -33,6 +34,7 @@ from eval.running.records import EpisodeRecord
 from eval.running.results import read_runs
 from midsentence.models.llamacpp import gguf_in
 
+RUNTIMES = ("llamacpp", "vllm")
 MODEL = "outputs/export/smollm2-midsentence"
 MODES = ("sequential", "parallel", "eager_end", "speculative", "verified")
 CONTEXT_TOKENS = 800
@@ -66,26 +68,16 @@ def run(words: Sequence[str], left_s: float, out: Path | None = None) -> None:
     print(f"({time.monotonic() - begun:.0f} s)", file=sys.stderr, flush=True)
 
 
-def calibrate() -> list[str]:
+def calibrate(runtime: str, server: str) -> list[str]:
     """The command that measures the engine."""
-    measured_in = ["--context", str(CONTEXT_TOKENS)]
-    return [
-        "midsentence",
-        "calibrate",
-        "--adapter",
-        MODEL,
-        "--runtime",
-        "llamacpp",
-        *measured_in,
-        "--name",
-        PROFILE,
-        "--json",
-    ]
+    words = ["midsentence", "calibrate", "--adapter", MODEL, "--runtime", runtime]
+    there = ["--server", server] if server else []
+    return [*words, *there, "--context", str(CONTEXT_TOKENS), "--name", PROFILE, "--json"]
 
 
-def command_of(asked: Sequence[str], folder: Path, profile: dict[str, Any] | None = None) -> list[str]:
+def command_of(runtime: str, asked: Sequence[str], folder: Path, profile: dict[str, Any] | None = None) -> list[str]:
     """The command that replays: on the wall clock, or on the virtual one with the profile that `calibrate` gave."""
-    words = ["eval.replay", "experiment=wallclock_llamacpp", *asked, f"out={folder}"]
+    words = ["eval.replay", f"experiment=wallclock_{runtime}", *asked, f"out={folder}"]
     if profile is None:
         return words
     rates = f"decode_tokens_per_s: {profile['decode_tokens_per_s']}, prefill_tokens_per_s: {profile['prefill_tokens_per_s']}"
@@ -93,34 +85,36 @@ def command_of(asked: Sequence[str], folder: Path, profile: dict[str, Any] | Non
     return [*words, "time=virtual", "eval.batch=1", f"eval.profiles=[{PROFILE}]", device]
 
 
-def made(folder: Path, asked: Sequence[str], left_s: Callable[[], float], run: Run) -> dict[str, Any]:
-    """Runs what is not there yet; gives what `calibrate` told before and after."""
+def is_there(runtime: str) -> bool:
+    """Whether what the engine reads has been exported."""
+    if runtime != "llamacpp":
+        return (Path(MODEL) / "tokenizer.json").is_file()
     try:
         gguf_in(MODEL)
     except FileNotFoundError:
-        run(
-            [
-                "training.export",
-                "path=smollm2-midsentence",
-                "model=smollm2",
-                f"out={MODEL}",
-                "gguf=true",
-                "gguf_q8=true",
-            ],
-            left_s(),
-            None,
-        )
+        return False
+    return True
+
+
+def made(
+    folder: Path, runtime: str, server: str, asked: Sequence[str], left_s: Callable[[], float], run: Run
+) -> dict[str, Any]:
+    """Runs what is not there yet; gives what `calibrate` told before and after."""
+    if not is_there(runtime):
+        files = ["gguf=true", "gguf_q8=true"] if runtime == "llamacpp" else []
+        export = ["training.export", "path=smollm2-midsentence", "model=smollm2", f"out={MODEL}", *files]
+        run(export, left_s(), None)
     folder.mkdir(parents=True, exist_ok=True)
     told: dict[str, Any] = {}
     for name in ("before", "after"):
         path = folder / f"{name}.json"
         if not path.is_file():
-            run(calibrate(), left_s(), half := path.with_suffix(".part"))
+            run(calibrate(runtime, server), left_s(), half := path.with_suffix(".part"))
             half.rename(path)
         told[name] = json.loads(path.read_text("utf-8"))
         if name == "before":
-            run(command_of(asked, folder / "real"), left_s(), None)
-            run(command_of(asked, folder / "virtual", told[name]["profile"]), left_s(), None)
+            run(command_of(runtime, asked, folder / "real"), left_s(), None)
+            run(command_of(runtime, asked, folder / "virtual", told[name]["profile"]), left_s(), None)
     return told
 
 
@@ -187,27 +181,39 @@ def main(arguments: Sequence[str], run: Run = run) -> int:
     parser.add_argument("--tasks", type=int, default=4, help="requests of each mode (%(default)s)")
     parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES[:4])
     parser.add_argument("--minutes", type=float, default=20.0, help="when to stop, if it is not through (%(default)s)")
-    parser.add_argument(
-        "--out", type=Path, default=Path("outputs/wallclock"), help="folder of the episodes (%(default)s)"
-    )
+    parser.add_argument("--runtime", choices=RUNTIMES, default=RUNTIMES[0], help="the engine (%(default)s)")
+    parser.add_argument("--server", default="", metavar="URL", help="vLLM's, if it is not the usual one")
+    parser.add_argument("--out", type=Path, help="folder of the episodes (outputs/wallclock_RUNTIME)")
     options = parser.parse_args(arguments)
+    folder = options.out or Path("outputs") / f"wallclock_{options.runtime}"
+    if options.server and options.runtime != "vllm":
+        parser.error("--server is vLLM's; add --runtime vllm")
     begun, load = time.monotonic(), os.getloadavg()[0]
     asked = [f"eval.tasks={options.tasks}", f"eval.modes=[{','.join(options.modes)}]"]
+    asked += [f"eval.vllm.url={options.server}"] if options.server else []
     try:
-        told = made(options.out, asked, lambda: 60 * options.minutes - (time.monotonic() - begun), run)
+        told = made(
+            folder,
+            options.runtime,
+            options.server,
+            asked,
+            lambda: 60 * options.minutes - (time.monotonic() - begun),
+            run,
+        )
     except subprocess.TimeoutExpired:
         print(
             f"bench: not through after {options.minutes:g} minutes, as on an idle core it would be; run the same again to go on, or give "
-            f"fewer --tasks and another --out than {options.out}",
+            f"fewer --tasks and another --out than {folder}",
             file=sys.stderr,
         )
         return 1
     except subprocess.CalledProcessError as error:
         return int(error.returncode)
-    found = report(options.out)
+    found = report(folder)
     print(f"\n{table(found)}", file=sys.stderr)
     head = {
         "bench": "wallclock",
+        "runtime": options.runtime,
         "tasks": options.tasks,
         "minutes": round((time.monotonic() - begun) / 60, 1),
         "load_before_and_after": [round(load, 2), round(os.getloadavg()[0], 2)],

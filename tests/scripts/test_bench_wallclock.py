@@ -129,6 +129,25 @@ def test_the_commands_are_ours_and_a_line_comes_of_them(tmp_path, capsys, monkey
     assert foretold.clock.profiles["measured"].restart_s == 0.004
 
 
+def test_a_server_is_asked_by_its_address(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(bench_wallclock, "MODEL", str(tmp_path))
+    commands, url = Commands(), "http://127.0.0.1:9/v1"
+    line = ["--out", str(tmp_path / "w"), "--tasks", "2", "--modes", "sequential", "eager_end", "--server", url]
+    with pytest.raises(SystemExit):
+        main(line, commands)
+    assert "--server is vLLM's; add --runtime vllm" in capsys.readouterr().err
+    assert main([*line, "--runtime", "vllm"], commands) == 0
+    assert json.loads(capsys.readouterr().out)["runtime"] == "vllm"
+    export, before, real, virtual, after = commands.ran
+    assert export[0] == "training.export" and not any("gguf" in word for word in export)
+    asked = cli.parsed(before[1:])
+    assert (asked.runtime, asked.server) == ("vllm", url) and after == before
+    for words in (real, virtual):
+        got = []
+        started(monkeypatch, got.append, *words[1:])
+        assert (got[0].eval.runtime, got[0].eval.vllm.url) == ("vllm", url)
+
+
 def test_out_of_time_it_says_so_and_goes_on_from_there(tmp_path, capsys, made_already):
     options = ["--out", str(tmp_path / "w"), "--minutes", "3"]
     assert main(options, Commands(slow="time=virtual")) == 1
