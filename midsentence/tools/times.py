@@ -291,7 +291,7 @@ def _noon(heard: _Heard, found: re.Match[str]) -> None:
 
 
 def _past(heard: _Heard, found: re.Match[str]) -> None:
-    """ "half past nine", "a quarter to six", "ten past eight"."""
+    """ "half past nine", "a quarter to six", "ten past eight"; "half nine" as the British say it, half past."""
     hour, part, to = int(found["h"]), found["part"].removeprefix("a "), found["way"] == "to"
     away = {"half": 30, "quarter": 15}.get(part) or int(part.split()[0])
     if not (1 <= hour <= 12 and 1 <= away <= 30 - to):
@@ -353,6 +353,7 @@ _RULES: tuple[tuple[re.Pattern[str], _Act], ...] = tuple(
         (rf"{_TENTH}(?: of (?P<which>this|next) month)?", _day_of_month),
         (r"(?:noon|midday)", _noon),
         (r"(?P<part>half|a quarter|quarter|\d{1,2}(?: minutes?)?) (?P<way>past|to) (?P<h>\d{1,2})", _past),
+        (r"(?P<part>half)(?P<way>) (?P<h>\d{1,2})", _past),
         (r"(?P<h>\d{1,2})(?:[: ](?P<min>oh \d|\d\d))?", _clock),
         (r"(?P<half>am|pm)", _half),
         (r"in the (?P<half>morning|afternoon|evening)", _half),

@@ -195,7 +195,8 @@ class World:
         return find("contact", name, self.data.people, (full, first), full, full, "give the full name")
 
     def file(self, name: str) -> File:
-        """The file with this path, or the only one with this name; nobody says its extension, case, dots and dashes.
+        """The file with this path, or the only one with this name; nobody says its case and dashes, and its
+        extension few, as "dot pdf".
 
         Raises:
             ToolFailure: none or several.
@@ -346,7 +347,8 @@ def addresses(what: str, given: Iterable[str] | None) -> list[str]:
 
 
 def _letters(name: str) -> str:
-    return re.sub(r"[\W_]+", "", fold(name))
+    """A name without what nobody says, and "dot pdf" as it is written."""
+    return re.sub(r"[\W_]+", "", re.sub(r" dot (\w+)$", r"\1", fold(name)))
 
 
 def _threads(sent: list[tuple[Json, dict[str, Json]]]) -> Json:

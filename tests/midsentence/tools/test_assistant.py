@@ -307,7 +307,13 @@ def test_notes() -> None:
 
 
 def test_files_open_a_window_unless_opening_is_a_look_up() -> None:
-    for name in ("BusinessProposal.pdf", "business proposal", "businessproposal.PDF", "/home/me/BusinessProposal.pdf"):
+    for name in (
+        "BusinessProposal.pdf",
+        "business proposal",
+        "businessproposal.PDF",
+        "business proposal dot PDF",
+        "/home/me/BusinessProposal.pdf",
+    ):
         world = box()
         assert call(world, "open_and_get_file_path", name) == "/home/me/BusinessProposal.pdf"
         assert world.state()["screen"] == ["file /home/me/BusinessProposal.pdf"]
