@@ -30,7 +30,7 @@ from data_gen.task import Split, Task
 from data_gen.tasks import jsonl
 from data_gen.tasks.assistant import Lazy
 from data_gen.tasks.own_tools import Tools, tools_of
-from data_gen.tasks.retell import retold
+from data_gen.tasks.retell import own_texts, retold
 from data_gen.tasks.rows import task_of_row
 from midsentence.tools.tool import ToolSpec
 
@@ -39,6 +39,7 @@ ASSISTANT = "assistant"
 CONVERSATIONS = "conversations"
 SUFFIXES = (".jsonl", *markup.SUFFIXES)
 TRIES = (
+    ("texts", "people", "days", "hours", "fillers"),
     ("people", "days", "hours", "fillers"),
     ("people", "days", "fillers"),
     ("days", "fillers"),
@@ -92,7 +93,7 @@ class Row:
         ):  # unmarked, timed, or a conversation, whose turns count words
             return
         for ways in TRIES:
-            new = retold(fields, random.Random(child(seed, fields["id"], "retold")), ways)
+            new = retold(fields, random.Random(child(seed, fields["id"], "retold")), ways, dictated=dictated())
             if new == fields:
                 continue
             try:
@@ -162,6 +163,14 @@ def found(name: str, split: Split, turns: bool = False) -> Found:
             row = Row(fields, shared, source, split, tags, task)
             made.rows.append(replace(row, task=row.named(task)))
     return made
+
+
+@lru_cache
+def dictated() -> tuple[str, ...]:
+    """What people dictate to the assistant in training's requests."""
+    rows = found(ASSISTANT, "train").rows
+    said = (quote.rstrip(".,;:!?") for row in rows for _, _, quote in own_texts(row.fields))
+    return tuple(dict.fromkeys(said))
 
 
 @lru_cache

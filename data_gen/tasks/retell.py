@@ -9,7 +9,8 @@ values.
   right;
 - hours: "at three" becomes "at four" where the project's own grammar (`midsentence.tools.times`) reads an hour later in
   the new phrase;
-- fillers: "um" and "uh" of training's lexicon come and go between what is marked.
+- fillers: "um" and "uh" of training's lexicon come and go between what is marked;
+- texts: what is dictated is, every second time, what another request dictates.
 
 A word that may have another sense is left unchanged. Does not know whether the new row can be used:
 `data_gen.tasks.corpus` reads it through the same door as the old, and takes the old where it is refused.
@@ -33,6 +34,9 @@ from midsentence.tools import times
 
 Row = Mapping[str, Any]
 WAYS = ("people", "days", "hours", "fillers")
+"""What is changed where nothing else is asked for."""
+TEXTS = frozenset("message context content notes note body text comment".split())
+"""Parameters whose value is dictated."""
 PEOPLE = frozenset(
     "name person contact guest guest_name customer customer_name patient patient_name passenger driver member host owner payee "
     "recipient recipient_name under client client_name caller visitor attendee to whom who passengers guests patients invitees "
@@ -76,7 +80,9 @@ _FILLER_RATE = 0.04
 """Of a place that may have one, to have one; people make about one in forty words, and not all places may."""
 
 
-def retold(row: Row, draw: random.Random, ways: Sequence[str] = WAYS, split: Split = "train") -> dict[str, Any]:
+def retold(
+    row: Row, draw: random.Random, ways: Sequence[str] = WAYS, split: Split = "train", dictated: Sequence[str] = ()
+) -> dict[str, Any]:
     """The row told again; equal to it where nothing may be changed.
 
     Args:
@@ -84,10 +90,13 @@ def retold(row: Row, draw: random.Random, ways: Sequence[str] = WAYS, split: Spl
         draw: what decides.
         ways: what is changed.
         split: whose names are put in.
+        dictated: what is put in the place of a text, for the way ``texts``.
     """
     told = dict(row)
     for way in ways:
         match way:
+            case "texts":
+                told = texts(told, draw, dictated)
             case "people":
                 told = people(told, draw, split)
             case "days":
@@ -405,6 +414,75 @@ def _quotes(row: Row) -> Iterator[str]:
                 quote = one.get("words") if isinstance(one, Mapping) else one
                 if quote is not None:
                     yield quote
+
+
+# -- texts
+# --------------------------------------------------------------------------------------------------------------
+
+
+def texts(row: Row, draw: random.Random, dictated: Sequence[str]) -> dict[str, Any]:
+    """The row with other texts of people's, where one is said in its own words and in one piece; every second time as
+    it is."""
+    told = dict(row)
+    if not dictated or draw.random() < 0.5:
+        return told
+    for n, param, quote in own_texts(row):
+        new = draw.choice(dictated)
+        words, quotes = told["request"].split(), list(_quotes(told))
+        spans = [find(words, other) for other in quotes]
+        start, end = find(words, quote)
+        said = [*words[:start], *new.split(), *words[end:]]
+        said[start + len(new.split()) - 1] += _stop(words[end - 1])
+        more = len(said) - len(words)
+        other = dict(told) | {"request": " ".join(said)}
+        other["calls"] = [dict(call) for call in told["calls"]]
+        other["calls"][n]["args"] = told["calls"][n]["args"] | {param: list(dict.fromkeys([_begun(new), new]))}
+        other["spans"] = [dict(entry) for entry in told["spans"]]
+        other["spans"][n]["args"] = told["spans"][n]["args"] | {param: new}
+        wanted = [(first + more * (first >= end), last + more * (last >= end)) for first, last in spans]
+        try:
+            fits = [find(said, other_quote) for other_quote in _quotes(other)] == wanted
+        except BadTask:
+            continue  # words of the new text are quoted elsewhere
+        told = other if fits else told
+    return told
+
+
+def own_texts(row: Row) -> list[tuple[int, str, str]]:
+    """Call, parameter and quotation of the texts that a row dictates in their own words, once, apart from all that is
+    marked besides."""
+    words = row["request"].split()
+    quotes = list(_quotes(row))
+    found = []
+    for n, (call, entry) in enumerate(zip(row["calls"], row.get("spans", ()))):
+        for param, given in entry.get("args", {}).items():
+            accepted = call["args"].get(param)
+            if param not in TEXTS or not isinstance(given, str) or "#" in given or not accepted:
+                continue
+            value = accepted[0]
+            if not isinstance(value, str) or [*map(plain, value.split())] != [*map(plain, given.split())]:
+                continue
+            if len(value.split()) < 2 or any(plain(word) in SOFT for word in given.split()):
+                continue
+            try:
+                start, end = find(words, given)
+                apart = (
+                    sum(first < end and start < last for first, last in (find(words, other) for other in quotes)) == 1
+                )
+            except BadTask:
+                continue
+            if apart:
+                found.append((n, param, given))
+    return found
+
+
+def _begun(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _stop(word: str) -> str:
+    """The punctuation that a word ends with."""
+    return word[len(word.rstrip(".,;:!?")) :]
 
 
 # -- rows

@@ -12,10 +12,10 @@ import pytest
 from data_gen.gold import read_args
 from data_gen.grounding.spans import find
 from data_gen.task import GoldArg
-from data_gen.tasks import written
+from data_gen.tasks import corpus, written
 from data_gen.tasks.assistant.entities import pool
 from data_gen.tasks.own_tools import tools_of
-from data_gen.tasks.retell import days, fillers, hours, people, retold
+from data_gen.tasks.retell import days, fillers, hours, own_texts, people, retold, texts
 from data_gen.tasks.rows import task_of_row
 
 ROWS = [json.loads(line) for line in written.REQUESTS.read_text(encoding="utf-8").splitlines()]
@@ -189,6 +189,41 @@ def test_fillers_come_and_go_between_what_is_marked():
         for n in range(99)
         for each in [fillers(numbered, random.Random(n))]
     )
+
+
+def test_a_text_that_is_dictated_is_every_second_time_another():
+    told = [texts(SMS, random.Random(n), ["we're late, and the dog's been sick"]) for n in range(40)]
+    kept, other = [row for row in told if row == SMS], [row for row in told if row != SMS]
+    assert len(kept) > 10 and len(other) > 10 and all(row == other[0] for row in other)
+    (row,) = other[:1]
+    assert row["request"] == SMS["request"].replace("the van won't start,", "we're late, and the dog's been sick,")
+    new = ["We're late, and the dog's been sick", "we're late, and the dog's been sick"]
+    assert row["calls"][1]["args"]["message"] == new and row["calls"][0] == SMS["calls"][0]
+    task = task_of_row(row, ASSISTANT)
+    span = task.gold[1].arg_evidence["message"]
+    assert " ".join(task.said()[span.start : span.end]) == f"{new[1]},"
+
+
+def test_a_text_is_left_where_its_words_or_the_new_ones_are_marked_elsewhere():
+    assert [quote for _, _, quote in own_texts(SMS)] == ["the van won't start"] and own_texts(REMIND) == []
+    twice = SMS | {"request": SMS["request"] + " the van won't start"}
+    spliced = SMS | {"calls": [SMS["calls"][0], {"name": "send_sms", "args": {"message": ["The van won't"]}}]}
+    assert own_texts(twice) == own_texts(spliced) == []
+    assert all(texts(SMS, random.Random(n), ["text Bob"]) == SMS for n in range(20))  # "text" is quoted as its tool
+
+
+def test_the_corpus_puts_what_others_dictate_into_its_requests():
+    said = {text.casefold() for text in corpus.dictated()}
+    rows = [row for row in corpus.found("assistant", "train").rows if own_texts(row.fields)][:60]
+    new = 0
+    for row in rows:
+        told = row.spoken(1, 0)
+        first = [str(value).casefold() for call in told.gold for arg in call.args.values() for value in arg.values[:1]]
+        old = [
+            str(value).casefold() for call in row.task.gold for arg in call.args.values() for value in arg.values[:1]
+        ]
+        new += any(text in said and text not in old for text in first)
+    assert 15 < new < 45 and len(said) > 400
 
 
 def test_every_marked_row_that_is_told_again_passes_the_door():
