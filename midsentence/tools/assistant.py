@@ -21,7 +21,7 @@ from urllib.parse import urlencode
 
 from midsentence.clock import parse_now
 from midsentence.tools import times
-from midsentence.tools.dates import DAY, MOMENT, length_in_minutes, moment, written
+from midsentence.tools.dates import DAY, MOMENT, ending, length_in_minutes, moment, written
 from midsentence.tools.function import DEFAULT_LATENCY, Did, FunctionToolbox, Latency, Tool, tool
 from midsentence.tools.text import either, fold, quote, sentences
 from midsentence.tools.tool import Json, Param, ToolFailure, ToolSpec
@@ -84,7 +84,7 @@ def create_calendar_event(
         invitees: Email addresses
     """
     starts = moment("start_date", start_date, now=world.now)
-    ends = starts + timedelta(hours=1) if end_date is None else moment("end_date", end_date, now=world.now)
+    ends = starts + timedelta(hours=1) if end_date is None else ending("end_date", end_date, starts, now=world.now)
     if ends < starts:
         raise ToolFailure(f"end_date {quote(written(ends))} is before start_date {quote(written(starts))}")
     event: dict[str, Json] = {
@@ -379,6 +379,10 @@ def canonical(params: Iterable[Param], args: Mapping[str, Json], now: datetime |
         if "array" in param.schema["type"] and isinstance(value, str):
             value = [value] if value else []
         kept[param.name] = _written_out(param.name, value, bool(args.get("all_day")), now)
+    start, end = kept.get("start_date"), args.get("end_date")
+    if "end_date" in kept and isinstance(start, str) and isinstance(end, str):
+        with suppress(ToolFailure):
+            kept["end_date"] = written(ending("end_date", end, moment("start_date", start), now=now))
     return kept
 
 

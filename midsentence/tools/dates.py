@@ -7,6 +7,7 @@ the task gives the time.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import datetime, time
 
 from midsentence.tools import times
@@ -47,6 +48,19 @@ def moment(what: str, text: str, *forms: str, now: datetime | None = None) -> da
     if not 1900 <= at.year < 2200:
         raise ToolFailure(f"{what}: {quote(text)} is in the year {at.year}, which can't be meant")
     return at
+
+
+def ending(what: str, text: str, start: datetime, *, now: datetime | None = None) -> datetime:
+    """The end of what begins at ``start``: a date as `moment` takes it, or in words that count from ``start``: a
+    length, or a time of day.
+
+    Raises:
+        ToolFailure: as `moment`.
+    """
+    if now is not None and not re.fullmatch(_SHAPES[MOMENT], text, re.ASCII):
+        with suppress(times.Unclear, OverflowError):
+            return times.ending(text, start, now)
+    return moment(what, text, now=now)
 
 
 def _said(what: str, text: str, forms: tuple[str, ...], now: datetime) -> datetime:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import calendar
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 
@@ -90,6 +90,26 @@ def moment(phrase: str, now: datetime) -> datetime:
     if heard.hour is None:
         raise Unclear("it says a day and no time")
     return _moment(heard)
+
+
+@lru_cache(maxsize=4096)
+def ending(phrase: str, start: datetime, now: datetime) -> datetime:
+    """The moment that a phrase means as the end of what begins at ``start``: a length ("for twenty minutes"), a time of
+    that day or the night after it ("till four"), or any other moment.
+
+    Raises:
+        Unclear: it can't be read as one, or says only a day.
+    """
+    text = re.sub(r"^(?:un)?til(?:l)? ", "", _normal(phrase))
+    if length := re.fullmatch(rf"(?:for |lasting )?{_LENGTH}", text):
+        return start + timedelta(minutes=_length(length))
+    heard = _read(text, start)
+    if heard.at is not None or heard.day is not None or heard.hour is None:
+        return moment(text, now)
+    halves = [heard.half] if heard.half or heard.whole else ["am", "pm"]
+    days = [start.date() + timedelta(days=n) for n in (0, 1)]
+    ends = [_moment(replace(heard, day=at, half=half)) for at in days for half in halves]
+    return min(at for at in ends if at > start)
 
 
 @lru_cache(maxsize=4096)

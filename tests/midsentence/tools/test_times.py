@@ -152,6 +152,31 @@ def test_it_is_quick_to_import_and_brings_holidays_only_when_one_is_said():
 # ----------------------------------------------------------------------------------------------
 
 DATA = WorldData(people=(Person("Ada Byron", email="ada@example.com"),))
+
+
+@pytest.mark.parametrize(
+    ("phrase", "means"),
+    [
+        ("for twenty minutes", "2026-11-27 14:50"),
+        ("an hour and a half", "2026-11-27 16:00"),
+        ("till four", "2026-11-27 16:00"),
+        ("until half four", "2026-11-27 16:30"),
+        ("at two", "2026-11-28 02:00"),
+        ("noon on Saturday", "2026-11-28 12:00"),
+        ("Friday at five", "2026-11-27 17:00"),
+        ("in three days at nine am", "2026-11-28 09:00"),
+    ],
+)
+def test_an_end_counts_from_its_start(phrase, means):
+    assert times.ending(phrase, datetime(2026, 11, 27, 14, 30), NOW) == datetime.fromisoformat(means)
+
+
+def test_what_ends_on_no_moment_is_refused():
+    for phrase in ("on Saturday", "some time", "till"):
+        with pytest.raises(times.Unclear):
+            times.ending(phrase, NOW, NOW)
+
+
 EVENT = {"title": "Sync", "start_date": "Friday at half past nine"}
 
 
@@ -168,6 +193,16 @@ def done(name, args, now=SAID):
             "create_calendar_event",
             {"title": "Sync", "start_date": "Friday at nine", "end_date": "at half past ten on Friday"},
             {"title": "Sync", "start_date": "2026-11-27 09:00:00", "end_date": "2026-11-27 10:30:00"},
+        ),
+        (
+            "create_calendar_event",
+            {"title": "Sync", "start_date": "Friday at nine", "end_date": "till half ten"},
+            {"title": "Sync", "start_date": "2026-11-27 09:00:00", "end_date": "2026-11-27 10:30:00"},
+        ),
+        (
+            "create_calendar_event",
+            {"title": "Sync", "start_date": "Friday at nine", "end_date": "for forty minutes"},
+            {"title": "Sync", "start_date": "2026-11-27 09:00:00", "end_date": "2026-11-27 09:40:00"},
         ),
         (
             "create_reminder",
