@@ -301,9 +301,11 @@ def _shifted(row: Row, marks: Sequence[tuple[str, tuple[Any, ...]]], base: datet
         new = _later(said, base, by)
         if new is None:
             return None
-        for old_word, new_word in zip(said.split(), new.split()):
-            if old_word != new_word:
-                spoken[old_word.casefold()] = new_word.casefold()
+        pairs = list(zip(map(str.casefold, said.split()), map(str.casefold, new.split())))
+        hour = {old_word: new_word for old_word, new_word in pairs if old_word != new_word}
+        if any(old_word in hour and old_word == new_word for old_word, new_word in pairs):
+            return None  # "five forty five": words are replaced wherever they are said
+        spoken |= hour
         at = times.moment(said, base)
         for value in accepted:
             if not isinstance(value, str):

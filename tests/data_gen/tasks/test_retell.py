@@ -191,6 +191,16 @@ def test_fillers_come_and_go_between_what_is_marked():
     )
 
 
+def test_an_hour_that_is_also_the_minutes_is_not_moved():
+    marks = {"name": "call the bank", "due_date": "at five forty five"}
+    row = REMIND | {
+        "request": "remind me at five forty five to call the bank",
+        "calls": [{"name": "create_reminder", "args": {"name": ["Call the bank"], "due_date": ["at five forty five"]}}],
+        "spans": [{"tool": "remind me", "args": marks}],
+    }
+    assert all(hours(row, random.Random(n)) == row for n in range(20))
+
+
 def test_a_text_that_is_dictated_is_every_second_time_another():
     told = [texts(SMS, random.Random(n), ["we're late, and the dog's been sick"]) for n in range(40)]
     kept, other = [row for row in told if row == SMS], [row for row in told if row != SMS]
