@@ -130,6 +130,9 @@ class ChatContext:
     """See `midsentence.models.live.LiveContext`. The server keeps none: each request carries the whole; what it caches
     is its affair."""
 
+    foresees = False
+    """See `midsentence.models.live.Foreseeing`."""
+
     def __init__(self, model: ChatModel, system: str, seed: int) -> None:
         self._model, self._system, self._seed = model, system, seed
         self._writing: _Writing | None = None

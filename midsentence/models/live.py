@@ -73,6 +73,15 @@ class Croppable(Protocol):
         ...
 
 
+@runtime_checkable
+class Foreseeing(Protocol):
+    """What a context may have besides; one that lacks it reads what is foreseen."""
+
+    foresees: bool
+    """Whether it reads what is foreseen in one pass. One that writes it token by token is not told, and nothing is
+    counted as read."""
+
+
 class LiveModel(Protocol):
     """A model that live sessions share."""
 

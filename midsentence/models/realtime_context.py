@@ -37,6 +37,9 @@ class RealtimeContext:
     """See `midsentence.models.live.LiveContext`. The server keeps the conversation; the transcript says what it should
     be."""
 
+    foresees = False
+    """See `midsentence.models.live.Foreseeing`."""
+
     def __init__(
         self, client: RealtimeClient, renderer: Renderer, system: str, opened: Future[RealtimeContext]
     ) -> None:

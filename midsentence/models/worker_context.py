@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from midsentence.core.state import State
 from midsentence.models.live import OnToken
-from midsentence.models.model import Constraint, Grammar, Model, Stream
+from midsentence.models.model import Constraint, Grammar, Model, Stream, Verifies
 from midsentence.tools.tool import described
 
 
@@ -131,6 +131,8 @@ class WorkerContext:
 
     def __init__(self, desk: Desk, stream: Stream) -> None:
         self._desk, self._stream = desk, stream
+        self.foresees = isinstance(desk.model, Verifies)
+        """See `midsentence.models.live.Foreseeing`."""
         self.writing: Writing | None = None
         """Touched by the thread alone, but for the count of tokens taken, and for what is foreseen."""
         self.failure: Exception | None = None

@@ -15,7 +15,7 @@ from typing import Any
 from midsentence.core.events import Appended, Event, ModelEnded, ModelOutput
 from midsentence.core.state import State
 from midsentence.core.transcript import Segment
-from midsentence.models.live import Croppable, LiveContext, LiveModel
+from midsentence.models.live import Croppable, Foreseeing, LiveContext, LiveModel
 from midsentence.models.model import common
 from midsentence.rendering.renderer import Renderer, Rendering
 from midsentence.shells.drafts import Drafts
@@ -155,10 +155,15 @@ class LiveWriter:
             if self._past and isinstance(self.context, Croppable):
                 self.context.crop(len(self._prompt_ids) + len(self._ids))
                 self._past = []
-            foreseen = self._drafts.ids(()) if self._drafts is not None else ()
+            foreseen = self._foreseen(())
             self.context.write(header, state, on_token, *([foreseen] if foreseen else []))
         except Exception as error:  # a grammar or a backend that fails before its first token
             on_token(error)
+
+    def _foreseen(self, written: Sequence[int]) -> Sequence[int]:
+        """What is likely to come next, for a context that can read it in one pass."""
+        reads = not isinstance(self.context, Foreseeing) or self.context.foresees
+        return self._drafts.ids(written) if self._drafts is not None and reads else ()
 
     def is_under_way(self, span: object) -> bool:
         """Whether a generation has not ended."""
@@ -175,7 +180,7 @@ class LiveWriter:
     def go_on(self, span: Span) -> None:
         """The core has taken a token in; its generation, if nothing has ended it, runs on."""
         if span is self._span:
-            foreseen = self._drafts.ids(span.ids[: span.taken]) if self._drafts is not None else ()
+            foreseen = self._foreseen(span.ids[: span.taken])
             self._tell(self.context.took, *([foreseen] if foreseen else []))
 
     def stop(self, keep: int) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from midsentence.core import reducer
 from midsentence.core.events import Emit, StartTool, ToolResult
+from midsentence.models import planned as planned_models
 from midsentence.models.transformers import TransformersModel
 from midsentence.models.worker import ModelWorker
 from midsentence.rendering.renderer import Renderer
@@ -110,6 +111,16 @@ def test_a_read_starts_while_the_user_speaks_and_runs_once(renderer):
     found = session.rollout().drafted
     assert found.attempts == 1 and len(found.kept) == 1 and 0 < found.right == found.foreseen
     assert plain.rollout().drafted is None
+
+
+def test_an_engine_that_reads_nothing_in_one_pass_is_told_nothing_and_nothing_counts_as_read(renderer, monkeypatch):
+    reads, context = played(renderer, Desk(), phones), planned_models._PlannedContext
+    monkeypatch.setattr(context, "foresees", False, raising=False)
+    monkeypatch.setattr(context, "took", lambda self, took=context.took: took(self))
+    session = played(renderer, Desk(), phones)
+    assert written(session) == written(reads) and starts(session) == starts(reads)
+    found = session.rollout().drafted
+    assert (found.attempts, len(found.kept), found.foreseen, found.right) == (1, 1, 0, 0)
 
 
 def test_one_that_runs_is_joined(renderer):
