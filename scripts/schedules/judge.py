@@ -212,7 +212,9 @@ class Judge:
         """Speech goes on: what an attempt on a predicted end has done was for nothing. Of a model that listens the
         calls stand."""
         if self.predicted and not self.settings.listens:
-            self.thrown, self.then, self.ends_then = set(self.attempt or ()), self.stood, self.ends
+            if self.thrown is None:
+                self.thrown, self.then, self.ends_then = set(), self.stood, self.ends
+            self.thrown |= self.attempt or set()  # the one before has not left the context yet, and both will at once
         if self.settings.listens:
             self.beside.clear()
         elif self.attempt is not None:
@@ -481,6 +483,7 @@ class Judge:
                 if self.appending:
                     self.count("overlap")
                 self.appending = True
+                self.thrown = None  # the context goes on from where it is: what was thrown away stays in it
                 for segment in segments:
                     self._shown(segment)
                 for id, error in self.errors.items():  # the last of each call, for those before may be of what it was
@@ -527,6 +530,7 @@ class Judge:
     def _generate(self, generation: int) -> None:
         if self.appending or self.generation is not None:
             self.count("overlap")
+        self.thrown = None  # as with an append
         settings = self.settings
         silent = settings.commit_on == "silence" and self.silence_in_context
         ready = self.final_in_context or silent

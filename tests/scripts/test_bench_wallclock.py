@@ -88,6 +88,15 @@ def test_the_errors_are_of_requests_that_are_answered_on_both_clocks():
         "worst_error_s": -1.0,
         "error_percent": -8.3,
         "error_by_part_s": {},
+        "same": {
+            "measured_s": 4.0,
+            "foretold_s": 3.0,
+            "error_s": -1.0,
+            "absolute_error_s": 1.0,
+            "worst_error_s": -1.0,
+            "error_percent": -25.0,
+            "error_by_part_s": {},
+        },
     }
 
 
@@ -112,7 +121,8 @@ def test_the_commands_are_ours_and_a_line_comes_of_them(tmp_path, capsys, monkey
     assert (line["bench"], line["profile"]["decode_tokens_per_s"]) == ("wallclock", 80)
     assert line["modes"]["sequential"]["error_s"] == -1.0 and line["modes"]["eager_end"]["error_s"] == 0.25
     assert line["all"]["requests"] == 4 and line["all"]["error_s"] == -0.38
-    assert "| `eager_end` | 1/2 | 2/2 | 1/2 | 3.00 | 3.25 | +0.25 | 0.25 | +0.25 |" in shown
+    assert "| `eager_end` | 1/2 | 2/2 | 1/2 | 3.00 | 3.25 | +0.25 | 0.25 | +0.25 | +8% |" in shown
+    assert "| of these, the same answer |  |  | 2/4 | 4.50 | 4.12 | -0.38 | 0.62 | -1.00 | -8% |" in shown
     before, real, virtual, after = commands.ran
     assert cli.parsed(before[1:]).runtime == "llamacpp" and after == before
     got = []
