@@ -150,8 +150,10 @@ def is_behind(state: State, limits: Limits) -> bool:
 
 
 def merged(old: UserUpdate, new: UserUpdate) -> UserUpdate:
-    """Two updates as one: what the second takes back is gone before anybody saw it."""
+    """Two updates as one: what the second takes back is gone before anybody saw it. One that says nothing at all takes
+    back no end of speech."""
     words = old.text.split()
+    final = new.final or old.final and not new.text.strip() and not new.retracts
     kept = words[: max(0, len(words) - new.retracts)]
     text = " ".join([*kept, *new.text.split()])
-    return UserUpdate(new.at_ns, text, new.final, old.retracts + max(0, new.retracts - len(words)))
+    return UserUpdate(new.at_ns, text, final, old.retracts + max(0, new.retracts - len(words)))
