@@ -125,7 +125,9 @@ class Inbox:
         await self.put(Timer(max(at_ns, self.clock.now_ns()), timer))
 
     def _count_silence(self, update: UserUpdate) -> None:
-        """Words begin a new silence; the endpoint's word ends the count."""
+        """Words begin a new silence; the endpoint's word ends the count. A recogniser that says nothing ends none."""
+        if not (update.text.strip() or update.retracts or update.final):
+            return
         if self._silence is not None:
             self._silence.cancel()
             self._silence = None
