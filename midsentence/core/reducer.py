@@ -270,6 +270,8 @@ def throw_away(draft: Draft) -> None:
     draft.graph, draft.transcript, draft.inbox = before.graph, before.transcript, before.inbox
     draft.informed, draft.errors_in_row, draft.turn_tokens = before.informed, before.errors_in_row, before.turn_tokens
     draft.wake = False
+    # what the attempt let go of itself is gone with it: results of the next stand in those places
+    draft.shown = replace(draft.shown, results=min(draft.shown.results, len(before.transcript)))
     draft.unshown, draft.unshown_retracts = before.unshown, before.unshown_retracts
 
 

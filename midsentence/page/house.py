@@ -16,6 +16,7 @@ from midsentence.page.talk import BadMessage, Stage, Talk
 REFUSED, REPLACED, BUSY = 1008, 4001, 1013
 """Codes of closed connections: what came was refused (the reason says why); another connection has taken over; too much
 at once."""
+_GOES_ON = "this conversation goes on in another window"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +168,8 @@ class House:
     async def _receive(self, wire: Wire, talk: Talk) -> None:
         bucket, loop = Bucket(self.bounds.messages_per_s, self.bounds.messages_at_once), asyncio.get_running_loop()
         while talk.holder is wire and (text := await wire.receive()) is not None:
+            if talk.holder is not wire:
+                return await wire.close(REPLACED, _GOES_ON)  # what it says after that is not heard
             if not bucket.takes(loop.time()):
                 return await wire.close(REFUSED, f"more than {self.bounds.messages_per_s:g} messages a second")
             try:
@@ -192,7 +195,7 @@ class House:
                 taken = talk.taken
                 await wire.send(_written({"kind": "taken", "n": taken}))
             if talk.holder is not wire:
-                return await wire.close(REPLACED, "this conversation goes on in another window")
+                return await wire.close(REPLACED, _GOES_ON)
             await changed.wait()
 
 

@@ -125,7 +125,9 @@ class Inbox:
         await self.put(Timer(max(at_ns, self.clock.now_ns()), timer))
 
     def _count_silence(self, update: UserUpdate) -> None:
-        """Words begin a new silence; the endpoint's word ends the count."""
+        """Words begin a new silence; the endpoint's word ends the count. A recogniser that says nothing ends none."""
+        if not (update.text.strip() or update.retracts or update.final):
+            return
         if self._silence is not None:
             self._silence.cancel()
             self._silence = None
@@ -150,8 +152,10 @@ def is_behind(state: State, limits: Limits) -> bool:
 
 
 def merged(old: UserUpdate, new: UserUpdate) -> UserUpdate:
-    """Two updates as one: what the second takes back is gone before anybody saw it."""
+    """Two updates as one: what the second takes back is gone before anybody saw it. One that says nothing at all takes
+    back no end of speech."""
     words = old.text.split()
+    final = new.final or old.final and not new.text.strip() and not new.retracts
     kept = words[: max(0, len(words) - new.retracts)]
     text = " ".join([*kept, *new.text.split()])
-    return UserUpdate(new.at_ns, text, new.final, old.retracts + max(0, new.retracts - len(words)))
+    return UserUpdate(new.at_ns, text, final, old.retracts + max(0, new.retracts - len(words)))

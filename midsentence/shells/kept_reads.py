@@ -50,6 +50,11 @@ class Reads:
         self.over += [run for _, run in self._kept.values()]
         self._kept.clear()
 
+    def gave_up(self, run: Run) -> None:
+        """A run took longer than its tool may: that is a failure, and who asks for the read again has it run anew."""
+        old = [key for key, (_, kept) in self._kept.items() if kept is run]
+        self.over += [self._kept.pop(key)[1] for key in old]
+
     def _drop(self, effect: ToolSpec) -> None:
         old = {key for key, (spec, _) in self._kept.items() if effect.conflicts_with(spec)}
         self.over += [self._kept.pop(key)[1] for key in old]

@@ -99,6 +99,7 @@ class LiveTools:
         try:
             await asyncio.wait((work,), timeout=start.timeout_ns / NS_PER_S)
             if not work.done():
+                self._reads.gave_up(run)
                 why = f"no answer within {start.timeout_ns / NS_PER_S:g} s"
                 await self._inbox.put(ToolError(self._inbox.clock.now_ns(), start.call, start.version, why, "timeout"))
                 if self._specs[start.name].access != "write":

@@ -387,14 +387,14 @@ def _clean(
                 for segment in item.segments
             )
         )
-    if isinstance(item, StartTool) and tools is not None and item.name in tools:
-        secret = tools[item.name].secret
+    if isinstance(item, StartTool) and tools is not None:
+        secret = tools[item.name].secret if item.name in tools else frozenset()
         args = {name: HIDDEN if name in secret else _hide(value, pattern) for name, value in item.args.items()}
         # the key holds a digest of the arguments, and a short secret can be guessed from it
         key = item.key if args == item.args else f"{item.key.rpartition(':')[0]}:{HIDDEN}"
         return replace(item, args=args, key=key)
     changes = {}
-    for name in ("value", "message", "text", "why", "args"):
+    for name in ("value", "message", "text", "why", "heard"):
         if hasattr(item, name):
             changes[name] = _hide(getattr(item, name), pattern)
     return replace(item, **changes) if changes else item

@@ -14,9 +14,11 @@ from midsentence.core.events import (
     Append,
     Appended,
     Crowded,
+    EndPredicted,
     Forget,
     Generate,
     ModelOutput,
+    ToolResult,
     UserUpdate,
     from_json,
     to_json,
@@ -28,6 +30,7 @@ from midsentence.rendering.renderer import Rendering
 from midsentence.shells.batch import run_batch
 from midsentence.shells.virtual import Episode
 from midsentence.testing import PLAIN, ROUND, Tools, WordRenderer, answer, calls, play
+from midsentence.tools.tool import Param, ToolSpec
 from tests.midsentence.shells.test_virtual import WordModel
 
 LONG = "a long result " * 12
@@ -207,3 +210,35 @@ def test_an_engine_that_says_it_is_full_is_made_room_for(most):
     assert commands == (Forget(1, 0),) and state.settings.max_context_tokens == (most or 1000)
     state, commands = reducer.step(state, Appended(5, 12))
     assert state.context_tokens == 17 and any(isinstance(command, Generate) for command in commands)
+
+
+def test_what_a_thrown_away_attempt_let_go_is_shown_of_the_next_one():
+    from midsentence.core import reducer
+
+    look = ToolSpec("look", (Param("name", {"type": "string"}),), "read")
+    state = reducer.start(settings_of("verified", max_context_tokens=400), {"look": look}, prompt_tokens=20)
+
+    def take(*events):
+        nonlocal state
+        for event in events:
+            state, _ = reducer.step(state, event)
+
+    def write(text: str, tokens: int = 10) -> None:
+        take(ModelOutput(0, state.generation, text, tuple(range(tokens))))
+
+    def look_up() -> None:
+        write('<tool_call>1. look("Bob")\n</tool_call>')
+        take(ToolResult(0, 1, state.graph[1].version, LONG))
+        write("<pause>")
+        take(Appended(0, 100))
+
+    take(UserUpdate(0, "look up"), EndPredicted(0), Appended(0, 20))
+    look_up()
+    write("<think>" + "so " * 99, 300)
+    assert state.shown.results and state.context_tokens > 400
+    take(Appended(0, 60), Appended(0, 5))
+    take(UserUpdate(0, "Bob"), EndPredicted(0), Appended(0, 0), Appended(0, 20))
+    assert state.shown == Shown()
+    look_up()
+    results = [one.text for one in shown(state.transcript, state.turned, state.shown) if one.kind == "tool_result"]
+    assert len(results) == 1 and LONG.strip() in results[0]

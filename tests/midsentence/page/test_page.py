@@ -4,6 +4,7 @@ nothing."""
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ pytest.importorskip("websockets", reason="install it with: pip install -e '.[pag
 from websockets.exceptions import ConnectionClosed
 
 from midsentence.page import server
-from midsentence.page.house import Bounds
+from midsentence.page.house import Bounds, House
 from tests.midsentence.page.page_client import Served, served
+from tests.midsentence.page.page_stage import stage
 
 PAGE = Path(server.__file__).parent
 
@@ -163,6 +165,41 @@ def test_another_window_takes_a_conversation_over(tiny_tokenizer):
             assert closed.value.rcvd.code == 4001
 
     served(tiny_tokenizer, work)
+
+
+def test_what_a_window_says_after_it_was_replaced_is_not_heard(tiny_tokenizer):
+    class Wire:
+        def __init__(self) -> None:
+            self.says: asyncio.Queue[str] = asyncio.Queue()
+            self.hears: asyncio.Queue[dict] = asyncio.Queue()
+            self.closed = 0
+
+        async def receive(self) -> str:
+            return await self.says.get()
+
+        async def send(self, text: str) -> None:
+            self.hears.put_nowait(json.loads(text))
+
+        async def close(self, code: int, reason: str) -> None:
+            self.closed = code
+
+    async def work() -> None:
+        async with asyncio.TaskGroup() as group:
+            house, first, other = House(stage(tiny_tokenizer)[0], group, Bounds()), Wire(), Wire()
+            hello = {"kind": "hello", "talk": "", "after": 0, "mode": "", "beside": False}
+            first.says.put_nowait(json.dumps(hello))
+            serving = [group.create_task(house.serve(first))]
+            id = (await first.hears.get())["talk"]
+            other.says.put_nowait(json.dumps(hello | {"talk": id}))
+            serving.append(group.create_task(house.serve(other)))
+            await other.hears.get()
+            first.says.put_nowait(json.dumps({"kind": "hears", "n": 1, "text": "text Eve", "closes": False}))
+            await serving[0]
+            assert first.closed == 4001 and house.talks[id].taken == 0
+            other.says.put_nowait(json.dumps({"kind": "close"}))
+            await serving[1]
+
+    asyncio.run(asyncio.wait_for(work(), 20))
 
 
 def test_a_conversation_that_nobody_comes_back_to_ends(tiny_tokenizer):

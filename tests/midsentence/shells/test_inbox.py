@@ -37,3 +37,23 @@ def test_updates_put_together():
     assert merged(one, UserUpdate(2, "Bobby", False, 1)) == UserUpdate(2, "text Bobby", False, 0)
     assert merged(one, UserUpdate(2, "mail Al", False, 3)) == UserUpdate(2, "mail Al", False, 1)
     assert merged(UserUpdate(1, "x", True, 2), UserUpdate(2, "y", False)) == UserUpdate(2, "x y", False, 2)
+    for words in ("text Bob", ""):  # a recogniser that repeats itself takes no end of speech back
+        assert merged(UserUpdate(1, words, True), UserUpdate(2, " ", False)) == UserUpdate(2, words, True)
+    assert not merged(UserUpdate(1, "text Bob", True), UserUpdate(2, "", False, 1)).final
+
+
+def test_an_end_that_waits_for_the_model_is_heard_though_nothing_is_said_after_it(renderer):
+    async def work():
+        script = Scripted([], lambda state: "<answer>Ok.</answer>" if state.final_in_context else "<pause>")
+        limits = Limits(backlog_segments=1)
+        async with planned(renderer, script, [], profile=SLOW, limits=limits) as session:
+            for word in ("text", "Bob", "now"):
+                await session.hear(word)
+                await asyncio.sleep(0.001)
+            await session.hear("please", final=True)
+            assert session._inbox._backlog is not None
+            await session.hear("")
+            assert await session.answer(60) == "Ok."
+        return session
+
+    fake(work)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from midsentence.core import reducer
+from midsentence.core.calls import CallState
 from midsentence.core.events import Emit, StartTool, ToolResult
 from midsentence.models import planned as planned_models
 from midsentence.models.transformers import TransformersModel
@@ -129,6 +130,31 @@ def test_one_that_runs_is_joined(renderer):
     (result,) = events(session, ToolResult)
     assert desk.names == ["phone Bob"] and desk.ended == ["phone Bob"]
     assert result.at_ns / 1e9 - desk.ran[0][0] == pytest.approx(4.0, abs=0.01)
+
+
+def test_one_that_took_too_long_is_run_anew_when_it_is_asked_for_again(renderer):
+    ran: list[float] = []
+
+    @tool(access="read", timeout_s=2)
+    async def phone(name: str) -> str:
+        """Finds a number."""
+        ran.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(1000 if len(ran) == 1 else 0.5)
+        return "555"
+
+    def plan(state: Any) -> str:
+        wanted = 1 not in state.graph or state.graph[1].state is CallState.FAILED
+        return call('1. phone("Bob")') if wanted else DONE
+
+    async def work():
+        async with planned(renderer, Scripted([], plan), [phone], "verified", SLOW) as session:
+            await say(session, (0.0, "call Bob", True))
+            await session.answer(60)
+        return session
+
+    session = fake(work)
+    (result,) = events(session, ToolResult)
+    assert len(ran) == 2 and result.value == "555" and result.at_ns / 1e9 == pytest.approx(ran[1] + 0.5, abs=0.01)
 
 
 def test_a_write_never_starts_before_the_end_and_runs_once(renderer):

@@ -144,6 +144,18 @@ class TestTimes:
         [(started, _)] = commands(session, StartTool)
         assert started > 1.0 and session.state.turn == 1 and "nothing_said" in notes(session)
 
+    def test_a_recogniser_that_repeats_itself_ends_no_silence(self, renderer):
+        changes = {"commit_on": "silence", "commit": "line"}
+
+        async def work():
+            limits = Limits(silence_s=(0.6,))
+            async with planned(renderer, Scripted([], "<pause>"), [], changes=changes, limits=limits) as session:
+                await say(session, (0, "text Bob", False), *((n / 5, "", False) for n in range(1, 10)))
+                return session
+
+        [silence] = events(fake(work), Silence)
+        assert seconds(silence.at_ns) == 0.6
+
     def test_a_voice_is_hushed_when_the_user_speaks_and_tells_what_was_heard(self, renderer):
         hushed: list[int] = []
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from midsentence.core.events import ModelOutput, Note, StartTool, ToolResult, from_json, to_json
+from midsentence.core.events import ModelOutput, Note, Speaking, StartTool, Timer, ToolResult, from_json, to_json
 from midsentence.shells.live import Session
 from midsentence.shells.log import LogFile, read_log, replay, rows_of, write_log
 from midsentence.testing import Scripted
@@ -234,6 +234,28 @@ class TestLog:
             text += event.text if isinstance(event, ModelOutput) else ""
             found += [(item.what, text) for item in items if isinstance(item, Note) and item.what == "cut"]
         return found
+
+    def test_a_secret_that_was_spoken_or_handed_to_another_tool_is_one(self):
+        @tool(access="read", secret=("pin",))
+        def login(pin: str) -> str:
+            """Logs in."""
+            return pin
+
+        @tool
+        def note(text: str) -> str:
+            """Writes a note."""
+            return text
+
+        tools = {"login": login.spec, "note": note.spec}
+        starts = (
+            StartTool(1, 1, "login", {"pin": "4711"}, "s:1:aaaa", 1),
+            StartTool(2, 1, "note", {"text": "the PIN is 4711"}, "s:2:bbbb", 1),
+            StartTool(3, 1, "note", {"text": "milk"}, "s:3:cccc", 1),
+        )
+        rows = rows_of([(Timer(0, 1), starts), (Speaking(1, "cut", "I logged in with 4711"), ())], tools)
+        assert rows[1]["event"]["heard"] == "I logged in with [secret]"
+        # a digest of what a call does tells a short secret to whoever tries them all
+        assert [row["key"] for row in rows[0]["commands"]] == ["s:1:[secret]", "s:2:[secret]", "s:3:cccc"]
 
     def test_nothing_secret_changes_nothing(self, renderer):
         async def work():
