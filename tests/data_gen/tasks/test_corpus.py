@@ -83,10 +83,10 @@ SMS = {
 def folder(tmp_path, monkeypatch):
     """A corpus of its own, empty."""
     monkeypatch.setattr(corpus, "FOLDER", tmp_path)
-    for cached in (corpus.found, corpus.strangers, corpus.content):
+    for cached in (corpus.found, corpus.dictated, corpus.strangers, corpus.content):
         cached.cache_clear()
     yield tmp_path
-    for cached in (corpus.found, corpus.strangers, corpus.content):
+    for cached in (corpus.found, corpus.dictated, corpus.strangers, corpus.content):
         cached.cache_clear()
 
 
