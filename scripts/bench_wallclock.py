@@ -5,15 +5,14 @@
 
 Commands of ours, one after the other, each printed before it runs: `midsentence calibrate` measures the engine, in a
 context as long as the requests have; `eval.replay experiment=wallclock_llamacpp` (or `wallclock_vllm`, with a server
-that runs already) runs on the wall clock; then the same
-on the virtual clock, an episode at a time, on a device with the rates that were measured; then the engine is measured
-again, which tells whether the machine was steady. A GGUF file or a folder that is not there is made first. For a core
-on which nothing else runs.
+that runs already) runs on the wall clock; then the same on the virtual clock, an episode at a time, on a device with
+the rates that were measured; then the engine is measured again, which tells whether the machine was steady. A GGUF file
+or a folder that is not there is made first. For a core on which nothing else runs.
 
 Prints a table on the standard error, and one line of JSON. An error is what was foretold less what was measured, in
 seconds, over requests that are answered on both clocks, rightly or not, and over those of them that are answered in
-the same words. Ends with status 1 if ``--minutes`` were not
-enough; the same command, run again, goes on where it stopped.
+the same words. Ends with status 1 if ``--minutes`` were not enough; the same command, run again, goes on where it
+stopped.
 """
 
 from __future__ import annotations

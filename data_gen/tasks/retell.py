@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
@@ -394,17 +394,19 @@ def fillers(row: Row, draw: random.Random) -> dict[str, Any]:
         at.append(len(said))
         if inside or plain(word) not in TRAIN.fillers or draw.random() < 0.5:
             said.append(word)
-    for quote, (start, end) in zip(quotes, spans):
-        try:
-            if find(said, quote) != (at[start], at[start] + end - start):
-                return dict(row)  # its number would be another's
-        except BadTask:
-            return dict(row)
-    if said == words:
+    if said == words or not _said_at(said, quotes, [(at[start], at[start] + end - start) for start, end in spans]):
         return dict(row)
     tags = [tag for tag in row.get("tags", ()) if tag not in ("fluent", "filler")]
     filled = any(plain(word) in SOFT for word in said)
     return dict(row) | {"request": " ".join(said), "tags": [*tags, "filler"] if filled else tags or ["fluent"]}
+
+
+def _said_at(words: Sequence[str], quotes: Iterable[str], spans: Sequence[tuple[int, int]]) -> bool:
+    """Whether each quotation is said at its place still; its number may be another's, or the words said twice now."""
+    try:
+        return [find(words, quote) for quote in quotes] == spans
+    except BadTask:
+        return False
 
 
 def _quotes(row: Row) -> Iterator[str]:
@@ -430,9 +432,8 @@ def texts(row: Row, draw: random.Random, dictated: Sequence[str]) -> dict[str, A
         return told
     for n, param, quote in own_texts(row):
         new = draw.choice(dictated)
-        words, quotes = told["request"].split(), list(_quotes(told))
-        spans = [find(words, other) for other in quotes]
-        start, end = find(words, quote)
+        words = told["request"].split()
+        spans, (start, end) = [find(words, each) for each in _quotes(told)], find(words, quote)
         said = [*words[:start], *new.split(), *words[end:]]
         said[start + len(new.split()) - 1] += _stop(words[end - 1])
         more = len(said) - len(words)
@@ -442,11 +443,8 @@ def texts(row: Row, draw: random.Random, dictated: Sequence[str]) -> dict[str, A
         other["spans"] = [dict(entry) for entry in told["spans"]]
         other["spans"][n]["args"] = told["spans"][n]["args"] | {param: new}
         wanted = [(first + more * (first >= end), last + more * (last >= end)) for first, last in spans]
-        try:
-            fits = [find(said, other_quote) for other_quote in _quotes(other)] == wanted
-        except BadTask:
-            continue  # words of the new text are quoted elsewhere
-        told = other if fits else told
+        if _said_at(said, _quotes(other), wanted):
+            told = other
     return told
 
 

@@ -100,7 +100,7 @@ def ending(phrase: str, start: datetime, now: datetime) -> datetime:
     Raises:
         Unclear: it can't be read as one, or says only a day.
     """
-    text = re.sub(r"^(?:un)?til(?:l)? ", "", _normal(phrase))
+    text = re.sub(r"^(?:until|till?) ", "", _normal(phrase))
     if length := re.fullmatch(rf"(?:for |lasting )?{_LENGTH}", text):
         return start + timedelta(minutes=_length(length))
     heard = _read(text, start)

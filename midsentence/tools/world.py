@@ -195,8 +195,8 @@ class World:
         return find("contact", name, self.data.people, (full, first), full, full, "give the full name")
 
     def file(self, name: str) -> File:
-        """The file with this path, or the only one with this name; nobody says its case and dashes, and its
-        extension few, as "dot pdf".
+        """The file with this path, or the only one with this name; case, dots and dashes do not count, and its
+        extension may be left out or said ("dot pdf").
 
         Raises:
             ToolFailure: none or several.
