@@ -380,6 +380,7 @@ class Judge:
             self.highest = line.id
             self.calls[line.id] = old = Told(line.id, spec, args, self.at, self.context_holds_data, changed_at=self.at)
             self.calls.name(old, needs)
+            old.skipped_at_line = self.calls.is_skipped(old)
             if self.attempt is not None:
                 self.attempt.add(line.id)
             elif self.predicted:
@@ -429,6 +430,10 @@ class Judge:
                 self._commit(self.calls.chain(call))
 
     def _rewritten(self, old: Told, spec: ToolSpec, args: Mapping[str, Any], needs: frozenset[int]) -> None:
+        self._same_or_another(old, spec, args, needs)
+        old.skipped_at_line = self.calls.is_skipped(old)
+
+    def _same_or_another(self, old: Told, spec: ToolSpec, args: Mapping[str, Any], needs: frozenset[int]) -> None:
         if old.spec is spec and meaning(spec, old.args) == meaning(spec, args):
             again = spec.access != "write" and (old.status == "failed" or self.calls.is_skipped(old))
             if again or old.status == "waiting" and old.trouble_at > old.line_at:  # a write too, if it was but skipped

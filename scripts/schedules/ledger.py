@@ -40,6 +40,9 @@ class Told:
     removed: bool = False
     perhaps_gone: bool = False
     """A cascade that cancels may have removed it: no rule waits for it."""
+    skipped_at_line: bool = False
+    """Whether something that it needs had failed or was lost when its last line was written: it was skipped then, and no
+    rule waits for it, though what it needs may have answered late since."""
     version: int = 0
     """The version that was started last."""
     before: int = 0

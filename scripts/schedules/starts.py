@@ -111,7 +111,10 @@ def _order(judge: Judge, call: Told) -> None:
     for other in judge.calls.standing():
         if call.spec.conflicts_with(other.spec) and judge.calls.precedes(other, call):
             waits = other.status == "waiting" and not (
-                other.error_shown or other.perhaps_gone or judge.calls.is_skipped(other)
+                other.error_shown
+                or other.perhaps_gone
+                or judge.calls.is_skipped(other)
+                or any(one.skipped_at_line for one in judge.calls.chain(other))
             )
             refused = any(
                 _perhaps_refused(judge, one, covers(judge, one) and one is not other)
