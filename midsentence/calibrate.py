@@ -5,29 +5,46 @@ seconds; the first repeat is a warm-up and does not count.
 
     midsentence calibrate --model smollm2             # a row to paste into configs/clock
     midsentence calibrate --model tiny --dtype float32 --json
-    midsentence calibrate --adapter outputs/export/NAME --runtime llamacpp
+    midsentence calibrate --adapter outputs/export/NAME --runtime llamacpp --session
     midsentence calibrate --adapter outputs/export/NAME --runtime vllm --server http://127.0.0.1:8000/v1
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import statistics
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from midsentence.clock import NS_PER_S, Clock, Profile, WallClock, seconds
+from midsentence.core.events import ModelOutput
 from midsentence.ending import UserError
+from midsentence.models.live import LiveModel
 from midsentence.models.load import DTYPES
 from midsentence.models.model import Model
+from midsentence.rendering.renderer import Renderer
+from midsentence.shells.live import SessionEnded
+from midsentence.tools.tool import Toolbox
 
 RUNTIMES = ("transformers", "llamacpp", "vllm")
 """Of `load_backend`. A server's times hold the way there, and whoever else asks it."""
 APPEND_TOKENS = 24
 """Of the long append. What a session appends is a few words or a result, and a processor may read so little at half the
 rate of a long prompt: llama.cpp on one core took 12.5 ms a token for 10 to 60 tokens, and 7.2 for 256."""
+SAID = (
+    "could you text Bob that I'm running ten minutes late and put lunch with Alice in my calendar for Friday at half past twelve",
+    "add butter to my groceries note then email Alice the budget and remind me to call Sam tomorrow at nine",
+)
+"""What is asked for in the sessions that are measured, of the assistant's tools."""
+NOW = "2026-03-02 09:00:00"
+"""When."""
+SESSION_S = 60.0
+"""How long each may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +63,9 @@ class Measurement:
     """How many were counted."""
     context_tokens: int
     """Length of the context that all this was appended to."""
+    session_step_ns: float | None = None
+    """A token in a live session, in the mean: with the grammar, what the session makes of it, and the way there and
+    back. None where none was run."""
 
     @property
     def restart_ns(self) -> float:
@@ -55,9 +75,10 @@ class Measurement:
     def profile(self, name: str) -> Profile:
         """The profile that the clock's arithmetic takes: whole rates of at least 1."""
         reading_ns = max(1.0, self.append_many_ns - self.restart_ns)
+        step_ns = self.step_ns if self.session_step_ns is None else self.session_step_ns
         return Profile(
             name,
-            max(1, round(NS_PER_S / max(1.0, self.step_ns))),
+            max(1, round(NS_PER_S / max(1.0, step_ns))),
             max(1, round(self.many * NS_PER_S / reading_ns)),
             round(self.restart_ns),
         )
@@ -123,6 +144,34 @@ def _started() -> WallClock:
     return clock
 
 
+async def session_step_ns(
+    model: tuple[LiveModel, Renderer], toolbox: Callable[[], Toolbox], clock: Callable[[], WallClock] = WallClock
+) -> float | None:
+    """What a token takes in live sessions that ask for `SAID`, one after the other.
+
+    Args:
+        model: what the sessions share, as `midsentence.shells.session.load` gives it.
+        toolbox: fresh tools for each.
+        clock: a fresh clock for each; real time by default.
+
+    Returns:
+        The mean time from one token of a generation to the next; None if no two were written.
+    """
+    from midsentence.shells.session import open_session
+
+    took: list[int] = []
+    for said in SAID:
+        async with open_session(model, toolbox(), "sequential", now=NOW, clock=clock()) as session:
+            await session.hear(said, final=True)
+            with suppress(TimeoutError, SessionEnded):
+                await session.answer(SESSION_S)
+        tokens = [event for event, _ in session.history if isinstance(event, ModelOutput)]
+        took += [
+            after.at_ns - before.at_ns for before, after in pairwise(tokens) if before.generation == after.generation
+        ]
+    return statistics.mean(took) if took else None
+
+
 def where(backend: Any) -> tuple[str, int | None]:
     """The device that a backend computes on, and with how many threads, where this process knows."""
     if (server := getattr(backend, "server", None)) is not None:
@@ -140,6 +189,18 @@ def row(profile: Profile) -> str:
         f"  {profile.name}: {{decode_tokens_per_s: {profile.decode_tokens_per_s}, "
         f"prefill_tokens_per_s: {profile.prefill_tokens_per_s}, restart_s: {seconds(profile.restart_ns):.4f}}}"
     )
+
+
+def _in_a_session(backend: Model, renderer: Renderer) -> float:
+    from midsentence.grammar.constraint import ProtocolGrammar
+    from midsentence.models.worker import ModelWorker
+    from midsentence.serve import toolbox_of
+
+    with ModelWorker(backend, grammar=ProtocolGrammar(renderer, grounded=True)) as worker:
+        step_ns = asyncio.run(session_step_ns((worker, renderer), lambda: toolbox_of("assistant", NOW)))
+    if step_ns is None:
+        raise UserError(f"the model wrote nothing in {SESSION_S:g} s of a session; measure it without --session")
+    return step_ns
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -167,6 +228,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="TOKENS",
         help="of the append that gives the prefill rate, 2 or more (%(default)s); a session appends words and results",
     )
+    parser.add_argument(
+        "--session",
+        action="store_true",
+        help="measure writing in a live session, kept to the grammar and to words that were said: what an agent is paced by",
+    )
     parser.add_argument("--name", default="measured", help="what the profile is called (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print all that was measured as JSON")
 
@@ -185,6 +251,8 @@ def main(asked: argparse.Namespace) -> None:
     device, threads = where(backend)
     prompt = renderer.prompt_ids("Help the user by calling tools. " * (1 + asked.context // 4))
     found = measure(backend, prompt[: asked.context], many=asked.append)
+    if asked.session:
+        found = replace(found, session_step_ns=_in_a_session(backend, renderer))
     profile = found.profile(asked.name)
     if asked.json:
         about = {

@@ -3,11 +3,12 @@
     python -m scripts.bench wallclock [--tasks 4] [--modes sequential eager_end] [--minutes 20] [--out FOLDER]
     python -m scripts.bench wallclock --runtime vllm [--server URL]
 
-Commands of ours, one after the other, each printed before it runs: `midsentence calibrate` measures the engine, in a
-context as long as the requests have; `eval.replay experiment=wallclock_llamacpp` (or `wallclock_vllm`, with a server
-that runs already) runs on the wall clock; then the same on the virtual clock, an episode at a time, on a device with
-the rates that were measured; then the engine is measured again, which tells whether the machine was steady. A GGUF file
-or a folder that is not there is made first. For a core on which nothing else runs.
+Commands of ours, one after the other, each printed before it runs: `midsentence calibrate` measures the engine, in
+a context as long as the requests have, and what a session makes of its tokens, on two requests of its own;
+`eval.replay experiment=wallclock_llamacpp` (or `wallclock_vllm`, with a server that runs already) runs on the wall
+clock; then the same on the virtual clock, an episode at a time, on a device with the rates that were measured; then
+the engine is measured again, which tells whether the machine was steady. A GGUF file or a folder that is not there
+is made first. For a core on which nothing else runs.
 
 Prints a table on the standard error, and one line of JSON. An error is what was foretold less what was measured, in
 seconds, over requests that are answered on both clocks, rightly or not, and over those of them that are answered in
@@ -72,7 +73,7 @@ def calibrate(runtime: str, server: str) -> list[str]:
     """The command that measures the engine."""
     words = ["midsentence", "calibrate", "--adapter", MODEL, "--runtime", runtime]
     there = ["--server", server] if server else []
-    return [*words, *there, "--context", str(CONTEXT_TOKENS), "--name", PROFILE, "--json"]
+    return [*words, *there, "--context", str(CONTEXT_TOKENS), "--session", "--name", PROFILE, "--json"]
 
 
 def command_of(runtime: str, asked: Sequence[str], folder: Path, profile: dict[str, Any] | None = None) -> list[str]:

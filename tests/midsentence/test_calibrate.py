@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from configs.schema import ProfileConfig
 from midsentence import calibrate, cli
-from midsentence.calibrate import Measurement, measure, row
-from midsentence.clock import Profile, ns
+from midsentence.calibrate import Measurement, measure, row, session_step_ns
+from midsentence.clock import Profile, WallClock, ns
 from midsentence.ending import UserError
+from midsentence.models.planned import PlannedModel
+from midsentence.rendering.renderer import Renderer
+from midsentence.serve import toolbox_of
+from midsentence.testing import Scripted
+from tests.midsentence.shells.live_stage import SLOW, call, fake
 
 
 class Known:
@@ -83,6 +91,37 @@ def test_a_slow_machine_repeats_less():
 def test_noise_gives_no_negative_restart():
     found = Measurement(step_ns=2e6, append_one_ns=1.5e6, append_many_ns=4e6, many=100, repeats=3, context_tokens=9)
     assert found.profile("x") == Profile("x", 500, 25_000, 0)
+
+
+def test_a_session_is_measured_as_it_writes(tiny_tokenizer):
+    """The time between two tokens of a generation, and nothing else: neither appends nor what tools take."""
+
+    renderer = Renderer.prepare(copy.deepcopy(tiny_tokenizer))
+
+    async def measured():
+        loop = asyncio.get_running_loop()
+        script = [call('1. get_phone_number("Bob")'), "<answer>His number is there.</answer>"] * len(calibrate.SAID)
+        model = PlannedModel(Scripted(script), renderer, SLOW, loop.call_later)
+        return await session_step_ns(
+            (model, renderer),
+            lambda: toolbox_of("assistant", calibrate.NOW),
+            lambda: WallClock(lambda: ns(loop.time())),
+        )
+
+    assert fake(measured) == pytest.approx(ns(1 / SLOW.decode_tokens_per_s), rel=1e-6)
+
+
+def test_a_session_paces_what_is_written_and_no_append():
+    found = Measurement(step_ns=1e7, append_one_ns=3e7, append_many_ns=1.4e8, many=24, repeats=5, context_tokens=9)
+    slower = replace(found, session_step_ns=2e7)
+    assert found.profile("x") == Profile("x", 100, 200, ns(0.02))
+    assert slower.profile("x") == replace(found.profile("x"), decode_tokens_per_s=50)
+
+
+def test_a_model_that_writes_nothing_in_a_session_is_told(monkeypatch):
+    monkeypatch.setattr(calibrate, "SESSION_S", 0.0)
+    with pytest.raises(UserError, match="wrote nothing in 0 s of a session; measure it without --session"):
+        cli.main(["calibrate", "--model", "tiny", "--dtype", "float32", "--session"])
 
 
 def test_the_row_is_a_row_of_the_clocks_settings():
