@@ -30,7 +30,8 @@ from data_gen.task import Split, Task
 from data_gen.tasks import jsonl
 from data_gen.tasks.assistant import Lazy
 from data_gen.tasks.own_tools import Tools, tools_of
-from data_gen.tasks.retell import own_texts, retold
+from data_gen.tasks.retell import retold
+from data_gen.tasks.retelling.words import own_texts
 from data_gen.tasks.rows import task_of_row
 from midsentence.tools.tool import ToolSpec
 

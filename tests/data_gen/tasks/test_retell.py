@@ -15,7 +15,10 @@ from data_gen.task import GoldArg
 from data_gen.tasks import corpus, written
 from data_gen.tasks.assistant.entities import pool
 from data_gen.tasks.own_tools import tools_of
-from data_gen.tasks.retell import days, fillers, hours, own_texts, people, retold, texts
+from data_gen.tasks.retell import retold
+from data_gen.tasks.retelling.moments import days, hours
+from data_gen.tasks.retelling.people import people
+from data_gen.tasks.retelling.words import fillers, own_texts, texts
 from data_gen.tasks.rows import task_of_row
 
 ROWS = [json.loads(line) for line in written.REQUESTS.read_text(encoding="utf-8").splitlines()]

@@ -1,0 +1,1 @@
+"""How a marked request is told again, a way a module."""
