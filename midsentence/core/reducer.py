@@ -124,6 +124,8 @@ def on_user_update(draft: Draft, event: UserUpdate) -> None:
         if not spoken:
             draft.final_heard = True  # it was the end, and the model has been told so: the attempt stands
             let_go(draft)
+            if draft.rests:
+                draft.rests, draft.errors_in_row, draft.wake = False, 0, True
             return
         throw_away(draft)
     if not spoken and (draft.final_heard or draft.answered):
@@ -245,6 +247,8 @@ def throw_away(draft: Draft) -> None:
     anything else's."""
     reopen(draft)
     end_release(draft)
+    if draft.rests:
+        draft.rests, draft.errors_in_row = False, 0
     if draft.settings.listens or (before := draft.before) is None:
         return
     goes_back = before.still and _is_all_of_the_attempt(draft, before)
@@ -337,7 +341,9 @@ def end_action(draft: Draft, action: ActionEnded) -> str | None:
     """The model is done with its action: what that commits may go. Gives what is wrong with ending it so, if
     anything."""
     if action.kind == "pause" and draft.saw_final and is_stuck(draft):
-        return stuck(draft)
+        if not draft.predicted or draft.settings.listens:
+            return stuck(draft)
+        draft.rests = True  # it would rather hear whether that was the end
     commits = commits_at(draft, action)
     if commits and (why := still_open(draft, draft.graph.live)) is not None:
         return why
@@ -379,15 +385,17 @@ def stuck(draft: Draft) -> str:
 
 
 def fail_action(draft: Draft, why: str) -> None:
-    """Ends an invalid action, and says why; too many in a row end the session."""
+    """Ends an invalid action, and says why; too many in a row end the session, or what is tried on a predicted end."""
     draft.errors_in_row += 1
     note(draft, "invalid_action")
     close_tag(draft)
     stop_writing(draft)
-    if draft.errors_in_row > draft.settings.max_errors_in_row:
+    gives_up = draft.errors_in_row > draft.settings.max_errors_in_row
+    if gives_up and not draft.predicted:
         finish(draft, "invalid_actions")
         return
-    tell(draft, "error", why)
+    draft.rests = gives_up
+    tell(draft, "error", why, wakes=not gives_up)
 
 
 def on_model_ended(draft: Draft, event: ModelEnded) -> None:

@@ -111,6 +111,8 @@ class State:
     """Whether the last that was heard is a final update: what is committed may run, and an answer may go out."""
     predicted: bool = False
     """Whether a predicted end of speech stands that an eager mode has acted on; the final update has not come yet."""
+    rests: bool = False
+    """Whether the attempt on that prediction would rather wait: for the real end, or for more words."""
     before: Before | None = None
     """How all stood before that prediction. What is new or another since is thrown away with it."""
     spent: int = 0
@@ -200,6 +202,7 @@ class Draft:
     spoken: bool
     final_heard: bool
     predicted: bool
+    rests: bool
     before: Before | None
     spent: int
     outdated: bool
@@ -258,6 +261,7 @@ def thaw(state: State) -> Draft:
         spoken=state.spoken,
         final_heard=state.final_heard,
         predicted=state.predicted,
+        rests=state.rests,
         before=state.before,
         spent=state.spent,
         outdated=state.outdated,
@@ -313,6 +317,7 @@ def freeze(draft: Draft) -> State:
         spoken=draft.spoken,
         final_heard=draft.final_heard,
         predicted=draft.predicted,
+        rests=draft.rests,
         before=draft.before,
         spent=draft.spent,
         outdated=draft.outdated,

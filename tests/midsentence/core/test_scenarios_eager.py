@@ -216,6 +216,33 @@ def test_shown_whole_is_shown_again_after_a_false_prediction():
     ]
 
 
+@pytest.mark.parametrize("mode", ["eager_end", "verified"])
+def test_an_attempt_that_would_rather_wait_is_no_mistake(mode):
+    """The model hears that more is to come: it waits for the real end, and is asked again when that comes."""
+    played = play([(0.0, "text Bob"), (1.0, PREDICTED), (3.5, ".")], [PAUSE, SENDS, answer()], mode=mode)
+    told = [what for _, who, what in played.rows("told") if who == "told"]
+    assert played.outcome == "answered" and not any("error" in what for what in told)
+    assert [at >= 3.5 for at, _, _ in played.rows("start")] == [True, True]
+
+
+def test_an_attempt_that_would_rather_wait_goes_on_with_more_words():
+    played = play(
+        [(0.0, "text Bob"), (1.0, PREDICTED), (3.5, "and Alice."), (4.0, ".")],
+        [PAUSE, SENDS, answer()],
+        mode="eager_end",
+    )
+    assert played.outcome == "answered" and len(played.rows("start")) == 2
+
+
+def test_mistakes_on_a_predicted_end_end_no_session():
+    """Too many in a row end the attempt; the real end is another chance, and mistakes there count."""
+    wrong = ["<tool_call>nonsense\n"] * 4
+    script = [(0.0, "text Bob"), (1.0, PREDICTED), (9.0, ".")]
+    played = play(script, [*wrong, SENDS, answer()], mode="eager_end")
+    assert played.outcome == "answered" and all(at > 9 for at, _, _ in played.rows("start"))
+    assert play(script, [*wrong, *wrong], mode="eager_end").outcome == "invalid_actions"
+
+
 def test_speech_that_goes_on_cuts_what_is_being_written():
     played = play(
         [(0.0, "text Bob"), (1.0, PREDICTED), (1.35, "no"), (2.0, ".")],
