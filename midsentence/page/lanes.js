@@ -70,7 +70,7 @@ function picture(svg, one, own, main, axis) {
     if (row === "you") out.push(...words(one, x, y));
     else if (row === "model") out.push(...spans(own, x, y, now_s));
     else if (row === "answer") out.push(...says(own, x, y, width, now_s));
-    else out.push(...states(row, x, y, now_s, main));
+    else out.push(...states(row, x, y, width, now_s, main));
   });
   svg.setAttribute("width", width);
   svg.setAttribute("height", height);
@@ -124,7 +124,7 @@ function spans(own, x, y, now_s) {
 
 const ENDS = { done: ["✓", "--good"], failed: ["✗ failed", "--bad"], unknown: ["? unknown", "--bad"], cancelled: ["cancelled", "--soft"], skipped: ["skipped", "--soft"], gone: ["thrown away", "--soft"] };
 
-function states(call, x, y, now_s, main) {
+function states(call, x, y, width, now_s, main) {
   const out = [];
   call.stays.forEach((stay) => {
     const end = stay.end ?? (ENDS[stay.state] ? stay.start : Math.max(now_s, stay.start)), look = CALL[stay.state];
@@ -136,7 +136,10 @@ function states(call, x, y, now_s, main) {
     }
   });
   const last = call.stays[call.stays.length - 1], ended = ENDS[last.state];
-  if (ended) out.push(text(x(last.start) + 5, y + BAR - 3, ended[0], { fill: "var(" + ended[1] + ")" }));
+  if (ended) {
+    const left = x(last.start) > width - 76, at = x(last.start) + (left ? -5 : 5); // "thrown away" needs about 70
+    out.push(text(at, y + BAR - 3, ended[0], { fill: "var(" + ended[1] + ")", "text-anchor": left ? "end" : "start" }));
+  }
   return out;
 }
 
