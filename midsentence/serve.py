@@ -214,7 +214,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="TOOL",
     )
-    option("--max-context-tokens", 4096, about="where a session ends", type=_tokens, metavar="N")
+    option(
+        "--max-context-tokens",
+        4096,
+        about="of the context; beyond it the oldest is forgotten",
+        type=_tokens,
+        metavar="N",
+    )
     option("--max-generated-tokens", 1024, about="the most that it writes in a turn", type=_tokens, metavar="N")
     option("--out", "outputs/serve", about="where the log goes", metavar="FOLDER")
     parser.add_argument(

@@ -27,7 +27,7 @@ python -m eval.replay experiment=qwen25_3b eval.backends=[expert,model]
 python -m eval.report name=qwen25_3b runs=[outputs/replay/qwen25_3b]
 
 # With a vLLM server as the engine (docs/vllm.md), after step 6 and in the place of the first of these:
-#   vllm serve outputs/export/qwen25_3b --enable-prompt-tokens-details
+#   vllm serve outputs/export/qwen25_3b --enable-prompt-tokens-details --max-model-len 8192
 #   python -m eval.replay experiment=qwen25_3b eval.backends=[expert,model] model.adapter=outputs/export/qwen25_3b eval.runtime=vllm eval.batch=64
 
 # 6. An export that others can load, and for llama.cpp.
