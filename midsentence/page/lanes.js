@@ -137,7 +137,7 @@ function states(call, x, y, width, now_s, main) {
   });
   const last = call.stays[call.stays.length - 1], ended = ENDS[last.state];
   if (ended) {
-    const left = x(last.start) > width - 76, at = x(last.start) + (left ? -5 : 5); // "thrown away" needs about 70
+    const left = x(last.start) > width - 8 - 7 * ended[0].length, at = x(last.start) + (left ? -5 : 5);
     out.push(text(at, y + BAR - 3, ended[0], { fill: "var(" + ended[1] + ")", "text-anchor": left ? "end" : "start" }));
   }
   return out;
