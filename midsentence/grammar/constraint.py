@@ -119,6 +119,8 @@ class ProtocolGrammar:
         limit = state.settings.calls_per_action
         free = [id for id, call in sorted(state.graph.calls.items()) if may_change(state, call)]
         specs = tuple(state.tools.values()) if limit is None or state.span_lines < limit else ()
+        if writes_spent(state):
+            specs = tuple(spec for spec in specs if spec.access != "write")
         ids = (*free, state.graph.highest + 1) if specs else ()
         amends = state.settings.revise == "amend"
         # by the end of the action everything must be whole where that is a commit point
@@ -126,7 +128,9 @@ class ProtocolGrammar:
         refs = {id: may_name(state, id) for id in ids}
         taken = {(id, spec.name): found for id in ids for spec in specs if (found := taken_args(state, id, spec))}
         amendable = tuple(
-            Amendable(id, call.spec, call.args) for id in free if specs and amends and (call := state.graph[id])
+            Amendable(id, call.spec, call.args)
+            for id in free
+            if specs and amends and (call := state.graph[id]).spec in specs
         )
         unsaid = self._unsaid(state)
         commits = waiting(state, unsaid) if state.settings.commit == "line" and knows_the_end(state) else ()
@@ -280,6 +284,15 @@ def waiting(state: State, but: frozenset[int] = frozenset()) -> tuple[int, ...]:
     }
     held = (call for call in live if call.state is not CallState.RUNNING and not state.commits.covers(call))
     return tuple(call.id for call in held if call.id not in lacking)
+
+
+def writes_spent(state: State) -> bool:
+    """Whether no write may start any more before the user has spoken again."""
+    limits = state.settings
+    return (
+        state.turn_writes >= limits.max_writes_per_turn
+        or state.session_writes >= limits.max_writes_per_session + state.extra_writes
+    )
 
 
 def may_change(state: State, call: Call) -> bool:

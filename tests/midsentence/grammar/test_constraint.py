@@ -289,6 +289,7 @@ def test_dice_under_the_grammar_write_no_invalid_action(grammars, shape, mode):
         {"commit_grace_ns": ns(0.3)},
         {"commit": "line"},
         {"commit": "line", "revise": "amend"},
+        {**LINES, "max_writes_per_turn": 1},
     ],
 )
 def test_dice_write_no_invalid_action_under_other_rules(grammars, changes):
@@ -516,6 +517,23 @@ def test_a_write_is_not_asked_for_twice_unless_its_tool_may_be_repeated(grammars
     stop = writing(tools=SHAPES["bare"], lines=["1. stop()"])
     assert not accepts(grammar, stop, wrap("stop()").replace("3.", "2."))
     assert accepts(grammar, stop, wrap("ping()").replace("3.", "2."))
+
+
+def test_where_a_turns_writes_are_spent_no_write_is_written_or_amended(grammars):
+    """The core would refuse each; a model that amends a failed write again and again comes to an end."""
+    grammar = grammars("tiny")
+    said = writing(lines=['1. send_sms(["Bob"], "hi")'], **LINES)
+    spent = [
+        replace(said, turn_writes=said.settings.max_writes_per_turn),
+        replace(said, session_writes=said.settings.max_writes_per_session),
+    ]
+    wrap = "<tool_call>\n{}\n</tool_call>".format
+    writes = ['2. send_sms(["Bob"], "yo")', '1. send_sms(["Bob"], "yo")', '1. message = "yo"']
+    assert [accepts(grammar, said, wrap(line)) for line in writes] == [True] * 3
+    for state in spent:
+        assert [accepts(grammar, state, wrap(line)) for line in writes] == [False] * 3
+        assert accepts(grammar, state, wrap('2. get_weather("Oslo")')) and accepts(grammar, state, wrap("REMOVE 1"))
+    assert accepts(grammar, replace(spent[1], extra_writes=1), wrap(writes[0]))
 
 
 def test_ids_are_legal_in_references_revisions_and_removals(grammars):
