@@ -206,8 +206,8 @@ def test_an_exported_model_stops_by_itself_at_the_end_of_an_action(served, rende
 
 
 def test_sixteen_contexts_write_at_once(served, renderer):
-    backend, begun = served.model(eager=False), contexts(renderer, 1)[0]
-    streams = [backend.open([*begun, 300 + n % 4]) for n in range(16)]
+    backend, begun = served.model(eager=False), contexts(renderer)
+    streams = [backend.open(begun[n % 4]) for n in range(16)]
     rows = write(backend, streams, 6)
     assert all(row == rows[n % 4] for n, row in enumerate(rows)) and len({tuple(row) for row in rows}) > 1
 
