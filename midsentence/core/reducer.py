@@ -125,7 +125,7 @@ def on_user_update(draft: Draft, event: UserUpdate) -> None:
             draft.final_heard = True  # it was the end, and the model has been told so: the attempt stands
             let_go(draft)
             if draft.rests:
-                draft.rests, draft.errors_in_row, draft.wake = False, 0, True
+                draft.errors_in_row, draft.wake = 0, True
             return
         throw_away(draft)
     if not spoken and (draft.final_heard or draft.answered):
@@ -515,6 +515,7 @@ def generate(draft: Draft) -> None:
     draft.generation += 1
     draft.parser, draft.span_tokens, draft.span_lines = Parser(), 0, 0
     draft.wake, draft.saw_final, draft.saw_silence = False, draft.final_in_context, draft.silence_in_context
+    draft.rests = False
     draft.phase = Phase.GENERATING
     say(draft, Generate(draft.generation))
 

@@ -243,6 +243,13 @@ def test_mistakes_on_a_predicted_end_end_no_session():
     assert play(script, [*wrong, *wrong], mode="eager_end").outcome == "invalid_actions"
 
 
+def test_an_attempt_that_news_woke_is_not_asked_again_at_the_real_end():
+    wrong = ["<tool_call>nonsense\n"] * 4
+    script = [(0.0, "look for Bob"), (1.0, PREDICTED), (15.0, ".")]
+    played = play(script, [calls('1. look("Bob")'), *wrong, answer()], mode="eager_end", takes={"look": 9.0})
+    assert played.outcome == "answered" and not played.rollout.state.rests and not played.rollout.state.wake
+
+
 def test_speech_that_goes_on_cuts_what_is_being_written():
     played = play(
         [(0.0, "text Bob"), (1.0, PREDICTED), (1.35, "no"), (2.0, ".")],
