@@ -13,7 +13,7 @@ from midsentence.core.calls import TERMINAL, Call, CallState, Input, label
 from midsentence.core.events import SetTimer, Timer, ToolError, ToolResult
 from midsentence.core.outcome import not_json
 from midsentence.core.said import only_said, words_said
-from midsentence.core.state import Draft
+from midsentence.core.state import Draft, session_spent, turn_spent
 from midsentence.core.transcript import shortened
 from midsentence.core.transitions import discard_answer, move, note, say, tell, tell_void
 from midsentence.core.values import NoSuchPart, resolve, write_value
@@ -160,15 +160,14 @@ def may_repeat(spec: ToolSpec) -> bool:
 def needs_the_user(draft: Draft, spec: ToolSpec, text: str) -> str | None:
     """Why a write may not start before the user has spoken again, if so: it wants confirmation, or there were
     enough."""
-    limits = draft.settings
     if spec.confirm and draft.asked.get(text) != draft.turn - 1:
         draft.asked = draft.asked.set(text, draft.turn)
         return f"{spec.name} needs the user's confirmation: ask, and order it anew in the next turn if the user agrees"
-    if draft.turn_writes >= limits.max_writes_per_turn:
+    if turn_spent(draft):
         return f"{draft.turn_writes} writes have run in this turn, the most it may have: ask the user, who can go on in the next"
-    if draft.session_writes >= limits.max_writes_per_session + draft.extra_writes:
+    if session_spent(draft):
         draft.asked_more = True
-        more = limits.max_writes_per_turn
+        more = draft.settings.max_writes_per_turn
         return (
             f"{draft.session_writes} writes have run in this session: ask the user, whose next turn allows {more} more"
         )

@@ -363,6 +363,16 @@ def nothing_moves(state: State | Draft) -> bool:
     return not state.graph.live  # the end of a pause commits
 
 
+def turn_spent(state: State | Draft) -> bool:
+    """Whether the turn has had all the writes that it may have."""
+    return state.turn_writes >= state.settings.max_writes_per_turn
+
+
+def session_spent(state: State | Draft) -> bool:
+    """Whether the session has had all that it may have before the user speaks again."""
+    return state.session_writes >= state.settings.max_writes_per_session + state.extra_writes
+
+
 def start(settings: Settings, tools: Mapping[str, ToolSpec], session: str = "session", prompt_tokens: int = 0) -> State:
     """The state of a fresh session, its prompt already taken in."""
     return State(settings, tools, session, prompt_tokens=prompt_tokens, context_tokens=prompt_tokens)

@@ -29,7 +29,7 @@ from midsentence.core.events import ModelOutput
 from midsentence.core.lines import CallLine, parse_line
 from midsentence.core.reducer import Phase, State
 from midsentence.core.said import words_said
-from midsentence.core.state import knows_the_end, nothing_moves
+from midsentence.core.state import knows_the_end, nothing_moves, session_spent, turn_spent
 from midsentence.grammar.rules import Amendable, Legal, LineRules, head_rules
 from midsentence.grammar.said_text import spelled, unsaid
 from midsentence.grammar.values import listed
@@ -119,7 +119,7 @@ class ProtocolGrammar:
         limit = state.settings.calls_per_action
         free = [id for id, call in sorted(state.graph.calls.items()) if may_change(state, call)]
         specs = tuple(state.tools.values()) if limit is None or state.span_lines < limit else ()
-        if writes_spent(state):
+        if turn_spent(state) or session_spent(state):
             specs = tuple(spec for spec in specs if spec.access != "write")
         ids = (*free, state.graph.highest + 1) if specs else ()
         amends = state.settings.revise == "amend"
@@ -284,15 +284,6 @@ def waiting(state: State, but: frozenset[int] = frozenset()) -> tuple[int, ...]:
     }
     held = (call for call in live if call.state is not CallState.RUNNING and not state.commits.covers(call))
     return tuple(call.id for call in held if call.id not in lacking)
-
-
-def writes_spent(state: State) -> bool:
-    """Whether no write may start any more before the user has spoken again."""
-    limits = state.settings
-    return (
-        state.turn_writes >= limits.max_writes_per_turn
-        or state.session_writes >= limits.max_writes_per_session + state.extra_writes
-    )
 
 
 def may_change(state: State, call: Call) -> bool:

@@ -15,6 +15,7 @@ Row = Mapping[str, Any]
 
 
 def cased(like: str, word: str) -> str:
+    """The word, with a capital where the other begins with one."""
     return word.capitalize() if like[:1].isupper() else word
 
 
@@ -74,4 +75,5 @@ def quotes_of(row: Row) -> Iterator[str]:
 
 
 def listed_in(value: Any) -> list[Any]:
+    """A value that may be one or a list, as a list."""
     return value if isinstance(value, list) else [value]
