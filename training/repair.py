@@ -295,7 +295,9 @@ def rows_of(played: Played, watched: Watched, counts: Counter[str]) -> list[Traj
                 file=sys.stderr,
             )
             continue
-        if rollout.outcome != "answered":
+        if not planner.reached:
+            counts["left_out:diverged"] += 1
+        elif rollout.outcome != "answered":
             counts[f"left_out:{rollout.outcome}"] += 1
         elif planner.refused(rollout):
             counts["left_out:expert_refused"] += 1

@@ -11,18 +11,30 @@ kept.
 from __future__ import annotations
 
 import random
-from bisect import bisect_right
-from collections.abc import Iterable, Sequence, Set
+from collections import defaultdict
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from data_gen.expert.agreement import disagreement
+from midsentence.core.events import Generate, ModelOutput, Stop
 from midsentence.core.reducer import State
-from midsentence.core.transcript import Segment
+from midsentence.core.transcript import Segment, Transcript
 from midsentence.rendering.renderer import Renderer
 from midsentence.shells.rollout import Rollout
 
 _NEWS = frozenset({"partial_query_update", "final_query_update", "silence", "tool_result", "tool_error"})
+
+
+class Stamp(NamedTuple):
+    """Where a session stands, in brief."""
+
+    now_ns: int
+    """The time, in nanoseconds of the session's clock."""
+    generation: int
+    """Which generation is about to be written."""
+    context_tokens: int
+    """Tokens in the context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +47,8 @@ class Visit:
     """The same as ids."""
     by_model: bool
     """Whether the model wrote; else the expert did."""
-    place: int
-    """Segments of the transcript before it."""
-    stamp: tuple[int, int, int]
-    """When it was, and how much was in the context: tells whether a second run has come to the same state."""
+    stamp: Stamp
+    """Tells whether a second run has come to the same state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +56,7 @@ class Written:
     """What came of a visit."""
 
     ids: tuple[int, ...]
-    """Tokens that stand in the transcript."""
+    """Tokens that were taken in."""
     text: str
     """The same as text."""
     kind: str
@@ -55,6 +65,8 @@ class Written:
     """Whether the model wrote; else the expert did."""
     same: bool
     """Whether it is, id for id, what the expert wrote or would have written, up to a cut."""
+    stands: bool = True
+    """Whether it is in the context at the end; an attempt on a false end of speech may have left it."""
 
 
 class Teacher(Protocol):
@@ -83,18 +95,19 @@ class Watched:
     visits: list[Visit] = field(default_factory=list)
     """States in which somebody wrote, in order."""
     written: list[Written] = field(default_factory=list)
-    """One for each visit but the last, until `close`."""
+    """One for each visit; empty until `close`."""
     taken_over: int | None = None
     """The visit from which on the expert finishes, if it does."""
     failure: str = ""
     """What the expert failed with, if it did: it should be defined on every state, so this is a mistake of its."""
+    _kinds: list[str] = field(default_factory=list)
     _state: State | None = None
 
     def plan(self, state: State) -> str | None:
         """The expert's action where it is its turn; else None, for the model's."""
         if self.failure:
             return None
-        self._note(state.transcript)
+        self._judge(state.transcript)
         try:
             plan = self.expert.plan(state)
         except Exception as error:  # one broken rollout is data, not the end of thousands
@@ -104,36 +117,42 @@ class Watched:
             self.taken_over = len(self.visits)
         by_model = self.taken_over is None and self.draw.random() >= self.beta
         ids = tuple(self.renderer.action_ids(plan))
-        self.visits.append(Visit(self.renderer.text(ids), ids, by_model, len(state.transcript), stamp(state)))
+        self.visits.append(Visit(self.renderer.text(ids), ids, by_model, stamp(state)))
         self._state = state
         return None if by_model else plan
 
     @property
     def mistakes(self) -> int:
         """Disagreements so far."""
-        return sum(bool(written.kind) for written in self.written)
+        return sum(map(bool, self._kinds))
 
     def close(self, rollout: Rollout) -> None:
-        """Takes in what the last visit came to."""
+        """Takes in what came of all visits."""
         if not self.failure:
-            self._note(rollout.state.transcript)
+            self._judge(rollout.state.transcript)
+        outputs, standing = outputs_of(rollout), {*rollout.state.transcript}
+        for visit, kind in zip(self.visits, self._kinds, strict=False):  # the last one is not judged after a failure
+            own = outputs[visit.stamp.generation]
+            ids = tuple(index for segment in own for index in segment.ids)
+            text = "".join(segment.text for segment in own)
+            same, stands = ids == visit.plan_ids[: len(ids)], standing.issuperset(own)
+            self.written.append(Written(ids, text, kind, visit.by_model, same, stands))
 
     def moments(self) -> list[int]:
-        """The visits at which the expert may take over: where the model disagreed, and where it took over as it was."""
+        """The visits at which the expert may take over: where the model disagreed and that is in the context at the
+        end, and where it took over as it was."""
         if self.failure:
             return []
-        found = [n for n, written in enumerate(self.written) if written.kind]
+        found = [n for n, written in enumerate(self.written) if written.kind and written.stands]
         return found if self.taken_over is None else [*found, self.taken_over]
 
-    def _note(self, transcript: Iterable[Segment]) -> None:
+    def _judge(self, transcript: Transcript) -> None:
+        """Compares what was written since the last visit; what has left the context by now is not judged."""
         if self._state is None:
             return
-        visit = self.visits[-1]
-        own = [segment for segment in list(transcript)[visit.place :] if segment.kind == "model"]
-        text = "".join(segment.text for segment in own)
-        kind = disagreement(self._state, text, visit.plan) if visit.by_model else ""
-        ids = tuple(index for segment in own for index in segment.ids)
-        self.written.append(Written(ids, text, kind, visit.by_model, ids == visit.plan_ids[: len(ids)]))
+        visit, since = self.visits[-1], _since(transcript, self._state.transcript)
+        text = "".join(segment.text for segment in since or () if segment.kind == "model")
+        self._kinds.append(disagreement(self._state, text, visit.plan) if visit.by_model and since is not None else "")
         self._state = None
 
 
@@ -151,8 +170,8 @@ class Handover:
     """The visit at which the expert takes over."""
     expert: Teacher
     """Who finishes it: in the state that the first expert was in."""
-    places: list[int] = field(default_factory=list)
-    """Segments of the transcript before each visit of this episode."""
+    generations: list[int] = field(default_factory=list)
+    """The generation of each visit of this episode."""
 
     def plan(self, state: State) -> str | Sequence[int]:
         """What was written in this visit, or from the moment on the expert's action.
@@ -160,13 +179,29 @@ class Handover:
         Raises:
             Diverged: the session is not in the state that it was in at the moment.
         """
-        n = len(self.places)
-        self.places.append(len(state.transcript))
+        n = len(self.generations)
+        self.generations.append(state.generation)
         if n < self.moment:
             return self.watched.written[n].ids
         if n == self.moment and stamp(state) != (was := self.watched.visits[n].stamp):
             raise Diverged(f"{state.session}: visit {n} was at {was}, and is at {stamp(state)}")
         return self.expert.plan(state)
+
+    @property
+    def reached(self) -> bool:
+        """Whether the moment has come; an episode that ended before it has diverged too."""
+        return len(self.generations) > self.moment
+
+    def visits_of(self, rollout: Rollout) -> dict[int, int]:
+        """The visit in which each of the model's segments was written, by its place in the transcript.
+
+        Args:
+            rollout: this episode's.
+        """
+        outputs = outputs_of(rollout)
+        visits = {segment: n for n, generation in enumerate(self.generations) for segment in outputs[generation]}
+        transcript = enumerate(rollout.state.transcript)
+        return {place: visits[segment] for place, segment in transcript if segment.kind == "model"}
 
     def uncounted(self, rollout: Rollout, kept: Set[int] = frozenset()) -> frozenset[int]:
         """The places in the transcript of what the model wrote before the moment.
@@ -176,11 +211,7 @@ class Handover:
             kept: visits that the loss may count all the same, for the expert would have written the same there.
         """
         own = {n for n, written in enumerate(self.watched.written[: self.moment]) if written.by_model and n not in kept}
-        return frozenset(
-            place
-            for place, segment in enumerate(rollout.state.transcript)
-            if segment.kind == "model" and bisect_right(self.places, place) - 1 in own
-        )
+        return frozenset(place for place, n in self.visits_of(rollout).items() if n in own)
 
     def refused(self, rollout: Rollout) -> bool:
         """Whether an action of the expert's was refused, though it had been told all that was known: its mistake, not
@@ -188,8 +219,9 @@ class Handover:
 
         A COMMIT that the user speaks into is refused too; that is nobody's mistake.
         """
+        first = min((place for place, n in self.visits_of(rollout).items() if n >= self.moment), default=None)
         told: set[str] = set()
-        for segment in (*list(rollout.state.transcript)[self.places[self.moment] :], None):
+        for segment in (*list(rollout.state.transcript)[first:], None):
             if segment is not None and segment.kind != "model":
                 told.add(segment.kind)
                 continue
@@ -199,6 +231,31 @@ class Handover:
         return False
 
 
-def stamp(state: State) -> tuple[int, int, int]:
+def stamp(state: State) -> Stamp:
     """Where a session stands, in brief."""
-    return state.now_ns, state.generation, state.context_tokens
+    return Stamp(state.now_ns, state.generation, state.context_tokens)
+
+
+def outputs_of(rollout: Rollout) -> defaultdict[int, list[Segment]]:
+    """What was taken in of each generation, also of those that have left the context since."""
+    found: defaultdict[int, list[Segment]] = defaultdict(list)
+    under_way = 0
+    for event, commands in rollout.history:
+        if isinstance(event, ModelOutput) and event.generation == under_way:
+            found[under_way].append(Segment("model", event.text, event.at_ns, event.ids))
+        for command in commands:
+            if isinstance(command, Generate):
+                under_way = command.generation
+            elif isinstance(command, Stop):
+                under_way = 0
+    return found
+
+
+def _since(transcript: Transcript, then: Transcript) -> list[Segment] | None:
+    """What was added to a transcript; None where the session has gone back to before it."""
+    added: list[Segment] = []
+    node: Transcript | None = transcript
+    while node is not None and node.last is not None and len(node) > len(then):
+        added.append(node.last)
+        node = node.before
+    return added[::-1] if node is then or not len(then) else None

@@ -174,8 +174,15 @@ class Mixed:
         return self.planner.plan(state) if plan is None else plan
 
 
-def watch(task: Task, mode: str, renderer, seed: int, beta: float = 0.25, most: int = 0) -> tuple[Watched, object]:
+def watch(
+    task: Task, mode: str, renderer, seed: int, beta: float = 0.25, most: int = 0, hasty: bool = False
+) -> tuple[Watched, object]:
+    """Args:
+    hasty: whether ends of speech are often predicted where there is none, and modes that wait are shown the request
+        whole: an attempt on such an end leaves the context.
+    """
     usual = Profile("test", (20, 60, 200)[seed % 3], 900, 0)
+    data = DataConfig(endpoint="hasty", endpoints={"hasty": EndpointConfig(0.4, 1.0, 0.2)}) if hasty else DataConfig()
 
     def episode(planner, profile=usual) -> Episode:
         return make_episode(
@@ -183,10 +190,10 @@ def watch(task: Task, mode: str, renderer, seed: int, beta: float = 0.25, most: 
             mode,
             profile,
             renderer,
-            agent=AgentConfig(),
+            agent=AgentConfig(whole=hasty),
             seed=seed,
             planner=planner,
-            data=DataConfig(),
+            data=data,
         )
 
     expert = Expert(task, reading_of(task))
@@ -199,11 +206,10 @@ def watch(task: Task, mode: str, renderer, seed: int, beta: float = 0.25, most: 
 def by_visit(rollout: Rollout, planner: Handover) -> list[tuple[str, set[bool]]]:
     """What was written in each visit, and whether it counts."""
     uncounted = planner.uncounted(rollout)
-    found: list[tuple[str, set[bool]]] = [("", set()) for _ in planner.places]
-    for place, segment in enumerate(rollout.state.transcript):
-        if segment.kind == "model":
-            n = max(n for n, begun in enumerate(planner.places) if begun <= place)
-            found[n] = (found[n][0] + segment.text, found[n][1] | {place not in uncounted})
+    found: list[tuple[str, set[bool]]] = [("", set()) for _ in planner.generations]
+    transcript = list(rollout.state.transcript)
+    for place, n in planner.visits_of(rollout).items():
+        found[n] = (found[n][0] + transcript[place].text, found[n][1] | {place not in uncounted})
     return found
 
 
@@ -240,6 +246,23 @@ def test_only_what_the_expert_wrote_counts(mode, renderer):
             assert sum(counted, ()) == sum(expert_ids, ())
             rows += 1
     assert rows > 5
+
+
+def test_what_has_left_the_context_is_written_again_and_taught_by_nobody(renderer):
+    rows = gone = 0
+    for seed, task in enumerate(tasks_of("naturalistic")):
+        watched, episode = watch(task, "eager_end", renderer, seed, hasty=True)
+        assert len(watched.written) == len(watched.visits) or watched.failure
+        for moment in watched.moments():
+            before = watched.written[:moment]
+            planner = Handover(watched, moment, Expert(task, reading_of(task)))
+            rollout = episode(planner).run()
+            assert planner.reached and not planner.refused(rollout)
+            for (text, counts), written in zip(by_visit(rollout, planner)[:moment], before):
+                assert text == (written.text if written.stands else "") and counts <= {not written.by_model}
+            gone += any(not written.stands and written.ids for written in before)
+            rows += 1
+    assert rows > 20 and gone > 5
 
 
 def test_the_expert_finishes_after_so_many_mistakes(renderer):
