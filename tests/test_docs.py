@@ -85,8 +85,16 @@ def test_what_runs_before_a_commit_is_what_the_tests_run():
 
 def commands(script: str) -> list[list[str]]:
     """What a script runs with Python or as the console command, with its variables in place."""
-    given = {"GPUS": "1", "WORKERS": "8", "LAUNCHER": "single"}
-    return commands_in(re.sub(r"\$(\w+)", lambda found: given[found[1]], (ROOT / "runs" / script).read_text("utf-8")))
+    text = (ROOT / "runs" / script).read_text("utf-8").replace("\\\n", " ")
+    given = {
+        "LAUNCHER": "single",
+        "DATA": "outputs/data/a",
+        "ADAPTER": "outputs/train/a",
+        "source": "written",
+        "round": "1",
+    }
+    given |= dict(re.findall(r'^(\w+)="\$\{\1:-(.+)\}"', text, re.MULTILINE))  # what may be said in the environment
+    return commands_in(re.sub(r"\$(?:(\w+)|\{(\w+)\})", lambda found: given[found[1] or found[2]], text))
 
 
 def commands_in(text: str) -> list[list[str]]:

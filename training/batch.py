@@ -65,16 +65,26 @@ class Collator:
 
     def _groups(self, indices: Sequence[int]) -> list[tuple[list[Example], int]]:
         """Examples that begin alike, with how many ids they have in common; those that share nothing stand alone."""
-        groups: dict[bytes, list[Example]] = {}
-        for n, index in enumerate(indices):
-            example = self.examples[index]
-            opening = (
-                example.ids[:LEAST_SHARED]
-                if example.prompt_tokens > LEAST_SHARED and self.share_prompts
-                else np.array([~n])
-            )
-            groups.setdefault(opening.tobytes(), []).append(example)
-        return [(group, common_prefix(group) if len(group) > 1 else 0) for group in groups.values()]
+        examples = [self.examples[index] for index in indices]
+        if not self.share_prompts:
+            return [([example], 0) for example in examples]
+        alone = [([example], 0) for example in examples if example.prompt_tokens <= LEAST_SHARED]
+        return alone + _grouped([example for example in examples if example.prompt_tokens > LEAST_SHARED], 0)
+
+
+def _grouped(examples: Sequence[Example], same: int) -> list[tuple[list[Example], int]]:
+    """Groups of examples whose first ``same`` ids are alike. A group is divided where its parts have so much more in
+    common that it pays to compute the beginning in each: under one system header there may be several sets of tools."""
+    groups: dict[bytes, list[Example]] = {}
+    for example in examples:
+        groups.setdefault(example.ids[same : same + LEAST_SHARED].tobytes(), []).append(example)
+    found: list[tuple[list[Example], int]] = []
+    for group in groups.values():
+        common = common_prefix(group) if len(group) > 1 else 0
+        parts = _grouped(group, common) if common > same else []
+        saved = sum(length * (len(part) - 1) for part, length in parts)
+        found += parts if saved > common * (len(group) - 1) else [(group, common)]
+    return found
 
 
 def common_prefix(examples: Sequence[Example]) -> int:

@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from hydra import compose
 from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+import configs
 from configs.command import command
-from configs.schema import Config
+from configs.schema import Config, DataConfig
 from data_gen import generate
 from data_gen.sources import load
 from data_gen.trajectory import MANIFEST
@@ -38,6 +41,8 @@ from training.tokens import make_example
 from training.vocabulary import new_tokens
 
 ARCHITECTURES = Path(__file__).parent / "architectures"
+SOURCES = Path(configs.__file__).parent / "data"
+"""The files of group data: what trajectories are made of."""
 TOKENIZERS = {"Qwen2.5-3B-Instruct": "qwen2.5", "Llama-3.2-3B-Instruct": "llama3.2"}
 """Pinned files with the tokenizers of the models whose configurations come along."""
 CARDS_GB = (8, 16, 24, 40, 80)
@@ -110,7 +115,8 @@ def main(config: Config) -> None:
             f"data: {folders}: not made yet, and its tokenizer or source is not at hand; tokens, steps and time are unknown"
         )
     else:
-        note = f" (not made yet: reckoned from {SAMPLE} of its trajectories)" if made.data == "sampled" else ""
+        each = "each" if len(config.train.data) > 1 else "it"
+        note = f" (not made yet: reckoned from {SAMPLE} trajectories of {each})" if made.data == "sampled" else ""
         print(f"data: {folders}{note}: {made.tokens:,} tokens an epoch, {made.supervised_tokens:,} of them supervised")
         print(f"run: {made.steps:,} steps of {config.train.batch_rows} rows, {made.run_tokens:,} tokens")
         time = f"{made.hours:.1f} h" if made.hours >= 1 else f"{60 * made.hours:.1f} minutes"
@@ -189,8 +195,29 @@ def missing(config: Config, base: Path | None) -> tuple[str, ...]:
     return (
         *weights,
         *tokenizer,
-        *(shlex.join(["python", "-m", "data_gen.generate", *typed(), f"out={folder}"]) for folder in data),
+        *(
+            shlex.join(["python", "-m", "data_gen.generate", *typed(), *source_of(config, folder), f"out={folder}"])
+            for folder in data
+        ),
     )
+
+
+def source_of(config: Config, folder: str | Path) -> list[str]:
+    """What says where a folder's tasks come from, if not the settings at hand: of several folders, each is taken to be
+    of the file of group data that it is named after."""
+    name = Path(folder).name
+    return [f"data={name}"] if len(config.train.data) > 1 and (SOURCES / f"{name}.yaml").is_file() else []
+
+
+def data_of(config: Config, folder: Path) -> DataConfig | None:
+    """The settings that a folder which is not made yet will be made with; None where they can't be known."""
+    if len(config.train.data) == 1:
+        return config.data
+    source = source_of(config, folder)
+    if not source or not HydraConfig.initialized():
+        return None
+    settings: Any = OmegaConf.to_object(compose("config", [*HydraConfig.get().overrides.task, *source]))
+    return cast(DataConfig, settings.data)
 
 
 def typed() -> list[str]:
@@ -264,18 +291,23 @@ def read_or_sample(
 ) -> tuple[tuple[list[Source], Schedule] | None, str]:
     """Examples and schedule, and ``read``, ``sampled`` or ``unknown``.
 
-    Only a single folder can be sampled: it is taken to be made with the settings at hand.
+    A folder that is sampled is taken to be made with the settings at hand, and with its source (`source_of`).
     """
     folders = [Path(folder) for folder in config.train.data]
     if folders and all((folder / MANIFEST).exists() for folder in folders):
         return sft.read(config, renderer, context), "read"
-    if len(folders) != 1 or not config.data.sizes.get("train"):
+    made_with = [data for folder in folders if (data := data_of(config, folder)) and data.sizes.get("train")]
+    if not folders or len(made_with) < len(folders):
         return None, "unknown"
+    model = replace(config.model, name=str(base))
     try:
-        source = sample(replace(config, model=replace(config.model, name=str(base))), folders[0], renderer, context)
+        sources = [
+            sample(replace(config, model=model, data=data), folder, renderer, context)
+            for data, folder in zip(made_with, folders, strict=True)
+        ]
     except MissingAsset:
         return None, "unknown"
-    return ([source], sft.order(config, [source])), "sampled"
+    return (sources, sft.order(config, sources)), "sampled"
 
 
 def sample(config: Config, folder: Path, renderer: Renderer, context: int | None = None) -> Source:

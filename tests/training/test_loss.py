@@ -11,7 +11,7 @@ from torch.nn import functional
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from training.attention import TILE, PlainAttention, _tiles, attend, use_blocks
-from training.batch import Collator
+from training.batch import LEAST_SHARED, Collator
 from training.loss import add_loss, full_losses
 from training.tokens import IGNORED, Example
 
@@ -104,6 +104,22 @@ def test_what_prompts_begin_with_is_computed_once():
     )
     apart = Collator(examples, share_prompts=False)
     assert apart([{"rows": row} for row in rows])["input_ids"].shape == (1, apart.tokens(rows)) == (1, 250)
+
+
+def test_sets_of_tools_under_one_header_are_shared_each_by_itself():
+    """Llama's header alone is longer than what tells two prompts apart."""
+
+    def under_header(seed: int, tools: int) -> Example:
+        made = example(seed, 150, 140, prompt_seed=tools)
+        made.ids[: LEAST_SHARED + 8] = 5
+        return made
+
+    two_sets = Collator([under_header(n, n % 2) for n in range(6)])
+    assert two_sets.tokens([range(6)]) == 2 * 139 + 6 * 11
+    batch = two_sets([{"rows": list(range(6))}])
+    assert batch["input_ids"].shape == (1, 2 * 139 + 6 * 11)
+    all_apart = Collator([under_header(n, n) for n in range(3)])  # the header is all that these have in common
+    assert all_apart.tokens([range(3)]) == LEAST_SHARED + 8 + 3 * (150 - LEAST_SHARED - 8)
 
 
 def test_a_prompt_that_is_all_the_same_leaves_its_last_id_to_each():

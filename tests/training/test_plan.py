@@ -150,7 +150,7 @@ def test_the_plan_as_lines(settings, tmp_path, capsys):
     main(settings(f"train.data=[{tmp_path / 'later'}]"))
     text = capsys.readouterr().out
     assert "tiny: 167,936 parameters" in text
-    assert "not made yet: reckoned from 24 of its trajectories" in text
+    assert "not made yet: reckoned from 24 trajectories of it" in text
     assert "memory of each of 1 devices, launcher=single, GiB: weights" in text
     # whether it fits, and minutes where it is no hour
     assert re.search(r"fits a card of 8 GB: yes, 16 GB: yes, 24 GB: yes, .*tenth is left", text)
@@ -162,7 +162,7 @@ def test_the_plan_as_lines(settings, tmp_path, capsys):
 def test_a_model_of_which_only_the_tokenizer_is_at_hand_is_planned(qwen_tokenizer, composed, tmp_path, capsys):
     main(composed("experiment=qwen25_3b", f"train.data=[{tmp_path / 'later'}]", "data.sizes={train: 24}"))
     text = capsys.readouterr().out
-    assert "not made yet: reckoned from 24 of its trajectories" in text and "minutes on 1 devices" in text
+    assert "not made yet: reckoned from 24 trajectories of it" in text and "minutes on 1 devices" in text
     assert "fits a card of 8 GB: no, 16 GB: yes, 24 GB: yes" in text
 
 
