@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from midsentence.ending import program
+from scripts.mean_adapter import mean_adapter
 
 EXPERIMENT = "experiment=smollm2_midsentence"
 TOOLS = {"written": ["data.tools=renamed"], "domains": ["data.tools=renamed"], "bfcl": ["data.tools=drawn"]}
@@ -231,24 +232,8 @@ class Run:
                 f"train.learning_rate={rate}",
             )
         for name in PHASES:
-            pack(train / name, self.out / "adapters" / name)
+            mean_adapter([train / name], self.out / "adapters" / name)
         self.say(f"adapters: {self.out / 'adapters'}")
-
-
-def pack(checkpoint: Path, folder: Path) -> None:
-    """A copy of a checkpoint with its weights in half precision."""
-    import torch
-    from safetensors.torch import load_file, save_file
-
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in checkpoint.iterdir():
-        if path.is_file() and path.suffix != ".safetensors":
-            shutil.copy(path, folder / path.name)
-    weights = load_file(checkpoint / "adapter_model.safetensors")
-    save_file(
-        {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in weights.items()},
-        folder / "adapter_model.safetensors",
-    )
 
 
 def main(arguments: Sequence[str]) -> int:
