@@ -20,14 +20,14 @@ SMALL = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "head_dim": 8,
-    "max_position_embeddings": 8192,
+    "max_position_embeddings": 16384,
 }
 FEW = (
     "train.max_length=2500",
     "train.batch_rows=1",
     "train.max_steps=2",
     "model.dtype=float32",
-    "agent.max_generated_tokens=60",
+    "agent.max_generated_tokens=400",
 )
 SOURCES = ("assistant", "written")
 
@@ -58,7 +58,7 @@ def test_a_recipe_from_data_to_replay(recipe, architecture, tokenizer, request, 
     run(sft, f"train.data=[{','.join(data)}]", f"out={adapter}")
     for turn in (1, 2):
         repaired = f"{tmp_path}/repair/{turn}"
-        played = (f"repair.round={turn}", "repair.rollouts=4", "repair.beta=0.5", "repair.temperature=1")
+        played = (f"repair.round={turn}", "repair.rollouts=4", "repair.beta=0.5", "repair.most_mistakes=1")
         run(repair, "data=assistant", "data.sizes={train: 10}", f"model.adapter={adapter}", *played, f"out={repaired}")
         data.append(repaired)
         before, adapter = adapter, f"{tmp_path}/train/{turn}"
