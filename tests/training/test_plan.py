@@ -195,6 +195,20 @@ def test_what_is_missing_is_said_with_the_command_that_makes_it(tmp_path, capsys
     ]
 
 
+def test_of_several_folders_each_is_planned_with_the_source_that_it_is_named_after(
+    qwen_tokenizer, tmp_path, capsys, monkeypatch
+):
+    folders = [f"{tmp_path}/{source}" for source in ("written", "domains")]
+    options = ["experiment=qwen25_3b", f"train.data=[{','.join(folders)}]", "data.sizes={train: 9}", "hydra.run.dir=."]
+    monkeypatch.setattr("sys.argv", ["plan", *options])
+    command(main)()
+    text = capsys.readouterr().out
+    assert "not made yet: reckoned from 24 trajectories of each" in text
+    for source, folder in zip(("written", "domains"), folders, strict=True):
+        said = f"'data.sizes={{train: 9}}' data={source} out={folder}"
+        assert f"python -m data_gen.generate experiment=qwen25_3b {said}" in text
+
+
 def test_where_all_is_there_nothing_is_missing(settings):
     assert plan(settings()).missing == ()
 
